@@ -1,0 +1,101 @@
+"""Child processes with logs in files, that never outlive their parent."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Seconds that a process gets to end after SIGTERM before it is killed.
+GRACE = 15.0
+
+
+class ProcessDiedError(Exception):
+    """A process ended although nobody asked it to; the message has the end of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """How to start one process."""
+
+    #: What people call it; the log file's name.
+    name: str
+    #: Arguments of the Python interpreter, such as `-m services.plant`.
+    arguments: Sequence[str]
+    #: Its environment on top of a minimal one.
+    environment: Mapping[str, str]
+
+
+class Process:
+    """One running child; its output goes to `<logs>/<name>.log`."""
+
+    def __init__(self, command: Command, logs: Path) -> None:
+        self.command = command
+        self.log_path = logs / f"{command.name}.log"
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Starts it in a process group of its own, so that Ctrl-C reaches only us."""
+        with self.log_path.open("ab") as log:
+            self._child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *self.command.arguments,
+                env=_environment(self.command.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        if self._child is None:
+            raise ProcessDiedError(f"{self.command.name} was not started")
+        return self._child.pid
+
+    def check(self) -> None:
+        """Raises ProcessDiedError when it has ended."""
+        if self._child is not None and self._child.returncode is not None:
+            status = self._child.returncode
+            raise ProcessDiedError(f"{self.command.name} ended ({status}):\n{self.log_tail()}")
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    async def stop(self, *, number: int = signal.SIGTERM) -> None:
+        """Asks it to end with a signal, waits, and kills it when it does not."""
+        child = self._child
+        if child is None or child.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+        try:
+            await asyncio.wait_for(child.wait(), GRACE)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The variables that any program needs, plus its own; nothing else leaks in."""
+    kept = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    inherited = {name: value for name, value in os.environ.items() if name in kept}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | dict(extra)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,213 @@
+"""Wires the whole pool up on this machine: PostgreSQL, migrations, localnet, five services."""
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from demo.postgres import EmbeddedPostgres
+from demo.processes import Command, Process, ProcessDiedError
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import is_serving
+from services.migrations import SERVICES, migrate_all, role_of
+
+#: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
+FIXED_PORTS = {
+    "registry": 50051,
+    "wallet": 50052,
+    "plant": 50053,
+    "work": 50054,
+    "harvest": 50055,
+    "localnet": 8000,
+}
+#: Seconds until everything serves at the latest.
+START_TIMEOUT = 90.0
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """How to run the pool on this machine."""
+
+    #: Folder for data and logs; it is emptied at start.
+    directory: Path
+    #: Seconds between two ledgers.
+    ledger_seconds: float = 1.0
+    #: Seconds of a KALE block.
+    block_seconds: int = 30
+    #: Use FIXED_PORTS instead of free ones.
+    fixed_ports: bool = False
+    #: More variables by process name ("wallet", "localnet" ...), for tests.
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+class Stack:
+    """The running pool."""
+
+    def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
+        self.config = config
+        self.ports = _choose_ports(fixed=config.fixed_ports)
+        self._postgres = postgres
+        self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
+        self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def rpc_url(self) -> str:
+        """JSON-RPC of the local Stellar network."""
+        return f"http://127.0.0.1:{self.ports['localnet']}"
+
+    @property
+    def admin_dsn(self) -> str:
+        """PostgreSQL with all rights, for checks."""
+        return self._postgres.admin_dsn
+
+    def target(self, service: str) -> str:
+        """Where a service listens (host:port)."""
+        return f"127.0.0.1:{self.ports[service]}"
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    async def start(self, progress: Progress) -> None:
+        """Starts everything in order and waits until all serve."""
+        progress("migrating the database")
+        await migrate_all(self.admin_dsn, self._passwords)
+        progress("starting the local Stellar network")
+        await self._start(self._localnet())
+        await self._wait("localnet", partial(_answers, self.rpc_url))
+        progress("starting the five services")
+        for name in SERVICES:
+            await self._start(self._service(name))
+        for name in SERVICES:
+            await self._wait(name, partial(_serves, self.target(name)))
+
+    async def restart(self, name: str, *, number: int = signal.SIGKILL) -> None:
+        """Kills one process and starts it again at the same place; waits until it serves."""
+        process = self._processes[name]
+        await process.stop(number=number)
+        await process.start()
+        if name == "localnet":
+            await self._wait(name, partial(_answers, self.rpc_url))
+        else:
+            await self._wait(name, partial(_serves, self.target(name)))
+
+    def check(self) -> None:
+        """Raises ProcessDiedError when a process has ended by itself."""
+        for process in self._processes.values():
+            process.check()
+
+    async def stop(self) -> None:
+        """Stops the services first, then the network; PostgreSQL is stopped by its owner."""
+        await asyncio.gather(*(self._processes[n].stop() for n in SERVICES if n in self._processes))
+        if "localnet" in self._processes:
+            await self._processes["localnet"].stop()
+
+    async def _start(self, command: Command) -> None:
+        process = Process(command, self.config.directory / "logs")
+        self._processes[command.name] = process
+        await process.start()
+
+    async def _wait(self, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+        while not await ready():
+            self._processes[name].check()
+            if asyncio.get_running_loop().time() > deadline:
+                tail = self._processes[name].log_tail()
+                raise ProcessDiedError(f"{name} does not serve after {START_TIMEOUT} s:\n{tail}")
+            await asyncio.sleep(0.1)
+
+    def _localnet(self) -> Command:
+        environment = {
+            "LOCALNET_PORT": str(self.ports["localnet"]),
+            "LOCALNET_LEDGER_SECONDS": str(self.config.ledger_seconds),
+            "LOCALNET_BLOCK_SECONDS": str(self.config.block_seconds),
+            **self.config.environment.get("localnet", {}),
+        }
+        return Command(name="localnet", arguments=("-m", "localnet"), environment=environment)
+
+    def _service(self, name: str) -> Command:
+        environment = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.ports[name]),
+            "DATABASE_URL": _with_login(self.admin_dsn, role_of(name), self._passwords[name]),
+            # Everybody shares one address here; poolers on a real network each have their own.
+            "API_RATE_LIMIT": "100000",
+            **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
+            **(self._wallet_environment() if name == "wallet" else {}),
+            **self.config.environment.get(name, {}),
+        }
+        return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
+
+    def _wallet_environment(self) -> dict[str, str]:
+        return {
+            "STELLAR_RPC_URL": self.rpc_url,
+            "FRIENDBOT_URL": f"{self.rpc_url}/friendbot",
+            "MASTER_KEY": self._master_key,
+            "BLOCK_SECONDS": str(self.config.block_seconds),
+            "CHAIN_POLL_MS": "200",
+        }
+
+
+@asynccontextmanager
+async def open_stack(
+    config: StackConfig, progress: Progress = lambda _: None
+) -> AsyncIterator[Stack]:
+    """Runs the pool while the block runs; stops everything at its end, whatever ended it."""
+    shutil.rmtree(config.directory, ignore_errors=True)
+    (config.directory / "logs").mkdir(parents=True)
+    progress("starting PostgreSQL")
+    async with contextlib.AsyncExitStack() as cleanup:
+        postgres = cleanup.enter_context(EmbeddedPostgres(config.directory / "postgres"))
+        stack = Stack(config, postgres)
+        cleanup.push_async_callback(stack.stop)
+        await stack.start(progress)
+        yield stack
+
+
+def _choose_ports(*, fixed: bool) -> dict[str, int]:
+    return dict(FIXED_PORTS) if fixed else dict(zip(FIXED_PORTS, _free_ports(), strict=False))
+
+
+def _free_ports() -> Iterable[int]:
+    """Ports that were free a moment ago; held together, so that none is given twice."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        for _ in FIXED_PORTS:
+            listener = held.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            ports.append(int(listener.getsockname()[1]))
+    return ports
+
+
+def _with_login(dsn: str, user: str, password: str) -> str:
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))
+
+
+async def _serves(target: str) -> bool:
+    async with open_channel(target) as channel:
+        return await is_serving(channel)
+
+
+async def _answers(rpc_url: str) -> bool:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "getHealth"}
+    try:
+        async with aiohttp.ClientSession() as session, session.post(rpc_url, json=request) as reply:
+            return reply.status == 200 and "result" in await reply.json(content_type=None)
+    except (aiohttp.ClientError, OSError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""Cross-cutting code of all services: settings, errors, logs, database, gRPC. Knows no KALE."""

@@ -1,0 +1,72 @@
+"""Settings that every service has; each service adds its own in services/<name>/config.py.
+
+Values come from the environment (upper-case field names), a `.env` file, or files in SECRETS_DIR.
+"""
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.common.log import LogLevel
+
+NetworkName = Literal["mainnet", "testnet", "localnet"]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """Reads the environment; unknown variables are ignored, values out of range are refused."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        secrets_dir=os.environ.get("SECRETS_DIR"),
+        hide_input_in_errors=True,
+    )
+
+
+class ServiceSettings(Settings):
+    """What every service reads."""
+
+    #: Address to listen on.
+    host: str = "127.0.0.1"
+    #: Port to listen on; 0 lets the system choose.
+    port: Port = 0
+    #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
+    database_url: SecretStr
+    #: Connections to PostgreSQL at most.
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
+    #: Milliseconds that one statement, or waiting for a connection, may take.
+    database_timeout: Milliseconds = 30_000
+    #: The Stellar network: mainnet, testnet or localnet.
+    stellar_network: NetworkName = "localnet"
+    #: Contract id of the KALE farm; empty means the network's own.
+    kale_contract_id: str = ""
+    #: debug, info, warning or error.
+    log_level: LogLevel = "info"
+    #: Calls a minute that one caller may make of one method; 0 means no limit.
+    api_rate_limit: Annotated[int, Field(ge=0)] = 100
+    #: Milliseconds that a call without a deadline of its own may take.
+    request_timeout: Milliseconds = 30_000
+    #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
+    batch_timeout: Milliseconds = 240_000
+    #: Milliseconds that running calls get to end after SIGTERM.
+    shutdown_grace: Milliseconds = 10_000
+    #: Farmers that one call or one pooler may have at most.
+    max_farmers: Annotated[int, Field(ge=1, le=1000)] = 1000
+    #: Bytes of one request at most.
+    max_request_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
+    #: Where registry is reached (host:port); used by the aggregated status.
+    registry_target: str = "127.0.0.1:50051"
+    #: Where wallet is reached (host:port).
+    wallet_target: str = "127.0.0.1:50052"
+    #: Where plant is reached (host:port); used by the aggregated status.
+    plant_target: str = "127.0.0.1:50053"
+    #: Where work is reached (host:port); used by the aggregated status.
+    work_target: str = "127.0.0.1:50054"
+    #: Where harvest is reached (host:port); used by the aggregated status.
+    harvest_target: str = "127.0.0.1:50055"

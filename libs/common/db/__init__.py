@@ -1,0 +1,1 @@
+"""PostgreSQL: a pool with typed errors, queries from .sql files, forward-only migrations."""

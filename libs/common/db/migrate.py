@@ -1,0 +1,124 @@
+"""Forward-only migrations in plain SQL, one folder and one schema per service, run as a job.
+
+A file `NNNN_name.sql` runs once, in its own transaction, in the order of its number; what ran is
+kept with its checksum in `<schema>.schema_migrations`. An advisory lock makes concurrent runs wait.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from libs.common.db.pool import translated_errors
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+_FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
+_LOCK = 0x6B616C65  # "kale": any number, the same for every run on a database
+
+
+class MigrationError(Exception):
+    """A migration cannot run: a file changed after it ran, or has a wrong name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    """One file."""
+
+    #: Its place in the order.
+    number: int
+    #: File name.
+    name: str
+    #: Its statements.
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the statements (hex)."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(folder: Path) -> list[Migration]:
+    """All files of a folder in order; raises MigrationError for wrong names, gaps or twins."""
+    migrations = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _FILE.match(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name}: not named NNNN_name.sql")
+        sql = path.read_text(encoding="utf-8")
+        migrations.append(Migration(number=int(match["number"]), name=path.name, sql=sql))
+    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
+        raise MigrationError(f"{folder}: numbers must be 1, 2, 3 ... without gaps")
+    return migrations
+
+
+async def migrate(admin_dsn: str, *, schema: str, folder: Path) -> list[str]:
+    """Brings one service's schema up to date; returns the names of the files that ran."""
+    connection = await _connect(admin_dsn)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        return await _run_missing(connection, schema, read_migrations(folder))
+    finally:
+        await connection.close()
+
+
+async def ensure_roles(admin_dsn: str, passwords: Mapping[str, str | None]) -> None:
+    """Creates the login roles that are missing and sets the passwords that are given."""
+    connection = await _connect(admin_dsn)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        for role, password in passwords.items():
+            await _ensure_role(connection, role, password)
+    finally:
+        await connection.close()
+
+
+async def _connect(dsn: str) -> Connection:
+    with translated_errors():
+        return await asyncpg.connect(dsn, timeout=10)
+
+
+async def _run_missing(
+    connection: Connection, schema: str, migrations: list[Migration]
+) -> list[str]:
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    await connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (number int PRIMARY KEY, "
+        "name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    rows = await connection.fetch(f"SELECT number, checksum FROM {schema}.schema_migrations")  # noqa: S608  (schema is ours)
+    done = {row["number"]: row["checksum"] for row in rows}
+    missing = [migration for migration in migrations if migration.number not in done]
+    for migration in migrations:
+        if done.get(migration.number, migration.checksum) != migration.checksum:
+            raise MigrationError(f"{schema}/{migration.name} was changed after it ran")
+    for migration in missing:
+        await _run(connection, schema, migration)
+    return [migration.name for migration in missing]
+
+
+async def _run(connection: Connection, schema: str, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            f"INSERT INTO {schema}.schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",  # noqa: S608  (schema is ours)
+            migration.number,
+            migration.name,
+            migration.checksum,
+        )
+
+
+async def _ensure_role(connection: Connection, role: str, password: str | None) -> None:
+    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    if exists is None:
+        # Roles belong to the whole server: another database's run may have been faster.
+        with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+            await connection.execute(f'CREATE ROLE "{role}" LOGIN')
+    if password is not None:
+        # DDL takes no arguments: the server quotes the literal.
+        literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
+        await connection.execute(f'ALTER ROLE "{role}" PASSWORD {literal}')

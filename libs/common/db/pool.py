@@ -1,0 +1,158 @@
+"""A connection pool with typed failures: what is away is UnavailableError, the rest a defect."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from libs.common.db.queries import Query, load_queries
+from libs.common.errors import UnavailableError
+
+Record: TypeAlias = asyncpg.Record
+Connection: TypeAlias = PoolConnectionProxy[Record]
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class Session:
+    """One connection, in or out of a transaction, that runs named queries."""
+
+    def __init__(self, connection: Connection, queries: dict[str, Query]) -> None:
+        self.connection = connection
+        self._queries = queries
+
+    async def one(self, name: str, *arguments: object) -> Record | None:
+        """Runs a `:one` query: its row, or None."""
+        return await self.connection.fetchrow(self._sql(name, "one"), *arguments)
+
+    async def many(self, name: str, *arguments: object) -> list[Record]:
+        """Runs a `:many` query: its rows."""
+        return await self.connection.fetch(self._sql(name, "many"), *arguments)
+
+    async def execute(self, name: str, *arguments: object) -> int:
+        """Runs an `:exec` query: the number of rows that it touched."""
+        status = await self.connection.execute(self._sql(name, "exec"), *arguments)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    def _sql(self, name: str, kind: str) -> str:
+        query = self._queries[name]
+        if query.kind != kind:
+            raise ValueError(f"query {name} is :{query.kind}, called as :{kind}")
+        return query.sql
+
+
+class Database:
+    """A service's way to PostgreSQL: sessions that run the queries of its queries.sql."""
+
+    def __init__(
+        self, pool: "asyncpg.Pool[Record]", queries: dict[str, Query], timeout: float
+    ) -> None:
+        self._pool = pool
+        self._queries = queries
+        self._timeout = timeout
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A connection outside of any transaction: each statement commits for itself."""
+        with translated_errors():
+            async with self._pool.acquire(timeout=self._timeout) as connection:
+                yield Session(connection, self._queries)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """A connection in a transaction that commits at the end and rolls back on any error."""
+        async with self.session() as session, session.connection.transaction():
+            yield session
+
+    async def one(self, name: str, *arguments: object) -> Record | None:
+        """Session.one in a session of its own."""
+        async with self.session() as session:
+            return await session.one(name, *arguments)
+
+    async def many(self, name: str, *arguments: object) -> list[Record]:
+        """Session.many in a session of its own."""
+        async with self.session() as session:
+            return await session.many(name, *arguments)
+
+    async def execute(self, name: str, *arguments: object) -> int:
+        """Session.execute in a session of its own."""
+        async with self.session() as session:
+            return await session.execute(name, *arguments)
+
+    async def is_up(self) -> bool:
+        """Whether PostgreSQL answers; for the health check."""
+        try:
+            async with self.session() as session:
+                await session.connection.fetchval("SELECT 1", timeout=2)
+        except UnavailableError:
+            return False
+        return True
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turns "PostgreSQL is away" in all its forms into UnavailableError."""
+    try:
+        yield
+    except _AWAY as error:
+        raise UnavailableError(
+            "the database is not available", reason="DATABASE_UNAVAILABLE", retry_after=1.0
+        ) from error
+
+
+@asynccontextmanager
+async def open_database(
+    dsn: str, *, queries: Path | Sequence[Path], pool_size: int, timeout_ms: int, name: str
+) -> AsyncIterator[Database]:
+    """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards.
+
+    `queries` is the service's queries.sql (or several files with distinct names); `name` is shown
+    in pg_stat_activity.
+    """
+    loaded: dict[str, Query] = {}
+    for path in [queries] if isinstance(queries, Path) else queries:
+        loaded |= load_queries(path)
+    timeout = timeout_ms / 1000
+    pool: asyncpg.Pool[Record] = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=pool_size,
+        command_timeout=timeout,
+        timeout=min(timeout, 10),
+        server_settings=_server_settings(name, timeout_ms),
+        init=_prepare_connection,
+    )
+    async with _opened(pool) as opened:
+        yield Database(opened, loaded, timeout)
+
+
+@asynccontextmanager
+async def _opened(pool: "asyncpg.Pool[Record]") -> AsyncIterator["asyncpg.Pool[Record]"]:
+    async with pool:
+        yield pool
+
+
+def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
+    return {
+        "application_name": f"kalepool-{name}",
+        "timezone": "UTC",
+        "statement_timeout": str(timeout_ms),
+        # A transaction that a dead or stuck process left open must not hold its locks for ever.
+        "idle_in_transaction_session_timeout": str(timeout_ms),
+    }
+
+
+async def _prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
+    await connection.execute("SET search_path TO pg_catalog")

@@ -1,0 +1,1 @@
+"""gRPC for every service: server, health, info, errors, deadlines, limits, typed clients."""

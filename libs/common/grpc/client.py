@@ -1,0 +1,82 @@
+"""Typed calls of other services: deadlines passed on, errors restored, streams closed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import grpc
+import structlog
+
+from libs.common.errors import DeadlineExceededError
+from libs.common.grpc.deadlines import remaining
+from libs.common.grpc.errors import from_rpc_error
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+#: A peer that restarts is found again within a second, and a dead connection is noticed.
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+)
+
+
+@asynccontextmanager
+async def open_channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `host:port`; it connects when it is used and again whenever it must."""
+    async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+        yield channel
+
+
+async def call(
+    method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+    request: Request,
+    *,
+    timeout: float,
+) -> Response:
+    """Calls a unary method; raises the PoolError that the peer raised.
+
+    `timeout` (s) is the method's cap; the caller's own deadline shortens it.
+    """
+    seconds = _affordable(timeout)
+    try:
+        return await method(request, timeout=seconds, metadata=_metadata())
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+
+
+async def stream(
+    method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+    request: Request,
+    *,
+    timeout: float | None,
+) -> AsyncIterator[Response]:
+    """Calls a streaming method and gives what comes; raises the PoolError that the peer raised.
+
+    `timeout` None is for streams without an end. Leaving the loop early cancels the call.
+    """
+    seconds = None if timeout is None else _affordable(timeout)
+    started = method(request, timeout=seconds, metadata=_metadata())
+    try:
+        async for response in started:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+    finally:
+        started.cancel()
+
+
+def _affordable(timeout: float) -> float:
+    seconds = remaining(timeout)
+    if seconds <= 0:
+        raise DeadlineExceededError("the call's time is over; what was accepted goes on")
+    return seconds
+
+
+def _metadata() -> grpc.aio.Metadata:
+    call_id = structlog.contextvars.get_contextvars().get("call_id")
+    return grpc.aio.Metadata(*([("x-call-id", str(call_id))] if call_id else []))

@@ -1,0 +1,76 @@
+"""The standard health protocol: SERVING only while Postgres and every needed peer answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from libs.common.log import get_logger
+
+log = get_logger(__name__)
+
+#: Whether one thing that the service needs is there.
+Check = Callable[[], Awaitable[bool]]
+
+#: Seconds between two rounds of checks.
+INTERVAL = 1.0
+#: Seconds that a check may take before it counts as failed.
+TIMEOUT = 3.0
+
+
+class HealthMonitor:
+    """Runs the checks all the time and tells the health service what came out."""
+
+    def __init__(self, names: tuple[str, ...], checks: Mapping[str, Check]) -> None:
+        """`names` are the health entries (the empty name and the service's), all equal."""
+        self.servicer = health.aio.HealthServicer()
+        self._names = names
+        self._checks = checks
+        self._failing: frozenset[str] | None = None
+
+    async def run(self) -> None:
+        """Checks for ever; ends by cancellation."""
+        while True:
+            await self.check()
+            await asyncio.sleep(INTERVAL)
+
+    async def check(self) -> None:
+        """One round; a change is logged and published."""
+        results = await asyncio.gather(*(self._passes(check) for check in self._checks.values()))
+        failing = frozenset(
+            name for name, passed in zip(self._checks, results, strict=True) if not passed
+        )
+        if failing == self._failing:
+            return
+        self._failing = failing
+        log.info("health", serving=not failing, failing=sorted(failing))
+        await self._publish(serving=not failing)
+
+    async def drain(self) -> None:
+        """NOT_SERVING from now on, and the end of all Watch streams."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _publish(self, *, serving: bool) -> None:
+        statuses = health_pb2.HealthCheckResponse
+        status = statuses.SERVING if serving else statuses.NOT_SERVING
+        for name in self._names:
+            await self.servicer.set(name, status)
+
+    @staticmethod
+    async def _passes(check: Check) -> bool:
+        try:
+            return await asyncio.wait_for(check(), TIMEOUT)
+        except Exception:  # a check that raises has failed, whatever it raises
+            return False
+
+
+async def is_serving(channel: grpc.aio.Channel, service: str = "", timeout: float = 1.0) -> bool:
+    """Whether a peer answers SERVING; False for any failure."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know no methods
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,88 @@
+"""The Info RPCs that every service serves."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+from kalepool.common.v1 import common_pb2, common_pb2_grpc
+
+from libs.common.grpc.health import is_serving
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceInfo:
+    """What GetInfo tells."""
+
+    #: Short name of the service.
+    name: str
+    #: mainnet, testnet or localnet.
+    network: str
+    #: Contract id of the KALE farm.
+    kale_contract_id: str
+    #: Farmers per call or pooler at most.
+    max_farmers: int
+    #: Calls a minute per caller and method.
+    rate_limit: int
+    #: Milliseconds for a call without a deadline.
+    request_timeout_ms: int
+    #: Bytes of a request at most.
+    max_request_bytes: int
+
+
+class InfoServicer(common_pb2_grpc.InfoServiceServicer):
+    """Answers from memory; GetStatus asks the peers' health."""
+
+    def __init__(self, info: ServiceInfo, peers: Mapping[str, grpc.aio.Channel]) -> None:
+        """`peers` has a channel per service name, this service's own included."""
+        self._info = info
+        self._peers = peers
+        self._started = time.monotonic()
+
+    async def GetInfo(  # noqa: N802
+        self, request: common_pb2.GetInfoRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> common_pb2.GetInfoResponse:
+        """Name, version, network, limits, uptime."""
+        info = self._info
+        return common_pb2.GetInfoResponse(
+            service=info.name,
+            version=version("kalepool"),
+            network=common_pb2.NetworkInfo(
+                type=info.network, kale_contract_id=info.kale_contract_id
+            ),
+            limits=common_pb2.Limits(
+                max_farmers=info.max_farmers,
+                rate_limit_per_minute=info.rate_limit,
+                request_timeout_ms=info.request_timeout_ms,
+                max_request_bytes=info.max_request_bytes,
+            ),
+            uptime_seconds=self._uptime(),
+        )
+
+    async def GetStatus(  # noqa: N802
+        self, request: common_pb2.GetStatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> common_pb2.GetStatusResponse:
+        """Asks every service's health check at once."""
+        names = list(self._peers)
+        serving = await asyncio.gather(*(is_serving(self._peers[name]) for name in names))
+        services = dict(zip(names, serving, strict=True))
+        response = common_pb2.GetStatusResponse(
+            status=verdict(services), services=services, uptime_seconds=self._uptime()
+        )
+        response.timestamp.GetCurrentTime()
+        return response
+
+    def _uptime(self) -> int:
+        return int(time.monotonic() - self._started)
+
+
+def verdict(services: Mapping[str, bool]) -> common_pb2.PoolHealth.ValueType:
+    """Healthy when all serve, unhealthy when wallet or all but one is away, else degraded."""
+    if all(services.values()):
+        return common_pb2.POOL_HEALTH_HEALTHY
+    if not services.get("wallet", False) or sum(services.values()) <= 1:
+        return common_pb2.POOL_HEALTH_UNHEALTHY
+    return common_pb2.POOL_HEALTH_DEGRADED

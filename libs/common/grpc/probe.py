@@ -1,0 +1,25 @@
+"""python -m libs.common.grpc.probe HOST:PORT [SERVICE]: exit status 0 when it serves, else 1."""
+
+import asyncio
+import sys
+
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import is_serving
+
+
+async def _probe(target: str, service: str) -> bool:
+    async with open_channel(target) as channel:
+        return await is_serving(channel, service, timeout=3.0)
+
+
+def main(arguments: list[str]) -> int:
+    """The command; for container health checks."""
+    if not 1 <= len(arguments) <= 2:
+        print(__doc__, file=sys.stderr)  # noqa: T201
+        return 2
+    service = arguments[1] if len(arguments) == 2 else ""
+    return 0 if asyncio.run(_probe(arguments[0], service)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""A service's gRPC server with everything standard on it, and the main function of its process."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from kalepool.common.v1 import common_pb2, common_pb2_grpc
+
+from libs.common.config import ServiceSettings
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import Check, HealthMonitor
+from libs.common.grpc.info import InfoServicer, ServiceInfo
+from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
+from libs.common.grpc.limits import RateLimit
+from libs.common.log import configure_logging, get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec:
+    """What makes one service's server different from another's."""
+
+    #: Short name: plant.
+    name: str
+    #: Full name of its gRPC service: kalepool.plant.v1.PlantService.
+    full_name: str
+    #: Adds its servicer to the server.
+    register: Callable[[grpc.aio.Server], None]
+    #: Contract id of the KALE farm, for GetInfo.
+    kale_contract_id: str
+    #: What it needs, by name: the health check is SERVING while all pass.
+    checks: Mapping[str, Check]
+    #: Methods (short names) with another time cap (s) than REQUEST_TIMEOUT; None: no end.
+    method_timeouts: Mapping[str, float | None] = field(default_factory=dict)
+    #: Methods (short names) that other services call: they have no rate limit.
+    unlimited: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningServer:
+    """A server that listens."""
+
+    #: The port that it listens on.
+    port: int
+    #: Its health; drained before the server stops.
+    health: HealthMonitor
+
+
+@asynccontextmanager
+async def open_server(spec: ServiceSpec, settings: ServiceSettings) -> AsyncIterator[RunningServer]:
+    """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
+    async with AsyncExitStack() as stack:
+        monitor = HealthMonitor(("", spec.full_name), spec.checks)
+        server = _build_server(spec, settings)
+        peers = {
+            name: await stack.enter_async_context(open_channel(target))
+            for name, target in _targets(settings).items()
+        }
+        spec.register(server)
+        health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+        info = InfoServicer(_info(spec, settings), peers)
+        common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
+        reflection.enable_server_reflection(_reflected(spec), server)
+        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        await monitor.check()
+        await server.start()
+        checking = asyncio.create_task(monitor.run())
+        log.info("serving", host=settings.host, port=port)
+        try:
+            yield RunningServer(port=port, health=monitor)
+        finally:
+            checking.cancel()
+            await monitor.drain()
+            await server.stop(settings.shutdown_grace / 1000)
+            log.info("stopped")
+
+
+async def serve(
+    open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
+) -> None:
+    """Runs an app until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_app():
+        await stop.wait()
+        log.info("stopping")
+
+
+def run_service(
+    name: str,
+    settings: ServiceSettings,
+    open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
+) -> None:
+    """The main function of a service's process."""
+    configure_logging(service=name, level=settings.log_level)
+    asyncio.run(serve(open_app))
+
+
+def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:
+    prefix = f"/{spec.full_name}/"
+    policy = CallPolicy(
+        rate_limit=RateLimit(
+            settings.api_rate_limit, unlimited=frozenset(prefix + name for name in spec.unlimited)
+        ),
+        default_timeout=settings.request_timeout / 1000,
+        method_timeouts={prefix + name: cap for name, cap in spec.method_timeouts.items()},
+    )
+    return grpc.aio.server(
+        interceptors=[CallInterceptor(policy)],
+        options=[
+            ("grpc.max_receive_message_length", settings.max_request_bytes),
+            # Clients may ping every 10 s, streams or not (our own do every 30 s).
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            # Connections are renewed, so that new replicas get their share.
+            ("grpc.max_connection_age_ms", 600_000),
+            ("grpc.max_connection_age_grace_ms", 300_000),
+            # A port that another process holds must fail, not be shared.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+
+
+def _targets(settings: ServiceSettings) -> dict[str, str]:
+    return {
+        "registry": settings.registry_target,
+        "wallet": settings.wallet_target,
+        "plant": settings.plant_target,
+        "work": settings.work_target,
+        "harvest": settings.harvest_target,
+    }
+
+
+def _info(spec: ServiceSpec, settings: ServiceSettings) -> ServiceInfo:
+    return ServiceInfo(
+        name=spec.name,
+        network=settings.stellar_network,
+        kale_contract_id=spec.kale_contract_id,
+        max_farmers=settings.max_farmers,
+        rate_limit=settings.api_rate_limit,
+        request_timeout_ms=settings.request_timeout,
+        max_request_bytes=settings.max_request_bytes,
+    )
+
+
+def _reflected(spec: ServiceSpec) -> Sequence[str]:
+    return (
+        spec.full_name,
+        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        common_pb2.DESCRIPTOR.services_by_name["InfoService"].full_name,
+        reflection.SERVICE_NAME,
+    )

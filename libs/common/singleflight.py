@@ -1,0 +1,46 @@
+"""Work that outlives its caller: one task per key, which any number of callers join."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SingleFlight(Generic[T]):
+    """Runs at most one task per key; a caller's cancellation never cancels the task.
+
+    A durable batch that was accepted must not stop because the client went away (GRPC.md).
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[Hashable, asyncio.Task[T]] = {}
+
+    async def run(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> T:
+        """Joins the task of `key`, or starts it; gives its result or its exception."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.create_task(self._call(start))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    def running(self) -> frozenset[Hashable]:
+        """Keys whose task has not ended."""
+        return frozenset(self._tasks)
+
+    async def aclose(self) -> None:
+        """Cancels what still runs and waits for its end; durable records stay to go on from."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @staticmethod
+    async def _call(start: Callable[[], Awaitable[T]]) -> T:
+        return await start()
+
+    def _forget(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        self._tasks.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # seen: a caller that has gone must not make asyncio warn

@@ -1,0 +1,213 @@
+"""The standard server: errors with details, deadlines, limits, health, info, reflection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from kalepool.common.v1 import common_pb2, common_pb2_grpc
+from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from pydantic import SecretStr
+
+from libs.common import errors
+from libs.common.config import ServiceSettings
+from libs.common.errors import FieldViolation
+from libs.common.grpc.client import call, open_channel, stream
+from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+
+BLOCKS = 5
+
+
+class Plants(plant_pb2_grpc.PlantServiceServicer):
+    """Answers as its request's pooler_id says."""
+
+    async def Plant(self, request: plant_pb2.PlantRequest, context: Any) -> plant_pb2.PlantResponse:
+        """Raises, sleeps or answers."""
+        match request.pooler_id:
+            case "missing":
+                raise errors.NotFoundError(
+                    "no such pooler", reason="POOLER_NOT_FOUND", metadata={"pooler_id": "missing"}
+                )
+            case "invalid":
+                violation = FieldViolation(field="pooler_id", description="must be a UUID")
+                raise errors.InvalidArgumentError("bad", violations=[violation])
+            case "busy":
+                raise errors.UnavailableError("later", retry_after=1.5)
+            case "defect":
+                raise ZeroDivisionError("secret detail")
+            case "slow":
+                await asyncio.sleep(30)
+        return plant_pb2.PlantResponse(pooler_id=request.pooler_id)
+
+
+class Blocks(wallet_pb2_grpc.WalletServiceServicer):
+    """Streams BLOCKS blocks, then fails."""
+
+    async def WatchBlocks(
+        self, request: wallet_pb2.WatchBlocksRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.WatchBlocksResponse]:
+        """A stream that ends in a typed error."""
+        for index in range(BLOCKS):
+            yield wallet_pb2.WatchBlocksResponse(block=wallet_pb2.Block(index=index))
+        raise errors.OutOfRangeError("too old", reason="HISTORY_GONE")
+
+
+def settings(**changes: Any) -> ServiceSettings:
+    """Settings that need no environment."""
+    return ServiceSettings(
+        database_url=SecretStr("postgresql://nowhere/none"), shutdown_grace=200, **changes
+    )
+
+
+@asynccontextmanager
+async def serving(
+    *, healthy: list[bool] | None = None, **changes: Any
+) -> AsyncIterator[tuple[RunningServer, grpc.aio.Channel]]:
+    """A server with both servicers, and a channel to it."""
+    state = healthy if healthy is not None else [True]
+
+    async def check() -> bool:
+        return state[0]
+
+    def register(server: grpc.aio.Server) -> None:
+        plant_pb2_grpc.add_PlantServiceServicer_to_server(cast("Any", Plants)(), server)
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(cast("Any", Blocks)(), server)
+
+    spec = ServiceSpec(
+        name="plant",
+        full_name="kalepool.plant.v1.PlantService",
+        register=register,
+        kale_contract_id="CTEST",
+        checks={"state": check},
+        method_timeouts={"Plant": 0.5},
+    )
+    async with (
+        open_server(spec, settings(**changes)) as running,
+        open_channel(f"127.0.0.1:{running.port}") as channel,
+    ):
+        yield running, channel
+
+
+async def plant(channel: grpc.aio.Channel, pooler: str) -> plant_pb2.PlantResponse:
+    """Calls Plant the way services call each other."""
+    stub = plant_pb2_grpc.PlantServiceStub(channel)
+    return await call(stub.Plant, plant_pb2.PlantRequest(pooler_id=pooler), timeout=5)
+
+
+async def test_a_typed_error_arrives_as_itself() -> None:
+    async with serving() as (_, channel):
+        with pytest.raises(errors.NotFoundError) as caught:
+            await plant(channel, "missing")
+        assert caught.value.reason == "POOLER_NOT_FOUND"
+        assert caught.value.metadata == {"pooler_id": "missing"}
+        with pytest.raises(errors.InvalidArgumentError) as invalid:
+            await plant(channel, "invalid")
+        assert [item.field for item in invalid.value.violations] == ["pooler_id"]
+        with pytest.raises(errors.UnavailableError) as busy:
+            await plant(channel, "busy")
+        assert busy.value.retry_after == 1.5
+
+
+async def test_a_defect_tells_nothing_of_itself() -> None:
+    async with serving() as (_, channel):
+        with pytest.raises(errors.InternalError) as caught:
+            await plant(channel, "defect")
+        assert "secret" not in str(caught.value)
+
+
+async def test_a_method_has_its_own_time() -> None:
+    async with serving() as (_, channel):
+        with pytest.raises(errors.DeadlineExceededError):
+            await plant(channel, "slow")
+
+
+async def test_a_stream_gives_all_and_then_its_error() -> None:
+    async with serving() as (_, channel):
+        stub = wallet_pb2_grpc.WalletServiceStub(channel)
+        seen: list[int] = []
+        with pytest.raises(errors.OutOfRangeError) as caught:
+            async for item in stream(
+                stub.WatchBlocks, wallet_pb2.WatchBlocksRequest(), timeout=None
+            ):
+                seen.append(item.block.index)  # noqa: PERF401  (kept when it raises)
+        assert seen == list(range(BLOCKS))
+        assert caught.value.reason == "HISTORY_GONE"
+
+
+async def test_the_rate_limit_says_when_to_come_back() -> None:
+    async with serving(api_rate_limit=3) as (_, channel):
+        for _ in range(3):
+            await plant(channel, "ok")
+        with pytest.raises(errors.ResourceExhaustedError) as caught:
+            await plant(channel, "ok")
+        assert caught.value.reason == "RATE_LIMITED"
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after <= 60
+
+
+async def test_a_peer_that_is_away_is_unavailable() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        with pytest.raises(errors.UnavailableError):
+            await plant(channel, "ok")
+
+
+async def test_health_follows_the_checks_and_info_tells_limits() -> None:
+    state = [True]
+    async with serving(healthy=state, api_rate_limit=0) as (running, channel):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "kalepool.plant.v1.PlantService"):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        state[0] = False
+        await running.health.check()
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await health.Check(health_pb2.HealthCheckRequest(service="no.such"))
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        info = await call(
+            common_pb2_grpc.InfoServiceStub(channel).GetInfo,
+            common_pb2.GetInfoRequest(),
+            timeout=5,
+        )
+        assert (info.service, info.limits.max_farmers, info.network.type) == (
+            "plant",
+            1000,
+            "localnet",
+        )
+
+
+async def test_status_counts_services() -> None:
+    targets: dict[str, Any] = {
+        f"{name}_target": "127.0.0.1:1" for name in ("registry", "wallet", "work", "harvest")
+    }
+    async with serving(**targets) as (_, channel):
+        status = await call(
+            common_pb2_grpc.InfoServiceStub(channel).GetStatus,
+            common_pb2.GetStatusRequest(),
+            timeout=5,
+        )
+        assert status.status == common_pb2.POOL_HEALTH_UNHEALTHY
+        assert set(status.services) == {"registry", "wallet", "plant", "work", "harvest"}
+
+
+async def test_reflection_names_the_services() -> None:
+    async with serving() as (running, _):
+
+        def services() -> set[str]:
+            with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+                return set(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+        names = await asyncio.to_thread(services)
+    assert names >= {
+        "kalepool.plant.v1.PlantService",
+        "kalepool.common.v1.InfoService",
+        "grpc.health.v1.Health",
+    }

@@ -1,0 +1,112 @@
+"""Failpoints, pages, request checks, single flight, query files: the small shared parts."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common import failpoints
+from libs.common.db.queries import load_queries
+from libs.common.errors import InvalidArgumentError
+from libs.common.failpoints import FailpointError, failpoint
+from libs.common.grpc.validate import FieldChecks
+from libs.common.ids import new_id
+from libs.common.paging import decode_token, encode_token
+from libs.common.singleflight import SingleFlight
+
+
+async def test_a_failpoint_fails_at_its_passage_only() -> None:
+    failpoints.arm("a@2=raise")
+    try:
+        await failpoint("a")
+        with pytest.raises(FailpointError):
+            await failpoint("a")
+        await failpoint("a")
+        await failpoint("b")
+    finally:
+        failpoints.arm("")
+    await failpoint("a")
+
+
+def test_an_unknown_failpoint_action_is_refused() -> None:
+    with pytest.raises(ValueError, match="explode"):
+        failpoints.arm("a=explode")
+
+
+@given(st.integers(), st.text())
+def test_a_page_token_gives_its_key_back(number: int, text: str) -> None:
+    assert decode_token(encode_token([number, text]), [int, str]) == (number, text)
+
+
+@given(st.text(min_size=1))
+def test_a_foreign_page_token_is_an_invalid_argument(token: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        decode_token(token, [int, str, int, str])
+    assert caught.value.violations[0].field == "page_token"
+
+
+def test_all_violations_are_told_at_once() -> None:
+    checks = FieldChecks()
+    checks.uuid("pooler_id", "nonsense")
+    checks.uuid("farmer_id", "")
+    checks.number("page_size", 5000, low=1, high=1000)
+    checks.text("name", "a\x00b", high=10)
+    checks.size("submissions", [], high=10)
+    checks.unique([("a[0]", 1), ("a[1]", 1)])
+    with pytest.raises(InvalidArgumentError) as caught:
+        checks.done()
+    fields = [violation.field for violation in caught.value.violations]
+    assert fields == ["pooler_id", "farmer_id", "page_size", "name", "submissions", "a[1]"]
+
+
+def test_sound_fields_pass() -> None:
+    checks = FieldChecks()
+    identifier = new_id()
+    assert checks.uuid("pooler_id", str(identifier)) == identifier
+    assert checks.optional_uuid("farmer_id", "") is None
+    assert checks.page_size(0) == 100
+    checks.done()
+
+
+async def test_callers_join_one_task_and_may_leave_it() -> None:
+    flight: SingleFlight[int] = SingleFlight()
+    started = 0
+    release = asyncio.Event()
+
+    async def work() -> int:
+        nonlocal started
+        started += 1
+        await release.wait()
+        return 7
+
+    first = asyncio.create_task(flight.run("key", work))
+    second = asyncio.create_task(flight.run("key", work))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    release.set()
+    assert await second == 7
+    assert started == 1
+    assert not flight.running()
+
+
+async def test_closing_a_single_flight_ends_its_tasks() -> None:
+    flight: SingleFlight[None] = SingleFlight()
+    caller = asyncio.create_task(flight.run("key", asyncio.Event().wait))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await flight.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+
+def test_query_files_are_read_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "queries.sql"
+    path.write_text("-- about\n-- name: a :one\n-- why\nSELECT 1;\n-- name: b :many\nSELECT 2;\n")
+    queries = load_queries(path)
+    assert queries["a"].sql == "-- why\nSELECT 1"
+    assert (queries["b"].kind, queries["b"].sql) == ("many", "SELECT 2")
+    path.write_text("-- name: a :one\nSELECT 1;\n-- name: a :one\nSELECT 2;\n")
+    with pytest.raises(ValueError, match="twice"):
+        load_queries(path)
