@@ -1,0 +1,34 @@
+"""Proof of work: keccak-256 over 76 bytes, and its leading zeros (contract section 4)."""
+
+import sha3
+
+from libs.kale.constants import MAX_U32, MAX_U64
+
+_KEY_BYTES = 32
+
+
+def preimage(*, index: int, nonce: int, entropy: bytes, farmer_key: bytes) -> bytes:
+    """The 76 bytes that are hashed: index (4), nonce (8), entropy (32), farmer (32), big-endian.
+
+    Raises ValueError when one of them does not fit.
+    """
+    if not 0 <= index <= MAX_U32:
+        raise ValueError("index must fit into 32 bits")
+    if not 0 <= nonce <= MAX_U64:
+        raise ValueError("nonce must fit into 64 bits")
+    if len(entropy) != _KEY_BYTES or len(farmer_key) != _KEY_BYTES:
+        raise ValueError("entropy and farmer key must have 32 bytes")
+    return index.to_bytes(4, "big") + nonce.to_bytes(8, "big") + entropy + farmer_key
+
+
+def work_hash(*, index: int, nonce: int, entropy: bytes, farmer_key: bytes) -> bytes:
+    """keccak-256 (original padding, not SHA3-256) of the preimage: what the contract computes."""
+    data = preimage(index=index, nonce=nonce, entropy=entropy, farmer_key=farmer_key)
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
+
+
+def leading_zeros(digest: bytes) -> int:
+    """Leading zero hex digits (half bytes) of a hash; 64 for 32 zero bytes."""
+    digits = digest.hex()
+    return len(digits) - len(digits.lstrip("0"))

@@ -1,0 +1,90 @@
+"""Ledger entries decoded into the model."""
+
+from typing import Any
+
+from stellar_sdk import Address, scval, xdr
+
+from services.wallet.chain.model import AccountState, BlockState, FarmState, PailState
+
+#: TrustLineFlags.AUTHORIZED_FLAG
+_AUTHORIZED = 1
+
+
+def decode_account(
+    address: str, account: xdr.LedgerEntryData | None, trustline: xdr.LedgerEntryData | None
+) -> AccountState:
+    """An account with its trustline; either may be absent."""
+    if account is None or account.account is None:
+        return AccountState(address=address, exists=False)
+    entry = account.account
+    line = trustline.trust_line if trustline is not None else None
+    usable = line is not None and bool(line.flags.uint32 & _AUTHORIZED)
+    return AccountState(
+        address=address,
+        exists=True,
+        xlm=entry.balance.int64,
+        sequence=entry.seq_num.sequence_number.int64,
+        reserves=_reserves(entry),
+        has_trustline=usable,
+        kale=line.balance.int64 if line is not None and usable else 0,
+    )
+
+
+def decode_farm(instance: xdr.LedgerEntryData) -> tuple[FarmState, int]:
+    """The farm without its block, and the block index; unknown instance keys are passed over."""
+    data = instance.contract_data
+    if data is None or data.val.instance is None:
+        raise ValueError("not a contract instance")
+    stored = data.val.instance.storage
+    fields: dict[str, xdr.SCVal] = {}
+    for item in stored.sc_map if stored is not None else []:
+        if item.key.vec is not None and len(item.key.vec.sc_vec) == 1:
+            fields[scval.from_symbol(item.key.vec.sc_vec[0])] = item.val
+    code = data.val.instance.executable.wasm_hash
+    index = scval.from_uint32(fields["FarmIndex"]) if "FarmIndex" in fields else 0
+    paused = "FarmPaused" in fields and scval.from_bool(fields["FarmPaused"])
+    token: Address = scval.from_address(fields["HomesteadAsset"])
+    farm = FarmState(
+        index=index,
+        timestamp=_record(fields["FarmBlock"])["timestamp"],
+        paused=paused,
+        token=token.address,
+        code_hash=code.hash.hex() if code is not None else "",
+        block=None,
+    )
+    return farm, index
+
+
+def decode_block(
+    index: int, entry: xdr.LedgerEntryData, *, live_until: int, modified: int
+) -> BlockState:
+    """A Block record."""
+    fields = _record(_value(entry))
+    return BlockState(index=index, live_until=live_until, modified=modified, **fields)
+
+
+def decode_pail(entry: xdr.LedgerEntryData, *, live_until: int) -> PailState:
+    """A Pail record."""
+    return PailState(live_until=live_until, **_record(_value(entry)))
+
+
+def _value(entry: xdr.LedgerEntryData) -> xdr.SCVal:
+    if entry.contract_data is None:
+        raise ValueError("not contract data")
+    return entry.contract_data.val
+
+
+def _record(value: xdr.SCVal) -> dict[str, Any]:
+    if value.map is None:
+        raise ValueError("not a record")
+    return {scval.from_symbol(item.key): scval.to_native(item.val) for item in value.map.sc_map}
+
+
+def _reserves(entry: xdr.AccountEntry) -> int:
+    """Base reserves that the account must keep on top of the first two."""
+    sponsoring = sponsored = 0
+    v1 = entry.ext.v1
+    v2 = v1.ext.v2 if v1 is not None else None
+    if v2 is not None:
+        sponsoring, sponsored = v2.num_sponsoring.uint32, v2.num_sponsored.uint32
+    return entry.num_sub_entries.uint32 + sponsoring - sponsored

@@ -1,0 +1,89 @@
+"""What can go wrong between wallet and the network."""
+
+from libs.common.errors import FailedPreconditionError, InternalError, UnavailableError
+from services.wallet.chain.model import ContractError
+
+
+class RpcUnavailableError(UnavailableError):
+    """No answer, or none that can be used: for something that was sent, the outcome is unknown."""
+
+    default_reason = "STELLAR_UNAVAILABLE"
+
+
+class RpcRejectedError(InternalError):
+    """The node refused a request as malformed (JSON-RPC error): a defect of ours."""
+
+    default_reason = "STELLAR_REJECTED"
+
+
+class StaleAnswerError(UnavailableError):
+    """A node answered from an older ledger than one that was seen before: not to be trusted."""
+
+    default_reason = "STELLAR_STALE"
+
+
+class NetworkMismatchError(FailedPreconditionError):
+    """The node is on another network, or the farm there is not the one that we know."""
+
+    default_reason = "NETWORK_MISMATCH"
+
+
+class FeeCapExceededError(FailedPreconditionError):
+    """The network asks for more than the operator allows for one transaction."""
+
+    default_reason = "FEE_CAP"
+
+
+class UnknownMetaError(InternalError):
+    """A result meta of a version that the SDK does not know; says nothing about the transaction."""
+
+    default_reason = "UNKNOWN_META"
+
+
+class SimulationError(Exception):
+    """A simulation said that the call would fail: nothing was sent."""
+
+    def __init__(self, error: ContractError, message: str) -> None:
+        """`error` tells why and who said so; `message` has the node's words."""
+        super().__init__(f"{error}: {message}")
+        self.error = error
+
+
+#: Errors of the farm (KALE_CONTRACT section 8).
+FARM_ERRORS = {
+    1: "HomesteadExists",
+    2: "HomesteadMissing",
+    3: "FarmBlockMissing",
+    4: "FarmPaused",
+    5: "FarmNotPaused",
+    6: "PlantAmountTooLow",
+    7: "ZeroCountTooLow",
+    8: "PailExists",
+    9: "PailMissing",
+    10: "WorkMissing",
+    11: "BlockMissing",
+    12: "BlockInvalid",
+    13: "HashInvalid",
+    14: "HarvestNotReady",
+    15: "GapCountTooLow",
+}
+
+#: Errors of the token (the Stellar Asset Contract); the numbers overlap with the farm's.
+TOKEN_ERRORS = {
+    1: "InternalError",
+    2: "OperationNotSupportedError",
+    3: "AlreadyInitializedError",
+    6: "AccountMissingError",
+    8: "NegativeAmountError",
+    9: "AllowanceError",
+    10: "BalanceError",
+    11: "BalanceDeauthorizedError",
+    12: "OverflowError",
+    13: "TrustlineMissingError",
+}
+
+
+def error_name(raiser: str, number: int) -> str:
+    """The name of a contract error, or its number."""
+    table = {"farm": FARM_ERRORS, "token": TOKEN_ERRORS}.get(raiser, {})
+    return table.get(number, str(number))

@@ -1,0 +1,191 @@
+"""What the chain says, without XDR."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class Signer(Protocol):
+    """Holds one ed25519 key and signs with it; the seed never leaves it."""
+
+    @property
+    def address(self) -> str:
+        """The key's address (strkey G...)."""
+        ...
+
+    def sign(self, payload: bytes) -> bytes:
+        """The 64-byte signature of `payload`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerHead:
+    """The latest ledger that a node has."""
+
+    #: Its sequence.
+    sequence: int
+    #: Its close time (unix seconds); time bounds and blocks go by it.
+    close_time: int
+    #: Oldest ledger of which the node still has transactions.
+    oldest: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountState:
+    """An account and its KALE trustline."""
+
+    #: strkey G...
+    address: str
+    #: Whether the account exists.
+    exists: bool
+    #: Stroops of XLM.
+    xlm: int = 0
+    #: Last used sequence number.
+    sequence: int = 0
+    #: Subentries, and reserves that it sponsors less those that are sponsored for it.
+    reserves: int = 0
+    #: Whether it has a KALE trustline that may hold KALE.
+    has_trustline: bool = False
+    #: Stroops of KALE.
+    kale: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockState:
+    """A Block record of the farm (KALE_CONTRACT section 3)."""
+
+    #: Its index.
+    index: int
+    #: Close time of the ledger that opened it.
+    timestamp: int
+    #: 32 bytes.
+    entropy: bytes
+    #: Bounds that its pails are measured by.
+    min_gap: int
+    max_gap: int
+    min_stake: int
+    max_stake: int
+    min_zeros: int
+    max_zeros: int
+    #: Stroops planted and not yet worked.
+    staked_total: int
+    #: Sum of all works' weights.
+    normalized_total: int
+    #: Last ledger in which it exists.
+    live_until: int
+    #: Ledger that changed it last.
+    modified: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmState:
+    """The farm's instance."""
+
+    #: Index of the running block.
+    index: int
+    #: FarmBlock's timestamp: from timestamp + interval on, a plant opens the next block.
+    timestamp: int
+    #: Planting is paused.
+    paused: bool
+    #: Contract id of the token that it burns and mints.
+    token: str
+    #: SHA-256 of its code (hex).
+    code_hash: str
+    #: The running block's record; None when it is gone or none was ever opened.
+    block: BlockState | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PailState:
+    """A Pail record: what a farmer did in a block and has not harvested."""
+
+    #: Ledger of the plant.
+    sequence: int
+    #: Stroops staked.
+    stake: int
+    #: Ledgers between plant and work; None before the first work.
+    gap: int | None
+    #: Leading zeros of the best work; None before the first work. 0 is a worked value.
+    zeros: int | None
+    #: Last ledger in which it exists.
+    live_until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedEnvelope:
+    """A transaction that is signed and not sent yet."""
+
+    #: Base64 of the TransactionEnvelope.
+    xdr: str
+    #: Its hash (hex): of the fee bump, when it is one.
+    hash: str
+    #: The inner transaction's hash (hex) when it is a fee bump, else None.
+    inner_hash: str | None
+    #: The account whose sequence number it uses.
+    source: str
+    #: That sequence number.
+    sequence: int
+    #: Close time (unix seconds) after which no ledger may take it.
+    max_time: int
+    #: Stroops that the network may charge at most.
+    fee_bid: int
+
+
+class SendStatus(Enum):
+    """What a node said to an envelope; STELLAR.md section 1 tells what it can mean."""
+
+    PENDING = "PENDING"
+    DUPLICATE = "DUPLICATE"
+    TRY_AGAIN_LATER = "TRY_AGAIN_LATER"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendResult:
+    """The answer of sendTransaction."""
+
+    #: What the node said.
+    status: SendStatus
+    #: Transaction result code of an ERROR, such as txBAD_SEQ.
+    code: str | None = None
+    #: Stroops that would get in, told with txINSUFFICIENT_FEE.
+    required_fee: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractError:
+    """Why a call failed on the chain, and who said so."""
+
+    #: farm, token, host (a trap of the host), or transaction (classic result code).
+    raiser: str
+    #: Name of a contract error (PailExists), or a code such as Storage/ExceededLimit, txBAD_SEQ.
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.raiser} {self.code}"
+
+
+class OutcomeStatus(Enum):
+    """What getTransaction said of a hash."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    NOT_FOUND = "NOT_FOUND"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a node knows of a transaction."""
+
+    #: Included and worked, included and failed, or not seen.
+    status: OutcomeStatus
+    #: The node's head in the same answer.
+    head: LedgerHead
+    #: Ledger that has it; 0 when not seen.
+    ledger: int = 0
+    #: Stroops charged.
+    fee_charged: int = 0
+    #: What the contract returned, for work (gap) and harvest (reward); None for others.
+    value: int | None = None
+    #: Why it failed.
+    error: ContractError | None = None

@@ -1,0 +1,83 @@
+"""Which network, farm and asset the wallet works with, and whether a node has just these."""
+
+from dataclasses import dataclass
+
+from stellar_sdk import Asset
+
+from libs.kale.networks import NETWORKS
+from services.wallet.chain.errors import NetworkMismatchError
+from services.wallet.chain.model import FarmState
+
+#: Public endpoints; mainnet has none that may be used without an agreement.
+_RPC_URLS = {
+    "testnet": "https://soroban-testnet.stellar.org",
+    "localnet": "http://127.0.0.1:8000",
+}
+_FRIENDBOTS = {
+    "testnet": "https://friendbot.stellar.org",
+    "localnet": "http://127.0.0.1:8000/friendbot",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Passphrase, contract ids and asset come as one set per network."""
+
+    #: mainnet, testnet or localnet.
+    name: str
+    #: Network passphrase: every signature is bound to it.
+    passphrase: str
+    #: Contract id of the farm (strkey C...).
+    farm: str
+    #: The KALE asset.
+    asset: Asset
+    #: Where its JSON-RPC is.
+    rpc_url: str
+    #: Where accounts are funded for free, if anywhere.
+    friendbot_url: str | None
+
+    @property
+    def token(self) -> str:
+        """Contract id of the asset's token (strkey C...), derived from asset and network."""
+        return self.asset.contract_id(self.passphrase)
+
+
+def network_for(
+    name: str,
+    *,
+    farm: str = "",
+    asset: str = "",
+    passphrase: str = "",
+    rpc_url: str = "",
+    friendbot_url: str = "",
+) -> Network:
+    """The set of a network; what is given replaces its default. ValueError when RPC is missing."""
+    known = NETWORKS[name]
+    code, _, issuer = (asset or known.asset).partition(":")
+    url = rpc_url or _RPC_URLS.get(name, "")
+    if not url:
+        raise ValueError(f"STELLAR_RPC_URL is required on {name}")
+    return Network(
+        name=name,
+        passphrase=passphrase or known.passphrase,
+        farm=farm or known.farm,
+        asset=Asset(code, issuer),
+        rpc_url=url,
+        friendbot_url=friendbot_url or _FRIENDBOTS.get(name),
+    )
+
+
+def verify(network: Network, *, passphrase: str, farm: FarmState | None) -> None:
+    """Raises NetworkMismatchError when a node shows another network or farm than ours."""
+    if passphrase != network.passphrase:
+        raise NetworkMismatchError(
+            f"the node is on {passphrase!r}, not on {network.passphrase!r}",
+            metadata={"expected": network.passphrase, "found": passphrase},
+        )
+    if farm is None:
+        raise NetworkMismatchError(f"there is no farm {network.farm} on {network.name}")
+    if farm.token != network.token:
+        raise NetworkMismatchError(
+            f"the farm {network.farm} pays in token {farm.token}, not in {network.token}",
+            metadata={"expected": network.token, "found": farm.token},
+        )

@@ -1,0 +1,157 @@
+"""Answers of a node about transactions, decoded: what happened, why, and what it cost."""
+
+from collections.abc import Iterable, Sequence
+
+from stellar_sdk import StrKey, scval, xdr
+
+from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.model import (
+    ContractError,
+    LedgerHead,
+    Outcome,
+    OutcomeStatus,
+    SendResult,
+    SendStatus,
+)
+from services.wallet.chain.rpc import Json, head_of
+
+_UNKNOWN = ContractError(raiser="host", code="Unknown")
+
+
+class ResultReader:
+    """Decodes answers; knows which contract is the farm and which the token."""
+
+    def __init__(self, *, farm: str, token: str) -> None:
+        self._raisers = {
+            StrKey.decode_contract(farm): "farm",
+            StrKey.decode_contract(token): "token",
+        }
+
+    def outcome(self, answer: Json) -> Outcome:
+        """What getTransaction said. UnknownMetaError says nothing about the transaction."""
+        head = head_of(answer)
+        status = OutcomeStatus(answer["status"])
+        if status is OutcomeStatus.NOT_FOUND:
+            return Outcome(status=status, head=head)
+        return self._included(answer, status, head)
+
+    def send_result(self, answer: Json) -> SendResult:
+        """What sendTransaction said."""
+        status = SendStatus(answer["status"])
+        if status is not SendStatus.ERROR:
+            return SendResult(status=status)
+        result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
+        code = str(result.result.code.name)
+        fee = result.fee_charged.int64 if code == "txINSUFFICIENT_FEE" else None
+        return SendResult(status=status, code=code, required_fee=fee)
+
+    def simulation_error(self, answer: Json) -> ContractError:
+        """Why a simulation failed, by the diagnostic events in its answer."""
+        events = [xdr.DiagnosticEvent.from_xdr(text) for text in answer.get("events") or []]
+        return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
+
+    def _included(self, answer: Json, status: OutcomeStatus, head: LedgerHead) -> Outcome:
+        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
+        succeeded = status is OutcomeStatus.SUCCESS
+        return Outcome(
+            status=status,
+            head=head,
+            ledger=int(answer["ledger"]),
+            fee_charged=result.fee_charged.int64,
+            value=_return_value(answer["resultMetaXdr"]) if succeeded else None,
+            error=None if succeeded else self._failure(answer, result),
+        )
+
+    def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
+        texts: Sequence[str] = answer.get("diagnosticEventsXdr") or []
+        found = self._error_in(xdr.DiagnosticEvent.from_xdr(text) for text in texts)
+        return found or ContractError(raiser="transaction", code=_failure_code(result))
+
+    def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
+        """The first error event, oldest first: later ones only pass it on."""
+        for diagnostic in events:
+            event = diagnostic.event
+            topics = event.body.v0.topics if event.body.v0 is not None else []
+            if len(topics) < 2 or topics[0].sym is None or topics[0].sym.sc_symbol != b"error":
+                continue
+            error = topics[1].error
+            if error is None:
+                continue
+            raiser = "host"
+            if event.contract_id is not None:
+                raw = event.contract_id.contract_id.hash
+                raiser = self._raisers.get(raw, "host")
+            return _contract_error(raiser, error)
+        return None
+
+
+def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:
+    if error.type is xdr.SCErrorType.SCE_CONTRACT and error.contract_code is not None:
+        number = error.contract_code.uint32
+        return ContractError(raiser=raiser, code=error_name(raiser, number))
+    kind = _camel(error.type.name.removeprefix("SCE_"))
+    code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
+    return ContractError(raiser="host", code=f"{kind}/{code}")
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _parse_host_error(message: str) -> ContractError:
+    """`HostError: Error(Storage, ExceededLimit)` as an error; events may be missing."""
+    inside = message.partition("Error(")[2].partition(")")[0]
+    kind, _, code = inside.partition(", ")
+    if not code:
+        return _UNKNOWN
+    return ContractError(raiser="host", code=f"{kind}/{code}")
+
+
+def _failure_code(result: xdr.TransactionResult) -> str:
+    """The operation's own code where there is one, such as INVOKE_HOST_FUNCTION_TRAPPED."""
+    inner = result.result.inner_result_pair
+    body = inner.result.result if inner is not None else result.result
+    operations = body.results or []
+    for operation in operations:
+        code = _operation_code(operation)
+        if code is not None:
+            return code
+    return str(body.code.name)
+
+
+def _operation_code(operation: xdr.OperationResult) -> str | None:
+    """The code of a failed operation; None when it succeeded."""
+    if operation.tr is None:
+        return str(operation.code.name)
+    for name, value in vars(operation.tr).items():
+        if name != "type" and value is not None:
+            code = str(value.code.name)
+            return None if code.endswith("_SUCCESS") else code
+    return None
+
+
+def failed_operations(answer: Json) -> dict[int, str]:
+    """Index to code of each operation that failed in a classic transaction."""
+    result = xdr.TransactionResult.from_xdr(answer["resultXdr"]).result
+    inner = result.inner_result_pair
+    results = (inner.result.result.results if inner is not None else result.results) or []
+    codes = {index: _operation_code(operation) for index, operation in enumerate(results)}
+    return {index: code for index, code in codes.items() if code is not None}
+
+
+def _return_value(meta_xdr: str) -> int | None:
+    try:
+        meta = xdr.TransactionMeta.from_xdr(meta_xdr)
+    except ValueError as error:
+        raise UnknownMetaError("the SDK does not know this version of result meta") from error
+    body = meta.v4 or meta.v3
+    if body is None or body.soroban_meta is None:
+        return None
+    value = body.soroban_meta.return_value
+    if value is None:
+        return None
+    if value.type is xdr.SCValType.SCV_U32:
+        return scval.from_uint32(value)
+    if value.type is xdr.SCValType.SCV_I128:
+        return scval.from_int128(value)
+    return None
