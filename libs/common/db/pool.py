@@ -12,7 +12,7 @@ from libs.common.db.queries import Query, load_queries
 from libs.common.errors import UnavailableError
 
 Record: TypeAlias = asyncpg.Record
-Connection: TypeAlias = PoolConnectionProxy[Record]
+Connection: TypeAlias = "PoolConnectionProxy[Record]"
 
 _AWAY = (
     OSError,

@@ -1,0 +1,103 @@
+# Works with GNU make 3.81 (macOS) and later, and with BSD or GNU tools.
+# `make help` lists the targets; each has its explanation behind `##`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# Folders with our own Python code (gen/ is generated).
+CODE := services libs localnet pooler demo scripts tests
+
+# Settings of single targets.
+FARMERS ?= 25
+BLOCKS ?= 2
+PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
+LOCK_ARGS ?=
+
+.PHONY: help setup gen verify-gen fmt verify-fmt lint types imports protos migrations check \
+	test test-fast demo up down secrets lock clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  Variables: FARMERS=$(FARMERS) BLOCKS=$(BLOCKS) for demo;"
+	@echo "             PYTEST_ARGS='-k name', PYTEST_WORKERS=$(PYTEST_WORKERS) for test; PYTHON=path for setup"
+
+## ---- setting up -----------------------------------------------------------------------------
+
+setup: $(STAMP) ## Make .venv and install what requirements/ pins (every other target does it, too)
+	@:
+
+$(STAMP): requirements/dev.txt pyproject.toml scripts/make_venv.sh
+	@PYTHON='$(PYTHON)' sh scripts/make_venv.sh $(VENV)
+	@touch $@
+
+lock: ## Pin requirements/*.in again, with hashes (needs uv; LOCK_ARGS=--upgrade for newer versions)
+	@sh scripts/lock.sh $(LOCK_ARGS)
+
+## ---- generated code and formats: verify-X says what X would change ------------------------------
+
+gen: setup ## Generate gen/ from protos/
+	@$(PY) scripts/gen.py
+
+verify-gen: setup ## Fail when gen/ is not what protos/ gives
+	@$(PY) scripts/gen.py --check
+
+fmt: setup ## Format Python and protos, and apply safe lint fixes
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/buf format --write
+
+verify-fmt: setup ## Fail when Python or protos are not formatted
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/buf format --diff --exit-code
+
+## ---- checks -----------------------------------------------------------------------------------
+
+lint: setup ## Run ruff and the house rules (sizes, names, nothing of one machine)
+	@$(VENV)/bin/ruff check .
+	@$(PY) scripts/check_style.py
+
+types: setup ## Run mypy --strict
+	@$(VENV)/bin/mypy $(CODE)
+
+imports: setup ## Check who may import what (import-linter)
+	@$(VENV)/bin/lint-imports
+
+protos: setup ## Lint protos and compare them with the last release for breaking changes
+	@$(VENV)/bin/buf lint
+	@$(PY) scripts/check_breaking.py
+
+migrations: setup ## Fail when all migrations together are not what schema.sql says
+	@$(PY) scripts/check_migrations.py
+
+check: verify-gen verify-fmt lint types imports protos migrations ## All of the checks above
+	@echo "all checks passed"
+
+## ---- running ------------------------------------------------------------------------------------
+
+test: setup ## Run all tests; sets up on a fresh clone
+	@$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+test-fast: setup ## Run the unit tests only
+	@$(PY) -m pytest tests/unit -m "not e2e and not faults" $(PYTEST_ARGS)
+
+demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
+	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
+
+up: setup ## Start the pool and leave it running; prints the addresses
+	@$(PY) -m demo up
+
+down: setup ## Stop what `make up` started
+	@$(PY) -m demo down
+
+secrets: setup ## Write random passwords and the wallet's key for docker-compose.yml
+	@$(PY) scripts/make_secrets.py
+
+clean: ## Remove caches and the demo's data (not .venv; `make down` first)
+	rm -rf var dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

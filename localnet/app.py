@@ -1,0 +1,107 @@
+"""Wiring: one node, its timer, its HTTP server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from localnet.config import LocalnetSettings
+from localnet.funding import Funding
+from localnet.ledger.close import ClosedLedger, Genesis
+from localnet.ledger.node import Node, open_node
+from localnet.ledger.sqlite_store import SqliteStore
+from localnet.network import Network
+from localnet.rpc.context import RpcContext
+from localnet.rpc.faults import Faults
+from localnet.rpc.server import make_app
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningLocalnet:
+    """A localnet that accepts requests."""
+
+    #: The node itself, for tests and checks in the same process.
+    node: Node
+    #: What the methods work with; its faults may be changed.
+    rpc: RpcContext
+    #: Where JSON-RPC is.
+    url: str
+    #: What runs beside the server; none of it ends unless something is broken.
+    loops: tuple[asyncio.Task[None], ...]
+
+    def close_ledger(self, close_time: int | None = None) -> ClosedLedger:
+        """Close a ledger now (with `timer=False` the only way)."""
+        now = int(self.rpc.clock()) if close_time is None else close_time
+        return self.node.close_ledger(now, skip_pending=self.rpc.faults.skips_ledger())
+
+
+def _open_store(settings: LocalnetSettings) -> SqliteStore | None:
+    if settings.state_dir is None:
+        return None
+    identity = {
+        "passphrase": settings.passphrase,
+        "block_seconds": str(settings.block_seconds),
+    }
+    return SqliteStore(settings.state_dir, identity=identity)
+
+
+@asynccontextmanager
+async def open_localnet(
+    settings: LocalnetSettings, *, timer: bool = True, clock: Callable[[], float] = time.time
+) -> AsyncIterator[RunningLocalnet]:
+    """Start a localnet; without the timer ledgers close only by `close_ledger`."""
+    store = _open_store(settings)
+    try:
+        network = Network(passphrase=settings.passphrase)
+        node = open_node(
+            Genesis(network=network, block_seconds=settings.block_seconds),
+            close_time=int(clock()),
+            retention=settings.retention_ledgers,
+            overrides=settings.network_settings,
+            store=store,
+        )
+        rpc = RpcContext(node=node, settings=settings, faults=Faults(), clock=clock)
+        async with _serving(rpc, timer=timer) as running:
+            yield running
+    finally:
+        if store is not None:
+            store.close()
+
+
+@asynccontextmanager
+async def _serving(rpc: RpcContext, *, timer: bool) -> AsyncIterator[RunningLocalnet]:
+    funding = Funding(rpc.node, ledger_seconds=rpc.settings.ledger_seconds)
+    runner = web.AppRunner(make_app(rpc, funding), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    loops: list[asyncio.Task[None]] = []
+    try:
+        await web.TCPSite(runner, rpc.settings.host, rpc.settings.port).start()
+        host, port = runner.addresses[0][:2]
+        rpc.friendbot_url = f"http://{host}:{port}/friendbot"
+        loops.append(asyncio.create_task(funding.run()))
+        if timer:
+            loops.append(asyncio.create_task(_close_ledgers(rpc)))
+        url = f"http://{host}:{port}"
+        yield RunningLocalnet(node=rpc.node, rpc=rpc, url=url, loops=tuple(loops))
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await runner.cleanup()
+
+
+async def _close_ledgers(rpc: RpcContext) -> None:
+    """Close ledgers on time; a late one does not make the next ones hurry."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due = max(due + rpc.settings.ledger_seconds, loop.time())
+        await asyncio.sleep(due - loop.time())
+        skip = rpc.faults.skips_ledger()
+        candidates = [] if skip else rpc.node.queue.transactions()
+        # In a thread, so that requests are answered meanwhile.
+        prepared = await asyncio.to_thread(rpc.node.prepare, candidates, int(rpc.clock()))
+        rpc.node.commit(prepared)

@@ -1,0 +1,1 @@
+"""The ledger: state, transaction rules, queue, closing. No network input or output in here."""

@@ -1,0 +1,1 @@
+"""The classic operations that a pool uses, one function each."""

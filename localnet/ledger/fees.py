@@ -1,0 +1,120 @@
+"""What a Soroban transaction costs: resource fee and rent, by the formulas of stellar-core.
+
+All amounts are stroops, all divisions round up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from localnet.ledger.keys import is_persistent
+from localnet.ledger.settings import NetworkSettings, Usage
+from localnet.ledger.state import Change
+
+_KIB = 1024
+#: Instructions per unit of the compute fee.
+_INSTRUCTIONS_UNIT = 10_000
+#: Bytes that a transaction's result is taken to need in history.
+_RESULT_BYTES = 300
+#: Bytes of a TTL entry, written whenever a lifetime is set or extended.
+_TTL_ENTRY_BYTES = 48
+#: Rent per KiB is never below this.
+_MINIMUM_RENT_PER_KB = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RentChange:
+    """How one entry's size and lifetime changed."""
+
+    #: Persistent entries pay twice the rent of temporary ones (by the settings of mainnet).
+    persistent: bool
+    #: Bytes before; 0 when it is new.
+    old_size: int
+    #: Bytes after.
+    new_size: int
+    #: Last ledger of its life before; 0 when it is new.
+    old_live_until: int
+    #: Last ledger of its life after.
+    new_live_until: int
+
+
+def _per(amount: int, fee: int, unit: int) -> int:
+    return -(-amount * fee // unit)
+
+
+def non_refundable_fee(settings: NetworkSettings, usage: Usage) -> int:
+    """Fee for the declared resources; charged whatever becomes of the transaction."""
+    return (
+        _per(usage.instructions, settings.fee_instructions, _INSTRUCTIONS_UNIT)
+        + usage.disk_reads * settings.fee_disk_read_entry
+        + usage.write_entries * settings.fee_write_entry
+        + _per(usage.disk_read_bytes, settings.fee_disk_read_kb, _KIB)
+        + _per(usage.write_bytes, settings.fee_write_kb, _KIB)
+        + _per(usage.tx_bytes + _RESULT_BYTES, settings.fee_historical_kb, _KIB)
+        + _per(usage.tx_bytes, settings.fee_bandwidth_kb, _KIB)
+    )
+
+
+def events_fee(settings: NetworkSettings, size: int) -> int:
+    """Refundable fee for `size` bytes of events and return value."""
+    return _per(size, settings.fee_events_kb, _KIB)
+
+
+def rent_per_kb(settings: NetworkSettings, state_size: int) -> int:
+    """Rent fee per KiB while the Soroban state has `state_size` bytes."""
+    span = max(0, settings.rent_high - settings.rent_low)
+    if state_size < settings.state_target:
+        rent = settings.rent_low + _per(state_size, span, max(1, settings.state_target))
+    else:
+        above = state_size - settings.state_target
+        rent = settings.rent_high + _per(
+            above, span * settings.rent_growth, max(1, settings.state_target)
+        )
+    return max(rent, _MINIMUM_RENT_PER_KB)
+
+
+def rent_fee(
+    settings: NetworkSettings, changes: Iterable[RentChange], *, sequence: int, state_size: int
+) -> int:
+    """Rent for every extension and every growth, seen by ledger `sequence`."""
+    per_kb = rent_per_kb(settings, state_size)
+    fee = extended = 0
+    for change in changes:
+        fee += _entry_rent(settings, change, sequence, per_kb)
+        extended += change.old_live_until < change.new_live_until
+    ttl_bytes = _per(extended * _TTL_ENTRY_BYTES, settings.fee_write_kb, _KIB)
+    return fee + extended * settings.fee_write_entry + ttl_bytes
+
+
+def _entry_rent(settings: NetworkSettings, change: RentChange, sequence: int, per_kb: int) -> int:
+    rate = settings.rent_persistent if change.persistent else settings.rent_temporary
+
+    def rent(size: int, ledgers: int) -> int:
+        return _per(size * ledgers, per_kb, _KIB * max(1, rate))
+
+    is_new = change.old_size == 0 and change.old_live_until == 0
+    paid_until = sequence - 1 if is_new else change.old_live_until
+    fee = 0
+    if change.new_live_until > paid_until:
+        fee += rent(change.new_size, change.new_live_until - paid_until)
+    if not is_new and change.new_size > change.old_size:
+        fee += rent(change.new_size - change.old_size, change.old_live_until - sequence + 1)
+    return fee
+
+
+def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
+    """The entries among these changes that owe rent: longer life or more bytes."""
+    found = []
+    for change in changes:
+        if change.after is None or change.after.live_until is None:
+            continue
+        before, after = change.before, change.after
+        found.append(
+            RentChange(
+                persistent=is_persistent(change.key),
+                old_size=0 if before is None else len(before.packed),
+                new_size=len(after.packed),
+                old_live_until=0 if before is None else before.live_until or 0,
+                new_live_until=after.live_until or 0,
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The JSON-RPC side of a localnet, and its HTTP endpoints."""

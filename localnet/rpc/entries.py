@@ -1,0 +1,67 @@
+"""getLedgerEntries."""
+
+from typing import Any
+
+from stellar_sdk import xdr
+
+from localnet.ledger.xdr_json import to_json
+from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params
+
+#: Keys in one call at most.
+MAX_KEYS = 200
+
+
+def _parse_key(text: Any, index: int) -> xdr.LedgerKey:
+    try:
+        return xdr.LedgerKey.from_xdr(text)
+    except Exception as error:
+        message = f"cannot unmarshal key value {text} at index {index}"
+        raise invalid_params(message) from error
+
+
+async def get_ledger_entries(rpc: RpcContext, params: Params) -> dict[str, Any]:
+    """The entries that live; keys without one are just absent."""
+    as_json = wants_json(params)
+    texts = params.get("keys")
+    if not isinstance(texts, list):
+        raise invalid_params("invalid parameters")
+    if len(texts) > MAX_KEYS:
+        raise invalid_params(f"key count ({len(texts)}) exceeds maximum supported ({MAX_KEYS})")
+    keys = [_parse_key(text, index) for index, text in enumerate(texts)]
+    if any(k.type is xdr.LedgerEntryType.TTL for k in keys):
+        raise invalid_params("ledger ttl entries cannot be queried directly")
+    if not keys:
+        message = "could not query captive core: no keys specified in request"
+        raise RpcError(INTERNAL_ERROR, message)
+    snapshot = rpc.snapshot
+    entries = [e for k in keys if (e := _entry(rpc, k, as_json=as_json)) is not None]
+    return {"entries": entries, "latestLedger": snapshot.sequence}
+
+
+def _entry(rpc: RpcContext, key: xdr.LedgerKey, *, as_json: bool) -> dict[str, Any] | None:
+    packed = key.to_xdr_bytes()
+    record = rpc.snapshot.get(packed)
+    if record is None:
+        return None
+    entry = record.entry
+    # lastModified comes first, then the data, then the extension.
+    ext = entry.ext.to_xdr_bytes()
+    data = record.packed[4 : -len(ext)]
+    answer: dict[str, Any]
+    if as_json:
+        answer = {
+            "keyJson": to_json(key),
+            "dataJson": to_json(entry.data),
+            "lastModifiedLedgerSeq": record.last_modified,
+        }
+    else:
+        answer = {
+            "key": base64(packed),
+            "xdr": base64(data),
+            "lastModifiedLedgerSeq": record.last_modified,
+        }
+    if record.live_until is not None:
+        answer["liveUntilLedgerSeq"] = record.live_until
+    answer |= {"extJson": to_json(entry.ext)} if as_json else {"extXdr": base64(ext)}
+    return answer

@@ -1,0 +1,213 @@
+"""getEvents."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stellar_sdk import StrKey, xdr
+
+from localnet.ledger.apply import Applied
+from localnet.ledger.close import ClosedLedger
+from localnet.ledger.xdr_json import to_json
+from localnet.rpc.context import Params, RpcContext, base64, timestamp, wants_json
+from localnet.rpc.errors import invalid_params, invalid_request
+from localnet.rpc.paging import page_limit, total_order_id
+
+#: Events in a page: when not asked otherwise, and at most.
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
+#: Ledgers that one call looks through at most.
+MAX_LEDGERS = 10_000
+#: Filters, contracts per filter and topic filters per filter at most.
+MAX_FILTERS = 5
+#: The place of events that follow all transactions of a ledger.
+_AFTER_ALL = (1 << 20) - 1
+_CURSOR = re.compile(r"(\d{1,19})-(\d{1,10})")
+_TYPES = {
+    xdr.ContractEventType.SYSTEM: "system",
+    xdr.ContractEventType.CONTRACT: "contract",
+    xdr.ContractEventType.DIAGNOSTIC: "diagnostic",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedEvent:
+    """One event and where it is."""
+
+    #: Its total order id and its index there.
+    place: tuple[int, int]
+    #: Its ledger.
+    ledger: ClosedLedger
+    #: Its transaction.
+    transaction: Applied
+    #: ContractEvent in XDR.
+    packed: bytes
+
+    @property
+    def cursor(self) -> str:
+        """Its id, which is a cursor, too."""
+        return f"{self.place[0]:019d}-{self.place[1]:010d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventFilter:
+    """One filter; an event must pass one of them."""
+
+    #: Types, or all when empty.
+    types: frozenset[str]
+    #: Contracts (C...), or all when empty.
+    contracts: frozenset[str]
+    #: Topic patterns in base64 with "*" (one) and a closing "**" (any number); all when empty.
+    topics: tuple[tuple[str, ...], ...]
+
+    def passes(self, kind: str, contract: str | None, topics: list[str]) -> bool:
+        """True for an event that this filter lets through."""
+        return (
+            (not self.types or kind in self.types)
+            and (not self.contracts or contract in self.contracts)
+            and (not self.topics or any(_matches(p, topics) for p in self.topics))
+        )
+
+
+def _matches(pattern: tuple[str, ...], topics: list[str]) -> bool:
+    if pattern and pattern[-1] == "**":
+        pattern = pattern[:-1]
+        topics = topics[: len(pattern)]
+    return len(pattern) == len(topics) and all(
+        p in ("*", t) for p, t in zip(pattern, topics, strict=True)
+    )
+
+
+def ledger_events(ledger: ClosedLedger) -> Iterator[PlacedEvent]:
+    """All events of a ledger in their order: fees, then operations, then refunds."""
+    stages: tuple[list[tuple[Applied, bytes]], ...] = ([], [], [])
+    for transaction in ledger.transactions:
+        for event in transaction.events:
+            stages[int.from_bytes(event[:4], "big")].append((transaction, event[4:]))
+
+    def placed(order: int, stage: int) -> Iterator[PlacedEvent]:
+        start = total_order_id(ledger.sequence, order, 0)
+        for index, (transaction, packed) in enumerate(stages[stage]):
+            place = (start, index)
+            yield PlacedEvent(place=place, ledger=ledger, transaction=transaction, packed=packed)
+
+    before = int(xdr.TransactionEventStage.TRANSACTION_EVENT_STAGE_BEFORE_ALL_TXS)
+    after = int(xdr.TransactionEventStage.TRANSACTION_EVENT_STAGE_AFTER_ALL_TXS)
+    yield from placed(0, before)
+    for order, transaction in enumerate(ledger.transactions, start=1):
+        for operation, events in enumerate(transaction.contract_events):
+            start = total_order_id(ledger.sequence, order, operation)
+            for index, packed in enumerate(events):
+                place = (start, index)
+                yield PlacedEvent(
+                    place=place, ledger=ledger, transaction=transaction, packed=packed
+                )
+    yield from placed(_AFTER_ALL, after)
+
+
+async def get_events(rpc: RpcContext, params: Params) -> dict[str, Any]:
+    """A page of events that pass the filters."""
+    as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
+    filters = _filters(params)
+    after, first = _start(rpc, params)
+    end = min(first + MAX_LEDGERS, rpc.latest.sequence + 1)
+    if isinstance(params.get("endLedger"), int) and params["endLedger"] > 0:
+        end = min(end, params["endLedger"])
+    page: list[dict[str, Any]] = []
+    # Without a full page the cursor is the end of what was looked through.
+    cursor = f"{total_order_id(end, 0, 0) - 1:019d}-{2**32 - 1:010d}"
+    for ledger in rpc.node.history.range(first, end - 1):
+        for event in ledger_events(ledger):
+            body = None if event.place <= after else _event_json(event, filters, as_json=as_json)
+            if body is None:
+                continue
+            page.append(body)
+            if len(page) == limit:
+                return _page(rpc, page, event.cursor)
+    return _page(rpc, page, cursor)
+
+
+def _page(rpc: RpcContext, page: list[dict[str, Any]], cursor: str) -> dict[str, Any]:
+    return {
+        "events": page,
+        "cursor": cursor,
+        "latestLedger": rpc.latest.sequence,
+        "oldestLedger": rpc.oldest.sequence,
+        "latestLedgerCloseTime": str(rpc.latest.close_time),
+        "oldestLedgerCloseTime": str(rpc.oldest.close_time),
+    }
+
+
+def _start(rpc: RpcContext, params: Params) -> tuple[tuple[int, int], int]:
+    """(the place after which to start, the first ledger)."""
+    cursor = (params.get("pagination") or {}).get("cursor")
+    start = params.get("startLedger", 0)
+    if cursor:
+        if start or params.get("endLedger"):
+            raise invalid_params("ledger ranges and cursor cannot both be set")
+        found = _CURSOR.fullmatch(str(cursor))
+        if found is None:
+            raise invalid_params(f"invalid cursor: {cursor}")
+        place = int(found[1]), int(found[2])
+        return place, max(place[0] >> 32, rpc.oldest.sequence)
+    oldest, latest = rpc.oldest.sequence, rpc.latest.sequence
+    if not isinstance(start, int) or not oldest <= start <= latest:
+        raise invalid_request(f"startLedger must be within the ledger range: {oldest} - {latest}")
+    return (0, -1), start
+
+
+def _filters(params: Params) -> list[EventFilter]:
+    given = params.get("filters") or []
+    if not isinstance(given, list):
+        raise invalid_params("invalid parameters")
+    if len(given) > MAX_FILTERS:
+        raise invalid_params(f"maximum {MAX_FILTERS} filters per request")
+    return [_filter(f, index) for index, f in enumerate(given, start=1)]
+
+
+def _filter(given: Any, index: int) -> EventFilter:
+    types = frozenset(t for t in str(given.get("type", "")).split(",") if t)
+    if not types <= set(_TYPES.values()):
+        raise invalid_params(
+            f"filter {index} invalid: filter type invalid: if set, type must be either"
+            " 'system', 'contract' or 'diagnostic'"
+        )
+    contracts = frozenset(given.get("contractIds") or [])
+    if not all(StrKey.is_valid_contract(c) for c in contracts):
+        raise invalid_params(f"filter {index} invalid: contract ID 1 invalid")
+    topics = tuple(tuple(t) for t in given.get("topics") or [])
+    return EventFilter(types=types, contracts=contracts, topics=topics)
+
+
+def _event_json(
+    event: PlacedEvent, filters: list[EventFilter], *, as_json: bool
+) -> dict[str, Any] | None:
+    """The event as an answer shows it, or None when no filter lets it through."""
+    parsed = xdr.ContractEvent.from_xdr_bytes(event.packed)
+    body = parsed.body.v0
+    assert body is not None  # noqa: S101  (the union has one arm)
+    kind = _TYPES[parsed.type]
+    contract = None
+    if parsed.contract_id is not None:
+        contract = StrKey.encode_contract(parsed.contract_id.contract_id.hash)
+    topics = [t.to_xdr() for t in body.topics]
+    if filters and not any(f.passes(kind, contract, topics) for f in filters):
+        return None
+    place = event.place[0]
+    values: dict[str, Any] = {"topic": topics, "value": base64(body.data.to_xdr_bytes())}
+    if as_json:
+        json_topics = [to_json(t) for t in body.topics]
+        values = {"topicJson": json_topics, "valueJson": to_json(body.data)}
+    return {
+        "type": kind,
+        "ledger": event.ledger.sequence,
+        "ledgerClosedAt": timestamp(event.ledger.close_time),
+        "contractId": contract or "",
+        "id": event.cursor,
+        "operationIndex": place & 0xFFF,
+        "transactionIndex": place >> 12 & _AFTER_ALL,
+        "txHash": event.transaction.hash.hex(),
+        "inSuccessfulContractCall": True,
+        **values,
+    }

@@ -1,0 +1,124 @@
+"""Misbehaviour on demand, for the fault tests: a small table that POST /faults changes.
+
+Each field of the body sets one fault, {"reset": true} clears all, fields left out stay as they are:
+
+* delays: {method: seconds} before a call is looked at ("*" is every method)
+* failures: {method: calls} that answer HTTP 503 before they are looked at
+* drops: {method: calls} that are carried out, but whose answer is lost (the connection breaks)
+* try_again_later: submissions that answer TRY_AGAIN_LATER without being looked at
+* skip_ledgers: ledgers that close without any pending transaction
+* stale: true freezes answers at the latest ledger, false ends it
+* read_gap: seconds between the two reads of getTransaction
+* forget_before: ledgers below this sequence are lost from the history, at once
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from localnet.ledger.state import Snapshot
+
+#: Applies to every method.
+EVERY = "*"
+
+
+def _use(table: dict[str, int], method: str) -> bool:
+    """Count one use of a fault for this method; True when there was one left."""
+    for name in (method, EVERY):
+        if table.get(name, 0) > 0:
+            table[name] -= 1
+            return True
+    return False
+
+
+@dataclass(kw_only=True)
+class Faults:
+    """What is wrong with this node at the moment."""
+
+    #: Seconds by method.
+    delays: dict[str, float] = field(default_factory=dict)
+    #: Calls left that fail, by method.
+    failures: dict[str, int] = field(default_factory=dict)
+    #: Calls left whose answer is lost, by method.
+    drops: dict[str, int] = field(default_factory=dict)
+    #: Submissions left that answer TRY_AGAIN_LATER.
+    try_again_later: int = 0
+    #: Ledgers left that skip all pending transactions.
+    skip_ledgers: int = 0
+    #: Seconds between the two reads of getTransaction, in which ledgers may close.
+    read_gap: float = 0.0
+    #: The state that answers are frozen at.
+    frozen: Snapshot | None = None
+
+    def change(self, body: Mapping[str, Any], snapshot: Snapshot) -> None:
+        """Apply a POST /faults body; ValueError names what is wrong with it."""
+        known = {"reset", "stale", "forget_before", *self.table()}
+        unknown = set(body) - known
+        if unknown:
+            raise ValueError(f"unknown faults: {sorted(unknown)}")
+        if body.get("reset"):
+            self.__init__()  # type: ignore[misc]  # back to the defaults of every field
+        for name in ("delays", "failures", "drops"):
+            if name in body:
+                setattr(self, name, _numbers(name, body[name]))
+        for name in ("try_again_later", "skip_ledgers"):
+            if name in body:
+                setattr(self, name, int(_number(name, body[name])))
+        if "read_gap" in body:
+            self.read_gap = _number("read_gap", body["read_gap"])
+        if "stale" in body:
+            self.frozen = snapshot if body["stale"] else None
+
+    def table(self) -> dict[str, Any]:
+        """The faults that are counted or timed."""
+        values = asdict(self) if self.frozen is None else {**vars(self)}
+        values.pop("frozen")
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """What GET /faults answers."""
+        return {**self.table(), "stale": self.frozen is not None}
+
+    def delay(self, method: str) -> float:
+        """Seconds to wait before this call."""
+        return self.delays.get(method, self.delays.get(EVERY, 0.0))
+
+    def fails(self, method: str) -> bool:
+        """True when this call answers 503."""
+        return _use(self.failures, method)
+
+    def drops_answer(self, method: str) -> bool:
+        """True when this call's answer is lost."""
+        return _use(self.drops, method)
+
+    async def between_reads(self) -> None:
+        """Wait between the two reads of getTransaction."""
+        if self.read_gap > 0:
+            await asyncio.sleep(self.read_gap)
+
+    def storms(self) -> bool:
+        """True when this submission answers TRY_AGAIN_LATER."""
+        if self.try_again_later <= 0:
+            return False
+        self.try_again_later -= 1
+        return True
+
+    def skips_ledger(self) -> bool:
+        """True when this ledger takes no pending transaction."""
+        if self.skip_ledgers <= 0:
+            return False
+        self.skip_ledgers -= 1
+        return True
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+    return value
+
+
+def _numbers(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: expected an object of method -> number")  # noqa: TRY004
+    return {str(k): _number(f"{name}.{k}", v) for k, v in value.items()}

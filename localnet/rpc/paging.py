@@ -1,0 +1,64 @@
+"""Pages: limits, starts and cursors of getTransactions, getLedgers and getEvents."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from localnet.rpc.context import Params, RpcContext
+from localnet.rpc.errors import invalid_params, invalid_request
+
+#: Bits of a transaction's and of an operation's place in a total order id (SEP-35).
+_ORDER_SHIFT, _LEDGER_SHIFT = 12, 32
+_ORDER_MASK = (1 << (_LEDGER_SHIFT - _ORDER_SHIFT)) - 1
+
+
+def total_order_id(ledger: int, order: int, operation: int) -> int:
+    """Ledger, transaction and operation in one number that sorts."""
+    return ledger << _LEDGER_SHIFT | order << _ORDER_SHIFT | operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionCursor:
+    """The transaction after which a page starts."""
+
+    #: Its ledger.
+    ledger: int
+    #: Its place in the ledger, from 1; 0 is before the first.
+    order: int
+
+    def __str__(self) -> str:
+        # The real cursor names the transaction's first operation as 1.
+        return str(total_order_id(self.ledger, self.order, 1))
+
+    @staticmethod
+    def parse(text: Any) -> "TransactionCursor":
+        """Read a cursor; an RPC error when it is none."""
+        try:
+            number = int(text)
+        except (TypeError, ValueError) as error:
+            raise invalid_params(f"invalid cursor: {text}") from error
+        return TransactionCursor(
+            ledger=number >> _LEDGER_SHIFT, order=number >> _ORDER_SHIFT & _ORDER_MASK
+        )
+
+
+def page_limit(params: Params, default: int, most: int) -> int:
+    """The page size that is asked for."""
+    limit = (params.get("pagination") or {}).get("limit", default) or default
+    if not isinstance(limit, int):
+        raise invalid_params("invalid parameters")
+    if limit > most:
+        raise invalid_request(f"limit must not exceed {most}")
+    return limit
+
+
+def start_ledger(rpc: RpcContext, params: Params) -> int:
+    """The start of a page without a cursor."""
+    start, oldest, latest = params.get("startLedger", 0), rpc.oldest.sequence, rpc.latest.sequence
+    if not isinstance(start, int):
+        raise invalid_params("invalid parameters")
+    if not oldest <= start <= latest:
+        raise invalid_request(
+            f"start ledger ({start}) must be between the oldest ledger: {oldest} and the latest"
+            f" ledger: {latest} for this rpc instance"
+        )
+    return start

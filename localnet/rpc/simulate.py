@@ -1,0 +1,323 @@
+"""simulateTransaction: run a call at the latest ledger and tell what it would need and cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stellar_sdk import StrKey, xdr
+
+from localnet.ledger.accounts import load_account
+from localnet.ledger.diagnostics import event_log
+from localnet.ledger.fees import events_fee, non_refundable_fee, rent_changes, rent_fee
+from localnet.ledger.keys import is_soroban, key_type, raw_muxed
+from localnet.ledger.settings import Usage
+from localnet.ledger.soroban_ops import (
+    HostView,
+    SorobanContext,
+    read_bytes,
+    write_changes,
+    written_bytes,
+)
+from localnet.ledger.state import Changes, Readable, Snapshot
+from localnet.ledger.transaction import disk_reads
+from localnet.ledger.xdr_json import to_json
+from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.errors import invalid_params
+from localnet.soroban.errors import describe
+from localnet.soroban.host import invoke
+from localnet.soroban.model import InvocationResult
+
+_AUTH_MODES = ("", "enforce", "record", "record_allow_nonroot")
+#: Bytes of the largest envelope around an operation and a footprint: muxed sources, every
+#: precondition, two payload signers, a hash memo and twenty signatures.
+_ENVELOPE_BYTES = 1892
+#: Bytes of an account's extensions, which it has as soon as it used a sequence number.
+_EXTENSION_BYTES = 52
+_ACCOUNT = xdr.LedgerEntryType.ACCOUNT
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cost:
+    """What a simulated operation declares and pays."""
+
+    #: The transaction data.
+    data: xdr.SorobanTransactionData
+    #: Stroops.
+    fee: int
+
+
+def _margin(value: int, *, more: int, factor_percent: int) -> int:
+    """A measured amount with the margin that the real simulation adds; nothing stays nothing."""
+    return max(value + more, value * factor_percent // 100) if value else 0
+
+
+async def simulate_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
+    """Simulate the one operation of a transaction; its signatures do not matter."""
+    as_json = wants_json(params)
+    try:
+        envelope = xdr.TransactionEnvelope.from_xdr(params.get("transaction", ""))
+    except Exception:
+        return {"error": "Could not unmarshal transaction", "latestLedger": 0}
+    tx = _inner(envelope)
+    if tx is None or len(tx.operations) != 1:
+        return {"error": "Transaction contains more than one operation", "latestLedger": 0}
+    return _simulate(rpc, tx, tx.operations[0], params, as_json=as_json)
+
+
+def _simulate(
+    rpc: RpcContext,
+    tx: xdr.Transaction,
+    operation: xdr.Operation,
+    params: Params,
+    *,
+    as_json: bool,
+) -> dict[str, Any]:
+    body = operation.body
+    if body.extend_footprint_ttl_op is not None and tx.ext.soroban_data is not None:
+        return _simulate_extend(rpc, body, tx.ext.soroban_data, as_json=as_json)
+    if body.restore_footprint_op is not None and tx.ext.soroban_data is not None:
+        return _simulate_restore(rpc, body, as_json=as_json)
+    if body.invoke_host_function_op is None:
+        name = "".join(part.capitalize() for part in body.type.name.split("_"))
+        text = f"transaction contains unsupported operation type: OperationType{name}"
+        return {"error": text, "latestLedger": 0}
+    source = raw_muxed(operation.source_account or tx.source_account)
+    return _simulate_invoke(
+        rpc,
+        body.invoke_host_function_op,
+        source=StrKey.encode_ed25519_public_key(source),
+        auth_mode=_auth_mode(body.invoke_host_function_op, params),
+        as_json=as_json,
+    )
+
+
+def _inner(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
+    if envelope.v1 is not None:
+        return envelope.v1.tx
+    inner = envelope.fee_bump.tx.inner_tx.v1 if envelope.fee_bump else None
+    return inner.tx if inner else None
+
+
+def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> str:
+    """Signed entries are enforced; without any, the host records what would be needed."""
+    asked = params.get("authMode", "")
+    if asked not in _AUTH_MODES:
+        raise invalid_params(f"invalid authorization mode '{asked}'")
+    return asked or ("enforce" if call.auth else "record")
+
+
+def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
+    """The latest ledger itself; its clock is that ledger's or, as in RPC 24.0, the wall's."""
+    wall = rpc.settings.simulation_clock == "wall"
+    return SorobanContext(
+        sequence=snapshot.sequence,
+        close_time=int(rpc.clock()) if wall else snapshot.close_time,
+        network_id=rpc.node.genesis.network.id,
+        settings=rpc.node.settings,
+        block_seconds=rpc.node.genesis.block_seconds,
+        state_size=0,
+    )
+
+
+def _simulate_invoke(
+    rpc: RpcContext, call: xdr.InvokeHostFunctionOp, *, source: str, auth_mode: str, as_json: bool
+) -> dict[str, Any]:
+    snapshot = rpc.snapshot
+    invocation = call.host_function.invoke_contract
+    if invocation is None:
+        text = f"localnet simulates contract calls only, not {call.host_function.type.name}"
+        return {"error": text, "latestLedger": snapshot.sequence}
+    context = _context(rpc, snapshot)
+    result = invoke(
+        HostView(state=snapshot),
+        invocation,
+        ledger=context.ledger_info(),
+        source=source,
+        auth=tuple(call.auth) if auth_mode == "enforce" else None,
+        footprint=None,
+        auth_mode=auth_mode,
+    )
+    diagnostics = [base64(d.to_xdr_bytes()) for d in result.diagnostics]
+    if not result.ok:
+        return _failure(result, snapshot.sequence)
+    changes = Changes(snapshot, snapshot.sequence)
+    write_changes(changes, result, result.footprint.read_write)
+    auth = list(call.auth) if auth_mode == "enforce" else list(result.auth)
+    cost = _invocation_cost(result, call, auth, changes, context)
+    assert result.value is not None  # noqa: S101  (a call that succeeded returned something)
+    answer = _cost_json(cost, as_json=as_json)
+    if as_json:
+        answer["eventsJson"] = [to_json(d) for d in result.diagnostics]
+        answer["results"] = [
+            {
+                "authJson": [to_json(a) for a in auth],
+                "returnValueJson": to_json(result.value),
+            }
+        ]
+    else:
+        answer["events"] = diagnostics
+        returned = base64(result.value.to_xdr_bytes())
+        answer["results"] = [{"auth": [a.to_xdr() for a in auth], "xdr": returned}]
+    state_changes = _state_changes(changes, result.footprint.read_write, as_json=as_json)
+    if state_changes:
+        answer["stateChanges"] = state_changes
+    return answer | {"latestLedger": snapshot.sequence}
+
+
+def _failure(result: InvocationResult, sequence: int) -> dict[str, Any]:
+    assert result.error is not None  # noqa: S101  (a failed call has an error)
+    log = event_log(e for e in result.diagnostics if not _is_vm_log(e))
+    return {
+        "error": f"HostError: {describe(result.error)}{log}",
+        "events": [base64(d.to_xdr_bytes()) for d in result.diagnostics],
+        "latestLedger": sequence,
+    }
+
+
+def _is_vm_log(event: xdr.DiagnosticEvent) -> bool:
+    """The VM's own last word comes after the error was put together."""
+    body = event.event.body.v0
+    first = body.topics[0].sym if body and body.topics else None
+    return first is not None and first.sc_symbol == b"log"
+
+
+def _invocation_cost(
+    result: InvocationResult,
+    call: xdr.InvokeHostFunctionOp,
+    auth: Sequence[xdr.SorobanAuthorizationEntry],
+    changes: Changes,
+    context: SorobanContext,
+) -> _Cost:
+    read_only, read_write = result.footprint.read_only, result.footprint.read_write
+    keys = read_only + read_write
+    usage = Usage(
+        instructions=result.resources.instructions,
+        disk_reads=disk_reads(keys),
+        disk_read_bytes=read_bytes(changes.base, keys) + _account_growth(changes.base, keys),
+        write_entries=len(read_write),
+        write_bytes=written_bytes(changes, read_write),
+    )
+    value = 0 if result.value is None else len(result.value.to_xdr_bytes())
+    output = value + sum(len(e.to_xdr_bytes()) for e in result.events)
+    body = xdr.OperationBody(
+        xdr.OperationType.INVOKE_HOST_FUNCTION,
+        invoke_host_function_op=xdr.InvokeHostFunctionOp(call.host_function, list(auth)),
+    )
+    footprint = _footprint(read_only, read_write)
+    return _cost(usage, footprint, body, changes, context, output=output)
+
+
+def _account_growth(state: Readable, keys: Sequence[bytes]) -> int:
+    """Bytes that accounts grow by with their first sequence number: a simulation counts them."""
+    found = [load_account(state, k[8:]) for k in keys if key_type(k) is _ACCOUNT]
+    return sum(
+        _EXTENSION_BYTES + 4 * len(account.signers)
+        for account in found
+        if account is not None and account.sequence_used is None
+    )
+
+
+def _footprint(read_only: Sequence[bytes], read_write: Sequence[bytes]) -> xdr.LedgerFootprint:
+    return xdr.LedgerFootprint(
+        read_only=[xdr.LedgerKey.from_xdr_bytes(k) for k in read_only],
+        read_write=[xdr.LedgerKey.from_xdr_bytes(k) for k in read_write],
+    )
+
+
+def _cost(
+    usage: Usage,
+    footprint: xdr.LedgerFootprint,
+    body: xdr.OperationBody,
+    changes: Changes,
+    context: SorobanContext,
+    *,
+    output: int = 0,
+) -> _Cost:
+    """Resources and fee with the real simulation's margins."""
+    size = _ENVELOPE_BYTES + len(body.to_xdr_bytes()) + len(footprint.to_xdr_bytes())
+    sized = usage + Usage(tx_bytes=_margin(size, more=500, factor_percent=110))
+    rent = rent_fee(
+        context.settings,
+        rent_changes(changes),
+        sequence=context.sequence,
+        state_size=context.state_size,
+    )
+    refundable = rent + events_fee(context.settings, output)
+    fee = non_refundable_fee(context.settings, sized)
+    fee += _margin(refundable, more=0, factor_percent=115)
+    resources = xdr.SorobanResources(
+        footprint=footprint,
+        instructions=xdr.Uint32(usage.instructions),
+        disk_read_bytes=xdr.Uint32(usage.disk_read_bytes),
+        write_bytes=xdr.Uint32(usage.write_bytes),
+    )
+    data = xdr.SorobanTransactionData(
+        ext=xdr.SorobanTransactionDataExt(0), resources=resources, resource_fee=xdr.Int64(fee)
+    )
+    return _Cost(data=data, fee=fee)
+
+
+def _cost_json(cost: _Cost, *, as_json: bool) -> dict[str, Any]:
+    data = (
+        {"transactionDataJson": to_json(cost.data)}
+        if as_json
+        else {"transactionData": cost.data.to_xdr()}
+    )
+    return data | {"minResourceFee": str(cost.fee)}
+
+
+def _state_changes(
+    changes: Changes, written: Sequence[bytes], *, as_json: bool
+) -> list[dict[str, Any]]:
+    """Every entry of the read-write footprint, before and after."""
+    found = []
+    for key in written:
+        before, after = changes.base.get(key), changes.get(key)
+        if before is None and after is None:
+            continue
+        kind = "created" if before is None else "deleted" if after is None else "updated"
+        # A changed contract entry keeps its lastModified here; any other shows 0.
+        modified = before.packed[:4] if before is not None and is_soroban(key) else bytes(4)
+        old = None if before is None else before.packed
+        new = None if after is None else modified + after.packed[4:]
+        found.append(
+            {
+                "type": kind,
+                **_state_part("key", key, xdr.LedgerKey, as_json=as_json),
+                **_state_part("before", old, xdr.LedgerEntry, as_json=as_json),
+                **_state_part("after", new, xdr.LedgerEntry, as_json=as_json),
+            }
+        )
+    return found
+
+
+def _state_part(name: str, packed: bytes | None, kind: Any, *, as_json: bool) -> dict[str, Any]:
+    if not as_json:
+        return {name: None if packed is None else base64(packed)}
+    return {f"{name}Json": None if packed is None else to_json(kind.from_xdr_bytes(packed))}
+
+
+def _simulate_extend(
+    rpc: RpcContext, body: xdr.OperationBody, data: xdr.SorobanTransactionData, *, as_json: bool
+) -> dict[str, Any]:
+    assert body.extend_footprint_ttl_op is not None  # noqa: S101  (the caller looked)
+    snapshot = rpc.snapshot
+    context = _context(rpc, snapshot)
+    until = snapshot.sequence + body.extend_footprint_ttl_op.extend_to.uint32
+    changes = Changes(snapshot, snapshot.sequence)
+    extended = []
+    for key in (k.to_xdr_bytes() for k in data.resources.footprint.read_only):
+        record = snapshot.get(key)
+        if record is not None and record.live_until is not None and record.live_until < until:
+            changes.extend(key, until)
+            extended.append(key)
+    cost = _cost(Usage(), _footprint(sorted(extended), ()), body, changes, context)
+    return _cost_json(cost, as_json=as_json) | {"latestLedger": snapshot.sequence}
+
+
+def _simulate_restore(rpc: RpcContext, body: xdr.OperationBody, *, as_json: bool) -> dict[str, Any]:
+    """Nothing is archived here, so nothing needs restoring."""
+    snapshot = rpc.snapshot
+    changes = Changes(snapshot, snapshot.sequence)
+    cost = _cost(Usage(), _footprint((), ()), body, changes, _context(rpc, snapshot))
+    return _cost_json(cost, as_json=as_json) | {"latestLedger": snapshot.sequence}

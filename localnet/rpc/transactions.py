@@ -1,0 +1,173 @@
+"""getTransaction and getTransactions."""
+
+from typing import Any
+
+from stellar_sdk import xdr
+
+from localnet.ledger.apply import Applied
+from localnet.ledger.close import ClosedLedger
+from localnet.ledger.history import Found
+from localnet.ledger.xdr_json import to_json
+from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.errors import invalid_params
+from localnet.rpc.paging import TransactionCursor, page_limit, start_ledger
+
+#: Transactions in a page: when not asked otherwise, and at most.
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+def _ledger_range(rpc: RpcContext) -> dict[str, Any]:
+    return {
+        "latestLedger": rpc.latest.sequence,
+        "latestLedgerCloseTime": str(rpc.latest.close_time),
+        "oldestLedger": rpc.oldest.sequence,
+        "oldestLedgerCloseTime": str(rpc.oldest.close_time),
+    }
+
+
+async def get_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
+    """One transaction by its hash, or by the inner hash of a fee bump.
+
+    The two reads are apart, as in the real thing: with a ledger closing between them NOT_FOUND can
+    be said with a latestLedger that holds the transaction (transaction first, RPC 25.1), or that
+    is older than what was looked at (range first, RPC 24.0).
+    """
+    as_json, text = wants_json(params), params.get("hash", "")
+    tx_hash = _parse_hash(text)
+    first = rpc.settings.lookup_order == "transaction-first"
+    found = _find(rpc, tx_hash) if first else None
+    if first:
+        await rpc.faults.between_reads()
+    answer = _ledger_range(rpc)
+    if not first:
+        await rpc.faults.between_reads()
+        found = _find(rpc, tx_hash)
+    if found is None:
+        return answer | {
+            "status": "NOT_FOUND",
+            "txHash": text,
+            "applicationOrder": 0,
+            "feeBump": False,
+            "events": {},
+            "ledger": 0,
+            "createdAt": "0",
+        }
+    # The hash that was asked for, also when it is the inner one.
+    details = transaction_json(found, as_json=as_json) | {"txHash": text}
+    return answer | details | {"createdAt": str(found.ledger.close_time)}
+
+
+def _parse_hash(text: Any) -> bytes:
+    if not isinstance(text, str) or len(text) != 64:
+        length = len(text) if isinstance(text, str) else 0
+        raise invalid_params(f"unexpected hash length ({length})")
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise invalid_params(f"incorrect hash: {error}") from error
+
+
+def _find(rpc: RpcContext, tx_hash: bytes) -> Found | None:
+    """The transaction, unless this node pretends not to know its ledger yet."""
+    found = rpc.node.history.find(tx_hash)
+    return None if found is None or found.ledger.sequence > rpc.snapshot.sequence else found
+
+
+def transaction_json(found: Found, *, as_json: bool) -> dict[str, Any]:
+    """One transaction with everything about it."""
+    transaction, ledger = found.transaction, found.ledger
+    body = {
+        "status": "SUCCESS" if transaction.ok else "FAILED",
+        "txHash": transaction.hash.hex(),
+        "applicationOrder": found.order,
+        "feeBump": transaction.inner_hash is not None,
+    }
+    body |= _parts_json(transaction) if as_json else _parts_xdr(transaction)
+    return body | {"ledger": ledger.sequence, "createdAt": ledger.close_time}
+
+
+def _parts_xdr(transaction: Applied) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "envelopeXdr": base64(transaction.envelope),
+        "resultXdr": base64(transaction.result),
+        "resultMetaXdr": base64(transaction.meta),
+    }
+    if transaction.diagnostics:
+        body["diagnosticEventsXdr"] = [base64(d) for d in transaction.diagnostics]
+    events: dict[str, Any] = {"transactionEventsXdr": [base64(e) for e in transaction.events]}
+    if transaction.contract_events:
+        per_operation = [[base64(e) for e in o] for o in transaction.contract_events]
+        events["contractEventsXdr"] = per_operation
+    return body | {"events": events}
+
+
+def _parts_json(transaction: Applied) -> dict[str, Any]:
+    """The same as readable JSON (SEP-51)."""
+    body: dict[str, Any] = {
+        "envelopeJson": to_json(xdr.TransactionEnvelope.from_xdr_bytes(transaction.envelope)),
+        "resultJson": to_json(xdr.TransactionResult.from_xdr_bytes(transaction.result)),
+        "resultMetaJson": to_json(xdr.TransactionMeta.from_xdr_bytes(transaction.meta)),
+    }
+    if transaction.diagnostics:
+        body["diagnosticEventsJson"] = [
+            to_json(xdr.DiagnosticEvent.from_xdr_bytes(d)) for d in transaction.diagnostics
+        ]
+    events: dict[str, Any] = {
+        "transactionEventsJson": [
+            to_json(xdr.TransactionEvent.from_xdr_bytes(e)) for e in transaction.events
+        ]
+    }
+    if transaction.contract_events:
+        events["contractEventsJson"] = [
+            [to_json(xdr.ContractEvent.from_xdr_bytes(e)) for e in o]
+            for o in transaction.contract_events
+        ]
+    return body | {"events": events}
+
+
+async def get_transactions(rpc: RpcContext, params: Params) -> dict[str, Any]:
+    """A page of transactions in the order of their application."""
+    as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
+    start = _start(rpc, params)
+    page: list[dict[str, Any]] = []
+    last = start
+    latest = rpc.latest
+    for ledger in rpc.node.history.range(start.ledger, latest.sequence):
+        for found in _after(ledger, start):
+            page.append(transaction_json(found, as_json=as_json))
+            last = TransactionCursor(ledger=ledger.sequence, order=found.order)
+            if len(page) == limit:
+                return _page(rpc, page, last)
+        # A ledger that was read to its end is not read again.
+        last = TransactionCursor(ledger=ledger.sequence, order=len(ledger.transactions))
+    return _page(rpc, page, last)
+
+
+def _after(ledger: ClosedLedger, start: TransactionCursor) -> list[Found]:
+    skip = start.order if ledger.sequence == start.ledger else 0
+    return [
+        Found(ledger=ledger, order=order, transaction=transaction)
+        for order, transaction in enumerate(ledger.transactions, start=1)
+        if order > skip
+    ]
+
+
+def _start(rpc: RpcContext, params: Params) -> TransactionCursor:
+    cursor = (params.get("pagination") or {}).get("cursor")
+    if not cursor:
+        return TransactionCursor(ledger=start_ledger(rpc, params), order=0)
+    if params.get("startLedger"):
+        raise invalid_params("startLedger and cursor cannot both be set")
+    return TransactionCursor.parse(cursor)
+
+
+def _page(rpc: RpcContext, page: list[dict[str, Any]], last: TransactionCursor) -> dict[str, Any]:
+    return {
+        "transactions": page,
+        "latestLedger": rpc.latest.sequence,
+        "latestLedgerCloseTimestamp": rpc.latest.close_time,
+        "oldestLedger": rpc.oldest.sequence,
+        "oldestLedgerCloseTimestamp": rpc.oldest.close_time,
+        "cursor": str(last),
+    }

@@ -1,0 +1,70 @@
+"""Contracts that call others: the tractor (many harvests) and the router (many calls)."""
+
+from typing import ClassVar
+
+from stellar_sdk import scval, xdr
+
+from localnet.soroban import cost
+from localnet.soroban.contract import BaseContract
+from localnet.soroban.values import address_text, symbol, vector
+
+_FARM = symbol("FARM")
+
+
+class Tractor(BaseContract):
+    """kale_tractor 2.0.0 (KALE_CONTRACT section 10)."""
+
+    functions: ClassVar[frozenset[str]] = frozenset({"harvest"})
+
+    def harvest(self, farmer: xdr.SCVal, pails: xdr.SCVal) -> xdr.SCVal:
+        """harvest(farmer, indices): rewards in order, 0 for each that failed or paid nothing."""
+        self.host.meter.charge(cost.CALLER)
+        indices = scval.from_vec(pails)
+        if not indices:
+            raise self.fail(1)
+        farm = self.instance_get(_FARM)
+        assert farm is not None  # noqa: S101  (the constructor stored it)
+        rewards = [self._reward(address_text(farm), farmer, index) for index in indices]
+        if not any(reward > 0 for reward in rewards):
+            raise self.fail(2)
+        self.extend_life()
+        return vector(*(scval.to_int128(reward) for reward in rewards))
+
+    def _reward(self, farm: str, farmer: xdr.SCVal, index: xdr.SCVal) -> int:
+        value = self.host.try_call(farm, "harvest", [farmer, index])
+        return 0 if isinstance(value, xdr.SCError) else scval.from_int128(value)
+
+
+class Router(BaseContract):
+    """The measuring router of the recordings: exec fails as a whole, exec_each call by call."""
+
+    functions: ClassVar[frozenset[str]] = frozenset({"exec", "exec_each"})
+
+    def exec(self, calls: xdr.SCVal) -> xdr.SCVal:
+        """exec(calls): the return values; a call that fails fails everything."""
+        self.host.meter.charge(cost.CALLER)
+        return vector(
+            *(self.host.call(contract, name, items) for contract, name, items in _calls(calls))
+        )
+
+    def exec_each(self, calls: xdr.SCVal) -> xdr.SCVal:
+        """exec_each(calls): whether each call succeeded."""
+        self.host.meter.charge(cost.CALLER)
+        answers = [
+            self.host.try_call(contract, name, items) for contract, name, items in _calls(calls)
+        ]
+        return vector(*(scval.to_bool(not isinstance(one, xdr.SCError)) for one in answers))
+
+
+def tractor_storage(farm: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
+    """What the tractor's constructor stores."""
+    return [(_FARM, farm)]
+
+
+def _calls(calls: xdr.SCVal) -> list[tuple[str, str, list[xdr.SCVal]]]:
+    """vec<(address, symbol, vec<val>)>"""
+    parsed = []
+    for call in scval.from_vec(calls):
+        contract, name, items = scval.from_vec(call)
+        parsed.append((address_text(contract), scval.from_symbol(name), scval.from_vec(items)))
+    return parsed

@@ -1,0 +1,126 @@
+"""What contracts have in common: instance storage, entries of their own, errors by number."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from stellar_sdk import Address, xdr
+
+from localnet.soroban.errors import HostError, contract_error, host_error
+from localnet.soroban.storage import Durability, code_key, data_key, instance_key
+from localnet.soroban.values import INSTANCE_KEY, order
+
+if TYPE_CHECKING:
+    from localnet.soroban.host import Host
+
+#: Ledgers of a week at five seconds each.
+WEEK_OF_LEDGERS = 120_960
+
+
+class BaseContract:
+    """One running contract; a public function of the contract is listed in `functions`."""
+
+    functions: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, host: "Host", contract: str, instance: xdr.SCContractInstance) -> None:
+        self.host = host
+        self.id = contract
+        self._executable = instance.executable
+        self._instance = {
+            item.key.to_xdr_bytes(): item
+            for item in (instance.storage.sc_map if instance.storage is not None else [])
+        }
+
+    def function(self, name: str) -> Callable[..., xdr.SCVal] | None:
+        """The contract's function of this name."""
+        return getattr(self, name, None) if name in self.functions else None
+
+    def fail(self, number: int) -> HostError:
+        """The contract's own error."""
+        return contract_error(number)
+
+    @property
+    def code_hash(self) -> bytes | None:
+        """SHA-256 of its code; None for the built-in token."""
+        wasm = self._executable.wasm_hash
+        return wasm.hash if wasm is not None else None
+
+    def instance_get(self, key: xdr.SCVal) -> xdr.SCVal | None:
+        """A value of the instance's storage."""
+        item = self._instance.get(key.to_xdr_bytes())
+        return item.val if item is not None else None
+
+    def instance_put(self, key: xdr.SCVal, value: xdr.SCVal) -> None:
+        """Sets a value of the instance's storage; `save_instance` writes it."""
+        self._instance[key.to_xdr_bytes()] = xdr.SCMapEntry(key=key, val=value)
+
+    def instance_remove(self, key: xdr.SCVal) -> None:
+        """Removes a value of the instance's storage."""
+        self._instance.pop(key.to_xdr_bytes(), None)
+
+    def save_instance(self) -> None:
+        """Writes the instance, its storage in the host's order."""
+        items = sorted(self._instance.values(), key=lambda item: order(item.key))
+        instance = xdr.SCContractInstance(
+            executable=self._executable, storage=xdr.SCMap(items) if items else None
+        )
+        value = xdr.SCVal(xdr.SCValType.SCV_CONTRACT_INSTANCE, instance=instance)
+        storage = self.host.storage
+        storage.put(
+            instance_key(self.id),
+            contract_data(self.id, INSTANCE_KEY, value, "persistent"),
+            storage.first_life("persistent"),
+        )
+
+    def extend_life(self) -> None:
+        """The contracts' own rule: instance and code are renewed at most once a week of ledgers."""
+        life = self.host.ledger.settings.max_entry_ttl - 1
+        keys = [instance_key(self.id)]
+        if self.code_hash is not None:
+            keys.append(code_key(self.code_hash))
+        for key in keys:
+            self.host.storage.extend(key, threshold=life - WEEK_OF_LEDGERS, extend_to=life)
+
+    def get(self, key: xdr.SCVal, durability: Durability) -> xdr.SCVal | None:
+        """The value of an entry of this contract."""
+        entry = self.host.storage.get(data_key(self.id, key, durability))
+        if entry is None or entry.entry.data.contract_data is None:
+            return None
+        return entry.entry.data.contract_data.val
+
+    def put(self, key: xdr.SCVal, value: xdr.SCVal, durability: Durability) -> None:
+        """Writes an entry of this contract."""
+        storage = self.host.storage
+        storage.put(
+            data_key(self.id, key, durability),
+            contract_data(self.id, key, value, durability),
+            storage.first_life(durability),
+        )
+
+    def remove(self, key: xdr.SCVal, durability: Durability) -> None:
+        """Removes an entry of this contract."""
+        self.host.storage.remove(data_key(self.id, key, durability))
+
+
+def contract_data(
+    contract: str, key: xdr.SCVal, value: xdr.SCVal, durability: Durability
+) -> xdr.LedgerEntryData:
+    """A contract data entry."""
+    kinds = {
+        "temporary": xdr.ContractDataDurability.TEMPORARY,
+        "persistent": xdr.ContractDataDurability.PERSISTENT,
+    }
+    data = xdr.ContractDataEntry(
+        ext=xdr.ExtensionPoint(0),
+        contract=Address(contract).to_xdr_sc_address(),
+        key=key,
+        durability=kinds[durability],
+        val=value,
+    )
+    return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data)
+
+
+def checked(value: int, bits: int = 128) -> int:
+    """A signed number that fits; else the trap of a checked sum, Error(WasmVm, InvalidAction)."""
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise host_error("WASM_VM", "INVALID_ACTION")
+    return value

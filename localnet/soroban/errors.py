@@ -1,0 +1,51 @@
+"""Failures of contracts and of the host, as the host reports them."""
+
+from stellar_sdk import xdr
+
+
+class HostError(Exception):
+    """Ends a call; a contract that calls with `try` may catch it."""
+
+    def __init__(self, error: xdr.SCError) -> None:
+        """`error` is what the caller sees."""
+        super().__init__(describe(error))
+        self.error = error
+        #: Whether the call that it arose in has written its events.
+        self.explained = False
+
+    @property
+    def is_contract(self) -> bool:
+        """Whether a contract raised it by its number."""
+        return self.error.type is xdr.SCErrorType.SCE_CONTRACT
+
+    @property
+    def caught(self) -> xdr.SCError:
+        """What a catching contract sees: host errors are Error(Context, InvalidAction)."""
+        if self.is_contract:
+            return self.error
+        return xdr.SCError(xdr.SCErrorType.SCE_CONTEXT, code=xdr.SCErrorCode.SCEC_INVALID_ACTION)
+
+
+def contract_error(number: int) -> HostError:
+    """Error(Contract, #number)."""
+    return HostError(xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number)))
+
+
+def host_error(kind: str, code: str) -> HostError:
+    """host_error("STORAGE", "EXCEEDED_LIMIT") and the like."""
+    return HostError(
+        xdr.SCError(xdr.SCErrorType[f"SCE_{kind}"], code=xdr.SCErrorCode[f"SCEC_{code}"])
+    )
+
+
+def describe(error: xdr.SCError) -> str:
+    """`Error(Contract, #8)`, `Error(Storage, ExceededLimit)`: the host's own words."""
+    kind = _camel(error.type.name.removeprefix("SCE_"))
+    if error.contract_code is not None:
+        return f"Error({kind}, #{error.contract_code.uint32})"
+    code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
+    return f"Error({kind}, {code})"
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,81 @@
+"""The contracts of a localnet as their constructors left them."""
+
+from collections.abc import Iterator, Sequence
+
+from stellar_sdk import StrKey, xdr
+
+from localnet.network import KALE_CODE, Network
+from localnet.soroban import callers, farm, token
+from localnet.soroban.contract import contract_data
+from localnet.soroban.model import Entry, LedgerInfo
+from localnet.soroban.registry import ROUTER_CODE, TRACTOR_CODE
+from localnet.soroban.storage import Key, code_key, instance_key
+from localnet.soroban.values import INSTANCE_KEY, address, order
+
+_Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
+
+
+def entries(network: Network, ledger: LedgerInfo) -> Iterator[tuple[bytes, Entry]]:
+    """(LedgerKey XDR, entry) of farm, token, tractor, router and their code."""
+    farm_id, token_id = _id(network.farm), _id(network.token)
+    issuer = network.issuer.public_key
+    yield _instance(
+        farm_id,
+        farm.OLD_BUILD,
+        farm.genesis_storage(issuer, token_id, ledger.close_time),
+        ledger,
+    )
+    yield _instance(token_id, None, token.genesis_storage(KALE_CODE, issuer, farm_id), ledger)
+    tractor_storage = callers.tractor_storage(address(farm_id))
+    yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
+    yield _instance(_id(network.router), ROUTER_CODE, (), ledger)
+    for code in (farm.OLD_BUILD, TRACTOR_CODE, ROUTER_CODE):
+        yield _code(code, ledger)
+
+
+def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.LedgerEntryData:
+    """A contract's instance; `code` None is the built-in token."""
+    kinds = xdr.ContractExecutableType
+    executable = (
+        xdr.ContractExecutable(kinds.CONTRACT_EXECUTABLE_STELLAR_ASSET)
+        if code is None
+        else xdr.ContractExecutable(kinds.CONTRACT_EXECUTABLE_WASM, wasm_hash=xdr.Hash(code))
+    )
+    items = [xdr.SCMapEntry(key=key, val=value) for key, value in storage]
+    items.sort(key=lambda item: order(item.key))
+    instance = xdr.SCContractInstance(
+        executable=executable, storage=xdr.SCMap(items) if items else None
+    )
+    value = xdr.SCVal(xdr.SCValType.SCV_CONTRACT_INSTANCE, instance=instance)
+    return contract_data(contract, INSTANCE_KEY, value, "persistent")
+
+
+def code_data(code: bytes) -> xdr.LedgerEntryData:
+    """A code entry; a model needs no code, so its body is its hash."""
+    entry = xdr.ContractCodeEntry(ext=xdr.ContractCodeEntryExt(0), hash=xdr.Hash(code), code=code)
+    return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
+
+
+def _instance(
+    contract: str, code: bytes | None, storage: _Storage, ledger: LedgerInfo
+) -> tuple[bytes, Entry]:
+    return _entry(instance_key(contract), instance_data(contract, code, storage), ledger)
+
+
+def _code(code: bytes, ledger: LedgerInfo) -> tuple[bytes, Entry]:
+    return _entry(code_key(code), code_data(code), ledger)
+
+
+def _entry(key: Key, data: xdr.LedgerEntryData, ledger: LedgerInfo) -> tuple[bytes, Entry]:
+    entry = xdr.LedgerEntry(
+        last_modified_ledger_seq=xdr.Uint32(ledger.sequence),
+        data=data,
+        ext=xdr.LedgerEntryExt(0),
+    )
+    # The constructor has renewed instance and code already.
+    life = ledger.sequence + ledger.settings.max_entry_ttl - 1
+    return key.raw, Entry(entry=entry, live_until=life)
+
+
+def _id(raw: bytes) -> str:
+    return StrKey.encode_contract(raw)

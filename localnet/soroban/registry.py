@@ -1,0 +1,42 @@
+"""Which model runs for which code: a contract is known by the hash of its code."""
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from localnet.soroban.callers import Router, Tractor
+from localnet.soroban.contract import BaseContract
+from localnet.soroban.errors import host_error
+from localnet.soroban.farm import OLD_BUILD, Farm, OldFarm
+from localnet.soroban.storage import code_key, instance_key
+from localnet.soroban.token import Token
+
+if TYPE_CHECKING:
+    from localnet.soroban.host import Host
+
+#: Hash of the router that the recordings were made with.
+ROUTER_CODE = bytes.fromhex("0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5")
+#: The head of the farm's source and the tractor were never recorded: any hash names them.
+HEAD_FARM_CODE = sha256(b"kalepool localnet farm at HEAD").digest()
+TRACTOR_CODE = sha256(b"kalepool localnet tractor").digest()
+
+_BY_CODE: dict[bytes, type[BaseContract]] = {
+    OLD_BUILD: OldFarm,
+    HEAD_FARM_CODE: Farm,
+    TRACTOR_CODE: Tractor,
+    ROUTER_CODE: Router,
+}
+
+
+def contract_for(host: "Host", contract: str) -> BaseContract:
+    """The contract with this id; Error(Storage, MissingValue) when there is none."""
+    entry = host.storage.get(instance_key(contract))
+    data = entry.entry.data.contract_data if entry is not None else None
+    if data is None or data.val.instance is None:
+        raise host_error("STORAGE", "MISSING_VALUE")
+    instance = data.val.instance
+    wasm = instance.executable.wasm_hash
+    if wasm is None:
+        return Token(host, contract, instance)
+    if host.storage.get(code_key(wasm.hash)) is None or wasm.hash not in _BY_CODE:
+        raise host_error("STORAGE", "MISSING_VALUE")
+    return _BY_CODE[wasm.hash](host, contract, instance)

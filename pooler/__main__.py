@@ -1,0 +1,142 @@
+"""`python -m pooler`: runs the reference pooler against any pool."""
+
+import asyncio
+import signal
+import sys
+from typing import Annotated
+from uuid import UUID
+
+import cyclopts
+from cyclopts import Parameter, validators
+
+from libs.common.errors import PoolError
+from pooler.client import Targets
+from pooler.config import PoolerConfig
+from pooler.report import TextReport, describe_run, write_json, write_line
+from pooler.run import RunSummary, run
+
+Share = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
+Count = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+Seconds = Annotated[float, Parameter(validator=validators.Number(gte=0))]
+Zeros = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=64))]
+
+_DEFAULTS = PoolerConfig()
+_TARGETS = Targets()
+
+app = cyclopts.App(
+    name="pooler",
+    help="Mines KALE for a pool's farmers: plants, mines, works and harvests block after block. "
+    "Every option may also come from the environment: --blocks is POOLER_BLOCKS.",
+    config=cyclopts.config.Env("POOLER_", command=False),
+    version_flags=(),
+)
+
+
+@app.default
+def main(
+    *,
+    public_key: str = "",
+    pooler_id: Annotated[UUID | None, Parameter(name="--id")] = None,
+    name: str = _DEFAULTS.name,
+    farmers: Count = _DEFAULTS.farmers,
+    stake_percentage: str = _DEFAULTS.stake_percentage,
+    blocks: Count = _DEFAULTS.blocks,
+    processes: Count = _DEFAULTS.processes,
+    submit_share: Share = _DEFAULTS.submit_share,
+    enough_zeros: Zeros = _DEFAULTS.enough_zeros,
+    closing_seconds: Seconds = _DEFAULTS.closing_seconds,
+    registry_target: str = _TARGETS.registry,
+    wallet_target: str = _TARGETS.wallet,
+    plant_target: str = _TARGETS.plant,
+    work_target: str = _TARGETS.work,
+    harvest_target: str = _TARGETS.harvest,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Farms until it is stopped, or for a number of blocks.
+
+    Parameters
+    ----------
+    public_key
+        The pooler's own Stellar account (G...): it is registered under it, or found by it.
+    pooler_id
+        Id of a pooler that is registered already, instead of its public key.
+    name
+        Name to register the pooler by.
+    farmers
+        Farmers that it shall have at least; missing ones are registered.
+    stake_percentage
+        Stake of farmers that are registered now, a decimal from 0 to 1.
+    blocks
+        Blocks to farm; 0 means until it is stopped.
+    processes
+        Processes that mine; 0 means one per processor. They give way to everything else.
+    submit_share
+        Part of a block after which the nonces are submitted.
+    enough_zeros
+        A farmer whose nonce has this many zeros is not mined for any more.
+    closing_seconds
+        Seconds that somebody else has to open the block after the last one.
+    registry_target
+        Where registry listens.
+    wallet_target
+        Where wallet listens.
+    plant_target
+        Where plant listens.
+    work_target
+        Where work listens.
+    harvest_target
+        Where harvest listens.
+    json
+        Write one JSON object per event instead of text.
+    """
+    if not public_key and pooler_id is None:
+        sys.stderr.write("pooler: give --public-key or --id\n")
+        return 2
+    config = PoolerConfig(
+        targets=Targets(
+            registry=registry_target,
+            wallet=wallet_target,
+            plant=plant_target,
+            work=work_target,
+            harvest=harvest_target,
+        ),
+        public_key=public_key,
+        pooler_id=pooler_id,
+        name=name,
+        farmers=farmers,
+        stake_percentage=stake_percentage,
+        blocks=blocks,
+        processes=processes,
+        submit_share=submit_share,
+        enough_zeros=enough_zeros,
+        closing_seconds=closing_seconds,
+    )
+    return _serve(config, as_json=json)
+
+
+def _serve(config: PoolerConfig, *, as_json: bool) -> int:
+    """Runs to the end; 0 when it got there, 1 when the pool refused it, 130 when it was stopped."""
+    try:
+        summary = asyncio.run(_stoppable(config, as_json=as_json))
+    except PoolError as error:
+        sys.stderr.write(f"pooler: {error.reason}: {error}\n")
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    if as_json:
+        write_json(summary)
+    else:
+        write_line(describe_run(summary))
+    return 0
+
+
+async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
+    """SIGTERM ends it as Ctrl-C does: what was accepted goes on in the pool, workers end."""
+    running = asyncio.current_task()
+    if running is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await run(config, write_json if as_json else TextReport())
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,106 @@
+"""The chain as the pooler sees it: followed by a stream, checked by reads, timed by its clock."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+
+from libs.common.errors import FailedPreconditionError, NotFoundError, PoolError
+from pooler.client import PoolClient
+from pooler.model import Block, Head
+from pooler.retry import backoff
+
+#: Seconds between two looks while something is waited for that no message announces, such as the
+#: end of a block's interval.
+_LOOK_SECONDS = 1.0
+
+
+class ChainWatch:
+    """The head of the chain, kept fresh by `follow` and by every read."""
+
+    def __init__(self, client: PoolClient, *, clock: Callable[[], float] = monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._head: Head | None = None
+        self._seen_at = 0.0
+        self._moved = asyncio.Event()
+
+    @property
+    def head(self) -> Head:
+        """Where the chain was last seen; `refresh` must have succeeded once."""
+        if self._head is None:
+            raise FailedPreconditionError("the chain was not looked at yet")
+        return self._head
+
+    def now(self) -> float:
+        """The chain's clock, unix seconds: the latest close time and what has passed since.
+
+        It runs behind by up to a ledger's time, never ahead of a chain that goes on.
+        """
+        return self.head.close_time + self._clock() - self._seen_at
+
+    async def follow(self) -> None:
+        """Follows the stream for ever; a broken one is opened again."""
+        delays = backoff()
+        while True:
+            try:
+                async for view in self._client.watch_blocks():
+                    self._take(view.head)
+                    delays = backoff()
+            except PoolError:
+                # The stream is a hint only: every wait below also reads.
+                pass
+            await asyncio.sleep(next(delays))
+
+    async def refresh(self) -> Head:
+        """Reads the head."""
+        self._take((await self._client.block()).head)
+        return self.head
+
+    async def opened(self, index: int) -> Block:
+        """The block, as soon as wallet has seen it."""
+        while True:
+            with suppress(NotFoundError):
+                view = await self._client.block(index)
+                self._take(view.head)
+                if view.block is not None:
+                    return view.block
+            await self._message()
+
+    async def wait_until(self, reached: Callable[[Head], bool]) -> Head:
+        """Waits until the head is such: looks at once, at every message, and in silence too."""
+        await self.refresh()
+        while not reached(self.head):
+            if not await self._message():
+                await self.refresh()
+        return self.head
+
+    async def next_ledger(self) -> None:
+        """Waits for the next ledger."""
+        seen = self.head.ledger
+        await self.wait_until(lambda head: head.ledger > seen)
+
+    async def wait_until_after(self, index: int) -> None:
+        """Waits until the block is no longer the current one; no reads, messages are enough."""
+        while self.head.current_block <= index:
+            await self._moved.wait()
+
+    def _take(self, head: Head) -> None:
+        known = -1 if self._head is None else self._head.ledger
+        if head.ledger < known:
+            return
+        if head.ledger > known:
+            # The same ledger seen again must not set the clock back.
+            self._seen_at = self._clock()
+        self._head = head
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _message(self) -> bool:
+        """Whether the stream has told something new within a second."""
+        moved = self._moved
+        try:
+            await asyncio.wait_for(moved.wait(), timeout=_LOOK_SECONDS)
+        except TimeoutError:
+            return False
+        return True

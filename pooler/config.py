@@ -1,0 +1,39 @@
+"""How a pooler runs."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from pooler.client import Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolerConfig:
+    """Everything that may differ from one pooler to the next."""
+
+    #: Where the services listen.
+    targets: Targets = field(default_factory=Targets)
+    #: The pooler's own Stellar account (G...); it is registered under it, or found by it.
+    public_key: str = ""
+    #: Id of a pooler that is registered already; wins over public_key.
+    pooler_id: UUID | None = None
+    #: Name to register it by.
+    name: str = "pooler"
+    #: Farmers it shall have at least; missing ones are registered.
+    farmers: int = 0
+    #: Stake of farmers that are registered now: a decimal from "0" to "1".
+    stake_percentage: str = "0.1"
+    #: Blocks to farm; 0 means without an end.
+    blocks: int = 0
+    #: Processes that mine; 0 means one per processor.
+    processes: int = 0
+    #: Part of a block after which the nonces are submitted: late, but before the next plant.
+    submit_share: float = 0.8
+    #: A farmer with this many zeros is not mined for any more.
+    enough_zeros: int = 64
+    #: Seconds to wait at the start until the farmers' accounts are on the chain.
+    onboarding_seconds: float = 120.0
+    #: Seconds after the last block's interval in which somebody else may open the next one; after
+    #: that the pooler plants one farmer to open it, as rewards are paid only then.
+    closing_seconds: float = 15.0
+    #: Seconds between two heartbeats.
+    heartbeat_seconds: float = 30.0

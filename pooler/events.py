@@ -1,0 +1,90 @@
+"""What a pooler tells while it runs, for whoever draws it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from libs.common.ids import PoolerId
+from pooler.model import BatchSummary, SweepSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """Pooler and farmers are known to the pool."""
+
+    #: Its id.
+    pooler_id: PoolerId
+    #: Active farmers.
+    farmers: int
+    #: How many of them have their account on the chain.
+    funded: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Nothing can be done until something happens."""
+
+    #: What is waited for.
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A Plant call is answered."""
+
+    #: How it went.
+    summary: BatchSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mining:
+    """How far the search is; comes about twice a second."""
+
+    #: Index of the block.
+    block_index: int
+    #: Seconds since it began, and seconds that it has in all.
+    seconds: float
+    budget: float
+    #: Hashes over all processes.
+    hashes: int
+    #: Farmers with a nonce, by its zeros.
+    zeros: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """A SubmitWork call is answered."""
+
+    #: How it went.
+    summary: BatchSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harvested:
+    """A Harvest call is answered."""
+
+    #: How it went.
+    summary: BatchSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """A HarvestPending call is answered."""
+
+    #: How it went.
+    summary: SweepSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Something failed; the pooler goes on."""
+
+    #: What was tried, such as "plant block 7".
+    what: str
+    #: The error in words.
+    error: str
+    #: Seconds until the next try; None when it is given up.
+    retry_in: float | None
+
+
+Event = Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
+Observer = Callable[[Event], None]

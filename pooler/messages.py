@@ -1,0 +1,160 @@
+"""The services' messages as the pooler's plain values."""
+
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kalepool.common.v1 import common_pb2
+from kalepool.harvest.v1 import harvest_pb2
+from kalepool.plant.v1 import plant_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2
+from kalepool.work.v1 import work_pb2
+
+from libs.common.ids import FarmerId, PoolerId
+from pooler.model import (
+    BatchSummary,
+    Block,
+    ChainView,
+    FarmerOutcome,
+    FarmerRecord,
+    Head,
+    PoolerRecord,
+    SweepSummary,
+)
+
+_NANOSECONDS = 1_000_000_000
+
+
+def pooler(message: registry_pb2.Pooler) -> PoolerRecord:
+    """A pooler of registry."""
+    return PoolerRecord(
+        pooler_id=PoolerId(UUID(message.pooler_id)),
+        name=message.name,
+        public_key=message.public_key,
+    )
+
+
+def farmer(message: registry_pb2.Farmer) -> FarmerRecord:
+    """A farmer of registry."""
+    return FarmerRecord(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address=message.custodial_wallet,
+        is_active=message.status == registry_pb2.FARMER_STATUS_ACTIVE,
+        is_funded=message.is_funded,
+    )
+
+
+def chain_view(
+    message: wallet_pb2.GetBlockResponse | wallet_pb2.WatchBlocksResponse,
+) -> ChainView:
+    """A block and the head of the chain."""
+    head = message.head
+    return ChainView(
+        block=_block(message.block) if message.HasField("block") else None,
+        head=Head(
+            ledger=head.ledger,
+            close_time=_seconds(head.close_time),
+            current_block=head.current_block,
+            plantable_block=head.plantable_block,
+            paused=head.paused,
+        ),
+    )
+
+
+def planting(message: plant_pb2.Planting) -> FarmerOutcome:
+    """One farmer's planting."""
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address=message.custodial_wallet,
+        succeeded=message.status == plant_pb2.PLANTING_STATUS_SUCCESS,
+        reason=_reason(message.reason),
+        amount=message.stake_amount,
+    )
+
+
+def plant_summary(message: plant_pb2.PlantResponse) -> BatchSummary:
+    """What became of a Plant call."""
+    return BatchSummary(
+        block_index=message.block_index,
+        requested=message.total_requested,
+        succeeded=message.successful_plants,
+        amount=message.total_staked,
+        milliseconds=message.processing_time_ms,
+        outcomes=tuple(map(planting, message.plantings)),
+    )
+
+
+def work_summary(message: work_pb2.SubmitWorkResponse) -> BatchSummary:
+    """What became of a SubmitWork call."""
+    return BatchSummary(
+        block_index=message.block_index,
+        requested=message.total_submissions,
+        succeeded=message.submitted_work,
+        amount=message.total_rewards,
+        milliseconds=message.processing_time_ms,
+        outcomes=tuple(map(_verdict, message.verdicts)),
+    )
+
+
+def harvest_summary(message: harvest_pb2.HarvestResponse) -> BatchSummary:
+    """What became of a Harvest call."""
+    return BatchSummary(
+        block_index=message.block_index,
+        requested=message.total_eligible,
+        succeeded=message.successful_harvests,
+        amount=message.total_rewards,
+        milliseconds=message.processing_time_ms,
+        outcomes=tuple(map(_harvest, message.harvests)),
+    )
+
+
+def sweep_summary(message: harvest_pb2.HarvestPendingResponse) -> SweepSummary:
+    """What became of a HarvestPending call."""
+    return SweepSummary(
+        blocks=tuple(map(harvest_summary, message.blocks)),
+        total_rewards=message.total_rewards,
+        still_pending=message.still_pending,
+    )
+
+
+def _block(message: wallet_pb2.Block) -> Block:
+    return Block(
+        index=message.index,
+        opened_at=_seconds(message.opened_at),
+        closes_at=_seconds(message.closes_at),
+        entropy=message.entropy,
+        max_zeros=message.max_zeros,
+    )
+
+
+def _verdict(message: work_pb2.Verdict) -> FarmerOutcome:
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address="",
+        succeeded=message.status
+        in {work_pb2.VERDICT_STATUS_WORKED, work_pb2.VERDICT_STATUS_SURPASSED},
+        reason=_reason(message.reason),
+        amount=message.estimated_reward,
+        zeros=message.zeros,
+    )
+
+
+def _harvest(message: harvest_pb2.HarvestRecord) -> FarmerOutcome:
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address=message.custodial_wallet,
+        succeeded=message.status == harvest_pb2.HARVEST_STATUS_SUCCESS,
+        reason=_reason(message.reason),
+        amount=message.reward_amount,
+    )
+
+
+def _reason(reason: common_pb2.FailureReason.ValueType) -> str:
+    """Values that this pooler does not know count as INTERNAL, as the proto asks for."""
+    if reason not in common_pb2.FailureReason.values():
+        return "INTERNAL"
+    return common_pb2.FailureReason.Name(reason).removeprefix("FAILURE_REASON_")
+
+
+def _seconds(timestamp: Timestamp) -> float:
+    return timestamp.seconds + timestamp.nanos / _NANOSECONDS

@@ -1,0 +1,140 @@
+"""What the pooler knows of the pool: the services' answers as plain values."""
+
+from dataclasses import dataclass
+
+from libs.common.ids import FarmerId, PoolerId
+
+#: Reasons for which the same thing may succeed a little later.
+TRANSIENT_REASONS = frozenset(
+    {"EXPIRED", "INTERNAL", "FEE_CAP", "GAP_TOO_LOW", "VALIDATION_TIMEOUT"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Where the chain is."""
+
+    #: Latest ledger.
+    ledger: int
+    #: Its close time, unix seconds: the clock that blocks go by.
+    close_time: float
+    #: Index of the current block.
+    current_block: int
+    #: Block that a plant would go to.
+    plantable_block: int
+    #: The farm's admin has paused planting.
+    paused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block as seen on the chain."""
+
+    #: Its index.
+    index: int
+    #: When it was opened, unix seconds of the chain's clock.
+    opened_at: float
+    #: From then on a plant opens the next one.
+    closes_at: float
+    #: Goes into every hash; 32 bytes.
+    entropy: bytes
+    #: Zeros above this earn nothing more in this block.
+    max_zeros: int
+
+    def moment(self, share: float) -> float:
+        """Unix seconds (the chain's) at which this share of the block is over."""
+        return self.opened_at + share * (self.closes_at - self.opened_at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainView:
+    """One look at the chain."""
+
+    #: The block asked for or changed; None when no block was ever opened.
+    block: Block | None
+    #: Where the chain is.
+    head: Head
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolerRecord:
+    """The pooler as registry knows it."""
+
+    #: Its id.
+    pooler_id: PoolerId
+    #: Its name.
+    name: str
+    #: Its own Stellar account.
+    public_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmerRecord:
+    """A farmer as registry knows it."""
+
+    #: Its id.
+    farmer_id: FarmerId
+    #: Address (G...); empty while its wallet is being made.
+    address: str
+    #: Whether it can be planted as far as registry is concerned.
+    is_active: bool
+    #: Its account exists on the chain and can hold KALE.
+    is_funded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmerOutcome:
+    """One farmer's part of a batch."""
+
+    #: Whose part.
+    farmer_id: FarmerId
+    #: Its address; empty where the answer does not give it.
+    address: str
+    #: Whether it worked.
+    succeeded: bool
+    #: Why not, as in FailureReason without its prefix; UNSPECIFIED when it did.
+    reason: str
+    #: Stroops: the stake planted, the reward estimated or harvested.
+    amount: int
+    #: Leading zeros of the hash; 0 where there is none.
+    zeros: int = 0
+
+    @property
+    def worth_another_try(self) -> bool:
+        """It failed for a reason that may be gone a little later."""
+        return not self.succeeded and self.reason in TRANSIENT_REASONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSummary:
+    """What became of a Plant, SubmitWork or Harvest call."""
+
+    #: Index of the block.
+    block_index: int
+    #: Farmers (of a work: nonces) in the call.
+    requested: int
+    #: How many worked.
+    succeeded: int
+    #: Stroops: staked, estimated or harvested.
+    amount: int
+    #: Milliseconds that the service took.
+    milliseconds: int
+    #: One per farmer (of a work: per nonce).
+    outcomes: tuple[FarmerOutcome, ...]
+
+    @property
+    def failed(self) -> int:
+        """How many did not work."""
+        return self.requested - self.succeeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """What HarvestPending found and did."""
+
+    #: One per block.
+    blocks: tuple[BatchSummary, ...]
+    #: Stroops over all of them.
+    total_rewards: int
+    #: Harvests that are open still.
+    still_pending: int

@@ -1,0 +1,120 @@
+"""A pooler's events as lines on standard output: for people, or one JSON object each."""
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import asdict
+from time import monotonic
+from typing import assert_never
+
+from libs.kale.amounts import format_kale
+from pooler.events import (
+    Event,
+    Harvested,
+    Mining,
+    Planted,
+    Registered,
+    Swept,
+    Trouble,
+    Waiting,
+    Worked,
+)
+from pooler.model import BatchSummary
+from pooler.run import RunSummary
+
+#: Seconds between two lines about the same search.
+_MINING_SECONDS = 5.0
+
+
+def write_json(event: Event | RunSummary) -> None:
+    """One JSON object with the event's name and fields; amounts as text, as protobuf's JSON."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    _line(json.dumps({"event": name, **asdict(event)}, default=str))
+
+
+class TextReport:
+    """Lines for people; searches are told every few seconds only."""
+
+    def __init__(self) -> None:
+        self._mining_told_at = float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        """Writes the event, unless it is one of many."""
+        if isinstance(event, Mining) and not self._is_due(event):
+            return
+        _line(describe(event))
+
+    def _is_due(self, event: Mining) -> bool:
+        over = event.seconds >= event.budget
+        if not over and monotonic() - self._mining_told_at < _MINING_SECONDS:
+            return False
+        self._mining_told_at = monotonic()
+        return True
+
+
+def describe(event: Event) -> str:
+    """One line about an event."""
+    match event:
+        case Registered():
+            line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
+        case Waiting():
+            line = f"waiting for {event.what}"
+        case Planted():
+            line = _batch("planted", event.summary, "staked")
+        case Mining():
+            line = _mining(event)
+        case Worked():
+            line = _batch("worked", event.summary, "expected")
+        case Harvested():
+            line = _batch("harvested", event.summary, "earned")
+        case Swept():
+            line = (
+                f"swept {len(event.summary.blocks)} blocks: "
+                f"{format_kale(event.summary.total_rewards)} KALE earned, "
+                f"{event.summary.still_pending} still pending"
+            )
+        case Trouble():
+            then = "given up" if event.retry_in is None else f"again in {event.retry_in:.1f} s"
+            line = f"{event.what} failed: {event.error}; {then}"
+        case unknown:
+            assert_never(unknown)
+    return line
+
+
+def describe_run(summary: RunSummary) -> str:
+    """One line about a whole run."""
+    return (
+        f"{len(summary.blocks)} blocks farmed: {summary.planted} planted, {summary.worked} worked, "
+        f"{summary.harvested} harvested, {format_kale(summary.rewards)} KALE earned, "
+        f"{summary.still_pending} still pending"
+    )
+
+
+def write_line(text: str) -> None:
+    """A line of its own."""
+    _line(text)
+
+
+def _batch(verb: str, summary: BatchSummary, amount: str) -> str:
+    line = (
+        f"block {summary.block_index}: {verb} {summary.succeeded} of {summary.requested}, "
+        f"{format_kale(summary.amount)} KALE {amount}, {summary.milliseconds} ms"
+    )
+    reasons = Counter(one.reason for one in summary.outcomes if not one.succeeded)
+    failures = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{line} (failed: {failures})" if failures else line
+
+
+def _mining(event: Mining) -> str:
+    rate = event.hashes / event.seconds / 1e6 if event.seconds > 0 else 0.0
+    zeros = ", ".join(f"{count} with {zeros}" for zeros, count in event.zeros.items())
+    return (
+        f"block {event.block_index}: mined {event.seconds:.0f} of {event.budget:.0f} s, "
+        f"{event.hashes:,} hashes ({rate:.1f} million a second); zeros: {zeros or 'none yet'}"
+    )
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

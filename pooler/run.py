@@ -1,0 +1,356 @@
+"""The block loop: plant, mine, work, and harvest what is closed (DESIGN of the pool, section 1)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from libs.common.errors import PoolError
+from libs.common.ids import FarmerId, PoolerId
+from libs.kale.address import raw_key
+from pooler.chain import ChainWatch
+from pooler.client import PoolClient, open_client
+from pooler.config import PoolerConfig
+from pooler.enrol import enrol
+from pooler.events import (
+    Event,
+    Harvested,
+    Mining,
+    Observer,
+    Planted,
+    Swept,
+    Trouble,
+    Waiting,
+    Worked,
+)
+from pooler.miner import Found, MinerError, Search, SearchRequest, Target, open_search
+from pooler.model import BatchSummary, Block, FarmerOutcome
+
+#: Plant and SubmitWork calls per block: the first, and two for what failed for passing reasons.
+_TRIES = 3
+#: Seconds between two Mining events.
+_REPORT_SECONDS = 0.5
+#: Seconds until the next try when there was nothing to plant, or something failed for good.
+_PAUSE_SECONDS = 2.0
+#: Seconds for which plants and works are tried while services restart; the block is over by then.
+_BATCH_PATIENCE = 120.0
+#: Seconds for which a harvest is tried: the pails live for about a day, the service sweeps too.
+_HARVEST_PATIENCE = 600.0
+#: Seconds of mining where time is short: for who opens the block after the last one, and after a
+#: crash late in a block.
+_LEAST_BUDGET = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a run did."""
+
+    #: The pooler.
+    pooler_id: PoolerId
+    #: Indices of the blocks that were farmed, in order.
+    blocks: tuple[int, ...]
+    #: Plants, works and harvests that succeeded.
+    planted: int
+    worked: int
+    harvested: int
+    #: Stroops of KALE harvested, without stakes.
+    rewards: int
+    #: Hashes computed.
+    hashes: int
+    #: Harvests that were open at the end.
+    still_pending: int
+
+
+async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> RunSummary:
+    """Runs a pooler for config.blocks blocks, or until it is cancelled.
+
+    Raises PoolError when it cannot even begin: the pooler is unknown, registration is refused.
+    """
+
+    def notice(method: str, error: PoolError, delay: float) -> None:
+        observe(Trouble(what=method, error=f"{error.reason}: {error}", retry_in=delay))
+
+    async with open_client(config.targets, notice=notice) as client:
+        pooler_id = await enrol(client, config, observe)
+        watch = ChainWatch(client)
+        await watch.refresh()
+        async with _background(client, config, pooler_id, watch):
+            return await BlockLoop(client, config, pooler_id, watch, observe).farm()
+
+
+@asynccontextmanager
+async def _background(
+    client: PoolClient, config: PoolerConfig, pooler_id: PoolerId, watch: ChainWatch
+) -> AsyncIterator[None]:
+    """Heartbeats and the block stream, while the block runs."""
+
+    async def beat() -> None:
+        while True:
+            with suppress(PoolError):
+                await client.heartbeat(pooler_id)
+            await asyncio.sleep(config.heartbeat_seconds)
+
+    tasks = [asyncio.create_task(beat()), asyncio.create_task(watch.follow())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class BlockLoop:
+    """Farms one block after the other; see `farm`."""
+
+    def __init__(
+        self,
+        client: PoolClient,
+        config: PoolerConfig,
+        pooler_id: PoolerId,
+        watch: ChainWatch,
+        observe: Observer,
+    ) -> None:
+        """`watch` follows the chain already."""
+        self._client = client
+        self._config = config
+        self._pooler_id = pooler_id
+        self._watch = watch
+        self._observe = observe
+        self._counts: Counter[str] = Counter()
+        self._blocks: list[int] = []
+        #: Blocks that were worked and whose harvest has not begun.
+        self._unharvested: list[int] = []
+
+    async def farm(self) -> RunSummary:
+        """The loop; a block that fails is reported, and the next one is tried."""
+        async with asyncio.TaskGroup() as harvests:
+            harvests.create_task(self._sweep())
+            await self._resume()
+            while not self._config.blocks or len(self._blocks) < self._config.blocks:
+                await self._farm_next(harvests)
+            await self._close(self._blocks[-1], harvests)
+        await self._sweep()
+        return RunSummary(
+            pooler_id=self._pooler_id,
+            blocks=tuple(self._blocks),
+            planted=self._counts["planted"],
+            worked=self._counts["worked"],
+            harvested=self._counts["harvested"],
+            rewards=self._counts["rewards"],
+            hashes=self._counts["hashes"],
+            still_pending=self._counts["pending"],
+        )
+
+    async def _resume(self) -> None:
+        """Works what a run before has planted in the current block and perhaps not worked.
+
+        A stake that is never worked is lost. A block that has time left is farmed as any other.
+        """
+        try:
+            block = (await self._client.block()).block
+            if block is None or self._watch.now() <= self._submit_at(block):
+                return
+            planted = await self._planted(block.index)
+            if planted:
+                await self._mine_and_work(block, planted)
+        except PoolError as error:
+            self._trouble("finish the block of the run before", error)
+
+    async def _farm_next(self, harvests: asyncio.TaskGroup) -> None:
+        """One block from its plant to its work; the harvest of the one before runs beside it."""
+        what = "find the next block"
+        try:
+            index = await self._plantable()
+            what = f"farm block {index}"
+            await self._plant(index, farmers=0)
+            planted = await self._planted(index)
+            if not planted:
+                self._observe(Waiting(what="a farmer that can be planted"))
+                await asyncio.sleep(_PAUSE_SECONDS)
+                return
+            block = await self._watch.opened(index)
+            self._harvest_closed(harvests)
+            self._blocks.append(index)
+            await self._mine_and_work(block, planted)
+        except PoolError as error:
+            self._trouble(what, error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _mine_and_work(self, block: Block, planted: Sequence[FarmerOutcome]) -> None:
+        # Also when the work fails: others may have worked for these farmers, or part of it went in.
+        self._unharvested.append(block.index)
+        best = await self._mine(block, planted, until=self._submit_at(block))
+        await self._work(block.index, best)
+
+    async def _plantable(self) -> int:
+        """The next block that is worth planting: not farmed yet, and with time to work in it."""
+        last = self._blocks[-1] if self._blocks else -1
+        if self._watch.head.plantable_block <= last:
+            self._observe(Waiting(what=f"the end of block {last}"))
+        head = await self._watch.wait_until(
+            lambda head: head.plantable_block > last and not head.paused
+        )
+        if head.plantable_block == head.current_block:
+            view = await self._client.block()
+            if view.block is not None and self._watch.now() > self._submit_at(view.block):
+                self._observe(Waiting(what=f"the end of block {view.block.index}: too late for it"))
+                head = await self._watch.wait_until(
+                    lambda later: later.plantable_block > head.plantable_block
+                )
+        return head.plantable_block
+
+    def _submit_at(self, block: Block) -> float:
+        return block.moment(self._config.submit_share)
+
+    async def _plant(self, index: int, *, farmers: int) -> None:
+        """Plants, and again those that failed for passing reasons."""
+        for _ in range(_TRIES):
+            summary = await self._client.plant(
+                self._pooler_id, index, farmers=farmers, patience=_BATCH_PATIENCE
+            )
+            self._counts["planted"] += summary.succeeded
+            self._observe(Planted(summary=summary))
+            if not _worth_another_try(summary):
+                return
+            await self._watch.next_ledger()
+
+    async def _planted(self, index: int) -> list[FarmerOutcome]:
+        return [one async for one in self._client.planted(self._pooler_id, index)]
+
+    async def _mine(
+        self, block: Block, planted: Sequence[FarmerOutcome], *, until: float
+    ) -> dict[FarmerId, Found]:
+        """Mines for all until the moment, or until somebody else opens the next block."""
+        request = SearchRequest(
+            index=block.index,
+            entropy=block.entropy,
+            targets=[Target(farmer_id=one.farmer_id, key=raw_key(one.address)) for one in planted],
+            seconds=max(_LEAST_BUDGET, until - self._watch.now()),
+            enough_zeros=self._config.enough_zeros,
+        )
+        async with open_search(request, processes=self._config.processes or None) as search:
+            reporting = asyncio.create_task(self._report(request, search))
+            over = asyncio.create_task(self._watch.wait_until_after(block.index))
+            try:
+                await asyncio.wait({search.reading, over}, return_when=asyncio.FIRST_COMPLETED)
+                if search.reading.done():
+                    await search.finish()
+            except MinerError as error:
+                # What was found so far is as good as any.
+                self._observe(Trouble(what="mine", error=str(error), retry_in=None))
+            finally:
+                await _cancel({reporting, over})
+            self._counts["hashes"] += search.hashes
+            self._observe(_mining(request, search))
+            return search.best
+
+    async def _report(self, request: SearchRequest, search: Search) -> None:
+        while True:
+            self._observe(_mining(request, search))
+            await asyncio.sleep(_REPORT_SECONDS)
+
+    async def _work(self, index: int, best: dict[FarmerId, Found]) -> None:
+        """Submits the best nonces, and again those that failed for passing reasons."""
+        for _ in range(_TRIES):
+            summary = await self._client.submit_work(
+                self._pooler_id, index, list(best.values()), patience=_BATCH_PATIENCE
+            )
+            self._counts["worked"] += summary.succeeded
+            self._observe(Worked(summary=summary))
+            again = [one for one in summary.outcomes if one.worth_another_try]
+            best = {one.farmer_id: best[one.farmer_id] for one in again}
+            if not best:
+                return
+            # A gap of 0 and a congested ledger are both over with the next ledger.
+            await self._watch.next_ledger()
+
+    def _harvest_closed(self, harvests: asyncio.TaskGroup) -> None:
+        """Begins to harvest what was worked, now that a later block is open."""
+        for index in self._unharvested:
+            harvests.create_task(self._harvest(index))
+        self._unharvested.clear()
+
+    async def _harvest(self, index: int) -> None:
+        try:
+            summary = await self._client.harvest(self._pooler_id, index, patience=_HARVEST_PATIENCE)
+        except PoolError as error:
+            self._trouble(f"harvest block {index}", error)
+            return
+        self._count_harvest(summary)
+        self._observe(Harvested(summary=summary))
+        if _worth_another_try(summary):
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Harvests whatever is left: of a run that crashed, or of harvests that failed."""
+        try:
+            summary = await self._client.harvest_pending(
+                self._pooler_id, patience=_HARVEST_PATIENCE
+            )
+        except PoolError as error:
+            self._trouble("harvest what is pending", error)
+            return
+        for block in summary.blocks:
+            self._count_harvest(block)
+        self._counts["pending"] = summary.still_pending
+        self._observe(Swept(summary=summary))
+
+    def _count_harvest(self, summary: BatchSummary) -> None:
+        self._counts["harvested"] += summary.succeeded
+        self._counts["rewards"] += summary.amount
+
+    async def _close(self, index: int, harvests: asyncio.TaskGroup) -> None:
+        """Sees to it that the last block closes, and harvests it.
+
+        A block closes when somebody plants in the next one. Where other people farm they do; else
+        one farmer of this pooler does, and its work is shown at once so that its stake is safe.
+        """
+        self._observe(Waiting(what=f"the end of block {index}"))
+        try:
+            await self._watch.wait_until(lambda head: head.plantable_block > index)
+            if not await self._opened_by_others(index + 1):
+                await self._open(index + 1)
+        except PoolError as error:
+            self._trouble(f"open block {index + 1}", error)
+        self._harvest_closed(harvests)
+
+    async def _opened_by_others(self, index: int) -> bool:
+        try:
+            async with asyncio.timeout(self._config.closing_seconds):
+                await self._watch.wait_until(lambda head: head.current_block >= index)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _open(self, index: int) -> None:
+        await self._plant(index, farmers=1)
+        planted = await self._planted(index)
+        block = await self._watch.opened(index)
+        best = await self._mine(block, planted, until=self._watch.now())
+        await self._watch.next_ledger()
+        await self._work(index, best)
+
+    def _trouble(self, what: str, error: PoolError) -> None:
+        self._observe(Trouble(what=what, error=f"{error.reason}: {error}", retry_in=None))
+
+
+def _worth_another_try(summary: BatchSummary) -> bool:
+    return any(one.worth_another_try for one in summary.outcomes)
+
+
+def _mining(request: SearchRequest, search: Search) -> Event:
+    return Mining(
+        block_index=request.index,
+        seconds=search.seconds,
+        budget=request.seconds,
+        hashes=search.hashes,
+        zeros=dict(sorted(Counter(found.zeros for found in search.best.values()).items())),
+    )
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    running = list(tasks)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

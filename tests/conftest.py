@@ -1,0 +1,30 @@
+"""Fixtures that all tests share; importable things are in tests/support."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from demo.postgres import EmbeddedPostgres
+from tests.support.database import DatabaseAccess, DatabaseFactory
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """This worker's PostgreSQL server; it starts when the first test asks for it."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def database_factory(postgres: EmbeddedPostgres) -> DatabaseFactory:
+    """Makes more databases than the one that `database` gives, or some with a wider scope."""
+    factory = DatabaseFactory(postgres)
+    await factory.make_template()
+    return factory
+
+
+@pytest.fixture
+async def database(database_factory: DatabaseFactory) -> AsyncIterator[DatabaseAccess]:
+    """A fresh database with all services' schemas and roles, for one test."""
+    async with database_factory.create() as access:
+        yield access

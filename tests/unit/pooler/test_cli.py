@@ -1,0 +1,96 @@
+"""`python -m pooler` as people and programs start it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+import pytest
+
+from tests.unit.pooler.fake_pool import FakePool, FakeServer, open_fake
+
+KEY = "G" + "A" * 55
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeServer]:
+    """A served pool."""
+    async with open_fake(FakePool()) as running:
+        yield running
+
+
+async def start(*options: str, environment: dict[str, str] | None = None) -> Process:
+    """The command."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pooler",
+        *options,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def environment(server: FakeServer) -> dict[str, str]:
+    """A small pooler, by the environment."""
+    return {
+        **{f"POOLER_{name.upper()}_TARGET": at for name, at in asdict(server.targets).items()},
+        "POOLER_PUBLIC_KEY": KEY,
+        "POOLER_FARMERS": "2",
+        "POOLER_PROCESSES": "1",
+        "POOLER_CLOSING_SECONDS": "0",
+    }
+
+
+async def test_json_is_one_event_per_line_and_a_summary(server: FakeServer) -> None:
+    pooler = await start("--json", "--blocks", "1", environment=environment(server))
+    output, errors = await asyncio.wait_for(pooler.communicate(), timeout=60)
+    assert (pooler.returncode, errors) == (0, b"")
+    events = [json.loads(line) for line in output.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "registered"
+    assert {"planted", "mining", "worked", "harvested", "swept"} <= set(kinds)
+    assert kinds[-1] == "run_summary"
+    assert (events[-1]["harvested"], len(events[-1]["blocks"])) == (2, 1)
+
+
+async def test_text_is_for_people(server: FakeServer) -> None:
+    pooler = await start("--blocks", "1", environment=environment(server))
+    output, _ = await asyncio.wait_for(pooler.communicate(), timeout=60)
+    assert pooler.returncode == 0
+    lines = output.decode().splitlines()
+    assert any("planted 2 of 2, 0.2000000 KALE staked" in line for line in lines)
+    assert any("mined" in line and "million a second" in line for line in lines)
+    assert lines[-1].startswith("1 blocks farmed: 3 planted, 3 worked, 2 harvested")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_cleanly(server: FakeServer, number: signal.Signals) -> None:
+    pooler = await start("--json", environment=environment(server))
+    assert pooler.stdout is not None
+    async for line in pooler.stdout:
+        if b'"mining"' in line:
+            break
+    pooler.send_signal(number)
+    _, errors = await asyncio.wait_for(pooler.communicate(), timeout=10)
+    assert (pooler.returncode, errors) == (130, b"")
+
+
+async def test_without_a_pooler_it_says_what_is_missing() -> None:
+    pooler = await start()
+    _, errors = await pooler.communicate()
+    assert pooler.returncode == 2
+    assert b"--public-key or --id" in errors
+
+
+async def test_help_names_every_variable() -> None:
+    pooler = await start("--help", environment={"COLUMNS": "200"})
+    output, _ = await pooler.communicate()
+    assert pooler.returncode == 0
+    for name in ("POOLER_ID", "POOLER_BLOCKS", "POOLER_JSON", "POOLER_WALLET_TARGET"):
+        assert name.encode() in output

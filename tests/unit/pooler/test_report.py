@@ -1,0 +1,84 @@
+"""What people read while a pooler runs."""
+
+from uuid import UUID
+
+import pytest
+
+from libs.common.ids import FarmerId, PoolerId
+from pooler.events import Event, Mining, Planted, Registered, Swept, Trouble, Waiting
+from pooler.model import BatchSummary, FarmerOutcome, SweepSummary
+from pooler.report import TextReport, describe
+
+
+def outcome(reason: str) -> FarmerOutcome:
+    """One farmer's part."""
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(int=1)),
+        address="",
+        succeeded=reason == "UNSPECIFIED",
+        reason=reason,
+        amount=5,
+    )
+
+
+SUMMARY = BatchSummary(
+    block_index=7,
+    requested=4,
+    succeeded=1,
+    amount=12_345_678,
+    milliseconds=90,
+    outcomes=tuple(map(outcome, ("UNSPECIFIED", "NOT_FUNDED", "EXPIRED", "EXPIRED"))),
+)
+
+
+def mining(seconds: float) -> Mining:
+    """A search of a minute."""
+    return Mining(block_index=7, seconds=seconds, budget=60, hashes=4_000_000, zeros={3: 2, 4: 1})
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            Planted(summary=SUMMARY),
+            "block 7: planted 1 of 4, 1.2345678 KALE staked, 90 ms"
+            " (failed: 2 EXPIRED, 1 NOT_FUNDED)",
+        ),
+        (
+            mining(2),
+            "block 7: mined 2 of 60 s, 4,000,000 hashes (2.0 million a second);"
+            " zeros: 2 with 3, 1 with 4",
+        ),
+        (Waiting(what="rain"), "waiting for rain"),
+        (
+            Registered(pooler_id=PoolerId(UUID(int=0)), farmers=3, funded=2),
+            "pooler 00000000-0000-0000-0000-000000000000: 2 of 3 farmers funded",
+        ),
+        (
+            Swept(summary=SweepSummary(blocks=(SUMMARY,), total_rewards=1, still_pending=2)),
+            "swept 1 blocks: 0.0000001 KALE earned, 2 still pending",
+        ),
+        (
+            Trouble(what="Plant", error="UNAVAILABLE: away", retry_in=0.25),
+            "Plant failed: UNAVAILABLE: away; again in 0.2 s",
+        ),
+        (Trouble(what="mine", error="-9", retry_in=None), "mine failed: -9; given up"),
+    ],
+)
+def test_each_event_is_one_line(event: Event, line: str) -> None:
+    assert describe(event) == line
+
+
+def test_a_search_is_told_at_its_begin_and_end_and_not_in_between(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = TextReport()
+    for seconds in (0, 1, 2, 60):
+        report(mining(seconds))
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split("mined ")[1].split(" of")[0] for line in told] == ["0", "60"]
+
+
+def test_only_passing_reasons_are_worth_another_try() -> None:
+    again = {one.reason for one in SUMMARY.outcomes if one.worth_another_try}
+    assert again == {"EXPIRED"}

@@ -1,0 +1,200 @@
+"""The block loop against a pool that is real but for its size: nothing planted is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+
+from libs.common.errors import FailedPreconditionError
+from pooler.config import PoolerConfig
+from pooler.events import Event, Harvested, Mining, Planted, Registered, Trouble, Worked
+from pooler.run import run
+from tests.unit.pooler.fake_pool import FakePool, FakeServer, new_address, open_fake
+
+FARMERS = 3
+
+
+@pytest.fixture
+async def pool() -> FakePool:
+    """A pool with a chain that has just begun."""
+    return FakePool()
+
+
+@pytest.fixture
+async def server(pool: FakePool) -> AsyncIterator[FakeServer]:
+    """The pool, served."""
+    async with open_fake(pool) as running:
+        yield running
+
+
+def config(server: FakeServer, *, blocks: int) -> PoolerConfig:
+    """A pooler with three farmers that nobody helps to open blocks."""
+    return PoolerConfig(
+        targets=server.targets,
+        public_key="G" + "A" * 55,
+        farmers=FARMERS,
+        blocks=blocks,
+        processes=1,
+        closing_seconds=0.2,
+        heartbeat_seconds=0.5,
+        submit_share=0.6,
+    )
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Waits until something is so."""
+    while not reached():  # noqa: ASYNC110  (what is watched has no event)
+        await asyncio.sleep(0.01)
+
+
+def of_kind(events: list[Event], kind: type[Event]) -> list[Event]:
+    """The events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def test_two_blocks_are_farmed_and_paid(pool: FakePool, server: FakeServer) -> None:
+    events: list[Event] = []
+    summary = await run(config(server, blocks=2), events.append)
+
+    assert len(summary.blocks) == 2
+    assert summary.harvested == 2 * FARMERS
+    assert summary.rewards == pool.chain.rewards > 0
+    # The block that closes the last one: one farmer planted and worked, and its stake waits there.
+    assert summary.planted == summary.worked == 2 * FARMERS + 1
+    assert [index for _, index in pool.chain.state.pails] == [summary.blocks[-1] + 1]
+    assert summary.still_pending == 1
+    assert pool.heartbeats > 2
+    assert not of_kind(events, Trouble)
+    assert summary.hashes > 1000 * FARMERS
+
+
+async def test_events_tell_the_story_in_order(pool: FakePool, server: FakeServer) -> None:
+    events: list[Event] = []
+    summary = await run(config(server, blocks=1), events.append)
+    first = summary.blocks[0]
+
+    story = [type(event) for event in events if isinstance(event, Planted | Worked | Harvested)]
+    assert story == [Planted, Worked, Planted, Worked, Harvested]
+    registered = of_kind(events, Registered)[-1]
+    assert isinstance(registered, Registered)
+    assert (registered.farmers, registered.funded) == (FARMERS, FARMERS)
+    mining = [event for event in events if isinstance(event, Mining) and event.block_index == first]
+    assert sum(mining[-1].zeros.values()) == FARMERS
+    assert [event.hashes for event in mining] == sorted(event.hashes for event in mining)
+
+
+async def test_the_second_run_finds_pooler_and_farmers_again(
+    pool: FakePool, server: FakeServer
+) -> None:
+    first = await run(config(server, blocks=1))
+    second = await run(config(server, blocks=1))
+    assert second.pooler_id == first.pooler_id
+    assert len(pool.farmers) == FARMERS
+    assert second.blocks[0] > first.blocks[0]
+
+
+async def test_lost_answers_do_not_matter(pool: FakePool, server: FakeServer) -> None:
+    """Every kind of call is done once though its first answers are lost."""
+    for method in ("RegisterPooler", "RegisterFarmer", "Plant", "SubmitWork", "Harvest"):
+        pool.lose[method] = 2
+    events: list[Event] = []
+    summary = await run(config(server, blocks=1), events.append)
+
+    assert len(pool.farmers) == FARMERS
+    assert len(of_kind(events, Trouble)) == 10
+    assert summary.harvested == FARMERS
+    # Plant and SubmitWork: one each for the block, one each to close it.
+    assert (pool.calls["Plant"], pool.calls["SubmitWork"], pool.calls["Harvest"]) == (2, 2, 1)
+    assert summary.worked == FARMERS + 1
+
+
+async def test_a_restart_of_the_services_does_not_matter(
+    pool: FakePool, server: FakeServer
+) -> None:
+    async def restart() -> None:
+        await until(lambda: bool(pool.plantings))
+        await server.stop()
+        # Down from the mining on, until well after the nonces should have been submitted.
+        await asyncio.sleep(1.5)
+        await server.start()
+
+    events: list[Event] = []
+    _, summary = await asyncio.gather(restart(), run(config(server, blocks=1), events.append))
+    assert "SubmitWork" in {event.what for event in events if isinstance(event, Trouble)}
+    assert summary.harvested == FARMERS
+    assert len(pool.chain.state.pails) == 1
+
+
+async def test_others_who_open_the_next_block_close_ours(
+    pool: FakePool, server: FakeServer
+) -> None:
+    """Where other people farm, the pooler plants in its own blocks only."""
+
+    async def others() -> None:
+        await until(lambda: pool.calls["SubmitWork"] > 0)
+        await until(lambda: pool.chain.plantable > pool.chain.current)
+        pool.chain.plant(new_address())
+
+    patient = replace(config(server, blocks=1), closing_seconds=5.0)
+    _, summary = await asyncio.gather(others(), run(patient))
+    assert summary.planted == FARMERS
+    assert summary.harvested == FARMERS
+    assert summary.still_pending == 1, "the stranger's own"
+
+
+async def test_a_block_that_is_closed_too_early_is_told_and_the_next_one_farmed(
+    pool: FakePool, server: FakeServer
+) -> None:
+    """A stranger opens the next block while this one is mined for too long: its work is lost."""
+
+    async def stranger() -> None:
+        await until(lambda: bool(pool.plantings))
+        await until(lambda: pool.chain.plantable > pool.chain.current)
+        pool.chain.plant(new_address())
+
+    late = replace(config(server, blocks=2), submit_share=1.5)
+    events: list[Event] = []
+    _, summary = await asyncio.gather(stranger(), run(late, events.append))
+    troubles = [event for event in events if isinstance(event, Trouble)]
+    assert [event.what for event in troubles] == [f"farm block {summary.blocks[0]}"]
+    assert "WRONG_BLOCK" in troubles[0].error
+    assert summary.harvested == FARMERS
+    assert (pool.chain.state.index or 0) > summary.blocks[1]
+
+
+async def test_a_run_that_is_cancelled_ends_at_once(pool: FakePool, server: FakeServer) -> None:
+    running = asyncio.create_task(run(config(server, blocks=0)))
+    await until(lambda: bool(pool.plantings))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, timeout=5)
+
+
+async def test_stakes_of_a_run_that_crashed_are_saved(pool: FakePool, server: FakeServer) -> None:
+    """The pooler dies after planting and comes back when the block's interval is over already."""
+    crashed = asyncio.create_task(run(config(server, blocks=0)))
+    await until(lambda: bool(pool.plantings))
+    crashed.cancel()
+    await asyncio.gather(crashed, return_exceptions=True)
+    await until(lambda: pool.chain.plantable > pool.chain.current)
+    unworked = pool.chain.current
+    assert pool.calls["SubmitWork"] == 0
+
+    summary = await run(config(server, blocks=1))
+    assert {index for index, _ in pool.chain.worked} >= {unworked, *summary.blocks}
+    assert summary.blocks == (unworked + 1,)
+    assert summary.harvested == 2 * FARMERS
+
+
+async def test_a_pool_that_refuses_the_pooler_is_told_at_once(
+    pool: FakePool, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise FailedPreconditionError("closed", reason="POOL_CLOSED")
+
+    monkeypatch.setattr(pool, "register_pooler", refuse)
+    async with open_fake(pool) as refusing:
+        with pytest.raises(FailedPreconditionError) as caught:
+            await run(config(refusing, blocks=1))
+    assert caught.value.reason == "POOL_CLOSED"
