@@ -1,1 +1,1 @@
-"""Code that more than one service uses: common (no KALE knowledge) and kale (the contract's rules)."""
+"""Shared code: common (no KALE), kale (the contract's rules), batches (durable requests)."""

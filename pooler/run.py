@@ -1,4 +1,4 @@
-"""The block loop: plant, mine, work, and harvest what is closed (DESIGN of the pool, section 1)."""
+"""The block loop: plant early, mine, work late, and harvest what is closed."""
 
 import asyncio
 from collections import Counter

@@ -4,23 +4,25 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from libs.common.errors import FieldViolation, InvalidArgumentError
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+#: Largest number in a key: what an int column holds.
+MAX_INDEX = 2**31 - 1
 
 
-def encode_token(key: Sequence[str | int]) -> str:
+def encode_token(key: Sequence[UUID | int]) -> str:
     """The token of the page that begins after `key`."""
-    raw = json.dumps(list(key), separators=(",", ":")).encode()
+    raw = json.dumps([one if isinstance(one, int) else str(one) for one in key]).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def decode_token(
-    token: str, kinds: Sequence[type[str] | type[int]]
-) -> tuple[str | int, ...] | None:
-    """The key in `token`, with items of just these kinds; None for the empty token.
+def decode_token(token: str, kinds: Sequence[type]) -> tuple[Any, ...] | None:
+    """The key in `token`; `kinds` are int (a 32-bit index) or UUID. None for the empty token.
 
     Raises InvalidArgumentError naming page_token when it is not one of ours.
     """
@@ -29,15 +31,24 @@ def decode_token(
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         key = json.loads(raw)
-    except (binascii.Error, ValueError) as error:
-        raise _bad_token() from error
-    if not isinstance(key, list) or [type(item) for item in key] != list(kinds):
-        raise _bad_token()
-    return tuple(key)
+        # zip is strict: a key of another length raises ValueError, too.
+        return tuple(_item(item, kind) for item, kind in zip(_items(key), kinds, strict=True))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        violation = FieldViolation(
+            field="page_token", description="is not a next_page_token of this method"
+        )
+        raise InvalidArgumentError("page_token is not valid", violations=[violation]) from error
 
 
-def _bad_token() -> InvalidArgumentError:
-    violation = FieldViolation(
-        field="page_token", description="is not a next_page_token of this method"
-    )
-    return InvalidArgumentError("page_token is not valid", violations=[violation])
+def _items(key: object) -> list[object]:
+    if not isinstance(key, list):
+        raise ValueError("not a key")  # noqa: TRY004  (it is text that is wrong, no argument)
+    return key
+
+
+def _item(item: object, kind: type) -> object:
+    if kind is UUID and isinstance(item, str):
+        return UUID(item)
+    if kind is int and type(item) is int and 0 <= item <= MAX_INDEX:
+        return item
+    raise ValueError("not an item of a key")

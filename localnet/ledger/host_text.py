@@ -16,6 +16,8 @@ _NUMBERS = frozenset(
         xdr.SCValType.SCV_I256,
     }
 )
+
+
 def value_text(value: xdr.SCVal) -> str:
     """One value."""
     if value.vec is not None:

@@ -1,6 +1,6 @@
 """Ledger keys as XDR bytes: the form in which the state is indexed."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 
 from stellar_sdk import xdr
@@ -55,6 +55,7 @@ def data_key(raw: bytes, name: bytes) -> bytes:
     ).to_xdr_bytes()
 
 
+@cache
 def config_key(setting: xdr.ConfigSettingID) -> bytes:
     """Key of one of the network's settings."""
     return xdr.LedgerKey(

@@ -105,6 +105,8 @@ class Node:
     def commit(self, prepared: Prepared) -> ClosedLedger:
         """Make a prepared ledger the latest one."""
         ledger, changes = prepared.closing.ledger, dict(prepared.closing.changes)
+        if ledger.sequence != self.snapshot.sequence + 1:
+            raise ValueError(f"ledger {ledger.sequence} does not follow {self.snapshot.sequence}")
         if ledger.sequence % _EVICTION_LEDGERS == 0:
             changes |= dict.fromkeys(self._expired(ledger.sequence))
         records = dict(self.snapshot.records)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -143,11 +144,18 @@ def _override(by_name: dict[str, Any], path: str, value: int) -> None:
 
 def read_settings(state: Readable) -> NetworkSettings:
     """The settings that a state holds."""
+    records = (state.get(config_key(setting)) for setting in xdr.ConfigSettingID)
+    return _parse_settings(tuple(r.packed for r in records if r is not None))
+
+
+@lru_cache(maxsize=8)
+def _parse_settings(entries: tuple[bytes, ...]) -> NetworkSettings:
+    """Cached by the entries themselves, as every submission asks for them."""
     found: dict[str, Any] = {}
-    for setting in xdr.ConfigSettingID:
-        record = state.get(config_key(setting))
-        if record is not None and record.entry.data.config_setting is not None:
-            found |= to_json(record.entry.data.config_setting)
+    for packed in entries:
+        setting = xdr.LedgerEntry.from_xdr_bytes(packed).data.config_setting
+        if setting is not None:
+            found |= to_json(setting)
     return _from_json(found)
 
 

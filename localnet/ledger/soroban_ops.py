@@ -11,7 +11,7 @@ from stellar_sdk.xdr import RestoreFootprintResultCode as Restore
 
 from localnet.ledger.diagnostics import error_event, host_failed_event, metric_events
 from localnet.ledger.fees import events_fee, non_refundable_fee, rent_changes, rent_fee
-from localnet.ledger.keys import is_soroban
+from localnet.ledger.keys import is_persistent, is_soroban
 from localnet.ledger.meta import array
 from localnet.ledger.results import OperationOutcome, op_result
 from localnet.ledger.settings import NetworkSettings
@@ -172,14 +172,16 @@ def _settle(
     result: InvocationResult, soroban: Soroban, state: Changes, context: SorobanContext
 ) -> SorobanOutcome:
     """Judge what the host did by the declared resources and by the refundable fee."""
-    host_events = [d.to_xdr_bytes() for d in result.diagnostics]
     failure = _over_budget(result, soroban, context)
+    # A host that runs out of its budget cannot afford to hand out its events either.
+    diagnostics = result.diagnostics if failure is None else ()
+    host_events = [d.to_xdr_bytes() for d in diagnostics]
     if failure is None and not result.ok:
         assert result.error is not None  # noqa: S101  (a failed call has an error)
         failure = Invoke.INVOKE_HOST_FUNCTION_TRAPPED, [host_failed_event(result.error)]
     changes = Changes(state, state.sequence)
     if failure is None:
-        write_changes(changes, result, soroban.read_write)
+        write_changes(changes, result, soroban.read_write, context.settings)
         failure = _over_limits(changes, result, soroban, context)
     metrics = _metrics(result, soroban, changes, ok=failure is None)
     rent = refundable = 0
@@ -266,8 +268,17 @@ def _too_dear(needed: int, soroban: Soroban, context: SorobanContext) -> _Failur
     return Invoke.INVOKE_HOST_FUNCTION_INSUFFICIENT_REFUNDABLE_FEE, [event]
 
 
-def write_changes(changes: Changes, result: InvocationResult, written: Sequence[bytes]) -> None:
-    """Put the host's changes into the ledger; the whole read-write footprint counts as written."""
+def write_changes(
+    changes: Changes,
+    result: InvocationResult,
+    written: Sequence[bytes],
+    settings: NetworkSettings,
+) -> None:
+    """Put the host's changes into the ledger; the whole read-write footprint counts as written.
+
+    A new temporary entry, also a nonce, lives for the network's minimum at least.
+    """
+    shortest = changes.sequence + settings.min_temporary_ttl - 1
     by_key = {c.key: c for c in result.changes}
     for key in (*written, *(k for k in by_key if k not in written)):
         change = by_key.get(key)
@@ -280,7 +291,10 @@ def write_changes(changes: Changes, result: InvocationResult, written: Sequence[
             if change.after.live_until is not None:
                 changes.extend(key, change.after.live_until)
         else:
-            changes.put(key, change.after.entry, change.after.live_until)
+            life = change.after.live_until
+            if life is not None and change.before is None and not is_persistent(key):
+                life = max(life, shortest)
+            changes.put(key, change.after.entry, life)
 
 
 def _output_size(result: InvocationResult) -> int:
@@ -292,21 +306,26 @@ def _output_size(result: InvocationResult) -> int:
 def _metrics(
     result: InvocationResult, soroban: Soroban, changes: Changes, *, ok: bool
 ) -> list[bytes]:
-    kept = [r for r in map(changes.get, soroban.read_write) if r is not None] if ok else []
-    written = [len(r.packed) for r in kept]
+    found = ((k, changes.get(k)) for k in soroban.read_write if ok)
+    kept = {k: len(r.packed) for k, r in found if r is not None}
     events = [len(e.to_xdr_bytes()) for e in result.events] if ok else []
+    keys = [*soroban.read_only, *soroban.read_write]
+    on_disk = [k for k in keys if not is_soroban(k) and changes.base.get(k) is not None]
+    read = read_bytes(changes.base, on_disk)
     values = {
-        "read_entry": len(soroban.read_only) + len(soroban.read_write),
+        "read_entry": len(keys),
         "write_entry": len(kept),
-        "ledger_read_byte": read_bytes(changes.base, soroban.read_only + soroban.read_write),
-        "ledger_write_byte": sum(written),
-        "write_data_byte": sum(written),
+        "ledger_read_byte": read,
+        "read_key_byte": sum(len(k) for k in on_disk),
+        "read_data_byte": read,
+        "ledger_write_byte": sum(kept.values()),
+        "write_data_byte": sum(kept.values()),
         "emit_event": len(events),
         "emit_event_byte": _output_size(result) if ok else 0,
         "cpu_insn": used_instructions(result),
         "mem_byte": result.resources.memory_bytes,
-        "max_rw_key_byte": max((len(k) for k in soroban.read_write), default=0) if ok else 0,
-        "max_rw_data_byte": max(written, default=0),
+        "max_rw_key_byte": max(map(len, kept), default=0),
+        "max_rw_data_byte": max(kept.values(), default=0),
         "max_emit_event_byte": max(events, default=0),
     }
     return metric_events(values, successful=ok)

@@ -162,6 +162,7 @@ def _parse_fee_bump(
         outer=outer,
         fee_source=raw_muxed(bump.tx.fee_source),
         fee=bump.tx.fee.int64,
+        inner_size=4 + end - start,
     )
 
 
@@ -206,6 +207,7 @@ def _build(
     outer: Signed | None = None,
     fee_source: bytes | None = None,
     fee: int | None = None,
+    inner_size: int = 0,
 ) -> Transaction:
     source = raw_muxed(tx.source_account)
     return Transaction(
@@ -219,7 +221,8 @@ def _build(
         sequence=tx.seq_num.sequence_number.int64,
         conditions=tx.cond,
         operations=tuple(tx.operations),
-        soroban=_soroban(tx.ext.soroban_data, len(envelope)),
+        # What counts of a fee bump is the size of its inner envelope (measured).
+        soroban=_soroban(tx.ext.soroban_data, len(envelope) if outer is None else inner_size),
     )
 
 

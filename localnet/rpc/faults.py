@@ -58,7 +58,7 @@ class Faults:
         if unknown:
             raise ValueError(f"unknown faults: {sorted(unknown)}")
         if body.get("reset"):
-            self.__init__()  # type: ignore[misc]  # back to the defaults of every field
+            vars(self).update(vars(Faults()))
         for name in ("delays", "failures", "drops"):
             if name in body:
                 setattr(self, name, _numbers(name, body[name]))

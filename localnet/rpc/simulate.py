@@ -25,9 +25,9 @@ from localnet.rpc.context import Params, RpcContext, base64, wants_json
 from localnet.rpc.errors import invalid_params
 from localnet.soroban.errors import describe
 from localnet.soroban.host import invoke
-from localnet.soroban.model import InvocationResult
+from localnet.soroban.model import AuthMode, InvocationResult
 
-_AUTH_MODES = ("", "enforce", "record", "record_allow_nonroot")
+_AUTH_MODES: tuple[AuthMode, ...] = ("enforce", "record", "record_allow_nonroot")
 #: Bytes of the largest envelope around an operation and a footprint: muxed sources, every
 #: precondition, two payload signers, a hash memo and twenty signatures.
 _ENVELOPE_BYTES = 1892
@@ -98,12 +98,15 @@ def _inner(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
     return inner.tx if inner else None
 
 
-def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> str:
+def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
     """Signed entries are enforced; without any, the host records what would be needed."""
     asked = params.get("authMode", "")
-    if asked not in _AUTH_MODES:
-        raise invalid_params(f"invalid authorization mode '{asked}'")
-    return asked or ("enforce" if call.auth else "record")
+    if not asked:
+        return "enforce" if call.auth else "record"
+    for mode in _AUTH_MODES:
+        if mode == asked:
+            return mode
+    raise invalid_params(f"invalid authorization mode '{asked}'")
 
 
 def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
@@ -120,7 +123,12 @@ def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
 
 
 def _simulate_invoke(
-    rpc: RpcContext, call: xdr.InvokeHostFunctionOp, *, source: str, auth_mode: str, as_json: bool
+    rpc: RpcContext,
+    call: xdr.InvokeHostFunctionOp,
+    *,
+    source: str,
+    auth_mode: AuthMode,
+    as_json: bool,
 ) -> dict[str, Any]:
     snapshot = rpc.snapshot
     invocation = call.host_function.invoke_contract
@@ -141,7 +149,7 @@ def _simulate_invoke(
     if not result.ok:
         return _failure(result, snapshot.sequence)
     changes = Changes(snapshot, snapshot.sequence)
-    write_changes(changes, result, result.footprint.read_write)
+    write_changes(changes, result, result.footprint.read_write, context.settings)
     auth = list(call.auth) if auth_mode == "enforce" else list(result.auth)
     cost = _invocation_cost(result, call, auth, changes, context)
     assert result.value is not None  # noqa: S101  (a call that succeeded returned something)

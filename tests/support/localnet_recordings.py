@@ -17,13 +17,17 @@ from typing import Any
 from stellar_sdk import xdr
 
 from localnet.ledger.accounts import ledger_entry
-from localnet.ledger.keys import config_key, is_persistent, is_soroban, key_type
+from localnet.ledger.keys import config_key, is_persistent, is_soroban
 from localnet.ledger.settings import default_entries
 from localnet.ledger.state import Record, Snapshot, make_record
 
 _FOLDER = Path(__file__).parents[1] / "vectors" / "recordings"
-#: Lifetimes of the recorded network, which had mainnet's settings.
-_TEMPORARY, _PERSISTENT = 17_280, 2_073_600
+#: Ledgers that the recorded network's temporary entries live, as on mainnet.
+_TEMPORARY = 17_280
+#: Some ledger after block 2 was opened, and before the first recorded harvest.
+_SECOND_BLOCK = 170
+#: How long the farm's instance lived when the recordings were made.
+_RENEWED = 3_110_457
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,53 +136,140 @@ def _timeline() -> tuple[dict[bytes, list[xdr.LedgerEntry]], dict[bytes, list[tu
     return ordered, {key: sorted(found) for key, found in lives.items()}
 
 
-def _live_until(key: bytes, modified: int, ledger: int) -> int | None:
+@cache
+def _removals() -> list[tuple[int, bytes]]:
+    """(ledger, key) of every entry that a recorded transaction removed."""
+    found = []
+    for name in names("get_tx"):
+        result = recording(name).result or {}
+        if "resultMetaXdr" not in result:
+            continue
+        meta = xdr.TransactionMeta.from_xdr(result["resultMetaXdr"]).v4
+        assert meta is not None
+        changes = [c for o in meta.operations for c in o.changes.ledger_entry_changes]
+        found += [(result["ledger"], c.removed.to_xdr_bytes()) for c in changes if c.removed]
+    return found
+
+
+def _second_block(entry: xdr.LedgerEntry) -> xdr.LedgerEntry:
+    """The farm's instance with the index that no recording shows in between."""
+    data = entry.data.contract_data
+    instance = data.val.instance if data is not None else None
+    if instance is None or instance.storage is None:
+        return entry
+    changed = xdr.LedgerEntry.from_xdr_bytes(entry.to_xdr_bytes())
+    assert changed.data.contract_data is not None
+    assert changed.data.contract_data.val.instance is not None
+    assert changed.data.contract_data.val.instance.storage is not None
+    for pair in changed.data.contract_data.val.instance.storage.sc_map:
+        if pair.val.u32 is not None:
+            pair.val.u32 = xdr.Uint32(max(2, pair.val.u32.uint32))
+    return changed
+
+
+def _removed(ledger: int) -> list[bytes]:
+    return [key for removed, key in _removals() if removed <= ledger]
+
+
+def _life(key: bytes, modified: int, ledger: int) -> tuple[int, int | None]:
+    """(the ledger that set it, the last ledger of it)."""
     if not is_soroban(key):
-        return None
+        return modified, None
     known = _timeline()[1].get(sha256(key).digest(), [])
     place = bisect_right(known, (ledger, 2**32))
     if place:
-        return known[place - 1][1]
-    return modified + (_PERSISTENT if is_persistent(key) else _TEMPORARY) - 1
+        # Answers tell when the entry was modified, so the first to tell this life is nearest.
+        until = known[place - 1][1]
+        return next(life for life in known if life[1] == until)
+    # Persistent entries had been renewed when the recordings were made.
+    return modified, _RENEWED if is_persistent(key) else modified + _TEMPORARY - 1
 
 
-def state_at(ledger: int, close_time: int, *known: xdr.LedgerEntry, code: bytes = b"") -> Snapshot:
-    """Every entry as ledger `ledger` left it; `known` are entries that are known to be so."""
+@cache
+def _implied() -> dict[bytes, xdr.LedgerEntry]:
+    """Entries that footprints name and no recording shows: all code, and the router's instance."""
+    keys = {
+        key.to_xdr_bytes(): key
+        for name in names("simulate")
+        for key in _read_only((recording(name).result or {}).get("transactionData"))
+    }
+    codes = [k for k in keys.values() if k.contract_code is not None]
+    found = {k.to_xdr_bytes(): _code(k) for k in codes}
+    shown = _timeline()[0]
+    used = {
+        e.data.contract_data.val.instance.executable.wasm_hash
+        for versions in shown.values()
+        for e in versions
+        if e.data.contract_data is not None and e.data.contract_data.val.instance is not None
+    }
+    router = next(k.contract_code.hash for k in codes if k.contract_code.hash not in used)  # type: ignore[union-attr]
+    for packed, key in keys.items():
+        if key.contract_data is not None and packed not in shown:
+            found[packed] = _instance(key.contract_data, router)
+    return found
+
+
+def _read_only(data: str | None) -> list[xdr.LedgerKey]:
+    if data is None:
+        return []
+    return xdr.SorobanTransactionData.from_xdr(data).resources.footprint.read_only
+
+
+def _code(key: xdr.LedgerKey) -> xdr.LedgerEntry:
+    """A code entry without its code, which no rule looks at."""
+    assert key.contract_code is not None
+    code = xdr.ContractCodeEntry(
+        ext=xdr.ContractCodeEntryExt(0), hash=key.contract_code.hash, code=b""
+    )
+    data = xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=code)
+    return ledger_entry(data, None)
+
+
+def _instance(key: xdr.LedgerKeyContractData, code: xdr.Hash) -> xdr.LedgerEntry:
+    executable = xdr.ContractExecutable(
+        xdr.ContractExecutableType.CONTRACT_EXECUTABLE_WASM, wasm_hash=code
+    )
+    value = xdr.SCVal(
+        xdr.SCValType.SCV_CONTRACT_INSTANCE,
+        instance=xdr.SCContractInstance(executable=executable, storage=None),
+    )
+    data = xdr.ContractDataEntry(
+        ext=xdr.ExtensionPoint(0),
+        contract=key.contract,
+        key=key.key,
+        durability=key.durability,
+        val=value,
+    )
+    kind = xdr.LedgerEntryType.CONTRACT_DATA
+    return ledger_entry(xdr.LedgerEntryData(kind, contract_data=data), None)
+
+
+def state_at(
+    ledger: int, close_time: int, *known: xdr.LedgerEntry, first_seen: bool = False
+) -> Snapshot:
+    """Every entry as ledger `ledger` left it; `known` are entries that are known to be so.
+
+    With `first_seen` accounts that only later answers show are there as those show them first.
+    """
     records: dict[bytes, Record] = {}
     for setting in default_entries():
         data = xdr.LedgerEntryData(xdr.LedgerEntryType.CONFIG_SETTING, config_setting=setting)
         record = make_record(ledger_entry(data, None), sequence=1)
         records[config_key(setting.config_setting_id)] = record
-    chosen: dict[bytes, xdr.LedgerEntry] = {}
+    chosen = dict(_implied())
     for key, versions in _timeline()[0].items():
         before = [v for v in versions if v.last_modified_ledger_seq.uint32 <= ledger]
         if before:
             chosen[key] = before[-1]
+        elif first_seen and versions[0].data.account is not None:
+            chosen[key] = versions[0]
     chosen |= {ledger_key(entry): entry for entry in known}
+    for key in _removed(ledger):
+        chosen.pop(key, None)
+    if ledger >= _SECOND_BLOCK:
+        chosen = {key: _second_block(entry) for key, entry in chosen.items()}
     for key, entry in chosen.items():
         modified = entry.last_modified_ledger_seq.uint32
-        life = _live_until(key, modified, ledger)
-        records[key] = make_record(entry, sequence=modified, live_until=life)
-    for key in _keys(code):
-        if key_type(key) is xdr.LedgerEntryType.CONTRACT_CODE and key not in records:
-            records[key] = make_record(_code(key), sequence=1, live_until=_PERSISTENT)
+        since, until = _life(key, modified, ledger)
+        records[key] = make_record(entry, sequence=modified, live_until=until, ttl_modified=since)
     return Snapshot(sequence=ledger, close_time=close_time, records=records)
-
-
-def _keys(packed: bytes) -> list[bytes]:
-    """Keys of a footprint in XDR."""
-    if not packed:
-        return []
-    footprint = xdr.LedgerFootprint.from_xdr_bytes(packed)
-    return [k.to_xdr_bytes() for k in footprint.read_only + footprint.read_write]
-
-
-def _code(key: bytes) -> xdr.LedgerEntry:
-    """A code entry without its code, which no rule looks at."""
-    parsed = xdr.LedgerKey.from_xdr_bytes(key).contract_code
-    assert parsed is not None
-    code = xdr.ContractCodeEntry(
-        ext=xdr.ContractCodeEntryExt(0), hash=parsed.hash, code=b""
-    )
-    data = xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=code)
-    return ledger_entry(data, None)

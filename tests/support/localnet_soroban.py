@@ -1,5 +1,7 @@
 """Soroban envelopes with any footprint and any declared resources, for the ledger's own rules."""
 
+from typing import Any
+
 from stellar_sdk import (
     Account,
     Address,
@@ -52,7 +54,7 @@ def soroban_envelope(
     builder.append_invoke_contract_function_op(NOWHERE, "nothing", [])
     builder.add_time_bounds(0, chain.now + 300)
     if data:
-        resources = SorobanDataBuilder()
+        resources: Any = SorobanDataBuilder()  # type: ignore[no-untyped-call]
         resources.set_read_only([entry_key(n, NOWHERE) for n in reads])
         resources.set_read_write([entry_key(n, NOWHERE) for n in writes])
         resources.set_resources(instructions, 0, write_bytes)

@@ -96,6 +96,35 @@ def sign_call(
     sign(inner, signer)
     # The outer transaction counts as one operation more than the inner one.
     bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) * 2 + prepared.resource_fee
+    return _bump(inner, treasury=treasury, bid=bid, terms=terms)
+
+
+def raise_bid(
+    envelope: str, *, passphrase: str, treasury: Signer, fee: int, max_fee: int
+) -> SignedEnvelope | None:
+    """A fee bump of the same inner transaction that bids `fee` stroops in all.
+
+    None when `envelope` is no fee bump or bids that much already; FeeCapExceededError above
+    `max_fee`.
+    """
+    if not FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope):
+        return None
+    outer = FeeBumpTransactionEnvelope.from_xdr(envelope, passphrase).transaction
+    bounds = outer.inner_transaction_envelope.transaction.preconditions
+    if outer.fee >= fee or bounds is None or bounds.time_bounds is None:
+        return None
+    terms = Terms(
+        passphrase=passphrase,
+        max_time=bounds.time_bounds.max_time,
+        inclusion_fee=MIN_INCLUSION_FEE,
+        max_fee=max_fee,
+    )
+    return _bump(outer.inner_transaction_envelope, treasury=treasury, bid=fee, terms=terms)
+
+
+def _bump(
+    inner: TransactionEnvelope, *, treasury: Signer, bid: int, terms: Terms
+) -> SignedEnvelope:
     if bid > terms.max_fee:
         raise FeeCapExceededError(
             f"the bid of {bid} stroops exceeds the cap of {terms.max_fee}",
@@ -110,8 +139,8 @@ def sign_call(
         xdr=outer.to_xdr(),
         hash=outer.hash_hex(),
         inner_hash=inner.hash_hex(),
-        source=signer.address,
-        sequence=sequence,
+        source=inner.transaction.source.account_id,
+        sequence=inner.transaction.sequence,
         max_time=terms.max_time,
         fee_bid=bid,
     )

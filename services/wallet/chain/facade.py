@@ -9,7 +9,7 @@ from stellar_sdk import xdr
 from services.wallet.chain import ledger_keys
 from services.wallet.chain.calls import FarmCall, harvest_call, plant_call, work_call
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
-from services.wallet.chain.envelopes import Terms, build_inner, prepare, sign_call
+from services.wallet.chain.envelopes import Terms, build_inner, prepare, raise_bid, sign_call
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.model import (
     AccountState,
@@ -104,6 +104,15 @@ class Chain:
             return None
         return decode_pail(_data(entry), live_until=int(entry["liveUntilLedgerSeq"]))
 
+    async def block(self, index: int) -> BlockState | None:
+        """A block's record, also after it closed; None when it expired or never was."""
+        key = ledger_keys.block_key(self.network.farm, index)
+        ledger, entries = await self._rpc.entries([key])
+        entry = entries.get(key)
+        if entry is None or int(entry["liveUntilLedgerSeq"]) < ledger:
+            return None
+        return _block(index, entry)
+
     def plant(self, *, farmer: str, stake: int) -> FarmCall:
         """The call plant(farmer, stake)."""
         return plant_call(self.network.farm, farmer=farmer, stake=stake)
@@ -154,6 +163,22 @@ class Chain:
             sequence=sequence,
             asset=self.network.asset,
             terms=self._terms(bid),
+        )
+
+    def raise_bid(
+        self, envelope: str, *, treasury: Signer, fee: int, max_fee: int
+    ) -> SignedEnvelope | None:
+        """The same inner transaction under a fee bump that bids `fee` stroops in all.
+
+        At most one of the two can be included. None when the envelope is no fee bump, or bids that
+        much already. FeeCapExceededError when `fee` exceeds `max_fee`.
+        """
+        return raise_bid(
+            envelope,
+            passphrase=self.network.passphrase,
+            treasury=treasury,
+            fee=fee,
+            max_fee=max_fee,
         )
 
     async def send(self, envelope: str) -> SendResult:

@@ -20,13 +20,12 @@ from stellar_sdk import (
     Address,
     Asset,
     Keypair,
-    SorobanServerAsync,
     TransactionBuilder,
     scval,
     xdr,
 )
-from stellar_sdk.soroban_server_async import Durability
 from stellar_sdk.soroban_rpc import GetTransactionStatus, SendTransactionStatus
+from stellar_sdk.soroban_server_async import Durability, SorobanServerAsync
 
 from localnet.network import Network
 
@@ -72,7 +71,7 @@ async def settle(server: SorobanServerAsync, envelope: Any) -> Any:
     """Send and wait for success; returns the transaction."""
     sent = await server.send_transaction(envelope)
     assert sent.status is SendTransactionStatus.PENDING, sent
-    found = await server.poll_transaction(envelope.hash_hex(), 40, lambda _: 0.2)  # type: ignore[arg-type]
+    found = await server.poll_transaction(envelope.hash_hex(), 30)
     assert found.status is GetTransactionStatus.SUCCESS, found
     return found
 
@@ -174,6 +173,7 @@ async def kale_balance(server: SorobanServerAsync, address: str, asset: Asset) -
         ),
     )
     answer = await server.get_ledger_entries([key])
+    assert answer.entries is not None
     line = xdr.LedgerEntryData.from_xdr(answer.entries[0].xdr).trust_line
     assert line is not None
     return line.balance.int64

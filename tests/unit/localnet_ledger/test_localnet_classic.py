@@ -18,6 +18,7 @@ from stellar_sdk.operation import (
     SetTrustLineFlags,
 )
 from stellar_sdk.operation.revoke_sponsorship import TrustLine
+from stellar_sdk.operation.set_options import AuthorizationFlag
 from stellar_sdk.operation.set_trust_line_flags import TrustLineFlags
 
 from localnet.ledger.accounts import BASE_RESERVE
@@ -247,12 +248,10 @@ def test_a_second_signer_must_sign_when_the_threshold_asks(chain: Chain, farmer:
 def test_the_issuer_can_freeze_a_trustline(chain: Chain, farmer: Keypair) -> None:
     kale, issuer = chain.network.kale, chain.network.issuer
     assert chain.apply(farmer, [ChangeTrust(kale)]).ok
-    freeze = SetTrustLineFlags(
-        farmer.public_key, kale, clear_flags=TrustLineFlags.AUTHORIZED_FLAG
-    )
+    freeze = SetTrustLineFlags(farmer.public_key, kale, clear_flags=TrustLineFlags.AUTHORIZED_FLAG)
     codes = operation_codes(chain.apply(issuer, [freeze]))
     assert codes == [{"set_trust_line_flags": "cant_revoke"}]
-    assert chain.apply(issuer, [SetOptions(set_flags=2)]).ok
+    assert chain.apply(issuer, [SetOptions(set_flags=AuthorizationFlag.AUTHORIZATION_REVOCABLE)]).ok
     assert chain.apply(issuer, [freeze]).ok
     pay = Payment(farmer.public_key, kale, "1")
     codes = operation_codes(chain.apply(chain.network.faucet, [pay]))

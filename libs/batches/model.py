@@ -1,0 +1,116 @@
+"""A batch: a plan that is durable before anything is done."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from libs.common.errors import FailedPreconditionError
+from libs.common.ids import BatchId, PoolerId
+
+Item_co = TypeVar("Item_co", covariant=True)
+ItemT = TypeVar("ItemT")
+
+
+class RequestIdReusedError(FailedPreconditionError):
+    """The request id stands for a request with other arguments."""
+
+    default_reason = "REQUEST_ID_REUSED"
+
+
+class WrongBlockError(FailedPreconditionError):
+    """The block is not the one that this can be done in now."""
+
+    default_reason = "WRONG_BLOCK"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One accepted request."""
+
+    #: UUIDv7.
+    batch_id: BatchId
+    #: What the caller named it, unique per pooler.
+    request_id: str
+    #: Whose it is.
+    pooler_id: PoolerId
+    #: KALE block.
+    block_index: int
+    #: SHA-256 of the request's arguments.
+    digest: bytes
+    #: When it was accepted.
+    created_at: datetime
+    #: When the last of its items was recorded; None while it runs.
+    completed_at: datetime | None
+
+    @property
+    def processing_time_ms(self) -> int:
+        """Milliseconds from acceptance to completion; 0 while it runs."""
+        if self.completed_at is None:
+            return 0
+        return int((self.completed_at - self.created_at).total_seconds() * 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk(Generic[ItemT]):
+    """Items of a batch that go to wallet in one call."""
+
+    #: Names the wallet's batch.
+    request_id: str
+    #: KALE block.
+    block_index: int
+    #: Its number in the batch.
+    number: int
+    #: What to do.
+    items: tuple[ItemT, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainHead:
+    """Where the chain is, as wallet has written it to chain.head."""
+
+    #: Index of the running block; None before any was opened.
+    current_block: int | None
+    #: Block that a plant would go to.
+    plantable_block: int
+    #: Latest ledger.
+    ledger: int
+
+    def metadata(self) -> dict[str, str]:
+        """For errors about blocks."""
+        current = "" if self.current_block is None else str(self.current_block)
+        return {"current_block": current, "plantable_block": str(self.plantable_block)}
+
+
+class BatchStore(Protocol[ItemT]):
+    """What a runner needs of a service's tables."""
+
+    async def batch(self, batch_id: BatchId) -> Batch:
+        """The batch as it is now."""
+        ...
+
+    async def open_batches(self) -> list[BatchId]:
+        """Batches that are not completed, oldest first."""
+        ...
+
+    async def chunks(self, batch_id: BatchId) -> list[Chunk[ItemT]]:
+        """What is to be sent to wallet: the same at every call."""
+        ...
+
+    async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
+        """Marks the items of a chunk that wallet refused as a whole."""
+        ...
+
+    async def record(self, batch_id: BatchId) -> bool:
+        """Writes an event for all that is settled; True once the batch is complete."""
+        ...
+
+
+def digest_of(*arguments: object) -> bytes:
+    """SHA-256 of a request's arguments, to tell a repeat from another request."""
+    return hashlib.sha256(repr(arguments).encode()).digest()
+
+
+def default_request_id(kind: str, *arguments: object) -> str:
+    """A request id made of the arguments, so that the same call is the same request."""
+    return f"{kind}:{digest_of(*arguments).hex()[:32]}"

@@ -1,0 +1,73 @@
+"""Wallet as plant, work and harvest see it: hand over a chunk, wait until it is settled."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+
+from libs.batches.model import Chunk
+from libs.common.grpc.client import stream
+from libs.common.grpc.health import is_serving
+from libs.common.ids import FarmerId
+
+
+class WalletClient:
+    """Typed calls of wallet's batch RPCs; errors are those that wallet raised."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, timeout: float) -> None:
+        """`timeout` (s) is for one batch stream; a broken stream is called again."""
+        self._channel = channel
+        self._stub: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
+            channel
+        )
+        self._timeout = timeout
+
+    async def is_serving(self) -> bool:
+        """For the health check."""
+        return await is_serving(self._channel)
+
+    async def plant(self, chunk: Chunk[tuple[FarmerId, int]]) -> None:
+        """BatchPlant of (farmer, stake)."""
+        request = wallet_pb2.BatchPlantRequest(
+            request_id=chunk.request_id,
+            block_index=chunk.block_index,
+            operations=[
+                wallet_pb2.PlantOperation(farmer_id=str(farmer), stake=stake)
+                for farmer, stake in chunk.items
+            ],
+        )
+        responses = stream(self._stub.BatchPlant, request, timeout=self._timeout)
+        await _drain(responses)
+
+    async def work(self, chunk: Chunk[tuple[FarmerId, int, bytes]]) -> None:
+        """BatchWork of (farmer, nonce, hash)."""
+        request = wallet_pb2.BatchWorkRequest(
+            request_id=chunk.request_id,
+            block_index=chunk.block_index,
+            operations=[
+                wallet_pb2.WorkOperation(farmer_id=str(farmer), nonce=nonce, hash=digest)
+                for farmer, nonce, digest in chunk.items
+            ],
+        )
+        responses = stream(self._stub.BatchWork, request, timeout=self._timeout)
+        await _drain(responses)
+
+    async def harvest(self, chunk: Chunk[FarmerId]) -> None:
+        """BatchHarvest of farmers."""
+        request = wallet_pb2.BatchHarvestRequest(
+            request_id=chunk.request_id,
+            block_index=chunk.block_index,
+            operations=_harvests(chunk.items),
+        )
+        responses = stream(self._stub.BatchHarvest, request, timeout=self._timeout)
+        await _drain(responses)
+
+
+def _harvests(farmers: Sequence[FarmerId]) -> list[wallet_pb2.HarvestOperation]:
+    return [wallet_pb2.HarvestOperation(farmer_id=str(farmer)) for farmer in farmers]
+
+
+async def _drain(responses: AsyncIterator[object]) -> None:
+    """The results themselves are read from wallet's view; the stream's end is what is awaited."""
+    async for _ in responses:
+        pass

@@ -1,0 +1,62 @@
+"""Where harvest is wired."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from kalepool.harvest.v1 import harvest_pb2_grpc
+
+from libs.batches.runner import BatchRunner, recover_for_ever
+from libs.batches.wallet import WalletClient
+from libs.common.db.pool import open_database
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.networks import farm_of
+from services.harvest.config import HarvestSettings
+from services.harvest.loops import sweep_for_ever
+from services.harvest.servicer import HarvestServicer
+from services.harvest.store.store import QUERIES, Store
+from services.harvest.usecases import Harvester
+
+
+@asynccontextmanager
+async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
+    """Runs harvest while the block runs."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database_url.get_secret_value(),
+                queries=QUERIES,
+                pool_size=settings.database_pool_size,
+                timeout_ms=settings.database_timeout,
+                name="harvest",
+            )
+        )
+        channel = await stack.enter_async_context(open_channel(settings.wallet_target))
+        wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
+        store = Store(database)
+        runner = BatchRunner("harvest", store, wallet.harvest, parallel=settings.parallel_limit)
+        stack.push_async_callback(runner.aclose)
+        harvester = Harvester(store=store, runner=runner, chunk_size=settings.max_batch_size)
+        servicer = HarvestServicer(harvester)
+        recovery = asyncio.create_task(recover_for_ever(runner, interval=settings.recovery_seconds))
+        stack.callback(recovery.cancel)
+        if settings.harvest_sweep_seconds > 0:
+            sweep = asyncio.create_task(
+                sweep_for_ever(harvester, interval=settings.harvest_sweep_seconds)
+            )
+            stack.callback(sweep.cancel)
+        spec = ServiceSpec(
+            name="harvest",
+            full_name="kalepool.harvest.v1.HarvestService",
+            register=lambda server: harvest_pb2_grpc.add_HarvestServiceServicer_to_server(
+                servicer, server
+            ),
+            kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            checks={"database": database.is_up, "wallet": wallet.is_serving},
+            method_timeouts={
+                "Harvest": settings.batch_timeout / 1000,
+                "HarvestPending": settings.batch_timeout / 1000,
+            },
+        )
+        yield await stack.enter_async_context(open_server(spec, settings))

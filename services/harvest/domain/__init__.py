@@ -1,0 +1,1 @@
+"""harvest's decisions: pure functions, without I/O."""

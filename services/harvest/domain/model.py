@@ -1,0 +1,120 @@
+"""What harvest keeps, as plain data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.ids import FarmerId, PoolerId
+
+#: Failures that no later try can mend: the pail was harvested, never worked, or has expired.
+IN_VAIN = ("NOT_PLANTED", "NOT_WORKED", "BLOCK_EXPIRED")
+#: Blocks that a sweep looks back: a week, where the chain keeps a pail for a day.
+HORIZON = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarvestRequest:
+    """A call of Harvest, checked."""
+
+    #: Whose farmers.
+    pooler_id: PoolerId
+    #: Which block.
+    block_index: int
+    #: The caller's name for it, or the default one.
+    request_id: str
+    #: SHA-256 of the arguments.
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingBlock:
+    """A block that has something to harvest."""
+
+    #: Whose farmers.
+    pooler_id: PoolerId
+    #: Which block.
+    block_index: int
+    #: How many.
+    farmers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A farmer with something to harvest."""
+
+    #: Who.
+    farmer_id: FarmerId
+    #: strkey G...
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harvest:
+    """A recorded harvest."""
+
+    #: UUIDv7.
+    harvest_id: UUID
+    #: Who.
+    farmer_id: FarmerId
+    #: KALE block.
+    block_index: int
+    #: strkey G...
+    custodial_wallet: str
+    #: Stroops of KALE paid, without the stake.
+    reward_amount: int
+    #: Stroops of KALE that came back as stake.
+    stake_returned: int
+    #: success or failed.
+    status: str
+    #: Failure reason, or empty.
+    reason: str
+    #: In words.
+    error_message: str
+    #: Hex, or empty.
+    transaction_hash: str
+    #: Ledger that paid; 0 when none did.
+    ledger: int
+    #: Stroops of XLM.
+    fee_charged: int
+    #: When it was settled.
+    harvested_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarvestSummary:
+    """What became of a request."""
+
+    #: KALE block.
+    block_index: int
+    #: Whose.
+    pooler_id: PoolerId
+    #: One per farmer.
+    harvests: tuple[Harvest, ...]
+    #: Milliseconds from acceptance to the last settled harvest.
+    processing_time_ms: int
+
+    @property
+    def successful(self) -> int:
+        """Farmers who were paid."""
+        return sum(harvest.status == "success" for harvest in self.harvests)
+
+    @property
+    def total_rewards(self) -> int:
+        """Stroops of KALE that they were paid, without their stakes."""
+        return sum(harvest.reward_amount for harvest in self.harvests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """What a farmer has earned with the pool."""
+
+    #: Who.
+    farmer_id: FarmerId
+    #: Stroops of KALE earned and not taken out.
+    current_balance: int
+    #: Stroops of KALE earned ever.
+    total_rewards: int
+    #: Blocks harvested.
+    harvests: int
+    #: When it changed last; None: never.
+    updated_at: datetime | None

@@ -1,0 +1,25 @@
+"""The sweep that forgets nothing."""
+
+import asyncio
+
+from libs.common.errors import PoolError
+from libs.common.log import get_logger
+from services.harvest.usecases import Harvester
+
+log = get_logger(__name__)
+
+#: Blocks of one sweep at most: about a day's.
+BLOCKS = 300
+
+
+async def sweep_for_ever(harvester: Harvester, *, interval: float) -> None:
+    """Harvests what is pending every `interval` seconds."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            summaries, left = await harvester.harvest_pending(None, BLOCKS)
+        except PoolError as error:
+            log.warning("sweep delayed", reason=error.reason)
+            continue
+        if summaries or left:
+            log.info("swept", blocks=len(summaries), still_pending=left)

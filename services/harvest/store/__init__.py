@@ -1,0 +1,1 @@
+"""harvest's tables: SQL in queries.sql, one typed method per query."""

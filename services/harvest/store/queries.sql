@@ -1,0 +1,172 @@
+-- name: head :one
+SELECT current_block, plantable_block, ledger FROM chain.head;
+
+-- name: pooler_exists :one
+SELECT true AS exists FROM registry.poolers WHERE id = $1;
+
+-- name: batch :one
+SELECT id AS batch_id, request_id, pooler_id, block_index, digest, created_at, completed_at
+FROM harvest.batches
+WHERE id = $1;
+
+-- name: batch_by_request :one
+SELECT id AS batch_id, request_id, pooler_id, block_index, digest, created_at, completed_at
+FROM harvest.batches
+WHERE pooler_id = $1 AND request_id = $2;
+
+-- name: open_batches :many
+SELECT id FROM harvest.batches WHERE completed_at IS NULL ORDER BY id;
+
+-- name: lock_block :exec
+-- One plan at a time for a pooler's block, so that a repeated request finds the first one's batch.
+SELECT pg_advisory_xact_lock(hashtextextended($1::text, $2::bigint));
+
+-- name: ensure_partition :exec
+SELECT harvest.ensure_partition($1);
+
+-- name: candidates :many
+-- Farmers who worked in the block and were not harvested, nor in vain. One who is on the way in
+-- another batch is joined there: wallet has one operation for both.
+SELECT DISTINCT w.farmer_id, w.custodial_wallet AS address
+FROM work.works AS w
+WHERE w.block_index = $2
+    AND w.pooler_id = $1
+    AND w.status = 'success'
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = $2 AND h.farmer_id = w.farmer_id
+            AND (h.status = 'success' OR h.reason = ANY($3::text[]))
+    )
+ORDER BY w.farmer_id;
+
+-- name: pending_blocks :many
+-- Closed blocks with something worked and not harvested, the one that expires first going first.
+SELECT w.pooler_id, w.block_index, count(DISTINCT w.farmer_id)::int AS farmers
+FROM work.works AS w
+WHERE w.status = 'success'
+    AND w.block_index < $2
+    AND w.block_index >= $3
+    AND ($1::uuid IS NULL OR w.pooler_id = $1::uuid)
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
+            AND (h.status = 'success' OR h.reason = ANY($4::text[]))
+    )
+GROUP BY w.block_index, w.pooler_id
+ORDER BY w.block_index, w.pooler_id
+LIMIT $5;
+
+-- name: balance :one
+SELECT farmer_id, current_balance, total_rewards, harvests, updated_at
+FROM harvest.balances
+WHERE farmer_id = $1;
+
+-- name: farmer_exists :one
+SELECT true AS exists FROM registry.farmers WHERE id = $1;
+
+-- name: insert_batch :exec
+INSERT INTO harvest.batches (id, request_id, pooler_id, block_index, digest)
+VALUES ($1, $2, $3, $4, $5);
+
+-- name: insert_items :exec
+INSERT INTO harvest.batch_items (batch_id, farmer_id, id, chunk, custodial_wallet)
+SELECT $1, n.farmer_id, n.id, n.chunk, n.address
+FROM unnest($2::uuid[], $3::uuid[], $4::int[], $5::text[])
+AS n (farmer_id, id, chunk, address);
+
+-- name: items :many
+-- Whole chunks that have something open: wallet knows a chunk by all of its items.
+SELECT farmer_id, chunk
+FROM harvest.batch_items
+WHERE batch_id = $1
+    AND refusal = ''
+    AND chunk IN (
+        SELECT chunk FROM harvest.batch_items WHERE batch_id = $1 AND event_id IS NULL
+    )
+ORDER BY chunk, farmer_id;
+
+-- name: refuse_chunk :exec
+UPDATE harvest.batch_items SET refusal = $3, message = $4
+WHERE batch_id = $1 AND chunk = $2 AND event_id IS NULL;
+
+-- name: record :exec
+-- Everything of the batch that is settled becomes an event, and each new success changes the balance
+-- in the same statement; after a crash this is the recovery.
+WITH settled AS (
+    SELECT i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index, b.pooler_id,
+        i.custodial_wallet,
+        CASE WHEN o.state = 'succeeded' THEN o.amount ELSE 0 END AS reward_amount,
+        CASE WHEN o.state = 'succeeded' THEN o.stake_returned ELSE 0 END AS stake_returned,
+        coalesce(o.transaction_hash, '') AS transaction_hash, coalesce(o.ledger, 0) AS ledger,
+        coalesce(o.fee_charged, 0) AS fee_charged, coalesce(o.state = 'succeeded', false) AS success,
+        coalesce(o.reason, i.refusal) AS reason, coalesce(o.error_message, i.message) AS message,
+        coalesce(o.settled_at, now()) AS settled_at
+    FROM harvest.batches AS b
+    INNER JOIN harvest.batch_items AS i ON i.batch_id = b.id
+    LEFT JOIN (
+        wallet.batch_operations AS x
+        INNER JOIN wallet.settled_operations AS o ON o.operation_id = x.operation_id
+    ) ON x.request_id = format('harvest-%s-%s', b.id, i.chunk) AND o.farmer_id = i.farmer_id
+    WHERE b.id = $1 AND i.event_id IS NULL AND (o.operation_id IS NOT NULL OR i.refusal <> '')
+),
+recorded AS (
+    INSERT INTO harvest.harvests (
+        id, block_index, farmer_id, pooler_id, custodial_wallet, reward_amount, stake_returned,
+        transaction_hash, ledger, fee_charged, status, reason, error_message, harvested_at
+    )
+    SELECT event_id, block_index, farmer_id, pooler_id, custodial_wallet, reward_amount,
+        stake_returned, transaction_hash, ledger, fee_charged,
+        (CASE WHEN success THEN 'success' ELSE 'failed' END)::harvest.harvest_status,
+        coalesce(reason, ''), coalesce(message, ''), settled_at
+    FROM settled
+    ON CONFLICT DO NOTHING
+    RETURNING farmer_id, reward_amount, status, harvested_at
+),
+booked AS (
+    INSERT INTO harvest.balances AS b (
+        farmer_id, current_balance, total_rewards, harvests, updated_at
+    )
+    SELECT farmer_id, reward_amount, reward_amount, 1, harvested_at
+    FROM recorded
+    WHERE status = 'success'
+    ON CONFLICT (farmer_id) DO UPDATE SET
+        current_balance = b.current_balance + excluded.current_balance,
+        total_rewards = b.total_rewards + excluded.total_rewards,
+        harvests = b.harvests + 1,
+        updated_at = excluded.updated_at
+)
+UPDATE harvest.batch_items AS i
+SET event_id = s.event_id
+FROM settled AS s
+WHERE i.batch_id = $1 AND i.farmer_id = s.farmer_id;
+
+-- name: complete :one
+UPDATE harvest.batches AS b
+SET completed_at = now()
+WHERE b.id = $1 AND b.completed_at IS NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.batch_items AS i WHERE i.batch_id = b.id AND i.event_id IS NULL
+    )
+RETURNING b.id;
+
+-- name: events_of_batch :many
+SELECT h.id AS harvest_id, h.farmer_id, h.block_index, h.custodial_wallet, h.reward_amount,
+    h.stake_returned, h.status::text AS status, h.reason, h.error_message, h.transaction_hash,
+    h.ledger, h.fee_charged, h.harvested_at
+FROM harvest.batch_items AS i
+INNER JOIN harvest.batches AS b ON b.id = i.batch_id
+INNER JOIN harvest.harvests AS h ON h.block_index = b.block_index AND h.id = i.event_id
+WHERE i.batch_id = $1
+ORDER BY h.farmer_id;
+
+-- name: list_harvests :many
+SELECT h.id AS harvest_id, h.farmer_id, h.block_index, h.custodial_wallet, h.reward_amount,
+    h.stake_returned, h.status::text AS status, h.reason, h.error_message, h.transaction_hash,
+    h.ledger, h.fee_charged, h.harvested_at
+FROM harvest.harvests AS h
+WHERE h.pooler_id = $1
+    AND ($2::int IS NULL OR h.block_index = $2::int)
+    AND ($3::uuid IS NULL OR h.farmer_id = $3::uuid)
+    AND ($4::int IS NULL OR (h.block_index, h.id) < ($4::int, $5::uuid))
+ORDER BY h.block_index DESC, h.id DESC
+LIMIT $6;

@@ -1,0 +1,164 @@
+"""Typed access to harvest's tables."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from uuid import UUID
+
+from libs.batches.model import Batch, ChainHead, Chunk
+from libs.common.db.pool import Database, Session
+from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
+from services.harvest.domain.model import (
+    HORIZON,
+    IN_VAIN,
+    Balance,
+    Candidate,
+    Harvest,
+    HarvestRequest,
+    PendingBlock,
+)
+
+QUERIES = Path(__file__).parent / "queries.sql"
+
+
+class Store:
+    """All of it; satisfies libs.batches.model.BatchStore."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def head(self) -> ChainHead | None:
+        """Where the chain is; None before wallet has seen it."""
+        row = await self.database.one("head")
+        return None if row is None else ChainHead(**row)
+
+    async def pooler_exists(self, pooler_id: PoolerId) -> bool:
+        """Whether there is such a pooler."""
+        return await self.database.one("pooler_exists", pooler_id) is not None
+
+    async def farmer_exists(self, farmer_id: FarmerId) -> bool:
+        """Whether there is such a farmer."""
+        return await self.database.one("farmer_exists", farmer_id) is not None
+
+    async def balance(self, farmer_id: FarmerId) -> Balance | None:
+        """What a farmer has earned; None when nothing yet."""
+        row = await self.database.one("balance", farmer_id)
+        return None if row is None else Balance(**row)
+
+    async def pending_blocks(
+        self, *, pooler_id: PoolerId | None, current_block: int, limit: int
+    ) -> list[PendingBlock]:
+        """Closed blocks with something to harvest, earliest expiry first."""
+        rows = await self.database.many(
+            "pending_blocks",
+            pooler_id,
+            current_block,
+            current_block - HORIZON,
+            list(IN_VAIN),
+            limit,
+        )
+        return [PendingBlock(**row) for row in rows]
+
+    async def batch(self, batch_id: BatchId) -> Batch:
+        """A batch that exists."""
+        row = await self.database.one("batch", batch_id)
+        if row is None:
+            raise LookupError(f"no batch {batch_id}")
+        return Batch(**row)
+
+    async def batch_by_request(
+        self, pooler_id: PoolerId, request_id: str, session: Session | None = None
+    ) -> Batch | None:
+        """The batch that a request id stands for."""
+        source = session or self.database
+        row = await source.one("batch_by_request", pooler_id, request_id)
+        return None if row is None else Batch(**row)
+
+    async def open_batches(self) -> list[BatchId]:
+        """Batches that are not completed, oldest first."""
+        return [row["id"] for row in await self.database.many("open_batches")]
+
+    async def lock_block(self, session: Session, pooler_id: PoolerId, block_index: int) -> None:
+        """Waits until no other transaction plans the same pooler's block."""
+        await session.execute("lock_block", str(pooler_id), block_index)
+
+    async def candidates(
+        self, session: Session, pooler_id: PoolerId, block_index: int
+    ) -> list[Candidate]:
+        """Farmers who worked in the block and have not harvested it."""
+        rows = await session.many("candidates", pooler_id, block_index, list(IN_VAIN))
+        return [Candidate(**row) for row in rows]
+
+    async def insert_batch(
+        self,
+        session: Session,
+        request: HarvestRequest,
+        candidates: Sequence[Candidate],
+        chunk_size: int,
+    ) -> BatchId:
+        """Makes a plan durable."""
+        batch_id = BatchId(new_id())
+        await session.execute("ensure_partition", request.block_index)
+        await session.execute(
+            "insert_batch",
+            batch_id,
+            request.request_id,
+            request.pooler_id,
+            request.block_index,
+            request.digest,
+        )
+        await session.execute(
+            "insert_items",
+            batch_id,
+            [item.farmer_id for item in candidates],
+            [new_id() for _ in candidates],
+            [position // chunk_size for position in range(len(candidates))],
+            [item.address for item in candidates],
+        )
+        return batch_id
+
+    async def chunks(self, batch_id: BatchId) -> list[Chunk[FarmerId]]:
+        """What is still to be settled, as calls of wallet."""
+        batch = await self.batch(batch_id)
+        rows = await self.database.many("items", batch_id)
+        return [
+            Chunk(
+                request_id=f"harvest-{batch_id}-{number}",
+                block_index=batch.block_index,
+                number=number,
+                items=tuple(row["farmer_id"] for row in items),
+            )
+            for number, items in groupby(rows, key=lambda row: row["chunk"])
+        ]
+
+    async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
+        """Marks the items of a chunk that wallet refused as a whole."""
+        await self.database.execute("refuse_chunk", batch_id, number, reason, message)
+
+    async def record(self, batch_id: BatchId) -> bool:
+        """Writes events for all that is settled; True once the batch is complete."""
+        async with self.database.transaction() as session:
+            await session.execute("record", batch_id)
+            await session.one("complete", batch_id)
+        return (await self.batch(batch_id)).completed_at is not None
+
+    async def events_of_batch(self, batch_id: BatchId) -> tuple[Harvest, ...]:
+        """One per item of a completed batch."""
+        rows = await self.database.many("events_of_batch", batch_id)
+        return tuple(Harvest(**row) for row in rows)
+
+    async def list_harvests(
+        self,
+        *,
+        pooler_id: PoolerId,
+        block_index: int | None,
+        farmer_id: UUID | None,
+        before: tuple[int, UUID] | None,
+        limit: int,
+    ) -> list[Harvest]:
+        """Recorded harvests, newest block first."""
+        block, harvest = before if before is not None else (None, None)
+        rows = await self.database.many(
+            "list_harvests", pooler_id, block_index, farmer_id, block, harvest, limit
+        )
+        return [Harvest(**row) for row in rows]

@@ -1,0 +1,52 @@
+"""The main function of every service's process: serve (the default) or migrate."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from libs.common.config import ServiceSettings, Settings
+from libs.common.grpc.server import RunningServer, run_service
+from services.migrations import MigrationSettings, migrate_one
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def main(
+    name: str,
+    settings_class: type[SettingsT],
+    open_app: Callable[[SettingsT], AbstractAsyncContextManager[RunningServer]],
+) -> None:
+    """Runs the command in sys.argv; exit status 2 for a wrong one or wrong settings."""
+    command = sys.argv[1:] or ["serve"]
+    if command == ["serve"]:
+        settings = _read(settings_class)
+        run_service(name, settings, lambda: open_app(settings))
+    elif command == ["migrate"]:
+        ran = asyncio.run(migrate_one(name, _read(MigrationSettings)))
+        print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
+    else:
+        _fail(f"usage: python -m services.{name} [serve|migrate]")
+
+
+def _read(settings_class: type[AnySettings]) -> AnySettings:
+    """Reads the environment; tells every wrong variable by its name, never its value."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        _fail("wrong settings\n  " + "\n  ".join(problems))
+        raise AssertionError("unreachable") from error
+
+
+def _fail(message: str) -> None:
+    print(message, file=sys.stderr)  # noqa: T201
+    sys.exit(2)

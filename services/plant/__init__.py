@@ -1,0 +1,5 @@
+"""plant: which farmers staked what in which block.
+
+Owns the schema `plant`: plantings (append-only) and the batches that made them. Invariant: a batch
+is durable before wallet hears of it, and a farmer has at most one successful planting in a block.
+"""

@@ -1,0 +1,1 @@
+"""plant's decisions: pure functions, without I/O."""

@@ -1,0 +1,19 @@
+"""Who plants with what stake, and in which call of wallet."""
+
+from collections.abc import Sequence
+
+from libs.kale.amounts import stake_amount
+from services.plant.domain.model import Candidate, PlannedPlant
+
+
+def plan(candidates: Sequence[Candidate], *, chunk_size: int) -> list[PlannedPlant]:
+    """Stake is the farmer's part of its balance, rounded down; 0 is legal (KALE_CONTRACT 11)."""
+    return [
+        PlannedPlant(
+            farmer_id=candidate.farmer_id,
+            address=candidate.address,
+            stake=stake_amount(candidate.balance, candidate.stake_bps),
+            chunk=position // chunk_size,
+        )
+        for position, candidate in enumerate(candidates)
+    ]

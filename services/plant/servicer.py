@@ -1,0 +1,116 @@
+"""plant's gRPC face: check, call, map."""
+
+from typing import Any
+from uuid import UUID
+
+import grpc
+from kalepool.common.v1 import common_pb2
+from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
+
+from libs.batches.model import default_request_id, digest_of
+from libs.common.grpc.validate import FieldChecks
+from libs.common.ids import PoolerId
+from libs.common.paging import decode_token, encode_token
+from services.plant.domain.model import Planting, PlantRequest, PlantSummary
+from services.plant.usecases import Planter
+
+#: Block indices are 32-bit with a sign in the database.
+MAX_BLOCK = 2**31 - 1
+
+
+class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
+    """Serves kalepool.plant.v1.PlantService."""
+
+    def __init__(self, planter: Planter, *, max_farmers: int) -> None:
+        self._planter = planter
+        self._max_farmers = max_farmers
+
+    async def Plant(
+        self, request: plant_pb2.PlantRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> plant_pb2.PlantResponse:
+        """See plant.proto."""
+        summary = await self._planter.plant(checked(request, self._max_farmers))
+        return summary_message(summary)
+
+    async def ListPlantings(
+        self,
+        request: plant_pb2.ListPlantingsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> plant_pb2.ListPlantingsResponse:
+        """See plant.proto."""
+        checks = FieldChecks()
+        pooler = checks.uuid("pooler_id", request.pooler_id)
+        farmer = checks.optional_uuid("farmer_id", request.farmer_id)
+        size = checks.page_size(request.page_size)
+        checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+        checks.done()
+        token = decode_token(request.page_token, [int, UUID])
+        plantings = await self._planter.store.list_plantings(
+            pooler_id=PoolerId(pooler),
+            block_index=request.block_index if request.HasField("block_index") else None,
+            farmer_id=farmer,
+            before=token,
+            limit=size,
+        )
+        response = plant_pb2.ListPlantingsResponse(plantings=map(planting_message, plantings))
+        if len(plantings) == size:
+            last = plantings[-1]
+            response.next_page_token = encode_token([last.block_index, last.planting_id])
+        return response
+
+
+def checked(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRequest:
+    """The request as the domain knows it; raises for all violations at once."""
+    checks = FieldChecks()
+    pooler = checks.uuid("pooler_id", request.pooler_id)
+    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+    capacity = checks.number_or_default(
+        "max_farmers_capacity",
+        request.max_farmers_capacity,
+        low=1,
+        high=max_farmers,
+        default=max_farmers,
+    )
+    request_id = checks.request_id(request.request_id)
+    checks.done()
+    arguments = (str(pooler), block, capacity)
+    return PlantRequest(
+        pooler_id=PoolerId(pooler),
+        block_index=block,
+        capacity=capacity,
+        request_id=request_id or default_request_id("plant", *arguments),
+        digest=digest_of(*arguments),
+    )
+
+
+def summary_message(summary: PlantSummary) -> plant_pb2.PlantResponse:
+    """The reply of Plant."""
+    return plant_pb2.PlantResponse(
+        block_index=summary.block_index,
+        pooler_id=str(summary.pooler_id),
+        total_requested=len(summary.plantings),
+        successful_plants=summary.successful,
+        failed_plants=len(summary.plantings) - summary.successful,
+        total_staked=summary.total_staked,
+        processing_time_ms=summary.processing_time_ms,
+        plantings=map(planting_message, summary.plantings),
+    )
+
+
+def planting_message(planting: Planting) -> plant_pb2.Planting:
+    """One planting."""
+    message = plant_pb2.Planting(
+        planting_id=str(planting.planting_id),
+        farmer_id=str(planting.farmer_id),
+        block_index=planting.block_index,
+        custodial_wallet=planting.custodial_wallet,
+        stake_amount=planting.stake_amount,
+        status=plant_pb2.PlantingStatus.Value(f"PLANTING_STATUS_{planting.status.upper()}"),
+        reason=common_pb2.FailureReason.Value(f"FAILURE_REASON_{planting.reason or 'UNSPECIFIED'}"),
+        error_message=planting.error_message,
+        transaction_hash=planting.transaction_hash,
+        ledger=planting.ledger,
+        fee_charged=planting.fee_charged,
+    )
+    message.planted_at.FromDatetime(planting.planted_at)
+    return message

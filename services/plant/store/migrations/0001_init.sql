@@ -1,0 +1,88 @@
+-- plant: plantings (append-only events) and the batches that made them.
+
+GRANT USAGE ON SCHEMA plant TO kalepool_plant, kalepool_work, kalepool_harvest;
+
+CREATE TYPE plant.planting_status AS ENUM ('success', 'failed');
+
+CREATE TABLE plant.plantings (
+    -- wallet's operation, or the batch item when none was made.
+    id uuid NOT NULL,
+    block_index int NOT NULL CHECK (block_index >= 0),
+    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    custodial_wallet varchar(56) NOT NULL,
+    stake_amount bigint NOT NULL CHECK (stake_amount >= 0),
+    transaction_hash varchar(64) NOT NULL,
+    ledger int NOT NULL,
+    fee_charged bigint NOT NULL,
+    status plant.planting_status NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    error_message text NOT NULL DEFAULT '',
+    planted_at timestamptz NOT NULL,
+    PRIMARY KEY (block_index, id)
+) PARTITION BY RANGE (block_index);
+
+CREATE INDEX idx_plantings_block_farmer ON plant.plantings (block_index, farmer_id);
+CREATE INDEX idx_plantings_pooler_block ON plant.plantings (pooler_id, block_index DESC, id DESC);
+-- A farmer is planted once in a block.
+CREATE UNIQUE INDEX idx_plantings_once ON plant.plantings (block_index, farmer_id)
+WHERE status = 'success';
+
+-- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
+CREATE FUNCTION plant.ensure_partition(block int) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    low int := block / 10000 * 10000;
+    name text := format('plantings_%s', low);
+BEGIN
+    IF to_regclass(format('plant.%I', name)) IS NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtext('plant.ensure_partition'));
+        EXECUTE format(
+            'CREATE TABLE IF NOT EXISTS plant.%I PARTITION OF plant.plantings FOR VALUES FROM (%s) TO (%s)',
+            name, low, low::bigint + 10000);
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION plant.ensure_partition(int) FROM public;
+GRANT EXECUTE ON FUNCTION plant.ensure_partition(int) TO kalepool_plant;
+
+CREATE FUNCTION plant.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER trigger_plantings_append_only BEFORE UPDATE OR DELETE ON plant.plantings
+FOR EACH ROW EXECUTE FUNCTION plant.refuse_change();
+CREATE TRIGGER trigger_plantings_no_truncate BEFORE TRUNCATE ON plant.plantings
+FOR EACH STATEMENT EXECUTE FUNCTION plant.refuse_change();
+
+CREATE TABLE plant.batches (
+    id uuid PRIMARY KEY,
+    request_id text NOT NULL,
+    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    block_index int NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    UNIQUE (pooler_id, request_id)
+);
+CREATE INDEX idx_batches_open ON plant.batches (id) WHERE completed_at IS NULL;
+
+CREATE TABLE plant.batch_items (
+    batch_id uuid NOT NULL REFERENCES plant.batches (id),
+    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    id uuid NOT NULL,
+    chunk int NOT NULL,
+    custodial_wallet varchar(56) NOT NULL,
+    stake bigint NOT NULL CHECK (stake >= 0),
+    -- Why wallet refused the chunk as a whole; empty when it did not.
+    refusal text NOT NULL DEFAULT '',
+    message text NOT NULL DEFAULT '',
+    event_id uuid,
+    PRIMARY KEY (batch_id, farmer_id)
+);
+
+GRANT SELECT, INSERT ON plant.plantings TO kalepool_plant;
+GRANT SELECT, INSERT, UPDATE (completed_at) ON plant.batches TO kalepool_plant;
+GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON plant.batch_items TO kalepool_plant;
+GRANT SELECT ON plant.plantings TO kalepool_work, kalepool_harvest;

@@ -1,0 +1,50 @@
+"""Where registry is wired."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from kalepool.registry.v1 import registry_pb2_grpc
+
+from libs.common.db.pool import open_database
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.networks import farm_of
+from services.registry.clients import WalletClient
+from services.registry.config import RegistrySettings
+from services.registry.loops import provision_for_ever
+from services.registry.servicer import RegistryServicer
+from services.registry.store.store import QUERIES, Store
+from services.registry.usecases import Registry
+
+
+@asynccontextmanager
+async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
+    """Runs registry while the block runs."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database_url.get_secret_value(),
+                queries=QUERIES,
+                pool_size=settings.database_pool_size,
+                timeout_ms=settings.database_timeout,
+                name="registry",
+            )
+        )
+        wallet = WalletClient(await stack.enter_async_context(open_channel(settings.wallet_target)))
+        registry = Registry(store=Store(database), wallet=wallet)
+        servicer = RegistryServicer(registry, max_farmers=settings.max_farmers)
+        recovery = asyncio.create_task(
+            provision_for_ever(registry, interval=settings.recovery_seconds)
+        )
+        stack.callback(recovery.cancel)
+        spec = ServiceSpec(
+            name="registry",
+            full_name="kalepool.registry.v1.RegistryService",
+            register=lambda server: registry_pb2_grpc.add_RegistryServiceServicer_to_server(
+                servicer, server
+            ),
+            kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            checks={"database": database.is_up, "wallet": wallet.is_serving},
+        )
+        yield await stack.enter_async_context(open_server(spec, settings))

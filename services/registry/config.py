@@ -1,0 +1,16 @@
+"""registry's settings."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from libs.common.config import Port, ServiceSettings
+
+
+class RegistrySettings(ServiceSettings):
+    """What registry reads on top of what every service reads."""
+
+    #: Port to listen on.
+    port: Port = 50051
+    #: Seconds between two looks for farmers whose registration a crash has cut off.
+    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0

@@ -1,0 +1,1 @@
+"""registry's decisions: pure functions and tables, without I/O."""

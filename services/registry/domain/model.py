@@ -1,0 +1,106 @@
+"""What registry keeps, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.common.ids import FarmerId, PoolerId
+from services.registry.domain.status import FarmerStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooler:
+    """Who runs a mining machine."""
+
+    #: UUIDv7.
+    pooler_id: PoolerId
+    #: What people call it.
+    name: str
+    #: Its own Stellar account (strkey G...).
+    public_key: str
+    #: Where its software is reached, or empty.
+    api_endpoint: str
+    #: Farmers that it takes at most.
+    max_farmers: int
+    #: Farmers that it has.
+    current_farmers: int
+    #: Not suspended.
+    is_active: bool
+    #: The last heartbeat.
+    last_seen: datetime | None
+    #: When it was registered.
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Farmer:
+    """A custodial account that a pooler farms for."""
+
+    #: UUIDv7.
+    farmer_id: FarmerId
+    #: strkey G..., or empty while it is made.
+    custodial_wallet: str
+    #: Who farms for it.
+    pooler_id: PoolerId
+    #: Where it stands.
+    status: FarmerStatus
+    #: Ten-thousandths of its balance that are staked.
+    stake_bps: int
+    #: Stroops of KALE earned and not taken out.
+    current_balance: int
+    #: Its account exists on the chain and can hold KALE.
+    is_funded: bool
+    #: Its own outside address, or empty.
+    payout_wallet_address: str
+    #: Free-form data, as JSON.
+    metadata: str
+    #: SHA-256 of the arguments that it was registered with.
+    digest: bytes
+    #: When it was registered.
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPooler:
+    """A pooler to register."""
+
+    #: 1 to 255 characters.
+    name: str
+    #: strkey G...
+    public_key: str
+    #: At most 512 characters.
+    api_endpoint: str
+    #: 1 to 1,000.
+    max_farmers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFarmer:
+    """A farmer to register."""
+
+    #: With whom.
+    pooler_id: PoolerId
+    #: 0 to 10,000.
+    stake_bps: int
+    #: strkey G..., or empty.
+    payout_wallet_address: str
+    #: JSON.
+    metadata: str
+    #: The caller's, or a fresh one.
+    request_id: str
+    #: SHA-256 of the arguments.
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A repeatable change: what a request id stands for."""
+
+    #: The caller's, or empty.
+    request_id: str
+    #: Which RPC.
+    method: str
+    #: SHA-256 of the arguments.
+    digest: bytes
+    #: Column to new value; columns that are absent stay.
+    values: Mapping[str, object]

@@ -1,0 +1,1 @@
+"""registry's tables: SQL in queries.sql, one typed method per query."""

@@ -1,0 +1,111 @@
+-- name: insert_pooler :one
+INSERT INTO registry.poolers (id, name, public_key, api_endpoint, max_farmers)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (public_key) DO NOTHING
+RETURNING id;
+
+-- name: pooler :one
+SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
+    last_seen, created_at
+FROM registry.poolers
+WHERE id = $1;
+
+-- name: lock_pooler :one
+SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
+    last_seen, created_at
+FROM registry.poolers
+WHERE id = $1
+FOR UPDATE;
+
+-- name: list_poolers :many
+SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
+    last_seen, created_at
+FROM registry.poolers
+WHERE $1::uuid IS NULL OR id > $1::uuid
+ORDER BY id
+LIMIT $2;
+
+-- name: update_pooler :exec
+-- NULL leaves a column as it is.
+UPDATE registry.poolers
+SET name = coalesce($2, name),
+    api_endpoint = coalesce($3, api_endpoint),
+    max_farmers = coalesce($4, max_farmers)
+WHERE id = $1;
+
+-- name: set_pooler_active :exec
+UPDATE registry.poolers SET is_active = $2 WHERE id = $1;
+
+-- name: heartbeat :one
+UPDATE registry.poolers SET last_seen = now() WHERE id = $1 RETURNING last_seen;
+
+-- name: count_farmer :exec
+UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;
+
+-- name: insert_farmer :exec
+INSERT INTO registry.farmers (
+    id, pooler_id, payout_wallet_address, stake_percentage, metadata, request_id, digest
+)
+VALUES ($1, $2, $3, $4::int / 10000.0, $5::jsonb, $6, $7);
+
+-- name: farmer :one
+SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,
+    f.status::text AS status, (f.stake_percentage * 10000)::int AS stake_bps,
+    coalesce(b.current_balance, 0) AS current_balance,
+    coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
+    f.metadata::text AS metadata, f.digest, f.created_at
+FROM registry.farmers AS f
+LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
+LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
+WHERE f.id = $1;
+
+-- name: farmer_of_request :one
+SELECT id FROM registry.farmers WHERE pooler_id = $1 AND request_id = $2;
+
+-- name: list_farmers :many
+SELECT f.id AS farmer_id, coalesce(f.custodial_public_key, '') AS custodial_wallet, f.pooler_id,
+    f.status::text AS status, (f.stake_percentage * 10000)::int AS stake_bps,
+    coalesce(b.current_balance, 0) AS current_balance,
+    coalesce(a.is_funded AND a.has_trustline, false) AS is_funded, f.payout_wallet_address,
+    f.metadata::text AS metadata, f.digest, f.created_at
+FROM registry.farmers AS f
+LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
+LEFT JOIN harvest.balances AS b ON b.farmer_id = f.id
+WHERE ($1::uuid IS NULL OR f.pooler_id = $1::uuid) AND ($2::uuid IS NULL OR f.id > $2::uuid)
+ORDER BY f.id
+LIMIT $3;
+
+-- name: provisioning :many
+SELECT id AS farmer_id, pooler_id
+FROM registry.farmers
+WHERE status = 'provisioning' AND created_at < now() - make_interval(secs => $1::float8)
+ORDER BY id
+LIMIT 100;
+
+-- name: activate_farmer :exec
+UPDATE registry.farmers
+SET wallet_id = $2, custodial_public_key = $3, status = 'active'
+WHERE id = $1 AND status = 'provisioning';
+
+-- name: set_farmer_status :one
+UPDATE registry.farmers
+SET status = $2::registry.farmer_status
+WHERE id = $1 AND status = ANY($3::registry.farmer_status[])
+RETURNING id;
+
+-- name: update_farmer :exec
+-- NULL leaves a column as it is.
+UPDATE registry.farmers
+SET stake_percentage = coalesce($2::int / 10000.0, stake_percentage),
+    metadata = coalesce($3::jsonb, metadata),
+    payout_wallet_address = coalesce($4, payout_wallet_address)
+WHERE id = $1;
+
+-- name: request :one
+SELECT method, digest, subject_id FROM registry.requests WHERE request_id = $1;
+
+-- name: insert_request :one
+INSERT INTO registry.requests (request_id, method, digest, subject_id)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+RETURNING request_id;

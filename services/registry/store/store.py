@@ -1,0 +1,148 @@
+"""Typed access to registry's tables."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from libs.common.db.pool import Database, Record, Session
+from libs.common.ids import FarmerId, PoolerId, WalletId
+from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
+from services.registry.domain.status import FarmerStatus
+
+QUERIES = Path(__file__).parent / "queries.sql"
+
+
+class Store:
+    """All of it; methods that take part in a caller's transaction take its session."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def insert_pooler(self, session: Session, pooler_id: PoolerId, pooler: NewPooler) -> bool:
+        """Adds a pooler; False: its public key is taken."""
+        row = await session.one(
+            "insert_pooler",
+            pooler_id,
+            pooler.name,
+            pooler.public_key,
+            pooler.api_endpoint,
+            pooler.max_farmers,
+        )
+        return row is not None
+
+    async def pooler(self, pooler_id: PoolerId, session: Session | None = None) -> Pooler | None:
+        """One pooler."""
+        row = await (session or self.database).one("pooler", pooler_id)
+        return None if row is None else Pooler(**row)
+
+    async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
+        """One pooler, whose row nobody else changes until the transaction ends."""
+        row = await session.one("lock_pooler", pooler_id)
+        return None if row is None else Pooler(**row)
+
+    async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
+        """Poolers in the order of their ids."""
+        return [Pooler(**row) for row in await self.database.many("list_poolers", after, limit)]
+
+    async def update_pooler(
+        self,
+        session: Session,
+        pooler_id: PoolerId,
+        *,
+        name: str | None,
+        api_endpoint: str | None,
+        max_farmers: int | None,
+    ) -> None:
+        """Changes what is not None."""
+        await session.execute("update_pooler", pooler_id, name, api_endpoint, max_farmers)
+
+    async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> bool:
+        """Suspends or resumes; False: no such pooler."""
+        return await self.database.execute("set_pooler_active", pooler_id, active) == 1
+
+    async def heartbeat(self, pooler_id: PoolerId) -> datetime | None:
+        """Sets last_seen to now; None: no such pooler."""
+        row = await self.database.one("heartbeat", pooler_id)
+        return None if row is None else row["last_seen"]
+
+    async def insert_farmer(self, session: Session, farmer_id: FarmerId, farmer: NewFarmer) -> None:
+        """Adds a farmer and counts it; the pooler's row must be locked."""
+        await session.execute(
+            "insert_farmer",
+            farmer_id,
+            farmer.pooler_id,
+            farmer.payout_wallet_address,
+            farmer.stake_bps,
+            farmer.metadata,
+            farmer.request_id,
+            farmer.digest,
+        )
+        await session.execute("count_farmer", farmer.pooler_id)
+
+    async def farmer(self, farmer_id: FarmerId) -> Farmer | None:
+        """One farmer with what is true of it elsewhere."""
+        row = await self.database.one("farmer", farmer_id)
+        return None if row is None else _farmer(row)
+
+    async def farmer_of_request(
+        self, session: Session, pooler_id: PoolerId, request_id: str
+    ) -> FarmerId | None:
+        """The farmer that a request id has registered."""
+        row = await session.one("farmer_of_request", pooler_id, request_id)
+        return None if row is None else row["id"]
+
+    async def list_farmers(
+        self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
+    ) -> list[Farmer]:
+        """Farmers in the order of their ids."""
+        rows = await self.database.many("list_farmers", pooler_id, after, limit)
+        return [_farmer(row) for row in rows]
+
+    async def provisioning(self, older_than: float) -> list[tuple[FarmerId, PoolerId]]:
+        """Farmers without a wallet for longer than this many seconds."""
+        rows = await self.database.many("provisioning", older_than)
+        return [(row["farmer_id"], row["pooler_id"]) for row in rows]
+
+    async def activate_farmer(self, farmer_id: FarmerId, wallet_id: WalletId, address: str) -> None:
+        """Gives a farmer its wallet, once."""
+        await self.database.execute("activate_farmer", farmer_id, wallet_id, address)
+
+    async def set_farmer_status(
+        self, farmer_id: FarmerId, status: FarmerStatus, allowed: Sequence[FarmerStatus]
+    ) -> bool:
+        """Changes the status from one of those allowed; False: it is in none of them."""
+        row = await self.database.one(
+            "set_farmer_status", farmer_id, status.value, [one.value for one in allowed]
+        )
+        return row is not None
+
+    async def update_farmer(
+        self,
+        session: Session,
+        farmer_id: FarmerId,
+        *,
+        stake_bps: int | None,
+        metadata: str | None,
+        payout_wallet_address: str | None,
+    ) -> None:
+        """Changes what is not None."""
+        await session.execute(
+            "update_farmer", farmer_id, stake_bps, metadata, payout_wallet_address
+        )
+
+    async def request(self, request_id: str) -> tuple[str, bytes, UUID] | None:
+        """Method, digest and subject of a request that was made before."""
+        row = await self.database.one("request", request_id)
+        return None if row is None else (row["method"], row["digest"], row["subject_id"])
+
+    async def insert_request(
+        self, session: Session, request_id: str, method: str, digest: bytes, subject: UUID
+    ) -> bool:
+        """Notes a request; False: another call was faster."""
+        row = await session.one("insert_request", request_id, method, digest, subject)
+        return row is not None
+
+
+def _farmer(row: Record) -> Farmer:
+    return Farmer(**{**row, "status": FarmerStatus(row["status"])})

@@ -1,0 +1,212 @@
+"""What registry does: poolers, farmers, and what may change of them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from libs.common.db.pool import Session
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, PoolerId, new_id
+from services.registry.clients import WalletClient
+from services.registry.domain.errors import (
+    FarmerNotFoundError,
+    FarmerStatusError,
+    MaxFarmersTooLowError,
+    PoolerExistsError,
+    PoolerNotFoundError,
+    PoolerSuspendedError,
+    PoolFullError,
+    RequestIdReusedError,
+)
+from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
+from services.registry.domain.status import FarmerEvent, sources, target
+from services.registry.store.store import Store
+
+IdT = TypeVar("IdT", bound=UUID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """The use cases of one process."""
+
+    #: registry's tables.
+    store: Store
+    #: Makes wallets.
+    wallet: WalletClient
+
+    async def register_pooler(self, new: NewPooler, change: Change) -> Pooler:
+        """A new pooler, or the one that this request has made."""
+
+        async def act(session: Session, pooler_id: PoolerId) -> None:
+            if not await self.store.insert_pooler(session, pooler_id, new):
+                raise PoolerExistsError(
+                    "public_key belongs to another pooler",
+                    metadata={"public_key": new.public_key},
+                )
+
+        return await self.pooler(await self._once(change, PoolerId(new_id()), act))
+
+    async def pooler(self, pooler_id: PoolerId) -> Pooler:
+        """One pooler."""
+        pooler = await self.store.pooler(pooler_id)
+        if pooler is None:
+            raise _no_pooler(pooler_id)
+        return pooler
+
+    async def update_pooler(self, pooler_id: PoolerId, change: Change) -> Pooler:
+        """Changes a pooler, once per request id."""
+        values = change.values
+
+        async def act(session: Session, _: PoolerId) -> None:
+            pooler = await self.store.lock_pooler(session, pooler_id)
+            if pooler is None:
+                raise _no_pooler(pooler_id)
+            most = values.get("max_farmers")
+            if isinstance(most, int) and most < pooler.current_farmers:
+                raise MaxFarmersTooLowError(
+                    f"the pooler has {pooler.current_farmers} farmers",
+                    metadata={"current_farmers": str(pooler.current_farmers)},
+                )
+            await self.store.update_pooler(
+                session,
+                pooler_id,
+                name=_text(values, "name"),
+                api_endpoint=_text(values, "api_endpoint"),
+                max_farmers=most if isinstance(most, int) else None,
+            )
+
+        await self._once(change, pooler_id, act)
+        return await self.pooler(pooler_id)
+
+    async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> Pooler:
+        """Suspends or resumes a pooler."""
+        if not await self.store.set_pooler_active(pooler_id, active=active):
+            raise _no_pooler(pooler_id)
+        return await self.pooler(pooler_id)
+
+    async def heartbeat(self, pooler_id: PoolerId) -> datetime:
+        """The pooler is alive."""
+        seen = await self.store.heartbeat(pooler_id)
+        if seen is None:
+            raise _no_pooler(pooler_id)
+        return seen
+
+    async def register_farmer(self, new: NewFarmer) -> Farmer:
+        """A new farmer with its wallet, or the one that this request has registered."""
+        farmer_id = await self._enrol(new)
+        farmer = await self.farmer(farmer_id)
+        if farmer.digest != new.digest:
+            raise _reused(new.request_id)
+        if not farmer.custodial_wallet:
+            await self.provision(farmer_id, new.pooler_id)
+            farmer = await self.farmer(farmer_id)
+        return farmer
+
+    async def provision(self, farmer_id: FarmerId, pooler_id: PoolerId) -> None:
+        """Gives a farmer its wallet; safe to repeat, after a crash at any instant too."""
+        await failpoint("registry.farmer.enrolled")
+        wallet_id, address = await self.wallet.create_wallet(farmer_id, pooler_id)
+        await failpoint("registry.farmer.wallet_made")
+        await self.store.activate_farmer(farmer_id, wallet_id, address)
+
+    async def farmer(self, farmer_id: FarmerId) -> Farmer:
+        """One farmer."""
+        farmer = await self.store.farmer(farmer_id)
+        if farmer is None:
+            raise _no_farmer(farmer_id)
+        return farmer
+
+    async def update_farmer(self, farmer_id: FarmerId, change: Change) -> Farmer:
+        """Changes a farmer, once per request id."""
+        await self.farmer(farmer_id)
+        values = change.values
+        stake = values.get("stake_bps")
+
+        async def act(session: Session, _: FarmerId) -> None:
+            await self.store.update_farmer(
+                session,
+                farmer_id,
+                stake_bps=stake if isinstance(stake, int) else None,
+                metadata=_text(values, "metadata"),
+                payout_wallet_address=_text(values, "payout_wallet_address"),
+            )
+
+        await self._once(change, farmer_id, act)
+        return await self.farmer(farmer_id)
+
+    async def move_farmer(self, farmer_id: FarmerId, event: FarmerEvent) -> Farmer:
+        """Suspends or resumes a farmer, as the table of statuses allows."""
+        moved = await self.store.set_farmer_status(farmer_id, target(event), sources(event))
+        farmer = await self.farmer(farmer_id)
+        if not moved:
+            raise FarmerStatusError(
+                f"the farmer is {farmer.status.value}: it cannot be {event.value}",
+                metadata={"status": farmer.status.value},
+            )
+        return farmer
+
+    async def _enrol(self, new: NewFarmer) -> FarmerId:
+        """Takes a place with the pooler, once per request id."""
+        async with self.store.database.transaction() as session:
+            pooler = await self.store.lock_pooler(session, new.pooler_id)
+            if pooler is None:
+                raise _no_pooler(new.pooler_id)
+            known = await self.store.farmer_of_request(session, new.pooler_id, new.request_id)
+            if known is not None:
+                return known
+            if not pooler.is_active:
+                raise PoolerSuspendedError(f"pooler {pooler.pooler_id} is suspended")
+            if pooler.current_farmers >= pooler.max_farmers:
+                raise PoolFullError(
+                    f"the pooler has its {pooler.max_farmers} farmers",
+                    metadata={"max_farmers": str(pooler.max_farmers)},
+                )
+            farmer_id = FarmerId(new_id())
+            await self.store.insert_farmer(session, farmer_id, new)
+        return farmer_id
+
+    async def _once(
+        self, change: Change, subject: IdT, act: Callable[[Session, IdT], Awaitable[None]]
+    ) -> IdT:
+        """Acts and notes the request in one transaction; a repeat gives the first subject."""
+        if change.request_id:
+            known = await self.store.request(change.request_id)
+            if known is not None:
+                return _same(change, known, subject)
+        async with self.store.database.transaction() as session:
+            if change.request_id and not await self.store.insert_request(
+                session, change.request_id, change.method, change.digest, subject
+            ):
+                # Another call with this request id has committed meanwhile.
+                known = await self.store.request(change.request_id)
+                if known is None:
+                    raise _reused(change.request_id)
+                return _same(change, known, subject)
+            await act(session, subject)
+        return subject
+
+
+def _same(change: Change, known: tuple[str, bytes, UUID], subject: IdT) -> IdT:
+    method, digest, first = known
+    if (method, digest) != (change.method, change.digest):
+        raise _reused(change.request_id)
+    return type(subject)(str(first))
+
+
+def _text(values: object, name: str) -> str | None:
+    value = values.get(name) if isinstance(values, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _reused(request_id: str) -> RequestIdReusedError:
+    return RequestIdReusedError(f"request_id {request_id!r} was used otherwise")
+
+
+def _no_pooler(pooler_id: PoolerId) -> PoolerNotFoundError:
+    return PoolerNotFoundError(f"no pooler {pooler_id}", metadata={"pooler_id": str(pooler_id)})
+
+
+def _no_farmer(farmer_id: FarmerId) -> FarmerNotFoundError:
+    return FarmerNotFoundError(f"no farmer {farmer_id}", metadata={"farmer_id": str(farmer_id)})

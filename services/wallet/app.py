@@ -1,0 +1,159 @@
+"""Where wallet is wired: database, keys, chain, engine, loops, server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+from kalepool.wallet.v1 import wallet_pb2_grpc
+
+from libs.common.clock import SystemClock
+from libs.common.db.pool import Database, open_database
+from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from services.wallet import loops
+from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.config import WalletSettings
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.dispatch import Dispatcher, EngineParts, Terms
+from services.wallet.engine.follower import Follower
+from services.wallet.engine.keyring import Keyring
+from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.sender import Sender
+from services.wallet.engine.tracker import Tracker
+from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.watch import Watch
+from services.wallet.keys.provider import KeyProvider, LocalKeyProvider
+from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServicer
+from services.wallet.store import QUERIES
+from services.wallet.store.blocks import BlockStore
+from services.wallet.store.operations import OperationStore
+from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.wallets import WalletStore
+from services.wallet.usecases import UseCases
+
+
+@asynccontextmanager
+async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
+    """Runs wallet while the block runs."""
+    provider = LocalKeyProvider(settings.key_encryption_key())
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database_url.get_secret_value(),
+                queries=QUERIES,
+                pool_size=settings.database_pool_size,
+                timeout_ms=settings.database_timeout,
+                name="wallet",
+            )
+        )
+        chain = await stack.enter_async_context(
+            open_chain(settings.network(), timeout=settings.stellar_timeout / 1000)
+        )
+        wallet = _Wiring(settings, database, chain, provider)
+        await stack.enter_async_context(_running(wallet.loops()))
+        yield await stack.enter_async_context(open_server(wallet.spec(), settings))
+
+
+class _Wiring:
+    """All parts of one wallet process."""
+
+    def __init__(
+        self, settings: WalletSettings, database: Database, chain: Chain, provider: KeyProvider
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._chain = chain
+        #: Rings with every new ledger.
+        self._ledgers = Bell()
+        #: Rings when operations were recorded or settled.
+        self._changes = Bell()
+        self._watch = Watch(SystemClock(), self._ledgers)
+        wallets, blocks = WalletStore(database), BlockStore(database)
+        self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
+        self._accounts = Accounts(chain, wallets, self._treasury)
+        self._parts = self._engine(wallets, blocks, Keyring(provider, wallets))
+        self._use_cases = UseCases(
+            wallets=wallets,
+            operations=self._parts.operations,
+            blocks=blocks,
+            provider=provider,
+            accounts=self._accounts,
+            treasury_account=self._treasury,
+            watch=self._watch,
+            bell=self._changes,
+        )
+
+    def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
+        settings, chain = self._settings, self._chain
+        transactions = TransactionStore(self._database)
+        return EngineParts(
+            chain=chain,
+            operations=OperationStore(self._database),
+            transactions=transactions,
+            keyring=keyring,
+            treasury=self._treasury,
+            accounts=self._accounts,
+            follower=Follower(chain, blocks, self._watch, block_seconds=settings.block_seconds),
+            watch=self._watch,
+            sender=Sender(
+                chain, transactions, keyring, self._treasury, max_fee=settings.max_fee_stroops
+            ),
+            bell=self._changes,
+            terms=Terms(
+                lifetime=max(1, settings.operation_timeout // 1000),
+                max_fee=settings.max_fee_stroops,
+                parallel=settings.prepare_parallel,
+            ),
+        )
+
+    def loops(self) -> list[Coroutine[None, None, None]]:
+        """What runs in the background."""
+        parts = self._parts
+        return [
+            loops.follow_chain(parts.follower, poll=self._settings.chain_poll_ms / 1000),
+            loops.open_treasury(self._treasury),
+            loops.refresh_accounts(self._accounts, self._ledgers),
+            loops.dispatch(Dispatcher(parts)),
+            loops.onboard(Onboarder(parts), self._changes),
+            loops.track(Tracker(parts), self._ledgers),
+        ]
+
+    def spec(self) -> ServiceSpec:
+        """The server."""
+        batch = self._settings.batch_timeout / 1000
+        return ServiceSpec(
+            name="wallet",
+            full_name=FULL_NAME,
+            register=self._register,
+            kale_contract_id=self._chain.network.farm,
+            checks={
+                "postgres": self._database.is_up,
+                "stellar": self._sees_chain,
+                "keys": self._has_keys,
+            },
+            method_timeouts={**dict.fromkeys(SETTLING, batch), "WatchBlocks": None},
+            unlimited=UNLIMITED,
+        )
+
+    def _register(self, server: grpc.aio.Server) -> None:
+        servicer = WalletServicer(self._use_cases, max_farmers=self._settings.max_farmers)
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
+
+    async def _sees_chain(self) -> bool:
+        return self._watch.is_fresh
+
+    async def _has_keys(self) -> bool:
+        return self._treasury.is_open
+
+
+@asynccontextmanager
+async def _running(coroutines: list[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Runs them while the block runs, and cancels them at its end."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

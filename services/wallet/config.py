@@ -1,0 +1,68 @@
+"""Settings of wallet. Horizon is not needed: RPC's getLedgerEntries reads accounts, too."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from libs.common.config import Milliseconds, Port, ServiceSettings
+from services.wallet.chain.networks import Network, network_for
+from services.wallet.keys.provider import load_master_key
+from services.wallet.keys.signer import load_treasury_seed
+
+
+class WalletSettings(ServiceSettings):
+    """What wallet reads on top of the common settings."""
+
+    #: Port to listen on; 0 lets the system choose.
+    port: Port = 50_052
+    #: JSON-RPC of a Stellar node; empty means the network's public one (mainnet has none).
+    stellar_rpc_url: str = ""
+    #: Where the treasury is funded for free; empty means the network's own, if it has one.
+    friendbot_url: str = ""
+    #: The KALE asset as CODE:ISSUER; empty means the network's own.
+    kale_asset: str = ""
+    #: Key-encryption key: base64 of 32 bytes. Set this or MASTER_KEY_FILE.
+    master_key: SecretStr = SecretStr("")
+    #: File with the key-encryption key: base64 of 32 bytes.
+    master_key_file: Path | None = None
+    #: File with the secret seed (S...) of an existing treasury account, for the first start.
+    treasury_secret_file: Path | None = None
+    #: Milliseconds of ledger time that one chain operation's envelope may live (whole seconds).
+    operation_timeout: Milliseconds = 30_000
+    #: Stroops of XLM that one transaction may cost at most (per farmer, when it is an onboarding).
+    max_fee_stroops: Annotated[int, Field(ge=200)] = 1_000_000
+    #: Seconds of a KALE block: 300, unless a local network says otherwise.
+    block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    #: Milliseconds between two looks for a new ledger.
+    chain_poll_ms: Milliseconds = 1000
+    #: Milliseconds that one request to the Stellar node may take.
+    stellar_timeout: Milliseconds = 10_000
+    #: Operations that are simulated and signed at the same time.
+    prepare_parallel: Annotated[int, Field(ge=1, le=100)] = 10
+
+    def network(self) -> Network:
+        """The network, farm and asset to work with; ValueError when they are no set."""
+        return network_for(
+            self.stellar_network,
+            farm=self.kale_contract_id,
+            asset=self.kale_asset,
+            rpc_url=self.stellar_rpc_url,
+            friendbot_url=self.friendbot_url,
+        )
+
+    def key_encryption_key(self) -> bytes:
+        """The KEK, 32 bytes; MasterKeyError when it is missing or malformed."""
+        return load_master_key(value=self.master_key.get_secret_value(), file=self.master_key_file)
+
+    def treasury_seed(self) -> bytes | None:
+        """The seed of an existing treasury account, if one is given."""
+        return load_treasury_seed(self.treasury_secret_file)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        """Tells at the start what would only fail later."""
+        self.network()
+        self.key_encryption_key()
+        self.treasury_seed()
+        return self

@@ -1,0 +1,124 @@
+"""Which block a plant goes to, and whether an operation's block allows it now."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import assert_never
+
+from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
+from services.wallet.domain.model import ChainHead, FailureReason, OperationKind
+
+
+@unique
+class Readiness(Enum):
+    """Whether an operation can be tried now."""
+
+    GO = "go"
+    WAIT = "wait"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to do with a queued operation."""
+
+    #: Try, wait for the next ledger, or give up.
+    readiness: Readiness
+    #: Why it is given up.
+    reason: FailureReason | None = None
+    #: The same in words.
+    message: str = ""
+
+
+GO = Verdict(readiness=Readiness.GO)
+WAIT = Verdict(readiness=Readiness.WAIT)
+
+
+def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, interval: int) -> int:
+    """The block that a plant at close time `now` goes to (KALE_CONTRACT section 6, plant step 6).
+
+    `timestamp` is FarmBlock's, all times in unix seconds.
+    """
+    if now >= timestamp + interval:
+        return index + 1
+    if has_block or index == 0:
+        return index
+    return index + 1
+
+
+def plant_bound(*, timestamp: int, now: int, interval: int) -> int:
+    """The latest close time (unix s) at which a plant surely goes to the block that is plantable.
+
+    Before the block's interval is over: its last second. Afterwards the next block opens at `now`
+    or later, so it cannot be over before a whole interval has passed. An envelope with this bound
+    never plants in another block, whatever its simulation saw.
+    """
+    end = timestamp + interval
+    return (end if now < end else now + interval) - 1
+
+
+def readiness(kind: OperationKind, block_index: int, head: ChainHead) -> Verdict:
+    """Whether an operation's block allows it at this head."""
+    if kind is OperationKind.ONBOARD:
+        return GO
+    if kind is OperationKind.PLANT:
+        return _plant_readiness(block_index, head)
+    current = -1 if head.current_block is None else head.current_block
+    if kind is OperationKind.WORK:
+        return _work_readiness(block_index, current)
+    if kind is OperationKind.HARVEST:
+        return GO if block_index < current else WAIT
+    assert_never(kind)
+
+
+def _plant_readiness(block_index: int, head: ChainHead) -> Verdict:
+    if block_index < head.plantable_block:
+        return _closed(block_index, head.plantable_block)
+    if head.paused:
+        return Verdict(
+            readiness=Readiness.FAIL,
+            reason=FailureReason.FARM_PAUSED,
+            message="the farm's admin has paused planting",
+        )
+    return GO if block_index == head.plantable_block else WAIT
+
+
+def _work_readiness(block_index: int, current: int) -> Verdict:
+    if block_index < current:
+        return _closed(block_index, current)
+    return GO if block_index == current else WAIT
+
+
+def _closed(block_index: int, now: int) -> Verdict:
+    return Verdict(
+        readiness=Readiness.FAIL,
+        reason=FailureReason.BLOCK_CLOSED,
+        message=f"block {block_index} is over, the chain is at block {now}",
+    )
+
+
+def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> None:
+    """Raises WrongBlockError or BlockNotClosedError when a new batch makes no sense for a block.
+
+    A plant for the block after the current one is accepted before that can be opened: it waits.
+    """
+    current = -1 if head.current_block is None else head.current_block
+    metadata = {
+        "current_block": "" if head.current_block is None else str(current),
+        "plantable_block": str(head.plantable_block),
+    }
+    if kind is OperationKind.PLANT and not (
+        head.plantable_block <= block_index <= max(current + 1, head.plantable_block)
+    ):
+        raise WrongBlockError(
+            f"block {block_index} cannot be planted, block {head.plantable_block} can",
+            metadata=metadata,
+        )
+    if kind is OperationKind.WORK and block_index != current:
+        raise WrongBlockError(
+            f"block {block_index} is not the current one, block {current} is", metadata=metadata
+        )
+    if kind is OperationKind.HARVEST and block_index >= current:
+        raise BlockNotClosedError(
+            f"block {block_index} is not closed, the chain is at block {current}",
+            metadata=metadata,
+        )

@@ -1,0 +1,83 @@
+"""Errors that callers of the wallet may see, each with its reason."""
+
+from libs.common.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FailedPreconditionError,
+    InternalError,
+    NotFoundError,
+    OutOfRangeError,
+    UnavailableError,
+)
+
+
+class WalletNotFoundError(NotFoundError):
+    """No wallet has this id, farmer or address."""
+
+    default_reason = "WALLET_NOT_FOUND"
+
+
+class OperationNotFoundError(NotFoundError):
+    """No operation has this id."""
+
+    default_reason = "OPERATION_NOT_FOUND"
+
+
+class BlockUnknownError(NotFoundError):
+    """The block was not seen on the chain."""
+
+    default_reason = "BLOCK_UNKNOWN"
+
+
+class WalletOfOtherPoolerError(AlreadyExistsError):
+    """The farmer's wallet belongs to another pooler."""
+
+    default_reason = "WALLET_OF_OTHER_POOLER"
+
+
+class WrongBlockError(FailedPreconditionError):
+    """The block cannot be planted or worked now."""
+
+    default_reason = "WRONG_BLOCK"
+
+
+class BlockNotClosedError(FailedPreconditionError):
+    """The block cannot be harvested: nobody has planted in the next one."""
+
+    default_reason = "BLOCK_NOT_CLOSED"
+
+
+class RequestIdReusedError(FailedPreconditionError):
+    """The request_id stands for another batch."""
+
+    default_reason = "REQUEST_ID_REUSED"
+
+
+class HistoryGoneError(OutOfRangeError):
+    """The cursor is too old to resume from."""
+
+    default_reason = "HISTORY_GONE"
+
+
+class BusyError(ConflictError):
+    """The same operations were changing all the time; the call may be repeated."""
+
+    default_reason = "BUSY"
+
+
+class ChainUnknownError(UnavailableError):
+    """The chain was not read yet, or not for a while."""
+
+    default_reason = "STELLAR_UNAVAILABLE"
+
+
+class TreasuryMissingError(UnavailableError):
+    """The treasury's key was not made yet: the process has only just begun."""
+
+    default_reason = "TREASURY_MISSING"
+
+
+class IllegalTransitionError(InternalError):
+    """A state machine was asked for an edge that it does not have: a defect."""
+
+    default_reason = "ILLEGAL_TRANSITION"

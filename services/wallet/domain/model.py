@@ -1,0 +1,346 @@
+"""What the wallet speaks of: wallets, operations, transactions, blocks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from typing import NewType
+from uuid import UUID
+
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+
+TransactionId = NewType("TransactionId", UUID)
+
+
+@unique
+class OperationKind(Enum):
+    """What an operation does on the chain, in the order in which the engine prefers them."""
+
+    ONBOARD = "onboard"
+    PLANT = "plant"
+    WORK = "work"
+    HARVEST = "harvest"
+
+
+@unique
+class OperationState(Enum):
+    """Where an operation stands (DESIGN section 5)."""
+
+    QUEUED = "queued"
+    SIGNED = "signed"
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@unique
+class TransactionState(Enum):
+    """Where a signed envelope stands; SIGNED and SENT are open and hold their source account."""
+
+    SIGNED = "signed"
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXCLUDED = "excluded"
+
+
+@unique
+class OperationEvent(Enum):
+    """What happens to an operation."""
+
+    SIGN = "sign"
+    SEND = "send"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    RETRY = "retry"
+    EXPIRE = "expire"
+
+
+@unique
+class TransactionEvent(Enum):
+    """What happens to a transaction."""
+
+    SEND = "send"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    EXCLUDE = "exclude"
+
+
+@unique
+class FailureReason(Enum):
+    """Why an operation failed: names of kalepool.common.v1.FailureReason without the prefix."""
+
+    UNKNOWN_FARMER = "UNKNOWN_FARMER"
+    NOT_FUNDED = "NOT_FUNDED"
+    NO_TRUSTLINE = "NO_TRUSTLINE"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    NOT_PLANTED = "NOT_PLANTED"
+    NOT_WORKED = "NOT_WORKED"
+    HASH_INVALID = "HASH_INVALID"
+    ZEROS_TOO_LOW = "ZEROS_TOO_LOW"
+    BLOCK_CLOSED = "BLOCK_CLOSED"
+    BLOCK_OPEN = "BLOCK_OPEN"
+    BLOCK_EXPIRED = "BLOCK_EXPIRED"
+    FARM_PAUSED = "FARM_PAUSED"
+    FEE_CAP = "FEE_CAP"
+    EXPIRED = "EXPIRED"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balances:
+    """What an address has on the chain, as read at one ledger."""
+
+    #: The account exists.
+    is_funded: bool
+    #: It has a KALE trustline.
+    has_trustline: bool
+    #: Stroops of XLM.
+    xlm: int
+    #: Stroops of KALE.
+    kale: int
+    #: Base reserves beyond the first two that it must keep.
+    reserves: int
+    #: Ledger that this was read at; 0 when it was never read.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wallet:
+    """A custodial wallet."""
+
+    #: UUIDv7.
+    id: WalletId
+    #: Whose it is; None for the treasury.
+    farmer_id: FarmerId | None
+    #: The farmer's pooler; None for the treasury.
+    pooler_id: PoolerId | None
+    #: strkey G...
+    address: str
+    #: Account and trustline exist on the chain.
+    is_ready: bool
+    #: As last read.
+    balances: Balances
+    #: When the key was made.
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What a caller wants done for one farmer."""
+
+    #: The farmer.
+    farmer_id: FarmerId
+    #: Stroops staked by a plant; 0 for others.
+    amount: int = 0
+    #: Nonce of a work.
+    nonce: int | None = None
+    #: Hash of a work, 32 bytes.
+    hash: bytes | None = None
+    #: Leading zeros of that hash.
+    zeros: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOperation:
+    """An intent that is about to become an operation."""
+
+    #: UUIDv7.
+    id: OperationId
+    #: The farmer's wallet.
+    wallet_id: WalletId
+    #: Stroops staked by a plant; 0 for others.
+    amount: int
+    #: Nonce of a work.
+    nonce: int | None
+    #: Hash of a work.
+    hash: bytes | None
+    #: Leading zeros of that hash.
+    zeros: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation as recorded."""
+
+    #: UUIDv7.
+    id: OperationId
+    #: What it does.
+    kind: OperationKind
+    #: The farmer.
+    farmer_id: FarmerId
+    #: The farmer's pooler.
+    pooler_id: PoolerId
+    #: The farmer's address.
+    address: str
+    #: Block that it is for; 0 for ONBOARD.
+    block_index: int
+    #: Where it stands.
+    state: OperationState
+    #: Stroops: stake of a plant, reward of a harvest.
+    amount: int
+    #: Nonce of a work.
+    nonce: int | None
+    #: Hash of a work.
+    hash: bytes | None
+    #: Gap that a work got, in ledgers.
+    gap: int | None
+    #: Hash (hex) of the transaction that carries or settled it; empty when none does.
+    transaction_hash: str
+    #: Ledger that settled it; 0 while it is not.
+    ledger: int
+    #: Stroops of XLM that it cost so far.
+    fee_charged: int
+    #: Envelopes that were signed for it.
+    attempts: int
+    #: Why it failed or expired.
+    reason: FailureReason | None
+    #: The same in words.
+    error_message: str
+    #: When it was recorded.
+    created_at: datetime
+    #: When it was settled.
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedOperation:
+    """An operation that the engine has taken up, to sign an envelope for it."""
+
+    #: The operation.
+    id: OperationId
+    #: What it does.
+    kind: OperationKind
+    #: Whose key signs.
+    wallet_id: WalletId
+    #: That key's address.
+    address: str
+    #: Block that it is for.
+    block_index: int
+    #: Stake of a plant.
+    amount: int
+    #: Nonce of a work.
+    nonce: int | None
+    #: Hash of a work.
+    hash: bytes | None
+    #: Envelopes that were signed for it before.
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedOperation:
+    """An operation in an open transaction."""
+
+    #: The operation.
+    id: OperationId
+    #: What it does.
+    kind: OperationKind
+    #: Whose it is.
+    wallet_id: WalletId
+    #: The farmer's address.
+    address: str
+    #: Block that it is for.
+    block_index: int
+    #: Stake of a plant.
+    amount: int
+    #: Envelopes that were signed for it, this one included.
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTransaction:
+    """A signed envelope whose fate is not known yet."""
+
+    #: UUIDv7.
+    id: TransactionId
+    #: SIGNED or SENT.
+    state: TransactionState
+    #: The account whose sequence number it uses.
+    source: str
+    #: That number.
+    sequence: int
+    #: Hash (hex) to look it up by: of the inner transaction, when it is a fee bump.
+    lookup_hash: str
+    #: Base64 of the envelope.
+    envelope: str
+    #: Close time (unix s) after which no ledger may take it.
+    max_time: int
+    #: Stroops that the network may charge at most.
+    fee_bid: int
+    #: Ledger that was the latest when it was signed.
+    signed_ledger: int
+    #: From this ledger on it is to be sent (again), if no ledger has it.
+    resend_ledger: int
+    #: What it carries.
+    operations: tuple[CarriedOperation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """The change of one operation that follows from what was learned."""
+
+    #: The operation.
+    operation_id: OperationId
+    #: SUCCEED, FAIL, EXPIRE, or RETRY for another attempt.
+    event: OperationEvent
+    #: Stroops: stake of a plant, reward of a harvest.
+    amount: int | None = None
+    #: Gap of a work.
+    gap: int | None = None
+    #: Ledger that settled it.
+    ledger: int = 0
+    #: Stroops of XLM to add to its cost.
+    fee: int = 0
+    #: Why it failed or expired.
+    reason: FailureReason | None = None
+    #: The same in words.
+    message: str = ""
+    #: For RETRY: not before this ledger.
+    due_ledger: int = 0
+    #: For RETRY: nor before so many seconds have passed.
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block as seen on the chain."""
+
+    #: Its index.
+    index: int
+    #: Ledger that it was first seen in.
+    opened_ledger: int
+    #: Close time of the ledger that opened it.
+    opened_at: datetime
+    #: 32 bytes.
+    entropy: bytes
+    #: Bounds by which its pails are measured.
+    min_gap: int
+    max_gap: int
+    min_stake: int
+    max_stake: int
+    min_zeros: int
+    max_zeros: int
+    #: Stroops planted and not worked.
+    staked_total: int
+    #: Sum of all works' weights.
+    normalized_total: int
+    #: Last ledger in which it exists.
+    expires_ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainHead:
+    """Where the chain is."""
+
+    #: Latest ledger.
+    ledger: int
+    #: Its close time.
+    close_time: datetime
+    #: Index of the current block; None when none was ever opened.
+    current_block: int | None
+    #: Block that a plant goes to.
+    plantable_block: int
+    #: Planting is paused.
+    paused: bool
+    #: Seconds of a block.
+    block_seconds: int

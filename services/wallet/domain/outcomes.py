@@ -1,0 +1,99 @@
+"""What a contract error means for an operation: the decision tables of simulations and results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from services.wallet.chain.model import ContractError
+from services.wallet.domain.model import FailureReason, OperationKind
+
+#: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
+MAX_ATTEMPTS = 5
+#: Longest pause between two attempts of an onboarding, in ledgers.
+MAX_PAUSE = 60
+
+
+@unique
+class Action(Enum):
+    """What to do with an operation that met an error."""
+
+    #: Give it up for the reason told.
+    FAIL = "fail"
+    #: Look the pail up: it may be done already.
+    LOOK_UP_PAIL = "look_up_pail"
+    #: Try again with the next ledger; that costs no attempt.
+    WAIT = "wait"
+    #: Try again with a fresh simulation, as long as attempts are left.
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """One row of a decision table."""
+
+    #: What to do.
+    action: Action
+    #: Why, for FAIL.
+    reason: FailureReason | None = None
+
+
+def _fail(reason: FailureReason) -> Meaning:
+    return Meaning(action=Action.FAIL, reason=reason)
+
+
+_WAIT = Meaning(action=Action.WAIT)
+_RETRY = Meaning(action=Action.RETRY)
+_REFUSED = _fail(FailureReason.REFUSED)
+
+# Numbers of farm and token overlap, so a row is found by who raised the error (KALE_CONTRACT
+# section 8). A row stands for every call that can raise it, unless the call is named.
+_FARM: Mapping[tuple[OperationKind, str], Meaning] = {
+    (OperationKind.PLANT, "FarmPaused"): _fail(FailureReason.FARM_PAUSED),
+    # The pail is there: by an envelope of ours or by anyone else's. The chain says which stake.
+    (OperationKind.PLANT, "PailExists"): Meaning(action=Action.LOOK_UP_PAIL),
+    (OperationKind.WORK, "BlockMissing"): _fail(FailureReason.BLOCK_CLOSED),
+    (OperationKind.WORK, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
+    # In the ledger of the plant itself; the next ledger is late enough.
+    (OperationKind.WORK, "GapCountTooLow"): _WAIT,
+    (OperationKind.WORK, "HashInvalid"): _fail(FailureReason.HASH_INVALID),
+    (OperationKind.WORK, "ZeroCountTooLow"): _fail(FailureReason.ZEROS_TOO_LOW),
+    (OperationKind.HARVEST, "BlockMissing"): _fail(FailureReason.BLOCK_EXPIRED),
+    (OperationKind.HARVEST, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
+    # The head that we saw says that the block is closed; a node may be a ledger behind it.
+    (OperationKind.HARVEST, "HarvestNotReady"): _WAIT,
+    (OperationKind.HARVEST, "WorkMissing"): _fail(FailureReason.NOT_WORKED),
+}
+_TOKEN: Mapping[tuple[OperationKind, str], Meaning] = {
+    (OperationKind.PLANT, "BalanceError"): _fail(FailureReason.INSUFFICIENT_BALANCE),
+    (OperationKind.PLANT, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
+    (OperationKind.HARVEST, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
+}
+
+
+def meaning(kind: OperationKind, error: ContractError) -> Meaning:
+    """What an error of a simulation or of an included transaction means for its operation.
+
+    A host error (stale footprint, resources that no longer suffice) or a transaction code may be
+    gone with a fresh simulation; a contract error that no table has is a refusal.
+    """
+    if kind is OperationKind.ONBOARD:
+        return _RETRY
+    if error.raiser == "farm":
+        return _FARM.get((kind, error.code), _REFUSED)
+    if error.raiser == "token":
+        return _TOKEN.get((kind, error.code), _REFUSED)
+    if error.code == "Auth/InvalidAction":
+        return _REFUSED
+    return _RETRY
+
+
+def may_retry(kind: OperationKind, attempts: int) -> bool:
+    """Whether an operation may get another envelope after `attempts` of them."""
+    return kind is OperationKind.ONBOARD or attempts < MAX_ATTEMPTS
+
+
+def pause(kind: OperationKind, attempts: int) -> int:
+    """Ledgers to wait before the next attempt: one, but 1, 2, 4 ... for an onboarding."""
+    if kind is not OperationKind.ONBOARD:
+        return 1
+    return min(MAX_PAUSE, 1 << max(0, min(attempts, 16) - 1))

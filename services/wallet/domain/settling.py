@@ -1,0 +1,134 @@
+"""The settlement of an operation that follows from what was learned about it."""
+
+from typing import assert_never
+
+from services.wallet.chain.model import ContractError, PailState
+from services.wallet.domain.blocks import Readiness, Verdict, readiness
+from services.wallet.domain.model import (
+    CarriedOperation,
+    ChainHead,
+    FailureReason,
+    OperationEvent,
+    OperationKind,
+    QueuedOperation,
+    Settlement,
+)
+from services.wallet.domain.outcomes import Action, may_retry, meaning, pause
+
+AnyOperation = QueuedOperation | CarriedOperation
+
+
+def share(total: int, parts: int, position: int) -> int:
+    """One part of a fee that several operations caused; the parts add up to the total."""
+    return total // parts + (1 if position < total % parts else 0)
+
+
+def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: int) -> Settlement:
+    """An included transaction worked; `value` is what the contract returned."""
+    return Settlement(
+        operation_id=operation.id,
+        event=OperationEvent.SUCCEED,
+        amount=value if operation.kind is OperationKind.HARVEST else None,
+        gap=value if operation.kind is OperationKind.WORK else None,
+        ledger=ledger,
+        fee=fee,
+    )
+
+
+def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement:
+    """The pail is on the chain: the plant is settled as what it is there."""
+    return Settlement(
+        operation_id=operation.id,
+        event=OperationEvent.SUCCEED,
+        amount=pail.stake,
+        ledger=pail.sequence,
+        fee=fee,
+    )
+
+
+def given_up(
+    operation: AnyOperation, reason: FailureReason, message: str, *, ledger: int = 0, fee: int = 0
+) -> Settlement:
+    """It cannot work."""
+    return Settlement(
+        operation_id=operation.id,
+        event=OperationEvent.FAIL,
+        ledger=ledger,
+        fee=fee,
+        reason=reason,
+        message=message,
+    )
+
+
+def later(
+    operation: AnyOperation, *, due_ledger: int = 0, seconds: float = 0.0, fee: int = 0
+) -> Settlement:
+    """Another look at it, not before a ledger and not before some seconds have passed."""
+    return Settlement(
+        operation_id=operation.id,
+        event=OperationEvent.RETRY,
+        due_ledger=due_ledger,
+        pause=seconds,
+        fee=fee,
+    )
+
+
+def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settlement | None:
+    """What its block's verdict makes of a queued operation; None when it can be tried now."""
+    match verdict.readiness:
+        case Readiness.GO:
+            return None
+        case Readiness.WAIT:
+            return later(operation, due_ledger=head.ledger + 1)
+        case Readiness.FAIL:
+            return given_up(operation, verdict.reason or FailureReason.REFUSED, verdict.message)
+    assert_never(verdict.readiness)
+
+
+def excluded(operation: CarriedOperation, head: ChainHead) -> Settlement:
+    """Its envelope can never be included, which is proven: another one, or the end."""
+    verdict = readiness(operation.kind, operation.block_index, head)
+    if verdict.readiness is Readiness.FAIL:
+        return _expired(operation, verdict.reason or FailureReason.EXPIRED, verdict.message)
+    if not may_retry(operation.kind, operation.attempts):
+        message = f"no ledger took any of {operation.attempts} envelopes"
+        return _expired(operation, FailureReason.EXPIRED, message)
+    return later(operation)
+
+
+def refused(
+    operation: AnyOperation,
+    error: ContractError,
+    head: ChainHead,
+    *,
+    pail: PailState | None,
+    ledger: int = 0,
+    fee: int = 0,
+) -> Settlement:
+    """A simulation or a ledger refused it; `pail` is the farmer's, for a plant that met one.
+
+    `head` must not be older than the refusal: a call that met the next block is told as that.
+    """
+    verdict = readiness(operation.kind, operation.block_index, head)
+    what = meaning(operation.kind, error)
+    if what.action is Action.LOOK_UP_PAIL and pail is not None:
+        return planted_already(operation, pail, fee=fee)
+    if verdict.readiness is Readiness.FAIL:
+        reason = verdict.reason or FailureReason.REFUSED
+        return given_up(operation, reason, verdict.message, ledger=ledger, fee=fee)
+    if what.action is Action.FAIL:
+        reason = what.reason or FailureReason.REFUSED
+        return given_up(operation, reason, str(error), ledger=ledger, fee=fee)
+    if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
+        return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
+    due = head.ledger + pause(operation.kind, operation.attempts)
+    return later(operation, due_ledger=due, fee=fee)
+
+
+def _expired(operation: AnyOperation, reason: FailureReason, message: str) -> Settlement:
+    return Settlement(
+        operation_id=operation.id,
+        event=OperationEvent.EXPIRE,
+        reason=reason,
+        message=message,
+    )

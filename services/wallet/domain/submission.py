@@ -1,0 +1,89 @@
+"""What an answer of sendTransaction allows to be done next (STELLAR.md section 1)."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import assert_never
+
+from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus, SendResult, SendStatus
+from services.wallet.domain.model import OpenTransaction
+
+#: Ledgers after which a transaction that was not seen is sent again: queues forget after two.
+_QUEUE_MEMORY = 3
+
+
+@unique
+class NextStep(Enum):
+    """What to do with a transaction after an answer. None of them concludes "not included"."""
+
+    #: Wait for a ledger or for the bound.
+    WATCH = "watch"
+    #: Bid more, under the cap.
+    RAISE_BID = "raise_bid"
+    #: As WATCH, but people should hear of it: the envelope was refused outright.
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer, weighed."""
+
+    #: What to do.
+    step: NextStep
+    #: What the node said, for the record.
+    text: str
+    #: Ledgers after which it is sent again, if no ledger has it by then.
+    resend_after: int
+    #: With RAISE_BID: the stroops that would get in.
+    required_fee: int = 0
+
+
+UNKNOWN = Answer(step=NextStep.WATCH, text="no answer: it may have been taken", resend_after=1)
+
+#: Refusals that need nobody: a look at the ledger tells what they mean.
+_EXPECTED = frozenset({"txBAD_SEQ", "txTOO_LATE", "txTOO_EARLY"})
+
+
+def weigh(result: SendResult) -> Answer:
+    """The next step after an answer."""
+    match result.status:
+        case SendStatus.PENDING | SendStatus.DUPLICATE | SendStatus.TRY_AGAIN_LATER:
+            # TRY_AGAIN_LATER proves nothing: this very envelope may be in a ledger.
+            text = result.status.value
+            return Answer(step=NextStep.WATCH, text=text, resend_after=_QUEUE_MEMORY)
+        case SendStatus.ERROR:
+            return _weigh_error(result)
+    assert_never(result.status)
+
+
+def _weigh_error(result: SendResult) -> Answer:
+    code = result.code or "ERROR"
+    if code == "txINSUFFICIENT_FEE" and result.required_fee is not None:
+        fee = result.required_fee
+        return Answer(step=NextStep.RAISE_BID, text=code, resend_after=1, required_fee=fee)
+    # txBAD_SEQ may come from this envelope's own inclusion; txTOO_LATE is final for it, but the
+    # proof that no ledger has it is the tracker's, as for every other end.
+    step = NextStep.WATCH if code in _EXPECTED else NextStep.ALARM
+    return Answer(step=step, text=code, resend_after=_QUEUE_MEMORY)
+
+
+def is_due_to_send(transaction: OpenTransaction, head: LedgerHead) -> bool:
+    """Whether an envelope that was not seen is to be sent (again), byte by byte the same.
+
+    One that was never marked as sent (a crash may have come between) is due at once. Past the bound
+    sending is of no use.
+    """
+    return head.close_time <= transaction.max_time and head.sequence >= transaction.resend_ledger
+
+
+def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: Outcome) -> bool:
+    """Whether NOT_FOUND, asked after `head` was shown, may mean "never": the first half of it.
+
+    The head is past the bound, the answer is not older than the head, and the node's history
+    reaches back to when the envelope was signed. The other half is the source's sequence number.
+    """
+    return (
+        outcome.status is OutcomeStatus.NOT_FOUND
+        and head.close_time > transaction.max_time
+        and outcome.head.sequence >= head.sequence
+        and outcome.head.oldest <= transaction.signed_ledger
+    )

@@ -1,0 +1,33 @@
+"""Wakes whoever waits for "something has changed"."""
+
+import asyncio
+from contextlib import suppress
+
+
+class Bell:
+    """A counter of changes that can be waited for; no ring between a look and a wait is lost."""
+
+    def __init__(self) -> None:
+        self._rings = 0
+        self._next = asyncio.Event()
+
+    @property
+    def rings(self) -> int:
+        """Rings so far: take it before looking at the state, and wait beyond it."""
+        return self._rings
+
+    def ring(self) -> None:
+        """Wakes all who wait."""
+        self._rings += 1
+        event, self._next = self._next, asyncio.Event()
+        event.set()
+
+    async def wait(self, seen: int, timeout: float) -> None:
+        """Returns when it was rung after `seen`, or after `timeout` seconds (others may ring too:
+        another process's changes are found by looking again)."""
+        if self._rings != seen:
+            return
+        event = self._next
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await event.wait()

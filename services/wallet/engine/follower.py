@@ -1,0 +1,138 @@
+"""Follows the chain: every new ledger is looked at and kept for everybody."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from libs.common.log import get_logger
+from services.wallet.chain.errors import NetworkMismatchError
+from services.wallet.chain.facade import Chain
+from services.wallet.chain.model import BlockState, FarmState, LedgerHead
+from services.wallet.domain.blocks import plantable_block
+from services.wallet.domain.model import Block, ChainHead
+from services.wallet.engine.watch import Sight, Watch
+from services.wallet.store.blocks import BlockStore
+
+log = get_logger(__name__)
+
+#: Blocks that are looked up after an absence: a little more than a day's, older ones have expired.
+_CATCH_UP = 300
+
+
+class Follower:
+    """Reads head and farm, keeps them in Postgres and in the watch."""
+
+    def __init__(
+        self, chain: Chain, store: BlockStore, watch: Watch, *, block_seconds: int
+    ) -> None:
+        self._chain = chain
+        self._store = store
+        self._watch = watch
+        self._block_seconds = block_seconds
+        self._lock = asyncio.Lock()
+        self._is_verified = False
+        self._code_hash: str | None = None
+        self._seen_index: int | None = None
+
+    async def refresh(self) -> Sight:
+        """Looks at the chain now; keeps what is new. Raises UnavailableError, or
+        NetworkMismatchError when it is not the network and farm that we know."""
+        async with self._lock:
+            if not self._is_verified:
+                await self._chain.verify()
+                self._is_verified = True
+            return await self._look()
+
+    def forget(self) -> None:
+        """The next look verifies the network anew, unless it is the farm's code that changed."""
+        self._is_verified = False
+
+    async def _look(self) -> Sight:
+        ledger = await self._chain.head()
+        newest = self._watch.newest
+        if newest is not None and ledger.sequence <= newest.ledger.sequence:
+            self._watch.heard()
+            return newest
+        farm = await self._farm()
+        sight = Sight(
+            ledger=ledger,
+            farm=farm,
+            head=_head(ledger, farm, self._block_seconds),
+            block=None if farm.block is None else _block(farm.block),
+            inclusion_fee=await self._chain.inclusion_fee(),
+        )
+        await self._keep(sight)
+        self._watch.publish(sight)
+        return sight
+
+    async def _farm(self) -> FarmState:
+        farm = await self._chain.farm()
+        if farm is None:
+            self._watch.lose()
+            raise NetworkMismatchError("the farm is gone: was the network reset?")
+        if self._code_hash not in {None, farm.code_hash}:
+            self._watch.lose()
+            raise NetworkMismatchError(
+                "the farm's code has changed: check its rules, then restart wallet",
+                metadata={"expected": str(self._code_hash), "found": farm.code_hash},
+            )
+        self._code_hash = farm.code_hash
+        return farm
+
+    async def _keep(self, sight: Sight) -> None:
+        if self._seen_index != sight.farm.index:
+            await self._keep_closed(sight.farm.index)
+        if sight.farm.block is not None:
+            await self._keep_block(sight.farm.block)
+        await self._store.save_head(sight.head)
+        self._seen_index = sight.farm.index
+
+    async def _keep_closed(self, current: int) -> None:
+        """The final state of blocks that closed since the last look, also before a restart."""
+        seen = await self._store.newest_index()
+        first = max(current - _CATCH_UP, 0 if seen is None else seen)
+        if seen is None:
+            first = current
+        for index in range(first, current):
+            block = await self._chain.block(index)
+            if block is not None:
+                await self._keep_block(block)
+
+    async def _keep_block(self, state: BlockState) -> None:
+        await self._store.save_block(_block(state), updated_ledger=state.modified)
+
+
+def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
+    never_opened = farm.index == 0 and farm.block is None
+    return ChainHead(
+        ledger=ledger.sequence,
+        close_time=datetime.fromtimestamp(ledger.close_time, UTC),
+        current_block=None if never_opened else farm.index,
+        plantable_block=plantable_block(
+            index=farm.index,
+            has_block=farm.block is not None,
+            timestamp=farm.timestamp,
+            now=ledger.close_time,
+            interval=block_seconds,
+        ),
+        paused=farm.paused,
+        block_seconds=block_seconds,
+    )
+
+
+def _block(state: BlockState) -> Block:
+    return Block(
+        index=state.index,
+        # First seen: the table keeps the ledger of the first sight.
+        opened_ledger=state.modified,
+        opened_at=datetime.fromtimestamp(state.timestamp, UTC),
+        entropy=state.entropy,
+        min_gap=state.min_gap,
+        max_gap=state.max_gap,
+        min_stake=state.min_stake,
+        max_stake=state.max_stake,
+        min_zeros=state.min_zeros,
+        max_zeros=state.max_zeros,
+        staked_total=state.staked_total,
+        normalized_total=state.normalized_total,
+        expires_ledger=state.live_until,
+    )

@@ -1,0 +1,32 @@
+"""Signers for wallets, for as long as they are needed."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from libs.common.ids import WalletId
+from services.wallet.domain.errors import WalletNotFoundError
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.keys.seal import unsealed
+from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.wallets import WalletStore
+
+
+class Keyring:
+    """Unseals keys of the database with the key provider."""
+
+    def __init__(self, provider: KeyProvider, wallets: WalletStore) -> None:
+        self._provider = provider
+        self._wallets = wallets
+
+    @asynccontextmanager
+    async def signers(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
+        """The wallets' signers, in order; all are wiped when the block ends."""
+        sealed = await self._wallets.sealed_keys(wallet_ids)
+        async with AsyncExitStack() as stack:
+            signers = []
+            for wallet_id in wallet_ids:
+                key = sealed.get(wallet_id)
+                if key is None:
+                    raise WalletNotFoundError(f"there is no key of wallet {wallet_id}")
+                signers.append(await stack.enter_async_context(unsealed(self._provider, key)))
+            yield signers

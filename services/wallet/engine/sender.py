@@ -1,0 +1,90 @@
+"""Hands signed envelopes to the network and records what it said."""
+
+from dataclasses import dataclass
+
+from libs.common.errors import PoolError
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.facade import Chain
+from services.wallet.domain.model import TransactionId
+from services.wallet.domain.submission import UNKNOWN, Answer, NextStep, weigh
+from services.wallet.engine.keyring import Keyring
+from services.wallet.engine.treasury import Treasury
+from services.wallet.store.transactions import TransactionStore
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """An envelope that is committed and may be sent, any number of times."""
+
+    #: Its transaction.
+    id: TransactionId
+    #: Base64 of the envelope.
+    envelope: str
+    #: Stroops that the network may charge at most.
+    fee_bid: int
+
+
+class Sender:
+    """Sends; raises a bid that the network refused, under the operator's cap."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        store: TransactionStore,
+        keyring: Keyring,
+        treasury: Treasury,
+        *,
+        max_fee: int,
+    ) -> None:
+        self._chain = chain
+        self._store = store
+        self._keyring = keyring
+        self._treasury = treasury
+        self._max_fee = max_fee
+
+    async def send(self, outgoing: Outgoing, *, ledger: int) -> None:
+        """Sends one envelope and marks it as sent, whatever the answer was."""
+        answer = await self._ask(outgoing.envelope)
+        if answer.step is NextStep.RAISE_BID:
+            raised = await self._raise_bid(outgoing, answer.required_fee)
+            if raised is not None:
+                answer = await self._ask(raised)
+        await failpoint("wallet.transaction.accepted")
+        self._report(outgoing, answer)
+        await self._store.note_answer(
+            outgoing.id, resend_ledger=ledger + answer.resend_after, text=answer.text
+        )
+
+    async def _ask(self, envelope: str) -> Answer:
+        try:
+            return weigh(await self._chain.send(envelope))
+        except PoolError as error:
+            # No answer is an answer: it may be in a ledger by now.
+            log.warning("send without an answer", error=str(error))
+            return UNKNOWN
+
+    async def _raise_bid(self, outgoing: Outgoing, required: int) -> str | None:
+        """A new fee bump of the same inner transaction, committed; only one can be included."""
+        async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
+            try:
+                raised = self._chain.raise_bid(
+                    outgoing.envelope, treasury=treasury, fee=required, max_fee=self._max_fee
+                )
+            except FeeCapExceededError as error:
+                log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
+                return None
+        if raised is None:
+            return None
+        kept = await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised)
+        return raised.xdr if kept else None
+
+    @staticmethod
+    def _report(outgoing: Outgoing, answer: Answer) -> None:
+        if answer.step is NextStep.ALARM:
+            log.error("envelope refused", transaction=str(outgoing.id), answer=answer.text)
+        else:
+            log.debug("sent", transaction=str(outgoing.id), answer=answer.text)

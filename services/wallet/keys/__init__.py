@@ -1,0 +1,1 @@
+"""Key custody: providers of the key-encryption key, and the seal around every seed."""

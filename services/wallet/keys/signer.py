@@ -1,0 +1,68 @@
+"""A signer that holds one seed for a moment."""
+
+from pathlib import Path
+
+from nacl.signing import SigningKey
+from stellar_sdk import Keypair, StrKey
+
+from services.wallet.keys.provider import MasterKeyError
+
+
+class SignerWipedError(Exception):
+    """The signer was used after its time."""
+
+
+class SeedSigner:
+    """Signs with an ed25519 seed until it is wiped. Never shows the seed, whoever prints it."""
+
+    __slots__ = ("_address", "_key")
+
+    def __init__(self, seed: bytes) -> None:
+        self._key: SigningKey | None = SigningKey(seed)
+        self._address = StrKey.encode_ed25519_public_key(bytes(self._key.verify_key))
+
+    def __repr__(self) -> str:
+        """The address only."""
+        return f"SeedSigner({self._address})"
+
+    def __reduce__(self) -> str:
+        """Refuses to be pickled: a seed must not leave the process."""
+        raise TypeError("a signer cannot be pickled")
+
+    @property
+    def address(self) -> str:
+        """The key's address (strkey G...)."""
+        return self._address
+
+    def sign(self, payload: bytes) -> bytes:
+        """The 64-byte signature of `payload`; SignerWipedError after `wipe`."""
+        if self._key is None:
+            raise SignerWipedError(f"the signer of {self._address} was wiped")
+        return self._key.sign(payload).signature
+
+    def wipe(self) -> None:
+        """Drops the seed. Python cannot overwrite it in place; nothing refers to it any more."""
+        self._key = None
+
+
+def address_of(seed: bytes) -> str:
+    """The address of a seed."""
+    return SeedSigner(seed).address
+
+
+def seed_of_secret(secret: str) -> bytes:
+    """The 32 bytes of a secret seed (strkey S...). ValueError when it is none."""
+    try:
+        return Keypair.from_secret(secret).raw_secret_key()
+    except Exception:  # the SDK's own message would carry the secret
+        raise ValueError("is not a secret seed (S...)") from None
+
+
+def load_treasury_seed(file: Path | None) -> bytes | None:
+    """The seed in TREASURY_SECRET_FILE (S...); None without a file. MasterKeyError if it is bad."""
+    if file is None:
+        return None
+    try:
+        return seed_of_secret(file.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        raise MasterKeyError(f"TREASURY_SECRET_FILE {file} has no secret seed (S...)") from None

@@ -1,0 +1,118 @@
+"""The background loops of wallet: each repeats one step of the engine for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from libs.common.errors import PoolError, UnavailableError
+from libs.common.log import get_logger
+from services.wallet.chain.errors import NetworkMismatchError
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.dispatch import Dispatcher
+from services.wallet.engine.follower import Follower
+from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.tracker import Tracker
+from services.wallet.engine.treasury import Treasury
+from services.wallet.keys.provider import KeyProviderError, MasterKeyError
+from services.wallet.keys.seal import SealBrokenError
+
+log = get_logger(__name__)
+
+#: Seconds between two tries when something is away.
+RETRY = 1.0
+#: Seconds between two tries when somebody has to mend something first.
+MEND = 10.0
+#: Seconds after which a loop looks again even if nobody rang.
+IDLE = 2.0
+
+
+def never() -> bool:
+    """The end of a loop that has none."""
+    return False
+
+
+async def repeat(
+    name: str, step: Callable[[], Awaitable[object]], *, until: Callable[[], bool] = never
+) -> None:
+    """Repeats a step, whatever happens to it; an outage is logged once, then its end."""
+    away = ""
+    while not until():
+        try:
+            await step()
+        except UnavailableError as error:
+            if away != error.reason:
+                log.warning("away", loop=name, reason=error.reason, error=str(error))
+            away = error.reason
+            await asyncio.sleep(RETRY)
+        except (PoolError, KeyProviderError, MasterKeyError, SealBrokenError) as error:
+            log.critical("stopped", loop=name, error=str(error))
+            away = "stopped"
+            await asyncio.sleep(MEND)
+        except Exception:
+            log.exception("defect", loop=name)
+            await asyncio.sleep(RETRY)
+        else:
+            if away:
+                log.info("back", loop=name)
+            away = ""
+
+
+async def follow_chain(follower: Follower, *, poll: float) -> None:
+    """Looks for a new ledger every `poll` seconds."""
+
+    async def step() -> None:
+        try:
+            await follower.refresh()
+        except NetworkMismatchError:
+            follower.forget()  # the node may be another one next time: verify from the beginning
+            raise
+        await asyncio.sleep(poll)
+
+    await repeat("follow", step)
+
+
+async def open_treasury(treasury: Treasury) -> None:
+    """Until the treasury's key is there and opens; then the loop is over."""
+
+    await repeat("treasury", treasury.open, until=lambda: treasury.is_open)
+
+
+async def dispatch(dispatcher: Dispatcher) -> None:
+    """Takes up queued operations."""
+    try:
+        await repeat("dispatch", dispatcher.step)
+    finally:
+        await dispatcher.aclose()
+
+
+async def onboard(onboarder: Onboarder, bell: Bell) -> None:
+    """Brings farmers onto the chain, as long as there are any."""
+
+    async def step() -> None:
+        seen = bell.rings
+        if not await onboarder.step():
+            await bell.wait(seen, IDLE)
+
+    await repeat("onboard", step)
+
+
+async def track(tracker: Tracker, ledgers: Bell) -> None:
+    """Looks at open transactions with every new ledger, and at once at the start."""
+
+    async def step() -> None:
+        seen = ledgers.rings
+        await tracker.step()
+        await ledgers.wait(seen, IDLE)
+
+    await repeat("track", step)
+
+
+async def refresh_accounts(accounts: Accounts, ledgers: Bell) -> None:
+    """Reads accounts with every new ledger."""
+
+    async def step() -> None:
+        seen = ledgers.rings
+        await accounts.refresh()
+        await ledgers.wait(seen, IDLE)
+
+    await repeat("accounts", step)

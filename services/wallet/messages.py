@@ -1,0 +1,173 @@
+"""Between the domain and kalepool.wallet.v1: pure mapping, both ways."""
+
+from datetime import datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from kalepool.common.v1 import common_pb2
+from kalepool.wallet.v1 import wallet_pb2
+
+from libs.common.grpc.validate import FieldChecks
+from libs.common.ids import FarmerId
+from libs.kale.constants import MAX_I64, MAX_U64
+from services.wallet.domain.model import (
+    Balances,
+    Block,
+    ChainHead,
+    FailureReason,
+    Intent,
+    Operation,
+    OperationKind,
+    OperationState,
+    Wallet,
+)
+
+#: Largest block index that is kept (a 32-bit signed integer in Postgres); the chain is far below.
+MAX_BLOCK_INDEX = 2**31 - 1
+_HASH_BYTES = 32
+#: Stroops of one base reserve. Every account must keep two, and one per subentry and sponsorship.
+#: The network could change it by a vote; it was last changed in 2018.
+_BASE_RESERVE = 5_000_000
+
+STATES = {
+    wallet_pb2.OperationState.Value(f"OPERATION_STATE_{state.name}"): state
+    for state in OperationState
+}
+KINDS = {
+    wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{kind.name}"): kind for kind in OperationKind
+}
+
+
+def timestamp(value: datetime) -> Timestamp:
+    """A protobuf timestamp."""
+    message = Timestamp()
+    message.FromDatetime(value)
+    return message
+
+
+def reason_number(reason: FailureReason | None) -> common_pb2.FailureReason.ValueType:
+    """The proto's number of a reason."""
+    if reason is None:
+        return common_pb2.FAILURE_REASON_UNSPECIFIED
+    return common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason.name}")
+
+
+def wallet_message(wallet: Wallet) -> wallet_pb2.Wallet:
+    """A farmer's wallet with its balances as last read."""
+    ready = wallet.is_ready
+    return wallet_pb2.Wallet(
+        wallet_id=str(wallet.id),
+        farmer_id=str(wallet.farmer_id or ""),
+        pooler_id=str(wallet.pooler_id or ""),
+        address=wallet.address,
+        status=wallet_pb2.WALLET_STATUS_READY if ready else wallet_pb2.WALLET_STATUS_PENDING,
+        balances=balances_message(wallet, wallet.balances),
+        created_at=timestamp(wallet.created_at),
+    )
+
+
+def balances_message(wallet: Wallet, balances: Balances) -> wallet_pb2.Balances:
+    """What a farmer's address has."""
+    return wallet_pb2.Balances(
+        farmer_id=str(wallet.farmer_id or ""),
+        address=wallet.address,
+        is_funded=balances.is_funded,
+        has_trustline=balances.has_trustline,
+        xlm_stroops=balances.xlm,
+        kale_stroops=balances.kale,
+        ledger=balances.ledger,
+    )
+
+
+def operation_message(operation: Operation) -> wallet_pb2.Operation:
+    """One operation."""
+    return wallet_pb2.Operation(
+        operation_id=str(operation.id),
+        kind=wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{operation.kind.name}"),
+        farmer_id=str(operation.farmer_id),
+        pooler_id=str(operation.pooler_id),
+        address=operation.address,
+        block_index=operation.block_index,
+        state=wallet_pb2.OperationState.Value(f"OPERATION_STATE_{operation.state.name}"),
+        amount=operation.amount,
+        nonce=operation.nonce or 0,
+        hash=operation.hash or b"",
+        gap=operation.gap or 0,
+        transaction_hash=operation.transaction_hash,
+        ledger=operation.ledger,
+        fee_charged=operation.fee_charged,
+        attempts=operation.attempts,
+        reason=reason_number(operation.reason),
+        error_message=operation.error_message,
+        created_at=timestamp(operation.created_at),
+        settled_at=None if operation.settled_at is None else timestamp(operation.settled_at),
+    )
+
+
+def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:
+    """A block; whether it is the current one depends on the head."""
+    return wallet_pb2.Block(
+        index=block.index,
+        opened_ledger=block.opened_ledger,
+        opened_at=timestamp(block.opened_at),
+        closes_at=timestamp(block.opened_at + timedelta(seconds=head.block_seconds)),
+        is_current=block.index == head.current_block,
+        entropy=block.entropy,
+        min_gap=block.min_gap,
+        max_gap=block.max_gap,
+        min_stake=block.min_stake,
+        max_stake=block.max_stake,
+        min_zeros=block.min_zeros,
+        max_zeros=block.max_zeros,
+        staked_total=block.staked_total,
+        normalized_total=str(block.normalized_total),
+        expires_ledger=block.expires_ledger,
+    )
+
+
+def head_message(head: ChainHead) -> wallet_pb2.ChainHead:
+    """Where the chain is."""
+    return wallet_pb2.ChainHead(
+        ledger=head.ledger,
+        close_time=timestamp(head.close_time),
+        current_block=head.current_block or 0,
+        plantable_block=head.plantable_block,
+        paused=head.paused,
+    )
+
+
+def plant_intent(checks: FieldChecks, field: str, operation: wallet_pb2.PlantOperation) -> Intent:
+    """A plant, checked."""
+    stake = checks.number(f"{field}.stake", operation.stake, low=0, high=MAX_I64)
+    return Intent(farmer_id=_farmer(checks, field, operation.farmer_id), amount=stake)
+
+
+def work_intent(checks: FieldChecks, field: str, operation: wallet_pb2.WorkOperation) -> Intent:
+    """A work, checked."""
+    if len(operation.hash) != _HASH_BYTES:
+        checks.fail(f"{field}.hash", f"must have {_HASH_BYTES} bytes, not {len(operation.hash)}")
+    return Intent(
+        farmer_id=_farmer(checks, field, operation.farmer_id),
+        nonce=checks.number(f"{field}.nonce", operation.nonce, low=0, high=MAX_U64),
+        hash=operation.hash,
+    )
+
+
+def harvest_intent(
+    checks: FieldChecks, field: str, operation: wallet_pb2.HarvestOperation
+) -> Intent:
+    """A harvest, checked."""
+    return Intent(farmer_id=_farmer(checks, field, operation.farmer_id))
+
+
+def block_index(checks: FieldChecks, value: int) -> int:
+    """A block index that fits."""
+    return checks.number("block_index", value, low=0, high=MAX_BLOCK_INDEX)
+
+
+def _farmer(checks: FieldChecks, field: str, value: str) -> FarmerId:
+    return FarmerId(checks.uuid(f"{field}.farmer_id", value))
+
+
+def reserved_stroops(balances: Balances) -> int:
+    """Stroops of XLM that an account cannot spend; 0 when it does not exist."""
+    return (2 + balances.reserves) * _BASE_RESERVE if balances.is_funded else 0

@@ -1,0 +1,70 @@
+"""What was seen on the chain, for everybody who may read it."""
+
+from libs.common.db.pool import Database, Record
+from services.wallet.domain.model import Block, ChainHead
+
+
+class BlockStore:
+    """The tables chain.head and chain.blocks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save_head(self, head: ChainHead) -> None:
+        """Keeps the head, unless a newer one is kept."""
+        await self._database.execute(
+            "save_head",
+            head.ledger,
+            head.close_time,
+            head.current_block,
+            head.plantable_block,
+            head.paused,
+            head.block_seconds,
+        )
+
+    async def save_block(self, block: Block, *, updated_ledger: int) -> None:
+        """Keeps a block's record as of the ledger that changed it last."""
+        await self._database.execute(
+            "save_block",
+            block.index,
+            block.opened_ledger,
+            block.opened_at,
+            block.entropy,
+            block.min_gap,
+            block.max_gap,
+            block.min_zeros,
+            block.max_zeros,
+            block.min_stake,
+            block.max_stake,
+            block.staked_total,
+            block.normalized_total,
+            block.expires_ledger,
+            updated_ledger,
+        )
+
+    async def head(self) -> ChainHead | None:
+        """The newest head kept; None before the first."""
+        row = await self._database.one("head")
+        return None if row is None else ChainHead(**dict(row))
+
+    async def block(self, index: int) -> Block | None:
+        """A block that was seen."""
+        row = await self._database.one("block", index)
+        return None if row is None else _block(row)
+
+    async def between(self, after: int, before: int) -> list[Block]:
+        """Blocks with after < index < before that were seen, in order."""
+        return [_block(row) for row in await self._database.many("blocks_between", after, before)]
+
+    async def newest_index(self) -> int | None:
+        """The greatest index that was seen."""
+        row = await self._database.one("newest_block")
+        return None if row is None else row["index"]
+
+
+def _block(row: Record) -> Block:
+    fields = dict(row)
+    del fields["updated_ledger"]
+    fields["staked_total"] = int(fields["staked_total"])
+    fields["normalized_total"] = int(fields["normalized_total"])
+    return Block(**fields)

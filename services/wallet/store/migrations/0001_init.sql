@@ -1,0 +1,315 @@
+-- Schemas `wallet` (custody, operations) and `chain` (what was seen on the chain).
+-- The schema `wallet` itself is made by the migration runner.
+
+CREATE SCHEMA chain;
+
+CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury');
+CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
+-- In the order in which the engine prefers them.
+CREATE TYPE wallet.operation_kind AS ENUM ('onboard', 'plant', 'work', 'harvest');
+CREATE TYPE wallet.operation_state AS ENUM (
+    'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
+);
+CREATE TYPE wallet.transaction_state AS ENUM (
+    'signed', 'sent', 'succeeded', 'failed', 'excluded'
+);
+
+-- Custody ------------------------------------------------------------------------------------
+
+CREATE TABLE wallet.wallets (
+    id uuid PRIMARY KEY,
+    kind wallet.wallet_kind NOT NULL,
+    farmer_id uuid UNIQUE,
+    pooler_id uuid,
+    address varchar(56) NOT NULL UNIQUE,
+    status wallet.wallet_status NOT NULL DEFAULT 'pending',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT wallets_owner CHECK (
+        (kind = 'farmer' AND farmer_id IS NOT NULL AND pooler_id IS NOT NULL)
+        OR (kind = 'treasury' AND farmer_id IS NULL AND pooler_id IS NULL)
+    )
+);
+CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind = 'treasury';
+CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
+
+-- Nobody but the service's own role may read it; a row is never changed and never deleted.
+CREATE TABLE wallet.sealed_keys (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    kek_id text NOT NULL,
+    wrapped_data_key bytea NOT NULL,
+    nonce bytea NOT NULL CHECK (octet_length(nonce) = 12),
+    sealed_seed bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What each wallet's address has on the chain, as last read.
+CREATE TABLE wallet.accounts (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    is_funded boolean NOT NULL DEFAULT false,
+    has_trustline boolean NOT NULL DEFAULT false,
+    xlm_stroops bigint NOT NULL DEFAULT 0 CHECK (xlm_stroops >= 0),
+    kale_stroops bigint NOT NULL DEFAULT 0 CHECK (kale_stroops >= 0),
+    reserves int NOT NULL DEFAULT 0,
+    ledger int NOT NULL DEFAULT 0,
+    refreshed_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+
+-- Operations ---------------------------------------------------------------------------------
+
+-- One signed envelope = one source account + one sequence number + one time bound.
+CREATE TABLE wallet.transactions (
+    id uuid PRIMARY KEY,
+    state wallet.transaction_state NOT NULL DEFAULT 'signed',
+    source varchar(56) NOT NULL,
+    sequence bigint NOT NULL,
+    hash varchar(64) NOT NULL UNIQUE,
+    -- What it is looked up by: a fee bump's inner hash, which stays when the bid is raised.
+    lookup_hash varchar(64) NOT NULL UNIQUE,
+    envelope text NOT NULL,
+    -- Close time (unix seconds) after which no ledger may take it.
+    max_time bigint NOT NULL,
+    fee_bid bigint NOT NULL,
+    signed_ledger int NOT NULL,
+    -- From this ledger on it is to be sent again if no ledger has it.
+    resend_ledger int NOT NULL DEFAULT 0,
+    last_answer text NOT NULL DEFAULT '',
+    ledger int,
+    fee_charged bigint NOT NULL DEFAULT 0,
+    error text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz,
+    CONSTRAINT transactions_closed CHECK (
+        (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))
+    ),
+    CONSTRAINT transactions_included CHECK (
+        (ledger IS NOT NULL) = (state IN ('succeeded', 'failed'))
+    )
+);
+-- A source account has at most one transaction in flight.
+CREATE UNIQUE INDEX idx_transactions_one_open ON wallet.transactions (source)
+WHERE state IN ('signed', 'sent');
+
+CREATE TABLE wallet.operations (
+    id uuid PRIMARY KEY,
+    kind wallet.operation_kind NOT NULL,
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    block_index int NOT NULL CHECK (block_index >= 0),
+    state wallet.operation_state NOT NULL DEFAULT 'queued',
+    -- Stake of a plant; reward of a harvest once it has succeeded.
+    amount bigint NOT NULL DEFAULT 0 CHECK (amount >= 0),
+    -- What a harvest gives back besides the reward.
+    stake_returned bigint NOT NULL DEFAULT 0 CHECK (stake_returned >= 0),
+    nonce numeric(20) CHECK (nonce BETWEEN 0 AND 18446744073709551615),
+    hash bytea CHECK (octet_length(hash) = 32),
+    zeros smallint CHECK (zeros BETWEEN 0 AND 64),
+    gap int,
+    -- The transaction that carries it now, or that settled it.
+    transaction_id uuid REFERENCES wallet.transactions (id),
+    attempts smallint NOT NULL DEFAULT 0,
+    fee_charged bigint NOT NULL DEFAULT 0,
+    ledger int,
+    reason text,
+    error_message text NOT NULL DEFAULT '',
+    -- While queued: not to be taken up before this moment (the lease of who has it) ...
+    due_at timestamptz NOT NULL DEFAULT now(),
+    -- ... nor before this ledger.
+    due_ledger int NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    CONSTRAINT operations_settled CHECK (
+        (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
+    ),
+    CONSTRAINT operations_reason CHECK (
+        (reason IS NOT NULL) = (state IN ('failed', 'expired'))
+    ),
+    CONSTRAINT operations_carried CHECK (
+        state NOT IN ('signed', 'sent') OR transaction_id IS NOT NULL
+    ),
+    CONSTRAINT operations_work CHECK (
+        (kind = 'work') = (nonce IS NOT NULL AND hash IS NOT NULL AND zeros IS NOT NULL)
+    )
+) WITH (fillfactor = 70);
+-- The same thing is never done twice: what did not fail is joined.
+CREATE UNIQUE INDEX idx_operations_once ON wallet.operations (
+    wallet_id, kind, block_index, coalesce(nonce, -1)
+) WHERE state NOT IN ('failed', 'expired');
+CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE state = 'queued';
+CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
+CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
+CREATE INDEX idx_operations_block ON wallet.operations (block_index, kind);
+
+-- Every envelope that ever carried an operation.
+CREATE TABLE wallet.transaction_operations (
+    transaction_id uuid NOT NULL REFERENCES wallet.transactions (id),
+    position smallint NOT NULL,
+    operation_id uuid NOT NULL REFERENCES wallet.operations (id),
+    PRIMARY KEY (transaction_id, position)
+);
+CREATE INDEX idx_transaction_operations_operation
+ON wallet.transaction_operations (operation_id);
+
+-- What a request_id stands for.
+CREATE TABLE wallet.batches (
+    request_id text PRIMARY KEY CHECK (length(request_id) BETWEEN 1 AND 128),
+    kind wallet.operation_kind NOT NULL,
+    block_index int NOT NULL,
+    arguments_hash bytea NOT NULL CHECK (octet_length(arguments_hash) = 32),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+-- A batch's operations; some may have been made by an earlier batch.
+CREATE TABLE wallet.batch_operations (
+    request_id text NOT NULL REFERENCES wallet.batches (request_id),
+    operation_id uuid NOT NULL REFERENCES wallet.operations (id),
+    PRIMARY KEY (request_id, operation_id)
+);
+CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operation_id);
+
+-- What is settled stays as it is, whoever asks: the last line of defence behind the guarded updates.
+CREATE FUNCTION wallet.refuse_change_of_settled() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
+END
+$$;
+CREATE TRIGGER operations_settled_stay BEFORE UPDATE OR DELETE ON wallet.operations
+FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'expired'))
+EXECUTE FUNCTION wallet.refuse_change_of_settled();
+CREATE TRIGGER transactions_closed_stay BEFORE UPDATE OR DELETE ON wallet.transactions
+FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'excluded'))
+EXECUTE FUNCTION wallet.refuse_change_of_settled();
+
+-- The chain ----------------------------------------------------------------------------------
+
+CREATE TABLE chain.blocks (
+    index int PRIMARY KEY CHECK (index >= 0),
+    opened_ledger int NOT NULL,
+    opened_at timestamptz NOT NULL,
+    entropy bytea NOT NULL CHECK (octet_length(entropy) = 32),
+    min_gap int NOT NULL,
+    max_gap int NOT NULL,
+    min_zeros int NOT NULL,
+    max_zeros int NOT NULL,
+    min_stake bigint NOT NULL,
+    max_stake bigint NOT NULL,
+    staked_total numeric(39) NOT NULL,
+    normalized_total numeric(39) NOT NULL,
+    expires_ledger int NOT NULL,
+    updated_ledger int NOT NULL
+);
+
+CREATE TABLE chain.head (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    ledger int NOT NULL,
+    close_time timestamptz NOT NULL,
+    current_block int,
+    plantable_block int NOT NULL,
+    paused boolean NOT NULL,
+    block_seconds int NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Rows as the service reads them ------------------------------------------------------------
+
+CREATE VIEW wallet.wallets_with_accounts AS
+SELECT
+    w.id,
+    w.kind,
+    w.farmer_id,
+    w.pooler_id,
+    w.address,
+    w.status = 'ready' AS is_ready,
+    a.is_funded,
+    a.has_trustline,
+    a.xlm_stroops,
+    a.kale_stroops,
+    a.reserves,
+    a.ledger,
+    w.created_at
+FROM wallet.wallets AS w
+INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id;
+
+CREATE VIEW wallet.all_operations AS
+SELECT
+    o.id AS operation_id,
+    o.kind,
+    w.farmer_id,
+    w.pooler_id,
+    w.address,
+    o.block_index,
+    o.state,
+    o.amount,
+    o.stake_returned,
+    o.nonce,
+    o.hash,
+    o.gap,
+    t.hash::text AS transaction_hash,
+    o.ledger,
+    o.fee_charged,
+    o.attempts,
+    o.reason,
+    o.error_message,
+    o.created_at,
+    o.settled_at
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id;
+
+-- What others may read -----------------------------------------------------------------------
+
+CREATE VIEW wallet.farmer_accounts AS
+SELECT
+    w.farmer_id,
+    w.pooler_id,
+    w.id AS wallet_id,
+    w.address,
+    a.is_funded,
+    a.has_trustline,
+    a.kale_stroops,
+    a.xlm_stroops,
+    a.ledger,
+    a.refreshed_at
+FROM wallet.wallets AS w
+INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
+WHERE w.kind = 'farmer';
+
+CREATE VIEW wallet.settled_operations AS
+SELECT
+    o.operation_id,
+    o.kind::text AS kind,
+    o.farmer_id,
+    o.pooler_id,
+    o.address,
+    o.block_index,
+    o.state::text AS state,
+    o.amount,
+    o.stake_returned,
+    o.nonce,
+    o.hash,
+    o.gap,
+    o.transaction_hash,
+    o.ledger,
+    o.fee_charged,
+    o.reason,
+    o.error_message,
+    o.created_at,
+    o.settled_at
+FROM wallet.all_operations AS o
+WHERE o.settled_at IS NOT NULL;
+
+GRANT USAGE ON SCHEMA wallet, chain TO
+kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
+
+GRANT SELECT, INSERT, UPDATE (status) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
+GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
+
+GRANT SELECT ON wallet.farmer_accounts, chain.blocks, chain.head TO
+kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
+GRANT SELECT ON wallet.settled_operations, wallet.batch_operations TO
+kalepool_plant, kalepool_work, kalepool_harvest;

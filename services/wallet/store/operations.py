@@ -1,0 +1,221 @@
+"""Operations and the batches that asked for them."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from libs.common.db.pool import Database, Record, Session
+from libs.common.ids import FarmerId, OperationId, WalletId
+from services.wallet.domain.errors import BusyError
+from services.wallet.domain.model import (
+    FailureReason,
+    NewOperation,
+    Operation,
+    OperationEvent,
+    OperationKind,
+    OperationState,
+    QueuedOperation,
+    Settlement,
+    TransactionId,
+)
+from services.wallet.domain.states import OPERATION_EDGES, sources, target
+
+#: Rounds of "insert what is missing, find what is there" before a batch gives up.
+_ROUNDS = 5
+
+
+class OperationStore:
+    """The tables operations, batches and batch_operations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def batch_arguments(self, request_id: str) -> bytes | None:
+        """The hash of the arguments that a request_id stands for; None when it is new."""
+        row = await self._database.one("batch_arguments", request_id)
+        return None if row is None else row["arguments_hash"]
+
+    async def batch_ids(self, request_id: str) -> list[OperationId]:
+        """The operations of a batch."""
+        rows = await self._database.many("batch_operation_ids", request_id)
+        return [OperationId(row["operation_id"]) for row in rows]
+
+    async def record_batch(
+        self,
+        request_id: str,
+        arguments_hash: bytes,
+        *,
+        kind: OperationKind,
+        block_index: int,
+        operations: Sequence[NewOperation],
+    ) -> bool:
+        """Makes a batch durable with all its operations; False when the request_id is taken.
+
+        An operation that exists and did not fail is joined in place of a new one.
+        """
+        async with self._database.transaction() as session:
+            made = await session.execute(
+                "insert_batch", request_id, kind.value, block_index, arguments_hash
+            )
+            if not made:
+                return False
+            ids = await _record(session, kind, block_index, operations)
+            await session.execute("insert_batch_operations", request_id, ids)
+        return True
+
+    async def record_one(
+        self, *, kind: OperationKind, block_index: int, operation: NewOperation
+    ) -> OperationId:
+        """Makes one operation durable, or finds the one that stands for it."""
+        async with self._database.transaction() as session:
+            return (await _record(session, kind, block_index, [operation]))[0]
+
+    async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:
+        """Those of the operations that are settled, in the order of their settling."""
+        rows = await self._database.many("settled_among", list(ids))
+        return [_operation(row) for row in rows]
+
+    async def by_id(self, operation_id: OperationId) -> Operation | None:
+        """One operation."""
+        row = await self._database.one("operation", operation_id)
+        return None if row is None else _operation(row)
+
+    async def page(
+        self,
+        *,
+        farmer_id: FarmerId | None,
+        state: OperationState | None,
+        kind: OperationKind | None,
+        before: UUID | None,
+        limit: int,
+    ) -> list[Operation]:
+        """Operations, newest first."""
+        rows = await self._database.many(
+            "list_operations",
+            farmer_id,
+            None if state is None else state.value,
+            None if kind is None else kind.value,
+            before,
+            limit,
+        )
+        return [_operation(row) for row in rows]
+
+    async def claim(
+        self, *, limit: int, lease: float, ledger: int, busy: Iterable[WalletId]
+    ) -> list[QueuedOperation]:
+        """Takes up operations of farmers with nothing in flight, for `lease` seconds."""
+        rows = await self._database.many("claim_operations", limit, lease, ledger, list(busy))
+        return [_queued(row) for row in rows]
+
+    async def claim_onboardings(
+        self, *, limit: int, lease: float, ledger: int, treasury: str
+    ) -> list[QueuedOperation]:
+        """Takes up farmers to bring onto the chain, if the treasury has nothing in flight."""
+        rows = await self._database.many("claim_onboardings", limit, lease, ledger, treasury)
+        return [_queued(row) for row in rows]
+
+    async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
+        """Settles operations that no transaction carries; the number that were still so."""
+        async with self._database.transaction() as session:
+            return await settle(session, None, settlements)
+
+
+async def settle(
+    session: Session, transaction_id: TransactionId | None, settlements: Sequence[Settlement]
+) -> int:
+    """Applies the settlements of one transaction's operations, or of queued ones (None).
+
+    Each is guarded by the state machine: an operation in another state stays as it is.
+    """
+    possible = _QUEUED if transaction_id is None else _CARRIED
+    changed = 0
+    for event in OperationEvent:
+        group = [item for item in settlements if item.event is event]
+        if not group:
+            continue
+        states = [state for state in sources(OPERATION_EDGES, event) if state in possible]
+        changed += await session.execute(
+            "settle_operations",
+            target(OPERATION_EDGES, event).value,
+            transaction_id,
+            [state.value for state in states],
+            [item.operation_id for item in group],
+            [item.amount for item in group],
+            [item.gap for item in group],
+            [item.ledger for item in group],
+            [item.fee for item in group],
+            [None if item.reason is None else item.reason.value for item in group],
+            [item.message for item in group],
+            [item.due_ledger for item in group],
+            [item.pause for item in group],
+        )
+    return changed
+
+
+_QUEUED = frozenset({OperationState.QUEUED})
+_CARRIED = frozenset({OperationState.SIGNED, OperationState.SENT})
+
+
+async def _record(
+    session: Session, kind: OperationKind, block_index: int, operations: Sequence[NewOperation]
+) -> list[OperationId]:
+    """Inserts what is missing and finds the rest; one that fails in between is made anew."""
+    for _ in range(_ROUNDS):
+        await session.execute(
+            "insert_operations",
+            kind.value,
+            block_index,
+            [item.id for item in operations],
+            [item.wallet_id for item in operations],
+            [item.amount for item in operations],
+            [item.nonce for item in operations],
+            [item.hash for item in operations],
+            [item.zeros for item in operations],
+        )
+        rows = await session.many(
+            "live_operations",
+            kind.value,
+            block_index,
+            [item.wallet_id for item in operations],
+            [item.nonce for item in operations],
+        )
+        if len(rows) == len(operations):
+            return [OperationId(row["id"]) for row in rows]
+    raise BusyError("the same operations keep changing; call again")
+
+
+def _queued(row: Record) -> QueuedOperation:
+    return QueuedOperation(
+        id=OperationId(row["id"]),
+        kind=OperationKind(row["kind"]),
+        wallet_id=WalletId(row["wallet_id"]),
+        address=row["address"],
+        block_index=row["block_index"],
+        amount=row["amount"],
+        nonce=None if row["nonce"] is None else int(row["nonce"]),
+        hash=row["hash"],
+        attempts=row["attempts"],
+    )
+
+
+def _operation(row: Record) -> Operation:
+    return Operation(
+        id=OperationId(row["operation_id"]),
+        kind=OperationKind(row["kind"]),
+        farmer_id=row["farmer_id"],
+        pooler_id=row["pooler_id"],
+        address=row["address"],
+        block_index=row["block_index"],
+        state=OperationState(row["state"]),
+        amount=row["amount"],
+        nonce=None if row["nonce"] is None else int(row["nonce"]),
+        hash=row["hash"],
+        gap=row["gap"],
+        transaction_hash=row["transaction_hash"] or "",
+        ledger=row["ledger"] or 0,
+        fee_charged=row["fee_charged"],
+        attempts=row["attempts"],
+        reason=None if row["reason"] is None else FailureReason(row["reason"]),
+        error_message=row["error_message"],
+        created_at=row["created_at"],
+        settled_at=row["settled_at"],
+    )

@@ -1,0 +1,144 @@
+"""Wallets, their sealed keys, and what their addresses have on the chain."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from libs.common.db.pool import Database, Record
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from services.wallet.chain.model import AccountState
+from services.wallet.domain.model import Balances, Wallet
+from services.wallet.keys.seal import SealedKey
+
+
+class WalletStore:
+    """The tables wallets, sealed_keys and accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert_farmer(
+        self,
+        sealed: SealedKey,
+        *,
+        farmer_id: FarmerId,
+        pooler_id: PoolerId,
+        onboarding_id: OperationId,
+    ) -> bool:
+        """Records a farmer's wallet with its onboarding; False when the farmer has one."""
+        return await self._insert(sealed, "farmer", farmer_id, pooler_id, onboarding_id)
+
+    async def insert_treasury(self, sealed: SealedKey) -> bool:
+        """Records the treasury; False when there is one."""
+        return await self._insert(sealed, "treasury", None, None, None)
+
+    async def _insert(
+        self,
+        sealed: SealedKey,
+        kind: str,
+        farmer_id: FarmerId | None,
+        pooler_id: PoolerId | None,
+        onboarding_id: OperationId | None,
+    ) -> bool:
+        row = await self._database.one(
+            "insert_wallet",
+            sealed.wallet_id,
+            kind,
+            farmer_id,
+            pooler_id,
+            sealed.address,
+            sealed.kek_id,
+            sealed.wrapped_data_key,
+            sealed.nonce,
+            sealed.sealed_seed,
+            onboarding_id,
+        )
+        return row is not None
+
+    async def by_id(self, wallet_id: WalletId) -> Wallet | None:
+        """A wallet by its id, the treasury's included."""
+        return _optional(await self._database.one("wallet_by_id", wallet_id))
+
+    async def by_farmer(self, farmer_id: FarmerId) -> Wallet | None:
+        """A farmer's wallet."""
+        return _optional(await self._database.one("wallet_by_farmer", farmer_id))
+
+    async def by_address(self, address: str) -> Wallet | None:
+        """A farmer's wallet by its address."""
+        return _optional(await self._database.one("wallet_by_address", address))
+
+    async def treasury(self) -> Wallet | None:
+        """The treasury, once it was made."""
+        return _optional(await self._database.one("treasury"))
+
+    async def page(
+        self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
+    ) -> list[Wallet]:
+        """Farmers' wallets in the order of their ids."""
+        rows = await self._database.many("list_wallets", pooler_id, after, limit)
+        return [_wallet(row) for row in rows]
+
+    async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
+        """The farmers' wallets; who has none is absent."""
+        rows = await self._database.many("wallets_of_farmers", list(farmer_ids))
+        return {FarmerId(row["farmer_id"]): _wallet(row) for row in rows}
+
+    async def addresses_after(
+        self, after: WalletId | None, limit: int
+    ) -> list[tuple[WalletId, str]]:
+        """Ids and addresses of the next wallets in the order of their ids, the treasury's too."""
+        rows = await self._database.many("wallets_after", after, limit)
+        return [(WalletId(row["id"]), row["address"]) for row in rows]
+
+    async def sealed_keys(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, SealedKey]:
+        """The wallets' keys, sealed."""
+        rows = await self._database.many("sealed_keys", list(wallet_ids))
+        return {WalletId(row["wallet_id"]): SealedKey(**dict(row)) for row in rows}
+
+    async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
+        """Keeps what the chain says of addresses as of a ledger; older news are passed over."""
+        accounts = list(states.values())
+        await self._database.execute(
+            "save_accounts",
+            list(states),
+            [account.exists for account in accounts],
+            [account.has_trustline for account in accounts],
+            [account.xlm for account in accounts],
+            [account.kale for account in accounts],
+            [account.reserves for account in accounts],
+            ledger,
+        )
+
+
+def balances_of(state: AccountState, ledger: int) -> Balances:
+    """An account on the chain as the wallet's balances."""
+    return Balances(
+        is_funded=state.exists,
+        has_trustline=state.has_trustline,
+        xlm=state.xlm,
+        kale=state.kale,
+        reserves=state.reserves,
+        ledger=ledger,
+    )
+
+
+def _optional(row: Record | None) -> Wallet | None:
+    return None if row is None else _wallet(row)
+
+
+def _wallet(row: Record) -> Wallet:
+    return Wallet(
+        id=WalletId(row["id"]),
+        farmer_id=row["farmer_id"],
+        pooler_id=row["pooler_id"],
+        address=row["address"],
+        is_ready=row["is_ready"],
+        balances=Balances(
+            is_funded=row["is_funded"],
+            has_trustline=row["has_trustline"],
+            xlm=row["xlm_stroops"],
+            kale=row["kale_stroops"],
+            reserves=row["reserves"],
+            ledger=row["ledger"],
+        ),
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,1 @@
+"""work's decisions: pure functions, without I/O."""

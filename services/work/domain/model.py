@@ -1,0 +1,196 @@
+"""What work keeps, as plain data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.ids import FarmerId, PoolerId
+from libs.kale.reward import BlockStats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One nonce for one farmer."""
+
+    #: Who, as given: need not be a farmer's.
+    farmer_id: FarmerId
+    #: 64 bits without a sign.
+    nonce: int
+    #: When it was found, milliseconds since 1970; 0 when not told.
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkRequest:
+    """A call of SubmitWork, checked."""
+
+    #: Whose farmers.
+    pooler_id: PoolerId
+    #: In which block.
+    block_index: int
+    #: At least one.
+    submissions: tuple[Submission, ...]
+    #: The caller's name for it, or the default one.
+    request_id: str
+    #: SHA-256 of the arguments.
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The block that is worked in."""
+
+    #: Its index.
+    index: int
+    #: When it opened.
+    opened_at: datetime
+    #: Goes into every hash.
+    entropy: bytes
+    #: What rewards are estimated by.
+    stats: BlockStats
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmerState:
+    """What is known of a farmer in the block."""
+
+    #: Who.
+    farmer_id: FarmerId
+    #: strkey G...
+    address: str
+    #: Stroops planted; None when it did not plant.
+    stake: int | None
+    #: Most zeros so far, recorded or on the way; None when there were none.
+    best_zeros: int | None
+    #: Nonces that were sent before and have not failed.
+    nonces: frozenset[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A nonce with its judgement."""
+
+    #: As given.
+    submission: Submission
+    #: sent, surpassed or rejected.
+    judgement: str
+    #: Its hash; empty when it was not computed.
+    digest: bytes = b""
+    #: Leading zeros of the hash.
+    zeros: int = 0
+    #: Failure reason of a rejected one.
+    reason: str = ""
+    #: In words.
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWork:
+    """The best nonce of a farmer, to be sent."""
+
+    #: Who.
+    farmer_id: FarmerId
+    #: strkey G...
+    address: str
+    #: The nonce.
+    nonce: int
+    #: Its hash.
+    digest: bytes
+    #: Leading zeros of the hash.
+    zeros: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a nonce."""
+
+    #: Who, as given.
+    farmer_id: FarmerId
+    #: The nonce.
+    nonce: int
+    #: Its hash, or empty.
+    hash: bytes
+    #: Leading zeros of the hash.
+    zeros: int
+    #: sent, surpassed or rejected.
+    judgement: str
+    #: Why it was rejected.
+    reason: str
+    #: In words.
+    message: str
+    #: success or failed for a sent one, else empty.
+    status: str
+    #: Why the chain did not take it.
+    work_reason: str
+    #: In words.
+    work_message: str
+    #: Ledgers between plant and work.
+    gap: int
+    #: Hex, or empty.
+    transaction_hash: str
+    #: Stroops of XLM.
+    fee_charged: int
+    #: Stroops planted.
+    stake: int
+
+    @property
+    def worked(self) -> bool:
+        """The chain took it."""
+        return self.status == "success"
+
+    @property
+    def valid(self) -> bool:
+        """It was accepted as valid, whatever came then."""
+        return self.judgement != "rejected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkSummary:
+    """What became of a request."""
+
+    #: KALE block.
+    block_index: int
+    #: Whose.
+    pooler_id: PoolerId
+    #: One per submission, in order.
+    verdicts: tuple[Verdict, ...]
+    #: Stroops of KALE for each verdict that worked, estimated; 0 for others.
+    estimates: tuple[int, ...]
+    #: Milliseconds from acceptance to the last settled work.
+    processing_time_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A recorded work."""
+
+    #: UUIDv7.
+    work_id: UUID
+    #: Who.
+    farmer_id: FarmerId
+    #: KALE block.
+    block_index: int
+    #: strkey G...
+    custodial_wallet: str
+    #: The nonce.
+    nonce: int
+    #: Its hash.
+    hash: bytes
+    #: Leading zeros of the hash.
+    zeros: int
+    #: Ledgers between plant and work.
+    gap: int
+    #: success or failed.
+    status: str
+    #: Failure reason, or empty.
+    reason: str
+    #: In words.
+    error_message: str
+    #: Hex, or empty.
+    transaction_hash: str
+    #: Ledger that took it; 0 when none did.
+    ledger: int
+    #: Stroops of XLM.
+    fee_charged: int
+    #: When it was settled.
+    worked_at: datetime

@@ -1,0 +1,161 @@
+"""work's gRPC face: check, call, map."""
+
+from typing import Any
+from uuid import UUID
+
+import grpc
+from kalepool.common.v1 import common_pb2
+from kalepool.work.v1 import work_pb2, work_pb2_grpc
+
+from libs.batches.model import default_request_id, digest_of
+from libs.common.grpc.validate import FieldChecks
+from libs.common.ids import FarmerId, PoolerId
+from libs.common.paging import decode_token, encode_token
+from services.work.domain.model import Submission, Verdict, Work, WorkRequest, WorkSummary
+from services.work.usecases import Submitter
+
+#: Block indices are 32-bit with a sign in the database.
+MAX_BLOCK = 2**31 - 1
+#: Nonces of one call.
+MAX_SUBMISSIONS = 10_000
+#: The year 9999 in milliseconds: more is no time.
+MAX_TIMESTAMP = 253_402_300_799_999
+
+
+class WorkServicer(work_pb2_grpc.WorkServiceServicer):
+    """Serves kalepool.work.v1.WorkService."""
+
+    def __init__(self, submitter: Submitter) -> None:
+        self._submitter = submitter
+
+    async def SubmitWork(
+        self, request: work_pb2.SubmitWorkRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> work_pb2.SubmitWorkResponse:
+        """See work.proto."""
+        return summary_message(await self._submitter.submit(checked(request)))
+
+    async def ListWorks(
+        self, request: work_pb2.ListWorksRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> work_pb2.ListWorksResponse:
+        """See work.proto."""
+        checks = FieldChecks()
+        pooler = checks.uuid("pooler_id", request.pooler_id)
+        farmer = checks.optional_uuid("farmer_id", request.farmer_id)
+        size = checks.page_size(request.page_size)
+        checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+        checks.done()
+        token = decode_token(request.page_token, [int, UUID])
+        works = await self._submitter.store.list_works(
+            pooler_id=PoolerId(pooler),
+            block_index=request.block_index if request.HasField("block_index") else None,
+            farmer_id=farmer,
+            before=token,
+            limit=size,
+        )
+        response = work_pb2.ListWorksResponse(works=map(work_message, works))
+        if len(works) == size:
+            last = works[-1]
+            response.next_page_token = encode_token([last.block_index, last.work_id])
+        return response
+
+
+def checked(request: work_pb2.SubmitWorkRequest) -> WorkRequest:
+    """The request as the domain knows it; raises for all violations at once."""
+    checks = FieldChecks()
+    pooler = checks.uuid("pooler_id", request.pooler_id)
+    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+    checks.size("submissions", request.submissions, high=MAX_SUBMISSIONS)
+    submissions = tuple(
+        _submission(checks, f"submissions[{position}]", item)
+        for position, item in enumerate(request.submissions[:MAX_SUBMISSIONS])
+    )
+    request_id = checks.request_id(request.request_id)
+    checks.done()
+    arguments = (
+        str(pooler),
+        block,
+        tuple((str(one.farmer_id), one.nonce, one.timestamp_ms) for one in submissions),
+    )
+    return WorkRequest(
+        pooler_id=PoolerId(pooler),
+        block_index=block,
+        submissions=submissions,
+        request_id=request_id or default_request_id("work", *arguments),
+        digest=digest_of(*arguments),
+    )
+
+
+def _submission(checks: FieldChecks, path: str, item: work_pb2.Submission) -> Submission:
+    return Submission(
+        farmer_id=FarmerId(checks.uuid(f"{path}.farmer_id", item.farmer_id)),
+        nonce=item.nonce,
+        timestamp_ms=checks.number(f"{path}.timestamp", item.timestamp, low=0, high=MAX_TIMESTAMP),
+    )
+
+
+def summary_message(summary: WorkSummary) -> work_pb2.SubmitWorkResponse:
+    """The reply of SubmitWork."""
+    return work_pb2.SubmitWorkResponse(
+        block_index=summary.block_index,
+        pooler_id=str(summary.pooler_id),
+        total_submissions=len(summary.verdicts),
+        valid_nonces=sum(verdict.valid for verdict in summary.verdicts),
+        submitted_work=sum(verdict.worked for verdict in summary.verdicts),
+        total_rewards=sum(summary.estimates),
+        processing_time_ms=summary.processing_time_ms,
+        verdicts=[
+            verdict_message(verdict, estimate)
+            for verdict, estimate in zip(summary.verdicts, summary.estimates, strict=True)
+        ],
+    )
+
+
+def verdict_message(verdict: Verdict, estimate: int) -> work_pb2.Verdict:
+    """One verdict."""
+    return work_pb2.Verdict(
+        farmer_id=str(verdict.farmer_id),
+        nonce=verdict.nonce,
+        status=_status(verdict),
+        reason=_reason(verdict.reason or verdict.work_reason),
+        error_message=verdict.message or verdict.work_message,
+        zeros=verdict.zeros,
+        hash=verdict.hash,
+        gap=verdict.gap,
+        transaction_hash=verdict.transaction_hash,
+        estimated_reward=estimate,
+        fee_charged=verdict.fee_charged,
+    )
+
+
+def work_message(work: Work) -> work_pb2.Work:
+    """One work."""
+    message = work_pb2.Work(
+        work_id=str(work.work_id),
+        farmer_id=str(work.farmer_id),
+        block_index=work.block_index,
+        custodial_wallet=work.custodial_wallet,
+        nonce=work.nonce,
+        hash=work.hash,
+        zeros=work.zeros,
+        gap=work.gap,
+        status=work_pb2.WorkStatus.Value(f"WORK_STATUS_{work.status.upper()}"),
+        reason=_reason(work.reason),
+        error_message=work.error_message,
+        transaction_hash=work.transaction_hash,
+        ledger=work.ledger,
+        fee_charged=work.fee_charged,
+    )
+    message.worked_at.FromDatetime(work.worked_at)
+    return message
+
+
+def _status(verdict: Verdict) -> work_pb2.VerdictStatus.ValueType:
+    if verdict.judgement == "rejected":
+        return work_pb2.VERDICT_STATUS_REJECTED
+    if verdict.judgement == "surpassed":
+        return work_pb2.VERDICT_STATUS_SURPASSED
+    return work_pb2.VERDICT_STATUS_WORKED if verdict.worked else work_pb2.VERDICT_STATUS_FAILED
+
+
+def _reason(reason: str) -> common_pb2.FailureReason.ValueType:
+    return common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason or 'UNSPECIFIED'}")

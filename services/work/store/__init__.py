@@ -1,0 +1,1 @@
+"""work's tables: SQL in queries.sql, one typed method per query."""

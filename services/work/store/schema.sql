@@ -1,0 +1,112 @@
+-- work: works (append-only events), the submissions that were judged, the batches that sent them.
+
+GRANT USAGE ON SCHEMA work TO kalepool_work, kalepool_harvest;
+
+CREATE TYPE work.work_status AS ENUM ('success', 'failed');
+
+CREATE TABLE work.works (
+    -- wallet's operation, or the batch item when none was made.
+    id uuid NOT NULL,
+    block_index int NOT NULL CHECK (block_index >= 0),
+    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    custodial_wallet varchar(56) NOT NULL,
+    -- 64 bits without a sign: more than bigint holds.
+    nonce numeric(20) NOT NULL CHECK (nonce BETWEEN 0 AND 18446744073709551615),
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    zeros int NOT NULL CHECK (zeros BETWEEN 0 AND 64),
+    gap int NOT NULL CHECK (gap >= 0),
+    transaction_hash varchar(64) NOT NULL,
+    ledger int NOT NULL,
+    fee_charged bigint NOT NULL,
+    status work.work_status NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    error_message text NOT NULL DEFAULT '',
+    worked_at timestamptz NOT NULL,
+    PRIMARY KEY (block_index, id)
+) PARTITION BY RANGE (block_index);
+
+CREATE INDEX idx_works_block_pooler ON work.works (block_index, pooler_id);
+CREATE INDEX idx_works_block_farmer ON work.works (block_index, farmer_id);
+CREATE INDEX idx_works_pooler_block ON work.works (pooler_id, block_index DESC, id DESC);
+
+-- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
+CREATE FUNCTION work.ensure_partition(block int) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    low int := block / 10000 * 10000;
+    name text := format('works_%s', low);
+BEGIN
+    IF to_regclass(format('work.%I', name)) IS NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtext('work.ensure_partition'));
+        EXECUTE format(
+            'CREATE TABLE IF NOT EXISTS work.%I PARTITION OF work.works FOR VALUES FROM (%s) TO (%s)',
+            name, low, low::bigint + 10000);
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION work.ensure_partition(int) FROM public;
+GRANT EXECUTE ON FUNCTION work.ensure_partition(int) TO kalepool_work;
+
+CREATE FUNCTION work.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER trigger_works_append_only BEFORE UPDATE OR DELETE ON work.works
+FOR EACH ROW EXECUTE FUNCTION work.refuse_change();
+CREATE TRIGGER trigger_works_no_truncate BEFORE TRUNCATE ON work.works
+FOR EACH STATEMENT EXECUTE FUNCTION work.refuse_change();
+
+CREATE TABLE work.batches (
+    id uuid PRIMARY KEY,
+    request_id text NOT NULL,
+    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    block_index int NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    UNIQUE (pooler_id, request_id)
+);
+CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;
+
+-- What goes to wallet: the best nonce of each farmer.
+CREATE TABLE work.batch_items (
+    batch_id uuid NOT NULL REFERENCES work.batches (id),
+    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    id uuid NOT NULL,
+    chunk int NOT NULL,
+    custodial_wallet varchar(56) NOT NULL,
+    nonce numeric(20) NOT NULL,
+    hash bytea NOT NULL,
+    zeros int NOT NULL,
+    -- Why wallet refused the chunk as a whole; empty when it did not.
+    refusal text NOT NULL DEFAULT '',
+    message text NOT NULL DEFAULT '',
+    event_id uuid,
+    PRIMARY KEY (batch_id, farmer_id)
+);
+CREATE INDEX idx_batch_items_farmer ON work.batch_items (farmer_id, batch_id);
+
+-- How each nonce of a request was judged. `sent` ones are in batch_items.
+CREATE TYPE work.judgement AS ENUM ('sent', 'surpassed', 'rejected');
+CREATE TABLE work.submissions (
+    batch_id uuid NOT NULL REFERENCES work.batches (id),
+    position int NOT NULL,
+    -- As it was given: it need not be a farmer's.
+    farmer_id uuid NOT NULL,
+    nonce numeric(20) NOT NULL,
+    hash bytea NOT NULL,
+    zeros int NOT NULL,
+    judgement work.judgement NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    message text NOT NULL DEFAULT '',
+    PRIMARY KEY (batch_id, position)
+);
+CREATE INDEX idx_submissions_farmer ON work.submissions (farmer_id, batch_id);
+
+GRANT SELECT, INSERT ON work.works TO kalepool_work;
+GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
+GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON work.batch_items TO kalepool_work;
+GRANT SELECT, INSERT ON work.submissions TO kalepool_work;
+GRANT SELECT ON work.works TO kalepool_harvest;

@@ -1,0 +1,95 @@
+"""kill -9 of the wallet at every commit edge: nothing is lost, nothing is done twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from kalepool.wallet.v1 import wallet_pb2
+
+from tests.support.database import DatabaseFactory, connect
+from tests.support.wallet_world import WalletWorld, open_wallet_world
+
+pytestmark = [pytest.mark.faults, pytest.mark.e2e]
+
+T = TypeVar("T")
+KALE = 10**7
+FARMERS = 4
+SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
+EDGES = (
+    "wallet.batch.recorded",
+    "wallet.transaction.signed@2",
+    "wallet.transaction.accepted@2",
+    "wallet.settle.before@2",
+    "wallet.settle.after@2",
+)
+
+#: An operation that has two envelopes in ledgers, or is settled by none.
+DOUBLES = """
+SELECT o.id, o.kind, o.state, count(t.id) AS included
+FROM wallet.operations AS o
+LEFT JOIN wallet.transaction_operations AS c ON o.id = c.operation_id
+LEFT JOIN wallet.transactions AS t ON c.transaction_id = t.id AND t.ledger IS NOT NULL
+GROUP BY o.id
+HAVING count(t.id) <> 1 OR o.state <> 'succeeded'
+"""
+
+
+@pytest.fixture(scope="module")
+async def farm(
+    database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[WalletWorld, dict[str, str]]]:
+    """A wallet with farmers that have KALE, and addresses by farmer."""
+    logs: Path = tmp_path_factory.mktemp("wallet_kill")
+    async with (
+        database_factory.create() as database,
+        open_wallet_world(database, logs, ledger_seconds=0.5, block_seconds=12) as world,
+    ):
+        farmers = await world.create_farmers(FARMERS)
+        await world.wait_until_ready(list(farmers))
+        await world.pay_kale(list(farmers.values()), 100 * KALE)
+        yield world, farmers
+
+
+async def surviving(world: WalletWorld, edge: str, call: Awaitable[T]) -> T:
+    """The result of a call in whose middle the wallet dies at `edge` and is started again."""
+    await world.restart(FAILPOINTS=f"{edge}=kill")
+    await world.wait_until_serving()
+    result, _ = await asyncio.gather(call, world.revive())
+    return result
+
+
+@pytest.mark.parametrize("edge", EDGES)
+async def test_kill_at_commit_edge(farm: tuple[WalletWorld, dict[str, str]], edge: str) -> None:
+    world, farmers = farm
+    ids = list(farmers)
+    before = await world.balances(ids)
+    current = (await world.block()).head.current_block
+    block = max(await world.plantable(), current + 1)
+    await world.wait_for_plantable(block)
+
+    stakes = {farmer: (number + 1) * KALE for number, farmer in enumerate(ids)}
+    plants = await surviving(world, edge, world.plant(f"plant {edge}", block, stakes))
+    assert {item.farmer_id: item.amount for item in plants} == stakes
+    assert {item.state for item in plants} == {SUCCEEDED}, plants
+    planted = await world.balances(ids)
+    for farmer in ids:
+        paid = before[farmer].kale_stroops - planted[farmer].kale_stroops
+        assert paid == stakes[farmer]
+
+    works = await world.work(f"work {edge}", block, dict.fromkeys(ids, 11), farmers)
+    assert {item.state for item in works} == {SUCCEEDED}, works
+
+    await world.wait_for_plantable(block + 1)
+    (opener,) = await world.plant(f"open {edge}", block + 1, {ids[0]: 0})
+    assert opener.state == SUCCEEDED
+    harvests = await surviving(world, edge, world.harvest(f"harvest {edge}", block, ids))
+    assert {item.state for item in harvests} == {SUCCEEDED}, harvests
+    after = await world.balances(ids)
+    for item in harvests:
+        gained = after[item.farmer_id].kale_stroops - planted[item.farmer_id].kale_stroops
+        assert gained == item.amount + stakes[item.farmer_id]
+
+    async with connect(world.database.admin_dsn) as admin:
+        assert await admin.fetch(DOUBLES) == []

@@ -1,0 +1,372 @@
+"""The wallet's tables: who may do what, and what the database itself refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+import services.wallet.store
+from libs.common.db.pool import Database, open_database
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from services.wallet.chain.model import AccountState, SignedEnvelope
+from services.wallet.domain.model import (
+    FailureReason,
+    NewOperation,
+    Operation,
+    OperationEvent,
+    OperationKind,
+    OperationState,
+    Settlement,
+    TransactionEvent,
+    TransactionId,
+)
+from services.wallet.keys.provider import LocalKeyProvider
+from services.wallet.keys.seal import seal_new_key
+from services.wallet.store import QUERIES
+from services.wallet.store.operations import OperationStore
+from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.wallets import WalletStore
+from tests.support.database import DatabaseAccess, connect
+
+PROVIDER = LocalKeyProvider(bytes(32))
+LEDGER = 100
+
+
+@pytest.fixture
+async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
+    """The wallet's own connection pool."""
+    async with open_database(
+        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
+    ) as opened:
+        yield opened
+
+
+async def farmer(pool: Database) -> tuple[FarmerId, WalletId, str]:
+    """A farmer's wallet."""
+    farmer_id = FarmerId(new_id())
+    sealed = await seal_new_key(PROVIDER, WalletId(new_id()))
+    assert await WalletStore(pool).insert_farmer(
+        sealed,
+        farmer_id=farmer_id,
+        pooler_id=PoolerId(new_id()),
+        onboarding_id=OperationId(new_id()),
+    )
+    return farmer_id, sealed.wallet_id, sealed.address
+
+
+def wish(wallet_id: WalletId, *, stake: int = 0) -> NewOperation:
+    """A plant to be."""
+    return NewOperation(
+        id=OperationId(new_id()),
+        wallet_id=wallet_id,
+        amount=stake,
+        nonce=None,
+        hash=None,
+        zeros=None,
+    )
+
+
+async def record(pool: Database, request_id: str, *wishes: NewOperation) -> list[OperationId]:
+    """A batch of plants in block 5."""
+    store = OperationStore(pool)
+    await store.record_batch(
+        request_id, bytes(32), kind=OperationKind.PLANT, block_index=5, operations=wishes
+    )
+    return await store.batch_ids(request_id)
+
+
+def envelope(source: str, *, sequence: int = 1) -> SignedEnvelope:
+    """What a signed envelope looks like from here."""
+    name = new_id().hex
+    return SignedEnvelope(
+        xdr=name,
+        hash=name,
+        inner_hash=f"inner {name}",
+        source=source,
+        sequence=sequence,
+        max_time=1000,
+        fee_bid=100,
+    )
+
+
+async def sign(pool: Database, source: str, operation_id: OperationId) -> TransactionId | None:
+    """Commits an envelope for one operation."""
+    return await TransactionStore(pool).commit_signed(
+        envelope(source), [operation_id], ledger=LEDGER, stakes_returned=[0]
+    )
+
+
+def succeeded(operation_id: OperationId) -> Settlement:
+    """It worked."""
+    return Settlement(operation_id=operation_id, event=OperationEvent.SUCCEED, ledger=LEDGER, fee=7)
+
+
+async def by_id(pool: Database, operation_id: OperationId) -> Operation:
+    """An operation that exists."""
+    operation = await OperationStore(pool).by_id(operation_id)
+    assert operation is not None
+    return operation
+
+
+# Wallets and keys
+
+
+async def test_a_farmer_has_one_wallet(pool: Database) -> None:
+    farmer_id, wallet_id, _ = await farmer(pool)
+    again = await WalletStore(pool).insert_farmer(
+        await seal_new_key(PROVIDER, WalletId(new_id())),
+        farmer_id=farmer_id,
+        pooler_id=PoolerId(new_id()),
+        onboarding_id=OperationId(new_id()),
+    )
+    assert not again
+    wallet = await WalletStore(pool).by_farmer(farmer_id)
+    assert wallet is not None
+    assert wallet.id == wallet_id
+
+
+async def test_treasuries_made_at_once_are_one(pool: Database) -> None:
+    store = WalletStore(pool)
+    keys = [await seal_new_key(PROVIDER, WalletId(new_id())) for _ in range(5)]
+    made = await asyncio.gather(*(store.insert_treasury(key) for key in keys))
+    assert sorted(made) == [False, False, False, False, True]
+    treasury = await store.treasury()
+    assert treasury is not None
+    assert treasury.address == keys[made.index(True)].address
+
+
+@pytest.mark.parametrize("role", ["registry", "plant", "work", "harvest"])
+@pytest.mark.parametrize("table", ["sealed_keys", "wallets", "operations", "transactions"])
+async def test_no_other_service_reads_custody(
+    database: DatabaseAccess, role: str, table: str
+) -> None:
+    async with connect(database.dsn(role)) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"SELECT 1 FROM wallet.{table}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE wallet.sealed_keys SET kek_id = 'x'",
+        "DELETE FROM wallet.sealed_keys",
+        "DELETE FROM wallet.operations",
+        "UPDATE wallet.wallets SET address = 'x'",
+        "DROP TABLE wallet.sealed_keys",
+    ],
+)
+async def test_the_service_itself_cannot_change_keys(
+    database: DatabaseAccess, statement: str
+) -> None:
+    async with connect(database.dsn("wallet")) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("view", "roles"),
+    [
+        ("wallet.farmer_accounts", ["registry", "plant", "work", "harvest"]),
+        ("wallet.settled_operations", ["plant", "work", "harvest"]),
+        ("wallet.batch_operations", ["plant", "work", "harvest"]),
+        ("chain.blocks", ["registry", "plant", "work", "harvest"]),
+        ("chain.head", ["registry", "plant", "work", "harvest"]),
+    ],
+)
+async def test_what_others_may_read(database: DatabaseAccess, view: str, roles: list[str]) -> None:
+    for role in roles:
+        async with connect(database.dsn(role)) as connection:
+            assert await connection.fetch(f"SELECT * FROM {view}") == []
+
+
+async def test_older_news_of_an_account_are_passed_over(pool: Database) -> None:
+    farmer_id, wallet_id, address = await farmer(pool)
+    store = WalletStore(pool)
+
+    async def told(kale: int, ledger: int) -> int:
+        state = AccountState(address=address, exists=True, has_trustline=True, kale=kale)
+        await store.save_accounts({wallet_id: state}, ledger)
+        wallet = await store.by_farmer(farmer_id)
+        assert wallet is not None
+        assert wallet.is_ready
+        return wallet.balances.kale
+
+    assert await told(5, 10) == 5
+    assert await told(3, 9) == 5
+    assert await told(4, 10) == 4
+
+
+# Operations
+
+
+async def test_a_batch_joins_what_is_there(pool: Database) -> None:
+    wallets = [(await farmer(pool))[1] for _ in range(3)]
+    first = await record(pool, "one", *(wish(item, stake=1) for item in wallets[:2]))
+    second = await record(pool, "two", *(wish(item, stake=9) for item in wallets))
+    assert len(first) == 2
+    assert len(second) == 3
+    assert set(first) < set(second)
+    assert {(await by_id(pool, item)).amount for item in first} == {1}
+
+
+async def test_batches_recorded_at_once_share_their_operations(pool: Database) -> None:
+    wallets = [(await farmer(pool))[1] for _ in range(20)]
+    orders = [wallets, wallets[::-1], wallets[10:] + wallets[:10]]
+    batches = await asyncio.gather(
+        *(
+            record(pool, f"batch {number}", *(wish(item) for item in order))
+            for number, order in enumerate(orders)
+        )
+    )
+    assert len({frozenset(ids) for ids in batches}) == 1
+
+
+async def test_what_failed_is_done_anew(pool: Database) -> None:
+    _, wallet_id, _ = await farmer(pool)
+    (failed,) = await record(pool, "one", wish(wallet_id))
+    settlement = Settlement(
+        operation_id=failed,
+        event=OperationEvent.FAIL,
+        reason=FailureReason.INSUFFICIENT_BALANCE,
+        message="too little",
+    )
+    assert await OperationStore(pool).settle_queued([settlement]) == 1
+    (anew,) = await record(pool, "two", wish(wallet_id))
+    assert anew != failed
+    assert await OperationStore(pool).batch_ids("one") == [failed]
+
+
+async def test_claims_are_exclusive_and_one_per_farmer(pool: Database) -> None:
+    store = OperationStore(pool)
+    wallets = [(await farmer(pool))[1] for _ in range(6)]
+    await record(pool, "one", *(wish(item) for item in wallets))
+    claims = await asyncio.gather(
+        *(store.claim(limit=4, lease=60, ledger=LEDGER, busy=[]) for _ in range(3))
+    )
+    claimed = [item.wallet_id for claim in claims for item in claim]
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) <= set(wallets)
+    assert await store.claim(limit=99, lease=60, ledger=LEDGER, busy=wallets) == []
+
+
+async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Database) -> None:
+    store = OperationStore(pool)
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    assert await sign(pool, address, plant) is not None
+    await store.record_one(kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id))
+    assert await store.claim(limit=9, lease=60, ledger=LEDGER, busy=[]) == []
+
+
+async def test_a_second_envelope_of_a_source_is_not_recorded(pool: Database) -> None:
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    harvest = await OperationStore(pool).record_one(
+        kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id)
+    )
+    found = await asyncio.gather(sign(pool, address, plant), sign(pool, address, harvest))
+    assert sum(item is not None for item in found) == 1
+    states = {(await by_id(pool, item)).state for item in (plant, harvest)}
+    assert states == {OperationState.SIGNED, OperationState.QUEUED}
+
+
+async def test_an_operation_is_signed_once(pool: Database) -> None:
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    assert await sign(pool, address, plant) is not None
+    assert await sign(pool, "GOTHER", plant) is None  # rolled back as a whole
+    assert len(await TransactionStore(pool).open()) == 1
+
+
+async def test_a_transaction_is_closed_once(pool: Database) -> None:
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
+    store = TransactionStore(pool)
+
+    async def close(event: TransactionEvent, ledger: int | None) -> bool:
+        return await store.close(transaction_id, event, [succeeded(plant)], ledger=ledger, fee=7)
+
+    closed = await asyncio.gather(
+        close(TransactionEvent.SUCCEED, LEDGER), close(TransactionEvent.EXCLUDE, None)
+    )
+    assert sorted(closed) == [False, True]
+    operation = await by_id(pool, plant)
+    assert (operation.state, operation.fee_charged) == (OperationState.SUCCEEDED, 7)
+    assert await store.open() == []
+
+
+async def test_what_is_settled_never_changes(pool: Database, database: DatabaseAccess) -> None:
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
+    event = TransactionEvent.SUCCEED
+    await TransactionStore(pool).close(transaction_id, event, [succeeded(plant)], ledger=LEDGER)
+    assert await OperationStore(pool).settle_queued([succeeded(plant)]) == 0
+    async with connect(database.admin_dsn) as admin:
+        for statement in (
+            "UPDATE wallet.operations SET amount = 99 WHERE state = 'succeeded'",
+            "UPDATE wallet.transactions SET fee_charged = 1",
+            "DELETE FROM wallet.operations WHERE state = 'succeeded'",
+        ):
+            with pytest.raises(asyncpg.RaiseError, match="never changes"):
+                await admin.execute(statement)
+
+
+async def test_an_envelope_is_replaced_only_by_who_knows_it(pool: Database) -> None:
+    _, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
+    store = TransactionStore(pool)
+    (old,) = await store.open()
+    higher = envelope(address)
+    assert not await store.replace_envelope(transaction_id, "another", higher)
+    assert await store.replace_envelope(transaction_id, old.envelope, higher)
+    (new,) = await store.open()
+    assert (new.envelope, new.lookup_hash) == (higher.xdr, old.lookup_hash)
+
+
+async def test_settled_operations_show_what_other_services_need(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    farmer_id, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id, stake=42))
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
+    async with connect(database.dsn("plant")) as reader:
+        query = """
+            SELECT s.* FROM wallet.settled_operations AS s
+            INNER JOIN wallet.batch_operations AS b USING (operation_id)
+            WHERE b.request_id = 'one'
+        """
+        assert await reader.fetch(query) == []
+        event = TransactionEvent.SUCCEED
+        await TransactionStore(pool).close(transaction_id, event, [succeeded(plant)], ledger=LEDGER)
+        (row,) = await reader.fetch(query)
+    assert row["farmer_id"] == farmer_id
+    assert row["address"] == address
+    assert (row["kind"], row["state"], row["block_index"]) == ("plant", "succeeded", 5)
+    assert (row["amount"], row["ledger"], row["fee_charged"]) == (42, LEDGER, 7)
+    assert row["transaction_hash"]
+    assert UUID(str(row["operation_id"])) == plant
+
+
+def test_schema_is_what_the_migrations_give() -> None:
+    folder = Path(services.wallet.store.__file__).parent
+    migrations = sorted((folder / "migrations").glob("*.sql"))
+    together = "\n".join(path.read_text(encoding="utf-8") for path in migrations)
+    assert (folder / "schema.sql").read_text(encoding="utf-8") == together
+
+
+async def test_every_query_fits_the_schema(pool: Database, database: DatabaseAccess) -> None:
+    """As the service's own role, so that a missing grant shows up when it is executed."""
+    async with connect(database.dsn("wallet")) as connection:
+        for name, query in pool._queries.items():
+            statement = await connection.prepare(query.sql)
+            assert (query.kind == "exec") != bool(statement.get_attributes()), name

@@ -1,0 +1,300 @@
+"""A wallet process on a localnet process, for tests that need the whole way to the chain."""
+
+import asyncio
+import base64
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+
+from demo.processes import Command, Process, ProcessDiedError
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import is_serving
+from libs.common.ids import new_id
+from libs.kale.address import raw_key
+from libs.kale.hash import work_hash
+from tests.support.database import DatabaseAccess
+
+#: Seconds until a process serves, or something expected happens, at the latest.
+PATIENCE = 40.0
+
+
+@dataclass(kw_only=True)
+class WalletWorld:
+    """One localnet, one wallet, one database."""
+
+    #: The database, with all rights.
+    database: DatabaseAccess
+    #: JSON-RPC of the localnet.
+    rpc_url: str
+    #: Where the wallet listens (host:port).
+    target: str
+    #: The running wallet.
+    wallet: Process
+    #: Environment that the wallet gets again when it is restarted.
+    environment: dict[str, str]
+    #: Folder of the logs.
+    logs: Path
+    #: Calls of the wallet.
+    stub: "wallet_pb2_grpc.WalletServiceAsyncStub"
+    #: The pooler of all farmers.
+    pooler_id: str = field(default_factory=lambda: str(new_id()))
+
+    async def restart(self, **environment: str) -> None:
+        """Starts the wallet again at the same place, after it ended or was killed here."""
+        await self.wallet.stop(number=9)
+        command = Command(
+            name="wallet",
+            arguments=("-m", "services.wallet"),
+            environment={**self.environment, **environment},
+        )
+        self.wallet = Process(command, self.logs)
+        await self.wallet.start()
+
+    async def revive(self) -> None:
+        """Waits until the wallet has died of a failpoint, then starts it without any."""
+
+        async def died() -> bool:
+            try:
+                self.wallet.check()
+            except ProcessDiedError:
+                return True
+            return False
+
+        await eventually(died, "the failpoint was not reached")
+        await self.restart()
+
+    async def wait_until_serving(self) -> None:
+        """Returns when its health check says so."""
+        await eventually(self.serves, "the wallet does not serve", self.wallet)
+
+    async def serves(self) -> bool:
+        """Whether its health check says SERVING."""
+        async with open_channel(self.target) as channel:
+            return await is_serving(channel)
+
+    async def create_farmers(self, count: int) -> dict[str, str]:
+        """Wallets of new farmers: address by farmer id."""
+        created = {}
+        for _ in range(count):
+            reply = await self.stub.CreateWallet(
+                wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=self.pooler_id)
+            )
+            created[reply.wallet.farmer_id] = reply.wallet.address
+        return created
+
+    async def wait_until_ready(self, farmers: Sequence[str]) -> None:
+        """Returns when all farmers have account and trustline."""
+
+        async def ready() -> bool:
+            request = wallet_pb2.ListWalletsRequest(pooler_id=self.pooler_id, page_size=1000)
+            wallets = (await self.stub.ListWallets(request)).wallets
+            done = {
+                wallet.farmer_id
+                for wallet in wallets
+                if wallet.status == wallet_pb2.WALLET_STATUS_READY
+            }
+            return done.issuperset(farmers)
+
+        await eventually(ready, "the farmers are not ready", self.wallet)
+
+    async def pay_kale(self, addresses: Sequence[str], stroops: int) -> None:
+        """Sends KALE from the localnet's faucet."""
+        async with aiohttp.ClientSession() as session:
+
+            async def pay(address: str) -> None:
+                url = f"{self.rpc_url}/kale?addr={address}&amount={stroops}"
+                async with session.get(url) as reply:
+                    assert reply.status == 200, await reply.text()
+
+            await asyncio.gather(*(pay(address) for address in addresses))
+
+    async def block(self, index: int | None = None) -> wallet_pb2.GetBlockResponse:
+        """A block and the head."""
+        return await self.stub.GetBlock(wallet_pb2.GetBlockRequest(index=index))
+
+    async def plantable(self) -> int:
+        """The block that a plant goes to now."""
+        return (await self.block()).head.plantable_block
+
+    async def wait_for_plantable(self, index: int) -> None:
+        """Returns when a plant would go to this block."""
+
+        async def plantable() -> bool:
+            return await self.plantable() >= index
+
+        await eventually(plantable, f"block {index} does not become plantable", self.wallet)
+
+    async def wait_for_ledger(self, ledger: int) -> None:
+        """Returns when the wallet has seen this ledger."""
+
+        async def seen() -> bool:
+            return (await self.block()).head.ledger >= ledger
+
+        await eventually(seen, f"ledger {ledger} is not seen", self.wallet)
+
+    async def plant(
+        self, request_id: str, block: int, stakes: Mapping[str, int]
+    ) -> list[wallet_pb2.Operation]:
+        """BatchPlant, to its end; again when the wallet died meanwhile."""
+        request = wallet_pb2.BatchPlantRequest(
+            request_id=request_id,
+            block_index=block,
+            operations=[
+                wallet_pb2.PlantOperation(farmer_id=farmer, stake=stake)
+                for farmer, stake in stakes.items()
+            ],
+        )
+        return await self._collect(self.stub.BatchPlant, request)
+
+    async def work(
+        self, request_id: str, block: int, nonces: Mapping[str, int], farmers: Mapping[str, str]
+    ) -> list[wallet_pb2.Operation]:
+        """BatchWork with right hashes, to its end."""
+        entropy = (await self.block(block)).block.entropy
+        request = wallet_pb2.BatchWorkRequest(
+            request_id=request_id,
+            block_index=block,
+            operations=[
+                wallet_pb2.WorkOperation(
+                    farmer_id=farmer,
+                    nonce=nonce,
+                    hash=work_hash(
+                        index=block,
+                        nonce=nonce,
+                        entropy=entropy,
+                        farmer_key=raw_key(farmers[farmer]),
+                    ),
+                )
+                for farmer, nonce in nonces.items()
+            ],
+        )
+        return await self._collect(self.stub.BatchWork, request)
+
+    async def harvest(
+        self, request_id: str, block: int, farmers: Sequence[str]
+    ) -> list[wallet_pb2.Operation]:
+        """BatchHarvest, to its end."""
+        request = wallet_pb2.BatchHarvestRequest(
+            request_id=request_id,
+            block_index=block,
+            operations=[wallet_pb2.HarvestOperation(farmer_id=farmer) for farmer in farmers],
+        )
+        return await self._collect(self.stub.BatchHarvest, request)
+
+    async def balances(self, farmers: Sequence[str]) -> dict[str, wallet_pb2.Balances]:
+        """Balances on the chain by farmer."""
+        reply = await self.stub.GetBalances(wallet_pb2.GetBalancesRequest(farmer_ids=farmers))
+        return {balances.farmer_id: balances for balances in reply.balances}
+
+    async def _collect(self, method: Any, request: Any) -> list[wallet_pb2.Operation]:
+        while True:
+            try:
+                return [reply.operation async for reply in method(request, timeout=PATIENCE * 2)]
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.2)
+
+
+async def eventually(condition: Any, message: str, *processes: Process) -> None:
+    """Waits until a condition holds; fails with the message, or when a process has ended."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            if await condition():
+                return
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+        for process in processes:
+            process.check()
+        if asyncio.get_running_loop().time() > deadline:
+            tails = "\n".join(process.log_tail() for process in processes)
+            raise AssertionError(f"{message}\n{tails}")
+        await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def open_wallet_world(
+    database: DatabaseAccess,
+    logs: Path,
+    *,
+    ledger_seconds: float = 0.5,
+    block_seconds: int = 6,
+    **environment: str,
+) -> AsyncIterator[WalletWorld]:
+    """Starts localnet and wallet as processes; stops them at the end."""
+    ports = free_ports(2)
+    rpc_url = f"http://127.0.0.1:{ports[0]}"
+    localnet = Process(
+        Command(
+            name="localnet",
+            arguments=("-m", "localnet"),
+            environment={
+                "LOCALNET_PORT": str(ports[0]),
+                "LOCALNET_LEDGER_SECONDS": str(ledger_seconds),
+                "LOCALNET_BLOCK_SECONDS": str(block_seconds),
+            },
+        ),
+        logs,
+    )
+    settings = {
+        "HOST": "127.0.0.1",
+        "PORT": str(ports[1]),
+        "DATABASE_URL": database.dsn("wallet"),
+        "API_RATE_LIMIT": "0",
+        "STELLAR_RPC_URL": rpc_url,
+        "FRIENDBOT_URL": f"{rpc_url}/friendbot",
+        "MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "BLOCK_SECONDS": str(block_seconds),
+        "CHAIN_POLL_MS": "100",
+        "OPERATION_TIMEOUT": "5000",
+        **environment,
+    }
+    wallet = Process(
+        Command(name="wallet", arguments=("-m", "services.wallet"), environment=settings), logs
+    )
+    target = f"127.0.0.1:{ports[1]}"
+    async with open_channel(target) as channel:
+        world = WalletWorld(
+            database=database,
+            rpc_url=rpc_url,
+            target=target,
+            wallet=wallet,
+            environment=settings,
+            logs=logs,
+            stub=wallet_pb2_grpc.WalletServiceStub(channel),
+        )
+        try:
+            await localnet.start()
+            await wallet.start()
+            await world.wait_until_serving()
+            yield world
+        finally:
+            await world.wallet.stop()
+            await localnet.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    held = [socket.socket() for _ in range(count)]
+    for listener in held:
+        listener.bind(("127.0.0.1", 0))
+    ports = [int(listener.getsockname()[1]) for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
+def random_id() -> UUID:
+    """An id that nothing has."""
+    return new_id()

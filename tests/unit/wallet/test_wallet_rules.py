@@ -1,0 +1,377 @@
+"""What the chain's answers mean: blocks, contract errors, answers of sendTransaction, proofs."""
+
+from datetime import UTC, datetime
+from itertools import product
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kalepool.common.v1 import common_pb2
+
+from libs.common.errors import FailedPreconditionError
+from libs.common.ids import OperationId, WalletId
+from services.wallet.chain.errors import FARM_ERRORS, TOKEN_ERRORS
+from services.wallet.chain.model import (
+    ContractError,
+    LedgerHead,
+    Outcome,
+    OutcomeStatus,
+    PailState,
+    SendResult,
+    SendStatus,
+)
+from services.wallet.domain.blocks import (
+    Readiness,
+    check_acceptable,
+    plant_bound,
+    plantable_block,
+    readiness,
+)
+from services.wallet.domain.model import (
+    CarriedOperation,
+    ChainHead,
+    FailureReason,
+    OpenTransaction,
+    OperationEvent,
+    OperationKind,
+    TransactionId,
+    TransactionState,
+)
+from services.wallet.domain.outcomes import (
+    MAX_ATTEMPTS,
+    MAX_PAUSE,
+    Action,
+    may_retry,
+    meaning,
+    pause,
+)
+from services.wallet.domain.settling import excluded, refused, share
+from services.wallet.domain.submission import (
+    UNKNOWN,
+    NextStep,
+    is_due_to_send,
+    is_proof_possible,
+    weigh,
+)
+
+K, R = OperationKind, FailureReason
+NO_ID = UUID(int=1)
+
+
+def head(*, current: int | None = 10, plantable: int = 10, paused: bool = False) -> ChainHead:
+    return ChainHead(
+        ledger=1000,
+        close_time=datetime(2026, 1, 1, tzinfo=UTC),
+        current_block=current,
+        plantable_block=plantable,
+        paused=paused,
+        block_seconds=300,
+    )
+
+
+def carried(kind: OperationKind, *, block: int = 10, attempts: int = 1) -> CarriedOperation:
+    return CarriedOperation(
+        id=OperationId(NO_ID),
+        kind=kind,
+        wallet_id=WalletId(NO_ID),
+        address="G",
+        block_index=block,
+        amount=5,
+        attempts=attempts,
+    )
+
+
+def open_transaction(*, max_time: int = 500, resend_ledger: int = 100) -> OpenTransaction:
+    return OpenTransaction(
+        id=TransactionId(NO_ID),
+        state=TransactionState.SENT,
+        source="G",
+        sequence=7,
+        lookup_hash="00",
+        envelope="",
+        max_time=max_time,
+        fee_bid=100,
+        signed_ledger=90,
+        resend_ledger=resend_ledger,
+        operations=(),
+    )
+
+
+# Blocks
+
+
+@pytest.mark.parametrize(
+    ("index", "has_block", "now", "expected"),
+    [
+        (0, False, 1299, 0),  # the first plant ever, within the constructor's interval
+        (0, False, 1300, 1),  # the same, later: block 0 never exists
+        (7, True, 1299, 7),
+        (7, True, 1300, 8),
+        (7, True, 999_999, 8),  # however long the silence was
+        (7, False, 1299, 8),  # the open block was removed
+    ],
+)
+def test_plantable_block(index: int, has_block: bool, now: int, expected: int) -> None:
+    found = plantable_block(index=index, has_block=has_block, timestamp=1000, now=now, interval=300)
+    assert found == expected
+
+
+@given(
+    timestamp=st.integers(0, 10**6),
+    silence=st.integers(0, 2000),
+    opened_after=st.integers(0, 1000),
+    included_after=st.integers(0, 5000),
+)
+def test_a_plant_within_its_bound_goes_to_its_block(
+    timestamp: int, silence: int, opened_after: int, included_after: int
+) -> None:
+    """Whoever opens blocks meanwhile, and whenever the envelope is included."""
+    now, interval = timestamp + silence, 300
+    wanted = plantable_block(index=7, has_block=True, timestamp=timestamp, now=now, interval=300)
+    included = now + included_after
+    if included > plant_bound(timestamp=timestamp, now=now, interval=interval):
+        return
+    index, mark = 7, timestamp
+    opened = now + opened_after
+    if opened <= included and opened >= mark + interval:  # somebody opened the next block before
+        index, mark = index + 1, opened
+    found = plantable_block(
+        index=index, has_block=True, timestamp=mark, now=included, interval=interval
+    )
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "block", "expected"),
+    [
+        (K.PLANT, 9, Readiness.FAIL),
+        (K.PLANT, 10, Readiness.GO),
+        (K.PLANT, 11, Readiness.WAIT),
+        (K.WORK, 9, Readiness.FAIL),
+        (K.WORK, 10, Readiness.GO),
+        (K.WORK, 11, Readiness.WAIT),
+        (K.HARVEST, 9, Readiness.GO),
+        (K.HARVEST, 10, Readiness.WAIT),
+        (K.ONBOARD, 0, Readiness.GO),
+    ],
+)
+def test_readiness(kind: OperationKind, block: int, expected: Readiness) -> None:
+    assert readiness(kind, block, head()).readiness is expected
+
+
+def test_a_plant_is_too_late_when_the_next_block_is_plantable() -> None:
+    verdict = readiness(K.PLANT, 10, head(plantable=11))
+    assert (verdict.readiness, verdict.reason) == (Readiness.FAIL, R.BLOCK_CLOSED)
+
+
+def test_paused_farm_takes_no_plant() -> None:
+    assert readiness(K.PLANT, 10, head(paused=True)).reason is R.FARM_PAUSED
+    assert readiness(K.WORK, 10, head(paused=True)).readiness is Readiness.GO
+
+
+@pytest.mark.parametrize(
+    ("kind", "block", "plantable", "acceptable"),
+    [
+        (K.PLANT, 9, 10, False),
+        (K.PLANT, 10, 10, True),
+        (K.PLANT, 11, 10, True),  # accepted early, waits
+        (K.PLANT, 12, 10, False),
+        (K.PLANT, 10, 11, False),
+        (K.PLANT, 11, 11, True),
+        (K.WORK, 9, 10, False),
+        (K.WORK, 10, 10, True),
+        (K.WORK, 11, 10, False),
+        (K.HARVEST, 9, 10, True),
+        (K.HARVEST, 10, 10, False),
+    ],
+)
+def test_acceptable(kind: OperationKind, block: int, plantable: int, acceptable: bool) -> None:
+    if acceptable:
+        check_acceptable(kind, block, head(plantable=plantable))
+        return
+    with pytest.raises(FailedPreconditionError) as caught:
+        check_acceptable(kind, block, head(plantable=plantable))
+    assert caught.value.metadata == {"current_block": "10", "plantable_block": str(plantable)}
+
+
+def test_before_the_first_block() -> None:
+    nothing = head(current=None, plantable=0)
+    check_acceptable(K.PLANT, 0, nothing)
+    for kind in (K.WORK, K.HARVEST):
+        with pytest.raises(FailedPreconditionError):
+            check_acceptable(kind, 0, nothing)
+
+
+# Contract errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "raiser", "code", "action", "reason"),
+    [
+        (K.PLANT, "farm", "FarmPaused", Action.FAIL, R.FARM_PAUSED),
+        (K.PLANT, "farm", "PailExists", Action.LOOK_UP_PAIL, None),
+        (K.PLANT, "farm", "PlantAmountTooLow", Action.FAIL, R.REFUSED),
+        (K.PLANT, "token", "BalanceError", Action.FAIL, R.INSUFFICIENT_BALANCE),
+        (K.PLANT, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
+        (K.PLANT, "host", "Storage/ExceededLimit", Action.RETRY, None),
+        (K.WORK, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
+        (K.WORK, "farm", "GapCountTooLow", Action.WAIT, None),
+        (K.WORK, "farm", "HashInvalid", Action.FAIL, R.HASH_INVALID),
+        (K.WORK, "farm", "ZeroCountTooLow", Action.FAIL, R.ZEROS_TOO_LOW),
+        (K.HARVEST, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
+        (K.HARVEST, "farm", "WorkMissing", Action.FAIL, R.NOT_WORKED),
+        (K.HARVEST, "farm", "BlockMissing", Action.FAIL, R.BLOCK_EXPIRED),
+        (K.HARVEST, "farm", "HarvestNotReady", Action.WAIT, None),
+        # The same numbers, 10 and 13, raised by the token.
+        (K.HARVEST, "token", "BalanceError", Action.FAIL, R.REFUSED),
+        (K.HARVEST, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
+        (K.HARVEST, "host", "Auth/InvalidAction", Action.FAIL, R.REFUSED),
+        (K.ONBOARD, "transaction", "CREATE_ACCOUNT_LOW_RESERVE", Action.RETRY, None),
+    ],
+)
+def test_meaning(
+    kind: OperationKind, raiser: str, code: str, action: Action, reason: FailureReason | None
+) -> None:
+    found = meaning(kind, ContractError(raiser=raiser, code=code))
+    assert (found.action, found.reason) == (action, reason)
+
+
+@pytest.mark.parametrize("kind", list(K))
+def test_every_contract_error_has_a_meaning_with_a_reason(kind: OperationKind) -> None:
+    errors = [("farm", name) for name in FARM_ERRORS.values()]
+    errors += [("token", name) for name in TOKEN_ERRORS.values()]
+    for raiser, code in errors:
+        found = meaning(kind, ContractError(raiser=raiser, code=code))
+        assert (found.reason is not None) == (found.action is Action.FAIL)
+
+
+def test_pauses_of_an_onboarding_grow_up_to_a_limit() -> None:
+    pauses = [pause(K.ONBOARD, attempts) for attempts in range(1, 100)]
+    assert pauses[:4] == [1, 2, 4, 8]
+    assert max(pauses) == MAX_PAUSE
+    assert may_retry(K.ONBOARD, 10**6)
+    assert [may_retry(K.PLANT, n) for n in (MAX_ATTEMPTS - 1, MAX_ATTEMPTS)] == [True, False]
+
+
+def test_reasons_are_those_of_the_proto() -> None:
+    names = {
+        name.removeprefix("FAILURE_REASON_")
+        for name in common_pb2.FailureReason.DESCRIPTOR.values_by_name
+    }
+    assert {reason.value for reason in R} <= names
+
+
+# Settling
+
+
+def test_a_pail_that_exists_settles_the_plant_as_what_it_is() -> None:
+    pail = PailState(sequence=77, stake=123, gap=None, zeros=None, live_until=9)
+    error = ContractError(raiser="farm", code="PailExists")
+    found = refused(carried(K.PLANT), error, head(), pail=pail, fee=3)
+    assert (found.event, found.amount, found.ledger, found.fee) == (
+        OperationEvent.SUCCEED,
+        123,
+        77,
+        3,
+    )
+    gone = refused(carried(K.PLANT), error, head(), pail=None)
+    assert gone.event is OperationEvent.RETRY
+
+
+@pytest.mark.parametrize("code", ["PailMissing", "HashInvalid", "BlockMissing"])
+def test_a_work_that_met_the_next_block_is_told_so(code: str) -> None:
+    error = ContractError(raiser="farm", code=code)
+    found = refused(carried(K.WORK), error, head(current=11, plantable=11), pail=None)
+    assert (found.event, found.reason) == (OperationEvent.FAIL, R.BLOCK_CLOSED)
+
+
+def test_a_host_error_gives_up_after_the_last_attempt() -> None:
+    error = ContractError(raiser="host", code="Storage/ExceededLimit")
+    found = [
+        refused(carried(K.HARVEST, block=9, attempts=n), error, head(), pail=None)
+        for n in (1, MAX_ATTEMPTS)
+    ]
+    assert [item.event for item in found] == [OperationEvent.RETRY, OperationEvent.FAIL]
+    assert found[0].due_ledger == 1001
+
+
+@pytest.mark.parametrize(
+    ("block", "attempts", "event", "reason"),
+    [
+        (10, 1, OperationEvent.RETRY, None),
+        (9, 1, OperationEvent.EXPIRE, R.BLOCK_CLOSED),
+        (10, MAX_ATTEMPTS, OperationEvent.EXPIRE, R.EXPIRED),
+    ],
+)
+def test_an_excluded_plant(
+    block: int, attempts: int, event: OperationEvent, reason: FailureReason | None
+) -> None:
+    found = excluded(carried(K.PLANT, block=block, attempts=attempts), head())
+    assert (found.event, found.reason) == (event, reason)
+
+
+@given(total=st.integers(0, 10**9), parts=st.integers(1, 19))
+def test_shares_of_a_fee_add_up(total: int, parts: int) -> None:
+    shares = [share(total, parts, position) for position in range(parts)]
+    assert sum(shares) == total
+    assert max(shares) - min(shares) <= 1
+
+
+# Submission
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "step"),
+    [
+        (SendStatus.PENDING, None, NextStep.WATCH),
+        (SendStatus.DUPLICATE, None, NextStep.WATCH),
+        (SendStatus.TRY_AGAIN_LATER, None, NextStep.WATCH),
+        (SendStatus.ERROR, "txBAD_SEQ", NextStep.WATCH),
+        (SendStatus.ERROR, "txTOO_LATE", NextStep.WATCH),
+        (SendStatus.ERROR, "txINSUFFICIENT_FEE", NextStep.RAISE_BID),
+        (SendStatus.ERROR, "txMALFORMED", NextStep.ALARM),
+        (SendStatus.ERROR, "txSOROBAN_INVALID", NextStep.ALARM),
+        (SendStatus.ERROR, None, NextStep.ALARM),
+    ],
+)
+def test_no_answer_concludes_that_it_is_not_included(
+    status: SendStatus, code: str | None, step: NextStep
+) -> None:
+    fee = 900 if code == "txINSUFFICIENT_FEE" else None
+    answer = weigh(SendResult(status=status, code=code, required_fee=fee))
+    assert answer.step is step
+    assert answer.required_fee == (fee or 0)
+    assert answer.text == (code or status.value)
+
+
+def test_silence_is_unknown() -> None:
+    assert UNKNOWN.step is NextStep.WATCH
+    assert UNKNOWN.resend_after == 1
+
+
+@pytest.mark.parametrize(
+    ("close_time", "sequence", "due"), [(500, 100, True), (500, 99, False), (501, 100, False)]
+)
+def test_resending(close_time: int, sequence: int, due: bool) -> None:
+    latest = LedgerHead(sequence=sequence, close_time=close_time)
+    assert is_due_to_send(open_transaction(), latest) is due
+
+
+@pytest.mark.parametrize(
+    ("past_bound", "not_older", "history", "status"),
+    list(product([True, False], [True, False], [True, False], OutcomeStatus)),
+)
+def test_proof_of_exclusion(
+    past_bound: bool, not_older: bool, history: bool, status: OutcomeStatus
+) -> None:
+    """It holds in one case of all only."""
+    shown = LedgerHead(sequence=200, close_time=501 if past_bound else 500)
+    answered = LedgerHead(
+        sequence=200 if not_older else 199, close_time=600, oldest=90 if history else 91
+    )
+    found = is_proof_possible(
+        open_transaction(), shown, Outcome(status=status, head=answered, ledger=1)
+    )
+    expected = past_bound and not_older and history and status is OutcomeStatus.NOT_FOUND
+    assert found is expected

@@ -1,0 +1,73 @@
+"""The state machines: every pair of state and event."""
+
+from itertools import product
+
+import pytest
+
+from services.wallet.domain.errors import IllegalTransitionError
+from services.wallet.domain.model import (
+    OperationEvent,
+    OperationState,
+    TransactionEvent,
+    TransactionState,
+)
+from services.wallet.domain.states import (
+    OPEN,
+    OPERATION_EDGES,
+    SETTLED,
+    TRANSACTION_EDGES,
+    after,
+    sources,
+    target,
+)
+
+S, E = OperationState, OperationEvent
+T, V = TransactionState, TransactionEvent
+
+#: Written out again, so that an edge cannot be added or lost by accident.
+OPERATIONS = {
+    E.SIGN: ({S.QUEUED}, S.SIGNED),
+    E.SEND: ({S.SIGNED}, S.SENT),
+    E.SUCCEED: ({S.QUEUED, S.SIGNED, S.SENT}, S.SUCCEEDED),
+    E.FAIL: ({S.QUEUED, S.SIGNED, S.SENT}, S.FAILED),
+    E.EXPIRE: ({S.QUEUED, S.SIGNED, S.SENT}, S.EXPIRED),
+    E.RETRY: ({S.QUEUED, S.SIGNED, S.SENT}, S.QUEUED),
+}
+TRANSACTIONS = {
+    V.SEND: ({T.SIGNED}, T.SENT),
+    V.SUCCEED: ({T.SIGNED, T.SENT}, T.SUCCEEDED),
+    V.FAIL: ({T.SIGNED, T.SENT}, T.FAILED),
+    V.EXCLUDE: ({T.SIGNED, T.SENT}, T.EXCLUDED),
+}
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(S, E)))
+def test_operation_edges(state: OperationState, event: OperationEvent) -> None:
+    possible, following = OPERATIONS[event]
+    if state in possible:
+        assert after(OPERATION_EDGES, state, event) is following
+    else:
+        with pytest.raises(IllegalTransitionError):
+            after(OPERATION_EDGES, state, event)
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(T, V)))
+def test_transaction_edges(state: TransactionState, event: TransactionEvent) -> None:
+    possible, following = TRANSACTIONS[event]
+    if state in possible:
+        assert after(TRANSACTION_EDGES, state, event) is following
+    else:
+        with pytest.raises(IllegalTransitionError):
+            after(TRANSACTION_EDGES, state, event)
+
+
+def test_nothing_leaves_a_final_state() -> None:
+    assert {state for state, _ in OPERATION_EDGES}.isdisjoint(SETTLED)
+    assert {state for state, _ in TRANSACTION_EDGES} == OPEN
+
+
+@pytest.mark.parametrize("event", list(E))
+def test_sources_and_target_agree_with_the_table(event: OperationEvent) -> None:
+    possible, following = OPERATIONS[event]
+    assert set(sources(OPERATION_EDGES, event)) == possible
+    assert target(OPERATION_EDGES, event) is following
