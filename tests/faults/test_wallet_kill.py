@@ -65,9 +65,7 @@ async def test_kill_at_commit_edge(farm: tuple[WalletWorld, dict[str, str]], edg
     world, farmers = farm
     ids = list(farmers)
     before = await world.balances(ids)
-    current = (await world.block()).head.current_block
-    block = max(await world.plantable(), current + 1)
-    await world.wait_for_plantable(block)
+    block = await world.next_block()
 
     stakes = {farmer: (number + 1) * KALE for number, farmer in enumerate(ids)}
     plants = await surviving(world, edge, world.plant(f"plant {edge}", block, stakes))

@@ -47,14 +47,6 @@ async def misbehave(world: WalletWorld, **faults: Any) -> None:
         assert reply.status == 200, await reply.text()
 
 
-async def next_block(world: WalletWorld) -> int:
-    """A block that nobody has planted in, as soon as it can be planted."""
-    head = (await world.block()).head
-    block = max(head.plantable_block, head.current_block + 1)
-    await world.wait_for_plantable(block)
-    return block
-
-
 FAULTS: dict[str, dict[str, Any]] = {
     "answer of a send is lost": {"drops": {"sendTransaction": 3}},
     "sends fail": {"failures": {"sendTransaction": 3}},
@@ -72,7 +64,7 @@ async def test_plants_are_made_once(farm: Farm, name: str) -> None:
     world, farmers = farm
     ids = list(farmers)
     before = await world.balances(ids)
-    block = await next_block(world)
+    block = await world.next_block()
     await misbehave(world, **FAULTS[name])
     plants = await world.plant(f"plant {name}", block, dict.fromkeys(ids, KALE))
     await misbehave(world)
@@ -88,7 +80,7 @@ async def test_an_envelope_that_no_ledger_takes_expires_by_proof(farm: Farm) -> 
     """The node says PENDING and forgets: a new envelope only after the bound, and it works."""
     world, farmers = farm
     farmer = next(iter(farmers))
-    block = await next_block(world)
+    block = await world.next_block()
     await misbehave(world, failures={"sendTransaction": 1000})
     task = asyncio.create_task(world.plant("plant expiring", block, {farmer: KALE}))
 

@@ -20,7 +20,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.ids import new_id
 from libs.kale.address import raw_key
-from libs.kale.hash import work_hash
+from libs.kale.hash import leading_zeros, work_hash
 from tests.support.database import DatabaseAccess
 
 #: Seconds until a process serves, or something expected happens, at the latest.
@@ -132,6 +132,32 @@ class WalletWorld:
             return await self.plantable() >= index
 
         await eventually(plantable, f"block {index} does not become plantable", self.wallet)
+
+    async def next_block(self) -> int:
+        """A block that nobody has planted in, as soon as it can be planted."""
+        head = (await self.block()).head
+        block = max(head.plantable_block, head.current_block + 1)
+        await self.wait_for_plantable(block)
+        return block
+
+    async def nonces_by_zeros(self, block: int, address: str, zeros: Sequence[int]) -> list[int]:
+        """Nonces whose hashes have just so many zeros."""
+        entropy = (await self.block(block)).block.entropy
+        key = raw_key(address)
+
+        def has(nonce: int, count: int) -> bool:
+            digest = work_hash(index=block, nonce=nonce, entropy=entropy, farmer_key=key)
+            return leading_zeros(digest) == count
+
+        return [next(nonce for nonce in range(10**6) if has(nonce, count)) for count in zeros]
+
+    async def wait_for_current(self, index: int) -> None:
+        """Returns when the wallet has seen this block as the current one."""
+
+        async def current() -> bool:
+            return (await self.block()).head.current_block >= index
+
+        await eventually(current, f"block {index} is not opened", self.wallet)
 
     async def wait_for_ledger(self, ledger: int) -> None:
         """Returns when the wallet has seen this ledger."""

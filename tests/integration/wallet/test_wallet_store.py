@@ -145,7 +145,7 @@ async def test_no_other_service_reads_custody(
 ) -> None:
     async with connect(database.dsn(role)) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.fetch(f"SELECT 1 FROM wallet.{table}")
+            await connection.fetch(f"SELECT 1 FROM wallet.{table}")  # noqa: S608  (ours)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_the_service_itself_cannot_change_keys(
 async def test_what_others_may_read(database: DatabaseAccess, view: str, roles: list[str]) -> None:
     for role in roles:
         async with connect(database.dsn(role)) as connection:
-            assert await connection.fetch(f"SELECT * FROM {view}") == []
+            assert await connection.fetch(f"SELECT * FROM {view}") == []  # noqa: S608  (ours)
 
 
 async def test_older_news_of_an_account_are_passed_over(pool: Database) -> None:

@@ -1,0 +1,77 @@
+"""python -m demo run|up|down: the whole pool on this machine.
+
+run [--farmers N] [--blocks N]  farms and compares; exit status 0 only when all is equal
+up                              starts the pool, prints its addresses and leaves it running
+down                            stops it
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from rich.console import Console
+
+from demo.run import run_demo
+from demo.standing import down, supervise, up
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    match options.command:
+        case "run":
+            return _run(run_demo(options.farmers, options.blocks, console))
+        case "up":
+            return up(console)
+        case "down":
+            return down(console)
+        case _:
+            return _run(supervise())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="farm some blocks and compare records and chain")
+    run.add_argument("--farmers", type=_count(1, 1000), default=25)
+    run.add_argument("--blocks", type=_count(1, 1000), default=2)
+    commands.add_parser("up", help="start the pool and leave it running")
+    commands.add_parser("down", help="stop what up has started")
+    commands.add_parser("supervise", help="what up runs in the background")
+    return parser
+
+
+def _count(low: int, high: int) -> Any:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low} to {high}, not {number}")
+        return number
+
+    return parse
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Runs to the end; Ctrl-C and SIGTERM cancel it, and everything is stopped first."""
+
+    async def guarded() -> int:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 130
+
+    return asyncio.run(guarded())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

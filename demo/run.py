@@ -1,0 +1,177 @@
+"""The demo: a pool farms some blocks, then its records are compared with the chain."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+from stellar_sdk import Asset, Keypair
+
+from demo.check import Verdict, compare
+from demo.screen import Screen
+from demo.stack import Stack, StackConfig, open_stack
+from libs.kale.amounts import format_kale
+from libs.kale.networks import NETWORKS
+from pooler.client import Targets, open_client
+from pooler.config import PoolerConfig
+from pooler.enrol import enrol
+from pooler.run import RunSummary, run
+
+DIRECTORY = Path("var") / "demo"
+#: Stroops of KALE that each farmer begins with: 100 KALE, so that there is something to stake.
+FUNDING = 1_000_000_000
+#: Seconds of a block: planting and working take longer with more farmers.
+SHORTEST_BLOCK = 20
+FARMERS_PER_SECOND = 8
+#: Requests of the faucet at a time: it pays one after the other from one account.
+FAUCET_PARALLEL = 4
+#: Seconds in which records that are on their way may still arrive before the verdict.
+SETTLE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What a demo came to."""
+
+    #: What the pooler did.
+    run: RunSummary
+    #: What the comparison found.
+    verdict: Verdict
+
+
+async def run_demo(farmers: int, blocks: int, console: Console) -> int:
+    """Runs the demo in var/demo; exit status 0 only when records and chain are equal."""
+    config = StackConfig(
+        directory=DIRECTORY, ledger_seconds=1.0, block_seconds=block_seconds(farmers)
+    )
+    with Screen(console) as screen:
+        async with open_stack(config, screen.progress) as stack:
+            result = await farm(stack, farmers, blocks, screen)
+    write_summary(DIRECTORY / "summary.json", result, farmers, blocks)
+    show(console, result)
+    return 0 if result.verdict.equal else 1
+
+
+def block_seconds(farmers: int) -> int:
+    """Seconds of a block of the demo."""
+    return SHORTEST_BLOCK + farmers // FARMERS_PER_SECOND
+
+
+async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoResult:
+    """Registers, funds, farms and compares on a running pool."""
+    config = pooler_config(stack, farmers, blocks)
+    screen.progress(f"registering {farmers} farmers: wallets, accounts, trustlines")
+    async with open_client(config.targets) as client:
+        pooler_id = await enrol(client, config, screen)
+        addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
+    screen.progress("giving the farmers some KALE to stake")
+    funded = await fund(stack.rpc_url, addresses)
+    screen.progress("farming")
+    summary = await run(config, screen)
+    screen.progress("comparing the records with the chain")
+    verdict = await settled_verdict(stack, funded)
+    stack.check()
+    return DemoResult(run=summary, verdict=verdict)
+
+
+def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
+    """A pooler for a stack."""
+    return PoolerConfig(
+        targets=Targets(
+            **{
+                name: stack.target(name)
+                for name in ("registry", "wallet", "plant", "work", "harvest")
+            }
+        ),
+        public_key=Keypair.random().public_key,
+        name="demo",
+        farmers=farmers,
+        stake_percentage="0.25",
+        blocks=blocks,
+        closing_seconds=0,
+    )
+
+
+async def fund(rpc_url: str, addresses: list[str]) -> Mapping[str, int]:
+    """Asks localnet's faucet for KALE for each farmer; what each was given, in stroops."""
+    limit = asyncio.Semaphore(FAUCET_PARALLEL)
+
+    async def give(session: aiohttp.ClientSession, address: str) -> None:
+        query = {"addr": address, "amount": str(FUNDING)}
+        async with limit, session.get(f"{rpc_url}/kale", params=query) as response:
+            if response.status != 200:
+                raise RuntimeError(f"the faucet refused: {await response.text()}")
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(give(session, address) for address in addresses))
+    return dict.fromkeys(addresses, FUNDING)
+
+
+async def settled_verdict(stack: Stack, funded: Mapping[str, int]) -> Verdict:
+    """The comparison, once nothing changes any more: events are recorded after the ledger."""
+    code, _, issuer = NETWORKS["localnet"].asset.partition(":")
+    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while True:
+        verdict = await compare(stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded)
+        if verdict.equal or asyncio.get_running_loop().time() > deadline:
+            return verdict
+        await asyncio.sleep(1)
+
+
+def write_summary(path: Path, result: DemoResult, farmers: int, blocks: int) -> None:
+    """The same figures for programs; amounts are strings of stroops, as in the API's JSON."""
+    verdict = result.verdict
+    amounts = {"funded", "staked", "reward", "stake_returned", "balance"}
+    rows = [
+        {
+            name: str(value) if name in amounts or name == "farmer_id" else value
+            for name, value in asdict(farmer).items()
+        }
+        for farmer in verdict.farmers
+    ]
+    content = {
+        "farmers": farmers,
+        "blocks": blocks,
+        "equal": verdict.equal,
+        "compared": verdict.compared,
+        "differences": verdict.differences,
+        "run": {name: value for name, value in asdict(result.run).items() if name != "pooler_id"},
+        "rows": rows,
+    }
+    path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def show(console: Console, result: DemoResult) -> None:
+    """The table and the verdict."""
+    table = Table(
+        "farmer", "staked KALE", "zeros", "gap", "reward KALE", "balance KALE", title="All blocks"
+    )
+    for farmer in result.verdict.farmers:
+        table.add_row(
+            f"{farmer.address[:6]}…{farmer.address[-4:]}",
+            format_kale(farmer.staked),
+            str(farmer.zeros),
+            str(farmer.gap),
+            format_kale(farmer.reward),
+            format_kale(farmer.balance),
+        )
+    console.print(table)
+    run_summary, verdict = result.run, result.verdict
+    console.print(
+        f"{run_summary.planted} planted, {run_summary.worked} worked, "
+        f"{run_summary.harvested} harvested, {format_kale(run_summary.rewards)} KALE earned, "
+        f"{run_summary.hashes / 1e6:.1f} million hashes",
+        highlight=False,
+    )
+    for difference in verdict.differences:
+        console.print(difference, style="red", markup=False)
+    word = "equal" if verdict.equal else "NOT equal"
+    console.print(
+        f"{verdict.compared} events compared with the chain: {word}",
+        style="bold green" if verdict.equal else "bold red",
+        highlight=False,
+    )

@@ -1,0 +1,111 @@
+"""A pool that stays: `make up` and `make down`."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.processes import is_alive
+from demo.stack import START_TIMEOUT, StackConfig, open_stack
+
+DIRECTORY = Path("var") / "up"
+#: Process ids and addresses of the running pool.
+STATE = Path("var") / "up.json"
+LOG = Path("var") / "up.log"
+#: Seconds until everything has stopped at the latest.
+STOP_TIMEOUT = 60.0
+
+
+async def supervise() -> int:
+    """Runs the pool until it is told to stop; what `up` leaves in the background."""
+    config = StackConfig(
+        directory=DIRECTORY, ledger_seconds=5.0, block_seconds=300, fixed_ports=True
+    )
+    try:
+        async with open_stack(config, print) as stack:
+            state = {
+                "supervisor": os.getpid(),
+                "ready": True,
+                "pids": stack.pids(),
+                "ports": stack.ports,
+            }
+            STATE.write_text(json.dumps(state), encoding="utf-8")
+            while True:
+                stack.check()
+                await asyncio.sleep(1)
+    finally:
+        STATE.unlink(missing_ok=True)
+
+
+def up(console: Console) -> int:
+    """Starts the pool in the background and prints where it is."""
+    state = _state()
+    if state is None:
+        STATE.parent.mkdir(exist_ok=True)
+        with LOG.open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "demo", "supervise"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        state = _wait_ready(child)
+    if state is None:
+        console.print(LOG.read_text(encoding="utf-8", errors="replace"), markup=False)
+        console.print("the pool did not start", style="red")
+        return 1
+    table = Table("service", "address", title="The pool is running; stop it with make down")
+    for name, port in state["ports"].items():
+        scheme = "http://" if name == "localnet" else ""
+        table.add_row(name, f"{scheme}127.0.0.1:{port}")
+    console.print(table)
+    console.print(f"logs: {DIRECTORY / 'logs'}", highlight=False)
+    return 0
+
+
+def down(console: Console) -> int:
+    """Stops the pool and waits until it is gone."""
+    state = _state()
+    if state is None:
+        console.print("no pool is running")
+        return 0
+    pid = int(state["supervisor"])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if is_alive(pid):
+        console.print(f"process {pid} does not stop", style="red")
+        return 1
+    console.print("stopped")
+    return 0
+
+
+def _wait_ready(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
+    deadline = time.monotonic() + 2 * START_TIMEOUT
+    while child.poll() is None and time.monotonic() < deadline:
+        state = _state()
+        if state is not None:
+            return state
+        time.sleep(0.2)
+    return None
+
+
+def _state() -> dict[str, Any] | None:
+    """The running pool, or None; what a killed one has left does not count."""
+    try:
+        state: dict[str, Any] = json.loads(STATE.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return state if is_alive(int(state["supervisor"])) else None

@@ -1,0 +1,22 @@
+"""One wallet process on one localnet for all tests of this folder that need the chain."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.database import DatabaseFactory
+from tests.support.wallet_world import WalletWorld, open_wallet_world
+
+
+@pytest.fixture(scope="session")
+async def world(
+    database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[WalletWorld]:
+    """Fast ledgers, short blocks."""
+    logs: Path = tmp_path_factory.mktemp("wallet")
+    async with (
+        database_factory.create() as database,
+        open_wallet_world(database, logs) as running,
+    ):
+        yield running
