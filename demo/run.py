@@ -27,8 +27,8 @@ FUNDING = 1_000_000_000
 #: Seconds of a block: planting and working take longer with more farmers.
 SHORTEST_BLOCK = 20
 FARMERS_PER_SECOND = 8
-#: Requests of the faucet at a time: it pays one after the other from one account.
-FAUCET_PARALLEL = 4
+#: Requests of the faucet at a time: those that arrive together share a transaction.
+FAUCET_PARALLEL = 100
 #: Seconds in which records that are on their way may still arrive before the verdict.
 SETTLE_SECONDS = 20.0
 

@@ -12,5 +12,6 @@ class RegistrySettings(ServiceSettings):
 
     #: Port to listen on.
     port: Port = 50051
-    #: Seconds between two looks for farmers whose registration a crash has cut off.
+    #: Seconds between two looks for registrations that a crash has cut off, and the age from which
+    #: one counts as cut off.
     recovery_seconds: Annotated[float, Field(gt=0)] = 5.0

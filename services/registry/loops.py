@@ -2,23 +2,33 @@
 
 import asyncio
 
-from libs.common.errors import PoolError
+from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
 from services.registry.usecases import Registry
 
 log = get_logger(__name__)
 
-#: Seconds that a registration gets before it counts as cut off.
-PATIENCE = 10.0
-
 
 async def provision_for_ever(registry: Registry, *, interval: float) -> None:
-    """Looks for farmers without a wallet every `interval` seconds."""
+    """Every `interval` seconds, looks for farmers who have waited that long for a wallet."""
     while True:
         try:
-            for farmer_id, pooler_id in await registry.store.provisioning(PATIENCE):
-                await registry.provision(farmer_id, pooler_id)
-                log.info("registration completed", farmer_id=str(farmer_id))
-        except PoolError as error:
+            await provision_waiting(registry, older_than=interval)
+        except UnavailableError as error:
             log.warning("registrations wait", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="provision")
         await asyncio.sleep(interval)
+
+
+async def provision_waiting(registry: Registry, *, older_than: float) -> None:
+    """One round; one farmer's refusal does not keep the others waiting."""
+    for farmer_id, pooler_id in await registry.store.provisioning(older_than):
+        try:
+            await registry.provision(farmer_id, pooler_id)
+        except UnavailableError:
+            raise
+        except PoolError as error:
+            log.warning("no wallet", farmer_id=str(farmer_id), reason=error.reason)
+        else:
+            log.info("registration completed", farmer_id=str(farmer_id))

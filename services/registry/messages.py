@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import re
+from uuid import UUID
 
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
 
+from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.common.paging import decode_token
 from libs.kale.address import is_account
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
@@ -15,6 +19,11 @@ from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler,
 MAX_NAME, MAX_ENDPOINT = 255, 512
 #: Bytes of a farmer's metadata as JSON.
 MAX_METADATA = 8192
+#: Objects and lists in one another; far below what a protobuf parser takes, so that a reply that
+#: wraps the metadata once more can still be read.
+MAX_METADATA_DEPTH = 16
+#: An escaped NUL, which PostgreSQL cannot keep; not a backslash that is itself escaped.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 #: Part of the balance that is staked when nothing is said: the seed's default, 0.1.
 DEFAULT_STAKE_BPS = 1_000
 
@@ -164,18 +173,40 @@ def farmer_status(farmer: Farmer) -> registry_pb2.FarmerStatus.ValueType:
     return registry_pb2.FarmerStatus.Value(f"FARMER_STATUS_{farmer.status.name}")
 
 
+def after(checks: FieldChecks, page_token: str) -> UUID | None:
+    """The id that a page begins after; None for the first page."""
+    try:
+        token = decode_token(page_token, [UUID])
+    except InvalidArgumentError as error:
+        for violation in error.violations:
+            checks.fail(violation.field, violation.description)
+        return None
+    return None if token is None else token[0]
+
+
 def _metadata(checks: FieldChecks, metadata: struct_pb2.Struct) -> str:
     try:
-        text = json.dumps(json_format.MessageToDict(metadata), sort_keys=True, allow_nan=False)
-    except ValueError:
+        values = json_format.MessageToDict(metadata)
+    except (ValueError, json_format.SerializeToJsonError):
         checks.fail("metadata", "must not have numbers that JSON has not")
         return "{}"
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
     size = len(text.encode())
     if size > MAX_METADATA:
         checks.fail("metadata", f"must have at most {MAX_METADATA} bytes as JSON, not {size}")
-    if "\\u0000" in text:
+    if _depth(values) > MAX_METADATA_DEPTH:
+        checks.fail("metadata", f"must be at most {MAX_METADATA_DEPTH} levels deep")
+    if _NUL.search(text):
         checks.fail("metadata", "must not have NUL characters")
     return text
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
 
 
 def _payout(checks: FieldChecks, address: str) -> str:

@@ -1,5 +1,6 @@
 """registry's gRPC face: check, call, map."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import decode_token, encode_token
+from libs.common.paging import encode_token
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
 from services.registry.usecases import Registry
@@ -48,13 +49,13 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """See registry.proto."""
         checks = FieldChecks()
         size = checks.page_size(request.page_size)
+        after = messages.after(checks, request.page_token)
         checks.done()
-        after = _after(request.page_token)
-        poolers = await self._registry.store.list_poolers(after=after, limit=size)
-        response = registry_pb2.ListPoolersResponse(poolers=map(messages.pooler_message, poolers))
-        if len(poolers) == size:
-            response.next_page_token = encode_token([poolers[-1].pooler_id])
-        return response
+        poolers = await self._registry.store.list_poolers(after=after, limit=size + 1)
+        return registry_pb2.ListPoolersResponse(
+            poolers=map(messages.pooler_message, poolers[:size]),
+            next_page_token=_next([pooler.pooler_id for pooler in poolers], size),
+        )
 
     async def UpdatePooler(
         self,
@@ -124,17 +125,17 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         checks = FieldChecks()
         pooler = checks.optional_uuid("pooler_id", request.pooler_id)
         size = checks.page_size(request.page_size)
+        after = messages.after(checks, request.page_token)
         checks.done()
-        after = _after(request.page_token)
         if pooler is not None:
             await self._registry.pooler(PoolerId(pooler))
         farmers = await self._registry.store.list_farmers(
-            pooler_id=None if pooler is None else PoolerId(pooler), after=after, limit=size
+            pooler_id=None if pooler is None else PoolerId(pooler), after=after, limit=size + 1
         )
-        response = registry_pb2.ListFarmersResponse(farmers=map(messages.farmer_message, farmers))
-        if len(farmers) == size:
-            response.next_page_token = encode_token([farmers[-1].farmer_id])
-        return response
+        return registry_pb2.ListFarmersResponse(
+            farmers=map(messages.farmer_message, farmers[:size]),
+            next_page_token=_next([farmer.farmer_id for farmer in farmers], size),
+        )
 
     async def UpdateFarmer(
         self,
@@ -183,6 +184,6 @@ def _farmer_id(text: str, request_id: str = "") -> FarmerId:
     return FarmerId(farmer_id)
 
 
-def _after(page_token: str) -> UUID | None:
-    token = decode_token(page_token, [UUID])
-    return None if token is None else token[0]
+def _next(ids: Sequence[UUID], size: int) -> str:
+    """The token after this page; there is a next one when one more row than asked for came."""
+    return encode_token([ids[size - 1]]) if len(ids) > size else ""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID
 
 from libs.common.db.pool import Session
@@ -109,7 +109,9 @@ class Registry:
         await failpoint("registry.farmer.enrolled")
         wallet_id, address = await self.wallet.create_wallet(farmer_id, pooler_id)
         await failpoint("registry.farmer.wallet_made")
-        await self.store.activate_farmer(farmer_id, wallet_id, address)
+        made = FarmerEvent.WALLET_MADE
+        await self.store.activate_farmer(farmer_id, wallet_id, address, target(made), sources(made))
+        await failpoint("registry.farmer.active")
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer:
         """One farmer."""
@@ -171,28 +173,22 @@ class Registry:
         self, change: Change, subject: IdT, act: Callable[[Session, IdT], Awaitable[None]]
     ) -> IdT:
         """Acts and notes the request in one transaction; a repeat gives the first subject."""
-        if change.request_id:
-            known = await self.store.request(change.request_id)
-            if known is not None:
-                return _same(change, known, subject)
         async with self.store.database.transaction() as session:
             if change.request_id and not await self.store.insert_request(
                 session, change.request_id, change.method, change.digest, subject
             ):
-                # Another call with this request id has committed meanwhile.
-                known = await self.store.request(change.request_id)
-                if known is None:
-                    raise _reused(change.request_id)
-                return _same(change, known, subject)
+                # The insert has waited until the call that was first had committed.
+                known = await self.store.request(change.request_id, session)
+                return cast("IdT", _same(change, known))
             await act(session, subject)
         return subject
 
 
-def _same(change: Change, known: tuple[str, bytes, UUID], subject: IdT) -> IdT:
-    method, digest, first = known
-    if (method, digest) != (change.method, change.digest):
+def _same(change: Change, known: tuple[str, bytes, UUID] | None) -> UUID:
+    """The first call's subject, if the two ask for the same."""
+    if known is None or known[:2] != (change.method, change.digest):
         raise _reused(change.request_id)
-    return type(subject)(str(first))
+    return known[2]
 
 
 def _text(values: object, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,20 +37,40 @@ HAVING count(t.id) <> 1 OR o.state <> 'succeeded'
 """
 
 
+@dataclass(kw_only=True)
+class Farm:
+    """A wallet with farmers that have KALE and a block to harvest."""
+
+    #: The processes.
+    world: WalletWorld
+    #: Address by farmer.
+    farmers: dict[str, str]
+    #: Block that was planted and worked, and not harvested.
+    ripe: int
+    #: Stakes in it by farmer.
+    stakes: dict[str, int]
+
+
 @pytest.fixture(scope="module")
 async def farm(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[WalletWorld, dict[str, str]]]:
-    """A wallet with farmers that have KALE, and addresses by farmer."""
+) -> AsyncIterator[Farm]:
+    """Already its onboarding survives a kill."""
     logs: Path = tmp_path_factory.mktemp("wallet_kill")
     async with (
         database_factory.create() as database,
-        open_wallet_world(database, logs, ledger_seconds=0.5, block_seconds=12) as world,
+        open_wallet_world(database, logs, ledger_seconds=0.5, block_seconds=10) as world,
     ):
+        await world.restart(FAILPOINTS="wallet.transaction.accepted=kill")
+        await world.wait_until_serving()
         farmers = await world.create_farmers(FARMERS)
+        await world.revive()
         await world.wait_until_ready(list(farmers))
         await world.pay_kale(list(farmers.values()), 100 * KALE)
-        yield world, farmers
+        block, stakes = await world.next_block(), dict.fromkeys(farmers, KALE)
+        await world.plant("first plant", block, stakes)
+        await world.work("first work", block, dict.fromkeys(farmers, 11), farmers)
+        yield Farm(world=world, farmers=farmers, ripe=block, stakes=stakes)
 
 
 async def surviving(world: WalletWorld, edge: str, call: Awaitable[T]) -> T:
@@ -61,9 +82,8 @@ async def surviving(world: WalletWorld, edge: str, call: Awaitable[T]) -> T:
 
 
 @pytest.mark.parametrize("edge", EDGES)
-async def test_kill_at_commit_edge(farm: tuple[WalletWorld, dict[str, str]], edge: str) -> None:
-    world, farmers = farm
-    ids = list(farmers)
+async def test_kill_at_commit_edge(farm: Farm, edge: str) -> None:
+    world, farmers, ids = farm.world, farm.farmers, list(farm.farmers)
     before = await world.balances(ids)
     block = await world.next_block()
 
@@ -79,15 +99,13 @@ async def test_kill_at_commit_edge(farm: tuple[WalletWorld, dict[str, str]], edg
     works = await world.work(f"work {edge}", block, dict.fromkeys(ids, 11), farmers)
     assert {item.state for item in works} == {SUCCEEDED}, works
 
-    await world.wait_for_plantable(block + 1)
-    (opener,) = await world.plant(f"open {edge}", block + 1, {ids[0]: 0})
-    assert opener.state == SUCCEEDED
-    harvests = await surviving(world, edge, world.harvest(f"harvest {edge}", block, ids))
+    harvests = await surviving(world, edge, world.harvest(f"harvest {edge}", farm.ripe, ids))
     assert {item.state for item in harvests} == {SUCCEEDED}, harvests
     after = await world.balances(ids)
     for item in harvests:
         gained = after[item.farmer_id].kale_stroops - planted[item.farmer_id].kale_stroops
-        assert gained == item.amount + stakes[item.farmer_id]
+        assert gained == item.amount + farm.stakes[item.farmer_id]
+    farm.ripe, farm.stakes = block, stakes
 
     async with connect(world.database.admin_dsn) as admin:
         assert await admin.fetch(DOUBLES) == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -256,6 +257,7 @@ async def open_wallet_world(
     *,
     ledger_seconds: float = 0.5,
     block_seconds: int = 6,
+    localnet_environment: Mapping[str, str] = MappingProxyType({}),
     **environment: str,
 ) -> AsyncIterator[WalletWorld]:
     """Starts localnet and wallet as processes; stops them at the end."""
@@ -269,6 +271,7 @@ async def open_wallet_world(
                 "LOCALNET_PORT": str(ports[0]),
                 "LOCALNET_LEDGER_SECONDS": str(ledger_seconds),
                 "LOCALNET_BLOCK_SECONDS": str(block_seconds),
+                **localnet_environment,
             },
         ),
         logs,

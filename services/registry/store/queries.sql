@@ -11,11 +11,12 @@ FROM registry.poolers
 WHERE id = $1;
 
 -- name: lock_pooler :one
+-- NO KEY: events of the other services point at poolers, and need not wait for a registration.
 SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
     last_seen, created_at
 FROM registry.poolers
 WHERE id = $1
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: list_poolers :many
 SELECT id AS pooler_id, name, public_key, api_endpoint, max_farmers, current_farmers, is_active,
@@ -84,8 +85,8 @@ LIMIT 100;
 
 -- name: activate_farmer :exec
 UPDATE registry.farmers
-SET wallet_id = $2, custodial_public_key = $3, status = 'active'
-WHERE id = $1 AND status = 'provisioning';
+SET wallet_id = $2, custodial_public_key = $3, status = $4::registry.farmer_status
+WHERE id = $1 AND status = ANY($5::registry.farmer_status[]);
 
 -- name: set_farmer_status :one
 UPDATE registry.farmers

@@ -31,9 +31,9 @@ class Store:
         )
         return row is not None
 
-    async def pooler(self, pooler_id: PoolerId, session: Session | None = None) -> Pooler | None:
+    async def pooler(self, pooler_id: PoolerId) -> Pooler | None:
         """One pooler."""
-        row = await (session or self.database).one("pooler", pooler_id)
+        row = await self.database.one("pooler", pooler_id)
         return None if row is None else Pooler(**row)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
@@ -104,9 +104,23 @@ class Store:
         rows = await self.database.many("provisioning", older_than)
         return [(row["farmer_id"], row["pooler_id"]) for row in rows]
 
-    async def activate_farmer(self, farmer_id: FarmerId, wallet_id: WalletId, address: str) -> None:
-        """Gives a farmer its wallet, once."""
-        await self.database.execute("activate_farmer", farmer_id, wallet_id, address)
+    async def activate_farmer(
+        self,
+        farmer_id: FarmerId,
+        wallet_id: WalletId,
+        address: str,
+        status: FarmerStatus,
+        allowed: Sequence[FarmerStatus],
+    ) -> None:
+        """Gives a farmer its wallet; one that is in none of the statuses allowed keeps its own."""
+        await self.database.execute(
+            "activate_farmer",
+            farmer_id,
+            wallet_id,
+            address,
+            status.value,
+            [one.value for one in allowed],
+        )
 
     async def set_farmer_status(
         self, farmer_id: FarmerId, status: FarmerStatus, allowed: Sequence[FarmerStatus]
@@ -131,9 +145,11 @@ class Store:
             "update_farmer", farmer_id, stake_bps, metadata, payout_wallet_address
         )
 
-    async def request(self, request_id: str) -> tuple[str, bytes, UUID] | None:
+    async def request(
+        self, request_id: str, session: Session | None = None
+    ) -> tuple[str, bytes, UUID] | None:
         """Method, digest and subject of a request that was made before."""
-        row = await self.database.one("request", request_id)
+        row = await (session or self.database).one("request", request_id)
         return None if row is None else (row["method"], row["digest"], row["subject_id"])
 
     async def insert_request(

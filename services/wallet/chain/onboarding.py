@@ -22,11 +22,6 @@ class Newcomer:
     #: The account exists already; only the trustline is missing.
     has_account: bool
 
-    @property
-    def operations(self) -> int:
-        """Operations that it takes."""
-        return 3 if self.has_account else 4
-
 
 def sign_onboarding(
     newcomers: Sequence[Newcomer],
@@ -60,15 +55,6 @@ def sign_onboarding(
         max_time=terms.max_time,
         fee_bid=bid,
     )
-
-
-def newcomer_of_operation(newcomers: Sequence[Newcomer], operation: int) -> int:
-    """Which newcomer an operation of the transaction belongs to, for its result codes."""
-    for number, newcomer in enumerate(newcomers):
-        operation -= newcomer.operations
-        if operation < 0:
-            return number
-    raise ValueError("no such operation")
 
 
 def _append(builder: TransactionBuilder, newcomer: Newcomer, treasury: str, asset: Asset) -> None:

@@ -130,15 +130,6 @@ def _operation_code(operation: xdr.OperationResult) -> str | None:
     return None
 
 
-def failed_operations(answer: Json) -> dict[int, str]:
-    """Index to code of each operation that failed in a classic transaction."""
-    result = xdr.TransactionResult.from_xdr(answer["resultXdr"]).result
-    inner = result.inner_result_pair
-    results = (inner.result.result.results if inner is not None else result.results) or []
-    codes = {index: _operation_code(operation) for index, operation in enumerate(results)}
-    return {index: code for index, code in codes.items() if code is not None}
-
-
 def _return_value(meta_xdr: str) -> int | None:
     try:
         meta = xdr.TransactionMeta.from_xdr(meta_xdr)

@@ -69,17 +69,6 @@ class Rpc:
         self._note(answer)
         return answer
 
-    async def transactions(self, *, start_ledger: int, limit: int = 200) -> AsyncIterator[Json]:
-        """Every transaction from a ledger on, oldest first, page after page."""
-        parameters: dict[str, Any] = {"startLedger": start_ledger, "pagination": {"limit": limit}}
-        while True:
-            page = await self._call("getTransactions", parameters)
-            for transaction in page["transactions"] or []:
-                yield transaction
-            if len(page["transactions"] or []) < limit:
-                return
-            parameters = {"pagination": {"limit": limit, "cursor": page["cursor"]}}
-
     async def soroban_inclusion_fee(self) -> int:
         """Stroops that most recent contract calls bid for inclusion (90th percentile)."""
         answer = await self._call("getFeeStats", {})

@@ -4,7 +4,6 @@ from libs.common.errors import (
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
-    InternalError,
     NotFoundError,
     OutOfRangeError,
     UnavailableError,
@@ -75,9 +74,3 @@ class TreasuryMissingError(UnavailableError):
     """The treasury's key was not made yet: the process has only just begun."""
 
     default_reason = "TREASURY_MISSING"
-
-
-class IllegalTransitionError(InternalError):
-    """A state machine was asked for an edge that it does not have: a defect."""
-
-    default_reason = "ILLEGAL_TRANSITION"

@@ -70,7 +70,6 @@ class TransactionEvent(Enum):
 class FailureReason(Enum):
     """Why an operation failed: names of kalepool.common.v1.FailureReason without the prefix."""
 
-    UNKNOWN_FARMER = "UNKNOWN_FARMER"
     NOT_FUNDED = "NOT_FUNDED"
     NO_TRUSTLINE = "NO_TRUSTLINE"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
@@ -79,7 +78,6 @@ class FailureReason(Enum):
     HASH_INVALID = "HASH_INVALID"
     ZEROS_TOO_LOW = "ZEROS_TOO_LOW"
     BLOCK_CLOSED = "BLOCK_CLOSED"
-    BLOCK_OPEN = "BLOCK_OPEN"
     BLOCK_EXPIRED = "BLOCK_EXPIRED"
     FARM_PAUSED = "FARM_PAUSED"
     FEE_CAP = "FEE_CAP"
@@ -271,6 +269,8 @@ class OpenTransaction:
     signed_ledger: int
     #: From this ledger on it is to be sent (again), if no ledger has it.
     resend_ledger: int
+    #: What a node said to it last.
+    last_answer: str
     #: What it carries.
     operations: tuple[CarriedOperation, ...]
 

@@ -14,6 +14,7 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.outcomes import Action, may_retry, meaning, pause
+from services.wallet.domain.submission import ABOVE_CAP
 
 AnyOperation = QueuedOperation | CarriedOperation
 
@@ -85,8 +86,13 @@ def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settle
     assert_never(verdict.readiness)
 
 
-def excluded(operation: CarriedOperation, head: ChainHead) -> Settlement:
-    """Its envelope can never be included, which is proven: another one, or the end."""
+def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) -> Settlement:
+    """Its envelope can never be included, which is proven: another one, or the end.
+
+    When the cap kept it out, that is the reason that people can do something about.
+    """
+    if last_answer == ABOVE_CAP and operation.kind is not OperationKind.ONBOARD:
+        return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)
     if verdict.readiness is Readiness.FAIL:
         return _expired(operation, verdict.reason or FailureReason.EXPIRED, verdict.message)

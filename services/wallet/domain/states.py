@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeVar
 
-from services.wallet.domain.errors import IllegalTransitionError
 from services.wallet.domain.model import (
     OperationEvent,
     OperationState,
@@ -68,14 +67,6 @@ OPEN = frozenset({_T.SIGNED, _T.SENT})
 
 _State = TypeVar("_State", bound=Enum)
 _Event = TypeVar("_Event", bound=Enum)
-
-
-def after(edges: Mapping[tuple[_State, _Event], _State], state: _State, event: _Event) -> _State:
-    """The state that follows; IllegalTransitionError when there is no such edge."""
-    following = edges.get((state, event))
-    if following is None:
-        raise IllegalTransitionError(f"{event.value} is not possible in state {state.value}")
-    return following
 
 
 def sources(edges: Mapping[tuple[_State, _Event], _State], event: _Event) -> list[_State]:

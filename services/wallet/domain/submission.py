@@ -39,6 +39,9 @@ class Answer:
 
 UNKNOWN = Answer(step=NextStep.WATCH, text="no answer: it may have been taken", resend_after=1)
 
+#: Said of an envelope whose bid was refused and may not be raised any more.
+ABOVE_CAP = "txINSUFFICIENT_FEE, and more is above the cap"
+
 #: Refusals that need nobody: a look at the ledger tells what they mean.
 _EXPECTED = frozenset({"txBAD_SEQ", "txTOO_LATE", "txTOO_EARLY"})
 

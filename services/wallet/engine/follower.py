@@ -16,6 +16,8 @@ log = get_logger(__name__)
 
 #: Blocks that are looked up after an absence: a little more than a day's, older ones have expired.
 _CATCH_UP = 300
+#: Ledgers that a node may lie behind the newest one that was kept.
+_TOLERATED_LAG = 2
 
 
 class Follower:
@@ -38,9 +40,20 @@ class Follower:
         NetworkMismatchError when it is not the network and farm that we know."""
         async with self._lock:
             if not self._is_verified:
-                await self._chain.verify()
-                self._is_verified = True
+                await self._verify()
             return await self._look()
+
+    async def _verify(self) -> None:
+        """The node has our network and farm, and is not far behind what was seen before."""
+        await self._chain.verify()
+        kept, ledger = await self._store.head(), await self._chain.head()
+        if kept is not None and ledger.sequence + _TOLERATED_LAG < kept.ledger:
+            raise NetworkMismatchError(
+                f"the node is at ledger {ledger.sequence}, ledger {kept.ledger} was seen before: "
+                "it lags, or the network was reset",
+                metadata={"expected": str(kept.ledger), "found": str(ledger.sequence)},
+            )
+        self._is_verified = True
 
     def forget(self) -> None:
         """The next look verifies the network anew, unless it is the farm's code that changed."""

@@ -20,6 +20,17 @@ _CAP_PAUSE = 60.0
 Arrival = tuple[QueuedOperation, AccountState]
 
 
+def apart(arrivals: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
+    """Those that go together now, and those that wait for the next transaction.
+
+    A transaction happens as a whole or not at all, so one that failed before goes alone: it must
+    not hold up the others again.
+    """
+    fresh = [arrival for arrival in arrivals if arrival[0].attempts == 0]
+    retried = [arrival for arrival in arrivals if arrival[0].attempts > 0]
+    return (fresh, retried) if fresh else (retried[:1], retried[1:])
+
+
 class Onboarder:
     """One transaction of the treasury at a time."""
 
@@ -45,8 +56,10 @@ class Onboarder:
         arrivals = list(zip(claimed, states, strict=True))
         await self._settle_present(arrivals, ledger)
         missing = [arrival for arrival in arrivals if not arrival[1].has_trustline]
-        if missing:
-            await self._submit(missing, payer.sequence + 1, sight)
+        together, rest = apart(missing)
+        await parts.operations.settle_queued([later(operation) for operation, _ in rest])
+        if together:
+            await self._submit(together, payer.sequence + 1, sight)
         return True
 
     async def _settle_present(self, arrivals: list[Arrival], ledger: int) -> None:

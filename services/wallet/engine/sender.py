@@ -1,6 +1,6 @@
 """Hands signed envelopes to the network and records what it said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
@@ -8,7 +8,7 @@ from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import TransactionId
-from services.wallet.domain.submission import UNKNOWN, Answer, NextStep, weigh
+from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.treasury import Treasury
 from services.wallet.store.transactions import TransactionStore
@@ -50,9 +50,7 @@ class Sender:
         """Sends one envelope and marks it as sent, whatever the answer was."""
         answer = await self._ask(outgoing.envelope)
         if answer.step is NextStep.RAISE_BID:
-            raised = await self._raise_bid(outgoing, answer.required_fee)
-            if raised is not None:
-                answer = await self._ask(raised)
+            answer = await self._raise_bid(outgoing, answer)
         await failpoint("wallet.transaction.accepted")
         self._report(outgoing, answer)
         await self._store.note_answer(
@@ -67,20 +65,26 @@ class Sender:
             log.warning("send without an answer", error=str(error))
             return UNKNOWN
 
-    async def _raise_bid(self, outgoing: Outgoing, required: int) -> str | None:
-        """A new fee bump of the same inner transaction, committed; only one can be included."""
+    async def _raise_bid(self, outgoing: Outgoing, refusal: Answer) -> Answer:
+        """Bids what the node asked for, by a new fee bump of the same inner transaction, of which
+        only one can be included; committed before it is sent, as every envelope is."""
         async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
             try:
                 raised = self._chain.raise_bid(
-                    outgoing.envelope, treasury=treasury, fee=required, max_fee=self._max_fee
+                    outgoing.envelope,
+                    treasury=treasury,
+                    fee=refusal.required_fee,
+                    max_fee=self._max_fee,
                 )
             except FeeCapExceededError as error:
                 log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
-                return None
-        if raised is None:
-            return None
-        kept = await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised)
-        return raised.xdr if kept else None
+                return replace(refusal, text=ABOVE_CAP)
+        if raised is None:  # an onboarding: it waits for a calmer ledger
+            return refusal
+        if not await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised):
+            return refusal  # another process has raised it meanwhile
+        await failpoint("wallet.bid.raised")
+        return await self._ask(raised.xdr)
 
     @staticmethod
     def _report(outgoing: Outgoing, answer: Answer) -> None:

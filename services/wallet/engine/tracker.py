@@ -127,7 +127,10 @@ class Tracker:
 
     async def _settle_excluded(self, transaction: OpenTransaction) -> None:
         head = (await self._parts.follower.refresh()).head
-        settlements = [excluded(operation, head) for operation in transaction.operations]
+        settlements = [
+            excluded(operation, head, last_answer=transaction.last_answer)
+            for operation in transaction.operations
+        ]
         log.warning("transaction excluded", transaction=str(transaction.id))
         await self._close(transaction, TransactionEvent.EXCLUDE, settlements, None)
 

@@ -274,7 +274,7 @@ WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 -- name: open_transactions :many
 SELECT
     t.id, t.state, t.source, t.sequence, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
-    t.signed_ledger, t.resend_ledger,
+    t.signed_ledger, t.resend_ledger, t.last_answer,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.attempts
 FROM wallet.transactions AS t
 INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id

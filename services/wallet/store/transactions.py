@@ -142,6 +142,7 @@ def _open(rows: list[Record]) -> OpenTransaction:
         fee_bid=first["fee_bid"],
         signed_ledger=first["signed_ledger"],
         resend_ledger=first["resend_ledger"],
+        last_answer=first["last_answer"],
         operations=tuple(_carried(row) for row in rows),
     )
 

@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     ),
     "list from another list's token": (
         lambda stub: stub.ListWallets(
-            wallet_pb2.ListWalletsRequest(page_token=encode_token(["x"]))
+            wallet_pb2.ListWalletsRequest(page_token=encode_token([7]))
         ),
         ["page_token"],
     ),
@@ -217,7 +217,7 @@ async def test_wrong_blocks(world: WalletWorld) -> None:
     await world.plant(f"open {block}", block, {farmer: 0})
     await world.wait_for_current(block)
     stub = world.stub
-    calls = {
+    calls: dict[str, list[Any]] = {
         "WRONG_BLOCK": [
             stub.BatchPlant(batch(0, block_index=block + 5, operations=[Plant(farmer_id=farmer)])),
             stub.Work(

@@ -13,6 +13,7 @@ from libs.common.errors import FailedPreconditionError
 from libs.common.ids import OperationId, WalletId
 from services.wallet.chain.errors import FARM_ERRORS, TOKEN_ERRORS
 from services.wallet.chain.model import (
+    AccountState,
     ContractError,
     LedgerHead,
     Outcome,
@@ -35,6 +36,7 @@ from services.wallet.domain.model import (
     OpenTransaction,
     OperationEvent,
     OperationKind,
+    QueuedOperation,
     TransactionId,
     TransactionState,
 )
@@ -48,12 +50,14 @@ from services.wallet.domain.outcomes import (
 )
 from services.wallet.domain.settling import excluded, refused, share
 from services.wallet.domain.submission import (
+    ABOVE_CAP,
     UNKNOWN,
     NextStep,
     is_due_to_send,
     is_proof_possible,
     weigh,
 )
+from services.wallet.engine.onboard import Arrival, apart
 
 K, R = OperationKind, FailureReason
 NO_ID = UUID(int=1)
@@ -94,6 +98,7 @@ def open_transaction(*, max_time: int = 500, resend_ledger: int = 100) -> OpenTr
         fee_bid=100,
         signed_ledger=90,
         resend_ledger=resend_ledger,
+        last_answer="",
         operations=(),
     )
 
@@ -307,8 +312,16 @@ def test_a_host_error_gives_up_after_the_last_attempt() -> None:
 def test_an_excluded_plant(
     block: int, attempts: int, event: OperationEvent, reason: FailureReason | None
 ) -> None:
-    found = excluded(carried(K.PLANT, block=block, attempts=attempts), head())
+    operation = carried(K.PLANT, block=block, attempts=attempts)
+    found = excluded(operation, head(), last_answer="PENDING")
     assert (found.event, found.reason) == (event, reason)
+
+
+def test_a_plant_that_the_cap_kept_out_says_so() -> None:
+    found = excluded(carried(K.PLANT), head(), last_answer=ABOVE_CAP)
+    assert (found.event, found.reason) == (OperationEvent.EXPIRE, R.FEE_CAP)
+    onboarding = excluded(carried(K.ONBOARD), head(), last_answer=ABOVE_CAP)
+    assert onboarding.event is OperationEvent.RETRY
 
 
 @given(total=st.integers(0, 10**9), parts=st.integers(1, 19))
@@ -375,3 +388,35 @@ def test_proof_of_exclusion(
     )
     expected = past_bound and not_older and history and status is OutcomeStatus.NOT_FOUND
     assert found is expected
+
+
+# Onboarding
+
+
+def arrival(number: int, attempts: int) -> Arrival:
+    """A farmer that is not on the chain yet."""
+    operation = QueuedOperation(
+        id=OperationId(UUID(int=number)),
+        kind=K.ONBOARD,
+        wallet_id=WalletId(UUID(int=number)),
+        address="G",
+        block_index=0,
+        amount=0,
+        nonce=None,
+        hash=None,
+        attempts=attempts,
+    )
+    return operation, AccountState(address="G", exists=False)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "together"),
+    [([], []), ([0, 0], [0, 1]), ([0, 1, 0], [0, 2]), ([1, 3, 1], [0])],
+)
+def test_a_farmer_that_failed_before_is_onboarded_alone(
+    attempts: list[int], together: list[int]
+) -> None:
+    arrivals = [arrival(number, count) for number, count in enumerate(attempts)]
+    now, rest = apart(arrivals)
+    assert now == [arrivals[number] for number in together]
+    assert len(now) + len(rest) == len(arrivals)

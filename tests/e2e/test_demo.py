@@ -1,0 +1,100 @@
+"""The whole pool as real processes: it ends equal, leaves nothing, and survives every restart."""
+
+import asyncio
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from demo.run import DIRECTORY, farm
+from demo.screen import Screen
+from demo.stack import StackConfig, open_stack
+from services.migrations import SERVICES
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+#: Seconds between two restarts of a service in the middle of a run.
+BETWEEN_RESTARTS = 4.0
+
+
+def demo(*arguments: str) -> "subprocess.Popen[str]":
+    """Starts python -m demo in the project's root."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(condition: Iterator[bool], seconds: float) -> None:
+    """Until an iterator says True."""
+    deadline = time.monotonic() + seconds
+    for reached in condition:
+        if reached:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_demo_ends_equal_and_ctrl_c_leaves_nothing() -> None:
+    process = demo("run", "--farmers", "4", "--blocks", "1")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    summary = json.loads((ROOT / DIRECTORY / "summary.json").read_text(encoding="utf-8"))
+    assert summary["equal"] is True
+    # Four plants, works and harvests, and the plant and work that close the block.
+    assert summary["compared"] >= 14
+    assert all(int(row["reward"]) > 0 for row in summary["rows"])
+
+    process = demo("run", "--farmers", "4", "--blocks", "1")
+    parent = psutil.Process(process.pid)
+    wait_for(iter(lambda: len(parent.children(recursive=True)) >= 7, None), 60)
+    children = parent.children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def test_wrong_arguments_are_told() -> None:
+    process = demo("run", "--farmers", "0")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "from 1 to 1000" in output
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_restarting_a_service_does_not_change_the_end(service: str, tmp_path: Path) -> None:
+    config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=14)
+    screen = Screen(Console(file=io.StringIO()))
+    async with open_stack(config) as stack:
+
+        async def restart_for_ever() -> None:
+            while True:
+                await asyncio.sleep(BETWEEN_RESTARTS)
+                await stack.restart(service)
+
+        restarting = asyncio.create_task(restart_for_ever())
+        farming = asyncio.create_task(farm(stack, 3, 1, screen))
+        done, _ = await asyncio.wait(
+            {restarting, farming}, timeout=240, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert done == {farming}
+        restarting.cancel()
+        await asyncio.gather(restarting, return_exceptions=True)
+        result = await farming
+    assert result.verdict.equal, result.verdict.differences
+    assert result.run.planted >= 3
+    assert result.run.harvested >= 3

@@ -1,0 +1,396 @@
+"""The wallet's way to Stellar against recordings of a real network, and envelopes that it signs."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionEnvelope, xdr
+
+from services.wallet.chain.calls import plant_call
+from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
+from services.wallet.chain.envelopes import (
+    MIN_INCLUSION_FEE,
+    Prepared,
+    Terms,
+    prepare,
+    raise_bid,
+    sign_call,
+)
+from services.wallet.chain.errors import (
+    FeeCapExceededError,
+    NetworkMismatchError,
+    RpcRejectedError,
+    RpcUnavailableError,
+    StaleAnswerError,
+    UnknownMetaError,
+)
+from services.wallet.chain.model import OutcomeStatus, SendStatus
+from services.wallet.chain.networks import network_for, verify
+from services.wallet.chain.onboarding import Newcomer, sign_onboarding
+from services.wallet.chain.results import ResultReader
+from services.wallet.chain.rpc import open_rpc
+from services.wallet.keys.signer import SeedSigner
+
+RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
+FARM = "CC2V3ZQ3FIBPRT5D5SL7NBH6JLLK3YENWIKN6GGMXEA2BKKA7V5HSID3"
+PASSPHRASE = "Standalone Network ; February 2017"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The result in a recorded answer."""
+    body = json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    result: dict[str, Any] = body["response"]["result"]
+    return result
+
+
+def entry(name: str) -> dict[str, Any]:
+    """The only ledger entry in a recorded answer."""
+    (found,) = recorded(name)["entries"]
+    result: dict[str, Any] = found
+    return result
+
+
+def data(name: str) -> xdr.LedgerEntryData:
+    """That entry's data."""
+    return xdr.LedgerEntryData.from_xdr(entry(name)["xdr"])
+
+
+def token() -> str:
+    """Contract id of the recordings' token."""
+    found = data("entries_sac_instance").contract_data
+    assert found is not None
+    assert found.contract.contract_id is not None
+    return StrKey.encode_contract(found.contract.contract_id.contract_id.hash)
+
+
+@pytest.fixture(scope="module")
+def reader() -> ResultReader:
+    return ResultReader(farm=FARM, token=token())
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("get_tx_plant_success", None),
+        ("get_tx_plant_first_of_block", None),
+        ("get_tx_fee_bump_success", None),
+        ("get_tx_work_success", 112 - 108),
+        ("get_tx_harvest_success", 927_777_777),
+    ],
+)
+def test_included_and_worked(reader: ResultReader, name: str, value: int | None) -> None:
+    answer = recorded(name)
+    outcome = reader.outcome(answer)
+    assert (outcome.status, outcome.error) == (OutcomeStatus.SUCCESS, None)
+    assert outcome.ledger == answer["ledger"]
+    assert outcome.head.sequence == answer["latestLedger"]
+    assert outcome.fee_charged > MIN_INCLUSION_FEE
+    assert outcome.value == value
+
+
+@pytest.mark.parametrize(
+    ("name", "raiser", "code"),
+    [
+        ("get_tx_failed_pail_exists", "farm", "PailExists"),
+        ("get_tx_plant_stale_footprint", "host", "Storage/ExceededLimit"),
+        ("get_tx_failed_footprint", "host", "Storage/ExceededLimit"),
+    ],
+)
+def test_included_and_failed(reader: ResultReader, name: str, raiser: str, code: str) -> None:
+    outcome = reader.outcome(recorded(name))
+    assert outcome.status is OutcomeStatus.FAILED
+    assert outcome.error is not None
+    assert (outcome.error.raiser, outcome.error.code) == (raiser, code)
+    assert outcome.fee_charged > 0
+
+
+@pytest.mark.parametrize("name", ["get_tx_not_found", "get_tx_pending_not_found"])
+def test_not_seen(reader: ResultReader, name: str) -> None:
+    outcome = reader.outcome(recorded(name))
+    assert outcome.status is OutcomeStatus.NOT_FOUND
+    assert outcome.head.oldest > 0
+
+
+def test_an_unknown_meta_says_nothing(reader: ResultReader) -> None:
+    """A version that does not exist yet must never be taken for a failure."""
+    answer = recorded("get_tx_work_success") | {"resultMetaXdr": "AAAAYw=="}
+    with pytest.raises(UnknownMetaError):
+        reader.outcome(answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("send_pending", SendStatus.PENDING, None),
+        ("send_duplicate", SendStatus.DUPLICATE, None),
+        ("send_again_after_success", SendStatus.TRY_AGAIN_LATER, None),
+        ("send_try_again_later", SendStatus.TRY_AGAIN_LATER, None),
+        ("send_error_bad_seq", SendStatus.ERROR, "txBAD_SEQ"),
+        ("send_error_too_late", SendStatus.ERROR, "txTOO_LATE"),
+        ("send_error_queue_full_insufficient_fee", SendStatus.ERROR, "txINSUFFICIENT_FEE"),
+        ("send_error_no_soroban_data", SendStatus.ERROR, "txMALFORMED"),
+        ("send_error_resource_fee_low", SendStatus.ERROR, "txSOROBAN_INVALID"),
+        ("send_error_no_account", SendStatus.ERROR, "txNO_ACCOUNT"),
+    ],
+)
+def test_answers_of_a_send(
+    reader: ResultReader, name: str, status: SendStatus, code: str | None
+) -> None:
+    result = reader.send_result(recorded(name))
+    assert (result.status, result.code) == (status, code)
+    assert (result.required_fee is not None) == (code == "txINSUFFICIENT_FEE")
+
+
+@pytest.mark.parametrize(
+    ("name", "raiser", "code"),
+    [
+        ("simulate_plant_err_pail_exists", "farm", "PailExists"),
+        ("simulate_plant_err_paused", "farm", "FarmPaused"),
+        ("simulate_work_err_hash_invalid", "farm", "HashInvalid"),
+        ("simulate_work_err_pail_missing", "farm", "PailMissing"),
+        ("simulate_work_next_after_plant", "farm", "GapCountTooLow"),
+        ("simulate_harvest_err_not_ready", "farm", "HarvestNotReady"),
+        ("simulate_harvest_err_work_missing_closed", "farm", "WorkMissing"),
+        ("simulate_no_such_function", "host", "WasmVm/MissingValue"),
+    ],
+)
+def test_refused_simulations(reader: ResultReader, name: str, raiser: str, code: str) -> None:
+    error = reader.simulation_error(recorded(name))
+    assert (error.raiser, error.code) == (raiser, code)
+
+
+def test_a_refusal_without_events_is_read_from_its_words(reader: ResultReader) -> None:
+    error = reader.simulation_error({"error": "HostError: Error(Storage, ExceededLimit)\n"})
+    assert (error.raiser, error.code) == ("host", "Storage/ExceededLimit")
+
+
+# Entries
+
+
+def test_an_account_with_a_trustline() -> None:
+    account = data("entries_account")
+    state = decode_account("G", account, data("entries_trustline"))
+    assert account.account is not None
+    assert (state.exists, state.has_trustline) == (True, True)
+    assert state.xlm == account.account.balance.int64
+    assert state.sequence == account.account.seq_num.sequence_number.int64
+
+
+def test_what_does_not_exist() -> None:
+    assert not decode_account("G", None, None).exists
+    half = decode_account("G", data("entries_account"), None)
+    assert (half.exists, half.has_trustline, half.kale) == (True, False, 0)
+
+
+def test_the_farm_and_its_records() -> None:
+    farm, index = decode_farm(data("entries_contract_instance"))
+    assert farm.index == index
+    assert farm.token == token()
+    assert len(bytes.fromhex(farm.code_hash)) == 32
+    block = decode_block(index, data("entries_block"), live_until=9, modified=8)
+    assert len(block.entropy) == 32
+    assert block.max_gap >= block.min_gap
+    planted = decode_pail(data("entries_pail_planted"), live_until=9)
+    worked = decode_pail(data("entries_pail_worked"), live_until=9)
+    assert (planted.gap, planted.zeros) == (None, None)
+    assert worked.gap == 112 - 108
+    assert worked.zeros is not None
+    assert worked.sequence == planted.sequence == 108
+
+
+def test_verify_names_the_difference() -> None:
+    network = network_for("localnet", farm=FARM)
+    farm, _ = decode_farm(data("entries_contract_instance"))
+    for passphrase, found in (("other", farm), (network.passphrase, None)):
+        with pytest.raises(NetworkMismatchError):
+            verify(network, passphrase=passphrase, farm=found)
+    with pytest.raises(NetworkMismatchError, match="pays in token"):
+        verify(network, passphrase=network.passphrase, farm=farm)
+
+
+# Envelopes
+
+
+def signer() -> SeedSigner:
+    """A fresh key."""
+    return SeedSigner(Keypair.random().raw_secret_key())
+
+
+def terms(*, max_fee: int = 1_000_000) -> Terms:
+    """Ordinary ones."""
+    return Terms(passphrase=PASSPHRASE, max_time=1234, inclusion_fee=200, max_fee=max_fee)
+
+
+def prepared() -> Prepared:
+    """A recorded simulation."""
+    answer = recorded("simulate_plant_farmer_source")
+    return prepare(
+        transaction_data=answer["transactionData"],
+        auth=answer["results"][0]["auth"],
+        min_resource_fee=int(answer["minResourceFee"]),
+    )
+
+
+def test_a_call_is_a_fee_bump_of_the_farmers_transaction() -> None:
+    farmer, treasury = signer(), signer()
+    call = plant_call(FARM, farmer=farmer.address, stake=5)
+    signed = sign_call(
+        call, signer=farmer, treasury=treasury, sequence=77, terms=terms(), prepared=prepared()
+    )
+    outer = FeeBumpTransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
+    inner = outer.transaction.inner_transaction_envelope
+    assert (outer.hash_hex(), inner.hash_hex()) == (signed.hash, signed.inner_hash)
+    assert outer.transaction.fee_source.account_id == treasury.address
+    assert outer.transaction.fee == signed.fee_bid == 2 * 200 + prepared().resource_fee
+    assert (inner.transaction.source.account_id, inner.transaction.sequence) == (farmer.address, 77)
+    assert (signed.source, signed.sequence, signed.max_time) == (farmer.address, 77, 1234)
+    for envelope, address in ((outer, treasury.address), (inner, farmer.address)):
+        (signature,) = envelope.signatures
+        Keypair.from_public_key(address).verify(envelope.hash(), signature.signature)
+
+
+def test_no_bid_exceeds_the_cap() -> None:
+    farmer = signer()
+    with pytest.raises(FeeCapExceededError):
+        sign_call(
+            plant_call(FARM, farmer=farmer.address, stake=5),
+            signer=farmer,
+            treasury=signer(),
+            sequence=1,
+            terms=terms(max_fee=10_000),
+            prepared=prepared(),
+        )
+
+
+def test_a_raised_bid_keeps_the_inner_transaction() -> None:
+    farmer, treasury = signer(), signer()
+    old = sign_call(
+        plant_call(FARM, farmer=farmer.address, stake=5),
+        signer=farmer,
+        treasury=treasury,
+        sequence=3,
+        terms=terms(),
+        prepared=prepared(),
+    )
+
+    def raised(fee: int, max_fee: int = 1_000_000) -> Any:
+        return raise_bid(
+            old.xdr, passphrase=PASSPHRASE, treasury=treasury, fee=fee, max_fee=max_fee
+        )
+
+    new = raised(old.fee_bid + 1)
+    assert new is not None
+    assert new.inner_hash == old.inner_hash
+    assert new.hash != old.hash
+    assert (new.fee_bid, new.max_time, new.sequence) == (old.fee_bid + 1, 1234, 3)
+    assert raised(old.fee_bid) is None
+    with pytest.raises(FeeCapExceededError):
+        raised(old.fee_bid + 1, max_fee=old.fee_bid)
+
+
+def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
+    treasury, farmers = signer(), [signer() for _ in range(19)]
+    newcomers = [Newcomer(signer=item, has_account=False) for item in farmers]
+    asset = network_for("localnet").asset
+    signed = sign_onboarding(newcomers, treasury=treasury, sequence=5, asset=asset, terms=terms())
+    envelope = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
+    assert len(envelope.signatures) == 20
+    assert len(envelope.transaction.operations) == 4 * 19
+    assert signed.inner_hash is None
+    not_a_bump = raise_bid(
+        signed.xdr, passphrase=PASSPHRASE, treasury=treasury, fee=10**6, max_fee=10**7
+    )
+    assert not_a_bump is None
+    with pytest.raises(ValueError, match="1 to 19"):
+        sign_onboarding(
+            [*newcomers, newcomers[0]], treasury=treasury, sequence=5, asset=asset, terms=terms()
+        )
+
+
+# The node
+
+
+@asynccontextmanager
+async def node(answer: Callable[[dict[str, Any]], web.Response]) -> AsyncIterator[str]:
+    """A JSON-RPC server that answers as it is told; its URL."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return answer(await request.json())
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def result(**fields: Any) -> web.Response:
+    """A JSON-RPC result."""
+    return web.json_response({"jsonrpc": "2.0", "id": 1, "result": fields})
+
+
+def failure(code: int) -> web.Response:
+    """A JSON-RPC error."""
+    return web.json_response({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (lambda: web.Response(status=503), RpcUnavailableError),
+        (lambda: web.Response(text="<html>"), RpcUnavailableError),
+        (lambda: web.json_response([1]), RpcUnavailableError),
+        (lambda: failure(-32603), RpcUnavailableError),
+        (lambda: failure(-32602), RpcRejectedError),
+    ],
+)
+async def test_a_node_in_trouble(
+    response: Callable[[], web.Response], expected: type[Exception]
+) -> None:
+    async with node(lambda _: response()) as url, open_rpc(url, timeout=2) as rpc:
+        with pytest.raises(expected):
+            await rpc.passphrase()
+
+
+async def test_nobody_answers() -> None:
+    async with open_rpc("http://127.0.0.1:1", timeout=2) as rpc:
+        with pytest.raises(RpcUnavailableError):
+            await rpc.head()
+
+
+async def test_an_answer_from_the_past_is_not_trusted() -> None:
+    ledgers = iter([100, 98, 97, 101])
+
+    def answer(_: dict[str, Any]) -> web.Response:
+        return result(entries=[], latestLedger=next(ledgers))
+
+    async with node(answer) as url, open_rpc(url, timeout=2) as rpc:
+        assert (await rpc.entries(["k"]))[0] == 100
+        assert (await rpc.entries(["k"]))[0] == 98  # replicas may differ a little
+        with pytest.raises(StaleAnswerError):
+            await rpc.entries(["k"])
+        assert (await rpc.entries(["k"]))[0] == 101
+
+
+async def test_keys_are_asked_for_in_portions_that_a_node_takes() -> None:
+    sizes = []
+
+    def answer(request: dict[str, Any]) -> web.Response:
+        sizes.append(len(request["params"]["keys"]))
+        return result(entries=[], latestLedger=7)
+
+    async with node(answer) as url, open_rpc(url, timeout=2) as rpc:
+        assert await rpc.entries([f"key {number}" for number in range(450)]) == (7, {})
+    assert sizes == [200, 200, 50]
