@@ -63,8 +63,7 @@ async def farm(
     ):
         await world.restart(FAILPOINTS="wallet.transaction.accepted=kill")
         await world.wait_until_serving()
-        farmers = await world.create_farmers(FARMERS)
-        await world.revive()
+        farmers, _ = await asyncio.gather(world.create_farmers(FARMERS), world.revive())
         await world.wait_until_ready(list(farmers))
         await world.pay_kale(list(farmers.values()), 100 * KALE)
         block, stakes = await world.next_block(), dict.fromkeys(farmers, KALE)

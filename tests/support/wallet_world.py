@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 import grpc
@@ -84,13 +83,12 @@ class WalletWorld:
 
     async def create_farmers(self, count: int) -> dict[str, str]:
         """Wallets of new farmers: address by farmer id."""
-        created = {}
-        for _ in range(count):
-            reply = await self.stub.CreateWallet(
-                wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=self.pooler_id)
-            )
-            created[reply.wallet.farmer_id] = reply.wallet.address
-        return created
+        requests = [
+            wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=self.pooler_id)
+            for _ in range(count)
+        ]
+        replies = [await self._until_available(self.stub.CreateWallet, item) for item in requests]
+        return {reply.wallet.farmer_id: reply.wallet.address for reply in replies}
 
     async def wait_until_ready(self, farmers: Sequence[str]) -> None:
         """Returns when all farmers have account and trustline."""
@@ -222,6 +220,16 @@ class WalletWorld:
         reply = await self.stub.GetBalances(wallet_pb2.GetBalancesRequest(farmer_ids=farmers))
         return {balances.farmer_id: balances for balances in reply.balances}
 
+    async def _until_available(self, method: Any, request: Any) -> Any:
+        """The reply; the call is repeated while the wallet is dead."""
+        while True:
+            try:
+                return await method(request, timeout=PATIENCE)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.2)
+
     async def _collect(self, method: Any, request: Any) -> list[wallet_pb2.Operation]:
         while True:
             try:
@@ -322,8 +330,3 @@ def free_ports(count: int) -> list[int]:
     for listener in held:
         listener.close()
     return ports
-
-
-def random_id() -> UUID:
-    """An id that nothing has."""
-    return new_id()

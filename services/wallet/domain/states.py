@@ -60,11 +60,6 @@ TRANSACTION_EDGES: Mapping[tuple[TransactionState, TransactionEvent], Transactio
     (_T.SENT, _V.EXCLUDE): _T.EXCLUDED,
 }
 
-#: States that nothing leaves.
-SETTLED = frozenset({_O.SUCCEEDED, _O.FAILED, _O.EXPIRED})
-#: States of a transaction that hold its source account.
-OPEN = frozenset({_T.SIGNED, _T.SENT})
-
 _State = TypeVar("_State", bound=Enum)
 _Event = TypeVar("_Event", bound=Enum)
 

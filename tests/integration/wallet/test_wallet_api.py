@@ -76,9 +76,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
         ["page_token"],
     ),
     "list from another list's token": (
-        lambda stub: stub.ListWallets(
-            wallet_pb2.ListWalletsRequest(page_token=encode_token([7]))
-        ),
+        lambda stub: stub.ListWallets(wallet_pb2.ListWalletsRequest(page_token=encode_token([7]))),
         ["page_token"],
     ),
     "no farmers": (lambda s: s.GetBalances(wallet_pb2.GetBalancesRequest()), ["farmer_ids"]),

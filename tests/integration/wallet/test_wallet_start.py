@@ -1,0 +1,144 @@
+"""What the wallet refuses to start with: wrong keys, wrong networks, a chain that was reset."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from stellar_sdk import Keypair
+
+from libs.common.clock import SystemClock
+from libs.common.db.pool import Database, open_database
+from libs.kale.networks import TESTNET
+from services.wallet.chain.errors import NetworkMismatchError, RpcUnavailableError
+from services.wallet.chain.facade import Chain, open_chain
+from services.wallet.chain.networks import network_for
+from services.wallet.domain.errors import ChainUnknownError, TreasuryMissingError
+from services.wallet.domain.model import ChainHead
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.follower import Follower
+from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.watch import Watch
+from services.wallet.keys.provider import KeyProviderError, LocalKeyProvider, MasterKeyError
+from services.wallet.store import QUERIES
+from services.wallet.store.blocks import BlockStore
+from services.wallet.store.wallets import WalletStore
+from tests.support.database import DatabaseAccess
+from tests.support.wallet_world import WalletWorld
+
+NOBODY = "http://127.0.0.1:1"
+PROVIDER = LocalKeyProvider(bytes(32))
+FAR_AHEAD = ChainHead(
+    ledger=10**6,
+    close_time=datetime(2026, 1, 1, tzinfo=UTC),
+    current_block=7,
+    plantable_block=7,
+    paused=False,
+    block_seconds=6,
+)
+
+
+@pytest.fixture
+async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
+    """The wallet's own connection pool."""
+    async with open_database(
+        database.dsn("wallet"), queries=QUERIES, pool_size=5, timeout_ms=10_000, name="test"
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def chain() -> AsyncIterator[Chain]:
+    """A chain that never answers."""
+    async with open_chain(network_for("localnet", rpc_url=NOBODY), timeout=2) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def following(
+    world: WalletWorld, pool: Database, *, farm: str = "", rpc_url: str = ""
+) -> AsyncIterator[tuple[Follower, Watch]]:
+    """A follower of the world's localnet, and what it watches."""
+    network = network_for("localnet", farm=farm, rpc_url=rpc_url or world.rpc_url)
+    watch = Watch(SystemClock(), Bell())
+    async with open_chain(network, timeout=2) as opened:
+        yield Follower(opened, BlockStore(pool), watch, block_seconds=6), watch
+
+
+# The treasury
+
+
+async def test_the_treasury_outlives_restarts(pool: Database, chain: Chain) -> None:
+    store = WalletStore(pool)
+    first = Treasury(PROVIDER, store, chain, None)
+    with pytest.raises(TreasuryMissingError):
+        _ = first.wallet
+    made = await first.open()
+    assert (await Treasury(PROVIDER, store, chain, None).open()).address == made.address
+
+
+async def test_an_existing_account_becomes_the_treasury(pool: Database, chain: Chain) -> None:
+    store, pair = WalletStore(pool), Keypair.random()
+    imported = Treasury(PROVIDER, store, chain, pair.raw_secret_key())
+    assert (await imported.open()).address == pair.public_key
+    assert (await Treasury(PROVIDER, store, chain, None).open()).address == pair.public_key
+    other = Treasury(PROVIDER, store, chain, Keypair.random().raw_secret_key())
+    with pytest.raises(MasterKeyError, match="another account"):
+        await other.open()
+    assert not other.is_open
+
+
+async def test_another_master_key_does_not_open_it(pool: Database, chain: Chain) -> None:
+    store = WalletStore(pool)
+    await Treasury(PROVIDER, store, chain, None).open()
+    stranger = Treasury(LocalKeyProvider(bytes([7]) * 32), store, chain, None)
+    with pytest.raises(KeyProviderError):
+        await stranger.open()
+    assert not stranger.is_open
+
+
+# The network
+
+
+@pytest.mark.e2e
+async def test_the_right_network_is_followed(world: WalletWorld, pool: Database) -> None:
+    async with following(world, pool) as (follower, watch):
+        sight = await follower.refresh()
+        assert watch.is_fresh
+        assert watch.current is sight
+    assert await BlockStore(pool).head() == sight.head
+
+
+@pytest.mark.e2e
+async def test_a_farm_that_is_not_there(world: WalletWorld, pool: Database) -> None:
+    async with following(world, pool, farm=TESTNET.farm) as (follower, watch):
+        with pytest.raises(NetworkMismatchError, match="there is no farm"):
+            await follower.refresh()
+        assert not watch.is_fresh
+
+
+@pytest.mark.e2e
+async def test_a_chain_that_begins_anew(world: WalletWorld, pool: Database) -> None:
+    await BlockStore(pool).save_head(FAR_AHEAD)
+    async with following(world, pool) as (follower, watch):
+        with pytest.raises(NetworkMismatchError, match="was reset"):
+            await follower.refresh()
+        assert not watch.is_fresh
+    assert await BlockStore(pool).head() == FAR_AHEAD
+
+
+@pytest.mark.e2e
+async def test_a_node_that_is_away(world: WalletWorld, pool: Database) -> None:
+    async with following(world, pool, rpc_url=NOBODY) as (follower, watch):
+        with pytest.raises(RpcUnavailableError):
+            await follower.refresh()
+        with pytest.raises(ChainUnknownError):
+            _ = watch.current
+
+
+async def test_an_older_head_is_not_kept(pool: Database) -> None:
+    store = BlockStore(pool)
+    await store.save_head(FAR_AHEAD)
+    await store.save_head(replace(FAR_AHEAD, ledger=10**6 - 1, current_block=6))
+    assert await store.head() == FAR_AHEAD

@@ -1,0 +1,121 @@
+"""wallet's custody without keys or a chain: real gRPC and real rows in wallet's tables.
+
+It keeps what registry relies on: one wallet per farmer, committed before the answer leaves. It can
+be stopped and started at the same port, refuse, and lose its answers.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import UUID
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from stellar_sdk import Keypair
+
+from libs.common.errors import AlreadyExistsError, PoolError, UnavailableError
+from libs.common.grpc.errors import to_status
+from libs.common.ids import new_id
+from tests.support.database import connect
+
+
+class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
+    """CreateWallet as the proto promises it."""
+
+    def __init__(self, dsn: str) -> None:
+        """`dsn` is that of wallet's own role."""
+        #: Calls of CreateWallet by farmer id, refused ones counted.
+        self.calls: Counter[str] = Counter()
+        #: Raised for these farmers, whoever asks.
+        self.refusals: dict[str, PoolError] = {}
+        #: So many answers are lost after their wallet was made.
+        self.answers_to_lose = 0
+        self.port = 0
+        self._dsn = dsn
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def target(self) -> str:
+        """Where it listens (host:port), also while it is stopped."""
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listens; the second time at the same port."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(cast("Any", self), server)
+        checks = health.aio.HealthServicer()
+        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        self.port = server.add_insecure_port(self.target)
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """Is away from now on."""
+        if self._server is not None:
+            await self._server.stop(None)
+        self._server = None
+
+    async def CreateWallet(
+        self, request: wallet_pb2.CreateWalletRequest, context: Any
+    ) -> wallet_pb2.CreateWalletResponse:
+        """New, or the one that the farmer has already."""
+        self.calls[request.farmer_id] += 1
+        if (refusal := self.refusals.get(request.farmer_id)) is not None:
+            await context.abort_with_status(to_status(refusal))
+        wallet = await self._wallet_of(request.farmer_id, request.pooler_id)
+        if wallet.pooler_id != request.pooler_id:
+            error = AlreadyExistsError("of another pooler", reason="WALLET_OF_OTHER_POOLER")
+            await context.abort_with_status(to_status(error))
+        if self.answers_to_lose > 0:
+            self.answers_to_lose -= 1
+            await context.abort_with_status(to_status(UnavailableError("the answer is lost")))
+        return wallet_pb2.CreateWalletResponse(wallet=wallet)
+
+    async def fund(self, farmer_id: str, *, has_trustline: bool = True) -> None:
+        """The farmer's account exists on the chain from now on."""
+        async with connect(self._dsn) as connection:
+            await connection.execute(
+                """INSERT INTO wallet.accounts (wallet_id, is_funded, has_trustline)
+                SELECT id, true, $2 FROM wallet.wallets WHERE farmer_id = $1
+                ON CONFLICT (wallet_id) DO UPDATE
+                SET is_funded = true, has_trustline = excluded.has_trustline""",
+                UUID(farmer_id),
+                has_trustline,
+            )
+
+    async def _wallet_of(self, farmer_id: str, pooler_id: str) -> wallet_pb2.Wallet:
+        async with connect(self._dsn) as connection:
+            await connection.execute(
+                """INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address)
+                VALUES ($1, 'farmer', $2, $3, $4) ON CONFLICT (farmer_id) DO NOTHING""",
+                new_id(),
+                UUID(farmer_id),
+                UUID(pooler_id),
+                Keypair.random().public_key,
+            )
+            row = await connection.fetchrow(
+                "SELECT id, pooler_id, address FROM wallet.wallets WHERE farmer_id = $1",
+                UUID(farmer_id),
+            )
+        assert row is not None
+        return wallet_pb2.Wallet(
+            wallet_id=str(row["id"]),
+            farmer_id=farmer_id,
+            pooler_id=str(row["pooler_id"]),
+            address=row["address"],
+            status=wallet_pb2.WALLET_STATUS_PENDING,
+        )
+
+
+@asynccontextmanager
+async def open_fake_custody(dsn: str) -> AsyncIterator[FakeCustody]:
+    """A fake that listens while the block runs."""
+    wallet = FakeCustody(dsn)
+    await wallet.start()
+    try:
+        yield wallet
+    finally:
+        await wallet.stop()

@@ -1,0 +1,187 @@
+"""A wallet without a chain: it settles operations at once, with faults on demand.
+
+It serves wallet's batch RPCs over real gRPC and writes wallet's own tables, so that the views which
+the other services read show what the real wallet would.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+
+from libs.common.errors import FailedPreconditionError, PoolError, UnavailableError
+from libs.common.grpc.errors import to_status
+from libs.common.ids import new_id
+from libs.kale.hash import leading_zeros
+
+GAP = 7
+LEDGER = 123
+REWARD = 500
+STAKE_RETURNED = 250
+FEE = 18_598
+
+
+@dataclass(kw_only=True)
+class Faults:
+    """What goes wrong; tests change it at any time."""
+
+    #: Farmers whose operations fail, with the reason.
+    failing: dict[UUID, str] = field(default_factory=dict)
+    #: Streams that break after so many results; then it is 0 and they end well.
+    break_after: int = 0
+    #: Calls that are answered UNAVAILABLE.
+    unavailable: int = 0
+    #: Refuses every new batch with this reason.
+    refuse: str = ""
+
+
+class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
+    """BatchPlant, BatchWork and BatchHarvest."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+        self.faults = Faults()
+        #: Request ids of every call, in order.
+        self.calls: list[str] = []
+
+    async def BatchPlant(
+        self, request: wallet_pb2.BatchPlantRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.BatchPlantResponse]:
+        """Plants."""
+        async for operation in self._serve("plant", request, context):
+            yield wallet_pb2.BatchPlantResponse(operation=operation)
+
+    async def BatchWork(
+        self, request: wallet_pb2.BatchWorkRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.BatchWorkResponse]:
+        """Works."""
+        async for operation in self._serve("work", request, context):
+            yield wallet_pb2.BatchWorkResponse(operation=operation)
+
+    async def BatchHarvest(
+        self, request: wallet_pb2.BatchHarvestRequest, context: Any
+    ) -> AsyncIterator[wallet_pb2.BatchHarvestResponse]:
+        """Harvests."""
+        async for operation in self._serve("harvest", request, context):
+            yield wallet_pb2.BatchHarvestResponse(operation=operation)
+
+    async def _serve(
+        self, kind: str, request: Any, context: Any
+    ) -> AsyncIterator[wallet_pb2.Operation]:
+        self.calls.append(request.request_id)
+        try:
+            operations = await self._settle(kind, request)
+        except PoolError as error:
+            await context.abort_with_status(to_status(error))
+        for sent, operation_id in enumerate(operations):
+            if self.faults.break_after and sent == self.faults.break_after:
+                self.faults.break_after = 0
+                await context.abort_with_status(to_status(UnavailableError("broken")))
+            yield wallet_pb2.Operation(operation_id=str(operation_id))
+
+    async def _settle(self, kind: str, request: Any) -> Sequence[UUID]:
+        if self.faults.unavailable:
+            self.faults.unavailable -= 1
+            raise UnavailableError("away")
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+        async with self._pool.acquire() as connection, connection.transaction():
+            known = await connection.fetchval(
+                "SELECT arguments_hash FROM wallet.batches WHERE request_id = $1",
+                request.request_id,
+            )
+            if known is None and self.faults.refuse:
+                raise FailedPreconditionError("refused", reason=self.faults.refuse)
+            if known not in {None, digest}:
+                raise FailedPreconditionError("reused", reason="REQUEST_ID_REUSED")
+            if known is None:
+                await self._insert(connection, kind, request, digest)
+            rows = await connection.fetch(
+                "SELECT operation_id FROM wallet.batch_operations WHERE request_id = $1 ORDER BY 1",
+                request.request_id,
+            )
+        return [row["operation_id"] for row in rows]
+
+    async def _insert(self, connection: Any, kind: str, request: Any, digest: bytes) -> None:
+        await connection.execute(
+            "INSERT INTO wallet.batches (request_id, kind, block_index, arguments_hash) "
+            "VALUES ($1, $2::wallet.operation_kind, $3, $4)",
+            request.request_id,
+            kind,
+            request.block_index,
+            digest,
+        )
+        for item in request.operations:
+            operation_id = await self._operation(connection, kind, request.block_index, item)
+            await connection.execute(
+                "INSERT INTO wallet.batch_operations VALUES ($1, $2)",
+                request.request_id,
+                operation_id,
+            )
+
+    async def _operation(self, connection: Any, kind: str, block: int, item: Any) -> UUID:
+        farmer = UUID(item.farmer_id)
+        wallet_id = await connection.fetchval(
+            "SELECT id FROM wallet.wallets WHERE farmer_id = $1", farmer
+        )
+        nonce = item.nonce if kind == "work" else None
+        joined = await connection.fetchval(
+            "SELECT id FROM wallet.operations WHERE wallet_id = $1 AND kind = "
+            "$2::wallet.operation_kind AND block_index = $3 AND nonce IS NOT DISTINCT FROM "
+            "$4::numeric AND state NOT IN ('failed', 'expired')",
+            wallet_id,
+            kind,
+            block,
+            nonce,
+        )
+        if joined is not None:
+            return cast("UUID", joined)
+        reason = self.faults.failing.get(farmer)
+        amounts = {"plant": getattr(item, "stake", 0), "harvest": REWARD, "work": 0}
+        operation_id = new_id()
+        await connection.execute(
+            "INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, amount, "
+            "stake_returned, nonce, hash, zeros, gap, fee_charged, ledger, reason, error_message, "
+            "settled_at) VALUES ($1, $2::wallet.operation_kind, $3, $4, "
+            "$5::wallet.operation_state, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now())",
+            operation_id,
+            kind,
+            wallet_id,
+            block,
+            "failed" if reason else "succeeded",
+            amounts[kind],
+            STAKE_RETURNED if kind == "harvest" else 0,
+            nonce,
+            item.hash if kind == "work" else None,
+            leading_zeros(item.hash) if kind == "work" else None,
+            GAP,
+            FEE,
+            LEDGER,
+            reason,
+            "made to fail" if reason else "",
+        )
+        return operation_id
+
+
+@asynccontextmanager
+async def fake_wallet(admin_dsn: str) -> AsyncIterator[tuple[FakeWallet, str]]:
+    """A serving fake and its target."""
+    async with asyncpg.create_pool(admin_dsn, min_size=0, max_size=8) as pool:
+        wallet: FakeWallet = cast("Any", FakeWallet)(pool)  # it serves the batch RPCs only
+        server = grpc.aio.server()
+        wallet_pb2_grpc.add_WalletServiceServicer_to_server(wallet, server)
+        checks = health.aio.HealthServicer()
+        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield wallet, f"127.0.0.1:{port}"
+        finally:
+            await server.stop(None)

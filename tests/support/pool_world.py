@@ -1,0 +1,112 @@
+"""Rows that a pool has, for tests of one service: poolers, farmers, wallets, the chain."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from stellar_sdk import Keypair
+
+from libs.common.ids import new_id
+
+ENTROPY = bytes(range(32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A farmer with its wallet."""
+
+    farmer_id: UUID
+    wallet_id: UUID
+    address: str
+
+
+class PoolWorld:
+    """Writes with all rights what other services would have written."""
+
+    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
+        self.connection = connection
+
+    async def pooler(self, *, active: bool = True, max_farmers: int = 1000) -> UUID:
+        """A pooler."""
+        pooler_id = new_id()
+        await self.connection.execute(
+            "INSERT INTO registry.poolers (id, name, public_key, max_farmers, is_active) "
+            "VALUES ($1, 'test', $2, $3, $4)",
+            pooler_id,
+            Keypair.random().public_key,
+            max_farmers,
+            active,
+        )
+        return pooler_id
+
+    async def farmer(
+        self,
+        pooler_id: UUID,
+        *,
+        balance: int = 1_000,
+        stake: str = "0.25",
+        status: str = "active",
+        funded: bool = True,
+        trustline: bool = True,
+    ) -> Person:
+        """A farmer with a wallet and balances as wallet has read them."""
+        person = Person(farmer_id=new_id(), wallet_id=new_id(), address=Keypair.random().public_key)
+        await self.connection.execute(
+            "INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address) "
+            "VALUES ($1, 'farmer', $2, $3, $4)",
+            person.wallet_id,
+            person.farmer_id,
+            pooler_id,
+            person.address,
+        )
+        await self.connection.execute(
+            "INSERT INTO wallet.accounts (wallet_id, is_funded, has_trustline, kale_stroops) "
+            "VALUES ($1, $2, $3, $4)",
+            person.wallet_id,
+            funded,
+            trustline,
+            balance,
+        )
+        await self.connection.execute(
+            "INSERT INTO registry.farmers (id, wallet_id, custodial_public_key, pooler_id, "
+            "stake_percentage, status, request_id, digest) VALUES ($1, $2, $3, $4, "
+            "$5::text::numeric, $6::registry.farmer_status, $7, '')",
+            person.farmer_id,
+            person.wallet_id,
+            person.address,
+            pooler_id,
+            stake,
+            status,
+            str(person.farmer_id),
+        )
+        return person
+
+    async def head(self, *, current: int, plantable: int | None = None, ledger: int = 100) -> None:
+        """Where the chain is; the current block has just opened."""
+        await self.connection.execute(
+            "INSERT INTO chain.head (ledger, close_time, current_block, plantable_block, paused, "
+            "block_seconds) VALUES ($1, now(), $2, $3, false, 300) ON CONFLICT (singleton) "
+            "DO UPDATE SET ledger = $1, current_block = $2, plantable_block = $3",
+            ledger,
+            current,
+            current if plantable is None else plantable,
+        )
+        await self.connection.execute(
+            "INSERT INTO chain.blocks (index, opened_ledger, opened_at, entropy, min_gap, max_gap, "
+            "min_zeros, max_zeros, min_stake, max_stake, staked_total, normalized_total, "
+            "expires_ledger, updated_ledger) "
+            "VALUES ($1, $2, $3, $4, 1, 40, 0, 8, 0, 1000, 0, 0, $5, $2) ON CONFLICT DO NOTHING",
+            current,
+            ledger,
+            datetime.now(UTC) - timedelta(seconds=5),
+            ENTROPY,
+            ledger + 17_280,
+        )
+
+    async def count(self, table: str, where: str = "true") -> int:
+        """Rows of a table."""
+        query = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608  (the test's own words)
+        found: int = await self.connection.fetchval(query)
+        return found
