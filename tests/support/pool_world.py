@@ -83,6 +83,37 @@ class PoolWorld:
         )
         return person
 
+    async def planted(self, pooler_id: UUID, person: Person, block: int, stake: int = 250) -> None:
+        """A successful planting."""
+        await self.connection.execute("SELECT plant.ensure_partition($1)", block)
+        await self.connection.execute(
+            "INSERT INTO plant.plantings (id, block_index, farmer_id, pooler_id, custodial_wallet, "
+            "stake_amount, transaction_hash, ledger, fee_charged, status, planted_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, '', 100, 0, 'success', now())",
+            new_id(),
+            block,
+            person.farmer_id,
+            pooler_id,
+            person.address,
+            stake,
+        )
+
+    async def worked(self, pooler_id: UUID, person: Person, block: int, zeros: int = 4) -> None:
+        """A successful work."""
+        await self.connection.execute("SELECT work.ensure_partition($1)", block)
+        await self.connection.execute(
+            "INSERT INTO work.works (id, block_index, farmer_id, pooler_id, custodial_wallet, "
+            "nonce, hash, zeros, gap, transaction_hash, ledger, fee_charged, status, worked_at) "
+            "VALUES ($1, $2, $3, $4, $5, 1, $6, $7, 3, '', 103, 0, 'success', now())",
+            new_id(),
+            block,
+            person.farmer_id,
+            pooler_id,
+            person.address,
+            bytes(32),
+            zeros,
+        )
+
     async def head(self, *, current: int, plantable: int | None = None, ledger: int = 100) -> None:
         """Where the chain is; the current block has just opened."""
         await self.connection.execute(

@@ -1,0 +1,239 @@
+"""harvest over real gRPC and PostgreSQL, with a wallet that settles at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import pytest
+from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
+from pydantic import SecretStr
+
+from libs.common import errors, failpoints
+from libs.common.grpc.client import call, open_channel
+from libs.common.ids import new_id
+from services.harvest.app import open_app
+from services.harvest.config import HarvestSettings
+from tests.support.database import DatabaseAccess, connect
+from tests.support.fake_wallet import REWARD, STAKE_RETURNED, FakeWallet, fake_wallet
+from tests.support.pool_world import Person, PoolWorld
+
+BLOCK = 41
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harvest:
+    """A running harvest service and what is around it."""
+
+    stub: "harvest_pb2_grpc.HarvestServiceAsyncStub"
+    world: PoolWorld
+    wallet: FakeWallet
+    pooler: UUID
+    database: DatabaseAccess
+
+    async def harvest(
+        self, *, request_id: str = "", block: int = BLOCK
+    ) -> harvest_pb2.HarvestResponse:
+        """Calls Harvest."""
+        request = harvest_pb2.HarvestRequest(
+            block_index=block, pooler_id=str(self.pooler), request_id=request_id
+        )
+        return await call(self.stub.Harvest, request, timeout=20)
+
+    async def worker(self, block: int = BLOCK) -> Person:
+        """A farmer who has worked."""
+        person = await self.world.farmer(self.pooler)
+        await self.world.worked(self.pooler, person, block)
+        return person
+
+    async def balance(self, person: Person) -> harvest_pb2.GetBalanceResponse:
+        """Calls GetBalance."""
+        request = harvest_pb2.GetBalanceRequest(farmer_id=str(person.farmer_id))
+        return await call(self.stub.GetBalance, request, timeout=5)
+
+
+@pytest.fixture
+async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
+    """harvest with block 41 closed; the sweep is left to HarvestPending."""
+    async with (
+        connect(database.admin_dsn) as connection,
+        fake_wallet(database.admin_dsn) as (wallet, target),
+    ):
+        world = PoolWorld(connection)
+        settings = HarvestSettings(
+            port=0,
+            database_url=SecretStr(database.dsn("harvest")),
+            wallet_target=target,
+            max_batch_size=2,
+            api_rate_limit=0,
+            shutdown_grace=100,
+            recovery_seconds=0.3,
+            harvest_sweep_seconds=0,
+        )
+        async with (
+            open_app(settings) as running,
+            open_channel(f"127.0.0.1:{running.port}") as channel,
+        ):
+            await world.head(current=BLOCK + 1)
+            yield Harvest(
+                stub=harvest_pb2_grpc.HarvestServiceStub(channel),
+                world=world,
+                wallet=wallet,
+                pooler=await world.pooler(),
+                database=database,
+            )
+
+
+async def test_who_worked_is_paid_and_booked(harvest: Harvest) -> None:
+    people = [await harvest.worker() for _ in range(3)]
+    idle = await harvest.world.farmer(harvest.pooler)
+    answer = await harvest.harvest()
+    assert (answer.total_eligible, answer.successful_harvests) == (3, 3)
+    assert answer.total_rewards == 3 * REWARD
+    assert {one.stake_returned for one in answer.harvests} == {STAKE_RETURNED}
+    for person in people:
+        balance = await harvest.balance(person)
+        assert (balance.current_balance, balance.total_rewards, balance.harvests) == (
+            REWARD,
+            REWARD,
+            1,
+        )
+    assert (await harvest.balance(idle)).current_balance == 0
+
+
+async def test_the_same_call_pays_once(harvest: Harvest) -> None:
+    person = await harvest.worker()
+    answers = await asyncio.gather(*(harvest.harvest() for _ in range(4)))
+    assert all(answer == answers[0] for answer in answers)
+    # Another request for the same block finds nothing left.
+    assert (await harvest.harvest(request_id="other")).total_eligible == 0
+    assert (await harvest.balance(person)).current_balance == REWARD
+    assert await harvest.world.count("wallet.operations") == 1
+
+
+async def test_two_requests_at_once_join_one_operation(harvest: Harvest) -> None:
+    person = await harvest.worker()
+    harvest.wallet.faults.unavailable = 1
+    answers = await asyncio.gather(
+        *(harvest.harvest(request_id=f"r{number}") for number in range(3))
+    )
+    assert {answer.successful_harvests for answer in answers} <= {0, 1}
+    assert max(answer.successful_harvests for answer in answers) == 1
+    assert (await harvest.balance(person)).current_balance == REWARD
+    assert await harvest.world.count("harvest.harvests") == 1
+
+
+@pytest.mark.parametrize("point", ["planned", "settled", "recorded"])
+async def test_a_cut_off_batch_is_completed(harvest: Harvest, point: str) -> None:
+    person = await harvest.worker()
+    failpoints.arm(f"harvest.batch.{point}@1=raise")
+    try:
+        with pytest.raises(errors.InternalError):
+            await harvest.harvest()
+        for _ in range(50):
+            if await harvest.world.count("harvest.batches", "completed_at IS NOT NULL"):
+                break
+            await asyncio.sleep(0.1)
+    finally:
+        failpoints.arm("")
+    assert (await harvest.harvest()).successful_harvests == 1
+    assert (await harvest.balance(person)).current_balance == REWARD
+
+
+async def test_a_block_must_be_closed(harvest: Harvest) -> None:
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await harvest.harvest(block=BLOCK + 1)
+    assert caught.value.reason == "BLOCK_NOT_CLOSED"
+    assert caught.value.metadata["current_block"] == str(BLOCK + 1)
+
+
+async def test_pending_sweeps_the_earliest_first_and_tries_failures_again(
+    harvest: Harvest,
+) -> None:
+    late = await harvest.worker(BLOCK)
+    early = await harvest.worker(BLOCK - 3)
+    unlucky = await harvest.worker(BLOCK - 1)
+    harvest.wallet.faults.failing[unlucky.farmer_id] = "EXPIRED"
+    request = harvest_pb2.HarvestPendingRequest(pooler_id=str(harvest.pooler))
+    answer = await call(harvest.stub.HarvestPending, request, timeout=20)
+    assert [block.block_index for block in answer.blocks] == [BLOCK - 3, BLOCK - 1, BLOCK]
+    assert (answer.total_rewards, answer.still_pending) == (2 * REWARD, 1)
+    harvest.wallet.faults.failing.clear()
+    answer = await call(harvest.stub.HarvestPending, request, timeout=20)
+    assert [block.block_index for block in answer.blocks] == [BLOCK - 1]
+    assert answer.still_pending == 0
+    for person in (late, early, unlucky):
+        assert (await harvest.balance(person)).current_balance == REWARD
+
+
+@pytest.mark.parametrize("reason", ["NOT_PLANTED", "NOT_WORKED", "BLOCK_EXPIRED"])
+async def test_what_is_in_vain_is_tried_once(harvest: Harvest, reason: str) -> None:
+    person = await harvest.worker()
+    harvest.wallet.faults.failing[person.farmer_id] = reason
+    request = harvest_pb2.HarvestPendingRequest()
+    answer = await call(harvest.stub.HarvestPending, request, timeout=20)
+    assert (answer.blocks[0].failed_harvests, answer.still_pending) == (1, 0)
+    answer = await call(harvest.stub.HarvestPending, request, timeout=20)
+    assert not answer.blocks
+
+
+async def test_bad_fields_and_unknown_ids(harvest: Harvest) -> None:
+    bad = harvest_pb2.HarvestRequest(block_index=2**31, pooler_id="x", request_id="\n")
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await call(harvest.stub.Harvest, bad, timeout=5)
+    fields = [one.field for one in caught.value.violations]
+    assert fields == ["pooler_id", "block_index", "request_id"]
+    unknown = str(new_id())
+    with pytest.raises(errors.NotFoundError):
+        request = harvest_pb2.HarvestRequest(block_index=1, pooler_id=unknown)
+        await call(harvest.stub.Harvest, request, timeout=5)
+    with pytest.raises(errors.NotFoundError):
+        sweep = harvest_pb2.HarvestPendingRequest(pooler_id=unknown)
+        await call(harvest.stub.HarvestPending, sweep, timeout=5)
+    with pytest.raises(errors.NotFoundError):
+        await call(
+            harvest.stub.GetBalance,
+            harvest_pb2.GetBalanceRequest(farmer_id=unknown),
+            timeout=5,
+        )
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        sweep = harvest_pb2.HarvestPendingRequest(max_blocks=1001)
+        await call(harvest.stub.HarvestPending, sweep, timeout=5)
+    assert caught.value.violations[0].field == "max_blocks"
+
+
+async def test_pages_of_harvests_hold_each_once(harvest: Harvest) -> None:
+    for block in (BLOCK - 1, BLOCK):
+        for _ in range(3):
+            await harvest.worker(block)
+        await harvest.harvest(block=block)
+    seen: list[tuple[int, str]] = []
+    token = ""
+    while True:
+        request = harvest_pb2.ListHarvestsRequest(
+            pooler_id=str(harvest.pooler), page_size=4, page_token=token
+        )
+        page = await call(harvest.stub.ListHarvests, request, timeout=5)
+        seen += [(one.block_index, one.farmer_id) for one in page.harvests]
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(seen) == len(set(seen)) == 6
+
+
+async def test_harvests_are_append_only(harvest: Harvest) -> None:
+    await harvest.worker()
+    await harvest.harvest()
+    async with connect(harvest.database.dsn("harvest")) as own:
+        for statement in (
+            "UPDATE harvest.harvests SET reward_amount = 1",
+            "DELETE FROM harvest.harvests",
+            "DELETE FROM harvest.balances",
+            "UPDATE plant.plantings SET stake_amount = 1",
+            "SELECT 1 FROM wallet.sealed_keys",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await own.execute(statement)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+        await harvest.world.connection.execute("DELETE FROM harvest.harvests")
