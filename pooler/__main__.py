@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass, fields
 from typing import Annotated
 from uuid import UUID
 
@@ -32,27 +33,9 @@ app = cyclopts.App(
 )
 
 
-@app.default
-def main(
-    *,
-    public_key: str = "",
-    pooler_id: Annotated[UUID | None, Parameter(name="--id")] = None,
-    name: str = _DEFAULTS.name,
-    farmers: Count = _DEFAULTS.farmers,
-    stake_percentage: str = _DEFAULTS.stake_percentage,
-    blocks: Count = _DEFAULTS.blocks,
-    processes: Count = _DEFAULTS.processes,
-    submit_share: Share = _DEFAULTS.submit_share,
-    enough_zeros: Zeros = _DEFAULTS.enough_zeros,
-    closing_seconds: Seconds = _DEFAULTS.closing_seconds,
-    registry_target: str = _TARGETS.registry,
-    wallet_target: str = _TARGETS.wallet,
-    plant_target: str = _TARGETS.plant,
-    work_target: str = _TARGETS.work,
-    harvest_target: str = _TARGETS.harvest,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Farms until it is stopped, or for a number of blocks.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be chosen on the command line or by POOLER_* variables.
 
     Parameters
     ----------
@@ -89,29 +72,39 @@ def main(
     json
         Write one JSON object per event instead of text.
     """
-    if not public_key and pooler_id is None:
+
+    public_key: str = ""
+    pooler_id: Annotated[UUID | None, Parameter(name="--id")] = None
+    name: str = _DEFAULTS.name
+    farmers: Count = _DEFAULTS.farmers
+    stake_percentage: str = _DEFAULTS.stake_percentage
+    blocks: Count = _DEFAULTS.blocks
+    processes: Count = _DEFAULTS.processes
+    submit_share: Share = _DEFAULTS.submit_share
+    enough_zeros: Zeros = _DEFAULTS.enough_zeros
+    closing_seconds: Seconds = _DEFAULTS.closing_seconds
+    registry_target: str = _TARGETS.registry
+    wallet_target: str = _TARGETS.wallet
+    plant_target: str = _TARGETS.plant
+    work_target: str = _TARGETS.work
+    harvest_target: str = _TARGETS.harvest
+    json: Annotated[bool, Parameter(negative="")] = False
+
+    def config(self) -> PoolerConfig:
+        """As the pooler takes it: options of the same name, and the targets together."""
+        names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
+        chosen = {name: getattr(self, name) for name in names}
+        targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
+        return PoolerConfig(targets=Targets(**targets), **chosen)
+
+
+@app.default
+def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
+    """Farms until it is stopped, or for a number of blocks."""
+    if not options.public_key and options.pooler_id is None:
         sys.stderr.write("pooler: give --public-key or --id\n")
         return 2
-    config = PoolerConfig(
-        targets=Targets(
-            registry=registry_target,
-            wallet=wallet_target,
-            plant=plant_target,
-            work=work_target,
-            harvest=harvest_target,
-        ),
-        public_key=public_key,
-        pooler_id=pooler_id,
-        name=name,
-        farmers=farmers,
-        stake_percentage=stake_percentage,
-        blocks=blocks,
-        processes=processes,
-        submit_share=submit_share,
-        enough_zeros=enough_zeros,
-        closing_seconds=closing_seconds,
-    )
-    return _serve(config, as_json=json)
+    return _serve(options.config(), as_json=options.json)
 
 
 def _serve(config: PoolerConfig, *, as_json: bool) -> int:

@@ -113,7 +113,8 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
 @asynccontextmanager
 async def open_fake_custody(dsn: str) -> AsyncIterator[FakeCustody]:
     """A fake that listens while the block runs."""
-    wallet = FakeCustody(dsn)
+    # The generated base class counts RPCs that nobody calls here as abstract.
+    wallet: FakeCustody = cast("Any", FakeCustody)(dsn)
     await wallet.start()
     try:
         yield wallet

@@ -154,7 +154,7 @@ async def test_concurrent_registrations_never_exceed_the_limit(world: RegistryWo
 async def test_lowering_the_limit_races_with_registrations(world: RegistryWorld) -> None:
     pooler_id = (await world.pooler(max_farmers=20)).pooler_id
     lower = registry_pb2.UpdatePoolerRequest(pooler_id=pooler_id, max_farmers=5)
-    calls = [world.stub.RegisterFarmer(request(pooler_id)) for _ in range(12)]
+    calls: list[Any] = [world.stub.RegisterFarmer(request(pooler_id)) for _ in range(12)]
     calls.insert(4, world.stub.UpdatePooler(lower))
     await asyncio.gather(*calls, return_exceptions=True)
     pooler = await world.read_pooler(pooler_id)
@@ -189,15 +189,13 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
     )
     metadata = struct_pb2.Struct()
     metadata.update({"note": "new"})
-    for field, value in {
+    changes: dict[str, Any] = {
         "stake_percentage": "0",
         "metadata": metadata,
         "payout_wallet_address": "",
-    }.items():
-        change = registry_pb2.UpdateFarmerRequest(
-            farmer_id=expected.farmer_id,
-            **{field: value},  # type: ignore[arg-type]
-        )
+    }
+    for field, value in changes.items():
+        change = registry_pb2.UpdateFarmerRequest(farmer_id=expected.farmer_id, **{field: value})
         if isinstance(value, struct_pb2.Struct):
             expected.metadata.CopyFrom(value)
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from kalepool.registry.v1 import registry_pb2
 
@@ -76,7 +77,8 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
     pooler = await world.pooler(api_endpoint="there", max_farmers=10)
     expected = registry_pb2.Pooler()
     expected.CopyFrom(pooler)
-    for field, value in {"name": "south", "api_endpoint": "", "max_farmers": 1000}.items():
+    changes: dict[str, Any] = {"name": "south", "api_endpoint": "", "max_farmers": 1000}
+    for field, value in changes.items():
         request = registry_pb2.UpdatePoolerRequest(pooler_id=pooler.pooler_id, **{field: value})
         setattr(expected, field, value)
         assert (await world.stub.UpdatePooler(request)).pooler == expected

@@ -1,0 +1,89 @@
+"""Messages to domain and back, without a server."""
+
+from typing import Any
+
+import pytest
+from google.protobuf import struct_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from kalepool.registry.v1 import registry_pb2
+from stellar_sdk import Keypair
+
+from libs.common.errors import InvalidArgumentError
+from services.registry import messages
+
+KEY = Keypair.from_raw_ed25519_seed(bytes(32)).public_key
+POOLER = "0190a5f0-0000-7000-8000-000000000001"
+
+
+def farmer(**changes: Any) -> registry_pb2.RegisterFarmerRequest:
+    """RegisterFarmer's arguments."""
+    return registry_pb2.RegisterFarmerRequest(**{"pooler_id": POOLER, **changes})
+
+
+def struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    """A Struct out of plain values."""
+    message = struct_pb2.Struct()
+    message.update(value)
+    return message
+
+
+def test_the_same_arguments_have_the_same_digest() -> None:
+    one = messages.new_farmer(farmer(metadata=struct({"a": 1, "b": [2]}), stake_percentage="0.1"))
+    two = messages.new_farmer(farmer(metadata=struct({"b": [2.0], "a": 1}), request_id="other"))
+    assert one.digest == two.digest
+    other = messages.new_farmer(farmer(metadata=struct({"a": 1, "b": [3]})))
+    assert one.digest != other.digest
+
+
+def test_a_registration_without_request_id_is_a_new_one() -> None:
+    first, second = (messages.new_farmer(farmer()).request_id for _ in range(2))
+    assert first != second
+
+
+def test_an_update_without_fields_changes_nothing() -> None:
+    _, change = messages.farmer_change(registry_pb2.UpdateFarmerRequest(farmer_id=POOLER))
+    assert change.values == {}
+
+
+def test_an_empty_field_that_is_present_is_a_change() -> None:
+    _, change = messages.farmer_change(
+        registry_pb2.UpdateFarmerRequest(
+            farmer_id=POOLER, metadata=struct_pb2.Struct(), payout_wallet_address=""
+        )
+    )
+    assert change.values == {"metadata": "{}", "payout_wallet_address": ""}
+
+
+def test_the_configured_limit_bounds_max_farmers() -> None:
+    request = registry_pb2.RegisterPoolerRequest(name="north", public_key=KEY)
+    assert messages.new_pooler(request, 50)[0].max_farmers == 50
+    request.max_farmers = 51
+    with pytest.raises(InvalidArgumentError) as caught:
+        messages.new_pooler(request, 50)
+    assert [violation.field for violation in caught.value.violations] == ["max_farmers"]
+
+
+@given(st.text(alphabet=st.sampled_from('\\"u0\x00a'), max_size=12))
+def test_exactly_texts_with_a_nul_are_refused(text: str) -> None:
+    request = farmer(metadata=struct({"x": text}))
+    if "\x00" in text:
+        with pytest.raises(InvalidArgumentError):
+            messages.new_farmer(request)
+    else:
+        assert messages.new_farmer(request)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=3))
+def test_any_metadata_is_taken_or_refused_by_name(value: dict[str, Any]) -> None:
+    try:
+        messages.new_farmer(farmer(metadata=struct(value)))
+    except InvalidArgumentError as error:
+        assert {violation.field for violation in error.violations} == {"metadata"}
