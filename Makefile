@@ -18,7 +18,7 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
-.PHONY: help setup gen verify-gen fmt verify-fmt lint types imports protos migrations check \
+.PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
 	test test-fast demo up down secrets lock clean
 
 help: ## Show this list
@@ -46,6 +46,12 @@ gen: setup ## Generate gen/ from protos/
 
 verify-gen: setup ## Fail when gen/ is not what protos/ gives
 	@$(PY) scripts/gen.py --check
+
+docs: setup ## Generate docs/configuration.md, states.md and errors.md from the code
+	@$(PY) scripts/gen_docs.py
+
+verify-docs: setup ## Fail when a generated document is not what the code gives
+	@$(PY) scripts/gen_docs.py --check
 
 fmt: setup ## Format Python and protos, and apply safe lint fixes
 	@$(VENV)/bin/ruff check --fix-only --quiet .
@@ -75,7 +81,7 @@ protos: setup ## Lint protos and compare them with the last release for breaking
 migrations: setup ## Fail when all migrations together are not what schema.sql says
 	@$(PY) scripts/check_migrations.py
 
-check: verify-gen verify-fmt lint types imports protos migrations ## All of the checks above
+check: verify-gen verify-docs verify-fmt lint types imports protos migrations ## All of the checks above
 	@echo "all checks passed"
 
 ## ---- running ------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """A world for the contract vectors: farm, token and tractor in a dictionary."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from stellar_sdk import StrKey, scval, xdr
@@ -25,6 +27,7 @@ from localnet.soroban.registry import HEAD_FARM_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, data_key, instance_key, trustline_key
 from localnet.soroban.values import address, fields_of, record, symbol, vector
 
+VECTORS = Path(__file__).parents[1] / "vectors" / "kale"
 ISSUER = "GBDVX4VELCDSQ54KQJYTNHXAHFLBCA77ZY2USQBM4CSHTTV7DME7KALE"
 ADMIN = ISSUER
 FARM = "CDL74RF5BLYR2YBLCCI7F5FB6TPSCLKEJUBSD2RSVWZ4YHF3VMFAIGWA"
@@ -33,6 +36,12 @@ TRACTOR = "CBGSBKYMYO6OMGHQXXNOBRGVUDFUDVC2XLC3SXON5R2SNXILR7XCKKY3"
 NETWORK_ID = sha256(b"Public Global Stellar Network ; September 2015").digest()
 STRANGER = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7"
 _ASSET = token.packed_asset("KALE", ISSUER)
+
+
+def read(name: str) -> dict[str, Any]:
+    """One vector file."""
+    content: dict[str, Any] = json.loads((VECTORS / name).read_text(encoding="utf-8"))
+    return content
 
 
 class World:
@@ -143,8 +152,8 @@ class World:
             self._track_block(state, index)
             for farmer in range(len(self.farmers)):
                 self._track_pail(state, farmer, index)
-        for ordinal, farmer in enumerate(self.farmers):
-            balance = self.balance(farmer)
+        for ordinal, holder in enumerate(self.farmers):
+            balance = self.balance(holder)
             if balance is not None:
                 state[f"balance({ordinal})"] = str(balance)
         return state

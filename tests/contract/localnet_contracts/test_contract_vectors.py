@@ -10,15 +10,16 @@ import pytest
 from localnet.soroban.farm import OLD_BUILD
 from localnet.soroban.registry import HEAD_FARM_CODE
 from localnet.soroban.storage import Key, instance_key
-from tests.support.contract_world import FARM, World, block_fields, block_key, block_of, pail_key
-
-VECTORS = Path(__file__).parents[2] / "vectors" / "kale"
-
-
-def read(name: str) -> dict[str, Any]:
-    """One vector file."""
-    content: dict[str, Any] = json.loads((VECTORS / name).read_text(encoding="utf-8"))
-    return content
+from tests.support.contract_world import (
+    FARM,
+    VECTORS,
+    World,
+    block_fields,
+    block_key,
+    block_of,
+    pail_key,
+    read,
+)
 
 
 def scenarios(name: str) -> list[Any]:
