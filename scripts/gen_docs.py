@@ -143,10 +143,10 @@ def errors() -> str:
         [
             "# Errors\n",
             GENERATED,
-            "Every error carries a `google.rpc.ErrorInfo` with domain `kalepool` and a reason, mostly\n"
-            "one of these; INVALID_ARGUMENT also a `BadRequest` with every violated field, and what\n"
-            "may be repeated a `RetryInfo`. Why one farmer of a batch failed is told in the reply:\n"
-            "`FailureReason` in `protos/kalepool/common/v1/common.proto`.\n",
+            "Every error carries a `google.rpc.ErrorInfo` with domain `kalepool` and a reason,\n"
+            "mostly one of these; INVALID_ARGUMENT also a `BadRequest` with every violated field,\n"
+            "and what may be repeated a `RetryInfo`. Why one farmer of a batch failed is told in\n"
+            "the reply: `FailureReason` in `protos/kalepool/common/v1/common.proto`.\n",
             *table,
             "",
         ]
