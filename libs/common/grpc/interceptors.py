@@ -8,9 +8,15 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc.aio import ServerInterceptor
 
-from libs.common.errors import DeadlineExceededError, InternalError, PoolError
+from libs.common.errors import (
+    DeadlineExceededError,
+    InternalError,
+    InvalidArgumentError,
+    PoolError,
+)
 from libs.common.grpc.deadlines import set_deadline
 from libs.common.grpc.errors import to_status
 from libs.common.grpc.limits import RateLimit, caller_of
@@ -64,12 +70,12 @@ class CallInterceptor(ServerInterceptor):
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(handler.unary_stream, method),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_tolerant(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
             self._unary(handler.unary_unary, method),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_tolerant(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
@@ -77,7 +83,7 @@ class CallInterceptor(ServerInterceptor):
         async def handle(request: Any, context: Context) -> Any:
             with _CallRecord(method, context) as call:
                 try:
-                    timeout = self._enter(method, context)
+                    timeout = self._enter(method, context, request)
                     async with asyncio.timeout(timeout):
                         return await inner(request, context)
                 except Exception as error:
@@ -89,7 +95,7 @@ class CallInterceptor(ServerInterceptor):
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
             with _CallRecord(method, context) as call:
                 try:
-                    timeout = self._enter(method, context)
+                    timeout = self._enter(method, context, request)
                     async for response in _until(inner(request, context), timeout):
                         yield response
                 except Exception as error:
@@ -97,11 +103,30 @@ class CallInterceptor(ServerInterceptor):
 
         return handle
 
-    def _enter(self, method: str, context: Context) -> float | None:
+    def _enter(self, method: str, context: Context, request: object) -> float | None:
         self._policy.rate_limit.check(caller=caller_of(context.peer()), method=method)
+        if isinstance(request, _Malformed):
+            raise InvalidArgumentError("the request is no message of this method")
         timeout = self._policy.timeout(method, context.time_remaining())
         set_deadline(timeout)
         return timeout
+
+
+class _Malformed:
+    """Stands for bytes that are no message: grpc itself would answer UNKNOWN."""
+
+
+def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
+    def read(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            return _Malformed()
+
+    return read
 
 
 async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncIterator[Any]:

@@ -247,9 +247,6 @@ def too_deep(levels: int) -> bytes:
     return wrapped(4, struct_bytes)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="libs.common's server answers UNKNOWN for bytes that are no message"
-)
 @pytest.mark.parametrize(
     ("method", "raw"), [("GetPooler", b"\xff\xff"), ("RegisterFarmer", too_deep(60))]
 )

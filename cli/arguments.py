@@ -1,0 +1,35 @@
+"""What command lines are made of: the session that every command gets, and values in files."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from cli.session import Session
+
+#: The session is no option: main opens it and hands it to the command.
+Run = Annotated[Session, Parameter(parse=False)]
+#: What fits in the proto's int32; the services say which part of it they take.
+Count = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**31 - 1))]
+#: What fits in the proto's uint32.
+BlockIndex = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**32 - 1))]
+
+
+class CommandLineError(Exception):
+    """The command line cannot be carried out as it stands; the message is for people."""
+
+
+def json_argument(name: str, text: str) -> Any:
+    """What a JSON text on the command line, in a file (@FILE) or on standard input (-) says."""
+    try:
+        if text == "-":
+            return json.load(sys.stdin)
+        if text.startswith("@"):
+            return json.loads(Path(text[1:]).read_text(encoding="utf-8"))
+        return json.loads(text)
+    except OSError as error:
+        raise CommandLineError(f"{name}: {error.strerror}: {text.removeprefix('@')}") from error
+    except (ValueError, RecursionError) as error:
+        raise CommandLineError(f"{name}: not JSON: {error}") from error

@@ -1,0 +1,137 @@
+"""kalepool farmer: the custodial accounts that poolers farm for."""
+
+import cyclopts
+from google.protobuf import json_format, struct_pb2
+from kalepool.registry.v1 import registry_pb2
+
+from cli.arguments import CommandLineError, Count, Run, json_argument
+from cli.session import fresh
+
+app = cyclopts.App(name="farmer", help="Registers and manages farmers.")
+COLUMNS = (
+    "farmer_id",
+    "custodial_wallet",
+    "status",
+    "is_funded",
+    "stake_percentage",
+    "current_balance",
+)
+
+
+@app.command
+async def register(
+    *,
+    pooler: str,
+    stake_percentage: str = "",
+    metadata: str = "{}",
+    payout_wallet_address: str = "",
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Registers a farmer with a pooler and creates its custodial wallet.
+
+    Parameters
+    ----------
+    pooler
+        Id of the pooler.
+    stake_percentage
+        Part of its balance that is staked, a decimal from 0 to 1; 0.1 when it is not given.
+    metadata
+        A JSON object, @FILE, or - for standard input.
+    payout_wallet_address
+        The farmer's own outside address (G...).
+    request_id
+        Makes a repeat give the same farmer.
+    """
+    request = registry_pb2.RegisterFarmerRequest(
+        request_id=fresh(request_id),
+        pooler_id=pooler,
+        stake_percentage=stake_percentage,
+        metadata=_metadata(metadata),
+        payout_wallet_address=payout_wallet_address,
+    )
+    reply = await session.ask(session.registry.RegisterFarmer, request)
+    session.output.message(reply)
+
+
+@app.command
+async def show(farmer_id: str, /, *, session: Run) -> None:
+    """Shows one farmer."""
+    request = registry_pb2.GetFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.GetFarmer, request)).farmer)
+
+
+@app.command(name="list")
+async def list_farmers(*, pooler: str = "", limit: Count = 100, session: Run) -> None:
+    """Lists farmers in the order of their registration.
+
+    Parameters
+    ----------
+    pooler
+        Only those of this pooler.
+    limit
+        How many at most; 0 means all.
+    """
+
+    async def page(size: int, token: str) -> registry_pb2.ListFarmersResponse:
+        request = registry_pb2.ListFarmersRequest(
+            pooler_id=pooler, page_size=size, page_token=token
+        )
+        return await session.ask(session.registry.ListFarmers, request)
+
+    session.output.rows(await session.pages(page, "farmers", limit), "farmers", COLUMNS)
+
+
+@app.command
+async def update(
+    farmer_id: str,
+    /,
+    *,
+    stake_percentage: str | None = None,
+    metadata: str | None = None,
+    payout_wallet_address: str | None = None,
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Changes what is given; the rest stays.
+
+    Parameters
+    ----------
+    stake_percentage
+        Part of its balance that is staked, a decimal from 0 to 1.
+    metadata
+        Replaces all of it: a JSON object, @FILE, or - for standard input.
+    payout_wallet_address
+        The farmer's own outside address (G...), or the empty text for none.
+    request_id
+        Makes a repeat give the first answer.
+    """
+    request = registry_pb2.UpdateFarmerRequest(
+        request_id=fresh(request_id),
+        farmer_id=farmer_id,
+        stake_percentage=stake_percentage,
+        metadata=None if metadata is None else _metadata(metadata),
+        payout_wallet_address=payout_wallet_address,
+    )
+    session.output.message((await session.ask(session.registry.UpdateFarmer, request)).farmer)
+
+
+@app.command
+async def suspend(farmer_id: str, /, *, session: Run) -> None:
+    """Suspends a farmer: it is not planted any more."""
+    request = registry_pb2.SuspendFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.SuspendFarmer, request)).farmer)
+
+
+@app.command
+async def resume(farmer_id: str, /, *, session: Run) -> None:
+    """Takes a farmer's suspension back."""
+    request = registry_pb2.ResumeFarmerRequest(farmer_id=farmer_id)
+    session.output.message((await session.ask(session.registry.ResumeFarmer, request)).farmer)
+
+
+def _metadata(text: str) -> struct_pb2.Struct:
+    try:
+        return json_format.ParseDict(json_argument("metadata", text), struct_pb2.Struct())
+    except (json_format.ParseError, AttributeError, TypeError) as error:
+        raise CommandLineError("metadata: must be a JSON object") from error

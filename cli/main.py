@@ -1,0 +1,152 @@
+"""The command `kalepool`: reads the command line, runs one command, tells what went wrong."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from inspect import BoundArguments
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter, validators
+
+from cli import farmer, farming, pool, pooler, wallet
+from cli.arguments import CommandLineError
+from cli.session import Options, open_session
+from cli.show import Output, note
+from libs.common.errors import PoolError
+
+#: Exit status: the pool refused, is away, or is not healthy.
+REFUSED = 1
+#: Exit status: the command line is wrong.
+USAGE = 2
+#: Exit status: Ctrl-C.
+INTERRUPTED = 130
+
+app = cyclopts.App(
+    name="kalepool",
+    help="Runs a KALE pool: poolers, farmers, wallets, blocks. Amounts are in KALE and XLM; "
+    "--json gives protobuf's JSON, where they are stroops.",
+    version=lambda: version("kalepool"),
+    exit_on_error=False,
+    print_error=False,
+)
+app.meta.group_parameters = cyclopts.Group("Options of every command", sort_key=1)
+for group in (pooler.app, farmer.app, wallet.wallets, wallet.operations):
+    app.command(group)
+for command in (
+    wallet.block,
+    wallet.treasury,
+    farming.plant,
+    farming.plantings,
+    farming.work,
+    farming.works,
+    farming.harvest,
+    farming.harvest_pending,
+    farming.harvests,
+    farming.balance,
+    pool.status,
+    pool.info,
+):
+    app.command(command)
+
+Json = Annotated[bool, Parameter(negative="")]
+Timeout = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
+RegistryTarget = Annotated[str, Parameter(env_var="REGISTRY_TARGET")]
+WalletTarget = Annotated[str, Parameter(env_var="WALLET_TARGET")]
+PlantTarget = Annotated[str, Parameter(env_var="PLANT_TARGET")]
+WorkTarget = Annotated[str, Parameter(env_var="WORK_TARGET")]
+HarvestTarget = Annotated[str, Parameter(env_var="HARVEST_TARGET")]
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    json: Json = False,
+    timeout: Timeout = None,
+    registry_target: RegistryTarget = "127.0.0.1:50051",
+    wallet_target: WalletTarget = "127.0.0.1:50052",
+    plant_target: PlantTarget = "127.0.0.1:50053",
+    work_target: WorkTarget = "127.0.0.1:50054",
+    harvest_target: HarvestTarget = "127.0.0.1:50055",
+) -> int:
+    """Options of every command, before or after it.
+
+    Parameters
+    ----------
+    json
+        One line of protobuf's JSON instead of tables.
+    timeout
+        Seconds that one call may take.
+    registry_target
+        Where registry listens (host:port).
+    wallet_target
+        Where wallet listens.
+    plant_target
+        Where plant listens.
+    work_target
+        Where work listens.
+    harvest_target
+        Where harvest listens.
+    """
+    options = Options(
+        targets={
+            "registry": registry_target,
+            "wallet": wallet_target,
+            "plant": plant_target,
+            "work": work_target,
+            "harvest": harvest_target,
+        },
+        json=json,
+        timeout=timeout,
+    )
+    run, bound, missing = app.parse_args(tokens)
+    return asyncio.run(_run(run, bound, options, needs_session="session" in missing))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: gives the exit status, with one line on standard error when it is not 0."""
+    try:
+        return _launch(sys.argv[1:] if arguments is None else arguments)
+    except cyclopts.CycloptsError as error:
+        note(f"{' '.join(str(error).split())} (kalepool --help)")
+    except CommandLineError as error:
+        note(str(error))
+    except UnicodeError:
+        note("the command line is not valid UTF-8")
+    except PoolError as error:
+        note(describe(error))
+        return REFUSED
+    except BrokenPipeError:
+        # Who reads has seen enough; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
+    return USAGE
+
+
+def _launch(tokens: Sequence[str]) -> int:
+    status = app.meta(
+        list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
+    )
+    return int(status or 0)
+
+
+def describe(error: PoolError) -> str:
+    """One line: the reason, and every field that is wrong, or the message."""
+    violations = [f"{item.field} {item.description}" for item in error.violations]
+    return f"{error.reason}: {'; '.join(violations) or ' '.join(error.message.split())}"
+
+
+async def _run(
+    run: Callable[..., Any], bound: BoundArguments, options: Options, *, needs_session: bool
+) -> int:
+    """Help and version need no session; a command without a result has succeeded."""
+    if not needs_session:
+        run(*bound.args, **bound.kwargs)
+        return 0
+    async with open_session(options, Output(json=options.json)) as session:
+        status = await run(*bound.args, **bound.kwargs, session=session)
+    return int(status or 0)

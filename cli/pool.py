@@ -1,0 +1,91 @@
+"""kalepool status and info: the pool as a whole."""
+
+import asyncio
+
+from kalepool.common.v1 import common_pb2, common_pb2_grpc
+
+from cli.arguments import Run
+from cli.session import Session
+from cli.show import cell, to_dict
+from libs.common.errors import PoolError, UnavailableError
+
+#: Seconds for one service's answer: those that are away must not hold up the rest.
+PATIENCE = 5.0
+INFO_COLUMNS = (
+    "service",
+    "version",
+    "network",
+    "kale contract id",
+    "max farmers",
+    "calls a minute",
+    "uptime s",
+)
+
+
+async def status(*, session: Run) -> int:
+    """Shows the pool's health as the first service sees it that answers.
+
+    Exit status 0 when it is healthy, 1 when it is degraded or unhealthy.
+    """
+    reply = await _first_status(session)
+    if session.options.json:
+        session.output.json_of(reply)
+    else:
+        rows = [(name, "yes" if up else "no") for name, up in sorted(reply.services.items())]
+        session.output.table(("service", "serves"), rows)
+        session.output.message(reply)
+    return 0 if reply.status == common_pb2.POOL_HEALTH_HEALTHY else 1
+
+
+async def info(*, session: Run) -> int:
+    """Shows every service: version, network, limits, uptime.
+
+    Exit status 1 when one of them does not answer.
+    """
+    names = list(session.channels)
+    replies = await asyncio.gather(*(_info(session, name) for name in names))
+    found = dict(zip(names, replies, strict=True))
+    if session.options.json:
+        session.output.json_value(
+            {name: None if reply is None else to_dict(reply) for name, reply in found.items()}
+        )
+    else:
+        rows = [_info_row(name, reply) for name, reply in found.items()]
+        session.output.table(INFO_COLUMNS, rows)
+    return 0 if all(replies) else 1
+
+
+async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
+    for channel in session.channels.values():
+        stub: common_pb2_grpc.InfoServiceAsyncStub = common_pb2_grpc.InfoServiceStub(channel)
+        try:
+            return await session.ask(
+                stub.GetStatus, common_pb2.GetStatusRequest(), timeout=PATIENCE
+            )
+        except PoolError:
+            continue
+    raise UnavailableError("no service answers")
+
+
+async def _info(session: Session, name: str) -> common_pb2.GetInfoResponse | None:
+    stub: common_pb2_grpc.InfoServiceAsyncStub = common_pb2_grpc.InfoServiceStub(
+        session.channels[name]
+    )
+    try:
+        return await session.ask(stub.GetInfo, common_pb2.GetInfoRequest(), timeout=PATIENCE)
+    except PoolError:
+        return None
+
+
+def _info_row(name: str, reply: common_pb2.GetInfoResponse | None) -> tuple[str, ...]:
+    if reply is None:
+        return (name, "away", *[""] * (len(INFO_COLUMNS) - 2))
+    return (
+        name,
+        reply.version,
+        reply.network.type,
+        reply.network.kale_contract_id,
+        cell(reply.limits, "max_farmers"),
+        cell(reply.limits, "rate_limit_per_minute"),
+        cell(reply, "uptime_seconds"),
+    )

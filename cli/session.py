@@ -1,0 +1,120 @@
+"""One run of the command: where the services are, how long to wait, and how to show replies."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from kalepool.harvest.v1 import harvest_pb2_grpc
+from kalepool.plant.v1 import plant_pb2_grpc
+from kalepool.registry.v1 import registry_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2_grpc
+from kalepool.work.v1 import work_pb2_grpc
+
+from cli.show import Output
+from libs.common.errors import DeadlineExceededError, UnavailableError
+from libs.common.grpc.client import call, open_channel
+from libs.common.ids import new_id
+
+Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+
+#: Seconds that a call may take when --timeout does not say.
+TIMEOUT = 30.0
+#: The same for calls that wait until a batch is settled on the chain.
+BATCH_TIMEOUT = 300.0
+#: Largest page that a service gives.
+PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What holds for every command."""
+
+    #: host:port by service name.
+    targets: Mapping[str, str]
+    #: Protobuf's JSON instead of tables.
+    json: bool = False
+    #: Seconds for one call, or None for the default.
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Channels to all services; each connects when it is used first."""
+
+    #: What was asked for.
+    options: Options
+    #: Where replies go.
+    output: Output
+    #: Channels by service name.
+    channels: Mapping[str, grpc.aio.Channel]
+    #: Calls of each service.
+    registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
+    wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
+    plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
+    work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
+    harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
+
+    async def ask(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Reply]",
+        request: Request,
+        *,
+        timeout: float = TIMEOUT,
+    ) -> Reply:
+        """Calls; raises the PoolError that the service raised.
+
+        When it is not known what became of a change, the error says how to ask again safely.
+        """
+        try:
+            return await call(method, request, timeout=self.options.timeout or timeout)
+        except (UnavailableError, DeadlineExceededError) as error:
+            request_id = getattr(request, "request_id", "")
+            if not request_id:
+                raise
+            again = f"{error.message} (safe to repeat with --request-id {request_id})"
+            raise type(error)(again, reason=error.reason) from error
+
+    async def pages(
+        self, page: Callable[[int, str], Awaitable[Any]], field_name: str, limit: int
+    ) -> Any:
+        """One reply out of as many pages as `limit` items need; 0 means all of them.
+
+        `page` gets a page's size and token. next_page_token is set when there are more items.
+        """
+        whole = await page(min(limit or PAGE, PAGE), "")
+        items = getattr(whole, field_name)
+        while whole.next_page_token and (not limit or len(items) < limit):
+            size = min(limit - len(items), PAGE) if limit else PAGE
+            following = await page(size, whole.next_page_token)
+            items.extend(getattr(following, field_name))
+            whole.next_page_token = following.next_page_token
+        return whole
+
+
+@asynccontextmanager
+async def open_session(options: Options, output: Output) -> AsyncIterator[Session]:
+    """Opens the channels, which costs nothing until one is used."""
+    async with AsyncExitStack() as stack:
+        channels = {
+            name: await stack.enter_async_context(open_channel(target))
+            for name, target in options.targets.items()
+        }
+        yield Session(
+            options=options,
+            output=output,
+            channels=channels,
+            registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
+            wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
+            plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
+            work=work_pb2_grpc.WorkServiceStub(channels["work"]),
+            harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),
+        )
+
+
+def fresh(request_id: str) -> str:
+    """The request id that was given, or a new one."""
+    return request_id or str(new_id())

@@ -1,0 +1,193 @@
+"""Replies as tables for people, or as protobuf's JSON for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from libs.kale.amounts import format_kale
+
+#: Fields with stroops of KALE; they are shown in KALE.
+_KALE = frozenset(
+    [
+        "amount",
+        "current_balance",
+        "estimated_reward",
+        "kale_stroops",
+        "max_stake",
+        "min_stake",
+        "reward_amount",
+        "stake_amount",
+        "stake_returned",
+        "staked_total",
+        "total_rewards",
+        "total_staked",
+    ]
+)
+#: Fields with stroops of XLM; they are shown in XLM.
+_XLM = frozenset(["fee_charged", "reserved_stroops", "xlm_stroops"])
+#: Columns of a table when no terminal limits it: a file or a pipe.
+_WIDE = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where replies go, and as what."""
+
+    #: JSON instead of tables.
+    json: bool
+
+    def message(self, message: Message) -> None:
+        """One message: its fields below each other."""
+        if self.json:
+            self.json_of(message)
+        else:
+            _print(_fields_table(message))
+
+    def rows(self, message: Message, field_name: str, columns: Sequence[str]) -> None:
+        """The items of a repeated field, a line each; the whole message as JSON."""
+        if self.json:
+            self.json_of(message)
+            return
+        items = getattr(message, field_name)
+        _print(_rows_table(items, columns))
+        if getattr(message, "next_page_token", ""):
+            note(f"the first {len(items)} only; --limit 0 shows all")
+
+    def summary(self, message: Message, field_name: str, columns: Sequence[str]) -> None:
+        """A batch: its figures, then its items; the whole message as JSON."""
+        if self.json:
+            self.json_of(message)
+            return
+        _print(_fields_table(message))
+        _print(_rows_table(getattr(message, field_name), columns))
+
+    def json_of(self, message: Message) -> None:
+        """One line of JSON: the seed's names, every field, 64-bit numbers as text."""
+        self.json_value(to_dict(message))
+
+    def json_value(self, value: object) -> None:
+        """One line of JSON."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table that is no message."""
+        table = _table(columns)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        _print(table)
+
+
+def note(text: str) -> None:
+    """A line beside the output."""
+    sys.stderr.write(f"kalepool: {text}\n")
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """As protobuf's JSON has it, fields with their default value included."""
+    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def cell(message: Message, name: str) -> str:
+    """One field for people; empty when it is absent."""
+    descriptor = message.DESCRIPTOR.fields_by_name[name]
+    if descriptor.has_presence and not message.HasField(name):
+        return ""
+    return _text(descriptor, getattr(message, name))
+
+
+def _text(descriptor: Any, value: Any) -> str:
+    if descriptor.name in _KALE:
+        return f"{format_kale(value)} KALE"
+    if descriptor.name in _XLM:
+        return f"{format_kale(value)} XLM"
+    if descriptor.enum_type is not None:
+        return enum_name(descriptor.enum_type, value)
+    if descriptor.message_type is not None:
+        return _message_text(descriptor.message_type.full_name, value)
+    for kind, show in _SHOWN.items():
+        if isinstance(value, kind):
+            return show(value)
+    return str(value)
+
+
+_SHOWN: dict[type, Callable[[Any], str]] = {
+    bool: lambda value: "yes" if value else "no",
+    bytes: lambda value: value.hex(),
+}
+
+
+def _message_text(full_name: str, value: Any) -> str:
+    if full_name == "google.protobuf.Timestamp":
+        moment: datetime = value.ToDatetime(UTC)
+        return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return json.dumps(json_format.MessageToDict(value), ensure_ascii=False)
+
+
+def enum_name(descriptor: Any, number: int) -> str:
+    """A value without its prefix, in lower case; empty when unspecified."""
+    if number == 0:
+        return ""
+    value = descriptor.values_by_number.get(number)
+    if value is None:
+        return str(number)
+    prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return str(value.name.removeprefix(prefix).lower())
+
+
+def _fields_table(message: Message) -> Table:
+    """Scalars and messages inside them, one line each; repeated fields are shown by `rows`."""
+    table = Table(box=None, show_header=False)
+    for name, value in _flat(message):
+        table.add_row(Text(_title(name), style="bold"), Text(value, overflow="fold"))
+    return table
+
+
+def _flat(message: Message) -> Iterable[tuple[str, str]]:
+    for descriptor in message.DESCRIPTOR.fields:
+        if descriptor.is_repeated:
+            continue
+        if descriptor.has_presence and not message.HasField(descriptor.name):
+            continue
+        inner = descriptor.message_type
+        if inner is not None and inner.full_name.startswith("kalepool."):
+            yield from _flat(getattr(message, descriptor.name))
+        else:
+            yield descriptor.name, cell(message, descriptor.name)
+
+
+def _title(name: str) -> str:
+    """A field's name for people; amounts name their unit themselves."""
+    return name.removesuffix("_stroops").replace("_", " ")
+
+
+def _rows_table(items: Sequence[Message], columns: Sequence[str]) -> Table:
+    table = _table(columns)
+    for item in items:
+        table.add_row(*(Text(cell(item, name)) for name in columns))
+    return table
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in columns:
+        numeric = name in _KALE or name in _XLM
+        # An id that does not fit goes on in the next line: it must stay whole to be copied.
+        table.add_column(_title(name), overflow="fold", justify="right" if numeric else "left")
+    return table
+
+
+def _print(table: Table) -> None:
+    """Text from elsewhere is never markup: every cell is a Text."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
+    console.print(table)
