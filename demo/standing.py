@@ -48,6 +48,7 @@ async def supervise() -> int:
 
 def up(console: Console) -> int:
     """Starts the pool in the background and prints where it is."""
+    _clear_orphans(console)
     state = _state()
     if state is None:
         STATE.parent.mkdir(exist_ok=True)
@@ -77,7 +78,8 @@ def down(console: Console) -> int:
     """Stops the pool and waits until it is gone."""
     state = _state()
     if state is None:
-        console.print("no pool is running")
+        if not _clear_orphans(console):
+            console.print("no pool is running")
         return 0
     pid = int(state["supervisor"])
     with contextlib.suppress(ProcessLookupError):
@@ -104,8 +106,38 @@ def _wait_ready(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
 
 def _state() -> dict[str, Any] | None:
     """The running pool, or None; what a killed one has left does not count."""
+    state = _last_state()
+    return state if state is not None and is_alive(int(state["supervisor"])) else None
+
+
+def _last_state() -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = json.loads(STATE.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return state if is_alive(int(state["supervisor"])) else None
+    return state
+
+
+def _clear_orphans(console: Console) -> bool:
+    """Ends the processes of a pool whose supervisor was killed; whether there were any."""
+    state = _last_state()
+    if state is None or is_alive(int(state["supervisor"])):
+        return False
+    orphans = {name: pid for name, pid in state["pids"].items() if _is_ours(name, int(pid))}
+    for pid in orphans.values():
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while any(is_alive(pid) for pid in orphans.values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    STATE.unlink(missing_ok=True)
+    if orphans:
+        console.print(f"stopped what a killed pool had left: {', '.join(orphans)}")
+    return bool(orphans)
+
+
+def _is_ours(name: str, pid: int) -> bool:
+    """Whether the process with this id is still the one that was started, not another's."""
+    shown = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return f"-m services.{name}" in shown.stdout or f"-m {name}" in shown.stdout

@@ -1,0 +1,286 @@
+"""The protos' comments name command lines: each of them calls its RPC, with its arguments."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
+from kalepool.common.v1 import common_pb2
+from kalepool.harvest.v1 import harvest_pb2
+from kalepool.plant.v1 import plant_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2
+from kalepool.work.v1 import work_pb2
+
+from cli.main import app, main
+
+PROTOS = Path(__file__).parents[3] / "protos" / "kalepool"
+MODULES = (registry_pb2, wallet_pb2, plant_pb2, work_pb2, harvest_pb2)
+LINE = re.compile(r"// Command line: (?P<line>.+)\n\s*rpc (?P<rpc>\w+)\(")
+SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
+OTHER = "0190a5f0-0000-7000-8000-000000000002"
+#: What stands for a value in the comments, and values for it.
+VALUES = {
+    "POOLER_ID": SOMEBODY,
+    "FARMER_ID...": f"{SOMEBODY} {OTHER}",
+    "FARMER_ID": SOMEBODY,
+    "OPERATION_ID": SOMEBODY,
+    "NAME": "north",
+    "G...": "G" + "A" * 55,
+    "[INDEX]": "12345",
+}
+#: Commands that no RPC of one service stands for.
+OF_THE_POOL = {"status", "info"}
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """(line, full method name) of every RPC with a command line."""
+    found = []
+    for path in sorted(PROTOS.glob("*/v1/*.proto")):
+        text = path.read_text(encoding="utf-8")
+        service = re.search(r"^service (\w+)", text, re.MULTILINE)
+        assert service is not None, path
+        for match in LINE.finditer(text):
+            name = f"/kalepool.{path.parent.parent.name}.v1.{service[1]}/{match['rpc']}"
+            found.append((match["line"], name))
+    return found
+
+
+LINES = [(line, rpc) for line, rpc in command_lines() if line.startswith("kalepool ")]
+
+
+def tokens(line: str, directory: Path) -> list[str]:
+    """A comment's line with values, without the command's own name."""
+    place = directory / "submissions.json"
+    place.write_text(json.dumps([{"farmerId": SOMEBODY, "nonce": "7"}]), encoding="utf-8")
+    for name, value in {**VALUES, "FILE": str(place)}.items():
+        line = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", lambda _, value=value: value, line)
+    return line.split()[1:]
+
+
+class Recorder(grpc.GenericRpcHandler):
+    """A server of every method: notes what is asked and answers with an empty message."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Message]] = []
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """grpc's hook."""
+        method = handler_call_details.method
+
+        async def unary(request: bytes, context: Any) -> bytes:
+            self.calls.append((method, request_of(method, request)))
+            return b""
+
+        async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+            yield await unary(request, context)
+
+        if method.endswith("/WatchBlocks"):
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def request_of(method: str, data: bytes) -> Message:
+    """The request that was sent."""
+    service, _, name = method.strip("/").partition("/")
+    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    return message_factory.GetMessageClass(found.input_type).FromString(data)
+
+
+@pytest.fixture
+async def recorder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorder]:
+    """A recorder that all five targets point at."""
+    recorder = Recorder()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([recorder])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    for name in ("REGISTRY", "WALLET", "PLANT", "WORK", "HARVEST"):
+        monkeypatch.setenv(f"{name}_TARGET", f"127.0.0.1:{port}")
+    yield recorder
+    await server.stop(None)
+
+
+async def run(*arguments: str) -> int:
+    """The command in a thread, where it has an event loop of its own."""
+    return await asyncio.to_thread(main, arguments)
+
+
+def test_every_rpc_has_a_line() -> None:
+    methods = {
+        f"/{service.full_name}/{method.name}"
+        for module in (*MODULES, common_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert {rpc for _, rpc in command_lines()} == methods
+
+
+@pytest.mark.parametrize(("line", "rpc"), LINES)
+async def test_a_line_calls_its_rpc(
+    recorder: Recorder, tmp_path: Path, line: str, rpc: str
+) -> None:
+    assert await run(*tokens(line, tmp_path)) == 0
+    # Three calls for `--state open`; one otherwise.
+    assert {method for method, _ in recorder.calls} == {rpc}
+
+
+def test_every_command_is_in_a_line() -> None:
+    known = {" ".join(line.split()[1:3]) for line, _ in LINES}
+    groups = {"pooler", "farmer", "wallet", "operation"}
+    commands = set()
+    for name in app:
+        if name.startswith("-"):
+            continue
+        inner = [sub for sub in app[name] if not sub.startswith("-")] if name in groups else []
+        commands |= {f"{name} {sub}" for sub in inner} or {name}
+    documented = {line if line.split()[0] in groups else line.split()[0] for line in known}
+    assert commands - OF_THE_POOL == documented
+
+
+CALLS: dict[str, dict[str, Any]] = {
+    f"pooler update {SOMEBODY} --name= --max-farmers 5 --request-id r": {
+        "pooler_id": SOMEBODY,
+        "name": "",
+        "max_farmers": 5,
+        "request_id": "r",
+    },
+    f"farmer update {SOMEBODY} --stake-percentage 0.25 --request-id r": {
+        "farmer_id": SOMEBODY,
+        "stake_percentage": "0.25",
+        "request_id": "r",
+    },
+    f"plant --pooler {SOMEBODY} --block 12345 --max-farmers 3": {
+        "pooler_id": SOMEBODY,
+        "block_index": 12345,
+        "max_farmers_capacity": 3,
+    },
+    f"plantings --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
+    f"plantings --pooler {SOMEBODY} --block 0 --limit 0": {
+        "pooler_id": SOMEBODY,
+        "block_index": 0,
+        "page_size": 1000,
+    },
+    f"wallet show --wallet {SOMEBODY}": {"wallet_id": SOMEBODY},
+    f"wallet balances {SOMEBODY} {OTHER}": {"farmer_ids": [SOMEBODY, OTHER]},
+    "block 7 --watch": {"after_index": 7},
+    "harvest-pending": {},
+    "operation list --state failed --kind plant": {
+        "state": wallet_pb2.OPERATION_STATE_FAILED,
+        "kind": wallet_pb2.OPERATION_KIND_PLANT,
+        "page_size": 100,
+    },
+}
+
+
+@pytest.mark.parametrize("line", CALLS)
+async def test_options_reach_the_request(recorder: Recorder, line: str) -> None:
+    assert await run(*line.split()) == 0
+    ((method, request),) = recorder.calls
+    assert request == type(request)(**CALLS[line]), method
+
+
+async def test_open_operations_are_those_in_three_states(recorder: Recorder) -> None:
+    assert await run("operation", "list", "--state", "open") == 0
+    states = [request.state for _, request in recorder.calls if hasattr(request, "state")]
+    assert states == [
+        wallet_pb2.OPERATION_STATE_QUEUED,
+        wallet_pb2.OPERATION_STATE_SIGNED,
+        wallet_pb2.OPERATION_STATE_SENT,
+    ]
+
+
+async def test_submissions_come_from_a_file(recorder: Recorder, tmp_path: Path) -> None:
+    line = "work --pooler x --block 1 --submissions"
+    place = tmp_path / "nonces"
+    items = [{"farmerId": SOMEBODY, "nonce": "18446744073709551615", "timestamp": 1}]
+    for value in (items, {"submissions": items}):
+        place.write_text(json.dumps(value), encoding="utf-8")
+        assert await run(*line.split(), str(place)) == 0
+    expected = work_pb2.Submission(farmer_id=SOMEBODY, nonce=2**64 - 1, timestamp=1)
+    for _, request in recorder.calls:
+        assert isinstance(request, work_pb2.SubmitWorkRequest)
+        assert list(request.submissions) == [expected]
+    assert len(recorder.calls) == 2
+
+
+async def test_changes_have_a_fresh_request_id(recorder: Recorder) -> None:
+    for _ in range(2):
+        assert await run("farmer", "register", "--pooler", SOMEBODY) == 0
+    ids = {getattr(request, "request_id", "") for _, request in recorder.calls}
+    assert len(ids) == 2
+    assert "" not in ids
+
+
+WRONG = {
+    "pooler shwo x": "shwo",
+    "pooler show": "POOLER_ID",
+    "farmer register": "--pooler",
+    "plant --pooler x --block -1": "--block",
+    "plant --pooler x --block 4294967296": "--block",
+    "plant --pooler x --block 1 --max-farmers 2147483648": "--max-farmers",
+    "plant --pooler x --block one": "--block",
+    "pooler list --timeout 0": "--timeout",
+    "pooler list --nonsense": "--nonsense",
+    "wallet show": "--farmer, --wallet and --address",
+    "wallet show --farmer x --wallet y": "--farmer, --wallet and --address",
+    "operation list --state lost": "--state",
+    "farmer register --pooler x --metadata {": "metadata: not JSON",
+    "farmer register --pooler x --metadata [1]": "metadata: must be a JSON object",
+    "farmer register --pooler x --metadata @nowhere.json": "nowhere.json",
+    "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+async def test_a_wrong_line_is_told_in_one_line(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert await run(*line.split()) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("kalepool: ")
+    assert errors.count("\n") == 1
+    assert WRONG[line] in errors
+    assert not recorder.calls
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("7", "submissions: must be a JSON list"),
+        ("{}", "submissions: must be a JSON list"),
+        ('[{"nonce": -1}]', "submissions[0]"),
+        ('[{}, {"farmer": "x"}]', "submissions[1]"),
+        ("[[]]", "submissions[0]"),
+        ("[" * 100_000, "submissions: not JSON"),
+    ],
+)
+async def test_wrong_submissions_are_told(
+    recorder: Recorder,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: str,
+    expected: str,
+) -> None:
+    place = tmp_path / "nonces"
+    place.write_text(content, encoding="utf-8")
+    line = ["work", "--pooler", "x", "--block", "1", "--submissions", str(place)]
+    assert await run(*line) == 2
+    assert expected in capsys.readouterr().err
+    assert not recorder.calls
+
+
+async def test_help_and_version_ask_nobody(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for line in ("--help", "pooler --help", "farmer register --help", "--version", ""):
+        assert await run(*line.split()) == 0
+        assert capsys.readouterr().out
+    assert not recorder.calls

@@ -1,0 +1,111 @@
+"""How replies look: tables for people, protobuf's JSON for programs."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kalepool.common.v1 import common_pb2
+from kalepool.plant.v1 import plant_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2
+
+from cli.main import describe
+from cli.show import Output, cell, enum_name
+from libs.common.errors import FieldViolation, InvalidArgumentError, NotFoundError
+
+FARMER = "0190a5f0-0000-7000-8000-000000000001"
+
+
+def planting(**changes: Any) -> plant_pb2.Planting:
+    """One planting."""
+    message = plant_pb2.Planting(
+        farmer_id=FARMER,
+        stake_amount=1_500_000_000_001,
+        fee_charged=18_598,
+        status=plant_pb2.PLANTING_STATUS_SUCCESS,
+        **changes,
+    )
+    message.planted_at.FromDatetime(datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC))
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("stake_amount", "150000.0000001 KALE"),
+        ("fee_charged", "0.0018598 XLM"),
+        ("status", "success"),
+        ("reason", ""),
+        ("planted_at", "2026-01-02 03:04:05 UTC"),
+        ("farmer_id", FARMER),
+    ],
+)
+def test_a_cell_is_for_people(name: str, expected: str) -> None:
+    assert cell(planting(), name) == expected
+
+
+def test_absent_and_other_fields() -> None:
+    assert cell(registry_pb2.Pooler(), "last_seen") == ""
+    assert cell(registry_pb2.Farmer(is_funded=True), "is_funded") == "yes"
+    assert cell(registry_pb2.Farmer(), "is_funded") == "no"
+    assert cell(wallet_pb2.Operation(hash=b"\x01\xff"), "hash") == "01ff"
+    farmer = registry_pb2.Farmer()
+    farmer.metadata.update({"name": "Zoë"})
+    assert cell(farmer, "metadata") == '{"name": "Zoë"}'
+
+
+def test_values_of_a_newer_service_are_shown_as_numbers() -> None:
+    descriptor = common_pb2.FailureReason.DESCRIPTOR
+    assert enum_name(descriptor, 99) == "99"
+    assert enum_name(descriptor, common_pb2.FAILURE_REASON_FEE_CAP) == "fee_cap"
+
+
+def test_json_is_the_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = plant_pb2.PlantResponse(block_index=7, plantings=[planting()])
+    Output(json=True).summary(reply, "plantings", ["farmer_id"])
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    found = json.loads(output)
+    assert (found["blockIndex"], found["totalStaked"], found["failedPlants"]) == (7, "0", 0)
+    assert found["plantings"][0]["stakeAmount"] == "1500000000001"
+    assert found["plantings"][0]["status"] == "PLANTING_STATUS_SUCCESS"
+
+
+def test_a_table_has_every_row_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = plant_pb2.PlantResponse(block_index=7, plantings=[planting(), planting()])
+    Output(json=False).summary(reply, "plantings", ["farmer_id", "stake_amount"])
+    output = capsys.readouterr().out
+    assert "block index" in output
+    assert output.count(FARMER) == 2
+    assert output.count("150000.0000001 KALE") == 2
+
+
+def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[red]north[/red] [/]"
+    Output(json=False).message(registry_pb2.Pooler(name=name))
+    Output(json=False).rows(
+        registry_pb2.ListPoolersResponse(poolers=[registry_pb2.Pooler(name=name)]),
+        "poolers",
+        ["name"],
+    )
+    assert capsys.readouterr().out.count(name) == 2
+
+
+def test_more_than_was_asked_for_is_said_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = registry_pb2.ListPoolersResponse(
+        poolers=[registry_pb2.Pooler()], next_page_token="more"
+    )
+    Output(json=False).rows(reply, "poolers", ["name"])
+    assert "--limit 0" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line() -> None:
+    assert describe(NotFoundError("no\npooler")) == "NOT_FOUND: no pooler"
+    violations = [
+        FieldViolation(field="name", description="must have 1 to 255 characters, not 0"),
+        FieldViolation(field="public_key", description="must be an account"),
+    ]
+    assert describe(InvalidArgumentError("short", violations=violations)) == (
+        "INVALID_REQUEST: name must have 1 to 255 characters, not 0; public_key must be an account"
+    )
