@@ -15,6 +15,8 @@ Run = Annotated[Session, Parameter(parse=False)]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**31 - 1))]
 #: What fits in the proto's uint32.
 BlockIndex = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**32 - 1))]
+#: JSON in place, in a file, or on standard input, which is "-" and no option.
+JsonText = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 class CommandLineError(Exception):

@@ -4,7 +4,7 @@ import cyclopts
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
 
-from cli.arguments import CommandLineError, Count, Run, json_argument
+from cli.arguments import CommandLineError, Count, JsonText, Run, json_argument
 from cli.session import fresh
 
 app = cyclopts.App(name="farmer", help="Registers and manages farmers.")
@@ -23,7 +23,7 @@ async def register(
     *,
     pooler: str,
     stake_percentage: str = "",
-    metadata: str = "{}",
+    metadata: JsonText = "{}",
     payout_wallet_address: str = "",
     request_id: str = "",
     session: Run,
@@ -88,7 +88,7 @@ async def update(
     /,
     *,
     stake_percentage: str | None = None,
-    metadata: str | None = None,
+    metadata: JsonText | None = None,
     payout_wallet_address: str | None = None,
     request_id: str = "",
     session: Run,
@@ -131,7 +131,10 @@ async def resume(farmer_id: str, /, *, session: Run) -> None:
 
 
 def _metadata(text: str) -> struct_pb2.Struct:
+    value = json_argument("metadata", text)
+    if not isinstance(value, dict):
+        raise CommandLineError("metadata: must be a JSON object")
     try:
-        return json_format.ParseDict(json_argument("metadata", text), struct_pb2.Struct())
-    except (json_format.ParseError, AttributeError, TypeError) as error:
-        raise CommandLineError("metadata: must be a JSON object") from error
+        return json_format.ParseDict(value, struct_pb2.Struct())
+    except (json_format.ParseError, OverflowError, UnicodeError) as error:
+        raise CommandLineError(f"metadata: {error}") from error

@@ -7,7 +7,7 @@ from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.work.v1 import work_pb2
 
-from cli.arguments import BlockIndex, CommandLineError, Count, Run, json_argument
+from cli.arguments import BlockIndex, CommandLineError, Count, JsonText, Run, json_argument
 from cli.session import BATCH_TIMEOUT
 
 PLANTING_COLUMNS = (
@@ -67,7 +67,7 @@ async def plant(
 
 
 async def work(
-    *, pooler: str, block: BlockIndex, submissions: str, request_id: str = "", session: Run
+    *, pooler: str, block: BlockIndex, submissions: JsonText, request_id: str = "", session: Run
 ) -> None:
     """Submits nonces for farmers who planted in a block, and waits until each is settled.
 
@@ -237,7 +237,9 @@ def _submissions(place: str) -> list[work_pb2.Submission]:
 
 
 def _submission(number: int, value: Any) -> work_pb2.Submission:
+    if not isinstance(value, dict):
+        raise CommandLineError(f"submissions[{number}]: must be a JSON object")
     try:
         return json_format.ParseDict(value, work_pb2.Submission())
-    except (json_format.ParseError, AttributeError, TypeError) as error:
+    except json_format.ParseError as error:
         raise CommandLineError(f"submissions[{number}]: {error}") from error

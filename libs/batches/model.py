@@ -43,6 +43,12 @@ class Batch:
     #: When the last of its items was recorded; None while it runs.
     completed_at: datetime | None
 
+    def joined_by(self, digest: bytes) -> BatchId:
+        """Its id for a request with these arguments; RequestIdReusedError for one with others."""
+        if self.digest != digest:
+            raise RequestIdReusedError(f"request_id {self.request_id!r} was used otherwise")
+        return self.batch_id
+
     @property
     def processing_time_ms(self) -> int:
         """Milliseconds from acceptance to completion; 0 while it runs."""

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from libs.batches.model import Batch, ChainHead, RequestIdReusedError, digest_of
+from libs.batches.model import digest_of
 from libs.batches.runner import BatchRunner
-from libs.common.errors import UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.harvest.domain.errors import (
@@ -33,7 +32,7 @@ class Harvester:
         if batch is None:
             batch_id = await self._accept(request)
         else:
-            batch_id = _same_request(batch, request)
+            batch_id = batch.joined_by(request.digest)
         await self.runner.run(batch_id)
         return await self._summary(batch_id)
 
@@ -43,7 +42,7 @@ class Harvester:
         """Sweeps closed blocks, earliest expiry first; also how many harvests are still open."""
         if pooler_id is not None and not await self.store.pooler_exists(pooler_id):
             raise PoolerNotFoundError(f"no pooler {pooler_id}")
-        current = (await self._head()).current_block or 0
+        current = (await self.store.head()).current_block or 0
         pending = await self.store.pending_blocks(
             pooler_id=pooler_id, current_block=current, limit=max_blocks
         )
@@ -76,7 +75,7 @@ class Harvester:
                 request.pooler_id, request.request_id, session
             )
             if batch is not None:
-                return _same_request(batch, request)
+                return batch.joined_by(request.digest)
             candidates = await self.store.candidates(
                 session, request.pooler_id, request.block_index
             )
@@ -87,18 +86,12 @@ class Harvester:
     async def _check(self, request: HarvestRequest) -> None:
         if not await self.store.pooler_exists(request.pooler_id):
             raise PoolerNotFoundError(f"no pooler {request.pooler_id}")
-        head = await self._head()
+        head = await self.store.head()
         if head.current_block is None or request.block_index >= head.current_block:
             raise BlockNotClosedError(
                 f"block {request.block_index} is not closed: nobody has planted in the next one",
                 metadata=head.metadata(),
             )
-
-    async def _head(self) -> ChainHead:
-        head = await self.store.head()
-        if head is None:
-            raise UnavailableError("the chain has not been seen yet", reason="CHAIN_UNKNOWN")
-        return head
 
     async def _summary(self, batch_id: BatchId) -> HarvestSummary:
         batch = await self.store.batch(batch_id)
@@ -108,12 +101,6 @@ class Harvester:
             harvests=await self.store.events_of_batch(batch_id),
             processing_time_ms=batch.processing_time_ms,
         )
-
-
-def _same_request(batch: Batch, request: HarvestRequest) -> BatchId:
-    if batch.digest != request.digest:
-        raise RequestIdReusedError(f"request_id {request.request_id!r} was used otherwise")
-    return batch.batch_id
 
 
 def _sweep_request(pooler_id: PoolerId, block_index: int) -> HarvestRequest:

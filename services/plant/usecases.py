@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from libs.batches.model import Batch, ChainHead, RequestIdReusedError, WrongBlockError
+from libs.batches.model import ChainHead, WrongBlockError
 from libs.batches.runner import BatchRunner
-from libs.common.errors import UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId
 from services.plant.domain.errors import PoolerNotFoundError, PoolerSuspendedError
@@ -30,7 +29,7 @@ class Planter:
         if batch is None:
             batch_id = await self._accept(request)
         else:
-            batch_id = _same_request(batch, request)
+            batch_id = batch.joined_by(request.digest)
         await self.runner.run(batch_id)
         return await self._summary(batch_id)
 
@@ -43,7 +42,7 @@ class Planter:
                 request.pooler_id, request.request_id, session
             )
             if batch is not None:
-                return _same_request(batch, request)
+                return batch.joined_by(request.digest)
             candidates = await self.store.candidates(
                 session, request.pooler_id, request.block_index, request.capacity
             )
@@ -59,8 +58,6 @@ class Planter:
         if not active:
             raise PoolerSuspendedError(f"pooler {request.pooler_id} is suspended")
         head = await self.store.head()
-        if head is None:
-            raise UnavailableError("the chain has not been seen yet", reason="CHAIN_UNKNOWN")
         if request.block_index != head.plantable_block:
             raise _wrong_block(request.block_index, head)
 
@@ -72,12 +69,6 @@ class Planter:
             plantings=await self.store.events_of_batch(batch_id),
             processing_time_ms=batch.processing_time_ms,
         )
-
-
-def _same_request(batch: Batch, request: PlantRequest) -> BatchId:
-    if batch.digest != request.digest:
-        raise RequestIdReusedError(f"request_id {request.request_id!r} was used otherwise")
-    return batch.batch_id
 
 
 def _wrong_block(index: int, head: ChainHead) -> WrongBlockError:

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from libs.batches.model import Batch, RequestIdReusedError, WrongBlockError
+from libs.batches.model import WrongBlockError
 from libs.batches.runner import BatchRunner
 from libs.common.clock import Clock
-from libs.common.errors import UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId
 from services.work.domain.errors import PoolerNotFoundError
@@ -37,7 +36,7 @@ class Submitter:
         if batch is None:
             batch_id = await self._accept(request)
         else:
-            batch_id = _same_request(batch, request)
+            batch_id = batch.joined_by(request.digest)
         await self.runner.run(batch_id)
         return await self._summary(batch_id)
 
@@ -53,7 +52,7 @@ class Submitter:
                 request.pooler_id, request.request_id, session
             )
             if batch is not None:
-                return _same_request(batch, request)
+                return batch.joined_by(request.digest)
             # Read again under the lock: what another call has sent meanwhile counts.
             farmers = await self.store.farmers(request.pooler_id, block.index, list(known), session)
             judged = judge(request.submissions, hashes, farmers, block, self.clock.now())
@@ -67,9 +66,7 @@ class Submitter:
         if not await self.store.pooler_exists(request.pooler_id):
             raise PoolerNotFoundError(f"no pooler {request.pooler_id}")
         head = await self.store.head()
-        block = None if head is None else await self.store.block(request.block_index)
-        if head is None:
-            raise UnavailableError("the chain has not been seen yet", reason="CHAIN_UNKNOWN")
+        block = await self.store.block(request.block_index)
         if block is None or request.block_index != head.current_block:
             raise WrongBlockError(
                 f"block {request.block_index} cannot be worked now, the current one is "
@@ -91,9 +88,3 @@ class Submitter:
             estimates=estimates(verdicts, block),
             processing_time_ms=batch.processing_time_ms,
         )
-
-
-def _same_request(batch: Batch, request: WorkRequest) -> BatchId:
-    if batch.digest != request.digest:
-        raise RequestIdReusedError(f"request_id {request.request_id!r} was used otherwise")
-    return batch.batch_id

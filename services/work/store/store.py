@@ -5,8 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from uuid import UUID
 
-from libs.batches.model import Batch, ChainHead, Chunk
-from libs.common.db.pool import Database, Session
+from libs.batches.model import Chunk
+from libs.batches.store import BatchTables
+from libs.common.db.pool import Session
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from libs.kale.reward import BlockStats
 from services.work.domain.model import (
@@ -22,16 +23,8 @@ from services.work.domain.model import (
 QUERIES = Path(__file__).parent / "queries.sql"
 
 
-class Store:
+class Store(BatchTables):
     """All of it; satisfies libs.batches.model.BatchStore."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    async def head(self) -> ChainHead | None:
-        """Where the chain is; None before wallet has seen it."""
-        row = await self.database.one("head")
-        return None if row is None else ChainHead(**row)
 
     async def pooler_exists(self, pooler_id: PoolerId) -> bool:
         """Whether there is such a pooler."""
@@ -66,29 +59,6 @@ class Store:
             )
             for row in rows
         }
-
-    async def batch(self, batch_id: BatchId) -> Batch:
-        """A batch that exists."""
-        row = await self.database.one("batch", batch_id)
-        if row is None:
-            raise LookupError(f"no batch {batch_id}")
-        return Batch(**row)
-
-    async def batch_by_request(
-        self, pooler_id: PoolerId, request_id: str, session: Session | None = None
-    ) -> Batch | None:
-        """The batch that a request id stands for."""
-        source = session or self.database
-        row = await source.one("batch_by_request", pooler_id, request_id)
-        return None if row is None else Batch(**row)
-
-    async def open_batches(self) -> list[BatchId]:
-        """Batches that are not completed, oldest first."""
-        return [row["id"] for row in await self.database.many("open_batches")]
-
-    async def lock_block(self, session: Session, pooler_id: PoolerId, block_index: int) -> None:
-        """Waits until no other transaction plans the same pooler's block."""
-        await session.execute("lock_block", str(pooler_id), block_index)
 
     async def insert_batch(
         self,
@@ -147,17 +117,6 @@ class Store:
             )
             for number, items in groupby(rows, key=lambda row: row["chunk"])
         ]
-
-    async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
-        """Marks the items of a chunk that wallet refused as a whole."""
-        await self.database.execute("refuse_chunk", batch_id, number, reason, message)
-
-    async def record(self, batch_id: BatchId) -> bool:
-        """Writes events for all that is settled; True once the batch is complete."""
-        async with self.database.transaction() as session:
-            await session.execute("record", batch_id)
-            await session.one("complete", batch_id)
-        return (await self.batch(batch_id)).completed_at is not None
 
     async def verdicts(self, batch_id: BatchId) -> tuple[Verdict, ...]:
         """One per submission of a completed batch, in order."""

@@ -60,7 +60,7 @@ def tokens(line: str, directory: Path) -> list[str]:
     place = directory / "submissions.json"
     place.write_text(json.dumps([{"farmerId": SOMEBODY, "nonce": "7"}]), encoding="utf-8")
     for name, value in {**VALUES, "FILE": str(place)}.items():
-        line = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", lambda _, value=value: value, line)
+        line = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", value, line)
     return line.split()[1:]
 
 
@@ -234,6 +234,8 @@ WRONG = {
     "farmer register --pooler x --metadata {": "metadata: not JSON",
     "farmer register --pooler x --metadata [1]": "metadata: must be a JSON object",
     "farmer register --pooler x --metadata @nowhere.json": "nowhere.json",
+    'farmer register --pooler x --metadata {"a":"\\ud800"}': "metadata: ",
+    f'farmer register --pooler x --metadata {{"a":1{"0" * 400}}}': "metadata: ",
     "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
 }
 

@@ -1,0 +1,57 @@
+"""The tables that plant, work and harvest have alike: batches, and where the chain is.
+
+The queries of these names are in each service's queries.sql, over its own schema.
+"""
+
+from libs.batches.model import Batch, ChainHead
+from libs.common.db.pool import Database, Session
+from libs.common.errors import UnavailableError
+from libs.common.ids import BatchId, PoolerId
+
+
+class BatchTables:
+    """Base of a service's store; with `chunks` it satisfies libs.batches.model.BatchStore."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def head(self) -> ChainHead:
+        """Where the chain is; UnavailableError before wallet has seen it."""
+        row = await self.database.one("head")
+        if row is None:
+            raise UnavailableError("the chain has not been seen yet", reason="CHAIN_UNKNOWN")
+        return ChainHead(**row)
+
+    async def batch(self, batch_id: BatchId) -> Batch:
+        """A batch that exists."""
+        row = await self.database.one("batch", batch_id)
+        if row is None:
+            raise LookupError(f"no batch {batch_id}")
+        return Batch(**row)
+
+    async def batch_by_request(
+        self, pooler_id: PoolerId, request_id: str, session: Session | None = None
+    ) -> Batch | None:
+        """The batch that a request id stands for."""
+        source = session or self.database
+        row = await source.one("batch_by_request", pooler_id, request_id)
+        return None if row is None else Batch(**row)
+
+    async def open_batches(self) -> list[BatchId]:
+        """Batches that are not completed, oldest first."""
+        return [row["id"] for row in await self.database.many("open_batches")]
+
+    async def lock_block(self, session: Session, pooler_id: PoolerId, block_index: int) -> None:
+        """Waits until no other transaction plans the same pooler's block."""
+        await session.execute("lock_block", str(pooler_id), block_index)
+
+    async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
+        """Marks the items of a chunk that wallet refused as a whole."""
+        await self.database.execute("refuse_chunk", batch_id, number, reason, message)
+
+    async def record(self, batch_id: BatchId) -> bool:
+        """Writes events for all that is settled; True once the batch is complete."""
+        async with self.database.transaction() as session:
+            await session.execute("record", batch_id)
+            await session.one("complete", batch_id)
+        return (await self.batch(batch_id)).completed_at is not None
