@@ -1,21 +1,18 @@
 """harvest's gRPC face: check, call, map."""
 
 from typing import Any
-from uuid import UUID
 
 import grpc
 from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 
+from libs.batches.listing import MAX_BLOCK, checked_filter
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import decode_token, encode_token
 from services.harvest.domain.model import Harvest, HarvestRequest, HarvestSummary
 from services.harvest.usecases import Harvester
 
-#: Block indices are 32-bit with a sign in the database.
-MAX_BLOCK = 2**31 - 1
 #: Blocks of a sweep: by default about a day's.
 MAX_SWEEP, DEFAULT_SWEEP = 1000, 300
 
@@ -61,25 +58,14 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.ListHarvestsResponse:
         """See harvest.proto."""
-        checks = FieldChecks()
-        pooler = checks.uuid("pooler_id", request.pooler_id)
-        farmer = checks.optional_uuid("farmer_id", request.farmer_id)
-        size = checks.page_size(request.page_size)
-        checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-        checks.done()
-        token = decode_token(request.page_token, [int, UUID])
-        harvests = await self._harvester.store.list_harvests(
-            pooler_id=PoolerId(pooler),
-            block_index=request.block_index if request.HasField("block_index") else None,
-            farmer_id=farmer,
-            before=token,
-            limit=size,
+        chosen = checked_filter(request)
+        harvests = await self._harvester.store.list_harvests(chosen)
+        return harvest_pb2.ListHarvestsResponse(
+            harvests=map(harvest_message, harvests),
+            next_page_token=chosen.next_token(
+                [(harvest.block_index, harvest.harvest_id) for harvest in harvests]
+            ),
         )
-        response = harvest_pb2.ListHarvestsResponse(harvests=map(harvest_message, harvests))
-        if len(harvests) == size:
-            last = harvests[-1]
-            response.next_page_token = encode_token([last.block_index, last.harvest_id])
-        return response
 
     async def GetBalance(
         self,

@@ -1,21 +1,17 @@
 """plant's gRPC face: check, call, map."""
 
 from typing import Any
-from uuid import UUID
 
 import grpc
 from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 
+from libs.batches.listing import MAX_BLOCK, checked_filter
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
-from libs.common.paging import decode_token, encode_token
 from services.plant.domain.model import Planting, PlantRequest, PlantSummary
 from services.plant.usecases import Planter
-
-#: Block indices are 32-bit with a sign in the database.
-MAX_BLOCK = 2**31 - 1
 
 
 class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
@@ -38,25 +34,14 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> plant_pb2.ListPlantingsResponse:
         """See plant.proto."""
-        checks = FieldChecks()
-        pooler = checks.uuid("pooler_id", request.pooler_id)
-        farmer = checks.optional_uuid("farmer_id", request.farmer_id)
-        size = checks.page_size(request.page_size)
-        checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-        checks.done()
-        token = decode_token(request.page_token, [int, UUID])
-        plantings = await self._planter.store.list_plantings(
-            pooler_id=PoolerId(pooler),
-            block_index=request.block_index if request.HasField("block_index") else None,
-            farmer_id=farmer,
-            before=token,
-            limit=size,
+        chosen = checked_filter(request)
+        plantings = await self._planter.store.list_plantings(chosen)
+        return plant_pb2.ListPlantingsResponse(
+            plantings=map(planting_message, plantings),
+            next_page_token=chosen.next_token(
+                [(planting.block_index, planting.planting_id) for planting in plantings]
+            ),
         )
-        response = plant_pb2.ListPlantingsResponse(plantings=map(planting_message, plantings))
-        if len(plantings) == size:
-            last = plantings[-1]
-            response.next_page_token = encode_token([last.block_index, last.planting_id])
-        return response
 
 
 def checked(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRequest:

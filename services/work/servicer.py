@@ -1,21 +1,18 @@
 """work's gRPC face: check, call, map."""
 
 from typing import Any
-from uuid import UUID
 
 import grpc
 from kalepool.common.v1 import common_pb2
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
+from libs.batches.listing import MAX_BLOCK, checked_filter
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import decode_token, encode_token
 from services.work.domain.model import Submission, Verdict, Work, WorkRequest, WorkSummary
 from services.work.usecases import Submitter
 
-#: Block indices are 32-bit with a sign in the database.
-MAX_BLOCK = 2**31 - 1
 #: Nonces of one call.
 MAX_SUBMISSIONS = 10_000
 #: The year 9999 in milliseconds: more is no time.
@@ -38,25 +35,12 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         self, request: work_pb2.ListWorksRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> work_pb2.ListWorksResponse:
         """See work.proto."""
-        checks = FieldChecks()
-        pooler = checks.uuid("pooler_id", request.pooler_id)
-        farmer = checks.optional_uuid("farmer_id", request.farmer_id)
-        size = checks.page_size(request.page_size)
-        checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-        checks.done()
-        token = decode_token(request.page_token, [int, UUID])
-        works = await self._submitter.store.list_works(
-            pooler_id=PoolerId(pooler),
-            block_index=request.block_index if request.HasField("block_index") else None,
-            farmer_id=farmer,
-            before=token,
-            limit=size,
+        chosen = checked_filter(request)
+        works = await self._submitter.store.list_works(chosen)
+        return work_pb2.ListWorksResponse(
+            works=map(work_message, works),
+            next_page_token=chosen.next_token([(work.block_index, work.work_id) for work in works]),
         )
-        response = work_pb2.ListWorksResponse(works=map(work_message, works))
-        if len(works) == size:
-            last = works[-1]
-            response.next_page_token = encode_token([last.block_index, last.work_id])
-        return response
 
 
 def checked(request: work_pb2.SubmitWorkRequest) -> WorkRequest:

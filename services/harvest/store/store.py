@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from uuid import UUID
 
+from libs.batches.listing import EventFilter
 from libs.batches.model import Chunk
 from libs.batches.store import BatchTables
 from libs.common.db.pool import Session
@@ -106,18 +106,7 @@ class Store(BatchTables):
         rows = await self.database.many("events_of_batch", batch_id)
         return tuple(Harvest(**row) for row in rows)
 
-    async def list_harvests(
-        self,
-        *,
-        pooler_id: PoolerId,
-        block_index: int | None,
-        farmer_id: UUID | None,
-        before: tuple[int, UUID] | None,
-        limit: int,
-    ) -> list[Harvest]:
+    async def list_harvests(self, chosen: EventFilter) -> list[Harvest]:
         """Recorded harvests, newest block first."""
-        block, harvest = before if before is not None else (None, None)
-        rows = await self.database.many(
-            "list_harvests", pooler_id, block_index, farmer_id, block, harvest, limit
-        )
+        rows = await self.database.many("list_harvests", *chosen.arguments())
         return [Harvest(**row) for row in rows]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from uuid import UUID
 
+from libs.batches.listing import EventFilter
 from libs.batches.model import Chunk
 from libs.batches.store import BatchTables
 from libs.common.db.pool import Session
@@ -73,18 +73,7 @@ class Store(BatchTables):
         rows = await self.database.many("events_of_batch", batch_id)
         return tuple(Planting(**row) for row in rows)
 
-    async def list_plantings(
-        self,
-        *,
-        pooler_id: PoolerId,
-        block_index: int | None,
-        farmer_id: UUID | None,
-        before: tuple[int, UUID] | None,
-        limit: int,
-    ) -> list[Planting]:
+    async def list_plantings(self, chosen: EventFilter) -> list[Planting]:
         """Recorded plantings, newest block first."""
-        block, planting = before if before is not None else (None, None)
-        rows = await self.database.many(
-            "list_plantings", pooler_id, block_index, farmer_id, block, planting, limit
-        )
+        rows = await self.database.many("list_plantings", *chosen.arguments())
         return [Planting(**row) for row in rows]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from uuid import UUID
 
+from libs.batches.listing import EventFilter
 from libs.batches.model import Chunk
 from libs.batches.store import BatchTables
 from libs.common.db.pool import Session
@@ -123,18 +123,7 @@ class Store(BatchTables):
         rows = await self.database.many("verdicts", batch_id)
         return tuple(Verdict(**{**row, "nonce": int(row["nonce"])}) for row in rows)
 
-    async def list_works(
-        self,
-        *,
-        pooler_id: PoolerId,
-        block_index: int | None,
-        farmer_id: UUID | None,
-        before: tuple[int, UUID] | None,
-        limit: int,
-    ) -> list[Work]:
+    async def list_works(self, chosen: EventFilter) -> list[Work]:
         """Recorded works, newest block first."""
-        block, work = before if before is not None else (None, None)
-        rows = await self.database.many(
-            "list_works", pooler_id, block_index, farmer_id, block, work, limit
-        )
+        rows = await self.database.many("list_works", *chosen.arguments())
         return [Work(**{**row, "nonce": int(row["nonce"])}) for row in rows]

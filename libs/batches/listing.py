@@ -1,0 +1,70 @@
+"""Lists of events: the same filter and pages for plantings, works and harvests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from libs.common.grpc.validate import FieldChecks
+from libs.common.ids import PoolerId
+from libs.common.paging import decode_token, encode_token
+
+#: Block indices are 32-bit with a sign in the database.
+MAX_BLOCK = 2**31 - 1
+
+
+class ListRequest(Protocol):
+    """What the List requests have alike."""
+
+    pooler_id: str
+    block_index: int
+    farmer_id: str
+    page_size: int
+    page_token: str
+
+    def HasField(self, field_name: Literal["block_index"], /) -> bool:  # noqa: N802  (protobuf's)
+        """Whether an optional field is set."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventFilter:
+    """Which events, and from where on."""
+
+    #: Whose.
+    pooler_id: PoolerId
+    #: Only this block; None means all.
+    block_index: int | None
+    #: Only this farmer; None means all.
+    farmer_id: UUID | None
+    #: Events before this (block, id); None means from the newest on.
+    before: tuple[int, UUID] | None
+    #: Events at most.
+    limit: int
+
+    def arguments(self) -> tuple[object, ...]:
+        """As the list queries take them: $1 to $6."""
+        block, event = self.before if self.before is not None else (None, None)
+        return (self.pooler_id, self.block_index, self.farmer_id, block, event, self.limit)
+
+    def next_token(self, keys: Sequence[tuple[int, UUID]]) -> str:
+        """The token after a page with these keys; empty when it was not full."""
+        return encode_token(keys[-1]) if len(keys) == self.limit else ""
+
+
+def checked_filter(request: ListRequest) -> EventFilter:
+    """The filter in a List request; raises for all violations at once."""
+    checks = FieldChecks()
+    pooler = checks.uuid("pooler_id", request.pooler_id)
+    farmer = checks.optional_uuid("farmer_id", request.farmer_id)
+    size = checks.page_size(request.page_size)
+    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+    checks.done()
+    token = decode_token(request.page_token, [int, UUID])
+    return EventFilter(
+        pooler_id=PoolerId(pooler),
+        block_index=block if request.HasField("block_index") else None,
+        farmer_id=farmer,
+        before=None if token is None else (token[0], token[1]),
+        limit=size,
+    )
