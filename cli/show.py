@@ -80,6 +80,14 @@ class Output:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
+    def line(self, message: Message, text: str) -> None:
+        """One of many messages: a line of text, or of JSON."""
+        if self.json:
+            self.json_of(message)
+            return
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table that is no message."""
         table = _table(columns)
@@ -148,7 +156,8 @@ def enum_name(descriptor: Any, number: int) -> str:
 def _fields_table(message: Message) -> Table:
     """Scalars and messages inside them, one line each; repeated fields are shown by `rows`."""
     table = Table(box=None, show_header=False)
-    for name, value in _flat(message):
+    # A message inside may repeat what stands outside: dict keeps the first place.
+    for name, value in dict(_flat(message)).items():
         table.add_row(Text(_title(name), style="bold"), Text(value, overflow="fold"))
     return table
 

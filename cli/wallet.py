@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from kalepool.wallet.v1 import wallet_pb2
 
 from cli.arguments import BlockIndex, CommandLineError, Count, Run
+from cli.show import cell
 from libs.common.grpc.client import stream
 
 wallets = cyclopts.App(name="wallet", help="Shows custodial wallets; never their keys.")
@@ -182,7 +183,21 @@ async def _watch(after: int | None, session: Run) -> None:
     request = wallet_pb2.WatchBlocksRequest(after_index=after)
     changes = stream(session.wallet.WatchBlocks, request, timeout=session.options.timeout)
     async for change in changes:
-        session.output.message(change)
+        session.output.line(change, _change_line(change))
+
+
+def _change_line(change: wallet_pb2.WatchBlocksResponse) -> str:
+    block, head = change.block, change.head
+    shown = {
+        "block": cell(block, "index"),
+        "opened": cell(block, "opened_at"),
+        "staked": cell(block, "staked_total"),
+        "entropy": cell(block, "entropy")[:16],
+        "plantable": cell(head, "plantable_block"),
+        "paused": cell(head, "paused"),
+    }
+    text = ", ".join(f"{name} {value}" for name, value in shown.items())
+    return f"{cell(head, 'close_time')} ledger {head.ledger}: {text}"
 
 
 async def treasury(*, session: Run) -> None:

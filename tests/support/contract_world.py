@@ -169,6 +169,10 @@ class World:
         data = self._data(trustline_key(farmer, _ASSET))
         return None if data is None or data.trust_line is None else data.trust_line.balance.int64
 
+    def instance_keys(self) -> list[xdr.SCVal]:
+        """Keys of the farm's instance storage, as they are stored."""
+        return [vector(symbol(name)) for name in self._instance_fields()]
+
     def live_until(self, key: Key) -> int | None:
         """Last ledger of an entry."""
         entry = self._live(key)

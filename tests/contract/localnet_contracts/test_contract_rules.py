@@ -170,6 +170,12 @@ def open_next(world: World) -> None:
     run(world, step_of("plant", 1, seq=1070, ts=OPENED + 300, amount=0))
 
 
+def work_and_close(world: World) -> None:
+    """Farmer 0 works in block 1, then block 2 opens."""
+    run(world, transaction("work", 15))
+    open_next(world)
+
+
 Setup = Callable[[World], object]
 #: What the transaction does, at which second it is simulated and applied, what happens before each.
 STALE: dict[str, tuple[str, int, int, Setup | None, Setup | None]] = {
@@ -186,14 +192,14 @@ STALE: dict[str, tuple[str, int, int, Setup | None, Setup | None]] = {
         "harvest",
         310,
         315,
-        lambda world: (run(world, transaction("work", 15)), open_next(world)),
+        work_and_close,
         None,
     ),
     "harvest_done_by_other": (
         "harvest",
         310,
         315,
-        lambda world: (run(world, transaction("work", 15)), open_next(world)),
+        work_and_close,
         lambda world: run(world, transaction("harvest", 312)),
     ),
 }
@@ -247,12 +253,17 @@ def in_words(result: InvocationResult) -> str:
 # ------------------------------------------------------------------ XDR
 
 
+#: Values that have no content.
+BARE = {
+    xdr.SCValType.SCV_VOID: "void",
+    xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE: "ledger_key_contract_instance",
+}
+
+
 def shape(value: xdr.SCVal) -> Any:
     """A value as the files write it: {"u32": 1}, {"vec": [...]}, "void"."""
-    if value.type is xdr.SCValType.SCV_VOID:
-        return "void"
-    if value.type is xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE:
-        return "ledger_key_contract_instance"
+    if value.type in BARE:
+        return BARE[value.type]
     if value.vec is not None:
         return {"vec": [shape(item) for item in value.vec.sc_vec]}
     if value.map is not None:

@@ -196,6 +196,14 @@ async def test_open_operations_are_those_in_three_states(recorder: Recorder) -> 
     ]
 
 
+async def test_a_watched_block_is_one_line(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in ((), ("--json",)):
+        assert await run("block", "--watch", *options) == 0
+        assert capsys.readouterr().out.count("\n") == 1
+
+
 async def test_submissions_come_from_a_file(recorder: Recorder, tmp_path: Path) -> None:
     line = "work --pooler x --block 1 --submissions"
     place = tmp_path / "nonces"

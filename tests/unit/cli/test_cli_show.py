@@ -81,6 +81,14 @@ def test_a_table_has_every_row_whole(capsys: pytest.CaptureFixture[str]) -> None
     assert output.count("150000.0000001 KALE") == 2
 
 
+def test_what_stands_inside_again_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    balances = wallet_pb2.Balances(farmer_id=FARMER, kale_stroops=5)
+    Output(json=False).message(wallet_pb2.Wallet(farmer_id=FARMER, balances=balances))
+    output = capsys.readouterr().out
+    assert output.count(FARMER) == 1
+    assert "0.0000005 KALE" in output
+
+
 def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     name = "[red]north[/red] [/]"
     Output(json=False).message(registry_pb2.Pooler(name=name))
