@@ -53,7 +53,7 @@ async def get_latest_ledger(rpc: RpcContext, _params: Params) -> dict[str, Any]:
         "protocolVersion": PROTOCOL_VERSION,
         "sequence": rpc.latest.sequence,
         "closeTime": str(rpc.latest.close_time),
-        "headerXdr": base64(rpc.latest.header_entry()),
+        "headerXdr": base64(rpc.latest.header),
         "metadataXdr": base64(rpc.latest.close_meta()),
     }
 

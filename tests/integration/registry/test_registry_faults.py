@@ -150,6 +150,24 @@ async def test_one_refused_wallet_does_not_keep_the_others_waiting(
         await eventually(all_active, "the first waits for ever")
 
 
+async def test_a_late_registration_does_not_undo_what_came_after_it(
+    patient: RegistryWorld,
+) -> None:
+    pooler_id = (await patient.pooler()).pooler_id
+    request = registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id, request_id="one")
+    failpoints.arm("registry.farmer.wallet_made@1=sleep:1")
+    late = asyncio.ensure_future(patient.stub.RegisterFarmer(request))
+
+    async def made() -> bool:
+        return bool(patient.wallet.calls)
+
+    await eventually(made, "wallet is not asked")
+    farmer_id = (await patient.stub.RegisterFarmer(request)).farmer_id
+    await patient.stub.SuspendFarmer(registry_pb2.SuspendFarmerRequest(farmer_id=farmer_id))
+    assert (await late).farmer_id == farmer_id
+    assert (await patient.read_farmer(farmer_id)).status == registry_pb2.FARMER_STATUS_SUSPENDED
+
+
 async def test_a_caller_that_goes_away_gets_its_farmer_later(world: RegistryWorld) -> None:
     pooler_id = (await world.pooler()).pooler_id
     failpoints.arm("registry.farmer.enrolled@1=sleep:30")
