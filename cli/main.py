@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from inspect import BoundArguments
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from cli.arguments import CommandLineError
 from cli.session import Options, open_session
 from cli.show import Output, note
 from libs.common.errors import PoolError
+from libs.common.version import VERSION
 
 #: Exit status: the pool refused, is away, or is not healthy.
 REFUSED = 1
@@ -28,7 +28,7 @@ app = cyclopts.App(
     name="kalepool",
     help="Runs a KALE pool: poolers, farmers, wallets, blocks. Amounts are in KALE and XLM; "
     "--json gives protobuf's JSON, where they are stroops.",
-    version=lambda: version("kalepool"),
+    version=VERSION,
     exit_on_error=False,
     print_error=False,
 )

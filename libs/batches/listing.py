@@ -7,7 +7,7 @@ from uuid import UUID
 
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
-from libs.common.paging import decode_token, encode_token
+from libs.common.paging import encode_token
 
 #: Block indices are 32-bit with a sign in the database.
 MAX_BLOCK = 2**31 - 1
@@ -43,13 +43,13 @@ class EventFilter:
     limit: int
 
     def arguments(self) -> tuple[object, ...]:
-        """As the list queries take them: $1 to $6."""
+        """As the list queries take them, $1 to $6: one more than a page, to know of the next."""
         block, event = self.before if self.before is not None else (None, None)
-        return (self.pooler_id, self.block_index, self.farmer_id, block, event, self.limit)
+        return (self.pooler_id, self.block_index, self.farmer_id, block, event, self.limit + 1)
 
     def next_token(self, keys: Sequence[tuple[int, UUID]]) -> str:
-        """The token after a page with these keys; empty when it was not full."""
-        return encode_token(keys[-1]) if len(keys) == self.limit else ""
+        """The token after a page, by the keys of what was found; empty on the last page."""
+        return encode_token(keys[self.limit - 1]) if len(keys) > self.limit else ""
 
 
 def checked_filter(request: ListRequest) -> EventFilter:
@@ -59,8 +59,8 @@ def checked_filter(request: ListRequest) -> EventFilter:
     farmer = checks.optional_uuid("farmer_id", request.farmer_id)
     size = checks.page_size(request.page_size)
     block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
+    token = checks.page_token(request.page_token, [int, UUID])
     checks.done()
-    token = decode_token(request.page_token, [int, UUID])
     return EventFilter(
         pooler_id=PoolerId(pooler),
         block_index=block if request.HasField("block_index") else None,

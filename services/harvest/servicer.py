@@ -61,7 +61,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         chosen = checked_filter(request)
         harvests = await self._harvester.store.list_harvests(chosen)
         return harvest_pb2.ListHarvestsResponse(
-            harvests=map(harvest_message, harvests),
+            harvests=map(harvest_message, harvests[: chosen.limit]),
             next_page_token=chosen.next_token(
                 [(harvest.block_index, harvest.harvest_id) for harvest in harvests]
             ),

@@ -37,7 +37,7 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         chosen = checked_filter(request)
         plantings = await self._planter.store.list_plantings(chosen)
         return plant_pb2.ListPlantingsResponse(
-            plantings=map(planting_message, plantings),
+            plantings=map(planting_message, plantings[: chosen.limit]),
             next_page_token=chosen.next_token(
                 [(planting.block_index, planting.planting_id) for planting in plantings]
             ),

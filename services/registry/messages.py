@@ -8,10 +8,8 @@ from uuid import UUID
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
 
-from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId, new_id
-from libs.common.paging import decode_token
 from libs.kale.address import is_account
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
@@ -175,12 +173,7 @@ def farmer_status(farmer: Farmer) -> registry_pb2.FarmerStatus.ValueType:
 
 def after(checks: FieldChecks, page_token: str) -> UUID | None:
     """The id that a page begins after; None for the first page."""
-    try:
-        token = decode_token(page_token, [UUID])
-    except InvalidArgumentError as error:
-        for violation in error.violations:
-            checks.fail(violation.field, violation.description)
-        return None
+    token = checks.page_token(page_token, [UUID])
     return None if token is None else token[0]
 
 

@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
-from libs.common.paging import decode_token, encode_token
+from libs.common.paging import encode_token
 from libs.kale.address import raw_key
 from services.wallet import messages
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
@@ -91,7 +91,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         checks = FieldChecks()
         pooler_id = checks.optional_uuid("pooler_id", request.pooler_id)
         size = checks.page_size(request.page_size)
-        after = _cursor(request.page_token)
+        after = _cursor(checks, request.page_token)
         checks.done()
         wallets = await self._use_cases.wallets.page(
             pooler_id=None if pooler_id is None else PoolerId(pooler_id),
@@ -222,7 +222,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         if request.kind not in {0, *messages.KINDS}:
             checks.fail("kind", f"has no value {request.kind}")
         size = checks.page_size(request.page_size)
-        before = _cursor(request.page_token)
+        before = _cursor(checks, request.page_token)
         checks.done()
         operations = await self._use_cases.operations.page(
             farmer_id=None if farmer_id is None else FarmerId(farmer_id),
@@ -282,9 +282,9 @@ def _optional_index(request: Any, field: str) -> int | None:
     return value
 
 
-def _cursor(token: str) -> UUID | None:
+def _cursor(checks: FieldChecks, token: str) -> UUID | None:
     """The id in a page token."""
-    key = decode_token(token, [UUID])
+    key = checks.page_token(token, [UUID])
     return None if key is None else key[0]
 
 

@@ -38,7 +38,7 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         chosen = checked_filter(request)
         works = await self._submitter.store.list_works(chosen)
         return work_pb2.ListWorksResponse(
-            works=map(work_message, works),
+            works=map(work_message, works[: chosen.limit]),
             next_page_token=chosen.next_token([(work.block_index, work.work_id) for work in works]),
         )
 

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import grpc
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.grpc.health import is_serving
+from libs.common.version import VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class InfoServicer(common_pb2_grpc.InfoServiceServicer):
         info = self._info
         return common_pb2.GetInfoResponse(
             service=info.name,
-            version=version("kalepool"),
+            version=VERSION,
             network=common_pb2.NetworkInfo(
                 type=info.network, kale_contract_id=info.kale_contract_id
             ),

@@ -1,11 +1,11 @@
 """Checks of request fields that collect every violation before they raise."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from libs.common.errors import FieldViolation, InvalidArgumentError
-from libs.common.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from libs.common.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, decode_token
 
 T = TypeVar("T")
 
@@ -75,6 +75,14 @@ class FieldChecks:
         return self.number_or_default(
             "page_size", value, low=1, high=MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE
         )
+
+    def page_token(self, value: str, kinds: Sequence[type]) -> tuple[Any, ...] | None:
+        """The key in a page token (libs.common.paging), or None for the first page."""
+        try:
+            return decode_token(value, kinds)
+        except InvalidArgumentError as error:
+            self._violations += error.violations
+            return None
 
     def size(self, field: str, value: Sequence[object], *, low: int = 1, high: int) -> None:
         """A list with a number of items in a closed range."""

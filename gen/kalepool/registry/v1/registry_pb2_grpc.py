@@ -225,7 +225,7 @@ class RegistryServiceServicer:
     def SuspendFarmer(self, request, context):
         """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
 
-        Errors: FAILED_PRECONDITION when the farmer has departed.
+        Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer suspend FARMER_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -235,7 +235,7 @@ class RegistryServiceServicer:
     def ResumeFarmer(self, request, context):
         """Takes a suspension back.
 
-        Errors: FAILED_PRECONDITION when the farmer has departed.
+        Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer resume FARMER_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

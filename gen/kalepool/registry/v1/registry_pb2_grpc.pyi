@@ -104,13 +104,13 @@ class RegistryServiceStub:
     SuspendFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SuspendFarmerRequest, _registry_pb2.SuspendFarmerResponse]
     """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
 
-    Errors: FAILED_PRECONDITION when the farmer has departed.
+    Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer suspend FARMER_ID
     """
     ResumeFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ResumeFarmerRequest, _registry_pb2.ResumeFarmerResponse]
     """Takes a suspension back.
 
-    Errors: FAILED_PRECONDITION when the farmer has departed.
+    Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
     """
 
@@ -190,13 +190,13 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     SuspendFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.SuspendFarmerRequest, _registry_pb2.SuspendFarmerResponse]  # type: ignore[assignment]
     """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
 
-    Errors: FAILED_PRECONDITION when the farmer has departed.
+    Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer suspend FARMER_ID
     """
     ResumeFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.ResumeFarmerRequest, _registry_pb2.ResumeFarmerResponse]  # type: ignore[assignment]
     """Takes a suspension back.
 
-    Errors: FAILED_PRECONDITION when the farmer has departed.
+    Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer resume FARMER_ID
     """
 
@@ -345,7 +345,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.SuspendFarmerResponse, _abc.Awaitable[_registry_pb2.SuspendFarmerResponse]]:
         """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
 
-        Errors: FAILED_PRECONDITION when the farmer has departed.
+        Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer suspend FARMER_ID
         """
 
@@ -357,7 +357,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.ResumeFarmerResponse, _abc.Awaitable[_registry_pb2.ResumeFarmerResponse]]:
         """Takes a suspension back.
 
-        Errors: FAILED_PRECONDITION when the farmer has departed.
+        Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer resume FARMER_ID
         """
 
