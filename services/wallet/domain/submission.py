@@ -90,3 +90,36 @@ def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: O
         and outcome.head.sequence >= head.sequence
         and outcome.head.oldest <= transaction.signed_ledger
     )
+
+
+#: Seconds past the bound in which a node that lags may still come to know a transaction.
+PATIENCE = 30
+
+
+@unique
+class Exclusion(Enum):
+    """What "not found after the bound" comes to."""
+
+    #: No ledger has it and none may.
+    PROVEN = "proven"
+    #: Look again.
+    NOT_YET = "not yet"
+    #: Its sequence number is used and nobody shows by what: it stays open, and people must hear.
+    UNKNOWN = "unknown"
+
+
+def conclude(
+    transaction: OpenTransaction, head: LedgerHead, *, unused: bool, shared_source: bool
+) -> Exclusion:
+    """The second half of the proof: the source's sequence number, read past the bound.
+
+    `unused`: it is still below the transaction's. A farmer's number can only have been used by this
+    very transaction, as nobody else has the key; so a used one that is not found is never taken for
+    excluded. The treasury (`shared_source`) may be used by its owner from outside: there, patience
+    decides, and doing an onboarding again changes nothing that is done.
+    """
+    if unused:
+        return Exclusion.PROVEN
+    if head.close_time <= transaction.max_time + PATIENCE:
+        return Exclusion.NOT_YET
+    return Exclusion.PROVEN if shared_source else Exclusion.UNKNOWN

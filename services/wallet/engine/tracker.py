@@ -15,7 +15,12 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import excluded, refused, share, succeeded
-from services.wallet.domain.submission import is_due_to_send, is_proof_possible
+from services.wallet.domain.submission import (
+    Exclusion,
+    conclude,
+    is_due_to_send,
+    is_proof_possible,
+)
 from services.wallet.engine.dispatch import EngineParts
 from services.wallet.engine.sender import Outgoing
 
@@ -23,9 +28,6 @@ log = get_logger(__name__)
 
 #: Transactions that are looked up at the same time.
 _PARALLEL = 16
-#: Seconds past the bound after which a used sequence number and "not found" together count as
-#: "another transaction used it", also behind a load balancer whose replicas lag.
-_PATIENCE = 30
 _UNKNOWN_ERROR = ContractError(raiser="transaction", code="UNKNOWN")
 
 
@@ -87,7 +89,13 @@ class Tracker:
             max_time=transaction.max_time,
             head=head,
         )
-        return unused or head.close_time > transaction.max_time + _PATIENCE
+        shared = transaction.source == self._parts.treasury.wallet.address
+        verdict = conclude(transaction, head, unused=unused, shared_source=shared)
+        if verdict is Exclusion.UNKNOWN:
+            log.critical(
+                "outcome unknown", transaction=str(transaction.id), hash=transaction.lookup_hash
+            )
+        return verdict is Exclusion.PROVEN
 
     async def _settle_success(self, transaction: OpenTransaction, outcome: Outcome) -> None:
         count = len(transaction.operations)

@@ -51,8 +51,11 @@ from services.wallet.domain.outcomes import (
 from services.wallet.domain.settling import excluded, refused, share
 from services.wallet.domain.submission import (
     ABOVE_CAP,
+    PATIENCE,
     UNKNOWN,
+    Exclusion,
     NextStep,
+    conclude,
     is_due_to_send,
     is_proof_possible,
     weigh,
@@ -420,3 +423,24 @@ def test_a_farmer_that_failed_before_is_onboarded_alone(
     now, rest = apart(arrivals)
     assert now == [arrivals[number] for number in together]
     assert len(now) + len(rest) == len(arrivals)
+
+
+@pytest.mark.parametrize(
+    ("close_time", "unused", "shared_source", "expected"),
+    [
+        (501, True, False, Exclusion.PROVEN),
+        (501, False, False, Exclusion.NOT_YET),
+        (501, False, True, Exclusion.NOT_YET),
+        (500 + PATIENCE, False, True, Exclusion.NOT_YET),
+        (501 + PATIENCE, False, True, Exclusion.PROVEN),
+        # A farmer's number can only have been used by this transaction: never "excluded".
+        (501 + PATIENCE, False, False, Exclusion.UNKNOWN),
+        (10**9, False, False, Exclusion.UNKNOWN),
+    ],
+)
+def test_a_used_sequence_number_is_no_proof(
+    close_time: int, unused: bool, shared_source: bool, expected: Exclusion
+) -> None:
+    head = LedgerHead(sequence=200, close_time=close_time)
+    transaction = open_transaction(max_time=500)
+    assert conclude(transaction, head, unused=unused, shared_source=shared_source) is expected
