@@ -1,18 +1,19 @@
 """Authorisation: trees recorded while simulating, or given ones enforced with their signatures."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
-from stellar_sdk import Address, StrKey, xdr
+from stellar_sdk import Address, scval, xdr
 
+from localnet.soroban.cost import CHECKED, RECORDED
 from localnet.soroban.errors import host_error
 from localnet.soroban.model import LedgerInfo
+from localnet.soroban.signatures import is_signed
 from localnet.soroban.storage import Storage, account_key, data_key
-from localnet.soroban.values import VOID, fields_of, is_account
+from localnet.soroban.values import VOID, is_account
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,45 +50,95 @@ class _Tracker:
     entry: xdr.SorobanAuthorizationEntry
     #: The nodes of running calls, outermost first: (depth, node).
     active: list[tuple[int, xdr.SorobanAuthorizedInvocation]] = field(default_factory=list)
-    started: bool = False
-    #: Nodes that a call has used already.
+    #: Nodes that a call has used already, the root first.
     used: set[int] = field(default_factory=set)
 
+    @property
+    def started(self) -> bool:
+        """Whether its root is used, so its signature checked."""
+        return bool(self.used)
 
-class RecordingAuth:
+    def use(self, node: xdr.SorobanAuthorizedInvocation, depth: int) -> None:
+        """The call at this depth is the one that the node allows."""
+        self.used.add(id(node))
+        self.active.append((depth, node))
+
+    def give_back(self, node: xdr.SorobanAuthorizedInvocation) -> None:
+        """The call failed, so the node may be used again."""
+        self.used.discard(id(node))
+
+    def leave(self, depth: int) -> None:
+        """A call at this depth has ended."""
+        self.active = [item for item in self.active if item[0] < depth]
+
+
+class _Journal:
+    """What has to be undone when the call fails that did it."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def note(self, step: Callable[[], object]) -> None:
+        """`step` undoes what was just done."""
+        self._steps.append(step)
+
+    def snapshot(self) -> Callable[[], None]:
+        """A function that undoes everything done from now on, the last first."""
+        kept = len(self._steps)
+
+        def undo() -> None:
+            while len(self._steps) > kept:
+                self._steps.pop()()
+
+        return undo
+
+
+class RecordingAuth(_Journal):
     """Grants everything and writes down the trees."""
 
     def __init__(self, storage: Storage, source: str, *, allow_nonroot: bool) -> None:
+        super().__init__()
         self._storage = storage
         self._source = source
         self._allow_nonroot = allow_nonroot
         self._trackers: list[_Tracker] = []
 
-    def require(self, address: str, frame: Frame) -> bool:
-        """Adds the running call to the address's tree; True when a new tree wants a signature."""
+    def require(self, address: str, frame: Frame) -> int:
+        """Adds the running call to the address's tree; gives the instructions that it took."""
         node = frame.invocation()
         for tracker in self._trackers:
             if tracker.address == address and tracker.active:
-                tracker.active[-1][1].sub_invocations.append(node)
+                calls = tracker.active[-1][1].sub_invocations
+                calls.append(node)
+                self.note(calls.pop)
                 tracker.active.append((frame.depth, node))
-                return False
+                return 0 if address == self._source else RECORDED.nested
         if frame.depth > 0 and not self._allow_nonroot:
             raise host_error("AUTH", "INVALID_ACTION")
-        entry = xdr.SorobanAuthorizationEntry(
-            credentials=self._credentials(address), root_invocation=node
-        )
-        tracker = _Tracker(address=address, entry=entry, active=[(frame.depth, node)])
-        self._trackers.append(tracker)
-        return address != self._source
+        return self._add_tree(address, node, frame.depth)
 
     def leave(self, depth: int) -> None:
         """A call at this depth has ended."""
         for tracker in self._trackers:
-            tracker.active = [item for item in tracker.active if item[0] < depth]
+            tracker.leave(depth)
 
     def entries(self) -> tuple[xdr.SorobanAuthorizationEntry, ...]:
         """One entry per tree."""
         return tuple(tracker.entry for tracker in self._trackers)
+
+    def _add_tree(self, address: str, node: xdr.SorobanAuthorizedInvocation, depth: int) -> int:
+        price = 0 if address == self._source else self._price(address)
+        entry = xdr.SorobanAuthorizationEntry(
+            credentials=self._credentials(address), root_invocation=node
+        )
+        self._trackers.append(_Tracker(address=address, entry=entry, active=[(depth, node)]))
+        self.note(self._trackers.pop)
+        return price
+
+    def _price(self, address: str) -> int:
+        exists = is_account(address) and self._storage.get(account_key(address)) is not None
+        first = RECORDED.tree if exists else RECORDED.bare
+        return first + RECORDED.earlier * len(self._trackers)
 
     def _credentials(self, address: str) -> xdr.SorobanCredentials:
         if address == self._source:
@@ -95,8 +146,6 @@ class RecordingAuth:
                 xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT
             )
         nonce = secrets.randbits(63)
-        if is_account(address):
-            self._storage.get(account_key(address))
         _spend_nonce(self._storage, address, nonce, until=None)
         return xdr.SorobanCredentials(
             xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_ADDRESS,
@@ -109,7 +158,7 @@ class RecordingAuth:
         )
 
 
-class EnforcingAuth:
+class EnforcingAuth(_Journal):
     """Grants what signed entries allow: the right tree, an unused nonce, a signature in time."""
 
     def __init__(
@@ -119,6 +168,7 @@ class EnforcingAuth:
         ledger: LedgerInfo,
         entries: Sequence[xdr.SorobanAuthorizationEntry],
     ) -> None:
+        super().__init__()
         self._storage = storage
         self._ledger = ledger
         self._entries = tuple(entries)
@@ -126,22 +176,30 @@ class EnforcingAuth:
             _Tracker(address=_address_of(entry, source), entry=entry) for entry in entries
         ]
 
-    def require(self, address: str, frame: Frame) -> bool:
+    def require(self, address: str, frame: Frame) -> int:
         """HostError(Auth, InvalidAction) unless an entry of the address covers the running call.
 
-        True when that took a signature.
+        Gives the instructions that it took.
         """
         wanted = frame.invocation().function.to_xdr_bytes()
-        for tracker in self._trackers:
+        for earlier, tracker in enumerate(self._trackers):
             fresh = not tracker.started
             if tracker.address == address and self._covers(tracker, wanted, frame.depth):
-                return fresh and tracker.entry.credentials.address is not None
-        raise host_error("AUTH", "INVALID_ACTION")
+                if tracker.entry.credentials.address is None:
+                    return 0
+                return CHECKED.tree + CHECKED.earlier * earlier if fresh else CHECKED.nested
+        raise host_error(
+            "AUTH",
+            "INVALID_ACTION",
+            scval.to_string("Unauthorized function call for address"),
+            scval.to_address(address),
+            function="require_auth",
+        )
 
     def leave(self, depth: int) -> None:
         """A call at this depth has ended."""
         for tracker in self._trackers:
-            tracker.active = [item for item in tracker.active if item[0] < depth]
+            tracker.leave(depth)
 
     def entries(self) -> tuple[xdr.SorobanAuthorizationEntry, ...]:
         """The entries that were given."""
@@ -158,9 +216,8 @@ class EnforcingAuth:
             if id(node) not in tracker.used and node.function.to_xdr_bytes() == wanted:
                 if not tracker.started:
                     self._authenticate(tracker)
-                tracker.started = True
-                tracker.used.add(id(node))
-                tracker.active.append((depth, node))
+                tracker.use(node, depth)
+                self.note(partial(tracker.give_back, node))
                 return True
         return False
 
@@ -168,32 +225,27 @@ class EnforcingAuth:
         credentials = tracker.entry.credentials.address
         if credentials is None:
             return  # the source account has signed the transaction itself
-        expiration = credentials.signature_expiration_ledger.uint32
-        if expiration < self._ledger.sequence or not is_account(tracker.address):
+        if not self._is_signed(tracker, credentials.signature):
+            raise host_error(
+                "AUTH",
+                "INVALID_ACTION",
+                scval.to_string("failed account authentication with error"),
+                scval.to_address(tracker.address),
+                function="require_auth",
+            )
+        until = credentials.signature_expiration_ledger.uint32
+        if not self._ledger.sequence <= until <= self._storage.longest_life():
             raise host_error("AUTH", "INVALID_INPUT")
-        if not self._is_signed(tracker.entry, tracker.address, credentials.signature):
-            raise host_error("AUTH", "INVALID_ACTION")
-        _spend_nonce(self._storage, tracker.address, credentials.nonce.int64, until=expiration)
+        _spend_nonce(self._storage, tracker.address, credentials.nonce.int64, until=until)
 
-    def _is_signed(
-        self, entry: xdr.SorobanAuthorizationEntry, address: str, signature: xdr.SCVal
-    ) -> bool:
-        """By the account's master key; more signers are not modelled."""
-        if self._storage.get(account_key(address)) is None or signature.vec is None:
+    def _is_signed(self, tracker: _Tracker, signature: xdr.SCVal) -> bool:
+        """Contracts sign by code of their own, which none of localnet's has."""
+        if not is_account(tracker.address):
             return False
-        payload = _payload(entry, self._ledger.network_id)
-        raw = StrKey.decode_ed25519_public_key(address)
-        for item in signature.vec.sc_vec:
-            fields = fields_of(item)
-            key, signed = fields["public_key"].bytes, fields["signature"].bytes
-            if key is None or signed is None or key.sc_bytes != raw:
-                continue
-            try:
-                VerifyKey(raw).verify(payload, signed.sc_bytes)
-            except BadSignatureError:
-                return False
-            return True
-        return False
+        found = self._storage.get(account_key(tracker.address))
+        account = found.entry.data.account if found is not None else None
+        payload = _payload(tracker.entry, self._ledger.network_id)
+        return account is not None and is_signed(account, payload, signature)
 
 
 def _address_of(entry: xdr.SorobanAuthorizationEntry, source: str) -> str:

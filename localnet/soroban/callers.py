@@ -6,7 +6,14 @@ from stellar_sdk import scval, xdr
 
 from localnet.soroban import cost
 from localnet.soroban.contract import BaseContract
-from localnet.soroban.values import address_text, symbol, vector
+from localnet.soroban.values import (
+    address_text,
+    is_account,
+    items_of,
+    name_of,
+    symbol,
+    vector,
+)
 
 _FARM = symbol("FARM")
 
@@ -19,7 +26,7 @@ class Tractor(BaseContract):
     def harvest(self, farmer: xdr.SCVal, pails: xdr.SCVal) -> xdr.SCVal:
         """harvest(farmer, indices): rewards in order, 0 for each that failed or paid nothing."""
         self.host.meter.charge(cost.CALLER)
-        indices = scval.from_vec(pails)
+        indices = items_of(pails)
         if not indices:
             raise self.fail(1)
         farm = self.instance_get(_FARM)
@@ -64,7 +71,15 @@ def tractor_storage(farm: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
 def _calls(calls: xdr.SCVal) -> list[tuple[str, str, list[xdr.SCVal]]]:
     """vec<(address, symbol, vec<val>)>"""
     parsed = []
-    for call in scval.from_vec(calls):
-        contract, name, items = scval.from_vec(call)
-        parsed.append((address_text(contract), scval.from_symbol(name), scval.from_vec(items)))
+    for call in items_of(calls):
+        contract, name, items = items_of(call)
+        parsed.append((_contract(contract), name_of(name), items_of(items)))
     return parsed
+
+
+def _contract(value: xdr.SCVal) -> str:
+    """The id of a contract; an account cannot be called."""
+    found = address_text(value)
+    if is_account(found):
+        raise ValueError("not a contract")
+    return found

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from stellar_sdk import Address, xdr
+from stellar_sdk import Address, scval, xdr
 
 from localnet.soroban.errors import HostError, contract_error, host_error
 from localnet.soroban.storage import Durability, code_key, data_key, instance_key
-from localnet.soroban.values import INSTANCE_KEY, order
+from localnet.soroban.values import INSTANCE_KEY, order, symbol, vector
 
 if TYPE_CHECKING:
     from localnet.soroban.host import Host
@@ -43,6 +43,18 @@ class BaseContract:
         """SHA-256 of its code; None for the built-in token."""
         wasm = self._executable.wasm_hash
         return wasm.hash if wasm is not None else None
+
+    def become(self, code: bytes) -> None:
+        """Runs other code from the next call on; Error(Storage, MissingValue) without it."""
+        if self.host.storage.get(code_key(code)) is None:
+            words = scval.to_string("Wasm does not exist")
+            raise host_error("STORAGE", "MISSING_VALUE", words, scval.to_bytes(code))
+        before = self._executable
+        kind = xdr.ContractExecutableType.CONTRACT_EXECUTABLE_WASM
+        self._executable = xdr.ContractExecutable(kind, wasm_hash=xdr.Hash(code))
+        self.save_instance()
+        topics = [symbol("executable_update"), *map(_executable_value, (before, self._executable))]
+        self.host.emit(topics, vector(), xdr.ContractEventType.SYSTEM)
 
     def instance_get(self, key: xdr.SCVal) -> xdr.SCVal | None:
         """A value of the instance's storage."""
@@ -99,6 +111,12 @@ class BaseContract:
     def remove(self, key: xdr.SCVal, durability: Durability) -> None:
         """Removes an entry of this contract."""
         self.host.storage.remove(data_key(self.id, key, durability))
+
+
+def _executable_value(executable: xdr.ContractExecutable) -> xdr.SCVal:
+    if executable.wasm_hash is None:
+        return vector(symbol("StellarAsset"))
+    return vector(symbol("Wasm"), scval.to_bytes(executable.wasm_hash.hash))
 
 
 def contract_data(

@@ -1,15 +1,25 @@
 """Failures of contracts and of the host, as the host reports them."""
 
+from collections.abc import Sequence
+
 from stellar_sdk import xdr
 
 
 class HostError(Exception):
     """Ends a call; a contract that calls with `try` may catch it."""
 
-    def __init__(self, error: xdr.SCError) -> None:
-        """`error` is what the caller sees."""
+    def __init__(
+        self, error: xdr.SCError, *, words: Sequence[xdr.SCVal] = (), function: str = ""
+    ) -> None:
+        """`error` is what the caller sees.
+
+        `words` are what the host's error event says of it, in `function` of the host (none: outside
+        of the contract's own code).
+        """
         super().__init__(describe(error))
         self.error = error
+        self.words = tuple(words)
+        self.function = function
         #: Whether the call that it arose in has written its events.
         self.explained = False
 
@@ -31,11 +41,10 @@ def contract_error(number: int) -> HostError:
     return HostError(xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number)))
 
 
-def host_error(kind: str, code: str) -> HostError:
-    """host_error("STORAGE", "EXCEEDED_LIMIT") and the like."""
-    return HostError(
-        xdr.SCError(xdr.SCErrorType[f"SCE_{kind}"], code=xdr.SCErrorCode[f"SCEC_{code}"])
-    )
+def host_error(kind: str, code: str, *words: xdr.SCVal, function: str = "") -> HostError:
+    """host_error("STORAGE", "EXCEEDED_LIMIT") and the like; see HostError for the rest."""
+    error = xdr.SCError(xdr.SCErrorType[f"SCE_{kind}"], code=xdr.SCErrorCode[f"SCEC_{code}"])
+    return HostError(error, words=words, function=function)
 
 
 def describe(error: xdr.SCError) -> str:

@@ -23,6 +23,7 @@ _ASSET = vector(symbol("HomesteadAsset"))
 _INDEX = vector(symbol("FarmIndex"))
 _BLOCK = vector(symbol("FarmBlock"))
 _PAUSED = vector(symbol("FarmPaused"))
+_HASH_SIZE = 32
 
 #: The build of March 2025, which mainnet ran at the time of the recordings.
 OLD_BUILD = bytes.fromhex("db2c14290d4964e3805f2527dd132939ba5fb3fccac56b30bfab8fd091011627")
@@ -32,7 +33,7 @@ class Farm(BaseContract):
     """The build at the head of the source."""
 
     functions: ClassVar[frozenset[str]] = frozenset(
-        {"plant", "work", "harvest", "pause", "unpause", "remove_block"}
+        {"plant", "work", "harvest", "pause", "unpause", "upgrade", "remove_block"}
     )
 
     def plant(self, farmer: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
@@ -61,6 +62,9 @@ class Farm(BaseContract):
     def work(self, farmer: xdr.SCVal, digest: xdr.SCVal, nonce: xdr.SCVal) -> xdr.SCVal:
         """work(farmer, hash, nonce)"""
         shown, number = scval.from_bytes(digest), scval.from_uint64(nonce)
+        key = Address(address_text(farmer)).key
+        if len(shown) != _HASH_SIZE:
+            raise ValueError("not a hash")
         self._charge("work")
         index, farm_block = self._farm_index(), self._farm_block()
         block = self._block(index)
@@ -72,7 +76,6 @@ class Farm(BaseContract):
         gap = self.host.ledger.sequence - pail.sequence
         if gap == 0:
             raise self.fail(15)
-        key = Address(address_text(farmer)).key
         if shown != digest_of(index, number, block.entropy, key):
             raise self.fail(13)
         zeros = zeros_of(shown)
@@ -84,6 +87,7 @@ class Farm(BaseContract):
 
     def harvest(self, farmer: xdr.SCVal, index: xdr.SCVal) -> xdr.SCVal:
         """harvest(farmer, index)"""
+        address_text(farmer)  # another type traps before anything is looked up
         number = scval.from_uint32(index)
         self._charge("harvest")
         token = self._token()
@@ -121,6 +125,16 @@ class Farm(BaseContract):
         if not self._is_paused():
             raise self.fail(5)
         self._set_paused(paused=False)
+        self.extend_life()
+        return VOID
+
+    def upgrade(self, code: xdr.SCVal) -> xdr.SCVal:
+        """upgrade(hash): the next call runs this code."""
+        wanted = scval.from_bytes(code)
+        if len(wanted) != _HASH_SIZE:
+            raise ValueError("not a hash")
+        self._require_admin()
+        self.become(wanted)
         self.extend_life()
         return VOID
 

@@ -8,20 +8,26 @@ from localnet.network import KALE_CODE, Network
 from localnet.soroban import callers, farm, token
 from localnet.soroban.contract import contract_data
 from localnet.soroban.model import Entry, LedgerInfo
-from localnet.soroban.registry import ROUTER_CODE, TRACTOR_CODE
+from localnet.soroban.registry import HEAD_FARM_CODE, ROUTER_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, instance_key
 from localnet.soroban.values import INSTANCE_KEY, address, order
 
 _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
 
 
-def entries(network: Network, ledger: LedgerInfo) -> Iterator[tuple[bytes, Entry]]:
-    """(LedgerKey XDR, entry) of farm, token, tractor, router and their code."""
+def entries(
+    network: Network, ledger: LedgerInfo, *, farm_code: bytes = farm.OLD_BUILD
+) -> Iterator[tuple[bytes, Entry]]:
+    """(LedgerKey XDR, entry) of farm, token, tractor, router and their code.
+
+    Both builds of the farm are there, so that its admin can upgrade it (a farm of the older build
+    cannot be unpaused otherwise); `farm_code` says which one it starts with.
+    """
     farm_id, token_id = _id(network.farm), _id(network.token)
     issuer = network.issuer.public_key
     yield _instance(
         farm_id,
-        farm.OLD_BUILD,
+        farm_code,
         farm.genesis_storage(issuer, token_id, ledger.close_time),
         ledger,
     )
@@ -29,7 +35,7 @@ def entries(network: Network, ledger: LedgerInfo) -> Iterator[tuple[bytes, Entry
     tractor_storage = callers.tractor_storage(address(farm_id))
     yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
     yield _instance(_id(network.router), ROUTER_CODE, (), ledger)
-    for code in (farm.OLD_BUILD, TRACTOR_CODE, ROUTER_CODE):
+    for code in (farm.OLD_BUILD, HEAD_FARM_CODE, TRACTOR_CODE, ROUTER_CODE):
         yield _code(code, ledger)
 
 

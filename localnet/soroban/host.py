@@ -1,12 +1,13 @@
 """Runs contracts: frames, events, errors, rollback; `invoke` is the way in."""
 
 from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from typing import Protocol
 
-from stellar_sdk import Address, StrKey, scval, xdr
+from stellar_sdk import StrKey, scval, xdr
 
 from localnet.network import Network
-from localnet.soroban import cost, genesis
+from localnet.soroban import genesis
 from localnet.soroban.auth import EnforcingAuth, Frame, RecordingAuth
 from localnet.soroban.cost import Meter
 from localnet.soroban.errors import HostError, host_error
@@ -19,8 +20,14 @@ from localnet.soroban.model import (
     LedgerView,
 )
 from localnet.soroban.registry import contract_for
-from localnet.soroban.storage import FootprintError, Storage, account_key
-from localnet.soroban.values import VOID, arguments_of, is_account, symbol, vector
+from localnet.soroban.storage import FootprintError, Storage
+from localnet.soroban.values import (
+    arguments_of,
+    check_argument,
+    symbol,
+    symbol_text,
+    vector,
+)
 
 
 class Contract(Protocol):
@@ -57,11 +64,12 @@ class Host:
 
     def call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> xdr.SCVal:
         """Calls a contract; everything that it did is undone when it fails."""
-        caller = self._frames[-1].contract if self._frames else None
+        self._check_callable(contract, function)
         name = symbol(function)
         raw = scval.to_bytes(StrKey.decode_contract(contract))
-        self._note(caller, [symbol("fn_call"), raw, name], arguments_of(arguments))
-        undo, kept = self.storage.snapshot(), len(self._events)
+        self._note(self._running, [symbol("fn_call"), raw, name], arguments_of(arguments))
+        model = self._model_of(contract)
+        undo, forget, kept = self.storage.snapshot(), self._auth.snapshot(), len(self._events)
         frame = Frame(
             contract=contract,
             function=function,
@@ -70,9 +78,10 @@ class Host:
         )
         self._frames.append(frame)
         try:
-            value = self._dispatch(frame)
+            value = self._dispatch(model, frame)
         except HostError:
             undo()
+            forget()
             del self._events[kept:]
             raise
         finally:
@@ -80,6 +89,20 @@ class Host:
             self._auth.leave(frame.depth)
         self._note(contract, [symbol("fn_return"), name], value)
         return value
+
+    def run(self, args: xdr.InvokeContractArgs) -> xdr.SCVal:
+        """The call that a transaction asks for."""
+        if args.contract_address.contract_id is None:
+            words = scval.to_string("invoked address doesn't belong to a contract")
+            raise self._refuse(host_error("VALUE", "UNEXPECTED_TYPE", words))
+        try:
+            name = symbol_text(args.function_name)
+            for argument in args.args:
+                check_argument(argument)
+        except ValueError as error:
+            raise host_error("VALUE", "INVALID_INPUT") from error
+        contract = StrKey.encode_contract(args.contract_address.contract_id.contract_id.hash)
+        return self.call(contract, name, args.args)
 
     def try_call(
         self, contract: str, function: str, arguments: Sequence[xdr.SCVal]
@@ -98,15 +121,16 @@ class Host:
         """The address must have allowed the running call; a calling contract has, by calling."""
         if self.is_nested and self._frames[-2].contract == address:
             return
-        if self._auth.require(address, self.frame):
-            exists = is_account(address) and self.storage.get(account_key(address)) is not None
-            self.meter.charge(cost.AUTH_WITH_ACCOUNT if exists else cost.AUTH_WITHOUT_ACCOUNT)
+        self.meter.charge(self._auth.require(address, self.frame))
 
-    def emit(self, topics: Sequence[xdr.SCVal], data: xdr.SCVal) -> None:
-        """A contract event of the running contract."""
-        event = _event(
-            self.frame.contract, xdr.ContractEventType.CONTRACT, topics=topics, data=data
-        )
+    def emit(
+        self,
+        topics: Sequence[xdr.SCVal],
+        data: xdr.SCVal,
+        kind: xdr.ContractEventType = xdr.ContractEventType.CONTRACT,
+    ) -> None:
+        """An event of the running contract."""
+        event = _event(self.frame.contract, kind, topics=topics, data=data)
         self._events.append(event)
         self._diagnostics.append((event, True))
 
@@ -121,25 +145,52 @@ class Host:
             for event, stands in self._diagnostics
         )
 
-    def _dispatch(self, frame: Frame) -> xdr.SCVal:
-        contract = contract_for(self, frame.contract)
-        function = contract.function(frame.function)
-        if function is None:
-            self._error(
-                host_error("WASM_VM", "MISSING_VALUE"),
-                vector(
-                    scval.to_string("trying to invoke non-existent contract function"),
-                    symbol(frame.function),
-                ),
-            )
-            raise host_error("WASM_VM", "MISSING_VALUE")
+    @property
+    def _running(self) -> str | None:
+        """The running contract; None before the first."""
+        return self._frames[-1].contract if self._frames else None
+
+    def _check_callable(self, contract: str, function: str) -> None:
+        """Error(Context, InvalidAction) for the host's own functions and for running contracts."""
+        if function.startswith("__"):
+            words = scval.to_string("can't invoke a reserved function directly")
+            raise self._refuse(host_error("CONTEXT", "INVALID_ACTION", words, symbol(function)))
+        if any(frame.contract == contract for frame in self._frames):
+            words = scval.to_string("Contract re-entry is not allowed")
+            raise self._refuse(host_error("CONTEXT", "INVALID_ACTION", words))
+
+    def _model_of(self, contract: str) -> Contract:
         try:
-            return function(*frame.arguments)
+            return contract_for(self, contract)
+        except FootprintError:
+            raise
+        except HostError as error:
+            raise self._refuse(error) from error
+
+    def _refuse(self, error: HostError) -> HostError:
+        """Says why a call is not made; the error to raise."""
+        error.explained = True
+        self._error(error, _said(error))
+        return error
+
+    def _dispatch(self, contract: Contract, frame: Frame) -> xdr.SCVal:
+        try:
+            return self._function_of(contract, frame)(*frame.arguments)
         except HostError as error:
             self._explain(error, frame)
             raise
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
+            # An argument of another type than the contract declares: its code traps.
             raise host_error("WASM_VM", "INVALID_ACTION") from error
+
+    def _function_of(self, contract: Contract, frame: Frame) -> Callable[..., xdr.SCVal]:
+        function = contract.function(frame.function)
+        if function is None:
+            words = scval.to_string("trying to invoke non-existent contract function")
+            raise host_error("WASM_VM", "MISSING_VALUE", words, symbol(frame.function))
+        if len(signature(function).parameters) != len(frame.arguments):
+            raise host_error("WASM_VM", "UNEXPECTED_SIZE")
+        return function
 
     def _explain(self, error: HostError, frame: Frame) -> None:
         """Events of the call in which an error arose, and of each that it passes through."""
@@ -149,8 +200,10 @@ class Host:
             self._trapped(error, data, "call")
             return
         error.explained = True
-        if isinstance(error, FootprintError):
-            self._trapped(error, _outside(error), "has_contract_data")
+        if error.function:
+            self._trapped(error, _said(error), error.function)
+        elif error.words:
+            self._error(error, _said(error))
         elif error.error.contract_code is not None:
             number = scval.to_uint32(error.error.contract_code.uint32)
             words = scval.to_string("failing with contract error")
@@ -169,7 +222,7 @@ class Host:
         self._note(self.frame.contract, [symbol("log")], last)
 
     def _error(self, error: HostError, data: xdr.SCVal) -> None:
-        self._note(self.frame.contract, [symbol("error"), _error_value(error)], data)
+        self._note(self._running, [symbol("error"), _error_value(error)], data)
 
     def _note(self, contract: str | None, topics: Sequence[xdr.SCVal], data: xdr.SCVal) -> None:
         event = _event(contract, xdr.ContractEventType.DIAGNOSTIC, topics=topics, data=data)
@@ -198,11 +251,10 @@ def invoke(
         else RecordingAuth(storage, source, allow_nonroot=auth_mode == "record_allow_nonroot")
     )
     host = Host(storage, granting, ledger)
-    contract = Address.from_xdr_sc_address(args.contract_address).address
     value: xdr.SCVal | None = None
     error: xdr.SCError | None = None
     try:
-        value = host.call(contract, args.function_name.sc_symbol.decode(), args.args)
+        value = host.run(args)
     except HostError as failure:
         error = failure.error
     ok = error is None
@@ -228,9 +280,8 @@ def _error_value(error: HostError) -> xdr.SCVal:
     return xdr.SCVal(xdr.SCValType.SCV_ERROR, error=error.error)
 
 
-def _outside(error: FootprintError) -> xdr.SCVal:
-    text = scval.to_string("trying to access contract data key outside of the footprint")
-    return vector(text, *(error.key.subject or (VOID,)))
+def _said(error: HostError) -> xdr.SCVal:
+    return error.words[0] if len(error.words) == 1 else vector(*error.words)
 
 
 def _event(

@@ -3,12 +3,15 @@
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from stellar_sdk import scval, xdr
+
 from localnet.soroban.callers import Router, Tractor
 from localnet.soroban.contract import BaseContract
-from localnet.soroban.errors import host_error
+from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.farm import OLD_BUILD, Farm, OldFarm
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
+from localnet.soroban.values import address
 
 if TYPE_CHECKING:
     from localnet.soroban.host import Host
@@ -32,11 +35,16 @@ def contract_for(host: "Host", contract: str) -> BaseContract:
     entry = host.storage.get(instance_key(contract))
     data = entry.entry.data.contract_data if entry is not None else None
     if data is None or data.val.instance is None:
-        raise host_error("STORAGE", "MISSING_VALUE")
+        raise _missing("contract instance", address(contract))
     instance = data.val.instance
     wasm = instance.executable.wasm_hash
     if wasm is None:
         return Token(host, contract, instance)
     if host.storage.get(code_key(wasm.hash)) is None or wasm.hash not in _BY_CODE:
-        raise host_error("STORAGE", "MISSING_VALUE")
+        raise _missing("contract code", scval.to_bytes(wasm.hash))
     return _BY_CODE[wasm.hash](host, contract, instance)
+
+
+def _missing(what: str, name: xdr.SCVal) -> HostError:
+    words = scval.to_string(f"trying to get non-existing value for {what}")
+    return host_error("STORAGE", "MISSING_VALUE", words, name)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from stellar_sdk import Address, Keypair, StrKey, xdr
+from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.model import Entry, EntryChange, Footprint, LedgerInfo, LedgerView
-from localnet.soroban.values import INSTANCE_KEY, order
+from localnet.soroban.values import INSTANCE_KEY, VOID, order
 
+_OUTSIDE = "trying to access contract data key outside of the footprint"
 Durability = Literal["temporary", "persistent"]
 _DURABILITY = {
     "temporary": xdr.ContractDataDurability.TEMPORARY,
@@ -86,8 +87,11 @@ class FootprintError(HostError):
     """An entry outside of the footprint was touched."""
 
     def __init__(self, key: Key) -> None:
-        super().__init__(host_error("STORAGE", "EXCEEDED_LIMIT").error)
-        self.key = key
+        super().__init__(
+            host_error("STORAGE", "EXCEEDED_LIMIT").error,
+            words=(scval.to_string(_OUTSIDE), *(key.subject or (VOID,))),
+            function="has_contract_data",
+        )
 
 
 class Storage:

@@ -13,6 +13,7 @@ from localnet.soroban.values import (
     address_text,
     fields_of,
     is_account,
+    receiver_of,
     record,
     symbol,
     vector,
@@ -42,30 +43,42 @@ class Token(BaseContract):
     def burn(self, holder: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
         """burn(from, amount)"""
         who, stroops = address_text(holder), self._amount(amount)
+        self._check_not_issuer(who)
         self.host.require_auth(who)
-        if who == self._issuer():
-            raise self.fail(OPERATION_NOT_SUPPORTED)
         self._add(who, -stroops)
-        self.host.emit([symbol("burn"), holder, scval.to_string(self._title())], amount)
+        self._tell("burn", holder, data=amount)
         return VOID
 
     def mint(self, receiver: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
         """mint(to, amount), by the admin"""
         who, stroops = address_text(receiver), self._amount(amount)
+        self._check_not_issuer(who)
         self.host.require_auth(address_text(self._must(_ADMIN)))
         self._add(who, stroops)
-        self.host.emit([symbol("mint"), receiver, scval.to_string(self._title())], amount)
+        self._tell("mint", receiver, data=amount)
         return VOID
 
     def transfer(self, sender: xdr.SCVal, receiver: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
-        """transfer(from, to, amount)"""
+        """transfer(from, to, amount); `to` may be a muxed account.
+
+        What the issuer sends is minted and what it gets is burnt, and told as such.
+        """
         self.host.meter.charge(cost.OTHER_CALL)
-        stroops = self._amount(amount)
-        self.host.require_auth(address_text(sender))
-        self._add(address_text(sender), -stroops)
-        self._add(address_text(receiver), stroops)
-        title = scval.to_string(self._title())
-        self.host.emit([symbol("transfer"), sender, receiver, title], amount)
+        stroops, source = self._amount(amount), address_text(sender)
+        target, number = receiver_of(receiver)
+        self.host.require_auth(source)
+        self._add(source, -stroops)
+        self._add(target, stroops)
+        told = amount
+        if number is not None:
+            told = record({"amount": amount, "to_muxed_id": scval.to_uint64(number)})
+        issuer = self._issuer()
+        if source == target or issuer not in {source, target}:
+            self._tell("transfer", sender, address(target), data=told)
+        elif source == issuer:
+            self._tell("mint", address(target), data=told)
+        else:
+            self._tell("burn", sender, data=amount)
         return VOID
 
     def balance(self, holder: xdr.SCVal) -> xdr.SCVal:
@@ -97,6 +110,13 @@ class Token(BaseContract):
         """admin()"""
         self.host.meter.charge(cost.OTHER_CALL)
         return self._must(_ADMIN)
+
+    def _tell(self, what: str, *who: xdr.SCVal, data: xdr.SCVal) -> None:
+        self.host.emit([symbol(what), *who, scval.to_string(self._title())], data)
+
+    def _check_not_issuer(self, who: str) -> None:
+        if who == self._issuer():
+            raise self.fail(OPERATION_NOT_SUPPORTED)
 
     def _amount(self, value: xdr.SCVal) -> int:
         stroops = scval.from_int128(value)

@@ -1,10 +1,22 @@
 """ScVal short-hands that the contracts are written in."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_letters, digits
 
 from stellar_sdk import Address, StrKey, scval, xdr
+from stellar_sdk.address import AddressType
 
 VOID = scval.to_void()
+#: Types that only the host itself writes.
+_NO_ARGUMENTS = frozenset(
+    {
+        xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE,
+        xdr.SCValType.SCV_LEDGER_KEY_NONCE,
+        xdr.SCValType.SCV_CONTRACT_INSTANCE,
+    }
+)
+_SYMBOL_SIZE = 32
+_SYMBOL_LETTERS = frozenset((ascii_letters + digits + "_").encode())
 INSTANCE_KEY = xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
 
 
@@ -24,14 +36,40 @@ def address(text: str) -> xdr.SCVal:
 
 
 def address_text(value: xdr.SCVal) -> str:
-    """strkey of an address; ValueError for another type."""
+    """strkey of an account or a contract; ValueError for what no contract takes."""
     found: Address = scval.from_address(value)
+    if found.type not in {AddressType.ACCOUNT, AddressType.CONTRACT}:
+        raise ValueError("neither an account nor a contract")
     return found.address
 
 
-def contract_bytes(contract: str) -> bytes:
-    """The 32 bytes of a contract id."""
-    return StrKey.decode_contract(contract)
+def receiver_of(value: xdr.SCVal) -> tuple[str, int | None]:
+    """strkey and, for a muxed account, the number in it; ValueError for another type."""
+    muxed = value.address.muxed_account if value.address is not None else None
+    if muxed is None:
+        return address_text(value), None
+    return StrKey.encode_ed25519_public_key(muxed.ed25519.uint256), muxed.id.uint64
+
+
+def items_of(value: xdr.SCVal) -> list[xdr.SCVal]:
+    """The items of a vector; ValueError for another type and for a vector without content."""
+    if value.vec is None:
+        raise ValueError("not a vector")
+    return value.vec.sc_vec
+
+
+def name_of(value: xdr.SCVal) -> str:
+    """The text of a symbol; ValueError for another type and for what no symbol may hold."""
+    if value.sym is None:
+        raise ValueError("not a symbol")
+    return symbol_text(value.sym)
+
+
+def symbol_text(value: xdr.SCSymbol) -> str:
+    """The text of a symbol: at most 32 letters, digits and underscores, else ValueError."""
+    if len(value.sc_symbol) > _SYMBOL_SIZE or not _SYMBOL_LETTERS.issuperset(value.sc_symbol):
+        raise ValueError("not a symbol")
+    return value.sc_symbol.decode()
 
 
 def is_account(text: str) -> bool:
@@ -47,9 +85,29 @@ def record(fields: Mapping[str, xdr.SCVal]) -> xdr.SCVal:
 
 def fields_of(value: xdr.SCVal) -> dict[str, xdr.SCVal]:
     """The fields of a record; ValueError for another type."""
+    return {name_of(key): item for key, item in pairs_of(value)}
+
+
+def check_argument(value: xdr.SCVal) -> None:
+    """ValueError for a value that the host does not take from a transaction."""
+    if value.type in _NO_ARGUMENTS:
+        raise ValueError("no value for a contract")
+    if value.type is xdr.SCValType.SCV_SYMBOL:
+        name_of(value)
+    elif value.type is xdr.SCValType.SCV_VEC:
+        for item in items_of(value):
+            check_argument(item)
+    elif value.type is xdr.SCValType.SCV_MAP:
+        for key, item in pairs_of(value):
+            check_argument(key)
+            check_argument(item)
+
+
+def pairs_of(value: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
+    """The pairs of a map; ValueError for another type and for a map without content."""
     if value.map is None:
-        raise ValueError("not a record")
-    return {scval.from_symbol(item.key): item.val for item in value.map.sc_map}
+        raise ValueError("not a map")
+    return [(item.key, item.val) for item in value.map.sc_map]
 
 
 def arguments_of(items: Sequence[xdr.SCVal]) -> xdr.SCVal:
