@@ -3,10 +3,14 @@
 import asyncio
 
 from libs.common.errors import PoolError, UnavailableError
+from libs.common.ids import FarmerId, PoolerId
 from libs.common.log import get_logger
 from services.registry.usecases import Registry
 
 log = get_logger(__name__)
+
+#: Farmers that are read at a time.
+PAGE = 100
 
 
 async def provision_for_ever(registry: Registry, *, interval: float) -> None:
@@ -22,13 +26,20 @@ async def provision_for_ever(registry: Registry, *, interval: float) -> None:
 
 
 async def provision_waiting(registry: Registry, *, older_than: float) -> None:
-    """One round; one farmer's refusal does not keep the others waiting."""
-    for farmer_id, pooler_id in await registry.store.provisioning(older_than):
-        try:
-            await registry.provision(farmer_id, pooler_id)
-        except UnavailableError:
-            raise
-        except PoolError as error:
-            log.warning("no wallet", farmer_id=str(farmer_id), reason=error.reason)
-        else:
-            log.info("registration completed", farmer_id=str(farmer_id))
+    """One round through all who wait; refusals, however many, do not keep the others waiting."""
+    after: FarmerId | None = None
+    while page := await registry.store.provisioning(older_than, after=after, limit=PAGE):
+        for farmer_id, pooler_id in page:
+            await _provision(registry, farmer_id, pooler_id)
+        after = page[-1][0]
+
+
+async def _provision(registry: Registry, farmer_id: FarmerId, pooler_id: PoolerId) -> None:
+    try:
+        await registry.provision(farmer_id, pooler_id)
+    except UnavailableError:
+        raise
+    except PoolError as error:
+        log.warning("no wallet", farmer_id=str(farmer_id), reason=error.reason)
+    else:
+        log.info("registration completed", farmer_id=str(farmer_id))

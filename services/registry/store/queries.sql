@@ -79,9 +79,11 @@ LIMIT $3;
 -- name: provisioning :many
 SELECT id AS farmer_id, pooler_id
 FROM registry.farmers
-WHERE status = 'provisioning' AND created_at < now() - make_interval(secs => $1::float8)
+WHERE status = 'provisioning'
+    AND created_at < now() - make_interval(secs => $1::float8)
+    AND ($2::uuid IS NULL OR id > $2::uuid)
 ORDER BY id
-LIMIT 100;
+LIMIT $3;
 
 -- name: activate_farmer :exec
 UPDATE registry.farmers

@@ -99,9 +99,11 @@ class Store:
         rows = await self.database.many("list_farmers", pooler_id, after, limit)
         return [_farmer(row) for row in rows]
 
-    async def provisioning(self, older_than: float) -> list[tuple[FarmerId, PoolerId]]:
-        """Farmers without a wallet for longer than this many seconds."""
-        rows = await self.database.many("provisioning", older_than)
+    async def provisioning(
+        self, older_than: float, *, after: FarmerId | None, limit: int
+    ) -> list[tuple[FarmerId, PoolerId]]:
+        """A page of farmers without a wallet for longer than this many seconds, by id."""
+        rows = await self.database.many("provisioning", older_than, after, limit)
         return [(row["farmer_id"], row["pooler_id"]) for row in rows]
 
     async def activate_farmer(

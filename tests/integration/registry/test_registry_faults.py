@@ -150,6 +150,29 @@ async def test_one_refused_wallet_does_not_keep_the_others_waiting(
         await eventually(all_active, "the first waits for ever")
 
 
+async def test_more_refused_wallets_than_a_page_do_not_keep_the_others_waiting(
+    patient: RegistryWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.registry.loops.PAGE", 2)
+    pooler_id = (await patient.pooler()).pooler_id
+    request = registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id)
+    await patient.wallet.stop()
+    for _ in range(5):
+        await refusal(patient.stub.RegisterFarmer(request))
+    listing = registry_pb2.ListFarmersRequest(pooler_id=pooler_id)
+    farmers = (await patient.stub.ListFarmers(listing)).farmers
+    await patient.wallet.start()
+    for farmer in farmers[:4]:
+        patient.wallet.refusals[farmer.farmer_id] = InternalError("a defect of wallet")
+    async with open_registry(patient.database, patient.wallet) as replica:
+
+        async def last_active() -> bool:
+            found = (await replica.stub.ListFarmers(listing)).farmers
+            return [farmer.status for farmer in found] == [PROVISIONING] * 4 + [ACTIVE]
+
+        await eventually(last_active, "the last waits behind refused ones")
+
+
 async def test_a_late_registration_does_not_undo_what_came_after_it(
     patient: RegistryWorld,
 ) -> None:
