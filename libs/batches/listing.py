@@ -1,9 +1,11 @@
-"""Lists of events: the same filter and pages for plantings, works and harvests."""
+"""Events on the wire: filter, pages and reasons, the same for plantings, works and harvests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
+
+from kalepool.common.v1 import common_pb2
 
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
@@ -50,6 +52,14 @@ class EventFilter:
     def next_token(self, keys: Sequence[tuple[int, UUID]]) -> str:
         """The token after a page, by the keys of what was found; empty on the last page."""
         return encode_token(keys[self.limit - 1]) if len(keys) > self.limit else ""
+
+
+def failure_reason(name: str) -> common_pb2.FailureReason.ValueType:
+    """As the wire has it; one that a newer wallet knows and this process does not is INTERNAL."""
+    known = f"FAILURE_REASON_{name or 'UNSPECIFIED'}"
+    if known not in common_pb2.FailureReason.keys():  # noqa: SIM118  (not a dict)
+        return common_pb2.FAILURE_REASON_INTERNAL
+    return common_pb2.FailureReason.Value(known)
 
 
 def checked_filter(request: ListRequest) -> EventFilter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from libs.common.errors import FailedPreconditionError
+from libs.common.errors import FailedPreconditionError, NotFoundError
 from libs.common.ids import BatchId, PoolerId
 
 Item_co = TypeVar("Item_co", covariant=True)
@@ -16,6 +16,18 @@ class RequestIdReusedError(FailedPreconditionError):
     """The request id stands for a request with other arguments."""
 
     default_reason = "REQUEST_ID_REUSED"
+
+
+class PoolerNotFoundError(NotFoundError):
+    """No such pooler."""
+
+    default_reason = "POOLER_NOT_FOUND"
+
+
+class FarmerNotFoundError(NotFoundError):
+    """No such farmer."""
+
+    default_reason = "FARMER_NOT_FOUND"
 
 
 class WrongBlockError(FailedPreconditionError):

@@ -44,11 +44,11 @@ class BatchRunner(Generic[ItemT]):
     def __init__(
         self, name: str, store: BatchStore[ItemT], submit: Submit[ItemT], *, parallel: int
     ) -> None:
-        """`parallel` is how many chunks are with wallet at a time."""
+        """`parallel` is how many chunks of one batch are with wallet at a time."""
         self._name = name
         self._store = store
         self._submit = submit
-        self._parallel = asyncio.Semaphore(parallel)
+        self._parallel = parallel
         self._flight: SingleFlight[None] = SingleFlight()
 
     async def run(self, batch_id: BatchId) -> None:
@@ -86,15 +86,17 @@ class BatchRunner(Generic[ItemT]):
     async def _send_all(self, batch_id: BatchId) -> None:
         """Sends every chunk; one that fails does not stop the others."""
         chunks = await self._store.chunks(batch_id)
+        # One per batch: a batch that wallet is slow with must not keep other poolers waiting.
+        limit = asyncio.Semaphore(self._parallel)
         results = await asyncio.gather(
-            *(self._send(batch_id, chunk) for chunk in chunks), return_exceptions=True
+            *(self._send(batch_id, chunk, limit) for chunk in chunks), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _send(self, batch_id: BatchId, chunk: Chunk[ItemT]) -> None:
-        async with self._parallel:
+    async def _send(self, batch_id: BatchId, chunk: Chunk[ItemT], limit: asyncio.Semaphore) -> None:
+        async with limit:
             try:
                 await self._submit(chunk)
             except PoolError as error:
@@ -111,6 +113,8 @@ async def recover_for_ever(runner: BatchRunner[ItemT], *, interval: float) -> No
             await runner.recover()
         except PoolError as error:
             log.warning("recovery delayed", reason=error.reason)
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="recovery")
         await asyncio.sleep(interval)
 
 

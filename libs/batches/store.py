@@ -3,7 +3,8 @@
 The queries of these names are in each service's queries.sql, over its own schema.
 """
 
-from libs.batches.model import Batch, ChainHead
+from libs.batches.listing import EventFilter
+from libs.batches.model import Batch, ChainHead, FarmerNotFoundError, PoolerNotFoundError
 from libs.common.db.pool import Database, Session
 from libs.common.errors import UnavailableError
 from libs.common.ids import BatchId, PoolerId
@@ -41,9 +42,25 @@ class BatchTables:
         """Batches that are not completed, oldest first."""
         return [row["id"] for row in await self.database.many("open_batches")]
 
-    async def lock_block(self, session: Session, pooler_id: PoolerId, block_index: int) -> None:
-        """Waits until no other transaction plans the same pooler's block."""
-        await session.execute("lock_block", str(pooler_id), block_index)
+    async def check_filter(self, chosen: EventFilter) -> None:
+        """Raises PoolerNotFoundError or FarmerNotFoundError for an id that nobody has."""
+        known = await self.database.one("known", chosen.pooler_id, chosen.farmer_id)
+        if known is None or not known["pooler"]:
+            raise PoolerNotFoundError(f"no pooler {chosen.pooler_id}")
+        if not known["farmer"]:
+            raise FarmerNotFoundError(f"no farmer {chosen.farmer_id}")
+
+    async def ensure_partition(self, block_index: int) -> None:
+        """Makes the events' partition of a block, before the transaction that plans it.
+
+        In a transaction that has read the table already, it would wait for another one that waits
+        to do the same.
+        """
+        await self.database.execute("ensure_partition", block_index)
+
+    async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> None:
+        """Waits until no other transaction plans a batch of the pooler, whatever its block."""
+        await session.execute("lock_pooler", str(pooler_id))
 
     async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
         """Marks the items of a chunk that wallet refused as a whole."""

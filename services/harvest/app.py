@@ -37,7 +37,12 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
         store = Store(database)
         runner = BatchRunner("harvest", store, wallet.harvest, parallel=settings.parallel_limit)
         stack.push_async_callback(runner.aclose)
-        harvester = Harvester(store=store, runner=runner, chunk_size=settings.max_batch_size)
+        harvester = Harvester(
+            store=store,
+            runner=runner,
+            chunk_size=settings.max_batch_size,
+            patience=settings.harvest_patience_seconds,
+        )
         servicer = HarvestServicer(harvester)
         recovery = asyncio.create_task(recover_for_ever(runner, interval=settings.recovery_seconds))
         stack.callback(recovery.cancel)

@@ -20,3 +20,5 @@ class HarvestSettings(ServiceSettings):
     recovery_seconds: Annotated[float, Field(gt=0)] = 5.0
     #: Seconds between two sweeps of everything that is pending; 0 leaves it to HarvestPending.
     harvest_sweep_seconds: Annotated[float, Field(ge=0)] = 60.0
+    #: Seconds that a sweep waits for one block before it goes on to the next one.
+    harvest_patience_seconds: Annotated[float, Field(gt=0)] = 60.0

@@ -21,5 +21,8 @@ async def sweep_for_ever(harvester: Harvester, *, interval: float) -> None:
         except PoolError as error:
             log.warning("sweep delayed", reason=error.reason)
             continue
+        except Exception:  # a defect must not end the loop: the next round may do better
+            log.exception("defect", loop="sweep")
+            continue
         if summaries or left:
             log.info("swept", blocks=len(summaries), still_pending=left)

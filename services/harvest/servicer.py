@@ -3,10 +3,9 @@
 from typing import Any
 
 import grpc
-from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter
+from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
@@ -59,7 +58,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
     ) -> harvest_pb2.ListHarvestsResponse:
         """See harvest.proto."""
         chosen = checked_filter(request)
-        harvests = await self._harvester.store.list_harvests(chosen)
+        harvests = await self._harvester.harvests(chosen)
         return harvest_pb2.ListHarvestsResponse(
             harvests=map(harvest_message, harvests[: chosen.limit]),
             next_page_token=chosen.next_token(
@@ -128,7 +127,7 @@ def harvest_message(harvest: Harvest) -> harvest_pb2.HarvestRecord:
         reward_amount=harvest.reward_amount,
         stake_returned=harvest.stake_returned,
         status=harvest_pb2.HarvestStatus.Value(f"HARVEST_STATUS_{harvest.status.upper()}"),
-        reason=common_pb2.FailureReason.Value(f"FAILURE_REASON_{harvest.reason or 'UNSPECIFIED'}"),
+        reason=failure_reason(harvest.reason),
         error_message=harvest.error_message,
         transaction_hash=harvest.transaction_hash,
         ledger=harvest.ledger,

@@ -1,18 +1,25 @@
 """What harvest does: plan, run, tell, sweep."""
 
+import asyncio
 from dataclasses import dataclass
 
-from libs.batches.model import digest_of
+from libs.batches.listing import EventFilter
+from libs.batches.model import FarmerNotFoundError, PoolerNotFoundError, digest_of
 from libs.batches.runner import BatchRunner
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
-from services.harvest.domain.errors import (
-    BlockNotClosedError,
-    FarmerNotFoundError,
-    PoolerNotFoundError,
+from libs.common.log import get_logger
+from services.harvest.domain.errors import BlockNotClosedError
+from services.harvest.domain.model import (
+    Balance,
+    Harvest,
+    HarvestRequest,
+    HarvestSummary,
+    PendingBlock,
 )
-from services.harvest.domain.model import Balance, HarvestRequest, HarvestSummary
 from services.harvest.store.store import Store
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,8 @@ class Harvester:
     runner: BatchRunner[FarmerId]
     #: Farmers of one call of wallet.
     chunk_size: int
+    #: Seconds that a sweep waits for one block; the block's batch goes on by itself.
+    patience: float
 
     async def harvest(self, request: HarvestRequest) -> HarvestSummary:
         """Harvests everyone who worked in the block, or joins the batch that this is already."""
@@ -46,14 +55,14 @@ class Harvester:
         pending = await self.store.pending_blocks(
             pooler_id=pooler_id, current_block=current, limit=max_blocks
         )
-        summaries = [
-            await self.harvest(_sweep_request(block.pooler_id, block.block_index))
-            for block in pending
-        ]
-        left = await self.store.pending_blocks(
-            pooler_id=pooler_id, current_block=current, limit=max_blocks
-        )
-        return summaries, sum(block.farmers for block in left)
+        swept = [await self._sweep(block) for block in pending]
+        left = await self.store.count_pending(pooler_id=pooler_id, current_block=current)
+        return [summary for summary in swept if summary is not None], left
+
+    async def harvests(self, chosen: EventFilter) -> list[Harvest]:
+        """What was recorded, newest block first."""
+        await self.store.check_filter(chosen)
+        return await self.store.list_harvests(chosen)
 
     async def balance(self, farmer_id: FarmerId) -> Balance:
         """What a farmer has earned."""
@@ -66,11 +75,21 @@ class Harvester:
             farmer_id=farmer_id, current_balance=0, total_rewards=0, harvests=0, updated_at=None
         )
 
+    async def _sweep(self, block: PendingBlock) -> HarvestSummary | None:
+        """Harvests one block; None when that takes too long: the others must not wait for it."""
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self.harvest(_sweep_request(block.pooler_id, block.block_index))
+        except TimeoutError:
+            log.warning("sweep goes on without", block=block.block_index)
+            return None
+
     async def _accept(self, request: HarvestRequest) -> BatchId:
         """Decides who is harvested, and makes it durable."""
         await self._check(request)
+        await self.store.ensure_partition(request.block_index)
         async with self.store.database.transaction() as session:
-            await self.store.lock_block(session, request.pooler_id, request.block_index)
+            await self.store.lock_pooler(session, request.pooler_id)
             batch = await self.store.batch_by_request(
                 request.pooler_id, request.request_id, session
             )

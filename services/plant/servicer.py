@@ -3,10 +3,9 @@
 from typing import Any
 
 import grpc
-from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter
+from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
@@ -35,7 +34,7 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
     ) -> plant_pb2.ListPlantingsResponse:
         """See plant.proto."""
         chosen = checked_filter(request)
-        plantings = await self._planter.store.list_plantings(chosen)
+        plantings = await self._planter.plantings(chosen)
         return plant_pb2.ListPlantingsResponse(
             plantings=map(planting_message, plantings[: chosen.limit]),
             next_page_token=chosen.next_token(
@@ -91,7 +90,7 @@ def planting_message(planting: Planting) -> plant_pb2.Planting:
         custodial_wallet=planting.custodial_wallet,
         stake_amount=planting.stake_amount,
         status=plant_pb2.PlantingStatus.Value(f"PLANTING_STATUS_{planting.status.upper()}"),
-        reason=common_pb2.FailureReason.Value(f"FAILURE_REASON_{planting.reason or 'UNSPECIFIED'}"),
+        reason=failure_reason(planting.reason),
         error_message=planting.error_message,
         transaction_hash=planting.transaction_hash,
         ledger=planting.ledger,

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from libs.batches.model import ChainHead, WrongBlockError
+from libs.batches.listing import EventFilter
+from libs.batches.model import ChainHead, PoolerNotFoundError, WrongBlockError
 from libs.batches.runner import BatchRunner
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId
-from services.plant.domain.errors import PoolerNotFoundError, PoolerSuspendedError
-from services.plant.domain.model import PlantRequest, PlantSummary
+from services.plant.domain.errors import PoolerSuspendedError
+from services.plant.domain.model import Planting, PlantRequest, PlantSummary
 from services.plant.domain.planning import plan
 from services.plant.store.store import Store
 
@@ -33,11 +34,17 @@ class Planter:
         await self.runner.run(batch_id)
         return await self._summary(batch_id)
 
+    async def plantings(self, chosen: EventFilter) -> list[Planting]:
+        """What was recorded, newest block first."""
+        await self.store.check_filter(chosen)
+        return await self.store.list_plantings(chosen)
+
     async def _accept(self, request: PlantRequest) -> BatchId:
         """Decides who plants what, and makes it durable."""
         await self._check(request)
+        await self.store.ensure_partition(request.block_index)
         async with self.store.database.transaction() as session:
-            await self.store.lock_block(session, request.pooler_id, request.block_index)
+            await self.store.lock_pooler(session, request.pooler_id)
             batch = await self.store.batch_by_request(
                 request.pooler_id, request.request_id, session
             )

@@ -3,10 +3,9 @@
 from typing import Any
 
 import grpc
-from kalepool.common.v1 import common_pb2
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter
+from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
 from libs.batches.model import default_request_id, digest_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
@@ -36,7 +35,7 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
     ) -> work_pb2.ListWorksResponse:
         """See work.proto."""
         chosen = checked_filter(request)
-        works = await self._submitter.store.list_works(chosen)
+        works = await self._submitter.works(chosen)
         return work_pb2.ListWorksResponse(
             works=map(work_message, works[: chosen.limit]),
             next_page_token=chosen.next_token([(work.block_index, work.work_id) for work in works]),
@@ -100,7 +99,7 @@ def verdict_message(verdict: Verdict, estimate: int) -> work_pb2.Verdict:
         farmer_id=str(verdict.farmer_id),
         nonce=verdict.nonce,
         status=_status(verdict),
-        reason=_reason(verdict.reason or verdict.work_reason),
+        reason=failure_reason(verdict.reason or verdict.work_reason),
         error_message=verdict.message or verdict.work_message,
         zeros=verdict.zeros,
         hash=verdict.hash,
@@ -123,7 +122,7 @@ def work_message(work: Work) -> work_pb2.Work:
         zeros=work.zeros,
         gap=work.gap,
         status=work_pb2.WorkStatus.Value(f"WORK_STATUS_{work.status.upper()}"),
-        reason=_reason(work.reason),
+        reason=failure_reason(work.reason),
         error_message=work.error_message,
         transaction_hash=work.transaction_hash,
         ledger=work.ledger,
@@ -139,7 +138,3 @@ def _status(verdict: Verdict) -> work_pb2.VerdictStatus.ValueType:
     if verdict.judgement == "surpassed":
         return work_pb2.VERDICT_STATUS_SURPASSED
     return work_pb2.VERDICT_STATUS_WORKED if verdict.worked else work_pb2.VERDICT_STATUS_FAILED
-
-
-def _reason(reason: str) -> common_pb2.FailureReason.ValueType:
-    return common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason or 'UNSPECIFIED'}")

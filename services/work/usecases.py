@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from libs.batches.model import WrongBlockError
+from libs.batches.listing import EventFilter
 from libs.batches.runner import BatchRunner
 from libs.common.clock import Clock
 from libs.common.failpoints import failpoint
 from libs.common.ids import BatchId, FarmerId
-from services.work.domain.errors import PoolerNotFoundError
+from services.work.domain.errors import PoolerNotFoundError, WrongBlockError
 from services.work.domain.estimate import estimates
 from services.work.domain.judging import judge, plan
-from services.work.domain.model import Block, WorkRequest, WorkSummary
+from services.work.domain.model import Block, Work, WorkRequest, WorkSummary
 from services.work.hashing import Hasher
 from services.work.store.store import Store
 
@@ -40,14 +40,20 @@ class Submitter:
         await self.runner.run(batch_id)
         return await self._summary(batch_id)
 
+    async def works(self, chosen: EventFilter) -> list[Work]:
+        """What was recorded, newest block first."""
+        await self.store.check_filter(chosen)
+        return await self.store.list_works(chosen)
+
     async def _accept(self, request: WorkRequest) -> BatchId:
         """Judges every nonce, and makes it durable."""
         block = await self._check(request)
         farmer_ids = list({one.farmer_id for one in request.submissions})
         known = await self.store.farmers(request.pooler_id, block.index, farmer_ids)
         hashes = await self.hasher.hashes(request.submissions, known, block)
+        await self.store.ensure_partition(request.block_index)
         async with self.store.database.transaction() as session:
-            await self.store.lock_block(session, request.pooler_id, block.index)
+            await self.store.lock_pooler(session, request.pooler_id)
             batch = await self.store.batch_by_request(
                 request.pooler_id, request.request_id, session
             )

@@ -4,6 +4,7 @@ It serves wallet's batch RPCs over real gRPC and writes wallet's own tables, so 
 the other services read show what the real wallet would.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,11 @@ class Faults:
     break_after: int = 0
     #: Calls that are answered UNAVAILABLE.
     unavailable: int = 0
+    #: Farmers whose batches are answered UNAVAILABLE for as long as they stand here.
+    stuck: set[UUID] = field(default_factory=set)
+    #: Farmers whose batches are not answered before `go_on` is set.
+    hanging: set[UUID] = field(default_factory=set)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
     #: Refuses every new batch with this reason.
     refuse: str = ""
 
@@ -90,6 +96,10 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         if self.faults.unavailable:
             self.faults.unavailable -= 1
             raise UnavailableError("away")
+        if any(UUID(item.farmer_id) in self.faults.hanging for item in request.operations):
+            await self.faults.go_on.wait()
+        if any(UUID(item.farmer_id) in self.faults.stuck for item in request.operations):
+            raise UnavailableError("stuck")
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
         async with self._pool.acquire() as connection, connection.transaction():
             known = await connection.fetchval(

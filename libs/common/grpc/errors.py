@@ -1,6 +1,6 @@
 """The one place where typed errors become gRPC statuses with google.rpc details, and back again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import grpc
@@ -13,6 +13,9 @@ from libs.common import errors
 from libs.common.errors import ErrorCode, FieldViolation, PoolError
 
 DOMAIN = "kalepool"
+#: Bytes of violations that a status carries at most. A peer takes 8 KiB of trailers by default, in
+#: base64 and with the rest of the status; with more the whole error is lost on its way.
+MAX_VIOLATION_BYTES = 4_096
 
 _CLASSES: dict[ErrorCode, type[PoolError]] = {
     ErrorCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
@@ -76,17 +79,23 @@ def _details(error: PoolError) -> Iterable[any_pb2.Any]:
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     )
     if error.violations:
-        items = [
-            error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description
-            )
-            for violation in error.violations
-        ]
-        yield _pack(error_details_pb2.BadRequest(field_violations=items))
+        yield _pack(_bad_request(error.violations))
     if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after * 1000))
         yield _pack(error_details_pb2.RetryInfo(retry_delay=delay))
+
+
+def _bad_request(violations: Sequence[FieldViolation]) -> error_details_pb2.BadRequest:
+    """The violations in order, as many as a status can carry; the last one tells of the rest."""
+    message = error_details_pb2.BadRequest()
+    for told, violation in enumerate(violations):
+        message.field_violations.add(field=violation.field, description=violation.description)
+        if message.ByteSize() > MAX_VIOLATION_BYTES:
+            left = len(violations) - told
+            message.field_violations[-1].description = f"is wrong, and {left - 1} more are"
+            break
+    return message
 
 
 def _pack(message: Message) -> any_pb2.Any:

@@ -1,18 +1,6 @@
 """Errors that harvest's callers see."""
 
-from libs.common.errors import FailedPreconditionError, NotFoundError
-
-
-class PoolerNotFoundError(NotFoundError):
-    """No such pooler."""
-
-    default_reason = "POOLER_NOT_FOUND"
-
-
-class FarmerNotFoundError(NotFoundError):
-    """No such farmer."""
-
-    default_reason = "FARMER_NOT_FOUND"
+from libs.common.errors import FailedPreconditionError
 
 
 class BlockNotClosedError(FailedPreconditionError):

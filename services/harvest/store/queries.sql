@@ -17,9 +17,14 @@ WHERE pooler_id = $1 AND request_id = $2;
 -- name: open_batches :many
 SELECT id FROM harvest.batches WHERE completed_at IS NULL ORDER BY id;
 
--- name: lock_block :exec
--- One plan at a time for a pooler's block, so that a repeated request finds the first one's batch.
-SELECT pg_advisory_xact_lock(hashtextextended($1::text, $2::bigint));
+-- name: lock_pooler :exec
+-- One plan at a time for a pooler, so that a repeated request finds the first one's batch, also when
+-- it comes for another block.
+SELECT pg_advisory_xact_lock(hashtextextended('harvest.batches ' || $1::text, 0));
+
+-- name: known :one
+SELECT EXISTS (SELECT 1 FROM registry.poolers WHERE id = $1) AS pooler,
+    $2::uuid IS NULL OR EXISTS (SELECT 1 FROM registry.farmers WHERE id = $2::uuid) AS farmer;
 
 -- name: ensure_partition :exec
 SELECT harvest.ensure_partition($1);
@@ -40,7 +45,8 @@ WHERE w.block_index = $2
 ORDER BY w.farmer_id;
 
 -- name: pending_blocks :many
--- Closed blocks with something worked and not harvested, the one that expires first going first.
+-- Closed blocks with something worked, not harvested and not on the way in an open batch, the one that
+-- expires first going first.
 SELECT w.pooler_id, w.block_index, count(DISTINCT w.farmer_id)::int AS farmers
 FROM work.works AS w
 WHERE w.status = 'success'
@@ -52,9 +58,28 @@ WHERE w.status = 'success'
         WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
             AND (h.status = 'success' OR h.reason = ANY($4::text[]))
     )
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.batches AS b
+        INNER JOIN harvest.batch_items AS i ON i.batch_id = b.id
+        WHERE b.completed_at IS NULL AND b.block_index = w.block_index
+            AND i.farmer_id = w.farmer_id AND i.event_id IS NULL
+    )
 GROUP BY w.block_index, w.pooler_id
 ORDER BY w.block_index, w.pooler_id
 LIMIT $5;
+
+-- name: count_pending :one
+SELECT count(DISTINCT (w.block_index, w.farmer_id))::int AS harvests
+FROM work.works AS w
+WHERE w.status = 'success'
+    AND w.block_index < $2
+    AND w.block_index >= $3
+    AND ($1::uuid IS NULL OR w.pooler_id = $1::uuid)
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
+            AND (h.status = 'success' OR h.reason = ANY($4::text[]))
+    );
 
 -- name: balance :one
 SELECT farmer_id, current_balance, total_rewards, harvests, updated_at
@@ -119,6 +144,8 @@ recorded AS (
         (CASE WHEN success THEN 'success' ELSE 'failed' END)::harvest.harvest_status,
         coalesce(reason, ''), coalesce(message, ''), settled_at
     FROM settled
+    -- In one order, so that two batches with the same farmers never wait crosswise.
+    ORDER BY farmer_id
     ON CONFLICT DO NOTHING
     RETURNING farmer_id, reward_amount, status, harvested_at
 ),
@@ -129,6 +156,7 @@ booked AS (
     SELECT farmer_id, reward_amount, reward_amount, 1, harvested_at
     FROM recorded
     WHERE status = 'success'
+    ORDER BY farmer_id
     ON CONFLICT (farmer_id) DO UPDATE SET
         current_balance = b.current_balance + excluded.current_balance,
         total_rewards = b.total_rewards + excluded.total_rewards,

@@ -41,7 +41,7 @@ class Store(BatchTables):
     async def pending_blocks(
         self, *, pooler_id: PoolerId | None, current_block: int, limit: int
     ) -> list[PendingBlock]:
-        """Closed blocks with something to harvest, earliest expiry first."""
+        """Closed blocks with something to harvest that is not on the way, earliest expiry first."""
         rows = await self.database.many(
             "pending_blocks",
             pooler_id,
@@ -51,6 +51,13 @@ class Store(BatchTables):
             limit,
         )
         return [PendingBlock(**row) for row in rows]
+
+    async def count_pending(self, *, pooler_id: PoolerId | None, current_block: int) -> int:
+        """Harvests of closed blocks that are still open, also those that are on the way."""
+        row = await self.database.one(
+            "count_pending", pooler_id, current_block, current_block - HORIZON, list(IN_VAIN)
+        )
+        return 0 if row is None else int(row["harvests"])
 
     async def candidates(
         self, session: Session, pooler_id: PoolerId, block_index: int
@@ -68,7 +75,6 @@ class Store(BatchTables):
     ) -> BatchId:
         """Makes a plan durable."""
         batch_id = BatchId(new_id())
-        await session.execute("ensure_partition", request.block_index)
         await session.execute(
             "insert_batch",
             batch_id,

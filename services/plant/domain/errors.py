@@ -1,12 +1,6 @@
 """Errors that plant's callers see."""
 
-from libs.common.errors import FailedPreconditionError, NotFoundError
-
-
-class PoolerNotFoundError(NotFoundError):
-    """No such pooler."""
-
-    default_reason = "POOLER_NOT_FOUND"
+from libs.common.errors import FailedPreconditionError
 
 
 class PoolerSuspendedError(FailedPreconditionError):

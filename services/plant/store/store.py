@@ -34,7 +34,6 @@ class Store(BatchTables):
     ) -> BatchId:
         """Makes a plan durable."""
         batch_id = BatchId(new_id())
-        await session.execute("ensure_partition", request.block_index)
         await session.execute(
             "insert_batch",
             batch_id,

@@ -1,9 +1,5 @@
-"""Errors that work's callers see."""
+"""Errors that work's callers see: those that all batches have, and none of its own."""
 
-from libs.common.errors import NotFoundError
+from libs.batches.model import PoolerNotFoundError, RequestIdReusedError, WrongBlockError
 
-
-class PoolerNotFoundError(NotFoundError):
-    """No such pooler."""
-
-    default_reason = "POOLER_NOT_FOUND"
+__all__ = ["PoolerNotFoundError", "RequestIdReusedError", "WrongBlockError"]

@@ -17,9 +17,14 @@ WHERE pooler_id = $1 AND request_id = $2;
 -- name: open_batches :many
 SELECT id FROM work.batches WHERE completed_at IS NULL ORDER BY id;
 
--- name: lock_block :exec
--- One plan at a time for a pooler's block, so that a repeated request finds the first one's batch.
-SELECT pg_advisory_xact_lock(hashtextextended($1::text, $2::bigint));
+-- name: lock_pooler :exec
+-- One plan at a time for a pooler, so that a repeated request finds the first one's batch, also when
+-- it comes for another block.
+SELECT pg_advisory_xact_lock(hashtextextended('work.batches ' || $1::text, 0));
+
+-- name: known :one
+SELECT EXISTS (SELECT 1 FROM registry.poolers WHERE id = $1) AS pooler,
+    $2::uuid IS NULL OR EXISTS (SELECT 1 FROM registry.farmers WHERE id = $2::uuid) AS farmer;
 
 -- name: ensure_partition :exec
 SELECT work.ensure_partition($1);
@@ -139,6 +144,8 @@ recorded AS (
         (CASE WHEN success THEN 'success' ELSE 'failed' END)::work.work_status,
         coalesce(reason, ''), coalesce(message, ''), settled_at
     FROM settled
+    -- In one order, so that two batches with the same farmers never wait crosswise.
+    ORDER BY farmer_id
     ON CONFLICT DO NOTHING
 )
 UPDATE work.batch_items AS i

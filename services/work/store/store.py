@@ -70,7 +70,6 @@ class Store(BatchTables):
     ) -> BatchId:
         """Makes judgements and plan durable."""
         batch_id = BatchId(new_id())
-        await session.execute("ensure_partition", request.block_index)
         await session.execute(
             "insert_batch",
             batch_id,

@@ -1,7 +1,8 @@
 """harvest over real gRPC and PostgreSQL, with a wallet that settles at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -53,9 +54,9 @@ class Harvest:
         return await call(self.stub.GetBalance, request, timeout=5)
 
 
-@pytest.fixture
-async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
-    """harvest with block 41 closed; the sweep is left to HarvestPending."""
+@asynccontextmanager
+async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIterator[Harvest]:
+    """harvest with block 41 closed, sweeping every so many seconds."""
     async with (
         connect(database.admin_dsn) as connection,
         fake_wallet(database.admin_dsn) as (wallet, target),
@@ -69,7 +70,8 @@ async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
             api_rate_limit=0,
             shutdown_grace=100,
             recovery_seconds=0.3,
-            harvest_sweep_seconds=0,
+            harvest_sweep_seconds=sweep,
+            harvest_patience_seconds=1.0,
         )
         async with (
             open_app(settings) as running,
@@ -83,6 +85,29 @@ async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
                 pooler=await world.pooler(),
                 database=database,
             )
+
+
+@pytest.fixture
+async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
+    """harvest whose sweep is left to HarvestPending."""
+    async with running_harvest(database, sweep=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def sweeping(database: DatabaseAccess) -> AsyncIterator[Harvest]:
+    """harvest that sweeps by itself."""
+    async with running_harvest(database, sweep=0.2) as running:
+        yield running
+
+
+async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
+    """Returns when it holds; fails when it does not within ten seconds."""
+    for _ in range(200):
+        if await holds():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it did not come true")
 
 
 async def test_who_worked_is_paid_and_booked(harvest: Harvest) -> None:
@@ -237,3 +262,80 @@ async def test_harvests_are_append_only(harvest: Harvest) -> None:
                 await own.execute(statement)
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
         await harvest.world.connection.execute("DELETE FROM harvest.harvests")
+
+
+async def test_it_sweeps_by_itself_and_a_defect_does_not_end_that(sweeping: Harvest) -> None:
+    failpoints.arm("harvest.batch.planned@1=raise")
+    try:
+        await sweeping.worker(BLOCK - 1)
+        await eventually(lambda: sweeping.world.count("harvest.harvests"))
+    finally:
+        failpoints.arm("")
+    later = await sweeping.worker(BLOCK)
+    await eventually(lambda: sweeping.world.count("harvest.harvests", f"block_index = {BLOCK}"))
+    assert (await sweeping.balance(later)).current_balance == REWARD
+
+
+async def test_a_harvest_that_does_not_end_keeps_no_other_waiting(sweeping: Harvest) -> None:
+    stuck = await sweeping.worker(BLOCK - 1)
+    sweeping.wallet.faults.stuck.add(stuck.farmer_id)
+    other = await sweeping.worker(BLOCK)
+    await eventually(lambda: sweeping.world.count("harvest.harvests", f"block_index = {BLOCK}"))
+    assert (await sweeping.balance(other)).current_balance == REWARD
+    await asyncio.sleep(2)
+    # It is on the way, so no sweep asks for it again; yet it is still open.
+    assert await sweeping.world.count("harvest.batches", "completed_at IS NULL") == 1
+    request = harvest_pb2.HarvestPendingRequest(pooler_id=str(sweeping.pooler))
+    answer = await call(sweeping.stub.HarvestPending, request, timeout=10)
+    assert (len(answer.blocks), answer.still_pending) == (0, 1)
+    sweeping.wallet.faults.stuck.clear()
+    await eventually(lambda: sweeping.world.count("harvest.harvests", f"block_index = {BLOCK - 1}"))
+    assert (await sweeping.balance(stuck)).current_balance == REWARD
+
+
+async def test_still_pending_counts_what_a_short_sweep_has_left(harvest: Harvest) -> None:
+    for block in (BLOCK - 2, BLOCK - 1, BLOCK):
+        await harvest.worker(block)
+    request = harvest_pb2.HarvestPendingRequest(max_blocks=1)
+    answer = await call(harvest.stub.HarvestPending, request, timeout=10)
+    assert ([block.block_index for block in answer.blocks], answer.still_pending) == (
+        [BLOCK - 2],
+        2,
+    )
+
+
+async def test_two_first_harvests_make_one_partition(harvest: Harvest) -> None:
+    """Held up until both want it: with the table read before, each would wait for the other."""
+    await harvest.worker(BLOCK - 1)
+    await harvest.worker(BLOCK)
+    lock = "hashtext('harvest.ensure_partition')"
+    await harvest.world.connection.execute(f"SELECT pg_advisory_lock({lock})")
+    answers = asyncio.gather(*(harvest.harvest(block=block) for block in (BLOCK - 1, BLOCK)))
+    waiting = "locktype = 'advisory' AND NOT granted"
+    await eventually(lambda: both(harvest.world.count("pg_locks", waiting)))
+    await harvest.world.connection.execute(f"SELECT pg_advisory_unlock({lock})")
+    assert [answer.successful_harvests for answer in await answers] == [1, 1]
+
+
+async def both(count: Awaitable[int]) -> bool:
+    """Whether two are counted."""
+    return await count == 2
+
+
+async def test_one_request_id_for_many_blocks_at_once_stands_for_one(harvest: Harvest) -> None:
+    answers = await asyncio.gather(
+        *(harvest.harvest(block=block, request_id="mine") for block in range(30, BLOCK)),
+        return_exceptions=True,
+    )
+    refused = [one.reason for one in answers if isinstance(one, errors.PoolError)]
+    assert refused == ["REQUEST_ID_REUSED"] * (len(answers) - 1)
+
+
+async def test_lists_of_nobody(harvest: Harvest) -> None:
+    unknown = str(new_id())
+    for request in (
+        harvest_pb2.ListHarvestsRequest(pooler_id=unknown),
+        harvest_pb2.ListHarvestsRequest(pooler_id=str(harvest.pooler), farmer_id=unknown),
+    ):
+        with pytest.raises(errors.NotFoundError):
+            await call(harvest.stub.ListHarvests, request, timeout=5)

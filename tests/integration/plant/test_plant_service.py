@@ -296,3 +296,41 @@ async def test_a_caller_that_leaves_does_not_stop_the_batch(plant: Plant) -> Non
             break
         await asyncio.sleep(0.1)
     assert await plant.world.count("plant.plantings", "status = 'success'") == 1
+
+
+async def test_a_batch_that_hangs_keeps_no_other_pooler_waiting(plant: Plant) -> None:
+    # Two a call and ten calls at a time: with two more it would fill all of them.
+    for _ in range(22):
+        stuck = await plant.world.farmer(plant.pooler)
+        plant.wallet.faults.hanging.add(stuck.farmer_id)
+    hanging = asyncio.create_task(plant.plant())
+    for _ in range(100):
+        if len(plant.wallet.calls) >= 10:
+            break
+        await asyncio.sleep(0.05)
+    other = await plant.world.pooler()
+    await plant.world.farmer(other)
+    request = plant_pb2.PlantRequest(block_index=BLOCK, pooler_id=str(other))
+    answer = await call(plant.stub.Plant, request, timeout=5)
+    assert answer.successful_plants == 1
+    plant.wallet.faults.go_on.set()
+    assert (await hanging).successful_plants == 22
+
+
+async def test_a_reason_that_a_newer_wallet_gives_fails_nobody_else(plant: Plant) -> None:
+    farmer = await plant.world.farmer(plant.pooler)
+    await plant.world.farmer(plant.pooler)
+    plant.wallet.faults.failing[farmer.farmer_id] = "OF_TOMORROW"
+    answer = await plant.plant()
+    assert (answer.successful_plants, answer.failed_plants) == (1, 1)
+    assert {one.reason for one in answer.plantings} == {0, 20}  # INTERNAL
+
+
+async def test_lists_of_nobody(plant: Plant) -> None:
+    unknown = str(new_id())
+    for request in (
+        plant_pb2.ListPlantingsRequest(pooler_id=unknown),
+        plant_pb2.ListPlantingsRequest(pooler_id=str(plant.pooler), farmer_id=unknown),
+    ):
+        with pytest.raises(errors.NotFoundError):
+            await call(plant.stub.ListPlantings, request, timeout=5)

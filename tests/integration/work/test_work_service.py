@@ -13,12 +13,14 @@ from kalepool.work.v1 import work_pb2, work_pb2_grpc
 from pydantic import SecretStr
 
 from libs.common import errors, failpoints
+from libs.common.db.queries import load_queries
 from libs.common.grpc.client import call, open_channel
 from libs.common.ids import new_id
 from libs.kale.address import raw_key
 from libs.kale.hash import leading_zeros, work_hash
 from services.work.app import open_app
 from services.work.config import WorkSettings
+from services.work.store.store import QUERIES
 from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_wallet import GAP, FakeWallet, fake_wallet
 from tests.support.pool_world import ENTROPY, Person, PoolWorld
@@ -276,3 +278,54 @@ async def test_works_are_listed_and_append_only(work: Work) -> None:
         for statement in ("UPDATE work.works SET zeros = 9", "DELETE FROM work.works"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await own.execute(statement)
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+async def test_many_bad_submissions_are_told_as_such(work: Work, count: int) -> None:
+    request = work_pb2.SubmitWorkRequest(
+        block_index=BLOCK,
+        pooler_id=str(work.pooler),
+        submissions=[work_pb2.Submission(farmer_id="x")] * count,
+    )
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await call(work.stub.SubmitWork, request, timeout=5)
+    fields = [one.field for one in caught.value.violations]
+    assert fields == [f"submissions[{number}].farmer_id" for number in range(len(fields))]
+    assert len(fields) > 50
+    assert f"and {count - len(fields)} more" in caught.value.violations[-1].description
+
+
+async def test_more_submissions_than_one_call_may_have(work: Work) -> None:
+    person = await work.planter()
+    request = work_pb2.SubmitWorkRequest(
+        block_index=BLOCK,
+        pooler_id=str(work.pooler),
+        submissions=[work_pb2.Submission(farmer_id=str(person.farmer_id))] * 10_001,
+    )
+    with pytest.raises(errors.InvalidArgumentError) as caught:
+        await call(work.stub.SubmitWork, request, timeout=5)
+    assert [one.field for one in caught.value.violations] == ["submissions"]
+
+
+async def test_lists_of_nobody(work: Work) -> None:
+    unknown = str(new_id())
+    for request in (
+        work_pb2.ListWorksRequest(pooler_id=unknown),
+        work_pb2.ListWorksRequest(pooler_id=str(work.pooler), farmer_id=unknown),
+    ):
+        with pytest.raises(errors.NotFoundError):
+            await call(work.stub.ListWorks, request, timeout=5)
+
+
+async def test_what_was_sent_is_found_without_reading_the_history(work: Work) -> None:
+    connection = work.world.connection
+    await connection.execute(
+        "INSERT INTO work.batches (id, request_id, pooler_id, block_index, digest, completed_at) "
+        "SELECT gen_random_uuid(), 'r' || b, $1, b, '', now() FROM generate_series(1000, 9999) b",
+        work.pooler,
+    )
+    await connection.execute("ANALYZE work.batches")
+    person = await work.planter()
+    sql = load_queries(QUERIES)["farmers"].sql
+    plan = await connection.fetch(f"EXPLAIN {sql}", work.pooler, BLOCK, [person.farmer_id])
+    assert [row for row in plan if "idx_batches_block_pooler" in row[0]], plan

@@ -69,6 +69,8 @@ CREATE TABLE work.batches (
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;
+-- What was sent in the current block is found without reading the history.
+CREATE INDEX idx_batches_block_pooler ON work.batches (block_index, pooler_id);
 
 -- What goes to wallet: the best nonce of each farmer.
 CREATE TABLE work.batch_items (
