@@ -15,7 +15,6 @@ _NO_ARGUMENTS = frozenset(
         xdr.SCValType.SCV_CONTRACT_INSTANCE,
     }
 )
-_SYMBOL_SIZE = 32
 _SYMBOL_LETTERS = frozenset((ascii_letters + digits + "_").encode())
 INSTANCE_KEY = xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
 
@@ -66,8 +65,8 @@ def name_of(value: xdr.SCVal) -> str:
 
 
 def symbol_text(value: xdr.SCSymbol) -> str:
-    """The text of a symbol: at most 32 letters, digits and underscores, else ValueError."""
-    if len(value.sc_symbol) > _SYMBOL_SIZE or not _SYMBOL_LETTERS.issuperset(value.sc_symbol):
+    """The text of a symbol: letters, digits and underscores only, else ValueError."""
+    if not _SYMBOL_LETTERS.issuperset(value.sc_symbol):
         raise ValueError("not a symbol")
     return value.sc_symbol.decode()
 
