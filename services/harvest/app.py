@@ -53,7 +53,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             stack.callback(sweep.cancel)
         spec = ServiceSpec(
             name="harvest",
-            full_name="kalepool.harvest.v1.HarvestService",
+            full_names=("kalepool.harvest.v1.HarvestService",),
             register=lambda server: harvest_pb2_grpc.add_HarvestServiceServicer_to_server(
                 servicer, server
             ),

@@ -42,7 +42,7 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
         stack.callback(recovery.cancel)
         spec = ServiceSpec(
             name="plant",
-            full_name="kalepool.plant.v1.PlantService",
+            full_names=("kalepool.plant.v1.PlantService",),
             register=lambda server: plant_pb2_grpc.add_PlantServiceServicer_to_server(
                 servicer, server
             ),

@@ -40,7 +40,7 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
         stack.callback(recovery.cancel)
         spec = ServiceSpec(
             name="registry",
-            full_name="kalepool.registry.v1.RegistryService",
+            full_names=("kalepool.registry.v1.RegistryService",),
             register=lambda server: registry_pb2_grpc.add_RegistryServiceServicer_to_server(
                 servicer, server
             ),

@@ -124,7 +124,7 @@ class _Wiring:
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
-            full_name=FULL_NAME,
+            full_names=(FULL_NAME,),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             checks={

@@ -54,7 +54,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
         stack.callback(recovery.cancel)
         spec = ServiceSpec(
             name="work",
-            full_name="kalepool.work.v1.WorkService",
+            full_names=("kalepool.work.v1.WorkService",),
             register=lambda server: work_pb2_grpc.add_WorkServiceServicer_to_server(
                 servicer, server
             ),

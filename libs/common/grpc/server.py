@@ -28,9 +28,9 @@ class ServiceSpec:
 
     #: Short name: plant.
     name: str
-    #: Full name of its gRPC service: kalepool.plant.v1.PlantService.
-    full_name: str
-    #: Adds its servicer to the server.
+    #: Full names of its gRPC services, the main one first: kalepool.plant.v1.PlantService.
+    full_names: Sequence[str]
+    #: Adds its servicers to the server.
     register: Callable[[grpc.aio.Server], None]
     #: Contract id of the KALE farm, for GetInfo.
     kale_contract_id: str
@@ -56,7 +56,7 @@ class RunningServer:
 async def open_server(spec: ServiceSpec, settings: ServiceSettings) -> AsyncIterator[RunningServer]:
     """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
     async with AsyncExitStack() as stack:
-        monitor = HealthMonitor(("", spec.full_name), spec.checks)
+        monitor = HealthMonitor(("", *spec.full_names), spec.checks)
         server = _build_server(spec, settings)
         peers = {
             name: await stack.enter_async_context(open_channel(target))
@@ -105,13 +105,17 @@ def run_service(
 
 
 def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:
-    prefix = f"/{spec.full_name}/"
+    # No two gRPC services of one process have a method of the same name.
+    prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     policy = CallPolicy(
         rate_limit=RateLimit(
-            settings.api_rate_limit, unlimited=frozenset(prefix + name for name in spec.unlimited)
+            settings.api_rate_limit,
+            unlimited=frozenset(prefix + name for prefix in prefixes for name in spec.unlimited),
         ),
         default_timeout=settings.request_timeout / 1000,
-        method_timeouts={prefix + name: cap for name, cap in spec.method_timeouts.items()},
+        method_timeouts={
+            prefix + name: cap for prefix in prefixes for name, cap in spec.method_timeouts.items()
+        },
     )
     return grpc.aio.server(
         interceptors=[CallInterceptor(policy)],
@@ -153,7 +157,7 @@ def _info(spec: ServiceSpec, settings: ServiceSettings) -> ServiceInfo:
 
 def _reflected(spec: ServiceSpec) -> Sequence[str]:
     return (
-        spec.full_name,
+        *spec.full_names,
         health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
         common_pb2.DESCRIPTOR.services_by_name["InfoService"].full_name,
         reflection.SERVICE_NAME,

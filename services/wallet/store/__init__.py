@@ -1,5 +1,6 @@
-"""PostgreSQL of the wallet: SQL in queries.sql, one typed method each, rows as dataclasses."""
+"""PostgreSQL of the wallet: SQL in queries/, one typed method each, rows as dataclasses."""
 
 from pathlib import Path
 
-QUERIES = Path(__file__).parent / "queries.sql"
+#: One file per room: wallets, operations, transactions, chain ...
+QUERIES = sorted((Path(__file__).parent / "queries").glob("*.sql"))

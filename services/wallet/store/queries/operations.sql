@@ -1,0 +1,133 @@
+-- name: insert_batch :exec
+INSERT INTO wallet.batches (request_id, kind, block_index, arguments_hash)
+VALUES ($1, $2::wallet.operation_kind, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: batch_arguments :one
+SELECT arguments_hash FROM wallet.batches WHERE request_id = $1;
+
+-- name: insert_operations :exec
+-- In the order of the wallets, so that two batches with the same farmers never wait crosswise.
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, amount, nonce, hash, zeros
+)
+SELECT n.id, $1::wallet.operation_kind, n.wallet_id, $2, n.amount, n.nonce, n.hash, n.zeros
+FROM unnest(
+    $3::uuid[], $4::uuid[], $5::bigint[], $6::numeric[], $7::bytea[], $8::smallint[]
+) AS n (id, wallet_id, amount, nonce, hash, zeros)
+ORDER BY n.wallet_id, n.nonce
+ON CONFLICT DO NOTHING;
+
+-- name: live_operations :many
+-- The operations that stand for what a batch wants: made for it, or before it.
+SELECT o.id
+FROM wallet.operations AS o
+INNER JOIN unnest($3::uuid[], $4::numeric[]) AS n (wallet_id, nonce)
+    ON o.wallet_id = n.wallet_id AND coalesce(o.nonce, -1) = coalesce(n.nonce, -1)
+WHERE o.kind = $1::wallet.operation_kind
+  AND o.block_index = $2
+  AND o.state NOT IN ('failed', 'expired');
+
+-- name: insert_batch_operations :exec
+INSERT INTO wallet.batch_operations (request_id, operation_id)
+SELECT $1, operation_id FROM unnest($2::uuid[]) AS n (operation_id);
+
+-- name: batch_operation_ids :many
+SELECT operation_id FROM wallet.batch_operations WHERE request_id = $1;
+
+-- name: settled_among :many
+SELECT * FROM wallet.all_operations
+WHERE operation_id = ANY($1::uuid[]) AND settled_at IS NOT NULL
+ORDER BY settled_at, operation_id;
+
+-- name: operation :one
+SELECT * FROM wallet.all_operations WHERE operation_id = $1;
+
+-- name: list_operations :many
+SELECT * FROM wallet.all_operations
+WHERE ($1::uuid IS NULL OR farmer_id = $1)
+  AND ($2::wallet.operation_state IS NULL OR state = $2)
+  AND ($3::wallet.operation_kind IS NULL OR kind = $3)
+  AND ($4::uuid IS NULL OR operation_id < $4)
+ORDER BY operation_id DESC
+LIMIT $5;
+
+-- name: claim_operations :many
+-- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight and
+-- is not among those busy here ($4); plants before works before harvests, the best work first.
+WITH candidates AS (
+    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind
+    FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.state = 'queued'
+      AND o.kind <> 'onboard'
+      AND o.due_at <= now()
+      AND o.due_ledger <= $3
+      AND NOT (o.wallet_id = ANY($4::uuid[]))
+      AND NOT EXISTS (
+          SELECT 1 FROM wallet.transactions AS t
+          WHERE t.source = w.address AND t.state IN ('signed', 'sent')
+      )
+    ORDER BY o.wallet_id, o.kind, o.block_index, o.zeros DESC, o.id
+),
+locked AS (
+    SELECT o.id
+    FROM wallet.operations AS o
+    INNER JOIN candidates AS c ON o.id = c.id
+    WHERE o.state = 'queued' AND o.due_at <= now()
+    ORDER BY c.kind, o.id
+    LIMIT $1
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE wallet.operations AS o
+SET due_at = now() + make_interval(secs => $2)
+FROM locked AS l, wallet.wallets AS w
+WHERE o.id = l.id AND w.id = o.wallet_id
+RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
+    o.attempts;
+
+-- name: claim_onboardings :many
+-- Takes up to $1 farmers for $2 seconds, unless the treasury ($4) has a transaction in flight.
+WITH locked AS (
+    SELECT o.id
+    FROM wallet.operations AS o
+    WHERE o.state = 'queued'
+      AND o.kind = 'onboard'
+      AND o.due_at <= now()
+      AND o.due_ledger <= $3
+      AND NOT EXISTS (
+          SELECT 1 FROM wallet.transactions AS t
+          WHERE t.source = $4 AND t.state IN ('signed', 'sent')
+      )
+    ORDER BY o.id
+    LIMIT $1
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE wallet.operations AS o
+SET due_at = now() + make_interval(secs => $2)
+FROM locked AS l, wallet.wallets AS w
+WHERE o.id = l.id AND w.id = o.wallet_id
+RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
+    o.attempts;
+
+-- name: settle_operations :exec
+-- Operations of one transaction ($2, or none for those in the queue), all by the same event.
+UPDATE wallet.operations AS o
+SET state = $1::wallet.operation_state,
+    amount = coalesce(n.amount, o.amount),
+    gap = coalesce(n.gap, o.gap),
+    ledger = nullif(n.ledger, 0),
+    fee_charged = o.fee_charged + n.fee,
+    reason = n.reason,
+    error_message = n.message,
+    transaction_id = CASE WHEN $1 = 'queued' THEN NULL ELSE o.transaction_id END,
+    due_ledger = n.due_ledger,
+    due_at = now() + make_interval(secs => n.pause),
+    settled_at = CASE WHEN $1 = 'queued' THEN NULL ELSE now() END
+FROM unnest(
+    $4::uuid[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[], $10::text[],
+    $11::int[], $12::float8[]
+) AS n (id, amount, gap, ledger, fee, reason, message, due_ledger, pause)
+WHERE o.id = n.id
+  AND o.transaction_id IS NOT DISTINCT FROM $2::uuid
+  AND o.state = ANY($3::wallet.operation_state[]);

@@ -1,0 +1,92 @@
+-- name: insert_wallet :one
+-- The wallet, its sealed key, its account row and, for a farmer, the wish to be brought onto the
+-- chain: all or nothing. No row when the farmer (or the treasury) has a wallet already.
+WITH made AS (
+    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address)
+    VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5)
+    ON CONFLICT DO NOTHING
+    RETURNING id, kind
+),
+sealed AS (
+    INSERT INTO wallet.sealed_keys (wallet_id, kek_id, wrapped_data_key, nonce, sealed_seed)
+    SELECT id, $6, $7, $8, $9 FROM made
+),
+account AS (
+    INSERT INTO wallet.accounts (wallet_id)
+    SELECT id FROM made
+),
+onboarding AS (
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
+    SELECT $10, 'onboard'::wallet.operation_kind, id, 0 FROM made WHERE kind = 'farmer'
+)
+SELECT id FROM made;
+
+-- name: wallet_by_id :one
+SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
+
+-- name: wallet_by_farmer :one
+SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = $1;
+
+-- name: wallet_by_address :one
+SELECT * FROM wallet.wallets_with_accounts WHERE address = $1 AND kind = 'farmer';
+
+-- name: treasury :one
+SELECT * FROM wallet.wallets_with_accounts WHERE kind = 'treasury';
+
+-- name: list_wallets :many
+SELECT * FROM wallet.wallets_with_accounts
+WHERE kind = 'farmer'
+  AND ($1::uuid IS NULL OR pooler_id = $1)
+  AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id
+LIMIT $3;
+
+-- name: wallets_of_farmers :many
+SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = ANY($1::uuid[]);
+
+-- name: wallets_after :many
+-- The next wallets of the endless round that keeps account rows fresh.
+SELECT id, address FROM wallet.wallets
+WHERE $1::uuid IS NULL OR id > $1
+ORDER BY id
+LIMIT $2;
+
+-- name: sealed_keys :many
+SELECT k.wallet_id, w.address, k.kek_id, k.wrapped_data_key, k.nonce, k.sealed_seed
+FROM wallet.sealed_keys AS k
+INNER JOIN wallet.wallets AS w ON k.wallet_id = w.id
+WHERE k.wallet_id = ANY($1::uuid[]);
+
+-- name: save_accounts :exec
+-- What is the same is written once a minute only: a thousand rows a ledger would be mostly bloat.
+WITH fresh AS (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::boolean[], $3::boolean[], $4::bigint[], $5::bigint[], $6::int[]
+    ) AS f (wallet_id, is_funded, has_trustline, xlm, kale, reserves)
+),
+saved AS (
+    UPDATE wallet.accounts AS a
+    SET is_funded = f.is_funded,
+        has_trustline = f.has_trustline,
+        xlm_stroops = f.xlm,
+        kale_stroops = f.kale,
+        reserves = f.reserves,
+        ledger = $7,
+        refreshed_at = now()
+    FROM fresh AS f
+    WHERE a.wallet_id = f.wallet_id
+      AND a.ledger <= $7
+      AND (
+          (a.is_funded, a.has_trustline, a.xlm_stroops, a.kale_stroops, a.reserves)
+          IS DISTINCT FROM (f.is_funded, f.has_trustline, f.xlm, f.kale, f.reserves)
+          OR a.refreshed_at < now() - interval '1 minute'
+          OR a.ledger = 0
+      )
+)
+UPDATE wallet.wallets AS w
+SET status = 'ready'
+FROM fresh AS f
+WHERE w.id = f.wallet_id
+  AND w.status = 'pending'
+  AND f.is_funded
+  AND (f.has_trustline OR w.kind = 'treasury');
