@@ -15,11 +15,16 @@ from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
-from services.wallet.engine.dispatch import Dispatcher, EngineParts, Terms
+from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
+from services.wallet.engine.dispatch import Dispatcher
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.keyring import Keyring
+from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.parts import EngineParts, Terms
 from services.wallet.engine.sender import Sender
+from services.wallet.engine.shapes import ShapeBook
+from services.wallet.engine.sources import Sources
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
@@ -27,6 +32,7 @@ from services.wallet.keys.provider import KeyProvider, LocalKeyProvider
 from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServicer
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
+from services.wallet.store.channels import ChannelStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
@@ -64,6 +70,7 @@ class _Wiring:
         self._settings = settings
         self._database = database
         self._chain = chain
+        self._provider = provider
         #: Rings with every new ledger.
         self._ledgers = Bell()
         #: Rings when operations were recorded or settled.
@@ -96,9 +103,7 @@ class _Wiring:
             accounts=self._accounts,
             follower=Follower(chain, blocks, self._watch, block_seconds=settings.block_seconds),
             watch=self._watch,
-            sender=Sender(
-                chain, transactions, keyring, self._treasury, max_fee=settings.max_fee_stroops
-            ),
+            sender=Sender(chain, transactions, keyring, self._treasury),
             bell=self._changes,
             terms=Terms(
                 lifetime=max(1, settings.operation_timeout // 1000),
@@ -109,15 +114,26 @@ class _Wiring:
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What runs in the background."""
-        parts = self._parts
+        parts, channels = self._parts, ChannelStore(self._database)
+        shapes = ShapeBook(self._chain)
+        lanes = Lanes(parts, shapes, Sources(self._chain, channels, parts.transactions))
+        keeper = ChannelKeeper(parts, channels, self._provider, self._channel_terms())
         return [
             loops.follow_chain(parts.follower, poll=self._settings.chain_poll_ms / 1000),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
-            loops.dispatch(Dispatcher(parts)),
+            loops.dispatch(Dispatcher(parts, lanes)),
             loops.onboard(Onboarder(parts), self._changes),
-            loops.track(Tracker(parts), self._ledgers),
+            loops.keep_channels(keeper, self._ledgers),
+            loops.track(Tracker(parts, shapes), self._ledgers),
         ]
+
+    def _channel_terms(self) -> ChannelTerms:
+        return ChannelTerms(
+            count=self._settings.channel_accounts,
+            funding=self._settings.channel_funding,
+            low=self._settings.channel_low_balance,
+        )
 
     def spec(self) -> ServiceSpec:
         """The server."""

@@ -30,8 +30,14 @@ class WalletSettings(ServiceSettings):
     treasury_secret_file: Path | None = None
     #: Milliseconds of ledger time that one chain operation's envelope may live (whole seconds).
     operation_timeout: Milliseconds = 30_000
-    #: Stroops of XLM that one transaction may cost at most (per farmer, when it is an onboarding).
+    #: Stroops of XLM that a transaction may cost at most for each operation that it carries.
     max_fee_stroops: Annotated[int, Field(ge=200)] = 1_000_000
+    #: Channel accounts of the pool to keep: sources of works, harvests and multicalls. 0: none.
+    channel_accounts: Annotated[int, Field(ge=0, le=1000)] = 0
+    #: Stroops of XLM that a channel account is made with, and gets with each top-up.
+    channel_funding: Annotated[int, Field(ge=20_000_000)] = 50_000_000
+    #: Stroops of XLM below which a channel account is topped up.
+    channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.

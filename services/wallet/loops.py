@@ -8,6 +8,7 @@ from libs.common.log import get_logger
 from services.wallet.chain.errors import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
+from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.dispatch import Dispatcher
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
@@ -79,10 +80,18 @@ async def open_treasury(treasury: Treasury) -> None:
 
 async def dispatch(dispatcher: Dispatcher) -> None:
     """Takes up queued operations."""
-    try:
-        await repeat("dispatch", dispatcher.step)
-    finally:
-        await dispatcher.aclose()
+    await repeat("dispatch", dispatcher.step)
+
+
+async def keep_channels(keeper: ChannelKeeper, ledgers: Bell) -> None:
+    """Makes and tops up channel accounts, with every new ledger."""
+
+    async def step() -> None:
+        seen = ledgers.rings
+        await keeper.step()
+        await ledgers.wait(seen, IDLE)
+
+    await repeat("channels", step)
 
 
 async def onboard(onboarder: Onboarder, bell: Bell) -> None:

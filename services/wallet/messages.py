@@ -83,8 +83,8 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
     return wallet_pb2.Operation(
         operation_id=str(operation.id),
         kind=wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{operation.kind.name}"),
-        farmer_id=str(operation.farmer_id),
-        pooler_id=str(operation.pooler_id),
+        farmer_id=str(operation.farmer_id or ""),
+        pooler_id=str(operation.pooler_id or ""),
         address=operation.address,
         block_index=operation.block_index,
         state=wallet_pb2.OperationState.Value(f"OPERATION_STATE_{operation.state.name}"),

@@ -1,61 +1,91 @@
-"""The farm's calls as operations: plant, work, harvest."""
+"""The farm's calls: plant, work, harvest, each for one farmer."""
 
 from dataclasses import dataclass
 
-from stellar_sdk import InvokeHostFunction, scval, xdr
-from stellar_sdk.address import Address
+from stellar_sdk import StrKey
+
+from services.wallet.chain import wire
+from services.wallet.chain.wire import Invocation
 
 
 @dataclass(frozen=True, kw_only=True)
 class FarmCall:
     """One call of the farm for one farmer."""
 
-    #: Contract id of the farm.
-    farm: str
-    #: Function of the contract.
-    function: str
-    #: Its arguments.
-    arguments: tuple[xdr.SCVal, ...]
+    #: The farmer's address (strkey G...).
+    farmer: str
+    #: The farmer's raw key.
+    key: bytes
+    #: Block that its entries belong to.
+    block_index: int
+    #: The call.
+    invocation: Invocation
+    #: Calls that it makes in the farmer's name: the burn of a stake.
+    inside: tuple[Invocation, ...] = ()
+    #: Whether the farmer has to authorise it.
+    needs_farmer: bool = False
 
-    def operation(self, auth: list[xdr.SorobanAuthorizationEntry]) -> InvokeHostFunction:
-        """The operation that makes the call, with the authorisations that it needs."""
-        invocation = xdr.InvokeContractArgs(
-            contract_address=Address(self.farm).to_xdr_sc_address(),
-            function_name=xdr.SCSymbol(self.function.encode()),
-            args=list(self.arguments),
+    def authorized(self) -> bytes:
+        """SorobanAuthorizedInvocation: what the farmer authorises."""
+        return wire.authorized(self.invocation, inside=self.inside)
+
+
+class Farm:
+    """Makes calls of one farm contract and its token."""
+
+    def __init__(self, *, farm: str, token: str) -> None:
+        self.contract = StrKey.decode_contract(farm)
+        self._token = StrKey.decode_contract(token)
+
+    def plant(self, *, farmer: str, index: int, stake: int) -> FarmCall:
+        """plant(farmer, amount): `stake` in stroops of KALE; burns it when it is more than 0."""
+        key = raw(farmer)
+        arguments = (wire.sc_account(key), wire.sc_i128(stake))
+        burn = Invocation(contract=self._token, function="burn", arguments=arguments)
+        return FarmCall(
+            farmer=farmer,
+            key=key,
+            block_index=index,
+            invocation=self._call("plant", *arguments),
+            inside=(burn,) if stake > 0 else (),
+            needs_farmer=True,
         )
-        function = xdr.HostFunction(
-            xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT, invoke_contract=invocation
+
+    def work(self, *, farmer: str, index: int, work_hash: bytes, nonce: int) -> FarmCall:
+        """work(farmer, hash, nonce): it goes to the running block, which must be `index`."""
+        key = raw(farmer)
+        arguments = (wire.sc_account(key), wire.sc_bytes(work_hash), wire.sc_u64(nonce))
+        return FarmCall(
+            farmer=farmer,
+            key=key,
+            block_index=index,
+            invocation=self._call("work", *arguments),
         )
-        return InvokeHostFunction(host_function=function, auth=auth)
+
+    def harvest(self, *, farmer: str, index: int) -> FarmCall:
+        """harvest(farmer, index)."""
+        key = raw(farmer)
+        return FarmCall(
+            farmer=farmer,
+            key=key,
+            block_index=index,
+            invocation=self._call("harvest", wire.sc_account(key), wire.sc_u32(index)),
+        )
+
+    def block_key(self, index: int) -> bytes:
+        """LedgerKey of a Block (KALE_CONTRACT section 3)."""
+        key = wire.sc_vec([wire.sc_symbol("Block"), wire.sc_u32(index)])
+        return wire.temporary_key(self.contract, key)
+
+    def pail_key(self, key: bytes, index: int) -> bytes:
+        """LedgerKey of a farmer's Pail."""
+        parts = [wire.sc_symbol("Pail"), wire.sc_account(key), wire.sc_u32(index)]
+        return wire.temporary_key(self.contract, wire.sc_vec(parts))
+
+    def _call(self, function: str, *arguments: bytes) -> Invocation:
+        return Invocation(contract=self.contract, function=function, arguments=arguments)
 
 
-def plant_call(farm: str, *, farmer: str, stake: int) -> FarmCall:
-    """plant(farmer, amount): `stake` in stroops of KALE."""
-    return FarmCall(
-        farm=farm,
-        function="plant",
-        arguments=(scval.to_address(farmer), scval.to_int128(stake)),
-    )
-
-
-def work_call(farm: str, *, farmer: str, work_hash: bytes, nonce: int) -> FarmCall:
-    """work(farmer, hash, nonce)."""
-    return FarmCall(
-        farm=farm,
-        function="work",
-        arguments=(
-            scval.to_address(farmer),
-            scval.to_bytes(work_hash),
-            scval.to_uint64(nonce),
-        ),
-    )
-
-
-def harvest_call(farm: str, *, farmer: str, index: int) -> FarmCall:
-    """harvest(farmer, index)."""
-    return FarmCall(
-        farm=farm,
-        function="harvest",
-        arguments=(scval.to_address(farmer), scval.to_uint32(index)),
-    )
+def raw(address: str) -> bytes:
+    """The raw key of an account (strkey G...)."""
+    return StrKey.decode_ed25519_public_key(address)

@@ -1,43 +1,31 @@
-"""Envelopes of farm calls: built, filled in from a simulation, signed, wrapped in a fee bump.
+"""Envelopes of farm calls: built, signed, wrapped in a fee bump.
 
-The farmer's own account is the inner source: its signature authorises the call, its sequence number
-orders it, and it needs no XLM. The treasury is the fee source of the outer transaction.
+Two carriers (DESIGN section 5). A fee bump: the farmer's own account is the inner source, so its
+signature authorises the call and its sequence number orders it, and the treasury pays. A channel
+account of the pool: it is the source and pays for itself.
 """
 
+import base64
 from dataclasses import dataclass
 
 from stellar_sdk import (
-    Account,
     FeeBumpTransaction,
     FeeBumpTransactionEnvelope,
     Keypair,
-    TransactionBuilder,
     TransactionEnvelope,
-    xdr,
 )
 from stellar_sdk.decorated_signature import DecoratedSignature
 
-from services.wallet.chain.calls import FarmCall
+from services.wallet.chain import wire
+from services.wallet.chain.calls import raw
 from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.loads import Load
 from services.wallet.chain.model import SignedEnvelope, Signer
+from services.wallet.chain.wire import Resources
+from services.wallet.domain.packing import Usage
 
-#: Stroops added to the resource fee, for the entries that another plant may make meanwhile (a plant
-#: that opens a block costs about 6,200 more). What is not used of it comes back.
-RESOURCE_FEE_MARGIN = 15_000
 #: Lowest inclusion fee of an operation, in stroops.
 MIN_INCLUSION_FEE = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What a simulation found out about a call."""
-
-    #: Footprint and resources.
-    data: xdr.SorobanTransactionData
-    #: Authorisations; those of the source account need no signature of their own.
-    auth: tuple[xdr.SorobanAuthorizationEntry, ...]
-    #: Stroops of XLM for the resources.
-    resource_fee: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +34,8 @@ class Terms:
 
     #: Network passphrase.
     passphrase: str
+    #: SHA-256 of it.
+    network_id: bytes
     #: Close time (unix seconds) after which no ledger may take it.
     max_time: int
     #: Stroops bid per operation for inclusion.
@@ -54,95 +44,152 @@ class Terms:
     max_fee: int
 
 
-def build_inner(
-    call: FarmCall, *, source: str, sequence: int, terms: Terms, prepared: Prepared | None
-) -> TransactionEnvelope:
-    """The farmer's transaction with this sequence number; without `prepared`, for a simulation."""
-    auth = list(prepared.auth) if prepared is not None else []
-    builder = TransactionBuilder(
-        Account(source, sequence - 1), terms.passphrase, base_fee=MIN_INCLUSION_FEE
+def unsigned(load: Load, *, source: str, sequence: int, max_time: int) -> str:
+    """The envelope (base64) to simulate."""
+    body = wire.transaction(
+        source=raw(source),
+        sequence=sequence,
+        fee=MIN_INCLUSION_FEE,
+        max_time=max_time,
+        invocation=load.invocation,
+        authorizations=load.authorizations,
     )
-    builder.append_operation(call.operation(auth)).add_time_bounds(0, terms.max_time)
-    if prepared is not None:
-        builder.set_soroban_data(prepared.data)
-    envelope = builder.build()
-    if prepared is not None:
-        envelope.transaction.fee = MIN_INCLUSION_FEE + prepared.resource_fee
-    return envelope
+    return base64.b64encode(wire.envelope(body)).decode()
 
 
-def prepare(*, transaction_data: str, auth: list[str], min_resource_fee: int) -> Prepared:
-    """Reads a simulation's answer; the resource fee gets its margin."""
-    data = xdr.SorobanTransactionData.from_xdr(transaction_data)
-    fee = min_resource_fee + RESOURCE_FEE_MARGIN
-    data.resource_fee = xdr.Int64(fee)
-    entries = tuple(xdr.SorobanAuthorizationEntry.from_xdr(entry) for entry in auth)
-    return Prepared(data=data, auth=entries, resource_fee=fee)
+def sign_direct(
+    load: Load, *, source: Signer, sequence: int, terms: Terms, resources: Resources
+) -> SignedEnvelope:
+    """The signed transaction of a channel account, which pays for it itself.
+
+    FeeCapExceededError when its bid would exceed terms.max_fee.
+    """
+    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) + resources.fee
+    _check_cap(bid, terms)
+    body = _body(load, resources, source=source, sequence=sequence, fee=bid, terms=terms)
+    inner, name = _signed(body, source, terms)
+    return SignedEnvelope(
+        usage=_usage(resources, inner),
+        xdr=base64.b64encode(inner).decode(),
+        hash=name,
+        inner_hash=None,
+        source=source.address,
+        sequence=sequence,
+        max_time=terms.max_time,
+        fee_bid=bid,
+    )
 
 
-def sign_call(
-    call: FarmCall,
+def sign_bumped(
+    load: Load,
     *,
-    signer: Signer,
-    treasury: Signer,
+    source: Signer,
+    payer: Signer,
     sequence: int,
     terms: Terms,
-    prepared: Prepared,
+    resources: Resources,
 ) -> SignedEnvelope:
-    """The signed fee bump; FeeCapExceededError when its bid would exceed terms.max_fee."""
-    inner = build_inner(
-        call, source=signer.address, sequence=sequence, terms=terms, prepared=prepared
-    )
-    sign(inner, signer)
+    """The signed fee bump of a farmer's transaction; FeeCapExceededError as above."""
     # The outer transaction counts as one operation more than the inner one.
-    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) * 2 + prepared.resource_fee
-    return _bump(inner, treasury=treasury, bid=bid, terms=terms)
+    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) * 2 + resources.fee
+    _check_cap(bid, terms)
+    fee = MIN_INCLUSION_FEE + resources.fee
+    own = _body(load, resources, source=source, sequence=sequence, fee=fee, terms=terms)
+    inner, inner_name = _signed(own, source, terms)
+    key = raw(payer.address)
+    body = wire.fee_bump(payer=key, fee=bid, inner=inner)
+    name = wire.fee_bump_hash(terms.network_id, body)
+    outer = wire.fee_bump_envelope(body, [(key, payer.sign(name))])
+    return SignedEnvelope(
+        usage=_usage(resources, outer),
+        xdr=base64.b64encode(outer).decode(),
+        hash=name.hex(),
+        inner_hash=inner_name,
+        source=source.address,
+        sequence=sequence,
+        max_time=terms.max_time,
+        fee_bid=bid,
+    )
+
+
+def _body(
+    load: Load, resources: Resources, *, source: Signer, sequence: int, fee: int, terms: Terms
+) -> bytes:
+    return wire.transaction(
+        source=raw(source.address),
+        sequence=sequence,
+        fee=fee,
+        max_time=terms.max_time,
+        invocation=load.invocation,
+        authorizations=load.authorizations,
+        resources=resources,
+    )
+
+
+def _signed(body: bytes, source: Signer, terms: Terms) -> tuple[bytes, str]:
+    """The envelope, signed by its source, and its hash (hex)."""
+    name = wire.transaction_hash(terms.network_id, body)
+    return wire.envelope(body, [(raw(source.address), source.sign(name))]), name.hex()
+
+
+def _usage(resources: Resources, envelope: bytes) -> Usage:
+    return Usage(
+        instructions=resources.instructions,
+        footprint=len(resources.read_only) + len(resources.read_write),
+        write_entries=len(resources.read_write),
+        write_bytes=resources.write_bytes,
+        envelope_bytes=len(envelope),
+    )
 
 
 def raise_bid(
-    envelope: str, *, passphrase: str, treasury: Signer, fee: int, max_fee: int
+    envelope: str, *, passphrase: str, payer: Signer, fee: int, max_fee: int
 ) -> SignedEnvelope | None:
-    """A fee bump of the same inner transaction that bids `fee` stroops in all.
+    """A fee bump, paid by `payer`, of the same inner transaction that bids `fee` stroops in all.
 
-    None when `envelope` is no fee bump or bids that much already; FeeCapExceededError above
-    `max_fee`.
+    Of all that have this inner transaction, at most one can be included. None when `envelope` bids
+    that much already; FeeCapExceededError above `max_fee`.
     """
-    if not FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope):
+    inner, bid = _inside(envelope, passphrase)
+    bounds = inner.transaction.preconditions
+    if bid >= fee or bounds is None or bounds.time_bounds is None:
         return None
-    outer = FeeBumpTransactionEnvelope.from_xdr(envelope, passphrase).transaction
-    bounds = outer.inner_transaction_envelope.transaction.preconditions
-    if outer.fee >= fee or bounds is None or bounds.time_bounds is None:
-        return None
-    terms = Terms(
-        passphrase=passphrase,
-        max_time=bounds.time_bounds.max_time,
-        inclusion_fee=MIN_INCLUSION_FEE,
-        max_fee=max_fee,
-    )
-    return _bump(outer.inner_transaction_envelope, treasury=treasury, bid=fee, terms=terms)
-
-
-def _bump(
-    inner: TransactionEnvelope, *, treasury: Signer, bid: int, terms: Terms
-) -> SignedEnvelope:
-    if bid > terms.max_fee:
-        raise FeeCapExceededError(
-            f"the bid of {bid} stroops exceeds the cap of {terms.max_fee}",
-            metadata={"bid": str(bid), "cap": str(terms.max_fee)},
-        )
+    if fee > max_fee:
+        raise _above_cap(fee, max_fee)
     outer = FeeBumpTransactionEnvelope(
-        FeeBumpTransaction(fee_source=treasury.address, fee=bid, inner_transaction_envelope=inner),
-        terms.passphrase,
+        FeeBumpTransaction(fee_source=payer.address, fee=fee, inner_transaction_envelope=inner),
+        passphrase,
     )
-    sign(outer, treasury)
+    sign(outer, payer)
     return SignedEnvelope(
         xdr=outer.to_xdr(),
         hash=outer.hash_hex(),
         inner_hash=inner.hash_hex(),
         source=inner.transaction.source.account_id,
         sequence=inner.transaction.sequence,
-        max_time=terms.max_time,
-        fee_bid=bid,
+        max_time=bounds.time_bounds.max_time,
+        fee_bid=fee,
+    )
+
+
+def _inside(envelope: str, passphrase: str) -> tuple[TransactionEnvelope, int]:
+    """The transaction in an envelope, and what the envelope bids in all."""
+    if FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope):
+        outer = FeeBumpTransactionEnvelope.from_xdr(envelope, passphrase).transaction
+        return outer.inner_transaction_envelope, outer.fee
+    inner = TransactionEnvelope.from_xdr(envelope, passphrase)
+    return inner, inner.transaction.fee
+
+
+def _check_cap(bid: int, terms: Terms) -> None:
+    if bid > terms.max_fee:
+        raise _above_cap(bid, terms.max_fee)
+
+
+def _above_cap(bid: int, cap: int) -> FeeCapExceededError:
+    return FeeCapExceededError(
+        f"the bid of {bid} stroops exceeds the cap of {cap}",
+        metadata={"bid": str(bid), "cap": str(cap)},
     )
 
 

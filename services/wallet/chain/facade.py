@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from stellar_sdk import xdr
 
-from services.wallet.chain import ledger_keys
-from services.wallet.chain.calls import FarmCall, harvest_call, plant_call, work_call
+from services.wallet.chain import ledger_keys, limits
+from services.wallet.chain.calls import Farm
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
-from services.wallet.chain.envelopes import Terms, build_inner, prepare, raise_bid, sign_call
+from services.wallet.chain.envelopes import Terms, raise_bid, sign_bumped, sign_direct, unsigned
 from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.loads import Load, authorize
 from services.wallet.chain.model import (
     AccountState,
     BlockState,
@@ -23,9 +24,15 @@ from services.wallet.chain.model import (
     Signer,
 )
 from services.wallet.chain.networks import Network, verify
-from services.wallet.chain.onboarding import Newcomer, sign_onboarding
+from services.wallet.chain.onboarding import Funding, Newcomer, sign_funding, sign_onboarding
 from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import Json, Rpc, open_rpc
+from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page, open_rpc
+from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
+from services.wallet.chain.wire import Resources
+from services.wallet.domain.packing import Limits
+
+#: A pail's place: the farmer's address and the block's index.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,16 @@ class Bid:
     max_fee: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Included:
+    """What the ledgers of a range have."""
+
+    #: Answers as they came, by transaction hash (of a fee bump: the outer one).
+    answers: Mapping[str, Json]
+    #: The latest ledger that was looked at.
+    head: LedgerHead
+
+
 class Chain:
     """One network through one node."""
 
@@ -47,6 +64,9 @@ class Chain:
         self.network = network
         self._rpc = rpc
         self._reader = ResultReader(farm=network.farm, token=network.token)
+        self.farm_calls = Farm(farm=network.farm, token=network.token)
+        asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
+        self._shapes = ShapeReader(self.farm_calls, asset=asset)
 
     async def verify(self) -> None:
         """Raises NetworkMismatchError unless the node has our network, farm and token."""
@@ -70,7 +90,7 @@ class Chain:
             if key not in entries:
                 return None
             farm, index = decode_farm(_data(entries[key]))
-            block_key = ledger_keys.block_key(self.network.farm, index)
+            block_key = ledger_keys.block_key(self.farm_calls, index)
             if block_key not in keys:
                 keys = [key, block_key]  # again, so that both are of one ledger
                 continue
@@ -97,61 +117,102 @@ class Chain:
 
     async def pail(self, farmer: str, index: int) -> PailState | None:
         """A farmer's pail in a block; None when it never planted, has harvested, or it expired."""
-        key = ledger_keys.pail_key(self.network.farm, farmer, index)
+        key = ledger_keys.pail_key(self.farm_calls, farmer, index)
         ledger, entries = await self._rpc.entries([key])
         entry = entries.get(key)
-        if entry is None or int(entry["liveUntilLedgerSeq"]) < ledger:
+        if entry is None or _live_until(entry) < ledger:
             return None
-        return decode_pail(_data(entry), live_until=int(entry["liveUntilLedgerSeq"]))
+        return decode_pail(_data(entry), live_until=_live_until(entry))
 
     async def block(self, index: int) -> BlockState | None:
         """A block's record, also after it closed; None when it expired or never was."""
-        key = ledger_keys.block_key(self.network.farm, index)
+        key = ledger_keys.block_key(self.farm_calls, index)
         ledger, entries = await self._rpc.entries([key])
         entry = entries.get(key)
-        if entry is None or int(entry["liveUntilLedgerSeq"]) < ledger:
+        if entry is None or _live_until(entry) < ledger:
             return None
         return _block(index, entry)
 
-    def plant(self, *, farmer: str, stake: int) -> FarmCall:
-        """The call plant(farmer, stake)."""
-        return plant_call(self.network.farm, farmer=farmer, stake=stake)
+    async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
+        """The pails at these places (farmer's address, block index); missing ones are absent."""
+        keys = {ledger_keys.pail_key(self.farm_calls, *place): place for place in places}
+        ledger, entries = await self._rpc.entries(list(keys))
+        return {
+            place: decode_pail(_data(entries[key]), live_until=_live_until(entries[key]))
+            for key, place in keys.items()
+            if key in entries and _live_until(entries[key]) >= ledger
+        }
 
-    def work(self, *, farmer: str, work_hash: bytes, nonce: int) -> FarmCall:
-        """The call work(farmer, hash, nonce)."""
-        return work_call(self.network.farm, farmer=farmer, work_hash=work_hash, nonce=nonce)
+    async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """The ledger that was read, and the last used sequence numbers of those that exist."""
+        keys = {address: ledger_keys.account_key(address) for address in addresses}
+        ledger, entries = await self._rpc.entries(list(keys.values()))
+        found = {address: _optional(entries.get(key)) for address, key in keys.items()}
+        return ledger, {
+            address: data.account.seq_num.sequence_number.int64
+            for address, data in found.items()
+            if data is not None and data.account is not None
+        }
 
-    def harvest(self, *, farmer: str, index: int) -> FarmCall:
-        """The call harvest(farmer, index)."""
-        return harvest_call(self.network.farm, farmer=farmer, index=index)
+    async def limits(self) -> Limits:
+        """The network's limits for contract calls."""
+        _, entries = await self._rpc.entries(list(limits.KEYS.values()))
+        return limits.decode_limits({key: _data(entry) for key, entry in entries.items()})
 
-    async def sign_call(
-        self, call: FarmCall, *, signer: Signer, treasury: Signer, sequence: int, bid: Bid
-    ) -> SignedEnvelope:
-        """Simulates the call and signs it with the farmer as source and the treasury paying.
+    async def simulate(self, load: Load, *, source: str) -> Shape:
+        """What a load needs, found by a simulation; good for all loads of its kind.
 
-        `sequence` is the number that it uses. SimulationError: the call would fail.
+        SimulationError: the call would fail, or one call of a multicall would. UnderivableError:
+        what was found holds for this very load only; see `simulate_exactly`.
         """
-        terms = self._terms(bid)
-        bare = build_inner(
-            call, source=signer.address, sequence=sequence, terms=terms, prepared=None
-        )
-        answer = await self._rpc.simulate(bare.to_xdr())
-        if answer.get("error"):
-            raise SimulationError(self._reader.simulation_error(answer), str(answer["error"]))
-        prepared = prepare(
-            transaction_data=answer["transactionData"],
-            auth=list(answer["results"][0].get("auth") or []),
-            min_resource_fee=int(answer["minResourceFee"]),
-        )
-        return sign_call(
-            call,
-            signer=signer,
-            treasury=treasury,
+        data, fee = await self._simulate(load, source)
+        return self._shapes.learn(data, fee, load.seats)
+
+    async def simulate_exactly(self, load: Load, *, source: str) -> Resources:
+        """The resources of this very load, without any derivation. SimulationError as above."""
+        data, fee = await self._simulate(load, source)
+        return exactly(data, fee)
+
+    def resources(self, shape: Shape, load: Load) -> Resources:
+        """What another load of the same kind needs."""
+        return self._shapes.apply(shape, load.seats)
+
+    def sign_bumped(
+        self,
+        load: Load,
+        resources: Resources,
+        *,
+        source: Signer,
+        treasury: Signer,
+        sequence: int,
+        bid: Bid,
+    ) -> SignedEnvelope:
+        """A farmer's transaction under the treasury's fee bump. FeeCapExceededError."""
+        return sign_bumped(
+            load,
+            source=source,
+            payer=treasury,
             sequence=sequence,
-            terms=terms,
-            prepared=prepared,
+            terms=self._terms(bid),
+            resources=resources,
         )
+
+    def sign_direct(
+        self, load: Load, resources: Resources, *, source: Signer, sequence: int, bid: Bid
+    ) -> SignedEnvelope:
+        """A channel account's transaction, which it pays for itself. FeeCapExceededError."""
+        return sign_direct(
+            load,
+            source=source,
+            sequence=sequence,
+            terms=self._terms(bid),
+            resources=resources,
+        )
+
+    def authorize(self, seat: Seat, signer: Signer, *, expiration: int) -> bytes:
+        """A farmer's signed authorisation of its call, good until a ledger."""
+        network_id = self.network.id
+        return authorize(seat, signer, network_id=network_id, expiration=expiration)
 
     def sign_onboarding(
         self, newcomers: Sequence[Newcomer], *, treasury: Signer, sequence: int, bid: Bid
@@ -165,18 +226,24 @@ class Chain:
             terms=self._terms(bid),
         )
 
+    def sign_funding(
+        self, fundings: Sequence[Funding], *, treasury: Signer, sequence: int, bid: Bid
+    ) -> SignedEnvelope:
+        """A transaction that makes or tops up to 100 channel accounts."""
+        return sign_funding(fundings, treasury=treasury, sequence=sequence, terms=self._terms(bid))
+
     def raise_bid(
         self, envelope: str, *, treasury: Signer, fee: int, max_fee: int
     ) -> SignedEnvelope | None:
         """The same inner transaction under a fee bump that bids `fee` stroops in all.
 
-        At most one of the two can be included. None when the envelope is no fee bump, or bids that
-        much already. FeeCapExceededError when `fee` exceeds `max_fee`.
+        At most one of the two can be included. None when the envelope bids that much already.
+        FeeCapExceededError when `fee` exceeds `max_fee`.
         """
         return raise_bid(
             envelope,
             passphrase=self.network.passphrase,
-            treasury=treasury,
+            payer=treasury,
             fee=fee,
             max_fee=max_fee,
         )
@@ -185,9 +252,25 @@ class Chain:
         """Hands an envelope to the network. RpcUnavailableError: it may have been taken."""
         return self._reader.send_result(await self._rpc.send(envelope))
 
-    async def outcome(self, tx_hash: str) -> Outcome:
-        """What the node knows of a transaction (of a fee bump by either hash)."""
-        return self._reader.outcome(await self._rpc.transaction(tx_hash))
+    async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
+        """What the node knows of a transaction (of a fee bump by either hash) that calls these."""
+        answer = await self._rpc.transaction(tx_hash)
+        return self._reader.outcome(answer, head_of(answer), functions)
+
+    async def included(self, first: int) -> Included:
+        """All transactions, ours or not, of the ledgers from `first` on, not decoded yet."""
+        answers: dict[str, Json] = {}
+        page = await self._rpc.transactions(start=first)
+        while True:
+            answers |= {item["txHash"]: item for item in page["transactions"]}
+            if len(page["transactions"]) < MAX_TRANSACTIONS:
+                break
+            page = await self._rpc.transactions(cursor=page["cursor"])
+        return Included(answers=answers, head=head_of_page(page))
+
+    def read_included(self, included: Included, name: str, functions: Sequence[str]) -> Outcome:
+        """The outcome of one of them, by its hash, that calls these functions."""
+        return self._reader.outcome(included.answers[name], included.head, functions)
 
     async def is_excluded(
         self, *, source: str, sequence: int, max_time: int, head: LedgerHead
@@ -212,8 +295,18 @@ class Chain:
             return False
         return await self._rpc.get(f"{self.network.friendbot_url}?addr={address}") == 200
 
+    async def _simulate(self, load: Load, source: str) -> tuple[xdr.SorobanTransactionData, int]:
+        envelope = unsigned(load, source=source, sequence=1, max_time=0)
+        answer = await self._rpc.simulate(envelope)
+        if answer.get("error"):
+            raise SimulationError(self._reader.simulation_error(answer), str(answer["error"]))
+        self._reader.check_calls(answer, [seat.call for seat in load.seats])
+        data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+        return data, int(answer["minResourceFee"])
+
     def _terms(self, bid: Bid) -> Terms:
         return Terms(
+            network_id=self.network.id,
             passphrase=self.network.passphrase,
             max_time=bid.max_time,
             inclusion_fee=bid.inclusion_fee,
@@ -229,13 +322,17 @@ def _optional(entry: Mapping[str, object] | None) -> xdr.LedgerEntryData | None:
     return None if entry is None else _data(entry)
 
 
+def _live_until(entry: Json) -> int:
+    return int(entry["liveUntilLedgerSeq"])
+
+
 def _block(index: int, entry: Json | None) -> BlockState | None:
     if entry is None:
         return None
     return decode_block(
         index,
         _data(entry),
-        live_until=int(entry["liveUntilLedgerSeq"]),
+        live_until=_live_until(entry),
         modified=int(entry["lastModifiedLedgerSeq"]),
     )
 

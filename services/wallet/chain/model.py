@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from services.wallet.domain.packing import Usage
+
 
 class Signer(Protocol):
     """Holds one ed25519 key and signs with it; the seed never leaves it."""
@@ -129,6 +131,8 @@ class SignedEnvelope:
     max_time: int
     #: Stroops that the network may charge at most.
     fee_bid: int
+    #: What it takes of a ledger's limits; None for a classic transaction, which has other ones.
+    usage: Usage | None = None
 
 
 class SendStatus(Enum):
@@ -174,6 +178,16 @@ class OutcomeStatus(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallResult:
+    """What became of one call in a transaction that worked as a whole."""
+
+    #: What the contract returned: a work's gap, a harvest's reward; None for a plant.
+    value: int | None = None
+    #: Why this call failed: through a multicall one may, and the others do not.
+    error: ContractError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a node knows of a transaction."""
 
@@ -185,7 +199,7 @@ class Outcome:
     ledger: int = 0
     #: Stroops charged.
     fee_charged: int = 0
-    #: What the contract returned, for work (gap) and harvest (reward); None for others.
-    value: int | None = None
+    #: Each call's result, in order, when it worked; empty for a classic transaction.
+    results: tuple[CallResult, ...] = ()
     #: Why it failed.
     error: ContractError | None = None

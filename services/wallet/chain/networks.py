@@ -1,5 +1,6 @@
 """Which network, farm and asset the wallet works with, and whether a node has just these."""
 
+import hashlib
 from dataclasses import dataclass
 
 from stellar_sdk import Asset
@@ -35,6 +36,11 @@ class Network:
     rpc_url: str
     #: Where accounts are funded for free, if anywhere.
     friendbot_url: str | None
+
+    @property
+    def id(self) -> bytes:
+        """SHA-256 of the passphrase, as it goes into every hash that is signed."""
+        return hashlib.sha256(self.passphrase.encode()).digest()
 
     @property
     def token(self) -> str:

@@ -1,4 +1,4 @@
-"""Farmers' accounts and KALE trustlines, made by the treasury with sponsored reserves."""
+"""The treasury's own transactions: farmers' accounts with sponsored reserves, channel accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,10 @@ from services.wallet.chain.model import SignedEnvelope, Signer
 
 #: A transaction has at most 20 signatures: the treasury's and one per farmer.
 MAX_FARMERS = 19
+#: Operations of a transaction.
+MAX_FUNDINGS = 100
+#: 1 XLM.
+STROOPS_PER_XLM = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +44,66 @@ def sign_onboarding(
     builder.add_time_bounds(0, terms.max_time)
     for newcomer in newcomers:
         _append(builder, newcomer, treasury.address, asset)
+    signers = [treasury, *(newcomer.signer for newcomer in newcomers)]
+    return _signed(builder, signers, len(newcomers), terms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funding:
+    """A channel account that the treasury makes, or sends XLM."""
+
+    #: strkey G...
+    address: str
+    #: It is to be created with the amount, not to be paid it.
+    is_new: bool
+    #: Stroops of XLM.
+    amount: int
+
+
+def sign_funding(
+    fundings: Sequence[Funding], *, treasury: Signer, sequence: int, terms: Terms
+) -> SignedEnvelope:
+    """One transaction of the treasury for up to 100 channels; all of it happens or nothing."""
+    if not 1 <= len(fundings) <= MAX_FUNDINGS:
+        raise ValueError(f"1 to {MAX_FUNDINGS} channels fit, not {len(fundings)}")
+    builder = TransactionBuilder(
+        Account(treasury.address, sequence - 1), terms.passphrase, base_fee=terms.inclusion_fee
+    )
+    builder.add_time_bounds(0, terms.max_time)
+    for funding in fundings:
+        amount = format_xlm(funding.amount)
+        if funding.is_new:
+            builder.append_create_account_op(funding.address, starting_balance=amount)
+        else:
+            builder.append_payment_op(funding.address, Asset.native(), amount)
+    return _signed(builder, [treasury], len(fundings), terms)
+
+
+def format_xlm(stroops: int) -> str:
+    """Stroops as the decimal that the SDK wants; exact."""
+    return f"{stroops // STROOPS_PER_XLM}.{stroops % STROOPS_PER_XLM:07}"
+
+
+def _signed(
+    builder: TransactionBuilder, signers: Sequence[Signer], shares: int, terms: Terms
+) -> SignedEnvelope:
+    """Built and signed, the treasury first; the cap holds for each of `shares`."""
     envelope = builder.build()
-    bid = envelope.transaction.fee
-    if bid > terms.max_fee * len(newcomers):
-        raise FeeCapExceededError(f"the bid of {bid} stroops exceeds the cap of {terms.max_fee}")
-    for signer in (treasury, *(newcomer.signer for newcomer in newcomers)):
+    transaction = envelope.transaction
+    if transaction.fee > terms.max_fee * shares:
+        raise FeeCapExceededError(
+            f"the bid of {transaction.fee} stroops exceeds the cap of {terms.max_fee}"
+        )
+    for signer in signers:
         sign(envelope, signer)
     return SignedEnvelope(
         xdr=envelope.to_xdr(),
         hash=envelope.hash_hex(),
         inner_hash=None,
-        source=treasury.address,
-        sequence=sequence,
+        source=signers[0].address,
+        sequence=transaction.sequence,
         max_time=terms.max_time,
-        fee_bid=bid,
+        fee_bid=transaction.fee,
     )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from stellar_sdk import StrKey, scval, xdr
+from stellar_sdk import StrKey, xdr
 
-from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.calls import FarmCall
+from services.wallet.chain.errors import SimulationError, error_name
 from services.wallet.chain.model import (
     ContractError,
     LedgerHead,
@@ -13,7 +14,8 @@ from services.wallet.chain.model import (
     SendResult,
     SendStatus,
 )
-from services.wallet.chain.rpc import Json, head_of
+from services.wallet.chain.returns import call_error, host_error, returned
+from services.wallet.chain.rpc import Json
 
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
 
@@ -27,13 +29,24 @@ class ResultReader:
             StrKey.decode_contract(token): "token",
         }
 
-    def outcome(self, answer: Json) -> Outcome:
-        """What getTransaction said. UnknownMetaError says nothing about the transaction."""
-        head = head_of(answer)
+    def outcome(self, answer: Json, head: LedgerHead, functions: Sequence[str]) -> Outcome:
+        """What getTransaction or getTransactions said of one; `functions` are those it calls.
+
+        UnknownMetaError says nothing about the transaction.
+        """
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
             return Outcome(status=status, head=head)
-        return self._included(answer, status, head)
+        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
+        succeeded = status is OutcomeStatus.SUCCESS
+        return Outcome(
+            status=status,
+            head=head,
+            ledger=int(answer["ledger"]),
+            fee_charged=result.fee_charged.int64,
+            results=returned(answer, functions) if succeeded else (),
+            error=None if succeeded else self._failure(answer, result),
+        )
 
     def send_result(self, answer: Json) -> SendResult:
         """What sendTransaction said."""
@@ -50,17 +63,15 @@ class ResultReader:
         events = [xdr.DiagnosticEvent.from_xdr(text) for text in answer.get("events") or []]
         return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
 
-    def _included(self, answer: Json, status: OutcomeStatus, head: LedgerHead) -> Outcome:
-        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
-        succeeded = status is OutcomeStatus.SUCCESS
-        return Outcome(
-            status=status,
-            head=head,
-            ledger=int(answer["ledger"]),
-            fee_charged=result.fee_charged.int64,
-            value=_return_value(answer["resultMetaXdr"]) if succeeded else None,
-            error=None if succeeded else self._failure(answer, result),
-        )
+    def check_calls(self, answer: Json, calls: Sequence[FarmCall]) -> None:
+        """Raises SimulationError with the first call of a multicall that would fail."""
+        value = xdr.SCVal.from_xdr(answer["results"][0]["xdr"])
+        if value.vec is None:
+            return
+        for item, call in zip(value.vec.sc_vec, calls, strict=True):
+            if item.error is not None:
+                error = call_error(item.error, call.invocation.function)
+                raise SimulationError(error, f"the call of {call.farmer} fails")
 
     def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
         texts: Sequence[str] = answer.get("diagnosticEventsXdr") or []
@@ -89,13 +100,7 @@ def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:
     if error.type is xdr.SCErrorType.SCE_CONTRACT and error.contract_code is not None:
         number = error.contract_code.uint32
         return ContractError(raiser=raiser, code=error_name(raiser, number))
-    kind = _camel(error.type.name.removeprefix("SCE_"))
-    code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
-    return ContractError(raiser="host", code=f"{kind}/{code}")
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+    return host_error(error)
 
 
 def _parse_host_error(message: str) -> ContractError:
@@ -127,22 +132,4 @@ def _operation_code(operation: xdr.OperationResult) -> str | None:
         if name != "type" and value is not None:
             code = str(value.code.name)
             return None if code.endswith("_SUCCESS") else code
-    return None
-
-
-def _return_value(meta_xdr: str) -> int | None:
-    try:
-        meta = xdr.TransactionMeta.from_xdr(meta_xdr)
-    except ValueError as error:
-        raise UnknownMetaError("the SDK does not know this version of result meta") from error
-    body = meta.v4 or meta.v3
-    if body is None or body.soroban_meta is None:
-        return None
-    value = body.soroban_meta.return_value
-    if value is None:
-        return None
-    if value.type is xdr.SCValType.SCV_U32:
-        return scval.from_uint32(value)
-    if value.type is xdr.SCValType.SCV_I128:
-        return scval.from_int128(value)
     return None

@@ -12,6 +12,8 @@ from services.wallet.chain.model import LedgerHead
 
 #: Keys of one getLedgerEntries at most.
 MAX_KEYS = 200
+#: Transactions of one getTransactions at most.
+MAX_TRANSACTIONS = 200
 #: No transaction has this hash: asking for it gives the head with its close time on every version.
 _NO_HASH = "0" * 64
 #: Ledgers that an answer may lie behind the newest one seen before it counts as stale.
@@ -69,6 +71,14 @@ class Rpc:
         self._note(answer)
         return answer
 
+    async def transactions(self, *, start: int | None = None, cursor: str | None = None) -> Json:
+        """The raw answer of getTransactions: up to 200 from ledger `start`, or after `cursor`."""
+        page = {"limit": MAX_TRANSACTIONS} | ({"cursor": cursor} if cursor else {})
+        body = {"startLedger": start} if start is not None else {}
+        answer = await self._call("getTransactions", {**body, "pagination": page})
+        self._note(answer)
+        return answer
+
     async def soroban_inclusion_fee(self) -> int:
         """Stroops that most recent contract calls bid for inclusion (90th percentile)."""
         answer = await self._call("getFeeStats", {})
@@ -115,6 +125,15 @@ def head_of(answer: Json) -> LedgerHead:
     return LedgerHead(
         sequence=int(answer["latestLedger"]),
         close_time=int(answer["latestLedgerCloseTime"]),
+        oldest=int(answer["oldestLedger"]),
+    )
+
+
+def head_of_page(answer: Json) -> LedgerHead:
+    """The head in an answer of getTransactions."""
+    return LedgerHead(
+        sequence=int(answer["latestLedger"]),
+        close_time=int(answer["latestLedgerCloseTimestamp"]),
         oldest=int(answer["oldestLedger"]),
     )
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum, unique
-from typing import assert_never
 
 from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
-from services.wallet.domain.model import ChainHead, FailureReason, OperationKind
+from services.wallet.domain.model import TREASURY_KINDS, ChainHead, FailureReason, OperationKind
 
 
 @unique
@@ -45,32 +44,38 @@ def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, in
     return index + 1
 
 
-def plant_bound(*, timestamp: int, now: int, interval: int) -> int:
-    """The latest close time (unix s) at which a plant surely goes to the block that is plantable.
+def plant_bound(*, ahead: bool, timestamp: int, now: int, interval: int) -> int:
+    """The latest close time (unix s) at which a plant surely goes to its block.
 
-    Before the block's interval is over: its last second. Afterwards the next block opens at `now`
-    or later, so it cannot be over before a whole interval has passed. An envelope with this bound
-    never plants in another block, whatever its simulation saw.
+    Its block is the one that is plantable: before the interval is over, its last second counts.
+    Afterwards the next block opens at `now` or later, so it cannot be over before a whole interval
+    has passed. With `ahead` it is the block that cannot be opened before the interval is over. An
+    envelope with this bound never plants in another block, whatever its simulation saw.
     """
     end = timestamp + interval
-    return (end if now < end else now + interval) - 1
+    if now < end:
+        return (end + interval if ahead else end) - 1
+    return now + interval - 1
 
 
-def readiness(kind: OperationKind, block_index: int, head: ChainHead) -> Verdict:
-    """Whether an operation's block allows it at this head."""
-    if kind is OperationKind.ONBOARD:
+def readiness(
+    kind: OperationKind, block_index: int, head: ChainHead, *, plantable_soon: int = 0
+) -> Verdict:
+    """Whether an operation's block allows it at this head.
+
+    `plantable_soon` is the block that the next ledger may plant: a plant for it may be sent.
+    """
+    if kind in TREASURY_KINDS:
         return GO
     if kind is OperationKind.PLANT:
-        return _plant_readiness(block_index, head)
+        return _plant_readiness(block_index, head, max(plantable_soon, head.plantable_block))
     current = -1 if head.current_block is None else head.current_block
     if kind is OperationKind.WORK:
         return _work_readiness(block_index, current)
-    if kind is OperationKind.HARVEST:
-        return GO if block_index < current else WAIT
-    assert_never(kind)
+    return GO if block_index < current else WAIT
 
 
-def _plant_readiness(block_index: int, head: ChainHead) -> Verdict:
+def _plant_readiness(block_index: int, head: ChainHead, soon: int) -> Verdict:
     if block_index < head.plantable_block:
         return _closed(block_index, head.plantable_block)
     if head.paused:
@@ -79,7 +84,7 @@ def _plant_readiness(block_index: int, head: ChainHead) -> Verdict:
             reason=FailureReason.FARM_PAUSED,
             message="the farm's admin has paused planting",
         )
-    return GO if block_index == head.plantable_block else WAIT
+    return GO if block_index <= soon else WAIT
 
 
 def _work_readiness(block_index: int, current: int) -> Verdict:

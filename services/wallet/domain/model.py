@@ -19,6 +19,16 @@ class OperationKind(Enum):
     PLANT = "plant"
     WORK = "work"
     HARVEST = "harvest"
+    #: The treasury creates a channel account.
+    OPEN_CHANNEL = "open_channel"
+    #: The treasury sends a channel account XLM for its fees.
+    TOP_UP = "top_up"
+
+
+#: Calls of the farm, one farmer's each; their values are the functions' names.
+FARM_KINDS = (OperationKind.PLANT, OperationKind.WORK, OperationKind.HARVEST)
+#: What the treasury's own transactions do.
+TREASURY_KINDS = (OperationKind.ONBOARD, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP)
 
 
 @unique
@@ -165,10 +175,10 @@ class Operation:
     id: OperationId
     #: What it does.
     kind: OperationKind
-    #: The farmer.
-    farmer_id: FarmerId
-    #: The farmer's pooler.
-    pooler_id: PoolerId
+    #: The farmer; None for a channel account.
+    farmer_id: FarmerId | None
+    #: The farmer's pooler; None for a channel account.
+    pooler_id: PoolerId | None
     #: The farmer's address.
     address: str
     #: Block that it is for; 0 for ONBOARD.
@@ -223,6 +233,8 @@ class QueuedOperation:
     hash: bytes | None
     #: Envelopes that were signed for it before.
     attempts: int
+    #: Operations that it may share a transaction with, itself included; None: no limit.
+    pack_limit: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +269,8 @@ class OpenTransaction:
     source: str
     #: That number.
     sequence: int
+    #: Its hash (hex): of the fee bump, when it is one.
+    hash: str
     #: Hash (hex) to look it up by: of the inner transaction, when it is a fee bump.
     lookup_hash: str
     #: Base64 of the envelope.
@@ -299,6 +313,26 @@ class Settlement:
     due_ledger: int = 0
     #: For RETRY: nor before so many seconds have passed.
     pause: float = 0.0
+    #: For RETRY: operations that it may share a transaction with from now on; None: as before.
+    pack_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """The end of a transaction, and what follows for the operations that it carried."""
+
+    #: The transaction.
+    transaction_id: TransactionId
+    #: SUCCEED, FAIL or EXCLUDE.
+    event: TransactionEvent
+    #: One per operation.
+    settlements: tuple[Settlement, ...]
+    #: Ledger that has it; 0 when none does.
+    ledger: int = 0
+    #: Stroops charged.
+    fee: int = 0
+    #: Why it failed.
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import assert_never
 from services.wallet.chain.model import ContractError, PailState
 from services.wallet.domain.blocks import Readiness, Verdict, readiness
 from services.wallet.domain.model import (
+    TREASURY_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -22,6 +23,15 @@ AnyOperation = QueuedOperation | CarriedOperation
 def share(total: int, parts: int, position: int) -> int:
     """One part of a fee that several operations caused; the parts add up to the total."""
     return total // parts + (1 if position < total % parts else 0)
+
+
+#: A transaction that failed as a whole is tried again in so many parts.
+_PARTS = 4
+
+
+def smaller(count: int) -> int:
+    """Operations that may go together after a transaction with `count` of them failed."""
+    return max(1, count // _PARTS)
 
 
 def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: int) -> Settlement:
@@ -62,7 +72,12 @@ def given_up(
 
 
 def later(
-    operation: AnyOperation, *, due_ledger: int = 0, seconds: float = 0.0, fee: int = 0
+    operation: AnyOperation,
+    *,
+    due_ledger: int = 0,
+    seconds: float = 0.0,
+    fee: int = 0,
+    pack_limit: int | None = None,
 ) -> Settlement:
     """Another look at it, not before a ledger and not before some seconds have passed."""
     return Settlement(
@@ -71,6 +86,7 @@ def later(
         due_ledger=due_ledger,
         pause=seconds,
         fee=fee,
+        pack_limit=pack_limit,
     )
 
 
@@ -91,7 +107,7 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
 
     When the cap kept it out, that is the reason that people can do something about.
     """
-    if last_answer == ABOVE_CAP and operation.kind is not OperationKind.ONBOARD:
+    if last_answer == ABOVE_CAP and operation.kind not in TREASURY_KINDS:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)
     if verdict.readiness is Readiness.FAIL:
@@ -110,10 +126,12 @@ def refused(
     pail: PailState | None,
     ledger: int = 0,
     fee: int = 0,
+    together: int = 1,
 ) -> Settlement:
     """A simulation or a ledger refused it; `pail` is the farmer's, for a plant that met one.
 
     `head` must not be older than the refusal: a call that met the next block is told as that.
+    `together`: so many operations failed as one; which of them is the reason is not known.
     """
     verdict = readiness(operation.kind, operation.block_index, head)
     what = meaning(operation.kind, error)
@@ -122,13 +140,14 @@ def refused(
     if verdict.readiness is Readiness.FAIL:
         reason = verdict.reason or FailureReason.REFUSED
         return given_up(operation, reason, verdict.message, ledger=ledger, fee=fee)
-    if what.action is Action.FAIL:
+    if what.action is Action.FAIL and together == 1:
         reason = what.reason or FailureReason.REFUSED
         return given_up(operation, reason, str(error), ledger=ledger, fee=fee)
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
         return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
     due = head.ledger + pause(operation.kind, operation.attempts)
-    return later(operation, due_ledger=due, fee=fee)
+    limit = None if what.action is Action.WAIT else smaller(together)
+    return later(operation, due_ledger=due, fee=fee, pack_limit=limit)
 
 
 def _expired(operation: AnyOperation, reason: FailureReason, message: str) -> Settlement:

@@ -9,6 +9,8 @@ from services.wallet.chain.facade import Chain
 from services.wallet.chain.model import BlockState, FarmState, LedgerHead
 from services.wallet.domain.blocks import plantable_block
 from services.wallet.domain.model import Block, ChainHead
+from services.wallet.domain.packing import Limits
+from services.wallet.engine.pace import Pace
 from services.wallet.engine.watch import Sight, Watch
 from services.wallet.store.blocks import BlockStore
 
@@ -18,6 +20,10 @@ log = get_logger(__name__)
 _CATCH_UP = 300
 #: Ledgers that a node may lie behind the newest one that was kept.
 _TOLERATED_LAG = 2
+
+
+#: Ledgers after which the network's limits are read again.
+_LIMITS_EVERY = 60
 
 
 class Follower:
@@ -34,6 +40,9 @@ class Follower:
         self._is_verified = False
         self._code_hash: str | None = None
         self._seen_index: int | None = None
+        self._limits: Limits | None = None
+        self._limits_due = 0
+        self._pace = Pace()
 
     async def refresh(self) -> Sight:
         """Looks at the chain now; keeps what is new. Raises UnavailableError, or
@@ -72,10 +81,23 @@ class Follower:
             head=_head(ledger, farm, self._block_seconds),
             block=None if farm.block is None else _block(farm.block),
             inclusion_fee=await self._chain.inclusion_fee(),
+            limits=await self._limits_at(ledger),
+            pace=self._pace.seconds(ledger),
         )
         await self._keep(sight)
         self._watch.publish(sight)
         return sight
+
+    async def _limits_at(self, ledger: LedgerHead) -> Limits:
+        """The network's limits, read again now and then: they move, and plans with them."""
+        known = self._limits
+        if known is not None and ledger.sequence < self._limits_due:
+            return known
+        limits = await self._chain.limits()
+        if known is not None and known != limits:
+            log.warning("network limits changed", before=str(known), after=str(limits))
+        self._limits, self._limits_due = limits, ledger.sequence + _LIMITS_EVERY
+        return limits
 
     async def _farm(self) -> FarmState:
         farm = await self._chain.farm()

@@ -1,16 +1,20 @@
 """Brings farmers onto the chain: accounts and trustlines, up to 19 farmers in one transaction."""
 
+from collections.abc import Sequence
+
 from libs.common.failpoints import failpoint
+from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.facade import Bid
-from services.wallet.chain.model import AccountState
+from services.wallet.chain.model import AccountState, SignedEnvelope
 from services.wallet.chain.onboarding import MAX_FARMERS, Newcomer
 from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.settling import later
-from services.wallet.engine.dispatch import LEASE, EngineParts
+from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.watch import Sight
+from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
@@ -43,7 +47,8 @@ class Onboarder:
         if not (parts.watch.is_fresh and parts.accounts.can_pay):
             return False
         sight, treasury = parts.watch.current, parts.treasury.wallet
-        claimed = await parts.operations.claim_onboardings(
+        claimed = await parts.operations.claim_for_treasury(
+            OperationKind.ONBOARD,
             limit=MAX_FARMERS,
             lease=LEASE,
             ledger=sight.ledger.sequence,
@@ -80,7 +85,7 @@ class Onboarder:
         parts, ledger = self._parts, sight.ledger.sequence
         wallets = [operation.wallet_id for operation, _ in missing]
         bid = Bid(
-            max_time=sight.bound(OperationKind.ONBOARD, parts.terms.lifetime),
+            max_time=sight.bound(OperationKind.ONBOARD, 0, parts.terms.lifetime),
             inclusion_fee=sight.inclusion_fee,
             max_fee=parts.terms.max_fee,
         )
@@ -98,12 +103,18 @@ class Onboarder:
                 waiting = [later(operation, seconds=_CAP_PAUSE) for operation, _ in missing]
                 await parts.operations.settle_queued(waiting)
                 return
-        ids = [operation.id for operation, _ in missing]
-        transaction_id = await parts.transactions.commit_signed(
-            envelope, ids, ledger=ledger, stakes_returned=[0] * len(ids)
-        )
-        if transaction_id is None:
-            return
-        await failpoint("wallet.transaction.signed")
-        outgoing = Outgoing(id=transaction_id, envelope=envelope.xdr, fee_bid=envelope.fee_bid)
-        await parts.sender.send(outgoing, ledger=ledger)
+        await submit(parts, envelope, [operation.id for operation, _ in missing], ledger)
+
+
+async def submit(
+    parts: EngineParts, envelope: SignedEnvelope, ids: Sequence[OperationId], ledger: int
+) -> None:
+    """Commits one of the treasury's transactions and sends it."""
+    draft = Draft(envelope=envelope, operation_ids=tuple(ids), stakes_returned=(0,) * len(ids))
+    recorded = await parts.transactions.commit_signed([draft], ledger=ledger)
+    if not recorded:
+        return
+    await failpoint("wallet.transaction.signed")
+    cap = parts.terms.max_fee * len(ids)
+    outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
+    await parts.sender.send([outgoing], ledger=ledger)

@@ -1,5 +1,7 @@
 """Hands signed envelopes to the network and records what it said."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.errors import PoolError
@@ -11,9 +13,12 @@ from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.treasury import Treasury
-from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.transactions import Noted, TransactionStore
 
 log = get_logger(__name__)
+
+#: Envelopes that are on their way to a node at the same time.
+_PARALLEL = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,37 +29,39 @@ class Outgoing:
     id: TransactionId
     #: Base64 of the envelope.
     envelope: str
-    #: Stroops that the network may charge at most.
-    fee_bid: int
+    #: Stroops that the network may charge at most: the cap of what it carries.
+    max_fee: int
 
 
 class Sender:
     """Sends; raises a bid that the network refused, under the operator's cap."""
 
     def __init__(
-        self,
-        chain: Chain,
-        store: TransactionStore,
-        keyring: Keyring,
-        treasury: Treasury,
-        *,
-        max_fee: int,
+        self, chain: Chain, store: TransactionStore, keyring: Keyring, treasury: Treasury
     ) -> None:
         self._chain = chain
         self._store = store
         self._keyring = keyring
         self._treasury = treasury
-        self._max_fee = max_fee
+        self._limit = asyncio.Semaphore(_PARALLEL)
 
-    async def send(self, outgoing: Outgoing, *, ledger: int) -> None:
-        """Sends one envelope and marks it as sent, whatever the answer was."""
-        answer = await self._ask(outgoing.envelope)
-        if answer.step is NextStep.RAISE_BID:
-            answer = await self._raise_bid(outgoing, answer)
+    async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
+        """Sends envelopes side by side and marks them as sent, whatever the answers were."""
+        if outgoing:
+            answers = await asyncio.gather(*(self._send_one(item, ledger) for item in outgoing))
+            await self._store.note_answers(answers)
+
+    async def _send_one(self, outgoing: Outgoing, ledger: int) -> Noted:
+        async with self._limit:
+            answer = await self._ask(outgoing.envelope)
+            if answer.step is NextStep.RAISE_BID:
+                answer = await self._raise_bid(outgoing, answer)
         await failpoint("wallet.transaction.accepted")
         self._report(outgoing, answer)
-        await self._store.note_answer(
-            outgoing.id, resend_ledger=ledger + answer.resend_after, text=answer.text
+        return Noted(
+            transaction_id=outgoing.id,
+            resend_ledger=ledger + answer.resend_after,
+            text=answer.text,
         )
 
     async def _ask(self, envelope: str) -> Answer:
@@ -74,12 +81,12 @@ class Sender:
                     outgoing.envelope,
                     treasury=treasury,
                     fee=refusal.required_fee,
-                    max_fee=self._max_fee,
+                    max_fee=outgoing.max_fee,
                 )
             except FeeCapExceededError as error:
                 log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
                 return replace(refusal, text=ABOVE_CAP)
-        if raised is None:  # an onboarding: it waits for a calmer ledger
+        if raised is None:  # it bids that much already: the node's word was about another moment
             return refusal
         if not await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised):
             return refusal  # another process has raised it meanwhile

@@ -1,15 +1,20 @@
 """Finds out what became of every open transaction, and settles what it carried."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
 from libs.common.errors import UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.facade import Included
 from services.wallet.chain.model import ContractError, LedgerHead, Outcome, OutcomeStatus, PailState
 from services.wallet.domain.model import (
+    FARM_KINDS,
     CarriedOperation,
+    Closing,
     OpenTransaction,
+    OperationKind,
     Settlement,
     TransactionEvent,
 )
@@ -21,60 +26,146 @@ from services.wallet.domain.submission import (
     is_due_to_send,
     is_proof_possible,
 )
-from services.wallet.engine.dispatch import EngineParts
+from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.shapes import ShapeBook
 
 log = get_logger(__name__)
 
-#: Transactions that are looked up at the same time.
+#: Transactions that are looked up one by one at the same time.
 _PARALLEL = 16
+#: Ledgers that are looked through at most; what is older is looked up one by one.
+_SCAN = 20
 _UNKNOWN_ERROR = ContractError(raiser="transaction", code="UNKNOWN")
 
 
-class Tracker:
-    """Looks every open transaction up, whoever signed it; several processes do no harm."""
+def functions_of(transaction: OpenTransaction) -> list[str]:
+    """The functions of the farm that it calls, in order."""
+    return [item.kind.value for item in transaction.operations if item.kind in FARM_KINDS]
 
-    def __init__(self, parts: EngineParts) -> None:
+
+class Tracker:
+    """Looks every open transaction up, whoever signed it; several processes do no harm.
+
+    The new ledgers are read as a whole, which settles nearly everything in a few requests. What
+    they do not show is looked up by its hash once it is due: to be sent again, or to be proven
+    excluded.
+    """
+
+    def __init__(self, parts: EngineParts, shapes: ShapeBook) -> None:
         self._parts = parts
+        self._shapes = shapes
         self._limit = asyncio.Semaphore(_PARALLEL)
+        #: The last ledger that was looked through.
+        self._scanned = 0
 
     async def step(self) -> int:
         """One look at everything that is open; how many transactions there were."""
+        # First the ledgers, then the list: what a ledger has was committed before it was sent, so
+        # nothing that is in these ledgers can be missing in the list.
+        included = await self._scan()
         transactions = await self._parts.transactions.open()
         if not transactions:
             return 0
-        # Shown before any of them is looked up: the first half of the proof of exclusion.
-        head = await self._parts.chain.head()
-        await asyncio.gather(*(self._guarded(item, head) for item in transactions))
+        rest = await self._settle_included(transactions, included)
+        await self._follow_up(rest)
         return len(transactions)
 
-    async def _guarded(self, transaction: OpenTransaction, head: LedgerHead) -> None:
+    async def _scan(self) -> Included | None:
+        """The ledgers since the last look; None when the node does not give them."""
+        head = self._parts.watch.current.ledger
+        oldest = await self._parts.transactions.oldest_open_ledger()
+        if oldest is None:
+            self._scanned = head.sequence
+            return None
+        first = max(self._scanned or oldest, oldest, head.sequence - _SCAN, head.oldest) + 1
+        if first > head.sequence:
+            return None
+        try:
+            included = await self._parts.chain.included(first)
+        except UnavailableError as error:
+            log.warning("ledgers not read", error=str(error))
+            return None
+        self._scanned = max(self._scanned, included.head.sequence)
+        return included
+
+    async def _settle_included(
+        self, transactions: Sequence[OpenTransaction], included: Included | None
+    ) -> list[OpenTransaction]:
+        """Settles those that a ledger has, all at once; gives the others."""
+        if included is None:
+            return list(transactions)
+        rest: list[OpenTransaction] = []
+        found: list[tuple[OpenTransaction, Outcome]] = []
+        for transaction in transactions:
+            outcome = self._read(included, transaction)
+            if outcome is None:
+                rest.append(transaction)
+            else:
+                found.append((transaction, outcome))
+        await self._close([await self._closing(item, outcome) for item, outcome in found])
+        self._parts.accounts.touch(
+            (operation.wallet_id, operation.address)
+            for transaction, _ in found
+            for operation in transaction.operations
+        )
+        return rest
+
+    def _read(self, included: Included, transaction: OpenTransaction) -> Outcome | None:
+        if transaction.hash not in included.answers:
+            return None
+        try:
+            return self._parts.chain.read_included(
+                included, transaction.hash, functions_of(transaction)
+            )
+        except UnknownMetaError as error:
+            _report_unreadable(transaction, error)
+            return None
+
+    async def _follow_up(self, transactions: Iterable[OpenTransaction]) -> None:
+        """Looks up what is due to be sent (again), or past its bound."""
+        # Shown before any of them is looked up: the first half of the proof of exclusion.
+        head = await self._parts.chain.head()
+        due = [
+            item
+            for item in transactions
+            if is_due_to_send(item, head) or head.close_time > item.max_time
+        ]
+        closings = await asyncio.gather(*(self._guarded(item, head) for item in due))
+        await self._close([closing for closing in closings if isinstance(closing, Closing)])
+        await self._parts.sender.send(
+            [item for item in closings if isinstance(item, Outgoing)], ledger=head.sequence
+        )
+
+    async def _guarded(
+        self, transaction: OpenTransaction, head: LedgerHead
+    ) -> Closing | Outgoing | None:
         """What could not be found out stays open; a failure of one does not touch the others."""
         async with self._limit:
             try:
-                await self._follow(transaction, head)
+                return await self._follow(transaction, head)
             except UnavailableError as error:
                 log.warning("lookup delayed", transaction=str(transaction.id), error=str(error))
             except UnknownMetaError as error:
-                log.critical(
-                    "outcome unreadable", transaction=str(transaction.id), error=str(error)
-                )
+                _report_unreadable(transaction, error)
             except Exception:
                 log.exception("defect", transaction=str(transaction.id))
+        return None
 
-    async def _follow(self, transaction: OpenTransaction, head: LedgerHead) -> None:
-        outcome = await self._parts.chain.outcome(transaction.lookup_hash)
-        if outcome.status is OutcomeStatus.SUCCESS:
-            await self._settle_success(transaction, outcome)
-        elif outcome.status is OutcomeStatus.FAILED:
-            await self._settle_failure(transaction, outcome)
-        elif await self._is_excluded(transaction, head, outcome):
-            await self._settle_excluded(transaction)
-        elif is_due_to_send(transaction, head):
-            outgoing = Outgoing(
-                id=transaction.id, envelope=transaction.envelope, fee_bid=transaction.fee_bid
-            )
-            await self._parts.sender.send(outgoing, ledger=head.sequence)
+    async def _follow(
+        self, transaction: OpenTransaction, head: LedgerHead
+    ) -> Closing | Outgoing | None:
+        outcome = await self._parts.chain.outcome(
+            transaction.lookup_hash, functions_of(transaction)
+        )
+        if outcome.status is not OutcomeStatus.NOT_FOUND:
+            return await self._closing(transaction, outcome)
+        if await self._is_excluded(transaction, head, outcome):
+            return await self._excluding(transaction)
+        if is_due_to_send(transaction, head):
+            cap = self._parts.terms.max_fee * len(transaction.operations)
+            return Outgoing(id=transaction.id, envelope=transaction.envelope, max_fee=cap)
+        return None
 
     async def _is_excluded(
         self, transaction: OpenTransaction, head: LedgerHead, outcome: Outcome
@@ -97,70 +188,111 @@ class Tracker:
             )
         return verdict is Exclusion.PROVEN
 
-    async def _settle_success(self, transaction: OpenTransaction, outcome: Outcome) -> None:
-        count = len(transaction.operations)
-        settlements = [
-            succeeded(
-                operation,
-                value=outcome.value,
-                ledger=outcome.ledger,
-                fee=share(outcome.fee_charged, count, position),
-            )
-            for position, operation in enumerate(transaction.operations)
-        ]
-        await self._close(transaction, TransactionEvent.SUCCEED, settlements, outcome)
+    # What follows ----------------------------------------------------------------------------
 
-    async def _settle_failure(self, transaction: OpenTransaction, outcome: Outcome) -> None:
-        error = outcome.error or _UNKNOWN_ERROR
-        head = (await self._parts.follower.refresh()).head
-        count = len(transaction.operations)
-        settlements = [
-            refused(
+    async def _closing(self, transaction: OpenTransaction, outcome: Outcome) -> Closing:
+        if outcome.status is OutcomeStatus.SUCCESS:
+            settlements = await self._after_success(transaction, outcome)
+            event, error = TransactionEvent.SUCCEED, ""
+        else:
+            settlements = await self._after_failure(transaction, outcome)
+            event, error = TransactionEvent.FAIL, str(outcome.error or _UNKNOWN_ERROR)
+            log.warning("transaction failed", transaction=str(transaction.id), error=error)
+        return Closing(
+            transaction_id=transaction.id,
+            event=event,
+            settlements=tuple(settlements),
+            ledger=outcome.ledger,
+            fee=outcome.fee_charged,
+            error=error,
+        )
+
+    async def _after_success(
+        self, transaction: OpenTransaction, outcome: Outcome
+    ) -> list[Settlement]:
+        """Each call's own result: through a multicall, one may fail and the others do not."""
+        operations, count = transaction.operations, len(transaction.operations)
+        settlements: list[Settlement] = []
+        for position, operation in enumerate(operations):
+            result = outcome.results[position] if outcome.results else None
+            fee = share(outcome.fee_charged, count, position)
+            if result is None or result.error is None:
+                value = None if result is None else result.value
+                settlements.append(
+                    succeeded(operation, value=value, ledger=outcome.ledger, fee=fee)
+                )
+            else:
+                settlements.append(
+                    await self._refused(operation, result.error, outcome, fee, together=1)
+                )
+        return settlements
+
+    async def _after_failure(
+        self, transaction: OpenTransaction, outcome: Outcome
+    ) -> list[Settlement]:
+        error, count = outcome.error or _UNKNOWN_ERROR, len(transaction.operations)
+        self._disagree(transaction.operations[0].kind, error)
+        return [
+            await self._refused(
                 operation,
                 error,
-                head,
-                pail=await self._pail(operation, error),
-                ledger=outcome.ledger,
-                fee=share(outcome.fee_charged, count, position),
+                outcome,
+                share(outcome.fee_charged, count, position),
+                together=count,
             )
             for position, operation in enumerate(transaction.operations)
         ]
-        log.warning("transaction failed", transaction=str(transaction.id), error=str(error))
-        await self._close(transaction, TransactionEvent.FAIL, settlements, outcome, str(error))
+
+    def _disagree(self, kind: OperationKind, error: ContractError) -> None:
+        """A trap of the host may mean that what was derived is wrong: simulate again."""
+        if error.raiser == "host":
+            self._shapes.forget(kind)
+
+    async def _refused(
+        self,
+        operation: CarriedOperation,
+        error: ContractError,
+        outcome: Outcome,
+        fee: int,
+        *,
+        together: int,
+    ) -> Settlement:
+        head = (await self._parts.follower.refresh()).head
+        return refused(
+            operation,
+            error,
+            head,
+            pail=await self._pail(operation, error),
+            ledger=outcome.ledger,
+            fee=fee,
+            together=together,
+        )
 
     async def _pail(self, operation: CarriedOperation, error: ContractError) -> PailState | None:
         if meaning(operation.kind, error).action is not Action.LOOK_UP_PAIL:
             return None
         return await self._parts.chain.pail(operation.address, operation.block_index)
 
-    async def _settle_excluded(self, transaction: OpenTransaction) -> None:
+    async def _excluding(self, transaction: OpenTransaction) -> Closing:
         head = (await self._parts.follower.refresh()).head
-        settlements = [
-            excluded(operation, head, last_answer=transaction.last_answer)
-            for operation in transaction.operations
-        ]
         log.warning("transaction excluded", transaction=str(transaction.id))
-        await self._close(transaction, TransactionEvent.EXCLUDE, settlements, None)
+        return Closing(
+            transaction_id=transaction.id,
+            event=TransactionEvent.EXCLUDE,
+            settlements=tuple(
+                excluded(operation, head, last_answer=transaction.last_answer)
+                for operation in transaction.operations
+            ),
+        )
 
-    async def _close(
-        self,
-        transaction: OpenTransaction,
-        event: TransactionEvent,
-        settlements: list[Settlement],
-        outcome: Outcome | None,
-        error: str = "",
-    ) -> None:
+    async def _close(self, closings: Sequence[Closing]) -> None:
+        if not closings:
+            return
         await failpoint("wallet.settle.before")
-        await self._parts.transactions.close(
-            transaction.id,
-            event,
-            settlements,
-            ledger=None if outcome is None else outcome.ledger,
-            fee=0 if outcome is None else outcome.fee_charged,
-            error=error,
-        )
+        await self._parts.transactions.close(closings)
         await failpoint("wallet.settle.after")
-        self._parts.accounts.touch(
-            (operation.wallet_id, operation.address) for operation in transaction.operations
-        )
         self._parts.bell.ring()
+
+
+def _report_unreadable(transaction: OpenTransaction, error: UnknownMetaError) -> None:
+    log.critical("outcome unreadable", transaction=str(transaction.id), error=str(error))

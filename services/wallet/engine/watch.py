@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 from libs.common.clock import Clock
+from services.wallet.chain.envelopes import MIN_INCLUSION_FEE
 from services.wallet.chain.model import FarmState, LedgerHead
-from services.wallet.domain.blocks import plant_bound
+from services.wallet.domain.blocks import plant_bound, plantable_block
 from services.wallet.domain.errors import ChainUnknownError
 from services.wallet.domain.model import Block, ChainHead, OperationKind
+from services.wallet.domain.packing import Limits
 from services.wallet.engine.bell import Bell
+from services.wallet.store.operations import Wanted
 
 #: Seconds without an answer of the node after which the chain counts as away.
 STALE_AFTER = 10.0
@@ -27,18 +30,65 @@ class Sight:
     block: Block | None
     #: Stroops that get a contract call in.
     inclusion_fee: int
+    #: What fits into a ledger and into a transaction.
+    limits: Limits
+    #: Shortest time between two ledgers of late, in whole seconds; 0 while it is not known.
+    pace: int
 
-    def bound(self, kind: OperationKind, lifetime: int) -> int:
+    @property
+    def plantable_soon(self) -> int:
+        """The block that a plant in the next ledger goes to, if that does not come early.
+
+        What is sent for it names that block's entries, so a ledger that does come early only
+        refuses it.
+        """
+        return plantable_block(
+            index=self.farm.index,
+            has_block=self.farm.block is not None,
+            timestamp=self.farm.timestamp,
+            now=self.ledger.close_time + self.pace,
+            interval=self.head.block_seconds,
+        )
+
+    def is_open(self, block_index: int) -> bool:
+        """Whether somebody has planted in a block, so that it exists."""
+        return self.farm.index == block_index and self.farm.block is not None
+
+    def is_ahead(self, kind: OperationKind, block_index: int) -> bool:
+        """Whether it is a plant for a block that only the next ledger can open."""
+        return kind is OperationKind.PLANT and block_index > self.head.plantable_block
+
+    def bound(self, kind: OperationKind, block_index: int, lifetime: int) -> int:
         """The close time (unix s) after which an envelope of this kind must not be included."""
         end = self.ledger.close_time + lifetime
         if kind is not OperationKind.PLANT:
             return end
         last = plant_bound(
+            ahead=self.is_ahead(kind, block_index),
             timestamp=self.farm.timestamp,
             now=self.ledger.close_time,
             interval=self.head.block_seconds,
         )
         return min(end, last)
+
+    def inclusion_fee_for(self, kind: OperationKind) -> int:
+        """Stroops to bid: plants and works cannot wait, the rest pays what a quiet ledger asks."""
+        urgent = kind in {OperationKind.PLANT, OperationKind.WORK}
+        return self.inclusion_fee if urgent else MIN_INCLUSION_FEE
+
+    def wanted(self, *, only_urgent: bool = False) -> Wanted:
+        """Which operations can be taken up; with `only_urgent`, of harvests those that expire soon.
+
+        A pail lives as long as every temporary entry does; the last fifth of that is "soon".
+        """
+        current = -1 if self.head.current_block is None else self.head.current_block
+        life = self.limits.temporary_ledgers * max(1, self.pace) // self.head.block_seconds
+        return Wanted(
+            ledger=self.ledger.sequence,
+            plant_until=self.plantable_soon,
+            work_until=current,
+            harvest_before=current - life * 4 // 5 if only_urgent else current,
+        )
 
 
 class Watch:

@@ -1,6 +1,7 @@
 """Operations and the batches that asked for them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
@@ -21,6 +22,20 @@ from services.wallet.domain.states import OPERATION_EDGES, sources, target
 
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which operations can be taken up."""
+
+    #: The latest ledger.
+    ledger: int
+    #: Last block that can be planted, now or in the next ledger.
+    plant_until: int
+    #: Last block that can be worked.
+    work_until: int
+    #: First block that cannot be harvested; 0 when harvests are to wait.
+    harvest_before: int
 
 
 class OperationStore:
@@ -99,56 +114,91 @@ class OperationStore:
         )
         return [_operation(row) for row in rows]
 
-    async def claim(
-        self, *, limit: int, lease: float, ledger: int, busy: Iterable[WalletId]
+    async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
+        """Takes up operations of farmers with nothing in flight, for `lease` seconds; those that
+        go first come first."""
+        rows = await self._database.many(
+            "claim_operations",
+            limit,
+            lease,
+            wanted.ledger,
+            wanted.plant_until,
+            wanted.work_until,
+            wanted.harvest_before,
+        )
+        return sorted(map(_queued, rows), key=_urgency)
+
+    async def claim_for_treasury(
+        self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
     ) -> list[QueuedOperation]:
-        """Takes up operations of farmers with nothing in flight, for `lease` seconds."""
-        rows = await self._database.many("claim_operations", limit, lease, ledger, list(busy))
+        """Takes up operations of a kind for the treasury, if it has nothing in flight."""
+        rows = await self._database.many(
+            "claim_for_treasury", limit, lease, ledger, treasury, kind.value
+        )
         return [_queued(row) for row in rows]
 
-    async def claim_onboardings(
-        self, *, limit: int, lease: float, ledger: int, treasury: str
-    ) -> list[QueuedOperation]:
-        """Takes up farmers to bring onto the chain, if the treasury has nothing in flight."""
-        rows = await self._database.many("claim_onboardings", limit, lease, ledger, treasury)
-        return [_queued(row) for row in rows]
+    async def release(self, ids: Sequence[OperationId]) -> None:
+        """Gives back operations that were taken up, and not used."""
+        if ids:
+            await self._database.execute("release_operations", list(ids))
+
+    async def has_urgent(self, wanted: Wanted) -> bool:
+        """Whether plants or works of these blocks are waiting or in flight."""
+        row = await self._database.one("has_urgent", wanted.plant_until, wanted.work_until)
+        return row is not None and bool(row["urgent"])
 
     async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
         """Settles operations that no transaction carries; the number that were still so."""
+        if not settlements:
+            return 0
         async with self._database.transaction() as session:
-            return await settle(session, None, settlements)
+            return await settle(session, [(None, item) for item in settlements])
 
 
 async def settle(
-    session: Session, transaction_id: TransactionId | None, settlements: Sequence[Settlement]
+    session: Session, settlements: Sequence[tuple[TransactionId | None, Settlement]]
 ) -> int:
-    """Applies the settlements of one transaction's operations, or of queued ones (None).
+    """Applies settlements, each with the transaction that carries its operation (None: queued).
 
     Each is guarded by the state machine: an operation in another state stays as it is.
     """
-    possible = _QUEUED if transaction_id is None else _CARRIED
     changed = 0
-    for event in OperationEvent:
-        group = [item for item in settlements if item.event is event]
-        if not group:
-            continue
-        states = [state for state in sources(OPERATION_EDGES, event) if state in possible]
-        changed += await session.execute(
-            "settle_operations",
-            target(OPERATION_EDGES, event).value,
-            transaction_id,
-            [state.value for state in states],
-            [item.operation_id for item in group],
-            [item.amount for item in group],
-            [item.gap for item in group],
-            [item.ledger for item in group],
-            [item.fee for item in group],
-            [None if item.reason is None else item.reason.value for item in group],
-            [item.message for item in group],
-            [item.due_ledger for item in group],
-            [item.pause for item in group],
-        )
+    for possible, carried in ((_QUEUED, False), (_CARRIED, True)):
+        for event in OperationEvent:
+            group = [
+                pair
+                for pair in settlements
+                if pair[1].event is event and (pair[0] is not None) is carried
+            ]
+            if group:
+                changed += await _settle_alike(session, event, possible, group)
     return changed
+
+
+async def _settle_alike(
+    session: Session,
+    event: OperationEvent,
+    possible: frozenset[OperationState],
+    group: Sequence[tuple[TransactionId | None, Settlement]],
+) -> int:
+    states = [state for state in sources(OPERATION_EDGES, event) if state in possible]
+    items = [item for _, item in group]
+    return await session.execute(
+        "settle_operations",
+        target(OPERATION_EDGES, event).value,
+        [carrier for carrier, _ in group],
+        [state.value for state in states],
+        [item.operation_id for item in items],
+        [item.amount for item in items],
+        [item.gap for item in items],
+        [item.ledger for item in items],
+        [item.fee for item in items],
+        [None if item.reason is None else item.reason.value for item in items],
+        [item.message for item in items],
+        [item.due_ledger for item in items],
+        [item.pause for item in items],
+        [item.pack_limit for item in items],
+    )
 
 
 _QUEUED = frozenset({OperationState.QUEUED})
@@ -194,7 +244,16 @@ def _queued(row: Record) -> QueuedOperation:
         nonce=None if row["nonce"] is None else int(row["nonce"]),
         hash=row["hash"],
         attempts=row["attempts"],
+        pack_limit=row["pack_limit"],
     )
+
+
+def _urgency(operation: QueuedOperation) -> tuple[int, int, OperationId]:
+    return _ORDER[operation.kind], operation.block_index, operation.id
+
+
+#: The order in which the engine prefers kinds.
+_ORDER = {kind: position for position, kind in enumerate(OperationKind)}
 
 
 def _operation(row: Record) -> Operation:

@@ -3,10 +3,12 @@
 
 CREATE SCHEMA chain;
 
-CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury');
+CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
-CREATE TYPE wallet.operation_kind AS ENUM ('onboard', 'plant', 'work', 'harvest');
+CREATE TYPE wallet.operation_kind AS ENUM (
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up'
+);
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
 );
@@ -24,13 +26,16 @@ CREATE TABLE wallet.wallets (
     address varchar(56) NOT NULL UNIQUE,
     status wallet.wallet_status NOT NULL DEFAULT 'pending',
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- Until when a wallet process has a channel account to itself.
+    leased_until timestamptz NOT NULL DEFAULT '-infinity',
+    -- Only a farmer's wallet belongs to somebody.
     CONSTRAINT wallets_owner CHECK (
-        (kind = 'farmer' AND farmer_id IS NOT NULL AND pooler_id IS NOT NULL)
-        OR (kind = 'treasury' AND farmer_id IS NULL AND pooler_id IS NULL)
+        (kind = 'farmer') = (farmer_id IS NOT NULL) AND (farmer_id IS NULL) = (pooler_id IS NULL)
     )
 );
 CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind = 'treasury';
 CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
+CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
 
 -- Nobody but the service's own role may read it; a row is never changed and never deleted.
 CREATE TABLE wallet.sealed_keys (
@@ -78,6 +83,8 @@ CREATE TABLE wallet.transactions (
     error text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz,
+    -- Millionths of a ledger that it takes: what is open must fit into the nodes' queue.
+    ledger_share int NOT NULL DEFAULT 0 CHECK (ledger_share >= 0),
     CONSTRAINT transactions_closed CHECK (
         (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))
     ),
@@ -88,6 +95,7 @@ CREATE TABLE wallet.transactions (
 -- A source account has at most one transaction in flight.
 CREATE UNIQUE INDEX idx_transactions_one_open ON wallet.transactions (source)
 WHERE state IN ('signed', 'sent');
+CREATE INDEX idx_transactions_source ON wallet.transactions (source, sequence);
 
 CREATE TABLE wallet.operations (
     id uuid PRIMARY KEY,
@@ -116,6 +124,9 @@ CREATE TABLE wallet.operations (
     due_ledger int NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
+    -- Operations that it may share a transaction with, itself included; less after each that failed
+    -- as a whole, and 1 means: alone, and simulated for itself.
+    pack_limit smallint CHECK (pack_limit >= 1),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -134,6 +145,8 @@ CREATE UNIQUE INDEX idx_operations_once ON wallet.operations (
     wallet_id, kind, block_index, coalesce(nonce, -1)
 ) WHERE state NOT IN ('failed', 'expired');
 CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE state = 'queued';
+CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index)
+WHERE state IN ('queued', 'signed', 'sent');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
 CREATE INDEX idx_operations_block ON wallet.operations (block_index, kind);
@@ -299,7 +312,7 @@ WHERE o.settled_at IS NOT NULL;
 GRANT USAGE ON SCHEMA wallet, chain TO
 kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE (status) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (status, leased_until) ON wallet.wallets TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;

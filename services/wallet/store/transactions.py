@@ -1,18 +1,19 @@
 """Signed envelopes: committed before they are sent, closed when their fate is known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
-from libs.common.db.pool import Database, Record
+from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.model import (
     CarriedOperation,
+    Closing,
     OpenTransaction,
     OperationEvent,
     OperationKind,
-    Settlement,
     TransactionEvent,
     TransactionId,
     TransactionState,
@@ -21,8 +22,32 @@ from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, so
 from services.wallet.store.operations import settle
 
 
-class _LostError(Exception):
-    """Another process was faster: the transaction that this was thrown in rolls back."""
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An envelope that is signed and not durable yet."""
+
+    #: The envelope.
+    envelope: SignedEnvelope
+    #: What it carries, in order.
+    operation_ids: tuple[OperationId, ...]
+    #: Stroops of KALE that each harvest gives back besides its reward.
+    stakes_returned: tuple[int, ...]
+    #: Millionths of a ledger that it takes.
+    share: int = 0
+    #: Its name from the moment that it is durable.
+    id: TransactionId = field(default_factory=lambda: TransactionId(new_id()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """What a node said to an envelope."""
+
+    #: The transaction.
+    transaction_id: TransactionId
+    #: From this ledger on it is to be sent again, if no ledger has it.
+    resend_ledger: int
+    #: The node's words.
+    text: str
 
 
 class TransactionStore:
@@ -31,54 +56,45 @@ class TransactionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def commit_signed(
-        self,
-        envelope: SignedEnvelope,
-        operation_ids: Sequence[OperationId],
-        *,
-        ledger: int,
-        stakes_returned: Sequence[int],
-    ) -> TransactionId | None:
-        """Makes an envelope durable with what it carries, before a byte of it leaves.
+    async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> list[Draft]:
+        """Makes envelopes durable with what they carry, before a byte of them leaves.
 
-        None when the source has one in flight, or an operation is no longer queued: then nothing
-        is recorded, and the envelope must be thrown away.
+        Gives those that are: one whose source has another in flight, or of whose operations one is
+        no longer queued, is not recorded and must be thrown away.
         """
-        transaction_id = TransactionId(new_id())
-        try:
-            async with self._database.transaction() as session:
-                inserted = await session.execute(
-                    "insert_transaction",
-                    transaction_id,
-                    envelope.source,
-                    envelope.sequence,
-                    envelope.hash,
-                    envelope.inner_hash or envelope.hash,
-                    envelope.xdr,
-                    envelope.max_time,
-                    envelope.fee_bid,
-                    ledger,
-                )
-                _require(inserted == 1)
-                ids = list(operation_ids)
-                await session.execute("insert_transaction_operations", transaction_id, ids)
-                signed = await session.execute(
-                    "sign_operations",
-                    transaction_id,
-                    ids,
-                    list(stakes_returned),
-                    [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)],
-                )
-                _require(signed == len(ids))
-        except _LostError:
-            return None
-        return transaction_id
+        async with self._database.transaction() as session:
+            wanted = [item for draft in drafts for item in draft.operation_ids]
+            states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
+            rows = await session.many("lock_queued", wanted, states)
+            queued = {row["id"] for row in rows}
+            complete = [draft for draft in drafts if queued.issuperset(draft.operation_ids)]
+            recorded = await _insert(session, complete, ledger)
+            await _sign(session, recorded)
+        return recorded
 
-    async def note_answer(
-        self, transaction_id: TransactionId, *, resend_ledger: int, text: str
-    ) -> None:
-        """Marks a transaction as sent, with what the node said and when to send it again."""
-        await self._database.execute("note_answer", transaction_id, resend_ledger, text)
+    async def note_answers(self, answers: Sequence[Noted]) -> None:
+        """Marks transactions as sent, with what nodes said and when to send them again."""
+        await self._database.execute(
+            "note_answers",
+            [item.transaction_id for item in answers],
+            [item.resend_ledger for item in answers],
+            [item.text for item in answers],
+        )
+
+    async def open_share(self) -> int:
+        """Millionths of a ledger that everything in flight takes, whoever signed it."""
+        row = await self._database.one("open_share")
+        return 0 if row is None else row["share"]
+
+    async def oldest_open_ledger(self) -> int | None:
+        """The ledger that was the latest when the oldest of those in flight was signed."""
+        row = await self._database.one("oldest_open_ledger")
+        return None if row is None else row["ledger"]
+
+    async def last_sequences(self, addresses: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """By source: the newest sequence number that a ledger took, and that ledger."""
+        rows = await self._database.many("last_sequences", list(addresses))
+        return {row["source"]: (row["sequence"], row["ledger"]) for row in rows}
 
     async def replace_envelope(
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope
@@ -94,39 +110,78 @@ class TransactionStore:
         rows = await self._database.many("open_transactions")
         return [_open(list(group)) for _, group in groupby(rows, key=itemgetter("id"))]
 
-    async def close(
-        self,
-        transaction_id: TransactionId,
-        event: TransactionEvent,
-        settlements: Sequence[Settlement],
-        *,
-        ledger: int | None = None,
-        fee: int = 0,
-        error: str = "",
-    ) -> bool:
-        """Closes a transaction and settles what it carried, at once.
+    async def close(self, closings: Sequence[Closing]) -> int:
+        """Closes transactions and settles what they carried, at once.
 
-        False when somebody else closed it before: then nothing changes.
+        What somebody else closed before stays as it is; the number that were closed here.
         """
+        closed: set[TransactionId] = set()
         async with self._database.transaction() as session:
-            closed = await session.execute(
-                "close_transaction",
-                transaction_id,
-                target(TRANSACTION_EDGES, event).value,
-                ledger,
-                fee,
-                error,
-                [state.value for state in sources(TRANSACTION_EDGES, event)],
+            for event in TransactionEvent:
+                closed |= await _close_alike(
+                    session, event, [item for item in closings if item.event is event]
+                )
+            await settle(
+                session,
+                [
+                    (closing.transaction_id, settlement)
+                    for closing in closings
+                    if closing.transaction_id in closed
+                    for settlement in closing.settlements
+                ],
             )
-            if not closed:
-                return False
-            await settle(session, transaction_id, settlements)
-        return True
+        return len(closed)
 
 
-def _require(condition: bool) -> None:
-    if not condition:
-        raise _LostError
+async def _insert(session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
+    """Those that are recorded now."""
+    envelopes = [draft.envelope for draft in drafts]
+    rows = await session.many(
+        "insert_transactions",
+        [draft.id for draft in drafts],
+        [item.source for item in envelopes],
+        [item.sequence for item in envelopes],
+        [item.hash for item in envelopes],
+        [item.inner_hash or item.hash for item in envelopes],
+        [item.xdr for item in envelopes],
+        [item.max_time for item in envelopes],
+        [item.fee_bid for item in envelopes],
+        [draft.share for draft in drafts],
+        ledger,
+    )
+    made = {row["id"] for row in rows}
+    return [draft for draft in drafts if draft.id in made]
+
+
+async def _sign(session: Session, drafts: Sequence[Draft]) -> None:
+    places = [
+        (draft.id, position, operation_id, stake)
+        for draft in drafts
+        for position, (operation_id, stake) in enumerate(
+            zip(draft.operation_ids, draft.stakes_returned, strict=True), start=1
+        )
+    ]
+    if places:
+        await session.execute(
+            "sign_operations", *(list(column) for column in zip(*places, strict=True))
+        )
+
+
+async def _close_alike(
+    session: Session, event: TransactionEvent, closings: Sequence[Closing]
+) -> set[TransactionId]:
+    if not closings:
+        return set()
+    rows = await session.many(
+        "close_transactions",
+        target(TRANSACTION_EDGES, event).value,
+        [state.value for state in sources(TRANSACTION_EDGES, event)],
+        [item.transaction_id for item in closings],
+        [item.ledger for item in closings],
+        [item.fee for item in closings],
+        [item.error for item in closings],
+    )
+    return {TransactionId(row["id"]) for row in rows}
 
 
 def _open(rows: list[Record]) -> OpenTransaction:
@@ -136,6 +191,7 @@ def _open(rows: list[Record]) -> OpenTransaction:
         state=TransactionState(first["state"]),
         source=first["source"],
         sequence=first["sequence"],
+        hash=first["hash"],
         lookup_hash=first["lookup_hash"],
         envelope=first["envelope"],
         max_time=first["max_time"],

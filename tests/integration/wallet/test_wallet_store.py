@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-import services.wallet.store
 from libs.common.db.pool import Database, open_database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.chain.model import AccountState, SignedEnvelope
 from services.wallet.domain.model import (
+    Closing,
     FailureReason,
     NewOperation,
     Operation,
@@ -26,13 +25,14 @@ from services.wallet.domain.model import (
 from services.wallet.keys.provider import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store import QUERIES
-from services.wallet.store.operations import OperationStore
-from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.operations import OperationStore, Wanted
+from services.wallet.store.transactions import Draft, TransactionStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, connect
 
 PROVIDER = LocalKeyProvider(bytes(32))
 LEDGER = 100
+ALL = Wanted(ledger=LEDGER, plant_until=9, work_until=9, harvest_before=9)
 
 
 @pytest.fixture
@@ -93,9 +93,27 @@ def envelope(source: str, *, sequence: int = 1) -> SignedEnvelope:
 
 
 async def sign(pool: Database, source: str, operation_id: OperationId) -> TransactionId | None:
-    """Commits an envelope for one operation."""
-    return await TransactionStore(pool).commit_signed(
-        envelope(source), [operation_id], ledger=LEDGER, stakes_returned=[0]
+    """Commits an envelope for one operation; its transaction, or None when it was not recorded."""
+    draft = Draft(
+        envelope=envelope(source), operation_ids=(operation_id,), stakes_returned=(0,), share=10
+    )
+    recorded = await TransactionStore(pool).commit_signed([draft], ledger=LEDGER)
+    return recorded[0].id if recorded else None
+
+
+def closing(
+    transaction_id: TransactionId,
+    operation_id: OperationId,
+    event: TransactionEvent = TransactionEvent.SUCCEED,
+    ledger: int = LEDGER,
+) -> Closing:
+    """The end of a transaction with one operation."""
+    return Closing(
+        transaction_id=transaction_id,
+        event=event,
+        settlements=(succeeded(operation_id),),
+        ledger=ledger,
+        fee=7,
     )
 
 
@@ -243,13 +261,13 @@ async def test_claims_are_exclusive_and_one_per_farmer(pool: Database) -> None:
     store = OperationStore(pool)
     wallets = [(await farmer(pool))[1] for _ in range(6)]
     await record(pool, "one", *(wish(item) for item in wallets))
-    claims = await asyncio.gather(
-        *(store.claim(limit=4, lease=60, ledger=LEDGER, busy=[]) for _ in range(3))
-    )
+    claims = await asyncio.gather(*(store.claim(ALL, limit=4, lease=60) for _ in range(3)))
     claimed = [item.wallet_id for claim in claims for item in claim]
     assert len(claimed) == len(set(claimed))
     assert set(claimed) <= set(wallets)
-    assert await store.claim(limit=99, lease=60, ledger=LEDGER, busy=wallets) == []
+    claimed += [item.wallet_id for item in await store.claim(ALL, limit=99, lease=60)]
+    assert len(claimed) == len(set(claimed)) == len(wallets)
+    assert await store.claim(ALL, limit=99, lease=60) == []
 
 
 async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Database) -> None:
@@ -258,7 +276,7 @@ async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Databa
     (plant,) = await record(pool, "one", wish(wallet_id))
     assert await sign(pool, address, plant) is not None
     await store.record_one(kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id))
-    assert await store.claim(limit=9, lease=60, ledger=LEDGER, busy=[]) == []
+    assert await store.claim(ALL, limit=9, lease=60) == []
 
 
 async def test_a_second_envelope_of_a_source_is_not_recorded(pool: Database) -> None:
@@ -288,13 +306,11 @@ async def test_a_transaction_is_closed_once(pool: Database) -> None:
     assert transaction_id is not None
     store = TransactionStore(pool)
 
-    async def close(event: TransactionEvent, ledger: int | None) -> bool:
-        return await store.close(transaction_id, event, [succeeded(plant)], ledger=ledger, fee=7)
-
     closed = await asyncio.gather(
-        close(TransactionEvent.SUCCEED, LEDGER), close(TransactionEvent.EXCLUDE, None)
+        store.close([closing(transaction_id, plant)]),
+        store.close([closing(transaction_id, plant, TransactionEvent.EXCLUDE, 0)]),
     )
-    assert sorted(closed) == [False, True]
+    assert sorted(closed) == [0, 1]
     operation = await by_id(pool, plant)
     assert (operation.state, operation.fee_charged) == (OperationState.SUCCEEDED, 7)
     assert await store.open() == []
@@ -305,8 +321,7 @@ async def test_what_is_settled_never_changes(pool: Database, database: DatabaseA
     (plant,) = await record(pool, "one", wish(wallet_id))
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
-    event = TransactionEvent.SUCCEED
-    await TransactionStore(pool).close(transaction_id, event, [succeeded(plant)], ledger=LEDGER)
+    await TransactionStore(pool).close([closing(transaction_id, plant)])
     assert await OperationStore(pool).settle_queued([succeeded(plant)]) == 0
     async with connect(database.admin_dsn) as admin:
         for statement in (
@@ -346,8 +361,7 @@ async def test_settled_operations_show_what_other_services_need(
             WHERE b.request_id = 'one'
         """
         assert await reader.fetch(query) == []
-        event = TransactionEvent.SUCCEED
-        await TransactionStore(pool).close(transaction_id, event, [succeeded(plant)], ledger=LEDGER)
+        await TransactionStore(pool).close([closing(transaction_id, plant)])
         (row,) = await reader.fetch(query)
     assert row["farmer_id"] == farmer_id
     assert row["address"] == address
@@ -355,13 +369,6 @@ async def test_settled_operations_show_what_other_services_need(
     assert (row["amount"], row["ledger"], row["fee_charged"]) == (42, LEDGER, 7)
     assert row["transaction_hash"]
     assert UUID(str(row["operation_id"])) == plant
-
-
-def test_schema_is_what_the_migrations_give() -> None:
-    folder = Path(services.wallet.store.__file__).parent
-    migrations = sorted((folder / "migrations").glob("*.sql"))
-    together = "\n".join(path.read_text(encoding="utf-8") for path in migrations)
-    assert (folder / "schema.sql").read_text(encoding="utf-8") == together
 
 
 async def test_every_query_fits_the_schema(pool: Database, database: DatabaseAccess) -> None:

@@ -61,6 +61,10 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """work(farmer, hash, nonce)."""
     OPERATION_KIND_HARVEST: _OperationKind.ValueType  # 4
     """harvest(farmer, block)."""
+    OPERATION_KIND_OPEN_CHANNEL: _OperationKind.ValueType  # 5
+    """Creates a channel account of the pool's own."""
+    OPERATION_KIND_TOP_UP: _OperationKind.ValueType  # 6
+    """Sends a channel account XLM for its fees."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -75,6 +79,10 @@ OPERATION_KIND_WORK: OperationKind.ValueType  # 3
 """work(farmer, hash, nonce)."""
 OPERATION_KIND_HARVEST: OperationKind.ValueType  # 4
 """harvest(farmer, block)."""
+OPERATION_KIND_OPEN_CHANNEL: OperationKind.ValueType  # 5
+"""Creates a channel account of the pool's own."""
+OPERATION_KIND_TOP_UP: OperationKind.ValueType  # 6
+"""Sends a channel account XLM for its fees."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -459,11 +467,11 @@ class Operation(_message.Message):
     kind: Global___OperationKind.ValueType
     """What it does."""
     farmer_id: _builtins.str
-    """UUID of the farmer."""
+    """UUID of the farmer; empty for a channel account."""
     pooler_id: _builtins.str
-    """UUID of the farmer's pooler."""
+    """UUID of the farmer's pooler; empty for a channel account."""
     address: _builtins.str
-    """Address (strkey G...)."""
+    """Address (strkey G...) of the farmer or of the channel account."""
     block_index: _builtins.int
     """Block that it is for; 0 for ONBOARD."""
     state: Global___OperationState.ValueType

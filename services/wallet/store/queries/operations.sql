@@ -54,16 +54,21 @@ LIMIT $5;
 
 -- name: claim_operations :many
 -- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight and
--- is not among those busy here ($4); plants before works before harvests, the best work first.
+-- none of whose others is taken up; plants before works before harvests, the best work and the
+-- oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
+-- $6; so what has to wait for its block is not looked at in vain.
 WITH candidates AS (
-    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind
+    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
-      AND o.kind <> 'onboard'
       AND o.due_at <= now()
       AND o.due_ledger <= $3
-      AND NOT (o.wallet_id = ANY($4::uuid[]))
+      AND (
+          (o.kind = 'plant' AND o.block_index <= $4)
+          OR (o.kind = 'work' AND o.block_index <= $5)
+          OR (o.kind = 'harvest' AND o.block_index < $6)
+      )
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = w.address AND t.state IN ('signed', 'sent')
@@ -75,7 +80,7 @@ locked AS (
     FROM wallet.operations AS o
     INNER JOIN candidates AS c ON o.id = c.id
     WHERE o.state = 'queued' AND o.due_at <= now()
-    ORDER BY c.kind, o.id
+    ORDER BY c.kind, c.block_index, o.id
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
 )
@@ -84,15 +89,16 @@ SET due_at = now() + make_interval(secs => $2)
 FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
-    o.attempts;
+    o.attempts, o.pack_limit;
 
--- name: claim_onboardings :many
--- Takes up to $1 farmers for $2 seconds, unless the treasury ($4) has a transaction in flight.
+-- name: claim_for_treasury :many
+-- Takes up to $1 operations of one kind ($5) for $2 seconds, unless the treasury ($4) has a
+-- transaction in flight.
 WITH locked AS (
     SELECT o.id
     FROM wallet.operations AS o
     WHERE o.state = 'queued'
-      AND o.kind = 'onboard'
+      AND o.kind = $5::wallet.operation_kind
       AND o.due_at <= now()
       AND o.due_ledger <= $3
       AND NOT EXISTS (
@@ -108,10 +114,24 @@ SET due_at = now() + make_interval(secs => $2)
 FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
-    o.attempts;
+    o.attempts, o.pack_limit;
+
+-- name: release_operations :exec
+-- Gives back what was taken up and not used.
+UPDATE wallet.operations SET due_at = now()
+WHERE id = ANY($1::uuid[]) AND state = 'queued';
+
+-- name: has_urgent :one
+-- Whether plants up to block $1 or works up to block $2 are waiting or in flight: they go first.
+SELECT EXISTS (
+    SELECT 1 FROM wallet.operations
+    WHERE state IN ('queued', 'signed', 'sent')
+      AND ((kind = 'plant' AND block_index <= $1) OR (kind = 'work' AND block_index <= $2))
+) AS urgent;
 
 -- name: settle_operations :exec
--- Operations of one transaction ($2, or none for those in the queue), all by the same event.
+-- Operations with the transactions that carry them ($2; none for those in the queue), all by the
+-- same event.
 UPDATE wallet.operations AS o
 SET state = $1::wallet.operation_state,
     amount = coalesce(n.amount, o.amount),
@@ -123,11 +143,12 @@ SET state = $1::wallet.operation_state,
     transaction_id = CASE WHEN $1 = 'queued' THEN NULL ELSE o.transaction_id END,
     due_ledger = n.due_ledger,
     due_at = now() + make_interval(secs => n.pause),
+    pack_limit = coalesce(n.pack_limit, o.pack_limit),
     settled_at = CASE WHEN $1 = 'queued' THEN NULL ELSE now() END
 FROM unnest(
     $4::uuid[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[], $10::text[],
-    $11::int[], $12::float8[]
-) AS n (id, amount, gap, ledger, fee, reason, message, due_ledger, pause)
+    $11::int[], $12::float8[], $13::smallint[], $2::uuid[]
+) AS n (id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, carrier)
 WHERE o.id = n.id
-  AND o.transaction_id IS NOT DISTINCT FROM $2::uuid
+  AND o.transaction_id IS NOT DISTINCT FROM n.carrier
   AND o.state = ANY($3::wallet.operation_state[]);

@@ -1,36 +1,82 @@
--- name: insert_transaction :exec
-INSERT INTO wallet.transactions (
-    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger
-)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT DO NOTHING;
+-- name: lock_queued :many
+-- Those of the operations that are still to be signed, and now are nobody else's to sign.
+SELECT id FROM wallet.operations
+WHERE id = ANY($1::uuid[]) AND state = ANY($2::wallet.operation_state[])
+ORDER BY id
+FOR UPDATE SKIP LOCKED;
 
--- name: insert_transaction_operations :exec
-INSERT INTO wallet.transaction_operations (transaction_id, position, operation_id)
-SELECT $1, n.position, n.operation_id
-FROM unnest($2::uuid[]) WITH ORDINALITY AS n (operation_id, position);
+-- name: insert_transactions :many
+-- Envelopes whose source has nothing in flight; the others are not recorded. If a crash hides the
+-- sending, they are sent again two ledgers later.
+INSERT INTO wallet.transactions (
+    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share,
+    signed_ledger, resend_ledger
+)
+SELECT n.id, n.source, n.sequence, n.hash, n.lookup_hash, n.envelope, n.max_time, n.fee_bid,
+    n.ledger_share, $10, $10 + 2
+FROM unnest(
+    $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+    $8::bigint[], $9::int[]
+) AS n (
+    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share
+)
+ORDER BY n.source
+ON CONFLICT DO NOTHING
+RETURNING id;
 
 -- name: sign_operations :exec
+-- Operations ($3) at their places ($2) in the transactions ($1) that carry them from now on.
+WITH carried AS (
+    SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::bigint[])
+        AS n (transaction_id, position, operation_id, stake_returned)
+),
+places AS (
+    INSERT INTO wallet.transaction_operations (transaction_id, position, operation_id)
+    SELECT transaction_id, position, operation_id FROM carried
+)
 UPDATE wallet.operations AS o
 SET state = 'signed',
-    transaction_id = $1,
+    transaction_id = n.transaction_id,
     attempts = o.attempts + 1,
     stake_returned = n.stake_returned
-FROM unnest($2::uuid[], $3::bigint[]) AS n (id, stake_returned)
-WHERE o.id = n.id AND o.state = ANY($4::wallet.operation_state[]);
+FROM carried AS n
+WHERE o.id = n.operation_id;
 
--- name: note_answer :exec
--- What a node said to the envelope; from now on it counts as sent.
-WITH carrier AS (
-    UPDATE wallet.transactions
-    SET state = 'sent', resend_ledger = $2, last_answer = $3
-    WHERE id = $1 AND state IN ('signed', 'sent')
-    RETURNING id
+-- name: note_answers :exec
+-- What nodes said to envelopes; from now on they count as sent.
+WITH locked AS MATERIALIZED (
+    SELECT id FROM wallet.transactions
+    WHERE id = ANY($1::uuid[]) AND state IN ('signed', 'sent')
+    ORDER BY id
+    FOR UPDATE
+),
+carriers AS (
+    UPDATE wallet.transactions AS t
+    SET state = 'sent', resend_ledger = n.resend_ledger, last_answer = n.answer
+    FROM unnest($1::uuid[], $2::int[], $3::text[]) AS n (id, resend_ledger, answer)
+    INNER JOIN locked AS l ON n.id = l.id
+    WHERE t.id = n.id
+    RETURNING t.id
 )
 UPDATE wallet.operations AS o
 SET state = 'sent'
-FROM carrier AS c
+FROM carriers AS c
 WHERE o.transaction_id = c.id AND o.state = 'signed';
+
+-- name: open_share :one
+-- Millionths of a ledger that everything in flight takes.
+SELECT coalesce(sum(ledger_share), 0)::bigint AS share
+FROM wallet.transactions WHERE state IN ('signed', 'sent');
+
+-- name: oldest_open_ledger :one
+SELECT min(signed_ledger) AS ledger FROM wallet.transactions WHERE state IN ('signed', 'sent');
+
+-- name: last_sequences :many
+-- The newest sequence number that a ledger is known to have taken, of sources that have one.
+SELECT DISTINCT ON (source) source, sequence, ledger
+FROM wallet.transactions
+WHERE source = ANY($1::text[]) AND ledger IS NOT NULL
+ORDER BY source, sequence DESC;
 
 -- name: replace_envelope :exec
 -- The same inner transaction under a higher bid; $2 is the envelope that it replaces.
@@ -40,7 +86,7 @@ WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 
 -- name: open_transactions :many
 SELECT
-    t.id, t.state, t.source, t.sequence, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
+    t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
     t.signed_ledger, t.resend_ledger, t.last_answer,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.attempts
 FROM wallet.transactions AS t
@@ -50,11 +96,22 @@ INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE t.state IN ('signed', 'sent')
 ORDER BY t.id, c.position;
 
--- name: close_transaction :exec
-UPDATE wallet.transactions
-SET state = $2::wallet.transaction_state,
-    ledger = $3,
-    fee_charged = $4,
-    error = $5,
+-- name: close_transactions :many
+-- By one event; those that were closed before stay as they are. Locked in one order, so that two
+-- processes that found out the same never wait crosswise.
+WITH locked AS MATERIALIZED (
+    SELECT id FROM wallet.transactions
+    WHERE id = ANY($3::uuid[]) AND state = ANY($2::wallet.transaction_state[])
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE wallet.transactions AS t
+SET state = $1::wallet.transaction_state,
+    ledger = nullif(n.ledger, 0),
+    fee_charged = n.fee,
+    error = n.error,
     closed_at = now()
-WHERE id = $1 AND state = ANY($6::wallet.transaction_state[]);
+FROM unnest($3::uuid[], $4::int[], $5::bigint[], $6::text[]) AS n (id, ledger, fee, error)
+INNER JOIN locked AS l ON n.id = l.id
+WHERE t.id = n.id
+RETURNING t.id;

@@ -89,4 +89,4 @@ FROM fresh AS f
 WHERE w.id = f.wallet_id
   AND w.status = 'pending'
   AND f.is_funded
-  AND (f.has_trustline OR w.kind = 'treasury');
+  AND (f.has_trustline OR w.kind <> 'farmer');

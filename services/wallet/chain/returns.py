@@ -1,0 +1,147 @@
+"""What the calls of a transaction returned, out of its result meta.
+
+Decoding a whole meta costs a millisecond and more. In version 4 the return value stands just before
+the events at its end, which the answer also gives apart, so its place follows from their lengths.
+What does not look exactly as expected is decoded as a whole.
+"""
+
+import base64
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stellar_sdk import scval, xdr
+
+from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.model import CallResult, ContractError
+
+Json = Mapping[str, Any]
+
+_u32 = struct.Struct(">I").pack
+_META_V4 = _u32(4)
+_VEC = _u32(16) + _u32(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How a function's return value is written."""
+
+    #: Its type.
+    tag: bytes
+    #: Bytes of it, type included.
+    size: int
+    #: Reads what follows the type.
+    read: Callable[[bytes], int | None]
+
+
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _nothing(_: bytes) -> None:
+    return None
+
+
+_FORMS: Mapping[str, _Form] = {
+    "plant": _Form(tag=_u32(1), size=4, read=_nothing),  # SCV_VOID
+    "work": _Form(tag=_u32(3), size=8, read=_integer),  # SCV_U32, the gap
+    "harvest": _Form(tag=_u32(10), size=20, read=_integer),  # SCV_I128, the reward
+}
+
+#: Errors of the token that a farm function can end in; the numbers overlap with the farm's own
+#: (KALE_CONTRACT section 8), but for each function the two sets have nothing in common.
+_TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
+    "plant": frozenset({10, 11, 12, 13}),
+    "harvest": frozenset({11, 12, 13}),
+}
+
+
+def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
+    """The result of each function that a successful transaction called, in order.
+
+    Empty when it called none. UnknownMetaError for a meta that the SDK cannot read.
+    """
+    if not functions:
+        return ()
+    meta = base64.b64decode(answer["resultMetaXdr"])
+    return _at_the_end(meta, answer, functions) or _decoded(meta, functions)
+
+
+def _at_the_end(
+    meta: bytes, answer: Json, functions: Sequence[str]
+) -> tuple[CallResult, ...] | None:
+    """The results, if they stand where they should and all calls worked."""
+    if meta[:4] != _META_V4:
+        return None
+    events = [
+        *(answer.get("events") or {}).get("transactionEventsXdr", ()),
+        *(answer.get("diagnosticEventsXdr") or ()),
+    ]
+    # Two counts of four bytes, and the events themselves.
+    end = len(meta) - 8 - sum(len(base64.b64decode(event)) for event in events)
+    if len(functions) == 1:
+        single = _values(meta, end, functions, prefix=b"")
+        if single is not None:
+            return single
+    return _values(meta, end, functions, prefix=_VEC + _u32(len(functions)))
+
+
+def _values(
+    meta: bytes, end: int, functions: Sequence[str], *, prefix: bytes
+) -> tuple[CallResult, ...] | None:
+    forms = [_FORMS[function] for function in functions]
+    position = end - sum(form.size for form in forms)
+    if meta[position - len(prefix) : position] != prefix:
+        return None
+    results: list[CallResult] = []
+    for form in forms:
+        item = meta[position : position + form.size]
+        if item[:4] != form.tag:
+            return None
+        results.append(CallResult(value=form.read(item[4:])))
+        position += form.size
+    return tuple(results)
+
+
+def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:
+    try:
+        decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
+    except ValueError as error:
+        raise UnknownMetaError("the SDK does not know this version of result meta") from error
+    body = decoded.v4 or decoded.v3
+    value = None if body is None or body.soroban_meta is None else body.soroban_meta.return_value
+    if value is None:
+        return tuple(CallResult() for _ in functions)
+    items = value.vec.sc_vec if value.vec is not None else [value]
+    return tuple(_result(item, function) for item, function in zip(items, functions, strict=True))
+
+
+def _result(value: xdr.SCVal, function: str) -> CallResult:
+    if value.error is not None:
+        return CallResult(error=call_error(value.error, function))
+    if value.u32 is not None:
+        return CallResult(value=scval.from_uint32(value))
+    if value.i128 is not None:
+        return CallResult(value=scval.from_int128(value))
+    return CallResult()
+
+
+def call_error(error: xdr.SCError, function: str) -> ContractError:
+    """An error value that a multicall gave for one of its calls."""
+    if error.contract_code is not None:
+        number = error.contract_code.uint32
+        raiser = "token" if number in _TOKEN_NUMBERS.get(function, ()) else "farm"
+        return ContractError(raiser=raiser, code=error_name(raiser, number))
+    return host_error(error)
+
+
+def host_error(error: xdr.SCError) -> ContractError:
+    """An error of the host, such as Storage/ExceededLimit."""
+    kind = _camel(error.type.name.removeprefix("SCE_"))
+    code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
+    return ContractError(raiser="host", code=f"{kind}/{code}")
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,91 @@
+"""How much fits: into one transaction, and into one ledger, by the network's own limits."""
+
+from dataclasses import dataclass
+
+#: A whole ledger, in the unit that shares of it are counted in.
+WHOLE_LEDGER = 1_000_000
+#: Ledgers' worth of transactions that a node's queue holds (STELLAR.md section 1).
+QUEUE_LEDGERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The network's limits for contract calls, as they are now."""
+
+    #: CPU instructions of one transaction, and of one cluster of a ledger.
+    transaction_instructions: int
+    ledger_instructions: int
+    #: Entries that one transaction may name.
+    transaction_footprint: int
+    #: Entries that one transaction, and a ledger, may write.
+    transaction_write_entries: int
+    ledger_write_entries: int
+    #: Bytes that one transaction, and a ledger, may write.
+    transaction_write_bytes: int
+    ledger_write_bytes: int
+    #: Bytes of one envelope, and of a ledger's envelopes.
+    transaction_bytes: int
+    ledger_bytes: int
+    #: Transactions of a ledger.
+    ledger_transactions: int
+    #: Bytes of the events of one transaction.
+    transaction_event_bytes: int
+    #: Ledgers that a temporary entry lives at least: a pail's whole life.
+    temporary_ledgers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What one transaction takes."""
+
+    #: CPU instructions.
+    instructions: int
+    #: Entries named.
+    footprint: int
+    #: Entries written.
+    write_entries: int
+    #: Bytes written.
+    write_bytes: int
+    #: Bytes of the signed envelope.
+    envelope_bytes: int
+
+
+def fits(usage: Usage, limits: Limits) -> bool:
+    """Whether one transaction may take that much. A simulation checks CPU and memory only."""
+    return (
+        usage.instructions <= limits.transaction_instructions
+        and usage.footprint <= limits.transaction_footprint
+        and usage.write_entries <= limits.transaction_write_entries
+        and usage.write_bytes <= limits.transaction_write_bytes
+        and usage.envelope_bytes <= limits.transaction_bytes
+    )
+
+
+def share(usage: Usage, limits: Limits) -> int:
+    """The part of a ledger (in millionths) that it takes of what binds first; rounded up.
+
+    Plants and works all write the farm's instance, so their instructions count against one
+    cluster.
+    """
+    parts = (
+        (usage.instructions, limits.ledger_instructions),
+        (usage.write_entries, limits.ledger_write_entries),
+        (usage.write_bytes, limits.ledger_write_bytes),
+        (usage.envelope_bytes, limits.ledger_bytes),
+        (1, limits.ledger_transactions),
+    )
+    return max(-(-used * WHOLE_LEDGER // most) for used, most in parts)
+
+
+def room(open_shares: int) -> int:
+    """What the queue still holds beside the shares that are in flight, in millionths of a ledger.
+
+    More than the queue holds is refused (txINSUFFICIENT_FEE), so it waits here instead.
+    """
+    return max(0, QUEUE_LEDGERS * WHOLE_LEDGER - open_shares)
+
+
+def ledgers_needed(count: int, each: int) -> int:
+    """The fewest ledgers that take `count` transactions with a share of `each`."""
+    per_ledger = WHOLE_LEDGER // each
+    return -(-count // per_ledger)

@@ -1,0 +1,152 @@
+"""Keeps the pool's channel accounts: as many as wanted, each with enough XLM for its fees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.log import get_logger
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.facade import Bid
+from services.wallet.chain.onboarding import MAX_FUNDINGS, Funding
+from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.settling import later
+from services.wallet.engine.onboard import submit
+from services.wallet.engine.parts import LEASE, EngineParts
+from services.wallet.engine.watch import Sight
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.keys.seal import seal_new_key
+from services.wallet.store.channels import ChannelStore, ChannelTotals
+
+log = get_logger(__name__)
+
+#: Keys that are made at once.
+_KEYS = 50
+#: Seconds until the next try when the bid was above the cap.
+_CAP_PAUSE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTerms:
+    """What the operator wants of the channel accounts."""
+
+    #: How many there are to be.
+    count: int
+    #: Stroops of XLM that each gets when it is made, and has after a top-up at least.
+    funding: int
+    #: Stroops of XLM below which it is topped up.
+    low: int
+
+
+class ChannelKeeper:
+    """Makes channel accounts and tops them up, from the treasury."""
+
+    def __init__(
+        self,
+        parts: EngineParts,
+        store: ChannelStore,
+        provider: KeyProvider,
+        terms: ChannelTerms,
+    ) -> None:
+        self._parts = parts
+        self._store = store
+        self._provider = provider
+        self._terms = terms
+
+    async def step(self) -> bool:
+        """One look; whether there was anything to do."""
+        parts = self._parts
+        if not (parts.watch.is_fresh and parts.accounts.can_pay):
+            return False
+        made = await self._make_keys()
+        await self._queue_top_ups()
+        sent = await self._fund(OperationKind.OPEN_CHANNEL)
+        sent |= await self._fund(OperationKind.TOP_UP)
+        return made or sent
+
+    async def totals(self) -> ChannelTotals:
+        """How they stand."""
+        return await self._store.totals(low=self._terms.low)
+
+    async def _make_keys(self) -> bool:
+        totals = await self.totals()
+        missing = min(_KEYS, self._terms.count - totals.made)
+        if missing <= 0:
+            return False
+        made = [
+            (await seal_new_key(self._provider, WalletId(new_id())), OperationId(new_id()))
+            for _ in range(missing)
+        ]
+        return await self._store.insert(made, most=self._terms.count) > 0
+
+    async def _queue_top_ups(self) -> None:
+        ids = [OperationId(new_id()) for _ in range(MAX_FUNDINGS)]
+        ledger = self._parts.watch.current.ledger.sequence
+        queued = await self._store.queue_top_ups(
+            ids, below=self._terms.low, amount=self._terms.funding, ledger=ledger
+        )
+        if queued:
+            log.info("channels low", count=queued, stroops=self._terms.low)
+
+    async def _fund(self, kind: OperationKind) -> bool:
+        parts, sight = self._parts, self._parts.watch.current
+        treasury = parts.treasury.wallet
+        claimed = await parts.operations.claim_for_treasury(
+            kind,
+            limit=MAX_FUNDINGS,
+            lease=LEASE,
+            ledger=sight.ledger.sequence,
+            treasury=treasury.address,
+        )
+        if not claimed:
+            return False
+        addresses = [treasury.address, *(item.address for item in claimed)]
+        ledger, (payer, *states) = await parts.chain.accounts(addresses)
+        waiting = list(claimed)
+        if kind is OperationKind.OPEN_CHANNEL:
+            there = [item for item, state in zip(claimed, states, strict=True) if state.exists]
+            await self._settle_present(there, ledger)
+            waiting = [item for item in claimed if item not in there]
+        if waiting:
+            await self._submit(waiting, payer.sequence + 1, sight)
+        return True
+
+    async def _settle_present(self, there: Sequence[QueuedOperation], ledger: int) -> None:
+        """Those that exist, by whomever made, are settled without a transaction."""
+        await self._parts.operations.settle_queued(
+            [
+                Settlement(operation_id=item.id, event=OperationEvent.SUCCEED, ledger=ledger)
+                for item in there
+            ]
+        )
+        self._parts.accounts.touch((item.wallet_id, item.address) for item in there)
+
+    async def _submit(
+        self, operations: Sequence[QueuedOperation], sequence: int, sight: Sight
+    ) -> None:
+        parts = self._parts
+        bid = Bid(
+            max_time=sight.bound(operations[0].kind, 0, parts.terms.lifetime),
+            inclusion_fee=sight.inclusion_fee_for(operations[0].kind),
+            max_fee=parts.terms.max_fee,
+        )
+        fundings = [
+            Funding(
+                address=item.address,
+                is_new=item.kind is OperationKind.OPEN_CHANNEL,
+                amount=item.amount or self._terms.funding,
+            )
+            for item in operations
+        ]
+        async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
+            try:
+                envelope = parts.chain.sign_funding(
+                    fundings, treasury=treasury, sequence=sequence, bid=bid
+                )
+            except FeeCapExceededError as error:
+                log.warning("fee cap", error=str(error))
+                await parts.operations.settle_queued(
+                    [later(item, seconds=_CAP_PAUSE) for item in operations]
+                )
+                return
+        ids = [item.id for item in operations]
+        await submit(parts, envelope, ids, sight.ledger.sequence)

@@ -1,0 +1,316 @@
+"""Turns operations that have the same shape into signed drafts: alone, or several together."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from libs.common.errors import UnavailableError
+from libs.common.ids import OperationId
+from libs.common.log import get_logger
+from services.wallet.chain.calls import FarmCall, raw
+from services.wallet.chain.errors import FeeCapExceededError, SimulationError
+from services.wallet.chain.facade import Bid, Chain
+from services.wallet.chain.loads import alone
+from services.wallet.chain.model import SignedEnvelope
+from services.wallet.chain.shapes import UnderivableError
+from services.wallet.chain.wire import Resources
+from services.wallet.domain.model import (
+    FailureReason,
+    OperationKind,
+    QueuedOperation,
+    Settlement,
+)
+from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.packing import WHOLE_LEDGER, share
+from services.wallet.domain.screening import Advice, screen
+from services.wallet.domain.settling import given_up, later, refused
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.shapes import ShapeBook, ShapeKey
+from services.wallet.engine.sources import Source, Sources
+from services.wallet.engine.watch import Sight
+from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: Seconds to wait when the node or the database is away.
+PAUSE = 1.0
+#: Share of a ledger that a call is thought to take before one was built.
+_GUESS = WHOLE_LEDGER // 100
+#: An operation with the account that is its transaction's source.
+Seated = tuple[QueuedOperation, Source]
+#: Calls that are simulated as the first of their kind in one round, at most.
+_CANDIDATES = 5
+
+
+@dataclass(kw_only=True)
+class Made:
+    """What became of a group of operations."""
+
+    #: Signed and not durable yet.
+    drafts: list[Draft] = field(default_factory=list)
+    #: Settled without a transaction.
+    settled: list[Settlement] = field(default_factory=list)
+    #: Not needed now: there is no room.
+    unused: list[QueuedOperation] = field(default_factory=list)
+    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
+    stakes: dict[OperationId, int] = field(default_factory=dict)
+
+    def missing(self, group: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+        """Those that nothing became of."""
+        done = {item for draft in self.drafts for item in draft.operation_ids}
+        done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
+        return [item for item in group if item.id not in done]
+
+
+class Lanes:
+    """Builds single calls, under the farmers' fee bumps or by channel accounts."""
+
+    def __init__(self, parts: EngineParts, shapes: ShapeBook, sources: Sources) -> None:
+        self._parts = parts
+        self._chain: Chain = parts.chain
+        self._shapes = shapes
+        self._sources = sources
+        #: Millionths of a ledger that a call of a shape takes, as last built.
+        self._shares: dict[ShapeKey, int] = {}
+        self._exact = asyncio.Semaphore(parts.terms.parallel)
+
+    @property
+    def smallest_share(self) -> int:
+        """What the smallest call takes of a ledger, as far as is known."""
+        return min(self._shares.values(), default=_GUESS)
+
+    async def make(self, group: list[QueuedOperation], sight: Sight, left: int) -> Made:
+        """Drafts for operations that are alike, as many as fit into what is left of the queue."""
+        made = Made()
+        key = _key(group[0], sight)
+        fitting = max(1, left // self._shares.get(key, _GUESS))
+        made.unused += group[fitting:]
+        try:
+            exact, derived = await self._screen(group[:fitting], sight, made)
+            await self._make_exactly(exact, sight, made)
+            await self._make_alike(key, derived, sight, made)
+        except UnavailableError as error:
+            log.warning("dispatch delayed", error=str(error))
+            made.settled += [later(item, seconds=PAUSE) for item in made.missing(group)]
+        return made
+
+    async def _screen(
+        self, operations: Sequence[QueuedOperation], sight: Sight, made: Made
+    ) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
+        """Those to be simulated for themselves, and those that may go by a shape.
+
+        What the pails show to be done or hopeless is settled here, and costs nothing.
+        """
+        places = {item.id: (item.address, item.block_index) for item in operations}
+        pails = await self._chain.pails(list(places.values()))
+        exact: list[QueuedOperation] = []
+        derived: list[QueuedOperation] = []
+        for operation in operations:
+            pail = pails.get(places[operation.id])
+            if pail is not None and operation.kind is OperationKind.HARVEST:
+                made.stakes[operation.id] = pail.stake
+            screening = screen(operation, pail, key=raw(operation.address), block=sight.block)
+            if screening.settlement is not None:
+                made.settled.append(screening.settlement)
+            elif screening.advice is Advice.SIMULATE or operation.pack_limit == 1:
+                exact.append(operation)
+            else:
+                derived.append(operation)
+        return exact, derived
+
+    # One shape for all ------------------------------------------------------------------------
+
+    async def _make_alike(
+        self, key: ShapeKey, operations: list[QueuedOperation], sight: Sight, made: Made
+    ) -> None:
+        seated = await self._seat(operations, made)
+        resources = await self._first_shape(key, seated, sight, made)
+        if resources is None or not seated:
+            return
+        drafts = await self._sign(seated, resources, sight, made)
+        if drafts:
+            self._shares[key] = drafts[0].share
+        made.drafts += drafts
+
+    async def _first_shape(
+        self,
+        key: ShapeKey,
+        seated: list[Seated],
+        sight: Sight,
+        made: Made,
+    ) -> dict[OperationId, Resources] | None:
+        """Resources of all, from the shape that the first of them shows.
+
+        One whose simulation fails is settled as that and leaves; None when the shape cannot be had
+        at the moment: then all wait for the next ledger.
+        """
+        for _ in range(min(_CANDIDATES, len(seated))):
+            operation, source = seated[0]
+            load = alone(self._call(operation))
+            if sight.is_ahead(operation.kind, operation.block_index):
+                shape = self._shapes.known(key)
+            else:
+                try:
+                    shape = await self._shapes.shape(
+                        key, load, source=source.address, block_index=operation.block_index
+                    )
+                except SimulationError as error:
+                    made.settled.append(await self._refuse(operation, error))
+                    del seated[0]
+                    continue
+                except UnderivableError as error:
+                    log.warning("no shape", kind=key.kind.value, error=str(error))
+                    made.settled += [later(item, pack_limit=1) for item, _ in seated]
+                    return None
+            if shape is None:
+                break
+            return {
+                item.id: self._chain.resources(shape, alone(self._call(item))) for item, _ in seated
+            }
+        due = sight.ledger.sequence + 1
+        made.settled += [later(item, due_ledger=due) for item, _ in seated]
+        return None
+
+    # Each simulated for itself ----------------------------------------------------------------
+
+    async def _make_exactly(
+        self, operations: list[QueuedOperation], sight: Sight, made: Made
+    ) -> None:
+        """The network disagreed with what was derived for them, or with those around them."""
+        seated = await self._seat(operations, made)
+        found = await asyncio.gather(*(self._simulate(item, source) for item, source in seated))
+        resources: dict[OperationId, Resources] = {}
+        for (operation, _), outcome in zip(seated, found, strict=True):
+            if isinstance(outcome, Resources):
+                resources[operation.id] = outcome
+            else:
+                made.settled.append(await self._refuse(operation, outcome))
+        ready = [pair for pair in seated if pair[0].id in resources]
+        made.drafts += await self._sign(ready, resources, sight, made)
+
+    async def _simulate(
+        self, operation: QueuedOperation, source: Source
+    ) -> Resources | SimulationError:
+        async with self._exact:
+            try:
+                load = alone(self._call(operation))
+                return await self._chain.simulate_exactly(load, source=source.address)
+            except SimulationError as error:
+                return error
+
+    # Seats, signatures ------------------------------------------------------------------------
+
+    async def _seat(self, operations: Sequence[QueuedOperation], made: Made) -> list[Seated]:
+        """Each with the account that is its transaction's source."""
+        sources = await self._sources.of(operations)
+        seated: list[Seated] = []
+        for operation in operations:
+            source = sources.get(operation.id)
+            if source is None:
+                reason = FailureReason.NOT_FUNDED
+                made.settled.append(given_up(operation, reason, "the account does not exist"))
+            else:
+                seated.append((operation, source))
+        return seated
+
+    async def _sign(
+        self,
+        seated: Sequence[Seated],
+        resources: dict[OperationId, Resources],
+        sight: Sight,
+        made: Made,
+    ) -> list[Draft]:
+        if not seated:
+            return []
+        ids = [self._parts.treasury.wallet.id, *(source.wallet_id for _, source in seated)]
+        drafts: list[Draft] = []
+        async with self._parts.keyring.signers(ids) as (treasury, *signers):
+            for (operation, source), signer in zip(seated, signers, strict=True):
+                try:
+                    envelope = self._envelope(
+                        operation, source, (signer, treasury), resources[operation.id], sight
+                    )
+                except FeeCapExceededError as error:
+                    reason = FailureReason.FEE_CAP
+                    made.settled.append(given_up(operation, reason, error.message))
+                    continue
+                if envelope is None:
+                    made.settled.append(later(operation, due_ledger=sight.ledger.sequence + 1))
+                    continue
+                drafts.append(
+                    Draft(
+                        envelope=envelope,
+                        operation_ids=(operation.id,),
+                        stakes_returned=(made.stakes.get(operation.id, 0),),
+                        share=_share(envelope, sight),
+                    )
+                )
+        return drafts
+
+    def _envelope(
+        self,
+        operation: QueuedOperation,
+        source: Source,
+        signers: tuple[SeedSigner, SeedSigner],
+        resources: Resources,
+        sight: Sight,
+    ) -> SignedEnvelope | None:
+        """None when its time bound would be over already."""
+        bid = self._bid(operation, sight)
+        if bid.max_time <= sight.ledger.close_time:
+            return None
+        load = alone(self._call(operation))
+        if source.is_channel:
+            return self._chain.sign_direct(
+                load, resources, source=signers[0], sequence=source.sequence, bid=bid
+            )
+        return self._chain.sign_bumped(
+            load,
+            resources,
+            source=signers[0],
+            treasury=signers[1],
+            sequence=source.sequence,
+            bid=bid,
+        )
+
+    def _bid(self, operation: QueuedOperation, sight: Sight) -> Bid:
+        return Bid(
+            max_time=sight.bound(operation.kind, operation.block_index, self._parts.terms.lifetime),
+            inclusion_fee=sight.inclusion_fee_for(operation.kind),
+            max_fee=self._parts.terms.max_fee,
+        )
+
+    def _call(self, operation: QueuedOperation) -> FarmCall:
+        return call_of(self._chain, operation)
+
+    async def _refuse(self, operation: QueuedOperation, error: SimulationError) -> Settlement:
+        sight = await self._parts.follower.refresh()
+        pail = None
+        if meaning(operation.kind, error.error).action is Action.LOOK_UP_PAIL:
+            pail = await self._chain.pail(operation.address, operation.block_index)
+        return refused(operation, error.error, sight.head, pail=pail)
+
+
+def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
+    """The call of the farm that an operation stands for."""
+    farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
+    if operation.kind is OperationKind.PLANT:
+        return farm.plant(farmer=farmer, index=index, stake=operation.amount)
+    if operation.kind is OperationKind.HARVEST:
+        return farm.harvest(farmer=farmer, index=index)
+    if operation.hash is None or operation.nonce is None:
+        raise ValueError(f"operation {operation.id} is no call of the farm")
+    return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
+
+
+def _key(operation: QueuedOperation, sight: Sight) -> ShapeKey:
+    return ShapeKey(
+        kind=operation.kind,
+        has_stake=operation.amount > 0,
+        opens=operation.kind is OperationKind.PLANT and not sight.is_open(operation.block_index),
+    )
+
+
+def _share(envelope: SignedEnvelope, sight: Sight) -> int:
+    return 0 if envelope.usage is None else share(envelope.usage, sight.limits)

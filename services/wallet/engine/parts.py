@@ -1,0 +1,48 @@
+"""What the engine's steps work with."""
+
+from dataclasses import dataclass
+
+from services.wallet.chain.facade import Chain
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.follower import Follower
+from services.wallet.engine.keyring import Keyring
+from services.wallet.engine.sender import Sender
+from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.watch import Watch
+from services.wallet.store.operations import OperationStore
+from services.wallet.store.transactions import TransactionStore
+
+#: Seconds for which a process has an operation to itself. Two that work on the same one do no harm
+#: (only one can commit an envelope), so a short lease is enough, and a crash costs no more.
+LEASE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The operator's limits for one transaction."""
+
+    #: Seconds (of ledger close time) that an envelope may live.
+    lifetime: int
+    #: Stroops that the network may charge at most for each operation in a transaction.
+    max_fee: int
+    #: Operations that are simulated for themselves at the same time.
+    parallel: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParts:
+    """What the engine works with."""
+
+    chain: Chain
+    operations: OperationStore
+    transactions: TransactionStore
+    keyring: Keyring
+    treasury: Treasury
+    accounts: Accounts
+    follower: Follower
+    watch: Watch
+    sender: Sender
+    #: Rings when an operation was recorded or settled, and with every new ledger.
+    bell: Bell
+    terms: Terms

@@ -1,0 +1,75 @@
+"""The shapes of the calls that are being made: one simulation per kind and block."""
+
+from dataclasses import dataclass, replace
+
+from libs.common.log import get_logger
+from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.facade import Chain
+from services.wallet.chain.loads import Load
+from services.wallet.chain.shapes import Shape
+from services.wallet.domain.model import OperationKind
+from services.wallet.domain.outcomes import Action, meaning
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeKey:
+    """What calls must have in common to need the same."""
+
+    #: What they do.
+    kind: OperationKind
+    #: A plant that burns a stake names the farmer's trustline, too.
+    has_stake: bool
+    #: The block is not open yet: each of them may be the one that opens it.
+    opens: bool
+    #: Calls in the transaction; 0 for a call without a multicall.
+    together: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A shape with the block that it was simulated in."""
+
+    shape: Shape
+    block_index: int
+
+
+class ShapeBook:
+    """Remembers shapes; the network's word is asked for once per key and block."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._known: dict[ShapeKey, _Known] = {}
+
+    def known(self, key: ShapeKey) -> Shape | None:
+        """A shape of this or an earlier block; the farm's entries keep their sizes."""
+        found = self._known.get(key)
+        return None if found is None else found.shape
+
+    async def shape(self, key: ShapeKey, load: Load, *, source: str, block_index: int) -> Shape:
+        """The shape for a block, simulated with this load when it is the first.
+
+        An earlier block's serves when the simulation comes too early (a node simulates at its
+        latest ledger, not at the next). Raises SimulationError, UnderivableError.
+        """
+        found = self._known.get(key)
+        if found is not None and found.block_index == block_index:
+            return found.shape
+        try:
+            shape = await self._chain.simulate(load, source=source)
+        except SimulationError as error:
+            if found is None or meaning(key.kind, error.error).action is not Action.WAIT:
+                raise
+            return found.shape
+        log.debug("simulated", kind=key.kind.value, together=key.together, opens=key.opens)
+        self._known[key] = _Known(shape=shape, block_index=block_index)
+        return shape
+
+    def forget(self, kind: OperationKind) -> None:
+        """The network disagreed with a shape of this kind: simulate again."""
+        self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
+
+    def pack_of(self, key: ShapeKey, together: int) -> ShapeKey:
+        """The key of so many of these calls in one transaction."""
+        return replace(key, together=together)

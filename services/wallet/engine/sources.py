@@ -1,0 +1,91 @@
+"""Which account a transaction's sequence number comes from: a farmer's own, or a channel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.common.ids import OperationId, WalletId
+from services.wallet.chain.facade import Chain
+from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.store.channels import ChannelStore
+from services.wallet.store.transactions import TransactionStore
+
+#: Seconds for which a process has a channel account to itself, unless it commits an envelope.
+LEASE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An account with nothing in flight."""
+
+    #: Whose key signs.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: The sequence number to use.
+    sequence: int
+    #: It is the pool's, and pays for itself.
+    is_channel: bool
+
+
+class Sources:
+    """Finds sources with the sequence numbers that they have to use."""
+
+    def __init__(
+        self, chain: Chain, channels: ChannelStore, transactions: TransactionStore
+    ) -> None:
+        self._chain = chain
+        self._channels = channels
+        self._transactions = transactions
+
+    async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
+        """A source per operation; those whose farmer has no account get none.
+
+        A plant needs the farmer's consent, which is cheapest as the source's. A work or a harvest
+        needs nobody's: a channel is cheaper, when one is free.
+        """
+        free = [item for item in operations if item.kind is not OperationKind.PLANT]
+        channels = await self.channels(len(free)) if free else []
+        found = {item.id: source for item, source in zip(free, channels, strict=False)}
+        rest = [item for item in operations if item.id not in found]
+        numbers = await self._numbers([item.address for item in rest])
+        return found | {
+            item.id: Source(
+                wallet_id=item.wallet_id,
+                address=item.address,
+                sequence=numbers[item.address],
+                is_channel=False,
+            )
+            for item in rest
+            if item.address in numbers
+        }
+
+    async def channels(self, count: int) -> list[Source]:
+        """Up to so many channel accounts that can pay, for this process alone."""
+        leased = await self._channels.lease(count, seconds=LEASE)
+        numbers = await self._numbers([address for _, address in leased])
+        return [
+            Source(
+                wallet_id=wallet_id,
+                address=address,
+                sequence=numbers[address],
+                is_channel=True,
+            )
+            for wallet_id, address in leased
+            if address in numbers
+        ]
+
+    async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
+        """The sequence numbers to use next.
+
+        A node may show an older ledger than the one that took the account's last transaction: then
+        what is on record is newer. Otherwise the node's word counts, also when it is lower.
+        """
+        if not addresses:
+            return {}
+        ledger, read = await self._chain.sequences(addresses)
+        kept = await self._transactions.last_sequences(addresses)
+        numbers = dict(read)
+        for address, (sequence, taken) in kept.items():
+            if taken > ledger and address in numbers:
+                numbers[address] = max(numbers[address], sequence)
+        return {address: number + 1 for address, number in numbers.items()}

@@ -1,0 +1,71 @@
+"""Channel accounts of the pool: made, leased, topped up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.common.db.pool import Database
+from libs.common.ids import OperationId, WalletId
+from services.wallet.keys.seal import SealedKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTotals:
+    """How the channel accounts stand."""
+
+    #: All that were made.
+    made: int
+    #: Those that exist on the chain.
+    ready: int
+    #: Those with a transaction in flight.
+    busy: int
+    #: Those whose spendable XLM is below the mark.
+    low: int
+    #: Stroops of XLM on all of them.
+    xlm: int
+
+
+class ChannelStore:
+    """Wallets of the kind `channel`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
+        """Records new channels with their creation, as long as there are less than `most`."""
+        async with self._database.transaction() as session:
+            row = await session.one("lock_channels")
+            room = max(0, most - (0 if row is None else row["made"]))
+            for sealed, operation_id in made[:room]:
+                await session.one(
+                    "insert_channel",
+                    sealed.wallet_id,
+                    sealed.address,
+                    sealed.kek_id,
+                    sealed.wrapped_data_key,
+                    sealed.nonce,
+                    sealed.sealed_seed,
+                    operation_id,
+                )
+        return len(made[:room])
+
+    async def lease(self, count: int, *, seconds: float) -> list[tuple[WalletId, str]]:
+        """Channels (wallet, address) that exist, can pay and have nothing in flight; nobody else
+        gets them meanwhile."""
+        rows = await self._database.many("lease_channels", count, seconds)
+        return [(WalletId(row["id"]), row["address"]) for row in rows]
+
+    async def totals(self, *, low: int) -> ChannelTotals:
+        """How they stand; `low` is the mark in stroops of XLM."""
+        row = await self._database.one("channel_totals", low)
+        if row is None:
+            return ChannelTotals(made=0, ready=0, busy=0, low=0, xlm=0)
+        return ChannelTotals(**dict(row))
+
+    async def queue_top_ups(
+        self, operations: Sequence[OperationId], *, below: int, amount: int, ledger: int
+    ) -> int:
+        """Has channels below a mark topped up, one operation each; those that wait for one already
+        get no other."""
+        return await self._database.execute(
+            "queue_top_ups", list(operations), below, amount, ledger
+        )

@@ -1,0 +1,87 @@
+-- name: lock_channels :one
+-- One process at a time adds channels.
+SELECT pg_advisory_xact_lock(7021653486117548), count(*)::int AS made
+FROM wallet.wallets WHERE kind = 'channel';
+
+-- name: insert_channel :one
+WITH made AS (
+    INSERT INTO wallet.wallets (id, kind, address) VALUES ($1, 'channel', $2) RETURNING id
+),
+sealed AS (
+    INSERT INTO wallet.sealed_keys (wallet_id, kek_id, wrapped_data_key, nonce, sealed_seed)
+    SELECT id, $3, $4, $5, $6 FROM made
+),
+account AS (
+    INSERT INTO wallet.accounts (wallet_id) SELECT id FROM made
+)
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
+SELECT $7, 'open_channel', id, 0 FROM made
+RETURNING id;
+
+-- name: lease_channels :many
+-- Up to $1 channels for $2 seconds: on the chain, with XLM beyond their reserve, nothing in flight.
+WITH free AS (
+    SELECT w.id
+    FROM wallet.wallets AS w
+    INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
+    WHERE w.kind = 'channel'
+      AND w.status = 'ready'
+      AND w.leased_until <= now()
+      AND a.xlm_stroops > 15000000
+      AND NOT EXISTS (
+          SELECT 1 FROM wallet.transactions AS t
+          WHERE t.source = w.address AND t.state IN ('signed', 'sent')
+      )
+    ORDER BY w.id
+    LIMIT $1
+    FOR UPDATE OF w SKIP LOCKED
+)
+UPDATE wallet.wallets AS w
+SET leased_until = now() + make_interval(secs => $2)
+FROM free AS f
+WHERE w.id = f.id
+RETURNING w.id, w.address;
+
+-- name: channel_totals :one
+SELECT
+    count(*)::int AS made,
+    (count(*) FILTER (WHERE w.status = 'ready'))::int AS ready,
+    (count(*) FILTER (WHERE EXISTS (
+        SELECT 1 FROM wallet.transactions AS t
+        WHERE t.source = w.address AND t.state IN ('signed', 'sent')
+    )))::int AS busy,
+    (count(*) FILTER (WHERE w.status = 'ready' AND a.xlm_stroops < $1))::int AS low,
+    coalesce(sum(a.xlm_stroops), 0)::bigint AS xlm
+FROM wallet.wallets AS w
+INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
+WHERE w.kind = 'channel';
+
+-- name: queue_top_ups :exec
+-- The poorest channels below $2 stroops get $3 each; a top-up is named by the ledger ($4) that it
+-- was seen to be needed at.
+WITH poor AS (
+    SELECT w.id, row_number() OVER (ORDER BY a.xlm_stroops, w.id) AS place
+    FROM wallet.wallets AS w
+    INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
+    WHERE w.kind = 'channel'
+      AND w.status = 'ready'
+      AND a.xlm_stroops < $2
+      AND NOT EXISTS (
+          SELECT 1 FROM wallet.operations AS o
+          WHERE o.wallet_id = w.id
+            AND o.kind = 'top_up'
+            AND (
+                o.state IN ('queued', 'signed', 'sent')
+                -- What was sent is not in the account row before the account was read again.
+                OR (o.state = 'succeeded' AND o.ledger >= a.ledger)
+            )
+      )
+),
+named AS (
+    SELECT id, place FROM unnest($1::uuid[]) WITH ORDINALITY AS n (id, place)
+)
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
+SELECT n.id, 'top_up', p.id, $4, $3
+FROM poor AS p
+INNER JOIN named AS n ON p.place = n.place
+ON CONFLICT DO NOTHING;
