@@ -19,10 +19,10 @@ PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	test test-fast demo up down secrets lock clean
+	contracts verify-contracts test test-fast demo up down secrets lock clean
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  Variables: FARMERS=$(FARMERS) BLOCKS=$(BLOCKS) for demo;"
 	@echo "             PYTEST_ARGS='-k name', PYTEST_WORKERS=$(PYTEST_WORKERS) for test; PYTHON=path for setup"
@@ -61,6 +61,12 @@ fmt: setup ## Format Python and protos, and apply safe lint fixes
 verify-fmt: setup ## Fail when Python or protos are not formatted
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/buf format --diff --exit-code
+
+contracts: setup ## Test our Soroban contract and build it (needs cargo)
+	@$(PY) scripts/contracts.py
+
+verify-contracts: setup ## Fail when the committed contract is not what its source gives (skipped without cargo)
+	@$(PY) scripts/contracts.py --check
 
 ## ---- checks -----------------------------------------------------------------------------------
 
