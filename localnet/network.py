@@ -84,17 +84,21 @@ class Network:
         return self._contract("kalepool localnet router")
 
     def _contract(self, label: str) -> bytes:
-        preimage = xdr.HashIDPreimage(
-            xdr.EnvelopeType.ENVELOPE_TYPE_CONTRACT_ID,
-            contract_id=xdr.HashIDPreimageContractID(
-                network_id=xdr.Hash(self.id),
-                contract_id_preimage=xdr.ContractIDPreimage(
-                    xdr.ContractIDPreimageType.CONTRACT_ID_PREIMAGE_FROM_ADDRESS,
-                    from_address=xdr.ContractIDPreimageFromAddress(
-                        address=Address(self.issuer.public_key).to_xdr_sc_address(),
-                        salt=xdr.Uint256(sha256(label.encode()).digest()),
-                    ),
-                ),
-            ),
+        from_address = xdr.ContractIDPreimageFromAddress(
+            address=Address(self.issuer.public_key).to_xdr_sc_address(),
+            salt=xdr.Uint256(sha256(label.encode()).digest()),
         )
-        return sha256(preimage.to_xdr_bytes()).digest()
+        kind = xdr.ContractIDPreimageType.CONTRACT_ID_PREIMAGE_FROM_ADDRESS
+        preimage = xdr.ContractIDPreimage(kind, from_address=from_address)
+        return contract_id(self.id, preimage)
+
+
+def contract_id(network_id: bytes, preimage: xdr.ContractIDPreimage) -> bytes:
+    """Raw id of the contract that is created from this deployer and salt (or asset)."""
+    hashed = xdr.HashIDPreimage(
+        xdr.EnvelopeType.ENVELOPE_TYPE_CONTRACT_ID,
+        contract_id=xdr.HashIDPreimageContractID(
+            network_id=xdr.Hash(network_id), contract_id_preimage=preimage
+        ),
+    )
+    return sha256(hashed.to_xdr_bytes()).digest()

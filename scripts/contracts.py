@@ -21,7 +21,7 @@ COMMITTED = ROOT / "services" / "wallet" / "chain" / "contracts" / "multicall.wa
 
 def cargo(*arguments: str) -> None:
     """Runs cargo in the contract's folder, with exactly the locked libraries."""
-    command = ["cargo", *arguments, "--locked", "--quiet"]
+    command = ["cargo", arguments[0], "--locked", "--quiet", *arguments[1:]]
     subprocess.run(command, cwd=SOURCE, check=True)  # noqa: S603
 
 
@@ -37,10 +37,11 @@ def described(code: bytes) -> str:
 
 
 def write() -> int:
-    """Tests and builds the contract."""
+    """Tests and builds the contract, and prints the figures that localnet needs."""
     cargo("test")
     code = build()
     COMMITTED.write_bytes(code)
+    cargo("run", "--example", "figures", "--", str(COMMITTED))
     sys.stdout.write(f"contracts: {COMMITTED.relative_to(ROOT)}: {described(code)}\n")
     return 0
 
@@ -49,7 +50,7 @@ def check() -> int:
     """Compares the committed file with a fresh build."""
     committed, fresh = COMMITTED.read_bytes(), build()
     if committed == fresh:
-        sys.stdout.write(f"contracts: multicall.wasm is what its source gives: {described(fresh)}\n")
+        sys.stdout.write(f"contracts: as the source gives it: {described(fresh)}\n")
         return 0
     sys.stderr.write(
         f"contracts: multicall.wasm is not what its source gives (make contracts)\n"

@@ -6,9 +6,10 @@ All amounts are stroops, all divisions round up.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from localnet.ledger.keys import is_persistent
+from localnet.ledger.keys import code_hash, is_persistent
 from localnet.ledger.settings import NetworkSettings, Usage
-from localnet.ledger.state import Change
+from localnet.ledger.state import Change, Record
+from localnet.soroban.uploads import module_bytes
 
 _KIB = 1024
 #: Instructions per unit of the compute fee.
@@ -101,6 +102,12 @@ def _entry_rent(settings: NetworkSettings, change: RentChange, sequence: int, pe
     return fee
 
 
+def _rent_size(key: bytes, record: Record) -> int:
+    """Bytes that rent is paid for: code also pays for the memory that its parsed module takes."""
+    code = code_hash(key)
+    return len(record.packed) + (module_bytes(code) if code is not None else 0)
+
+
 def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
     """The entries among these changes that owe rent: longer life or more bytes."""
     found = []
@@ -111,8 +118,8 @@ def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
         found.append(
             RentChange(
                 persistent=is_persistent(change.key),
-                old_size=0 if before is None else len(before.packed),
-                new_size=len(after.packed),
+                old_size=0 if before is None else _rent_size(change.key, before),
+                new_size=_rent_size(change.key, after),
                 old_live_until=0 if before is None else before.live_until or 0,
                 new_live_until=after.live_until or 0,
             )

@@ -77,6 +77,11 @@ def is_soroban(key: bytes) -> bool:
     )
 
 
+def code_hash(key: bytes) -> bytes | None:
+    """The hash that a contract code's key names; None for any other key."""
+    return key[4:] if key_type(key) is xdr.LedgerEntryType.CONTRACT_CODE else None
+
+
 def is_persistent(key: bytes) -> bool:
     """True unless it is temporary contract data, whose durability is the key's last word."""
     return (

@@ -148,11 +148,10 @@ def _invoke(
     operation = tx.operations[0]
     call = operation.body.invoke_host_function_op
     assert call is not None  # noqa: S101  (the other kinds are dealt with)
-    assert call.host_function.invoke_contract is not None  # noqa: S101  (validated)
     source = tx.source if operation.source_account is None else _raw(operation.source_account)
     result = invoke(
         HostView(state=state),
-        call.host_function.invoke_contract,
+        call.host_function,
         ledger=context.ledger_info(),
         source=StrKey.encode_ed25519_public_key(source),
         auth=tuple(call.auth),

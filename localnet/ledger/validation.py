@@ -15,6 +15,7 @@ from localnet.ledger.settings import BASE_FEE, NetworkSettings, Usage
 from localnet.ledger.signatures import SignatureChecker, Threshold
 from localnet.ledger.state import Readable
 from localnet.ledger.transaction import Soroban, Transaction
+from localnet.soroban.deploy import is_supported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ def check_soroban_body(body: xdr.OperationBody, tx: Transaction) -> OperationOut
     assert tx.soroban is not None  # noqa: S101  (a Soroban transaction without is malformed)
     invoke = body.invoke_host_function_op
     if invoke is not None:
-        supported = invoke.host_function.invoke_contract is not None
+        supported = is_supported(invoke.host_function)
         return None if supported else op_error(OpCode.opNOT_SUPPORTED)
     keys = tx.soroban.read_only + tx.soroban.read_write
     extend = body.type is xdr.OperationType.EXTEND_FOOTPRINT_TTL

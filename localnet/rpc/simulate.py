@@ -23,6 +23,7 @@ from localnet.ledger.transaction import disk_reads
 from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import Params, RpcContext, base64, wants_json
 from localnet.rpc.errors import invalid_params
+from localnet.soroban.deploy import is_supported
 from localnet.soroban.errors import describe
 from localnet.soroban.host import invoke
 from localnet.soroban.model import AuthMode, InvocationResult
@@ -131,14 +132,13 @@ def _simulate_invoke(
     as_json: bool,
 ) -> dict[str, Any]:
     snapshot = rpc.snapshot
-    invocation = call.host_function.invoke_contract
-    if invocation is None:
-        text = f"localnet simulates contract calls only, not {call.host_function.type.name}"
+    if not is_supported(call.host_function):
+        text = f"localnet does not run {call.host_function.type.name} of this kind"
         return {"error": text, "latestLedger": snapshot.sequence}
     context = _context(rpc, snapshot)
     result = invoke(
         HostView(state=snapshot),
-        invocation,
+        call.host_function,
         ledger=context.ledger_info(),
         source=source,
         auth=tuple(call.auth) if auth_mode == "enforce" else None,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from typing import Protocol
 
 from stellar_sdk import Address, scval, xdr
 
@@ -14,6 +15,19 @@ from localnet.soroban.model import LedgerInfo
 from localnet.soroban.signatures import is_signed
 from localnet.soroban.storage import Storage, account_key, data_key
 from localnet.soroban.values import VOID, is_account
+
+
+class Authorized(Protocol):
+    """Something that an address must have allowed."""
+
+    @property
+    def depth(self) -> int:
+        """How many calls are below it."""
+        ...
+
+    def invocation(self) -> xdr.SorobanAuthorizedInvocation:
+        """It as a node of an authorisation tree."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +117,7 @@ class RecordingAuth(_Journal):
         self._allow_nonroot = allow_nonroot
         self._trackers: list[_Tracker] = []
 
-    def require(self, address: str, frame: Frame) -> int:
+    def require(self, address: str, frame: Authorized) -> int:
         """Adds the running call to the address's tree; gives the instructions that it took."""
         node = frame.invocation()
         for tracker in self._trackers:
@@ -176,12 +190,12 @@ class EnforcingAuth(_Journal):
             _Tracker(address=_address_of(entry, source), entry=entry) for entry in entries
         ]
 
-    def require(self, address: str, frame: Frame) -> int:
+    def require(self, address: str, frame: Authorized) -> int:
         """HostError(Auth, InvalidAction) unless an entry of the address covers the running call.
 
         Gives the instructions that it took.
         """
-        wanted = frame.invocation().function.to_xdr_bytes()
+        wanted = _comparable(frame.invocation().function)
         for earlier, tracker in enumerate(self._trackers):
             fresh = not tracker.started
             if tracker.address == address and self._covers(tracker, wanted, frame.depth):
@@ -213,7 +227,7 @@ class EnforcingAuth(_Journal):
         else:
             return False
         for node in candidates:
-            if id(node) not in tracker.used and node.function.to_xdr_bytes() == wanted:
+            if id(node) not in tracker.used and _comparable(node.function) == wanted:
                 if not tracker.started:
                     self._authenticate(tracker)
                 tracker.use(node, depth)
@@ -246,6 +260,20 @@ class EnforcingAuth(_Journal):
         account = found.entry.data.account if found is not None else None
         payload = _payload(tracker.entry, self._ledger.network_id)
         return account is not None and is_signed(account, payload, signature)
+
+
+def _comparable(function: xdr.SorobanAuthorizedFunction) -> bytes:
+    """What two nodes are compared by: a creation of version 1 is one without arguments."""
+    first = function.create_contract_host_fn
+    if first is None:
+        return function.to_xdr_bytes()
+    types = xdr.SorobanAuthorizedFunctionType
+    return xdr.SorobanAuthorizedFunction(
+        types.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CREATE_CONTRACT_V2_HOST_FN,
+        create_contract_v2_host_fn=xdr.CreateContractArgsV2(
+            first.contract_id_preimage, first.executable, []
+        ),
+    ).to_xdr_bytes()
 
 
 def _address_of(entry: xdr.SorobanAuthorizationEntry, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Contracts that call others: the tractor (many harvests) and the router (many calls)."""
+"""Contracts that call others: the tractor (many harvests), the router and our multicall."""
 
 from typing import ClassVar
 
@@ -61,6 +61,23 @@ class Router(BaseContract):
             self.host.try_call(contract, name, items) for contract, name, items in _calls(calls)
         ]
         return vector(*(scval.to_bool(not isinstance(one, xdr.SCError)) for one in answers))
+
+
+class Multicall(BaseContract):
+    """Our contract (contracts/multicall): a value or an error of each call."""
+
+    functions: ClassVar[frozenset[str]] = frozenset({"exec"})
+
+    def exec(self, calls: xdr.SCVal) -> xdr.SCVal:
+        """exec(calls): what each call returned, or its error as a value."""
+        self.host.meter.charge(cost.CALLER)
+        return vector(*(_answer(self.host.try_call(*call)) for call in _calls(calls)))
+
+
+def _answer(answer: xdr.SCVal | xdr.SCError) -> xdr.SCVal:
+    if isinstance(answer, xdr.SCError):
+        return xdr.SCVal(xdr.SCValType.SCV_ERROR, error=answer)
+    return answer
 
 
 def tractor_storage(farm: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:

@@ -23,7 +23,7 @@ TOP = {"plant": 1_532_536, "work": 1_587_198, "harvest": 1_530_000}
 NESTED = {"plant": 704_645, "work": 767_020, "harvest": 725_746}
 #: Anything else that a transaction may call.
 OTHER_CALL = 1_500_000
-#: A router or tractor by itself.
+#: A router, a multicall or a tractor by itself.
 CALLER = 530_008
 #: The nested burn of a stake.
 BURN = 174_185

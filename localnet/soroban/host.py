@@ -1,4 +1,4 @@
-"""Runs contracts: frames, events, errors, rollback; `invoke` is the way in."""
+"""Runs host functions: frames, events, errors, rollback; `invoke` is the way in."""
 
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
@@ -7,8 +7,8 @@ from typing import Protocol
 from stellar_sdk import StrKey, scval, xdr
 
 from localnet.network import Network
-from localnet.soroban import genesis
-from localnet.soroban.auth import EnforcingAuth, Frame, RecordingAuth
+from localnet.soroban import deploy, genesis
+from localnet.soroban.auth import Authorized, EnforcingAuth, Frame, RecordingAuth
 from localnet.soroban.cost import Meter
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.model import (
@@ -28,6 +28,8 @@ from localnet.soroban.values import (
     symbol_text,
     vector,
 )
+
+_BUDGET = xdr.SCErrorType.SCE_BUDGET
 
 
 class Contract(Protocol):
@@ -63,11 +65,16 @@ class Host:
         return len(self._frames) > 1
 
     def call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> xdr.SCVal:
-        """Calls a contract; everything that it did is undone when it fails."""
+        """Calls a contract from another; everything that it did is undone when it fails."""
+        try:
+            return self._call(contract, function, arguments)
+        except HostError as error:
+            self._passed("call", error, function, arguments)
+            raise
+
+    def _call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> xdr.SCVal:
         self._check_callable(contract, function)
-        name = symbol(function)
-        raw = scval.to_bytes(StrKey.decode_contract(contract))
-        self._note(self._running, [symbol("fn_call"), raw, name], arguments_of(arguments))
+        self.note_call(contract, function, arguments)
         model = self._model_of(contract)
         undo, forget, kept = self.storage.snapshot(), self._auth.snapshot(), len(self._events)
         frame = Frame(
@@ -87,14 +94,21 @@ class Host:
         finally:
             self._frames.pop()
             self._auth.leave(frame.depth)
-        self._note(contract, [symbol("fn_return"), name], value)
+        self.note_return(contract, function, value)
         return value
 
-    def run(self, args: xdr.InvokeContractArgs) -> xdr.SCVal:
-        """The call that a transaction asks for."""
+    def run(self, function: xdr.HostFunction) -> xdr.SCVal:
+        """What a transaction asks for."""
+        if function.invoke_contract is not None:
+            return self._run_call(function.invoke_contract)
+        if function.wasm is not None:
+            return deploy.upload(self, function.wasm)
+        return deploy.create(self, deploy.creation_of(function))
+
+    def _run_call(self, args: xdr.InvokeContractArgs) -> xdr.SCVal:
         if args.contract_address.contract_id is None:
             words = scval.to_string("invoked address doesn't belong to a contract")
-            raise self._refuse(host_error("VALUE", "UNEXPECTED_TYPE", words))
+            raise self.refuse(host_error("VALUE", "UNEXPECTED_TYPE", words))
         try:
             name = symbol_text(args.function_name)
             for argument in args.args:
@@ -102,20 +116,34 @@ class Host:
         except ValueError as error:
             raise host_error("VALUE", "INVALID_INPUT") from error
         contract = StrKey.encode_contract(args.contract_address.contract_id.contract_id.hash)
-        return self.call(contract, name, args.args)
+        return self._call(contract, name, args.args)
 
     def try_call(
         self, contract: str, function: str, arguments: Sequence[xdr.SCVal]
     ) -> xdr.SCVal | xdr.SCError:
         """Calls a contract and catches its failure; a trap of storage or budget is not caught."""
         try:
-            return self.call(contract, function, arguments)
-        except FootprintError:
-            raise
+            return self._call(contract, function, arguments)
         except HostError as error:
-            if error.error.type is xdr.SCErrorType.SCE_BUDGET:
+            self._passed("try_call", error, function, arguments)
+            if isinstance(error, FootprintError) or error.error.type is _BUDGET:
                 raise
             return error.caught
+
+    def authorize(self, address: str, creation: Authorized) -> None:
+        """The address must have allowed the creation of a contract."""
+        self.meter.charge(self._auth.require(address, creation))
+        self._auth.leave(creation.depth)
+
+    def note_call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> None:
+        """The diagnostic event of a call that begins."""
+        raw = scval.to_bytes(StrKey.decode_contract(contract))
+        topics = [symbol("fn_call"), raw, symbol(function)]
+        self._note(self._running, topics, arguments_of(arguments))
+
+    def note_return(self, contract: str, function: str, value: xdr.SCVal) -> None:
+        """The diagnostic event of a call that succeeded."""
+        self._note(contract, [symbol("fn_return"), symbol(function)], value)
 
     def require_auth(self, address: str) -> None:
         """The address must have allowed the running call; a calling contract has, by calling."""
@@ -154,10 +182,10 @@ class Host:
         """Error(Context, InvalidAction) for the host's own functions and for running contracts."""
         if function.startswith("__"):
             words = scval.to_string("can't invoke a reserved function directly")
-            raise self._refuse(host_error("CONTEXT", "INVALID_ACTION", words, symbol(function)))
+            raise self.refuse(host_error("CONTEXT", "INVALID_ACTION", words, symbol(function)))
         if any(frame.contract == contract for frame in self._frames):
             words = scval.to_string("Contract re-entry is not allowed")
-            raise self._refuse(host_error("CONTEXT", "INVALID_ACTION", words))
+            raise self.refuse(host_error("CONTEXT", "INVALID_ACTION", words))
 
     def _model_of(self, contract: str) -> Contract:
         try:
@@ -165,10 +193,10 @@ class Host:
         except FootprintError:
             raise
         except HostError as error:
-            raise self._refuse(error) from error
+            raise self.refuse(error) from error
 
-    def _refuse(self, error: HostError) -> HostError:
-        """Says why a call is not made; the error to raise."""
+    def refuse(self, error: HostError) -> HostError:
+        """Says why a call or a deployment is not made; the error to raise."""
         error.explained = True
         self._error(error, _said(error))
         return error
@@ -177,7 +205,7 @@ class Host:
         try:
             return self._function_of(contract, frame)(*frame.arguments)
         except HostError as error:
-            self._explain(error, frame)
+            self._explain(error)
             raise
         except ValueError as error:
             # An argument of another type than the contract declares: its code traps.
@@ -192,12 +220,18 @@ class Host:
             raise host_error("WASM_VM", "UNEXPECTED_SIZE")
         return function
 
-    def _explain(self, error: HostError, frame: Frame) -> None:
+    def _passed(
+        self, how: str, error: HostError, function: str, arguments: Sequence[xdr.SCVal]
+    ) -> None:
+        """The caller's event about a call that failed; `how` is the host function it called by."""
+        error.explained, error.function = True, how
+        words = scval.to_string(f"contract {how} failed")
+        self._error(error, vector(words, symbol(function), vector(*arguments)))
+
+    def _explain(self, error: HostError) -> None:
         """Events of the call in which an error arose, and of each that it passes through."""
         if error.explained:
-            words = scval.to_string("contract call failed")
-            data = vector(words, symbol(frame.function), vector(*frame.arguments))
-            self._trapped(error, data, "call")
+            self._escalated(error, error.function)
             return
         error.explained = True
         if error.function:
@@ -212,6 +246,10 @@ class Host:
     def _trapped(self, error: HostError, data: xdr.SCVal, function: str) -> None:
         """The three events with which a VM that traps says why."""
         self._error(error, data)
+        self._escalated(error, function)
+
+    def _escalated(self, error: HostError, function: str) -> None:
+        """The events of a VM that traps because a function of the host failed."""
         words = f"escalating error to VM trap from failed host function call: {function}"
         self._error(error, scval.to_string(words))
         last = vector(
@@ -231,7 +269,7 @@ class Host:
 
 def invoke(
     view: LedgerView,
-    args: xdr.InvokeContractArgs,
+    function: xdr.HostFunction,
     *,
     ledger: LedgerInfo,
     source: str,
@@ -239,7 +277,7 @@ def invoke(
     footprint: Footprint | None,
     auth_mode: AuthMode,
 ) -> InvocationResult:
-    """Runs a call as a transaction of `source` would; nothing of it is kept in the view.
+    """Runs a host function as a transaction of `source` would; nothing is kept in the view.
 
     `auth_mode` enforce takes signed entries in `auth`; the record modes grant everything and write
     the trees down. `footprint` None writes down what is touched, else it is enforced.
@@ -254,7 +292,7 @@ def invoke(
     value: xdr.SCVal | None = None
     error: xdr.SCError | None = None
     try:
-        value = host.run(args)
+        value = host.run(function)
     except HostError as failure:
         error = failure.error
     ok = error is None

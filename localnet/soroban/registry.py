@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from stellar_sdk import scval, xdr
 
-from localnet.soroban.callers import Router, Tractor
+from localnet.soroban.callers import Multicall, Router, Tractor
 from localnet.soroban.contract import BaseContract
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.farm import OLD_BUILD, Farm, OldFarm
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
+from localnet.soroban.uploads import MULTICALL_CODE
 from localnet.soroban.values import address
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _BY_CODE: dict[bytes, type[BaseContract]] = {
     HEAD_FARM_CODE: Farm,
     TRACTOR_CODE: Tractor,
     ROUTER_CODE: Router,
+    MULTICALL_CODE: Multicall,
 }
 
 

@@ -88,10 +88,13 @@ class World:
         """Makes a call and keeps what it changed."""
         result = invoke(
             self,
-            xdr.InvokeContractArgs(
-                contract_address=Address(contract).to_xdr_sc_address(),
-                function_name=xdr.SCSymbol(function.encode()),
-                args=list(arguments),
+            xdr.HostFunction(
+                xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT,
+                invoke_contract=xdr.InvokeContractArgs(
+                    contract_address=Address(contract).to_xdr_sc_address(),
+                    function_name=xdr.SCSymbol(function.encode()),
+                    args=list(arguments),
+                ),
             ),
             ledger=self.ledger,
             source=source,

@@ -21,6 +21,9 @@ pub enum FarmError {
     NoWork = 10,
 }
 
+/// Some account: it can sign, but it cannot be called.
+const ACCOUNT: &str = "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7";
+
 /// The token's BalanceError (KALE_CONTRACT.md section 8).
 const TOKEN_BALANCE: u32 = 10;
 
@@ -252,6 +255,15 @@ fn the_farmer_allows_the_plant_and_nothing_above_it() {
         sub_invocations: std::vec![],
     };
     assert_eq!(world.env.auths(), [(farmer, plant)]);
+}
+
+#[test]
+#[should_panic(expected = "Error(Object, InvalidInput)")]
+fn a_call_of_an_account_fails_all() {
+    let world = World::new();
+    let account = Address::from_str(&world.env, ACCOUNT);
+    let call = (account, symbol_short!("plant"), Vec::new(&world.env));
+    world.exec(vec![&world.env, call]);
 }
 
 #[test]

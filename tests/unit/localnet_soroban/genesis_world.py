@@ -73,11 +73,33 @@ class Contracts:
         """Makes a call and keeps what it changed."""
         name = function if isinstance(function, bytes) else function.encode()
         to = Address(contract).to_xdr_sc_address() if isinstance(contract, str) else contract
+        args = xdr.InvokeContractArgs(
+            contract_address=to, function_name=xdr.SCSymbol(name), args=list(arguments)
+        )
+        kind = xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT
+        return self.run(
+            xdr.HostFunction(kind, invoke_contract=args),
+            source=source,
+            mode=mode,
+            auth=auth,
+            footprint=footprint,
+            keep=keep,
+        )
+
+    def run(
+        self,
+        function: xdr.HostFunction,
+        *,
+        source: str = PAYER,
+        mode: AuthMode = "record_allow_nonroot",
+        auth: Sequence[xdr.SorobanAuthorizationEntry] = (),
+        footprint: Footprint | None = None,
+        keep: bool = True,
+    ) -> InvocationResult:
+        """Runs a host function and keeps what it changed."""
         result = invoke(
             self,
-            xdr.InvokeContractArgs(
-                contract_address=to, function_name=xdr.SCSymbol(name), args=list(arguments)
-            ),
+            function,
             ledger=self.ledger,
             source=source,
             auth=auth,

@@ -1,0 +1,115 @@
+"""Deployment: code is uploaded under its hash, contracts are created from address and salt."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from stellar_sdk import Address, StrKey, scval, xdr
+
+from localnet.network import contract_id
+from localnet.soroban import cost
+from localnet.soroban.errors import HostError, host_error
+from localnet.soroban.genesis import instance_data
+from localnet.soroban.storage import code_key, instance_key
+from localnet.soroban.uploads import UPLOADABLE, Uploadable, Work
+from localnet.soroban.values import VOID
+
+if TYPE_CHECKING:
+    from localnet.soroban.host import Host
+
+_CONSTRUCTOR = "__constructor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Creation:
+    """What the deployer allows: the creation of one contract, as the root of a tree."""
+
+    #: Deployer and salt, code, constructor's arguments.
+    args: xdr.CreateContractArgsV2
+    #: Nothing is above it.
+    depth: int = 0
+
+    def invocation(self) -> xdr.SorobanAuthorizedInvocation:
+        """This creation as a node of an authorisation tree; the host always writes version 2."""
+        types = xdr.SorobanAuthorizedFunctionType
+        function = xdr.SorobanAuthorizedFunction(
+            types.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CREATE_CONTRACT_V2_HOST_FN,
+            create_contract_v2_host_fn=self.args,
+        )
+        return xdr.SorobanAuthorizedInvocation(function=function, sub_invocations=[])
+
+
+def is_supported(function: xdr.HostFunction) -> bool:
+    """Whether localnet runs it: all but the creation of token contracts."""
+    if function.invoke_contract is not None or function.wasm is not None:
+        return True
+    args = creation_of(function)
+    from_address = args.contract_id_preimage.from_address is not None
+    return from_address and args.executable.wasm_hash is not None
+
+
+def creation_of(function: xdr.HostFunction) -> xdr.CreateContractArgsV2:
+    """The arguments of either version; version 1 has no constructor."""
+    if function.create_contract_v2 is not None:
+        return function.create_contract_v2
+    first = function.create_contract
+    assert first is not None  # noqa: S101  (the other kinds are dealt with)
+    return xdr.CreateContractArgsV2(first.contract_id_preimage, first.executable, [])
+
+
+def upload(host: "Host", code: bytes) -> xdr.SCVal:
+    """Stores code under its hash, and gives the hash; once it is there, nothing changes."""
+    digest = sha256(code).digest()
+    model = UPLOADABLE.get(digest)
+    if model is None:
+        words = scval.to_string("localnet has no model of this code; it knows only multicall.wasm")
+        raise host.refuse(host_error("WASM_VM", "INVALID_ACTION", words, scval.to_bytes(digest)))
+    there = host.storage.get(code_key(digest)) is not None
+    _charge(host, model.upload_again if there else model.upload)
+    if not there:
+        life = host.storage.first_life("persistent")
+        host.storage.put(code_key(digest), _code(code, digest, model), life)
+    return scval.to_bytes(digest)
+
+
+def create(host: "Host", args: xdr.CreateContractArgsV2) -> xdr.SCVal:
+    """Creates a contract, and gives its address; the deployer must have allowed it."""
+    deployer = args.contract_id_preimage.from_address
+    code = args.executable.wasm_hash
+    assert deployer is not None  # noqa: S101  (validated)
+    assert code is not None  # noqa: S101  (validated)
+    host.authorize(Address.from_xdr_sc_address(deployer.address).address, Creation(args=args))
+    raw = contract_id(host.ledger.network_id, args.contract_id_preimage)
+    contract = StrKey.encode_contract(raw)
+    if host.storage.get(instance_key(contract)) is not None:
+        raise host.refuse(_refusal("EXISTING_VALUE", "contract already exists", raw))
+    if host.storage.get(code_key(code.hash)) is None:
+        raise host.refuse(_refusal("MISSING_VALUE", "Wasm does not exist", code.hash))
+    model = UPLOADABLE.get(code.hash)
+    _charge(host, model.create if model else Work(instructions=cost.OTHER_CALL, memory=0))
+    life = host.storage.first_life("persistent")
+    host.storage.put(instance_key(contract), instance_data(contract, code.hash, ()), life)
+    _construct(host, contract, args.constructor_args)
+    return scval.to_address(contract)
+
+
+def _construct(host: "Host", contract: str, arguments: list[xdr.SCVal]) -> None:
+    """No model has a constructor; a contract without one takes no arguments."""
+    host.note_call(contract, _CONSTRUCTOR, arguments)
+    if arguments:
+        words = scval.to_string("constructor invocation has failed with error")
+        raise host.refuse(host_error("CONTEXT", "INVALID_ACTION", words))
+    host.note_return(contract, _CONSTRUCTOR, VOID)
+
+
+def _charge(host: "Host", work: Work) -> None:
+    host.meter.charge(work.instructions, max(0, work.memory - cost.BASE_MEMORY))
+
+
+def _refusal(code: str, words: str, subject: bytes) -> HostError:
+    return host_error("STORAGE", code, scval.to_string(words), scval.to_bytes(subject))
+
+
+def _code(code: bytes, digest: bytes, model: Uploadable) -> xdr.LedgerEntryData:
+    entry = xdr.ContractCodeEntry(ext=model.extension(), hash=xdr.Hash(digest), code=code)
+    return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
