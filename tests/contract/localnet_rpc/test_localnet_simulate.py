@@ -1,7 +1,7 @@
 """simulateTransaction answers as the real one did: the same call on the same state."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from localnet.ledger.xdr_json import to_json
 from localnet.rpc.context import RpcContext
 from localnet.rpc.faults import Faults
 from localnet.rpc.simulate import simulate_transaction
+from localnet.soroban.registry import ROUTER_CODE
+from localnet.soroban.uploads import MULTICALL_CODE
 from tests.support.localnet_chain import START, Chain, make_node
 from tests.support.localnet_farm import call_farm, plant_arguments, simulate_call
 from tests.support.localnet_recordings import Recording, names, recording, state_at
@@ -97,11 +99,13 @@ def node() -> Iterator[Node]:
     yield make_node()
 
 
-def simulate(node: Node, call: Recording) -> dict[str, Any]:
-    """Our answer to the recorded call."""
+def simulate(
+    node: Node, call: Recording, change: Callable[[Snapshot], Snapshot] = lambda given: given
+) -> dict[str, Any]:
+    """Our answer to the recorded call; `change` is made to the state first."""
     assert call.result is not None
     if call.result["latestLedger"]:
-        node.snapshot = _snapshot(call)
+        node.snapshot = change(_snapshot(call))
     settings = LocalnetSettings(simulation_clock="wall")
     rpc = RpcContext(
         node=node, settings=settings, faults=Faults(), clock=lambda: float(_clock(call))
@@ -202,6 +206,53 @@ def test_same_state_changes(node: Node, name: str) -> None:
         )
 
     assert changes(simulate(node, call)) == changes(call.result)
+
+
+# ------------------------------------------------------------------ the same through our multicall
+
+ROUTED = [n for n in SUCCESSES if "_router_" in n]
+
+
+def through_multicall(call: Recording) -> Recording:
+    """The same list of calls for exec, which gives values where the router gives bools."""
+    envelope = xdr.TransactionEnvelope.from_xdr(call.params["transaction"])
+    assert envelope.v1 is not None
+    operation = envelope.v1.tx.operations[0].body.invoke_host_function_op
+    assert operation is not None
+    assert operation.host_function.invoke_contract is not None
+    operation.host_function.invoke_contract.function_name = xdr.SCSymbol(b"exec")
+    return replace(call, params={**call.params, "transaction": envelope.to_xdr()})
+
+
+def multicall_for_router(snapshot: Snapshot) -> Snapshot:
+    """The recorded router's instance runs our code, which was uploaded."""
+    records = {}
+    for key, record in snapshot.records.items():
+        swapped = record.packed.replace(ROUTER_CODE, MULTICALL_CODE)
+        entry = xdr.LedgerEntry.from_xdr_bytes(swapped)
+        records[key.replace(ROUTER_CODE, MULTICALL_CODE)] = make_record(
+            entry, sequence=1, live_until=record.live_until
+        )
+    return replace(snapshot, records=records)
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_the_multicall_needs_what_the_recorded_router_needed(node: Node, name: str) -> None:
+    call = recording(name)
+    assert call.result is not None
+    answer = simulate(node, through_multicall(call), multicall_for_router)
+    ours = xdr.SorobanTransactionData.from_xdr(answer["transactionData"]).resources
+    theirs = xdr.SorobanTransactionData.from_xdr(call.result["transactionData"]).resources
+    assert len(ours.footprint.read_only) == len(theirs.footprint.read_only)
+    assert len(ours.footprint.read_write) == len(theirs.footprint.read_write)
+    assert ours.write_bytes == theirs.write_bytes
+    assert ours.disk_read_bytes == theirs.disk_read_bytes
+    assert abs(ours.instructions.uint32 / theirs.instructions.uint32 - 1) < 0.03
+    # The values that it returns have other sizes than bools.
+    assert abs(int(answer["minResourceFee"]) / int(call.result["minResourceFee"]) - 1) < 0.01
+    assert [decoded(xdr.SorobanAuthorizationEntry, a) for a in answer["results"][0]["auth"]] == [
+        decoded(xdr.SorobanAuthorizationEntry, a) for a in call.result["results"][0]["auth"]
+    ]
 
 
 def plant_stake(chain: Chain, farmer: Keypair, rpc: RpcContext) -> list[str]:
