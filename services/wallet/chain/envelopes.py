@@ -6,6 +6,7 @@ account of the pool: it is the source and pays for itself.
 """
 
 import base64
+import hashlib
 from dataclasses import dataclass
 
 from stellar_sdk import (
@@ -34,14 +35,17 @@ class Terms:
 
     #: Network passphrase.
     passphrase: str
-    #: SHA-256 of it.
-    network_id: bytes
     #: Close time (unix seconds) after which no ledger may take it.
     max_time: int
     #: Stroops bid per operation for inclusion.
     inclusion_fee: int
     #: Stroops that the network may charge at most.
     max_fee: int
+
+    @property
+    def network_id(self) -> bytes:
+        """SHA-256 of the passphrase, as it goes into every hash that is signed."""
+        return hashlib.sha256(self.passphrase.encode()).digest()
 
 
 def unsigned(load: Load, *, source: str, sequence: int, max_time: int) -> str:

@@ -306,7 +306,6 @@ class Chain:
 
     def _terms(self, bid: Bid) -> Terms:
         return Terms(
-            network_id=self.network.id,
             passphrase=self.network.passphrase,
             max_time=bid.max_time,
             inclusion_fee=bid.inclusion_fee,

@@ -1,0 +1,176 @@
+"""The multicall contract deployed on a localnet process, and three plants through it."""
+
+import aiohttp
+import pytest
+from stellar_sdk import Address, Keypair, TransactionBuilder, TransactionEnvelope, scval, xdr
+from stellar_sdk.auth import authorize_invocation
+from stellar_sdk.soroban_rpc import GetTransactionStatus, SendTransactionStatus
+from stellar_sdk.soroban_server_async import SorobanServerAsync
+
+from libs.kale.networks import LOCALNET
+from services.wallet.chain.deploy import (
+    Deployment,
+    DeploymentStep,
+    build_step,
+    multicall_deployment,
+    prepare,
+    sign_step,
+)
+from services.wallet.chain.envelopes import Terms
+from services.wallet.chain.model import SignedEnvelope
+from services.wallet.keys.signer import SeedSigner
+from tests.support.localnet_process import localnet_process
+from tests.support.multicall import call, error
+
+pytestmark = pytest.mark.e2e
+
+#: Stroops that one step may cost: the upload pays for the code's first life.
+CAP = 500_000_000
+#: The farm's PailExists.
+PAIL_EXISTS = 8
+
+
+class Treasury:
+    """Deploys with the wallet's builders; everything else is the SDK's own."""
+
+    def __init__(self, server: SorobanServerAsync) -> None:
+        self.server = server
+        self.keypair = Keypair.random()
+        self.signer = SeedSigner(self.keypair.raw_secret_key())
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where its multicall is."""
+        return multicall_deployment(
+            deployer=self.keypair.public_key, passphrase=LOCALNET.passphrase
+        )
+
+    async def sequence(self) -> int:
+        """The next one."""
+        return (await self.server.load_account(self.keypair.public_key)).sequence + 1
+
+    async def simulate_and_sign(self, step: DeploymentStep) -> SignedEnvelope:
+        """A step as the wallet makes it."""
+        head = await self.server.get_latest_ledger()
+        terms = Terms(
+            passphrase=LOCALNET.passphrase,
+            max_time=int(head.close_time) + 60,
+            inclusion_fee=100,
+            max_fee=CAP,
+        )
+        sequence = await self.sequence()
+        bare = build_step(
+            step,
+            source=self.keypair.public_key,
+            sequence=sequence,
+            terms=terms,
+            prepared=None,
+        )
+        answer = await self.server.simulate_transaction(bare)
+        assert answer.error is None, answer.error
+        assert answer.results is not None
+        assert answer.transaction_data is not None
+        assert answer.min_resource_fee is not None
+        prepared = prepare(
+            transaction_data=answer.transaction_data,
+            auth=list(answer.results[0].auth or []),
+            min_resource_fee=answer.min_resource_fee,
+        )
+        return sign_step(
+            step, treasury=self.signer, sequence=sequence, terms=terms, prepared=prepared
+        )
+
+    async def missing(self) -> list[str]:
+        """Names of the steps that are still to be done."""
+        keys = [xdr.LedgerKey.from_xdr(key) for key in self.deployment.entry_keys]
+        found = (await self.server.get_ledger_entries(keys)).entries or []
+        present = {entry.key for entry in found}
+        return [step.name for step in self.deployment.missing(present)]
+
+    async def call(
+        self, contract: str, function: str, arguments: list[xdr.SCVal], farmers: list[Keypair]
+    ) -> xdr.SCVal:
+        """A call in which each farmer allows a plant without stake; what it returned."""
+        account = await self.server.load_account(self.keypair.public_key)
+        builder = TransactionBuilder(account, LOCALNET.passphrase, 100).set_timeout(60)
+        until = (await self.server.get_latest_ledger()).sequence + 50
+        builder.append_invoke_contract_function_op(
+            contract, function, arguments, auth=[allowed_plant(one, until) for one in farmers]
+        )
+        prepared = await self.server.prepare_transaction(builder.build())
+        prepared.sign(self.keypair)
+        return await settle(self.server, prepared)
+
+
+def plant_arguments(farmer: Keypair) -> list[xdr.SCVal]:
+    """plant(farmer, 0)."""
+    return [scval.to_address(farmer.public_key), scval.to_int128(0)]
+
+
+def allowed_plant(farmer: Keypair, until: int) -> xdr.SorobanAuthorizationEntry:
+    """The farmer's signature under plant(farmer, 0), whoever makes the call."""
+    args = xdr.InvokeContractArgs(
+        contract_address=Address(LOCALNET.farm).to_xdr_sc_address(),
+        function_name=xdr.SCSymbol(b"plant"),
+        args=plant_arguments(farmer),
+    )
+    kind = xdr.SorobanAuthorizedFunctionType.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CONTRACT_FN
+    root = xdr.SorobanAuthorizedInvocation(
+        function=xdr.SorobanAuthorizedFunction(kind, contract_fn=args), sub_invocations=[]
+    )
+    return authorize_invocation(
+        farmer,
+        farmer.public_key,
+        until,
+        root,
+        LOCALNET.passphrase,
+        credentials_type=xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_ADDRESS,
+    )
+
+
+async def settle(server: SorobanServerAsync, envelope: TransactionEnvelope) -> xdr.SCVal:
+    """Sends and waits; the return value."""
+    sent = await server.send_transaction(envelope)
+    assert sent.status is SendTransactionStatus.PENDING, sent
+    found = await server.poll_transaction(envelope.hash_hex(), 60)
+    assert found.status is GetTransactionStatus.SUCCESS, found
+    assert found.result_meta_xdr is not None
+    meta = xdr.TransactionMeta.from_xdr(found.result_meta_xdr).v4
+    assert meta is not None
+    assert meta.soroban_meta is not None
+    assert meta.soroban_meta.return_value is not None
+    return meta.soroban_meta.return_value
+
+
+async def fund(url: str, *keypairs: Keypair) -> None:
+    """Accounts from the friendbot."""
+    async with aiohttp.ClientSession() as http:
+        for keypair in keypairs:
+            async with http.get(url, params={"addr": keypair.public_key}) as answer:
+                assert answer.status == 200
+
+
+async def test_deployed_it_plants_for_three_farmers_of_whom_one_fails() -> None:
+    farmers = [Keypair.random() for _ in range(3)]
+    async with localnet_process() as localnet, SorobanServerAsync(localnet.rpc_url) as server:
+        treasury = Treasury(server)
+        await fund(localnet.friendbot_url, treasury.keypair, *farmers)
+        deployment = treasury.deployment
+        assert await treasury.missing() == ["upload", "create"]
+        returned = []
+        for step in deployment.steps:
+            signed = await treasury.simulate_and_sign(step)
+            envelope = TransactionEnvelope.from_xdr(signed.xdr, LOCALNET.passphrase)
+            assert envelope.hash_hex() == signed.hash
+            returned.append(await settle(server, envelope))
+        assert await treasury.missing() == []
+        code, contract = returned
+        assert scval.from_bytes(code).hex() == deployment.code_hash
+        assert scval.from_address(contract).address == deployment.contract
+
+        # One of them has planted already: its plant fails, and nobody else's.
+        late = farmers[1]
+        await treasury.call(LOCALNET.farm, "plant", plant_arguments(late), [late])
+        calls = [call(LOCALNET.farm, "plant", *plant_arguments(farmer)) for farmer in farmers]
+        value = await treasury.call(deployment.contract, "exec", [scval.to_vec(calls)], farmers)
+        assert scval.from_vec(value) == [scval.to_void(), error(PAIL_EXISTS), scval.to_void()]
