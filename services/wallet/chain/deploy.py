@@ -16,11 +16,10 @@ from stellar_sdk import Account, InvokeHostFunction, StrKey, TransactionBuilder,
 from stellar_sdk import TransactionEnvelope as Envelope
 from stellar_sdk.address import Address
 
-from services.wallet.chain import ledger_keys
-from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, Terms, sign
+from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, sign
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.model import SignedEnvelope, Signer
-from services.wallet.chain.shapes import RESOURCE_FEE_MARGIN
+from services.wallet.chain.rpc import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,26 +28,14 @@ class DeploymentStep:
 
     #: For people and logs: upload or create.
     name: str
+    #: The account that it is a transaction of (strkey G...).
+    deployer: str
+    #: Passphrase of the network that it is for.
+    passphrase: str
     #: The ledger entry that it makes (LedgerKey, base64): it is done when this is there.
     makes: str
     #: What it asks of the host.
     function: xdr.HostFunction
-
-    def operation(self, auth: list[xdr.SorobanAuthorizationEntry]) -> InvokeHostFunction:
-        """The operation, with the authorisations that it needs."""
-        return InvokeHostFunction(host_function=self.function, auth=auth)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What a simulation found out about a step."""
-
-    #: Footprint and resources.
-    data: xdr.SorobanTransactionData
-    #: Authorisations; those of the source account need no signature of their own.
-    auth: tuple[xdr.SorobanAuthorizationEntry, ...]
-    #: Stroops of XLM for the resources.
-    resource_fee: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +72,17 @@ def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
     preimage = _preimage(deployer, salt=code_hash)
     contract = contract_id(passphrase, preimage)
     upload = DeploymentStep(
-        name="upload", makes=ledger_keys.code_key(code_hash), function=_upload(code)
+        name="upload",
+        deployer=deployer,
+        passphrase=passphrase,
+        makes=_code_key(code_hash),
+        function=_upload(code),
     )
     create = DeploymentStep(
         name="create",
-        makes=ledger_keys.instance_key(contract),
+        deployer=deployer,
+        passphrase=passphrase,
+        makes=_instance_key(contract),
         function=_create(preimage, code_hash),
     )
     return Deployment(contract=contract, code_hash=code_hash.hex(), steps=(upload, create))
@@ -107,63 +100,80 @@ def contract_id(passphrase: str, preimage: xdr.ContractIDPreimage) -> str:
     return StrKey.encode_contract(sha256(hashed.to_xdr_bytes()).digest())
 
 
-def prepare(*, transaction_data: str, auth: list[str], min_resource_fee: int) -> Prepared:
-    """Reads a simulation's answer; the resource fee gets its margin."""
-    data = xdr.SorobanTransactionData.from_xdr(transaction_data)
-    fee = min_resource_fee + RESOURCE_FEE_MARGIN
-    data.resource_fee = xdr.Int64(fee)
-    entries = tuple(xdr.SorobanAuthorizationEntry.from_xdr(entry) for entry in auth)
-    return Prepared(data=data, auth=entries, resource_fee=fee)
+@dataclass(frozen=True, kw_only=True)
+class PreparedStep:
+    """What a simulation found out about a step."""
+
+    #: Footprint, resources and their fee.
+    data: xdr.SorobanTransactionData
+    #: Authorisations; those of the source account need no signature of their own.
+    auth: tuple[xdr.SorobanAuthorizationEntry, ...]
 
 
-def build_step(
-    step: DeploymentStep,
-    *,
-    source: str,
-    sequence: int,
-    terms: Terms,
-    prepared: Prepared | None,
-) -> Envelope:
-    """The transaction with this sequence number; without `prepared`, for a simulation."""
-    auth = list(prepared.auth) if prepared is not None else []
-    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE)
-    builder = TransactionBuilder(Account(source, sequence - 1), terms.passphrase, base_fee=bid)
-    builder.append_operation(step.operation(auth)).add_time_bounds(0, terms.max_time)
-    if prepared is not None:
-        builder.set_soroban_data(prepared.data)
-    envelope = builder.build()
-    if prepared is not None:
-        envelope.transaction.fee = bid + prepared.resource_fee
-    return envelope
+def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
+    """The envelope (base64) to simulate."""
+    return _build(step, sequence=sequence, max_time=max_time, prepared=None).to_xdr()
+
+
+def prepare_step(answer: Json) -> PreparedStep:
+    """Reads the answer of a simulation that succeeded; its fee has margins already."""
+    data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+    data.resource_fee = xdr.Int64(int(answer["minResourceFee"]))
+    texts = answer["results"][0].get("auth") or []
+    auth = tuple(xdr.SorobanAuthorizationEntry.from_xdr(text) for text in texts)
+    return PreparedStep(data=data, auth=auth)
 
 
 def sign_step(
-    step: DeploymentStep, *, treasury: Signer, sequence: int, terms: Terms, prepared: Prepared
+    step: DeploymentStep,
+    *,
+    treasury: Signer,
+    sequence: int,
+    max_time: int,
+    inclusion_fee: int,
+    max_fee: int,
+    prepared: PreparedStep,
 ) -> SignedEnvelope:
-    """The signed transaction; FeeCapExceededError when its bid would exceed terms.max_fee.
+    """The signed transaction; FeeCapExceededError when its bid would exceed `max_fee` stroops.
 
-    The deployer must be the treasury: as the transaction's source it needs no other signature. The
-    upload pays rent for the code's first life, so its cap has to be far above that of a call.
+    The deployer must be the treasury: as the transaction's source it needs no other signature.
+    `max_time` (unix seconds) is the close time after which no ledger may take it. The upload pays
+    rent for the code's first life: about 9 XLM while the network's state is small, up to ten times
+    that when it is at its target. Its cap has to be far above that of a call.
     """
-    envelope = build_step(
-        step, source=treasury.address, sequence=sequence, terms=terms, prepared=prepared
-    )
-    bid = envelope.transaction.fee
-    if bid > terms.max_fee:
+    if treasury.address != step.deployer:
+        raise ValueError(f"a step of {step.deployer} cannot be signed by {treasury.address}")
+    envelope = _build(step, sequence=sequence, max_time=max_time, prepared=prepared)
+    bid = max(inclusion_fee, MIN_INCLUSION_FEE) + prepared.data.resource_fee.int64
+    if bid > max_fee:
         raise FeeCapExceededError(
-            f"the bid of {bid} stroops exceeds the cap of {terms.max_fee}",
-            metadata={"bid": str(bid), "cap": str(terms.max_fee)},
+            f"the bid of {bid} stroops exceeds the cap of {max_fee}",
+            metadata={"bid": str(bid), "cap": str(max_fee)},
         )
+    envelope.transaction.fee = bid
     sign(envelope, treasury)
     return SignedEnvelope(
         xdr=envelope.to_xdr(),
         hash=envelope.hash_hex(),
         inner_hash=None,
-        source=treasury.address,
+        source=step.deployer,
         sequence=sequence,
-        max_time=terms.max_time,
+        max_time=max_time,
         fee_bid=bid,
     )
+
+
+def _build(
+    step: DeploymentStep, *, sequence: int, max_time: int, prepared: PreparedStep | None
+) -> Envelope:
+    source = Account(step.deployer, sequence - 1)
+    builder = TransactionBuilder(source, step.passphrase, base_fee=MIN_INCLUSION_FEE)
+    auth = list(prepared.auth) if prepared is not None else []
+    builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
+    builder.add_time_bounds(0, max_time)
+    if prepared is not None:
+        builder.set_soroban_data(prepared.data)
+    return builder.build()
 
 
 def _preimage(deployer: str, *, salt: bytes) -> xdr.ContractIDPreimage:
@@ -186,3 +196,17 @@ def _create(preimage: xdr.ContractIDPreimage, code_hash: bytes) -> xdr.HostFunct
     args = xdr.CreateContractArgsV2(preimage, executable, constructor_args=[])
     kind = xdr.HostFunctionType.HOST_FUNCTION_TYPE_CREATE_CONTRACT_V2
     return xdr.HostFunction(kind, create_contract_v2=args)
+
+
+def _code_key(code_hash: bytes) -> str:
+    key = xdr.LedgerKeyContractCode(hash=xdr.Hash(code_hash))
+    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr()
+
+
+def _instance_key(contract: str) -> str:
+    key = xdr.LedgerKeyContractData(
+        contract=Address(contract).to_xdr_sc_address(),
+        key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
+        durability=xdr.ContractDataDurability.PERSISTENT,
+    )
+    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=key).to_xdr()

@@ -21,23 +21,12 @@ def trustline_key(address: str, asset: Asset) -> str:
 
 def farm_key(farm: str) -> str:
     """The farm's instance, which holds its running state."""
-    return instance_key(farm)
-
-
-def instance_key(contract: str) -> str:
-    """A contract's instance: which code it runs, and its own state."""
     data = xdr.LedgerKeyContractData(
-        contract=Address(contract).to_xdr_sc_address(),
+        contract=Address(farm).to_xdr_sc_address(),
         key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
         durability=xdr.ContractDataDurability.PERSISTENT,
     )
     return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
-
-
-def code_key(code_hash: bytes) -> str:
-    """Uploaded code by its SHA-256."""
-    key = xdr.LedgerKeyContractCode(hash=xdr.Hash(code_hash))
-    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr()
 
 
 def block_key(farm: Farm, index: int) -> str:

@@ -11,12 +11,11 @@ from libs.kale.networks import LOCALNET
 from services.wallet.chain.deploy import (
     Deployment,
     DeploymentStep,
-    build_step,
     multicall_deployment,
-    prepare,
+    prepare_step,
     sign_step,
+    unsigned_step,
 )
-from services.wallet.chain.envelopes import Terms
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.keys.signer import SeedSigner
 from tests.support.localnet_process import localnet_process
@@ -25,7 +24,7 @@ from tests.support.multicall import call, error
 pytestmark = pytest.mark.e2e
 
 #: Stroops that one step may cost: the upload pays for the code's first life.
-CAP = 500_000_000
+CAP = 200_000_000
 #: The farm's PailExists.
 PAIL_EXISTS = 8
 
@@ -51,33 +50,21 @@ class Treasury:
 
     async def simulate_and_sign(self, step: DeploymentStep) -> SignedEnvelope:
         """A step as the wallet makes it."""
-        head = await self.server.get_latest_ledger()
-        terms = Terms(
-            passphrase=LOCALNET.passphrase,
-            max_time=int(head.close_time) + 60,
+        max_time = int((await self.server.get_latest_ledger()).close_time) + 60
+        sequence = await self.sequence()
+        bare = unsigned_step(step, sequence=sequence, max_time=max_time)
+        answer = await self.server.simulate_transaction(
+            TransactionEnvelope.from_xdr(bare, LOCALNET.passphrase)
+        )
+        assert answer.error is None, answer.error
+        return sign_step(
+            step,
+            treasury=self.signer,
+            sequence=sequence,
+            max_time=max_time,
             inclusion_fee=100,
             max_fee=CAP,
-        )
-        sequence = await self.sequence()
-        bare = build_step(
-            step,
-            source=self.keypair.public_key,
-            sequence=sequence,
-            terms=terms,
-            prepared=None,
-        )
-        answer = await self.server.simulate_transaction(bare)
-        assert answer.error is None, answer.error
-        assert answer.results is not None
-        assert answer.transaction_data is not None
-        assert answer.min_resource_fee is not None
-        prepared = prepare(
-            transaction_data=answer.transaction_data,
-            auth=list(answer.results[0].auth or []),
-            min_resource_fee=answer.min_resource_fee,
-        )
-        return sign_step(
-            step, treasury=self.signer, sequence=sequence, terms=terms, prepared=prepared
+            prepared=prepare_step(answer.model_dump(mode="json", by_alias=True)),
         )
 
     async def missing(self) -> list[str]:

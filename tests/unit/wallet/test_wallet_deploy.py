@@ -8,16 +8,17 @@ import pytest
 from stellar_sdk import Keypair, TransactionEnvelope, scval, xdr
 
 from services.wallet.chain.deploy import (
-    Prepared,
-    build_step,
+    DeploymentStep,
+    PreparedStep,
     contract_id,
     multicall_code,
     multicall_deployment,
-    prepare,
+    prepare_step,
     sign_step,
+    unsigned_step,
 )
-from services.wallet.chain.envelopes import Terms
 from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.model import SignedEnvelope
 from services.wallet.keys.signer import SeedSigner
 
 PASSPHRASE = "Standalone Network ; February 2017"
@@ -28,16 +29,10 @@ TREASURY = SeedSigner(bytes(31) + b"\x01")
 DEPLOYMENT = multicall_deployment(deployer=TREASURY.address, passphrase=PASSPHRASE)
 UPLOAD, CREATE = DEPLOYMENT.steps
 FEE = 80_000
+MAX_TIME = 2_000_000_000
 
 
-def terms(*, max_fee: int = 10**6, inclusion_fee: int = 100) -> Terms:
-    """What an envelope may cost."""
-    return Terms(
-        passphrase=PASSPHRASE, max_time=2_000_000_000, inclusion_fee=inclusion_fee, max_fee=max_fee
-    )
-
-
-def prepared() -> Prepared:
+def prepared() -> PreparedStep:
     """A simulation's answer."""
     resources = xdr.SorobanResources(
         footprint=xdr.LedgerFootprint(
@@ -50,7 +45,24 @@ def prepared() -> Prepared:
     data = xdr.SorobanTransactionData(
         ext=xdr.SorobanTransactionDataExt(0), resources=resources, resource_fee=xdr.Int64(FEE)
     )
-    return prepare(transaction_data=data.to_xdr(), auth=[], min_resource_fee=FEE)
+    return prepare_step(
+        {"transactionData": data.to_xdr(), "minResourceFee": str(FEE), "results": [{"auth": None}]}
+    )
+
+
+def signed_step(
+    step: DeploymentStep = UPLOAD, *, inclusion_fee: int = 100, max_fee: int = 10**6
+) -> SignedEnvelope:
+    """The treasury's transaction number 7."""
+    return sign_step(
+        step,
+        treasury=TREASURY,
+        sequence=7,
+        max_time=MAX_TIME,
+        inclusion_fee=inclusion_fee,
+        max_fee=max_fee,
+        prepared=prepared(),
+    )
 
 
 def test_ids_are_derived_as_the_real_network_derives_them() -> None:
@@ -99,39 +111,43 @@ def test_what_is_there_is_not_done_again() -> None:
 
 
 def test_a_step_is_a_transaction_of_the_treasury() -> None:
-    signed = sign_step(UPLOAD, treasury=TREASURY, sequence=7, terms=terms(), prepared=prepared())
+    signed = signed_step()
     envelope = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
     assert envelope.transaction.source.account_id == signed.source == TREASURY.address
     assert envelope.transaction.sequence == signed.sequence == 7
     assert envelope.hash_hex() == signed.hash
     assert signed.inner_hash is None
-    assert signed.max_time == 2_000_000_000
+    bounds = envelope.transaction.preconditions
+    assert bounds is not None
+    assert bounds.time_bounds is not None
+    assert bounds.time_bounds.max_time == signed.max_time == MAX_TIME
     (signature,) = envelope.signatures
     Keypair.from_public_key(TREASURY.address).verify(envelope.hash(), signature.signature)
 
 
-def test_its_bid_is_the_resource_fee_and_one_inclusion_fee() -> None:
-    for inclusion in (0, 100, 5000):
-        signed = sign_step(
-            UPLOAD,
-            treasury=TREASURY,
-            sequence=7,
-            terms=terms(inclusion_fee=inclusion),
-            prepared=prepared(),
-        )
-        assert signed.fee_bid == prepared().resource_fee + max(100, inclusion)
-        fee = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE).transaction.fee
-        assert fee == signed.fee_bid
+@pytest.mark.parametrize("inclusion", [0, 100, 5000])
+def test_its_bid_is_the_resource_fee_and_one_inclusion_fee(inclusion: int) -> None:
+    signed = signed_step(inclusion_fee=inclusion, max_fee=FEE + max(100, inclusion))
+    assert signed.fee_bid == FEE + max(100, inclusion)
+    transaction = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE).transaction
+    assert transaction.fee == signed.fee_bid
+    assert transaction.soroban_data is not None
+    assert transaction.soroban_data.resource_fee.int64 == FEE
 
 
 def test_a_bid_above_the_cap_is_refused() -> None:
     with pytest.raises(FeeCapExceededError):
-        sign_step(
-            UPLOAD, treasury=TREASURY, sequence=7, terms=terms(max_fee=FEE), prepared=prepared()
-        )
+        signed_step(max_fee=FEE + 99)
 
 
-def test_a_bare_step_has_no_soroban_data() -> None:
-    envelope = build_step(CREATE, source=TREASURY.address, sequence=7, terms=terms(), prepared=None)
-    assert envelope.transaction.soroban_data is None
-    assert envelope.transaction.sequence == 7
+def test_nobody_but_the_deployer_can_sign() -> None:
+    other = multicall_deployment(deployer=Keypair.random().public_key, passphrase=PASSPHRASE)
+    with pytest.raises(ValueError, match="cannot be signed by"):
+        signed_step(other.steps[0])
+
+
+def test_what_is_simulated_has_no_soroban_data_yet() -> None:
+    text = unsigned_step(CREATE, sequence=7, max_time=MAX_TIME)
+    transaction = TransactionEnvelope.from_xdr(text, PASSPHRASE).transaction
+    assert transaction.soroban_data is None
+    assert transaction.sequence == 7
