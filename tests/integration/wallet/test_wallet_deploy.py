@@ -139,7 +139,11 @@ async def fund(url: str, *keypairs: Keypair) -> None:
 
 async def test_deployed_it_plants_for_three_farmers_of_whom_one_fails() -> None:
     farmers = [Keypair.random() for _ in range(3)]
-    async with localnet_process() as localnet, SorobanServerAsync(localnet.rpc_url) as server:
+    # All of it in one block: a plant that is simulated in one and applied in the next one fails.
+    async with (
+        localnet_process(block_seconds=300) as localnet,
+        SorobanServerAsync(localnet.rpc_url) as server,
+    ):
         treasury = Treasury(server)
         await fund(localnet.friendbot_url, treasury.keypair, *farmers)
         deployment = treasury.deployment
