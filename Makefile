@@ -9,17 +9,19 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services libs localnet pooler cli demo scripts tests
+CODE := services libs localnet pooler cli demo benchmarks faults scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25
 BLOCKS ?= 2
+BENCH_ARGS ?= --compare
+FAULTS_ARGS ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo up down secrets lock clean
+	contracts verify-contracts test test-fast demo bench faults up down secrets lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +102,12 @@ test-fast: setup ## Run the unit tests only
 
 demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
+
+bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENCH_ARGS='--farmers 100')
+	@$(PY) -m benchmarks run $(BENCH_ARGS)
+
+faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARGS='--only kill')
+	@$(PY) -m faults run $(FAULTS_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

@@ -12,6 +12,8 @@ import aiohttp
 from stellar_sdk import Address, Asset, Keypair, scval, xdr
 from stellar_sdk.soroban_rpc import GetTransactionStatus
 
+from demo.farm_calls import farm_calls
+
 PAGE = 200
 
 
@@ -51,9 +53,8 @@ async def read_chain(rpc_url: str) -> ChainView:
     """Pages through every transaction that the node still has."""
     view = ChainView()
     async with aiohttp.ClientSession() as session:
-        async for transaction in _transactions(session, rpc_url):
-            if transaction["status"] == GetTransactionStatus.SUCCESS.value:
-                _add(view, transaction)
+        async for transaction in read_transactions(session, rpc_url):
+            add_transaction(view, transaction)
     return view
 
 
@@ -66,7 +67,7 @@ async def read_kale_balances(
     async with aiohttp.ClientSession() as session:
         ordered = list(keys)
         for start in range(0, len(ordered), PAGE):
-            answer = await _call(
+            answer = await call_rpc(
                 session, rpc_url, "getLedgerEntries", {"keys": ordered[start : start + PAGE]}
             )
             for entry in answer["entries"] or []:
@@ -76,16 +77,15 @@ async def read_kale_balances(
     return balances
 
 
-async def _transactions(
-    session: aiohttp.ClientSession, rpc_url: str
+async def read_transactions(
+    session: aiohttp.ClientSession, rpc_url: str, *, first: int | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    health = await _call(session, rpc_url, "getHealth", None)
-    parameters: dict[str, Any] = {
-        "startLedger": health["oldestLedger"],
-        "pagination": {"limit": PAGE},
-    }
+    """Every transaction from ledger `first` (None: the oldest that the node has) to now."""
+    if first is None:
+        first = (await call_rpc(session, rpc_url, "getHealth", None))["oldestLedger"]
+    parameters: dict[str, Any] = {"startLedger": first, "pagination": {"limit": PAGE}}
     while True:
-        page = await _call(session, rpc_url, "getTransactions", parameters)
+        page = await call_rpc(session, rpc_url, "getTransactions", parameters)
         for transaction in page["transactions"]:
             yield transaction
         if len(page["transactions"]) < PAGE:
@@ -93,9 +93,10 @@ async def _transactions(
         parameters = {"pagination": {"limit": PAGE, "cursor": page["cursor"]}}
 
 
-async def _call(
+async def call_rpc(
     session: aiohttp.ClientSession, rpc_url: str, method: str, parameters: object
 ) -> dict[str, Any]:
+    """One JSON-RPC call; RuntimeError when the answer is an error."""
     request: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": method}
     if parameters is not None:
         request["params"] = parameters
@@ -107,18 +108,26 @@ async def _call(
     return result
 
 
-def _add(view: ChainView, transaction: dict[str, Any]) -> None:
+def add_transaction(view: ChainView, transaction: dict[str, Any]) -> None:
+    """Adds what one transaction of getTransactions did; a failed one did nothing."""
+    if transaction["status"] != GetTransactionStatus.SUCCESS.value:
+        return
     meta = xdr.TransactionMeta.from_xdr(transaction["resultMetaXdr"])
     if meta.v4 is None or meta.v4.soroban_meta is None:
         return
-    for before, after in _pail_changes(meta.v4):
+    rewards = {
+        (call.farmer, call.block): call.value
+        for call in farm_calls(transaction)
+        if call.function == "harvest" and call.ok
+    }
+    for before, after in pail_changes(meta.v4):
         key, pail = after if after is not None else (before[0], None) if before else (None, None)
         if key is None:
             continue
         if pail is None:
-            value = meta.v4.soroban_meta.return_value
+            value = rewards.get(key)
             if value is None:
-                raise ValueError("a harvest without a return value")
+                raise ValueError("a pail is gone without a harvest")
             view.harvests[key] = scval.from_int128(value)
         elif before is None:
             view.plants[key] = ChainPlant(ledger=transaction["ledger"], stake=pail["stake"])
@@ -126,13 +135,14 @@ def _add(view: ChainView, transaction: dict[str, Any]) -> None:
             view.works[key] = ChainWork(gap=pail["gap"], zeros=pail["zeros"])
 
 
-_Pail = tuple[tuple[str, int], dict[str, Any]]
+#: ((address, block index), the record's fields).
+Pail = tuple[tuple[str, int], dict[str, Any]]
 
 
-def _pail_changes(meta: xdr.TransactionMetaV4) -> list[tuple[_Pail | None, _Pail | None]]:
-    """(before, after) of each pail that the transaction touched."""
-    changes: list[tuple[_Pail | None, _Pail | None]] = []
-    before: _Pail | None = None
+def pail_changes(meta: xdr.TransactionMetaV4) -> list[tuple[Pail | None, Pail | None]]:
+    """(before, after) of each pail that a transaction made, worked on or removed."""
+    changes: list[tuple[Pail | None, Pail | None]] = []
+    before: Pail | None = None
     for operation in meta.operations:
         for change in operation.changes.ledger_entry_changes:
             if change.state is not None:
@@ -147,7 +157,7 @@ def _pail_changes(meta: xdr.TransactionMetaV4) -> list[tuple[_Pail | None, _Pail
     return changes
 
 
-def _pail(entry: xdr.LedgerEntry) -> _Pail | None:
+def _pail(entry: xdr.LedgerEntry) -> Pail | None:
     data = entry.data.contract_data
     if data is None or data.key.vec is None:
         return None

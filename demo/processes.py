@@ -57,6 +57,11 @@ class Process:
             raise ProcessDiedError(f"{self.command.name} was not started")
         return self._child.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._child is not None and self._child.returncode is None
+
     def check(self) -> None:
         """Raises ProcessDiedError when it has ended."""
         if self._child is not None and self._child.returncode is not None:

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -49,6 +49,8 @@ class StackConfig:
     block_seconds: int = 30
     #: Use FIXED_PORTS instead of free ones.
     fixed_ports: bool = False
+    #: The services that run; their schemas are all there in any case.
+    services: tuple[str, ...] = SERVICES
     #: More variables by process name ("wallet", "localnet" ...), for tests.
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ class Stack:
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
         self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self._commands: dict[str, Command] = {}
         self._processes: dict[str, Process] = {}
 
     @property
@@ -89,21 +92,55 @@ class Stack:
         progress("starting the local Stellar network")
         await self._start(self._localnet())
         await self._wait("localnet", partial(_answers, self.rpc_url))
-        progress("starting the five services")
-        for name in SERVICES:
+        progress(f"starting {', '.join(self.config.services)}")
+        for name in self.config.services:
             await self._start(self._service(name))
-        for name in SERVICES:
-            await self._wait(name, partial(_serves, self.target(name)))
+        for name in self.config.services:
+            await self.wait_ready(name)
 
-    async def restart(self, name: str, *, number: int = signal.SIGKILL) -> None:
-        """Kills one process and starts it again at the same place; waits until it serves."""
-        process = self._processes[name]
-        await process.stop(number=number)
-        await process.start()
+    async def start_copy(self, service: str, name: str) -> None:
+        """Starts one more process of a service under another name; waits until it serves."""
+        (self.ports[name],) = _free_ports(1)
+        command = self._service(service)
+        environment = {**command.environment, "PORT": str(self.ports[name])}
+        await self._start(replace(command, name=name, environment=environment))
+        await self.wait_ready(name)
+
+    async def restart(
+        self,
+        name: str,
+        *,
+        number: int = signal.SIGKILL,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Kills one process and starts it again at the same place; waits until it serves.
+
+        `environment` is on top of what it had at first, for this run of it only.
+        """
+        await self.end(name, number=number)
+        await self.begin(name, environment=environment)
+        await self.wait_ready(name)
+
+    async def end(self, name: str, *, number: int = signal.SIGKILL) -> None:
+        """Ends one process, if it has not ended already."""
+        await self._processes[name].stop(number=number)
+
+    async def begin(self, name: str, *, environment: Mapping[str, str] | None = None) -> None:
+        """Starts a process that has ended, without waiting for it."""
+        command = self._commands[name]
+        own = {**command.environment, **(environment or {})}
+        await self._run(replace(command, environment=own))
+
+    async def wait_ready(self, name: str) -> None:
+        """Returns when a process serves; ProcessDiedError when it does not."""
         if name == "localnet":
             await self._wait(name, partial(_answers, self.rpc_url))
         else:
             await self._wait(name, partial(_serves, self.target(name)))
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process is gone, by itself or because it was ended."""
+        return not self._processes[name].is_running
 
     def check(self) -> None:
         """Raises ProcessDiedError when a process has ended by itself."""
@@ -112,11 +149,16 @@ class Stack:
 
     async def stop(self) -> None:
         """Stops the services first, then the network; PostgreSQL is stopped by its owner."""
-        await asyncio.gather(*(self._processes[n].stop() for n in SERVICES if n in self._processes))
+        services = [process for name, process in self._processes.items() if name != "localnet"]
+        await asyncio.gather(*(process.stop() for process in services))
         if "localnet" in self._processes:
             await self._processes["localnet"].stop()
 
     async def _start(self, command: Command) -> None:
+        self._commands[command.name] = command
+        await self._run(command)
+
+    async def _run(self, command: Command) -> None:
         process = Process(command, self.config.directory / "logs")
         self._processes[command.name] = process
         await process.start()
@@ -179,14 +221,16 @@ async def open_stack(
 
 
 def _choose_ports(*, fixed: bool) -> dict[str, int]:
-    return dict(FIXED_PORTS) if fixed else dict(zip(FIXED_PORTS, _free_ports(), strict=False))
+    if fixed:
+        return dict(FIXED_PORTS)
+    return dict(zip(FIXED_PORTS, _free_ports(len(FIXED_PORTS)), strict=True))
 
 
-def _free_ports() -> Iterable[int]:
+def _free_ports(count: int) -> Iterable[int]:
     """Ports that were free a moment ago; held together, so that none is given twice."""
     with contextlib.ExitStack() as held:
         ports = []
-        for _ in FIXED_PORTS:
+        for _ in range(count):
             listener = held.enter_context(socket.socket())
             listener.bind(("127.0.0.1", 0))
             ports.append(int(listener.getsockname()[1]))

@@ -1,0 +1,79 @@
+"""What a run is held against (issue 4): figure beside goal, met or not."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.phases import PhaseResult
+from benchmarks.results import CarrierRun
+from benchmarks.world import Carrier
+
+#: Stroops of XLM per farmer and block at the measured settings: plant, work and harvest together.
+FEE_GOALS = {Carrier.SINGLE: 46_000, Carrier.MULTICALL: 34_000}
+#: Milliseconds of CPU of the wallet per operation, building, signing and recording included.
+CPU_GOAL = 1.0
+#: Ledgers above the fewest possible.
+LEDGER_SLACK = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """One figure and what it should be."""
+
+    #: What is measured.
+    name: str
+    #: What came out.
+    figure: float
+    #: What it should be at most.
+    at_most: float
+    #: Unit of both.
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether it is good enough."""
+        return self.figure <= self.at_most
+
+
+def goals_of(run: CarrierRun) -> list[Goal]:
+    """All goals of one carrier's run."""
+    carrier = run.carrier.value
+    goals = [goal for phase in run.phases for goal in _phase_goals(carrier, phase)]
+    fee = sum(phase.fee_each for phase in run.phases)
+    if run.network_as_measured:
+        goals.append(
+            Goal(
+                name=f"{carrier}: XLM per farmer and block",
+                figure=round(fee),
+                at_most=FEE_GOALS[run.carrier],
+                unit="stroops",
+            )
+        )
+    return goals
+
+
+def _phase_goals(carrier: str, phase: PhaseResult) -> Iterable[Goal]:
+    name = f"{carrier}, {phase.name}"
+    yield Goal(
+        name=f"{name}: operations that did not succeed",
+        figure=phase.requested - phase.succeeded,
+        at_most=0,
+        unit="",
+    )
+    yield Goal(
+        name=f"{name}: difference between wallet and chain",
+        figure=abs(phase.succeeded - phase.on_chain),
+        at_most=0,
+        unit="",
+    )
+    yield Goal(
+        name=f"{name}: ledgers ({phase.fewest.ledgers} at best)",
+        figure=phase.ledgers_used,
+        at_most=phase.fewest.ledgers + LEDGER_SLACK,
+        unit="ledgers",
+    )
+    yield Goal(
+        name=f"{name}: CPU of the wallet per operation",
+        figure=round(phase.cpu_ms_each, 2),
+        at_most=CPU_GOAL,
+        unit="ms",
+    )

@@ -1,0 +1,149 @@
+"""The pool's custody part as real processes: PostgreSQL, localnet, wallet, and its farmers."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from pathlib import Path
+
+import aiohttp
+
+from demo.run import fund
+from demo.stack import Progress, Stack, StackConfig, open_stack
+from demo.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
+
+DIRECTORY = Path("var") / "bench"
+#: Seconds of a ledger while farmers are brought onto the chain, which is not measured.
+SETUP_LEDGER_SECONDS = 1.0
+#: Seconds that bringing one farmer onto the chain may take.
+_PATIENCE_PER_FARMER = 1.0
+
+
+@unique
+class Carrier(Enum):
+    """How operations travel."""
+
+    SINGLE = "single"
+    MULTICALL = "multicall"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """What to build."""
+
+    #: How many farmers.
+    farmers: int
+    #: How operations travel.
+    carrier: Carrier = Carrier.SINGLE
+    #: Wallet processes on the one database.
+    wallets: int = 1
+    #: Seconds between two ledgers while it is measured.
+    ledger_seconds: float = 5.0
+    #: Seconds of a KALE block.
+    block_seconds: int = 120
+    #: Limits of the network to change; nothing means mainnet's as measured.
+    network_settings: Mapping[str, int] = field(default_factory=dict)
+    #: More variables for localnet.
+    localnet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: More variables for the wallet.
+    wallet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: Folder for data and logs, emptied at start.
+    directory: Path = DIRECTORY
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What runs."""
+
+    #: As it was asked for.
+    config: WorldConfig
+    #: The processes.
+    stack: Stack
+    #: Calls of the wallets.
+    caller: WalletCaller
+    #: For the chain's JSON-RPC.
+    session: aiohttp.ClientSession
+    #: Who farms.
+    farmers: Sequence[Farmer]
+    #: One more farmer, who opens the blocks before and after those that are measured.
+    opener: Farmer
+
+    @property
+    def rpc_url(self) -> str:
+        """The chain's JSON-RPC."""
+        return self.stack.rpc_url
+
+    def wallet_pids(self) -> list[int]:
+        """Process ids of the wallets."""
+        pids = self.stack.pids()
+        return [pids[name] for name in wallet_names(self.config.wallets)]
+
+
+def wallet_names(count: int) -> list[str]:
+    """What the wallet processes of a stack are called."""
+    return ["wallet", *(f"wallet-{number}" for number in range(2, count + 1))]
+
+
+@asynccontextmanager
+async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[World]:
+    """Builds everything, farmers funded with KALE included; stops it at the end."""
+    async with open_stack(_stack_config(config), progress) as stack:
+        names = wallet_names(config.wallets)
+        for name in names[1:]:
+            await stack.start_copy("wallet", name)
+        targets = [stack.target(name) for name in names]
+        async with open_caller(targets) as caller, aiohttp.ClientSession() as session:
+            opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
+            progress(f"ledgers of {config.ledger_seconds:g} s from now on")
+            await stack.restart(
+                "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
+            )
+            yield World(
+                config=config,
+                stack=stack,
+                caller=caller,
+                session=session,
+                farmers=farmers,
+                opener=opener,
+            )
+
+
+def _stack_config(config: WorldConfig) -> StackConfig:
+    localnet = {
+        # Kept on disk, so that the chain goes on when its ledgers become slower.
+        "LOCALNET_STATE_DIR": str((config.directory / "chain").absolute()),
+        "LOCALNET_NETWORK_SETTINGS": json.dumps(dict(config.network_settings)),
+        **config.localnet_environment,
+    }
+    wallet = {
+        "BATCH_TIMEOUT": "3600000",
+        "API_RATE_LIMIT": "0",
+        "LOG_LEVEL": "warning",
+        **config.wallet_environment,
+    }
+    return StackConfig(
+        directory=config.directory,
+        ledger_seconds=SETUP_LEDGER_SECONDS,
+        block_seconds=config.block_seconds,
+        services=("wallet",),
+        environment={"localnet": localnet, "wallet": wallet},
+    )
+
+
+async def _settle_farmers(
+    stack: Stack, caller: WalletCaller, count: int, progress: Progress
+) -> list[Farmer]:
+    """Farmers with accounts, trustlines and KALE."""
+    progress(f"making {count} wallets")
+    farmers = await caller.create_farmers(count)
+    progress(f"bringing {count} farmers onto the chain")
+
+    async def ready() -> bool:
+        return await caller.count_ready() == count
+
+    patience = 60 + count * _PATIENCE_PER_FARMER
+    await wait_until(ready, f"{count} farmers are not ready", seconds=patience, poll=1.0)
+    progress("giving them KALE to stake")
+    await fund(stack.rpc_url, [farmer.address for farmer in farmers])
+    return farmers

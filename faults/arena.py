@@ -1,0 +1,142 @@
+"""The running pool that things are broken in, and the tools to break and to mend it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import asyncpg
+
+from benchmarks.world import World, WorldConfig, open_world, wallet_names
+from demo.processes import ProcessDiedError
+from demo.stack import Progress
+from demo.wallet_calls import Farmer, wait_until
+from faults.checker import QUERIES
+from faults.witness import Witness
+
+DIRECTORY = Path("var") / "faults"
+#: Stroops of XLM that a transaction may cost in these runs.
+CAP = 1_000_000
+#: Seconds between two looks for a wallet that has died.
+_WATCH = 0.1
+
+
+@dataclass(kw_only=True)
+class Arena:
+    """One pool under attack."""
+
+    #: The processes.
+    world: World
+    #: Outside memory of the chain.
+    witness: Witness
+    #: All rights on the database.
+    connection: "asyncpg.Connection[asyncpg.Record]"
+    #: Stroops of XLM that a transaction may cost.
+    cap: int
+    #: Wallet processes that were killed, or killed themselves, so far.
+    kills: int = 0
+    #: What decides about random instants; set for each cell.
+    random: Random = field(default_factory=Random)
+
+    @property
+    def farmers(self) -> Sequence[Farmer]:
+        """Who farms."""
+        return self.world.farmers
+
+    @property
+    def wallets(self) -> list[str]:
+        """Names of the wallet processes."""
+        return wallet_names(self.world.config.wallets)
+
+    async def misbehave(self, **faults: Any) -> None:
+        """Tells the node what to do wrong, besides what it does already."""
+        await self._post(faults)
+
+    async def behave(self) -> None:
+        """Everything about the node is right again."""
+        await self._post({"reset": True, "stale": False})
+
+    async def _post(self, body: Mapping[str, Any]) -> None:
+        url = f"{self.world.rpc_url}/faults"
+        async with self.world.session.post(url, json=body) as reply:
+            if reply.status != 200:
+                raise RuntimeError(f"localnet refuses {body}: {await reply.text()}")
+
+    async def forget_history(self) -> None:
+        """The node loses every ledger before its newest; the witness has them."""
+        await self.witness.catch_up()
+        await self.misbehave(forget_before=2**31 - 1)
+
+    async def kill(self, name: str = "wallet") -> None:
+        """kill -9 and a new start, without waiting until it serves."""
+        self.kills += 1
+        await self.world.stack.end(name)
+        await self.world.stack.begin(name)
+
+    async def arm(self, failpoint: str) -> None:
+        """Starts the wallet with a failpoint at which it kills itself."""
+        with suppress(ProcessDiedError):  # reached already while it starts
+            await self.world.stack.restart(
+                "wallet", environment={"FAILPOINTS": f"{failpoint}=kill"}
+            )
+
+    async def revive_dead(self) -> None:
+        """Starts every wallet that has died; for ever."""
+        while True:
+            for name in self.wallets:
+                if self.world.stack.has_ended(name):
+                    self.kills += 1
+                    await self.world.stack.begin(name)
+            await asyncio.sleep(_WATCH)
+
+    async def mend(self) -> None:
+        """Everything runs and behaves."""
+        await self.behave()
+        for name in self.wallets:
+            if self.world.stack.has_ended(name):
+                await self.world.stack.begin(name)
+            with suppress(ProcessDiedError):
+                await self.world.stack.wait_ready(name)
+
+    async def cut_connections(self) -> int:
+        """Ends every database session of the wallet; how many there were."""
+        return len(await self.connection.fetch(QUERIES["cut_connections"].sql))
+
+    async def next_block(self) -> int:
+        """The first block that nobody has planted in, as soon as it can be planted."""
+        head = (await self.world.caller.block()).head
+        block = max(head.plantable_block, head.current_block + 1)
+
+        async def plantable() -> bool:
+            return (await self.world.caller.block()).head.plantable_block >= block
+
+        patience = 2.0 * self.world.config.block_seconds + 60
+        await wait_until(plantable, f"block {block} is not plantable", seconds=patience)
+        return block
+
+
+@asynccontextmanager
+async def open_arena(config: WorldConfig, progress: Progress) -> AsyncIterator[Arena]:
+    """Starts everything; the cap and short envelopes are set here."""
+    environment = {
+        "MAX_FEE_STROOPS": str(CAP),
+        "OPERATION_TIMEOUT": "5000",
+        **config.wallet_environment,
+    }
+    config = replace(config, directory=DIRECTORY, wallet_environment=environment)
+    async with open_world(config, progress) as world:
+        connection = await asyncpg.connect(world.stack.admin_dsn)
+        try:
+            witness = Witness(world.session, world.rpc_url)
+            await witness.catch_up()
+            yield Arena(
+                world=world,
+                witness=witness,
+                connection=connection,
+                cap=int(environment["MAX_FEE_STROOPS"]),
+            )
+        finally:
+            await connection.close()

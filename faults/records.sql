@@ -1,0 +1,23 @@
+-- What wallet recorded, read with all rights (faults/checker.py).
+
+-- name: operations :many
+SELECT
+    o.address, o.state::text AS state, o.amount, o.gap, p.zeros, o.ledger, o.reason,
+    o.stake_returned
+FROM wallet.all_operations AS o
+INNER JOIN wallet.operations AS p ON o.operation_id = p.id
+WHERE o.kind::text = $1 AND o.block_index = $2
+ORDER BY o.created_at, o.operation_id;
+
+-- name: count_open_operations :one
+SELECT count(*) AS open FROM wallet.operations
+WHERE state::text NOT IN ('succeeded', 'failed', 'expired');
+
+-- name: count_open_transactions :one
+SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
+
+-- name: cut_connections :many
+-- Ends every session of wallet's role, whatever it is doing.
+SELECT pg_terminate_backend(pid) AS ended
+FROM pg_stat_activity
+WHERE usename = 'kalepool_wallet' AND pid <> pg_backend_pid();

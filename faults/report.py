@@ -1,0 +1,110 @@
+"""The table for people, Markdown and JSON; a failed cell tells how to see it again."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.report import RESULTS, describe, markdown_table
+from faults.run import Cell, FaultResult
+
+_COLUMNS = (
+    "fault",
+    "phase",
+    "done",
+    "lost",
+    "doubled",
+    "open",
+    "given up",
+    "wrong",
+    "over cap",
+    "kills",
+    "seconds",
+    "",
+)
+
+
+def show(console: Console, result: FaultResult) -> None:
+    """On a terminal."""
+    table = Table(*_COLUMNS, title="What was broken, and what came of it")
+    for cell in result.cells:
+        table.add_row(*_row(cell), style="" if cell.passed else "red")
+    console.print(table)
+    for line in problems(result):
+        console.print(line, style="red", markup=False, highlight=False)
+    console.print(summary(result), style="bold green" if result.passed else "bold red")
+
+
+def summary(result: FaultResult) -> str:
+    """One line."""
+    failed = sum(not cell.passed for cell in result.cells)
+    kills = sum(cell.kills for cell in result.cells)
+    operations = sum(cell.findings.asked for cell in result.cells)
+    word = "all as promised" if result.passed else f"{failed} cells failed"
+    return f"{len(result.cells)} cells, {operations} operations, {kills} kills: {word}"
+
+
+def problems(result: FaultResult) -> list[str]:
+    """What is wrong in words, with the command that shows it again."""
+    lines = list(result.final)
+    for cell in result.cells:
+        if not cell.passed:
+            lines += [f"{cell.scenario}, {cell.phase}: {cell.error}", *cell.findings.notes]
+            lines.append(f"  again: {command(cell, result.seed)}")
+    return lines
+
+
+def command(cell: Cell, seed: int) -> str:
+    """Reproduces a cell."""
+    return f"python -m faults run --group {cell.group} --only '{cell.scenario}' --seed {seed}"
+
+
+def write(result: FaultResult, directory: Path = RESULTS) -> list[Path]:
+    """JSON and Markdown beside the benchmark's; the files."""
+    folder = directory / result.origin.label
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {folder / "faults.json": as_json(result), folder / "faults.md": as_markdown(result)}
+    for path, content in files.items():
+        path.write_text(content, encoding="utf-8")
+    return list(files)
+
+
+def as_json(result: FaultResult) -> str:
+    """Everything."""
+    content = asdict(result) | {"passed": result.passed}
+    content["cells"] = [
+        asdict(cell) | {"passed": cell.passed, "command": command(cell, result.seed)}
+        for cell in result.cells
+    ]
+    return json.dumps(content, indent=2) + "\n"
+
+
+def as_markdown(result: FaultResult) -> str:
+    """One page."""
+    parts = [f"# Faults of {result.origin.date}, commit {result.origin.commit}", ""]
+    parts += [describe(result.origin), "", f"Seed {result.seed}. {summary(result)}.", ""]
+    parts += markdown_table(_COLUMNS, [_row(cell) for cell in result.cells])
+    if lines := problems(result):
+        parts += ["", "```", *lines, "```"]
+    return "\n".join([*parts, ""])
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    found = cell.findings
+    given_up = ", ".join(f"{count} {reason}" for reason, count in found.given_up.items())
+    return (
+        cell.scenario,
+        cell.phase,
+        f"{found.done} of {found.asked}",
+        str(found.lost),
+        str(found.doubled),
+        str(found.left_open),
+        given_up or "0",
+        str(found.wrong),
+        str(found.over_cap),
+        str(cell.kills),
+        f"{cell.seconds:.1f}",
+        "ok" if cell.passed else "FAILED",
+    )

@@ -1,0 +1,227 @@
+"""Runs the table: each row breaks each phase of a block once."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from stellar_sdk import Asset
+
+from benchmarks.machine import Origin, origin
+from demo.chain_view import read_kale_balances
+from demo.run import FUNDING
+from demo.stack import Progress
+from demo.wallet_calls import WaitTimeoutError, mine, wait_until
+from faults.arena import Arena, open_arena
+from faults.breakage import nothing
+from faults.checker import QUERIES, Findings, Question, check, expected_balances
+from faults.scenarios import PHASES, Group, Scenario
+from libs.kale.networks import NETWORKS
+
+#: Stroops of KALE that the first farmer stakes; each one more stakes a stroop more.
+STAKE = 10_000_000
+_UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One thing broken in one phase."""
+
+    #: The group of rows.
+    group: str
+    #: The row.
+    scenario: str
+    #: plant, work or harvest.
+    phase: str
+    #: Seconds from the call to the last result.
+    seconds: float
+    #: Wallet processes that died.
+    kills: int
+    #: Call that failed in an unexpected way, in words; empty when none did.
+    error: str
+    #: What the comparison found.
+    findings: Findings
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as promised."""
+        return self.findings.is_clean and not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """What to run."""
+
+    #: Groups with the rows that were chosen.
+    groups: Sequence[Group]
+    #: Makes random instants the same again.
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultResult:
+    """What it came to."""
+
+    #: Machine, versions, commit.
+    origin: Origin
+    #: Makes random instants the same again.
+    seed: int
+    #: In the order in which they ran.
+    cells: list[Cell]
+    #: What is wrong at the end of a group, in words.
+    final: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as promised."""
+        return not self.final and all(cell.passed for cell in self.cells)
+
+
+async def run_faults(plan: FaultPlan, progress: Progress) -> FaultResult:
+    """All groups one after another, each on a pool of its own."""
+    cells: list[Cell] = []
+    final: list[str] = []
+    source = await origin()
+    for group in plan.groups:
+        progress(f"== {group.name}: {len(group.scenarios)} rows")
+        async with open_arena(group.config, _quiet) as arena:
+            source = await origin(arena.world.stack.admin_dsn)
+            farm = _Farm(arena, group.name, plan.seed, progress)
+            cells += await farm.run(group.scenarios)
+            final += [f"{group.name}: {item}" for item in await _final_check(arena)]
+    return FaultResult(origin=source, seed=plan.seed, cells=cells, final=final)
+
+
+def _quiet(_text: str) -> None:
+    """Nobody wants to know how the pool starts."""
+
+
+class _Farm:
+    """Goes from block to block: plants it, works it, and harvests the one before."""
+
+    def __init__(self, arena: Arena, group: str, seed: int, progress: Progress) -> None:
+        self._arena = arena
+        self._group = group
+        self._seed = seed
+        self._progress = progress
+        self._ripe = 0
+
+    async def run(self, scenarios: Sequence[Scenario]) -> list[Cell]:
+        """All rows."""
+        block = await self._arena.next_block()
+        for phase in PHASES[:2]:
+            await self._cell(_UNBROKEN, phase, block)
+        self._ripe = block
+        return [cell for scenario in scenarios for cell in await self._row(scenario)]
+
+    async def _row(self, scenario: Scenario) -> list[Cell]:
+        block = await self._arena.next_block()
+        cells = []
+        for phase in PHASES:
+            cell = await self._cell(scenario, phase, self._ripe if phase == "harvest" else block)
+            cells.append(cell)
+            self._progress(_line(cell))
+        self._ripe = block
+        return cells
+
+    async def _cell(self, scenario: Scenario, phase: str, block: int) -> Cell:
+        arena = self._arena
+        arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
+        call = await self._call(scenario.name, phase, block)
+        question = Question(
+            phase=phase,
+            block=block,
+            addresses=self._addresses(phase, block),
+            calls_before=len(arena.witness.calls),
+            fees_before=len(arena.witness.fees),
+            cap=arena.cap,
+        )
+        kills, started = arena.kills, time.monotonic()
+        error = await _under_attack(arena, scenario, call)
+        seconds = time.monotonic() - started
+        await self._settled(scenario)
+        await arena.witness.catch_up()
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=phase,
+            seconds=seconds,
+            kills=arena.kills - kills,
+            error=error,
+            findings=await check(arena.connection, arena.witness, question),
+        )
+
+    def _addresses(self, phase: str, block: int) -> list[str]:
+        """Work is for those who have planted, harvest for those who have worked."""
+        view = self._arena.witness.view
+        known = {"plant": None, "work": view.plants, "harvest": view.works}[phase]
+        addresses = [farmer.address for farmer in self._arena.farmers]
+        return [item for item in addresses if known is None or (item, block) in known]
+
+    async def _call(self, name: str, phase: str, block: int) -> Coroutine[Any, Any, list[Any]]:
+        """The call that is to be attacked; what it needs is read before."""
+        caller, name = self._arena.world.caller, f"{name} {phase} {block}"
+        addresses = set(self._addresses(phase, block))
+        farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
+        if phase == "plant":
+            stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
+            return caller.plant(name, block, stakes)
+        if phase == "work":
+            entropy = (await caller.block(block)).block.entropy
+            return caller.work(name, mine(farmers, block, entropy), block)
+        return caller.harvest(name, block, farmers)
+
+    async def _settled(self, scenario: Scenario) -> None:
+        """Returns when nothing is under way any more, or when the time is over."""
+
+        async def closed() -> bool:
+            connection = self._arena.connection
+            operations = await connection.fetchval(QUERIES["count_open_operations"].sql)
+            transactions = await connection.fetchval(QUERIES["count_open_transactions"].sql)
+            return not operations and not transactions
+
+        try:
+            await wait_until(closed, "something is open", seconds=scenario.patience)
+        except WaitTimeoutError:
+            return  # the check finds it
+
+
+async def _under_attack(
+    arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, list[Any]]
+) -> str:
+    """Breaks, calls, mends, waits for the results; what went wrong with the call, in words."""
+    try:
+        async with scenario.breakage(arena):
+            task = asyncio.create_task(call)
+            await asyncio.wait({task}, timeout=scenario.hold)
+    finally:
+        await arena.mend()
+    done, _ = await asyncio.wait({task}, timeout=scenario.patience)
+    if not done:
+        task.cancel()
+        return f"no result {scenario.patience:.0f} s after everything was right again"
+    failure = task.exception()
+    if isinstance(failure, grpc.aio.AioRpcError):
+        return f"{failure.code().name}: {failure.details()}"
+    return "" if failure is None else repr(failure)
+
+
+async def _final_check(arena: Arena) -> list[str]:
+    """Money: every stroop of KALE is where the chain's own events put it."""
+    await arena.witness.catch_up()
+    code, _, issuer = NETWORKS["localnet"].asset.partition(":")
+    addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
+    expected = expected_balances(arena.witness.view, dict.fromkeys(addresses, FUNDING))
+    found = await read_kale_balances(arena.world.rpc_url, addresses, Asset(code, issuer))
+    return [
+        f"balance of {address}: {found.get(address, 0)}, its operations give {amount}"
+        for address, amount in expected.items()
+        if found.get(address, 0) != amount
+    ]
+
+
+def _line(cell: Cell) -> str:
+    word = "ok" if cell.passed else "FAILED"
+    return f"{word:<6} {cell.seconds:6.1f} s  {cell.phase:<8} {cell.scenario}"

@@ -1,0 +1,188 @@
+"""The table: what is broken, in which surroundings."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.world import WorldConfig
+from faults import breakage as b
+
+PHASES = ("plant", "work", "harvest")
+#: Room for three single plants in a ledger: bids are refused and raised.
+CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
+_FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
+_WALLET = Path(__file__).parent.parent / "services" / "wallet"
+#: Kills in one cell of the random rows.
+KILLS_PER_CELL = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One row of the table."""
+
+    #: Names it, also on the command line.
+    name: str
+    #: What is broken.
+    breakage: b.Breakage
+    #: Seconds after which it is mended even if the phase is not through.
+    hold: float = 5.0
+    #: Seconds after mending in which everything must be settled.
+    patience: float = 60.0
+    #: Belongs to the short run of `--quick`.
+    quick: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows that share one running pool."""
+
+    #: Names it.
+    name: str
+    #: The pool.
+    config: WorldConfig
+    #: Its rows, in order.
+    scenarios: tuple[Scenario, ...]
+
+
+def failpoints() -> list[str]:
+    """Every failpoint that the wallet's code has, in alphabetical order."""
+    sources = (path.read_text(encoding="utf-8") for path in sorted(_WALLET.rglob("*.py")))
+    return sorted({name for source in sources for name in _FAILPOINT.findall(source)})
+
+
+def groups(*, farmers: int, random_kills: int) -> list[Group]:
+    """All of it; `random_kills` is how many there are to be at least."""
+    plain = WorldConfig(farmers=farmers, ledger_seconds=0.5, block_seconds=14)
+    return [
+        Group(name="kill", config=plain, scenarios=tuple(_kills())),
+        Group(name="node", config=plain, scenarios=tuple(_node())),
+        Group(
+            name="range-first",
+            config=replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"}),
+            scenarios=tuple(_lookups()),
+        ),
+        Group(name="machine", config=plain, scenarios=tuple(_machine())),
+        Group(
+            name="crowd",
+            config=replace(plain, network_settings=CROWDED, block_seconds=24),
+            scenarios=tuple(_crowd()),
+        ),
+        Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
+        Group(
+            name="slow",
+            config=replace(plain, ledger_seconds=1.0, block_seconds=100),
+            scenarios=tuple(_slow()),
+        ),
+        Group(name="random", config=plain, scenarios=tuple(_random(random_kills))),
+    ]
+
+
+def _kills() -> Iterable[Scenario]:
+    """Every commit edge: at the first passage, and at a later one when others are under way."""
+    yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30, quick=True)
+    for name in failpoints():
+        for passage in (1, 3):
+            yield Scenario(
+                name=f"kill at {name}@{passage}",
+                breakage=b.kill_at(f"{name}@{passage}"),
+                hold=30,
+                quick=passage == 1 and name in _QUICK_EDGES,
+            )
+
+
+_QUICK_EDGES = ("wallet.transaction.signed", "wallet.settle.before")
+_MANY = 10**6
+_LOOKUPS = ("getTransaction", "getTransactions")
+
+
+def _node() -> Iterable[Scenario]:
+    every = {"*": 6}
+    yield Scenario(
+        name="answers of sends are lost", breakage=b.node(drops={"sendTransaction": 5}), quick=True
+    )
+    yield Scenario(name="every answer is lost", breakage=b.node(drops={"*": _MANY}), hold=3)
+    yield Scenario(name="sends fail", breakage=b.node(failures={"sendTransaction": 5}))
+    yield Scenario(name="everything fails", breakage=b.node(failures={"*": _MANY}), hold=3)
+    yield Scenario(name="some calls fail", breakage=b.node(failures=every))
+    yield Scenario(name="simulations fail", breakage=b.node(failures={"simulateTransaction": 5}))
+    yield Scenario(
+        name="lookups fail", breakage=b.node(failures=dict.fromkeys(_LOOKUPS, _MANY)), hold=6
+    )
+    yield Scenario(
+        name="lookups are lost", breakage=b.node(drops=dict.fromkeys(_LOOKUPS, _MANY)), hold=4
+    )
+    yield Scenario(name="ledger entries fail", breakage=b.node(failures={"getLedgerEntries": 8}))
+    yield Scenario(name="calls take a second", breakage=b.node(delays={"*": 1.0}), hold=8)
+    yield Scenario(
+        name="try again later, a few times", breakage=b.node(try_again_later=5), quick=True
+    )
+    yield Scenario(
+        name="try again later, all the time", breakage=b.node(try_again_later=_MANY), hold=6
+    )
+    yield Scenario(name="a ledger drops our set", breakage=b.node(skip_ledgers=2), quick=True)
+    yield Scenario(name="many ledgers drop our set", breakage=b.node(skip_ledgers=14), hold=8)
+    yield Scenario(
+        name="a stale replica that says healthy", breakage=b.stale_replica(4.0, after=0.3), hold=5
+    )
+    yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
+    yield Scenario(name="a node that restarts", breakage=b.restarted_node(0.5), hold=5)
+    yield from _lookups()
+
+
+def _lookups() -> Iterable[Scenario]:
+    """Ledgers close between the two reads of getTransaction, in this node's order."""
+    yield Scenario(name="lookups torn by a ledger", breakage=b.node(read_gap=0.6), hold=8)
+    yield Scenario(
+        name="lookups torn, answers of sends lost",
+        breakage=b.node(read_gap=0.6, drops={"sendTransaction": _MANY}),
+        hold=6,
+    )
+
+
+def _machine() -> Iterable[Scenario]:
+    yield Scenario(
+        name="database connections are cut", breakage=b.cut_database(0.7), hold=5, quick=True
+    )
+    yield Scenario(
+        name="the wallet stands still past its bounds", breakage=b.frozen_wallet(8, 0.2), hold=9
+    )
+
+
+def _crowd() -> Iterable[Scenario]:
+    """Three plants a ledger: what is refused bids more, up to the cap and not a stroop above."""
+    yield Scenario(name="a full queue", breakage=b.nothing(), hold=30)
+    yield Scenario(
+        name="a full queue, kill at a raise", breakage=b.kill_at("wallet.bid.raised"), hold=30
+    )
+    yield Scenario(
+        name="a full queue, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
+    )
+
+
+def _two() -> Iterable[Scenario]:
+    yield Scenario(name="two wallets", breakage=b.nothing(), hold=30)
+    yield Scenario(name="two wallets, kills", breakage=b.random_kills(3, mean_life=1.0), hold=8)
+    yield Scenario(
+        name="two wallets, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
+    )
+    yield Scenario(name="two wallets, one stands still", breakage=b.frozen_wallet(8, 0.2), hold=9)
+
+
+def _slow() -> Iterable[Scenario]:
+    """Longer than the wallet waits for any answer."""
+    yield Scenario(
+        name="sends take 30 s", breakage=b.node(delays={"sendTransaction": 30.0}), hold=35
+    )
+    yield Scenario(name="calls take 30 s", breakage=b.node(delays={"*": 30.0}), hold=35)
+
+
+def _random(kills: int) -> Iterable[Scenario]:
+    rounds = math.ceil(kills / (len(PHASES) * KILLS_PER_CELL))
+    for number in range(1, rounds + 1):
+        yield Scenario(
+            name=f"random kills {number}",
+            breakage=b.random_kills(KILLS_PER_CELL, mean_life=1.0),
+            hold=2.5 * KILLS_PER_CELL,
+        )
