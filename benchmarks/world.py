@@ -124,7 +124,7 @@ def _stack_config(config: WorldConfig) -> StackConfig:
     }
     return StackConfig(
         directory=config.directory,
-        ledger_seconds=SETUP_LEDGER_SECONDS,
+        ledger_seconds=min(SETUP_LEDGER_SECONDS, config.ledger_seconds),
         block_seconds=config.block_seconds,
         services=("wallet",),
         environment={"localnet": localnet, "wallet": wallet},

@@ -84,7 +84,7 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
 def _joined(every: Sequence[Group]) -> Group:
     """The rows of the short run, all on one pool with short blocks."""
     rows = tuple(row for group in every for row in group.scenarios if row.quick)
-    config = replace(every[0].config, farmers=4, block_seconds=5)
+    config = replace(every[0].config, farmers=4, block_seconds=9)
     return Group(name="quick", config=config, scenarios=rows)
 
 

@@ -81,18 +81,17 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
 
 def _kills() -> Iterable[Scenario]:
     """Every commit edge: at the first passage, and at a later one when others are under way."""
-    yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30, quick=True)
+    yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30)
     for name in failpoints():
         for passage in (1, 3):
             yield Scenario(
                 name=f"kill at {name}@{passage}",
                 breakage=b.kill_at(f"{name}@{passage}"),
                 hold=30,
-                quick=passage == 1 and name in _QUICK_EDGES,
+                quick=passage == 1 and name == "wallet.transaction.signed",
             )
 
 
-_QUICK_EDGES = ("wallet.transaction.signed", "wallet.settle.before")
 _MANY = 10**6
 _LOOKUPS = ("getTransaction", "getTransactions")
 
@@ -115,9 +114,7 @@ def _node() -> Iterable[Scenario]:
     )
     yield Scenario(name="ledger entries fail", breakage=b.node(failures={"getLedgerEntries": 8}))
     yield Scenario(name="calls take a second", breakage=b.node(delays={"*": 1.0}), hold=8)
-    yield Scenario(
-        name="try again later, a few times", breakage=b.node(try_again_later=5), quick=True
-    )
+    yield Scenario(name="try again later, a few times", breakage=b.node(try_again_later=5))
     yield Scenario(
         name="try again later, all the time", breakage=b.node(try_again_later=_MANY), hold=6
     )

@@ -21,6 +21,8 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    # What asyncpg says of a connection that the server ended while nothing ran on it.
+    asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
 )
 

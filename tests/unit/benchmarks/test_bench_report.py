@@ -1,0 +1,109 @@
+"""Goals, ratios, and the three files of a result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from benchmarks.chain import Limits, Usage
+from benchmarks.fewest import Fewest
+from benchmarks.goals import goals_of
+from benchmarks.machine import Origin
+from benchmarks.phases import LedgerBar, PhaseResult
+from benchmarks.report import write
+from benchmarks.results import BenchResult, CarrierRun
+from benchmarks.world import Carrier
+
+ORIGIN = Origin(
+    date="2026-11-24",
+    commit="0123456789",
+    cpu="a CPU",
+    cores=2,
+    memory_gib=8.0,
+    system="Linux x86_64",
+    python="3.11.7",
+    postgres="16.1",
+)
+
+
+def phase(name: str, *, ledgers: list[int], fee: int, cpu: float = 0.5) -> PhaseResult:
+    count = sum(ledgers)
+    return PhaseResult(
+        name=name,
+        requested=count,
+        succeeded=count,
+        failures={},
+        on_chain=count,
+        first_ledger=100,
+        ledgers_used=len(ledgers),
+        fewest=Fewest(ledgers=6, bound_by="write_bytes", per_ledger=180),
+        ledgers=[
+            LedgerBar(ledger=100 + number, operations=operations, transactions=operations)
+            for number, operations in enumerate(ledgers)
+        ],
+        transactions=count,
+        failed_transactions=0,
+        most_in_one=1,
+        fee_total=fee * count,
+        fee_dearest=fee,
+        wall_seconds=30.0,
+        cpu_seconds=cpu * count / 1000,
+        peak_mib=100.0,
+    )
+
+
+def run(carrier: Carrier = Carrier.SINGLE, *, fee: int = 15_000) -> CarrierRun:
+    plants = [180, 180, 180, 180, 180, 100]
+    return CarrierRun(
+        carrier=carrier,
+        farmers=1000,
+        wallets=1,
+        ledger_seconds=5.0,
+        network_as_measured=True,
+        limits=Limits(ledger=Usage(write_bytes=286_720), clusters=2),
+        phases=[phase(name, ledgers=plants, fee=fee) for name in ("plant", "work", "harvest")],
+    )
+
+
+def missed(one: CarrierRun) -> list[str]:
+    return [goal.name for goal in goals_of(one) if not goal.met]
+
+
+def test_a_good_run_meets_every_goal() -> None:
+    assert missed(run()) == []
+
+
+def test_each_goal_can_be_missed() -> None:
+    dear = run(fee=15_334)
+    assert missed(dear) == ["single: XLM per farmer and block"]
+    assert missed(run(Carrier.MULTICALL)) == ["multicall: XLM per farmer and block"]
+    one = run()
+    slow = replace(one.phases[0], ledgers_used=8, cpu_seconds=1.2, succeeded=999)
+    assert missed(replace(one, phases=[slow, *one.phases[1:]])) == [
+        "single, plant: operations that did not succeed",
+        "single, plant: difference between wallet and chain",
+        "single, plant: ledgers (6 at best)",
+        "single, plant: CPU of the wallet per operation",
+    ]
+
+
+def test_files(tmp_path: Path) -> None:
+    result = BenchResult(
+        origin=ORIGIN,
+        command="python -m benchmarks run",
+        runs=[run(), run(Carrier.MULTICALL, fee=10_000)],
+        unlimited=[run(), replace(run(), wallets=2)],
+    )
+    paths = {path.name: path for path in write(result, tmp_path)}
+    assert paths["bench.json"].parent.name == "2026-11-24-0123456789"
+    content = json.loads(paths["bench.json"].read_text(encoding="utf-8"))
+    assert content["origin"]["cpu"] == "a CPU"
+    assert {goal["met"] for goal in content["goals"]} == {True}
+    ratios = {item["name"]: item["ratio"] for item in content["ratios"]}
+    assert ratios["XLM of plant, single / multicall"] == 1.5
+    assert ratios["seconds of work, one wallet process / two"] == 1.0
+    page = paths["bench.md"].read_text(encoding="utf-8")
+    assert "| plant | 1000 of 1000 | 6 (6: write_bytes) | 180 180 180 180 180 100 |" in page
+    picture = ET.fromstring(paths["bench.svg"].read_text(encoding="utf-8"))  # noqa: S314
+    bars = [item for item in picture.iter() if "fill" in item.attrib and "y" in item.attrib]
+    assert len(bars) == 3 + 2 * 3 * 6, "legend, and each ledger of each phase of each run"

@@ -1,0 +1,116 @@
+"""The judge of the fault runs: what counts as lost, doubled, wrong, open and given up."""
+
+from typing import Any, cast
+
+import asyncpg
+import pytest
+
+from demo.chain_view import ChainPlant
+from demo.farm_calls import FarmCall
+from faults.checker import Findings, Question, check, expected_balances, over_cap
+from faults.report import command
+from faults.run import Cell
+from faults.scenarios import PHASES, failpoints, groups
+from faults.witness import SeenCall, SeenFee, Witness
+
+FARMER, OTHER = "GA", "GB"
+QUESTION = Question(
+    phase="plant", block=7, addresses=[FARMER], calls_before=0, fees_before=0, cap=1000
+)
+DONE = {"address": FARMER, "state": "succeeded", "amount": 5, "ledger": 30, "reason": None}
+
+
+class Records:
+    """Answers the one query with what a test gives it."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = list(rows)
+
+    async def fetch(self, _sql: str, *_arguments: object) -> list[dict[str, Any]]:
+        return self._rows
+
+
+def witness(*, planted: bool = True, calls: int = 1) -> Witness:
+    seen = Witness(cast(Any, None), "")
+    if planted:
+        seen.view.plants[FARMER, 7] = ChainPlant(ledger=30, stake=5)
+    plant = FarmCall(function="plant", farmer=FARMER, block=None, ok=True, value=None)
+    seen.calls = [SeenCall(call=plant, ledger=30 + number) for number in range(calls)]
+    seen.fees = [SeenFee(hash="00", bid=1000, charged=900)]
+    return seen
+
+
+async def judge(chain: Witness, *rows: dict[str, Any]) -> Findings:
+    connection = cast("asyncpg.Connection[asyncpg.Record]", Records(*rows))
+    return await check(connection, chain, QUESTION)
+
+
+async def test_equal_is_clean() -> None:
+    findings = await judge(witness(), DONE)
+    assert findings.is_clean
+    assert (findings.asked, findings.done) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "chain", "row"),
+    [
+        ("lost", witness(), None),
+        ("lost", witness(planted=False, calls=0), DONE),
+        ("doubled", witness(), DONE | {"state": "failed", "reason": "EXPIRED"}),
+        ("doubled", witness(calls=2), DONE),
+        ("left_open", witness(), DONE | {"state": "sent"}),
+        ("wrong", witness(), DONE | {"ledger": 31}),
+    ],
+)
+async def test_each_finding(field: str, chain: Witness, row: dict[str, Any] | None) -> None:
+    findings = await judge(chain, *([row] if row else []))
+    assert getattr(findings, field) == 1, findings
+    assert findings.notes
+    assert not findings.is_clean
+
+
+async def test_given_up_is_told_by_reason() -> None:
+    nothing = witness(planted=False, calls=0)
+    findings = await judge(nothing, DONE | {"state": "failed", "reason": "BLOCK_CLOSED"})
+    assert findings.given_up == {"BLOCK_CLOSED": 1}
+    assert not findings.is_clean
+
+
+def test_a_stroop_above_the_cap_is_found() -> None:
+    fees = [
+        SeenFee(hash="00", bid=1000, charged=900),
+        SeenFee(hash="01", bid=1001, charged=900),
+    ]
+    assert [fee.hash for fee in over_cap(fees, 1000)] == ["01"]
+
+
+def test_balances_follow_from_the_chain() -> None:
+    view = witness().view
+    view.harvests[FARMER, 7] = 40
+    view.plants[FARMER, 8] = ChainPlant(ledger=60, stake=3)
+    assert expected_balances(view, {FARMER: 100, OTHER: 100}) == {FARMER: 137, OTHER: 100}
+
+
+def test_the_table_has_every_failpoint_and_enough_kills() -> None:
+    rows = {group.name: group.scenarios for group in groups(farmers=4, random_kills=200)}
+    names = {row.name for row in rows["kill"]}
+    assert failpoints()
+    assert all(f"kill at {name}@1" in names for name in failpoints())
+    assert len(rows["random"]) * len(PHASES) * 4 >= 200
+    every = [row.name for scenarios in rows.values() for row in scenarios]
+    assert any(row.quick for scenarios in rows.values() for row in scenarios)
+    assert len(set(every)) >= len(every) - 2, "only the torn lookups are in two groups"
+
+
+def test_a_cell_tells_how_to_see_it_again() -> None:
+    cell = Cell(
+        group="node",
+        scenario="sends fail",
+        phase="plant",
+        seconds=1.0,
+        kills=0,
+        error="",
+        findings=Findings(asked=1, done=1),
+    )
+    assert cell.passed
+    assert command(cell, 3) == "python -m faults run --group node --only 'sends fail' --seed 3"
