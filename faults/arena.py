@@ -18,7 +18,7 @@ from faults.checker import QUERIES
 from faults.witness import Witness
 
 DIRECTORY = Path("var") / "faults"
-#: Stroops of XLM that a transaction may cost in these runs.
+#: Stroops of XLM that a transaction may cost in these runs, for each of its operations.
 CAP = 1_000_000
 #: Seconds between two looks for a wallet that has died.
 _WATCH = 0.1

@@ -59,7 +59,7 @@ class Question:
     calls_before: int
     #: How many fees it had seen before.
     fees_before: int
-    #: Stroops of XLM that a transaction may cost.
+    #: Stroops of XLM that a transaction may cost for each of its operations.
     cap: int
 
 
@@ -170,8 +170,8 @@ def repeated(witness: Witness, question: Question) -> list[str]:
 
 
 def over_cap(fees: Sequence[SeenFee], cap: int) -> list[SeenFee]:
-    """Transactions that cost, or might have cost, more than the operator allows."""
-    return [fee for fee in fees if max(fee.bid, fee.charged) > cap]
+    """Transactions that cost, or might have cost, more than `cap` for each of their operations."""
+    return [fee for fee in fees if max(fee.bid, fee.charged) > cap * fee.calls]
 
 
 def expected_balances(view: ChainView, funded: Mapping[str, int]) -> dict[str, int]:

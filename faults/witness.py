@@ -30,6 +30,8 @@ class SeenFee:
 
     #: Hash (hex) of the transaction.
     hash: str
+    #: Operations that it carried.
+    calls: int
     #: Stroops of XLM that the network might have charged.
     bid: int
     #: Stroops of XLM that it did charge.
@@ -82,7 +84,12 @@ class Witness:
         envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
         result = xdr.TransactionResult.from_xdr(item["resultXdr"])
         self.fees.append(
-            SeenFee(hash=item["txHash"], bid=_bid(envelope), charged=result.fee_charged.int64)
+            SeenFee(
+                hash=item["txHash"],
+                calls=len(calls),
+                bid=_bid(envelope),
+                charged=result.fee_charged.int64,
+            )
         )
 
 

@@ -36,7 +36,7 @@ def witness(*, planted: bool = True, calls: int = 1) -> Witness:
         seen.view.plants[FARMER, 7] = ChainPlant(ledger=30, stake=5)
     plant = FarmCall(function="plant", farmer=FARMER, block=None, ok=True, value=None)
     seen.calls = [SeenCall(call=plant, ledger=30 + number) for number in range(calls)]
-    seen.fees = [SeenFee(hash="00", bid=1000, charged=900)]
+    seen.fees = [SeenFee(hash="00", calls=1, bid=1000, charged=900)]
     return seen
 
 
@@ -78,10 +78,12 @@ async def test_given_up_is_told_by_reason() -> None:
 
 def test_a_stroop_above_the_cap_is_found() -> None:
     fees = [
-        SeenFee(hash="00", bid=1000, charged=900),
-        SeenFee(hash="01", bid=1001, charged=900),
+        SeenFee(hash="00", calls=1, bid=1000, charged=900),
+        SeenFee(hash="01", calls=1, bid=1001, charged=900),
+        SeenFee(hash="02", calls=2, bid=2000, charged=2000),
+        SeenFee(hash="03", calls=2, bid=2000, charged=2001),
     ]
-    assert [fee.hash for fee in over_cap(fees, 1000)] == ["01"]
+    assert [fee.hash for fee in over_cap(fees, 1000)] == ["01", "03"]
 
 
 def test_balances_follow_from_the_chain() -> None:
