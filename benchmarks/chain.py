@@ -9,7 +9,7 @@ import aiohttp
 from stellar_sdk import xdr
 
 from demo.chain_view import call_rpc, pail_changes, read_transactions
-from demo.farm_calls import soroban_transaction
+from demo.farm_calls import inner_envelope
 
 #: Ledgers in a page of getLedgers at most.
 _LEDGER_PAGE = 200
@@ -107,9 +107,8 @@ async def farm_transactions(
 
 
 def _parse(item: dict[str, Any]) -> FarmTransaction | None:
-    raw = base64.b64decode(item["envelopeXdr"])
-    data = _soroban_data(xdr.TransactionEnvelope.from_xdr_bytes(raw))
-    if data is None:
+    call = inner_envelope(xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"]))
+    if call is None or call.tx.ext.soroban_data is None:
         return None
     meta = xdr.TransactionMeta.from_xdr(item["resultMetaXdr"])
     if meta.v4 is None:
@@ -121,22 +120,21 @@ def _parse(item: dict[str, Any]) -> FarmTransaction | None:
         operations=len(pail_changes(meta.v4)) if ok else 0,
         ok=ok,
         fee=result.fee_charged.int64,
-        usage=_usage(data.resources, len(raw)),
+        usage=_usage(call),
     )
 
 
-def _soroban_data(envelope: xdr.TransactionEnvelope) -> xdr.SorobanTransactionData | None:
-    transaction = soroban_transaction(envelope)
-    return None if transaction is None else transaction.ext.soroban_data
-
-
-def _usage(resources: xdr.SorobanResources, size: int) -> Usage:
-    reads = resources.footprint.read_only
-    writes = resources.footprint.read_write
+def _usage(call: xdr.TransactionV1Envelope) -> Usage:
+    """The bytes of a fee bump do not count towards a ledger's limit, only those inside of it."""
+    if call.tx.ext.soroban_data is None:
+        raise ValueError("not a contract call")
+    resources = call.tx.ext.soroban_data.resources
+    reads, writes = resources.footprint.read_only, resources.footprint.read_write
+    envelope = xdr.TransactionEnvelope(xdr.EnvelopeType.ENVELOPE_TYPE_TX, v1=call)
     return Usage(
         transactions=1,
         instructions=resources.instructions.uint32,
-        envelope_bytes=size,
+        envelope_bytes=len(envelope.to_xdr_bytes()),
         disk_reads=sum(key.type in _CLASSIC for key in (*reads, *writes)),
         disk_read_bytes=resources.disk_read_bytes.uint32,
         write_entries=len(writes),

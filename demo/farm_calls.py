@@ -41,17 +41,16 @@ def farm_calls(transaction: dict[str, Any]) -> list[FarmCall]:
     return _inner_calls(invocation.args, value)
 
 
-def soroban_transaction(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
-    """The transaction itself, also inside of a fee bump."""
-    inner = envelope.v1 if envelope.fee_bump is None else envelope.fee_bump.tx.inner_tx.v1
-    return None if inner is None else inner.tx
+def inner_envelope(envelope: xdr.TransactionEnvelope) -> xdr.TransactionV1Envelope | None:
+    """The envelope of the transaction itself, which may be inside of a fee bump."""
+    return envelope.v1 if envelope.fee_bump is None else envelope.fee_bump.tx.inner_tx.v1
 
 
 def _invocation(envelope: xdr.TransactionEnvelope) -> xdr.InvokeContractArgs | None:
-    transaction = soroban_transaction(envelope)
-    if transaction is None or len(transaction.operations) != 1:
+    inner = inner_envelope(envelope)
+    if inner is None or len(inner.tx.operations) != 1:
         return None
-    invoke = transaction.operations[0].body.invoke_host_function_op
+    invoke = inner.tx.operations[0].body.invoke_host_function_op
     return None if invoke is None else invoke.host_function.invoke_contract
 
 

@@ -119,14 +119,14 @@ class Arena:
 
 
 @asynccontextmanager
-async def open_arena(config: WorldConfig, progress: Progress) -> AsyncIterator[Arena]:
-    """Starts everything; the cap and short envelopes are set here."""
+async def open_arena(name: str, config: WorldConfig, progress: Progress) -> AsyncIterator[Arena]:
+    """Starts everything, with logs in a folder of this name; sets the cap and short envelopes."""
     environment = {
         "MAX_FEE_STROOPS": str(CAP),
         "OPERATION_TIMEOUT": "5000",
         **config.wallet_environment,
     }
-    config = replace(config, directory=DIRECTORY, wallet_environment=environment)
+    config = replace(config, directory=DIRECTORY / name, wallet_environment=environment)
     async with open_world(config, progress) as world:
         connection = await asyncpg.connect(world.stack.admin_dsn)
         try:

@@ -106,5 +106,5 @@ def _row(cell: Cell) -> tuple[str, ...]:
         str(found.over_cap),
         str(cell.kills),
         f"{cell.seconds:.1f}",
-        "ok" if cell.passed else "FAILED",
+        cell.verdict,
     )

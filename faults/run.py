@@ -11,6 +11,7 @@ from stellar_sdk import Asset
 
 from benchmarks.machine import Origin, origin
 from demo.chain_view import read_kale_balances
+from demo.processes import ProcessDiedError
 from demo.run import FUNDING
 from demo.stack import Progress
 from demo.wallet_calls import WaitTimeoutError, mine, wait_until
@@ -39,6 +40,8 @@ class Cell:
     seconds: float
     #: Wallet processes that died.
     kills: int
+    #: What was to happen at a failpoint did not, as nothing passed there.
+    is_unreached: bool
     #: Call that failed in an unexpected way, in words; empty when none did.
     error: str
     #: What the comparison found.
@@ -48,6 +51,13 @@ class Cell:
     def passed(self) -> bool:
         """Whether everything is as promised."""
         return self.findings.is_clean and not self.error
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        if not self.passed:
+            return "FAILED"
+        return "not reached" if self.is_unreached else "ok"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +96,7 @@ async def run_faults(plan: FaultPlan, progress: Progress) -> FaultResult:
     source = await origin()
     for group in plan.groups:
         progress(f"== {group.name}: {len(group.scenarios)} rows")
-        async with open_arena(group.config, _quiet) as arena:
+        async with open_arena(group.name, group.config, _quiet) as arena:
             source = await origin(arena.world.stack.admin_dsn)
             farm = _Farm(arena, group.name, plan.seed, progress)
             cells += await farm.run(group.scenarios)
@@ -120,11 +130,28 @@ class _Farm:
         block = await self._arena.next_block()
         cells = []
         for phase in PHASES:
-            cell = await self._cell(scenario, phase, self._ripe if phase == "harvest" else block)
+            target = self._ripe if phase == "harvest" else block
+            try:
+                cell = await self._cell(scenario, phase, target)
+            except (grpc.aio.AioRpcError, WaitTimeoutError, ProcessDiedError) as error:
+                cell = self._broken_off(scenario, phase, error)
             cells.append(cell)
             self._progress(_line(cell))
         self._ripe = block
         return cells
+
+    def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
+        """A cell that could not be judged has failed; the rows after it may tell more."""
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=phase,
+            seconds=0.0,
+            kills=0,
+            is_unreached=False,
+            error=_in_words(error),
+            findings=Findings(asked=0, done=0),
+        )
 
     async def _cell(self, scenario: Scenario, phase: str, block: int) -> Cell:
         arena = self._arena
@@ -149,6 +176,7 @@ class _Farm:
             phase=phase,
             seconds=seconds,
             kills=arena.kills - kills,
+            is_unreached=scenario.is_kill and arena.kills == kills,
             error=error,
             findings=await check(arena.connection, arena.witness, question),
         )
@@ -169,9 +197,19 @@ class _Farm:
             stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
             return caller.plant(name, block, stakes)
         if phase == "work":
-            entropy = (await caller.block(block)).block.entropy
+            entropy = await self._entropy(block) if farmers else b""
             return caller.work(name, mine(farmers, block, entropy), block)
         return caller.harvest(name, block, farmers)
+
+    async def _entropy(self, block: int) -> bytes:
+        """Waits until the wallet, too, has seen the block."""
+        caller = self._arena.world.caller
+
+        async def seen() -> bool:
+            return (await caller.block()).head.current_block >= block
+
+        await wait_until(seen, f"the wallet does not see block {block}", seconds=60)
+        return (await caller.block(block)).block.entropy
 
     async def _settled(self, scenario: Scenario) -> None:
         """Returns when nothing is under way any more, or when the time is over."""
@@ -203,9 +241,13 @@ async def _under_attack(
         task.cancel()
         return f"no result {scenario.patience:.0f} s after everything was right again"
     failure = task.exception()
-    if isinstance(failure, grpc.aio.AioRpcError):
-        return f"{failure.code().name}: {failure.details()}"
-    return "" if failure is None else repr(failure)
+    return "" if failure is None else _in_words(failure)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return f"{type(error).__name__}: {error}"
 
 
 async def _final_check(arena: Arena) -> list[str]:
@@ -223,5 +265,4 @@ async def _final_check(arena: Arena) -> list[str]:
 
 
 def _line(cell: Cell) -> str:
-    word = "ok" if cell.passed else "FAILED"
-    return f"{word:<6} {cell.seconds:6.1f} s  {cell.phase:<8} {cell.scenario}"
+    return f"{cell.verdict:<11} {cell.seconds:6.1f} s  {cell.phase:<8} {cell.scenario}"

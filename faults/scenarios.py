@@ -30,6 +30,8 @@ class Scenario:
     hold: float = 5.0
     #: Seconds after mending in which everything must be settled.
     patience: float = 60.0
+    #: The wallet is to die in it, if anything passes the failpoint.
+    is_kill: bool = False
     #: Belongs to the short run of `--quick`.
     quick: bool = False
 
@@ -88,6 +90,7 @@ def _kills() -> Iterable[Scenario]:
                 name=f"kill at {name}@{passage}",
                 breakage=b.kill_at(f"{name}@{passage}"),
                 hold=30,
+                is_kill=True,
                 quick=passage == 1 and name == "wallet.transaction.signed",
             )
 
@@ -151,7 +154,10 @@ def _crowd() -> Iterable[Scenario]:
     """Three plants a ledger: what is refused bids more, up to the cap and not a stroop above."""
     yield Scenario(name="a full queue", breakage=b.nothing(), hold=30)
     yield Scenario(
-        name="a full queue, kill at a raise", breakage=b.kill_at("wallet.bid.raised"), hold=30
+        name="a full queue, kill at a raise",
+        breakage=b.kill_at("wallet.bid.raised"),
+        hold=30,
+        is_kill=True,
     )
     yield Scenario(
         name="a full queue, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})

@@ -111,6 +111,7 @@ def test_a_cell_tells_how_to_see_it_again() -> None:
         phase="plant",
         seconds=1.0,
         kills=0,
+        is_unreached=False,
         error="",
         findings=Findings(asked=1, done=1),
     )
