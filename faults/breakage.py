@@ -51,14 +51,17 @@ def kill_at(failpoint: str) -> Breakage:
     return broken
 
 
-def random_kills(most: int, *, mean_life: float) -> Breakage:
-    """The wallet is killed again and again, also while it starts."""
+def random_kills(most: int, *, first: float, life: float) -> Breakage:
+    """The wallet is killed within `first` seconds, then again and again, also while it starts.
+
+    `life` is how long it lives at most, in seconds.
+    """
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[None]:
         async def strike() -> None:
-            for _ in range(most):
-                await asyncio.sleep(arena.random.uniform(0, 2 * mean_life))
+            for number in range(most):
+                await asyncio.sleep(arena.random.uniform(0, life if number else first))
                 await arena.kill(arena.random.choice(arena.wallets))
 
         async with _beside(strike()):

@@ -98,8 +98,8 @@ async def run_faults(plan: FaultPlan, progress: Progress) -> FaultResult:
         progress(f"== {group.name}: {len(group.scenarios)} rows")
         async with open_arena(group.name, group.config, _quiet) as arena:
             source = await origin(arena.world.stack.admin_dsn)
-            farm = _Farm(arena, group.name, plan.seed, progress)
-            cells += await farm.run(group.scenarios)
+            farm = _Farm(arena, plan.seed, progress)
+            cells += await farm.run(group)
             final += [f"{group.name}: {item}" for item in await _final_check(arena)]
     return FaultResult(origin=source, seed=plan.seed, cells=cells, final=final)
 
@@ -111,20 +111,26 @@ def _quiet(_text: str) -> None:
 class _Farm:
     """Goes from block to block: plants it, works it, and harvests the one before."""
 
-    def __init__(self, arena: Arena, group: str, seed: int, progress: Progress) -> None:
+    def __init__(self, arena: Arena, seed: int, progress: Progress) -> None:
         self._arena = arena
-        self._group = group
+        self._group = ""
         self._seed = seed
         self._progress = progress
         self._ripe = 0
 
-    async def run(self, scenarios: Sequence[Scenario]) -> list[Cell]:
-        """All rows."""
+    async def run(self, group: Group) -> list[Cell]:
+        """All rows of a group, or as many as give enough kills."""
+        self._group = group.name
         block = await self._arena.next_block()
         for phase in PHASES[:2]:
             await self._cell(_UNBROKEN, phase, block)
         self._ripe = block
-        return [cell for scenario in scenarios for cell in await self._row(scenario)]
+        cells: list[Cell] = []
+        for scenario in group.scenarios:
+            cells += await self._row(scenario)
+            if group.enough_kills is not None and self._arena.kills >= group.enough_kills:
+                break
+        return cells
 
     async def _row(self, scenario: Scenario) -> list[Cell]:
         block = await self._arena.next_block()

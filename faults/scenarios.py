@@ -46,6 +46,8 @@ class Group:
     config: WorldConfig
     #: Its rows, in order.
     scenarios: tuple[Scenario, ...]
+    #: Rows after this many kills are left out; None runs all.
+    enough_kills: int | None = None
 
 
 def failpoints() -> list[str]:
@@ -77,7 +79,12 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
             config=replace(plain, ledger_seconds=1.0, block_seconds=100),
             scenarios=tuple(_slow()),
         ),
-        Group(name="random", config=plain, scenarios=tuple(_random(random_kills))),
+        Group(
+            name="random",
+            config=replace(plain, ledger_seconds=1.0),
+            scenarios=tuple(_random(random_kills)),
+            enough_kills=random_kills,
+        ),
     ]
 
 
@@ -166,7 +173,7 @@ def _crowd() -> Iterable[Scenario]:
 
 def _two() -> Iterable[Scenario]:
     yield Scenario(name="two wallets", breakage=b.nothing(), hold=30)
-    yield Scenario(name="two wallets, kills", breakage=b.random_kills(3, mean_life=1.0), hold=8)
+    yield Scenario(name="two wallets, kills", breakage=b.random_kills(3, first=0.3, life=3), hold=8)
     yield Scenario(
         name="two wallets, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
     )
@@ -182,10 +189,10 @@ def _slow() -> Iterable[Scenario]:
 
 
 def _random(kills: int) -> Iterable[Scenario]:
-    rounds = math.ceil(kills / (len(PHASES) * KILLS_PER_CELL))
-    for number in range(1, rounds + 1):
+    """Enough rows for as many kills even if most phases are through after the first."""
+    for number in range(1, math.ceil(kills / len(PHASES)) + 1):
         yield Scenario(
             name=f"random kills {number}",
-            breakage=b.random_kills(KILLS_PER_CELL, mean_life=1.0),
-            hold=2.5 * KILLS_PER_CELL,
+            breakage=b.random_kills(KILLS_PER_CELL, first=0.8, life=3.0),
+            hold=3.0 * KILLS_PER_CELL,
         )

@@ -98,7 +98,7 @@ def test_the_table_has_every_failpoint_and_enough_kills() -> None:
     names = {row.name for row in rows["kill"]}
     assert failpoints()
     assert all(f"kill at {name}@1" in names for name in failpoints())
-    assert len(rows["random"]) * len(PHASES) * 4 >= 200
+    assert len(rows["random"]) * len(PHASES) >= 200, "at least one in each cell"
     every = [row.name for scenarios in rows.values() for row in scenarios]
     assert any(row.quick for scenarios in rows.values() for row in scenarios)
     assert len(set(every)) >= len(every) - 2, "only the torn lookups are in two groups"
