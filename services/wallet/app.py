@@ -21,6 +21,7 @@ from services.wallet.engine.follower import Follower
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts, Terms
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.shapes import ShapeBook
@@ -116,7 +117,10 @@ class _Wiring:
         """What runs in the background."""
         parts, channels = self._parts, ChannelStore(self._database)
         shapes = ShapeBook(self._chain)
-        lanes = Lanes(parts, shapes, Sources(self._chain, channels, parts.transactions))
+        sources = Sources(self._chain, channels, parts.transactions)
+        multicall = self._settings.multicall()
+        packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
+        lanes = Lanes(parts, shapes, sources, packs)
         keeper = ChannelKeeper(parts, channels, self._provider, self._channel_terms())
         return [
             loops.follow_chain(parts.follower, poll=self._settings.chain_poll_ms / 1000),

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from libs.common.config import Milliseconds, Port, ServiceSettings
+from libs.kale.address import raw_key
 from services.wallet.chain.networks import Network, network_for
 from services.wallet.keys.provider import load_master_key
 from services.wallet.keys.signer import load_treasury_seed
@@ -38,6 +39,8 @@ class WalletSettings(ServiceSettings):
     channel_funding: Annotated[int, Field(ge=20_000_000)] = 50_000_000
     #: Stroops of XLM below which a channel account is topped up.
     channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
+    #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
+    multicall_contract_id: str = ""
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -65,10 +68,17 @@ class WalletSettings(ServiceSettings):
         """The seed of an existing treasury account, if one is given."""
         return load_treasury_seed(self.treasury_secret_file)
 
+    def multicall(self) -> bytes | None:
+        """The raw id of the multicall contract; None without one. ValueError when it is none."""
+        return raw_key(self.multicall_contract_id) if self.multicall_contract_id else None
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         """Tells at the start what would only fail later."""
         self.network()
         self.key_encryption_key()
         self.treasury_seed()
+        if self.multicall_contract_id and not self.channel_accounts:
+            raise ValueError("MULTICALL_CONTRACT_ID needs CHANNEL_ACCOUNTS: they are its sources")
+        self.multicall()
         return self

@@ -43,10 +43,12 @@ class UnknownMetaError(InternalError):
 class SimulationError(Exception):
     """A simulation said that the call would fail: nothing was sent."""
 
-    def __init__(self, error: ContractError, message: str) -> None:
-        """`error` tells why and who said so; `message` has the node's words."""
+    def __init__(self, error: ContractError, message: str, *, position: int | None = None) -> None:
+        """`error` tells why and who said so; `message` has the node's words; `position` is that of
+        the call of a multicall that fails."""
         super().__init__(f"{error}: {message}")
         self.error = error
+        self.position = position
 
 
 #: Errors of the farm (KALE_CONTRACT section 8).

@@ -68,10 +68,11 @@ class ResultReader:
         value = xdr.SCVal.from_xdr(answer["results"][0]["xdr"])
         if value.vec is None:
             return
-        for item, call in zip(value.vec.sc_vec, calls, strict=True):
+        for position, (item, call) in enumerate(zip(value.vec.sc_vec, calls, strict=True)):
             if item.error is not None:
                 error = call_error(item.error, call.invocation.function)
-                raise SimulationError(error, f"the call of {call.farmer} fails")
+                message = f"the call of {call.farmer} fails"
+                raise SimulationError(error, message, position=position)
 
     def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
         texts: Sequence[str] = answer.get("diagnosticEventsXdr") or []

@@ -49,11 +49,11 @@ _FORMS: Mapping[str, _Form] = {
     "harvest": _Form(tag=_u32(10), size=20, read=_integer),  # SCV_I128, the reward
 }
 
-#: Errors of the token that a farm function can end in; the numbers overlap with the farm's own
-#: (KALE_CONTRACT section 8), but for each function the two sets have nothing in common.
+#: Errors of the token that a farm function can end in; the numbers overlap with the farm's own, but
+#: for what a function can meet they tell whose they are (contracts/multicall/README.md).
 _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
     "plant": frozenset({10, 11, 12, 13}),
-    "harvest": frozenset({11, 12, 13}),
+    "harvest": frozenset({13}),
 }
 
 

@@ -89,3 +89,37 @@ def ledgers_needed(count: int, each: int) -> int:
     """The fewest ledgers that take `count` transactions with a share of `each`."""
     per_ledger = WHOLE_LEDGER // each
     return -(-count // per_ledger)
+
+
+#: Calls that are tried together first; the network then tells whether that is too many.
+_FIRST_TRY = 40
+
+
+class Window:
+    """How many calls of a kind go into one transaction: found by trying, halving what is unknown.
+
+    Instructions, bytes and entries could be counted beforehand; what a nested call takes of the
+    memory limit only a simulation tells.
+    """
+
+    def __init__(self) -> None:
+        self._good = 1
+        self._bad: int | None = None
+
+    @property
+    def next_size(self) -> int:
+        """The number to try: the largest that fits, once that is known."""
+        if self._bad is None:
+            return max(_FIRST_TRY, self._good)
+        return max(1, self._good, (self._good + self._bad) // 2)
+
+    def fitting(self, count: int) -> None:
+        """So many went together."""
+        self._good = max(self._good, count)
+        if self._bad is not None and self._bad <= self._good:
+            self._bad = None
+
+    def too_many(self, count: int) -> None:
+        """So many did not."""
+        self._bad = count
+        self._good = min(self._good, count - 1)

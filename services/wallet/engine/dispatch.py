@@ -9,7 +9,8 @@ from services.wallet.domain.blocks import readiness
 from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
 from services.wallet.domain.settling import judged
-from services.wallet.engine.lanes import Lanes, Made
+from services.wallet.engine.lanes import Lanes
+from services.wallet.engine.made import Made
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.watch import Sight

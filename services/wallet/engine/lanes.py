@@ -1,15 +1,14 @@
-"""Turns operations that have the same shape into signed drafts: alone, or several together."""
+"""Turns operations that are alike into signed drafts: alone, or several together."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain.calls import FarmCall, raw
 from services.wallet.chain.errors import FeeCapExceededError, SimulationError
-from services.wallet.chain.facade import Bid, Chain
+from services.wallet.chain.facade import Chain
 from services.wallet.chain.loads import alone
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.chain.shapes import UnderivableError
@@ -18,12 +17,12 @@ from services.wallet.domain.model import (
     FailureReason,
     OperationKind,
     QueuedOperation,
-    Settlement,
 )
-from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.packing import WHOLE_LEDGER, share
 from services.wallet.domain.screening import Advice, screen
-from services.wallet.domain.settling import given_up, later, refused
+from services.wallet.domain.settling import given_up, later
+from services.wallet.engine.made import Made, bid_for, call_of, refuse
+from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.shapes import ShapeBook, ShapeKey
 from services.wallet.engine.sources import Source, Sources
@@ -43,31 +42,19 @@ Seated = tuple[QueuedOperation, Source]
 _CANDIDATES = 5
 
 
-@dataclass(kw_only=True)
-class Made:
-    """What became of a group of operations."""
-
-    #: Signed and not durable yet.
-    drafts: list[Draft] = field(default_factory=list)
-    #: Settled without a transaction.
-    settled: list[Settlement] = field(default_factory=list)
-    #: Not needed now: there is no room.
-    unused: list[QueuedOperation] = field(default_factory=list)
-    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
-    stakes: dict[OperationId, int] = field(default_factory=dict)
-
-    def missing(self, group: Sequence[QueuedOperation]) -> list[QueuedOperation]:
-        """Those that nothing became of."""
-        done = {item for draft in self.drafts for item in draft.operation_ids}
-        done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
-        return [item for item in group if item.id not in done]
-
-
 class Lanes:
-    """Builds single calls, under the farmers' fee bumps or by channel accounts."""
+    """Builds single calls, under the farmers' fee bumps or by channel accounts, and packs."""
 
-    def __init__(self, parts: EngineParts, shapes: ShapeBook, sources: Sources) -> None:
+    def __init__(
+        self,
+        parts: EngineParts,
+        shapes: ShapeBook,
+        sources: Sources,
+        packs: Packs | None = None,
+    ) -> None:
+        """Without `packs` everything goes singly."""
         self._parts = parts
+        self._packs = packs
         self._chain: Chain = parts.chain
         self._shapes = shapes
         self._sources = sources
@@ -89,7 +76,7 @@ class Lanes:
         try:
             exact, derived = await self._screen(group[:fitting], sight, made)
             await self._make_exactly(exact, sight, made)
-            await self._make_alike(key, derived, sight, made)
+            await self._make_derived(key, derived, sight, made)
         except UnavailableError as error:
             log.warning("dispatch delayed", error=str(error))
             made.settled += [later(item, seconds=PAUSE) for item in made.missing(group)]
@@ -118,6 +105,19 @@ class Lanes:
             else:
                 derived.append(operation)
         return exact, derived
+
+    async def _make_derived(
+        self, key: ShapeKey, operations: list[QueuedOperation], sight: Sight, made: Made
+    ) -> None:
+        """Together where that is possible: one alone is cheaper without a multicall."""
+        if self._packs is None or len(operations) < 2:
+            await self._make_alike(key, operations, sight, made)
+            return
+        await self._packs.make(key, operations, sight, made)
+        packed = [draft for draft in made.drafts if len(draft.operation_ids) > 1]
+        if packed:
+            largest = max(packed, key=lambda draft: len(draft.operation_ids))
+            self._shares[key] = -(-largest.share // len(largest.operation_ids))
 
     # One shape for all ------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Lanes:
                         key, load, source=source.address, block_index=operation.block_index
                     )
                 except SimulationError as error:
-                    made.settled.append(await self._refuse(operation, error))
+                    made.settled.append(await refuse(self._parts, operation, error))
                     del seated[0]
                     continue
                 except UnderivableError as error:
@@ -185,7 +185,7 @@ class Lanes:
             if isinstance(outcome, Resources):
                 resources[operation.id] = outcome
             else:
-                made.settled.append(await self._refuse(operation, outcome))
+                made.settled.append(await refuse(self._parts, operation, outcome))
         ready = [pair for pair in seated if pair[0].id in resources]
         made.drafts += await self._sign(ready, resources, sight, made)
 
@@ -257,7 +257,7 @@ class Lanes:
         sight: Sight,
     ) -> SignedEnvelope | None:
         """None when its time bound would be over already."""
-        bid = self._bid(operation, sight)
+        bid = bid_for(self._parts, operation, sight)
         if bid.max_time <= sight.ledger.close_time:
             return None
         load = alone(self._call(operation))
@@ -274,34 +274,8 @@ class Lanes:
             bid=bid,
         )
 
-    def _bid(self, operation: QueuedOperation, sight: Sight) -> Bid:
-        return Bid(
-            max_time=sight.bound(operation.kind, operation.block_index, self._parts.terms.lifetime),
-            inclusion_fee=sight.inclusion_fee_for(operation.kind),
-            max_fee=self._parts.terms.max_fee,
-        )
-
     def _call(self, operation: QueuedOperation) -> FarmCall:
         return call_of(self._chain, operation)
-
-    async def _refuse(self, operation: QueuedOperation, error: SimulationError) -> Settlement:
-        sight = await self._parts.follower.refresh()
-        pail = None
-        if meaning(operation.kind, error.error).action is Action.LOOK_UP_PAIL:
-            pail = await self._chain.pail(operation.address, operation.block_index)
-        return refused(operation, error.error, sight.head, pail=pail)
-
-
-def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
-    """The call of the farm that an operation stands for."""
-    farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
-    if operation.kind is OperationKind.PLANT:
-        return farm.plant(farmer=farmer, index=index, stake=operation.amount)
-    if operation.kind is OperationKind.HARVEST:
-        return farm.harvest(farmer=farmer, index=index)
-    if operation.hash is None or operation.nonce is None:
-        raise ValueError(f"operation {operation.id} is no call of the farm")
-    return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
 
 
 def _key(operation: QueuedOperation, sight: Sight) -> ShapeKey:

@@ -10,15 +10,14 @@ import pytest
 from aiohttp import web
 from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionEnvelope, xdr
 
-from services.wallet.chain.calls import plant_call
+from services.wallet.chain.calls import Farm
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
     MIN_INCLUSION_FEE,
-    Prepared,
     Terms,
-    prepare,
     raise_bid,
-    sign_call,
+    sign_bumped,
+    sign_direct,
 )
 from services.wallet.chain.errors import (
     FeeCapExceededError,
@@ -28,11 +27,14 @@ from services.wallet.chain.errors import (
     StaleAnswerError,
     UnknownMetaError,
 )
-from services.wallet.chain.model import OutcomeStatus, SendStatus
+from services.wallet.chain.loads import alone
+from services.wallet.chain.model import Outcome, OutcomeStatus, SendStatus, SignedEnvelope
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.onboarding import Newcomer, sign_onboarding
 from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import open_rpc
+from services.wallet.chain.rpc import head_of, open_rpc
+from services.wallet.chain.shapes import exactly
+from services.wallet.chain.wire import Resources
 from services.wallet.keys.signer import SeedSigner
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
@@ -75,24 +77,31 @@ def reader() -> ResultReader:
 # Answers
 
 
+def outcome_of(reader: ResultReader, answer: dict[str, Any], function: str = "plant") -> Outcome:
+    """What a recorded answer of getTransaction says of a transaction with one call."""
+    return reader.outcome(answer, head_of(answer), [function])
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "function", "value"),
     [
-        ("get_tx_plant_success", None),
-        ("get_tx_plant_first_of_block", None),
-        ("get_tx_fee_bump_success", None),
-        ("get_tx_work_success", 112 - 108),
-        ("get_tx_harvest_success", 927_777_777),
+        ("get_tx_plant_success", "plant", None),
+        ("get_tx_plant_first_of_block", "plant", None),
+        ("get_tx_fee_bump_success", "plant", None),
+        ("get_tx_work_success", "work", 112 - 108),
+        ("get_tx_harvest_success", "harvest", 927_777_777),
     ],
 )
-def test_included_and_worked(reader: ResultReader, name: str, value: int | None) -> None:
+def test_included_and_worked(
+    reader: ResultReader, name: str, function: str, value: int | None
+) -> None:
     answer = recorded(name)
-    outcome = reader.outcome(answer)
+    outcome = outcome_of(reader, answer, function)
     assert (outcome.status, outcome.error) == (OutcomeStatus.SUCCESS, None)
     assert outcome.ledger == answer["ledger"]
     assert outcome.head.sequence == answer["latestLedger"]
     assert outcome.fee_charged > MIN_INCLUSION_FEE
-    assert outcome.value == value
+    assert [result.value for result in outcome.results] == [value]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_included_and_worked(reader: ResultReader, name: str, value: int | None)
     ],
 )
 def test_included_and_failed(reader: ResultReader, name: str, raiser: str, code: str) -> None:
-    outcome = reader.outcome(recorded(name))
+    outcome = outcome_of(reader, recorded(name))
     assert outcome.status is OutcomeStatus.FAILED
     assert outcome.error is not None
     assert (outcome.error.raiser, outcome.error.code) == (raiser, code)
@@ -113,7 +122,7 @@ def test_included_and_failed(reader: ResultReader, name: str, raiser: str, code:
 
 @pytest.mark.parametrize("name", ["get_tx_not_found", "get_tx_pending_not_found"])
 def test_not_seen(reader: ResultReader, name: str) -> None:
-    outcome = reader.outcome(recorded(name))
+    outcome = outcome_of(reader, recorded(name))
     assert outcome.status is OutcomeStatus.NOT_FOUND
     assert outcome.head.oldest > 0
 
@@ -122,7 +131,7 @@ def test_an_unknown_meta_says_nothing(reader: ResultReader) -> None:
     """A version that does not exist yet must never be taken for a failure."""
     answer = recorded("get_tx_work_success") | {"resultMetaXdr": "AAAAYw=="}
     with pytest.raises(UnknownMetaError):
-        reader.outcome(answer)
+        outcome_of(reader, answer)
 
 
 @pytest.mark.parametrize(
@@ -228,27 +237,36 @@ def terms(*, max_fee: int = 1_000_000) -> Terms:
     return Terms(passphrase=PASSPHRASE, max_time=1234, inclusion_fee=200, max_fee=max_fee)
 
 
-def prepared() -> Prepared:
-    """A recorded simulation."""
+def needed() -> Resources:
+    """Those of a recorded simulation."""
     answer = recorded("simulate_plant_farmer_source")
-    return prepare(
-        transaction_data=answer["transactionData"],
-        auth=answer["results"][0]["auth"],
-        min_resource_fee=int(answer["minResourceFee"]),
+    data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+    return exactly(data, int(answer["minResourceFee"]))
+
+
+def signed_plant(
+    farmer: SeedSigner, payer: SeedSigner, *, sequence: int = 3, max_fee: int = 1_000_000
+) -> SignedEnvelope:
+    """A plant of 5 stroops under a fee bump."""
+    call = Farm(farm=FARM, token=token()).plant(farmer=farmer.address, index=1, stake=5)
+    return sign_bumped(
+        alone(call),
+        source=farmer,
+        payer=payer,
+        sequence=sequence,
+        terms=terms(max_fee=max_fee),
+        resources=needed(),
     )
 
 
 def test_a_call_is_a_fee_bump_of_the_farmers_transaction() -> None:
     farmer, treasury = signer(), signer()
-    call = plant_call(FARM, farmer=farmer.address, stake=5)
-    signed = sign_call(
-        call, signer=farmer, treasury=treasury, sequence=77, terms=terms(), prepared=prepared()
-    )
+    signed = signed_plant(farmer, treasury, sequence=77)
     outer = FeeBumpTransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
     inner = outer.transaction.inner_transaction_envelope
     assert (outer.hash_hex(), inner.hash_hex()) == (signed.hash, signed.inner_hash)
     assert outer.transaction.fee_source.account_id == treasury.address
-    assert outer.transaction.fee == signed.fee_bid == 2 * 200 + prepared().resource_fee
+    assert outer.transaction.fee == signed.fee_bid == 2 * 200 + needed().fee
     assert (inner.transaction.source.account_id, inner.transaction.sequence) == (farmer.address, 77)
     assert (signed.source, signed.sequence, signed.max_time) == (farmer.address, 77, 1234)
     for envelope, address in ((outer, treasury.address), (inner, farmer.address)):
@@ -257,33 +275,30 @@ def test_a_call_is_a_fee_bump_of_the_farmers_transaction() -> None:
 
 
 def test_no_bid_exceeds_the_cap() -> None:
-    farmer = signer()
+    """Not by a stroop, whichever the carrier."""
+    bid = 2 * 200 + needed().fee
+    assert signed_plant(signer(), signer(), max_fee=bid).fee_bid == bid
     with pytest.raises(FeeCapExceededError):
-        sign_call(
-            plant_call(FARM, farmer=farmer.address, stake=5),
-            signer=farmer,
-            treasury=signer(),
+        signed_plant(signer(), signer(), max_fee=bid - 1)
+    work = Farm(farm=FARM, token=token()).work(
+        farmer=signer().address, index=1, work_hash=bytes(32), nonce=0
+    )
+    with pytest.raises(FeeCapExceededError):
+        sign_direct(
+            alone(work),
+            source=signer(),
             sequence=1,
-            terms=terms(max_fee=10_000),
-            prepared=prepared(),
+            terms=terms(max_fee=200 + needed().fee - 1),
+            resources=needed(),
         )
 
 
 def test_a_raised_bid_keeps_the_inner_transaction() -> None:
-    farmer, treasury = signer(), signer()
-    old = sign_call(
-        plant_call(FARM, farmer=farmer.address, stake=5),
-        signer=farmer,
-        treasury=treasury,
-        sequence=3,
-        terms=terms(),
-        prepared=prepared(),
-    )
+    treasury = signer()
+    old = signed_plant(signer(), treasury)
 
     def raised(fee: int, max_fee: int = 1_000_000) -> Any:
-        return raise_bid(
-            old.xdr, passphrase=PASSPHRASE, treasury=treasury, fee=fee, max_fee=max_fee
-        )
+        return raise_bid(old.xdr, passphrase=PASSPHRASE, payer=treasury, fee=fee, max_fee=max_fee)
 
     new = raised(old.fee_bid + 1)
     assert new is not None
@@ -304,10 +319,11 @@ def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
     assert len(envelope.signatures) == 20
     assert len(envelope.transaction.operations) == 4 * 19
     assert signed.inner_hash is None
-    not_a_bump = raise_bid(
-        signed.xdr, passphrase=PASSPHRASE, treasury=treasury, fee=10**6, max_fee=10**7
+    raised = raise_bid(
+        signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=10**6, max_fee=10**7
     )
-    assert not_a_bump is None
+    assert raised is not None
+    assert raised.inner_hash == signed.hash
     with pytest.raises(ValueError, match="1 to 19"):
         sign_onboarding(
             [*newcomers, newcomers[0]], treasury=treasury, sequence=5, asset=asset, terms=terms()

@@ -94,6 +94,7 @@ def open_transaction(*, max_time: int = 500, resend_ledger: int = 100) -> OpenTr
         id=TransactionId(NO_ID),
         state=TransactionState.SENT,
         source="G",
+        hash="00",
         sequence=7,
         lookup_hash="00",
         envelope="",
@@ -138,7 +139,7 @@ def test_a_plant_within_its_bound_goes_to_its_block(
     now, interval = timestamp + silence, 300
     wanted = plantable_block(index=7, has_block=True, timestamp=timestamp, now=now, interval=300)
     included = now + included_after
-    if included > plant_bound(timestamp=timestamp, now=now, interval=interval):
+    if included > plant_bound(ahead=False, timestamp=timestamp, now=now, interval=interval):
         return
     index, mark = 7, timestamp
     opened = now + opened_after
@@ -148,6 +149,27 @@ def test_a_plant_within_its_bound_goes_to_its_block(
         index=index, has_block=True, timestamp=mark, now=included, interval=interval
     )
     assert found == wanted
+
+
+@given(
+    timestamp=st.integers(0, 10**6),
+    left=st.integers(1, 300),
+    opened_after=st.integers(0, 1000),
+    included_after=st.integers(0, 5000),
+)
+def test_a_plant_sent_ahead_never_meets_the_block_after_its_own(
+    timestamp: int, left: int, opened_after: int, included_after: int
+) -> None:
+    """It is for block 8, signed while 7 runs: too early it is refused, too late it is bound."""
+    interval = 300
+    now = timestamp + interval - left
+    bound = plant_bound(ahead=True, timestamp=timestamp, now=now, interval=interval)
+    included, opened = now + included_after, timestamp + interval + opened_after
+    index, mark = (8, opened) if opened <= included else (7, timestamp)
+    found = plantable_block(
+        index=index, has_block=True, timestamp=mark, now=included, interval=interval
+    )
+    assert included > bound or found in {7, 8}
 
 
 @pytest.mark.parametrize(
@@ -401,6 +423,7 @@ def arrival(number: int, attempts: int) -> Arrival:
     operation = QueuedOperation(
         id=OperationId(UUID(int=number)),
         kind=K.ONBOARD,
+        pack_limit=None,
         wallet_id=WalletId(UUID(int=number)),
         address="G",
         block_index=0,

@@ -1,0 +1,67 @@
+"""What a round makes of operations, and what single calls and packs have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from libs.common.ids import OperationId
+from services.wallet.chain.calls import FarmCall
+from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.facade import Bid, Chain
+from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.settling import refused
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.watch import Sight
+from services.wallet.store.transactions import Draft
+
+
+@dataclass(kw_only=True)
+class Made:
+    """What became of a group of operations."""
+
+    #: Signed and not durable yet.
+    drafts: list[Draft] = field(default_factory=list)
+    #: Settled without a transaction.
+    settled: list[Settlement] = field(default_factory=list)
+    #: Not needed now: there is no room.
+    unused: list[QueuedOperation] = field(default_factory=list)
+    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
+    stakes: dict[OperationId, int] = field(default_factory=dict)
+
+    def missing(self, group: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+        """Those that nothing became of."""
+        done = {item for draft in self.drafts for item in draft.operation_ids}
+        done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
+        return [item for item in group if item.id not in done]
+
+
+def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
+    """The call of the farm that an operation stands for."""
+    farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
+    if operation.kind is OperationKind.PLANT:
+        return farm.plant(farmer=farmer, index=index, stake=operation.amount)
+    if operation.kind is OperationKind.HARVEST:
+        return farm.harvest(farmer=farmer, index=index)
+    if operation.hash is None or operation.nonce is None:
+        raise ValueError(f"operation {operation.id} is no call of the farm")
+    return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
+
+
+def bid_for(parts: EngineParts, operation: QueuedOperation, sight: Sight) -> Bid:
+    """What an envelope with this one operation may cost, and how long it lives."""
+    return Bid(
+        max_time=sight.bound(operation.kind, operation.block_index, parts.terms.lifetime),
+        inclusion_fee=sight.inclusion_fee_for(operation.kind),
+        max_fee=parts.terms.max_fee,
+    )
+
+
+async def refuse(
+    parts: EngineParts, operation: QueuedOperation, error: SimulationError
+) -> Settlement:
+    """What a simulation's refusal makes of an operation."""
+    sight = await parts.follower.refresh()
+    pail = None
+    if meaning(operation.kind, error.error).action is Action.LOOK_UP_PAIL:
+        pail = await parts.chain.pail(operation.address, operation.block_index)
+    return refused(operation, error.error, sight.head, pail=pail)
