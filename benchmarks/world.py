@@ -1,6 +1,7 @@
 """The pool's custody part as real processes: PostgreSQL, localnet, wallet, and its farmers."""
 
 import json
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,13 @@ class Carrier(Enum):
 
     SINGLE = "single"
     MULTICALL = "multicall"
+
+
+#: Singly, two ledgers' worth of works or harvests have a source each; packs are few, and dear.
+_CHANNELS = {
+    Carrier.SINGLE: {"CHANNEL_ACCOUNTS": "500", "CHANNEL_FUNDING": "20000000"},
+    Carrier.MULTICALL: {"CHANNEL_ACCOUNTS": "60", "CHANNEL_FUNDING": "200000000"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +103,7 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
         targets = [stack.target(name) for name in names]
         async with open_caller(targets) as caller, aiohttp.ClientSession() as session:
             opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
+            await _open_channels(config, stack, caller, progress)
             progress(f"ledgers of {config.ledger_seconds:g} s from now on")
             await stack.restart(
                 "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
@@ -129,6 +138,25 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         services=("wallet",),
         environment={"localnet": localnet, "wallet": wallet},
     )
+
+
+async def _open_channels(
+    config: WorldConfig, stack: Stack, caller: WalletCaller, progress: Progress
+) -> None:
+    """Channel accounts, and the multicall that they are the sources of."""
+    environment = {**_CHANNELS[config.carrier], **config.wallet_environment}
+    if config.carrier is Carrier.MULTICALL:
+        progress("deploying the multicall")
+        environment["MULTICALL_CONTRACT_ID"] = await caller.deploy_multicall()
+    for name in wallet_names(config.wallets):
+        await stack.restart(name, number=signal.SIGTERM, environment=environment)
+    count = int(environment["CHANNEL_ACCOUNTS"])
+    progress(f"making {count} channel accounts")
+
+    async def ready() -> bool:
+        return (await caller.engine_status()).channels.ready == count
+
+    await wait_until(ready, f"{count} channels are not ready", seconds=120, poll=1.0)
 
 
 async def _settle_farmers(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
@@ -46,6 +46,7 @@ class WalletCaller:
 
     def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
         self._stubs = [_stub(channel) for channel in channels]
+        self._engine = _engine_stub(channels[0])
         self.pooler_id = str(new_id())
         #: Status codes of attempts that were repeated, in the order in which they came.
         self.repeated: list[grpc.StatusCode] = []
@@ -76,6 +77,16 @@ class WalletCaller:
             if not page.next_page_token:
                 return count
             request.page_token = page.next_page_token
+
+    async def engine_status(self) -> engine_pb2.GetEngineStatusResponse:
+        """How the submission engine stands."""
+        return await self._engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
+
+    async def deploy_multicall(self) -> str:
+        """The multicall contract's id; deploys it when it is not there."""
+        request = engine_pb2.DeployMulticallRequest(max_fee_stroops=1_000_000_000)
+        reply = await self._engine.DeployMulticall(request, timeout=CALL_TIMEOUT)
+        return reply.contract_id
 
     async def block(self, index: int | None = None) -> wallet_pb2.GetBlockResponse:
         """A block (None: the current one) and the head."""
@@ -224,6 +235,10 @@ async def wait_until(
         if asyncio.get_running_loop().time() > deadline:
             raise WaitTimeoutError(f"{message} within {seconds:.0f} s")
         await asyncio.sleep(poll)
+
+
+def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsyncStub":
+    return engine_pb2_grpc.EngineServiceStub(channel)
 
 
 def _stub(channel: grpc.aio.Channel) -> "wallet_pb2_grpc.WalletServiceAsyncStub":

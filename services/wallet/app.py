@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.wallet.v1 import wallet_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from services.wallet import loops
+from services.wallet import engine_servicer, loops
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
@@ -71,16 +71,19 @@ class _Wiring:
         self._settings = settings
         self._database = database
         self._chain = chain
-        self._provider = provider
         #: Rings with every new ledger.
         self._ledgers = Bell()
-        #: Rings when operations were recorded or settled.
+        #: Rings when there may be something to take up.
         self._changes = Bell()
+        #: Rings when operations were settled.
+        self._settled = Bell()
         self._watch = Watch(SystemClock(), self._ledgers)
         wallets, blocks = WalletStore(database), BlockStore(database)
         self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(chain, wallets, self._treasury)
         self._parts = self._engine(wallets, blocks, Keyring(provider, wallets))
+        self._channels = ChannelStore(database)
+        self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
         self._use_cases = UseCases(
             wallets=wallets,
             operations=self._parts.operations,
@@ -90,6 +93,7 @@ class _Wiring:
             treasury_account=self._treasury,
             watch=self._watch,
             bell=self._changes,
+            settled_bell=self._settled,
         )
 
     def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
@@ -106,6 +110,7 @@ class _Wiring:
             watch=self._watch,
             sender=Sender(chain, transactions, keyring, self._treasury),
             bell=self._changes,
+            settled_bell=self._settled,
             terms=Terms(
                 lifetime=max(1, settings.operation_timeout // 1000),
                 max_fee=settings.max_fee_stroops,
@@ -115,20 +120,19 @@ class _Wiring:
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What runs in the background."""
-        parts, channels = self._parts, ChannelStore(self._database)
+        parts = self._parts
         shapes = ShapeBook(self._chain)
-        sources = Sources(self._chain, channels, parts.transactions)
+        sources = Sources(self._chain, self._channels, parts.transactions)
         multicall = self._settings.multicall()
         packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
         lanes = Lanes(parts, shapes, sources, packs)
-        keeper = ChannelKeeper(parts, channels, self._provider, self._channel_terms())
         return [
             loops.follow_chain(parts.follower, poll=self._settings.chain_poll_ms / 1000),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(Dispatcher(parts, lanes)),
             loops.onboard(Onboarder(parts), self._changes),
-            loops.keep_channels(keeper, self._ledgers),
+            loops.keep_channels(self._keeper, self._ledgers),
             loops.track(Tracker(parts, shapes), self._ledgers),
         ]
 
@@ -144,7 +148,7 @@ class _Wiring:
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
-            full_names=(FULL_NAME,),
+            full_names=(FULL_NAME, engine_servicer.FULL_NAME),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             checks={
@@ -152,13 +156,22 @@ class _Wiring:
                 "stellar": self._sees_chain,
                 "keys": self._has_keys,
             },
-            method_timeouts={**dict.fromkeys(SETTLING, batch), "WatchBlocks": None},
+            method_timeouts={
+                **dict.fromkeys((*SETTLING, *engine_servicer.SLOW), batch),
+                "WatchBlocks": None,
+            },
             unlimited=UNLIMITED,
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
         servicer = WalletServicer(self._use_cases, max_farmers=self._settings.max_farmers)
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
+        engine = engine_servicer.EngineServicer(
+            self._parts,
+            self._keeper,
+            multicall_contract_id=self._settings.multicall_contract_id,
+        )
+        engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
 
     async def _sees_chain(self) -> bool:
         return self._watch.is_fresh

@@ -37,8 +37,8 @@ from services.wallet.store.operations import OperationStore
 from services.wallet.store.wallets import WalletStore, balances_of
 
 #: Seconds after which settled operations are looked for even if nobody rang: other processes settle
-#: them, too.
-_SETTLED_POLL = 0.5
+#: them, too. A thousand operations are waited for by many calls, so it is not done often.
+_SETTLED_POLL = 2.0
 #: Seconds between two messages of a block stream at most.
 SIGN_OF_LIFE = 15.0
 #: Blocks that a stream sends at most when it resumes: about three days.
@@ -56,8 +56,10 @@ class UseCases:
     accounts: Accounts
     treasury_account: Treasury
     watch: Watch
-    #: Rings when operations were recorded or settled.
+    #: To ring when operations were recorded.
     bell: Bell
+    #: Rings when operations were settled.
+    settled_bell: Bell
 
     async def create_wallet(self, farmer_id: FarmerId, pooler_id: PoolerId) -> Wallet:
         """The farmer's wallet: made with its key and its onboarding, or the one that is there."""
@@ -128,12 +130,12 @@ class UseCases:
         """Each operation when it is settled, by whichever wallet process; ends after the last."""
         missing = set(ids)
         while missing:
-            seen = self.bell.rings
+            seen = self.settled_bell.rings
             for operation in await self.operations.settled_among(missing):
                 missing.discard(operation.id)
                 yield operation
             if missing:
-                await self.bell.wait(seen, _SETTLED_POLL)
+                await self.settled_bell.wait(seen, _SETTLED_POLL)
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
         """A block (None: the current one) as last seen, and the head."""

@@ -1,6 +1,7 @@
 """The farm's calls: plant, work, harvest, each for one farmer."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stellar_sdk import StrKey
 
@@ -86,6 +87,7 @@ class Farm:
         return Invocation(contract=self.contract, function=function, arguments=arguments)
 
 
+@lru_cache(maxsize=16_384)
 def raw(address: str) -> bytes:
-    """The raw key of an account (strkey G...)."""
+    """The raw key of an account (strkey G...). Farmers are the same in every block."""
     return StrKey.decode_ed25519_public_key(address)

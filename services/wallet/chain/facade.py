@@ -8,6 +8,7 @@ from stellar_sdk import xdr
 
 from services.wallet.chain import ledger_keys, limits
 from services.wallet.chain.calls import Farm
+from services.wallet.chain.deploy import DeploymentStep, prepare_step, sign_step, unsigned_step
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import Terms, raise_bid, sign_bumped, sign_direct, unsigned
 from services.wallet.chain.errors import SimulationError
@@ -65,8 +66,8 @@ class Chain:
         self._rpc = rpc
         self._reader = ResultReader(farm=network.farm, token=network.token)
         self.farm_calls = Farm(farm=network.farm, token=network.token)
-        asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
-        self._shapes = ShapeReader(self.farm_calls, asset=asset)
+        self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
+        self._shapes = ShapeReader(self.farm_calls, asset=self._asset)
 
     async def verify(self) -> None:
         """Raises NetworkMismatchError unless the node has our network, farm and token."""
@@ -98,11 +99,10 @@ class Chain:
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """The ledger that was read, and accounts with trustlines in the order of `addresses`."""
-        asset = self.network.asset
         keys = {
             address: (
                 ledger_keys.account_key(address),
-                ledger_keys.trustline_key(address, asset),
+                ledger_keys.trustline_key(address, self._asset),
             )
             for address in addresses
         }
@@ -224,6 +224,36 @@ class Chain:
             sequence=sequence,
             asset=self.network.asset,
             terms=self._terms(bid),
+        )
+
+    async def existing(self, keys: Sequence[str]) -> list[str]:
+        """Those of these ledger entries (LedgerKeys, base64) that exist and live."""
+        ledger, entries = await self._rpc.entries(keys)
+        return [key for key, entry in entries.items() if _live_until(entry) >= ledger]
+
+    async def sign_deployment(
+        self,
+        step: DeploymentStep,
+        *,
+        treasury: Signer,
+        sequence: int,
+        max_time: int,
+        inclusion_fee: int,
+        max_fee: int,
+    ) -> SignedEnvelope:
+        """A step of a deployment, simulated and signed. SimulationError, FeeCapExceededError."""
+        unsigned = unsigned_step(step, sequence=sequence, max_time=max_time)
+        answer = await self._rpc.simulate(unsigned)
+        if answer.get("error"):
+            raise SimulationError(self._reader.simulation_error(answer), str(answer["error"]))
+        return sign_step(
+            step,
+            treasury=treasury,
+            sequence=sequence,
+            max_time=max_time,
+            inclusion_fee=inclusion_fee,
+            max_fee=max_fee,
+            prepared=prepare_step(answer),
         )
 
     def sign_funding(

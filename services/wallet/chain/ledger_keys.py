@@ -2,7 +2,7 @@
 
 import base64
 
-from stellar_sdk import Address, Asset, xdr
+from stellar_sdk import Address, xdr
 
 from services.wallet.chain import wire
 from services.wallet.chain.calls import Farm, raw
@@ -13,10 +13,9 @@ def account_key(address: str) -> str:
     return _text(wire.account_key(raw(address)))
 
 
-def trustline_key(address: str, asset: Asset) -> str:
-    """An account's trustline."""
-    line = asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
-    return _text(wire.trustline_key(raw(address), line))
+def trustline_key(address: str, asset: bytes) -> str:
+    """An account's trustline; `asset` is the TrustLineAsset."""
+    return _text(wire.trustline_key(raw(address), asset))
 
 
 def farm_key(farm: str) -> str:

@@ -52,6 +52,12 @@ class RequestIdReusedError(FailedPreconditionError):
     default_reason = "REQUEST_ID_REUSED"
 
 
+class DeploymentRefusedError(FailedPreconditionError):
+    """The network would refuse to deploy the multicall contract; nothing was sent."""
+
+    default_reason = "DEPLOYMENT_REFUSED"
+
+
 class HistoryGoneError(OutOfRangeError):
     """The cursor is too old to resume from."""
 

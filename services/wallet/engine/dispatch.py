@@ -77,7 +77,7 @@ class Dispatcher:
             progress |= await self._submit(made, sight)
         await self._parts.operations.settle_queued(settled)
         if settled:
-            self._parts.bell.ring()
+            self._parts.settled()
         return progress or bool(settled)
 
     def _judge(

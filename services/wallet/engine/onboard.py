@@ -79,7 +79,7 @@ class Onboarder:
             ]
         )
         self._parts.accounts.touch((item.wallet_id, item.address) for item in present)
-        self._parts.bell.ring()
+        self._parts.settled()
 
     async def _submit(self, missing: list[Arrival], sequence: int, sight: Sight) -> None:
         parts, ledger = self._parts, sight.ledger.sequence

@@ -43,6 +43,13 @@ class EngineParts:
     follower: Follower
     watch: Watch
     sender: Sender
-    #: Rings when an operation was recorded or settled, and with every new ledger.
+    #: Rings when there may be something to take up: recorded, or free again.
     bell: Bell
+    #: Rings when operations were settled.
+    settled_bell: Bell
     terms: Terms
+
+    def settled(self) -> None:
+        """Tells those who wait for results, and those who wait for room."""
+        self.settled_bell.ring()
+        self.bell.ring()

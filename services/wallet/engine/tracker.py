@@ -14,7 +14,6 @@ from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
     OpenTransaction,
-    OperationKind,
     Settlement,
     TransactionEvent,
 )
@@ -163,7 +162,8 @@ class Tracker:
         if await self._is_excluded(transaction, head, outcome):
             return await self._excluding(transaction)
         if is_due_to_send(transaction, head):
-            cap = self._parts.terms.max_fee * len(transaction.operations)
+            # A deployment carries no operation; its own bid is its cap.
+            cap = self._parts.terms.max_fee * len(transaction.operations) or transaction.fee_bid
             return Outgoing(id=transaction.id, envelope=transaction.envelope, max_fee=cap)
         return None
 
@@ -231,7 +231,7 @@ class Tracker:
         self, transaction: OpenTransaction, outcome: Outcome
     ) -> list[Settlement]:
         error, count = outcome.error or _UNKNOWN_ERROR, len(transaction.operations)
-        self._disagree(transaction.operations[0].kind, error)
+        self._disagree(transaction, error)
         return [
             await self._refused(
                 operation,
@@ -243,10 +243,11 @@ class Tracker:
             for position, operation in enumerate(transaction.operations)
         ]
 
-    def _disagree(self, kind: OperationKind, error: ContractError) -> None:
+    def _disagree(self, transaction: OpenTransaction, error: ContractError) -> None:
         """A trap of the host may mean that what was derived is wrong: simulate again."""
         if error.raiser == "host":
-            self._shapes.forget(kind)
+            for kind in {operation.kind for operation in transaction.operations}:
+                self._shapes.forget(kind)
 
     async def _refused(
         self,
@@ -291,7 +292,7 @@ class Tracker:
         await failpoint("wallet.settle.before")
         await self._parts.transactions.close(closings)
         await failpoint("wallet.settle.after")
-        self._parts.bell.ring()
+        self._parts.settled()
 
 
 def _report_unreadable(transaction: OpenTransaction, error: UnknownMetaError) -> None:

@@ -50,6 +50,18 @@ class Noted:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What waits and what is in flight."""
+
+    #: Operations that no transaction carries.
+    queued: int
+    #: Transactions whose fate is not known.
+    open: int
+    #: Millionths of a ledger that these take.
+    share: int
+
+
 class TransactionStore:
     """The tables transactions and transaction_operations."""
 
@@ -85,6 +97,16 @@ class TransactionStore:
         """Millionths of a ledger that everything in flight takes, whoever signed it."""
         row = await self._database.one("open_share")
         return 0 if row is None else row["share"]
+
+    async def is_busy(self, source: str) -> bool:
+        """Whether an account has a transaction in flight."""
+        row = await self._database.one("is_busy", source)
+        return row is not None and bool(row["busy"])
+
+    async def backlog(self) -> Backlog:
+        """What waits and what is in flight."""
+        row = await self._database.one("backlog")
+        return Backlog(queued=0, open=0, share=0) if row is None else Backlog(**dict(row))
 
     async def oldest_open_ledger(self) -> int | None:
         """The ledger that was the latest when the oldest of those in flight was signed."""
@@ -199,7 +221,8 @@ def _open(rows: list[Record]) -> OpenTransaction:
         signed_ledger=first["signed_ledger"],
         resend_ledger=first["resend_ledger"],
         last_answer=first["last_answer"],
-        operations=tuple(_carried(row) for row in rows),
+        # None for a deployment, which no operation asked for.
+        operations=tuple(_carried(row) for row in rows if row["operation_id"] is not None),
     )
 
 

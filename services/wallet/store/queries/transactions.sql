@@ -68,6 +68,18 @@ WHERE o.transaction_id = c.id AND o.state = 'signed';
 SELECT coalesce(sum(ledger_share), 0)::bigint AS share
 FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
+-- name: is_busy :one
+SELECT EXISTS (
+    SELECT 1 FROM wallet.transactions WHERE source = $1 AND state IN ('signed', 'sent')
+) AS busy;
+
+-- name: backlog :one
+SELECT
+    (SELECT count(*)::int FROM wallet.operations WHERE state = 'queued') AS queued,
+    count(*)::int AS open,
+    coalesce(sum(ledger_share), 0)::bigint AS share
+FROM wallet.transactions WHERE state IN ('signed', 'sent');
+
 -- name: oldest_open_ledger :one
 SELECT min(signed_ledger) AS ledger FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
@@ -90,9 +102,9 @@ SELECT
     t.signed_ledger, t.resend_ledger, t.last_answer,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.attempts
 FROM wallet.transactions AS t
-INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
-INNER JOIN wallet.operations AS o ON c.operation_id = o.id
-INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
+LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
+LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE t.state IN ('signed', 'sent')
 ORDER BY t.id, c.position;
 

@@ -1,0 +1,85 @@
+"""Deploys the multicall contract, step by step, each as durable as every other transaction."""
+
+from libs.common.errors import DeadlineExceededError
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain.deploy import Deployment, DeploymentStep, multicall_deployment
+from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.errors import DeploymentRefusedError
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.sender import Outgoing
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: Seconds after which the chain is looked at again even if no ledger was heard of.
+_LOOK = 2.0
+#: Envelope lifetimes that a step is waited for.
+_PATIENCE = 4
+
+
+class Deployer:
+    """Brings our multicall onto the network, from the treasury."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+
+    def deployment(self) -> Deployment:
+        """Where it is, or will be."""
+        return multicall_deployment(
+            deployer=self._parts.treasury.wallet.address,
+            passphrase=self._parts.chain.network.passphrase,
+        )
+
+    async def deploy(self, *, max_fee: int) -> bool:
+        """Does what is missing; whether anything was. `max_fee` (stroops) is for each transaction.
+
+        Raises FeeCapExceededError, DeploymentRefusedError; DeadlineExceededError when no
+        ledger took a step for a long time. It may be repeated after any of them.
+        """
+        deployment, watch = self.deployment(), self._parts.watch
+        until = watch.now() + _PATIENCE * self._parts.terms.lifetime
+        any_missing = False
+        while True:
+            seen = watch.changed.rings
+            present = await self._parts.chain.existing(deployment.entry_keys)
+            missing = deployment.missing(present)
+            if not missing:
+                return any_missing
+            any_missing = True
+            if watch.now() > until:
+                raise DeadlineExceededError(f"no ledger took the step {missing[0].name}")
+            await self._do(missing[0], max_fee)
+            await watch.changed.wait(seen, _LOOK)
+
+    async def _do(self, step: DeploymentStep, max_fee: int) -> None:
+        """Sends a step, unless the treasury has something in flight: perhaps this very step."""
+        parts, sight = self._parts, self._parts.watch.current
+        treasury = parts.treasury.wallet
+        if await parts.transactions.is_busy(treasury.address):
+            return
+        _, numbers = await parts.chain.sequences([treasury.address])
+        envelope = await self._sign(step, numbers[treasury.address] + 1, max_fee)
+        ledger = sight.ledger.sequence
+        draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
+        if await parts.transactions.commit_signed([draft], ledger=ledger):
+            await failpoint("wallet.transaction.signed")
+            log.info("deploying", step=step.name, bid=envelope.fee_bid)
+            outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=max_fee)
+            await parts.sender.send([outgoing], ledger=ledger)
+
+    async def _sign(self, step: DeploymentStep, sequence: int, max_fee: int) -> SignedEnvelope:
+        parts, sight = self._parts, self._parts.watch.current
+        async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
+            try:
+                return await parts.chain.sign_deployment(
+                    step,
+                    treasury=treasury,
+                    sequence=sequence,
+                    max_time=sight.ledger.close_time + parts.terms.lifetime,
+                    inclusion_fee=sight.inclusion_fee,
+                    max_fee=max_fee,
+                )
+            except SimulationError as error:
+                raise DeploymentRefusedError(f"the step {step.name} would fail: {error}") from error
