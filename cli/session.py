@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2_grpc
-from kalepool.wallet.v1 import wallet_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc
 from kalepool.work.v1 import work_pb2_grpc
 
 from cli.show import Output
@@ -54,6 +54,7 @@ class Session:
     #: Calls of each service.
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
+    engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
     harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
@@ -109,6 +110,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             channels=channels,
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
+            engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),

@@ -1,0 +1,41 @@
+"""kalepool engine: the submission engine, its channel accounts and its multicall."""
+
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter, validators
+from kalepool.wallet.v1 import engine_pb2
+
+from cli.arguments import Run
+from cli.session import BATCH_TIMEOUT
+
+app = cyclopts.App(name="engine", help="Shows the submission engine; deploys its multicall.")
+#: 1 XLM.
+_STROOPS_PER_XLM = 10_000_000
+#: XLM that an upload or a creation may cost.
+MaxFee = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
+
+
+@app.command(name="status")
+async def status(*, session: Run) -> None:
+    """Shows queue, channel accounts and what the network asks for."""
+    request = engine_pb2.GetEngineStatusRequest()
+    reply = await session.ask(session.engine.GetEngineStatus, request)
+    session.output.message(reply)
+
+
+@app.command(name="deploy-multicall")
+async def deploy_multicall(*, max_fee: MaxFee = 20, session: Run) -> None:
+    """Deploys the multicall contract from the treasury, unless it is there already.
+
+    Then set MULTICALL_CONTRACT_ID to the answer and restart wallet.
+
+    Parameters
+    ----------
+    max_fee
+        Whole XLM that each of its two transactions may cost. The upload pays rent: about 9 XLM, up
+        to ten times that on a network with a large state.
+    """
+    request = engine_pb2.DeployMulticallRequest(max_fee_stroops=max_fee * _STROOPS_PER_XLM)
+    reply = await session.ask(session.engine.DeployMulticall, request, timeout=BATCH_TIMEOUT)
+    session.output.message(reply)
