@@ -13,7 +13,7 @@ from services.wallet.chain.loads import Load, together
 from services.wallet.chain.shapes import Seat, Shape, UnderivableError
 from services.wallet.domain.model import FailureReason, QueuedOperation
 from services.wallet.domain.packing import Window, fits, share
-from services.wallet.domain.settling import given_up, later
+from services.wallet.domain.settling import given_up, later, smaller
 from services.wallet.engine.made import Made, bid_for, call_of, refuse
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.shapes import ShapeBook, ShapeKey
@@ -134,8 +134,12 @@ class Packs:
                 if str(error.error).endswith(_TOO_BIG) and count > 1:
                     window.too_many(count)
                     continue
-                position = error.position or 0
-                refused = rest.pop(position).operation
+                if error.position is None and count > 1:
+                    # Nobody says which of them it is.
+                    limit = smaller(count)
+                    made.settled += [later(item.operation, pack_limit=limit) for item in pack]
+                    return rest[count:]
+                refused = rest.pop(error.position or 0).operation
                 made.settled.append(await refuse(self._parts, refused, error))
                 continue
             except UnderivableError as error:

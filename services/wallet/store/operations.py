@@ -248,8 +248,10 @@ def _queued(row: Record) -> QueuedOperation:
     )
 
 
-def _urgency(operation: QueuedOperation) -> tuple[int, int, OperationId]:
-    return _ORDER[operation.kind], operation.block_index, operation.id
+def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:
+    """What goes first; those that can share a shape stand together."""
+    has_stake = operation.amount > 0
+    return _ORDER[operation.kind], operation.block_index, has_stake, operation.id
 
 
 #: The order in which the engine prefers kinds.
