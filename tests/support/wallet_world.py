@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from demo.processes import Command, Process, ProcessDiedError
 from libs.common.grpc.client import open_channel
@@ -80,6 +80,25 @@ class WalletWorld:
         """Whether its health check says SERVING."""
         async with open_channel(self.target) as channel:
             return await is_serving(channel)
+
+    async def use_multicall(self, *, channels: int) -> None:
+        """From now on, restarts included, operations go together, by so many channel accounts."""
+        async with open_channel(self.target) as channel:
+            engine = engine_pb2_grpc.EngineServiceStub(channel)
+            request = engine_pb2.DeployMulticallRequest(max_fee_stroops=10**9)
+            reply = await engine.DeployMulticall(request, timeout=PATIENCE)
+            self.environment |= {
+                "CHANNEL_ACCOUNTS": str(channels),
+                "CHANNEL_FUNDING": str(200_000_000),
+                "MULTICALL_CONTRACT_ID": reply.contract_id,
+            }
+            await self.restart()
+
+            async def ready() -> bool:
+                status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
+                return status.channels.ready == channels
+
+            await eventually(ready, "the channel accounts are not there", self.wallet)
 
     async def create_farmers(self, count: int) -> dict[str, str]:
         """Wallets of new farmers: address by farmer id."""

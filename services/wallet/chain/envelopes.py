@@ -176,6 +176,25 @@ def raise_bid(
     )
 
 
+#: A queue lets an envelope replace a pending one for so many times its bid per operation.
+_REPLACEMENT = 10
+
+
+def replacing_bid(envelope: str, *, passphrase: str) -> int:
+    """Stroops that a fee bump has to bid in all to replace this envelope in nodes' queues.
+
+    Ten times the inclusion part per operation, and the fee bump counts as one operation more
+    (STELLAR.md section 1).
+    """
+    inner, bid = _inside(envelope, passphrase)
+    data = inner.transaction.soroban_data
+    resources = 0 if data is None else data.resource_fee.int64
+    count = len(inner.transaction.operations)
+    is_bump = FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope)
+    each = -(-(bid - resources) // (count + 1 if is_bump else count))
+    return resources + _REPLACEMENT * each * (count + 1)
+
+
 def _inside(envelope: str, passphrase: str) -> tuple[TransactionEnvelope, int]:
     """The transaction in an envelope, and what the envelope bids in all."""
     if FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope):

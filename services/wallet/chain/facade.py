@@ -10,7 +10,14 @@ from services.wallet.chain import ledger_keys, limits
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.deploy import DeploymentStep, prepare_step, sign_step, unsigned_step
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
-from services.wallet.chain.envelopes import Terms, raise_bid, sign_bumped, sign_direct, unsigned
+from services.wallet.chain.envelopes import (
+    Terms,
+    raise_bid,
+    replacing_bid,
+    sign_bumped,
+    sign_direct,
+    unsigned,
+)
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.loads import Load, authorize
 from services.wallet.chain.model import (
@@ -277,6 +284,10 @@ class Chain:
             fee=fee,
             max_fee=max_fee,
         )
+
+    def replacing_bid(self, envelope: str) -> int:
+        """Stroops that `raise_bid` needs to replace an envelope that is stuck in a queue."""
+        return replacing_bid(envelope, passphrase=self.network.passphrase)
 
     async def send(self, envelope: str) -> SendResult:
         """Hands an envelope to the network. RpcUnavailableError: it may have been taken."""

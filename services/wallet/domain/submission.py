@@ -5,7 +5,7 @@ from enum import Enum, unique
 from typing import assert_never
 
 from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus, SendResult, SendStatus
-from services.wallet.domain.model import OpenTransaction
+from services.wallet.domain.model import OpenTransaction, OperationKind, TransactionState
 
 #: Ledgers after which a transaction that was not seen is sent again: queues forget after two.
 _QUEUE_MEMORY = 3
@@ -76,6 +76,22 @@ def is_due_to_send(transaction: OpenTransaction, head: LedgerHead) -> bool:
     sending is of no use.
     """
     return head.close_time <= transaction.max_time and head.sequence >= transaction.resend_ledger
+
+
+#: Ledgers in which a node's queue keeps a transaction at most: one that is older was passed over.
+_STUCK_AFTER = 5
+#: What cannot wait for a calmer ledger.
+_URGENT = frozenset({OperationKind.PLANT, OperationKind.WORK})
+
+
+def is_stuck(transaction: OpenTransaction, head: LedgerHead) -> bool:
+    """Whether ledgers pass a transaction over that cannot wait: then it is to bid more."""
+    kinds = {operation.kind for operation in transaction.operations}
+    return (
+        transaction.state is TransactionState.SENT
+        and head.sequence - transaction.signed_ledger > _STUCK_AFTER
+        and bool(kinds & _URGENT)
+    )
 
 
 def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: Outcome) -> bool:

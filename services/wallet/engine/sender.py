@@ -31,6 +31,8 @@ class Outgoing:
     envelope: str
     #: Stroops that the network may charge at most: the cap of what it carries.
     max_fee: int
+    #: Ledgers pass it over: bid more, if the cap allows it.
+    is_stuck: bool = False
 
 
 class Sender:
@@ -53,8 +55,9 @@ class Sender:
 
     async def _send_one(self, outgoing: Outgoing, ledger: int) -> Noted:
         async with self._limit:
-            answer = await self._ask(outgoing.envelope)
-            if answer.step is NextStep.RAISE_BID:
+            raised = await self._replace(outgoing) if outgoing.is_stuck else None
+            answer = raised or await self._ask(outgoing.envelope)
+            if answer.step is NextStep.RAISE_BID and raised is None:
                 answer = await self._raise_bid(outgoing, answer)
         await failpoint("wallet.transaction.accepted")
         self._report(outgoing, answer)
@@ -72,24 +75,36 @@ class Sender:
             log.warning("send without an answer", error=str(error))
             return UNKNOWN
 
+    async def _replace(self, outgoing: Outgoing) -> Answer | None:
+        """Bids what replaces the envelope in the queues; None when the cap is below that."""
+        try:
+            return await self._bid(outgoing, self._chain.replacing_bid(outgoing.envelope))
+        except FeeCapExceededError as error:
+            log.info("stuck at the fee cap", transaction=str(outgoing.id), error=str(error))
+            return None
+
     async def _raise_bid(self, outgoing: Outgoing, refusal: Answer) -> Answer:
-        """Bids what the node asked for, by a new fee bump of the same inner transaction, of which
-        only one can be included; committed before it is sent, as every envelope is."""
+        """Bids what the node asked for; the refusal stands when that cannot be."""
+        try:
+            return await self._bid(outgoing, refusal.required_fee) or refusal
+        except FeeCapExceededError as error:
+            log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
+            return replace(refusal, text=ABOVE_CAP)
+
+    async def _bid(self, outgoing: Outgoing, fee: int) -> Answer | None:
+        """Sends a new fee bump of the same inner transaction, of which only one can be included;
+        committed before it is sent, as every envelope is.
+
+        None when it bids that much already, or another process has raised it meanwhile.
+        """
         async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
-            try:
-                raised = self._chain.raise_bid(
-                    outgoing.envelope,
-                    treasury=treasury,
-                    fee=refusal.required_fee,
-                    max_fee=outgoing.max_fee,
-                )
-            except FeeCapExceededError as error:
-                log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
-                return replace(refusal, text=ABOVE_CAP)
-        if raised is None:  # it bids that much already: the node's word was about another moment
-            return refusal
+            raised = self._chain.raise_bid(
+                outgoing.envelope, treasury=treasury, fee=fee, max_fee=outgoing.max_fee
+            )
+        if raised is None:
+            return None
         if not await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised):
-            return refusal  # another process has raised it meanwhile
+            return None
         await failpoint("wallet.bid.raised")
         return await self._ask(raised.xdr)
 

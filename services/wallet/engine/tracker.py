@@ -24,6 +24,7 @@ from services.wallet.domain.submission import (
     conclude,
     is_due_to_send,
     is_proof_possible,
+    is_stuck,
 )
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
@@ -164,7 +165,12 @@ class Tracker:
         if is_due_to_send(transaction, head):
             # A deployment carries no operation; its own bid is its cap.
             cap = self._parts.terms.max_fee * len(transaction.operations) or transaction.fee_bid
-            return Outgoing(id=transaction.id, envelope=transaction.envelope, max_fee=cap)
+            return Outgoing(
+                id=transaction.id,
+                envelope=transaction.envelope,
+                max_fee=cap,
+                is_stuck=is_stuck(transaction, head),
+            )
         return None
 
     async def _is_excluded(

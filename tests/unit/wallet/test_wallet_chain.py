@@ -16,6 +16,7 @@ from services.wallet.chain.envelopes import (
     MIN_INCLUSION_FEE,
     Terms,
     raise_bid,
+    replacing_bid,
     sign_bumped,
     sign_direct,
 )
@@ -310,6 +311,26 @@ def test_a_raised_bid_keeps_the_inner_transaction() -> None:
         raised(old.fee_bid + 1, max_fee=old.fee_bid)
 
 
+def test_what_replaces_a_stuck_envelope() -> None:
+    """Ten times the bid per operation, with the fee bump as one more operation."""
+    treasury, channel, resources = signer(), signer(), needed()
+    bumped = signed_plant(signer(), treasury)
+    wanted = resources.fee + 10 * 200 * 2
+    assert replacing_bid(bumped.xdr, passphrase=PASSPHRASE) == wanted
+    work = Farm(farm=FARM, token=token()).work(
+        farmer=signer().address, index=1, work_hash=bytes(32), nonce=0
+    )
+    direct = sign_direct(
+        alone(work), source=channel, sequence=1, terms=terms(), resources=resources
+    )
+    assert replacing_bid(direct.xdr, passphrase=PASSPHRASE) == wanted
+    raised = raise_bid(
+        direct.xdr, passphrase=PASSPHRASE, payer=treasury, fee=wanted, max_fee=wanted
+    )
+    assert raised is not None
+    assert (raised.inner_hash, raised.source) == (direct.hash, channel.address)
+
+
 def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
     treasury, farmers = signer(), [signer() for _ in range(19)]
     newcomers = [Newcomer(signer=item, has_account=False) for item in farmers]
@@ -319,9 +340,7 @@ def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
     assert len(envelope.signatures) == 20
     assert len(envelope.transaction.operations) == 4 * 19
     assert signed.inner_hash is None
-    raised = raise_bid(
-        signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=10**6, max_fee=10**7
-    )
+    raised = raise_bid(signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=10**6, max_fee=10**7)
     assert raised is not None
     assert raised.inner_hash == signed.hash
     with pytest.raises(ValueError, match="1 to 19"):

@@ -1,5 +1,6 @@
 """What the chain's answers mean: blocks, contract errors, answers of sendTransaction, proofs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from uuid import UUID
@@ -58,6 +59,7 @@ from services.wallet.domain.submission import (
     conclude,
     is_due_to_send,
     is_proof_possible,
+    is_stuck,
     weigh,
 )
 from services.wallet.engine.onboard import Arrival, apart
@@ -394,6 +396,24 @@ def test_silence_is_unknown() -> None:
 def test_resending(close_time: int, sequence: int, due: bool) -> None:
     latest = LedgerHead(sequence=sequence, close_time=close_time)
     assert is_due_to_send(open_transaction(), latest) is due
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "sequence", "stuck"),
+    [
+        (K.PLANT, TransactionState.SENT, 96, True),
+        (K.WORK, TransactionState.SENT, 96, True),
+        (K.PLANT, TransactionState.SENT, 95, False),  # it may still be in the queue
+        (K.PLANT, TransactionState.SIGNED, 96, False),  # a crash hid whether it was sent
+        (K.HARVEST, TransactionState.SENT, 96, False),  # it can wait for a calmer ledger
+        (K.ONBOARD, TransactionState.SENT, 96, False),
+    ],
+)
+def test_what_is_urgent_and_passed_over_is_stuck(
+    kind: OperationKind, state: TransactionState, sequence: int, stuck: bool
+) -> None:
+    transaction = replace(open_transaction(), state=state, operations=(carried(kind),))
+    assert is_stuck(transaction, LedgerHead(sequence=sequence, close_time=1)) is stuck
 
 
 @pytest.mark.parametrize(
