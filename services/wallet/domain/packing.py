@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 #: A whole ledger, in the unit that shares of it are counted in.
 WHOLE_LEDGER = 1_000_000
-#: Ledgers' worth of transactions that a node's queue holds (STELLAR.md section 1).
-QUEUE_LEDGERS = 2
+#: What is in flight at most: a ledger's worth, and a little so that the next one is full as well. A
+#: node's queue holds two ledgers' worth, but drops and bans what has waited for four ledgers, and
+#: with equal bids chance decides who waits (STELLAR.md section 1).
+IN_FLIGHT = WHOLE_LEDGER * 6 // 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,8 @@ def share(usage: Usage, limits: Limits) -> int:
 
 
 def room(open_shares: int) -> int:
-    """What the queue still holds beside the shares that are in flight, in millionths of a ledger.
-
-    More than the queue holds is refused (txINSUFFICIENT_FEE), so it waits here instead.
-    """
-    return max(0, QUEUE_LEDGERS * WHOLE_LEDGER - open_shares)
+    """What may be sent beside the shares that are in flight, in millionths of a ledger."""
+    return max(0, IN_FLIGHT - open_shares)
 
 
 def ledgers_needed(count: int, each: int) -> int:
