@@ -33,7 +33,8 @@ class ChannelStore:
     async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
         """Records new channels with their creation, as long as there are less than `most`."""
         async with self._database.transaction() as session:
-            row = await session.one("lock_channels")
+            await session.one("lock_channels")
+            row = await session.one("count_channels")
             room = max(0, most - (0 if row is None else row["made"]))
             for sealed, operation_id in made[:room]:
                 await session.one(

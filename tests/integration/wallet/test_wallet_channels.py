@@ -1,0 +1,95 @@
+"""Channel accounts: leased to one at a time, made no more than wanted, topped up once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.db.pool import Database, open_database
+from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.chain.model import AccountState
+from services.wallet.keys.provider import LocalKeyProvider
+from services.wallet.keys.seal import SealedKey, seal_new_key
+from services.wallet.store import QUERIES
+from services.wallet.store.channels import ChannelStore
+from services.wallet.store.wallets import WalletStore
+from tests.support.database import DatabaseAccess, connect
+
+PROVIDER = LocalKeyProvider(bytes(32))
+XLM = 10_000_000
+
+
+@pytest.fixture
+async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
+    """The wallet's own connection pool."""
+    async with open_database(
+        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
+    ) as opened:
+        yield opened
+
+
+async def keys(count: int) -> list[tuple[SealedKey, OperationId]]:
+    """Fresh keys with the names of the operations that open their accounts."""
+    return [
+        (await seal_new_key(PROVIDER, WalletId(new_id())), OperationId(new_id()))
+        for _ in range(count)
+    ]
+
+
+async def ready(pool: Database, *balances: int) -> list[WalletId]:
+    """Channels that exist on the chain with these stroops of XLM."""
+    made = await keys(len(balances))
+    assert await ChannelStore(pool).insert(made, most=100) == len(balances)
+    states = {
+        sealed.wallet_id: AccountState(address=sealed.address, exists=True, xlm=xlm, sequence=1)
+        for (sealed, _), xlm in zip(made, balances, strict=True)
+    }
+    await WalletStore(pool).save_accounts(states, 50)
+    return [sealed.wallet_id for sealed, _ in made]
+
+
+async def test_processes_together_make_no_more_than_wanted(pool: Database) -> None:
+    store = ChannelStore(pool)
+    fresh = [await keys(4) for _ in range(3)]
+    made = await asyncio.gather(*(store.insert(item, most=6) for item in fresh))
+    assert sum(made) == 6
+    assert (await store.totals(low=0)).made == 6
+
+
+async def test_a_channel_is_leased_to_one(pool: Database) -> None:
+    wallets = await ready(pool, *[5 * XLM] * 6)
+    store = ChannelStore(pool)
+    leases = await asyncio.gather(*(store.lease(4, seconds=60) for _ in range(3)))
+    leased = [wallet_id for lease in leases for wallet_id, _ in lease]
+    leased += [wallet_id for wallet_id, _ in await store.lease(99, seconds=60)]
+    assert sorted(leased) == sorted(wallets)
+    assert await store.lease(99, seconds=60) == []
+
+
+async def test_a_lease_ends_by_itself(pool: Database) -> None:
+    await ready(pool, 5 * XLM)
+    store = ChannelStore(pool)
+    assert len(await store.lease(1, seconds=0)) == 1
+    assert len(await store.lease(1, seconds=60)) == 1
+
+
+async def test_who_cannot_pay_is_not_leased(pool: Database) -> None:
+    """What an account must keep is no money for fees."""
+    await ready(pool, XLM, 15_000_000)
+    assert await ChannelStore(pool).lease(9, seconds=60) == []
+
+
+async def test_a_poor_channel_is_topped_up_once(pool: Database, database: DatabaseAccess) -> None:
+    poor, *_ = await ready(pool, XLM, 5 * XLM)
+    store = ChannelStore(pool)
+    names = [OperationId(new_id()) for _ in range(5)]
+    queued = [
+        await store.queue_top_ups(names, below=2 * XLM, amount=3 * XLM, ledger=50 + again)
+        for again in range(3)
+    ]
+    assert queued == [1, 0, 0]
+    totals = await store.totals(low=2 * XLM)
+    assert (totals.low, totals.ready, totals.xlm) == (1, 2, 6 * XLM)
+    async with connect(database.admin_dsn) as admin:
+        rows = await admin.fetch("SELECT * FROM wallet.operations WHERE kind = 'top_up'")
+    assert [(row["wallet_id"], row["amount"]) for row in rows] == [(poor, 3 * XLM)]

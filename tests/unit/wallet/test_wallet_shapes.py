@@ -1,0 +1,222 @@
+"""Shapes learned from recorded simulations, and results found in recorded metas."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stellar_sdk import Address, Keypair, StrKey, scval, xdr
+
+from services.wallet.chain.calls import Farm, FarmCall
+from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.model import CallResult
+from services.wallet.chain.returns import _decoded, returned
+from services.wallet.chain.shapes import (
+    RESOURCE_FEE_MARGIN,
+    Role,
+    Seat,
+    Shape,
+    ShapeReader,
+    UnderivableError,
+    exactly,
+)
+
+RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
+FARM_ID = "CC2V3ZQ3FIBPRT5D5SL7NBH6JLLK3YENWIKN6GGMXEA2BKKA7V5HSID3"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The result in a recorded answer."""
+    body = json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    result: dict[str, Any] = body["response"]["result"]
+    return result
+
+
+def trustline() -> xdr.LedgerKeyTrustLine:
+    """The recordings' KALE trustline."""
+    (entry,) = recorded("entries_trustline")["entries"]
+    found = xdr.LedgerKey.from_xdr(entry["key"]).trust_line
+    assert found is not None
+    return found
+
+
+def farm() -> Farm:
+    """The recordings' farm; the token's id does not matter here."""
+    return Farm(farm=FARM_ID, token=StrKey.encode_contract(bytes(32)))
+
+
+def reader() -> ShapeReader:
+    """For the recordings' farm and asset."""
+    return ShapeReader(farm(), asset=trustline().asset.to_xdr_bytes())
+
+
+def simulated(name: str) -> tuple[xdr.SorobanTransactionData, int]:
+    """Footprint, resources and fee of a recorded simulation."""
+    answer = recorded(name)
+    data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+    return data, int(answer["minResourceFee"])
+
+
+def farmers_in(data: xdr.SorobanTransactionData) -> list[str]:
+    """Whose pails a footprint names, in order."""
+    pails = [
+        key.contract_data.key.vec.sc_vec
+        for key in data.resources.footprint.read_write
+        if key.contract_data is not None and key.contract_data.key.vec is not None
+    ]
+    return [
+        Address.from_xdr_sc_address(item[1].address).address
+        for item in pails
+        if item[0] == scval.to_symbol("Pail") and item[1].address is not None
+    ]
+
+
+def nonces_in(data: xdr.SorobanTransactionData) -> dict[bytes, int]:
+    """Nonces of the authorisations by the account's raw key."""
+    found = {}
+    for key in data.resources.footprint.read_write:
+        entry = key.contract_data
+        if entry is not None and entry.key.nonce_key is not None and entry.contract.account_id:
+            raw = entry.contract.account_id.account_id.ed25519
+            assert raw is not None
+            found[raw.uint256] = entry.key.nonce_key.nonce.int64
+    return found
+
+
+def call(name: str, farmer: str, index: int) -> FarmCall:
+    """A call of the kind that a recording is about."""
+    if "work" in name:
+        return farm().work(farmer=farmer, index=index, work_hash=bytes(32), nonce=1)
+    if "harvest" in name:
+        return farm().harvest(farmer=farmer, index=index)
+    return farm().plant(farmer=farmer, index=index, stake=5)
+
+
+def seats_of(name: str, data: xdr.SorobanTransactionData) -> list[Seat]:
+    """The calls of a recorded simulation; all recordings are about block 1."""
+    nonces = nonces_in(data)
+    calls = [call(name, farmer, 1) for farmer in farmers_in(data)]
+    return [Seat(call=item, nonce=nonces.get(item.key)) for item in calls]
+
+
+def keys(data: xdr.SorobanTransactionData) -> tuple[set[bytes], set[bytes]]:
+    """What is read and what is written."""
+    footprint = data.resources.footprint
+    return (
+        {key.to_xdr_bytes() for key in footprint.read_only},
+        {key.to_xdr_bytes() for key in footprint.read_write},
+    )
+
+
+NAMES = (
+    "simulate_plant_first_of_block_farmer_source",
+    "simulate_plant_stake_farmer_source",
+    "simulate_work_pool_pays",
+    "simulate_harvest_pool_pays",
+    "simulate_router_plant_25_enforcing",
+    "simulate_router_work_25",
+    "simulate_router_harvest_25",
+)
+
+
+def learned(name: str) -> tuple[Shape, list[Seat], xdr.SorobanTransactionData]:
+    """The shape of a recording."""
+    data, fee = simulated(name)
+    seats = seats_of(name, data)
+    assert seats
+    return reader().learn(data, fee, seats), seats, data
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shape_gives_back_what_it_was_learned_from(name: str) -> None:
+    shape, seats, data = learned(name)
+    resources = reader().apply(shape, seats)
+    read, written = keys(data)
+    assert (set(resources.read_only), set(resources.read_write)) == (read, written)
+    assert (len(resources.read_only), len(resources.read_write)) == (len(read), len(written))
+    assert resources.fee == simulated(name)[1] + RESOURCE_FEE_MARGIN
+    assert resources.instructions == data.resources.instructions.uint32
+    assert resources.write_bytes == exactly(data, 0).write_bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_farmers_and_another_block_change_their_entries_only(name: str) -> None:
+    shape, seats, data = learned(name)
+    others = [
+        Seat(
+            call=call(name, Keypair.random().public_key, 8),
+            nonce=None if seat.nonce is None else seat.nonce + 1,
+        )
+        for seat in seats
+    ]
+    resources = reader().apply(shape, others)
+    before, after = set().union(*keys(data)), {*resources.read_only, *resources.read_write}
+    kept = before & after
+    mine = [seat.call.key for seat in seats]
+    assert not any(key in entry for entry in after for key in mine)
+    slots = {*shape.read_only, *shape.read_write}
+    assert kept == {slot.key for slot in slots if slot.role is Role.FIXED}
+    assert len(after) == len(before)
+
+
+def test_the_opening_plant_reads_the_block_before() -> None:
+    shape, _, _ = learned("simulate_plant_first_of_block_farmer_source")
+    assert Role.PREVIOUS_BLOCK in {slot.role for slot in shape.read_only}
+    assert Role.BLOCK in {slot.role for slot in shape.read_write}
+
+
+def test_an_entry_of_the_farmers_that_no_rule_explains() -> None:
+    """Derived it would be wrong for everybody else."""
+    data, fee = simulated("simulate_plant_stake_farmer_source")
+    (farmer,) = farmers_in(data)
+    seat = Seat(call=call("plant", farmer, 2))  # the pail of block 1 is not this call's
+    with pytest.raises(UnderivableError):
+        reader().learn(data, fee, [seat])
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "count"),
+    [
+        ("get_tx_plant_success", "plant", 1),
+        ("get_tx_work_success", "work", 1),
+        ("get_tx_work_pool_pays_success", "work", 1),
+        ("get_tx_harvest_success", "harvest", 1),
+        ("get_tx_fee_bump_success", "plant", 1),
+    ],
+)
+def test_results_are_found_where_they_are_decoded(name: str, function: str, count: int) -> None:
+    answer = recorded(name)
+    whole = _decoded(base64.b64decode(answer["resultMetaXdr"]), [function] * count)
+    assert returned(answer, [function] * count) == whole
+    # Without the events' lengths it cannot be found at the end, and is decoded as a whole.
+    assert returned({**answer, "events": {}}, [function] * count) == whole
+
+
+def test_an_error_in_a_list_of_results() -> None:
+    """A multicall's list with a token's error for a plant: the others stand."""
+    error = xdr.SCVal(
+        xdr.SCValType.SCV_ERROR,
+        error=xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(10)),
+    )
+    void = xdr.SCVal(xdr.SCValType.SCV_VOID)
+    meta = xdr.TransactionMeta.from_xdr(recorded("get_tx_plant_success")["resultMetaXdr"])
+    assert meta.v4 is not None
+    assert meta.v4.soroban_meta is not None
+    meta.v4.soroban_meta.return_value = xdr.SCVal(
+        xdr.SCValType.SCV_VEC, vec=xdr.SCVec([void, error])
+    )
+    answer = {**recorded("get_tx_plant_success"), "resultMetaXdr": meta.to_xdr()}
+    good, bad = returned(answer, ["plant", "plant"])
+    assert good == CallResult()
+    assert bad.error is not None
+    assert (bad.error.raiser, bad.error.code) == ("token", "BalanceError")
+    (_, farms) = returned(answer, ["harvest", "harvest"])
+    assert farms.error is not None
+    assert (farms.error.raiser, farms.error.code) == ("farm", "WorkMissing")
+
+
+def test_no_calls_and_no_words() -> None:
+    assert returned(recorded("get_tx_success"), []) == ()
+    with pytest.raises(UnknownMetaError):
+        returned({"resultMetaXdr": "AAAAYw=="}, ["plant"])
