@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 #: A whole ledger, in the unit that shares of it are counted in.
 WHOLE_LEDGER = 1_000_000
-#: What is in flight at most: a ledger's worth, and a little so that the next one is full as well. A
-#: node's queue holds two ledgers' worth, but drops and bans what has waited for four ledgers, and
-#: with equal bids chance decides who waits (STELLAR.md section 1).
-IN_FLIGHT = WHOLE_LEDGER * 6 // 5
+#: What is in flight at most: what the next ledger takes. A node's queue holds twice that, but drops
+#: and bans what it has held for some ledgers, and with equal bids chance decides who that is
+#: (STELLAR.md section 1): what waits here instead loses nothing.
+IN_FLIGHT = WHOLE_LEDGER
 
 
 @dataclass(frozen=True, kw_only=True)
