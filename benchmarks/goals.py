@@ -1,6 +1,6 @@
 """What a run is held against (issue 4): figure beside goal, met or not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.phases import PhaseResult
@@ -49,6 +49,21 @@ def goals_of(run: CarrierRun) -> list[Goal]:
             )
         )
     return goals
+
+
+def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
+    """Two wallet processes are to be faster than one; nothing when they were not compared."""
+    if len(runs) < 2:
+        return []
+    one, two = runs
+    return [
+        Goal(
+            name="two wallet processes: seconds of all phases, beside one",
+            figure=round(two.wall_seconds, 1),
+            at_most=round(one.wall_seconds, 1),
+            unit="s",
+        )
+    ]
 
 
 def _phase_goals(carrier: str, phase: PhaseResult) -> Iterable[Goal]:

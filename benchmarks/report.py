@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.goals import Goal, goals_of
+from benchmarks.goals import Goal, goals_of, goals_of_processes
 from benchmarks.machine import Origin
 from benchmarks.phases import PhaseResult
 from benchmarks.picture import draw
@@ -54,8 +54,9 @@ def as_json(result: BenchResult) -> str:
 
 
 def all_goals(result: BenchResult) -> list[Goal]:
-    """The goals of all runs on the network as it was measured."""
-    return [goal for run in result.runs for goal in goals_of(run)]
+    """The goals of all runs on the network as it was measured, and of the comparison."""
+    goals = [goal for run in result.runs for goal in goals_of(run)]
+    return [*goals, *goals_of_processes(result.unlimited)]
 
 
 def show(console: Console, result: BenchResult) -> None:

@@ -34,9 +34,9 @@ class CarrierRun:
         return f"{self.carrier.value}, {self.farmers} farmers{processes}"
 
     @property
-    def operations(self) -> int:
-        """Operations that succeeded."""
-        return sum(phase.succeeded for phase in self.phases)
+    def wall_seconds(self) -> float:
+        """Seconds of all phases."""
+        return sum(phase.wall_seconds for phase in self.phases)
 
     @property
     def cpu_seconds(self) -> float:
@@ -99,7 +99,15 @@ def _carriers(runs: list[CarrierRun]) -> list[Ratio]:
 def _processes(runs: list[CarrierRun]) -> list[Ratio]:
     if len(runs) < 2:
         return []
-    one, two = runs[0], runs[1]
+    one, two = runs
+    name = "seconds of all phases, one wallet process / two"
+    return [
+        Ratio(name=name, left=one.wall_seconds, right=two.wall_seconds),
+        *_phase_ratios(one, two),
+    ]
+
+
+def _phase_ratios(one: CarrierRun, two: CarrierRun) -> list[Ratio]:
     return [
         Ratio(
             name=f"seconds of {left.name}, one wallet process / two",

@@ -70,7 +70,7 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="machine", config=plain, scenarios=tuple(_machine())),
         Group(
             name="crowd",
-            config=replace(plain, network_settings=CROWDED, block_seconds=24),
+            config=replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24),
             scenarios=tuple(_crowd()),
         ),
         Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
