@@ -149,7 +149,8 @@ async def _open_channels(
         progress("deploying the multicall")
         environment["MULTICALL_CONTRACT_ID"] = await caller.deploy_multicall()
     for name in wallet_names(config.wallets):
-        await stack.restart(name, number=signal.SIGTERM, environment=environment)
+        stack.configure(name, environment)
+        await stack.restart(name, number=signal.SIGTERM)
     count = int(environment["CHANNEL_ACCOUNTS"])
     progress(f"making {count} channel accounts")
 

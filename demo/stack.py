@@ -121,6 +121,12 @@ class Stack:
         await self.begin(name, environment=environment)
         await self.wait_ready(name)
 
+    def configure(self, name: str, environment: Mapping[str, str]) -> None:
+        """More variables for a process, from its next start on."""
+        command = self._commands[name]
+        own = {**command.environment, **environment}
+        self._commands[name] = replace(command, environment=own)
+
     async def end(self, name: str, *, number: int = signal.SIGKILL) -> None:
         """Ends one process, if it has not ended already."""
         await self._processes[name].stop(number=number)

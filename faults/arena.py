@@ -124,6 +124,7 @@ async def open_arena(name: str, config: WorldConfig, progress: Progress) -> Asyn
     environment = {
         "MAX_FEE_STROOPS": str(CAP),
         "OPERATION_TIMEOUT": "5000",
+        "CHANNEL_ACCOUNTS": "12",
         **config.wallet_environment,
     }
     config = replace(config, directory=DIRECTORY / name, wallet_environment=environment)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.world import WorldConfig
+from benchmarks.world import Carrier, WorldConfig
 from faults import breakage as b
 
 PHASES = ("plant", "work", "harvest")
@@ -59,32 +59,23 @@ def failpoints() -> list[str]:
 def groups(*, farmers: int, random_kills: int) -> list[Group]:
     """All of it; `random_kills` is how many there are to be at least."""
     plain = WorldConfig(farmers=farmers, ledger_seconds=0.5, block_seconds=14)
+    packed = replace(plain, carrier=Carrier.MULTICALL)
+    crowd = replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24)
+    slow = replace(plain, ledger_seconds=1.0, block_seconds=100)
+    range_first = replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"})
     return [
         Group(name="kill", config=plain, scenarios=tuple(_kills())),
+        Group(name="kill-multicall", config=packed, scenarios=tuple(_kills())),
         Group(name="node", config=plain, scenarios=tuple(_node())),
-        Group(
-            name="range-first",
-            config=replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"}),
-            scenarios=tuple(_lookups()),
-        ),
+        Group(name="node-multicall", config=packed, scenarios=tuple(_node())),
+        Group(name="range-first", config=range_first, scenarios=tuple(_lookups())),
         Group(name="machine", config=plain, scenarios=tuple(_machine())),
-        Group(
-            name="crowd",
-            config=replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24),
-            scenarios=tuple(_crowd()),
-        ),
+        Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
         Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
-        Group(
-            name="slow",
-            config=replace(plain, ledger_seconds=1.0, block_seconds=100),
-            scenarios=tuple(_slow()),
-        ),
-        Group(
-            name="random",
-            config=replace(plain, ledger_seconds=1.0),
-            scenarios=tuple(_random(random_kills)),
-            enough_kills=random_kills,
-        ),
+        Group(name="two-multicall", config=replace(packed, wallets=2), scenarios=tuple(_two())),
+        Group(name="slow", config=slow, scenarios=tuple(_slow())),
+        _random("random", plain, random_kills),
+        _random("random-multicall", packed, random_kills),
     ]
 
 
@@ -188,11 +179,19 @@ def _slow() -> Iterable[Scenario]:
     yield Scenario(name="calls take 30 s", breakage=b.node(delays={"*": 30.0}), hold=35)
 
 
-def _random(kills: int) -> Iterable[Scenario]:
+def _random(name: str, config: WorldConfig, kills: int) -> Group:
     """Enough rows for as many kills even if most phases are through after the first."""
-    for number in range(1, math.ceil(kills / len(PHASES)) + 1):
-        yield Scenario(
+    rows = (
+        Scenario(
             name=f"random kills {number}",
             breakage=b.random_kills(KILLS_PER_CELL, first=0.8, life=3.0),
             hold=3.0 * KILLS_PER_CELL,
         )
+        for number in range(1, math.ceil(kills / len(PHASES)) + 1)
+    )
+    return Group(
+        name=name,
+        config=replace(config, ledger_seconds=1.0),
+        scenarios=tuple(rows),
+        enough_kills=kills,
+    )
