@@ -6,7 +6,6 @@ writes benchmarks/results/<date>-<commit>/. Exit status 0 even when a goal is no
 """
 
 import argparse
-import asyncio
 import sys
 import time
 
@@ -15,6 +14,8 @@ from rich.console import Console
 from benchmarks.report import all_goals, as_json, show, write
 from benchmarks.run import BenchPlan, run_bench
 from benchmarks.world import Carrier
+from demo.interrupt import run_to_end
+from demo.stack import Progress
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +27,13 @@ def main(arguments: list[str]) -> int:
     def progress(text: str) -> None:
         console.print(f"{time.monotonic() - started:6.1f} s  {text}", style="dim", highlight=False)
 
-    result = asyncio.run(run_bench(_plan(options, arguments), progress))
+    return run_to_end(_run(_plan(options, arguments), options, console, progress))
+
+
+async def _run(
+    plan: BenchPlan, options: argparse.Namespace, console: Console, progress: Progress
+) -> int:
+    result = await run_bench(plan, progress)
     show(console, result)
     if options.json:
         sys.stdout.write(as_json(result))

@@ -6,14 +6,12 @@ down                            stops it
 """
 
 import argparse
-import asyncio
-import signal
 import sys
-from collections.abc import Coroutine
 from typing import Any
 
 from rich.console import Console
 
+from demo.interrupt import run_to_end
 from demo.run import run_demo
 from demo.standing import down, supervise, up
 
@@ -24,13 +22,13 @@ def main(arguments: list[str]) -> int:
     console = Console()
     match options.command:
         case "run":
-            return _run(run_demo(options.farmers, options.blocks, console))
+            return run_to_end(run_demo(options.farmers, options.blocks, console))
         case "up":
             return up(console)
         case "down":
             return down(console)
         case _:
-            return _run(supervise())
+            return run_to_end(supervise())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,22 +53,6 @@ def _count(low: int, high: int) -> Any:
         return number
 
     return parse
-
-
-def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Runs to the end; Ctrl-C and SIGTERM cancel it, and everything is stopped first."""
-
-    async def guarded() -> int:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            return 130
-
-    return asyncio.run(guarded())
 
 
 if __name__ == "__main__":

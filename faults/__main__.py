@@ -5,7 +5,6 @@ promised. The same seed gives the same instants, as far as a real machine can.
 """
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from demo.interrupt import run_to_end
+from demo.stack import Progress
 from faults.report import as_json, show, write
 from faults.run import FaultPlan, run_faults
 from faults.scenarios import Group, groups
@@ -34,7 +35,13 @@ def main(arguments: list[str]) -> int:
             for scenario in group.scenarios:
                 console.print(f"{group.name}: {scenario.name}", highlight=False)
         return 0
-    result = asyncio.run(run_faults(plan, progress))
+    return run_to_end(_run(plan, options, console, progress))
+
+
+async def _run(
+    plan: FaultPlan, options: argparse.Namespace, console: Console, progress: Progress
+) -> int:
+    result = await run_faults(plan, progress)
     show(console, result)
     if options.json:
         sys.stdout.write(as_json(result))

@@ -68,6 +68,8 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="kill-multicall", config=packed, scenarios=tuple(_kills())),
         Group(name="node", config=plain, scenarios=tuple(_node())),
         Group(name="node-multicall", config=packed, scenarios=tuple(_node())),
+        Group(name="history", config=plain, scenarios=tuple(_history())),
+        Group(name="history-multicall", config=packed, scenarios=tuple(_history())),
         Group(name="range-first", config=range_first, scenarios=tuple(_lookups())),
         Group(name="machine", config=plain, scenarios=tuple(_machine())),
         Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
@@ -124,9 +126,13 @@ def _node() -> Iterable[Scenario]:
     yield Scenario(
         name="a stale replica that says healthy", breakage=b.stale_replica(4.0, after=0.3), hold=5
     )
-    yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
     yield Scenario(name="a node that restarts", breakage=b.restarted_node(0.5), hold=5)
     yield from _lookups()
+
+
+def _history() -> Iterable[Scenario]:
+    """Ledgers took it, and no node can say so any more: only the chain's state can."""
+    yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
 
 
 def _lookups() -> Iterable[Scenario]:
