@@ -20,6 +20,8 @@ from faults.witness import Witness
 DIRECTORY = Path("var") / "faults"
 #: Stroops of XLM that a transaction may cost in these runs, for each of its operations.
 CAP = 1_000_000
+#: Starts of a wallet until it counts as broken: the rows that follow will tell.
+_REVIVALS = 3
 #: Seconds between two looks for a wallet that has died.
 _WATCH = 0.1
 
@@ -96,10 +98,16 @@ class Arena:
         """Everything runs and behaves."""
         await self.behave()
         for name in self.wallets:
+            await self._revive(name)
+
+    async def _revive(self, name: str) -> None:
+        """Until it serves: one that was just killed may still look alive at first."""
+        for _ in range(_REVIVALS):
             if self.world.stack.has_ended(name):
                 await self.world.stack.begin(name)
             with suppress(ProcessDiedError):
                 await self.world.stack.wait_ready(name)
+                return
 
     async def cut_connections(self) -> int:
         """Ends every database session of the wallet; how many there were."""
