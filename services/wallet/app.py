@@ -55,7 +55,11 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
             )
         )
         chain = await stack.enter_async_context(
-            open_chain(settings.network(), timeout=settings.stellar_timeout / 1000)
+            open_chain(
+                settings.network(),
+                timeout=settings.stellar_timeout / 1000,
+                hedge=settings.stellar_hedge / 1000,
+            )
         )
         wallet = _Wiring(settings, database, chain, provider)
         await stack.enter_async_context(_running(wallet.loops()))

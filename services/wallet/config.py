@@ -17,8 +17,12 @@ class WalletSettings(ServiceSettings):
 
     #: Port to listen on; 0 lets the system choose.
     port: Port = 50_052
-    #: JSON-RPC of a Stellar node; empty means the network's public one (mainnet has none).
-    stellar_rpc_url: str = ""
+    #: JSON-RPC of Stellar nodes, comma separated, the preferred one first: when one is away, slow,
+    #: behind or on another network, the next one is asked.
+    stellar_rpc_urls: SecretStr = SecretStr("")
+    #: The same for one node, when STELLAR_RPC_URLS is empty; empty means the network's public one
+    #: (mainnet has none).
+    stellar_rpc_url: SecretStr = SecretStr("")
     #: Where the treasury is funded for free; empty means the network's own, if it has one.
     friendbot_url: str = ""
     #: The KALE asset as CODE:ISSUER; empty means the network's own.
@@ -47,6 +51,8 @@ class WalletSettings(ServiceSettings):
     chain_poll_ms: Milliseconds = 1000
     #: Milliseconds that one request to the Stellar node may take.
     stellar_timeout: Milliseconds = 10_000
+    #: Milliseconds without an answer after which the next Stellar node is asked, too.
+    stellar_hedge: Milliseconds = 1000
     #: Operations that are simulated and signed at the same time.
     prepare_parallel: Annotated[int, Field(ge=1, le=100)] = 10
 
@@ -56,7 +62,7 @@ class WalletSettings(ServiceSettings):
             self.stellar_network,
             farm=self.kale_contract_id,
             asset=self.kale_asset,
-            rpc_url=self.stellar_rpc_url,
+            rpc_url=(self.stellar_rpc_urls or self.stellar_rpc_url).get_secret_value(),
             friendbot_url=self.friendbot_url,
         )
 

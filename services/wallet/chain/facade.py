@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 
 from stellar_sdk import xdr
@@ -9,6 +10,7 @@ from stellar_sdk import xdr
 from services.wallet.chain import ledger_keys, limits
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.deploy import DeploymentStep, prepare_step, sign_step, unsigned_step
+from services.wallet.chain.endpoints import HEDGE, Endpoints, open_endpoints
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
     Terms,
@@ -19,6 +21,7 @@ from services.wallet.chain.envelopes import (
     unsigned,
 )
 from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.health import EndpointStatus
 from services.wallet.chain.loads import Load, authorize
 from services.wallet.chain.model import (
     AccountState,
@@ -34,7 +37,7 @@ from services.wallet.chain.model import (
 from services.wallet.chain.networks import Network, verify
 from services.wallet.chain.onboarding import Funding, Newcomer, sign_funding, sign_onboarding
 from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page, open_rpc
+from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page
 from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
@@ -66,15 +69,28 @@ class Included:
 
 
 class Chain:
-    """One network through one node."""
+    """One network through its endpoints, or through one of them."""
 
-    def __init__(self, network: Network, rpc: Rpc) -> None:
+    def __init__(self, network: Network, rpc: Endpoints | Rpc) -> None:
         self.network = network
         self._rpc = rpc
         self._reader = ResultReader(farm=network.farm, token=network.token)
         self.farm_calls = Farm(farm=network.farm, token=network.token)
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
         self._shapes = ShapeReader(self.farm_calls, asset=self._asset)
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator["Chain"]:
+        """The same chain through one endpoint, for requests that must be answered by one node, such
+        as those of a proof. When it fails, no other one steps in."""
+        async with self._rpc.pinned() as rpc:
+            chain = copy(self)
+            chain._rpc = rpc
+            yield chain
+
+    def endpoints(self) -> list[EndpointStatus]:
+        """How each endpoint is doing, in the order of the settings."""
+        return self._rpc.statuses()
 
     async def verify(self) -> None:
         """Raises NetworkMismatchError unless the node has our network, farm and token."""
@@ -378,7 +394,12 @@ def _block(index: int, entry: Json | None) -> BlockState | None:
 
 
 @asynccontextmanager
-async def open_chain(network: Network, *, timeout: float) -> AsyncIterator[Chain]:
-    """The chain over one node; `timeout` (s) is for one request."""
-    async with open_rpc(network.rpc_url, timeout=timeout) as rpc:
-        yield Chain(network, rpc)
+async def open_chain(
+    network: Network, *, timeout: float, hedge: float = HEDGE
+) -> AsyncIterator[Chain]:
+    """The chain over the network's endpoints; `timeout` (s) is for one request to one of them,
+    after `hedge` (s) the next one is asked, too."""
+    async with open_endpoints(
+        network.rpc_urls, passphrase=network.passphrase, timeout=timeout, hedge=hedge
+    ) as endpoints:
+        yield Chain(network, endpoints)

@@ -1,13 +1,14 @@
 """Which network, farm and asset the wallet works with, and whether a node has just these."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stellar_sdk import Asset
 
 from libs.kale.networks import NETWORKS
 from services.wallet.chain.errors import NetworkMismatchError
 from services.wallet.chain.model import FarmState
+from services.wallet.chain.rpc import host_of
 
 #: Public endpoints; mainnet has none that may be used without an agreement.
 _RPC_URLS = {
@@ -32,8 +33,8 @@ class Network:
     farm: str
     #: The KALE asset.
     asset: Asset
-    #: Where its JSON-RPC is.
-    rpc_url: str
+    #: Where its JSON-RPC is, the preferred endpoint first; may hold secrets.
+    rpc_urls: tuple[str, ...] = field(repr=False)
     #: Where accounts are funded for free, if anywhere.
     friendbot_url: str | None
 
@@ -57,20 +58,31 @@ def network_for(
     rpc_url: str = "",
     friendbot_url: str = "",
 ) -> Network:
-    """The set of a network; what is given replaces its default. ValueError when RPC is missing."""
+    """The set of a network; what is given replaces its default.
+
+    `rpc_url` may be several, comma separated. ValueError when there is none, or one is no URL.
+    """
     known = NETWORKS[name]
     code, _, issuer = (asset or known.asset).partition(":")
-    url = rpc_url or _RPC_URLS.get(name, "")
-    if not url:
-        raise ValueError(f"STELLAR_RPC_URL is required on {name}")
+    urls = _split(rpc_url or _RPC_URLS.get(name, ""))
+    if not urls:
+        raise ValueError(f"STELLAR_RPC_URLS or STELLAR_RPC_URL is required on {name}")
     return Network(
         name=name,
         passphrase=passphrase or known.passphrase,
         farm=farm or known.farm,
         asset=Asset(code, issuer),
-        rpc_url=url,
+        rpc_urls=urls,
         friendbot_url=friendbot_url or _FRIENDBOTS.get(name),
     )
+
+
+def _split(urls: str) -> tuple[str, ...]:
+    """Comma-separated URLs, each once, in their order. ValueError when one is none."""
+    found = dict.fromkeys(url.strip() for url in urls.split(",") if url.strip())
+    for url in found:
+        host_of(url)
+    return tuple(found)
 
 
 def verify(network: Network, *, passphrase: str, farm: FarmState | None) -> None:

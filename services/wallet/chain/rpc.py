@@ -1,65 +1,130 @@
-"""JSON-RPC of one Stellar node, with typed failures and a watch on its age."""
+"""JSON-RPC of one Stellar node, with typed failures and a watch on its health and its age."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from services.wallet.chain.errors import RpcRejectedError, RpcUnavailableError, StaleAnswerError
+from libs.common.clock import SystemClock
+from libs.common.singleflight import SingleFlight
+from services.wallet.chain.errors import (
+    NetworkMismatchError,
+    RpcRejectedError,
+    RpcUnavailableError,
+    StaleAnswerError,
+)
+from services.wallet.chain.health import EndpointState, EndpointStatus, Health
 from services.wallet.chain.model import LedgerHead
 
 #: Keys of one getLedgerEntries at most.
 MAX_KEYS = 200
 #: Transactions of one getTransactions at most.
 MAX_TRANSACTIONS = 200
+#: Events of one getEvents at most.
+MAX_EVENTS = 10_000
 #: No transaction has this hash: asking for it gives the head with its close time on every version.
 _NO_HASH = "0" * 64
 #: Ledgers that an answer may lie behind the newest one seen before it counts as stale.
 _TOLERATED_LAG = 2
+#: Requests of one `entries` at the same time.
+_PARALLEL = 4
+#: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
+_CONNECTIONS = 64
 
 Json = Mapping[str, Any]
 
 
-class Rpc:
-    """One endpoint. Every answer's ledger is compared with the highest one seen."""
+class HighWater:
+    """The highest ledger that any endpoint showed."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self) -> None:
+        self.ledger = 0
+
+    def rise(self, ledger: int) -> None:
+        """A ledger was seen."""
+        self.ledger = max(self.ledger, ledger)
+
+
+class Rpc:
+    """One endpoint. Every answer's ledger is compared with the highest one seen anywhere before
+    the question was asked."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, *, passphrase: str, seen: HighWater
+    ) -> None:
+        self.health = Health(host_of(url), SystemClock())
         self._session = session
         self._url = url
+        self._passphrase = passphrase
+        self._seen = seen
         self._ids = itertools.count(1)
-        self._highest = 0
+        self._probes: SingleFlight[None] = SingleFlight()
+
+    # Its state -------------------------------------------------------------------------------
+
+    async def probe(self) -> None:
+        """Asks which network it is on and how far it is; its health follows.
+
+        RpcUnavailableError, StaleAnswerError (it lags), or NetworkMismatchError.
+        """
+        await self._probes.run("probe", self._probe)
+
+    async def ready(self) -> None:
+        """Returns when it may be asked; it is probed first when it is not healthy. As `probe`."""
+        if self.health.state is not EndpointState.HEALTHY:
+            await self.probe()
+
+    async def aclose(self) -> None:
+        """Ends a probe that still runs."""
+        await self._probes.aclose()
+
+    def statuses(self) -> list[EndpointStatus]:
+        """How it is doing, as the one endpoint that there is."""
+        return [self.health.status()]
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator["Rpc"]:
+        """This endpoint: it is only one."""
+        yield self
+
+    # What may be asked -----------------------------------------------------------------------
 
     async def head(self) -> LedgerHead:
         """The latest ledger with its close time."""
-        return head_of(await self.transaction(_NO_HASH))
+        answer = await self.transaction(_NO_HASH)
+        with self._shaped("getTransaction"):
+            return head_of(answer)
 
     async def passphrase(self) -> str:
         """The network's passphrase."""
         answer = await self._call("getNetwork", {})
-        return str(answer["passphrase"])
+        with self._shaped("getNetwork"):
+            return str(answer["passphrase"])
 
     async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
         """The ledger that was read and its entries by key (base64); missing ones are absent.
 
         More than 200 keys take several requests: then it is the oldest ledger among the answers.
         """
-        ledgers: list[int] = []
-        found: dict[str, Json] = {}
-        for start in range(0, len(keys), MAX_KEYS):
-            chunk = list(keys[start : start + MAX_KEYS])
-            answer = await self._call("getLedgerEntries", {"keys": chunk})
-            self._note(answer)
-            ledgers.append(int(answer["latestLedger"]))
-            found |= {entry["key"]: entry for entry in answer["entries"] or []}
-        return min(ledgers, default=0), found
+        limit = asyncio.Semaphore(_PARALLEL)
+
+        async def read(chunk: Sequence[str]) -> tuple[int, dict[str, Json]]:
+            async with limit:
+                return await self._entries(chunk)
+
+        chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
+        parts = await asyncio.gather(*(read(chunk) for chunk in chunks))
+        found = {key: entry for _, part in parts for key, entry in part.items()}
+        return min((ledger for ledger, _ in parts), default=0), found
 
     async def simulate(self, envelope: str) -> Json:
         """The raw answer of simulateTransaction."""
-        answer = await self._call("simulateTransaction", {"transaction": envelope})
-        self._note(answer)
-        return answer
+        return await self._read("simulateTransaction", {"transaction": envelope})
 
     async def send(self, envelope: str) -> Json:
         """The raw answer of sendTransaction. RpcUnavailableError means: it may have been taken."""
@@ -67,22 +132,33 @@ class Rpc:
 
     async def transaction(self, tx_hash: str) -> Json:
         """The raw answer of getTransaction."""
-        answer = await self._call("getTransaction", {"hash": tx_hash})
-        self._note(answer)
-        return answer
+        return await self._read("getTransaction", {"hash": tx_hash})
 
     async def transactions(self, *, start: int | None = None, cursor: str | None = None) -> Json:
         """The raw answer of getTransactions: up to 200 from ledger `start`, or after `cursor`."""
-        page = {"limit": MAX_TRANSACTIONS} | ({"cursor": cursor} if cursor else {})
-        body = {"startLedger": start} if start is not None else {}
-        answer = await self._call("getTransactions", {**body, "pagination": page})
-        self._note(answer)
-        return answer
+        return await self._read("getTransactions", _page(MAX_TRANSACTIONS, start, cursor))
+
+    async def events(
+        self, filters: Sequence[Json], *, start: int | None = None, cursor: str | None = None
+    ) -> Json:
+        """The raw answer of getEvents: up to 10,000 from ledger `start`, or after `cursor`."""
+        page = _page(MAX_EVENTS, start, cursor)
+        return await self._read("getEvents", {"filters": list(filters), **page})
+
+    async def fee_stats(self) -> Json:
+        """The raw answer of getFeeStats: bids of recent ledgers, for contract calls and others."""
+        return await self._read("getFeeStats", {})
+
+    async def latest_ledger(self) -> Json:
+        """The raw answer of getLatestLedger."""
+        answer = await self._call("getLatestLedger", {})
+        return self._checked("getLatestLedger", answer, self._seen.ledger, "sequence")
 
     async def soroban_inclusion_fee(self) -> int:
         """Stroops that most recent contract calls bid for inclusion (90th percentile)."""
-        answer = await self._call("getFeeStats", {})
-        return max(100, int(answer["sorobanInclusionFee"]["p90"]))
+        answer = await self.fee_stats()
+        with self._shaped("getFeeStats"):
+            return max(100, int(answer["sorobanInclusionFee"]["p90"]))
 
     async def get(self, url: str) -> int:
         """Status of a plain GET, for friendbots."""
@@ -93,31 +169,90 @@ class Rpc:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise RpcUnavailableError(f"{url.partition('?')[0]} does not answer") from error
 
-    async def _call(self, method: str, parameters: Json) -> Json:
-        request = {
-            "jsonrpc": "2.0",
-            "id": next(self._ids),
-            "method": method,
-            **({"params": parameters} if parameters else {}),
-        }
-        try:
-            async with self._session.post(self._url, json=request) as response:
-                response.raise_for_status()
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise RpcUnavailableError(
-                f"the Stellar node gave no answer to {method}", retry_after=1.0
-            ) from error
-        return _result(answer, method)
+    # How it is asked -------------------------------------------------------------------------
 
-    def _note(self, answer: Json) -> None:
-        ledger = int(answer.get("latestLedger", 0))
-        if ledger + _TOLERATED_LAG < self._highest:
-            raise StaleAnswerError(
-                f"the Stellar node is at ledger {ledger}, {self._highest} was seen before",
-                retry_after=1.0,
-            )
-        self._highest = max(self._highest, ledger)
+    async def _probe(self) -> None:
+        self.health.passphrase = await self.passphrase()
+        if self.health.passphrase != self._passphrase:
+            found, expected = self.health.passphrase, self._passphrase
+            reason = f"the node {self.health.host} is on {found!r}, not on {expected!r}"
+            self.health.mismatch(reason)
+            raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
+        await self._read("getHealth", {})
+        self.health.confirm()
+
+    async def _entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
+        answer = await self._read("getLedgerEntries", {"keys": list(keys)})
+        with self._shaped("getLedgerEntries"):
+            entries = {str(entry["key"]): entry for entry in answer["entries"] or []}
+            return int(answer["latestLedger"]), entries
+
+    async def _read(self, method: str, parameters: Json) -> Json:
+        floor = self._seen.ledger
+        answer = await self._call(method, parameters)
+        return self._checked(method, answer, floor, "latestLedger")
+
+    def _checked(self, method: str, answer: Json, floor: int, field: str) -> Json:
+        """The answer, unless it is of a ledger older than one that was seen before the question."""
+        with self._shaped(method):
+            ledger = int(answer[field])
+        self.health.ledger = ledger
+        if ledger + _TOLERATED_LAG < floor:
+            reason = f"the Stellar node {self.health.host} is at ledger {ledger}"
+            self.health.lag(reason)
+            raise StaleAnswerError(f"{reason}, {floor} was seen before", retry_after=1.0)
+        self._seen.rise(ledger)
+        return answer
+
+    async def _call(self, method: str, parameters: Json) -> Json:
+        number = next(self._ids)
+        request = {"jsonrpc": "2.0", "id": number, "method": method}
+        if parameters:
+            request["params"] = parameters
+        with self.health.watching():
+            return self._result(await self._post(method, request), method, number)
+
+    async def _post(self, method: str, request: Json) -> Any:
+        """The parsed body. What went wrong is told without the URL, which may hold a secret."""
+        try:
+            body = json.dumps(request).encode()
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                answer = await response.read()
+                if response.status == 200:
+                    return json.loads(answer)
+                reason = f"HTTP {response.status}"
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            reason = type(error).__name__
+        raise self._silent(method, f"no answer ({reason})")
+
+    def _result(self, answer: Any, method: str, number: int) -> Json:
+        if not isinstance(answer, dict):
+            raise self._silent(method, "an answer that is not JSON-RPC")
+        # A request that cannot be parsed is refused without an id.
+        if answer.get("id") != number and (answer.get("id") is not None or "error" not in answer):
+            raise self._silent(method, "the answer to another request")
+        error, result = answer.get("error"), answer.get("result")
+        if isinstance(error, dict):
+            message = str(error.get("message"))
+            # -32603 is the node's own trouble; everything else is about the request.
+            if error.get("code") == -32603:
+                raise self._silent(method, message)
+            raise RpcRejectedError(f"{method}: {message}")
+        if not isinstance(result, dict):
+            raise self._silent(method, "an answer that is not JSON-RPC")
+        return result
+
+    @contextmanager
+    def _shaped(self, method: str) -> Iterator[None]:
+        """Reading an answer that is not what the method answers is as good as no answer."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._silent(method, "an answer without its fields") from None
+
+    def _silent(self, method: str, what: str) -> RpcUnavailableError:
+        message = f"the Stellar node {self.health.host} gave {what} to {method}"
+        return RpcUnavailableError(message, retry_after=1.0)
 
 
 def head_of(answer: Json) -> LedgerHead:
@@ -138,23 +273,36 @@ def head_of_page(answer: Json) -> LedgerHead:
     )
 
 
-def _result(answer: Any, method: str) -> Json:
-    if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-        raise RpcUnavailableError(f"the Stellar node's answer to {method} is not JSON-RPC")
-    error = answer.get("error")
-    if error is None:
-        result: Json = answer["result"]
-        return result
-    # -32603 is the node's own trouble; everything else is about the request.
-    if error.get("code") == -32603:
-        raise RpcUnavailableError(f"{method}: {error.get('message')}", retry_after=1.0)
-    raise RpcRejectedError(f"{method}: {error.get('message')}")
+def host_of(url: str) -> str:
+    """Host and port of a URL: what may be shown of it. ValueError when it is no http(s) URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None  # its own message would show a part of the URL
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
+    return host if port is None else f"{host}:{port}"
+
+
+def _page(limit: int, start: int | None, cursor: str | None) -> Json:
+    if cursor is not None:
+        return {"pagination": {"cursor": cursor, "limit": limit}}
+    return {"startLedger": start, "pagination": {"limit": limit}}
 
 
 @asynccontextmanager
-async def open_rpc(url: str, *, timeout: float) -> AsyncIterator[Rpc]:
+async def open_rpc(
+    url: str, *, passphrase: str, timeout: float, seen: HighWater
+) -> AsyncIterator[Rpc]:
     """A session with kept-alive connections; `timeout` (s) is for one request."""
-    limits = aiohttp.ClientTimeout(total=timeout)
-    connector = aiohttp.TCPConnector(limit=64)
-    async with aiohttp.ClientSession(timeout=limits, connector=connector) as session:
-        yield Rpc(session, url)
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=timeout),
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+        headers={"Content-Type": "application/json"},
+    ) as session:
+        rpc = Rpc(session, url, passphrase=passphrase, seen=seen)
+        try:
+            yield rpc
+        finally:
+            await rpc.aclose()

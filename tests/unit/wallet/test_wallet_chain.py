@@ -1,13 +1,10 @@
 """The wallet's way to Stellar against recordings of a real network, and envelopes that it signs."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionEnvelope, xdr
 
 from services.wallet.chain.calls import Farm
@@ -23,9 +20,6 @@ from services.wallet.chain.envelopes import (
 from services.wallet.chain.errors import (
     FeeCapExceededError,
     NetworkMismatchError,
-    RpcRejectedError,
-    RpcUnavailableError,
-    StaleAnswerError,
     UnknownMetaError,
 )
 from services.wallet.chain.loads import alone
@@ -33,7 +27,7 @@ from services.wallet.chain.model import Outcome, OutcomeStatus, SendStatus, Sign
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.onboarding import Newcomer, sign_onboarding
 from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import head_of, open_rpc
+from services.wallet.chain.rpc import head_of
 from services.wallet.chain.shapes import exactly
 from services.wallet.chain.wire import Resources
 from services.wallet.keys.signer import SeedSigner
@@ -347,85 +341,3 @@ def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
         sign_onboarding(
             [*newcomers, newcomers[0]], treasury=treasury, sequence=5, asset=asset, terms=terms()
         )
-
-
-# The node
-
-
-@asynccontextmanager
-async def node(answer: Callable[[dict[str, Any]], web.Response]) -> AsyncIterator[str]:
-    """A JSON-RPC server that answers as it is told; its URL."""
-
-    async def handle(request: web.Request) -> web.Response:
-        return answer(await request.json())
-
-    app = web.Application()
-    app.router.add_post("/", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def result(**fields: Any) -> web.Response:
-    """A JSON-RPC result."""
-    return web.json_response({"jsonrpc": "2.0", "id": 1, "result": fields})
-
-
-def failure(code: int) -> web.Response:
-    """A JSON-RPC error."""
-    return web.json_response({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "x"}})
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [
-        (lambda: web.Response(status=503), RpcUnavailableError),
-        (lambda: web.Response(text="<html>"), RpcUnavailableError),
-        (lambda: web.json_response([1]), RpcUnavailableError),
-        (lambda: failure(-32603), RpcUnavailableError),
-        (lambda: failure(-32602), RpcRejectedError),
-    ],
-)
-async def test_a_node_in_trouble(
-    response: Callable[[], web.Response], expected: type[Exception]
-) -> None:
-    async with node(lambda _: response()) as url, open_rpc(url, timeout=2) as rpc:
-        with pytest.raises(expected):
-            await rpc.passphrase()
-
-
-async def test_nobody_answers() -> None:
-    async with open_rpc("http://127.0.0.1:1", timeout=2) as rpc:
-        with pytest.raises(RpcUnavailableError):
-            await rpc.head()
-
-
-async def test_an_answer_from_the_past_is_not_trusted() -> None:
-    ledgers = iter([100, 98, 97, 101])
-
-    def answer(_: dict[str, Any]) -> web.Response:
-        return result(entries=[], latestLedger=next(ledgers))
-
-    async with node(answer) as url, open_rpc(url, timeout=2) as rpc:
-        assert (await rpc.entries(["k"]))[0] == 100
-        assert (await rpc.entries(["k"]))[0] == 98  # replicas may differ a little
-        with pytest.raises(StaleAnswerError):
-            await rpc.entries(["k"])
-        assert (await rpc.entries(["k"]))[0] == 101
-
-
-async def test_keys_are_asked_for_in_portions_that_a_node_takes() -> None:
-    sizes = []
-
-    def answer(request: dict[str, Any]) -> web.Response:
-        sizes.append(len(request["params"]["keys"]))
-        return result(entries=[], latestLedger=7)
-
-    async with node(answer) as url, open_rpc(url, timeout=2) as rpc:
-        assert await rpc.entries([f"key {number}" for number in range(450)]) == (7, {})
-    assert sizes == [200, 200, 50]

@@ -1,0 +1,229 @@
+"""Several Stellar RPC endpoints as if they were one.
+
+Reads go to a healthy endpoint, and to the next one when it fails, lags or takes long. Writes, too:
+the same envelope may be sent any number of times, but once a node may have taken it, no other
+node's refusal says anything (docs/reference/STELLAR.md, section 1).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from libs.common.errors import PoolError, UnavailableError
+from libs.common.log import get_logger
+from services.wallet.chain.errors import (
+    NetworkMismatchError,
+    RpcRejectedError,
+    RpcUnavailableError,
+)
+from services.wallet.chain.health import EndpointState, EndpointStatus
+from services.wallet.chain.model import LedgerHead, SendStatus
+from services.wallet.chain.race import in_turn
+from services.wallet.chain.rpc import HighWater, Json, Rpc, open_rpc
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds without an answer after which the next endpoint is asked, too.
+HEDGE = 1.0
+#: What an endpoint may answer, or not, so that the next one is asked.
+_FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError)
+#: Answers of sendTransaction after which the envelope is in a node's queue.
+_TAKEN = frozenset({SendStatus.PENDING.value, SendStatus.DUPLICATE.value})
+
+
+class Endpoints:
+    """The methods of `Rpc` over a list of endpoints, the preferred one first.
+
+    All of them raise RpcUnavailableError, StaleAnswerError when all answers were too old,
+    RpcRejectedError when all refused, and NetworkMismatchError when all are on another network.
+    """
+
+    def __init__(self, nodes: Sequence[Rpc], *, hedge: float = HEDGE) -> None:
+        self._nodes = tuple(nodes)
+        self._hedge = hedge
+
+    def statuses(self) -> list[EndpointStatus]:
+        """How each endpoint is doing, in the order of the settings."""
+        return [node.health.status() for node in self._nodes]
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator[Rpc]:
+        """One endpoint, for requests that belong together: when it fails, no other one steps in.
+
+        A proof needs it: two nodes need not have seen the same ledgers.
+        """
+        yield await self._read(_itself)
+
+    async def head(self) -> LedgerHead:
+        """See Rpc."""
+        return await self._read(Rpc.head)
+
+    async def passphrase(self) -> str:
+        """See Rpc."""
+        return await self._read(Rpc.passphrase)
+
+    async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
+        """See Rpc; all requests that it takes go to the same endpoint."""
+        return await self._read(lambda node: node.entries(keys))
+
+    async def simulate(self, envelope: str) -> Json:
+        """See Rpc."""
+        return await self._read(lambda node: node.simulate(envelope))
+
+    async def transaction(self, tx_hash: str) -> Json:
+        """See Rpc."""
+        return await self._read(lambda node: node.transaction(tx_hash))
+
+    async def transactions(self, *, start: int | None = None, cursor: str | None = None) -> Json:
+        """See Rpc."""
+        return await self._read(lambda node: node.transactions(start=start, cursor=cursor))
+
+    async def events(
+        self, filters: Sequence[Json], *, start: int | None = None, cursor: str | None = None
+    ) -> Json:
+        """See Rpc."""
+        return await self._read(lambda node: node.events(filters, start=start, cursor=cursor))
+
+    async def fee_stats(self) -> Json:
+        """See Rpc."""
+        return await self._read(Rpc.fee_stats)
+
+    async def latest_ledger(self) -> Json:
+        """See Rpc."""
+        return await self._read(Rpc.latest_ledger)
+
+    async def soroban_inclusion_fee(self) -> int:
+        """See Rpc."""
+        return await self._read(Rpc.soroban_inclusion_fee)
+
+    async def get(self, url: str) -> int:
+        """See Rpc; it has nothing to do with the endpoints."""
+        return await self._nodes[0].get(url)
+
+    async def send(self, envelope: str) -> Json:
+        """The most telling answer of sendTransaction.
+
+        An endpoint that took the envelope tells all. A refusal counts only when no other endpoint
+        was asked before: one that did not answer may have taken it, and then ERROR and
+        TRY_AGAIN_LATER of another one prove nothing. So RpcUnavailableError means, as with one
+        endpoint: it may have been taken.
+        """
+        asked: list[Rpc] = []
+        errors: list[PoolError] = []
+        starts = [partial(_send, node, envelope, asked) for node in self._candidates()]
+        if len(starts) == 1:
+            return await starts[0]()
+        async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
+            async for attempt in attempts:
+                try:
+                    answer = attempt.result()
+                except _FAILURES as error:
+                    errors.append(error)
+                    continue
+                if answer.get("status") in _TAKEN or len(asked) == 1:
+                    return answer
+                raise RpcUnavailableError(
+                    f"sent without an answer; {answer.get('status')} of another node proves nothing"
+                )
+        raise _verdict(errors)
+
+    async def _read(self, ask: Callable[[Rpc], Awaitable[T]]) -> T:
+        """The first good answer."""
+        starts = [partial(_ask, node, ask) for node in self._candidates()]
+        if len(starts) == 1:
+            return await starts[0]()
+        errors: list[PoolError] = []
+        async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
+            async for attempt in attempts:
+                try:
+                    return attempt.result()
+                except _FAILURES as error:
+                    errors.append(error)
+        raise _verdict(errors)
+
+    def _candidates(self) -> list[Rpc]:
+        """The endpoints to ask, best first: in the order of the settings, but slow ones last.
+
+        Those that lag or are away are asked only when there is no other, and only after a probe.
+        """
+        by_state = {
+            state: [node for node in self._nodes if node.health.state is state]
+            for state in EndpointState
+        }
+        good = sorted(by_state[EndpointState.HEALTHY], key=self._is_slow)
+        good += by_state[EndpointState.UNVERIFIED]
+        found = good or by_state[EndpointState.LAGGING] + by_state[EndpointState.AWAY]
+        if not found:
+            status = self._nodes[0].health.status()
+            raise NetworkMismatchError(status.reason, metadata={"found": status.passphrase})
+        return found
+
+    def _is_slow(self, node: Rpc) -> bool:
+        """Whether others had to step in for it of late."""
+        return node.health.latency > self._hedge / 2
+
+
+async def _itself(node: Rpc) -> Rpc:
+    return node
+
+
+async def _ask(node: Rpc, ask: Callable[[Rpc], Awaitable[T]]) -> T:
+    await node.ready()
+    return await ask(node)
+
+
+async def _send(node: Rpc, envelope: str, asked: list[Rpc]) -> Json:
+    """Notes the endpoint in `asked` as soon as it may have the envelope."""
+    await node.ready()
+    asked.append(node)
+    return await node.send(envelope)
+
+
+def _verdict(errors: Sequence[PoolError]) -> PoolError:
+    """What several failures mean together: when they differ, another try may find an answer."""
+    if len({type(error) for error in errors}) == 1:
+        return errors[0]
+    telling = (error for error in errors if isinstance(error, RpcUnavailableError))
+    text = "; ".join(str(error) for error in errors)
+    return next(telling, RpcUnavailableError(text, retry_after=1.0))
+
+
+async def _watch(node: Rpc) -> None:
+    """Probes an endpoint for ever; each has its own loop, so that a slow one delays no other."""
+    while True:
+        try:
+            await node.probe()
+        except _FAILURES as error:
+            log.debug("probe in vain", host=node.health.host, error=str(error))
+        except Exception:
+            log.exception("defect", host=node.health.host)
+        await asyncio.sleep(node.health.next_pause())
+
+
+@asynccontextmanager
+async def open_endpoints(
+    urls: Sequence[str], *, passphrase: str, timeout: float, hedge: float = HEDGE
+) -> AsyncIterator[Endpoints]:
+    """Endpoints of the network with this passphrase, which are probed while the block runs.
+
+    `timeout` (s) is for one request to one endpoint; after `hedge` (s) the next one is asked, too.
+    """
+    seen = HighWater()
+    async with AsyncExitStack() as stack:
+        nodes = [
+            await stack.enter_async_context(
+                open_rpc(url, passphrase=passphrase, timeout=timeout, seen=seen)
+            )
+            for url in urls
+        ]
+        probes = [asyncio.create_task(_watch(node)) for node in nodes]
+        try:
+            yield Endpoints(nodes, hedge=hedge)
+        finally:
+            for probe in probes:
+                probe.cancel()
+            await asyncio.gather(*probes, return_exceptions=True)
