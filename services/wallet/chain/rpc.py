@@ -19,7 +19,7 @@ from services.wallet.chain.errors import (
     StaleAnswerError,
 )
 from services.wallet.chain.health import EndpointState, EndpointStatus, Health
-from services.wallet.chain.model import LedgerHead
+from services.wallet.chain.model import LedgerHead, SendStatus
 
 #: Keys of one getLedgerEntries at most.
 MAX_KEYS = 200
@@ -128,7 +128,10 @@ class Rpc:
 
     async def send(self, envelope: str) -> Json:
         """The raw answer of sendTransaction. RpcUnavailableError means: it may have been taken."""
-        return await self._call("sendTransaction", {"transaction": envelope})
+        answer = await self._call("sendTransaction", {"transaction": envelope})
+        with self._shaped("sendTransaction"):
+            SendStatus(answer["status"])
+        return answer
 
     async def transaction(self, tx_hash: str) -> Json:
         """The raw answer of getTransaction."""

@@ -1,0 +1,299 @@
+"""Several Stellar RPC endpoints, some of them broken: localnets, and servers that talk nonsense."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+from aiohttp import web
+from stellar_sdk import Keypair
+
+from localnet.app import RunningLocalnet, open_localnet
+from localnet.config import LocalnetSettings
+from services.wallet.chain import health
+from services.wallet.chain.endpoints import Endpoints, open_endpoints
+from services.wallet.chain.errors import (
+    NetworkMismatchError,
+    RpcRejectedError,
+    RpcUnavailableError,
+    StaleAnswerError,
+)
+from services.wallet.chain.facade import open_chain
+from services.wallet.chain.health import AWAY_AFTER, EndpointState
+from services.wallet.chain.networks import network_for
+from tests.support.json_rpc import ScriptedNode, failure, json_rpc_server, result
+from tests.support.tcp_relay import open_relay
+
+OURS = "Standalone Network ; February 2017"
+ADDRESS = Keypair.random().public_key
+NOBODY = "http://127.0.0.1:1"
+#: Seconds after which the next endpoint is asked in these tests.
+HEDGE = 0.2
+S = EndpointState
+
+
+@pytest.fixture(autouse=True)
+def probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds are long here."""
+    monkeypatch.setattr(health, "PROBE_EVERY", 0.2)
+    monkeypatch.setattr(health, "FIRST_PAUSE", 0.2)
+
+
+@asynccontextmanager
+async def open_node(**settings: Any) -> AsyncIterator[RunningLocalnet]:
+    """A localnet whose ledgers close when the test says so."""
+    options = LocalnetSettings(host="127.0.0.1", port=0, **settings)
+    async with open_localnet(options, timer=False) as running:
+        yield running
+
+
+@asynccontextmanager
+async def open_all(*urls: str, timeout: float = 5) -> AsyncIterator[Endpoints]:
+    """Endpoints at these URLs, all of them probed once."""
+    async with open_endpoints(urls, passphrase=OURS, timeout=timeout, hedge=HEDGE) as endpoints:
+        yield endpoints
+
+
+async def until(endpoints: Endpoints, *states: EndpointState) -> None:
+    """Waits until the endpoints are in these states."""
+    async with asyncio.timeout(20):
+        while [status.state for status in endpoints.statuses()] != list(states):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def close_ledgers(node: RunningLocalnet, count: int) -> None:
+    """Some ledgers pass."""
+    for _ in range(count):
+        node.close_ledger()
+
+
+# Reads
+
+
+async def test_one_endpoint_is_used_as_before() -> None:
+    async with open_node() as node, open_all(node.url) as endpoints:
+        assert await endpoints.passphrase() == OURS
+        head = await endpoints.head()
+        assert head.sequence == (await endpoints.latest_ledger())["sequence"]
+        assert (await endpoints.transactions(start=head.sequence))["transactions"] == []
+        assert (await endpoints.events([], start=head.sequence))["events"] == []
+        assert await endpoints.soroban_inclusion_fee() >= 100
+        await until(endpoints, S.HEALTHY)
+
+
+async def test_an_endpoint_that_is_away_is_passed_over_and_comes_back() -> None:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(open_node())
+        second = await stack.enter_async_context(open_node())
+        port = int(first.url.rpartition(":")[2])
+        relay = await stack.enter_async_context(open_relay("127.0.0.1", port))
+        url = f"http://127.0.0.1:{relay.port}"
+        endpoints = await stack.enter_async_context(open_all(url, second.url))
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        await relay.cut()
+        for _ in range(AWAY_AFTER):
+            await endpoints.head()
+        await until(endpoints, S.AWAY, S.HEALTHY)
+        await endpoints.head()
+        await relay.mend()
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+
+
+async def test_a_slow_endpoint_slows_nothing_but_the_first_request() -> None:
+    slow, quick = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    async with slow.serve() as first, quick.serve() as second, open_all(first, second) as endpoints:
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        slow.delay = 30.0
+        started = monotonic()
+        await asyncio.gather(*(endpoints.head() for _ in range(20)))
+        assert HEDGE <= monotonic() - started < 10 * HEDGE
+        asked = slow.calls.count("getTransaction")
+        started = monotonic()
+        for _ in range(20):
+            await endpoints.head()
+        assert monotonic() - started < 10 * HEDGE
+        assert slow.calls.count("getTransaction") == asked
+
+
+async def test_an_endpoint_that_never_answered_slows_nothing() -> None:
+    slow, quick = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    slow.delay = 30.0
+    async with slow.serve() as first, quick.serve() as second, open_all(first, second) as endpoints:
+        async with asyncio.timeout(10 * HEDGE):
+            assert (await endpoints.head()).sequence == quick.ledger
+
+
+async def test_another_network_is_never_used() -> None:
+    async with (
+        open_node(passphrase="Another Network") as other,
+        open_node() as ours,
+        open_all(other.url, ours.url) as endpoints,
+    ):
+        close_ledgers(other, 50)
+        head = await endpoints.head()
+        assert head.sequence == ours.rpc.latest.sequence
+        await until(endpoints, S.WRONG_NETWORK, S.HEALTHY)
+        assert await endpoints.passphrase() == OURS
+        assert endpoints.statuses()[0].passphrase == "Another Network"
+
+
+async def test_only_other_networks() -> None:
+    async with open_node(passphrase="Another Network") as other, open_all(other.url) as endpoints:
+        for _ in range(2):
+            with pytest.raises(NetworkMismatchError, match="Another Network"):
+                await endpoints.head()
+        await until(endpoints, S.WRONG_NETWORK)
+        with pytest.raises(NetworkMismatchError):
+            await endpoints.send("AAAA")
+
+
+async def test_an_endpoint_that_lags_waits_until_it_has_caught_up() -> None:
+    async with (
+        open_node() as first,
+        open_node() as second,
+        open_all(first.url, second.url) as endpoints,
+    ):
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        first.rpc.faults.change({"stale": True}, first.node.snapshot)
+        close_ledgers(first, 5)
+        close_ledgers(second, 5)
+        await until(endpoints, S.LAGGING, S.HEALTHY)
+        for _ in range(5):
+            assert (await endpoints.head()).sequence == second.rpc.latest.sequence
+        first.rpc.faults.change({"reset": True}, first.node.snapshot)
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+
+
+async def test_all_are_stale() -> None:
+    first, second = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    async with first.serve() as one, second.serve() as two, open_all(one, two) as endpoints:
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        first.ledger = second.ledger = 90
+        with pytest.raises(StaleAnswerError):
+            await endpoints.head()
+        await until(endpoints, S.LAGGING, S.LAGGING)
+        with pytest.raises(StaleAnswerError):
+            await endpoints.head()
+        second.ledger = 98
+        assert (await endpoints.head()).sequence == 98
+
+
+GARBAGE: dict[str, Callable[[Mapping[str, Any]], web.Response]] = {
+    "5xx": lambda _: web.Response(status=502, text="bad gateway"),
+    "HTML": lambda _: web.Response(text="<html>log in</html>", content_type="text/html"),
+    "another id": lambda call: result({"id": call["id"] + 7}, latestLedger=10**9),
+    "nonsense": lambda call: result(call, latestLedger="soon"),
+    "refused": lambda call: failure(call, -32601),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+async def test_garbage_is_passed_over(name: str) -> None:
+    broken, sound = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    async with (
+        broken.serve() as one,
+        sound.serve() as two,
+        open_all(one, two) as endpoints,
+    ):
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        broken.garbage = GARBAGE[name]
+        for _ in range(2 * AWAY_AFTER):
+            assert (await endpoints.head()).sequence == sound.ledger
+            assert (await endpoints.send("AAAA"))["status"] == "PENDING"
+
+
+async def test_what_all_refuse_is_refused() -> None:
+    def refuse(call: dict[str, Any]) -> web.Response:
+        if call["method"] == "simulateTransaction":
+            return failure(call, -32602)
+        return result(call, passphrase=OURS, latestLedger=7)
+
+    async with json_rpc_server(refuse) as one, json_rpc_server(refuse) as two:
+        async with open_all(one, two) as endpoints:
+            with pytest.raises(RpcRejectedError):
+                await endpoints.simulate("AAAA")
+        async with open_all(one, NOBODY) as endpoints:  # the other one might take it
+            with pytest.raises(RpcUnavailableError):
+                await endpoints.simulate("AAAA")
+
+
+# Writes
+
+
+@pytest.fixture
+async def senders() -> AsyncIterator[tuple[Endpoints, ScriptedNode, ScriptedNode]]:
+    """Two endpoints that say what they are told to an envelope."""
+    first, second = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    async with first.serve() as one, second.serve() as two, open_all(one, two) as endpoints:
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        yield endpoints, first, second
+
+
+Senders = tuple[Endpoints, ScriptedNode, ScriptedNode]
+
+
+@pytest.mark.parametrize("status", ["PENDING", "DUPLICATE", "ERROR", "TRY_AGAIN_LATER"])
+async def test_the_first_answer_to_an_envelope_counts(senders: Senders, status: str) -> None:
+    endpoints, first, second = senders
+    first.says = status
+    assert (await endpoints.send("AAAA"))["status"] == status
+    assert "sendTransaction" not in second.calls
+
+
+@pytest.mark.parametrize("status", ["PENDING", "DUPLICATE"])
+async def test_after_silence_another_node_takes_it(senders: Senders, status: str) -> None:
+    endpoints, first, second = senders
+    first.says, second.says = None, status
+    assert (await endpoints.send("AAAA"))["status"] == status
+
+
+@pytest.mark.parametrize("status", ["ERROR", "TRY_AGAIN_LATER"])
+@pytest.mark.parametrize("delay", [0.0, 30.0])
+async def test_after_silence_a_refusal_proves_nothing(
+    senders: Senders, status: str, delay: float
+) -> None:
+    endpoints, first, second = senders
+    first.says, first.delay, second.says = None, delay, status
+    async with asyncio.timeout(10 * HEDGE):
+        with pytest.raises(RpcUnavailableError, match="proves nothing"):
+            await endpoints.send("AAAA")
+
+
+async def test_a_node_that_was_never_asked_hides_nothing() -> None:
+    """The first one is not even verified: it cannot have the envelope."""
+    second = ScriptedNode(passphrase=OURS)
+    second.says = "ERROR"
+    async with second.serve() as url, open_all(NOBODY, url) as endpoints:
+        assert (await endpoints.send("AAAA"))["status"] == "ERROR"
+
+
+async def test_nobody_takes_it(senders: Senders) -> None:
+    endpoints, first, second = senders
+    first.says = second.says = None
+    with pytest.raises(RpcUnavailableError):
+        await endpoints.send("AAAA")
+
+
+# One chain of requests
+
+
+async def test_what_is_pinned_stays_on_one_endpoint() -> None:
+    first, second = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS, ledger=101)
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(node.serve()) for node in (first, second)]
+        network = network_for("localnet", rpc_url=",".join(urls))
+        chain = await stack.enter_async_context(open_chain(network, timeout=5, hedge=HEDGE))
+        async with chain.pinned() as pinned, pinned.pinned() as same:
+            assert (await pinned.head()).sequence == 100
+            second.calls.clear()
+            assert (await same.sequences([ADDRESS]))[0] == 100
+            assert pinned.endpoints()[0].state is S.HEALTHY
+            first.garbage = GARBAGE["5xx"]
+            with pytest.raises(RpcUnavailableError):
+                await same.head()
+            assert (await chain.head()).sequence == 101
+        assert [status.host for status in chain.endpoints()] == [
+            url.removeprefix("http://") for url in urls
+        ]
