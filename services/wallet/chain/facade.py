@@ -20,7 +20,7 @@ from services.wallet.chain.envelopes import (
     sign_direct,
     unsigned,
 )
-from services.wallet.chain.errors import SimulationError
+from services.wallet.chain.errors import SimulationError, StaleAnswerError
 from services.wallet.chain.health import EndpointStatus
 from services.wallet.chain.loads import Load, authorize
 from services.wallet.chain.model import (
@@ -337,13 +337,14 @@ class Chain:
         `head` must have been shown before this is asked. The source's sequence number is read at a
         ledger not older than a head that closed past the bound: if it is still below the
         envelope's, no ledger took the envelope and none may. That is one node's one answer, so it
-        holds behind a load balancer and in whatever order a node reads.
+        holds behind a load balancer and in whatever order a node reads. StaleAnswerError when the
+        answer is older than `head`: it says nothing either way.
         """
         if head.close_time <= max_time:
             return False
         ledger, states = await self.accounts([source])
         if ledger < head.sequence:
-            return False
+            raise StaleAnswerError(f"ledger {ledger} was read, {head.sequence} was shown before")
         return not states[0].exists or states[0].sequence < sequence
 
     async def fund_by_friendbot(self, address: str) -> bool:

@@ -177,15 +177,20 @@ class Tracker:
         self, transaction: OpenTransaction, head: LedgerHead, outcome: Outcome
     ) -> bool:
         """The proof of STELLAR.md section 1: not found after a ledger past the bound, and the
-        source's sequence number not used at such a ledger."""
+        source's sequence number not used at such a ledger; all of it from one node's mouth."""
         if not is_proof_possible(transaction, head, outcome):
             return False
-        unused = await self._parts.chain.is_excluded(
-            source=transaction.source,
-            sequence=transaction.sequence,
-            max_time=transaction.max_time,
-            head=head,
-        )
+        async with self._parts.chain.pinned() as node:
+            head = await node.head()
+            outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))
+            if not is_proof_possible(transaction, head, outcome):
+                return False
+            unused = await node.is_excluded(
+                source=transaction.source,
+                sequence=transaction.sequence,
+                max_time=transaction.max_time,
+                head=head,
+            )
         shared = transaction.source == self._parts.treasury.wallet.address
         verdict = conclude(transaction, head, unused=unused, shared_source=shared)
         if verdict is Exclusion.UNKNOWN:
