@@ -29,7 +29,8 @@ from services.wallet.engine.sources import Sources
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
-from services.wallet.keys.provider import KeyProvider, LocalKeyProvider
+from services.wallet.keys.opening import open_keys
+from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServicer
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
@@ -43,8 +44,8 @@ from services.wallet.usecases import UseCases
 @asynccontextmanager
 async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
     """Runs wallet while the block runs."""
-    provider = LocalKeyProvider(settings.key_encryption_key())
     async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(open_keys(settings.keys()))
         database = await stack.enter_async_context(
             open_database(
                 settings.database_url.get_secret_value(),

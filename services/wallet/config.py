@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key
 from services.wallet.chain.networks import Network, network_for
-from services.wallet.keys.provider import load_master_key
+from services.wallet.key_settings import KeySettings
 from services.wallet.keys.signer import load_treasury_seed
 
 
-class WalletSettings(ServiceSettings):
+class WalletSettings(ServiceSettings, KeySettings):
     """What wallet reads on top of the common settings."""
 
     #: Port to listen on; 0 lets the system choose.
@@ -27,10 +27,6 @@ class WalletSettings(ServiceSettings):
     friendbot_url: str = ""
     #: The KALE asset as CODE:ISSUER; empty means the network's own.
     kale_asset: str = ""
-    #: Key-encryption key: base64 of 32 bytes. Set this or MASTER_KEY_FILE.
-    master_key: SecretStr = SecretStr("")
-    #: File with the key-encryption key: base64 of 32 bytes.
-    master_key_file: Path | None = None
     #: File with the secret seed (S...) of an existing treasury account, for the first start.
     treasury_secret_file: Path | None = None
     #: Milliseconds of ledger time that one chain operation's envelope may live (whole seconds).
@@ -66,10 +62,6 @@ class WalletSettings(ServiceSettings):
             friendbot_url=self.friendbot_url,
         )
 
-    def key_encryption_key(self) -> bytes:
-        """The KEK, 32 bytes; MasterKeyError when it is missing or malformed."""
-        return load_master_key(value=self.master_key.get_secret_value(), file=self.master_key_file)
-
     def treasury_seed(self) -> bytes | None:
         """The seed of an existing treasury account, if one is given."""
         return load_treasury_seed(self.treasury_secret_file)
@@ -82,7 +74,6 @@ class WalletSettings(ServiceSettings):
     def _fit_together(self) -> Self:
         """Tells at the start what would only fail later."""
         self.network()
-        self.key_encryption_key()
         self.treasury_seed()
         if self.multicall_contract_id and not self.channel_accounts:
             raise ValueError("MULTICALL_CONTRACT_ID needs CHANNEL_ACCOUNTS: they are its sources")

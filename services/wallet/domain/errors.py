@@ -80,3 +80,9 @@ class TreasuryMissingError(UnavailableError):
     """The treasury's key was not made yet: the process has only just begun."""
 
     default_reason = "TREASURY_MISSING"
+
+
+class KeysUnavailableError(UnavailableError):
+    """The key provider is away, or refuses us: its token or its permissions have to be mended."""
+
+    default_reason = "KEYS_UNAVAILABLE"

@@ -1,7 +1,7 @@
 """Signers for wallets, for as long as they are needed."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from libs.common.ids import WalletId
 from services.wallet.domain.errors import WalletNotFoundError
@@ -22,11 +22,9 @@ class Keyring:
     async def signers(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
         """The wallets' signers, in order; all are wiped when the block ends."""
         sealed = await self._wallets.sealed_keys(wallet_ids)
-        async with AsyncExitStack() as stack:
-            signers = []
-            for wallet_id in wallet_ids:
-                key = sealed.get(wallet_id)
-                if key is None:
-                    raise WalletNotFoundError(f"there is no key of wallet {wallet_id}")
-                signers.append(await stack.enter_async_context(unsealed(self._provider, key)))
+        for wallet_id in wallet_ids:
+            if wallet_id not in sealed:
+                raise WalletNotFoundError(f"there is no key of wallet {wallet_id}")
+        keys = [sealed[wallet_id] for wallet_id in wallet_ids]
+        async with unsealed(self._provider, keys) as signers:
             yield signers

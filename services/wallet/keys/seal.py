@@ -4,7 +4,7 @@ Wallet id and address are authenticated with both, so a sealed key is of no use 
 """
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from libs.common.ids import WalletId
-from services.wallet.keys.provider import KEY_BYTES, KeyProvider
+from services.wallet.keys.provider import KEY_BYTES, KeyProvider, KeyProviderError, WrappedKey
 from services.wallet.keys.signer import SeedSigner, address_of
 
 _NONCE_BYTES = 12
@@ -40,6 +40,15 @@ class SealedKey:
     #: The seed, encrypted, with its tag.
     sealed_seed: bytes = field(repr=False)
 
+    @property
+    def wrapped(self) -> WrappedKey:
+        """Its data key as the key provider takes it."""
+        return WrappedKey(
+            kek_id=self.kek_id,
+            ciphertext=self.wrapped_data_key,
+            context=bound_context(self.wallet_id, self.address),
+        )
+
 
 async def seal_new_key(provider: KeyProvider, wallet_id: WalletId) -> SealedKey:
     """Makes a fresh key and seals it; its seed exists in clear only within this call."""
@@ -49,39 +58,54 @@ async def seal_new_key(provider: KeyProvider, wallet_id: WalletId) -> SealedKey:
 async def seal_seed(provider: KeyProvider, wallet_id: WalletId, seed: bytes) -> SealedKey:
     """Seals a seed of 32 bytes for a wallet."""
     address = address_of(seed)
-    bound_to = _associated_data(wallet_id, address)
+    bound_to = bound_context(wallet_id, address)
     data_key, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_NONCE_BYTES)
+    wrapped = await provider.wrap(data_key, bound_to)
     return SealedKey(
         wallet_id=wallet_id,
         address=address,
-        kek_id=provider.kek_id,
-        wrapped_data_key=await provider.wrap(data_key, bound_to),
+        kek_id=wrapped.kek_id,
+        wrapped_data_key=wrapped.ciphertext,
         nonce=nonce,
         sealed_seed=AESGCM(data_key).encrypt(nonce, seed, bound_to),
     )
 
 
 @asynccontextmanager
-async def unsealed(provider: KeyProvider, sealed: SealedKey) -> AsyncIterator[SeedSigner]:
-    """A signer for as long as the block runs; its seed is dropped at the end.
+async def unsealed(
+    provider: KeyProvider, keys: Sequence[SealedKey]
+) -> AsyncIterator[list[SeedSigner]]:
+    """Signers, in order, for as long as the block runs; their seeds are dropped at the end.
 
-    Raises SealBrokenError, or the provider's KeyProviderError.
+    All or none: raises SealBrokenError, or the provider's KeyProviderError, for the first that does
+    not open, and KeysUnavailableError while the provider is away.
     """
-    bound_to = _associated_data(sealed.wallet_id, sealed.address)
-    data_key = await provider.unwrap(sealed.wrapped_data_key, bound_to, kek_id=sealed.kek_id)
+    data_keys = await provider.unwrap([key.wrapped for key in keys])
+    signers: list[SeedSigner] = []
     try:
-        seed = AESGCM(data_key).decrypt(sealed.nonce, sealed.sealed_seed, bound_to)
-    except (InvalidTag, ValueError) as error:
-        raise SealBrokenError(f"the sealed key of wallet {sealed.wallet_id} is broken") from error
-    signer = SeedSigner(seed)
-    if signer.address != sealed.address:
-        raise SealBrokenError(f"the sealed key of wallet {sealed.wallet_id} has another address")
-    try:
-        yield signer
+        for key, data_key in zip(keys, data_keys, strict=True):
+            signers.append(_signer(key, data_key))
+        yield signers
     finally:
-        signer.wipe()
+        for signer in signers:
+            signer.wipe()
 
 
-def _associated_data(wallet_id: WalletId, address: str) -> bytes:
+def _signer(key: SealedKey, data_key: bytes | KeyProviderError) -> SeedSigner:
+    if isinstance(data_key, KeyProviderError):
+        raise KeyProviderError(f"wallet {key.wallet_id}: {data_key}") from data_key
+    bound_to = bound_context(key.wallet_id, key.address)
+    try:
+        seed = AESGCM(data_key).decrypt(key.nonce, key.sealed_seed, bound_to)
+    except (InvalidTag, ValueError) as error:
+        raise SealBrokenError(f"the sealed key of wallet {key.wallet_id} is broken") from error
+    signer = SeedSigner(seed)
+    if signer.address != key.address:
+        raise SealBrokenError(f"the sealed key of wallet {key.wallet_id} has another address")
+    return signer
+
+
+def bound_context(wallet_id: WalletId, address: str) -> bytes:
+    """What seal and wrapped data key are bound to: this wallet, this address."""
     # The id has a fixed length, so no two pairs give the same bytes.
     return b"kalepool wallet key 1|" + wallet_id.bytes + b"|" + address.encode()

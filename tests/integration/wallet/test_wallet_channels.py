@@ -8,7 +8,7 @@ import pytest
 from libs.common.db.pool import Database, open_database
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import AccountState
-from services.wallet.keys.provider import LocalKeyProvider
+from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, seal_new_key
 from services.wallet.store import QUERIES
 from services.wallet.store.channels import ChannelStore

@@ -20,7 +20,8 @@ from services.wallet.engine.bell import Bell
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
-from services.wallet.keys.provider import KeyProviderError, LocalKeyProvider, MasterKeyError
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.wallets import WalletStore

@@ -22,7 +22,7 @@ from services.wallet.domain.model import (
     TransactionEvent,
     TransactionId,
 )
-from services.wallet.keys.provider import LocalKeyProvider
+from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store import QUERIES
 from services.wallet.store.operations import OperationStore, Wanted

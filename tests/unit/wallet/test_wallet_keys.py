@@ -1,9 +1,10 @@
-"""Custody: every key provider passes the same suite; a seal holds for one wallet only."""
+"""Custody: master keys in files, and the seal, which holds for one wallet only."""
 
 import base64
+import math
 import pickle
 import secrets
-from collections.abc import Callable
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,76 +12,16 @@ import pytest
 from stellar_sdk import Keypair
 
 from libs.common.ids import WalletId, new_id
+from services.wallet.keys.local import LocalKeyProvider, load_master_key, load_previous_keys
 from services.wallet.keys.provider import (
     KEY_BYTES,
     KeyProvider,
     KeyProviderError,
-    LocalKeyProvider,
     MasterKeyError,
-    load_master_key,
+    unwrap_one,
 )
 from services.wallet.keys.seal import SealBrokenError, SealedKey, seal_new_key, seal_seed, unsealed
 from services.wallet.keys.signer import SeedSigner, SignerWipedError, load_treasury_seed
-
-MakeProvider = Callable[[], KeyProvider]
-
-#: Each gives a provider with a KEK of its own. Further providers are added here.
-PROVIDERS: dict[str, MakeProvider] = {
-    "local": lambda: LocalKeyProvider(secrets.token_bytes(KEY_BYTES)),
-}
-
-
-@pytest.fixture(params=PROVIDERS)
-def make_provider(request: pytest.FixtureRequest) -> MakeProvider:
-    return PROVIDERS[str(request.param)]
-
-
-# The contract of a key provider
-
-
-async def test_unwrap_gives_what_was_wrapped(make_provider: MakeProvider) -> None:
-    provider, key = make_provider(), secrets.token_bytes(KEY_BYTES)
-    wrapped = await provider.wrap(key, b"context")
-    assert key not in wrapped
-    assert await provider.unwrap(wrapped, b"context", kek_id=provider.kek_id) == key
-
-
-async def test_wrapping_twice_gives_different_bytes(make_provider: MakeProvider) -> None:
-    provider, key = make_provider(), secrets.token_bytes(KEY_BYTES)
-    assert await provider.wrap(key, b"context") != await provider.wrap(key, b"context")
-
-
-async def test_another_context_does_not_unwrap(make_provider: MakeProvider) -> None:
-    provider = make_provider()
-    wrapped = await provider.wrap(bytes(KEY_BYTES), b"context")
-    with pytest.raises(KeyProviderError):
-        await provider.unwrap(wrapped, b"other", kek_id=provider.kek_id)
-
-
-@pytest.mark.parametrize("position", [0, 15, -1])
-async def test_tampered_bytes_do_not_unwrap(make_provider: MakeProvider, position: int) -> None:
-    provider = make_provider()
-    wrapped = bytearray(await provider.wrap(bytes(KEY_BYTES), b"context"))
-    wrapped[position] ^= 1
-    with pytest.raises(KeyProviderError):
-        await provider.unwrap(bytes(wrapped), b"context", kek_id=provider.kek_id)
-
-
-@pytest.mark.parametrize("wrapped", [b"", b"short"])
-async def test_rubbish_does_not_unwrap(make_provider: MakeProvider, wrapped: bytes) -> None:
-    provider = make_provider()
-    with pytest.raises(KeyProviderError):
-        await provider.unwrap(wrapped, b"context", kek_id=provider.kek_id)
-
-
-async def test_another_kek_does_not_unwrap(make_provider: MakeProvider) -> None:
-    one, other = make_provider(), make_provider()
-    assert one.kek_id != other.kek_id
-    wrapped = await one.wrap(bytes(KEY_BYTES), b"context")
-    for kek_id in (one.kek_id, other.kek_id):
-        with pytest.raises(KeyProviderError):
-            await other.unwrap(wrapped, b"context", kek_id=kek_id)
-
 
 # The file and environment provider
 
@@ -109,22 +50,66 @@ def test_master_key_is_given_once(tmp_path: Path) -> None:
         load_master_key(value="", file=tmp_path / "missing")
 
 
+async def test_previous_keys_open_and_do_not_wrap(tmp_path: Path) -> None:
+    keys = [secrets.token_bytes(KEY_BYTES) for _ in range(3)]
+    files = [tmp_path / str(number) for number in range(3)]
+    for file, key in zip(files, keys, strict=True):
+        file.write_bytes(base64.b64encode(key) + b"\n")
+    assert load_previous_keys(files) == keys
+    now = LocalKeyProvider(*keys)
+    for key in keys:
+        wrapped = await LocalKeyProvider(key).wrap(bytes(KEY_BYTES), b"")
+        assert now.holds(wrapped.kek_id)
+        assert await unwrap_one(now, wrapped) == bytes(KEY_BYTES)
+    assert await now.current_kek() == await LocalKeyProvider(keys[0]).current_kek()
+    assert (await now.wrap(bytes(KEY_BYTES), b"")).kek_id == await now.current_kek()
+
+
+def test_a_bad_previous_key_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_text("AAAA")
+    for name in ("bad", "missing"):
+        with pytest.raises(MasterKeyError, match="MASTER_KEY_PREVIOUS_FILES"):
+            load_previous_keys([tmp_path / name])
+    with pytest.raises(MasterKeyError, match="32 bytes"):
+        LocalKeyProvider(bytes(32), bytes(31))
+
+
 # The seal
 
 
 @pytest.fixture
 def provider() -> KeyProvider:
-    return PROVIDERS["local"]()
+    return LocalKeyProvider(secrets.token_bytes(KEY_BYTES))
 
 
 async def test_a_sealed_key_signs(provider: KeyProvider) -> None:
     sealed = await seal_new_key(provider, WalletId(new_id()))
-    async with unsealed(provider, sealed) as signer:
+    async with unsealed(provider, [sealed]) as (signer,):
         assert signer.address == sealed.address
         signature = signer.sign(b"payload")
     Keypair.from_public_key(sealed.address).verify(b"payload", signature)
     with pytest.raises(SignerWipedError):
         signer.sign(b"payload")
+
+
+async def test_many_keys_open_in_order_and_all_are_wiped(provider: KeyProvider) -> None:
+    keys = [await seal_new_key(provider, WalletId(new_id())) for _ in range(5)]
+    async with unsealed(provider, keys) as signers:
+        assert [signer.address for signer in signers] == [key.address for key in keys]
+    for signer in signers:
+        with pytest.raises(SignerWipedError):
+            signer.sign(b"payload")
+
+
+async def test_a_thousand_keys_open_within_the_budget(provider: KeyProvider) -> None:
+    keys = [await seal_new_key(provider, WalletId(new_id())) for _ in range(1000)]
+    best = math.inf
+    for _ in range(3):
+        start = time.process_time()
+        async with unsealed(provider, keys):
+            best = min(best, time.process_time() - start)
+    # 25 microseconds each, measured; 18 of them derive the public key. The budget is 60.
+    assert best < 0.060
 
 
 async def test_an_imported_seed_keeps_its_address(provider: KeyProvider) -> None:
@@ -135,7 +120,7 @@ async def test_an_imported_seed_keeps_its_address(provider: KeyProvider) -> None
 
 async def opens(provider: KeyProvider, sealed: SealedKey) -> bool:
     try:
-        async with unsealed(provider, sealed):
+        async with unsealed(provider, [sealed]):
             return True
     except (SealBrokenError, KeyProviderError):
         return False
@@ -169,7 +154,7 @@ def flipped(value: bytes) -> bytes:
 async def test_nothing_shows_a_secret(provider: KeyProvider) -> None:
     pair = Keypair.random()
     sealed = await seal_seed(provider, WalletId(new_id()), pair.raw_secret_key())
-    async with unsealed(provider, sealed) as signer:
+    async with unsealed(provider, [sealed]) as (signer,):
         shown = "".join([repr(signer), str(signer), repr(sealed), str(sealed), repr(provider)])
         assert pair.secret not in shown
         assert repr(pair.raw_secret_key()) not in shown
