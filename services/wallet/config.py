@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key

@@ -49,15 +49,13 @@ class Hasher:
             return None
         async with limit:
             try:
-                return await asyncio.wait_for(
-                    asyncio.to_thread(
+                async with asyncio.timeout(self.timeout):
+                    return await asyncio.to_thread(
                         work_hash,
                         index=block.index,
                         nonce=submission.nonce,
                         entropy=block.entropy,
                         farmer_key=raw_key(farmer.address),
-                    ),
-                    self.timeout,
-                )
+                    )
             except TimeoutError:
                 return TIMED_OUT

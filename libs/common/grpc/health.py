@@ -61,7 +61,8 @@ class HealthMonitor:
     @staticmethod
     async def _passes(check: Check) -> bool:
         try:
-            return await asyncio.wait_for(check(), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                return await check()
         except Exception:  # a check that raises has failed, whatever it raises
             return False
 

@@ -222,7 +222,8 @@ class VaultSession:
         """Whether there is another token within these seconds."""
         self._changed.clear()
         try:
-            await asyncio.wait_for(self._changed.wait(), None if seconds == math.inf else seconds)
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await self._changed.wait()
         except TimeoutError:
             return False
         return True
