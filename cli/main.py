@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter, validators
 
-from cli import engine, farmer, farming, pool, pooler, wallet
+from cli import engine, farmer, farming, pool, pooler, wallet, withdrawal
 from cli.arguments import CommandLineError
 from cli.session import Options, open_session
 from cli.show import Output, note
@@ -33,7 +33,14 @@ app = cyclopts.App(
     print_error=False,
 )
 app.meta.group_parameters = cyclopts.Group("Options of every command", sort_key=1)
-for group in (pooler.app, farmer.app, wallet.wallets, wallet.operations, engine.app):
+for group in (
+    pooler.app,
+    farmer.app,
+    wallet.wallets,
+    wallet.operations,
+    withdrawal.app,
+    engine.app,
+):
     app.command(group)
 for command in (
     wallet.block,

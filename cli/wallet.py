@@ -45,7 +45,7 @@ STATES = {
     "all": ("UNSPECIFIED",),
 }
 State = Literal["open", "queued", "signed", "sent", "succeeded", "failed", "expired", "all"]
-Kind = Literal["all", "onboard", "plant", "work", "harvest", "open_channel", "top_up"]
+Kind = Literal["all", "onboard", "plant", "work", "harvest", "open_channel", "top_up", "withdraw"]
 
 
 @wallets.command(name="show")

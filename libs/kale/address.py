@@ -24,6 +24,13 @@ def is_account(address: str) -> bool:
     return _has_version(address, _ACCOUNT)
 
 
+def account_address(text: str) -> str:
+    """The text itself when it is a G address; ValueError says what it must be."""
+    if not is_account(text):
+        raise ValueError("must be the address of a Stellar account (G...)")
+    return text
+
+
 def is_contract(address: str) -> bool:
     """Whether it is a valid C address."""
     return _has_version(address, _CONTRACT)

@@ -1,9 +1,9 @@
-"""wallet as registry sees it: it makes wallets."""
+"""wallet as registry sees it: it makes wallets, and pays out to one address of each farmer."""
 
 from uuid import UUID
 
 import grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdraw_pb2, withdraw_pb2_grpc
 
 from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
@@ -21,13 +21,25 @@ class WalletClient:
         self._stub: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
             channel
         )
+        self._withdrawals: withdraw_pb2_grpc.WithdrawalServiceAsyncStub = (
+            withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        )
 
     async def is_serving(self) -> bool:
         """For the health check."""
         return await is_serving(self._channel)
 
-    async def create_wallet(self, farmer_id: FarmerId, pooler_id: PoolerId) -> tuple[WalletId, str]:
+    async def create_wallet(
+        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str
+    ) -> tuple[WalletId, str]:
         """The farmer's wallet and its address; asking again gives the same."""
-        request = wallet_pb2.CreateWalletRequest(farmer_id=str(farmer_id), pooler_id=str(pooler_id))
+        request = wallet_pb2.CreateWalletRequest(
+            farmer_id=str(farmer_id), pooler_id=str(pooler_id), payout_address=payout_address
+        )
         response = await call(self._stub.CreateWallet, request, timeout=TIMEOUT)
         return WalletId(UUID(response.wallet.wallet_id)), response.wallet.address
+
+    async def set_payout_address(self, farmer_id: FarmerId, address: str) -> None:
+        """Where the farmer's withdrawals are to go; asking again changes nothing."""
+        request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
+        await call(self._withdrawals.SetPayoutAddress, request, timeout=TIMEOUT)

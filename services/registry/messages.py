@@ -10,7 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId, new_id
-from libs.kale.address import is_account
+from libs.kale.address import account_address
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 
@@ -33,7 +33,7 @@ def new_pooler(
     checks = FieldChecks()
     pooler = NewPooler(
         name=checks.text("name", request.name, low=1, high=MAX_NAME),
-        public_key=checks.parsed("public_key", request.public_key, account, ""),
+        public_key=checks.parsed("public_key", request.public_key, account_address, ""),
         api_endpoint=checks.text("api_endpoint", request.api_endpoint, high=MAX_ENDPOINT),
         max_farmers=checks.number_or_default(
             "max_farmers", request.max_farmers, low=1, high=max_farmers, default=max_farmers
@@ -108,13 +108,6 @@ def farmer_change(request: registry_pb2.UpdateFarmerRequest) -> tuple[FarmerId, 
 def change(method: str, request_id: str, values: dict[str, object]) -> Change:
     """A repeatable change."""
     return Change(request_id=request_id, method=method, digest=_digest(values), values=dict(values))
-
-
-def account(text: str) -> str:
-    """A G address; ValueError for anything else."""
-    if not is_account(text):
-        raise ValueError("must be the address of a Stellar account (G...)")
-    return text
 
 
 def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
@@ -203,7 +196,7 @@ def _depth(value: object) -> int:
 
 
 def _payout(checks: FieldChecks, address: str) -> str:
-    return checks.parsed("payout_wallet_address", address, account, "") if address else ""
+    return checks.parsed("payout_wallet_address", address, account_address, "") if address else ""
 
 
 def _digest(values: dict[str, object]) -> bytes:

@@ -107,7 +107,10 @@ class Registry:
     async def provision(self, farmer_id: FarmerId, pooler_id: PoolerId) -> None:
         """Gives a farmer its wallet; safe to repeat, after a crash at any instant too."""
         await failpoint("registry.farmer.enrolled")
-        wallet_id, address = await self.wallet.create_wallet(farmer_id, pooler_id)
+        farmer = await self.farmer(farmer_id)
+        wallet_id, address = await self.wallet.create_wallet(
+            farmer_id, pooler_id, payout_address=farmer.payout_wallet_address
+        )
         await failpoint("registry.farmer.wallet_made")
         made = FarmerEvent.WALLET_MADE
         await self.store.activate_farmer(farmer_id, wallet_id, address, target(made), sources(made))
@@ -121,10 +124,11 @@ class Registry:
         return farmer
 
     async def update_farmer(self, farmer_id: FarmerId, change: Change) -> Farmer:
-        """Changes a farmer, once per request id."""
-        await self.farmer(farmer_id)
-        values = change.values
-        stake = values.get("stake_bps")
+        """Changes a farmer, once per request id; wallet learns a new payout address first."""
+        farmer, values = await self.farmer(farmer_id), change.values
+        stake, payout = values.get("stake_bps"), _text(values, "payout_wallet_address")
+        if payout is not None and not farmer.custodial_wallet:
+            await self.provision(farmer_id, farmer.pooler_id)
 
         async def act(session: Session, _: FarmerId) -> None:
             await self.store.update_farmer(
@@ -132,8 +136,12 @@ class Registry:
                 farmer_id,
                 stake_bps=stake if isinstance(stake, int) else None,
                 metadata=_text(values, "metadata"),
-                payout_wallet_address=_text(values, "payout_wallet_address"),
+                payout_wallet_address=payout,
             )
+            if payout is not None:
+                # The row is locked by now: two changes reach wallet in the order of their commits.
+                await self.wallet.set_payout_address(farmer_id, payout)
+                await failpoint("registry.farmer.payout_address_set")
 
         await self._once(change, farmer_id, act)
         return await self.farmer(farmer_id)

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from services.wallet import engine_servicer, loops
+from services.wallet import engine_servicer, loops, withdraw_servicer
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
@@ -29,6 +29,7 @@ from services.wallet.engine.sources import Sources
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
+from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.opening import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServicer
@@ -38,7 +39,9 @@ from services.wallet.store.channels import ChannelStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
+from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases import UseCases
+from services.wallet.withdrawal_usecases import Withdrawals
 
 
 @asynccontextmanager
@@ -100,6 +103,13 @@ class _Wiring:
             bell=self._changes,
             settled_bell=self._settled,
         )
+        self._withdrawals = Withdrawals(
+            wallets=wallets,
+            store=WithdrawalStore(database),
+            terms=settings.withdrawals(),
+            bell=self._changes,
+            settled=self._use_cases.settled,
+        )
 
     def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
         settings, chain = self._settings, self._chain
@@ -137,6 +147,7 @@ class _Wiring:
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(Dispatcher(parts, lanes)),
             loops.onboard(Onboarder(parts), self._changes),
+            loops.withdraw(Withdrawer(parts, self._withdrawals.store), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
             loops.track(Tracker(parts, shapes), self._ledgers),
         ]
@@ -153,7 +164,7 @@ class _Wiring:
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
-            full_names=(FULL_NAME, engine_servicer.FULL_NAME),
+            full_names=(FULL_NAME, engine_servicer.FULL_NAME, withdraw_servicer.FULL_NAME),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             checks={
@@ -162,10 +173,12 @@ class _Wiring:
                 "keys": self._has_keys,
             },
             method_timeouts={
-                **dict.fromkeys((*SETTLING, *engine_servicer.SLOW), batch),
+                **dict.fromkeys(
+                    (*SETTLING, *engine_servicer.SLOW, *withdraw_servicer.SETTLING), batch
+                ),
                 "WatchBlocks": None,
             },
-            unlimited=UNLIMITED,
+            unlimited=(*UNLIMITED, *withdraw_servicer.UNLIMITED),
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
@@ -177,6 +190,8 @@ class _Wiring:
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
+        withdrawals = withdraw_servicer.WithdrawalServicer(self._withdrawals)
+        withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 
     async def _sees_chain(self) -> bool:
         return self._watch.is_fresh

@@ -7,7 +7,9 @@ from pydantic import Field, SecretStr, model_validator
 
 from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key
+from libs.kale.constants import MAX_I64
 from services.wallet.chain.networks import Network, network_for
+from services.wallet.domain.withdrawals import Asset, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
 from services.wallet.keys.signer import load_treasury_seed
 
@@ -41,6 +43,16 @@ class WalletSettings(ServiceSettings, KeySettings):
     channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
     #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
     multicall_contract_id: str = ""
+    #: Milliseconds until a farmer's changed payout address counts.
+    withdraw_cooling: Milliseconds = 86_400_000
+    #: Stroops of KALE that a farmer may withdraw within 24 hours.
+    withdraw_daily_kale: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000_000
+    #: Stroops of KALE that all farmers together may withdraw within 24 hours.
+    withdraw_daily_kale_pool: Annotated[int, Field(ge=0, le=MAX_I64)] = 100_000_000_000_000
+    #: Stroops of XLM that a farmer may withdraw within 24 hours.
+    withdraw_daily_xlm: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
+    #: Stroops of XLM that all farmers together may withdraw within 24 hours.
+    withdraw_daily_xlm_pool: Annotated[int, Field(ge=0, le=MAX_I64)] = 10_000_000_000
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -65,6 +77,14 @@ class WalletSettings(ServiceSettings, KeySettings):
     def treasury_seed(self) -> bytes | None:
         """The seed of an existing treasury account, if one is given."""
         return load_treasury_seed(self.treasury_secret_file)
+
+    def withdrawals(self) -> WithdrawalTerms:
+        """What may be withdrawn."""
+        kale = DailyLimit(farmer=self.withdraw_daily_kale, pool=self.withdraw_daily_kale_pool)
+        xlm = DailyLimit(farmer=self.withdraw_daily_xlm, pool=self.withdraw_daily_xlm_pool)
+        return WithdrawalTerms(
+            cooling=self.withdraw_cooling / 1000, limits={Asset.KALE: kale, Asset.XLM: xlm}
+        )
 
     def multicall(self) -> bytes | None:
         """The raw id of the multicall contract; None without one. ValueError when it is none."""

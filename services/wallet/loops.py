@@ -14,6 +14,7 @@ from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
 
@@ -103,6 +104,17 @@ async def onboard(onboarder: Onboarder, bell: Bell) -> None:
             await bell.wait(seen, IDLE)
 
     await repeat("onboard", step)
+
+
+async def withdraw(withdrawer: Withdrawer, bell: Bell) -> None:
+    """Pays withdrawals, as long as there are any."""
+
+    async def step() -> None:
+        seen = bell.rings
+        if not await withdrawer.step():
+            await bell.wait(seen, IDLE)
+
+    await repeat("withdraw", step)
 
 
 async def track(tracker: Tracker, ledgers: Bell) -> None:

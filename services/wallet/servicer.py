@@ -10,7 +10,7 @@ from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.paging import encode_token
-from libs.kale.address import raw_key
+from libs.kale.address import account_address, raw_key
 from services.wallet import messages
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
@@ -52,8 +52,11 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         checks.request_id(request.request_id)
         farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
         pooler_id = PoolerId(checks.uuid("pooler_id", request.pooler_id))
+        payout = request.payout_address
+        if payout:
+            checks.parsed("payout_address", payout, account_address, "")
         checks.done()
-        wallet = await self._use_cases.create_wallet(farmer_id, pooler_id)
+        wallet = await self._use_cases.create_wallet(farmer_id, pooler_id, payout_address=payout)
         return wallet_pb2.CreateWalletResponse(wallet=messages.wallet_message(wallet))
 
     async def GetWallet(

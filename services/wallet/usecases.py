@@ -61,8 +61,11 @@ class UseCases:
     #: Rings when operations were settled.
     settled_bell: Bell
 
-    async def create_wallet(self, farmer_id: FarmerId, pooler_id: PoolerId) -> Wallet:
-        """The farmer's wallet: made with its key and its onboarding, or the one that is there."""
+    async def create_wallet(
+        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
+    ) -> Wallet:
+        """The farmer's wallet: made with its key, its onboarding and the address that it pays out
+        to, or the one that is there."""
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
             sealed = await seal_new_key(self.provider, WalletId(new_id()))
@@ -71,6 +74,7 @@ class UseCases:
                 farmer_id=farmer_id,
                 pooler_id=pooler_id,
                 onboarding_id=OperationId(new_id()),
+                payout_address=payout_address,
             )
             self.bell.ring()
             wallet = await self.wallets.by_farmer(farmer_id)

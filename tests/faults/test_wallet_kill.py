@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import grpc
 import pytest
-from kalepool.wallet.v1 import wallet_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
 
+from libs.common.grpc.client import open_channel
+from libs.common.ids import new_id
 from tests.support.database import DatabaseFactory, connect
-from tests.support.wallet_world import WalletWorld, open_wallet_world
+from tests.support.wallet_world import PATIENCE, WalletWorld, open_wallet_world
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 
@@ -111,5 +114,45 @@ async def test_kill_at_commit_edge(farm: Farm, edge: str) -> None:
         assert gained == item.amount + farm.stakes[item.farmer_id]
     farm.ripe, farm.stakes = block, stakes
 
+    async with connect(world.database.admin_dsn) as admin:
+        assert await admin.fetch(DOUBLES) == []
+
+
+async def paid_out(farm: Farm, payer: str, destination: str) -> wallet_pb2.Operation:
+    """Withdraws 1 KALE, however often the wallet dies meanwhile."""
+    request = withdraw_pb2.WithdrawRequest(request_id="one", farmer_id=payer, amount=KALE)
+    while True:
+        async with open_channel(farm.world.target) as channel:
+            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            try:
+                done = (await stub.Withdraw(request, timeout=PATIENCE)).withdrawal
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                assert done.destination == destination
+                return done.operation
+
+
+# The treasury carries withdrawals; how others are carried makes no difference.
+@pytest.mark.parametrize("farm", ["alone"], indirect=True)
+@pytest.mark.parametrize("edge", ["wallet.withdrawal.recorded", *EDGES[1:]])
+async def test_kill_during_a_withdrawal(farm: Farm, edge: str) -> None:
+    world, destination_of = farm.world, farm.farmers
+    taker = next(iter(farm.farmers))
+    before = (await world.balances([taker]))[taker].kale_stroops
+    request = wallet_pb2.CreateWalletRequest(
+        farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination_of[taker]
+    )
+    payer = (await world.stub.CreateWallet(request)).wallet
+    await world.wait_until_ready([payer.farmer_id])
+    await world.pay_kale([payer.address], 3 * KALE)
+
+    done = await surviving(world, edge, paid_out(farm, payer.farmer_id, destination_of[taker]))
+    assert done.state == SUCCEEDED
+    found = await world.balances([taker, payer.farmer_id])
+    assert found[taker].kale_stroops == before + KALE
+    assert found[payer.farmer_id].kale_stroops == 2 * KALE
     async with connect(world.database.admin_dsn) as admin:
         assert await admin.fetch(DOUBLES) == []

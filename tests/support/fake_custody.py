@@ -12,7 +12,7 @@ from uuid import UUID
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdraw_pb2, withdraw_pb2_grpc
 from stellar_sdk import Keypair
 
 from libs.common.errors import AlreadyExistsError, PoolError, UnavailableError
@@ -32,6 +32,8 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.refusals: dict[str, PoolError] = {}
         #: So many answers are lost after their wallet was made.
         self.answers_to_lose = 0
+        #: Payout addresses by farmer id, every one that was told, in order.
+        self.payout_addresses: dict[str, list[str]] = {}
         self.port = 0
         self._dsn = dsn
         self._server: grpc.aio.Server | None = None
@@ -45,6 +47,9 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         """Listens; the second time at the same port."""
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(cast("Any", self), server)
+        withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(
+            cast("Any", _Payouts(self)), server
+        )
         checks = health.aio.HealthServicer()
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -65,6 +70,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.calls[request.farmer_id] += 1
         if (refusal := self.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
+        self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
         wallet = await self._wallet_of(request.farmer_id, request.pooler_id)
         if wallet.pooler_id != request.pooler_id:
             error = AlreadyExistsError("of another pooler", reason="WALLET_OF_OTHER_POOLER")
@@ -108,6 +114,25 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
             address=row["address"],
             status=wallet_pb2.WALLET_STATUS_PENDING,
         )
+
+
+class _Payouts:
+    """WithdrawalService as far as registry calls it."""
+
+    def __init__(self, custody: FakeCustody) -> None:
+        self._custody = custody
+
+    def __getattr__(self, name: str) -> None:
+        """Other RPCs exist and are called by nobody."""
+
+    async def SetPayoutAddress(
+        self, request: withdraw_pb2.SetPayoutAddressRequest, context: Any
+    ) -> withdraw_pb2.SetPayoutAddressResponse:
+        """Remembers it; refuses as CreateWallet does."""
+        if (refusal := self._custody.refusals.get(request.farmer_id)) is not None:
+            await context.abort_with_status(to_status(refusal))
+        self._custody.payout_addresses[request.farmer_id].append(request.address)
+        return withdraw_pb2.SetPayoutAddressResponse()
 
 
 @asynccontextmanager

@@ -36,11 +36,13 @@ from services.wallet.chain.model import (
 )
 from services.wallet.chain.networks import Network, verify
 from services.wallet.chain.onboarding import Funding, Newcomer, sign_funding, sign_onboarding
+from services.wallet.chain.payouts import Payment, memo_key, sign_payments, wants_memo
 from services.wallet.chain.results import ResultReader
 from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page
 from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
+from services.wallet.domain.withdrawals import Destination
 
 #: A pail's place: the farmer's address and the block's index.
 Place = tuple[str, int]
@@ -137,6 +139,17 @@ class Chain:
             for address, pair in keys.items()
         ]
         return ledger, states
+
+    async def destinations(self, addresses: Sequence[str]) -> dict[str, Destination]:
+        """Accounts that withdrawals are to go to, by address."""
+        _, states = await self.accounts(addresses)
+        keys = {state.address: memo_key(state.address) for state in states}
+        _, entries = await self._rpc.entries(list(keys.values()))
+        memos = {address: wants_memo(_optional(entries.get(key))) for address, key in keys.items()}
+        return {
+            state.address: Destination(account=state, wants_memo=memos[state.address])
+            for state in states
+        }
 
     async def pail(self, farmer: str, index: int) -> PailState | None:
         """A farmer's pail in a block; None when it never planted, has harvested, or it expired."""
@@ -284,6 +297,18 @@ class Chain:
     ) -> SignedEnvelope:
         """A transaction that makes or tops up to 100 channel accounts."""
         return sign_funding(fundings, treasury=treasury, sequence=sequence, terms=self._terms(bid))
+
+    def sign_payments(
+        self, payments: Sequence[Payment], *, treasury: Signer, sequence: int, bid: Bid
+    ) -> SignedEnvelope:
+        """A transaction that pays up to 19 withdrawals."""
+        return sign_payments(
+            payments,
+            treasury=treasury,
+            sequence=sequence,
+            kale=self.network.asset,
+            terms=self._terms(bid),
+        )
 
     def raise_bid(
         self, envelope: str, *, treasury: Signer, fee: int, max_fee: int

@@ -13,8 +13,8 @@ from services.wallet.chain.model import SignedEnvelope, Signer
 MAX_FARMERS = 19
 #: Operations of a transaction.
 MAX_FUNDINGS = 100
-#: 1 XLM.
-STROOPS_PER_XLM = 10_000_000
+#: 1 XLM, or 1 KALE.
+STROOPS_PER_UNIT = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def sign_onboarding(
     for newcomer in newcomers:
         _append(builder, newcomer, treasury.address, asset)
     signers = [treasury, *(newcomer.signer for newcomer in newcomers)]
-    return _signed(builder, signers, len(newcomers), terms)
+    return finish(builder, signers, len(newcomers), terms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +71,20 @@ def sign_funding(
     )
     builder.add_time_bounds(0, terms.max_time)
     for funding in fundings:
-        amount = format_xlm(funding.amount)
+        amount = format_stroops(funding.amount)
         if funding.is_new:
             builder.append_create_account_op(funding.address, starting_balance=amount)
         else:
             builder.append_payment_op(funding.address, Asset.native(), amount)
-    return _signed(builder, [treasury], len(fundings), terms)
+    return finish(builder, [treasury], len(fundings), terms)
 
 
-def format_xlm(stroops: int) -> str:
-    """Stroops as the decimal that the SDK wants; exact."""
-    return f"{stroops // STROOPS_PER_XLM}.{stroops % STROOPS_PER_XLM:07}"
+def format_stroops(stroops: int) -> str:
+    """Stroops (of XLM or KALE) as the decimal that the SDK wants; exact."""
+    return f"{stroops // STROOPS_PER_UNIT}.{stroops % STROOPS_PER_UNIT:07}"
 
 
-def _signed(
+def finish(
     builder: TransactionBuilder, signers: Sequence[Signer], shares: int, terms: Terms
 ) -> SignedEnvelope:
     """Built and signed, the treasury first; the cap holds for each of `shares`."""

@@ -6,6 +6,7 @@ from libs.common.errors import (
     FailedPreconditionError,
     NotFoundError,
     OutOfRangeError,
+    ResourceExhaustedError,
     UnavailableError,
 )
 
@@ -20,6 +21,12 @@ class OperationNotFoundError(NotFoundError):
     """No operation has this id."""
 
     default_reason = "OPERATION_NOT_FOUND"
+
+
+class WithdrawalNotFoundError(NotFoundError):
+    """No withdrawal has this id."""
+
+    default_reason = "WITHDRAWAL_NOT_FOUND"
 
 
 class BlockUnknownError(NotFoundError):
@@ -56,6 +63,18 @@ class DeploymentRefusedError(FailedPreconditionError):
     """The network would refuse to deploy the multicall contract; nothing was sent."""
 
     default_reason = "DEPLOYMENT_REFUSED"
+
+
+class PayoutAddressMissingError(FailedPreconditionError):
+    """The farmer has no outside address that counts yet."""
+
+    default_reason = "PAYOUT_ADDRESS_MISSING"
+
+
+class WithdrawalLimitError(ResourceExhaustedError):
+    """It exceeds what may leave within 24 hours."""
+
+    default_reason = "WITHDRAWAL_LIMIT"
 
 
 class HistoryGoneError(OutOfRangeError):

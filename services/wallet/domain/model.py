@@ -23,12 +23,19 @@ class OperationKind(Enum):
     OPEN_CHANNEL = "open_channel"
     #: The treasury sends a channel account XLM for its fees.
     TOP_UP = "top_up"
+    #: The treasury has a farmer's account pay the farmer's own outside address.
+    WITHDRAW = "withdraw"
 
 
 #: Calls of the farm, one farmer's each; their values are the functions' names.
 FARM_KINDS = (OperationKind.PLANT, OperationKind.WORK, OperationKind.HARVEST)
 #: What the treasury's own transactions do.
-TREASURY_KINDS = (OperationKind.ONBOARD, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP)
+TREASURY_KINDS = (
+    OperationKind.ONBOARD,
+    OperationKind.OPEN_CHANNEL,
+    OperationKind.TOP_UP,
+    OperationKind.WITHDRAW,
+)
 
 
 @unique
@@ -93,6 +100,9 @@ class FailureReason(Enum):
     FEE_CAP = "FEE_CAP"
     EXPIRED = "EXPIRED"
     REFUSED = "REFUSED"
+    DESTINATION_MISSING = "DESTINATION_MISSING"
+    DESTINATION_REFUSES = "DESTINATION_REFUSES"
+    MEMO_REQUIRED = "MEMO_REQUIRED"
 
 
 @dataclass(frozen=True, kw_only=True)

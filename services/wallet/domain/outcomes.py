@@ -68,6 +68,19 @@ _TOKEN: Mapping[tuple[OperationKind, str], Meaning] = {
     (OperationKind.PLANT, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
     (OperationKind.HARVEST, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
 }
+# Of the classic operation that pays a withdrawal, which the treasury's transaction carries.
+_PAYMENT: Mapping[str, Meaning] = {
+    "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
+    "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
+    "PAYMENT_SRC_NOT_AUTHORIZED": _REFUSED,
+    "PAYMENT_NO_DESTINATION": _fail(FailureReason.DESTINATION_MISSING),
+    "PAYMENT_NO_TRUST": _fail(FailureReason.DESTINATION_REFUSES),
+    "PAYMENT_NOT_AUTHORIZED": _fail(FailureReason.DESTINATION_REFUSES),
+    "PAYMENT_LINE_FULL": _fail(FailureReason.DESTINATION_REFUSES),
+    # The farmer's account was merged away, or its key is no longer its signer.
+    "opNO_ACCOUNT": _fail(FailureReason.NOT_FUNDED),
+    "opBAD_AUTH": _REFUSED,
+}
 
 
 def meaning(kind: OperationKind, error: ContractError) -> Meaning:
@@ -76,6 +89,8 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
     A host error (stale footprint, resources that no longer suffice) or a transaction code may be
     gone with a fresh simulation; a contract error that no table has is a refusal.
     """
+    if kind is OperationKind.WITHDRAW:
+        return _PAYMENT.get(error.code, _RETRY)
     if kind in TREASURY_KINDS:
         return _RETRY
     if error.raiser == "farm":

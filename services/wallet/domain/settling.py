@@ -1,5 +1,6 @@
 """The settlement of an operation that follows from what was learned about it."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from services.wallet.chain.model import ContractError, PailState
@@ -88,6 +89,19 @@ def later(
         fee=fee,
         pack_limit=pack_limit,
     )
+
+
+def apart(
+    claimed: Sequence[QueuedOperation],
+) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
+    """Those that share a transaction of the treasury now, and those that wait for the next one.
+
+    It happens as a whole or not at all, so an operation that failed before goes alone: it must not
+    hold up the others again.
+    """
+    fresh = [operation for operation in claimed if operation.attempts == 0]
+    retried = [operation for operation in claimed if operation.attempts > 0]
+    return (fresh, retried) if fresh else (retried[:1], retried[1:])
 
 
 def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settlement | None:

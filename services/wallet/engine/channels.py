@@ -5,14 +5,10 @@ from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId, new_id
 from libs.common.log import get_logger
-from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.facade import Bid
 from services.wallet.chain.onboarding import MAX_FUNDINGS, Funding
-from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
-from services.wallet.domain.settling import later
-from services.wallet.engine.onboard import submit
-from services.wallet.engine.parts import LEASE, EngineParts
-from services.wallet.engine.watch import Sight
+from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.engine.carriage import bid_for, settle_present, submit, take_up
+from services.wallet.engine.parts import EngineParts
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.channels import ChannelStore, ChannelTotals
@@ -21,8 +17,6 @@ log = get_logger(__name__)
 
 #: Keys that are made at once.
 _KEYS = 50
-#: Seconds until the next try when the bid was above the cap.
-_CAP_PAUSE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,47 +82,23 @@ class ChannelKeeper:
             log.info("channels low", count=queued, stroops=self._terms.low)
 
     async def _fund(self, kind: OperationKind) -> bool:
-        parts, sight = self._parts, self._parts.watch.current
-        treasury = parts.treasury.wallet
-        claimed = await parts.operations.claim_for_treasury(
-            kind,
-            limit=MAX_FUNDINGS,
-            lease=LEASE,
-            ledger=sight.ledger.sequence,
-            treasury=treasury.address,
-        )
+        parts = self._parts
+        claimed = await take_up(parts, kind, limit=MAX_FUNDINGS)
         if not claimed:
             return False
-        addresses = [treasury.address, *(item.address for item in claimed)]
+        addresses = [parts.treasury.wallet.address, *(item.address for item in claimed)]
         ledger, (payer, *states) = await parts.chain.accounts(addresses)
         waiting = list(claimed)
         if kind is OperationKind.OPEN_CHANNEL:
             there = [item for item, state in zip(claimed, states, strict=True) if state.exists]
-            await self._settle_present(there, ledger)
+            await settle_present(parts, there, ledger)
             waiting = [item for item in claimed if item not in there]
         if waiting:
-            await self._submit(waiting, payer.sequence + 1, sight)
+            await self._submit(waiting, payer.sequence + 1)
         return True
 
-    async def _settle_present(self, there: Sequence[QueuedOperation], ledger: int) -> None:
-        """Those that exist, by whomever made, are settled without a transaction."""
-        await self._parts.operations.settle_queued(
-            [
-                Settlement(operation_id=item.id, event=OperationEvent.SUCCEED, ledger=ledger)
-                for item in there
-            ]
-        )
-        self._parts.accounts.touch((item.wallet_id, item.address) for item in there)
-
-    async def _submit(
-        self, operations: Sequence[QueuedOperation], sequence: int, sight: Sight
-    ) -> None:
-        parts = self._parts
-        bid = Bid(
-            max_time=sight.bound(operations[0].kind, 0, parts.terms.lifetime),
-            inclusion_fee=sight.inclusion_fee_for(operations[0].kind),
-            max_fee=parts.terms.max_fee,
-        )
+    async def _submit(self, operations: Sequence[QueuedOperation], sequence: int) -> None:
+        parts, bid = self._parts, bid_for(self._parts, operations[0].kind)
         fundings = [
             Funding(
                 address=item.address,
@@ -138,15 +108,10 @@ class ChannelKeeper:
             for item in operations
         ]
         async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
-            try:
-                envelope = parts.chain.sign_funding(
+            await submit(
+                parts,
+                operations,
+                lambda: parts.chain.sign_funding(
                     fundings, treasury=treasury, sequence=sequence, bid=bid
-                )
-            except FeeCapExceededError as error:
-                log.warning("fee cap", error=str(error))
-                await parts.operations.settle_queued(
-                    [later(item, seconds=_CAP_PAUSE) for item in operations]
-                )
-                return
-        ids = [item.id for item in operations]
-        await submit(parts, envelope, ids, sight.ledger.sequence)
+                ),
+            )

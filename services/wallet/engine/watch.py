@@ -14,6 +14,8 @@ from services.wallet.store.operations import Wanted
 
 #: Seconds without an answer of the node after which the chain counts as away.
 STALE_AFTER = 10.0
+#: Kinds that can wait for a quiet ledger.
+_PATIENT = frozenset({OperationKind.HARVEST, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,8 @@ class Sight:
         return min(end, last)
 
     def inclusion_fee_for(self, kind: OperationKind) -> int:
-        """Stroops to bid: plants and works cannot wait, the rest pays what a quiet ledger asks."""
-        urgent = kind in {OperationKind.PLANT, OperationKind.WORK}
-        return self.inclusion_fee if urgent else MIN_INCLUSION_FEE
+        """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""
+        return MIN_INCLUSION_FEE if kind in _PATIENT else self.inclusion_fee
 
     def wanted(self, *, only_urgent: bool = False) -> Wanted:
         """Which operations can be taken up; with `only_urgent`, of harvests those that expire soon.

@@ -87,12 +87,12 @@ class OperationStore:
     async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:
         """Those of the operations that are settled, in the order of their settling."""
         rows = await self._database.many("settled_among", list(ids))
-        return [_operation(row) for row in rows]
+        return [operation_of(row) for row in rows]
 
     async def by_id(self, operation_id: OperationId) -> Operation | None:
         """One operation."""
         row = await self._database.one("operation", operation_id)
-        return None if row is None else _operation(row)
+        return None if row is None else operation_of(row)
 
     async def page(
         self,
@@ -112,7 +112,7 @@ class OperationStore:
             before,
             limit,
         )
-        return [_operation(row) for row in rows]
+        return [operation_of(row) for row in rows]
 
     async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
         """Takes up operations of farmers with nothing in flight, for `lease` seconds; those that
@@ -258,7 +258,8 @@ def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:
 _ORDER = {kind: position for position, kind in enumerate(OperationKind)}
 
 
-def _operation(row: Record) -> Operation:
+def operation_of(row: Record) -> Operation:
+    """One row of the view all_operations."""
     return Operation(
         id=OperationId(row["operation_id"]),
         kind=OperationKind(row["kind"]),

@@ -7,7 +7,7 @@ CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
-    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up'
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -191,6 +191,33 @@ CREATE TRIGGER transactions_closed_stay BEFORE UPDATE OR DELETE ON wallet.transa
 FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'excluded'))
 EXECUTE FUNCTION wallet.refuse_change_of_settled();
 
+-- Withdrawals ------------------------------------------------------------------------------
+
+-- Every outside address that a farmer ever had; the newest that is effective counts. An empty one
+-- means: none.
+CREATE TABLE wallet.payout_addresses (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    address varchar(56) NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT now(),
+    effective_at timestamptz NOT NULL,
+    PRIMARY KEY (wallet_id, number)
+);
+
+-- What a farmer wanted sent; what became of it is in its operation.
+CREATE TABLE wallet.withdrawals (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+    -- 'kale' or 'xlm'.
+    asset text NOT NULL CHECK (asset IN ('kale', 'xlm')),
+    amount bigint NOT NULL CHECK (amount > 0),
+    destination varchar(56) NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (wallet_id, request_id)
+);
+CREATE INDEX idx_withdrawals_recent ON wallet.withdrawals (requested_at, asset);
+
 -- The chain ----------------------------------------------------------------------------------
 
 CREATE TABLE chain.blocks (
@@ -319,6 +346,7 @@ GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 

@@ -23,21 +23,32 @@ class WalletStore:
         farmer_id: FarmerId,
         pooler_id: PoolerId,
         onboarding_id: OperationId,
+        payout_address: str = "",
     ) -> bool:
-        """Records a farmer's wallet with its onboarding; False when the farmer has one."""
-        return await self._insert(sealed, "farmer", farmer_id, pooler_id, onboarding_id)
+        """Records a farmer's wallet with its onboarding and the address (may be empty) that it pays
+        out to; False when the farmer has a wallet."""
+        return await self._insert(
+            sealed,
+            "farmer",
+            farmer_id=farmer_id,
+            pooler_id=pooler_id,
+            onboarding_id=onboarding_id,
+            payout_address=payout_address,
+        )
 
     async def insert_treasury(self, sealed: SealedKey) -> bool:
         """Records the treasury; False when there is one."""
-        return await self._insert(sealed, "treasury", None, None, None)
+        return await self._insert(sealed, "treasury")
 
     async def _insert(
         self,
         sealed: SealedKey,
         kind: str,
-        farmer_id: FarmerId | None,
-        pooler_id: PoolerId | None,
-        onboarding_id: OperationId | None,
+        *,
+        farmer_id: FarmerId | None = None,
+        pooler_id: PoolerId | None = None,
+        onboarding_id: OperationId | None = None,
+        payout_address: str = "",
     ) -> bool:
         row = await self._database.one(
             "insert_wallet",
@@ -51,6 +62,7 @@ class WalletStore:
             sealed.nonce,
             sealed.sealed_seed,
             onboarding_id,
+            payout_address,
         )
         return row is not None
 

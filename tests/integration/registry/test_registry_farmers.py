@@ -203,6 +203,38 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
         assert (await world.stub.UpdateFarmer(change)).farmer == expected
 
 
+async def test_wallet_learns_where_a_farmer_is_paid_out(world: RegistryWorld) -> None:
+    farmer = await world.farmer((await world.pooler()).pooler_id, payout_wallet_address=OUTSIDE)
+    told = world.wallet.payout_addresses[farmer.farmer_id]
+    assert told == [OUTSIDE]
+
+    async def update(request_id: str, address: str) -> None:
+        await world.stub.UpdateFarmer(
+            registry_pb2.UpdateFarmerRequest(
+                farmer_id=farmer.farmer_id, payout_wallet_address=address, request_id=request_id
+            )
+        )
+
+    await update("one", "")
+    await update("two", OUTSIDE)
+    # A late repeat of an older change must not undo a newer one.
+    await update("one", "")
+    assert told == [OUTSIDE, "", OUTSIDE]
+
+
+async def test_a_payout_address_that_wallet_refuses_is_not_recorded(world: RegistryWorld) -> None:
+    farmer = await world.farmer((await world.pooler()).pooler_id)
+    world.wallet.refusals[farmer.farmer_id] = FailedPreconditionError("no", reason="NO")
+    change = registry_pb2.UpdateFarmerRequest(
+        farmer_id=farmer.farmer_id, payout_wallet_address=OUTSIDE, request_id="one"
+    )
+    assert (await refusal(world.stub.UpdateFarmer(change))).reason == "NO"
+    request = registry_pb2.GetFarmerRequest(farmer_id=farmer.farmer_id)
+    assert (await world.stub.GetFarmer(request)).farmer.payout_wallet_address == ""
+    del world.wallet.refusals[farmer.farmer_id]
+    assert (await world.stub.UpdateFarmer(change)).farmer.payout_wallet_address == OUTSIDE
+
+
 async def test_an_update_happens_once_per_request_id(world: RegistryWorld) -> None:
     farmer_id = (await world.farmer((await world.pooler()).pooler_id)).farmer_id
 

@@ -15,13 +15,13 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import engine_pb2, wallet_pb2
+from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdraw_pb2
 from kalepool.work.v1 import work_pb2
 
 from cli.main import app, main
 
 PROTOS = Path(__file__).parents[3] / "protos" / "kalepool"
-MODULES = (registry_pb2, wallet_pb2, engine_pb2, plant_pb2, work_pb2, harvest_pb2)
+MODULES = (registry_pb2, wallet_pb2, engine_pb2, withdraw_pb2, plant_pb2, work_pb2, harvest_pb2)
 LINE = re.compile(r"// Command line: (?P<line>.+)\n\s*rpc (?P<rpc>\w+)\(")
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
 OTHER = "0190a5f0-0000-7000-8000-000000000002"
@@ -31,6 +31,7 @@ VALUES = {
     "FARMER_ID...": f"{SOMEBODY} {OTHER}",
     "FARMER_ID": SOMEBODY,
     "OPERATION_ID": SOMEBODY,
+    "WITHDRAWAL_ID": SOMEBODY,
     "NAME": "north",
     "G...": "G" + "A" * 55,
     "[INDEX]": "12345",

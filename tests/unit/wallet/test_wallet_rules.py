@@ -14,7 +14,6 @@ from libs.common.errors import FailedPreconditionError
 from libs.common.ids import OperationId, WalletId
 from services.wallet.chain.errors import FARM_ERRORS, TOKEN_ERRORS
 from services.wallet.chain.model import (
-    AccountState,
     ContractError,
     LedgerHead,
     Outcome,
@@ -49,7 +48,7 @@ from services.wallet.domain.outcomes import (
     meaning,
     pause,
 )
-from services.wallet.domain.settling import excluded, refused, share
+from services.wallet.domain.settling import apart, excluded, refused, share
 from services.wallet.domain.submission import (
     ABOVE_CAP,
     PATIENCE,
@@ -62,7 +61,6 @@ from services.wallet.domain.submission import (
     is_stuck,
     weigh,
 )
-from services.wallet.engine.onboard import Arrival, apart
 
 K, R = OperationKind, FailureReason
 NO_ID = UUID(int=1)
@@ -438,9 +436,9 @@ def test_proof_of_exclusion(
 # Onboarding
 
 
-def arrival(number: int, attempts: int) -> Arrival:
+def queued(number: int, *, attempts: int) -> QueuedOperation:
     """A farmer that is not on the chain yet."""
-    operation = QueuedOperation(
+    return QueuedOperation(
         id=OperationId(UUID(int=number)),
         kind=K.ONBOARD,
         pack_limit=None,
@@ -452,7 +450,6 @@ def arrival(number: int, attempts: int) -> Arrival:
         hash=None,
         attempts=attempts,
     )
-    return operation, AccountState(address="G", exists=False)
 
 
 @pytest.mark.parametrize(
@@ -462,7 +459,7 @@ def arrival(number: int, attempts: int) -> Arrival:
 def test_a_farmer_that_failed_before_is_onboarded_alone(
     attempts: list[int], together: list[int]
 ) -> None:
-    arrivals = [arrival(number, count) for number, count in enumerate(attempts)]
+    arrivals = [queued(number, attempts=count) for number, count in enumerate(attempts)]
     now, rest = apart(arrivals)
     assert now == [arrivals[number] for number in together]
     assert len(now) + len(rest) == len(arrivals)

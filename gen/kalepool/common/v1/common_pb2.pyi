@@ -98,6 +98,12 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """Something went wrong on the pool's side; the pool's log has it."""
     FAILURE_REASON_VALIDATION_TIMEOUT: _FailureReason.ValueType  # 21
     """The nonce could not be checked within the time allowed for one nonce."""
+    FAILURE_REASON_DESTINATION_MISSING: _FailureReason.ValueType  # 22
+    """The account that a withdrawal is to go to does not exist on the chain."""
+    FAILURE_REASON_DESTINATION_REFUSES: _FailureReason.ValueType  # 23
+    """The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
+    FAILURE_REASON_MEMO_REQUIRED: _FailureReason.ValueType  # 24
+    """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -148,6 +154,12 @@ FAILURE_REASON_INTERNAL: FailureReason.ValueType  # 20
 """Something went wrong on the pool's side; the pool's log has it."""
 FAILURE_REASON_VALIDATION_TIMEOUT: FailureReason.ValueType  # 21
 """The nonce could not be checked within the time allowed for one nonce."""
+FAILURE_REASON_DESTINATION_MISSING: FailureReason.ValueType  # 22
+"""The account that a withdrawal is to go to does not exist on the chain."""
+FAILURE_REASON_DESTINATION_REFUSES: FailureReason.ValueType  # 23
+"""The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
+FAILURE_REASON_MEMO_REQUIRED: FailureReason.ValueType  # 24
+"""The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

@@ -65,6 +65,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Creates a channel account of the pool's own."""
     OPERATION_KIND_TOP_UP: _OperationKind.ValueType  # 6
     """Sends a channel account XLM for its fees."""
+    OPERATION_KIND_WITHDRAW: _OperationKind.ValueType  # 7
+    """Sends a farmer's KALE or XLM to its own outside address."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -83,6 +85,8 @@ OPERATION_KIND_OPEN_CHANNEL: OperationKind.ValueType  # 5
 """Creates a channel account of the pool's own."""
 OPERATION_KIND_TOP_UP: OperationKind.ValueType  # 6
 """Sends a channel account XLM for its fees."""
+OPERATION_KIND_WITHDRAW: OperationKind.ValueType  # 7
+"""Sends a farmer's KALE or XLM to its own outside address."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:
@@ -230,22 +234,28 @@ class CreateWalletRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FARMER_ID_FIELD_NUMBER: _builtins.int
     POOLER_ID_FIELD_NUMBER: _builtins.int
+    PAYOUT_ADDRESS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Accepted for symmetry: the farmer's id already makes it idempotent."""
     farmer_id: _builtins.str
     """UUID of the farmer."""
     pooler_id: _builtins.str
     """UUID of the farmer's pooler."""
+    payout_address: _builtins.str
+    """The farmer's own outside address (strkey G...), where its withdrawals go; may be empty. It counts
+    at once, but only in the call that makes the wallet.
+    """
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         farmer_id: _builtins.str = ...,
         pooler_id: _builtins.str = ...,
+        payout_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "payout_address", b"payout_address", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

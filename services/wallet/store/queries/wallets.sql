@@ -1,6 +1,7 @@
 -- name: insert_wallet :one
 -- The wallet, its sealed key, its account row and, for a farmer, the wish to be brought onto the
--- chain: all or nothing. No row when the farmer (or the treasury) has a wallet already.
+-- chain and where it pays out to ($11, unless empty): all or nothing. No row when the farmer (or the
+-- treasury) has a wallet already.
 WITH made AS (
     INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address)
     VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5)
@@ -18,6 +19,10 @@ account AS (
 onboarding AS (
     INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
     SELECT $10, 'onboard'::wallet.operation_kind, id, 0 FROM made WHERE kind = 'farmer'
+),
+payout AS (
+    INSERT INTO wallet.payout_addresses (wallet_id, number, address, effective_at)
+    SELECT id, 1, $11::text, now() FROM made WHERE $11::text <> ''
 )
 SELECT id FROM made;
 

@@ -1,0 +1,97 @@
+"""kalepool withdrawal: farmers' money on its way to their own outside addresses."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+import cyclopts
+from kalepool.wallet.v1 import withdraw_pb2
+
+from cli.arguments import CommandLineError, Count, Run
+from cli.session import BATCH_TIMEOUT, fresh
+
+app = cyclopts.App(name="withdrawal", help="Sends farmers' money to their own outside addresses.")
+Asset = Literal["kale", "xlm"]
+_COLUMNS = ("withdrawal_id", "farmer_id", "asset", "amount", "destination")
+#: 1 KALE, or 1 XLM.
+_STROOPS = 10_000_000
+
+
+@app.command
+async def send(
+    farmer_id: str,
+    /,
+    *,
+    amount: str,
+    asset: Asset = "kale",
+    request_id: str = "",
+    session: Run,
+) -> None:
+    """Sends an amount to the farmer's payout address and waits until that is settled.
+
+    Parameters
+    ----------
+    amount
+        In KALE or XLM, at most seven decimals.
+    asset
+        What to send.
+    request_id
+        Makes a repeat give the same withdrawal.
+    """
+    request = withdraw_pb2.WithdrawRequest(
+        request_id=fresh(request_id),
+        farmer_id=farmer_id,
+        asset=withdraw_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{asset.upper()}"),
+        amount=_stroops(amount),
+    )
+    reply = await session.ask(session.withdrawals.Withdraw, request, timeout=BATCH_TIMEOUT)
+    session.output.message(reply.withdrawal)
+
+
+@app.command
+async def show(withdrawal_id: str, /, *, session: Run) -> None:
+    """Shows one withdrawal."""
+    request = withdraw_pb2.GetWithdrawalRequest(withdrawal_id=withdrawal_id)
+    session.output.message(
+        (await session.ask(session.withdrawals.GetWithdrawal, request)).withdrawal
+    )
+
+
+@app.command(name="list")
+async def list_withdrawals(*, farmer: str = "", limit: Count = 100, session: Run) -> None:
+    """Lists withdrawals, newest first.
+
+    Parameters
+    ----------
+    farmer
+        Only those of this farmer.
+    limit
+        How many at most; 0 means all.
+    """
+
+    async def page(size: int, token: str) -> withdraw_pb2.ListWithdrawalsResponse:
+        request = withdraw_pb2.ListWithdrawalsRequest(
+            farmer_id=farmer, page_size=size, page_token=token
+        )
+        return await session.ask(session.withdrawals.ListWithdrawals, request)
+
+    session.output.rows(await session.pages(page, "withdrawals", limit), "withdrawals", _COLUMNS)
+
+
+@app.command
+async def address(farmer_id: str, /, *, session: Run) -> None:
+    """Shows where a farmer's withdrawals go, and where they will go after a change."""
+    request = withdraw_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)
+    reply = await session.ask(session.withdrawals.GetPayoutAddress, request)
+    session.output.message(reply)
+
+
+def _stroops(text: str) -> int:
+    """An amount in KALE or XLM as stroops; exact."""
+    try:
+        stroops = Decimal(text) * _STROOPS
+        whole = int(stroops)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise CommandLineError("--amount: must be a number") from error
+    if stroops != whole or not 0 < whole < 2**63:
+        raise CommandLineError("--amount: must be above 0, with at most seven decimals")
+    return whole

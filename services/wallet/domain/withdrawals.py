@@ -1,0 +1,124 @@
+"""Withdrawals: what may leave, where to, and why one is refused before anything is signed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+
+from libs.common.ids import OperationId, WalletId
+from services.wallet.chain.model import AccountState
+from services.wallet.domain.model import FailureReason, Operation
+
+
+@unique
+class Asset(Enum):
+    """What can be withdrawn."""
+
+    KALE = "kale"
+    XLM = "xlm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DailyLimit:
+    """Stroops of one asset that may leave within 24 hours."""
+
+    #: From one farmer's account.
+    farmer: int
+    #: From all of them.
+    pool: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalTerms:
+    """What the operator allows."""
+
+    #: Seconds until a changed address counts.
+    cooling: float
+    #: By asset.
+    limits: Mapping[Asset, DailyLimit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayoutAddresses:
+    """The outside addresses of a farmer."""
+
+    #: Where withdrawals go now (strkey G...); empty: nowhere.
+    address: str
+    #: What it will be; None when no change is waiting.
+    pending: str | None
+    #: From when on.
+    pending_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewWithdrawal:
+    """What a farmer wants sent."""
+
+    #: UUIDv7, the operation's and the withdrawal's.
+    id: OperationId
+    #: Makes a repeat give the same one.
+    request_id: str
+    #: The farmer's wallet.
+    wallet_id: WalletId
+    #: What to send.
+    asset: Asset
+    #: How much, in stroops.
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """One withdrawal as recorded."""
+
+    #: What made it idempotent.
+    request_id: str
+    #: What is sent.
+    asset: Asset
+    #: How much, in stroops.
+    amount: int
+    #: Where to (strkey G...).
+    destination: str
+    #: Where it stands.
+    operation: Operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payout:
+    """Where the operation of a withdrawal sends what."""
+
+    #: The operation.
+    operation_id: OperationId
+    #: strkey G...
+    destination: str
+    #: What is sent.
+    asset: Asset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """The account that a withdrawal is to go to, as it is on the chain."""
+
+    #: Account and trustline.
+    account: AccountState
+    #: It wants a memo with every payment (SEP-29).
+    wants_memo: bool
+
+
+def refusal(
+    asset: Asset, amount: int, payer: AccountState, destination: Destination
+) -> FailureReason | None:
+    """Why a payment would fail as things stand on the chain, the first reason there is; None when
+    it can be tried.
+
+    XLM that the reserve holds back is for the ledger to find out.
+    """
+    is_kale, account = asset is Asset.KALE, destination.account
+    obstacles = {
+        FailureReason.NOT_FUNDED: not payer.exists,
+        FailureReason.NO_TRUSTLINE: is_kale and not payer.has_trustline,
+        FailureReason.INSUFFICIENT_BALANCE: (payer.kale if is_kale else payer.xlm) < amount,
+        FailureReason.DESTINATION_MISSING: not account.exists,
+        FailureReason.MEMO_REQUIRED: destination.wants_memo,
+        FailureReason.DESTINATION_REFUSES: is_kale and not account.has_trustline,
+    }
+    return next((reason for reason, is_there in obstacles.items() if is_there), None)

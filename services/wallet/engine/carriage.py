@@ -1,0 +1,81 @@
+"""Transactions of the treasury: one at a time, each for several operations of one kind."""
+
+from collections.abc import Callable, Sequence
+
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.facade import Bid
+from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.settling import later
+from services.wallet.engine.parts import LEASE, EngineParts
+from services.wallet.engine.sender import Outgoing
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: Seconds until the next try when the bid was above the cap.
+_CAP_PAUSE = 60.0
+
+
+async def take_up(parts: EngineParts, kind: OperationKind, *, limit: int) -> list[QueuedOperation]:
+    """Operations of a kind, if the treasury can pay and has nothing in flight."""
+    if not (parts.watch.is_fresh and parts.accounts.can_pay):
+        return []
+    return await parts.operations.claim_for_treasury(
+        kind,
+        limit=limit,
+        lease=LEASE,
+        ledger=parts.watch.current.ledger.sequence,
+        treasury=parts.treasury.wallet.address,
+    )
+
+
+async def settle_present(
+    parts: EngineParts, present: Sequence[QueuedOperation], ledger: int
+) -> None:
+    """What the chain shows to be done, by whomever, is settled without a transaction."""
+    if not present:
+        return
+    await parts.operations.settle_queued(
+        [
+            Settlement(operation_id=item.id, event=OperationEvent.SUCCEED, ledger=ledger)
+            for item in present
+        ]
+    )
+    parts.accounts.touch((item.wallet_id, item.address) for item in present)
+    parts.settled()
+
+
+def bid_for(parts: EngineParts, kind: OperationKind) -> Bid:
+    """What a transaction of the treasury may cost, and how long it lives."""
+    sight = parts.watch.current
+    return Bid(
+        max_time=sight.bound(kind, 0, parts.terms.lifetime),
+        inclusion_fee=sight.inclusion_fee_for(kind),
+        max_fee=parts.terms.max_fee,
+    )
+
+
+async def submit(
+    parts: EngineParts,
+    operations: Sequence[QueuedOperation],
+    sign: Callable[[], SignedEnvelope],
+) -> None:
+    """Signs for these operations, commits that and sends it; above the cap they wait."""
+    try:
+        envelope = sign()
+    except FeeCapExceededError as error:
+        log.warning("fee cap", error=str(error))
+        waiting = [later(operation, seconds=_CAP_PAUSE) for operation in operations]
+        await parts.operations.settle_queued(waiting)
+        return
+    ids, ledger = tuple(item.id for item in operations), parts.watch.current.ledger.sequence
+    draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
+    if not await parts.transactions.commit_signed([draft], ledger=ledger):
+        return
+    await failpoint("wallet.transaction.signed")
+    cap = parts.terms.max_fee * len(ids)
+    outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
+    await parts.sender.send([outgoing], ledger=ledger)

@@ -1,0 +1,91 @@
+"""Pays withdrawals: up to 19 farmers' accounts in one transaction of the treasury."""
+
+from collections.abc import Mapping
+
+from libs.common.ids import OperationId
+from services.wallet.chain.model import AccountState
+from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
+from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.settling import apart, given_up, later
+from services.wallet.domain.withdrawals import Payout, refusal
+from services.wallet.engine.carriage import bid_for, submit, take_up
+from services.wallet.engine.parts import EngineParts
+from services.wallet.store.withdrawals import WithdrawalStore
+
+
+class Withdrawer:
+    """One transaction of the treasury at a time."""
+
+    def __init__(self, parts: EngineParts, store: WithdrawalStore) -> None:
+        self._parts = parts
+        self._store = store
+
+    async def step(self) -> bool:
+        """Takes up to 19 withdrawals; whether there were any."""
+        claimed = await take_up(self._parts, OperationKind.WITHDRAW, limit=MAX_PAYOUTS)
+        if not claimed:
+            return False
+        payouts = await self._store.payouts([item.id for item in claimed])
+        treasury = self._parts.treasury.wallet.address
+        addresses = [treasury, *(item.address for item in claimed)]
+        _, found = await self._parts.chain.accounts(addresses)
+        payers = {state.address: state for state in found}
+        together, rest = apart(await self._refuse(claimed, payouts, payers))
+        await self._parts.operations.settle_queued([later(operation) for operation in rest])
+        if together:
+            await self._submit(together, payouts, payers[treasury].sequence + 1)
+        return True
+
+    async def _refuse(
+        self,
+        claimed: list[QueuedOperation],
+        payouts: Mapping[OperationId, Payout],
+        payers: Mapping[str, AccountState],
+    ) -> list[QueuedOperation]:
+        """Gives up what would fail as things stand on the chain; gives the others."""
+        destinations = await self._parts.chain.destinations(
+            [item.destination for item in payouts.values()]
+        )
+        sound, refused = [], []
+        for operation in claimed:
+            payout = payouts[operation.id]
+            reason = refusal(
+                payout.asset,
+                operation.amount,
+                payers[operation.address],
+                destinations[payout.destination],
+            )
+            if reason is None:
+                sound.append(operation)
+            else:
+                refused.append(given_up(operation, reason, "nothing was sent"))
+        if refused:
+            await self._parts.operations.settle_queued(refused)
+            self._parts.settled()
+        return sound
+
+    async def _submit(
+        self,
+        together: list[QueuedOperation],
+        payouts: Mapping[OperationId, Payout],
+        sequence: int,
+    ) -> None:
+        parts, bid = self._parts, bid_for(self._parts, OperationKind.WITHDRAW)
+        wallets = [parts.treasury.wallet.id, *(item.wallet_id for item in together)]
+        async with parts.keyring.signers(wallets) as (treasury, *signers):
+            payments = [
+                Payment(
+                    signer=signer,
+                    destination=payouts[item.id].destination,
+                    asset=payouts[item.id].asset,
+                    amount=item.amount,
+                )
+                for signer, item in zip(signers, together, strict=True)
+            ]
+            await submit(
+                parts,
+                together,
+                lambda: parts.chain.sign_payments(
+                    payments, treasury=treasury, sequence=sequence, bid=bid
+                ),
+            )

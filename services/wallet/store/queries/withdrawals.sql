@@ -1,0 +1,84 @@
+-- name: lock_withdrawals :one
+-- One withdrawal is recorded at a time, so that the sums that the limits are held against stand.
+SELECT pg_advisory_xact_lock(7021653486117549);
+
+-- name: lock_wallet :one
+-- One change of a wallet's addresses at a time.
+SELECT id FROM wallet.wallets WHERE id = $1 FOR UPDATE;
+
+-- name: payout_addresses :many
+-- The newest address that counts, if one does, then the newest if it is still to come. One that was
+-- replaced while it cooled never counts.
+WITH named AS (
+    SELECT
+        number,
+        address,
+        effective_at,
+        effective_at <= now() AS is_effective,
+        lead(registered_at) OVER (ORDER BY number) AS replaced_at
+    FROM wallet.payout_addresses
+    WHERE wallet_id = $1
+),
+ranked AS (
+    SELECT
+        number,
+        address,
+        effective_at,
+        is_effective,
+        row_number() OVER (PARTITION BY is_effective ORDER BY number DESC) AS place
+    FROM named
+    WHERE replaced_at IS NULL OR (is_effective AND effective_at <= replaced_at)
+)
+SELECT address, effective_at, is_effective FROM ranked WHERE place = 1 ORDER BY number;
+
+-- name: insert_payout_address :one
+-- Counts after $3 seconds.
+INSERT INTO wallet.payout_addresses (wallet_id, number, address, effective_at)
+SELECT $1, coalesce(max(number), 0) + 1, $2, now() + make_interval(secs => $3)
+FROM wallet.payout_addresses WHERE wallet_id = $1
+RETURNING effective_at;
+
+-- name: withdrawal_of_request :one
+SELECT operation_id, asset, amount FROM wallet.withdrawals
+WHERE wallet_id = $1 AND request_id = $2;
+
+-- name: withdrawn_lately :one
+-- Stroops of an asset ($2) asked for within 24 hours and not given up: of a wallet, and in all.
+SELECT
+    coalesce(sum(w.amount), 0)::bigint AS pool,
+    coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0)::bigint AS farmer
+FROM wallet.withdrawals AS w
+INNER JOIN wallet.operations AS o ON w.operation_id = o.id
+WHERE w.requested_at > now() - interval '24 hours'
+  AND w.asset = $2
+  AND o.state NOT IN ('failed', 'expired');
+
+-- name: insert_withdrawal :exec
+-- With its operation, which bears the number of the wallet's withdrawal in place of a block.
+WITH made AS (
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
+    SELECT $1, 'withdraw', $2, count(*), $5
+    FROM wallet.withdrawals WHERE wallet_id = $2
+    RETURNING id
+)
+INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amount, destination)
+SELECT id, $2, $3, $4, $5, $6 FROM made;
+
+-- name: payouts :many
+SELECT operation_id, destination, asset FROM wallet.withdrawals
+WHERE operation_id = ANY($1::uuid[]);
+
+-- name: withdrawal :one
+SELECT w.request_id, w.asset, w.amount AS withdrawn, w.destination, o.*
+FROM wallet.withdrawals AS w
+INNER JOIN wallet.all_operations AS o ON w.operation_id = o.operation_id
+WHERE w.operation_id = $1;
+
+-- name: list_withdrawals :many
+SELECT w.request_id, w.asset, w.amount AS withdrawn, w.destination, o.*
+FROM wallet.withdrawals AS w
+INNER JOIN wallet.all_operations AS o ON w.operation_id = o.operation_id
+WHERE ($1::uuid IS NULL OR o.farmer_id = $1)
+  AND ($2::uuid IS NULL OR w.operation_id < $2)
+ORDER BY w.operation_id DESC
+LIMIT $3;

@@ -1,0 +1,156 @@
+"""Withdrawals and the addresses that they go to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.db.pool import Database, Record, Session
+from libs.common.ids import FarmerId, OperationId, WalletId
+from services.wallet.domain.errors import (
+    PayoutAddressMissingError,
+    RequestIdReusedError,
+    WithdrawalLimitError,
+)
+from services.wallet.domain.withdrawals import (
+    Asset,
+    DailyLimit,
+    NewWithdrawal,
+    Payout,
+    PayoutAddresses,
+    Withdrawal,
+)
+from services.wallet.store.operations import operation_of
+
+_NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
+
+
+class WithdrawalStore:
+    """The tables withdrawals and payout_addresses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def set_address(self, wallet_id: WalletId, address: str, *, cooling: float) -> datetime:
+        """Registers an address, unless the newest is the same; from when on it counts.
+
+        It replaces one that still cools. At once counts what stops an intruder: the address that
+        counts already, and none at all.
+        """
+        async with self._database.transaction() as session:
+            await session.one("lock_wallet", wallet_id)
+            rows = await session.many("payout_addresses", wallet_id)
+            if rows and rows[-1]["address"] == address:
+                return _moment(rows[-1])
+            wait = cooling if address not in {"", _addresses(rows).address} else 0.0
+            return _moment(await session.one("insert_payout_address", wallet_id, address, wait))
+
+    async def addresses(self, wallet_id: WalletId) -> PayoutAddresses:
+        """The address that counts and the newest that is to come."""
+        return _addresses(await self._database.many("payout_addresses", wallet_id))
+
+    async def record(self, new: NewWithdrawal, limit: DailyLimit) -> OperationId:
+        """Makes a withdrawal durable, or finds the one that its request_id stands for.
+
+        Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError.
+        """
+        async with self._database.transaction() as session:
+            await session.one("lock_withdrawals")
+            known = await session.one("withdrawal_of_request", new.wallet_id, new.request_id)
+            if known is not None:
+                return _same(new, known)
+            found = _addresses(await session.many("payout_addresses", new.wallet_id))
+            if not found.address:
+                raise _no_address(found)
+            await _check_limit(session, new, limit)
+            await session.execute(
+                "insert_withdrawal",
+                new.id,
+                new.wallet_id,
+                new.request_id,
+                new.asset.value,
+                new.amount,
+                found.address,
+            )
+        return new.id
+
+    async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
+        """Where these operations send what."""
+        rows = await self._database.many("payouts", list(ids))
+        return {row["operation_id"]: _payout(row) for row in rows}
+
+    async def by_id(self, withdrawal_id: OperationId) -> Withdrawal | None:
+        """One withdrawal."""
+        row = await self._database.one("withdrawal", withdrawal_id)
+        return None if row is None else _withdrawal(row)
+
+    async def page(
+        self, *, farmer_id: FarmerId | None, before: UUID | None, limit: int
+    ) -> list[Withdrawal]:
+        """Withdrawals, newest first."""
+        rows = await self._database.many("list_withdrawals", farmer_id, before, limit)
+        return [_withdrawal(row) for row in rows]
+
+
+async def _check_limit(session: Session, new: NewWithdrawal, limit: DailyLimit) -> None:
+    row = await session.one("withdrawn_lately", new.wallet_id, new.asset.value)
+    used = {"farmer": 0, "pool": 0} if row is None else row
+    for whose, most in (("farmer", limit.farmer), ("pool", limit.pool)):
+        if used[whose] + new.amount > most:
+            raise WithdrawalLimitError(
+                f"{max(0, most - used[whose])} stroops of {new.asset.name} may leave the {whose} "
+                f"within the 24 hours that end now, not {new.amount}",
+                metadata={"limit": str(most), "used": str(used[whose]), "of": whose},
+            )
+
+
+def _same(new: NewWithdrawal, known: Record) -> OperationId:
+    if (known["asset"], known["amount"]) != (new.asset.value, new.amount):
+        raise RequestIdReusedError(f"request_id {new.request_id!r} stands for another withdrawal")
+    return OperationId(known["operation_id"])
+
+
+def _no_address(found: PayoutAddresses) -> PayoutAddressMissingError:
+    if found.pending and found.pending_at is not None:
+        moment = found.pending_at.isoformat()
+        return PayoutAddressMissingError(
+            f"the payout address counts from {moment} on", metadata={"effective_at": moment}
+        )
+    return PayoutAddressMissingError("the farmer has no payout address")
+
+
+def _addresses(rows: Sequence[Record]) -> PayoutAddresses:
+    """Of the address that counts, if any, and those that are to come."""
+    found = _NOBODY
+    for row in rows:
+        if row["is_effective"]:
+            found = PayoutAddresses(address=row["address"], pending=None, pending_at=None)
+        else:
+            found = PayoutAddresses(
+                address=found.address, pending=row["address"], pending_at=row["effective_at"]
+            )
+    return found
+
+
+def _moment(row: Record | None) -> datetime:
+    if row is None:
+        raise LookupError("an inserted address was not given back")
+    moment: datetime = row["effective_at"]
+    return moment
+
+
+def _payout(row: Record) -> Payout:
+    return Payout(
+        operation_id=OperationId(row["operation_id"]),
+        destination=row["destination"],
+        asset=Asset(row["asset"]),
+    )
+
+
+def _withdrawal(row: Record) -> Withdrawal:
+    return Withdrawal(
+        request_id=row["request_id"],
+        asset=Asset(row["asset"]),
+        amount=row["withdrawn"],
+        destination=row["destination"],
+        operation=operation_of(row),
+    )

@@ -1,0 +1,76 @@
+"""What wallet does about withdrawals: one coroutine per verb."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, OperationId, WalletId, new_id
+from services.wallet.domain.errors import WalletNotFoundError, WithdrawalNotFoundError
+from services.wallet.domain.model import Operation
+from services.wallet.domain.withdrawals import (
+    Asset,
+    NewWithdrawal,
+    PayoutAddresses,
+    Withdrawal,
+    WithdrawalTerms,
+)
+from services.wallet.engine.bell import Bell
+from services.wallet.store.wallets import WalletStore
+from services.wallet.store.withdrawals import WithdrawalStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawals:
+    """The verbs, and what they work with."""
+
+    wallets: WalletStore
+    store: WithdrawalStore
+    terms: WithdrawalTerms
+    #: To ring when one was recorded.
+    bell: Bell
+    #: Gives operations as they settle.
+    settled: Callable[[Sequence[OperationId]], AsyncIterator[Operation]]
+
+    async def set_address(self, farmer_id: FarmerId, address: str) -> datetime:
+        """Registers a farmer's outside address; from when on it counts."""
+        wallet_id = await self._wallet_of(farmer_id)
+        return await self.store.set_address(wallet_id, address, cooling=self.terms.cooling)
+
+    async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
+        """A farmer's outside addresses."""
+        return await self.store.addresses(await self._wallet_of(farmer_id))
+
+    async def withdraw(
+        self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int
+    ) -> Withdrawal:
+        """Sends an amount (stroops) to the farmer's outside address; answers when it is settled.
+
+        Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError.
+        """
+        new = NewWithdrawal(
+            id=OperationId(new_id()),
+            request_id=request_id,
+            wallet_id=await self._wallet_of(farmer_id),
+            asset=asset,
+            amount=amount,
+        )
+        withdrawal_id = await self.store.record(new, self.terms.limits[asset])
+        await failpoint("wallet.withdrawal.recorded")
+        self.bell.ring()
+        async for _ in self.settled([withdrawal_id]):
+            pass
+        return await self.withdrawal(withdrawal_id)
+
+    async def withdrawal(self, withdrawal_id: OperationId) -> Withdrawal:
+        """One withdrawal as it stands."""
+        found = await self.store.by_id(withdrawal_id)
+        if found is None:
+            raise WithdrawalNotFoundError(f"there is no withdrawal {withdrawal_id}")
+        return found
+
+    async def _wallet_of(self, farmer_id: FarmerId) -> WalletId:
+        wallet = await self.wallets.by_farmer(farmer_id)
+        if wallet is None:
+            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+        return wallet.id

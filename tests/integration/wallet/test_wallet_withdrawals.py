@@ -1,0 +1,343 @@
+"""Withdrawals: to the registered address alone, once per request, within the limits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiohttp
+import asyncpg
+import grpc
+import pytest
+from kalepool.common.v1 import common_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+from stellar_sdk import Keypair, TransactionBuilder, xdr
+from stellar_sdk.soroban_server_async import SorobanServerAsync
+
+from libs.common.db.pool import Database, open_database
+from libs.common.grpc.client import open_channel
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from localnet.ledger.keys import trustline_asset, trustline_key
+from localnet.network import Network
+from services.wallet.domain.errors import (
+    PayoutAddressMissingError,
+    RequestIdReusedError,
+    WithdrawalLimitError,
+)
+from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, PayoutAddresses
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.seal import seal_new_key
+from services.wallet.store import QUERIES
+from services.wallet.store.wallets import WalletStore
+from services.wallet.store.withdrawals import WithdrawalStore
+from tests.support.database import DatabaseAccess, connect
+from tests.support.wallet_world import PATIENCE, WalletWorld
+
+KALE = 10**7
+SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
+FAILED = wallet_pb2.OPERATION_STATE_FAILED
+LIMIT = DailyLimit(farmer=100, pool=150)
+OUTSIDE, OTHER = Keypair.random().public_key, Keypair.random().public_key
+PROVIDER = LocalKeyProvider(bytes(32))
+
+
+# The store ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
+    """The wallet's own connection pool."""
+    async with open_database(
+        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
+    ) as opened:
+        yield opened
+
+
+async def farmer(pool: Database, *, payout_address: str = OUTSIDE) -> WalletId:
+    """The wallet of a new farmer."""
+    sealed = await seal_new_key(PROVIDER, WalletId(new_id()))
+    await WalletStore(pool).insert_farmer(
+        sealed,
+        farmer_id=FarmerId(new_id()),
+        pooler_id=PoolerId(new_id()),
+        onboarding_id=OperationId(new_id()),
+        payout_address=payout_address,
+    )
+    return sealed.wallet_id
+
+
+def wish(wallet_id: WalletId, request_id: str, amount: int = 40) -> NewWithdrawal:
+    return NewWithdrawal(
+        id=OperationId(new_id()),
+        request_id=request_id,
+        wallet_id=wallet_id,
+        asset=Asset.KALE,
+        amount=amount,
+    )
+
+
+async def test_the_address_of_the_registration_counts_at_once(pool: Database) -> None:
+    found = await WithdrawalStore(pool).addresses(await farmer(pool))
+    assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
+
+
+async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    moment = await store.set_address(wallet_id, OTHER, cooling=0.3)
+    waiting = PayoutAddresses(address=OUTSIDE, pending=OTHER, pending_at=moment)
+    assert await store.addresses(wallet_id) == waiting
+    await asyncio.sleep(0.4)
+    assert (await store.addresses(wallet_id)).address == OTHER
+
+
+async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    await store.set_address(wallet_id, OTHER, cooling=0.1)
+    await store.set_address(wallet_id, OUTSIDE, cooling=60)
+    await asyncio.sleep(0.2)
+    found = await store.addresses(wallet_id)
+    assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
+
+
+async def test_repeating_the_newest_address_does_not_begin_again(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    first = await store.set_address(wallet_id, OTHER, cooling=60)
+    assert await store.set_address(wallet_id, OTHER, cooling=60) == first
+
+
+async def test_no_address_stops_withdrawals_at_once(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    await store.set_address(wallet_id, "", cooling=60)
+    with pytest.raises(PayoutAddressMissingError):
+        await store.record(wish(wallet_id, "one"), LIMIT)
+    await store.set_address(wallet_id, OUTSIDE, cooling=60)
+    with pytest.raises(PayoutAddressMissingError, match="counts from"):
+        await store.record(wish(wallet_id, "one"), LIMIT)
+
+
+async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    found = await asyncio.gather(*(store.record(wish(wallet_id, "one"), LIMIT) for _ in range(8)))
+    assert len(set(found)) == 1
+    with pytest.raises(RequestIdReusedError):
+        await store.record(wish(wallet_id, "one", 41), LIMIT)
+    assert await store.record(wish(wallet_id, "two"), LIMIT) not in found
+
+
+async def test_limits_hold_for_requests_that_come_at_once(pool: Database) -> None:
+    store, first, second = WithdrawalStore(pool), await farmer(pool), await farmer(pool)
+
+    async def ask(wallet_id: WalletId, number: int) -> bool:
+        try:
+            await store.record(wish(wallet_id, str(number)), LIMIT)
+        except WithdrawalLimitError:
+            return False
+        return True
+
+    taken = await asyncio.gather(*(ask(first, number) for number in range(6)))
+    assert sum(taken) == 2  # 80 of 100
+    taken = await asyncio.gather(*(ask(second, number) for number in range(6)))
+    assert sum(taken) == 1  # 120 of 150
+    with pytest.raises(WithdrawalLimitError) as caught:
+        await store.record(wish(second, "more", 31), LIMIT)
+    assert caught.value.metadata == {"limit": "150", "used": "120", "of": "pool"}
+
+
+async def test_what_was_given_up_does_not_count(pool: Database, database: DatabaseAccess) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    given_up = await store.record(wish(wallet_id, "one", 100), LIMIT)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(
+            """UPDATE wallet.operations
+            SET state = 'failed', settled_at = now(), reason = 'REFUSED' WHERE id = $1""",
+            given_up,
+        )
+    await store.record(wish(wallet_id, "two", 100), LIMIT)
+
+
+async def test_yesterday_does_not_count(pool: Database, database: DatabaseAccess) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    await store.record(wish(wallet_id, "one", 100), LIMIT)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() - interval '1 day'")
+    await store.record(wish(wallet_id, "two", 100), LIMIT)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE wallet.payout_addresses SET effective_at = now()",
+        "DELETE FROM wallet.payout_addresses",
+        "UPDATE wallet.withdrawals SET destination = ''",
+        "DELETE FROM wallet.withdrawals",
+    ],
+)
+async def test_history_cannot_be_changed(database: DatabaseAccess, statement: str) -> None:
+    async with connect(database.dsn("wallet")) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+# The whole way --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payer:
+    """A farmer with KALE and an outside address."""
+
+    world: WalletWorld
+    farmer_id: str
+
+    async def withdraw(self, request_id: str, amount: int) -> withdraw_pb2.Withdrawal:
+        """Withdraws stroops of KALE."""
+        request = withdraw_pb2.WithdrawRequest(
+            request_id=request_id, farmer_id=self.farmer_id, amount=amount
+        )
+        async with open_channel(self.world.target) as channel:
+            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            return (await stub.Withdraw(request, timeout=PATIENCE)).withdrawal
+
+
+class Outside:
+    """Accounts that are not the pool's."""
+
+    def __init__(self, world: WalletWorld, rpc: SorobanServerAsync) -> None:
+        self._world = world
+        self._rpc = rpc
+        self._network = Network()
+
+    async def account(self, *, trustline: bool = True, memo: bool = False) -> str:
+        """A new account: with a KALE trustline, and wanting a memo with every payment."""
+        key = Keypair.random()
+        async with aiohttp.ClientSession() as session:
+            url = f"{self._world.rpc_url}/friendbot?addr={key.public_key}"
+            async with session.get(url) as reply:
+                assert reply.status == 200, await reply.text()
+        source = await self._rpc.load_account(key.public_key)
+        builder = TransactionBuilder(source, self._network.passphrase, base_fee=1000)
+        builder.set_timeout(60)
+        if trustline:
+            builder.append_change_trust_op(self._network.kale)
+        if memo:
+            builder.append_manage_data_op("config.memo_required", b"1")
+        if builder.operations:
+            envelope = builder.build()
+            envelope.sign(key)
+            sent = await self._rpc.send_transaction(envelope)
+            answer = await self._rpc.poll_transaction(sent.hash, max_attempts=20)
+            assert answer.status.value == "SUCCESS"
+        return key.public_key
+
+    async def kale(self, address: str) -> int:
+        """Stroops of KALE that it has."""
+        raw = Keypair.from_public_key(address).raw_public_key()
+        line = trustline_key(raw, trustline_asset(self._network.kale.to_xdr_object()))
+        found = await self._rpc.get_ledger_entries([xdr.LedgerKey.from_xdr_bytes(line)])
+        trust_line = xdr.LedgerEntryData.from_xdr((found.entries or [])[0].xdr).trust_line
+        return 0 if trust_line is None else trust_line.balance.int64
+
+
+@pytest.fixture(scope="module")
+async def outside(world: WalletWorld) -> AsyncIterator[Outside]:
+    """Accounts that are not the pool's, as many as a test wants."""
+    async with SorobanServerAsync(world.rpc_url) as rpc:
+        yield Outside(world, rpc)
+
+
+async def payer(world: WalletWorld, destination: str, *, kale: int = 10 * KALE) -> Payer:
+    """A farmer with KALE that pays out to `destination`."""
+    request = wallet_pb2.CreateWalletRequest(
+        farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination
+    )
+    wallet = (await world.stub.CreateWallet(request)).wallet
+    await world.wait_until_ready([wallet.farmer_id])
+    await world.pay_kale([wallet.address], kale)
+    return Payer(world=world, farmer_id=wallet.farmer_id)
+
+
+async def test_kale_goes_to_the_payout_address_once(world: WalletWorld, outside: Outside) -> None:
+    destination = await outside.account()
+    farmer_of = await payer(world, destination)
+    paid = await farmer_of.withdraw("first", 4 * KALE)
+    assert paid.operation.state == SUCCEEDED
+    assert (paid.destination, paid.amount, paid.asset) == (
+        destination,
+        4 * KALE,
+        withdraw_pb2.WITHDRAWAL_ASSET_KALE,
+    )
+    assert 0 < paid.operation.fee_charged <= 1_000_000
+    assert await farmer_of.withdraw("first", 4 * KALE) == paid
+    assert await outside.kale(destination) == 4 * KALE
+    assert (await world.balances([farmer_of.farmer_id]))[
+        farmer_of.farmer_id
+    ].kale_stroops == 6 * KALE
+
+
+async def test_many_at_once_each_get_their_own(world: WalletWorld, outside: Outside) -> None:
+    destinations = [await outside.account() for _ in range(3)]
+    payers = [await payer(world, destination) for destination in destinations]
+    wishes = [(item, f"wish {number}") for item in payers for number in range(4)]
+    done = await asyncio.gather(*(item.withdraw(name, KALE) for item, name in wishes))
+    assert {item.operation.state for item in done} == {SUCCEEDED}
+    assert [await outside.kale(item) for item in destinations] == [4 * KALE] * 3
+
+
+async def test_one_that_cannot_be_paid_does_not_hold_up_the_others(
+    world: WalletWorld, outside: Outside
+) -> None:
+    sound = await payer(world, await outside.account())
+    poor = await payer(world, await outside.account(), kale=3 * KALE)
+    # Each of the two fits the balance that is read, both together do not.
+    first, *pair = await asyncio.gather(
+        sound.withdraw("sound", KALE),
+        poor.withdraw("one", 2 * KALE),
+        poor.withdraw("two", 2 * KALE),
+    )
+    assert first.operation.state == SUCCEEDED
+    assert sorted(item.operation.state for item in pair) == [SUCCEEDED, FAILED]
+    (refused,) = [item for item in pair if item.operation.state == FAILED]
+    assert refused.operation.reason == common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (None, common_pb2.FAILURE_REASON_DESTINATION_MISSING),
+        ({"trustline": False}, common_pb2.FAILURE_REASON_DESTINATION_REFUSES),
+        ({"memo": True}, common_pb2.FAILURE_REASON_MEMO_REQUIRED),
+    ],
+)
+async def test_a_destination_that_cannot_take_it_costs_nothing(
+    world: WalletWorld,
+    outside: Outside,
+    options: dict[str, bool] | None,
+    reason: common_pb2.FailureReason.ValueType,
+) -> None:
+    nobody = Keypair.random().public_key
+    destination = nobody if options is None else await outside.account(**options)
+    refused = await (await payer(world, destination)).withdraw("one", KALE)
+    assert refused.operation.state == FAILED
+    assert (refused.operation.reason, refused.operation.fee_charged) == (reason, 0)
+
+
+async def test_bad_input_names_every_field(world: WalletWorld) -> None:
+    async with open_channel(world.target) as channel:
+        stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Withdraw(
+                withdraw_pb2.WithdrawRequest(farmer_id="x", asset=cast("Any", 9), amount=-1)
+            )
+        details = caught.value.details() or ""
+        for field in ("request_id", "farmer_id", "asset", "amount"):
+            assert field in details
+        with pytest.raises(grpc.aio.AioRpcError, match="payout address"):
+            request = withdraw_pb2.WithdrawRequest(
+                request_id="one", farmer_id=(await one_farmer(world)), amount=1
+            )
+            await stub.Withdraw(request)
+
+
+async def one_farmer(world: WalletWorld) -> str:
+    """A farmer without a payout address."""
+    (farmer_id,) = await world.create_farmers(1)
+    return farmer_id
