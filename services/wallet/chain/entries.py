@@ -24,6 +24,7 @@ def decode_account(
         exists=True,
         xlm=entry.balance.int64,
         sequence=entry.seq_num.sequence_number.int64,
+        used_ledger=_used_ledger(entry),
         reserves=_reserves(entry),
         has_trustline=usable,
         kale=line.balance.int64 if line is not None and usable else 0,
@@ -88,3 +89,10 @@ def _reserves(entry: xdr.AccountEntry) -> int:
     if v2 is not None:
         sponsoring, sponsored = v2.num_sponsoring.uint32, v2.num_sponsored.uint32
     return entry.num_sub_entries.uint32 + sponsoring - sponsored
+
+
+def _used_ledger(entry: xdr.AccountEntry) -> int:
+    v1 = entry.ext.v1
+    v2 = v1.ext.v2 if v1 is not None else None
+    v3 = v2.ext.v3 if v2 is not None else None
+    return 0 if v3 is None else v3.seq_ledger.uint32

@@ -354,23 +354,22 @@ class Chain:
         """The outcome of one of them, by its hash, that calls these functions."""
         return self._reader.outcome(included.answers[name], included.head, functions)
 
-    async def is_excluded(
-        self, *, source: str, sequence: int, max_time: int, head: LedgerHead
-    ) -> bool:
-        """Whether an envelope can never be included: the proof of STELLAR.md section 1.
+    async def ledger_of_use(self, *, source: str, sequence: int, head: LedgerHead) -> int | None:
+        """The ledger that used a sequence number; None when it is unused: with a head that closed
+        past the bound, the second half of the proof of STELLAR.md section 1.
 
-        `head` must have been shown before this is asked. The source's sequence number is read at a
-        ledger not older than a head that closed past the bound: if it is still below the
-        envelope's, no ledger took the envelope and none may. That is one node's one answer, so it
-        holds behind a load balancer and in whatever order a node reads. StaleAnswerError when the
-        answer is older than `head`: it says nothing either way.
+        `head` must have been shown before this is asked, and the number is read at a ledger not
+        older than that: if it is still below the envelope's, no ledger took the envelope and none
+        may. That is one node's one answer, so it holds behind a load balancer and in whatever order
+        a node reads. StaleAnswerError when the answer is older than `head`: it says nothing either
+        way.
         """
-        if head.close_time <= max_time:
-            return False
-        ledger, states = await self.accounts([source])
+        ledger, (state,) = await self.accounts([source])
         if ledger < head.sequence:
             raise StaleAnswerError(f"ledger {ledger} was read, {head.sequence} was shown before")
-        return not states[0].exists or states[0].sequence < sequence
+        if not state.exists or state.sequence < sequence:
+            return None
+        return state.used_ledger if state.sequence == sequence and state.used_ledger else ledger
 
     async def fund_by_friendbot(self, address: str) -> bool:
         """Asks the network's friendbot for XLM; False when there is none or it refuses."""

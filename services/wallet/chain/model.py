@@ -44,6 +44,8 @@ class AccountState:
     xlm: int = 0
     #: Last used sequence number.
     sequence: int = 0
+    #: Ledger that used it; 0 when the entry does not say (it is older than protocol 19).
+    used_ledger: int = 0
     #: Subentries, and reserves that it sponsors less those that are sponsored for it.
     reserves: int = 0
     #: Whether it has a KALE trustline that may hold KALE.

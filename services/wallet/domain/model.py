@@ -263,6 +263,8 @@ class CarriedOperation:
     block_index: int
     #: Stake of a plant.
     amount: int
+    #: Leading zeros of a work's hash.
+    zeros: int | None
     #: Envelopes that were signed for it, this one included.
     attempts: int
 

@@ -29,6 +29,7 @@ from services.wallet.domain.submission import (
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.shapes import ShapeBook
+from services.wallet.engine.unseen import Unseen
 
 log = get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Tracker:
     def __init__(self, parts: EngineParts, shapes: ShapeBook) -> None:
         self._parts = parts
         self._shapes = shapes
+        self._unseen = Unseen(parts)
         self._limit = asyncio.Semaphore(_PARALLEL)
         #: The last ledger that was looked through.
         self._scanned = 0
@@ -160,8 +162,11 @@ class Tracker:
         )
         if outcome.status is not OutcomeStatus.NOT_FOUND:
             return await self._closing(transaction, outcome)
-        if await self._is_excluded(transaction, head, outcome):
+        exclusion, ledger = await self._exclusion(transaction, head, outcome)
+        if exclusion is Exclusion.PROVEN:
             return await self._excluding(transaction)
+        if exclusion is Exclusion.SPENT:
+            return await self._unseen.closing(transaction, ledger=ledger)
         if is_due_to_send(transaction, head):
             # A deployment carries no operation; its own bid is its cap.
             cap = self._parts.terms.max_fee * len(transaction.operations) or transaction.fee_bid
@@ -173,31 +178,32 @@ class Tracker:
             )
         return None
 
-    async def _is_excluded(
+    async def _exclusion(
         self, transaction: OpenTransaction, head: LedgerHead, outcome: Outcome
-    ) -> bool:
+    ) -> tuple[Exclusion, int]:
         """The proof of STELLAR.md section 1: not found after a ledger past the bound, and the
-        source's sequence number not used at such a ledger; all of it from one node's mouth."""
+        source's sequence number not used at such a ledger; all of it from one node's mouth.
+
+        The ledger that used the number comes along, when it was used.
+        """
         if not is_proof_possible(transaction, head, outcome):
-            return False
+            return Exclusion.NOT_YET, 0
         async with self._parts.chain.pinned() as node:
             head = await node.head()
             outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))
             if not is_proof_possible(transaction, head, outcome):
-                return False
-            unused = await node.is_excluded(
-                source=transaction.source,
-                sequence=transaction.sequence,
-                max_time=transaction.max_time,
-                head=head,
+                return Exclusion.NOT_YET, 0
+            ledger = await node.ledger_of_use(
+                source=transaction.source, sequence=transaction.sequence, head=head
             )
-        shared = transaction.source == self._parts.treasury.wallet.address
-        verdict = conclude(transaction, head, unused=unused, shared_source=shared)
-        if verdict is Exclusion.UNKNOWN:
-            log.critical(
-                "outcome unknown", transaction=str(transaction.id), hash=transaction.lookup_hash
-            )
-        return verdict is Exclusion.PROVEN
+        verdict = conclude(
+            transaction,
+            head,
+            unused=ledger is None,
+            shared_source=transaction.source == self._parts.treasury.wallet.address,
+            remembered=outcome.head.oldest <= transaction.signed_ledger,
+        )
+        return verdict, ledger or 0
 
     # What follows ----------------------------------------------------------------------------
 

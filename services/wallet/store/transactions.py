@@ -19,6 +19,7 @@ from services.wallet.domain.model import (
     TransactionState,
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
+from services.wallet.domain.unseen import Grown
 from services.wallet.store.operations import settle
 
 
@@ -102,6 +103,14 @@ class TransactionStore:
         """Whether an account has a transaction in flight."""
         row = await self._database.one("is_busy", source)
         return row is not None and bool(row["busy"])
+
+    async def grown(self, harvests: Sequence[OperationId]) -> dict[OperationId, Grown]:
+        """What was planted and worked for these harvests, as far as it is recorded."""
+        rows = await self._database.many("grown", list(harvests)) if harvests else []
+        return {
+            OperationId(row["id"]): Grown(stake=row["stake"], gap=row["gap"], zeros=row["zeros"])
+            for row in rows
+        }
 
     async def backlog(self) -> Backlog:
         """What waits and what is in flight."""
@@ -234,5 +243,6 @@ def _carried(row: Record) -> CarriedOperation:
         address=row["address"],
         block_index=row["block_index"],
         amount=row["amount"],
+        zeros=row["zeros"],
         attempts=row["attempts"],
     )

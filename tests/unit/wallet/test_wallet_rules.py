@@ -12,8 +12,10 @@ from kalepool.common.v1 import common_pb2
 
 from libs.common.errors import FailedPreconditionError
 from libs.common.ids import OperationId, WalletId
+from libs.kale.reward import BlockStats, reward
 from services.wallet.chain.errors import FARM_ERRORS, TOKEN_ERRORS
 from services.wallet.chain.model import (
+    BlockState,
     ContractError,
     LedgerHead,
     Outcome,
@@ -61,8 +63,9 @@ from services.wallet.domain.submission import (
     is_stuck,
     weigh,
 )
+from services.wallet.domain.unseen import Grown, Trace, settled_by_state
 
-K, R = OperationKind, FailureReason
+K, R, E = OperationKind, FailureReason, OperationEvent
 NO_ID = UUID(int=1)
 
 
@@ -79,6 +82,7 @@ def head(*, current: int | None = 10, plantable: int = 10, paused: bool = False)
 
 def carried(kind: OperationKind, *, block: int = 10, attempts: int = 1) -> CarriedOperation:
     return CarriedOperation(
+        zeros=6 if kind is K.WORK else None,
         id=OperationId(NO_ID),
         kind=kind,
         wallet_id=WalletId(NO_ID),
@@ -415,21 +419,17 @@ def test_what_is_urgent_and_passed_over_is_stuck(
 
 
 @pytest.mark.parametrize(
-    ("past_bound", "not_older", "history", "status"),
-    list(product([True, False], [True, False], [True, False], OutcomeStatus)),
+    ("past_bound", "not_older", "status"),
+    list(product([True, False], [True, False], OutcomeStatus)),
 )
-def test_proof_of_exclusion(
-    past_bound: bool, not_older: bool, history: bool, status: OutcomeStatus
-) -> None:
+def test_proof_of_exclusion(past_bound: bool, not_older: bool, status: OutcomeStatus) -> None:
     """It holds in one case of all only."""
     shown = LedgerHead(sequence=200, close_time=501 if past_bound else 500)
-    answered = LedgerHead(
-        sequence=200 if not_older else 199, close_time=600, oldest=90 if history else 91
-    )
+    answered = LedgerHead(sequence=200 if not_older else 199, close_time=600, oldest=91)
     found = is_proof_possible(
         open_transaction(), shown, Outcome(status=status, head=answered, ledger=1)
     )
-    expected = past_bound and not_older and history and status is OutcomeStatus.NOT_FOUND
+    expected = past_bound and not_older and status is OutcomeStatus.NOT_FOUND
     assert found is expected
 
 
@@ -466,21 +466,107 @@ def test_a_farmer_that_failed_before_is_onboarded_alone(
 
 
 @pytest.mark.parametrize(
-    ("close_time", "unused", "shared_source", "expected"),
+    ("close_time", "unused", "shared_source", "remembered", "expected"),
     [
-        (501, True, False, Exclusion.PROVEN),
-        (501, False, False, Exclusion.NOT_YET),
-        (501, False, True, Exclusion.NOT_YET),
-        (500 + PATIENCE, False, True, Exclusion.NOT_YET),
-        (501 + PATIENCE, False, True, Exclusion.PROVEN),
+        (501, True, False, True, Exclusion.PROVEN),
+        # The number alone proves it, whatever a node has forgotten.
+        (501, True, False, False, Exclusion.PROVEN),
+        (501, False, False, True, Exclusion.NOT_YET),
+        (501, False, True, True, Exclusion.NOT_YET),
+        (500 + PATIENCE, False, True, True, Exclusion.NOT_YET),
+        (501 + PATIENCE, False, True, True, Exclusion.PROVEN),
+        # "Not found" says nothing where nothing is remembered.
+        (501 + PATIENCE, False, True, False, Exclusion.SPENT),
         # A farmer's number can only have been used by this transaction: never "excluded".
-        (501 + PATIENCE, False, False, Exclusion.UNKNOWN),
-        (10**9, False, False, Exclusion.UNKNOWN),
+        (501 + PATIENCE, False, False, True, Exclusion.SPENT),
+        (10**9, False, False, False, Exclusion.SPENT),
     ],
 )
 def test_a_used_sequence_number_is_no_proof(
-    close_time: int, unused: bool, shared_source: bool, expected: Exclusion
+    close_time: int, unused: bool, shared_source: bool, remembered: bool, expected: Exclusion
 ) -> None:
     head = LedgerHead(sequence=200, close_time=close_time)
     transaction = open_transaction(max_time=500)
-    assert conclude(transaction, head, unused=unused, shared_source=shared_source) is expected
+    assert (
+        conclude(
+            transaction, head, unused=unused, shared_source=shared_source, remembered=remembered
+        )
+        is expected
+    )
+
+
+# A ledger took it, and no node remembers
+
+
+BLOCK = BlockState(
+    index=10,
+    timestamp=0,
+    entropy=bytes(32),
+    min_gap=1,
+    max_gap=50,
+    min_stake=0,
+    max_stake=100,
+    min_zeros=0,
+    max_zeros=8,
+    staked_total=0,
+    normalized_total=1000,
+    live_until=5000,
+    modified=900,
+)
+PAIL = PailState(sequence=990, stake=70, gap=None, zeros=None, live_until=5000)
+WORKED = replace(PAIL, gap=5, zeros=6)
+GROWN = Grown(stake=70, gap=5, zeros=6)
+PAID = reward(
+    BlockStats(
+        min_gap=1,
+        max_gap=50,
+        min_stake=0,
+        max_stake=100,
+        min_zeros=0,
+        max_zeros=8,
+        staked_total=0,
+        normalized_total=1000,
+    ),
+    index=10,
+    gap=5,
+    stake=70,
+    zeros=6,
+)
+
+
+#: Not done: to be tried again.
+OPEN = (E.RETRY, None, None, 0)
+
+
+def trace(
+    pail: PailState | None, *, block: BlockState | None = None, grown: Grown | None = None
+) -> Trace:
+    return Trace(pail=pail, block=block, grown=grown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "expected"),
+    [
+        (K.PLANT, trace(PAIL), (E.SUCCEED, 70, None, 990)),
+        (K.PLANT, trace(None), OPEN),
+        (K.WORK, trace(WORKED), (E.SUCCEED, None, 5, 995)),
+        (K.WORK, trace(replace(WORKED, zeros=7)), OPEN),
+        (K.WORK, trace(PAIL), OPEN),
+        (K.WORK, trace(None), OPEN),
+        (K.HARVEST, trace(None, block=BLOCK, grown=GROWN), (E.SUCCEED, PAID, None, 1000)),
+        (K.HARVEST, trace(None, block=BLOCK), (E.SUCCEED, 0, None, 1000)),
+        (K.HARVEST, trace(WORKED, block=BLOCK, grown=GROWN), OPEN),
+        # Without its block an absent pail may just as well have expired.
+        (K.HARVEST, trace(None, grown=GROWN), OPEN),
+        (K.ONBOARD, trace(None), OPEN),
+        (K.WITHDRAW, trace(None), (E.SUCCEED, None, None, 1000)),
+        (K.TOP_UP, trace(None), (E.SUCCEED, None, None, 1000)),
+    ],
+)
+def test_the_state_of_the_chain_settles_what_no_node_remembers(
+    kind: OperationKind, seen: Trace, expected: tuple[object, ...]
+) -> None:
+    now = head(current=11) if kind is K.HARVEST else head()
+    found = settled_by_state(carried(kind), seen, now, ledger=1000, fee=9)
+    assert (found.event, found.amount, found.gap, found.ledger) == expected
+    assert found.fee == 9

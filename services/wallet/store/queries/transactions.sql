@@ -100,13 +100,27 @@ WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
     t.signed_ledger, t.resend_ledger, t.last_answer,
-    o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.attempts
+    o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.zeros,
+    o.attempts
 FROM wallet.transactions AS t
 LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
 LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
 LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE t.state IN ('signed', 'sent')
 ORDER BY t.id, c.position;
+
+-- name: grown :many
+-- What was planted and worked for the harvests ($1), as recorded.
+SELECT DISTINCT ON (h.id) h.id, p.amount AS stake, w.gap, w.zeros
+FROM wallet.operations AS h
+INNER JOIN wallet.operations AS p
+    ON h.wallet_id = p.wallet_id AND h.block_index = p.block_index AND p.kind = 'plant'
+    AND p.state = 'succeeded'
+INNER JOIN wallet.operations AS w
+    ON h.wallet_id = w.wallet_id AND h.block_index = w.block_index AND w.kind = 'work'
+    AND w.state = 'succeeded'
+WHERE h.id = ANY($1::uuid[])
+ORDER BY h.id, w.zeros DESC;
 
 -- name: close_transactions :many
 -- By one event; those that were closed before stay as they are. Locked in one order, so that two
