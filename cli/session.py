@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2_grpc
-from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
+from kalepool.wallet.v1 import custody_pb2_grpc, engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
 from kalepool.work.v1 import work_pb2_grpc
 
 from cli.show import Output
@@ -55,6 +55,7 @@ class Session:
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
     engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
+    custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     withdrawals: "withdraw_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
@@ -112,6 +113,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
+            custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             withdrawals=withdraw_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.wallet.v1 import engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
+from kalepool.wallet.v1 import custody_pb2_grpc, engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from services.wallet import engine_servicer, loops, withdraw_servicer
+from services.wallet import custody_servicer, engine_servicer, loops, withdraw_servicer
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
+from services.wallet.custody_usecases import Custody
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
@@ -36,12 +37,16 @@ from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServi
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases import UseCases
 from services.wallet.withdrawal_usecases import Withdrawals
+
+#: Methods that take longer than a request usually may.
+_SLOW = (*engine_servicer.SLOW, *withdraw_servicer.SETTLING, *custody_servicer.SLOW)
 
 
 @asynccontextmanager
@@ -87,9 +92,10 @@ class _Wiring:
         self._settled = Bell()
         self._watch = Watch(SystemClock(), self._ledgers)
         wallets, blocks = WalletStore(database), BlockStore(database)
+        keyring = Keyring(provider, wallets)
         self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(chain, wallets, self._treasury)
-        self._parts = self._engine(wallets, blocks, Keyring(provider, wallets))
+        self._parts = self._engine(wallets, blocks, keyring)
         self._channels = ChannelStore(database)
         self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
         self._use_cases = UseCases(
@@ -102,6 +108,13 @@ class _Wiring:
             watch=self._watch,
             bell=self._changes,
             settled_bell=self._settled,
+        )
+        self._custody = Custody(
+            wallets=wallets,
+            store=CustodyStore(database),
+            keyring=keyring,
+            bell=self._changes,
+            may_export=settings.key_export,
         )
         self._withdrawals = Withdrawals(
             wallets=wallets,
@@ -164,7 +177,12 @@ class _Wiring:
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
-            full_names=(FULL_NAME, engine_servicer.FULL_NAME, withdraw_servicer.FULL_NAME),
+            full_names=(
+                FULL_NAME,
+                engine_servicer.FULL_NAME,
+                withdraw_servicer.FULL_NAME,
+                custody_servicer.FULL_NAME,
+            ),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             checks={
@@ -173,9 +191,7 @@ class _Wiring:
                 "keys": self._has_keys,
             },
             method_timeouts={
-                **dict.fromkeys(
-                    (*SETTLING, *engine_servicer.SLOW, *withdraw_servicer.SETTLING), batch
-                ),
+                **dict.fromkeys((*SETTLING, *_SLOW), batch),
                 "WatchBlocks": None,
             },
             unlimited=(*UNLIMITED, *withdraw_servicer.UNLIMITED),
@@ -190,6 +206,8 @@ class _Wiring:
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
+        custody = custody_servicer.CustodyServicer(self._custody)
+        custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(self._withdrawals)
         withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 

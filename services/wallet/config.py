@@ -43,6 +43,8 @@ class WalletSettings(ServiceSettings, KeySettings):
     channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
     #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
     multicall_contract_id: str = ""
+    #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
+    key_export: bool = False
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling: Milliseconds = 86_400_000
     #: Stroops of KALE that a farmer may withdraw within 24 hours.

@@ -6,6 +6,7 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import withdraw_pb2, withdraw_pb2_grpc
 
+from libs.common.grpc.limits import caller_of
 from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, OperationId
 from libs.common.paging import encode_token
@@ -46,7 +47,9 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         if address:
             checks.parsed("address", address, account_address, "")
         checks.done()
-        moment = await self._withdrawals.set_address(farmer_id, address)
+        moment = await self._withdrawals.set_address(
+            farmer_id, address, actor=caller_of(context.peer())
+        )
         return withdraw_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 
     async def GetPayoutAddress(
@@ -76,7 +79,11 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         amount = checks.number("amount", request.amount, low=1, high=MAX_I64)
         checks.done()
         withdrawal = await self._withdrawals.withdraw(
-            farmer_id, request_id=request_id, asset=_ASSETS[request.asset], amount=amount
+            farmer_id,
+            request_id=request_id,
+            asset=_ASSETS[request.asset],
+            amount=amount,
+            actor=caller_of(context.peer()),
         )
         return withdraw_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
 

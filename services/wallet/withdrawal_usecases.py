@@ -32,17 +32,18 @@ class Withdrawals:
     #: Gives operations as they settle.
     settled: Callable[[Sequence[OperationId]], AsyncIterator[Operation]]
 
-    async def set_address(self, farmer_id: FarmerId, address: str) -> datetime:
+    async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Registers a farmer's outside address; from when on it counts."""
         wallet_id = await self._wallet_of(farmer_id)
-        return await self.store.set_address(wallet_id, address, cooling=self.terms.cooling)
+        cooling = self.terms.cooling
+        return await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
 
     async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
         """A farmer's outside addresses."""
         return await self.store.addresses(await self._wallet_of(farmer_id))
 
     async def withdraw(
-        self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int
+        self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int, actor: str
     ) -> Withdrawal:
         """Sends an amount (stroops) to the farmer's outside address; answers when it is settled.
 
@@ -54,6 +55,7 @@ class Withdrawals:
             wallet_id=await self._wallet_of(farmer_id),
             asset=asset,
             amount=amount,
+            actor=actor,
         )
         withdrawal_id = await self.store.record(new, self.terms.limits[asset])
         await failpoint("wallet.withdrawal.recorded")

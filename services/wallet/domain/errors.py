@@ -4,8 +4,10 @@ from libs.common.errors import (
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
+    InvalidArgumentError,
     NotFoundError,
     OutOfRangeError,
+    PermissionDeniedError,
     ResourceExhaustedError,
     UnavailableError,
 )
@@ -27,6 +29,12 @@ class WithdrawalNotFoundError(NotFoundError):
     """No withdrawal has this id."""
 
     default_reason = "WITHDRAWAL_NOT_FOUND"
+
+
+class PauseNotFoundError(NotFoundError):
+    """Signing is not paused there."""
+
+    default_reason = "PAUSE_NOT_FOUND"
 
 
 class BlockUnknownError(NotFoundError):
@@ -75,6 +83,24 @@ class WithdrawalLimitError(ResourceExhaustedError):
     """It exceeds what may leave within 24 hours."""
 
     default_reason = "WITHDRAWAL_LIMIT"
+
+
+class KeyExportOffError(PermissionDeniedError):
+    """Keys do not leave this pool: KEY_EXPORT is not set."""
+
+    default_reason = "KEY_EXPORT_OFF"
+
+
+class WrongAddressError(FailedPreconditionError):
+    """The address is not the one of the farmer's wallet."""
+
+    default_reason = "WRONG_ADDRESS"
+
+
+class ReceiverKeyError(InvalidArgumentError):
+    """The receiver's key is of no use to encrypt to."""
+
+    default_reason = "RECEIVER_KEY"
 
 
 class HistoryGoneError(OutOfRangeError):

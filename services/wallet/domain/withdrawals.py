@@ -64,6 +64,8 @@ class NewWithdrawal:
     asset: Asset
     #: How much, in stroops.
     amount: int
+    #: Who asked for it, for the audit log.
+    actor: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from libs.common.errors import FieldViolation
 from libs.common.ids import WalletId
-from services.wallet.domain.errors import WalletNotFoundError
+from services.wallet.domain.errors import ReceiverKeyError, WalletNotFoundError
+from services.wallet.keys.export import Parcel
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import unsealed
 from services.wallet.keys.signer import SeedSigner
@@ -28,3 +30,13 @@ class Keyring:
         keys = [sealed[wallet_id] for wallet_id in wallet_ids]
         async with unsealed(self._provider, keys) as signers:
             yield signers
+
+    async def export(self, wallet_id: WalletId, receiver_key: bytes) -> Parcel:
+        """A wallet's seed, encrypted to an X25519 key. ReceiverKeyError when that is none."""
+        async with self.signers([wallet_id]) as (signer,):
+            try:
+                return signer.export(receiver_key)
+            except ValueError as error:
+                message = "receiver_key is no X25519 key"
+                field = FieldViolation(field="receiver_key", description="is no X25519 key")
+                raise ReceiverKeyError(message, violations=[field]) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 from nacl.signing import SigningKey
 from stellar_sdk import Keypair, StrKey
 
+from services.wallet.keys.export import Parcel, wrap_parcel
 from services.wallet.keys.provider import MasterKeyError
 
 
@@ -39,6 +40,13 @@ class SeedSigner:
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
         return self._key.sign(payload).signature
+
+    def export(self, receiver_key: bytes) -> Parcel:
+        """The seed (S...), encrypted to an X25519 key; ValueError when that is none."""
+        if self._key is None:
+            raise SignerWipedError(f"the signer of {self._address} was wiped")
+        secret = StrKey.encode_ed25519_secret_seed(bytes(self._key))
+        return wrap_parcel(secret, address=self._address, receiver_key=receiver_key)
 
     def wipe(self) -> None:
         """Drops the seed. Python cannot overwrite it in place; nothing refers to it any more."""

@@ -8,6 +8,7 @@ from operator import itemgetter
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
@@ -20,6 +21,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
+from services.wallet.store.custody import append, is_everything_paused, lock_audit_log
 from services.wallet.store.operations import settle
 
 
@@ -73,16 +75,21 @@ class TransactionStore:
         """Makes envelopes durable with what they carry, before a byte of them leaves.
 
         Gives those that are: one whose source has another in flight, or of whose operations one is
-        no longer queued, is not recorded and must be thrown away.
+        no longer queued or must not be signed now, is not recorded and must be thrown away. What a
+        pause forbids is never recorded after the pause was.
         """
         async with self._database.transaction() as session:
+            await lock_audit_log(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
             queued = {row["id"] for row in rows}
             complete = [draft for draft in drafts if queued.issuperset(draft.operation_ids)]
+            if await is_everything_paused(session):
+                complete = []  # a deployment carries no operation
             recorded = await _insert(session, complete, ledger)
             await _sign(session, recorded)
+            await append(session, [_act(draft.envelope) for draft in recorded])
         return recorded
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
@@ -130,10 +137,16 @@ class TransactionStore:
     async def replace_envelope(
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope
     ) -> bool:
-        """Keeps a higher bid of the same inner transaction; False when it was replaced already."""
-        changed = await self._database.execute(
-            "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
-        )
+        """Keeps a higher bid of the same inner transaction; False when it was replaced already, or
+        nothing is to be signed now."""
+        async with self._database.transaction() as session:
+            await lock_audit_log(session)
+            if await is_everything_paused(session):
+                return False
+            changed = await session.execute(
+                "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
+            )
+            await append(session, [_act(new)] if changed else [])
         return changed == 1
 
     async def open(self) -> list[OpenTransaction]:
@@ -246,3 +259,9 @@ def _carried(row: Record) -> CarriedOperation:
         zeros=row["zeros"],
         attempts=row["attempts"],
     )
+
+
+def _act(envelope: SignedEnvelope) -> Act:
+    """Keys of one envelope were used."""
+    details = f"source {envelope.source}, sequence {envelope.sequence}, bid {envelope.fee_bid}"
+    return Act(actor="wallet", action=Action.SIGN, subject=envelope.hash, details=details)

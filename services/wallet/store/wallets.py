@@ -6,8 +6,10 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from services.wallet.chain.model import AccountState
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import Balances, Wallet
 from services.wallet.keys.seal import SealedKey
+from services.wallet.store.custody import append
 
 
 class WalletStore:
@@ -50,20 +52,28 @@ class WalletStore:
         onboarding_id: OperationId | None = None,
         payout_address: str = "",
     ) -> bool:
-        row = await self._database.one(
-            "insert_wallet",
-            sealed.wallet_id,
-            kind,
-            farmer_id,
-            pooler_id,
-            sealed.address,
-            sealed.kek_id,
-            sealed.wrapped_data_key,
-            sealed.nonce,
-            sealed.sealed_seed,
-            onboarding_id,
-            payout_address,
-        )
+        async with self._database.transaction() as session:
+            row = await session.one(
+                "insert_wallet",
+                sealed.wallet_id,
+                kind,
+                farmer_id,
+                pooler_id,
+                sealed.address,
+                sealed.kek_id,
+                sealed.wrapped_data_key,
+                sealed.nonce,
+                sealed.sealed_seed,
+                onboarding_id,
+                payout_address,
+            )
+            made = Act(
+                actor="wallet",
+                action=Action.CREATE_WALLET,
+                subject=f"wallet {sealed.wallet_id}",
+                details=f"{kind} {sealed.address}",
+            )
+            await append(session, [] if row is None else [made])
         return row is not None
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:

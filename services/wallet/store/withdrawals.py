@@ -6,6 +6,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     PayoutAddressMissingError,
     RequestIdReusedError,
@@ -19,6 +20,7 @@ from services.wallet.domain.withdrawals import (
     PayoutAddresses,
     Withdrawal,
 )
+from services.wallet.store.custody import append
 from services.wallet.store.operations import operation_of
 
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
@@ -30,7 +32,9 @@ class WithdrawalStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def set_address(self, wallet_id: WalletId, address: str, *, cooling: float) -> datetime:
+    async def set_address(
+        self, wallet_id: WalletId, address: str, *, cooling: float, actor: str
+    ) -> datetime:
         """Registers an address, unless the newest is the same; from when on it counts.
 
         It replaces one that still cools. At once counts what stops an intruder: the address that
@@ -42,7 +46,10 @@ class WithdrawalStore:
             if rows and rows[-1]["address"] == address:
                 return _moment(rows[-1])
             wait = cooling if address not in {"", _addresses(rows).address} else 0.0
-            return _moment(await session.one("insert_payout_address", wallet_id, address, wait))
+            row = await session.one("insert_payout_address", wallet_id, address, wait)
+            details = f"{address or 'none'} from {_moment(row).isoformat()} on"
+            await append(session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)])
+            return _moment(row)
 
     async def addresses(self, wallet_id: WalletId) -> PayoutAddresses:
         """The address that counts and the newest that is to come."""
@@ -71,6 +78,8 @@ class WithdrawalStore:
                 new.amount,
                 found.address,
             )
+            details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
+            await append(session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)])
         return new.id
 
     async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
@@ -101,6 +110,10 @@ async def _check_limit(session: Session, new: NewWithdrawal, limit: DailyLimit) 
                 f"within the 24 hours that end now, not {new.amount}",
                 metadata={"limit": str(most), "used": str(used[whose]), "of": whose},
             )
+
+
+def _act(actor: str, action: Action, wallet_id: WalletId, details: str) -> Act:
+    return Act(actor=actor, action=action, subject=f"wallet {wallet_id}", details=details)
 
 
 def _same(new: NewWithdrawal, known: Record) -> OperationId:

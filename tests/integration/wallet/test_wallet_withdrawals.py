@@ -73,6 +73,7 @@ def wish(wallet_id: WalletId, request_id: str, amount: int = 40) -> NewWithdrawa
         wallet_id=wallet_id,
         asset=Asset.KALE,
         amount=amount,
+        actor="me",
     )
 
 
@@ -83,7 +84,7 @@ async def test_the_address_of_the_registration_counts_at_once(pool: Database) ->
 
 async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    moment = await store.set_address(wallet_id, OTHER, cooling=0.3)
+    moment = await store.set_address(wallet_id, OTHER, cooling=0.3, actor="me")
     waiting = PayoutAddresses(address=OUTSIDE, pending=OTHER, pending_at=moment)
     assert await store.addresses(wallet_id) == waiting
     await asyncio.sleep(0.4)
@@ -92,8 +93,8 @@ async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -
 
 async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    await store.set_address(wallet_id, OTHER, cooling=0.1)
-    await store.set_address(wallet_id, OUTSIDE, cooling=60)
+    await store.set_address(wallet_id, OTHER, cooling=0.1, actor="me")
+    await store.set_address(wallet_id, OUTSIDE, cooling=60, actor="me")
     await asyncio.sleep(0.2)
     found = await store.addresses(wallet_id)
     assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
@@ -101,16 +102,16 @@ async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Dat
 
 async def test_repeating_the_newest_address_does_not_begin_again(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    first = await store.set_address(wallet_id, OTHER, cooling=60)
-    assert await store.set_address(wallet_id, OTHER, cooling=60) == first
+    first = await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
+    assert await store.set_address(wallet_id, OTHER, cooling=60, actor="me") == first
 
 
 async def test_no_address_stops_withdrawals_at_once(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    await store.set_address(wallet_id, "", cooling=60)
+    await store.set_address(wallet_id, "", cooling=60, actor="me")
     with pytest.raises(PayoutAddressMissingError):
         await store.record(wish(wallet_id, "one"), LIMIT)
-    await store.set_address(wallet_id, OUTSIDE, cooling=60)
+    await store.set_address(wallet_id, OUTSIDE, cooling=60, actor="me")
     with pytest.raises(PayoutAddressMissingError, match="counts from"):
         await store.record(wish(wallet_id, "one"), LIMIT)
 

@@ -69,6 +69,7 @@ WITH candidates AS (
           OR (o.kind = 'work' AND o.block_index <= $5)
           OR (o.kind = 'harvest' AND o.block_index < $6)
       )
+      AND NOT wallet.is_paused(w.id, w.pooler_id)
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = w.address AND t.state IN ('signed', 'sent')
@@ -97,7 +98,9 @@ RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce
 WITH locked AS (
     SELECT o.id
     FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
+      AND NOT wallet.is_paused(w.id, w.pooler_id)
       AND o.kind = $5::wallet.operation_kind
       AND o.due_at <= now()
       AND o.due_ledger <= $3

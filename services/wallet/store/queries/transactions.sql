@@ -1,9 +1,13 @@
 -- name: lock_queued :many
--- Those of the operations that are still to be signed, and now are nobody else's to sign.
-SELECT id FROM wallet.operations
-WHERE id = ANY($1::uuid[]) AND state = ANY($2::wallet.operation_state[])
-ORDER BY id
-FOR UPDATE SKIP LOCKED;
+-- Those of the operations that are still to be signed, may be, and now are nobody else's to sign.
+SELECT o.id
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.id = ANY($1::uuid[])
+  AND o.state = ANY($2::wallet.operation_state[])
+  AND NOT wallet.is_paused(w.id, w.pooler_id)
+ORDER BY o.id
+FOR UPDATE OF o SKIP LOCKED;
 
 -- name: insert_transactions :many
 -- Envelopes whose source has nothing in flight; the others are not recorded. If a crash hides the

@@ -1,0 +1,181 @@
+"""kalepool custody: the audit log, the kill switch, and a farmer's key for its owner."""
+
+import os
+from pathlib import Path
+
+import cyclopts
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from kalepool.wallet.v1 import custody_pb2
+
+from cli.arguments import CommandLineError, Count, Run
+from cli.session import BATCH_TIMEOUT
+from cli.show import note
+from libs.common.errors import FailedPreconditionError
+
+app = cyclopts.App(name="custody", help="Shows the audit log; stops signing; exports a key.")
+_PAUSE_COLUMNS = ("scope", "target_id", "reason", "paused_by", "paused_at", "resumed_at")
+_AUDIT_COLUMNS = ("number", "at", "actor", "action", "subject", "details")
+_INFO = b"kalepool key export 1"
+
+
+@app.command
+async def pause(
+    *, reason: str, everything: bool = False, pooler: str = "", farmer: str = "", session: Run
+) -> None:
+    """Stops signing, by exactly one of the options; what is signed already is still settled.
+
+    Parameters
+    ----------
+    reason
+        Why; the audit log keeps it.
+    everything
+        For everybody.
+    pooler
+        For all farmers of a pooler.
+    farmer
+        For one farmer.
+    """
+    request = custody_pb2.PauseSigningRequest(
+        reach=_reach(everything=everything, pooler=pooler, farmer=farmer), reason=reason
+    )
+    await session.ask(session.custody.PauseSigning, request)
+    note("nothing new is signed there from now on")
+
+
+@app.command
+async def resume(
+    *, everything: bool = False, pooler: str = "", farmer: str = "", session: Run
+) -> None:
+    """Ends a pause, named just as it was paused.
+
+    Parameters
+    ----------
+    everything
+        For everybody.
+    pooler
+        For all farmers of a pooler.
+    farmer
+        For one farmer.
+    """
+    reach = _reach(everything=everything, pooler=pooler, farmer=farmer)
+    request = custody_pb2.ResumeSigningRequest(reach=reach)
+    await session.ask(session.custody.ResumeSigning, request)
+    note("signing goes on there")
+
+
+@app.command
+async def pauses(*, ended: bool = False, session: Run) -> None:
+    """Lists who paused what, and why.
+
+    Parameters
+    ----------
+    ended
+        Also pauses that are over.
+    """
+    request = custody_pb2.ListPausesRequest(include_ended=ended)
+    reply = await session.ask(session.custody.ListPauses, request)
+    session.output.rows(reply, "pauses", _PAUSE_COLUMNS)
+
+
+@app.command
+async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
+    """Lists records of the audit log, newest first.
+
+    Parameters
+    ----------
+    action
+        Only these: sign, create_wallet, set_payout_address, withdraw, pause, resume, export_key.
+    limit
+        How many at most; 0 means all.
+    """
+
+    async def page(size: int, token: str) -> custody_pb2.ListAuditRecordsResponse:
+        request = custody_pb2.ListAuditRecordsRequest(
+            action=action, page_size=size, page_token=token
+        )
+        return await session.ask(session.custody.ListAuditRecords, request)
+
+    session.output.rows(await session.pages(page, "records", limit), "records", _AUDIT_COLUMNS)
+
+
+@app.command
+async def verify(*, number: int = 0, hash: str = "", session: Run) -> None:  # noqa: A002
+    """Checks the whole audit log; exit status 1 when it is not as it was written.
+
+    Parameters
+    ----------
+    number
+        Number of a record that was noted earlier.
+    hash
+        Its hash, in hex.
+    """
+    try:
+        noted = bytes.fromhex(hash)
+    except ValueError as error:
+        raise CommandLineError("--hash: must be hex") from error
+    request = custody_pb2.VerifyAuditLogRequest(expected_number=number, expected_hash=noted)
+    reply = await session.ask(session.custody.VerifyAuditLog, request, timeout=BATCH_TIMEOUT)
+    session.output.message(reply)
+    if not reply.is_sound:
+        raise FailedPreconditionError(reply.flaw, reason="AUDIT_LOG_BROKEN")
+
+
+@app.command(name="export-key")
+async def export_key(
+    farmer_id: str, /, *, address: str, reason: str, out: Path, session: Run
+) -> None:
+    """Writes a farmer's secret key to a new file that only you can read.
+
+    Parameters
+    ----------
+    address
+        The farmer's custodial address, to be sure.
+    reason
+        Why; the audit log keeps it.
+    out
+        A file that does not exist yet.
+    """
+    receiver = X25519PrivateKey.generate()
+    request = custody_pb2.ExportKeyRequest(
+        farmer_id=farmer_id,
+        address=address,
+        reason=reason,
+        receiver_key=receiver.public_key().public_bytes_raw(),
+    )
+    # Opened before the key leaves the pool: what cannot be kept is not asked for.
+    try:
+        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise CommandLineError(f"--out: {error.strerror}: {out}") from error
+    with os.fdopen(file, "wb") as kept:
+        reply = await session.ask(session.custody.ExportKey, request)
+        kept.write(_opened(receiver, reply, address) + b"\n")
+    note(f"the secret key is in {out}; whoever has it can move the account's money")
+
+
+def _opened(
+    receiver: X25519PrivateKey, reply: custody_pb2.ExportKeyResponse, address: str
+) -> bytes:
+    """The secret seed; see ExportKeyResponse in custody.proto."""
+    try:
+        shared = receiver.exchange(X25519PublicKey.from_public_bytes(reply.sender_key))
+        salt = reply.sender_key + receiver.public_key().public_bytes_raw()
+        key = HKDF(algorithm=SHA256(), length=32, salt=salt, info=_INFO).derive(shared)
+        return ChaCha20Poly1305(key).decrypt(reply.nonce, reply.ciphertext, address.encode())
+    except (InvalidTag, ValueError) as error:
+        message = "the answer cannot be decrypted"
+        raise FailedPreconditionError(message, reason="KEY_NOT_READABLE") from error
+
+
+def _reach(*, everything: bool, pooler: str, farmer: str) -> custody_pb2.PauseReach:
+    if [everything, bool(pooler), bool(farmer)].count(True) != 1:
+        raise CommandLineError("give exactly one of --everything, --pooler and --farmer")
+    if everything:
+        return custody_pb2.PauseReach(everything=True)
+    if pooler:
+        return custody_pb2.PauseReach(pooler_id=pooler)
+    return custody_pb2.PauseReach(farmer_id=farmer)

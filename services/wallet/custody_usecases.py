@@ -1,0 +1,83 @@
+"""What wallet does for operators about keys: one coroutine per verb."""
+
+from dataclasses import dataclass
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId
+from services.wallet.domain.audit import Act, Action, Head, Verifier
+from services.wallet.domain.errors import (
+    KeyExportOffError,
+    PauseNotFoundError,
+    WalletNotFoundError,
+    WrongAddressError,
+)
+from services.wallet.domain.model import Wallet
+from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.keyring import Keyring
+from services.wallet.keys.export import Parcel
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.wallets import WalletStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custody:
+    """The verbs, and what they work with."""
+
+    wallets: WalletStore
+    store: CustodyStore
+    keyring: Keyring
+    #: To ring when something may go on.
+    bell: Bell
+    #: Whether keys may leave the pool at all.
+    may_export: bool
+
+    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
+        """Stops signing; nothing new is signed once this has returned."""
+        await self.store.pause(reach, reason=reason, actor=actor)
+
+    async def resume(self, reach: Reach, *, actor: str) -> None:
+        """Ends a pause. PauseNotFoundError when there is none."""
+        if not await self.store.resume(reach, actor=actor):
+            raise PauseNotFoundError(f"signing is not paused for {reach}")
+        self.bell.ring()
+
+    async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
+        """A farmer's wallet, to be paused."""
+        return Reach(scope=Scope.WALLET, target=(await self._wallet_of(farmer_id)).id)
+
+    async def verify(self, expected: Head | None) -> Verifier:
+        """Reads the whole audit log; the verifier tells what it found."""
+        verifier = Verifier(expected=expected)
+        async for page in self.store.records():
+            if not verifier.take(page):
+                break
+        verifier.finish()
+        return verifier
+
+    async def export_key(
+        self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str
+    ) -> Parcel:
+        """A farmer's key, encrypted to the receiver; recorded before it leaves.
+
+        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, and ValueError when
+        `receiver_key` is none.
+        """
+        if not self.may_export:
+            raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")
+        wallet = await self._wallet_of(farmer_id)
+        if wallet.address != address:
+            raise WrongAddressError(f"this is not the address of farmer {farmer_id}")
+        parcel = await self.keyring.export(wallet.id, receiver_key)
+        act = Act(
+            actor=actor, action=Action.EXPORT_KEY, subject=f"wallet {wallet.id}", details=reason
+        )
+        await self.store.record(act)
+        await failpoint("wallet.key.exported")
+        return parcel
+
+    async def _wallet_of(self, farmer_id: FarmerId) -> Wallet:
+        wallet = await self.wallets.by_farmer(farmer_id)
+        if wallet is None:
+            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+        return wallet

@@ -1,0 +1,156 @@
+"""The audit log: acts, chained by SHA-256, and what proves that none was changed or left out."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum, unique
+
+#: What the first record follows.
+GENESIS = bytes(32)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@unique
+class Action(Enum):
+    """What is recorded."""
+
+    #: Keys signed an envelope; subject: its hash.
+    SIGN = "sign"
+    #: A farmer's key was made; subject: the wallet.
+    CREATE_WALLET = "create_wallet"
+    #: A farmer's outside address was set; subject: the wallet.
+    SET_PAYOUT_ADDRESS = "set_payout_address"
+    #: A withdrawal was asked for; subject: the wallet.
+    WITHDRAW = "withdraw"
+    #: Nothing more is signed; subject: for whom.
+    PAUSE = "pause"
+    #: It is again; subject: for whom.
+    RESUME = "resume"
+    #: A farmer's key left the pool; subject: the wallet.
+    EXPORT_KEY = "export_key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """Something that was done with keys or money."""
+
+    #: Who did it: a caller, or `wallet` itself.
+    actor: str
+    #: What.
+    action: Action
+    #: To whom or what.
+    subject: str
+    #: Anything else, as text; never a secret.
+    details: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One row of the log."""
+
+    #: From 1 on, without gaps.
+    number: int
+    #: When it was committed, to the microsecond.
+    at: datetime
+    #: Who.
+    actor: str
+    #: What, as text: a newer version may know more actions.
+    action: str
+    #: To whom or what.
+    subject: str
+    #: Anything else.
+    details: str
+    #: Hash of the record before.
+    previous: bytes
+    #: Hash of this one.
+    hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Where the chain ends; who keeps it elsewhere can prove that nothing was cut off."""
+
+    #: Of the newest record; 0 when there is none.
+    number: int = 0
+    #: Its hash.
+    hash: bytes = GENESIS
+
+
+def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
+    """The records of these acts, to follow `head`."""
+    records: list[Record] = []
+    for number, act in enumerate(acts, start=head.number + 1):
+        previous = records[-1].hash if records else head.hash
+        texts = (act.actor, act.action.value, act.subject, act.details)
+        actor, action, subject, details = texts
+        records.append(
+            Record(
+                number=number,
+                at=at,
+                actor=actor,
+                action=action,
+                subject=subject,
+                details=details,
+                previous=previous,
+                hash=_hash(number, at, texts, previous),
+            )
+        )
+    return records
+
+
+def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> bytes:
+    """SHA-256 over all fields; each text has its length before it, so none runs into another."""
+    digest = hashlib.sha256(previous)
+    digest.update(number.to_bytes(8, "big"))
+    digest.update(((at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True))
+    for text in texts:
+        raw = text.encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.digest()
+
+
+@dataclass(kw_only=True)
+class Verifier:
+    """Takes the records in order and stops at the first that is not what was written."""
+
+    #: Must be met on the way: noted elsewhere, earlier.
+    expected: Head | None = None
+    #: The newest record that is sound.
+    head: Head = field(default_factory=Head)
+    #: What is wrong, in words; empty while nothing is.
+    broken: str = ""
+
+    def take(self, records: Iterable[Record]) -> bool:
+        """The next records; whether all was sound so far."""
+        for record in records:
+            self.broken = self.broken or self._flaw(record)
+            if self.broken:
+                return False
+            self.head = Head(number=record.number, hash=record.hash)
+            if self.expected is not None and self.expected.number == record.number:
+                self.broken = "" if self.expected.hash == record.hash else _REWRITTEN
+        return not self.broken
+
+    def finish(self) -> bool:
+        """There are no more; whether the chain is whole."""
+        if (
+            not self.broken
+            and self.expected is not None
+            and self.head.number < self.expected.number
+        ):
+            self.broken = f"the records after {self.head.number} are missing"
+        return not self.broken
+
+    def _flaw(self, record: Record) -> str:
+        if record.number != self.head.number + 1:
+            return f"record {self.head.number + 1} is missing"
+        if record.previous != self.head.hash:
+            return f"record {record.number} does not follow the one before it"
+        texts = (record.actor, record.action, record.subject, record.details)
+        if record.hash != _hash(record.number, record.at, texts, record.previous):
+            return f"record {record.number} was changed"
+        return ""
+
+
+_REWRITTEN = "the log was written anew: the noted record has another hash"

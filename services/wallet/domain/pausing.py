@@ -1,0 +1,47 @@
+"""The kill switch: where nothing is signed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from uuid import UUID
+
+
+@unique
+class Scope(Enum):
+    """How far a pause reaches."""
+
+    EVERYTHING = "everything"
+    POOLER = "pooler"
+    WALLET = "wallet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """For whom nothing is signed."""
+
+    #: How far.
+    scope: Scope
+    #: The pooler's or wallet's id; None for everything.
+    target: UUID | None = None
+
+    def __str__(self) -> str:
+        """As the audit log names it."""
+        return self.scope.value if self.target is None else f"{self.scope.value} {self.target}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """A pause, in force or over."""
+
+    #: For whom.
+    reach: Reach
+    #: Why.
+    reason: str
+    #: Who paused.
+    paused_by: str
+    #: When.
+    paused_at: datetime
+    #: Who resumed; None while it is in force.
+    resumed_by: str | None
+    #: When.
+    resumed_at: datetime | None

@@ -1,0 +1,112 @@
+"""The audit log, and where nothing is signed."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from libs.common.db.pool import Database, Session
+from libs.common.db.pool import Record as Row
+from libs.common.ids import new_id
+from services.wallet.domain.audit import Act, Action, Head, Record, chained
+from services.wallet.domain.pausing import Pause, Reach, Scope
+
+#: Records that are read at once.
+_PAGE = 1000
+
+
+async def lock_audit_log(session: Session) -> None:
+    """Until this transaction ends, nobody else signs, pauses or adds records.
+
+    Taken before anything else is locked or read, so what is read then is what all others have left.
+    """
+    await session.one("lock_audit_log")
+
+
+async def append(session: Session, acts: Sequence[Act]) -> None:
+    """Adds records in the transaction of what they tell of; takes the lock unless it is held."""
+    if not acts:
+        return
+    await lock_audit_log(session)
+    (row,) = await session.many("audit_head")
+    head = Head() if row["number"] is None else Head(number=row["number"], hash=row["hash"])
+    records = chained(acts, head, row["moment"])
+    await session.execute(
+        "insert_audit_records",
+        [item.number for item in records],
+        [item.at for item in records],
+        [item.actor for item in records],
+        [item.action for item in records],
+        [item.subject for item in records],
+        [item.details for item in records],
+        [item.previous for item in records],
+        [item.hash for item in records],
+    )
+
+
+class CustodyStore:
+    """The tables audit_log and pauses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, act: Act) -> None:
+        """Adds one record in a transaction of its own."""
+        async with self._database.transaction() as session:
+            await append(session, [act])
+
+    async def records(self) -> AsyncIterator[list[Record]]:
+        """The whole log, oldest first, a page at a time."""
+        after = 0
+        while True:
+            rows = await self._database.many("audit_records", after, _PAGE, None)
+            if not rows:
+                return
+            yield [_record(row) for row in rows]
+            after = rows[-1]["number"]
+
+    async def latest(self, *, before: int | None, action: str | None, limit: int) -> list[Record]:
+        """Records, newest first."""
+        rows = await self._database.many("latest_audit_records", before, limit, action)
+        return [_record(row) for row in rows]
+
+    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
+        """Nothing new is signed once this has returned; a pause that is in force stays as it is."""
+        async with self._database.transaction() as session:
+            await lock_audit_log(session)
+            made = await session.execute(
+                "insert_pause", new_id(), reach.scope.value, reach.target, reason, actor
+            )
+            act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
+            await append(session, [act] if made else [])
+
+    async def resume(self, reach: Reach, *, actor: str) -> bool:
+        """Ends a pause; False when there was none."""
+        async with self._database.transaction() as session:
+            await lock_audit_log(session)
+            ended = await session.execute("end_pause", reach.scope.value, reach.target, actor)
+            act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
+            await append(session, [act] if ended else [])
+        return ended > 0
+
+    async def pauses(self, *, over: bool) -> list[Pause]:
+        """Pauses in force, newest first; with `over` also those that have ended (1,000 at most)."""
+        return [_pause(row) for row in await self._database.many("pauses", over)]
+
+
+async def is_everything_paused(session: Session) -> bool:
+    """Whether nothing at all may be signed."""
+    row = await session.one("is_everything_paused")
+    return row is not None and bool(row["paused"])
+
+
+def _record(row: Row) -> Record:
+    return Record(**dict(row))
+
+
+def _pause(row: Row) -> Pause:
+    return Pause(
+        reach=Reach(scope=Scope(row["scope"]), target=row["target"]),
+        reason=row["reason"],
+        paused_by=row["paused_by"],
+        paused_at=row["paused_at"],
+        resumed_by=row["resumed_by"],
+        resumed_at=row["resumed_at"],
+    )

@@ -1,0 +1,53 @@
+-- name: lock_audit_log :one
+-- One transaction at a time adds to it, or changes what may be signed. Whoever waited here sees what
+-- the others have committed.
+SELECT pg_advisory_xact_lock(7021653486117550);
+
+-- name: audit_head :many
+-- The newest record, if there is one, and the moment of this transaction.
+SELECT h.number, h.hash, m.moment
+FROM (SELECT now() AS moment) AS m
+LEFT JOIN (
+    SELECT number, hash FROM wallet.audit_log ORDER BY number DESC LIMIT 1
+) AS h ON true;
+
+-- name: insert_audit_records :exec
+INSERT INTO wallet.audit_log (number, at, actor, action, subject, details, previous, hash)
+SELECT * FROM unnest(
+    $1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+    $8::bytea[]
+);
+
+-- name: audit_records :many
+-- In the order of their numbers, after $1; $3: of this action only.
+SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+WHERE number > $1 AND ($3::text IS NULL OR action = $3)
+ORDER BY number
+LIMIT $2;
+
+-- name: latest_audit_records :many
+-- Newest first, before $1; $3: of this action only.
+SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+WHERE ($1::bigint IS NULL OR number < $1) AND ($3::text IS NULL OR action = $3)
+ORDER BY number DESC
+LIMIT $2;
+
+-- name: insert_pause :exec
+INSERT INTO wallet.pauses (id, scope, target, reason, paused_by)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING;
+
+-- name: end_pause :exec
+UPDATE wallet.pauses SET resumed_by = $3, resumed_at = now()
+WHERE scope = $1 AND target IS NOT DISTINCT FROM $2 AND resumed_at IS NULL;
+
+-- name: pauses :many
+-- Those in force; with $1 also those that are over. Newest first.
+SELECT id, scope, target, reason, paused_by, paused_at, resumed_by, resumed_at
+FROM wallet.pauses
+WHERE $1 OR resumed_at IS NULL
+ORDER BY paused_at DESC, id
+LIMIT 1000;
+
+-- name: is_everything_paused :one
+SELECT wallet.is_paused(NULL, NULL) AS paused;
