@@ -10,7 +10,13 @@ from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2_grpc
-from kalepool.wallet.v1 import custody_pb2_grpc, engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
+from kalepool.wallet.v1 import (
+    custody_pb2_grpc,
+    engine_pb2_grpc,
+    keys_pb2_grpc,
+    wallet_pb2_grpc,
+    withdraw_pb2_grpc,
+)
 from kalepool.work.v1 import work_pb2_grpc
 
 from cli.show import Output
@@ -55,6 +61,7 @@ class Session:
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
     engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
+    keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     withdrawals: "withdraw_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
@@ -113,6 +120,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
+            keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             withdrawals=withdraw_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),

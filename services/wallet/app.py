@@ -5,12 +5,24 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
-from kalepool.wallet.v1 import custody_pb2_grpc, engine_pb2_grpc, wallet_pb2_grpc, withdraw_pb2_grpc
+from kalepool.wallet.v1 import (
+    custody_pb2_grpc,
+    engine_pb2_grpc,
+    keys_pb2_grpc,
+    wallet_pb2_grpc,
+    withdraw_pb2_grpc,
+)
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from services.wallet import custody_servicer, engine_servicer, loops, withdraw_servicer
+from services.wallet import (
+    custody_servicer,
+    engine_servicer,
+    keys_servicer,
+    loops,
+    withdraw_servicer,
+)
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.custody_usecases import Custody
@@ -24,6 +36,7 @@ from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts, Terms
+from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.shapes import ShapeBook
 from services.wallet.engine.sources import Sources
@@ -38,6 +51,7 @@ from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.keys import KeyStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
@@ -98,6 +112,9 @@ class _Wiring:
         self._parts = self._engine(wallets, blocks, keyring)
         self._channels = ChannelStore(database)
         self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
+        #: Rings when a rotation of keys is asked for.
+        self._rotations = Bell()
+        self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
         self._use_cases = UseCases(
             wallets=wallets,
             operations=self._parts.operations,
@@ -162,6 +179,7 @@ class _Wiring:
             loops.onboard(Onboarder(parts), self._changes),
             loops.withdraw(Withdrawer(parts, self._withdrawals.store), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
+            loops.rotate_keys(self._rotator, self._rotations),
             loops.track(Tracker(parts, shapes), self._ledgers),
         ]
 
@@ -182,6 +200,7 @@ class _Wiring:
                 engine_servicer.FULL_NAME,
                 withdraw_servicer.FULL_NAME,
                 custody_servicer.FULL_NAME,
+                keys_servicer.FULL_NAME,
             ),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
@@ -206,6 +225,8 @@ class _Wiring:
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
+        keys = keys_servicer.KeyServicer(self._rotator)
+        keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         custody = custody_servicer.CustodyServicer(self._custody)
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(self._withdrawals)

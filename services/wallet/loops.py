@@ -12,6 +12,7 @@ from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.dispatch import Dispatcher
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.withdraw import Withdrawer
@@ -115,6 +116,17 @@ async def withdraw(withdrawer: Withdrawer, bell: Bell) -> None:
             await bell.wait(seen, IDLE)
 
     await repeat("withdraw", step)
+
+
+async def rotate_keys(rotator: KeyRotator, bell: Bell) -> None:
+    """Brings data keys under the current KEK, when somebody has asked for it."""
+
+    async def step() -> None:
+        seen = bell.rings
+        if not await rotator.step():
+            await bell.wait(seen, MEND)
+
+    await repeat("keys", step)
 
 
 async def track(tracker: Tracker, ledgers: Bell) -> None:

@@ -131,3 +131,9 @@ class KeysUnavailableError(UnavailableError):
     """The key provider is away, or refuses us: its token or its permissions have to be mended."""
 
     default_reason = "KEYS_UNAVAILABLE"
+
+
+class KeysUnusableError(FailedPreconditionError):
+    """The key provider answers, but the KEK that is set up is not there or does not fit."""
+
+    default_reason = "KEYS_UNUSABLE"

@@ -37,7 +37,7 @@ CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind
 CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
 CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
 
--- Nobody but the service's own role may read it; a row is never changed and never deleted.
+-- Nobody but the service's own role may read it; a row is never deleted, a seed never changed.
 CREATE TABLE wallet.sealed_keys (
     wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
     kek_id text NOT NULL,
@@ -409,3 +409,39 @@ GRANT SELECT ON wallet.farmer_accounts, chain.blocks, chain.head TO
 kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 GRANT SELECT ON wallet.settled_operations, wallet.batch_operations TO
 kalepool_plant, kalepool_work, kalepool_harvest;
+
+-- Rotation of the KEK -------------------------------------------------------------------------
+
+-- Rotation of the key-encryption key (KEK): only how a data key is wrapped ever changes.
+GRANT UPDATE (kek_id, wrapped_data_key) ON wallet.sealed_keys TO kalepool_wallet;
+CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
+
+-- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
+CREATE FUNCTION wallet.refuse_change_of_seed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'the sealed seed of wallet % never changes and is never deleted', OLD.wallet_id;
+END
+$$;
+CREATE TRIGGER sealed_keys_seeds_stay BEFORE UPDATE ON wallet.sealed_keys
+FOR EACH ROW WHEN (
+    (OLD.wallet_id, OLD.nonce, OLD.sealed_seed, OLD.created_at)
+    IS DISTINCT FROM (NEW.wallet_id, NEW.nonce, NEW.sealed_seed, NEW.created_at)
+) EXECUTE FUNCTION wallet.refuse_change_of_seed();
+CREATE TRIGGER sealed_keys_rows_stay BEFORE DELETE ON wallet.sealed_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_change_of_seed();
+
+CREATE TABLE wallet.key_rotations (
+    id uuid PRIMARY KEY,
+    -- The KEK under which all data keys are to be.
+    kek_id text NOT NULL,
+    rewrapped int NOT NULL DEFAULT 0 CHECK (rewrapped >= 0),
+    -- Data keys that did not open; they stayed as they were.
+    failed int NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+CREATE UNIQUE INDEX idx_key_rotations_one_open ON wallet.key_rotations ((ended_at IS NULL))
+WHERE ended_at IS NULL;
+GRANT SELECT, INSERT, UPDATE (rewrapped, failed, ended_at) ON wallet.key_rotations
+TO kalepool_wallet;

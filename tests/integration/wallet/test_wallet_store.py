@@ -169,7 +169,7 @@ async def test_no_other_service_reads_custody(
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE wallet.sealed_keys SET kek_id = 'x'",
+        "UPDATE wallet.sealed_keys SET sealed_seed = 'x'",
         "DELETE FROM wallet.sealed_keys",
         "DELETE FROM wallet.operations",
         "UPDATE wallet.wallets SET address = 'x'",

@@ -1,0 +1,110 @@
+"""Brings all data keys under the provider's current KEK, while the engine goes on signing.
+
+What is left to do stands in the rows themselves, so it goes on after a crash, and in any number of
+processes. Old wrappings are good until they are replaced, and each replacement is one guarded
+UPDATE: a signer reads either.
+"""
+
+from collections.abc import Sequence
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import WalletId
+from libs.common.log import get_logger
+from services.wallet.domain.errors import KeysUnavailableError, KeysUnusableError
+from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, RotationId
+from services.wallet.engine.bell import Bell
+from services.wallet.keys.provider import KeyProvider, KeyProviderError, WrappedKey, unwrap_one
+from services.wallet.store.keys import KeyStore, Rewrap
+
+log = get_logger(__name__)
+
+#: Data keys of one step: the loop shares its process with the engine, which must not wait for it.
+BATCH = 50
+
+
+class KeyRotator:
+    """Starts rotations, and carries them out step by step."""
+
+    def __init__(self, provider: KeyProvider, store: KeyStore, bell: Bell) -> None:
+        """`bell` rings when a rotation is asked for."""
+        self._provider = provider
+        self._store = store
+        self._bell = bell
+        #: The rotation that is being carried out, and the last wallet that was looked at.
+        self._id: RotationId | None = None
+        self._after: WalletId | None = None
+        #: Data keys that did not open in it.
+        self._failed = 0
+
+    async def start(self, *, actor: str) -> KeyRotation:
+        """Opens a rotation to the current KEK, or joins the one that is under way.
+
+        Raises KeysUnavailableError, KeysUnusableError.
+        """
+        try:
+            current = await self._provider.current_kek()
+        except KeyProviderError as error:
+            raise KeysUnusableError(str(error)) from error
+        rotation = await self._store.start_rotation(current, actor=actor)
+        self._bell.ring()
+        return rotation
+
+    async def status(self) -> KeyStatus:
+        """How the keys stand, also while the provider is away."""
+        current, complaint = "", ""
+        try:
+            current = await self._provider.current_kek()
+        except (KeyProviderError, KeysUnavailableError) as error:
+            complaint = str(error)
+        return KeyStatus(
+            provider=self._provider.kind,
+            current_kek_id=current,
+            complaint=complaint,
+            keks=tuple(
+                KekUse(kek_id=kek_id, keys=keys, is_openable=self._provider.holds(kek_id))
+                for kek_id, keys in await self._store.kek_uses()
+            ),
+            rotation=await self._store.last_rotation(),
+        )
+
+    async def step(self) -> bool:
+        """Wraps a few data keys anew; whether there was anything to do.
+
+        Only where the rotation's KEK is the current one: processes that disagree about it, as while
+        settings are being changed, must not undo each other's work. Raises KeysUnavailableError.
+        """
+        rotation = await self._store.open_rotation()
+        if rotation is None or rotation.kek_id != await self._provider.current_kek():
+            return False
+        if rotation.id != self._id:
+            self._id, self._after, self._failed = rotation.id, None, 0
+        found = await self._store.under_other_keks(rotation.kek_id, after=self._after, limit=BATCH)
+        if not found:
+            await self._end(rotation)
+            return True
+        rewraps = await self._wrap(found)
+        await failpoint("wallet.keys.wrapped")
+        await self._store.rewrap(rotation.id, rewraps)
+        await failpoint("wallet.keys.rewrapped")
+        self._failed += len(found) - len(rewraps)
+        self._after = found[-1][0]
+        return True
+
+    async def _wrap(self, found: Sequence[tuple[WalletId, WrappedKey]]) -> list[Rewrap]:
+        data_keys = await self._provider.unwrap([wrapped for _, wrapped in found])
+        rewraps: list[Rewrap] = []
+        for (wallet_id, old), data_key in zip(found, data_keys, strict=True):
+            if isinstance(data_key, KeyProviderError):
+                log.error("data key does not open", wallet=str(wallet_id), kek=old.kek_id)
+                continue
+            new = await self._provider.wrap(data_key, old.context)
+            # The old wrapping is the only one: it goes when the new one has been seen to open.
+            if await unwrap_one(self._provider, new) != data_key:
+                raise KeyProviderError(f"KEK {new.kek_id} gives back another data key")
+            rewraps.append(Rewrap(wallet_id=wallet_id, old=old, new=new))
+        return rewraps
+
+    async def _end(self, rotation: KeyRotation) -> None:
+        if await self._store.end_rotation(rotation.id, failed=self._failed):
+            log.info("keys rotated", kek=rotation.kek_id, failed=self._failed)
+        self._id = None

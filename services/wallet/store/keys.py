@@ -1,0 +1,92 @@
+"""Which KEK wraps which data key, and rotations from one to the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.common.db.pool import Database, Record
+from libs.common.ids import WalletId, new_id
+from services.wallet.domain.audit import Act, Action
+from services.wallet.domain.key_rotation import KeyRotation, RotationId
+from services.wallet.keys.provider import WrappedKey
+from services.wallet.keys.seal import bound_context
+from services.wallet.store.custody import append
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrap:
+    """One data key under two KEKs."""
+
+    #: Whose it is.
+    wallet_id: WalletId
+    #: As the row has it.
+    old: WrappedKey
+    #: As the row is to have it.
+    new: WrappedKey
+
+
+class KeyStore:
+    """The table key_rotations, and the two columns of sealed_keys that may change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def kek_uses(self) -> list[tuple[str, int]]:
+        """KEKs with the number of data keys under each."""
+        return [(row["kek_id"], row["keys"]) for row in await self._database.many("kek_uses")]
+
+    async def start_rotation(self, kek_id: str, *, actor: str) -> KeyRotation:
+        """Opens a rotation to this KEK, or gives the open one; one to another KEK is over then."""
+        async with self._database.transaction() as session:
+            await session.execute("end_other_rotations", kek_id)
+            made = await session.execute("insert_rotation", new_id(), kek_id)
+            act = Act(actor=actor, action=Action.ROTATE_KEYS, subject=kek_id)
+            await append(session, [act] if made else [])
+            row = await session.one("open_rotation")
+        if row is None:
+            raise LookupError(f"no rotation to {kek_id}, although it was just recorded")
+        return _rotation(row)
+
+    async def last_rotation(self) -> KeyRotation | None:
+        """The newest one, open or not."""
+        row = await self._database.one("last_rotation")
+        return None if row is None else _rotation(row)
+
+    async def open_rotation(self) -> KeyRotation | None:
+        """The one that is not through."""
+        row = await self._database.one("open_rotation")
+        return None if row is None else _rotation(row)
+
+    async def under_other_keks(
+        self, kek_id: str, *, after: WalletId | None, limit: int
+    ) -> list[tuple[WalletId, WrappedKey]]:
+        """The next data keys in the order of their wallets' ids that this KEK does not wrap."""
+        rows = await self._database.many("keys_to_rewrap", kek_id, after, limit)
+        return [(WalletId(row["wallet_id"]), _wrapped(row)) for row in rows]
+
+    async def rewrap(self, rotation_id: RotationId, rewraps: Sequence[Rewrap]) -> int:
+        """Puts new wrappings in the place of the old ones, where these are still there."""
+        row = await self._database.one(
+            "rewrap_keys",
+            rotation_id,
+            [item.wallet_id for item in rewraps],
+            [item.old.kek_id for item in rewraps],
+            [item.new.kek_id for item in rewraps],
+            [item.new.ciphertext for item in rewraps],
+        )
+        return 0 if row is None else int(row["changed"])
+
+    async def end_rotation(self, rotation_id: RotationId, *, failed: int) -> bool:
+        """Closes it; False when somebody else has."""
+        return await self._database.execute("end_rotation", rotation_id, failed) == 1
+
+
+def _rotation(row: Record) -> KeyRotation:
+    return KeyRotation(**dict(row))
+
+
+def _wrapped(row: Record) -> WrappedKey:
+    return WrappedKey(
+        kek_id=row["kek_id"],
+        ciphertext=row["wrapped_data_key"],
+        context=bound_context(WalletId(row["wallet_id"]), row["address"]),
+    )

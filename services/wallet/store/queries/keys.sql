@@ -1,0 +1,50 @@
+-- The key-encryption keys (KEKs) over the data keys, and their rotation.
+
+-- name: kek_uses :many
+SELECT kek_id, count(*) AS keys FROM wallet.sealed_keys
+GROUP BY kek_id
+ORDER BY kek_id;
+
+-- name: end_other_rotations :exec
+UPDATE wallet.key_rotations SET ended_at = now() WHERE ended_at IS NULL AND kek_id <> $1;
+
+-- name: insert_rotation :exec
+-- Nothing when it is under way already.
+INSERT INTO wallet.key_rotations (id, kek_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: last_rotation :one
+SELECT * FROM wallet.key_rotations ORDER BY id DESC LIMIT 1;
+
+-- name: open_rotation :one
+SELECT * FROM wallet.key_rotations WHERE ended_at IS NULL;
+
+-- name: keys_to_rewrap :many
+-- Data keys under any other KEK; the seeds are not even read.
+SELECT k.wallet_id, w.address, k.kek_id, k.wrapped_data_key
+FROM wallet.sealed_keys AS k
+INNER JOIN wallet.wallets AS w ON k.wallet_id = w.id
+WHERE (k.kek_id < $1 OR k.kek_id > $1) AND ($2::uuid IS NULL OR k.wallet_id > $2)
+ORDER BY k.wallet_id
+LIMIT $3;
+
+-- name: rewrap_keys :one
+-- Guarded: what another process was faster with stays, and is not counted twice.
+WITH fresh AS (
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[])
+    AS f (wallet_id, old_kek_id, kek_id, wrapped_data_key)
+),
+changed AS (
+    UPDATE wallet.sealed_keys AS k
+    SET kek_id = f.kek_id, wrapped_data_key = f.wrapped_data_key
+    FROM fresh AS f
+    WHERE k.wallet_id = f.wallet_id AND k.kek_id = f.old_kek_id
+    RETURNING k.wallet_id
+)
+UPDATE wallet.key_rotations
+SET rewrapped = rewrapped + (SELECT count(*) FROM changed)
+WHERE id = $1
+RETURNING (SELECT count(*) FROM changed) AS changed;
+
+-- name: end_rotation :exec
+UPDATE wallet.key_rotations SET ended_at = now(), failed = $2
+WHERE id = $1 AND ended_at IS NULL;
