@@ -143,7 +143,7 @@ class _Wiring:
 
     def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
         settings, chain = self._settings, self._chain
-        transactions = TransactionStore(self._database)
+        transactions = TransactionStore(self._database, settings.fees())
         return EngineParts(
             chain=chain,
             operations=OperationStore(self._database),

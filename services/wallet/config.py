@@ -9,6 +9,7 @@ from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain.networks import Network, network_for
+from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.withdrawals import Asset, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
 from services.wallet.keys.signer import load_treasury_seed
@@ -35,6 +36,13 @@ class WalletSettings(ServiceSettings, KeySettings):
     operation_timeout: Milliseconds = 30_000
     #: Stroops of XLM that a transaction may cost at most for each operation that it carries.
     max_fee_stroops: Annotated[int, Field(ge=200)] = 1_000_000
+    #: Stroops of XLM that all transactions may cost within 24 hours; 0: no limit.
+    fee_daily: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
+    #: Stroops of XLM that the transactions of one pooler's farmers may cost within 24 hours; 0: no
+    #: limit.
+    fee_daily_per_pooler: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
+    #: Stroops of XLM that plants leave alone for each work and harvest that is to follow.
+    fee_reserve: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
     #: Channel accounts of the pool to keep: sources of works, harvests and multicalls. 0: none.
     channel_accounts: Annotated[int, Field(ge=0, le=1000)] = 0
     #: Stroops of XLM that a channel account is made with, and gets with each top-up.
@@ -79,6 +87,14 @@ class WalletSettings(ServiceSettings, KeySettings):
     def treasury_seed(self) -> bytes | None:
         """The seed of an existing treasury account, if one is given."""
         return load_treasury_seed(self.treasury_secret_file)
+
+    def fees(self) -> FeeTerms:
+        """The fee budgets."""
+        return FeeTerms(
+            daily=self.fee_daily,
+            daily_per_pooler=self.fee_daily_per_pooler,
+            reserve=self.fee_reserve,
+        )
 
     def withdrawals(self) -> WithdrawalTerms:
         """What may be withdrawn."""

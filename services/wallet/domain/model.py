@@ -103,6 +103,7 @@ class FailureReason(Enum):
     DESTINATION_MISSING = "DESTINATION_MISSING"
     DESTINATION_REFUSES = "DESTINATION_REFUSES"
     MEMO_REQUIRED = "MEMO_REQUIRED"
+    FEE_BUDGET = "FEE_BUDGET"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,12 @@ async def submit(
         return
     ids, ledger = tuple(item.id for item in operations), parts.watch.current.ledger.sequence
     draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
-    if not await parts.transactions.commit_signed([draft], ledger=ledger):
+    committed = await parts.transactions.commit_signed([draft], ledger=ledger)
+    if committed.unpaid:
+        log.error("fee budget used up", operations=len(ids))
+        waiting = [later(operation, seconds=_CAP_PAUSE) for operation in operations]
+        await parts.operations.settle_queued(waiting)
+    if not committed.recorded:
         return
     await failpoint("wallet.transaction.signed")
     cap = parts.terms.max_fee * len(ids)

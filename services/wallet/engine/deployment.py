@@ -63,7 +63,7 @@ class Deployer:
         envelope = await self._sign(step, numbers[treasury.address] + 1, max_fee)
         ledger = sight.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
-        if await parts.transactions.commit_signed([draft], ledger=ledger):
+        if (await parts.transactions.commit_signed([draft], ledger=ledger)).recorded:
             await failpoint("wallet.transaction.signed")
             log.info("deploying", step=step.name, bid=envelope.fee_bid)
             outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=max_fee)

@@ -6,15 +6,16 @@ from itertools import groupby
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.domain.blocks import readiness
-from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
-from services.wallet.domain.settling import judged
+from services.wallet.domain.settling import given_up, judged, later
 from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.made import Made
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.watch import Sight
 from services.wallet.store.operations import Wanted
+from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
@@ -22,6 +23,9 @@ log = get_logger(__name__)
 ROUND = 250
 #: Seconds after which the queue is looked at even if nobody rang.
 IDLE = 1.0
+
+#: Seconds until a work or a harvest that no budget allowed is tried again.
+_BUDGET_PAUSE = 30.0
 
 Group = tuple[OperationKind, int, bool]
 
@@ -69,12 +73,13 @@ class Dispatcher:
         """Brings operations on their way, group by group, as far as there is room."""
         ready, settled = self._judge(claimed, sight)
         progress = bool(settled)
-        for _, group in groupby(ready, key=alike):
-            made = await self._lanes.make(list(group), sight, left)
+        for _, operations in groupby(ready, key=alike):
+            group = list(operations)
+            made = await self._lanes.make(group, sight, left)
             settled += made.settled
             left -= sum(draft.share for draft in made.drafts)
             await self._parts.operations.release([item.id for item in made.unused])
-            progress |= await self._submit(made, sight)
+            progress |= await self._submit(made, group, sight)
         await self._parts.operations.settle_queued(settled)
         if settled:
             self._parts.settled()
@@ -100,12 +105,14 @@ class Dispatcher:
                 settled.append(settlement)
         return ready, settled
 
-    async def _submit(self, made: Made, sight: Sight) -> bool:
+    async def _submit(self, made: Made, group: Sequence[QueuedOperation], sight: Sight) -> bool:
         """Commits what is signed, then sends it; whether there was anything."""
         if not made.drafts:
             return False
         parts, ledger = self._parts, sight.ledger.sequence
-        recorded = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
+        committed = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
+        await self._tell_unpaid(group, committed.unpaid)
+        recorded = committed.recorded
         await failpoint("wallet.transaction.signed")
         outgoing = [
             Outgoing(
@@ -117,3 +124,20 @@ class Dispatcher:
         ]
         await parts.sender.send(outgoing, ledger=ledger)
         return bool(recorded)
+
+    async def _tell_unpaid(self, group: Sequence[QueuedOperation], unpaid: Sequence[Draft]) -> None:
+        """A plant that the fee budgets forbid is given up, as its block will not wait; others are
+        tried again."""
+        ids = {item for draft in unpaid for item in draft.operation_ids}
+        if not ids:
+            return
+        log.error("fee budget used up", operations=len(ids))
+        settlements = [
+            given_up(item, FailureReason.FEE_BUDGET, "the fee budget is used up, or reserved")
+            if item.kind is OperationKind.PLANT
+            else later(item, seconds=_BUDGET_PAUSE)
+            for item in group
+            if item.id in ids
+        ]
+        await self._parts.operations.settle_queued(settlements)
+        self._parts.settled()

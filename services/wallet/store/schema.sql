@@ -271,6 +271,15 @@ RETURN EXISTS (
       )
 );
 
+-- What the network was paid, by hour and pooler: the fee budgets are held against it.
+CREATE TABLE wallet.fee_hours (
+    hour timestamptz NOT NULL,
+    -- None for what the pool does for itself.
+    pooler_id uuid,
+    stroops bigint NOT NULL CHECK (stroops >= 0),
+    CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
+);
+
 -- The chain ----------------------------------------------------------------------------------
 
 CREATE TABLE chain.blocks (
@@ -401,6 +410,7 @@ GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;

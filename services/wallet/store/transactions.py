@@ -1,6 +1,6 @@
 """Signed envelopes: committed before they are sent, closed when their fate is known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -9,6 +9,7 @@ from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.audit import Act, Action
+from services.wallet.domain.budget import FeeTerms, shared_costs
 from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
@@ -21,8 +22,12 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
+from services.wallet.store.budget import book, may_raise, open_purse, owners
 from services.wallet.store.custody import append, is_everything_paused, lock_audit_log
 from services.wallet.store.operations import settle
+
+#: Only the treasury's balance counts.
+NO_BUDGET = FeeTerms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,16 @@ class Draft:
     share: int = 0
     #: Its name from the moment that it is durable.
     id: TransactionId = field(default_factory=lambda: TransactionId(new_id()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """What became of drafts; those in neither list must be thrown away, too."""
+
+    #: Durable, and to be sent.
+    recorded: list[Draft]
+    #: Beyond a fee budget.
+    unpaid: list[Draft]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +83,12 @@ class Backlog:
 class TransactionStore:
     """The tables transactions and transaction_operations."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, terms: FeeTerms = NO_BUDGET) -> None:
+        """`terms` are the fee budgets that every signed envelope has to keep."""
         self._database = database
+        self._terms = terms
 
-    async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> list[Draft]:
+    async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
         """Makes envelopes durable with what they carry, before a byte of them leaves.
 
         Gives those that are: one whose source has another in flight, or of whose operations one is
@@ -87,10 +104,32 @@ class TransactionStore:
             complete = [draft for draft in drafts if queued.issuperset(draft.operation_ids)]
             if await is_everything_paused(session):
                 complete = []  # a deployment carries no operation
-            recorded = await _insert(session, complete, ledger)
+            paid = await self._paid(session, complete)
+            recorded = await _insert(session, paid, ledger)
             await _sign(session, recorded)
             await append(session, [_act(draft.envelope) for draft in recorded])
-        return recorded
+        return Committed(
+            recorded=recorded, unpaid=[draft for draft in complete if draft not in paid]
+        )
+
+    async def _paid(self, session: Session, drafts: Sequence[Draft]) -> list[Draft]:
+        """Those that the budgets allow, works and harvests before plants."""
+        known = await owners(session, [item for draft in drafts for item in draft.operation_ids])
+        purse = await open_purse(session, self._terms)
+
+        def plants(draft: Draft) -> bool:
+            return any(known[item][0] is OperationKind.PLANT for item in draft.operation_ids)
+
+        return [
+            draft
+            for draft in sorted(drafts, key=plants)
+            if purse.pays(
+                shared_costs(
+                    draft.envelope.fee_bid, [known[item][1] for item in draft.operation_ids]
+                ),
+                plants=plants(draft),
+            )
+        ]
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
         """Marks transactions as sent, with what nodes said and when to send them again."""
@@ -137,11 +176,13 @@ class TransactionStore:
     async def replace_envelope(
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope
     ) -> bool:
-        """Keeps a higher bid of the same inner transaction; False when it was replaced already, or
-        nothing is to be signed now."""
+        """Keeps a higher bid of the same inner transaction; False when it was replaced already,
+        nothing is to be signed now, or a budget forbids it."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             if await is_everything_paused(session):
+                return False
+            if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
                 return False
             changed = await session.execute(
                 "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
@@ -174,6 +215,7 @@ class TransactionStore:
                     for settlement in closing.settlements
                 ],
             )
+            await book(session, _fees(item for item in closings if item.transaction_id in closed))
         return len(closed)
 
 
@@ -265,3 +307,13 @@ def _act(envelope: SignedEnvelope) -> Act:
     """Keys of one envelope were used."""
     details = f"source {envelope.source}, sequence {envelope.sequence}, bid {envelope.fee_bid}"
     return Act(actor="wallet", action=Action.SIGN, subject=envelope.hash, details=details)
+
+
+def _fees(closings: Iterable[Closing]) -> list[tuple[OperationId | None, int]]:
+    """What was charged for which operation; None for a deployment."""
+    fees: list[tuple[OperationId | None, int]] = []
+    for closing in closings:
+        fees += [(item.operation_id, item.fee) for item in closing.settlements]
+        if not closing.settlements:
+            fees.append((None, closing.fee))
+    return fees

@@ -92,12 +92,21 @@ def envelope(source: str, *, sequence: int = 1) -> SignedEnvelope:
     )
 
 
+async def endow(pool: Database) -> None:
+    """A treasury with 100 XLM."""
+    sealed, store = await seal_new_key(PROVIDER, WalletId(new_id())), WalletStore(pool)
+    if await store.insert_treasury(sealed):
+        rich = AccountState(address=sealed.address, exists=True, xlm=10**9, sequence=1)
+        await store.save_accounts({sealed.wallet_id: rich}, LEDGER)
+
+
 async def sign(pool: Database, source: str, operation_id: OperationId) -> TransactionId | None:
     """Commits an envelope for one operation; its transaction, or None when it was not recorded."""
+    await endow(pool)
     draft = Draft(
         envelope=envelope(source), operation_ids=(operation_id,), stakes_returned=(0,), share=10
     )
-    recorded = await TransactionStore(pool).commit_signed([draft], ledger=LEDGER)
+    recorded = (await TransactionStore(pool).commit_signed([draft], ledger=LEDGER)).recorded
     return recorded[0].id if recorded else None
 
 

@@ -104,6 +104,8 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
     FAILURE_REASON_MEMO_REQUIRED: _FailureReason.ValueType  # 24
     """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
+    FAILURE_REASON_FEE_BUDGET: _FailureReason.ValueType  # 25
+    """What may be paid for fees within 24 hours is used up, or is needed for works and harvests."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -160,6 +162,8 @@ FAILURE_REASON_DESTINATION_REFUSES: FailureReason.ValueType  # 23
 """The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
 FAILURE_REASON_MEMO_REQUIRED: FailureReason.ValueType  # 24
 """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
+FAILURE_REASON_FEE_BUDGET: FailureReason.ValueType  # 25
+"""What may be paid for fees within 24 hours is used up, or is needed for works and harvests."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,84 @@
+"""Fee budgets: never exceeded by a stroop, and plants leave what works and harvests need."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.ids import PoolerId
+from services.wallet.domain.budget import Books, FeeTerms, Purse, shared_costs
+
+A, B = PoolerId(UUID(int=1)), PoolerId(UUID(int=2))
+RICH = 10**15
+
+poolers = st.sampled_from([A, B, None])
+envelopes = st.lists(
+    st.tuples(st.integers(1, 500), st.lists(poolers, max_size=4), st.booleans()), max_size=30
+)
+
+
+def books(
+    committed: dict[PoolerId | None, int] | None = None,
+    obligations: dict[PoolerId | None, int] | None = None,
+    treasury: int = RICH,
+) -> Books:
+    return Books(committed=committed or {}, obligations=obligations or {}, treasury=treasury)
+
+
+@given(envelopes, st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 50))
+def test_no_budget_is_ever_exceeded(
+    made: list[tuple[int, list[PoolerId | None], bool]], daily: int, each: int, reserve: int
+) -> None:
+    terms = FeeTerms(daily=daily, daily_per_pooler=each, reserve=reserve)
+    purse, spent, by_pooler = Purse(terms, books()), 0, {A: 0, B: 0}
+    for bid, owners, plants in made:
+        if purse.pays(shared_costs(bid, owners), plants=plants):
+            spent += bid
+            for owner in owners:
+                if owner is not None:
+                    by_pooler[owner] += bid // len(owners)
+    assert spent <= daily
+    assert max(by_pooler.values()) <= each
+
+
+@given(st.integers(1, 10**6), st.lists(poolers, max_size=9))
+def test_shares_are_never_less_than_the_bid(bid: int, owners: list[PoolerId | None]) -> None:
+    costs = shared_costs(bid, owners)
+    assert bid <= sum(costs.values()) < bid + max(1, len(owners))
+
+
+@given(st.integers(1, 200), st.integers(1, 100))
+def test_whatever_was_planted_can_be_worked_and_harvested(daily: int, cost: int) -> None:
+    """As long as a work or harvest bids no more than its reserve."""
+    purse = Purse(FeeTerms(daily=daily * 100, reserve=cost), books())
+    planted = 0
+    while planted < 1000 and purse.pays({A: cost}, plants=True):
+        planted += 1
+    assert all(purse.pays({A: cost}, plants=False) for _ in range(2 * max(0, planted - 1)))
+
+
+@pytest.mark.parametrize(
+    ("found", "plants", "allowed"),
+    [
+        (books({A: 900}), False, True),
+        (books({A: 901}), False, False),
+        (books({A: 880}, {A: 2}), True, True),
+        (books({A: 881}, {A: 2}), True, False),
+        (books({A: 881}, {A: 2}), False, True),
+        # Somebody else's money is nobody's budget.
+        (books({B: 5000}, {B: 500}), True, True),
+    ],
+)
+def test_a_poolers_plants_leave_its_own_reserve(found: Books, plants: bool, allowed: bool) -> None:
+    purse = Purse(FeeTerms(daily_per_pooler=1000, reserve=10), found)
+    assert purse.pays({A: 100}, plants=plants) is allowed
+
+
+@pytest.mark.parametrize(
+    ("treasury", "plants", "allowed"),
+    [(150, True, True), (149, True, False), (0, False, True)],
+)
+def test_a_poor_treasury_stops_plants_alone(treasury: int, plants: bool, allowed: bool) -> None:
+    found = books(obligations={A: 5}, treasury=treasury)
+    assert Purse(FeeTerms(reserve=10), found).pays({A: 100}, plants=plants) is allowed
