@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter, validators
 
-from cli import custody, engine, farmer, farming, keys, pool, pooler, wallet, withdrawal
+from cli import custody, engine, farmer, farming, keys, pool, pooler, reconcile, wallet, withdrawal
 from cli.arguments import CommandLineError
 from cli.session import Options, open_session
 from cli.show import Output, note
@@ -42,6 +42,7 @@ for group in (
     custody.app,
     engine.app,
     keys.app,
+    reconcile.app,
 ):
     app.command(group)
 for command in (

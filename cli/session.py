@@ -14,6 +14,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    reconcile_pb2_grpc,
     wallet_pb2_grpc,
     withdraw_pb2_grpc,
 )
@@ -61,6 +62,7 @@ class Session:
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
     engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
+    reconciliation: "reconcile_pb2_grpc.ReconciliationServiceAsyncStub" = field(repr=False)
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     withdrawals: "withdraw_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
@@ -120,6 +122,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
+            reconciliation=reconcile_pb2_grpc.ReconciliationServiceStub(channels["wallet"]),
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             withdrawals=withdraw_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),

@@ -9,6 +9,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    reconcile_pb2_grpc,
     wallet_pb2_grpc,
     withdraw_pb2_grpc,
 )
@@ -21,6 +22,7 @@ from services.wallet import (
     engine_servicer,
     keys_servicer,
     loops,
+    reconcile_servicer,
     withdraw_servicer,
 )
 from services.wallet.chain.facade import Chain, open_chain
@@ -36,6 +38,7 @@ from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts, Terms
+from services.wallet.engine.reconcile import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.shapes import ShapeBook
@@ -53,6 +56,7 @@ from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.operations import OperationStore
+from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
@@ -60,7 +64,12 @@ from services.wallet.usecases import UseCases
 from services.wallet.withdrawal_usecases import Withdrawals
 
 #: Methods that take longer than a request usually may.
-_SLOW = (*engine_servicer.SLOW, *withdraw_servicer.SETTLING, *custody_servicer.SLOW)
+_SLOW = (
+    *engine_servicer.SLOW,
+    *withdraw_servicer.SETTLING,
+    *custody_servicer.SLOW,
+    *reconcile_servicer.SLOW,
+)
 
 
 @asynccontextmanager
@@ -112,6 +121,8 @@ class _Wiring:
         self._parts = self._engine(wallets, blocks, keyring)
         self._channels = ChannelStore(database)
         self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
+        self._differences = ReconcileStore(database)
+        self._reconciler = Reconciler(self._parts, self._differences)
         #: Rings when a rotation of keys is asked for.
         self._rotations = Bell()
         self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
@@ -179,6 +190,7 @@ class _Wiring:
             loops.onboard(Onboarder(parts), self._changes),
             loops.withdraw(Withdrawer(parts, self._withdrawals.store), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
+            loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
             loops.track(Tracker(parts, shapes), self._ledgers),
         ]
@@ -201,6 +213,7 @@ class _Wiring:
                 withdraw_servicer.FULL_NAME,
                 custody_servicer.FULL_NAME,
                 keys_servicer.FULL_NAME,
+                reconcile_servicer.FULL_NAME,
             ),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
@@ -225,6 +238,8 @@ class _Wiring:
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
+        differences = reconcile_servicer.ReconciliationServicer(self._reconciler, self._differences)
+        reconcile_pb2_grpc.add_ReconciliationServiceServicer_to_server(differences, server)
         keys = keys_servicer.KeyServicer(self._rotator)
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         custody = custody_servicer.CustodyServicer(self._custody)

@@ -51,6 +51,8 @@ class WalletSettings(ServiceSettings, KeySettings):
     channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
     #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
     multicall_contract_id: str = ""
+    #: Milliseconds between two comparisons of records with the chain; 0: only when asked.
+    reconcile_interval: Annotated[int, Field(ge=0)] = 300_000
     #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
     key_export: bool = False
     #: Milliseconds until a farmer's changed payout address counts.

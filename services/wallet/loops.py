@@ -12,6 +12,7 @@ from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.dispatch import Dispatcher
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.reconcile import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
@@ -116,6 +117,17 @@ async def withdraw(withdrawer: Withdrawer, bell: Bell) -> None:
             await bell.wait(seen, IDLE)
 
     await repeat("withdraw", step)
+
+
+async def reconcile(reconciler: Reconciler, *, interval: float) -> None:
+    """Compares records with the chain every `interval` seconds; 0: never by itself."""
+
+    async def step() -> None:
+        await asyncio.sleep(interval)
+        await reconciler.run()
+
+    if interval:
+        await repeat("reconcile", step)
 
 
 async def rotate_keys(rotator: KeyRotator, bell: Bell) -> None:

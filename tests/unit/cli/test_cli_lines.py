@@ -15,7 +15,14 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import custody_pb2, engine_pb2, keys_pb2, wallet_pb2, withdraw_pb2
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    engine_pb2,
+    keys_pb2,
+    reconcile_pb2,
+    wallet_pb2,
+    withdraw_pb2,
+)
 from kalepool.work.v1 import work_pb2
 
 from cli.main import REFUSED, app, main
@@ -28,6 +35,7 @@ MODULES = (
     withdraw_pb2,
     custody_pb2,
     keys_pb2,
+    reconcile_pb2,
     plant_pb2,
     work_pb2,
     harvest_pb2,

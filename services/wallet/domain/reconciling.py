@@ -1,0 +1,148 @@
+"""What the records say against what the chain says, for farmers with nothing on its way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from libs.common.ids import WalletId
+from services.wallet.chain.model import PailState
+
+
+@unique
+class Difference(Enum):
+    """How records and chain can differ."""
+
+    #: The chain has a plant that is not recorded as done.
+    PLANT_WITHOUT_RECORD = "plant_without_record"
+    #: A plant is recorded as done, and there is neither its pail nor a harvest.
+    RECORD_WITHOUT_PLANT = "record_without_plant"
+    #: Another stake.
+    STAKE_DIFFERS = "stake_differs"
+    #: The pail was worked better than is recorded.
+    WORK_WITHOUT_RECORD = "work_without_record"
+    #: A work is recorded that the pail does not show.
+    RECORD_WITHOUT_WORK = "record_without_work"
+    #: A harvest is recorded, and the pail is still there.
+    RECORD_WITHOUT_HARVEST = "record_without_harvest"
+    #: The account has more or less KALE than the operations since the last look explain.
+    BALANCE_DIFFERS = "balance_differs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the records say of a farmer in a block, as far as it is settled."""
+
+    #: Whose.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: The block.
+    block_index: int
+    #: Stroops planted; None when no plant succeeded.
+    stake: int | None
+    #: Zeros of the best work that succeeded; None without one.
+    zeros: int | None
+    #: A harvest succeeded.
+    is_harvested: bool
+    #: Some operation for this block is on its way: nothing can be said yet.
+    is_moving: bool
+    #: Newest ledger that settled any of it; 0 for none.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One difference."""
+
+    #: What it is.
+    kind: Difference
+    #: Whose.
+    wallet_id: WalletId
+    #: In which block; 0 for a balance.
+    block_index: int
+    #: What the records say.
+    recorded: str
+    #: What the chain says.
+    on_chain: str
+
+
+def compare(kept: Kept, pail: PailState | None, *, ledger: int) -> Iterator[Finding]:
+    """The differences of one farmer in one block that is alive on the chain.
+
+    `ledger` is what the chain was read at: nothing is said about what was settled later.
+    """
+    if kept.is_moving or kept.ledger > ledger:
+        return
+
+    def found(kind: Difference, recorded: object, on_chain: object) -> Finding:
+        return Finding(
+            kind=kind,
+            wallet_id=kept.wallet_id,
+            block_index=kept.block_index,
+            recorded=str(recorded),
+            on_chain=str(on_chain),
+        )
+
+    if pail is None:
+        if kept.stake is not None and not kept.is_harvested:
+            yield found(Difference.RECORD_WITHOUT_PLANT, kept.stake, "nothing")
+        return
+    if kept.is_harvested:
+        yield found(Difference.RECORD_WITHOUT_HARVEST, "harvested", pail.stake)
+        return
+    if kept.stake is None:
+        yield found(Difference.PLANT_WITHOUT_RECORD, "nothing", pail.stake)
+    elif kept.stake != pail.stake:
+        yield found(Difference.STAKE_DIFFERS, kept.stake, pail.stake)
+    recorded, there = _zeros(kept.zeros), _zeros(pail.zeros)
+    if there > recorded:
+        yield found(Difference.WORK_WITHOUT_RECORD, kept.zeros, pail.zeros)
+    elif recorded > there:
+        yield found(Difference.RECORD_WITHOUT_WORK, kept.zeros, pail.zeros)
+
+
+def _zeros(zeros: int | None) -> int:
+    """0 is a worked value."""
+    return -1 if zeros is None else zeros
+
+
+def is_worth_harvesting(kept: Kept, pail: PailState | None, *, current_block: int) -> bool:
+    """Whether a pail that the records know less of would pay, and nobody may come for it."""
+    is_ripe = pail is not None and pail.zeros is not None and kept.block_index < current_block
+    return is_ripe and not kept.is_moving and (kept.stake is None or kept.zeros is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """A farmer's KALE at the last look, and what moved it since as far as is recorded."""
+
+    #: Whose.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: Ledger of the last look; None before the first.
+    since: int | None
+    #: Stroops then.
+    kale: int
+    #: Stroops that settled operations added (or took, when negative) since then.
+    moved: int
+    #: Something is on its way: nothing can be said yet.
+    is_moving: bool
+    #: Newest ledger that settled any of it; 0 for none.
+    ledger: int
+
+
+def compare_balance(balance: Balance, kale: int, *, ledger: int) -> Finding | None:
+    """The difference of one account, if it can be told and there is one."""
+    if balance.since is None or balance.is_moving or balance.ledger > ledger:
+        return None
+    expected = balance.kale + balance.moved
+    if expected == kale:
+        return None
+    return Finding(
+        kind=Difference.BALANCE_DIFFERS,
+        wallet_id=balance.wallet_id,
+        block_index=0,
+        recorded=str(expected),
+        on_chain=str(kale),
+    )

@@ -1,0 +1,70 @@
+"""kalepool.wallet.v1.ReconciliationService: records against the chain."""
+
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import grpc
+from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc
+
+from libs.common.grpc.validate import FieldChecks
+from libs.common.paging import encode_token
+from services.wallet.engine.reconcile import Reconciler
+from services.wallet.messages import timestamp
+from services.wallet.store.reconcile import Entry, ReconcileStore
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+FULL_NAME = reconcile_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name
+#: Methods that read all there is.
+SLOW = ("Reconcile",)
+
+
+class ReconciliationServicer(reconcile_pb2_grpc.ReconciliationServiceServicer):
+    """Thin: one call, map."""
+
+    def __init__(self, reconciler: Reconciler, store: ReconcileStore) -> None:
+        self._reconciler = reconciler
+        self._store = store
+
+    async def Reconcile(
+        self, request: reconcile_pb2.ReconcileRequest, context: Context
+    ) -> reconcile_pb2.ReconcileResponse:
+        """See reconcile.proto."""
+        report = await self._reconciler.run()
+        return reconcile_pb2.ReconcileResponse(
+            compared=report.compared, found=report.found, settled=report.settled
+        )
+
+    async def ListDifferences(
+        self, request: reconcile_pb2.ListDifferencesRequest, context: Context
+    ) -> reconcile_pb2.ListDifferencesResponse:
+        """See reconcile.proto."""
+        checks = FieldChecks()
+        size = checks.page_size(request.page_size)
+        key = checks.page_token(request.page_token, [UUID])
+        checks.done()
+        found = await self._store.page(
+            before=None if key is None else key[0],
+            settled=request.include_settled,
+            limit=size + 1,
+        )
+        more = len(found) > size
+        return reconcile_pb2.ListDifferencesResponse(
+            differences=[_message(item) for item in found[:size]],
+            next_page_token=encode_token([found[size - 1].id]) if more else "",
+        )
+
+
+def _message(entry: Entry) -> reconcile_pb2.Difference:
+    return reconcile_pb2.Difference(
+        difference_id=str(entry.id),
+        kind=entry.kind.value,
+        farmer_id=str(entry.farmer_id),
+        block_index=entry.block_index,
+        recorded=entry.recorded,
+        on_chain=entry.on_chain,
+        ledger=entry.ledger,
+        found_at=timestamp(entry.found_at),
+        settled=entry.settled,
+        settled_at=None if entry.settled_at is None else timestamp(entry.settled_at),
+    )

@@ -1,0 +1,90 @@
+-- name: kept_in_block :many
+-- What is recorded of every farmer whose account is there, in block $1, after wallet $2.
+SELECT
+    w.id AS wallet_id,
+    w.address,
+    max(o.amount) FILTER (WHERE o.kind = 'plant' AND o.state = 'succeeded') AS stake,
+    max(o.zeros) FILTER (WHERE o.kind = 'work' AND o.state = 'succeeded') AS zeros,
+    coalesce(bool_or(o.kind = 'harvest' AND o.state = 'succeeded'), false) AS is_harvested,
+    coalesce(bool_or(o.settled_at IS NULL AND o.id IS NOT NULL), false) AS is_moving,
+    coalesce(max(o.ledger), 0) AS ledger
+FROM wallet.wallets AS w
+LEFT JOIN wallet.operations AS o
+    ON w.id = o.wallet_id AND o.block_index = $1 AND o.kind IN ('plant', 'work', 'harvest')
+WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($2::uuid IS NULL OR w.id > $2)
+GROUP BY w.id
+ORDER BY w.id
+LIMIT $3;
+
+-- name: balances_since :many
+-- Every farmer's KALE at the last look, and what settled operations have moved since, up to now.
+SELECT
+    w.id AS wallet_id,
+    w.address,
+    b.ledger AS since,
+    coalesce(b.kale_stroops, 0) AS kale,
+    coalesce(sum(
+        CASE o.kind
+            WHEN 'plant' THEN -o.amount
+            WHEN 'harvest' THEN o.amount + o.stake_returned
+            WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
+            ELSE 0
+        END
+    ) FILTER (WHERE o.state = 'succeeded' AND o.ledger > b.ledger), 0)::bigint AS moved,
+    coalesce(bool_or(o.settled_at IS NULL AND o.id IS NOT NULL), false) AS is_moving,
+    coalesce(max(o.ledger), 0) AS ledger
+FROM wallet.wallets AS w
+LEFT JOIN wallet.reconciled_balances AS b ON w.id = b.wallet_id
+LEFT JOIN wallet.operations AS o
+    ON w.id = o.wallet_id AND (o.settled_at IS NULL OR o.ledger > b.ledger)
+LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($1::uuid IS NULL OR w.id > $1)
+GROUP BY w.id, b.wallet_id
+ORDER BY w.id
+LIMIT $2;
+
+-- name: save_balances :exec
+INSERT INTO wallet.reconciled_balances AS b (wallet_id, ledger, kale_stroops)
+SELECT n.wallet_id, $1, n.kale FROM unnest($2::uuid[], $3::bigint[]) AS n (wallet_id, kale)
+ON CONFLICT (wallet_id) DO UPDATE
+SET ledger = excluded.ledger, kale_stroops = excluded.kale_stroops
+WHERE b.ledger < excluded.ledger;
+
+-- name: insert_differences :many
+-- Those that are not open already.
+INSERT INTO wallet.differences (id, kind, wallet_id, block_index, recorded, on_chain, ledger)
+SELECT n.id, n.kind, n.wallet_id, n.block_index, n.recorded, n.on_chain, $7
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::text[], $6::text[])
+AS n (id, kind, wallet_id, block_index, recorded, on_chain)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: settle_differences :exec
+-- Those of a block that were open and were not found ($3) any more, or by an act ($4).
+UPDATE wallet.differences AS d
+SET settled = $4, settled_at = now()
+WHERE d.settled_at IS NULL
+  AND d.block_index = $1
+  AND d.wallet_id = ANY($2::uuid[])
+  AND NOT EXISTS (
+      SELECT 1 FROM unnest($3::text[]) AS n (found)
+      WHERE n.found = d.kind || ' ' || d.wallet_id::text
+  );
+
+-- name: insert_found_plant :exec
+-- A plant that the chain has and no record, settled as what it is there.
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, ledger, settled_at
+)
+VALUES ($1, 'plant', $2, $3, 'succeeded', $4, $5, now())
+ON CONFLICT DO NOTHING;
+
+-- name: differences :many
+-- Newest first, before $1; with $2 also those that are settled.
+SELECT d.id, d.kind, w.farmer_id, d.block_index, d.recorded, d.on_chain, d.ledger, d.found_at,
+    d.settled, d.settled_at
+FROM wallet.differences AS d
+INNER JOIN wallet.wallets AS w ON d.wallet_id = w.id
+WHERE ($1::uuid IS NULL OR d.id < $1) AND ($2 OR d.settled_at IS NULL)
+ORDER BY d.id DESC
+LIMIT $3;

@@ -1,0 +1,90 @@
+"""What is recorded of farmers, block by block, and the differences that were found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.db.pool import Database
+from libs.common.ids import FarmerId, OperationId, WalletId, new_id
+from services.wallet.chain.model import PailState
+from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A difference as recorded."""
+
+    id: UUID
+    kind: Difference
+    farmer_id: FarmerId
+    block_index: int
+    recorded: str
+    on_chain: str
+    #: Ledger that the chain was read at.
+    ledger: int
+    found_at: datetime
+    #: How it was settled; empty while it is open.
+    settled: str
+    settled_at: datetime | None
+
+
+class ReconcileStore:
+    """The tables differences and reconciled_balances, and the operations beside them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def kept(self, block: int, *, after: WalletId | None, limit: int) -> list[Kept]:
+        """What is recorded of farmers in a block, in the order of their wallets."""
+        rows = await self._database.many("kept_in_block", block, after, limit)
+        return [Kept(block_index=block, **dict(row)) for row in rows]
+
+    async def balances(self, *, after: WalletId | None, limit: int) -> list[Balance]:
+        """What is recorded of farmers' KALE, in the order of their wallets."""
+        rows = await self._database.many("balances_since", after, limit)
+        return [Balance(**dict(row)) for row in rows]
+
+    async def save_balances(self, kale: Mapping[WalletId, int], *, ledger: int) -> None:
+        """From now on balances are told from here."""
+        await self._database.execute(
+            "save_balances", ledger, list(kale.keys()), list(kale.values())
+        )
+
+    async def note(self, findings: Sequence[Finding], *, ledger: int) -> int:
+        """Records differences; the number of those that were not open already."""
+        rows = await self._database.many(
+            "insert_differences",
+            [new_id() for _ in findings],
+            [item.kind.value for item in findings],
+            [item.wallet_id for item in findings],
+            [item.block_index for item in findings],
+            [item.recorded for item in findings],
+            [item.on_chain for item in findings],
+            ledger,
+        )
+        return len(rows)
+
+    async def settle_gone(
+        self, block: int, wallets: Sequence[WalletId], found: Sequence[Finding], *, how: str
+    ) -> int:
+        """Closes open differences of these wallets in a block (0: their balances) that are not
+        among those that were found."""
+        names = [f"{item.kind.value} {item.wallet_id}" for item in found]
+        return await self._database.execute("settle_differences", block, list(wallets), names, how)
+
+    async def insert_plant(self, kept: Kept, pail: PailState) -> None:
+        """Records a plant as the chain has it."""
+        await self._database.execute(
+            "insert_found_plant",
+            OperationId(new_id()),
+            kept.wallet_id,
+            kept.block_index,
+            pail.stake,
+            pail.sequence,
+        )
+
+    async def page(self, *, before: UUID | None, settled: bool, limit: int) -> list[Entry]:
+        """Differences, newest first."""
+        rows = await self._database.many("differences", before, settled, limit)
+        return [Entry(**{**dict(row), "kind": Difference(row["kind"])}) for row in rows]

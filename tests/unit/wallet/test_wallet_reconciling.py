@@ -1,0 +1,106 @@
+"""What counts as a difference between records and chain."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from libs.common.ids import WalletId
+from services.wallet.chain.model import PailState
+from services.wallet.domain.reconciling import (
+    Balance,
+    Difference,
+    Kept,
+    compare,
+    compare_balance,
+    is_worth_harvesting,
+)
+
+D = Difference
+NOTHING = Kept(
+    wallet_id=WalletId(UUID(int=1)),
+    address="G",
+    block_index=10,
+    stake=None,
+    zeros=None,
+    is_harvested=False,
+    is_moving=False,
+    ledger=0,
+)
+PLANTED = replace(NOTHING, stake=70, ledger=900)
+WORKED = replace(PLANTED, zeros=6)
+HARVESTED = replace(WORKED, is_harvested=True)
+PAIL = PailState(sequence=900, stake=70, gap=None, zeros=None, live_until=5000)
+RIPE = replace(PAIL, gap=5, zeros=6)
+
+
+@pytest.mark.parametrize(
+    ("kept", "pail", "expected"),
+    [
+        (NOTHING, None, []),
+        (PLANTED, PAIL, []),
+        (WORKED, RIPE, []),
+        (HARVESTED, None, []),
+        (NOTHING, PAIL, [D.PLANT_WITHOUT_RECORD]),
+        (NOTHING, RIPE, [D.PLANT_WITHOUT_RECORD, D.WORK_WITHOUT_RECORD]),
+        (PLANTED, None, [D.RECORD_WITHOUT_PLANT]),
+        (PLANTED, replace(PAIL, stake=71), [D.STAKE_DIFFERS]),
+        (PLANTED, RIPE, [D.WORK_WITHOUT_RECORD]),
+        # 0 zeros is a worked value.
+        (PLANTED, replace(RIPE, zeros=0), [D.WORK_WITHOUT_RECORD]),
+        (WORKED, PAIL, [D.RECORD_WITHOUT_WORK]),
+        (WORKED, replace(RIPE, zeros=7), [D.WORK_WITHOUT_RECORD]),
+        (HARVESTED, RIPE, [D.RECORD_WITHOUT_HARVEST]),
+    ],
+)
+def test_what_differs(kept: Kept, pail: PailState | None, expected: list[Difference]) -> None:
+    assert [item.kind for item in compare(kept, pail, ledger=1000)] == expected
+    # Nothing is said of what is on its way, or was settled after the chain was read.
+    assert not list(compare(replace(kept, is_moving=True), pail, ledger=1000))
+    assert not list(compare(replace(kept, ledger=1001), pail, ledger=1000))
+
+
+@pytest.mark.parametrize(
+    ("kept", "pail", "current", "expected"),
+    [
+        (NOTHING, RIPE, 11, True),
+        (PLANTED, RIPE, 11, True),
+        (WORKED, RIPE, 11, False),  # harvest comes for it
+        (NOTHING, RIPE, 10, False),  # the block is open
+        (NOTHING, PAIL, 11, False),  # nothing to be had
+        (NOTHING, None, 11, False),
+        (replace(NOTHING, is_moving=True), RIPE, 11, False),
+    ],
+)
+def test_a_reward_that_no_record_leads_to_is_fetched(
+    kept: Kept, pail: PailState | None, current: int, expected: bool
+) -> None:
+    assert is_worth_harvesting(kept, pail, current_block=current) is expected
+
+
+BALANCE = Balance(
+    wallet_id=WalletId(UUID(int=1)),
+    address="G",
+    since=900,
+    kale=100,
+    moved=-30,
+    is_moving=False,
+    ledger=950,
+)
+
+
+@pytest.mark.parametrize(
+    ("balance", "kale", "differs"),
+    [
+        (BALANCE, 70, False),
+        (BALANCE, 71, True),
+        (replace(BALANCE, since=None), 71, False),
+        (replace(BALANCE, is_moving=True), 71, False),
+        (replace(BALANCE, ledger=1001), 71, False),
+    ],
+)
+def test_what_a_balance_should_be(balance: Balance, kale: int, differs: bool) -> None:
+    found = compare_balance(balance, kale, ledger=1000)
+    assert (found is not None) is differs
+    if found is not None:
+        assert (found.recorded, found.on_chain) == ("70", "71")
