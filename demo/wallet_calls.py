@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import (
+    engine_pb2,
+    engine_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+    withdraw_pb2,
+    withdraw_pb2_grpc,
+)
 
 from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
@@ -29,6 +36,7 @@ class WaitTimeoutError(Exception):
 
 
 T = TypeVar("T")
+Stub = TypeVar("Stub")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,7 @@ class WalletCaller:
     def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
         self._stubs = [_stub(channel) for channel in channels]
         self._engine = _engine_stub(channels[0])
+        self._withdrawals = [_withdrawal_stub(channel) for channel in channels]
         self.pooler_id = str(new_id())
         #: Status codes of attempts that were repeated, in the order in which they came.
         self.repeated: list[grpc.StatusCode] = []
@@ -150,6 +159,32 @@ class WalletCaller:
         ]
         return await self._collect(lambda stub: stub.BatchHarvest, requests)
 
+    async def pay_out_to(self, farmers: Sequence[Farmer], address: str) -> None:
+        """From now on withdrawals of these farmers go there, once the cooling time is over."""
+        for farmer in farmers:
+            request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
+            await self._withdrawals[0].SetPayoutAddress(request, timeout=CALL_TIMEOUT)
+
+    async def withdraw(
+        self, name: str, farmers: Sequence[Farmer], amount: int
+    ) -> list[wallet_pb2.Operation]:
+        """Withdraws stroops of KALE for each farmer, all at once, to the end."""
+
+        async def one(number: int, farmer: Farmer) -> wallet_pb2.Operation:
+            request = withdraw_pb2.WithdrawRequest(
+                request_id=name, farmer_id=farmer.id, amount=amount
+            )
+            reply = await _until_answered(
+                self._withdrawals,
+                number,
+                lambda stub: stub.Withdraw(request, timeout=CALL_TIMEOUT),
+                self.repeated,
+            )
+            return reply.withdrawal.operation
+
+        calls = (one(number, farmer) for number, farmer in enumerate(farmers))
+        return list(await asyncio.gather(*calls))
+
     async def _collect(
         self,
         method: Callable[["wallet_pb2_grpc.WalletServiceAsyncStub"], Any],
@@ -174,19 +209,28 @@ class WalletCaller:
         number: int,
         attempt: Callable[["wallet_pb2_grpc.WalletServiceAsyncStub"], Awaitable[T]],
     ) -> T:
-        """Tries until a process answers; a repeat joins what the first call has begun.
+        return await _until_answered(self._stubs, number, attempt, self.repeated)
 
-        Only UNAVAILABLE is repeated: everything else is an answer.
-        """
-        while True:
-            try:
-                return await attempt(self._stubs[number % len(self._stubs)])
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                self.repeated.append(error.code())
-                number += 1
-                await asyncio.sleep(_PAUSE)
+
+async def _until_answered(
+    stubs: Sequence[Stub],
+    number: int,
+    attempt: Callable[[Stub], Awaitable[T]],
+    repeated: list[grpc.StatusCode],
+) -> T:
+    """Tries until a process answers; a repeat joins what the first call has begun.
+
+    Only UNAVAILABLE is repeated: everything else is an answer.
+    """
+    while True:
+        try:
+            return await attempt(stubs[number % len(stubs)])
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            repeated.append(error.code())
+            number += 1
+            await asyncio.sleep(_PAUSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,3 +287,9 @@ def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsy
 
 def _stub(channel: grpc.aio.Channel) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
     return wallet_pb2_grpc.WalletServiceStub(channel)
+
+
+def _withdrawal_stub(
+    channel: grpc.aio.Channel,
+) -> "withdraw_pb2_grpc.WithdrawalServiceAsyncStub":
+    return withdraw_pb2_grpc.WithdrawalServiceStub(channel)

@@ -133,6 +133,8 @@ async def open_arena(name: str, config: WorldConfig, progress: Progress) -> Asyn
         "MAX_FEE_STROOPS": str(CAP),
         "OPERATION_TIMEOUT": "5000",
         "CHANNEL_ACCOUNTS": "12",
+        # In milliseconds: withdrawals begin at once.
+        "WITHDRAW_COOLING": "1",
         **config.wallet_environment,
     }
     config = replace(config, directory=DIRECTORY / name, wallet_environment=environment)
@@ -141,6 +143,7 @@ async def open_arena(name: str, config: WorldConfig, progress: Progress) -> Asyn
         try:
             witness = Witness(world.session, world.rpc_url)
             await witness.catch_up()
+            await world.caller.pay_out_to(world.farmers, world.opener.address)
             yield Arena(
                 world=world,
                 witness=witness,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import asyncpg
 
-from demo.chain_view import ChainView
 from faults.witness import SeenFee, Witness
 from libs.common.db.queries import load_queries
 
@@ -49,9 +48,9 @@ class Findings:
 class Question:
     """What was asked of the wallet."""
 
-    #: plant, work or harvest.
+    #: plant, work, harvest or withdraw.
     phase: str
-    #: The block.
+    #: The block; of withdrawals, how many each farmer had before.
     block: int
     #: Addresses of the farmers.
     addresses: Sequence[str]
@@ -70,7 +69,7 @@ async def check(
     rows = await connection.fetch(QUERIES["operations"].sql, question.phase, question.block)
     # Farmers may have several works in a block; the last one that was not refused counts.
     records = {row["address"]: row for row in rows if row["address"] in set(question.addresses)}
-    on_chain = facts(witness.view, question.phase, question.block)
+    on_chain = facts(witness, question.phase, question.block)
     judged = [
         _judge(address, records.get(address), on_chain.get(address), question.phase)
         for address in question.addresses
@@ -91,8 +90,13 @@ async def check(
     )
 
 
-def facts(view: ChainView, phase: str, block: int) -> dict[str, tuple[int, ...]]:
-    """What the chain shows by address, in the same figures as `_recorded`."""
+def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]]:
+    """What the chain shows by address, in the same figures as `_recorded`; of withdrawals, `block`
+    is the number, and one stroop more than it the amount."""
+    view = witness.view
+    if phase == "withdraw":
+        paid = Counter(item.source for item in witness.payments if item.amount == block + 1)
+        return {source: (block + 1, times) for source, times in paid.items()}
     if phase == "plant":
         return {
             address: (plant.stake, plant.ledger)
@@ -117,6 +121,8 @@ def _recorded(row: asyncpg.Record, phase: str) -> tuple[int, ...]:
         return (row["amount"], row["ledger"])
     if phase == "work":
         return (row["gap"], row["zeros"])
+    if phase == "withdraw":
+        return (row["amount"], 1)
     return (row["amount"], row["stake_returned"])
 
 
@@ -174,9 +180,13 @@ def over_cap(fees: Sequence[SeenFee], cap: int) -> list[SeenFee]:
     return [fee for fee in fees if max(fee.bid, fee.charged) > cap * fee.calls]
 
 
-def expected_balances(view: ChainView, funded: Mapping[str, int]) -> dict[str, int]:
+def expected_balances(witness: Witness, funded: Mapping[str, int]) -> dict[str, int]:
     """Stroops of KALE that each address must have after all that the chain shows."""
-    balances = dict(funded)
+    balances, view = dict(funded), witness.view
+    for payment in witness.payments:
+        if payment.source in balances:
+            balances[payment.source] -= payment.amount
+            balances[payment.destination] += payment.amount
     for (address, _), plant in view.plants.items():
         if address in balances:
             balances[address] -= plant.stake

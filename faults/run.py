@@ -1,4 +1,4 @@
-"""Runs the table: each row breaks each phase of a block once."""
+"""Runs the table: each row breaks each phase of a block, and withdrawals, once."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ class Cell:
     group: str
     #: The row.
     scenario: str
-    #: plant, work or harvest.
+    #: plant, work, harvest or withdraw.
     phase: str
     #: Seconds from the call to the last result.
     seconds: float
@@ -117,6 +117,8 @@ class _Farm:
         self._seed = seed
         self._progress = progress
         self._ripe = 0
+        #: Rows before this one: so many times each farmer has withdrawn.
+        self._rows = 0
 
     async def run(self, group: Group) -> list[Cell]:
         """All rows of a group, or as many as give enough kills."""
@@ -135,8 +137,9 @@ class _Farm:
     async def _row(self, scenario: Scenario) -> list[Cell]:
         block = await self._arena.next_block()
         cells = []
+        targets = {"harvest": self._ripe, "withdraw": self._rows}
         for phase in PHASES:
-            target = self._ripe if phase == "harvest" else block
+            target = targets.get(phase, block)
             try:
                 cell = await self._cell(scenario, phase, target)
             except (grpc.aio.AioRpcError, WaitTimeoutError, ProcessDiedError) as error:
@@ -144,6 +147,7 @@ class _Farm:
             cells.append(cell)
             self._progress(_line(cell))
         self._ripe = block
+        self._rows += 1
         return cells
 
     def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
@@ -190,7 +194,7 @@ class _Farm:
     def _addresses(self, phase: str, block: int) -> list[str]:
         """Work is for those who have planted, harvest for those who have worked."""
         view = self._arena.witness.view
-        known = {"plant": None, "work": view.plants, "harvest": view.works}[phase]
+        known = {"work": set(view.plants), "harvest": set(view.works)}.get(phase)
         addresses = [farmer.address for farmer in self._arena.farmers]
         return [item for item in addresses if known is None or (item, block) in known]
 
@@ -205,6 +209,8 @@ class _Farm:
         if phase == "work":
             entropy = await self._entropy(block) if farmers else b""
             return caller.work(name, mine(farmers, block, entropy), block)
+        if phase == "withdraw":
+            return caller.withdraw(name, farmers, block + 1)
         return caller.harvest(name, block, farmers)
 
     async def _entropy(self, block: int) -> bytes:
@@ -261,7 +267,7 @@ async def _final_check(arena: Arena) -> list[str]:
     await arena.witness.catch_up()
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
-    expected = expected_balances(arena.witness.view, dict.fromkeys(addresses, FUNDING))
+    expected = expected_balances(arena.witness, dict.fromkeys(addresses, FUNDING))
     found = await read_kale_balances(arena.world.rpc_url, addresses, Asset(code, issuer))
     return [
         f"balance of {address}: {found.get(address, 0)}, its operations give {amount}"

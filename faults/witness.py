@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from stellar_sdk import xdr
+from stellar_sdk import MuxedAccount, xdr
 
 from demo.chain_view import ChainView, add_transaction, call_rpc, read_transactions
 from demo.farm_calls import FarmCall, farm_calls
@@ -38,6 +38,18 @@ class SeenFee:
     charged: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeenPayment:
+    """KALE that one account has paid another, by a classic payment that worked."""
+
+    #: strkey G...
+    source: str
+    #: strkey G...
+    destination: str
+    #: In stroops.
+    amount: int
+
+
 class Witness:
     """Reads every transaction once, in order, and never forgets."""
 
@@ -49,8 +61,10 @@ class Witness:
         self.view = ChainView()
         #: The farm's calls in the order in which they were applied.
         self.calls: list[SeenCall] = []
-        #: Contract calls in the same order.
+        #: Contract calls and payments in the same order.
         self.fees: list[SeenFee] = []
+        #: Payments in the order in which they were applied, withdrawals among them.
+        self.payments: list[SeenPayment] = []
 
     async def catch_up(self) -> None:
         """Reads what is new; repeats while the node misbehaves."""
@@ -77,8 +91,10 @@ class Witness:
 
     def _add(self, item: dict[str, Any]) -> None:
         add_transaction(self.view, item)
-        calls = farm_calls(item)
-        if not calls:
+        calls, payments = farm_calls(item), _payments(item)
+        if item["status"] == "SUCCESS":
+            self.payments += payments
+        if not calls and not payments:
             return
         self.calls += [SeenCall(call=call, ledger=int(item["ledger"])) for call in calls]
         envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
@@ -86,11 +102,32 @@ class Witness:
         self.fees.append(
             SeenFee(
                 hash=item["txHash"],
-                calls=len(calls),
+                calls=len(calls) or len(payments),
                 bid=_bid(envelope),
                 charged=result.fee_charged.int64,
             )
         )
+
+
+def _payments(item: dict[str, Any]) -> list[SeenPayment]:
+    """The payments of KALE, by accounts that are not the transaction's own, in a transaction."""
+    envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
+    if envelope.fee_bump is not None:
+        envelope = xdr.TransactionEnvelope(
+            xdr.EnvelopeType.ENVELOPE_TYPE_TX, v1=envelope.fee_bump.tx.inner_tx.v1
+        )
+    found = []
+    for operation in [] if envelope.v1 is None else envelope.v1.tx.operations:
+        payment, source = operation.body.payment_op, operation.source_account
+        if payment is not None and source is not None and payment.asset.alpha_num4 is not None:
+            found.append(
+                SeenPayment(
+                    source=MuxedAccount.from_xdr_object(source).account_id,
+                    destination=MuxedAccount.from_xdr_object(payment.destination).account_id,
+                    amount=payment.amount.int64,
+                )
+            )
+    return found
 
 
 def _bid(envelope: xdr.TransactionEnvelope) -> int:

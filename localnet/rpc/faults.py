@@ -5,6 +5,8 @@ Each field of the body sets one fault, {"reset": true} clears all, fields left o
 * delays: {method: seconds} before a call is looked at ("*" is every method)
 * failures: {method: calls} that answer HTTP 503 before they are looked at
 * drops: {method: calls} that are carried out, but whose answer is lost (the connection breaks)
+* repeats: {method: calls} that get the answer of an earlier call with the same parameters
+* jitter: seconds; every answer is held back for a random part of it, so answers overtake each other
 * try_again_later: submissions that answer TRY_AGAIN_LATER without being looked at
 * skip_ledgers: ledgers that close without any pending transaction
 * stale: true freezes answers at the latest ledger, false ends it
@@ -13,6 +15,7 @@ Each field of the body sets one fault, {"reset": true} clears all, fields left o
 """
 
 import asyncio
+import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -42,6 +45,10 @@ class Faults:
     failures: dict[str, int] = field(default_factory=dict)
     #: Calls left whose answer is lost, by method.
     drops: dict[str, int] = field(default_factory=dict)
+    #: Calls left that get an older answer, by method.
+    repeats: dict[str, int] = field(default_factory=dict)
+    #: Longest time in seconds that an answer is held back.
+    jitter: float = 0.0
     #: Submissions left that answer TRY_AGAIN_LATER.
     try_again_later: int = 0
     #: Ledgers left that skip all pending transactions.
@@ -59,14 +66,15 @@ class Faults:
             raise ValueError(f"unknown faults: {sorted(unknown)}")
         if body.get("reset"):
             vars(self).update(vars(Faults()))
-        for name in ("delays", "failures", "drops"):
+        for name in ("delays", "failures", "drops", "repeats"):
             if name in body:
                 setattr(self, name, _numbers(name, body[name]))
         for name in ("try_again_later", "skip_ledgers"):
             if name in body:
                 setattr(self, name, int(_number(name, body[name])))
-        if "read_gap" in body:
-            self.read_gap = _number("read_gap", body["read_gap"])
+        for name in ("read_gap", "jitter"):
+            if name in body:
+                setattr(self, name, _number(name, body[name]))
         if "stale" in body:
             self.frozen = snapshot if body["stale"] else None
 
@@ -87,6 +95,19 @@ class Faults:
     def fails(self, method: str) -> bool:
         """True when this call answers 503."""
         return _use(self.failures, method)
+
+    def may_repeat(self, method: str) -> bool:
+        """True when calls of this method are to get older answers."""
+        return self.repeats.get(method, self.repeats.get(EVERY, 0)) > 0
+
+    def repeated(self, method: str) -> None:
+        """Count one older answer that was given."""
+        _use(self.repeats, method)
+
+    async def hold_back(self) -> None:
+        """Let other answers overtake this one."""
+        if self.jitter > 0:
+            await asyncio.sleep(random.uniform(0, self.jitter))
 
     def drops_answer(self, method: str) -> bool:
         """True when this call's answer is lost."""

@@ -75,6 +75,8 @@ class _Handlers:
     def __init__(self, rpc: RpcContext, funding: Funding) -> None:
         self._rpc = rpc
         self._funding = funding
+        #: Answers by call, while they are to be repeated.
+        self._given: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
         """One call, or a list of calls."""
@@ -94,15 +96,29 @@ class _Handlers:
         if faults.fails(name):
             raise web.HTTPServiceUnavailable(text="localnet was told to fail")
         try:
-            answer = _result(call.get("id"), await self._call(name, call.get("params")))
+            answer = _result(call.get("id"), await self._repeatable(name, call.get("params")))
         except RpcError as error:
             answer = _error(call.get("id"), error)
         except Exception:
             _log.exception("%s failed", name)
             answer = _error(call.get("id"), RpcError(INTERNAL_ERROR, "internal error"))
+        await faults.hold_back()
         if faults.drops_answer(name) and request.transport is not None:
             request.transport.abort()
         return answer
+
+    async def _repeatable(self, name: str, params: Any) -> dict[str, Any]:
+        """The answer, or that of an earlier call when the node was told to repeat itself."""
+        faults = self._rpc.faults
+        if not faults.may_repeat(name):
+            self._given.clear()
+            return await self._call(name, params)
+        key = name, json.dumps(params, sort_keys=True)
+        if key in self._given:
+            faults.repeated(name)
+            return self._given[key]
+        self._given[key] = await self._call(name, params)
+        return self._given[key]
 
     async def _call(self, name: str, params: Any) -> dict[str, Any]:
         method = METHODS.get(name)

@@ -81,6 +81,30 @@ async def test_failures_are_counted(client: Client) -> None:
     assert (await client.call("getHealth"))["status"] == "healthy"
 
 
+async def test_older_answers_are_given_again(client: Client) -> None:
+    await client.faults(repeats={"getLatestLedger": 2})
+    first = (await client.call("getLatestLedger"))["sequence"]
+    client.chain.close()
+    again = [(await client.call("getLatestLedger"))["sequence"] for _ in range(3)]
+    assert again == [first, first, first + 1]
+    # Another call has no older answer.
+    await client.faults(repeats={"*": 5})
+    assert (await client.call("getHealth"))["latestLedger"] == first + 1
+
+
+async def test_answers_overtake_each_other(client: Client) -> None:
+    await client.faults(jitter=0.2)
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await client.call("getLatestLedger")
+        order.append(number)
+
+    await asyncio.gather(*(ask(number) for number in range(12)))
+    assert sorted(order) == list(range(12))
+    assert order != list(range(12))
+
+
 async def test_an_answer_lost_after_acceptance(client: Client, farmer: Keypair) -> None:
     await client.faults(drops={"sendTransaction": 1})
     envelope = client.payment(farmer)

@@ -1,5 +1,6 @@
 """The judge of the fault runs: what counts as lost, doubled, wrong, open and given up."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
@@ -11,7 +12,7 @@ from faults.checker import Findings, Question, check, expected_balances, over_ca
 from faults.report import command
 from faults.run import Cell
 from faults.scenarios import PHASES, failpoints, groups
-from faults.witness import SeenCall, SeenFee, Witness
+from faults.witness import SeenCall, SeenFee, SeenPayment, Witness
 
 FARMER, OTHER = "GA", "GB"
 QUESTION = Question(
@@ -40,9 +41,11 @@ def witness(*, planted: bool = True, calls: int = 1) -> Witness:
     return seen
 
 
-async def judge(chain: Witness, *rows: dict[str, Any]) -> Findings:
+async def judge(
+    chain: Witness, *rows: dict[str, Any], phase: str = "plant", block: int = 7
+) -> Findings:
     connection = cast("asyncpg.Connection[asyncpg.Record]", Records(*rows))
-    return await check(connection, chain, QUESTION)
+    return await check(connection, chain, replace(QUESTION, phase=phase, block=block))
 
 
 async def test_equal_is_clean() -> None:
@@ -87,10 +90,26 @@ def test_a_stroop_above_the_cap_is_found() -> None:
 
 
 def test_balances_follow_from_the_chain() -> None:
-    view = witness().view
-    view.harvests[FARMER, 7] = 40
-    view.plants[FARMER, 8] = ChainPlant(ledger=60, stake=3)
-    assert expected_balances(view, {FARMER: 100, OTHER: 100}) == {FARMER: 137, OTHER: 100}
+    seen = witness()
+    seen.view.harvests[FARMER, 7] = 40
+    seen.view.plants[FARMER, 8] = ChainPlant(ledger=60, stake=3)
+    seen.payments.append(SeenPayment(source=FARMER, destination=OTHER, amount=5))
+    assert expected_balances(seen, {FARMER: 100, OTHER: 100}) == {FARMER: 132, OTHER: 105}
+
+
+@pytest.mark.parametrize(
+    ("amounts", "field"),
+    [([5], None), ([], "lost"), ([5, 5], "wrong"), ([4, 5], None)],
+)
+async def test_a_withdrawal_is_paid_once(amounts: list[int], field: str | None) -> None:
+    seen = witness()
+    seen.payments = [
+        SeenPayment(source=FARMER, destination=OTHER, amount=amount) for amount in amounts
+    ]
+    found = await judge(seen, DONE | {"amount": 5}, phase="withdraw", block=4)
+    assert [name for name in ("lost", "wrong", "doubled") if getattr(found, name)] == (
+        [] if field is None else [field]
+    )
 
 
 def test_the_table_has_every_failpoint_and_enough_kills() -> None:
