@@ -11,6 +11,7 @@ from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.harvest.config import HarvestSettings
 from services.harvest.loops import sweep_for_ever
@@ -58,6 +59,7 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
                 servicer, server
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            formats=FORMATS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={
                 "Harvest": settings.batch_timeout / 1000,

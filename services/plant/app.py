@@ -11,6 +11,7 @@ from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.plant.config import PlantSettings
 from services.plant.servicer import PlantServicer
@@ -47,6 +48,7 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
                 servicer, server
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            formats=FORMATS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={"Plant": settings.batch_timeout / 1000},
         )

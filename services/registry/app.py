@@ -9,6 +9,7 @@ from kalepool.registry.v1 import registry_pb2_grpc
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.registry.clients import WalletClient
 from services.registry.config import RegistrySettings
@@ -45,6 +46,7 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
                 servicer, server
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            formats=FORMATS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
         )
         yield await stack.enter_async_context(open_server(spec, settings))

@@ -17,6 +17,7 @@ from kalepool.wallet.v1 import (
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 from services.wallet import (
     custody_servicer,
     engine_servicer,
@@ -217,6 +218,7 @@ class _Wiring:
             ),
             register=self._register,
             kale_contract_id=self._chain.network.farm,
+            formats=FORMATS,
             checks={
                 "postgres": self._database.is_up,
                 "stellar": self._sees_chain,

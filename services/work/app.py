@@ -12,6 +12,7 @@ from libs.common.clock import SystemClock
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.work.config import WorkSettings
 from services.work.hashing import Hasher
@@ -59,6 +60,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
                 servicer, server
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
+            formats=FORMATS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={"SubmitWork": settings.batch_timeout / 1000},
         )

@@ -1,4 +1,4 @@
-"""What every call passes, from outside in: log line, errors, rate limit, deadline, handler."""
+"""What every call passes, from outside in: log line, errors, rate limit, rules, time, handler."""
 
 import asyncio
 import time
@@ -22,6 +22,7 @@ from libs.common.grpc.errors import to_status
 from libs.common.grpc.limits import RateLimit, caller_of
 from libs.common.ids import new_id
 from libs.common.log import get_logger
+from libs.common.rules.book import RuleBook
 
 log = get_logger(__name__)
 
@@ -38,6 +39,8 @@ _EXEMPT = ("/grpc.health.", "/grpc.reflection.")
 class CallPolicy:
     """What holds for all methods of one server."""
 
+    #: What requests may hold.
+    rules: RuleBook
     #: Calls per minute.
     rate_limit: RateLimit
     #: Seconds that a method may take when it is not named in `method_timeouts`.
@@ -103,10 +106,11 @@ class CallInterceptor(ServerInterceptor):
 
         return handle
 
-    def _enter(self, method: str, context: Context, request: object) -> float | None:
+    def _enter(self, method: str, context: Context, request: Any) -> float | None:
         self._policy.rate_limit.check(caller=caller_of(context.peer()), method=method)
         if isinstance(request, _Malformed):
             raise InvalidArgumentError("the request is no message of this method")
+        self._policy.rules.check(request)
         timeout = self._policy.timeout(method, context.time_remaining())
         set_deadline(timeout)
         return timeout

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
@@ -18,6 +19,9 @@ from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import RateLimit
 from libs.common.log import configure_logging, get_logger
+from libs.common.rules.book import RuleBook
+from libs.common.rules.fields import Surroundings
+from libs.common.rules.values import Parse
 
 log = get_logger(__name__)
 
@@ -36,6 +40,8 @@ class ServiceSpec:
     kale_contract_id: str
     #: What it needs, by name: the health check is SERVING while all pass.
     checks: Mapping[str, Check]
+    #: Formats of texts that its requests may name, beside the general ones.
+    formats: Mapping[str, Parse] = field(default_factory=dict)
     #: Methods (short names) with another time cap (s) than REQUEST_TIMEOUT; None: no end.
     method_timeouts: Mapping[str, float | None] = field(default_factory=dict)
     #: Methods (short names) that other services call: they have no rate limit.
@@ -108,6 +114,7 @@ def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Serv
     # No two gRPC services of one process have a method of the same name.
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     policy = CallPolicy(
+        rules=_rules(spec, settings),
         rate_limit=RateLimit(
             settings.api_rate_limit,
             unlimited=frozenset(prefix + name for prefix in prefixes for name in spec.unlimited),
@@ -131,6 +138,15 @@ def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Serv
             ("grpc.so_reuseport", 0),
         ],
     )
+
+
+def _rules(spec: ServiceSpec, settings: ServiceSettings) -> RuleBook:
+    book = RuleBook(
+        Surroundings(formats=spec.formats, settings={"MAX_FARMERS": settings.max_farmers})
+    )
+    for full_name in spec.full_names:
+        book.learn(descriptor_pool.Default().FindServiceByName(full_name))
+    return book
 
 
 def _targets(settings: ServiceSettings) -> dict[str, str]:

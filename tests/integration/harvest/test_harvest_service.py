@@ -208,7 +208,7 @@ async def test_bad_fields_and_unknown_ids(harvest: Harvest) -> None:
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(harvest.stub.Harvest, bad, timeout=5)
     fields = [one.field for one in caught.value.violations]
-    assert fields == ["pooler_id", "block_index", "request_id"]
+    assert fields == ["block_index", "pooler_id", "request_id"]
     unknown = str(new_id())
     with pytest.raises(errors.NotFoundError):
         request = harvest_pb2.HarvestRequest(block_index=1, pooler_id=unknown)

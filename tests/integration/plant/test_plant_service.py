@@ -220,8 +220,8 @@ async def test_all_bad_fields_are_named_at_once(plant: Plant) -> None:
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(plant.stub.Plant, request, timeout=5)
     assert [one.field for one in caught.value.violations] == [
-        "pooler_id",
         "block_index",
+        "pooler_id",
         "max_farmers_capacity",
         "request_id",
     ]

@@ -86,7 +86,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             max_farmers=2**31 - 1,
             request_id="\t",
         ),
-        ["name", "public_key", "api_endpoint", "max_farmers", "request_id"],
+        ["request_id", "name", "public_key", "api_endpoint", "max_farmers"],
     ),
     "farmer: no pooler": (farmer(pooler_id=""), ["pooler_id"]),
     "farmer: rubbish pooler": (farmer(pooler_id="{" + SOMEBODY + "}"), ["pooler_id"]),
@@ -113,13 +113,13 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             payout_wallet_address="M",
             request_id="x" * 1000,
         ),
-        ["pooler_id", "stake_percentage", "metadata", "payout_wallet_address", "request_id"],
+        ["request_id", "pooler_id", "stake_percentage", "metadata", "payout_wallet_address"],
     ),
     "update pooler: all fields": (
         update_pooler(
             pooler_id="x", name="", api_endpoint="x" * 513, max_farmers=0, request_id="\x01"
         ),
-        ["pooler_id", "name", "api_endpoint", "max_farmers", "request_id"],
+        ["request_id", "pooler_id", "name", "api_endpoint", "max_farmers"],
     ),
     "update farmer: all fields": (
         update_farmer(
@@ -129,7 +129,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
             payout_wallet_address="x",
             request_id="\x01",
         ),
-        ["farmer_id", "stake_percentage", "metadata", "payout_wallet_address", "request_id"],
+        ["request_id", "farmer_id", "stake_percentage", "metadata", "payout_wallet_address"],
     ),
     "poolers: negative page": (listing("ListPoolers", page_size=-1), ["page_size"]),
     "poolers: size and token": (

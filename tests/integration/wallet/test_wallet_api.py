@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     ),
     "no operation": (
         lambda stub: stub.Harvest(wallet_pb2.HarvestRequest()),
-        ["operation.farmer_id"],
+        ["operation"],
     ),
     "a state that is none": (
         lambda stub: stub.ListOperations(wallet_pb2.ListOperationsRequest(state=cast("Any", 99))),

@@ -246,8 +246,8 @@ async def test_all_bad_fields_are_named_at_once(work: Work) -> None:
     with pytest.raises(errors.InvalidArgumentError) as caught:
         await call(work.stub.SubmitWork, request, timeout=5)
     assert [one.field for one in caught.value.violations] == [
-        "pooler_id",
         "block_index",
+        "pooler_id",
         "submissions[0].farmer_id",
         "submissions[0].timestamp",
     ]

@@ -23,14 +23,15 @@ from libs.common.grpc.client import call, open_channel, stream
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 
 BLOCKS = 5
+POOLER = "0190a5f0-0000-7000-8000-000000000001"
 
 
 class Plants(plant_pb2_grpc.PlantServiceServicer):
-    """Answers as its request's pooler_id says."""
+    """Answers as its request_id says."""
 
     async def Plant(self, request: plant_pb2.PlantRequest, context: Any) -> plant_pb2.PlantResponse:
         """Raises, sleeps or answers."""
-        match request.pooler_id:
+        match request.request_id:
             case "missing":
                 raise errors.NotFoundError(
                     "no such pooler", reason="POOLER_NOT_FOUND", metadata={"pooler_id": "missing"}
@@ -95,10 +96,10 @@ async def serving(
         yield running, channel
 
 
-async def plant(channel: grpc.aio.Channel, pooler: str) -> plant_pb2.PlantResponse:
+async def plant(channel: grpc.aio.Channel, order: str) -> plant_pb2.PlantResponse:
     """Calls Plant the way services call each other."""
-    stub = plant_pb2_grpc.PlantServiceStub(channel)
-    return await call(stub.Plant, plant_pb2.PlantRequest(pooler_id=pooler), timeout=5)
+    request = plant_pb2.PlantRequest(pooler_id=POOLER, request_id=order)
+    return await call(plant_pb2_grpc.PlantServiceStub(channel).Plant, request, timeout=5)
 
 
 async def test_a_typed_error_arrives_as_itself() -> None:
@@ -113,6 +114,21 @@ async def test_a_typed_error_arrives_as_itself() -> None:
         with pytest.raises(errors.UnavailableError) as busy:
             await plant(channel, "busy")
         assert busy.value.retry_after == 1.5
+
+
+async def test_what_breaks_a_declared_rule_does_not_reach_the_servicer() -> None:
+    async with serving(max_farmers=10) as (_, channel):
+        request = plant_pb2.PlantRequest(
+            block_index=2**31, pooler_id="x", max_farmers_capacity=11, request_id="defect\n"
+        )
+        with pytest.raises(errors.InvalidArgumentError) as caught:
+            await call(plant_pb2_grpc.PlantServiceStub(channel).Plant, request, timeout=5)
+        assert {item.field: item.description for item in caught.value.violations} == {
+            "block_index": "must be at most 2147483647, not 2147483648",
+            "pooler_id": "must be a UUID",
+            "max_farmers_capacity": "must be from 1 to 10, not 11",
+            "request_id": "must not have control characters",
+        }
 
 
 async def test_a_defect_tells_nothing_of_itself() -> None:

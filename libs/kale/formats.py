@@ -1,0 +1,13 @@
+"""Texts that requests may hold, by the names that kalepool/rules/v1/rules.proto gives them."""
+
+from collections.abc import Callable, Mapping
+
+from libs.kale.address import account_address, raw_key
+from libs.kale.amounts import parse_percentage
+
+#: Each raises ValueError with what the text must be.
+FORMATS: Mapping[str, Callable[[str], object]] = {
+    "STELLAR_ACCOUNT": account_address,
+    "STELLAR_ADDRESS": raw_key,
+    "FRACTION": parse_percentage,
+}
