@@ -7,12 +7,8 @@ from uuid import UUID
 
 from kalepool.common.v1 import common_pb2
 
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
-from libs.common.paging import encode_token
-
-#: Block indices are 32-bit with a sign in the database.
-MAX_BLOCK = 2**31 - 1
+from libs.common.paging import decode_token, encode_token, size_of
 
 
 class ListRequest(Protocol):
@@ -62,19 +58,13 @@ def failure_reason(name: str) -> common_pb2.FailureReason.ValueType:
     return common_pb2.FailureReason.Value(known)
 
 
-def checked_filter(request: ListRequest) -> EventFilter:
-    """The filter in a List request; raises for all violations at once."""
-    checks = FieldChecks()
-    pooler = checks.uuid("pooler_id", request.pooler_id)
-    farmer = checks.optional_uuid("farmer_id", request.farmer_id)
-    size = checks.page_size(request.page_size)
-    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-    token = checks.page_token(request.page_token, [int, UUID])
-    checks.done()
+def filter_of(request: ListRequest) -> EventFilter:
+    """The filter in a List request, which keeps the rules in its proto."""
+    key = decode_token(request.page_token, [int, UUID])
     return EventFilter(
-        pooler_id=PoolerId(pooler),
-        block_index=block if request.HasField("block_index") else None,
-        farmer_id=farmer,
-        before=None if token is None else (token[0], token[1]),
-        limit=size,
+        pooler_id=PoolerId(UUID(request.pooler_id)),
+        block_index=request.block_index if request.HasField("block_index") else None,
+        farmer_id=UUID(request.farmer_id) if request.farmer_id else None,
+        before=None if key is None else (key[0], key[1]),
+        limit=size_of(request.page_size),
     )

@@ -4,15 +4,19 @@ Values come from the environment (upper-case field names), a `.env` file, or fil
 """
 
 import os
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.common.log import LogLevel
 
 NetworkName = Literal["mainnet", "testnet", "localnet"]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+#: A method, by its short name or whole, and its calls a minute.
+_RATE = re.compile(r"(?P<method>(?:/[\w.]+/)?\w+)=(?P<number>[0-9]{1,9})")
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -50,6 +54,13 @@ class ServiceSettings(Settings):
     log_level: LogLevel = "info"
     #: Calls a minute that one caller may make of one method; 0 means no limit.
     api_rate_limit: Annotated[int, Field(ge=0)] = 100
+    #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among
+    #: themselves is named whole: /kalepool.wallet.v1.WalletService/GetBalances=600.
+    api_rate_limits: str = ""
+    #: Calls in progress in one process at most; more are told to come again (UNAVAILABLE).
+    max_calls_in_progress: Annotated[int, Field(ge=1)] = 1000
+    #: Streams without an end (WatchBlocks) that one caller may have at a time.
+    max_streams_per_caller: Annotated[int, Field(ge=1)] = 100
     #: Milliseconds that a call without a deadline of its own may take.
     request_timeout: Milliseconds = 30_000
     #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
@@ -70,3 +81,24 @@ class ServiceSettings(Settings):
     work_target: str = "127.0.0.1:50054"
     #: Where harvest is reached (host:port); used by the aggregated status.
     harvest_target: str = "127.0.0.1:50055"
+
+    @field_validator("api_rate_limits")
+    @classmethod
+    def _are_limits(cls, text: str) -> str:
+        parse_rate_limits(text)
+        return text
+
+    def rate_limits(self) -> Mapping[str, int]:
+        """Calls a minute of the methods in API_RATE_LIMITS."""
+        return parse_rate_limits(self.api_rate_limits)
+
+
+def parse_rate_limits(text: str) -> dict[str, int]:
+    """Limits by method in `Method=number,Method=number`; ValueError for anything else."""
+    limits: dict[str, int] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        found = _RATE.fullmatch(item)
+        if found is None or found["method"] in limits:
+            raise ValueError(f"must be Method=number,Method=number with each method once: {item}")
+        limits[found["method"]] = int(found["number"])
+    return limits

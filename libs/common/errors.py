@@ -67,6 +67,12 @@ class InvalidArgumentError(PoolError):
     code = ErrorCode.INVALID_ARGUMENT
     default_reason = "INVALID_REQUEST"
 
+    @classmethod
+    def of(cls, field: str, description: str) -> "InvalidArgumentError":
+        """One field breaks a rule that no proto can declare."""
+        violation = FieldViolation(field=field, description=description)
+        return cls(f"{field} {description}", violations=[violation])
+
 
 class NotFoundError(PoolError):
     """Something named by id does not exist."""

@@ -28,6 +28,18 @@ def configure_logging(*, service: str, level: LogLevel) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
+def get_security_logger() -> structlog.typing.FilteringBoundLogger:
+    """The logger of what matters for security; its lines have `log` = `security`.
+
+    A pool keeps these apart: they say who was refused, and who paused, exported or withdrew. They
+    are written whatever LOG_LEVEL says.
+    """
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO), log="security"
+    )
+    return logger
+
+
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of one module; `name` becomes the field `module`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)

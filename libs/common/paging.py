@@ -10,9 +10,19 @@ from uuid import UUID
 from libs.common.errors import FieldViolation, InvalidArgumentError
 
 DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
 #: Largest number in a key: what an int column holds.
 MAX_INDEX = 2**31 - 1
+
+
+def size_of(page_size: int) -> int:
+    """Items of a page; 0, which means nothing was said, gives the default."""
+    return page_size or DEFAULT_PAGE_SIZE
+
+
+def id_after(page_token: str) -> UUID | None:
+    """The id in a token whose key is one; None for the first page."""
+    key = decode_token(page_token, [UUID])
+    return None if key is None else key[0]
 
 
 def encode_token(key: Sequence[UUID | int]) -> str:

@@ -1,19 +1,19 @@
-"""harvest's gRPC face: check, call, map."""
+"""harvest's gRPC face: map, call, map back."""
 
 from typing import Any
+from uuid import UUID
 
 import grpc
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
+from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
 from services.harvest.domain.model import Harvest, HarvestRequest, HarvestSummary
 from services.harvest.usecases import Harvester
 
-#: Blocks of a sweep: by default about a day's.
-MAX_SWEEP, DEFAULT_SWEEP = 1000, 300
+#: Blocks of a sweep when nothing is said: about a day's.
+DEFAULT_SWEEP = 300
 
 
 class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
@@ -28,7 +28,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.HarvestResponse:
         """See harvest.proto."""
-        return summary_message(await self._harvester.harvest(checked(request)))
+        return summary_message(await self._harvester.harvest(domain_request(request)))
 
     async def HarvestPending(
         self,
@@ -36,14 +36,9 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.HarvestPendingResponse:
         """See harvest.proto."""
-        checks = FieldChecks()
-        pooler = checks.optional_uuid("pooler_id", request.pooler_id)
-        blocks = checks.number_or_default(
-            "max_blocks", request.max_blocks, low=1, high=MAX_SWEEP, default=DEFAULT_SWEEP
-        )
-        checks.done()
+        pooler = PoolerId(UUID(request.pooler_id)) if request.pooler_id else None
         summaries, left = await self._harvester.harvest_pending(
-            None if pooler is None else PoolerId(pooler), blocks
+            pooler, request.max_blocks or DEFAULT_SWEEP
         )
         return harvest_pb2.HarvestPendingResponse(
             blocks=map(summary_message, summaries),
@@ -57,7 +52,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.ListHarvestsResponse:
         """See harvest.proto."""
-        chosen = checked_filter(request)
+        chosen = filter_of(request)
         harvests = await self._harvester.harvests(chosen)
         return harvest_pb2.ListHarvestsResponse(
             harvests=map(harvest_message, harvests[: chosen.limit]),
@@ -72,10 +67,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.GetBalanceResponse:
         """See harvest.proto."""
-        checks = FieldChecks()
-        farmer = checks.uuid("farmer_id", request.farmer_id)
-        checks.done()
-        balance = await self._harvester.balance(FarmerId(farmer))
+        balance = await self._harvester.balance(FarmerId(UUID(request.farmer_id)))
         response = harvest_pb2.GetBalanceResponse(
             farmer_id=str(balance.farmer_id),
             current_balance=balance.current_balance,
@@ -87,18 +79,14 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         return response
 
 
-def checked(request: harvest_pb2.HarvestRequest) -> HarvestRequest:
-    """The request as the domain knows it; raises for all violations at once."""
-    checks = FieldChecks()
-    pooler = checks.uuid("pooler_id", request.pooler_id)
-    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-    request_id = checks.request_id(request.request_id)
-    checks.done()
+def domain_request(request: harvest_pb2.HarvestRequest) -> HarvestRequest:
+    """The request as the domain knows it."""
+    pooler, block = UUID(request.pooler_id), request.block_index
     arguments = (str(pooler), block)
     return HarvestRequest(
         pooler_id=PoolerId(pooler),
         block_index=block,
-        request_id=request_id or default_request_id("harvest", *arguments),
+        request_id=request.request_id or default_request_id("harvest", *arguments),
         digest=digest_of(*arguments),
     )
 

@@ -1,13 +1,13 @@
-"""plant's gRPC face: check, call, map."""
+"""plant's gRPC face: map, call, map back."""
 
 from typing import Any
+from uuid import UUID
 
 import grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
+from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import PoolerId
 from services.plant.domain.model import Planting, PlantRequest, PlantSummary
 from services.plant.usecases import Planter
@@ -24,7 +24,7 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         self, request: plant_pb2.PlantRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> plant_pb2.PlantResponse:
         """See plant.proto."""
-        summary = await self._planter.plant(checked(request, self._max_farmers))
+        summary = await self._planter.plant(domain_request(request, self._max_farmers))
         return summary_message(summary)
 
     async def ListPlantings(
@@ -33,7 +33,7 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> plant_pb2.ListPlantingsResponse:
         """See plant.proto."""
-        chosen = checked_filter(request)
+        chosen = filter_of(request)
         plantings = await self._planter.plantings(chosen)
         return plant_pb2.ListPlantingsResponse(
             plantings=map(planting_message, plantings[: chosen.limit]),
@@ -43,26 +43,16 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         )
 
 
-def checked(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRequest:
-    """The request as the domain knows it; raises for all violations at once."""
-    checks = FieldChecks()
-    pooler = checks.uuid("pooler_id", request.pooler_id)
-    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-    capacity = checks.number_or_default(
-        "max_farmers_capacity",
-        request.max_farmers_capacity,
-        low=1,
-        high=max_farmers,
-        default=max_farmers,
-    )
-    request_id = checks.request_id(request.request_id)
-    checks.done()
+def domain_request(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRequest:
+    """The request as the domain knows it."""
+    pooler, block = UUID(request.pooler_id), request.block_index
+    capacity = request.max_farmers_capacity or max_farmers
     arguments = (str(pooler), block, capacity)
     return PlantRequest(
         pooler_id=PoolerId(pooler),
         block_index=block,
         capacity=capacity,
-        request_id=request_id or default_request_id("plant", *arguments),
+        request_id=request.request_id or default_request_id("plant", *arguments),
         digest=digest_of(*arguments),
     )
 

@@ -1,4 +1,4 @@
-"""registry's gRPC face: check, call, map."""
+"""registry's gRPC face: map, call, map back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,8 @@ from uuid import UUID
 import grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import encode_token
+from libs.common.paging import encode_token, id_after, size_of
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
 from services.registry.usecases import Registry
@@ -38,7 +37,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.GetPoolerResponse:
         """See registry.proto."""
-        pooler = await self._registry.pooler(_pooler_id(request.pooler_id))
+        pooler = await self._registry.pooler(PoolerId(UUID(request.pooler_id)))
         return registry_pb2.GetPoolerResponse(pooler=messages.pooler_message(pooler))
 
     async def ListPoolers(
@@ -47,10 +46,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.ListPoolersResponse:
         """See registry.proto."""
-        checks = FieldChecks()
-        size = checks.page_size(request.page_size)
-        after = messages.after(checks, request.page_token)
-        checks.done()
+        size, after = size_of(request.page_size), id_after(request.page_token)
         poolers = await self._registry.store.list_poolers(after=after, limit=size + 1)
         return registry_pb2.ListPoolersResponse(
             poolers=map(messages.pooler_message, poolers[:size]),
@@ -63,7 +59,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.UpdatePoolerResponse:
         """See registry.proto."""
-        pooler_id, change = messages.pooler_change(request, self._max_farmers)
+        pooler_id, change = messages.pooler_change(request)
         pooler = await self._registry.update_pooler(pooler_id, change)
         return registry_pb2.UpdatePoolerResponse(pooler=messages.pooler_message(pooler))
 
@@ -73,7 +69,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.SuspendPoolerResponse:
         """See registry.proto."""
-        pooler_id = _pooler_id(request.pooler_id, request.request_id)
+        pooler_id = PoolerId(UUID(request.pooler_id))
         pooler = await self._registry.set_pooler_active(pooler_id, active=False)
         return registry_pb2.SuspendPoolerResponse(pooler=messages.pooler_message(pooler))
 
@@ -83,7 +79,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.ResumePoolerResponse:
         """See registry.proto."""
-        pooler_id = _pooler_id(request.pooler_id, request.request_id)
+        pooler_id = PoolerId(UUID(request.pooler_id))
         pooler = await self._registry.set_pooler_active(pooler_id, active=True)
         return registry_pb2.ResumePoolerResponse(pooler=messages.pooler_message(pooler))
 
@@ -93,7 +89,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.HeartbeatResponse:
         """See registry.proto."""
-        seen = await self._registry.heartbeat(_pooler_id(request.pooler_id))
+        seen = await self._registry.heartbeat(PoolerId(UUID(request.pooler_id)))
         response = registry_pb2.HeartbeatResponse()
         response.last_seen.FromDatetime(seen)
         return response
@@ -113,7 +109,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.GetFarmerResponse:
         """See registry.proto."""
-        farmer = await self._registry.farmer(_farmer_id(request.farmer_id))
+        farmer = await self._registry.farmer(FarmerId(UUID(request.farmer_id)))
         return registry_pb2.GetFarmerResponse(farmer=messages.farmer_message(farmer))
 
     async def ListFarmers(
@@ -122,15 +118,12 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.ListFarmersResponse:
         """See registry.proto."""
-        checks = FieldChecks()
-        pooler = checks.optional_uuid("pooler_id", request.pooler_id)
-        size = checks.page_size(request.page_size)
-        after = messages.after(checks, request.page_token)
-        checks.done()
+        pooler = PoolerId(UUID(request.pooler_id)) if request.pooler_id else None
+        size, after = size_of(request.page_size), id_after(request.page_token)
         if pooler is not None:
-            await self._registry.pooler(PoolerId(pooler))
+            await self._registry.pooler(pooler)
         farmers = await self._registry.store.list_farmers(
-            pooler_id=None if pooler is None else PoolerId(pooler), after=after, limit=size + 1
+            pooler_id=pooler, after=after, limit=size + 1
         )
         return registry_pb2.ListFarmersResponse(
             farmers=map(messages.farmer_message, farmers[:size]),
@@ -153,7 +146,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.SuspendFarmerResponse:
         """See registry.proto."""
-        farmer_id = _farmer_id(request.farmer_id, request.request_id)
+        farmer_id = FarmerId(UUID(request.farmer_id))
         farmer = await self._registry.move_farmer(farmer_id, FarmerEvent.SUSPENDED)
         return registry_pb2.SuspendFarmerResponse(farmer=messages.farmer_message(farmer))
 
@@ -163,25 +156,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> registry_pb2.ResumeFarmerResponse:
         """See registry.proto."""
-        farmer_id = _farmer_id(request.farmer_id, request.request_id)
+        farmer_id = FarmerId(UUID(request.farmer_id))
         farmer = await self._registry.move_farmer(farmer_id, FarmerEvent.RESUMED)
         return registry_pb2.ResumeFarmerResponse(farmer=messages.farmer_message(farmer))
-
-
-def _pooler_id(text: str, request_id: str = "") -> PoolerId:
-    checks = FieldChecks()
-    pooler_id = checks.uuid("pooler_id", text)
-    checks.request_id(request_id)
-    checks.done()
-    return PoolerId(pooler_id)
-
-
-def _farmer_id(text: str, request_id: str = "") -> FarmerId:
-    checks = FieldChecks()
-    farmer_id = checks.uuid("farmer_id", text)
-    checks.request_id(request_id)
-    checks.done()
-    return FarmerId(farmer_id)
 
 
 def _next(ids: Sequence[UUID], size: int) -> str:

@@ -50,7 +50,7 @@ from services.wallet.engine.watch import Watch
 from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.opening import open_keys
 from services.wallet.keys.provider import KeyProvider
-from services.wallet.servicer import FULL_NAME, SETTLING, UNLIMITED, WalletServicer
+from services.wallet.servicer import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
@@ -228,11 +228,11 @@ class _Wiring:
                 **dict.fromkeys((*SETTLING, *_SLOW), batch),
                 "WatchBlocks": None,
             },
-            unlimited=(*UNLIMITED, *withdraw_servicer.UNLIMITED),
+            internal=(*INTERNAL, *withdraw_servicer.INTERNAL),
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
-        servicer = WalletServicer(self._use_cases, max_farmers=self._settings.max_farmers)
+        servicer = WalletServicer(self._use_cases)
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
         engine = engine_servicer.EngineServicer(
             self._parts,

@@ -6,11 +6,10 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
 
-from libs.common.grpc.limits import caller_of
-from libs.common.grpc.validate import FieldChecks
+from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.identity import identity_of
 from libs.common.ids import FarmerId
-from libs.common.paging import encode_token
-from libs.kale.address import account_address
+from libs.common.paging import decode_token, encode_token, size_of
 from services.wallet.custody_usecases import Custody
 from services.wallet.domain.audit import Action, Head, Record
 from services.wallet.domain.pausing import Pause, Reach, Scope
@@ -21,14 +20,11 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 FULL_NAME = custody_pb2.DESCRIPTOR.services_by_name["CustodyService"].full_name
 #: Methods that read all there is.
 SLOW = ("VerifyAuditLog",)
-_KEY_BYTES = 32
-_HASH_BYTES = 32
-_MAX_REASON = 500
 _ACTIONS = frozenset(action.value for action in Action)
 
 
 class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
-    """Thin: check, one call, map."""
+    """Thin: map, one call, map back."""
 
     def __init__(self, custody: Custody) -> None:
         self._custody = custody
@@ -37,34 +33,30 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.PauseSigningRequest, context: Context
     ) -> custody_pb2.PauseSigningResponse:
         """See custody.proto."""
-        checks = FieldChecks()
-        reason = checks.text("reason", request.reason, low=1, high=_MAX_REASON)
-        reach = await self._reach(checks, request.reach)
-        await self._custody.pause(reach, reason=reason, actor=caller_of(context.peer()))
+        reach = await self._reach(request.reach)
+        await self._custody.pause(reach, reason=request.reason, actor=identity_of(context))
         return custody_pb2.PauseSigningResponse()
 
     async def ResumeSigning(
         self, request: custody_pb2.ResumeSigningRequest, context: Context
     ) -> custody_pb2.ResumeSigningResponse:
         """See custody.proto."""
-        reach = await self._reach(FieldChecks(), request.reach)
-        await self._custody.resume(reach, actor=caller_of(context.peer()))
+        reach = await self._reach(request.reach)
+        await self._custody.resume(reach, actor=identity_of(context))
         return custody_pb2.ResumeSigningResponse()
 
-    async def _reach(self, checks: FieldChecks, reach: custody_pb2.PauseReach) -> Reach:
-        """For whom; the request's other checks are done by then."""
-        which = reach.WhichOneof("reach")
-        target: UUID | None = None
-        if which in {"pooler_id", "farmer_id"}:
-            target = checks.uuid(f"reach.{which}", getattr(reach, which))
-        elif not reach.everything:
-            checks.fail("reach", "must say everything, or name a pooler or a farmer")
-        checks.done()
-        if target is None:
-            return Reach(scope=Scope.EVERYTHING)
-        if which == "pooler_id":
-            return Reach(scope=Scope.POOLER, target=target)
-        return await self._custody.reach_of_farmer(FarmerId(target))
+    async def _reach(self, reach: custody_pb2.PauseReach) -> Reach:
+        """For whom."""
+        match reach.WhichOneof("reach"):
+            case "pooler_id":
+                return Reach(scope=Scope.POOLER, target=UUID(reach.pooler_id))
+            case "farmer_id":
+                return await self._custody.reach_of_farmer(FarmerId(UUID(reach.farmer_id)))
+        if not reach.everything:
+            raise InvalidArgumentError.of(
+                "reach", "must say everything, or name a pooler or a farmer"
+            )
+        return Reach(scope=Scope.EVERYTHING)
 
     async def ListPauses(
         self, request: custody_pb2.ListPausesRequest, context: Context
@@ -77,12 +69,10 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.ListAuditRecordsRequest, context: Context
     ) -> custody_pb2.ListAuditRecordsResponse:
         """See custody.proto."""
-        checks = FieldChecks()
         if request.action and request.action not in _ACTIONS:
-            checks.fail("action", f"must be one of {', '.join(sorted(_ACTIONS))}")
-        size = checks.page_size(request.page_size)
-        key = checks.page_token(request.page_token, [int])
-        checks.done()
+            raise InvalidArgumentError.of("action", f"must be one of {', '.join(sorted(_ACTIONS))}")
+        size = size_of(request.page_size)
+        key = decode_token(request.page_token, [int])
         found = await self._custody.store.latest(
             before=None if key is None else key[0], action=request.action or None, limit=size + 1
         )
@@ -96,14 +86,11 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.VerifyAuditLogRequest, context: Context
     ) -> custody_pb2.VerifyAuditLogResponse:
         """See custody.proto."""
-        checks, expected = FieldChecks(), None
-        if request.expected_number or request.expected_hash:
-            if request.expected_number < 1:
-                checks.fail("expected_number", "must be at least 1 when there is a hash")
-            if len(request.expected_hash) != _HASH_BYTES:
-                checks.fail("expected_hash", f"must have {_HASH_BYTES} bytes")
-            expected = Head(number=request.expected_number, hash=request.expected_hash)
-        checks.done()
+        number, digest = request.expected_number, request.expected_hash
+        if bool(number) != bool(digest):
+            missing = "expected_hash" if number else "expected_number"
+            raise InvalidArgumentError.of(missing, "is required with the other one")
+        expected = Head(number=number, hash=digest) if number else None
         found = await self._custody.verify(expected)
         return custody_pb2.VerifyAuditLogResponse(
             is_sound=not found.broken,
@@ -116,19 +103,14 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.ExportKeyRequest, context: Context
     ) -> custody_pb2.ExportKeyResponse:
         """See custody.proto."""
-        checks = FieldChecks()
-        farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-        address = checks.parsed("address", request.address, account_address, "")
-        reason = checks.text("reason", request.reason, low=1, high=_MAX_REASON)
-        if len(request.receiver_key) != _KEY_BYTES or not any(request.receiver_key):
-            checks.fail("receiver_key", f"must be an X25519 public key of {_KEY_BYTES} bytes")
-        checks.done()
+        if not any(request.receiver_key):
+            raise InvalidArgumentError.of("receiver_key", "must be an X25519 public key")
         parcel = await self._custody.export_key(
-            farmer_id,
-            address=address,
-            reason=reason,
+            FarmerId(UUID(request.farmer_id)),
+            address=request.address,
+            reason=request.reason,
             receiver_key=request.receiver_key,
-            actor=caller_of(context.peer()),
+            actor=identity_of(context),
         )
         return custody_pb2.ExportKeyResponse(
             sender_key=parcel.sender_key, nonce=parcel.nonce, ciphertext=parcel.ciphertext

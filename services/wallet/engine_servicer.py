@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
-from libs.common.grpc.validate import FieldChecks
 from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.parts import EngineParts
@@ -16,8 +15,6 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 FULL_NAME = engine_pb2.DESCRIPTOR.services_by_name["EngineService"].full_name
 #: Methods that wait for ledgers.
 SLOW = ("DeployMulticall",)
-#: 1,000 XLM: more is a slip of the finger.
-_MAX_FEE = 10**10
 
 
 class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
@@ -51,9 +48,6 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self, request: engine_pb2.DeployMulticallRequest, context: Context
     ) -> engine_pb2.DeployMulticallResponse:
         """See engine.proto."""
-        checks = FieldChecks()
-        checks.number("max_fee_stroops", request.max_fee_stroops, low=1, high=_MAX_FEE)
-        checks.done()
         done = await self._deployer.deploy(max_fee=request.max_fee_stroops)
         deployment = self._deployer.deployment()
         return engine_pb2.DeployMulticallResponse(

@@ -1,14 +1,13 @@
 """Between the domain and kalepool.wallet.v1: pure mapping, both ways."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId
-from libs.kale.constants import MAX_I64, MAX_U64
 from services.wallet.domain.model import (
     Balances,
     Block,
@@ -21,9 +20,6 @@ from services.wallet.domain.model import (
     Wallet,
 )
 
-#: Largest block index that is kept (a 32-bit signed integer in Postgres); the chain is far below.
-MAX_BLOCK_INDEX = 2**31 - 1
-_HASH_BYTES = 32
 #: Stroops of one base reserve. Every account must keep two, and one per subentry and sponsorship.
 #: The network could change it by a vote; it was last changed in 2018.
 _BASE_RESERVE = 5_000_000
@@ -135,37 +131,21 @@ def head_message(head: ChainHead) -> wallet_pb2.ChainHead:
     )
 
 
-def plant_intent(checks: FieldChecks, field: str, operation: wallet_pb2.PlantOperation) -> Intent:
-    """A plant, checked."""
-    stake = checks.number(f"{field}.stake", operation.stake, low=0, high=MAX_I64)
-    return Intent(farmer_id=_farmer(checks, field, operation.farmer_id), amount=stake)
+def plant_intent(operation: wallet_pb2.PlantOperation) -> Intent:
+    """A plant."""
+    return Intent(farmer_id=FarmerId(UUID(operation.farmer_id)), amount=operation.stake)
 
 
-def work_intent(checks: FieldChecks, field: str, operation: wallet_pb2.WorkOperation) -> Intent:
-    """A work, checked."""
-    if len(operation.hash) != _HASH_BYTES:
-        checks.fail(f"{field}.hash", f"must have {_HASH_BYTES} bytes, not {len(operation.hash)}")
+def work_intent(operation: wallet_pb2.WorkOperation) -> Intent:
+    """A work."""
     return Intent(
-        farmer_id=_farmer(checks, field, operation.farmer_id),
-        nonce=checks.number(f"{field}.nonce", operation.nonce, low=0, high=MAX_U64),
-        hash=operation.hash,
+        farmer_id=FarmerId(UUID(operation.farmer_id)), nonce=operation.nonce, hash=operation.hash
     )
 
 
-def harvest_intent(
-    checks: FieldChecks, field: str, operation: wallet_pb2.HarvestOperation
-) -> Intent:
-    """A harvest, checked."""
-    return Intent(farmer_id=_farmer(checks, field, operation.farmer_id))
-
-
-def block_index(checks: FieldChecks, value: int) -> int:
-    """A block index that fits."""
-    return checks.number("block_index", value, low=0, high=MAX_BLOCK_INDEX)
-
-
-def _farmer(checks: FieldChecks, field: str, value: str) -> FarmerId:
-    return FarmerId(checks.uuid(f"{field}.farmer_id", value))
+def harvest_intent(operation: wallet_pb2.HarvestOperation) -> Intent:
+    """A harvest."""
+    return Intent(farmer_id=FarmerId(UUID(operation.farmer_id)))
 
 
 def reserved_stroops(balances: Balances) -> int:

@@ -1,13 +1,11 @@
 """kalepool.wallet.v1.ReconciliationService: records against the chain."""
 
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import grpc
 from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc
 
-from libs.common.grpc.validate import FieldChecks
-from libs.common.paging import encode_token
+from libs.common.paging import encode_token, id_after, size_of
 from services.wallet.engine.reconcile import Reconciler
 from services.wallet.messages import timestamp
 from services.wallet.store.reconcile import Entry, ReconcileStore
@@ -39,12 +37,9 @@ class ReconciliationServicer(reconcile_pb2_grpc.ReconciliationServiceServicer):
         self, request: reconcile_pb2.ListDifferencesRequest, context: Context
     ) -> reconcile_pb2.ListDifferencesResponse:
         """See reconcile.proto."""
-        checks = FieldChecks()
-        size = checks.page_size(request.page_size)
-        key = checks.page_token(request.page_token, [UUID])
-        checks.done()
+        size = size_of(request.page_size)
         found = await self._store.page(
-            before=None if key is None else key[0],
+            before=id_after(request.page_token),
             settled=request.include_settled,
             limit=size + 1,
         )

@@ -7,10 +7,8 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
-from libs.common.paging import encode_token
-from libs.kale.address import account_address, raw_key
+from libs.common.paging import encode_token, id_after, size_of
 from services.wallet import messages
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
@@ -18,11 +16,11 @@ from services.wallet.usecases import UseCases
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Item = TypeVar("Item")
-IntentOf = Callable[[FieldChecks, str, Item], Intent]
+IntentOf = Callable[[Item], Intent]
 
 FULL_NAME = wallet_pb2.DESCRIPTOR.services_by_name["WalletService"].full_name
-#: Called by other services: they have no rate limit.
-UNLIMITED = (
+#: Called by other services: the public rate limit is not for them.
+INTERNAL = (
     "CreateWallet",
     "GetWallet",
     "GetBalances",
@@ -38,25 +36,20 @@ SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest
 
 
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
-    """Thin: what a field may be is here, everything else is in the use cases."""
+    """Thin: what a field may be is in the proto, everything else is in the use cases."""
 
-    def __init__(self, use_cases: UseCases, *, max_farmers: int) -> None:
+    def __init__(self, use_cases: UseCases) -> None:
         self._use_cases = use_cases
-        self._max_farmers = max_farmers
 
     async def CreateWallet(
         self, request: wallet_pb2.CreateWalletRequest, context: Context
     ) -> wallet_pb2.CreateWalletResponse:
         """See wallet.proto."""
-        checks = FieldChecks()
-        checks.request_id(request.request_id)
-        farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-        pooler_id = PoolerId(checks.uuid("pooler_id", request.pooler_id))
-        payout = request.payout_address
-        if payout:
-            checks.parsed("payout_address", payout, account_address, "")
-        checks.done()
-        wallet = await self._use_cases.create_wallet(farmer_id, pooler_id, payout_address=payout)
+        wallet = await self._use_cases.create_wallet(
+            FarmerId(UUID(request.farmer_id)),
+            PoolerId(UUID(request.pooler_id)),
+            payout_address=request.payout_address,
+        )
         return wallet_pb2.CreateWalletResponse(wallet=messages.wallet_message(wallet))
 
     async def GetWallet(
@@ -69,36 +62,23 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         return wallet_pb2.GetWalletResponse(wallet=messages.wallet_message(wallet))
 
     async def _find_wallet(self, request: wallet_pb2.GetWalletRequest) -> Wallet | None:
-        checks, store = FieldChecks(), self._use_cases.wallets
+        store = self._use_cases.wallets
         match request.WhichOneof("by"):
             case "wallet_id":
-                wallet_id = WalletId(checks.uuid("wallet_id", request.wallet_id))
-                checks.done()
-                return await store.by_id(wallet_id)
+                return await store.by_id(WalletId(UUID(request.wallet_id)))
             case "farmer_id":
-                farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-                checks.done()
-                return await store.by_farmer(farmer_id)
-            case "address":
-                checks.parsed("address", request.address, raw_key, b"")
-                checks.done()
+                return await store.by_farmer(FarmerId(UUID(request.farmer_id)))
+            case _:
                 return await store.by_address(request.address)
-        checks.fail("by", "one of wallet_id, farmer_id and address is required")
-        checks.done()
-        return None
 
     async def ListWallets(
         self, request: wallet_pb2.ListWalletsRequest, context: Context
     ) -> wallet_pb2.ListWalletsResponse:
         """See wallet.proto."""
-        checks = FieldChecks()
-        pooler_id = checks.optional_uuid("pooler_id", request.pooler_id)
-        size = checks.page_size(request.page_size)
-        after = _cursor(checks, request.page_token)
-        checks.done()
+        size = size_of(request.page_size)
         wallets = await self._use_cases.wallets.page(
-            pooler_id=None if pooler_id is None else PoolerId(pooler_id),
-            after=after,
+            pooler_id=PoolerId(UUID(request.pooler_id)) if request.pooler_id else None,
+            after=id_after(request.page_token),
             limit=size + 1,
         )
         return wallet_pb2.ListWalletsResponse(
@@ -110,15 +90,8 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.GetBalancesRequest, context: Context
     ) -> wallet_pb2.GetBalancesResponse:
         """See wallet.proto."""
-        checks = FieldChecks()
-        checks.size("farmer_ids", request.farmer_ids, high=self._max_farmers)
-        ids = [
-            (f"farmer_ids[{number}]", FarmerId(checks.uuid(f"farmer_ids[{number}]", value)))
-            for number, value in enumerate(request.farmer_ids)
-        ]
-        checks.unique(ids)
-        checks.done()
-        balances = await self._use_cases.balances([farmer_id for _, farmer_id in ids])
+        ids = [FarmerId(UUID(value)) for value in request.farmer_ids]
+        balances = await self._use_cases.balances(ids)
         return wallet_pb2.GetBalancesResponse(
             balances=[messages.balances_message(wallet, item) for wallet, item in balances]
         )
@@ -169,35 +142,22 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     async def _one(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
     ) -> Operation:
-        checks = FieldChecks()
-        request_id = checks.request_id(request.request_id)
-        block_index = messages.block_index(checks, request.block_index)
-        intent = intent_of(checks, "operation", request.operation)
-        checks.done()
         ids = await self._use_cases.submit(
-            kind, request_id=request_id, block_index=block_index, intents=[intent]
+            kind,
+            request_id=request.request_id,
+            block_index=request.block_index,
+            intents=[intent_of(request.operation)],
         )
         return await anext(self._use_cases.settled(ids))
 
     async def _batch(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
     ) -> AsyncIterator[Operation]:
-        checks = FieldChecks()
-        request_id = checks.request_id(request.request_id, required=True)
-        block_index = messages.block_index(checks, request.block_index)
-        checks.size("operations", request.operations, high=self._max_farmers)
-        fields = [f"operations[{number}]" for number in range(len(request.operations))]
-        intents = [
-            intent_of(checks, field, item)
-            for field, item in zip(fields, request.operations, strict=True)
-        ]
-        checks.unique(
-            (f"{field}.farmer_id", intent.farmer_id)
-            for field, intent in zip(fields, intents, strict=True)
-        )
-        checks.done()
         ids = await self._use_cases.submit(
-            kind, request_id=request_id, block_index=block_index, intents=intents
+            kind,
+            request_id=request.request_id,
+            block_index=request.block_index,
+            intents=[intent_of(item) for item in request.operations],
         )
         async for operation in self._use_cases.settled(ids):
             yield operation
@@ -206,9 +166,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.GetOperationRequest, context: Context
     ) -> wallet_pb2.GetOperationResponse:
         """See wallet.proto."""
-        checks = FieldChecks()
-        operation_id = OperationId(checks.uuid("operation_id", request.operation_id))
-        checks.done()
+        operation_id = OperationId(UUID(request.operation_id))
         operation = await self._use_cases.operations.by_id(operation_id)
         if operation is None:
             raise OperationNotFoundError(f"there is no operation {operation_id}")
@@ -218,20 +176,12 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.ListOperationsRequest, context: Context
     ) -> wallet_pb2.ListOperationsResponse:
         """See wallet.proto."""
-        checks = FieldChecks()
-        farmer_id = checks.optional_uuid("farmer_id", request.farmer_id)
-        if request.state not in {0, *messages.STATES}:
-            checks.fail("state", f"has no value {request.state}")
-        if request.kind not in {0, *messages.KINDS}:
-            checks.fail("kind", f"has no value {request.kind}")
-        size = checks.page_size(request.page_size)
-        before = _cursor(checks, request.page_token)
-        checks.done()
+        size = size_of(request.page_size)
         operations = await self._use_cases.operations.page(
-            farmer_id=None if farmer_id is None else FarmerId(farmer_id),
+            farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
             state=messages.STATES.get(request.state),
             kind=messages.KINDS.get(request.kind),
-            before=before,
+            before=id_after(request.page_token),
             limit=size + 1,
         )
         return wallet_pb2.ListOperationsResponse(
@@ -243,7 +193,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.GetBlockRequest, context: Context
     ) -> wallet_pb2.GetBlockResponse:
         """See wallet.proto."""
-        index = _optional_index(request, "index")
+        index = request.index if request.HasField("index") else None
         block, head = await self._use_cases.block(index)
         return wallet_pb2.GetBlockResponse(
             block=None if block is None else messages.block_message(block, head),
@@ -254,7 +204,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.WatchBlocksRequest, context: Context
     ) -> AsyncIterator[wallet_pb2.WatchBlocksResponse]:
         """See wallet.proto."""
-        after_index = _optional_index(request, "after_index")
+        after_index = request.after_index if request.HasField("after_index") else None
         async for block, head in self._use_cases.watch_blocks(after_index):
             yield wallet_pb2.WatchBlocksResponse(
                 block=None if block is None else messages.block_message(block, head),
@@ -273,22 +223,6 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             reserved_stroops=messages.reserved_stroops(balances),
             ledger=balances.ledger,
         )
-
-
-def _optional_index(request: Any, field: str) -> int | None:
-    if not request.HasField(field):
-        return None
-    checks = FieldChecks()
-    value: int = getattr(request, field)
-    checks.number(field, value, low=0, high=messages.MAX_BLOCK_INDEX)
-    checks.done()
-    return value
-
-
-def _cursor(checks: FieldChecks, token: str) -> UUID | None:
-    """The id in a page token."""
-    key = checks.page_token(token, [UUID])
-    return None if key is None else key[0]
 
 
 def _next(items: Sequence[Wallet] | Sequence[Operation], size: int) -> str:

@@ -6,12 +6,9 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import withdraw_pb2, withdraw_pb2_grpc
 
-from libs.common.grpc.limits import caller_of
-from libs.common.grpc.validate import FieldChecks
+from libs.common.grpc.identity import identity_of
 from libs.common.ids import FarmerId, OperationId
-from libs.common.paging import encode_token
-from libs.kale.address import account_address
-from libs.kale.constants import MAX_I64
+from libs.common.paging import encode_token, id_after, size_of
 from services.wallet import messages
 from services.wallet.domain.withdrawals import Asset, Withdrawal
 from services.wallet.withdrawal_usecases import Withdrawals
@@ -22,7 +19,7 @@ FULL_NAME = withdraw_pb2.DESCRIPTOR.services_by_name["WithdrawalService"].full_n
 #: Methods that wait for ledgers.
 SETTLING = ("Withdraw",)
 #: Methods that registry calls.
-UNLIMITED = ("SetPayoutAddress",)
+INTERNAL = ("SetPayoutAddress",)
 _ASSETS = {
     withdraw_pb2.WITHDRAWAL_ASSET_UNSPECIFIED: Asset.KALE,
     withdraw_pb2.WITHDRAWAL_ASSET_KALE: Asset.KALE,
@@ -31,7 +28,7 @@ _ASSETS = {
 
 
 class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
-    """Thin: check, one call, map."""
+    """Thin: map, one call, map back."""
 
     def __init__(self, withdrawals: Withdrawals) -> None:
         self._withdrawals = withdrawals
@@ -40,15 +37,8 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         self, request: withdraw_pb2.SetPayoutAddressRequest, context: Context
     ) -> withdraw_pb2.SetPayoutAddressResponse:
         """See withdraw.proto."""
-        checks = FieldChecks()
-        checks.request_id(request.request_id)
-        farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-        address = request.address
-        if address:
-            checks.parsed("address", address, account_address, "")
-        checks.done()
         moment = await self._withdrawals.set_address(
-            farmer_id, address, actor=caller_of(context.peer())
+            FarmerId(UUID(request.farmer_id)), request.address, actor=identity_of(context)
         )
         return withdraw_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 
@@ -56,10 +46,7 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         self, request: withdraw_pb2.GetPayoutAddressRequest, context: Context
     ) -> withdraw_pb2.GetPayoutAddressResponse:
         """See withdraw.proto."""
-        checks = FieldChecks()
-        farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-        checks.done()
-        found = await self._withdrawals.addresses(farmer_id)
+        found = await self._withdrawals.addresses(FarmerId(UUID(request.farmer_id)))
         pending_at = found.pending_at
         return withdraw_pb2.GetPayoutAddressResponse(
             address=found.address,
@@ -71,19 +58,12 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         self, request: withdraw_pb2.WithdrawRequest, context: Context
     ) -> withdraw_pb2.WithdrawResponse:
         """See withdraw.proto."""
-        checks = FieldChecks()
-        request_id = checks.request_id(request.request_id, required=True)
-        farmer_id = FarmerId(checks.uuid("farmer_id", request.farmer_id))
-        if request.asset not in _ASSETS:
-            checks.fail("asset", f"has no value {request.asset}")
-        amount = checks.number("amount", request.amount, low=1, high=MAX_I64)
-        checks.done()
         withdrawal = await self._withdrawals.withdraw(
-            farmer_id,
-            request_id=request_id,
+            FarmerId(UUID(request.farmer_id)),
+            request_id=request.request_id,
             asset=_ASSETS[request.asset],
-            amount=amount,
-            actor=caller_of(context.peer()),
+            amount=request.amount,
+            actor=identity_of(context),
         )
         return withdraw_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
 
@@ -91,24 +71,17 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         self, request: withdraw_pb2.GetWithdrawalRequest, context: Context
     ) -> withdraw_pb2.GetWithdrawalResponse:
         """See withdraw.proto."""
-        checks = FieldChecks()
-        withdrawal_id = OperationId(checks.uuid("withdrawal_id", request.withdrawal_id))
-        checks.done()
-        withdrawal = await self._withdrawals.withdrawal(withdrawal_id)
+        withdrawal = await self._withdrawals.withdrawal(OperationId(UUID(request.withdrawal_id)))
         return withdraw_pb2.GetWithdrawalResponse(withdrawal=_message(withdrawal))
 
     async def ListWithdrawals(
         self, request: withdraw_pb2.ListWithdrawalsRequest, context: Context
     ) -> withdraw_pb2.ListWithdrawalsResponse:
         """See withdraw.proto."""
-        checks = FieldChecks()
-        farmer_id = checks.optional_uuid("farmer_id", request.farmer_id)
-        size = checks.page_size(request.page_size)
-        key = checks.page_token(request.page_token, [UUID])
-        checks.done()
+        size = size_of(request.page_size)
         found = await self._withdrawals.store.page(
-            farmer_id=None if farmer_id is None else FarmerId(farmer_id),
-            before=None if key is None else key[0],
+            farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
+            before=id_after(request.page_token),
             limit=size + 1,
         )
         more = len(found) > size

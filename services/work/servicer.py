@@ -1,21 +1,16 @@
-"""work's gRPC face: check, call, map."""
+"""work's gRPC face: map, call, map back."""
 
 from typing import Any
+from uuid import UUID
 
 import grpc
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
-from libs.batches.listing import MAX_BLOCK, checked_filter, failure_reason
+from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
-from libs.common.grpc.validate import FieldChecks
 from libs.common.ids import FarmerId, PoolerId
 from services.work.domain.model import Submission, Verdict, Work, WorkRequest, WorkSummary
 from services.work.usecases import Submitter
-
-#: Nonces of one call.
-MAX_SUBMISSIONS = 10_000
-#: The year 9999 in milliseconds: more is no time.
-MAX_TIMESTAMP = 253_402_300_799_999
 
 
 class WorkServicer(work_pb2_grpc.WorkServiceServicer):
@@ -28,13 +23,13 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         self, request: work_pb2.SubmitWorkRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> work_pb2.SubmitWorkResponse:
         """See work.proto."""
-        return summary_message(await self._submitter.submit(checked(request)))
+        return summary_message(await self._submitter.submit(domain_request(request)))
 
     async def ListWorks(
         self, request: work_pb2.ListWorksRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> work_pb2.ListWorksResponse:
         """See work.proto."""
-        chosen = checked_filter(request)
+        chosen = filter_of(request)
         works = await self._submitter.works(chosen)
         return work_pb2.ListWorksResponse(
             works=map(work_message, works[: chosen.limit]),
@@ -42,18 +37,10 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         )
 
 
-def checked(request: work_pb2.SubmitWorkRequest) -> WorkRequest:
-    """The request as the domain knows it; raises for all violations at once."""
-    checks = FieldChecks()
-    pooler = checks.uuid("pooler_id", request.pooler_id)
-    block = checks.number("block_index", request.block_index, low=0, high=MAX_BLOCK)
-    checks.size("submissions", request.submissions, high=MAX_SUBMISSIONS)
-    submissions = tuple(
-        _submission(checks, f"submissions[{position}]", item)
-        for position, item in enumerate(request.submissions[:MAX_SUBMISSIONS])
-    )
-    request_id = checks.request_id(request.request_id)
-    checks.done()
+def domain_request(request: work_pb2.SubmitWorkRequest) -> WorkRequest:
+    """The request as the domain knows it."""
+    pooler, block = UUID(request.pooler_id), request.block_index
+    submissions = tuple(map(_submission, request.submissions))
     arguments = (
         str(pooler),
         block,
@@ -63,16 +50,16 @@ def checked(request: work_pb2.SubmitWorkRequest) -> WorkRequest:
         pooler_id=PoolerId(pooler),
         block_index=block,
         submissions=submissions,
-        request_id=request_id or default_request_id("work", *arguments),
+        request_id=request.request_id or default_request_id("work", *arguments),
         digest=digest_of(*arguments),
     )
 
 
-def _submission(checks: FieldChecks, path: str, item: work_pb2.Submission) -> Submission:
+def _submission(item: work_pb2.Submission) -> Submission:
     return Submission(
-        farmer_id=FarmerId(checks.uuid(f"{path}.farmer_id", item.farmer_id)),
+        farmer_id=FarmerId(UUID(item.farmer_id)),
         nonce=item.nonce,
-        timestamp_ms=checks.number(f"{path}.timestamp", item.timestamp, low=0, high=MAX_TIMESTAMP),
+        timestamp_ms=item.timestamp,
     )
 
 

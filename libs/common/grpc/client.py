@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import grpc
-import structlog
 
 from libs.common.errors import DeadlineExceededError
 from libs.common.grpc.deadlines import remaining
 from libs.common.grpc.errors import from_rpc_error
+from libs.common.grpc.trace import passed_on
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -78,5 +78,4 @@ def _affordable(timeout: float) -> float:
 
 
 def _metadata() -> grpc.aio.Metadata:
-    call_id = structlog.contextvars.get_contextvars().get("call_id")
-    return grpc.aio.Metadata(*([("x-call-id", str(call_id))] if call_id else []))
+    return grpc.aio.Metadata(*passed_on())

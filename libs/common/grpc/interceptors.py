@@ -1,33 +1,22 @@
-"""What every call passes, from outside in: log line, errors, rate limit, rules, time, handler."""
+"""What every call passes, from outside in: record, errors, limits, rules, deadline, handler."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 from grpc.aio import ServerInterceptor
 
-from libs.common.errors import (
-    DeadlineExceededError,
-    InternalError,
-    InvalidArgumentError,
-    PoolError,
-)
+from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.deadlines import set_deadline
-from libs.common.grpc.errors import to_status
-from libs.common.grpc.limits import RateLimit, caller_of
-from libs.common.ids import new_id
-from libs.common.log import get_logger
+from libs.common.grpc.limits import Admission, RateLimit
+from libs.common.grpc.records import CallRecord, Context
 from libs.common.rules.book import RuleBook
 
-log = get_logger(__name__)
-
-# Quoted: these classes have type arguments in their stubs only.
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+# Quoted: the class has type arguments in its stub only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
@@ -41,12 +30,18 @@ class CallPolicy:
 
     #: What requests may hold.
     rules: RuleBook
-    #: Calls per minute.
+    #: Calls per minute and caller.
     rate_limit: RateLimit
+    #: Calls and streams in progress.
+    admission: Admission
     #: Seconds that a method may take when it is not named in `method_timeouts`.
     default_timeout: float
     #: Seconds by full method name; None for a stream without an end.
     method_timeouts: Mapping[str, float | None]
+
+    def is_endless(self, method: str) -> bool:
+        """Whether it is a stream without an end."""
+        return self.method_timeouts.get(method, self.default_timeout) is None
 
     def timeout(self, method: str, remaining: float | None) -> float | None:
         """Seconds that this call gets: the method's cap, or less when the caller wants less."""
@@ -84,11 +79,12 @@ class CallInterceptor(ServerInterceptor):
 
     def _unary(self, inner: Any, method: str) -> Any:
         async def handle(request: Any, context: Context) -> Any:
-            with _CallRecord(method, context) as call:
+            with CallRecord(method, context) as call:
                 try:
-                    timeout = self._enter(method, context, request)
-                    async with asyncio.timeout(timeout):
-                        return await inner(request, context)
+                    with self._admitted(call):
+                        timeout = self._checked(method, context, request)
+                        async with asyncio.timeout(timeout):
+                            return await inner(request, context)
                 except Exception as error:
                     await call.abort(error)
 
@@ -96,20 +92,31 @@ class CallInterceptor(ServerInterceptor):
 
     def _stream(self, inner: Any, method: str) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
-            with _CallRecord(method, context) as call:
+            with CallRecord(method, context) as call:
                 try:
-                    timeout = self._enter(method, context, request)
-                    async for response in _until(inner(request, context), timeout):
-                        yield response
+                    with self._admitted(call):
+                        timeout = self._checked(method, context, request)
+                        async for response in _until(inner(request, context), timeout):
+                            yield response
                 except Exception as error:
                     await call.abort(error)
 
         return handle
 
-    def _enter(self, method: str, context: Context, request: Any) -> float | None:
-        self._policy.rate_limit.check(caller=caller_of(context.peer()), method=method)
+    def _admitted(self, call: CallRecord) -> AbstractContextManager[None]:
+        """Counts the call; raises when the caller, or the process, has too many."""
+        policy = self._policy
+        policy.rate_limit.check(identity=call.identity, method=call.method)
+        if policy.is_endless(call.method):
+            return policy.admission.stream(call.identity)
+        return policy.admission.call()
+
+    def _checked(self, method: str, context: Context, request: Any) -> float | None:
+        """The seconds that the call gets; raises when the request breaks its rules."""
         if isinstance(request, _Malformed):
-            raise InvalidArgumentError("the request is no message of this method")
+            raise InvalidArgumentError(
+                "the request is no message of this method", reason="MALFORMED_REQUEST"
+            )
         self._policy.rules.check(request)
         timeout = self._policy.timeout(method, context.time_remaining())
         set_deadline(timeout)
@@ -143,50 +150,3 @@ async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncI
         except StopAsyncIteration:
             return
         yield response
-
-
-class _CallRecord:
-    """One log line per call: method, caller, status, duration, and the fields bound meanwhile."""
-
-    def __init__(self, method: str, context: Context) -> None:
-        self._method = method
-        self._context = context
-        self._status = "OK"
-        self._reason: str | None = None
-        self._started = time.monotonic()
-
-    def __enter__(self) -> "_CallRecord":
-        metadata = dict(self._context.invocation_metadata() or ())
-        self._call_id = str(metadata.get("x-call-id") or new_id())[:64]
-        self._caller = caller_of(self._context.peer())
-        structlog.contextvars.bind_contextvars(call_id=self._call_id)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is asyncio.CancelledError or kind is GeneratorExit:
-            self._status = "CANCELLED"
-        log.info(
-            "call",
-            method=self._method,
-            caller=self._caller,
-            status=self._status,
-            reason=self._reason,
-            duration_ms=round((time.monotonic() - self._started) * 1000, 1),
-        )
-        structlog.contextvars.unbind_contextvars("call_id")
-
-    async def abort(self, error: Exception) -> NoReturn:
-        """Ends the call with the status of `error`; a defect is logged whole and told bare."""
-        typed = _typed(error, self._method)
-        self._status, self._reason = typed.code.name, typed.reason
-        await self._context.abort_with_status(to_status(typed))
-        raise AssertionError("abort_with_status returned")
-
-
-def _typed(error: Exception, method: str) -> PoolError:
-    if isinstance(error, PoolError):
-        return error
-    if isinstance(error, TimeoutError):
-        return DeadlineExceededError("the call's time is over; what was accepted goes on")
-    log.error("defect", method=method, exc_info=error)
-    return InternalError("internal error; the pool's log has the details")

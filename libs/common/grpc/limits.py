@@ -1,39 +1,121 @@
-"""Rate limit per caller and method: a moving window over a minute (API_RATE_LIMIT)."""
+"""What one caller may ask for, and what the process takes on: refused before it hurts."""
 
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from libs.common.errors import ResourceExhaustedError, UnavailableError
+from libs.common.grpc.bucket import Bucket
+from libs.common.grpc.identity import is_service
 
-from libs.common.errors import ResourceExhaustedError
+#: Buckets that are kept at most; the oldest goes when there are more callers than that.
+MAX_BUCKETS = 50_000
+#: Seconds after which a call that found the process full may come again.
+RETRY = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Calls a minute per caller and method; 0 means no limit."""
+
+    #: For methods that are not named below.
+    default: int
+    #: By full name (/kalepool.plant.v1.PlantService/Plant) or short one (Plant).
+    methods: Mapping[str, int] = field(default_factory=dict)
+    #: Full names of methods that other services call: only a limit by their full name holds.
+    internal: frozenset[str] = frozenset()
+
+    def of(self, method: str, identity: str) -> int:
+        """The limit of one method for one caller."""
+        if method in self.methods:
+            return self.methods[method]
+        if method in self.internal or is_service(identity):
+            return 0
+        return self.methods.get(method.rpartition("/")[2], self.default)
 
 
 class RateLimit:
     """Counts calls of this process; several replicas allow their sum."""
 
-    def __init__(self, per_minute: int, *, unlimited: frozenset[str] = frozenset()) -> None:
-        """`per_minute` 0 means no limit; `unlimited` are full method names that never count."""
-        self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._unlimited = unlimited
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, rates: Rates, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rates = rates
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], Bucket] = {}
 
-    def check(self, *, caller: str, method: str) -> None:
+    def check(self, *, identity: str, method: str) -> None:
         """Counts one call; raises ResourceExhaustedError with the time to wait."""
-        if self._item is None or method in self._unlimited:
+        per_minute = self._rates.of(method, identity)
+        if not per_minute:
             return
-        if self._limiter.hit(self._item, caller, method):
-            return
-        reset = self._limiter.get_window_stats(self._item, caller, method).reset_time
-        raise ResourceExhaustedError(
-            f"more than {self._item.amount} calls a minute of {method}",
-            reason="RATE_LIMITED",
-            metadata={"limit_per_minute": str(self._item.amount)},
-            retry_after=max(0.1, reset - time.time()),
-        )
+        wait = self._bucket((identity, method)).take(per_minute, self._clock())
+        if wait:
+            raise ResourceExhaustedError(
+                f"more than {per_minute} calls a minute of {method}",
+                reason="RATE_LIMITED",
+                metadata={"limit_per_minute": str(per_minute)},
+                retry_after=max(0.001, wait),
+            )
+
+    @property
+    def size(self) -> int:
+        """Buckets that are kept."""
+        return len(self._buckets)
+
+    def _bucket(self, key: tuple[str, str]) -> Bucket:
+        found = self._buckets.get(key)
+        if found is None:
+            if len(self._buckets) >= MAX_BUCKETS:
+                self._make_room()
+            found = self._buckets[key] = Bucket()
+        return found
+
+    def _make_room(self) -> None:
+        now = self._clock()
+        self._buckets = {
+            key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)
+        }
+        if len(self._buckets) >= MAX_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]
 
 
-def caller_of(peer: str) -> str:
-    """The host part of grpc's peer string: a caller's many connections count as one."""
-    scheme, _, rest = peer.partition(":")
-    return rest.rpartition(":")[0] if scheme in {"ipv4", "ipv6"} else peer
+class Admission:
+    """Counts what is in progress: calls of the process, streams without an end per caller."""
+
+    def __init__(self, *, max_calls: int, max_streams: int) -> None:
+        """At most `max_calls` at a time, and `max_streams` per caller."""
+        self._max_calls = max_calls
+        self._max_streams = max_streams
+        self._calls = 0
+        self._streams: dict[str, int] = {}
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One call, while the block runs; raises UnavailableError when there are too many."""
+        if self._calls >= self._max_calls:
+            raise UnavailableError(
+                f"{self._calls} calls are in progress", reason="OVERLOADED", retry_after=RETRY
+            )
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    @contextmanager
+    def stream(self, identity: str) -> Iterator[None]:
+        """One stream without an end, while the block runs; ResourceExhaustedError: too many."""
+        open_now = self._streams.get(identity, 0)
+        if open_now >= self._max_streams:
+            raise ResourceExhaustedError(
+                f"{open_now} streams are open",
+                reason="TOO_MANY_STREAMS",
+                metadata={"limit": str(self._max_streams)},
+                retry_after=RETRY,
+            )
+        self._streams[identity] = open_now + 1
+        try:
+            yield
+        finally:
+            left = self._streams[identity] - 1
+            self._streams.pop(identity) if not left else self._streams.update({identity: left})

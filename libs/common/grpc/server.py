@@ -17,7 +17,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
-from libs.common.grpc.limits import RateLimit
+from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.common.log import configure_logging, get_logger
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
@@ -44,8 +44,8 @@ class ServiceSpec:
     formats: Mapping[str, Parse] = field(default_factory=dict)
     #: Methods (short names) with another time cap (s) than REQUEST_TIMEOUT; None: no end.
     method_timeouts: Mapping[str, float | None] = field(default_factory=dict)
-    #: Methods (short names) that other services call: they have no rate limit.
-    unlimited: Sequence[str] = ()
+    #: Methods (short names) that other services call: the public rate limit is not for them.
+    internal: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +116,14 @@ def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Serv
     policy = CallPolicy(
         rules=_rules(spec, settings),
         rate_limit=RateLimit(
-            settings.api_rate_limit,
-            unlimited=frozenset(prefix + name for prefix in prefixes for name in spec.unlimited),
+            Rates(
+                default=settings.api_rate_limit,
+                methods=settings.rate_limits(),
+                internal=frozenset(prefix + name for prefix in prefixes for name in spec.internal),
+            )
+        ),
+        admission=Admission(
+            max_calls=settings.max_calls_in_progress, max_streams=settings.max_streams_per_caller
         ),
         default_timeout=settings.request_timeout / 1000,
         method_timeouts={
@@ -128,6 +134,8 @@ def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Serv
         interceptors=[CallInterceptor(policy)],
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
+            # More from one connection wait there instead of here.
+            ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
             # Clients may ping every 10 s, streams or not (our own do every 30 s).
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -21,8 +21,11 @@ from libs.common.config import ServiceSettings
 from libs.common.errors import FieldViolation
 from libs.common.grpc.client import call, open_channel, stream
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.kale.formats import FORMATS
 
 BLOCKS = 5
+#: after_index of a stream that gives one block and then nothing.
+FOREVER = 7
 POOLER = "0190a5f0-0000-7000-8000-000000000001"
 
 
@@ -55,6 +58,9 @@ class Blocks(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.WatchBlocksRequest, context: Any
     ) -> AsyncIterator[wallet_pb2.WatchBlocksResponse]:
         """A stream that ends in a typed error."""
+        if request.after_index == FOREVER:
+            yield wallet_pb2.WatchBlocksResponse()
+            await asyncio.Event().wait()
         for index in range(BLOCKS):
             yield wallet_pb2.WatchBlocksResponse(block=wallet_pb2.Block(index=index))
         raise errors.OutOfRangeError("too old", reason="HISTORY_GONE")
@@ -83,17 +89,24 @@ async def serving(
 
     spec = ServiceSpec(
         name="plant",
-        full_names=("kalepool.plant.v1.PlantService",),
+        full_names=("kalepool.plant.v1.PlantService", "kalepool.wallet.v1.WalletService"),
         register=register,
         kale_contract_id="CTEST",
         checks={"state": check},
-        method_timeouts={"Plant": 0.5},
+        formats=FORMATS,
+        method_timeouts={"Plant": 0.5, "WatchBlocks": None},
     )
     async with (
         open_server(spec, settings(**changes)) as running,
         open_channel(f"127.0.0.1:{running.port}") as channel,
     ):
         yield running, channel
+
+
+def another_connection(port: int) -> grpc.aio.Channel:
+    """A channel that shares no connection: what one sends beyond the bound waits in it."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
 
 
 async def plant(channel: grpc.aio.Channel, order: str) -> plant_pb2.PlantResponse:
@@ -166,6 +179,61 @@ async def test_the_rate_limit_says_when_to_come_back() -> None:
         assert caught.value.reason == "RATE_LIMITED"
         assert caught.value.retry_after is not None
         assert 0 < caught.value.retry_after <= 60
+
+
+async def test_a_method_may_have_a_limit_of_its_own() -> None:
+    async with serving(api_rate_limit=1, api_rate_limits="Plant=2") as (_, channel):
+        for _ in range(2):
+            await plant(channel, "ok")
+        with pytest.raises(errors.ResourceExhaustedError) as caught:
+            await plant(channel, "ok")
+        assert caught.value.metadata == {"limit_per_minute": "2"}
+
+
+async def test_a_full_process_says_so_at_once_and_recovers() -> None:
+    async with (
+        serving(max_calls_in_progress=1) as (running, channel),
+        another_connection(running.port) as other,
+    ):
+        slow = asyncio.create_task(plant(channel, "slow"))
+        await asyncio.sleep(0.2)
+        with pytest.raises(errors.UnavailableError) as caught:
+            await plant(other, "ok")
+        assert caught.value.reason == "OVERLOADED"
+        assert caught.value.retry_after == 1.0
+        with pytest.raises(errors.DeadlineExceededError):
+            await slow
+        await plant(other, "ok")
+
+
+async def test_health_answers_whatever_the_load_and_the_limits() -> None:
+    async with serving(max_calls_in_progress=1, api_rate_limit=1) as (running, channel):
+        await plant(channel, "ok")
+        async with another_connection(running.port) as other:
+            slow = asyncio.create_task(plant(channel, "slow"))
+            health: Any = health_pb2_grpc.HealthStub(other)
+            for _ in range(20):
+                answer = await health.Check(health_pb2.HealthCheckRequest())
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            with pytest.raises(errors.ResourceExhaustedError):
+                await slow
+
+
+async def test_a_caller_has_so_many_streams_and_no_more() -> None:
+    async with serving(max_streams_per_caller=2) as (_, channel):
+        stub = wallet_pb2_grpc.WalletServiceStub(channel)
+        endless = wallet_pb2.WatchBlocksRequest(after_index=FOREVER)
+        open_now = [stub.WatchBlocks(endless) for _ in range(2)]
+        for one in open_now:
+            await one.read()
+        with pytest.raises(errors.ResourceExhaustedError) as caught:
+            await anext(stream(stub.WatchBlocks, endless, timeout=None))
+        assert caught.value.reason == "TOO_MANY_STREAMS"
+        open_now[0].cancel()
+        await asyncio.sleep(0.2)
+        async for _ in stream(stub.WatchBlocks, endless, timeout=None):
+            break
+        open_now[1].cancel()
 
 
 async def test_a_peer_that_is_away_is_unavailable() -> None:

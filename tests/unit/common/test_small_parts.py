@@ -12,8 +12,6 @@ from libs.common import failpoints
 from libs.common.db.queries import load_queries
 from libs.common.errors import InvalidArgumentError
 from libs.common.failpoints import FailpointError, failpoint
-from libs.common.grpc.validate import FieldChecks
-from libs.common.ids import new_id
 from libs.common.paging import decode_token, encode_token
 from libs.common.singleflight import SingleFlight
 
@@ -46,29 +44,6 @@ def test_a_foreign_page_token_is_an_invalid_argument(token: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         decode_token(token, [int, UUID])
     assert caught.value.violations[0].field == "page_token"
-
-
-def test_all_violations_are_told_at_once() -> None:
-    checks = FieldChecks()
-    checks.uuid("pooler_id", "nonsense")
-    checks.uuid("farmer_id", "")
-    checks.number("page_size", 5000, low=1, high=1000)
-    checks.text("name", "a\x00b", high=10)
-    checks.size("submissions", [], high=10)
-    checks.unique([("a[0]", 1), ("a[1]", 1)])
-    with pytest.raises(InvalidArgumentError) as caught:
-        checks.done()
-    fields = [violation.field for violation in caught.value.violations]
-    assert fields == ["pooler_id", "farmer_id", "page_size", "name", "submissions", "a[1]"]
-
-
-def test_sound_fields_pass() -> None:
-    checks = FieldChecks()
-    identifier = new_id()
-    assert checks.uuid("pooler_id", str(identifier)) == identifier
-    assert checks.optional_uuid("farmer_id", "") is None
-    assert checks.page_size(0) == 100
-    checks.done()
 
 
 async def test_callers_join_one_task_and_may_leave_it() -> None:

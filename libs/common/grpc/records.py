@@ -1,0 +1,80 @@
+"""One line of the log per request, and one more, apart, when it matters for security."""
+
+import asyncio
+import time
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import structlog
+
+from libs.common.errors import DeadlineExceededError, ErrorCode, InternalError, PoolError
+from libs.common.grpc.errors import to_status
+from libs.common.grpc.identity import identity_of
+from libs.common.grpc.trace import trace_of
+from libs.common.log import get_logger, get_security_logger
+
+log = get_logger(__name__)
+security = get_security_logger()
+
+# Quoted: the class has type arguments in its stub only.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+#: Statuses that say something about the pool, not about the caller.
+_OURS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED})
+#: Statuses and reasons that say something about who calls.
+_SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
+_SUSPICIOUS_REASONS = frozenset({"RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_REQUEST"})
+
+
+class CallRecord:
+    """One call, from its beginning to its line."""
+
+    def __init__(self, method: str, context: Context) -> None:
+        self.method = method
+        self.identity = identity_of(context)
+        self._context = context
+        self._error: PoolError | None = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> "CallRecord":
+        trace = trace_of(dict(self._context.invocation_metadata() or ()))
+        structlog.contextvars.bind_contextvars(request_id=trace.request_id, trace_id=trace.trace_id)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        error = self._error
+        status = "OK" if error is None else error.code.name
+        if kind is asyncio.CancelledError or kind is GeneratorExit:
+            status = "CANCELLED"
+        write = log.warning if error is not None and error.code in _OURS else log.info
+        write(
+            "request",
+            method=self.method,
+            identity=self.identity,
+            status=status,
+            reason=None if error is None else error.reason,
+            duration_ms=round((time.monotonic() - self._started) * 1000, 1),
+        )
+        structlog.contextvars.unbind_contextvars("request_id", "trace_id")
+
+    async def abort(self, error: Exception) -> NoReturn:
+        """Ends the call with the status of `error`; a defect is logged whole and told bare."""
+        self._error = typed = self._typed(error)
+        if typed.code in _SUSPICIOUS or typed.reason in _SUSPICIOUS_REASONS:
+            security.warning(
+                "refused",
+                method=self.method,
+                identity=self.identity,
+                status=typed.code.name,
+                reason=typed.reason,
+            )
+        await self._context.abort_with_status(to_status(typed))
+        raise AssertionError("abort_with_status returned")
+
+    def _typed(self, error: Exception) -> PoolError:
+        if isinstance(error, PoolError):
+            return error
+        if isinstance(error, TimeoutError):
+            return DeadlineExceededError("the call's time is over; what was accepted goes on")
+        log.error("defect", method=self.method, exc_info=error)
+        return InternalError("internal error; the pool's log has the details")

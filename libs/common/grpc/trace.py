@@ -1,0 +1,50 @@
+"""What follows a call from service to service: its request id and its trace (W3C traceparent)."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from libs.common.ids import new_id
+
+#: Metadata with the request id; the request_id in messages is another: it makes calls repeatable.
+REQUEST_ID = "x-request-id"
+TRACEPARENT = "traceparent"
+#: https://www.w3.org/TR/trace-context/#traceparent-header-field-values, version 00.
+_TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
+_NO_TRACE = "0" * 32
+#: What is taken over from a caller; anything else could forge lines of a log.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One call in the records."""
+
+    #: Names this call and all that it causes; the caller's, or made here.
+    request_id: str
+    #: 32 hex digits.
+    trace_id: str
+
+
+def trace_of(metadata: Mapping[str, object]) -> Trace:
+    """What the caller sent along, or fresh ids."""
+    request_id = str(metadata.get(REQUEST_ID, ""))
+    found = _TRACEPARENT.fullmatch(str(metadata.get(TRACEPARENT, "")))
+    return Trace(
+        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else str(new_id()),
+        trace_id=found["trace"]
+        if found is not None and found["trace"] != _NO_TRACE
+        else secrets.token_hex(16),
+    )
+
+
+def passed_on() -> list[tuple[str, str]]:
+    """Metadata of a call that the running call makes; empty outside of any."""
+    bound = structlog.contextvars.get_contextvars()
+    if "request_id" not in bound:
+        return []
+    parent = f"00-{bound['trace_id']}-{secrets.token_hex(8)}-00"
+    return [(REQUEST_ID, str(bound["request_id"])), (TRACEPARENT, parent)]
