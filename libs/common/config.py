@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +32,19 @@ class Settings(BaseSettings):
         secrets_dir=os.environ.get("SECRETS_DIR"),
         hide_input_in_errors=True,
     )
+
+    def secrets(self) -> frozenset[str]:
+        """Every value that must not be shown; of an address with a password, the password, too."""
+        found = [value for _, value in self if isinstance(value, SecretStr)]
+        parts = [part for value in found for part in value.get_secret_value().split(",")]
+        return frozenset(filter(None, (*parts, *map(_password, parts))))
+
+
+def _password(text: str) -> str:
+    try:
+        return urlsplit(text).password or ""
+    except ValueError:  # no address at all
+        return ""
 
 
 class ServiceSettings(Settings):

@@ -103,8 +103,6 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.ExportKeyRequest, context: Context
     ) -> custody_pb2.ExportKeyResponse:
         """See custody.proto."""
-        if not any(request.receiver_key):
-            raise InvalidArgumentError.of("receiver_key", "must be an X25519 public key")
         parcel = await self._custody.export_key(
             FarmerId(UUID(request.farmer_id)),
             address=request.address,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId
+from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
@@ -18,6 +19,8 @@ from services.wallet.engine.keyring import Keyring
 from services.wallet.keys.export import Parcel
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
+
+security = get_security_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +38,13 @@ class Custody:
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
         """Stops signing; nothing new is signed once this has returned."""
         await self.store.pause(reach, reason=reason, actor=actor)
+        security.warning("signing paused", reach=str(reach), actor=actor, why=reason)
 
     async def resume(self, reach: Reach, *, actor: str) -> None:
         """Ends a pause. PauseNotFoundError when there is none."""
         if not await self.store.resume(reach, actor=actor):
             raise PauseNotFoundError(f"signing is not paused for {reach}")
+        security.warning("signing resumed", reach=str(reach), actor=actor)
         self.bell.ring()
 
     async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
@@ -60,8 +65,7 @@ class Custody:
     ) -> Parcel:
         """A farmer's key, encrypted to the receiver; recorded before it leaves.
 
-        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, and ValueError when
-        `receiver_key` is none.
+        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, ReceiverKeyError.
         """
         if not self.may_export:
             raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")
@@ -73,6 +77,7 @@ class Custody:
             actor=actor, action=Action.EXPORT_KEY, subject=f"wallet {wallet.id}", details=reason
         )
         await self.store.record(act)
+        security.warning("key exported", wallet=str(wallet.id), actor=actor, why=reason)
         await failpoint("wallet.key.exported")
         return parcel
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
+from libs.common.log import get_security_logger
 from services.wallet.domain.errors import WalletNotFoundError, WithdrawalNotFoundError
 from services.wallet.domain.model import Operation
 from services.wallet.domain.withdrawals import (
@@ -18,6 +19,8 @@ from services.wallet.domain.withdrawals import (
 from services.wallet.engine.bell import Bell
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
+
+security = get_security_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,9 @@ class Withdrawals:
         """Registers a farmer's outside address; from when on it counts."""
         wallet_id = await self._wallet_of(farmer_id)
         cooling = self.terms.cooling
-        return await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
+        moment = await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
+        security.info("payout address set", wallet=str(wallet_id), address=address, actor=actor)
+        return moment
 
     async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
         """A farmer's outside addresses."""
@@ -58,6 +63,7 @@ class Withdrawals:
             actor=actor,
         )
         withdrawal_id = await self.store.record(new, self.terms.limits[asset])
+        security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
         self.bell.ring()
         async for _ in self.settled([withdrawal_id]):

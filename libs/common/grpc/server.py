@@ -106,7 +106,7 @@ def run_service(
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
     """The main function of a service's process."""
-    configure_logging(service=name, level=settings.log_level)
+    configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
     asyncio.run(serve(open_app))
 
 

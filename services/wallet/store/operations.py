@@ -6,6 +6,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
+from libs.common.log import get_logger
 from services.wallet.domain.errors import BusyError
 from services.wallet.domain.model import (
     FailureReason,
@@ -19,6 +20,8 @@ from services.wallet.domain.model import (
     TransactionId,
 )
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
+
+log = get_logger(__name__)
 
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
@@ -152,17 +155,38 @@ class OperationStore:
         if not settlements:
             return 0
         async with self._database.transaction() as session:
-            return await settle(session, [(None, item) for item in settlements])
+            changed = await settle(session, [(None, item) for item in settlements])
+        tell(changed)
+        return len(changed)
+
+
+def tell(changed: Sequence[Record]) -> None:
+    """One line of the log per operation that is settled now; to be called when that is durable."""
+    for row in changed:
+        write = log.debug if row["state"] == OperationState.QUEUED.value else log.info
+        write(
+            "operation",
+            operation=str(row["id"]),
+            kind=row["kind"],
+            wallet=str(row["wallet_id"]),
+            block=row["block_index"],
+            state=row["state"],
+            reason=row["reason"],
+            ledger=row["ledger"],
+            fee=row["fee_charged"],
+            transaction=None if row["transaction_id"] is None else str(row["transaction_id"]),
+        )
 
 
 async def settle(
     session: Session, settlements: Sequence[tuple[TransactionId | None, Settlement]]
-) -> int:
+) -> list[Record]:
     """Applies settlements, each with the transaction that carries its operation (None: queued).
 
-    Each is guarded by the state machine: an operation in another state stays as it is.
+    Gives what changed, for `tell`. Each is guarded by the state machine: an operation in another
+    state stays as it is.
     """
-    changed = 0
+    changed: list[Record] = []
     for possible, carried in ((_QUEUED, False), (_CARRIED, True)):
         for event in OperationEvent:
             group = [
@@ -180,10 +204,10 @@ async def _settle_alike(
     event: OperationEvent,
     possible: frozenset[OperationState],
     group: Sequence[tuple[TransactionId | None, Settlement]],
-) -> int:
+) -> list[Record]:
     states = [state for state in sources(OPERATION_EDGES, event) if state in possible]
     items = [item for _, item in group]
-    return await session.execute(
+    return await session.many(
         "settle_operations",
         target(OPERATION_EDGES, event).value,
         [carrier for carrier, _ in group],

@@ -24,7 +24,7 @@ from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, so
 from services.wallet.domain.unseen import Grown
 from services.wallet.store.budget import book, may_raise, open_purse, owners
 from services.wallet.store.custody import append, is_everything_paused, lock_audit_log
-from services.wallet.store.operations import settle
+from services.wallet.store.operations import settle, tell
 
 #: Only the treasury's balance counts.
 NO_BUDGET = FeeTerms()
@@ -206,7 +206,7 @@ class TransactionStore:
                 closed |= await _close_alike(
                     session, event, [item for item in closings if item.event is event]
                 )
-            await settle(
+            changed = await settle(
                 session,
                 [
                     (closing.transaction_id, settlement)
@@ -216,6 +216,7 @@ class TransactionStore:
                 ],
             )
             await book(session, _fees(item for item in closings if item.transaction_id in closed))
+        tell(changed)
         return len(closed)
 
 

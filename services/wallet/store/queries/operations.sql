@@ -132,7 +132,7 @@ SELECT EXISTS (
       AND ((kind = 'plant' AND block_index <= $1) OR (kind = 'work' AND block_index <= $2))
 ) AS urgent;
 
--- name: settle_operations :exec
+-- name: settle_operations :many
 -- Operations with the transactions that carry them ($2; none for those in the queue), all by the
 -- same event.
 UPDATE wallet.operations AS o
@@ -154,4 +154,6 @@ FROM unnest(
 ) AS n (id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, carrier)
 WHERE o.id = n.id
   AND o.transaction_id IS NOT DISTINCT FROM n.carrier
-  AND o.state = ANY($3::wallet.operation_state[]);
+  AND o.state = ANY($3::wallet.operation_state[])
+RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
+    o.transaction_id;

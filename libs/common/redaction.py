@@ -1,0 +1,60 @@
+"""What must never be in a log is taken out of every line, however it came in.
+
+The last net, not the first: nothing logs a secret on purpose. It knows secrets by the names of
+fields, by their shapes, and by the values that the process was configured with.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+#: A shorter value would be found in innocent text.
+_SHORTEST = 8
+#: Fields that are secrets whatever is in them.
+_NAMES = re.compile(
+    r"(?:^|_)(?:passwords?|secrets?|seeds?|tokens?|dsn|database_url|authorization|credentials?"
+    r"|private_key|secret_key|master_keys?|data_key)$",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(
+    # A Stellar seed (strkey S..., SEP-23).
+    r"(?<![A-Z2-7])S[A-Z2-7]{55}(?![A-Z2-7])"
+    # The password in an address: postgresql://role:password@host.
+    r"|(?<=://)[^\s/:@\"]+:[^\s/@\"]+(?=@)"
+    # Tokens of Vault and OpenBao.
+    r"|(?<![A-Za-z0-9])(?:hv[sbr]|s)\.[A-Za-z0-9_-]{20,}"
+    # Whatever authorises a request.
+    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]+"
+    # Private keys of certificates; a JSON string has its line ends as two characters.
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.DOTALL,
+)
+
+
+class Redaction:
+    """Takes secrets out of log lines."""
+
+    def __init__(self) -> None:
+        self._values: re.Pattern[str] | None = None
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """These values, too, must not be in any line from now on."""
+        known = {text for text in secrets if len(text) >= _SHORTEST}
+        # As they are, and as a JSON string has them.
+        forms = known | {json.dumps(text)[1:-1] for text in known}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def fields(self, _: object, __: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """structlog's processor of fields, before they are rendered."""
+        return {
+            name: REDACTED if value and _NAMES.search(name) else value
+            for name, value in event.items()
+        }
+
+    def line(self, _: object, __: str, rendered: Any) -> str:
+        """structlog's processor of the rendered line."""
+        line = _SHAPES.sub(REDACTED, rendered)
+        return line if self._values is None else self._values.sub(REDACTED, line)
