@@ -9,19 +9,20 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services libs localnet pooler cli demo benchmarks faults scripts tests
+CODE := services libs localnet pooler cli demo benchmarks faults security scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25
 BLOCKS ?= 2
 BENCH_ARGS ?= --compare
 FAULTS_ARGS ?=
+SECURITY_ARGS ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults up down secrets lock clean
+	contracts verify-contracts test test-fast demo bench faults security up down secrets lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -108,6 +109,9 @@ bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENC
 
 faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARGS='--only kill')
 	@$(PY) -m faults run $(FAULTS_ARGS)
+
+security: setup ## Send 100,000 hostile requests and give up 100,000 calls (SECURITY_ARGS='--requests 5000')
+	@$(PY) -m security $(SECURITY_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

@@ -22,6 +22,7 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 #: Standard services that watch for hours and must answer whatever the load.
 _EXEMPT = ("/grpc.health.", "/grpc.reflection.")
+_MALFORMED = "the request is no message of this method"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,10 @@ class CallInterceptor(ServerInterceptor):
         """grpc.aio's hook: gives the handler that is called in place of the servicer's."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_EXEMPT):
-            return handler
+        if handler is None or handler.request_streaming:
+            return handler  # reflection; none of ours takes a stream
+        if method.startswith(_EXEMPT):
+            return _sturdy(handler)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(handler.unary_stream, method),
@@ -114,13 +117,40 @@ class CallInterceptor(ServerInterceptor):
     def _checked(self, method: str, context: Context, request: Any) -> float | None:
         """The seconds that the call gets; raises when the request breaks its rules."""
         if isinstance(request, _Malformed):
-            raise InvalidArgumentError(
-                "the request is no message of this method", reason="MALFORMED_REQUEST"
-            )
+            raise InvalidArgumentError(_MALFORMED, reason="MALFORMED_REQUEST")
         self._policy.rules.check(request)
         timeout = self._policy.timeout(method, context.time_remaining())
         set_deadline(timeout)
         return timeout
+
+
+def _sturdy(handler: "grpc.RpcMethodHandler[Any, Any]") -> Handler:
+    """A standard service as it is, but for bytes that are no message."""
+    inner: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+    async def refuse(context: Context) -> None:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _MALFORMED)
+
+    async def unary(request: Any, context: Context) -> Any:
+        if isinstance(request, _Malformed):
+            await refuse(context)
+        return await inner(request, context)
+
+    async def stream(request: Any, context: Context) -> None:
+        if isinstance(request, _Malformed):
+            await refuse(context)
+        await inner(request, context)
+
+    make = (
+        grpc.unary_stream_rpc_method_handler
+        if handler.response_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return make(
+        stream if handler.response_streaming else unary,
+        request_deserializer=_tolerant(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
 
 
 class _Malformed:

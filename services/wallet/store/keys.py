@@ -35,13 +35,16 @@ class KeyStore:
         return [(row["kek_id"], row["keys"]) for row in await self._database.many("kek_uses")]
 
     async def start_rotation(self, kek_id: str, *, actor: str) -> KeyRotation:
-        """Opens a rotation to this KEK, or gives the open one; one to another KEK is over then."""
+        """Opens a rotation to this KEK, or gives the open one; one to another KEK is over then.
+
+        The open one may end meanwhile: then it is the newest one that is given.
+        """
         async with self._database.transaction() as session:
             await session.execute("end_other_rotations", kek_id)
             made = await session.execute("insert_rotation", new_id(), kek_id)
             act = Act(actor=actor, action=Action.ROTATE_KEYS, subject=kek_id)
             await append(session, [act] if made else [])
-            row = await session.one("open_rotation")
+            row = await session.one("last_rotation")
         if row is None:
             raise LookupError(f"no rotation to {kek_id}, although it was just recorded")
         return _rotation(row)

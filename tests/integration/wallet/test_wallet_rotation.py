@@ -80,6 +80,21 @@ async def test_all_data_keys_come_under_the_new_kek(pool: Database) -> None:
     assert await signs(pool, LocalKeyProvider(NEW), made)
 
 
+async def test_many_may_ask_for_one_while_it_ends(pool: Database) -> None:
+    one, done = rotator(pool), asyncio.Event()
+
+    async def end_whatever_opens() -> None:
+        while not done.is_set():
+            await one.step()
+
+    ending = [asyncio.create_task(end_whatever_opens()) for _ in range(2)]
+    for _ in range(40):
+        asked = await asyncio.gather(*(rotator(pool).start(actor="me") for _ in range(5)))
+        assert {rotation.kek_id for rotation in asked} == {await AFTER.current_kek()}
+    done.set()
+    await asyncio.gather(*ending)
+
+
 async def test_several_processes_share_it_and_one_that_died_does_no_harm(pool: Database) -> None:
     made = await wallets(pool, WALLETS, BEFORE)
     dead = rotator(pool)

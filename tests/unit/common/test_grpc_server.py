@@ -295,3 +295,20 @@ async def test_reflection_names_the_services() -> None:
         "kalepool.common.v1.InfoService",
         "grpc.health.v1.Health",
     }
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_bytes_that_are_no_message_are_refused_by_health_too(method: str) -> None:
+    async with serving() as (_, channel):
+        path = f"/grpc.health.v1.Health/{method}"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            if method == "Check":
+                await channel.unary_unary(path, bytes, bytes)(b"\xff\xff")
+            else:
+                async for _ in channel.unary_stream(path, bytes, bytes)(b"\xff\xff"):
+                    pass
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        watch.cancel()

@@ -1,0 +1,1 @@
+"""Attacks on a running pool: requests that nobody means, callers that go away."""

@@ -1,0 +1,99 @@
+"""The long run: hostile requests and calls that are given up, against a whole pool."""
+
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.stack import Progress, Stack, StackConfig, open_stack
+from security.fuzz import Outcome, Target, give_up, open_targets, register, send_hostile
+from security.memory import Growth, growth, resident
+
+#: Part of the calls that warms everything up before memory is first looked at.
+WARM_UP = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzPlan:
+    """How much."""
+
+    #: Hostile requests.
+    requests: int
+    #: Calls and streams that are given up.
+    abandoned: int
+    #: The same seed sends the same requests.
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzResult:
+    """What came of it."""
+
+    #: The hostile requests.
+    hostile: Outcome
+    #: The calls that were given up.
+    abandoned: Outcome
+    #: Memory over the hostile requests, after their warm-up.
+    hostile_growth: Sequence[Growth]
+    #: Memory over the calls that were given up, after their warm-up.
+    abandoned_growth: Sequence[Growth]
+    #: RPCs that were called.
+    rpcs: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing broke, and nothing grew."""
+        flat = all(one.is_flat for one in (*self.hostile_growth, *self.abandoned_growth))
+        return flat and not self.hostile.complaints
+
+
+def stack_config(directory: Path) -> StackConfig:
+    """A pool for attacks: everybody shares one address here, so nobody has a rate limit."""
+    environment = {"API_RATE_LIMIT": "0", "LOG_LEVEL": "warning"}
+    services = StackConfig(directory=directory).services
+    return StackConfig(
+        directory=directory,
+        ledger_seconds=0.5,
+        block_seconds=30,
+        environment=dict.fromkeys(services, environment),
+    )
+
+
+async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
+    """All of it; ProcessDiedError when a process has ended."""
+    with tempfile.TemporaryDirectory() as scratch:
+        async with (
+            open_stack(stack_config(Path(scratch) / "stack"), progress) as stack,
+            open_targets(stack) as targets,
+        ):
+            return await _attack(plan, stack, targets, progress)
+
+
+async def _attack(
+    plan: FuzzPlan, stack: Stack, targets: Sequence[Target], progress: Progress
+) -> FuzzResult:
+    ids, dice = await register(stack), random.Random(plan.seed)
+    hostile, hostile_growth = Outcome(), list[Growth]()
+    progress(f"{plan.requests} hostile requests to {len(targets)} RPCs")
+    before = resident(stack)
+    for share in (WARM_UP, 1 - WARM_UP):
+        before = resident(stack)
+        count, seed = round(plan.requests * share), dice.getrandbits(32)
+        hostile += await send_hostile(targets, count=count, seed=seed, ids=ids)
+        stack.check()
+    hostile_growth = growth(before, resident(stack))
+    abandoned = Outcome()
+    progress(f"{plan.abandoned} calls and streams that are given up")
+    for share in (WARM_UP, 1 - WARM_UP):
+        before = resident(stack)
+        count, seed = round(plan.abandoned * share), dice.getrandbits(32)
+        abandoned += await give_up(targets, count=count, seed=seed, ids=ids)
+        stack.check()
+    return FuzzResult(
+        hostile=hostile,
+        abandoned=abandoned,
+        hostile_growth=hostile_growth,
+        abandoned_growth=growth(before, resident(stack)),
+        rpcs=len(targets),
+    )
