@@ -77,6 +77,10 @@ class Stack:
         """PostgreSQL with all rights, for checks."""
         return self._postgres.admin_dsn
 
+    def service_dsn(self, name: str) -> str:
+        """The database as one service sees it."""
+        return _with_login(self.admin_dsn, role_of(name), self._passwords[name])
+
     def target(self, service: str) -> str:
         """Where a service listens (host:port)."""
         return f"127.0.0.1:{self.ports[service]}"
@@ -191,7 +195,7 @@ class Stack:
         environment = {
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[name]),
-            "DATABASE_URL": _with_login(self.admin_dsn, role_of(name), self._passwords[name]),
+            "DATABASE_URL": self.service_dsn(name),
             # Everybody shares one address here; poolers on a real network each have their own.
             "API_RATE_LIMIT": "100000",
             **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},

@@ -1,6 +1,7 @@
 """python -m security: hostile requests over all RPCs, and calls that are given up.
 
-Exit status 1 when a request was answered UNKNOWN or INTERNAL, a process ended, or memory grew.
+Tries every verb on every table as every database role, too. Exit status 1 when a request was answered
+UNKNOWN or INTERNAL, a process ended, memory grew, or a role may do what is not declared.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from rich.table import Table
 from demo.interrupt import run_to_end
 from demo.stack import Progress
 from security.memory import MEBIBYTE
+from security.roles import ALLOWED, SERVICES
 from security.run import FuzzPlan, FuzzResult, run_fuzz
 
 
@@ -49,6 +51,13 @@ def show(console: Console, result: FuzzResult) -> None:
     for one, other in pairs:
         memory.add_row(one.process, *(f"{_mib(g.before)} to {_mib(g.after)}" for g in (one, other)))
     console.print(memory)
+    roles = Table("table or view", *SERVICES, title="what each service's role may do")
+    for relation, allowed in ALLOWED.items():
+        roles.add_row(relation, *(allowed.get(service, "") for service in SERVICES))
+    console.print(roles)
+    console.print("S select, I insert, U update, u update of some columns; tried one by one")
+    for breach in result.breaches:
+        console.print(breach, markup=False)
     for complaint in result.hostile.complaints:
         console.print(complaint, markup=False)
 

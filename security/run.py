@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from security.fuzz import Outcome, Target, give_up, open_targets, register, send_hostile
 from security.memory import Growth, growth, resident
+from security.roles import SERVICES, breaches, undeclared
 
 #: Part of the calls that warms everything up before memory is first looked at.
 WARM_UP = 0.2
@@ -40,12 +43,14 @@ class FuzzResult:
     abandoned_growth: Sequence[Growth]
     #: RPCs that were called.
     rpcs: int
+    #: What the database's roles may do and should not, or the reverse; undeclared relations.
+    breaches: Sequence[str]
 
     @property
     def passed(self) -> bool:
         """Whether nothing broke, and nothing grew."""
         flat = all(one.is_flat for one in (*self.hostile_growth, *self.abandoned_growth))
-        return flat and not self.hostile.complaints
+        return flat and not self.hostile.complaints and not self.breaches
 
 
 def stack_config(directory: Path) -> StackConfig:
@@ -96,4 +101,17 @@ async def _attack(
         hostile_growth=hostile_growth,
         abandoned_growth=growth(before, resident(stack)),
         rpcs=len(targets),
+        breaches=await _breaches(stack),
     )
+
+
+async def _breaches(stack: Stack) -> list[str]:
+    """Every verb on every table as every service."""
+    admin = await asyncpg.connect(stack.admin_dsn)
+    try:
+        found = [f"{item} is not declared" for item in sorted(await undeclared(admin))]
+        for service in SERVICES:
+            found += map(str, await breaches(admin, service, stack.service_dsn(service)))
+    finally:
+        await admin.close()
+    return found

@@ -1,0 +1,146 @@
+"""Which database role may do what: one table, closed by default, tried statement by statement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+#: Letters of the table: a verb on the whole table, or (small) on some columns of it.
+VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
+SERVICES = ("registry", "wallet", "plant", "work", "harvest")
+_READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
+
+#: Relation to verbs by service; what is not here is forbidden, a relation that is missing fails.
+#: Nobody deletes or truncates anything. Of wallet's tables others read two views and what joins
+#: batches; nobody but wallet reads a key, an address, a fee or the audit log.
+ALLOWED: Mapping[str, Mapping[str, str]] = {
+    "chain.blocks": {"wallet": "SIU", **_READERS},
+    "chain.head": {"wallet": "SIU", **_READERS},
+    "harvest.balances": {"harvest": "SIU", "registry": "S"},
+    "harvest.batch_items": {"harvest": "SIu"},
+    "harvest.batches": {"harvest": "SIu"},
+    "harvest.harvests": {"harvest": "SI"},
+    "harvest.schema_migrations": {},
+    "plant.batch_items": {"plant": "SIu"},
+    "plant.batches": {"plant": "SIu"},
+    "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S"},
+    "plant.schema_migrations": {},
+    "registry.farmers": {**_READERS, "registry": "SIU", "wallet": "S"},
+    "registry.poolers": {**_READERS, "registry": "SIU", "wallet": "S"},
+    "registry.requests": {"registry": "SI"},
+    "registry.schema_migrations": {},
+    "wallet.accounts": {"wallet": "SIU"},
+    "wallet.all_operations": {"wallet": "S"},
+    "wallet.audit_log": {"wallet": "SI"},
+    "wallet.batch_operations": {"wallet": "SI", "plant": "S", "work": "S", "harvest": "S"},
+    "wallet.batches": {"wallet": "SI"},
+    "wallet.differences": {"wallet": "SIu"},
+    "wallet.farmer_accounts": _READERS,
+    "wallet.fee_hours": {"wallet": "SIu"},
+    "wallet.key_rotations": {"wallet": "SIu"},
+    "wallet.operations": {"wallet": "SIU"},
+    "wallet.pauses": {"wallet": "SIu"},
+    "wallet.payout_addresses": {"wallet": "SI"},
+    "wallet.reconciled_balances": {"wallet": "SIU"},
+    "wallet.schema_migrations": {},
+    "wallet.sealed_keys": {"wallet": "SIu"},
+    "wallet.settled_operations": {"plant": "S", "work": "S", "harvest": "S"},
+    "wallet.transaction_operations": {"wallet": "SI"},
+    "wallet.transactions": {"wallet": "SIU"},
+    "wallet.wallets": {"wallet": "SIu"},
+    "wallet.wallets_with_accounts": {"wallet": "S"},
+    "wallet.withdrawals": {"wallet": "SI"},
+    "work.batch_items": {"work": "SIu"},
+    "work.batches": {"work": "SIu"},
+    "work.schema_migrations": {},
+    "work.submissions": {"work": "SI"},
+    "work.works": {"work": "SI", "harvest": "S"},
+}
+
+_RELATIONS = """
+SELECT n.nspname || '.' || c.relname AS relation
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+ORDER BY 1
+"""
+_COLUMN = """
+SELECT quote_ident(attname) FROM pg_attribute
+WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breach:
+    """The database allows what the table does not, or the reverse."""
+
+    #: Schema and name.
+    relation: str
+    #: Whose role.
+    service: str
+    #: S, I, U, D or T.
+    verb: str
+    #: What the database does.
+    is_allowed: bool
+
+    def __str__(self) -> str:
+        """In words."""
+        does = "may" if self.is_allowed else "may not"
+        return f"{self.service} {does} {VERBS[self.verb]} {self.relation}"
+
+
+async def undeclared(admin: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
+    """Relations that the table does not have, or the database does not."""
+    found = {row["relation"] for row in await admin.fetch(_RELATIONS)}
+    return found ^ set(ALLOWED)
+
+
+async def breaches(
+    admin: "asyncpg.Connection[asyncpg.Record]", service: str, dsn: str
+) -> list[Breach]:
+    """Tries every verb on every relation as one service; nothing is changed."""
+    found: list[Breach] = []
+    connection = await asyncpg.connect(dsn)
+    try:
+        for relation, allowed in ALLOWED.items():
+            column = await admin.fetchval(_COLUMN, relation)
+            mine = allowed.get(service, "")
+            for verb in VERBS:
+                may = await _may(connection, _statement(verb, relation, column))
+                # Verbs on some columns only are refused for the whole row.
+                if may is not (verb in mine):
+                    found.append(
+                        Breach(relation=relation, service=service, verb=verb, is_allowed=may)
+                    )
+    finally:
+        await connection.close()
+    return found
+
+
+def _statement(verb: str, relation: str, column: str) -> str:
+    """One that touches no row, and needs the right to the whole table."""
+    return {
+        "S": f"SELECT * FROM {relation} WHERE false",  # noqa: S608
+        "I": f"INSERT INTO {relation} SELECT * FROM {relation} WHERE false",  # noqa: S608
+        "U": f"UPDATE {relation} SET {column} = {column} WHERE false",  # noqa: S608
+        "D": f"DELETE FROM {relation} WHERE false",  # noqa: S608
+        "T": f"TRUNCATE {relation}",
+    }[verb]
+
+
+async def _may(connection: "asyncpg.Connection[asyncpg.Record]", statement: str) -> bool:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    except (
+        asyncpg.WrongObjectTypeError,
+        asyncpg.ObjectNotInPrerequisiteStateError,
+        asyncpg.FeatureNotSupportedError,
+    ):
+        return False  # a view cannot be truncated, and some cannot be written to by anybody
+    finally:
+        await transaction.rollback()
+    return True

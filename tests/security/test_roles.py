@@ -1,0 +1,41 @@
+"""Every verb on every table as every service's role, against one declared table."""
+
+import pytest
+
+from security.roles import ALLOWED, SERVICES, breaches, undeclared
+from tests.support.database import DatabaseAccess, connect
+
+
+async def test_every_table_and_view_is_declared(database: DatabaseAccess) -> None:
+    async with connect(database.admin_dsn) as admin:
+        assert await undeclared(admin) == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_role_may_do_what_is_declared_and_nothing_else(
+    database: DatabaseAccess, service: str
+) -> None:
+    async with connect(database.admin_dsn) as admin:
+        found = await breaches(admin, service, database.dsn(service))
+    assert [str(item) for item in found] == []
+
+
+def test_nobody_deletes_and_nobody_but_wallet_sees_keys() -> None:
+    for relation, allowed in ALLOWED.items():
+        assert not set("".join(allowed.values())) & set("DTdt"), relation
+        schema = relation.partition(".")[0]
+        writers = {service for service, verbs in allowed.items() if set(verbs) & set("IUiu")}
+        assert writers <= {"wallet" if schema == "chain" else schema}, relation
+    assert set(ALLOWED["wallet.sealed_keys"]) == {"wallet"}
+
+
+async def test_a_right_too_many_and_a_table_too_many_are_found(database: DatabaseAccess) -> None:
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("GRANT SELECT ON wallet.sealed_keys TO kalepool_plant")
+        await admin.execute("CREATE TABLE plant.more (id int)")
+        try:
+            found = await breaches(admin, "plant", database.dsn("plant"))
+            assert [str(item) for item in found] == ["plant may SELECT wallet.sealed_keys"]
+            assert await undeclared(admin) == {"plant.more"}
+        finally:
+            await admin.execute("DROP TABLE plant.more")
