@@ -57,17 +57,23 @@ class CallInterceptor(ServerInterceptor):
 
     def __init__(self, policy: CallPolicy) -> None:
         self._policy = policy
+        #: Handlers by method, made with its first call; only methods that exist have one.
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
         """grpc.aio's hook: gives the handler that is called in place of the servicer's."""
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming:
             return handler  # reflection; none of ours takes a stream
-        if method.startswith(_EXEMPT):
-            return _sturdy(handler)
+        if method not in self._wrapped:
+            is_standard = method.startswith(_EXEMPT)
+            self._wrapped[method] = _sturdy(handler) if is_standard else self._wrap(handler, method)
+        return self._wrapped[method]
+
+    def _wrap(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(handler.unary_stream, method),
