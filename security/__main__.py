@@ -1,7 +1,7 @@
 """python -m security: hostile requests over all RPCs, and calls that are given up.
 
-Tries every verb on every table as every database role, too. Exit status 1 when a request was answered
-UNKNOWN or INTERNAL, a process ended, memory grew, or a role may do what is not declared.
+Tries every verb on every table as every database role, too. Exit status 1 when a request was
+answered UNKNOWN or INTERNAL, a process ended, memory grew, or a role may do what is not declared.
 """
 
 import argparse
