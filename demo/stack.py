@@ -81,6 +81,11 @@ class Stack:
         """The database as one service sees it."""
         return _with_login(self.admin_dsn, role_of(name), self._passwords[name])
 
+    def secrets(self) -> dict[str, str]:
+        """What must not be seen anywhere, by name."""
+        passwords = {f"password of {name}": value for name, value in self._passwords.items()}
+        return {"master key": self._master_key, **passwords}
+
     def target(self, service: str) -> str:
         """Where a service listens (host:port)."""
         return f"127.0.0.1:{self.ports[service]}"

@@ -91,15 +91,24 @@ async def unsealed(
             signer.wipe()
 
 
-def _signer(key: SealedKey, data_key: bytes | KeyProviderError) -> SeedSigner:
+async def open_seed(provider: KeyProvider, key: SealedKey) -> bytes:
+    """One seed in clear, for checks of what may not be written anywhere. Raises as `unsealed`."""
+    (data_key,) = await provider.unwrap([key.wrapped])
+    return _seed(key, data_key)
+
+
+def _seed(key: SealedKey, data_key: bytes | KeyProviderError) -> bytes:
     if isinstance(data_key, KeyProviderError):
         raise KeyProviderError(f"wallet {key.wallet_id}: {data_key}") from data_key
     bound_to = bound_context(key.wallet_id, key.address)
     try:
-        seed = AESGCM(data_key).decrypt(key.nonce, key.sealed_seed, bound_to)
+        return AESGCM(data_key).decrypt(key.nonce, key.sealed_seed, bound_to)
     except (InvalidTag, ValueError) as error:
         raise SealBrokenError(f"the sealed key of wallet {key.wallet_id} is broken") from error
-    signer = SeedSigner(seed)
+
+
+def _signer(key: SealedKey, data_key: bytes | KeyProviderError) -> SeedSigner:
+    signer = SeedSigner(_seed(key, data_key))
     if signer.address != key.address:
         raise SealBrokenError(f"the sealed key of wallet {key.wallet_id} has another address")
     return signer
