@@ -138,8 +138,8 @@ async def test_a_repeat_by_request_id_gives_the_first_answer(
         ("pooler show x", "INVALID_REQUEST: pooler_id must be a UUID"),
         (
             "pooler register --name= --public-key G --max-farmers 1001",
-            "INVALID_REQUEST: name must have 1 to 255 characters, not 0; public_key must be the "
-            "address of a Stellar account (G...); max_farmers must be from 1 to 1000, not 1001",
+            "INVALID_REQUEST: name is required; public_key must be the address of a Stellar "
+            "account (G...); max_farmers must be from 1 to 1000, not 1001",
         ),
         (f"plantings --pooler {NOBODY}", "UNAVAILABLE: failed to connect"),
     ],
