@@ -107,11 +107,25 @@ def to_dict(message: Message) -> dict[str, Any]:
 
 
 def cell(message: Message, name: str) -> str:
-    """One field for people; empty when it is absent."""
+    """One field for people, `inner.field` of a message inside; empty when it is absent."""
+    name, _, inside = name.partition(".")
     descriptor = message.DESCRIPTOR.fields_by_name[name]
     if descriptor.has_presence and not message.HasField(name):
         return ""
-    return _text(descriptor, getattr(message, name))
+    value = getattr(message, name)
+    if inside:
+        return cell(value, inside)
+    if name in _KALE and _asset(message) == "xlm":
+        return f"{format_kale(value)} XLM"
+    return _text(descriptor, value)
+
+
+def _asset(message: Message) -> str:
+    """What its amounts are in, when it says so: a withdrawal's may be XLM."""
+    descriptor = message.DESCRIPTOR.fields_by_name.get("asset")
+    if descriptor is None:
+        return ""
+    return enum_name(descriptor.enum_type, getattr(message, "asset"))  # noqa: B009
 
 
 def _text(descriptor: Any, value: Any) -> str:
@@ -156,8 +170,10 @@ def enum_name(descriptor: Any, number: int) -> str:
 def _fields_table(message: Message) -> Table:
     """Scalars and messages inside them, one line each; repeated fields are shown by `rows`."""
     table = Table(box=None, show_header=False)
-    # A message inside may repeat what stands outside: dict keeps the first place.
-    for name, value in dict(_flat(message)).items():
+    shown: dict[str, str] = {}
+    for name, value in _flat(message):
+        shown.setdefault(name, value)  # a message inside may repeat what stands outside
+    for name, value in shown.items():
         table.add_row(Text(_title(name), style="bold"), Text(value, overflow="fold"))
     return table
 
@@ -177,7 +193,7 @@ def _flat(message: Message) -> Iterable[tuple[str, str]]:
 
 def _title(name: str) -> str:
     """A field's name for people; amounts name their unit themselves."""
-    return name.removesuffix("_stroops").replace("_", " ")
+    return name.rpartition(".")[2].removesuffix("_stroops").replace("_", " ")
 
 
 def _rows_table(items: Sequence[Message], columns: Sequence[str]) -> Table:

@@ -11,7 +11,14 @@ from cli.session import BATCH_TIMEOUT, fresh
 
 app = cyclopts.App(name="withdrawal", help="Sends farmers' money to their own outside addresses.")
 Asset = Literal["kale", "xlm"]
-_COLUMNS = ("withdrawal_id", "farmer_id", "asset", "amount", "destination")
+_COLUMNS = (
+    "withdrawal_id",
+    "farmer_id",
+    "amount",
+    "operation.state",
+    "operation.reason",
+    "destination",
+)
 #: 1 KALE, or 1 XLM.
 _STROOPS = 10_000_000
 

@@ -8,7 +8,7 @@ import pytest
 from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import wallet_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2
 
 from cli.main import describe
 from cli.show import Output, cell, enum_name
@@ -117,3 +117,27 @@ def test_an_error_is_one_line() -> None:
     assert describe(InvalidArgumentError("short", violations=violations)) == (
         "INVALID_REQUEST: name must have 1 to 255 characters, not 0; public_key must be an account"
     )
+
+
+def test_a_withdrawal_is_shown_in_what_it_is_and_with_how_it_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    withdrawals = [
+        withdraw_pb2.Withdrawal(
+            asset=asset,
+            amount=15_000_000,
+            operation=wallet_pb2.Operation(
+                state=wallet_pb2.OPERATION_STATE_SUCCEEDED, fee_charged=400
+            ),
+        )
+        for asset in (withdraw_pb2.WITHDRAWAL_ASSET_KALE, withdraw_pb2.WITHDRAWAL_ASSET_XLM)
+    ]
+    reply = withdraw_pb2.ListWithdrawalsResponse(withdrawals=withdrawals)
+    output = Output(json=False)
+    output.rows(reply, "withdrawals", ("amount", "operation.state"))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["amount", "state"] in lines
+    assert ["1.5000000", "KALE", "succeeded"] in lines
+    assert ["1.5000000", "XLM", "succeeded"] in lines
+    output.message(withdrawals[1])
+    assert "1.5000000 XLM" in capsys.readouterr().out
