@@ -31,6 +31,8 @@ class Books:
     treasury: int
 
 
+#: A work and a harvest for each plant.
+_FOLLOWING = 2
 #: Bids by pooler.
 Costs = Mapping[PoolerId | None, int]
 
@@ -57,14 +59,15 @@ class Purse:
         # What is in flight is not taken off the balance before a ledger takes it.
         self._treasury = books.treasury
 
-    def pays(self, costs: Costs, *, plants: bool) -> bool:
-        """Whether these bids fit; if so they count from now on.
+    def pays(self, costs: Costs, *, plants: Sequence[PoolerId | None] = ()) -> bool:
+        """Whether these bids fit; if so they count from now on. `plants` has the pooler of each
+        plant that the envelope carries.
 
         Works and harvests may use a budget up to its last stroop, plants only what is not needed
         for those that follow. The treasury's balance stops plants alone: what was planted is worth
         trying to harvest until the network itself refuses.
         """
-        if not all(self._fits(pooler, cost, plants=plants) for pooler, cost in costs.items()):
+        if not all(self._fits(pooler, cost, keeps=bool(plants)) for pooler, cost in costs.items()):
             return False
         cost = sum(costs.values())
         kept = self._kept(sum(self._obligations.values())) if plants else 0
@@ -74,15 +77,16 @@ class Purse:
             return False
         for pooler, part in costs.items():
             self._spent[pooler] += part
-            self._obligations[pooler] += 2 if plants else 0
+        for pooler in plants:
+            self._obligations[pooler] += _FOLLOWING
         self._treasury -= cost
         return True
 
-    def _fits(self, pooler: PoolerId | None, cost: int, *, plants: bool) -> bool:
+    def _fits(self, pooler: PoolerId | None, cost: int, *, keeps: bool) -> bool:
         limit = self._terms.daily_per_pooler
         if not limit or pooler is None:
             return True
-        kept = self._kept(self._obligations[pooler]) if plants else 0
+        kept = self._kept(self._obligations[pooler]) if keeps else 0
         return self._spent[pooler] + cost + kept <= limit
 
     def _kept(self, operations: int) -> int:

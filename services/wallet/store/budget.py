@@ -41,7 +41,7 @@ async def may_raise(
     if not rows:
         return False
     costs = shared_costs(bid - rows[0]["fee_bid"], [_pooler(row["pooler_id"]) for row in rows])
-    return (await open_purse(session, terms)).pays(costs, plants=False)
+    return (await open_purse(session, terms)).pays(costs)
 
 
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:

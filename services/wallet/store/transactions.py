@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from libs.common.db.pool import Database, Record, Session
-from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.ids import OperationId, PoolerId, WalletId, new_id
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.budget import FeeTerms, shared_costs
@@ -117,12 +117,13 @@ class TransactionStore:
         known = await owners(session, [item for draft in drafts for item in draft.operation_ids])
         purse = await open_purse(session, self._terms)
 
-        def plants(draft: Draft) -> bool:
-            return any(known[item][0] is OperationKind.PLANT for item in draft.operation_ids)
+        def plants(draft: Draft) -> list[PoolerId | None]:
+            mine = [known[item] for item in draft.operation_ids]
+            return [pooler for kind, pooler in mine if kind is OperationKind.PLANT]
 
         return [
             draft
-            for draft in sorted(drafts, key=plants)
+            for draft in sorted(drafts, key=lambda draft: bool(plants(draft)))
             if purse.pays(
                 shared_costs(
                     draft.envelope.fee_bid, [known[item][1] for item in draft.operation_ids]

@@ -33,7 +33,7 @@ def test_no_budget_is_ever_exceeded(
     terms = FeeTerms(daily=daily, daily_per_pooler=each, reserve=reserve)
     purse, spent, by_pooler = Purse(terms, books()), 0, {A: 0, B: 0}
     for bid, owners, plants in made:
-        if purse.pays(shared_costs(bid, owners), plants=plants):
+        if purse.pays(shared_costs(bid, owners), plants=owners if plants else []):
             spent += bid
             for owner in owners:
                 if owner is not None:
@@ -53,9 +53,9 @@ def test_whatever_was_planted_can_be_worked_and_harvested(daily: int, cost: int)
     """As long as a work or harvest bids no more than its reserve."""
     purse = Purse(FeeTerms(daily=daily * 100, reserve=cost), books())
     planted = 0
-    while planted < 1000 and purse.pays({A: cost}, plants=True):
+    while planted < 1000 and purse.pays({A: cost}, plants=[A]):
         planted += 1
-    assert all(purse.pays({A: cost}, plants=False) for _ in range(2 * max(0, planted - 1)))
+    assert all(purse.pays({A: cost}) for _ in range(2 * max(0, planted - 1)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_whatever_was_planted_can_be_worked_and_harvested(daily: int, cost: int)
 )
 def test_a_poolers_plants_leave_its_own_reserve(found: Books, plants: bool, allowed: bool) -> None:
     purse = Purse(FeeTerms(daily_per_pooler=1000, reserve=10), found)
-    assert purse.pays({A: 100}, plants=plants) is allowed
+    assert purse.pays({A: 100}, plants=[A] if plants else []) is allowed
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,14 @@ def test_a_poolers_plants_leave_its_own_reserve(found: Books, plants: bool, allo
 )
 def test_a_poor_treasury_stops_plants_alone(treasury: int, plants: bool, allowed: bool) -> None:
     found = books(obligations={A: 5}, treasury=treasury)
-    assert Purse(FeeTerms(reserve=10), found).pays({A: 100}, plants=plants) is allowed
+    assert (
+        Purse(FeeTerms(reserve=10), found).pays({A: 100}, plants=[A] if plants else []) is allowed
+    )
+
+
+def test_each_plant_of_a_pack_keeps_its_reserve() -> None:
+    purse = Purse(FeeTerms(daily=1000, reserve=10), books())
+    assert purse.pays({A: 100, B: 50}, plants=[A, A, B])
+    # 150 are bid; 60 are kept for two works and harvests of A's, one of B's.
+    assert not purse.pays({B: 791}, plants=[B])
+    assert purse.pays({B: 790}, plants=[B])
