@@ -28,12 +28,13 @@ async def status(*, session: Run) -> None:
 async def deploy_multicall(*, max_fee: MaxFee = 20, session: Run) -> None:
     """Deploys the multicall contract from the treasury, unless it is there already.
 
-    Then set MULTICALL_CONTRACT_ID to the answer and restart wallet.
+    Then set MULTICALL_CONTRACT_ID to the answer and restart wallet. Repeat it every few months: it
+    lets the contract live longer when less than 30 days are left.
 
     Parameters
     ----------
     max_fee
-        Whole XLM that each of its two transactions may cost. The upload pays rent: about 9 XLM, up
+        Whole XLM that each of its transactions may cost. The upload pays rent: about 9 XLM, up
         to ten times that on a network with a large state.
     """
     request = engine_pb2.DeployMulticallRequest(max_fee_stroops=max_fee * _STROOPS_PER_XLM)

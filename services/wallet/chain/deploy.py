@@ -1,18 +1,25 @@
 """Deploying our multicall contract: its code is uploaded, then a contract is created from it.
 
 Two transactions of the treasury, in this order. Both can be repeated: code that is there already
-changes nothing, and a contract that is there already fails with Error(Storage, ExistingValue). The
-contract's id follows from network, deployer and salt, and the salt is the code's hash: one deployer
-has one multicall for each version of the code, wherever and however often it is asked for.
+changes nothing, and a contract that is there already fails with Error(Storage, ExistingValue). A
+third one lets both live longer before they are archived (STELLAR.md section 2). The contract's id
+follows from network, deployer and salt, and the salt is the code's hash: one deployer has one
+multicall for each version of the code, wherever and however often it is asked for.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 
-from stellar_sdk import Account, InvokeHostFunction, StrKey, TransactionBuilder, xdr
+from stellar_sdk import (
+    Account,
+    InvokeHostFunction,
+    StrKey,
+    TransactionBuilder,
+    xdr,
+)
 from stellar_sdk import TransactionEnvelope as Envelope
 from stellar_sdk.address import Address
 
@@ -21,21 +28,28 @@ from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.model import SignedEnvelope, Signer
 from services.wallet.chain.rpc import Json
 
+#: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
+#: mainnet, and below its maximum of 180.
+LIFE = 2_073_600
+#: Ledgers before their end from which on they are extended: 30 days.
+RENEW = 518_400
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentStep:
-    """One transaction of a deployment: the upload of the code, or the creation of the contract."""
+    """One transaction of a deployment: the upload of the code, the creation of the contract, or a
+    longer life for both."""
 
-    #: For people and logs: upload or create.
+    #: For people and logs: upload, create or extend.
     name: str
     #: The account that it is a transaction of (strkey G...).
     deployer: str
     #: Passphrase of the network that it is for.
     passphrase: str
-    #: The ledger entry that it makes (LedgerKey, base64): it is done when this is there.
-    makes: str
-    #: What it asks of the host.
-    function: xdr.HostFunction
+    #: The ledger entries (LedgerKeys, base64) that it makes, or lets live longer.
+    entries: tuple[str, ...]
+    #: What it asks of the host; None for a longer life.
+    function: xdr.HostFunction | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +66,22 @@ class Deployment:
     @property
     def entry_keys(self) -> list[str]:
         """Ledger entries (base64) that tell how far it is."""
-        return [step.makes for step in self.steps]
+        return [key for step in self.steps for key in step.entries]
 
     def missing(self, present: Collection[str]) -> tuple[DeploymentStep, ...]:
         """What is still to be done when these entries exist (and have not expired)."""
-        return tuple(step for step in self.steps if step.makes not in present)
+        return tuple(step for step in self.steps if not set(step.entries) <= set(present))
+
+    def extension(self) -> DeploymentStep:
+        """Lets all of it live for LIFE ledgers from now on."""
+        first = self.steps[0]
+        return DeploymentStep(
+            name="extend",
+            deployer=first.deployer,
+            passphrase=first.passphrase,
+            entries=tuple(self.entry_keys),
+            function=None,
+        )
 
 
 @cache
@@ -75,14 +100,14 @@ def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
         name="upload",
         deployer=deployer,
         passphrase=passphrase,
-        makes=_code_key(code_hash),
+        entries=(_code_key(code_hash),),
         function=_upload(code),
     )
     create = DeploymentStep(
         name="create",
         deployer=deployer,
         passphrase=passphrase,
-        makes=_instance_key(contract),
+        entries=(_instance_key(contract),),
         function=_create(preimage, code_hash),
     )
     return Deployment(contract=contract, code_hash=code_hash.hex(), steps=(upload, create))
@@ -119,7 +144,8 @@ def prepare_step(answer: Json) -> PreparedStep:
     """Reads the answer of a simulation that succeeded; its fee has margins already."""
     data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
     data.resource_fee = xdr.Int64(int(answer["minResourceFee"]))
-    texts = answer["results"][0].get("auth") or []
+    results = answer.get("results") or [{}]  # a longer life has no result
+    texts = results[0].get("auth") or []
     auth = tuple(xdr.SorobanAuthorizationEntry.from_xdr(text) for text in texts)
     return PreparedStep(data=data, auth=auth)
 
@@ -169,11 +195,31 @@ def _build(
     source = Account(step.deployer, sequence - 1)
     builder = TransactionBuilder(source, step.passphrase, base_fee=MIN_INCLUSION_FEE)
     auth = list(prepared.auth) if prepared is not None else []
-    builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
+    if step.function is None:
+        builder.append_extend_footprint_ttl_op(LIFE)
+        builder.set_soroban_data(_read_only(step.entries))  # what is to be extended is named here
+    else:
+        builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
     builder.add_time_bounds(0, max_time)
     if prepared is not None:
         builder.set_soroban_data(prepared.data)
     return builder.build()
+
+
+def _read_only(keys: Sequence[str]) -> xdr.SorobanTransactionData:
+    """A footprint alone; the simulation adds what it costs."""
+    footprint = xdr.LedgerFootprint(
+        read_only=[xdr.LedgerKey.from_xdr(key) for key in keys], read_write=[]
+    )
+    resources = xdr.SorobanResources(
+        footprint=footprint,
+        instructions=xdr.Uint32(0),
+        disk_read_bytes=xdr.Uint32(0),
+        write_bytes=xdr.Uint32(0),
+    )
+    return xdr.SorobanTransactionData(
+        ext=xdr.SorobanTransactionDataExt(v=0), resources=resources, resource_fee=xdr.Int64(0)
+    )
 
 
 def _preimage(deployer: str, *, salt: bytes) -> xdr.ContractIDPreimage:

@@ -262,10 +262,11 @@ class Chain:
             terms=self._terms(bid),
         )
 
-    async def existing(self, keys: Sequence[str]) -> list[str]:
-        """Those of these ledger entries (LedgerKeys, base64) that exist and live."""
+    async def lives(self, keys: Sequence[str]) -> dict[str, int]:
+        """Ledgers that are left to those of these entries (LedgerKeys, base64) that exist."""
         ledger, entries = await self._rpc.entries(keys)
-        return [key for key, entry in entries.items() if _live_until(entry) >= ledger]
+        left = {key: _live_until(entry) - ledger for key, entry in entries.items()}
+        return {key: ledgers for key, ledgers in left.items() if ledgers >= 0}
 
     async def sign_deployment(
         self,

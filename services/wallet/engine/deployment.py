@@ -1,9 +1,16 @@
 """Deploys the multicall contract, step by step, each as durable as every other transaction."""
 
+from collections.abc import Mapping
+
 from libs.common.errors import DeadlineExceededError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
-from services.wallet.chain.deploy import Deployment, DeploymentStep, multicall_deployment
+from services.wallet.chain.deploy import (
+    RENEW,
+    Deployment,
+    DeploymentStep,
+    multicall_deployment,
+)
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.errors import DeploymentRefusedError
@@ -33,7 +40,9 @@ class Deployer:
         )
 
     async def deploy(self, *, max_fee: int) -> bool:
-        """Does what is missing; whether anything was. `max_fee` (stroops) is for each transaction.
+        """Does what is missing, a longer life included; whether anything was.
+
+        `max_fee` (stroops) is for each transaction.
 
         Raises FeeCapExceededError, DeploymentRefusedError; DeadlineExceededError when no
         ledger took a step for a long time. It may be repeated after any of them.
@@ -43,14 +52,13 @@ class Deployer:
         any_missing = False
         while True:
             seen = watch.changed.rings
-            present = await self._parts.chain.existing(deployment.entry_keys)
-            missing = deployment.missing(present)
-            if not missing:
+            step = _next_step(deployment, await self._parts.chain.lives(deployment.entry_keys))
+            if step is None:
                 return any_missing
             any_missing = True
             if watch.now() > until:
-                raise DeadlineExceededError(f"no ledger took the step {missing[0].name}")
-            await self._do(missing[0], max_fee)
+                raise DeadlineExceededError(f"no ledger took the step {step.name}")
+            await self._do(step, max_fee)
             await watch.changed.wait(seen, _LOOK)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
@@ -83,3 +91,11 @@ class Deployer:
                 )
             except SimulationError as error:
                 raise DeploymentRefusedError(f"the step {step.name} would fail: {error}") from error
+
+
+def _next_step(deployment: Deployment, lives: Mapping[str, int]) -> DeploymentStep | None:
+    """What is to be done first; None when all is there and will be for a while."""
+    missing = deployment.missing(lives)
+    if missing:
+        return missing[0]
+    return deployment.extension() if min(lives.values()) < RENEW else None

@@ -1,14 +1,21 @@
 """The multicall contract deployed on a localnet process, and three plants through it."""
 
+import json
+from pathlib import Path
+
 import aiohttp
 import pytest
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2
 from stellar_sdk import Address, Keypair, TransactionBuilder, TransactionEnvelope, scval, xdr
 from stellar_sdk.auth import authorize_invocation
 from stellar_sdk.soroban_rpc import GetTransactionStatus, SendTransactionStatus
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
+from libs.common.grpc.client import open_channel
 from libs.kale.networks import LOCALNET
 from services.wallet.chain.deploy import (
+    LIFE,
+    RENEW,
     Deployment,
     DeploymentStep,
     multicall_deployment,
@@ -18,8 +25,10 @@ from services.wallet.chain.deploy import (
 )
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.keys.signer import SeedSigner
+from tests.support.database import DatabaseAccess
 from tests.support.localnet_process import localnet_process
 from tests.support.multicall import call, error
+from tests.support.wallet_world import PATIENCE, open_wallet_world
 
 pytestmark = pytest.mark.e2e
 
@@ -165,3 +174,28 @@ async def test_deployed_it_plants_for_three_farmers_of_whom_one_fails() -> None:
         calls = [call(LOCALNET.farm, "plant", *plant_arguments(farmer)) for farmer in farmers]
         value = await treasury.call(deployment.contract, "exec", [scval.to_vec(calls)], farmers)
         assert scval.from_vec(value) == [scval.to_void(), error(PAIL_EXISTS), scval.to_void()]
+
+
+async def test_what_would_be_archived_before_long_lives_longer(
+    database: DatabaseAccess, tmp_path: Path
+) -> None:
+    settings = json.dumps({"state_archival.min_persistent_ttl": RENEW // 2})
+    async with open_wallet_world(
+        database, tmp_path, localnet_environment={"LOCALNET_NETWORK_SETTINGS": settings}
+    ) as world:
+        await world.wait_until_serving()
+        async with open_channel(world.target) as channel:
+            engine = engine_pb2_grpc.EngineServiceStub(channel)
+            request = engine_pb2.DeployMulticallRequest(max_fee_stroops=10**9)
+            first = await engine.DeployMulticall(request, timeout=PATIENCE)
+            assert not first.already_there
+            assert (await engine.DeployMulticall(request, timeout=PATIENCE)).already_there
+        treasury = (await world.stub.GetTreasury(wallet_pb2.GetTreasuryRequest())).address
+        deployment = multicall_deployment(deployer=treasury, passphrase=LOCALNET.passphrase)
+        assert first.contract_id == deployment.contract
+        async with SorobanServerAsync(world.rpc_url) as rpc:
+            keys = [xdr.LedgerKey.from_xdr(key) for key in deployment.entry_keys]
+            found = await rpc.get_ledger_entries(keys)
+            lives = [entry.live_until_ledger for entry in found.entries or []]
+            assert len(lives) == 2
+            assert min(live or 0 for live in lives) >= found.latest_ledger + LIFE - 100

@@ -36,7 +36,7 @@ def prepared() -> PreparedStep:
     """A simulation's answer."""
     resources = xdr.SorobanResources(
         footprint=xdr.LedgerFootprint(
-            read_only=[], read_write=[xdr.LedgerKey.from_xdr(UPLOAD.makes)]
+            read_only=[], read_write=[xdr.LedgerKey.from_xdr(UPLOAD.entries[0])]
         ),
         instructions=xdr.Uint32(2_424_296),
         disk_read_bytes=xdr.Uint32(0),
@@ -79,7 +79,9 @@ def test_ids_are_derived_as_the_real_network_derives_them() -> None:
 
 def test_code_has_its_hash_and_its_id_follows_from_it() -> None:
     assert DEPLOYMENT.code_hash == sha256(multicall_code()).hexdigest()
+    assert UPLOAD.function is not None
     assert UPLOAD.function.wasm == multicall_code()
+    assert CREATE.function is not None
     args = CREATE.function.create_contract_v2
     assert args is not None
     assert args.executable.wasm_hash is not None

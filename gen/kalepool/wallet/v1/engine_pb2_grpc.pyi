@@ -41,11 +41,12 @@ class EngineServiceStub:
     """
     DeployMulticall: _grpc.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]
     """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-    then creates the contract. Repeat it after an error: what was done stays done. Then set
-    MULTICALL_CONTRACT_ID to the answer and restart wallet.
+    then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
+    it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
+    restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-    one of the two transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+    one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
     """
 
@@ -62,11 +63,12 @@ class EngineServiceAsyncStub(EngineServiceStub):
     """
     DeployMulticall: _aio.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]  # type: ignore[assignment]
     """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-    then creates the contract. Repeat it after an error: what was done stays done. Then set
-    MULTICALL_CONTRACT_ID to the answer and restart wallet.
+    then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
+    it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
+    restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-    one of the two transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+    one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
     """
 
@@ -92,11 +94,12 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.DeployMulticallResponse, _abc.Awaitable[_engine_pb2.DeployMulticallResponse]]:
         """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-        then creates the contract. Repeat it after an error: what was done stays done. Then set
-        MULTICALL_CONTRACT_ID to the answer and restart wallet.
+        then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
+        it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
+        restart wallet.
 
         Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-        one of the two transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+        one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
         Command line: kalepool engine deploy-multicall --max-fee 20
         """
 
