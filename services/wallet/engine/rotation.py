@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import WalletId
-from libs.common.log import get_logger
+from libs.common.log import get_logger, get_security_logger
 from services.wallet.domain.errors import KeysUnavailableError, KeysUnusableError
 from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, RotationId
 from services.wallet.engine.bell import Bell
@@ -17,6 +17,7 @@ from services.wallet.keys.provider import KeyProvider, KeyProviderError, Wrapped
 from services.wallet.store.keys import KeyStore, Rewrap
 
 log = get_logger(__name__)
+security = get_security_logger()
 
 #: Data keys of one step: the loop shares its process with the engine, which must not wait for it.
 BATCH = 50
@@ -46,6 +47,7 @@ class KeyRotator:
         except KeyProviderError as error:
             raise KeysUnusableError(str(error)) from error
         rotation = await self._store.start_rotation(current, actor=actor)
+        security.info("rotation of keys", kek=current, actor=actor)
         self._bell.ring()
         return rotation
 
