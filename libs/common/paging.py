@@ -25,6 +25,12 @@ def id_after(page_token: str) -> UUID | None:
     return None if key is None else key[0]
 
 
+def token_after(keys: Sequence[UUID | int], size: int) -> str:
+    """The token for the page after one of `size` items, when a read of one more gave these keys;
+    empty when there is no further page."""
+    return encode_token([keys[size - 1]]) if len(keys) > size else ""
+
+
 def encode_token(key: Sequence[UUID | int]) -> str:
     """The token of the page that begins after `key`."""
     raw = json.dumps([one if isinstance(one, int) else str(one) for one in key]).encode()

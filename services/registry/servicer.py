@@ -1,6 +1,5 @@
 """registry's gRPC face: map, call, map back."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ import grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from libs.common.ids import FarmerId, PoolerId
-from libs.common.paging import encode_token, id_after, size_of
+from libs.common.paging import id_after, size_of, token_after
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
 from services.registry.usecases import Registry
@@ -50,7 +49,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         poolers = await self._registry.store.list_poolers(after=after, limit=size + 1)
         return registry_pb2.ListPoolersResponse(
             poolers=map(messages.pooler_message, poolers[:size]),
-            next_page_token=_next([pooler.pooler_id for pooler in poolers], size),
+            next_page_token=token_after([pooler.pooler_id for pooler in poolers], size),
         )
 
     async def UpdatePooler(
@@ -127,7 +126,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         )
         return registry_pb2.ListFarmersResponse(
             farmers=map(messages.farmer_message, farmers[:size]),
-            next_page_token=_next([farmer.farmer_id for farmer in farmers], size),
+            next_page_token=token_after([farmer.farmer_id for farmer in farmers], size),
         )
 
     async def UpdateFarmer(
@@ -159,8 +158,3 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         farmer_id = FarmerId(UUID(request.farmer_id))
         farmer = await self._registry.move_farmer(farmer_id, FarmerEvent.RESUMED)
         return registry_pb2.ResumeFarmerResponse(farmer=messages.farmer_message(farmer))
-
-
-def _next(ids: Sequence[UUID], size: int) -> str:
-    """The token after this page; there is a next one when one more row than asked for came."""
-    return encode_token([ids[size - 1]]) if len(ids) > size else ""

@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import identity_of
 from libs.common.ids import FarmerId
-from libs.common.paging import decode_token, encode_token, size_of
+from libs.common.paging import decode_token, size_of, token_after
 from services.wallet.custody_usecases import Custody
 from services.wallet.domain.audit import Action, Head, Record
 from services.wallet.domain.pausing import Pause, Reach, Scope
@@ -76,10 +76,9 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         found = await self._custody.store.latest(
             before=None if key is None else key[0], action=request.action or None, limit=size + 1
         )
-        more = len(found) > size
         return custody_pb2.ListAuditRecordsResponse(
             records=[_record_message(item) for item in found[:size]],
-            next_page_token=encode_token([found[size - 1].number]) if more else "",
+            next_page_token=token_after([item.number for item in found], size),
         )
 
     async def VerifyAuditLog(

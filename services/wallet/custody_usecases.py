@@ -9,10 +9,8 @@ from services.wallet.domain.audit import Act, Action, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
     PauseNotFoundError,
-    WalletNotFoundError,
     WrongAddressError,
 )
-from services.wallet.domain.model import Wallet
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.keyring import Keyring
@@ -49,7 +47,7 @@ class Custody:
 
     async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
         """A farmer's wallet, to be paused."""
-        return Reach(scope=Scope.WALLET, target=(await self._wallet_of(farmer_id)).id)
+        return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
 
     async def verify(self, expected: Head | None) -> Verifier:
         """Reads the whole audit log; the verifier tells what it found."""
@@ -69,7 +67,7 @@ class Custody:
         """
         if not self.may_export:
             raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")
-        wallet = await self._wallet_of(farmer_id)
+        wallet = await self.wallets.of_farmer(farmer_id)
         if wallet.address != address:
             raise WrongAddressError(f"this is not the address of farmer {farmer_id}")
         parcel = await self.keyring.export(wallet.id, receiver_key)
@@ -80,9 +78,3 @@ class Custody:
         security.warning("key exported", wallet=str(wallet.id), actor=actor, why=reason)
         await failpoint("wallet.key.exported")
         return parcel
-
-    async def _wallet_of(self, farmer_id: FarmerId) -> Wallet:
-        wallet = await self.wallets.by_farmer(farmer_id)
-        if wallet is None:
-            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
-        return wallet

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc
 
-from libs.common.paging import encode_token, id_after, size_of
+from libs.common.paging import id_after, size_of, token_after
 from services.wallet.engine.reconcile import Reconciler
 from services.wallet.messages import timestamp
 from services.wallet.store.reconcile import Entry, ReconcileStore
@@ -43,10 +43,9 @@ class ReconciliationServicer(reconcile_pb2_grpc.ReconciliationServiceServicer):
             settled=request.include_settled,
             limit=size + 1,
         )
-        more = len(found) > size
         return reconcile_pb2.ListDifferencesResponse(
             differences=[_message(item) for item in found[:size]],
-            next_page_token=encode_token([found[size - 1].id]) if more else "",
+            next_page_token=token_after([item.id for item in found], size),
         )
 
 

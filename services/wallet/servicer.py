@@ -1,6 +1,6 @@
 """kalepool.wallet.v1.WalletService: request to use case to reply."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
-from libs.common.paging import encode_token, id_after, size_of
+from libs.common.paging import id_after, size_of, token_after
 from services.wallet import messages
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
@@ -83,7 +83,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         )
         return wallet_pb2.ListWalletsResponse(
             wallets=[messages.wallet_message(wallet) for wallet in wallets[:size]],
-            next_page_token=_next(wallets, size),
+            next_page_token=token_after([item.id for item in wallets], size),
         )
 
     async def GetBalances(
@@ -186,7 +186,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         )
         return wallet_pb2.ListOperationsResponse(
             operations=[messages.operation_message(item) for item in operations[:size]],
-            next_page_token=_next(operations, size),
+            next_page_token=token_after([item.id for item in operations], size),
         )
 
     async def GetBlock(
@@ -223,7 +223,3 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             reserved_stroops=messages.reserved_stroops(balances),
             ledger=balances.ledger,
         )
-
-
-def _next(items: Sequence[Wallet] | Sequence[Operation], size: int) -> str:
-    return encode_token([items[size - 1].id]) if len(items) > size else ""

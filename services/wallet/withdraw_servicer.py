@@ -8,7 +8,7 @@ from kalepool.wallet.v1 import withdraw_pb2, withdraw_pb2_grpc
 
 from libs.common.grpc.identity import identity_of
 from libs.common.ids import FarmerId, OperationId
-from libs.common.paging import encode_token, id_after, size_of
+from libs.common.paging import id_after, size_of, token_after
 from services.wallet import messages
 from services.wallet.domain.withdrawals import Asset, Withdrawal
 from services.wallet.withdrawal_usecases import Withdrawals
@@ -84,10 +84,9 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
             before=id_after(request.page_token),
             limit=size + 1,
         )
-        more = len(found) > size
         return withdraw_pb2.ListWithdrawalsResponse(
             withdrawals=[_message(item) for item in found[:size]],
-            next_page_token=encode_token([found[size - 1].operation.id]) if more else "",
+            next_page_token=token_after([item.operation.id for item in found], size),
         )
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from libs.common.failpoints import failpoint
-from libs.common.ids import FarmerId, OperationId, WalletId, new_id
+from libs.common.ids import FarmerId, OperationId, new_id
 from libs.common.log import get_security_logger
-from services.wallet.domain.errors import WalletNotFoundError, WithdrawalNotFoundError
+from services.wallet.domain.errors import WithdrawalNotFoundError
 from services.wallet.domain.model import Operation
 from services.wallet.domain.withdrawals import (
     Asset,
@@ -37,7 +37,7 @@ class Withdrawals:
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Registers a farmer's outside address; from when on it counts."""
-        wallet_id = await self._wallet_of(farmer_id)
+        wallet_id = (await self.wallets.of_farmer(farmer_id)).id
         cooling = self.terms.cooling
         moment = await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
         security.info("payout address set", wallet=str(wallet_id), address=address, actor=actor)
@@ -45,7 +45,7 @@ class Withdrawals:
 
     async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
         """A farmer's outside addresses."""
-        return await self.store.addresses(await self._wallet_of(farmer_id))
+        return await self.store.addresses((await self.wallets.of_farmer(farmer_id)).id)
 
     async def withdraw(
         self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int, actor: str
@@ -57,7 +57,7 @@ class Withdrawals:
         new = NewWithdrawal(
             id=OperationId(new_id()),
             request_id=request_id,
-            wallet_id=await self._wallet_of(farmer_id),
+            wallet_id=(await self.wallets.of_farmer(farmer_id)).id,
             asset=asset,
             amount=amount,
             actor=actor,
@@ -76,9 +76,3 @@ class Withdrawals:
         if found is None:
             raise WithdrawalNotFoundError(f"there is no withdrawal {withdrawal_id}")
         return found
-
-    async def _wallet_of(self, farmer_id: FarmerId) -> WalletId:
-        wallet = await self.wallets.by_farmer(farmer_id)
-        if wallet is None:
-            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
-        return wallet.id

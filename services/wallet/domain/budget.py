@@ -18,6 +18,11 @@ class FeeTerms:
     #: What is kept back for each work and harvest that is still to follow a plant.
     reserve: int = 0
 
+    @property
+    def has_caps(self) -> bool:
+        """Whether anything but the treasury's balance limits a bid."""
+        return bool(self.daily or self.daily_per_pooler)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Books:

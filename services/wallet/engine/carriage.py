@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.facade import Bid
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.settling import later
@@ -15,7 +14,7 @@ from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
-#: Seconds until the next try when the bid was above the cap.
+#: Seconds until the next try when the bid was above the cap, or no budget allowed it.
 _CAP_PAUSE = 60.0
 
 
@@ -48,16 +47,6 @@ async def settle_present(
     parts.settled()
 
 
-def bid_for(parts: EngineParts, kind: OperationKind) -> Bid:
-    """What a transaction of the treasury may cost, and how long it lives."""
-    sight = parts.watch.current
-    return Bid(
-        max_time=sight.bound(kind, 0, parts.terms.lifetime),
-        inclusion_fee=sight.inclusion_fee_for(kind),
-        max_fee=parts.terms.max_fee,
-    )
-
-
 async def submit(
     parts: EngineParts,
     operations: Sequence[QueuedOperation],
@@ -68,19 +57,22 @@ async def submit(
         envelope = sign()
     except FeeCapExceededError as error:
         log.warning("fee cap", error=str(error))
-        waiting = [later(operation, seconds=_CAP_PAUSE) for operation in operations]
-        await parts.operations.settle_queued(waiting)
+        await _postpone(parts, operations)
         return
     ids, ledger = tuple(item.id for item in operations), parts.watch.current.ledger.sequence
     draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
     committed = await parts.transactions.commit_signed([draft], ledger=ledger)
     if committed.unpaid:
         log.error("fee budget used up", operations=len(ids))
-        waiting = [later(operation, seconds=_CAP_PAUSE) for operation in operations]
-        await parts.operations.settle_queued(waiting)
+        await _postpone(parts, operations)
     if not committed.recorded:
         return
     await failpoint("wallet.transaction.signed")
     cap = parts.terms.max_fee * len(ids)
     outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
     await parts.sender.send([outgoing], ledger=ledger)
+
+
+async def _postpone(parts: EngineParts, operations: Sequence[QueuedOperation]) -> None:
+    waiting = [later(operation, seconds=_CAP_PAUSE) for operation in operations]
+    await parts.operations.settle_queued(waiting)

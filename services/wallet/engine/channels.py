@@ -7,7 +7,8 @@ from libs.common.ids import OperationId, WalletId, new_id
 from libs.common.log import get_logger
 from services.wallet.chain.onboarding import MAX_FUNDINGS, Funding
 from services.wallet.domain.model import OperationKind, QueuedOperation
-from services.wallet.engine.carriage import bid_for, settle_present, submit, take_up
+from services.wallet.engine.carriage import settle_present, submit, take_up
+from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
@@ -98,7 +99,8 @@ class ChannelKeeper:
         return True
 
     async def _submit(self, operations: Sequence[QueuedOperation], sequence: int) -> None:
-        parts, bid = self._parts, bid_for(self._parts, operations[0].kind)
+        parts = self._parts
+        bid = bid_for(parts, operations[0], parts.watch.current)
         fundings = [
             Funding(
                 address=item.address,

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from libs.common.errors import FieldViolation
 from libs.common.ids import WalletId
 from services.wallet.domain.errors import ReceiverKeyError, WalletNotFoundError
 from services.wallet.keys.export import Parcel
@@ -37,6 +36,4 @@ class Keyring:
             try:
                 return signer.export(receiver_key)
             except ValueError as error:
-                message = "receiver_key is no X25519 key"
-                field = FieldViolation(field="receiver_key", description="is no X25519 key")
-                raise ReceiverKeyError(message, violations=[field]) from error
+                raise ReceiverKeyError.of("receiver_key", "is no X25519 key") from error

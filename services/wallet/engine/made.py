@@ -48,7 +48,7 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
 
 
 def bid_for(parts: EngineParts, operation: QueuedOperation, sight: Sight) -> Bid:
-    """What an envelope with this one operation may cost, and how long it lives."""
+    """What an envelope may cost for this operation, and how long it lives."""
     return Bid(
         max_time=sight.bound(operation.kind, operation.block_index, parts.terms.lifetime),
         inclusion_fee=sight.inclusion_fee_for(operation.kind),

@@ -4,7 +4,8 @@ from services.wallet.chain.model import AccountState
 from services.wallet.chain.onboarding import MAX_FARMERS, Newcomer
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, later
-from services.wallet.engine.carriage import bid_for, settle_present, submit, take_up
+from services.wallet.engine.carriage import settle_present, submit, take_up
+from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 
 
@@ -37,7 +38,7 @@ class Onboarder:
     ) -> None:
         parts = self._parts
         wallets = [parts.treasury.wallet.id, *(item.wallet_id for item in missing)]
-        bid = bid_for(parts, OperationKind.ONBOARD)
+        bid = bid_for(parts, missing[0], parts.watch.current)
         async with parts.keyring.signers(wallets) as (treasury, *signers):
             newcomers = [
                 Newcomer(signer=signer, has_account=states[signer.address].exists)

@@ -8,7 +8,8 @@ from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, given_up, later
 from services.wallet.domain.withdrawals import Payout, refusal
-from services.wallet.engine.carriage import bid_for, submit, take_up
+from services.wallet.engine.carriage import submit, take_up
+from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 from services.wallet.store.withdrawals import WithdrawalStore
 
@@ -70,7 +71,8 @@ class Withdrawer:
         payouts: Mapping[OperationId, Payout],
         sequence: int,
     ) -> None:
-        parts, bid = self._parts, bid_for(self._parts, OperationKind.WITHDRAW)
+        parts = self._parts
+        bid = bid_for(parts, together[0], parts.watch.current)
         wallets = [parts.treasury.wallet.id, *(item.wallet_id for item in together)]
         async with parts.keyring.signers(wallets) as (treasury, *signers):
             payments = [

@@ -1,14 +1,12 @@
 """The books that fee budgets are held against; all of it within a transaction that signs."""
 
-from collections.abc import Mapping, Sequence
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from libs.common.db.pool import Session
+from libs.common.db.pool import Record, Session
 from libs.common.ids import OperationId, PoolerId
 from services.wallet.domain.budget import Books, FeeTerms, Purse, shared_costs
-from services.wallet.domain.model import OperationKind, TransactionId
-
-Owners = Mapping[OperationId, tuple[OperationKind, PoolerId | None]]
+from services.wallet.domain.model import TransactionId
 
 
 async def open_purse(session: Session, terms: FeeTerms) -> Purse:
@@ -17,20 +15,34 @@ async def open_purse(session: Session, terms: FeeTerms) -> Purse:
     obligations = await session.many("fee_obligations")
     treasury = await session.one("treasury_stroops")
     books = Books(
-        committed={_pooler(row["pooler_id"]): row["stroops"] for row in committed},
-        obligations={_pooler(row["pooler_id"]): row["operations"] for row in obligations},
+        committed={pooler_of(row): row["stroops"] for row in committed},
+        obligations={pooler_of(row): row["operations"] for row in obligations},
         treasury=0 if treasury is None else treasury["stroops"],
     )
     return Purse(terms, books)
 
 
-async def owners(session: Session, ids: Sequence[OperationId]) -> Owners:
-    """Kind and pooler of operations."""
-    rows = await session.many("poolers_of", list(ids))
-    return {
-        OperationId(row["id"]): (OperationKind(row["kind"]), _pooler(row["pooler_id"]))
-        for row in rows
-    }
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What one envelope bids, and whose operations it carries."""
+
+    #: Stroops.
+    bid: int
+    #: The pooler of each operation; None for the pool's own.
+    poolers: tuple[PoolerId | None, ...]
+    #: Those of the plants among them.
+    plants: tuple[PoolerId | None, ...]
+
+
+async def paid(session: Session, terms: FeeTerms, charges: Sequence[Charge]) -> list[bool]:
+    """Which of these may be signed; works and harvests are served before plants."""
+    if not terms.has_caps and not any(charge.plants for charge in charges):
+        return [True] * len(charges)  # nothing limits works and harvests: no need to open the books
+    purse, allowed = await open_purse(session, terms), [False] * len(charges)
+    for place, charge in sorted(enumerate(charges), key=lambda pair: bool(pair[1].plants)):
+        costs = shared_costs(charge.bid, charge.poolers)
+        allowed[place] = purse.pays(costs, plants=charge.plants)
+    return allowed
 
 
 async def may_raise(
@@ -40,8 +52,9 @@ async def may_raise(
     rows = await session.many("carried_by", transaction_id)
     if not rows:
         return False
-    costs = shared_costs(bid - rows[0]["fee_bid"], [_pooler(row["pooler_id"]) for row in rows])
-    return (await open_purse(session, terms)).pays(costs)
+    poolers = tuple(pooler_of(row) for row in rows)
+    charge = Charge(bid=bid - rows[0]["fee_bid"], poolers=poolers, plants=())
+    return all(await paid(session, terms, [charge]))
 
 
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:
@@ -50,5 +63,6 @@ async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]])
         await session.execute("book_fees", [item for item, _ in fees], [fee for _, fee in fees])
 
 
-def _pooler(value: UUID | None) -> PoolerId | None:
-    return None if value is None else PoolerId(value)
+def pooler_of(row: Record) -> PoolerId | None:
+    """Whose budget a row is about; None for the pool's own."""
+    return None if row["pooler_id"] is None else PoolerId(row["pooler_id"])

@@ -21,10 +21,16 @@ async def lock_audit_log(session: Session) -> None:
 
 
 async def append(session: Session, acts: Sequence[Act]) -> None:
-    """Adds records in the transaction of what they tell of; takes the lock unless it is held."""
+    """Adds records in the transaction of what they tell of, and takes the lock for that."""
+    if acts:
+        await lock_audit_log(session)
+        await add_records(session, acts)
+
+
+async def add_records(session: Session, acts: Sequence[Act]) -> None:
+    """The same where the lock is held already."""
     if not acts:
         return
-    await lock_audit_log(session)
     (row,) = await session.many("audit_head")
     head = Head() if row["number"] is None else Head(number=row["number"], hash=row["hash"])
     records = chained(acts, head, row["moment"])
@@ -75,7 +81,7 @@ class CustodyStore:
                 "insert_pause", new_id(), reach.scope.value, reach.target, reason, actor
             )
             act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
-            await append(session, [act] if made else [])
+            await add_records(session, [act] if made else [])
 
     async def resume(self, reach: Reach, *, actor: str) -> bool:
         """Ends a pause; False when there was none."""
@@ -83,7 +89,7 @@ class CustodyStore:
             await lock_audit_log(session)
             ended = await session.execute("end_pause", reach.scope.value, reach.target, actor)
             act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
-            await append(session, [act] if ended else [])
+            await add_records(session, [act] if ended else [])
         return ended > 0
 
     async def pauses(self, *, over: bool) -> list[Pause]:

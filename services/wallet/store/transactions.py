@@ -1,15 +1,15 @@
 """Signed envelopes: committed before they are sent, closed when their fate is known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
 from libs.common.db.pool import Database, Record, Session
-from libs.common.ids import OperationId, PoolerId, WalletId, new_id
+from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.budget import FeeTerms, shared_costs
+from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
@@ -22,8 +22,8 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
-from services.wallet.store.budget import book, may_raise, open_purse, owners
-from services.wallet.store.custody import append, is_everything_paused, lock_audit_log
+from services.wallet.store.budget import Charge, book, may_raise, paid, pooler_of
+from services.wallet.store.custody import add_records, is_everything_paused, lock_audit_log
 from services.wallet.store.operations import settle, tell
 
 #: Only the treasury's balance counts.
@@ -100,37 +100,19 @@ class TransactionStore:
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
-            queued = {row["id"] for row in rows}
-            complete = [draft for draft in drafts if queued.issuperset(draft.operation_ids)]
-            if await is_everything_paused(session):
-                complete = []  # a deployment carries no operation
-            paid = await self._paid(session, complete)
-            recorded = await _insert(session, paid, ledger)
+            owners = {row["id"]: row for row in rows}
+            complete = [draft for draft in drafts if owners.keys() >= set(draft.operation_ids)]
+            # Operations that a pause forbids are not among the rows; a deployment carries none.
+            if any(not draft.operation_ids for draft in complete):
+                complete = [] if await is_everything_paused(session) else complete
+            charges = [_charge(draft, owners) for draft in complete]
+            verdicts = await paid(session, self._terms, charges)
+            allowed = [draft for draft, is_paid in zip(complete, verdicts, strict=True) if is_paid]
+            recorded = await _insert(session, allowed, ledger)
             await _sign(session, recorded)
-            await append(session, [_act(draft.envelope) for draft in recorded])
-        return Committed(
-            recorded=recorded, unpaid=[draft for draft in complete if draft not in paid]
-        )
-
-    async def _paid(self, session: Session, drafts: Sequence[Draft]) -> list[Draft]:
-        """Those that the budgets allow, works and harvests before plants."""
-        known = await owners(session, [item for draft in drafts for item in draft.operation_ids])
-        purse = await open_purse(session, self._terms)
-
-        def plants(draft: Draft) -> list[PoolerId | None]:
-            mine = [known[item] for item in draft.operation_ids]
-            return [pooler for kind, pooler in mine if kind is OperationKind.PLANT]
-
-        return [
-            draft
-            for draft in sorted(drafts, key=lambda draft: bool(plants(draft)))
-            if purse.pays(
-                shared_costs(
-                    draft.envelope.fee_bid, [known[item][1] for item in draft.operation_ids]
-                ),
-                plants=plants(draft),
-            )
-        ]
+            await add_records(session, [_act(draft.envelope) for draft in recorded])
+        unpaid = [draft for draft, is_paid in zip(complete, verdicts, strict=True) if not is_paid]
+        return Committed(recorded=recorded, unpaid=unpaid)
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
         """Marks transactions as sent, with what nodes said and when to send them again."""
@@ -188,7 +170,7 @@ class TransactionStore:
             changed = await session.execute(
                 "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
             )
-            await append(session, [_act(new)] if changed else [])
+            await add_records(session, [_act(new)] if changed else [])
         return changed == 1
 
     async def open(self) -> list[OpenTransaction]:
@@ -219,6 +201,15 @@ class TransactionStore:
             await book(session, _fees(item for item in closings if item.transaction_id in closed))
         tell(changed)
         return len(closed)
+
+
+def _charge(draft: Draft, owners: Mapping[OperationId, Record]) -> Charge:
+    rows = [owners[item] for item in draft.operation_ids]
+    return Charge(
+        bid=draft.envelope.fee_bid,
+        poolers=tuple(pooler_of(row) for row in rows),
+        plants=tuple(pooler_of(row) for row in rows if row["kind"] == OperationKind.PLANT.value),
+    )
 
 
 async def _insert(session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:

@@ -7,6 +7,7 @@ from libs.common.db.pool import Database, Record
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from services.wallet.chain.model import AccountState
 from services.wallet.domain.audit import Act, Action
+from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import Balances, Wallet
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import append
@@ -83,6 +84,13 @@ class WalletStore:
     async def by_farmer(self, farmer_id: FarmerId) -> Wallet | None:
         """A farmer's wallet."""
         return _optional(await self._database.one("wallet_by_farmer", farmer_id))
+
+    async def of_farmer(self, farmer_id: FarmerId) -> Wallet:
+        """A farmer's wallet, which has to be there. Raises WalletNotFoundError."""
+        wallet = await self.by_farmer(farmer_id)
+        if wallet is None:
+            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+        return wallet
 
     async def by_address(self, address: str) -> Wallet | None:
         """A farmer's wallet by its address."""

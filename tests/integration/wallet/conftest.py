@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.database import DatabaseFactory
+from libs.common.db.pool import Database, open_database
+from services.wallet.store import QUERIES
+from tests.support.database import DatabaseAccess, DatabaseFactory
 from tests.support.wallet_world import WalletWorld, open_wallet_world
 
 
@@ -20,3 +22,12 @@ async def world(
         open_wallet_world(database, logs) as running,
     ):
         yield running
+
+
+@pytest.fixture
+async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
+    """The wallet's own connection pool."""
+    async with open_database(
+        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
+    ) as opened:
+        yield opened

@@ -1,31 +1,18 @@
 """Channel accounts: leased to one at a time, made no more than wanted, topped up once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
-
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.chain.model import AccountState
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, seal_new_key
-from services.wallet.store import QUERIES
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, connect
 
 PROVIDER = LocalKeyProvider(bytes(32))
 XLM = 10_000_000
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 async def keys(count: int) -> list[tuple[SealedKey, OperationId]]:

@@ -1,7 +1,6 @@
 """The audit log and the kill switch on a real database, and through a running wallet."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -13,12 +12,11 @@ from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc, wallet_pb2
 from stellar_sdk import Keypair
 
 from cli.main import main
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
 from services.wallet.domain.audit import Act, Action, Verifier
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from tests.support.database import DatabaseAccess, connect
 from tests.support.wallet_world import WalletWorld, eventually
@@ -26,15 +24,6 @@ from tests.support.wallet_world import WalletWorld, eventually
 KALE = 10**7
 ACT = Act(actor="me", action=Action.SIGN, subject="hash")
 EVERYTHING = Reach(scope=Scope.EVERYTHING)
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 async def verified(store: CustodyStore) -> Verifier:

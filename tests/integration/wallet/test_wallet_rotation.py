@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 from kalepool.wallet.v1 import keys_pb2, keys_pb2_grpc, wallet_pb2
 
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.engine.bell import Bell
@@ -18,7 +17,6 @@ from services.wallet.engine.rotation import BATCH, KeyRotator
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key, unsealed
-from services.wallet.store import QUERIES
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, DatabaseFactory, connect
@@ -27,15 +25,6 @@ from tests.support.wallet_world import eventually, open_wallet_world
 OLD, NEW, LOST = (bytes([number]) * 32 for number in (1, 2, 3))
 BEFORE, AFTER = LocalKeyProvider(OLD), LocalKeyProvider(NEW, OLD)
 WALLETS = 2 * BATCH + 7
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 async def wallets(pool: Database, count: int, provider: KeyProvider) -> dict[WalletId, str]:

@@ -9,7 +9,7 @@ import pytest
 from stellar_sdk import Keypair
 
 from libs.common.clock import SystemClock
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.kale.networks import TESTNET
 from services.wallet.chain.errors import NetworkMismatchError, RpcUnavailableError
 from services.wallet.chain.facade import Chain, open_chain
@@ -22,10 +22,8 @@ from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
-from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.wallets import WalletStore
-from tests.support.database import DatabaseAccess
 from tests.support.wallet_world import WalletWorld
 
 NOBODY = "http://127.0.0.1:1"
@@ -38,15 +36,6 @@ FAR_AHEAD = ChainHead(
     paused=False,
     block_seconds=6,
 )
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=5, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 @pytest.fixture

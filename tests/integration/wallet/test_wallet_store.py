@@ -1,13 +1,12 @@
 """The wallet's tables: who may do what, and what the database itself refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.chain.model import AccountState, SignedEnvelope
 from services.wallet.domain.model import (
@@ -24,7 +23,6 @@ from services.wallet.domain.model import (
 )
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
-from services.wallet.store import QUERIES
 from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.transactions import Draft, TransactionStore
 from services.wallet.store.wallets import WalletStore
@@ -33,15 +31,6 @@ from tests.support.database import DatabaseAccess, connect
 PROVIDER = LocalKeyProvider(bytes(32))
 LEDGER = 100
 ALL = Wanted(ledger=LEDGER, plant_until=9, work_until=9, harvest_before=9)
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 async def farmer(pool: Database) -> tuple[FarmerId, WalletId, str]:

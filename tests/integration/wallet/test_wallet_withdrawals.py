@@ -14,7 +14,7 @@ from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
 from stellar_sdk import Keypair, TransactionBuilder, xdr
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
-from libs.common.db.pool import Database, open_database
+from libs.common.db.pool import Database
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from localnet.ledger.keys import trustline_asset, trustline_key
@@ -27,7 +27,6 @@ from services.wallet.domain.errors import (
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, PayoutAddresses
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
-from services.wallet.store import QUERIES
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
@@ -42,15 +41,6 @@ PROVIDER = LocalKeyProvider(bytes(32))
 
 
 # The store ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
-    """The wallet's own connection pool."""
-    async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
-    ) as opened:
-        yield opened
 
 
 async def farmer(pool: Database, *, payout_address: str = OUTSIDE) -> WalletId:

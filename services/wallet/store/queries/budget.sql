@@ -72,13 +72,6 @@ HAVING sum(n.fee) > 0
 ORDER BY w.pooler_id
 ON CONFLICT ON CONSTRAINT fee_hours_once DO UPDATE SET stroops = f.stroops + excluded.stroops;
 
--- name: poolers_of :many
--- The pooler (none: the pool itself) of each of the operations.
-SELECT o.id, o.kind, w.pooler_id
-FROM wallet.operations AS o
-INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-WHERE o.id = ANY($1::uuid[]);
-
 -- name: carried_by :many
 -- What a transaction bids, once for each operation in it, with the operation's pooler.
 SELECT t.fee_bid, w.pooler_id

@@ -1,6 +1,7 @@
 -- name: lock_queued :many
--- Those of the operations that are still to be signed, may be, and now are nobody else's to sign.
-SELECT o.id
+-- Those of the operations that are still to be signed, may be, and now are nobody else's to sign,
+-- with whose budget pays for them.
+SELECT o.id, o.kind, w.pooler_id
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[])
