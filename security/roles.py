@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from services.migrations import role_of
+
 #: Letters of the table: a verb on the whole table, or (small) on some columns of it.
 VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
 SERVICES = ("registry", "wallet", "plant", "work", "harvest")
@@ -68,6 +70,14 @@ _COLUMN = """
 SELECT quote_ident(attname) FROM pg_attribute
 WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1
 """
+#: Rights as the catalogue has them: to the whole relation, then to some of its columns.
+_GRANTED = """
+SELECT
+    v.verb,
+    has_table_privilege($1, $2, v.verb) AS whole,
+    v.verb IN ('SELECT', 'INSERT', 'UPDATE') AND has_any_column_privilege($1, $2, v.verb) AS part
+FROM unnest($3::text[]) AS v (verb)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +88,7 @@ class Breach:
     relation: str
     #: Whose role.
     service: str
-    #: S, I, U, D or T.
+    #: A letter of VERBS, small for some columns only.
     verb: str
     #: What the database does.
     is_allowed: bool
@@ -86,7 +96,8 @@ class Breach:
     def __str__(self) -> str:
         """In words."""
         does = "may" if self.is_allowed else "may not"
-        return f"{self.service} {does} {VERBS[self.verb]} {self.relation}"
+        part = " some columns of" if self.verb.islower() else ""
+        return f"{self.service} {does} {VERBS[self.verb.upper()]}{part} {self.relation}"
 
 
 async def undeclared(admin: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
@@ -98,23 +109,37 @@ async def undeclared(admin: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
 async def breaches(
     admin: "asyncpg.Connection[asyncpg.Record]", service: str, dsn: str
 ) -> list[Breach]:
-    """Tries every verb on every relation as one service; nothing is changed."""
+    """Tries every verb on every relation as one service, and reads what the catalogue grants it,
+    single columns included; nothing is changed."""
     found: list[Breach] = []
     connection = await asyncpg.connect(dsn)
     try:
         for relation, allowed in ALLOWED.items():
             column = await admin.fetchval(_COLUMN, relation)
-            mine = allowed.get(service, "")
-            for verb in VERBS:
-                may = await _may(connection, _statement(verb, relation, column))
-                # Verbs on some columns only are refused for the whole row.
-                if may is not (verb in mine):
-                    found.append(
-                        Breach(relation=relation, service=service, verb=verb, is_allowed=may)
-                    )
+            mine = set(allowed.get(service, ""))
+            does = {
+                verb for verb in VERBS if await _may(connection, _statement(verb, relation, column))
+            }
+            # A statement shows no right to single columns, nor one to write what cannot be read.
+            does |= await _granted(admin, service, relation)
+            found += [
+                Breach(relation=relation, service=service, verb=verb, is_allowed=verb in does)
+                for verb in sorted(does ^ mine)
+            ]
     finally:
         await connection.close()
     return found
+
+
+async def _granted(
+    admin: "asyncpg.Connection[asyncpg.Record]", service: str, relation: str
+) -> set[str]:
+    """Letters of what a service may do by the catalogue, small ones for some columns only."""
+    rows = await admin.fetch(_GRANTED, role_of(service), relation, list(VERBS.values()))
+    letters = {verb: letter for letter, verb in VERBS.items()}
+    whole = {letters[row["verb"]] for row in rows if row["whole"]}
+    part = {letters[row["verb"]].lower() for row in rows if row["part"] and not row["whole"]}
+    return whole | part
 
 
 def _statement(verb: str, relation: str, column: str) -> str:

@@ -29,6 +29,24 @@ def test_nobody_deletes_and_nobody_but_wallet_sees_keys() -> None:
     assert set(ALLOWED["wallet.sealed_keys"]) == {"wallet"}
 
 
+@pytest.mark.parametrize(
+    ("grant", "words"),
+    [
+        ("SELECT (sealed_seed) ON wallet.sealed_keys", "SELECT some columns of wallet.sealed_keys"),
+        ("UPDATE (reason) ON wallet.pauses", "UPDATE some columns of wallet.pauses"),
+        ("INSERT (address) ON wallet.wallets", "INSERT some columns of wallet.wallets"),
+        ("INSERT ON wallet.withdrawals", "INSERT wallet.withdrawals"),
+    ],
+)
+async def test_rights_to_columns_and_to_write_alone_are_found(
+    database: DatabaseAccess, grant: str, words: str
+) -> None:
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(f"GRANT {grant} TO kalepool_plant")
+        found = await breaches(admin, "plant", database.dsn("plant"))
+    assert [str(item) for item in found] == [f"plant may {words}"]
+
+
 async def test_a_right_too_many_and_a_table_too_many_are_found(database: DatabaseAccess) -> None:
     async with connect(database.admin_dsn) as admin:
         await admin.execute("GRANT SELECT ON wallet.sealed_keys TO kalepool_plant")
