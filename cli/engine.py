@@ -18,7 +18,7 @@ MaxFee = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
 
 @app.command(name="status")
 async def status(*, session: Run) -> None:
-    """Shows queue, channel accounts and what the network asks for."""
+    """Shows queue, treasury, channel accounts and what the network asks for."""
     request = engine_pb2.GetEngineStatusRequest()
     reply = await session.ask(session.engine.GetEngineStatus, request)
     session.output.message(reply)
@@ -28,8 +28,8 @@ async def status(*, session: Run) -> None:
 async def deploy_multicall(*, max_fee: MaxFee = 20, session: Run) -> None:
     """Deploys the multicall contract from the treasury, unless it is there already.
 
-    Then set MULTICALL_CONTRACT_ID to the answer and restart wallet. Repeat it every few months: it
-    lets the contract live longer when less than 30 days are left.
+    Then set MULTICALL_CONTRACT_ID to the answer and restart wallet, which lets the contract live
+    longer when less than 30 days are left.
 
     Parameters
     ----------

@@ -66,6 +66,10 @@ class ServiceSettings(Settings):
     kale_contract_id: str = ""
     #: debug, info, warning or error.
     log_level: LogLevel = "info"
+    #: Port on which Prometheus finds the service's figures (GET /metrics, no TLS); 0: none.
+    metrics_port: Port = 0
+    #: Address of that port.
+    metrics_host: str = "127.0.0.1"
     #: Calls a minute that one caller may make of one method; 0 means no limit.
     api_rate_limit: Annotated[int, Field(ge=0)] = 100
     #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among

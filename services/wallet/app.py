@@ -32,7 +32,9 @@ from services.wallet.custody_usecases import Custody
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
+from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.dispatch import Dispatcher
+from services.wallet.engine.figures import Figures
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.lanes import Lanes
@@ -118,8 +120,9 @@ class _Wiring:
         wallets, blocks = WalletStore(database), BlockStore(database)
         keyring = Keyring(provider, wallets)
         self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
-        self._accounts = Accounts(chain, wallets, self._treasury)
+        self._accounts = Accounts(chain, wallets, self._treasury, low=settings.treasury_low_balance)
         self._parts = self._engine(wallets, blocks, keyring)
+        self._deployer = Deployer(self._parts)
         self._channels = ChannelStore(database)
         self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
         self._differences = ReconcileStore(database)
@@ -191,6 +194,8 @@ class _Wiring:
             loops.onboard(Onboarder(parts), self._changes),
             loops.withdraw(Withdrawer(parts, self._withdrawals.store), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
+            loops.keep_multicall(self._deployer, self._settings.multicall_contract_id),
+            loops.tell_figures(Figures(parts, self._keeper)),
             loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
             loops.track(Tracker(parts, shapes), self._ledgers),
@@ -237,6 +242,7 @@ class _Wiring:
         engine = engine_servicer.EngineServicer(
             self._parts,
             self._keeper,
+            self._deployer,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -36,6 +36,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     operation_timeout: Milliseconds = 30_000
     #: Stroops of XLM that a transaction may cost at most for each operation that it carries.
     max_fee_stroops: Annotated[int, Field(ge=200)] = 1_000_000
+    #: Stroops of XLM below which the treasury counts as low: a warning, a figure, a line in the
+    #: engine's status.
+    treasury_low_balance: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Stroops of XLM that all transactions may cost within 24 hours; 0: no limit.
     fee_daily: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that the transactions of one pooler's farmers may cost within 24 hours; 0: no

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
+from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.parts import EngineParts
@@ -21,11 +22,16 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
     """Thin: each method is one call of the engine."""
 
     def __init__(
-        self, parts: EngineParts, keeper: ChannelKeeper, *, multicall_contract_id: str
+        self,
+        parts: EngineParts,
+        keeper: ChannelKeeper,
+        deployer: Deployer,
+        *,
+        multicall_contract_id: str,
     ) -> None:
         self._parts = parts
         self._keeper = keeper
-        self._deployer = Deployer(parts)
+        self._deployer = deployer
         self._multicall = multicall_contract_id
 
     async def GetEngineStatus(
@@ -42,6 +48,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             multicall_contract_id=self._multicall,
             ledger_seconds=sight.pace,
             inclusion_fee_stroops=sight.inclusion_fee,
+            treasury=_treasury(self._parts.accounts),
         )
 
     async def DeployMulticall(
@@ -55,6 +62,15 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             code_hash=deployment.code_hash,
             already_there=not done,
         )
+
+
+def _treasury(accounts: Accounts) -> engine_pb2.TreasuryAccount | None:
+    state = accounts.treasury_state
+    if state is None:
+        return None
+    return engine_pb2.TreasuryAccount(
+        address=state.address, xlm_stroops=state.xlm, is_low=accounts.is_treasury_low
+    )
 
 
 def _channels(totals: ChannelTotals) -> engine_pb2.ChannelAccounts:

@@ -9,7 +9,9 @@ from services.wallet.chain.errors import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper
+from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.dispatch import Dispatcher
+from services.wallet.engine.figures import Figures
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.reconcile import Reconciler
@@ -28,6 +30,10 @@ RETRY = 1.0
 MEND = 10.0
 #: Seconds after which a loop looks again even if nobody rang.
 IDLE = 2.0
+#: Seconds between two looks at how long the multicall lives.
+KEEP = 3600.0
+#: Seconds between two looks at what operators are told.
+TELL = 10.0
 
 
 def never() -> bool:
@@ -95,6 +101,27 @@ async def keep_channels(keeper: ChannelKeeper, ledgers: Bell) -> None:
         await ledgers.wait(seen, IDLE)
 
     await repeat("channels", step)
+
+
+async def keep_multicall(deployer: Deployer, contract: str) -> None:
+    """Lets the multicall in use live longer long before it would be archived; "": there is none."""
+
+    async def step() -> None:
+        await deployer.keep_alive(contract)
+        await asyncio.sleep(KEEP)
+
+    if contract:
+        await repeat("multicall", step)
+
+
+async def tell_figures(figures: Figures) -> None:
+    """Tells how the wallet stands."""
+
+    async def step() -> None:
+        await figures.step()
+        await asyncio.sleep(TELL)
+
+    await repeat("figures", step)
 
 
 async def onboard(onboarder: Onboarder, bell: Bell) -> None:

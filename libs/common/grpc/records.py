@@ -12,8 +12,12 @@ from libs.common.grpc.errors import to_status
 from libs.common.grpc.identity import identity_of
 from libs.common.grpc.trace import trace_of
 from libs.common.log import get_logger, get_security_logger
+from libs.common.metrics import METER
 
 log = get_logger(__name__)
+_duration = METER.create_histogram(
+    "kalepool.call.duration", unit="s", description="Calls by method and status."
+)
 security = get_security_logger()
 
 # Quoted: the class has type arguments in its stub only.
@@ -46,6 +50,8 @@ class CallRecord:
         status = "OK" if error is None else error.code.name
         if kind is asyncio.CancelledError or kind is GeneratorExit:
             status = "CANCELLED"
+        seconds = time.monotonic() - self._started
+        _duration.record(seconds, {"method": self.method, "status": status})
         write = log.warning if error is not None and error.code in _OURS else log.info
         write(
             "request",
@@ -53,7 +59,7 @@ class CallRecord:
             identity=self.identity,
             status=status,
             reason=None if error is None else error.reason,
-            duration_ms=round((time.monotonic() - self._started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
         )
         structlog.contextvars.unbind_contextvars("request_id", "trace_id")
 

@@ -19,6 +19,7 @@ from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.common.log import configure_logging, get_logger
+from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
 from libs.common.rules.values import Parse
@@ -107,7 +108,8 @@ def run_service(
 ) -> None:
     """The main function of a service's process."""
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
-    asyncio.run(serve(open_app))
+    with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
+        asyncio.run(serve(open_app))
 
 
 def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:

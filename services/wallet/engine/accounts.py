@@ -18,7 +18,11 @@ CHUNK = 100
 class Accounts:
     """Reads accounts in bulk: those that something happened to first, all others in turn."""
 
-    def __init__(self, chain: Chain, store: WalletStore, treasury: Treasury) -> None:
+    def __init__(
+        self, chain: Chain, store: WalletStore, treasury: Treasury, *, low: int = 0
+    ) -> None:
+        """Below `low` stroops of XLM the treasury is low."""
+        self._low = low
         self._chain = chain
         self._store = store
         self._treasury = treasury
@@ -30,6 +34,16 @@ class Accounts:
     def can_pay(self) -> bool:
         """Whether the treasury exists on the chain, as last read."""
         return self._treasury_state is not None and self._treasury_state.exists
+
+    @property
+    def treasury_state(self) -> AccountState | None:
+        """The treasury as last read; None before that."""
+        return self._treasury_state
+
+    @property
+    def is_treasury_low(self) -> bool:
+        """Whether somebody should send it XLM, as last read."""
+        return self._treasury_state is not None and self._treasury_state.xlm < self._low
 
     def touch(self, wallets: Iterable[tuple[WalletId, str]]) -> None:
         """These wallets (id, address) are read with the next look."""

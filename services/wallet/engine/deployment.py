@@ -24,6 +24,8 @@ log = get_logger(__name__)
 _LOOK = 2.0
 #: Envelope lifetimes that a step is waited for.
 _PATIENCE = 4
+#: Stroops that a longer life may cost: some ten times the rent of 120 days.
+_KEEPING_FEE = 100_000_000
 
 
 class Deployer:
@@ -60,6 +62,15 @@ class Deployer:
                 raise DeadlineExceededError(f"no ledger took the step {step.name}")
             await self._do(step, max_fee)
             await watch.changed.wait(seen, _LOOK)
+
+    async def keep_alive(self, contract: str) -> None:
+        """Lets the multicall in use live longer when its end is near; another than ours is not
+        looked after. Raises what `deploy` does."""
+        deployment = self.deployment()
+        if contract == deployment.contract:
+            lives = await self._parts.chain.lives(deployment.entry_keys)
+            if not deployment.missing(lives) and min(lives.values()) < RENEW:
+                await self.deploy(max_fee=_KEEPING_FEE)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
         """Sends a step, unless the treasury has something in flight: perhaps this very step."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
 from libs.common.log import get_logger
+from libs.common.metrics import METER
 from services.wallet.domain.errors import BusyError
 from services.wallet.domain.model import (
     FailureReason,
@@ -22,6 +23,9 @@ from services.wallet.domain.model import (
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 
 log = get_logger(__name__)
+_settled = METER.create_counter(
+    "kalepool.wallet.operations", description="Operations settled, by kind, state and reason."
+)
 
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
@@ -163,7 +167,10 @@ class OperationStore:
 def tell(changed: Sequence[Record]) -> None:
     """One line of the log per operation that is settled now; to be called when that is durable."""
     for row in changed:
-        write = log.debug if row["state"] == OperationState.QUEUED.value else log.info
+        is_settled = row["state"] != OperationState.QUEUED.value
+        if is_settled:
+            _settled.add(1, {name: row[name] or "" for name in ("kind", "state", "reason")})
+        write = log.info if is_settled else log.debug
         write(
             "operation",
             operation=str(row["id"]),

@@ -7,6 +7,7 @@ from operator import itemgetter
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.metrics import METER
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.budget import FeeTerms
@@ -25,6 +26,10 @@ from services.wallet.domain.unseen import Grown
 from services.wallet.store.budget import Charge, book, may_raise, paid, pooler_of
 from services.wallet.store.custody import add_records, is_everything_paused, lock_audit_log
 from services.wallet.store.operations import settle, tell
+
+_fees_paid = METER.create_counter(
+    "kalepool.wallet.fees", unit="stroops", description="XLM that the network has charged."
+)
 
 #: Only the treasury's balance counts.
 NO_BUDGET = FeeTerms()
@@ -200,6 +205,7 @@ class TransactionStore:
             )
             await book(session, _fees(item for item in closings if item.transaction_id in closed))
         tell(changed)
+        _fees_paid.add(sum(item.fee for item in closings if item.transaction_id in closed))
         return len(closed)
 
 

@@ -8,6 +8,7 @@ import pytest
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2
 from stellar_sdk import Address, Keypair, TransactionBuilder, TransactionEnvelope, scval, xdr
 from stellar_sdk.auth import authorize_invocation
+from stellar_sdk.exceptions import AccountNotFoundException
 from stellar_sdk.soroban_rpc import GetTransactionStatus, SendTransactionStatus
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
@@ -28,7 +29,7 @@ from services.wallet.keys.signer import SeedSigner
 from tests.support.database import DatabaseAccess
 from tests.support.localnet_process import localnet_process
 from tests.support.multicall import call, error
-from tests.support.wallet_world import PATIENCE, open_wallet_world
+from tests.support.wallet_world import PATIENCE, eventually, open_wallet_world
 
 pytestmark = pytest.mark.e2e
 
@@ -41,9 +42,9 @@ PAIL_EXISTS = 8
 class Treasury:
     """Deploys with the wallet's builders; everything else is the SDK's own."""
 
-    def __init__(self, server: SorobanServerAsync) -> None:
+    def __init__(self, server: SorobanServerAsync, keypair: Keypair | None = None) -> None:
         self.server = server
-        self.keypair = Keypair.random()
+        self.keypair = keypair or Keypair.random()
         self.signer = SeedSigner(self.keypair.raw_secret_key())
 
     @property
@@ -52,6 +53,14 @@ class Treasury:
         return multicall_deployment(
             deployer=self.keypair.public_key, passphrase=LOCALNET.passphrase
         )
+
+    async def exists(self) -> bool:
+        """Whether its account does."""
+        try:
+            await self.server.load_account(self.keypair.public_key)
+        except AccountNotFoundException:
+            return False
+        return True
 
     async def sequence(self) -> int:
         """The next one."""
@@ -194,8 +203,44 @@ async def test_what_would_be_archived_before_long_lives_longer(
         deployment = multicall_deployment(deployer=treasury, passphrase=LOCALNET.passphrase)
         assert first.contract_id == deployment.contract
         async with SorobanServerAsync(world.rpc_url) as rpc:
-            keys = [xdr.LedgerKey.from_xdr(key) for key in deployment.entry_keys]
-            found = await rpc.get_ledger_entries(keys)
-            lives = [entry.live_until_ledger for entry in found.entries or []]
-            assert len(lives) == 2
-            assert min(live or 0 for live in lives) >= found.latest_ledger + LIFE - 100
+            assert await shortest_life(rpc, deployment) >= LIFE - 100
+
+
+async def test_the_multicall_in_use_lives_longer_by_itself(
+    database: DatabaseAccess, tmp_path: Path
+) -> None:
+    settings = json.dumps({"state_archival.min_persistent_ttl": RENEW // 2})
+    keypair = Keypair.random()
+    secret = tmp_path / "treasury"
+    secret.write_text(keypair.secret)
+    async with open_wallet_world(
+        database,
+        tmp_path,
+        localnet_environment={"LOCALNET_NETWORK_SETTINGS": settings},
+        TREASURY_SECRET_FILE=str(secret),
+    ) as world:
+        await world.wait_until_serving()
+        async with SorobanServerAsync(world.rpc_url) as server:
+            treasury = Treasury(server, keypair)
+            await eventually(treasury.exists, "the treasury is not funded", world.wallet)
+            for step in treasury.deployment.steps:
+                signed = await treasury.simulate_and_sign(step)
+                await settle(server, TransactionEnvelope.from_xdr(signed.xdr, LOCALNET.passphrase))
+            assert await shortest_life(server, treasury.deployment) < RENEW
+            await world.restart(
+                MULTICALL_CONTRACT_ID=treasury.deployment.contract, CHANNEL_ACCOUNTS="1"
+            )
+
+            async def lives_long() -> bool:
+                return await shortest_life(server, treasury.deployment) >= LIFE - 100
+
+            await eventually(lives_long, "nobody lets it live longer", world.wallet)
+
+
+async def shortest_life(server: SorobanServerAsync, deployment: Deployment) -> int:
+    """Ledgers that are left to the contract or its code, whichever has fewer."""
+    keys = [xdr.LedgerKey.from_xdr(key) for key in deployment.entry_keys]
+    found = await server.get_ledger_entries(keys)
+    lives = [entry.live_until_ledger or 0 for entry in found.entries or []]
+    assert len(lives) == 2
+    return min(lives) - found.latest_ledger

@@ -46,6 +46,7 @@ class GetEngineStatusResponse(_message.Message):
     MULTICALL_CONTRACT_ID_FIELD_NUMBER: _builtins.int
     LEDGER_SECONDS_FIELD_NUMBER: _builtins.int
     INCLUSION_FEE_STROOPS_FIELD_NUMBER: _builtins.int
+    TREASURY_FIELD_NUMBER: _builtins.int
     queued_operations: _builtins.int
     """Operations that no transaction carries."""
     open_transactions: _builtins.int
@@ -62,6 +63,10 @@ class GetEngineStatusResponse(_message.Message):
     def channels(self) -> Global___ChannelAccounts:
         """Channel accounts of the pool."""
 
+    @_builtins.property
+    def treasury(self) -> Global___TreasuryAccount:
+        """The account that pays for everything; absent until it was read for the first time."""
+
     def __init__(
         self,
         *,
@@ -72,14 +77,45 @@ class GetEngineStatusResponse(_message.Message):
         multicall_contract_id: _builtins.str = ...,
         ledger_seconds: _builtins.int = ...,
         inclusion_fee_stroops: _builtins.int = ...,
+        treasury: Global___TreasuryAccount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "treasury", b"treasury"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "inclusion_fee_stroops", b"inclusion_fee_stroops", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "queued_operations", b"queued_operations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "inclusion_fee_stroops", b"inclusion_fee_stroops", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "queued_operations", b"queued_operations", "treasury", b"treasury"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEngineStatusResponse: _TypeAlias = GetEngineStatusResponse  # noqa: Y015
+
+@_typing.final
+class TreasuryAccount(_message.Message):
+    """The pool's own account, which pays every fee and every reserve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    XLM_STROOPS_FIELD_NUMBER: _builtins.int
+    IS_LOW_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Its address (strkey G...)."""
+    xlm_stroops: _builtins.int
+    """Stroops of XLM that it has."""
+    is_low: _builtins.bool
+    """It has less than TREASURY_LOW_BALANCE: send it XLM."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        xlm_stroops: _builtins.int = ...,
+        is_low: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "is_low", b"is_low", "xlm_stroops", b"xlm_stroops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TreasuryAccount: _TypeAlias = TreasuryAccount  # noqa: Y015
 
 @_typing.final
 class ChannelAccounts(_message.Message):

@@ -63,9 +63,9 @@ class EngineServiceServicer:
 
     def DeployMulticall(self, request, context):
         """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-        then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
-        it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
-        restart wallet.
+        then creates the contract. Lets both live for 120 days more when less than 30 are left, as wallet
+        does by itself for the contract in use. Repeat it after an error: what was done stays done. Then
+        set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
         Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
         one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.

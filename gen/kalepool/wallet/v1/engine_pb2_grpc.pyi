@@ -41,9 +41,9 @@ class EngineServiceStub:
     """
     DeployMulticall: _grpc.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]
     """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-    then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
-    it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
-    restart wallet.
+    then creates the contract. Lets both live for 120 days more when less than 30 are left, as wallet
+    does by itself for the contract in use. Repeat it after an error: what was done stays done. Then
+    set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
     one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
@@ -63,9 +63,9 @@ class EngineServiceAsyncStub(EngineServiceStub):
     """
     DeployMulticall: _aio.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]  # type: ignore[assignment]
     """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-    then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
-    it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
-    restart wallet.
+    then creates the contract. Lets both live for 120 days more when less than 30 are left, as wallet
+    does by itself for the contract in use. Repeat it after an error: what was done stays done. Then
+    set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
     one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
@@ -94,9 +94,9 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.DeployMulticallResponse, _abc.Awaitable[_engine_pb2.DeployMulticallResponse]]:
         """Deploys the multicall contract from the treasury, unless it is there already: uploads its code,
-        then creates the contract. Lets both live for 120 days more when less than 30 are left. Repeat
-        it after an error: what was done stays done. Then set MULTICALL_CONTRACT_ID to the answer and
-        restart wallet.
+        then creates the contract. Lets both live for 120 days more when less than 30 are left, as wallet
+        does by itself for the contract in use. Repeat it after an error: what was done stays done. Then
+        set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
         Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
         one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
