@@ -187,7 +187,9 @@ class _Wiring:
         packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
         lanes = Lanes(parts, shapes, sources, packs)
         return [
-            loops.follow_chain(parts.follower, poll=self._settings.chain_poll_ms / 1000),
+            loops.follow_chain(
+                parts.follower, self._watch, poll=self._settings.chain_poll_ms / 1000
+            ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(Dispatcher(parts, lanes)),

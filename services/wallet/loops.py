@@ -18,6 +18,7 @@ from services.wallet.engine.reconcile import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.watch import Watch
 from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
@@ -67,8 +68,8 @@ async def repeat(
             away = ""
 
 
-async def follow_chain(follower: Follower, *, poll: float) -> None:
-    """Looks for a new ledger every `poll` seconds."""
+async def follow_chain(follower: Follower, watch: Watch, *, poll: float) -> None:
+    """Looks for a new ledger every `poll` seconds, once there may be one."""
 
     async def step() -> None:
         try:
@@ -76,7 +77,7 @@ async def follow_chain(follower: Follower, *, poll: float) -> None:
         except NetworkMismatchError:
             follower.forget()  # the node may be another one next time: verify from the beginning
             raise
-        await asyncio.sleep(poll)
+        await asyncio.sleep(max(poll, watch.quiet))
 
     await repeat("follow", step)
 

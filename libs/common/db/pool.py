@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -13,6 +13,11 @@ from libs.common.errors import UnavailableError
 
 Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "PoolConnectionProxy[Record]"
+
+if TYPE_CHECKING:  # it has type arguments in its stub only
+    _BaseConnection: TypeAlias = asyncpg.Connection[Record]
+else:
+    _BaseConnection = asyncpg.Connection
 
 _AWAY = (
     OSError,
@@ -25,6 +30,15 @@ _AWAY = (
     asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+class _Connection(_BaseConnection):
+    """Goes back to the pool as it is, once its transaction is over: no query of ours sets anything
+    that outlives one, and asyncpg's own reset costs a round trip for every statement."""
+
+    def get_reset_query(self) -> str:
+        """asyncpg's hook: nothing."""
+        return ""
 
 
 class Session:
@@ -134,7 +148,7 @@ async def open_database(
         command_timeout=timeout,
         timeout=min(timeout, 10),
         server_settings=_server_settings(name, timeout_ms),
-        init=_prepare_connection,
+        connection_class=_Connection,
     )
     async with _opened(pool) as opened:
         yield Database(opened, loaded, timeout)
@@ -150,11 +164,9 @@ def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
     return {
         "application_name": f"kalepool-{name}",
         "timezone": "UTC",
+        # Every name in a query says its schema: nobody can put another function in its place.
+        "search_path": "pg_catalog",
         "statement_timeout": str(timeout_ms),
         # A transaction that a dead or stuck process left open must not hold its locks for ever.
         "idle_in_transaction_session_timeout": str(timeout_ms),
     }
-
-
-async def _prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
-    await connection.execute("SET search_path TO pg_catalog")

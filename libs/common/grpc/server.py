@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 
 import grpc
+import uvloop
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -109,7 +110,7 @@ def run_service(
     """The main function of a service's process."""
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
     with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
-        asyncio.run(serve(open_app))
+        uvloop.run(serve(open_app))
 
 
 def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:

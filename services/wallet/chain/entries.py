@@ -1,33 +1,33 @@
 """Ledger entries decoded into the model."""
 
+from base64 import b64decode
 from typing import Any
 
 from stellar_sdk import Address, scval, xdr
 
+from services.wallet.chain.account_bytes import read_account, read_trustline
 from services.wallet.chain.model import AccountState, BlockState, FarmState, PailState
 
 #: TrustLineFlags.AUTHORIZED_FLAG
 _AUTHORIZED = 1
 
 
-def decode_account(
-    address: str, account: xdr.LedgerEntryData | None, trustline: xdr.LedgerEntryData | None
-) -> AccountState:
-    """An account with its trustline; either may be absent."""
-    if account is None or account.account is None:
+def decode_account(address: str, account: str | None, trustline: str | None) -> AccountState:
+    """An account with its trustline, both LedgerEntryData in base64; either may be absent."""
+    if account is None:
         return AccountState(address=address, exists=False)
-    entry = account.account
-    line = trustline.trust_line if trustline is not None else None
-    usable = line is not None and bool(line.flags.uint32 & _AUTHORIZED)
+    fields = read_account(b64decode(account))
+    line = None if trustline is None else read_trustline(b64decode(trustline))
+    usable = line is not None and bool(line.flags & _AUTHORIZED)
     return AccountState(
         address=address,
         exists=True,
-        xlm=entry.balance.int64,
-        sequence=entry.seq_num.sequence_number.int64,
-        used_ledger=_used_ledger(entry),
-        reserves=_reserves(entry),
+        xlm=fields.balance,
+        sequence=fields.sequence,
+        used_ledger=fields.used_ledger,
+        reserves=fields.reserves,
         has_trustline=usable,
-        kale=line.balance.int64 if line is not None and usable else 0,
+        kale=line.balance if line is not None and usable else 0,
     )
 
 
@@ -79,20 +79,3 @@ def _record(value: xdr.SCVal) -> dict[str, Any]:
     if value.map is None:
         raise ValueError("not a record")
     return {scval.from_symbol(item.key): scval.to_native(item.val) for item in value.map.sc_map}
-
-
-def _reserves(entry: xdr.AccountEntry) -> int:
-    """Base reserves that the account must keep on top of the first two."""
-    sponsoring = sponsored = 0
-    v1 = entry.ext.v1
-    v2 = v1.ext.v2 if v1 is not None else None
-    if v2 is not None:
-        sponsoring, sponsored = v2.num_sponsoring.uint32, v2.num_sponsored.uint32
-    return entry.num_sub_entries.uint32 + sponsoring - sponsored
-
-
-def _used_ledger(entry: xdr.AccountEntry) -> int:
-    v1 = entry.ext.v1
-    v2 = v1.ext.v2 if v1 is not None else None
-    v3 = v2.ext.v3 if v2 is not None else None
-    return 0 if v3 is None else v3.seq_ledger.uint32

@@ -1,5 +1,6 @@
 """The chain as the wallet's use cases see it: a few verbs, the model in and out."""
 
+from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from stellar_sdk import xdr
 
 from services.wallet.chain import ledger_keys, limits
+from services.wallet.chain.account_bytes import read_account
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.deploy import DeploymentStep, prepare_step, sign_step, unsigned_step
 from services.wallet.chain.endpoints import HEDGE, Endpoints, open_endpoints
@@ -133,9 +135,7 @@ class Chain:
         }
         ledger, entries = await self._rpc.entries([key for pair in keys.values() for key in pair])
         states = [
-            decode_account(
-                address, _optional(entries.get(pair[0])), _optional(entries.get(pair[1]))
-            )
+            decode_account(address, _text(entries.get(pair[0])), _text(entries.get(pair[1])))
             for address, pair in keys.items()
         ]
         return ledger, states
@@ -183,11 +183,10 @@ class Chain:
         """The ledger that was read, and the last used sequence numbers of those that exist."""
         keys = {address: ledger_keys.account_key(address) for address in addresses}
         ledger, entries = await self._rpc.entries(list(keys.values()))
-        found = {address: _optional(entries.get(key)) for address, key in keys.items()}
         return ledger, {
-            address: data.account.seq_num.sequence_number.int64
-            for address, data in found.items()
-            if data is not None and data.account is not None
+            address: read_account(b64decode(entries[key]["xdr"])).sequence
+            for address, key in keys.items()
+            if key in entries
         }
 
     async def limits(self) -> Limits:
@@ -398,6 +397,10 @@ class Chain:
 
 def _data(entry: Json) -> xdr.LedgerEntryData:
     return xdr.LedgerEntryData.from_xdr(entry["xdr"])
+
+
+def _text(entry: Json | None) -> str | None:
+    return None if entry is None else str(entry["xdr"])
 
 
 def _optional(entry: Mapping[str, object] | None) -> xdr.LedgerEntryData | None:

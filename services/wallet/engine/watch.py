@@ -14,6 +14,8 @@ from services.wallet.store.operations import Wanted
 
 #: Seconds without an answer of the node after which the chain counts as away.
 STALE_AFTER = 10.0
+#: Part of the shortest time between two ledgers of late in which none surely follows.
+_SURELY = 0.6
 #: Kinds that can wait for a quiet ledger.
 _PATIENT = frozenset({OperationKind.HARVEST, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP})
 
@@ -100,6 +102,8 @@ class Watch:
         self._clock = clock
         self._sight: Sight | None = None
         self._heard = float("-inf")
+        #: When the newest sight came.
+        self._published = float("-inf")
 
     def heard(self) -> None:
         """The node answered; nothing is new."""
@@ -109,6 +113,7 @@ class Watch:
         """Makes a newer sight known."""
         self._sight = sight
         self.heard()
+        self._published = self._heard
         self.changed.ring()
 
     def lose(self) -> None:
@@ -118,6 +123,13 @@ class Watch:
     def now(self) -> float:
         """Seconds of the clock that freshness goes by."""
         return self._clock.monotonic()
+
+    @property
+    def quiet(self) -> float:
+        """Seconds in which no ledger can follow the newest: nobody need ask. At most 0: it may."""
+        if self._sight is None:
+            return 0.0
+        return self._published + self._sight.pace * _SURELY - self.now()
 
     @property
     def is_fresh(self) -> bool:

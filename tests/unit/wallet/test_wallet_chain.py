@@ -180,7 +180,7 @@ def test_a_refusal_without_events_is_read_from_its_words(reader: ResultReader) -
 
 def test_an_account_with_a_trustline() -> None:
     account = data("entries_account")
-    state = decode_account("G", account, data("entries_trustline"))
+    state = decode_account("G", account.to_xdr(), data("entries_trustline").to_xdr())
     assert account.account is not None
     assert (state.exists, state.has_trustline) == (True, True)
     assert state.xlm == account.account.balance.int64
@@ -189,7 +189,7 @@ def test_an_account_with_a_trustline() -> None:
 
 def test_what_does_not_exist() -> None:
     assert not decode_account("G", None, None).exists
-    half = decode_account("G", data("entries_account"), None)
+    half = decode_account("G", data("entries_account").to_xdr(), None)
     assert (half.exists, half.has_trustline, half.kale) == (True, False, 0)
 
 
