@@ -50,7 +50,7 @@ gen: setup ## Generate gen/ from protos/
 verify-gen: setup ## Fail when gen/ is not what protos/ gives
 	@$(PY) scripts/gen.py --check
 
-docs: setup ## Generate docs/configuration.md, states.md and errors.md from the code
+docs: setup ## Generate docs/configuration.md, states.md, errors.md and access.md from the code
 	@$(PY) scripts/gen_docs.py
 
 verify-docs: setup ## Fail when a generated document is not what the code gives

@@ -100,8 +100,7 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
         names = wallet_names(config.wallets)
         for name in names[1:]:
             await stack.start_copy("wallet", name)
-        targets = [stack.target(name) for name in names]
-        async with open_caller(targets) as caller, aiohttp.ClientSession() as session:
+        async with open_caller(stack, names) as caller, aiohttp.ClientSession() as session:
             opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
             await _open_channels(config, stack, caller, progress)
             progress(f"ledgers of {config.ledger_seconds:g} s from now on")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
 
+from cli.errors import CommandLineError
 from cli.session import Session
 
 #: The session is no option: main opens it and hands it to the command.
@@ -17,10 +18,6 @@ Count = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**31 - 
 BlockIndex = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**32 - 1))]
 #: JSON in place, in a file, or on standard input, which is "-" and no option.
 JsonText = Annotated[str, Parameter(allow_leading_hyphen=True)]
-
-
-class CommandLineError(Exception):
-    """The command line cannot be carried out as it stands; the message is for people."""
 
 
 def json_argument(name: str, text: str) -> Any:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from kalepool.wallet.v1 import custody_pb2
 
-from cli.arguments import CommandLineError, Count, Run
+from cli.arguments import Count, Run
+from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT
 from cli.show import note
 from libs.common.errors import FailedPreconditionError

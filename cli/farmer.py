@@ -4,7 +4,8 @@ import cyclopts
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
 
-from cli.arguments import CommandLineError, Count, JsonText, Run, json_argument
+from cli.arguments import Count, JsonText, Run, json_argument
+from cli.errors import CommandLineError
 from cli.session import fresh
 
 app = cyclopts.App(name="farmer", help="Registers and manages farmers.")

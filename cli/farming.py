@@ -7,7 +7,8 @@ from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.work.v1 import work_pb2
 
-from cli.arguments import BlockIndex, CommandLineError, Count, JsonText, Run, json_argument
+from cli.arguments import BlockIndex, Count, JsonText, Run, json_argument
+from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT
 
 PLANTING_COLUMNS = (

@@ -5,13 +5,26 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from inspect import BoundArguments
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
 
-from cli import custody, engine, farmer, farming, keys, pool, pooler, reconcile, wallet, withdrawal
-from cli.arguments import CommandLineError
+from cli import (
+    certificates,
+    custody,
+    engine,
+    farmer,
+    farming,
+    keys,
+    pool,
+    pooler,
+    reconcile,
+    wallet,
+    withdrawal,
+)
+from cli.errors import CommandLineError
 from cli.session import Options, open_session
 from cli.show import Output, note
 from libs.common.errors import PoolError
@@ -43,6 +56,7 @@ for group in (
     engine.app,
     keys.app,
     reconcile.app,
+    certificates.app,
 ):
     app.command(group)
 for command in (
@@ -68,6 +82,10 @@ WalletTarget = Annotated[str, Parameter(env_var="WALLET_TARGET")]
 PlantTarget = Annotated[str, Parameter(env_var="PLANT_TARGET")]
 WorkTarget = Annotated[str, Parameter(env_var="WORK_TARGET")]
 HarvestTarget = Annotated[str, Parameter(env_var="HARVEST_TARGET")]
+Transport = Annotated[Literal["mtls", "plaintext"], Parameter(env_var="TRANSPORT")]
+CertificateFile = Annotated[Path | None, Parameter(env_var="TLS_CERT_FILE")]
+KeyFile = Annotated[Path | None, Parameter(env_var="TLS_KEY_FILE")]
+AuthorityFile = Annotated[Path | None, Parameter(env_var="TLS_CA_FILE")]
 
 
 @app.meta.default
@@ -80,6 +98,10 @@ def launch(
     plant_target: PlantTarget = "127.0.0.1:50053",
     work_target: WorkTarget = "127.0.0.1:50054",
     harvest_target: HarvestTarget = "127.0.0.1:50055",
+    transport: Transport = "mtls",
+    tls_cert_file: CertificateFile = None,
+    tls_key_file: KeyFile = None,
+    tls_ca_file: AuthorityFile = None,
 ) -> int:
     """Options of every command, before or after it.
 
@@ -99,6 +121,14 @@ def launch(
         Where work listens.
     harvest_target
         Where harvest listens.
+    transport
+        plaintext for services of this machine that ask nobody who it is.
+    tls_cert_file
+        Your certificate (PEM); `kalepool certificates` makes some.
+    tls_key_file
+        Its private key (PEM).
+    tls_ca_file
+        Certificates of the authorities that the pool trusts (PEM).
     """
     options = Options(
         targets={
@@ -108,6 +138,7 @@ def launch(
             "work": work_target,
             "harvest": harvest_target,
         },
+        tls=(tls_cert_file, tls_key_file, tls_ca_file) if transport == "mtls" else None,
         json=json,
         timeout=timeout,
     )

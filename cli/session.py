@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -20,9 +21,11 @@ from kalepool.wallet.v1 import (
 )
 from kalepool.work.v1 import work_pb2_grpc
 
+from cli.errors import CommandLineError
 from cli.show import Output
 from libs.common.errors import DeadlineExceededError, UnavailableError
 from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.tls import PLAINTEXT, CertificateError, TlsFiles, Transport, transport_of
 from libs.common.ids import new_id
 
 Request = TypeVar("Request", bound=Message)
@@ -42,6 +45,8 @@ class Options:
 
     #: host:port by service name.
     targets: Mapping[str, str]
+    #: Certificate, key and authorities; None: plaintext.
+    tls: tuple[Path | None, Path | None, Path | None] | None = None
     #: Protobuf's JSON instead of tables.
     json: bool = False
     #: Seconds for one call, or None for the default.
@@ -110,9 +115,10 @@ class Session:
 @asynccontextmanager
 async def open_session(options: Options, output: Output) -> AsyncIterator[Session]:
     """Opens the channels, which costs nothing until one is used."""
+    transport = _transport(options)
     async with AsyncExitStack() as stack:
         channels = {
-            name: await stack.enter_async_context(open_channel(target))
+            name: await stack.enter_async_context(open_channel(target, transport, name=name))
             for name, target in options.targets.items()
         }
         yield Session(
@@ -130,6 +136,20 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),
         )
+
+
+def _transport(options: Options) -> Transport:
+    if options.tls is None:
+        return PLAINTEXT
+    certificate, key, authority = options.tls
+    if certificate is None or key is None or authority is None:
+        raise CommandLineError(
+            "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
+        )
+    try:
+        return transport_of(TlsFiles(certificate=certificate, key=key, authority=authority))
+    except CertificateError as error:
+        raise CommandLineError(str(error)) from error
 
 
 def fresh(request_id: str) -> str:

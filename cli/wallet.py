@@ -6,7 +6,8 @@ import cyclopts
 from cyclopts import Parameter
 from kalepool.wallet.v1 import wallet_pb2
 
-from cli.arguments import BlockIndex, CommandLineError, Count, Run
+from cli.arguments import BlockIndex, Count, Run
+from cli.errors import CommandLineError
 from cli.show import cell
 from libs.common.grpc.client import stream
 

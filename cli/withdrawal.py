@@ -6,7 +6,8 @@ from typing import Literal
 import cyclopts
 from kalepool.wallet.v1 import withdraw_pb2
 
-from cli.arguments import CommandLineError, Count, Run
+from cli.arguments import Count, Run
+from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT, fresh
 
 app = cyclopts.App(name="withdrawal", help="Sends farmers' money to their own outside addresses.")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +14,7 @@ from stellar_sdk import Asset, Keypair
 from demo.check import Verdict, compare
 from demo.screen import Screen
 from demo.stack import Stack, StackConfig, open_stack
+from libs.common.grpc.identity import CallerKind
 from libs.kale.amounts import format_kale
 from libs.kale.networks import NETWORKS
 from pooler.client import Targets, open_client
@@ -65,13 +66,15 @@ async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoR
     """Registers, funds, farms and compares on a running pool."""
     config = pooler_config(stack, farmers, blocks)
     screen.progress(f"registering {farmers} farmers: wallets, accounts, trustlines")
-    async with open_client(config.targets) as client:
+    # Somebody who runs the pool registers the pooler, whose certificate then has its id.
+    async with open_client(config.targets, stack.operator()) as client:
         pooler_id = await enrol(client, config, screen)
         addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
     screen.progress("giving the farmers some KALE to stake")
     funded = await fund(stack.rpc_url, addresses)
     screen.progress("farming")
-    summary = await run(config, screen)
+    own = stack.certificates(CallerKind.POOLER, str(pooler_id))
+    summary = await run(replace(config, pooler_id=pooler_id, tls=own), screen)
     screen.progress("comparing the records with the chain")
     verdict = await settled_verdict(stack, funded)
     stack.check()

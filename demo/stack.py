@@ -18,8 +18,11 @@ import aiohttp
 
 from demo.postgres import EmbeddedPostgres
 from demo.processes import Command, Process, ProcessDiedError
+from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
+from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.tls import TlsFiles, Transport, transport_of
 from services.migrations import SERVICES, migrate_all, role_of
 
 #: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
@@ -31,6 +34,13 @@ FIXED_PORTS = {
     "harvest": 50055,
     "localnet": 8000,
 }
+#: Folder of the pool's certificates, in that of its data; names in them begin with the domain.
+CERTIFICATES = "certificates"
+TRUST_DOMAIN = "kalepool"
+#: The one who runs it.
+OPERATOR = "operator"
+#: Days that its certificates are valid.
+DAYS = 30.0
 #: Seconds until everything serves at the latest.
 START_TIMEOUT = 90.0
 
@@ -63,6 +73,8 @@ class Stack:
         self.ports = _choose_ports(fixed=config.fixed_ports)
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
+        self._authority = make_authority(TRUST_DOMAIN)
+        self._issued: dict[tuple[CallerKind, str], TlsFiles] = {}
         self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._commands: dict[str, Command] = {}
         self._processes: dict[str, Process] = {}
@@ -85,6 +97,30 @@ class Stack:
         """What must not be seen anywhere, by name."""
         passwords = {f"password of {name}": value for name, value in self._passwords.items()}
         return {"master key": self._master_key, **passwords}
+
+    def certificates(self, kind: CallerKind, name: str) -> TlsFiles:
+        """A certificate of this pool's authority."""
+        if (kind, name) not in self._issued:
+            folder = self.config.directory.absolute() / CERTIFICATES
+            self._authority.save(folder)
+            certificate, key = self._authority.issue(kind, name, days=DAYS).save(folder, name)
+            authority = folder / CERTIFICATE_FILE
+            self._issued[kind, name] = TlsFiles(
+                certificate=certificate, key=key, authority=authority
+            )
+        return self._issued[kind, name]
+
+    def transport(self, kind: CallerKind, name: str) -> Transport:
+        """Calls in this name."""
+        return transport_of(self.certificates(kind, name))
+
+    def authority_of(self, trust_domain: str) -> Authority:
+        """This pool's authority with names of another domain: for who should not get in."""
+        return replace(self._authority, trust_domain=trust_domain)
+
+    def operator(self) -> Transport:
+        """Calls as somebody who runs the pool."""
+        return self.transport(CallerKind.OPERATOR, OPERATOR)
 
     def target(self, service: str) -> str:
         """Where a service listens (host:port)."""
@@ -151,7 +187,8 @@ class Stack:
         if name == "localnet":
             await self._wait(name, partial(_answers, self.rpc_url))
         else:
-            await self._wait(name, partial(_serves, self.target(name)))
+            service = self._commands[name].arguments[-1].rpartition(".")[2]
+            await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
 
     def has_ended(self, name: str) -> bool:
         """Whether a process is gone, by itself or because it was ended."""
@@ -197,9 +234,13 @@ class Stack:
         return Command(name="localnet", arguments=("-m", "localnet"), environment=environment)
 
     def _service(self, name: str) -> Command:
+        files = self.certificates(CallerKind.SERVICE, name)
         environment = {
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[name]),
+            "TLS_CERT_FILE": str(files.certificate),
+            "TLS_KEY_FILE": str(files.key),
+            "TLS_CA_FILE": str(files.authority),
             "DATABASE_URL": self.service_dsn(name),
             # Everybody shares one address here; poolers on a real network each have their own.
             "API_RATE_LIMIT": "100000",
@@ -258,8 +299,8 @@ def _with_login(dsn: str, user: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))
 
 
-async def _serves(target: str) -> bool:
-    async with open_channel(target) as channel:
+async def _serves(target: str, service: str, transport: Transport) -> bool:
+    async with open_channel(target, transport, name=service) as channel:
         return await is_serving(channel)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.processes import is_alive
-from demo.stack import START_TIMEOUT, StackConfig, open_stack
+from demo.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
 
 DIRECTORY = Path("var") / "up"
 #: Process ids and addresses of the running pool.
@@ -71,6 +71,13 @@ def up(console: Console) -> int:
         table.add_row(name, f"{scheme}127.0.0.1:{port}")
     console.print(table)
     console.print(f"logs: {DIRECTORY / 'logs'}", highlight=False)
+    folder = DIRECTORY / CERTIFICATES
+    console.print(
+        f"to call it:\n  export TLS_CERT_FILE={folder}/{OPERATOR}.pem"
+        f" TLS_KEY_FILE={folder}/{OPERATOR}.key TLS_CA_FILE={folder}/ca.pem",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 0
 
 

@@ -16,7 +16,9 @@ from kalepool.wallet.v1 import (
     withdraw_pb2_grpc,
 )
 
+from demo.stack import OPERATOR, Stack
 from libs.common.grpc.client import open_channel
+from libs.common.grpc.identity import CallerKind
 from libs.common.ids import new_id
 from libs.kale.address import raw_key
 from libs.kale.hash import leading_zeros, work_hash
@@ -29,6 +31,15 @@ CALL_TIMEOUT = 600.0
 _PAUSE = 0.2
 #: Calls at a time while wallets are made.
 _PARALLEL = 20
+
+
+#: The service that makes a call; all others are the operator's.
+_CALLERS = {
+    "CreateWallet": "registry",
+    "BatchPlant": "plant",
+    "BatchWork": "work",
+    "BatchHarvest": "harvest",
+}
 
 
 class WaitTimeoutError(Exception):
@@ -52,10 +63,11 @@ class Farmer:
 class WalletCaller:
     """Calls one or more wallet processes; a call whose process dies goes on at the next one."""
 
-    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
-        self._stubs = [_stub(channel) for channel in channels]
-        self._engine = _engine_stub(channels[0])
-        self._withdrawals = [_withdrawal_stub(channel) for channel in channels]
+    def __init__(self, processes: Sequence[Mapping[str, grpc.aio.Channel]]) -> None:
+        """`processes` has a channel for each who calls: the services, and the operator."""
+        self._stubs = [_stub(channels) for channels in processes]
+        self._engine = _engine_stub(processes[0][OPERATOR])
+        self._withdrawals = [_withdrawal_stub(channels[OPERATOR]) for channels in processes]
         self.pooler_id = str(new_id())
         #: Status codes of attempts that were repeated, in the order in which they came.
         self.repeated: list[grpc.StatusCode] = []
@@ -262,11 +274,22 @@ def mine(
 
 
 @asynccontextmanager
-async def open_caller(targets: Sequence[str]) -> AsyncIterator[WalletCaller]:
-    """A caller of the wallet processes at `host:port`."""
-    async with AsyncExitStack() as stack:
+async def open_caller(stack: Stack, names: Sequence[str]) -> AsyncIterator[WalletCaller]:
+    """A caller of a stack's wallet processes, by their names."""
+    transports = {OPERATOR: stack.operator()} | {
+        service: stack.transport(CallerKind.SERVICE, service) for service in set(_CALLERS.values())
+    }
+    async with AsyncExitStack() as cleanup:
         yield WalletCaller(
-            [await stack.enter_async_context(open_channel(target)) for target in targets]
+            [
+                {
+                    caller: await cleanup.enter_async_context(
+                        open_channel(stack.target(name), transport, name="wallet")
+                    )
+                    for caller, transport in transports.items()
+                }
+                for name in names
+            ]
         )
 
 
@@ -285,8 +308,13 @@ def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsy
     return engine_pb2_grpc.EngineServiceStub(channel)
 
 
-def _stub(channel: grpc.aio.Channel) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
-    return wallet_pb2_grpc.WalletServiceStub(channel)
+def _stub(channels: Mapping[str, grpc.aio.Channel]) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
+    """Each method by who may call it."""
+    stub = wallet_pb2_grpc.WalletServiceStub(channels[OPERATOR])
+    for method, service in _CALLERS.items():
+        own = wallet_pb2_grpc.WalletServiceStub(channels[service])
+        setattr(stub, method, getattr(own, method))
+    return stub
 
 
 def _withdrawal_stub(

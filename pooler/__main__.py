@@ -4,13 +4,15 @@ import asyncio
 import signal
 import sys
 from dataclasses import dataclass, fields
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 from uuid import UUID
 
 import cyclopts
 from cyclopts import Parameter, validators
 
 from libs.common.errors import PoolError
+from libs.common.grpc.tls import CertificateError, TlsFiles
 from pooler.client import Targets
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
@@ -69,6 +71,14 @@ class Options:
         Where work listens.
     harvest_target
         Where harvest listens.
+    transport
+        plaintext for a pool of this machine that asks nobody who it is.
+    tls_cert_file
+        Your certificate (PEM), of the pooler, or of an operator.
+    tls_key_file
+        Its private key (PEM).
+    tls_ca_file
+        Certificates of the authorities that the pool trusts (PEM).
     json
         Write one JSON object per event instead of text.
     """
@@ -88,14 +98,31 @@ class Options:
     plant_target: str = _TARGETS.plant
     work_target: str = _TARGETS.work
     harvest_target: str = _TARGETS.harvest
+    transport: Literal["mtls", "plaintext"] = "mtls"
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
     json: Annotated[bool, Parameter(negative="")] = False
 
     def config(self) -> PoolerConfig:
-        """As the pooler takes it: options of the same name, and the targets together."""
+        """As the pooler takes it: options of the same name, and the targets together.
+
+        CertificateError when there is no certificate to show.
+        """
         names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
         chosen = {name: getattr(self, name) for name in names}
         targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
-        return PoolerConfig(targets=Targets(**targets), **chosen)
+        return PoolerConfig(targets=Targets(**targets), tls=self._tls(), **chosen)
+
+    def _tls(self) -> TlsFiles | None:
+        if self.transport == "plaintext":
+            return None
+        certificate, key, authority = self.tls_cert_file, self.tls_key_file, self.tls_ca_file
+        if certificate is None or key is None or authority is None:
+            raise CertificateError(
+                "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
+            )
+        return TlsFiles(certificate=certificate, key=key, authority=authority)
 
 
 @app.default
@@ -104,7 +131,11 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
     if not options.public_key and options.pooler_id is None:
         sys.stderr.write("pooler: give --public-key or --id\n")
         return 2
-    return _serve(options.config(), as_json=options.json)
+    try:
+        return _serve(options.config(), as_json=options.json)
+    except CertificateError as error:
+        sys.stderr.write(f"pooler: {error}\n")
+        return 2
 
 
 def _serve(config: PoolerConfig, *, as_json: bool) -> int:

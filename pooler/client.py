@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -16,6 +16,7 @@ from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
 from libs.common.errors import PoolError
 from libs.common.grpc.client import call, open_channel, stream
+from libs.common.grpc.tls import PLAINTEXT, Transport
 from libs.common.ids import FarmerId, PoolerId, new_id
 from pooler import messages
 from pooler.miner import Found
@@ -271,18 +272,18 @@ class PoolClient:
 
 @asynccontextmanager
 async def open_client(
-    targets: Targets, *, notice: Notice = lambda _method, _error, _delay: None
+    targets: Targets,
+    transport: Transport = PLAINTEXT,
+    *,
+    notice: Notice = lambda _method, _error, _delay: None,
 ) -> AsyncIterator[PoolClient]:
     """A client with one channel to each service; channels connect when they are used."""
-    async with AsyncExitStack() as channels:
-        yield PoolClient(
-            registry=await channels.enter_async_context(open_channel(targets.registry)),
-            wallet=await channels.enter_async_context(open_channel(targets.wallet)),
-            plant=await channels.enter_async_context(open_channel(targets.plant)),
-            work=await channels.enter_async_context(open_channel(targets.work)),
-            harvest=await channels.enter_async_context(open_channel(targets.harvest)),
-            notice=notice,
-        )
+    async with AsyncExitStack() as stack:
+        channels = {
+            name: await stack.enter_async_context(open_channel(target, transport, name=name))
+            for name, target in asdict(targets).items()
+        }
+        yield PoolClient(**channels, notice=notice)
 
 
 def _submission(found: Found) -> work_pb2.Submission:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from libs.common.grpc.tls import TlsFiles
 from pooler.client import Targets
 
 
@@ -12,6 +13,8 @@ class PoolerConfig:
 
     #: Where the services listen.
     targets: Targets = field(default_factory=Targets)
+    #: Certificate, key and authorities; None: plaintext, for a pool on this machine that allows it.
+    tls: TlsFiles | None = None
     #: The pooler's own Stellar account (G...); it is registered under it, or found by it.
     public_key: str = ""
     #: Id of a pooler that is registered already; wins over public_key.

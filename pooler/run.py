@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from libs.common.errors import PoolError
+from libs.common.grpc.tls import transport_of
 from libs.common.ids import FarmerId, PoolerId
 from libs.kale.address import raw_key
 from pooler.chain import ChainWatch
@@ -71,7 +72,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     def notice(method: str, error: PoolError, delay: float) -> None:
         observe(Trouble(what=method, error=f"{error.reason}: {error}", retry_in=delay))
 
-    async with open_client(config.targets, notice=notice) as client:
+    async with open_client(config.targets, transport_of(config.tls), notice=notice) as client:
         pooler_id = await enrol(client, config, observe)
         watch = ChainWatch(client)
         await watch.refresh()

@@ -1,4 +1,4 @@
-"""Writes the documents that follow from code: settings, state machines, errors.
+"""Writes the documents that follow from code: settings, state machines, errors, access.
 
 python scripts/gen_docs.py          writes them
 python scripts/gen_docs.py --check  fails when one is not what the code gives
@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from libs.common.config import ServiceSettings, Settings
 from libs.common.errors import PoolError
+from libs.common.grpc.access import Access
+from services.access import ACCESS
 from services.migrations import SERVICES, MigrationSettings
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
@@ -153,6 +155,35 @@ def errors() -> str:
     )
 
 
+def access() -> str:
+    """Who may call what."""
+    table = ["| method | services | poolers | operators |", "|---|---|---|---|"]
+    table += [
+        f"| {method.rpartition('.')[2]} | {_who(entry)} |" for method, entry in ACCESS.items()
+    ]
+    return "\n".join(
+        [
+            "# Who may call what\n",
+            GENERATED,
+            "From `services/access.py`. A caller is who its certificate says:\n"
+            "`spiffe://<TRUST_DOMAIN>/service/<name>`, `/pooler/<pooler id>`, `/operator/<name>`.\n"
+            "What is not here is nobody's. For a pooler, the fields say what has to be its own;\n"
+            "what is another's and what there is not are refused alike. The standard health and\n"
+            "reflection services are for everybody with a certificate.\n",
+            *table,
+            "",
+        ]
+    )
+
+
+def _who(entry: Access) -> str:
+    if not entry.poolers:
+        poolers = ""
+    else:
+        poolers = " or ".join(f"own {field}" for field in entry.owned) or "yes"
+    return f"{', '.join(sorted(entry.services))} | {poolers} | {'yes' if entry.operators else ''}"
+
+
 def _subclasses(error: type[PoolError]) -> Iterator[type[PoolError]]:
     for subclass in error.__subclasses__():
         yield subclass
@@ -164,6 +195,7 @@ def documents() -> Iterable[tuple[Path, str]]:
     yield DOCS / "configuration.md", configuration()
     yield DOCS / "states.md", states()
     yield DOCS / "errors.md", errors()
+    yield DOCS / "access.md", access()
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,9 @@
-"""Writes the files that docker-compose.yml mounts: passwords, connection strings, the wallet's key.
+"""Writes the files that docker-compose.yml mounts: passwords, certificates, the wallet's key.
 
 Usage: python scripts/make_secrets.py [FOLDER]; a folder that has secrets is left as it is, because
 the database and the sealed keys go with them. Keep a copy of wallet_master_key: without it the
-farmers' keys in the database cannot be opened.
+farmers' keys in the database cannot be opened. Certificates are valid for a year; to renew one:
+kalepool certificates issue service plant --folder deploy/secrets/authority --out deploy/secrets
 """
 
 import base64
@@ -10,27 +11,39 @@ import secrets
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from libs.common.authority import Authority, make_authority
+from libs.common.grpc.identity import CallerKind
 from services.migrations import SERVICES, role_of
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "secrets"
 #: Host and database as docker-compose.yml names them.
 DATABASE = "postgres:5432/kalepool"
+#: As TRUST_DOMAIN's default.
+TRUST_DOMAIN = "kalepool"
+#: Days that certificates are valid.
+DAYS = 365.0
 #: AES-256.
 MASTER_KEY_BYTES = 32
 
 
-def secret_files() -> dict[str, str]:
+def secret_files(authority: Authority) -> dict[str, str]:
     """All files by name, freshly drawn."""
     admin = secrets.token_urlsafe(24)
     files = {
         "postgres_password": admin,
         "database_admin_url": f"postgresql://postgres:{admin}@{DATABASE}",
+        "ca.pem": authority.certificate.public_bytes(Encoding.PEM).decode(),
         "wallet_master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
     }
     for service in SERVICES:
         password = secrets.token_urlsafe(24)
         files[f"{service}_db_password"] = password
         files[f"{service}_database_url"] = f"postgresql://{role_of(service)}:{password}@{DATABASE}"
+        issued = authority.issue(CallerKind.SERVICE, service, days=DAYS)
+        files[f"{service}.pem"] = issued.certificate.decode()
+        files[f"{service}.key"] = issued.key.decode()
     return files
 
 
@@ -46,7 +59,13 @@ def main(arguments: list[str]) -> int:
         return 0
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    for name, text in secret_files().items():
+    authority = make_authority(TRUST_DOMAIN)
+    # For the operator's command, on this machine only.
+    authority.save(folder / "authority")
+    authority.issue(CallerKind.OPERATOR, "operator", days=DAYS).save(
+        folder / "authority", "operator"
+    )
+    for name, text in secret_files(authority).items():
         (folder / name).write_text(text, encoding="utf-8")
         (folder / name).chmod(0o644)
     sys.stdout.write(f"secrets: written to {folder}\n")

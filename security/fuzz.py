@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +15,13 @@ from grpc_health.v1 import health_pb2
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from stellar_sdk import Keypair
 
-from demo.stack import Stack
+from demo.stack import OPERATOR, Stack
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
+from libs.common.grpc.identity import CallerKind
 from security.hostile import Hostility
 from security.rpcs import services
+from services.access import ACCESS
 from services.migrations import SERVICES
 
 #: Seconds of one call; a well-formed one may wait for the chain.
@@ -99,19 +101,27 @@ def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
 async def open_targets(stack: Stack) -> AsyncIterator[Sequence[Target]]:
     """Connections to every RPC."""
     async with AsyncExitStack() as cleanup:
-        channels: Mapping[str, grpc.aio.Channel] = {
-            process: await cleanup.enter_async_context(open_channel(stack.target(process)))
-            for process in SERVICES
-        }
+        channels: dict[tuple[str, str], grpc.aio.Channel] = {}
+        for process, caller in {(process, _caller(method)) for process, method in rpcs()}:
+            kind = CallerKind.SERVICE if caller in SERVICES else CallerKind.OPERATOR
+            channels[process, caller] = await cleanup.enter_async_context(
+                open_channel(stack.target(process), stack.transport(kind, caller), name=process)
+            )
         yield [
-            Target(process=process, method=method, channel=channels[process])
+            Target(process=process, method=method, channel=channels[process, _caller(method)])
             for process, method in rpcs()
         ]
 
 
+def _caller(method: MethodDescriptor) -> str:
+    """The operator; or a service that may call it, where the operator may not."""
+    access = ACCESS.get(f"/{method.containing_service.full_name}/{method.name}")
+    return OPERATOR if access is None or access.operators else min(access.services)
+
+
 async def register(stack: Stack) -> list[str]:
     """A pooler and a farmer, so that some requests are about somebody; their ids."""
-    async with open_channel(stack.target("registry")) as channel:
+    async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
         key = Keypair.random().public_key
         pooler = await stub.RegisterPooler(

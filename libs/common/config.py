@@ -6,14 +6,17 @@ Values come from the environment (upper-case field names), a `.env` file, or fil
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.common.grpc.tls import CertificateError, TlsFiles, transport_of
 from libs.common.log import LogLevel
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NetworkName = Literal["mainnet", "testnet", "localnet"]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 #: A method, by its short name or whole, and its calls a minute.
@@ -47,13 +50,44 @@ def _password(text: str) -> str:
         return ""
 
 
-class ServiceSettings(Settings):
+class TransportSettings(Settings):
+    """How services and their callers talk to each other."""
+
+    #: mtls: everybody shows a certificate; plaintext: nobody does, for one machine only.
+    transport: Literal["mtls", "plaintext"] = "mtls"
+    #: Our certificate and those between it and the authority's, in PEM. Read again when it changes.
+    tls_cert_file: Path | None = None
+    #: Its private key, in PEM.
+    tls_key_file: Path | None = None
+    #: Certificates of the authorities whose word counts, in PEM.
+    tls_ca_file: Path | None = None
+
+    def tls_files(self) -> TlsFiles | None:
+        """The files; None for plaintext. CertificateError when one is not named."""
+        if self.transport == "plaintext":
+            return None
+        if self.tls_cert_file is None or self.tls_key_file is None or self.tls_ca_file is None:
+            raise CertificateError("set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE")
+        return TlsFiles(
+            certificate=self.tls_cert_file, key=self.tls_key_file, authority=self.tls_ca_file
+        )
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        """Tells at the start what would only fail later."""
+        transport_of(self.tls_files())
+        return self
+
+
+class ServiceSettings(TransportSettings):
     """What every service reads."""
 
     #: Address to listen on.
     host: str = "127.0.0.1"
     #: Port to listen on; 0 lets the system choose.
     port: Port = 0
+    #: SPIFFE trust domain of all certificates' names: spiffe://<trust domain>/service/plant.
+    trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = "kalepool"
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
     database_url: SecretStr
     #: Connections to PostgreSQL at most.
@@ -99,6 +133,12 @@ class ServiceSettings(Settings):
     work_target: str = "127.0.0.1:50054"
     #: Where harvest is reached (host:port); used by the aggregated status.
     harvest_target: str = "127.0.0.1:50055"
+
+    @model_validator(mode="after")
+    def _plaintext_stays_here(self) -> Self:
+        if self.transport == "plaintext" and self.host not in _LOOPBACK:
+            raise ValueError(f"TRANSPORT=plaintext is for one machine: HOST must be {_LOOPBACK[0]}")
+        return self
 
     @field_validator("api_rate_limits")
     @classmethod

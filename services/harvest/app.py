@@ -9,10 +9,13 @@ from kalepool.harvest.v1 import harvest_pb2_grpc
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
+from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
+from services.access import ACCESS
 from services.harvest.config import HarvestSettings
 from services.harvest.loops import sweep_for_ever
 from services.harvest.servicer import HarvestServicer
@@ -33,7 +36,10 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
                 name="harvest",
             )
         )
-        channel = await stack.enter_async_context(open_channel(settings.wallet_target))
+        transport = transport_of(settings.tls_files())
+        channel = await stack.enter_async_context(
+            open_channel(settings.wallet_target, transport, name="wallet")
+        )
         wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
         store = Store(database)
         runner = BatchRunner("harvest", store, wallet.harvest, parallel=settings.parallel_limit)
@@ -60,10 +66,12 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
+            access=ACCESS,
+            owners={Owned.FARMER: store.owners_of_farmers},
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={
                 "Harvest": settings.batch_timeout / 1000,
                 "HarvestPending": settings.batch_timeout / 1000,
             },
         )
-        yield await stack.enter_async_context(open_server(spec, settings))
+        yield await stack.enter_async_context(open_server(spec, settings, transport))

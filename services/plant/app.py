@@ -11,8 +11,10 @@ from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
+from services.access import ACCESS
 from services.plant.config import PlantSettings
 from services.plant.servicer import PlantServicer
 from services.plant.store.store import QUERIES, Store
@@ -32,7 +34,10 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
                 name="plant",
             )
         )
-        channel = await stack.enter_async_context(open_channel(settings.wallet_target))
+        transport = transport_of(settings.tls_files())
+        channel = await stack.enter_async_context(
+            open_channel(settings.wallet_target, transport, name="wallet")
+        )
         wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
         store = Store(database)
         runner = BatchRunner("plant", store, wallet.plant, parallel=settings.parallel_limit)
@@ -49,7 +54,8 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
+            access=ACCESS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={"Plant": settings.batch_timeout / 1000},
         )
-        yield await stack.enter_async_context(open_server(spec, settings))
+        yield await stack.enter_async_context(open_server(spec, settings, transport))

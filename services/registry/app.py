@@ -7,10 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from kalepool.registry.v1 import registry_pb2_grpc
 
 from libs.common.db.pool import open_database
+from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
+from services.access import ACCESS
 from services.registry.clients import WalletClient
 from services.registry.config import RegistrySettings
 from services.registry.loops import provision_for_ever
@@ -32,8 +35,12 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
                 name="registry",
             )
         )
-        wallet = WalletClient(await stack.enter_async_context(open_channel(settings.wallet_target)))
-        registry = Registry(store=Store(database), wallet=wallet)
+        transport = transport_of(settings.tls_files())
+        channel = await stack.enter_async_context(
+            open_channel(settings.wallet_target, transport, name="wallet")
+        )
+        wallet, store = WalletClient(channel), Store(database)
+        registry = Registry(store=store, wallet=wallet)
         servicer = RegistryServicer(registry, max_farmers=settings.max_farmers)
         recovery = asyncio.create_task(
             provision_for_ever(registry, interval=settings.recovery_seconds)
@@ -47,6 +54,8 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
+            access=ACCESS,
+            owners={Owned.FARMER: store.owners_of_farmers},
             checks={"database": database.is_up, "wallet": wallet.is_serving},
         )
-        yield await stack.enter_async_context(open_server(spec, settings))
+        yield await stack.enter_async_context(open_server(spec, settings, transport))

@@ -16,8 +16,11 @@ from kalepool.wallet.v1 import (
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
+from libs.common.grpc.access import Owned
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
+from services.access import ACCESS
 from services.wallet import (
     custody_servicer,
     engine_servicer,
@@ -98,7 +101,8 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
         )
         wallet = _Wiring(settings, database, chain, provider)
         await stack.enter_async_context(_running(wallet.loops()))
-        yield await stack.enter_async_context(open_server(wallet.spec(), settings))
+        transport = transport_of(settings.tls_files())
+        yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
 
 
 class _Wiring:
@@ -118,6 +122,7 @@ class _Wiring:
         self._settled = Bell()
         self._watch = Watch(SystemClock(), self._ledgers)
         wallets, blocks = WalletStore(database), BlockStore(database)
+        self._wallets = wallets
         keyring = Keyring(provider, wallets)
         self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(chain, wallets, self._treasury, low=settings.treasury_low_balance)
@@ -226,6 +231,14 @@ class _Wiring:
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             formats=FORMATS,
+            access=ACCESS,
+            owners={
+                Owned.FARMER: self._wallets.owners_of_farmers,
+                Owned.WALLET: self._wallets.owners_of_wallets,
+                Owned.OPERATION: self._wallets.owners_of_operations,
+                # A withdrawal's id is its operation's.
+                Owned.WITHDRAWAL: self._wallets.owners_of_operations,
+            },
             checks={
                 "postgres": self._database.is_up,
                 "stellar": self._sees_chain,

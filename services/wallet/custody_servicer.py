@@ -7,7 +7,7 @@ import grpc
 from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
 
 from libs.common.errors import InvalidArgumentError
-from libs.common.grpc.identity import identity_of
+from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId
 from libs.common.paging import decode_token, size_of, token_after
 from services.wallet.custody_usecases import Custody
@@ -34,7 +34,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
     ) -> custody_pb2.PauseSigningResponse:
         """See custody.proto."""
         reach = await self._reach(request.reach)
-        await self._custody.pause(reach, reason=request.reason, actor=identity_of(context))
+        await self._custody.pause(reach, reason=request.reason, actor=caller().identity)
         return custody_pb2.PauseSigningResponse()
 
     async def ResumeSigning(
@@ -42,7 +42,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
     ) -> custody_pb2.ResumeSigningResponse:
         """See custody.proto."""
         reach = await self._reach(request.reach)
-        await self._custody.resume(reach, actor=identity_of(context))
+        await self._custody.resume(reach, actor=caller().identity)
         return custody_pb2.ResumeSigningResponse()
 
     async def _reach(self, reach: custody_pb2.PauseReach) -> Reach:
@@ -107,7 +107,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
             address=request.address,
             reason=request.reason,
             receiver_key=request.receiver_key,
-            actor=identity_of(context),
+            actor=caller().identity,
         )
         return custody_pb2.ExportKeyResponse(
             sender_key=parcel.sender_key, nonce=parcel.nonce, ciphertext=parcel.ciphertext

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import keys_pb2, keys_pb2_grpc
 
-from libs.common.grpc.identity import identity_of
+from libs.common.grpc.identity import caller
 from services.wallet.domain.key_rotation import KeyRotation
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.messages import timestamp
@@ -41,7 +41,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         self, request: keys_pb2.RotateKeysRequest, context: Context
     ) -> keys_pb2.RotateKeysResponse:
         """See keys.proto."""
-        rotation = await self._rotator.start(actor=identity_of(context))
+        rotation = await self._rotator.start(actor=caller().identity)
         return keys_pb2.RotateKeysResponse(rotation=_rotation(rotation))
 
 

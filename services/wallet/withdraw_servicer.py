@@ -6,7 +6,7 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import withdraw_pb2, withdraw_pb2_grpc
 
-from libs.common.grpc.identity import identity_of
+from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId
 from libs.common.paging import id_after, size_of, token_after
 from services.wallet import messages
@@ -38,7 +38,7 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
     ) -> withdraw_pb2.SetPayoutAddressResponse:
         """See withdraw.proto."""
         moment = await self._withdrawals.set_address(
-            FarmerId(UUID(request.farmer_id)), request.address, actor=identity_of(context)
+            FarmerId(UUID(request.farmer_id)), request.address, actor=caller().identity
         )
         return withdraw_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 
@@ -63,7 +63,7 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
             request_id=request.request_id,
             asset=_ASSETS[request.asset],
             amount=request.amount,
-            actor=identity_of(context),
+            actor=caller().identity,
         )
         return withdraw_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
 

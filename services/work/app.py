@@ -12,8 +12,10 @@ from libs.common.clock import SystemClock
 from libs.common.db.pool import open_database
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
+from services.access import ACCESS
 from services.work.config import WorkSettings
 from services.work.hashing import Hasher
 from services.work.servicer import WorkServicer
@@ -34,7 +36,10 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
                 name="work",
             )
         )
-        channel = await stack.enter_async_context(open_channel(settings.wallet_target))
+        transport = transport_of(settings.tls_files())
+        channel = await stack.enter_async_context(
+            open_channel(settings.wallet_target, transport, name="wallet")
+        )
         wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
         store = Store(database)
         runner = BatchRunner("work", store, wallet.work, parallel=settings.parallel_limit)
@@ -61,7 +66,8 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
             ),
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
+            access=ACCESS,
             checks={"database": database.is_up, "wallet": wallet.is_serving},
             method_timeouts={"SubmitWork": settings.batch_timeout / 1000},
         )
-        yield await stack.enter_async_context(open_server(spec, settings))
+        yield await stack.enter_async_context(open_server(spec, settings, transport))

@@ -33,5 +33,5 @@ async def test_no_request_and_no_caller_that_goes_away_breaks_anything(tmp_path:
         await give_up(targets, count=1_000, seed=7, ids=ids)
         stack.check()
         for name in SERVICES:
-            async with open_channel(stack.target(name)) as channel:
+            async with open_channel(stack.target(name), stack.operator(), name=name) as channel:
                 assert await is_serving(channel), name

@@ -100,7 +100,9 @@ def settings(dsn: str, wallet: FakeCustody, **changes: Any) -> RegistrySettings:
         "shutdown_grace": 200,
         "wallet_target": wallet.target,
     }
-    return RegistrySettings(database_url=SecretStr(dsn), **{**defaults, **changes})
+    return RegistrySettings(
+        transport="plaintext", database_url=SecretStr(dsn), **{**defaults, **changes}
+    )
 
 
 @asynccontextmanager

@@ -277,6 +277,21 @@ async def eventually(condition: Any, message: str, *processes: Process) -> None:
         await asyncio.sleep(0.1)
 
 
+def _settings(rpc_url: str) -> dict[str, str]:
+    """A wallet for itself."""
+    return {
+        "HOST": "127.0.0.1",
+        # Who may call what is tested elsewhere; here every RPC is called by the test.
+        "TRANSPORT": "plaintext",
+        "API_RATE_LIMIT": "0",
+        "STELLAR_RPC_URL": rpc_url,
+        "FRIENDBOT_URL": f"{rpc_url}/friendbot",
+        "MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "CHAIN_POLL_MS": "100",
+        "OPERATION_TIMEOUT": "5000",
+    }
+
+
 @asynccontextmanager
 async def open_wallet_world(
     database: DatabaseAccess,
@@ -304,16 +319,10 @@ async def open_wallet_world(
         logs,
     )
     settings = {
-        "HOST": "127.0.0.1",
         "PORT": str(ports[1]),
         "DATABASE_URL": database.dsn("wallet"),
-        "API_RATE_LIMIT": "0",
-        "STELLAR_RPC_URL": rpc_url,
-        "FRIENDBOT_URL": f"{rpc_url}/friendbot",
-        "MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "BLOCK_SECONDS": str(block_seconds),
-        "CHAIN_POLL_MS": "100",
-        "OPERATION_TIMEOUT": "5000",
+        **_settings(rpc_url),
         **environment,
     }
     wallet = Process(

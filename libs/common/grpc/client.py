@@ -9,13 +9,15 @@ import grpc
 from libs.common.errors import DeadlineExceededError
 from libs.common.grpc.deadlines import remaining
 from libs.common.grpc.errors import from_rpc_error
+from libs.common.grpc.renewing import Options, RenewingChannel
+from libs.common.grpc.tls import PLAINTEXT, Transport
 from libs.common.grpc.trace import passed_on
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 #: A peer that restarts is found again within a second, and a dead connection is noticed.
-_OPTIONS: tuple[tuple[str, int], ...] = (
+_OPTIONS: Options = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -26,10 +28,20 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 @asynccontextmanager
-async def open_channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to `host:port`; it connects when it is used and again whenever it must."""
-    async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
-        yield channel
+async def open_channel(
+    target: str, transport: Transport = PLAINTEXT, *, name: str = ""
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `host:port`; it connects when it is used and again whenever it must.
+
+    With mutual TLS the other side has to show that it is the service `name`.
+    """
+    if transport.certificates is None:
+        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+            yield channel
+        return
+    options = (*_OPTIONS, ("grpc.ssl_target_name_override", name)) if name else _OPTIONS
+    async with RenewingChannel(target, transport.certificates, options) as renewing:
+        yield renewing
 
 
 async def call(

@@ -1,17 +1,90 @@
-"""Who calls: the one place that knows, for limits, records and the audit log."""
+"""Who calls: the one place that knows, for permissions, limits, records and the audit log."""
 
 import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum, unique
 from typing import Any
 
 import grpc
 
-#: Names of our own services: spiffe://pool.example/service/plant.
+from libs.common.errors import UnauthenticatedError
+
+#: What follows the trust domain in the names that we give. Names of services and operators are
+#: short words, those of poolers their ids.
+_PATH = re.compile(
+    r"/(?P<kind>service|pooler|operator)/(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)"
+)
+
+#: The same, of which only services are asked for: spiffe://pool.example/service/plant.
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
 
 
-def identity_of(context: "grpc.aio.ServicerContext[Any, Any]") -> str:
-    """The caller: the host that the call comes from, whatever the number of its connections."""
-    return host_of(context.peer())
+@unique
+class CallerKind(Enum):
+    """What a caller is to the pool."""
+
+    #: One of our own services, by its short name.
+    SERVICE = "service"
+    #: A pooler, by its id.
+    POOLER = "pooler"
+    #: Somebody who runs the pool, by a name.
+    OPERATOR = "operator"
+    #: Nobody can tell: the connection is plaintext.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who makes a call."""
+
+    #: What it is.
+    kind: CallerKind
+    #: Which one of that kind.
+    name: str
+    #: The whole name for records: spiffe://pool.example/service/plant, or a host.
+    identity: str
+
+
+def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str) -> Caller:
+    """The caller that its certificate names. UnauthenticatedError when it names none of ours.
+
+    Without a certificate, which only plaintext servers allow: the host that the call comes from,
+    whatever the number of its connections.
+    """
+    shown = context.auth_context()
+    if shown.get("transport_security_type") != [b"ssl"]:
+        host = host_of(context.peer())
+        return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
+    # Exactly one URI, says SPIFFE: of several, nobody could tell which one counts.
+    uris = [bytes(uri).decode("ascii", "replace") for uri in shown.get("peer_uri", ())]
+    return parse_identity(uris[0] if len(uris) == 1 else "", trust_domain=trust_domain)
+
+
+def parse_identity(uri: str, *, trust_domain: str) -> Caller:
+    """Who a SPIFFE id of our trust domain stands for; UnauthenticatedError for any other."""
+    prefix = f"spiffe://{trust_domain}"
+    found = _PATH.fullmatch(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+    if found is None:
+        raise UnauthenticatedError(
+            f"the certificate names nobody of {prefix}/", reason="UNKNOWN_IDENTITY"
+        )
+    return Caller(kind=CallerKind(found["kind"]), name=found["name"], identity=uri)
+
+
+def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
+    """The SPIFFE id of a caller; ValueError when it can have none."""
+    uri = f"spiffe://{trust_domain}/{kind.value}/{name}"
+    try:
+        parse_identity(uri, trust_domain=trust_domain)
+    except UnauthenticatedError as error:
+        raise ValueError(f"{name!r} cannot be the name of a {kind.value}") from error
+    return uri
+
+
+def is_service(identity: str) -> bool:
+    """Whether it is one of our own services, which the public rate limit is not for."""
+    return _SERVICE.fullmatch(identity) is not None
 
 
 def host_of(peer: str) -> str:
@@ -20,6 +93,14 @@ def host_of(peer: str) -> str:
     return rest.rpartition(":")[0] if scheme in {"ipv4", "ipv6"} else peer
 
 
-def is_service(identity: str) -> bool:
-    """Whether it is one of our own services, which the public rate limit is not for."""
-    return _SERVICE.fullmatch(identity) is not None
+_current: ContextVar[Caller] = ContextVar("caller")
+
+
+def set_caller(caller: Caller) -> None:
+    """Tells the rest of this call who makes it."""
+    _current.set(caller)
+
+
+def caller() -> Caller:
+    """Who makes the running call; LookupError outside of any."""
+    return _current.get()

@@ -1,4 +1,5 @@
-"""What every call passes, from outside in: record, errors, limits, rules, deadline, handler."""
+"""What every call passes, from outside in: record, errors, identity, access, limits, rules,
+deadline, owner, handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,7 +12,9 @@ from google.protobuf.message import DecodeError
 from grpc.aio import ServerInterceptor
 
 from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.access import AccessControl
 from libs.common.grpc.deadlines import set_deadline
+from libs.common.grpc.identity import Caller
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
 from libs.common.rules.book import RuleBook
@@ -29,6 +32,10 @@ _MALFORMED = "the request is no message of this method"
 class CallPolicy:
     """What holds for all methods of one server."""
 
+    #: Who may call what.
+    access: AccessControl
+    #: The domain of the names that callers show.
+    trust_domain: str
     #: What requests may hold.
     rules: RuleBook
     #: Calls per minute and caller.
@@ -90,9 +97,11 @@ class CallInterceptor(ServerInterceptor):
         async def handle(request: Any, context: Context) -> Any:
             with CallRecord(method, context) as call:
                 try:
-                    with self._admitted(call):
+                    caller = call.identify(self._policy.trust_domain)
+                    with self._admitted(call, caller):
                         timeout = self._checked(method, context, request)
                         async with asyncio.timeout(timeout):
+                            await self._policy.access.check_owner(method, caller, request)
                             return await inner(request, context)
                 except Exception as error:
                     await call.abort(error)
@@ -103,8 +112,10 @@ class CallInterceptor(ServerInterceptor):
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
             with CallRecord(method, context) as call:
                 try:
-                    with self._admitted(call):
+                    caller = call.identify(self._policy.trust_domain)
+                    with self._admitted(call, caller):
                         timeout = self._checked(method, context, request)
+                        await self._policy.access.check_owner(method, caller, request)
                         async for response in _until(inner(request, context), timeout):
                             yield response
                 except Exception as error:
@@ -112,9 +123,11 @@ class CallInterceptor(ServerInterceptor):
 
         return handle
 
-    def _admitted(self, call: CallRecord) -> AbstractContextManager[None]:
-        """Counts the call; raises when the caller, or the process, has too many."""
+    def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
+        """Counts the call; raises when it is not for this caller, or when the caller, or the
+        process, has too many."""
         policy = self._policy
+        policy.access.check_caller(call.method, caller)
         policy.rate_limit.check(identity=call.identity, method=call.method)
         if policy.is_endless(call.method):
             return policy.admission.stream(call.identity)

@@ -1,14 +1,22 @@
-"""python -m libs.common.grpc.probe HOST:PORT [SERVICE]: exit status 0 when it serves, else 1."""
+"""python -m libs.common.grpc.probe HOST:PORT [SERVICE]: exit status 0 when it serves, else 1.
+
+TRANSPORT and TLS_*_FILE are those of the service that it stands beside.
+"""
 
 import asyncio
 import sys
 
+from libs.common.config import TransportSettings
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
+from libs.common.grpc.tls import transport_of
 
 
 async def _probe(target: str, service: str) -> bool:
-    async with open_channel(target) as channel:
+    settings = TransportSettings()
+    transport = transport_of(settings.tls_files())
+    # It is this machine's own service, whatever its name: the probe shows the same certificate.
+    async with open_channel(target, transport) as channel:
         return await is_serving(channel, service, timeout=3.0)
 
 

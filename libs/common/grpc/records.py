@@ -9,7 +9,7 @@ import structlog
 
 from libs.common.errors import DeadlineExceededError, ErrorCode, InternalError, PoolError
 from libs.common.grpc.errors import to_status
-from libs.common.grpc.identity import identity_of
+from libs.common.grpc.identity import Caller, caller_of, host_of, set_caller
 from libs.common.grpc.trace import trace_of
 from libs.common.log import get_logger, get_security_logger
 from libs.common.metrics import METER
@@ -35,7 +35,8 @@ class CallRecord:
 
     def __init__(self, method: str, context: Context) -> None:
         self.method = method
-        self.identity = identity_of(context)
+        #: Until it is known who calls, the host.
+        self.identity = host_of(context.peer())
         self._context = context
         self._error: PoolError | None = None
         self._started = time.monotonic()
@@ -62,6 +63,13 @@ class CallRecord:
             duration_ms=round(seconds * 1000, 1),
         )
         structlog.contextvars.unbind_contextvars("request_id", "trace_id")
+
+    def identify(self, trust_domain: str) -> Caller:
+        """Who calls, for this record and all that the call does. UnauthenticatedError."""
+        caller = caller_of(self._context, trust_domain=trust_domain)
+        self.identity = caller.identity
+        set_caller(caller)
+        return caller
 
     async def abort(self, error: Exception) -> NoReturn:
         """Ends the call with the status of `error`; a defect is logged whole and told bare."""

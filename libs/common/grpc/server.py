@@ -14,11 +14,13 @@ from grpc_reflection.v1alpha import reflection
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.config import ServiceSettings
+from libs.common.grpc.access import Access, AccessControl, Owned, Owners
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.common.grpc.tls import Transport
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
@@ -26,6 +28,7 @@ from libs.common.rules.fields import Surroundings
 from libs.common.rules.values import Parse
 
 log = get_logger(__name__)
+_INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,10 @@ class ServiceSpec:
     register: Callable[[grpc.aio.Server], None]
     #: Contract id of the KALE farm, for GetInfo.
     kale_contract_id: str
+    #: Who may call what, by full method name; a method that is not there stops the start.
+    access: Mapping[str, Access]
+    #: Who tells whose a thing is, for the methods that poolers may call on their own.
+    owners: Mapping[Owned, Owners] = field(default_factory=dict)
     #: What it needs, by name: the health check is SERVING while all pass.
     checks: Mapping[str, Check]
     #: Formats of texts that its requests may name, beside the general ones.
@@ -61,13 +68,15 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def open_server(spec: ServiceSpec, settings: ServiceSettings) -> AsyncIterator[RunningServer]:
+async def open_server(
+    spec: ServiceSpec, settings: ServiceSettings, transport: Transport
+) -> AsyncIterator[RunningServer]:
     """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
         server = _build_server(spec, settings)
         peers = {
-            name: await stack.enter_async_context(open_channel(target))
+            name: await stack.enter_async_context(open_channel(target, transport, name=name))
             for name, target in _targets(settings).items()
         }
         spec.register(server)
@@ -75,7 +84,7 @@ async def open_server(spec: ServiceSpec, settings: ServiceSettings) -> AsyncIter
         info = InfoServicer(_info(spec, settings), peers)
         common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
         reflection.enable_server_reflection(_reflected(spec), server)
-        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        port = _listen(server, f"{settings.host}:{settings.port}", transport)
         await monitor.check()
         await server.start()
         checking = asyncio.create_task(monitor.run())
@@ -113,10 +122,19 @@ def run_service(
         uvloop.run(serve(open_app))
 
 
+def _listen(server: grpc.aio.Server, address: str, transport: Transport) -> int:
+    if transport.certificates is None:
+        log.warning("plaintext: nobody shows who it is, and everybody may call everything")
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, transport.certificates.server_credentials())
+
+
 def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:
     # No two gRPC services of one process have a method of the same name.
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     policy = CallPolicy(
+        access=AccessControl(_entries(spec), spec.owners),
+        trust_domain=settings.trust_domain,
         rules=_rules(spec, settings),
         rate_limit=RateLimit(
             Rates(
@@ -149,6 +167,17 @@ def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Serv
             ("grpc.so_reuseport", 0),
         ],
     )
+
+
+def _entries(spec: ServiceSpec) -> dict[str, Access]:
+    """Of all that this server serves; ValueError for a method that nobody thought of."""
+    names = (*spec.full_names, _INFO.full_name)
+    services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
+    methods = [f"/{one.full_name}/{item.name}" for one in services for item in one.methods]
+    missing = [method for method in methods if method not in spec.access]
+    if missing:
+        raise ValueError(f"no entry says who may call {', '.join(missing)}")
+    return {method: spec.access[method] for method in methods}
 
 
 def _rules(spec: ServiceSpec, settings: ServiceSettings) -> RuleBook:
@@ -186,6 +215,6 @@ def _reflected(spec: ServiceSpec) -> Sequence[str]:
     return (
         *spec.full_names,
         health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-        common_pb2.DESCRIPTOR.services_by_name["InfoService"].full_name,
+        _INFO.full_name,
         reflection.SERVICE_NAME,
     )

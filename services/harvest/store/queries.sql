@@ -198,3 +198,9 @@ WHERE h.pooler_id = $1
     AND ($4::int IS NULL OR (h.block_index, h.id) < ($4::int, $5::uuid))
 ORDER BY h.block_index DESC, h.id DESC
 LIMIT $6;
+
+-- name: owners_of_farmers :many
+-- Whose farmers these are; '' for one that there is not.
+SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN registry.farmers AS f ON f.id = asked.id;

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from uuid import UUID
 
 from libs.batches.listing import EventFilter
 from libs.batches.model import Chunk
@@ -116,3 +117,8 @@ class Store(BatchTables):
         """Recorded harvests, newest block first."""
         rows = await self.database.many("list_harvests", *chosen.arguments())
         return [Harvest(**row) for row in rows]
+
+    async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """The poolers (ids) whose farmers these are; "" when there is one that is nobody's."""
+        rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
+        return {row["pooler_id"] for row in rows}

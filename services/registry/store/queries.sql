@@ -112,3 +112,9 @@ INSERT INTO registry.requests (request_id, method, digest, subject_id)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING
 RETURNING request_id;
+
+-- name: owners_of_farmers :many
+-- Whose farmers these are; '' for one that there is not.
+SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN registry.farmers AS f ON f.id = asked.id;

@@ -41,6 +41,11 @@ class Store:
         row = await session.one("lock_pooler", pooler_id)
         return None if row is None else Pooler(**row)
 
+    async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """The poolers (ids) whose farmers these are; "" when there is one that is nobody's."""
+        rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
+        return {row["pooler_id"] for row in rows}
+
     async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
         """Poolers in the order of their ids."""
         return [Pooler(**row) for row in await self.database.many("list_poolers", after, limit)]

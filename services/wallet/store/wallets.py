@@ -124,6 +124,22 @@ class WalletStore:
         rows = await self._database.many("sealed_keys", list(wallet_ids))
         return {WalletId(row["wallet_id"]): SealedKey(**dict(row)) for row in rows}
 
+    async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
+        """The poolers (ids) whose farmers these are; "" when one has no wallet."""
+        return await self._owners("owners_of_farmers", ids)
+
+    async def owners_of_wallets(self, ids: Sequence[str]) -> set[str]:
+        """The poolers (ids) whose wallets these are; "" when one is nobody's."""
+        return await self._owners("owners_of_wallets", ids)
+
+    async def owners_of_operations(self, ids: Sequence[str]) -> set[str]:
+        """The poolers (ids) whose operations these are; "" when one is nobody's."""
+        return await self._owners("owners_of_operations", ids)
+
+    async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
+        rows = await self._database.many(query, list(map(UUID, ids)))
+        return {row["pooler_id"] for row in rows}
+
     async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
         """Keeps what the chain says of addresses as of a ledger; older news are passed over."""
         accounts = list(states.values())

@@ -60,6 +60,7 @@ def kalepool(world: RegistryWorld) -> Command:
     (nowhere,) = free_ports(1)
     targets = {
         **{f"{name}_TARGET": f"127.0.0.1:{nowhere}" for name in ("PLANT", "WORK", "HARVEST")},
+        "TRANSPORT": "plaintext",
         "REGISTRY_TARGET": world.target,
         "WALLET_TARGET": world.wallet.target,
     }

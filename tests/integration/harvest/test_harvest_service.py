@@ -63,6 +63,7 @@ async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIte
     ):
         world = PoolWorld(connection)
         settings = HarvestSettings(
+            transport="plaintext",
             port=0,
             database_url=SecretStr(database.dsn("harvest")),
             wallet_target=target,

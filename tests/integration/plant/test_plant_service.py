@@ -55,6 +55,7 @@ async def plant(database: DatabaseAccess) -> AsyncIterator[Plant]:
     ):
         world = PoolWorld(connection)
         settings = PlantSettings(
+            transport="plaintext",
             port=0,
             database_url=SecretStr(database.dsn("plant")),
             wallet_target=target,

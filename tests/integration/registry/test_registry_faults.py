@@ -277,6 +277,7 @@ async def open_process(
 
     async def start(**environment: str) -> Process:
         settings = {
+            "TRANSPORT": "plaintext",
             "DATABASE_URL": database.dsn("registry"),
             "PORT": str(port),
             "WALLET_TARGET": wallet.target,

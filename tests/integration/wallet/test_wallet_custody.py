@@ -161,7 +161,7 @@ async def test_a_key_leaves_only_where_that_is_allowed(
     ((farmer, address),) = (await world.create_farmers(1)).items()
     out = tmp_path / "secret"
     line = ["custody", "export-key", farmer, "--address", address, "--reason", "the owner asked"]
-    line += ["--out", str(out), "--wallet-target", world.target]
+    line += ["--out", str(out), "--wallet-target", world.target, "--transport", "plaintext"]
     assert await asyncio.to_thread(main, line) == 1
     assert "KEY_EXPORT" in capsys.readouterr().err
     out.unlink()

@@ -107,7 +107,7 @@ async def test_a_forged_record_is_found_and_waits_for_a_person(
     await run(alone)
     assert await kinds(alone, other) == ["record_without_plant"]
     assert await kinds(alone, farmer) == []
-    line = ["reconcile", "list", "--wallet-target", alone.target]
+    line = ["reconcile", "list", "--wallet-target", alone.target, "--transport", "plaintext"]
     assert await asyncio.to_thread(main, line) == 1
     assert "record_without_plant" in capsys.readouterr().out
 

@@ -84,6 +84,7 @@ async def work(database: DatabaseAccess) -> AsyncIterator[Work]:
     ):
         world = PoolWorld(connection)
         settings = WorkSettings(
+            transport="plaintext",
             port=0,
             database_url=SecretStr(database.dsn("work")),
             wallet_target=target,

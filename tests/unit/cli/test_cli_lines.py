@@ -56,7 +56,7 @@ VALUES = {
     "[INDEX]": "12345",
 }
 #: Commands that no RPC of one service stands for.
-OF_THE_POOL = {"status", "info"}
+OF_THE_POOL = {"status", "info", "certificates"}
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -123,6 +123,7 @@ async def recorder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorder]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     for name in ("REGISTRY", "WALLET", "PLANT", "WORK", "HARVEST"):
+        monkeypatch.setenv("TRANSPORT", "plaintext")
         monkeypatch.setenv(f"{name}_TARGET", f"127.0.0.1:{port}")
     yield recorder
     await server.stop(None)

@@ -1,7 +1,7 @@
 """The standard server: errors with details, deadlines, limits, health, info, reflection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -19,9 +19,12 @@ from pydantic import SecretStr
 from libs.common import errors
 from libs.common.config import ServiceSettings
 from libs.common.errors import FieldViolation
+from libs.common.grpc.access import Owned
 from libs.common.grpc.client import call, open_channel, stream
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.tls import PLAINTEXT
 from libs.kale.formats import FORMATS
+from services.access import ACCESS
 
 BLOCKS = 5
 #: after_index of a stream that gives one block and then nothing.
@@ -69,8 +72,16 @@ class Blocks(wallet_pb2_grpc.WalletServiceServicer):
 def settings(**changes: Any) -> ServiceSettings:
     """Settings that need no environment."""
     return ServiceSettings(
-        database_url=SecretStr("postgresql://nowhere/none"), shutdown_grace=200, **changes
+        transport="plaintext",
+        database_url=SecretStr("postgresql://nowhere/none"),
+        shutdown_grace=200,
+        **changes,
     )
+
+
+async def nobodys(ids: Sequence[str]) -> set[str]:
+    """Owners where nobody asks for them."""
+    raise AssertionError(ids)
 
 
 @asynccontextmanager
@@ -92,12 +103,14 @@ async def serving(
         full_names=("kalepool.plant.v1.PlantService", "kalepool.wallet.v1.WalletService"),
         register=register,
         kale_contract_id="CTEST",
+        access=ACCESS,
+        owners=dict.fromkeys(Owned, nobodys),
         checks={"state": check},
         formats=FORMATS,
         method_timeouts={"Plant": 0.5, "WatchBlocks": None},
     )
     async with (
-        open_server(spec, settings(**changes)) as running,
+        open_server(spec, settings(**changes), PLAINTEXT) as running,
         open_channel(f"127.0.0.1:{running.port}") as channel,
     ):
         yield running, channel

@@ -194,4 +194,8 @@ def test_limits_by_method_are_read() -> None:
 @pytest.mark.parametrize("text", ["Plant", "Plant=", "Plant=-1", "Plant=1,Plant=2", "a b=3", "=3"])
 def test_limits_by_method_that_make_no_sense_stop_the_start(text: str) -> None:
     with pytest.raises(ValidationError):
-        ServiceSettings(database_url=SecretStr("postgresql://none"), api_rate_limits=text)
+        ServiceSettings(
+            transport="plaintext",
+            database_url=SecretStr("postgresql://none"),
+            api_rate_limits=text,
+        )

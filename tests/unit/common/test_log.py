@@ -117,7 +117,7 @@ def test_a_known_value_is_in_no_line(secret: str, around: str) -> None:
 
 def test_settings_know_their_secrets() -> None:
     url = "postgresql://wallet:pass%40word@db/pool"
-    settings = ServiceSettings(database_url=SecretStr(url))
+    settings = ServiceSettings(transport="plaintext", database_url=SecretStr(url))
     assert settings.secrets() == {url, "pass%40word"}
 
 

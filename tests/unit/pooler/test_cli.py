@@ -32,7 +32,7 @@ async def start(*options: str, environment: dict[str, str] | None = None) -> Pro
         *options,
         stdout=PIPE,
         stderr=PIPE,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, "POOLER_TRANSPORT": "plaintext", **(environment or {})},
     )
 
 

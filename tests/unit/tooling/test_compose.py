@@ -15,6 +15,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from libs.common.authority import load_authority, make_authority
 from localnet.config import LocalnetSettings
 from scripts import make_secrets
 from scripts.make_secrets import secret_files
@@ -102,12 +103,12 @@ def test_the_settings_accept_the_values(
         monkeypatch.delenv(name, raising=False)
     for name, text in environment(container).items():
         monkeypatch.setenv(name, text)
-    generated = secret_files()
+    generated = secret_files(make_authority("kalepool"))
     for source, target in mounted_secrets(container):
         (tmp_path / target).write_text(generated[source], encoding="utf-8")
-    master_key = tmp_path / "wallet_master_key"
-    if master_key.exists():
-        monkeypatch.setenv("MASTER_KEY_FILE", str(master_key))
+    for name, text in environment(container).items():
+        if text.startswith("/run/secrets/"):
+            monkeypatch.setenv(name, str(tmp_path / Path(text).name))
     # No .env of the developer counts here.
     monkeypatch.chdir(tmp_path)
     settings = settings_of(container)(_secrets_dir=tmp_path)
@@ -121,7 +122,7 @@ def test_postgres_gets_only_what_its_image_knows() -> None:
 
 def test_every_secret_is_declared_and_made() -> None:
     declared = COMPOSE["secrets"]
-    assert set(declared) == set(secret_files())
+    assert set(declared) == set(secret_files(make_authority("kalepool")))
     for name, secret in declared.items():
         assert secret == {"file": f"./deploy/secrets/{name}"}
     used = {source for container in CONTAINERS for source, _ in mounted_secrets(container)}
@@ -157,9 +158,18 @@ def test_secrets_are_drawn_once_into_a_closed_folder(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     assert make_secrets.main([str(folder)]) == 0
     assert folder.stat().st_mode & 0o777 == 0o700
-    drawn = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert set(drawn) == set(secret_files())
+    drawn = read(folder)
+    authority = load_authority(folder / "authority")
+    assert set(drawn) == set(secret_files(authority))
+    assert drawn["ca.pem"] == (folder / "authority" / "ca.pem").read_text(encoding="utf-8")
+    assert (folder / "authority" / "operator.key").stat().st_mode & 0o077 == 0
     assert len(base64.b64decode(drawn["wallet_master_key"], validate=True)) == 32
     assert drawn["plant_db_password"] in drawn["plant_database_url"]
     assert make_secrets.main([str(folder)]) == 0
-    assert drawn == {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert drawn == read(folder)
+
+
+def read(folder: Path) -> dict[str, str]:
+    """Files by name."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return {path.name: path.read_text(encoding="utf-8") for path in files}

@@ -95,3 +95,22 @@ WHERE w.id = f.wallet_id
   AND w.status = 'pending'
   AND f.is_funded
   AND (f.has_trustline OR w.kind <> 'farmer');
+
+-- name: owners_of_farmers :many
+-- Whose farmers these are; '' for one that has no wallet.
+SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.wallets AS w ON w.farmer_id = asked.id;
+
+-- name: owners_of_wallets :many
+-- Whose wallets these are; '' for one that is nobody's, or not there.
+SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.wallets AS w ON w.id = asked.id;
+
+-- name: owners_of_operations :many
+-- Whose operations these are; '' for one that is the pool's own, or not there.
+SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+FROM unnest($1::uuid []) AS asked (id)
+LEFT JOIN wallet.operations AS o ON o.id = asked.id
+LEFT JOIN wallet.wallets AS w ON w.id = o.wallet_id;

@@ -1,0 +1,184 @@
+"""A small certificate authority for development: one key, one word for who is who.
+
+Its certificates are what a pool's own authority (SPIRE, cert-manager) has to give, too: one SPIFFE
+name each, DNS names for servers, and server use for servers only, so that nobody else can pose as
+one.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from libs.common.grpc.identity import CallerKind, identity
+
+#: Names of the authority's files in its folder.
+CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key"
+#: What every service is reached by on its own machine.
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+#: Clocks may differ by this much.
+_SKEW = timedelta(minutes=5)
+_LIFE = timedelta(days=3650)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issued:
+    """A certificate with its key, both in PEM."""
+
+    #: The certificate.
+    certificate: bytes
+    #: Its private key.
+    key: bytes = field(repr=False)
+
+    def save(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Writes <name>.pem and <name>.key; each is whole at every moment. Their paths."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, (self.certificate, self.key), strict=True):
+            _replace(path, content)
+        return paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authority:
+    """Whose word counts in a pool."""
+
+    #: The SPIFFE trust domain of all names that it gives.
+    trust_domain: str
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    def issue(
+        self,
+        kind: CallerKind,
+        name: str,
+        *,
+        days: float = 30.0,
+        addresses: Sequence[str] = LOCAL_NAMES,
+    ) -> Issued:
+        """A certificate for a service, a pooler or an operator. ValueError for a wrong name.
+
+        A service's has its short name and `addresses` (DNS names, IP addresses) besides.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        uri = identity(kind, name, trust_domain=self.trust_domain)
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        if kind is CallerKind.SERVICE:
+            names += [_address(text) for text in dict.fromkeys((name, *addresses))]
+            usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        signed = (
+            _builder(self.certificate.subject, x509.Name([]), key, timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            # Critical, as there is no subject beside it (RFC 5280, 4.2.1.6).
+            .add_extension(x509.SubjectAlternativeName(names), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+        return Issued(certificate=signed.public_bytes(Encoding.PEM), key=_pem(key))
+
+    def save(self, folder: Path) -> None:
+        """Writes its certificate and its key into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / CERTIFICATE_FILE, self.certificate.public_bytes(Encoding.PEM))
+        _replace(folder / KEY_FILE, _pem(self.key))
+
+
+def make_authority(trust_domain: str) -> Authority:
+    """A new one. ValueError when there can be no such trust domain."""
+    identity(CallerKind.OPERATOR, "x", trust_domain=trust_domain)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{trust_domain} development CA")])
+    root = x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")
+    certificate = (
+        _builder(name, name, key, _LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([root]), critical=False)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(trust_domain=trust_domain, certificate=certificate, key=key)
+
+
+def load_authority(folder: Path) -> Authority:
+    """The one in a folder. OSError when there is none, ValueError when its files hold none."""
+    certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
+    key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(  # noqa: TRY004 (the file is wrong, not the caller)
+            f"{folder / KEY_FILE} is no key of a development authority"
+        )
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    (root,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return Authority(trust_domain=root.removeprefix("spiffe://"), certificate=certificate, key=key)
+
+
+def _builder(
+    issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .issuer_name(issuer)
+        .subject_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + life)
+    )
+
+
+def _address(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file that only we can read, under another name first."""
+    passing = path.with_name(f".{path.name}.new")
+    passing.unlink(missing_ok=True)
+    descriptor = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    passing.replace(path)

@@ -1,0 +1,111 @@
+"""Who may call which method, and on what of whom: closed unless an entry opens it."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import Any
+
+from libs.common.errors import PermissionDeniedError
+from libs.common.grpc.identity import Caller, CallerKind
+
+
+@unique
+class Owned(Enum):
+    """What an id in a request names that belongs to a pooler."""
+
+    #: The pooler itself.
+    POOLER = "pooler"
+    #: One of its farmers.
+    FARMER = "farmer"
+    #: A farmer's wallet.
+    WALLET = "wallet"
+    #: An operation of a farmer.
+    OPERATION = "operation"
+    #: A withdrawal of a farmer.
+    WITHDRAWAL = "withdrawal"
+
+
+#: The poolers that ids belong to; "" for one that there is not.
+Owners = Callable[[Sequence[str]], Awaitable[Collection[str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may call one method."""
+
+    #: Our services that may, by their short names.
+    services: frozenset[str] = frozenset()
+    #: Whether those who run the pool may.
+    operators: bool = False
+    #: Whether poolers may.
+    poolers: bool = False
+    #: For poolers: fields of the request that say whose it is. One of them must be set, and all
+    #: that are must be the pooler's own. Empty: the method shows nothing of a single pooler.
+    owned: Mapping[str, Owned] = field(default_factory=dict)
+
+    def admits(self, caller: Caller) -> bool:
+        """Whether this caller may call it at all."""
+        match caller.kind:
+            case CallerKind.SERVICE:
+                return caller.name in self.services
+            case CallerKind.OPERATOR:
+                return self.operators
+            case CallerKind.POOLER:
+                return self.poolers
+            case CallerKind.UNKNOWN:  # plaintext: there is nobody to tell apart
+                return True
+
+
+class AccessControl:
+    """Applies the entries to calls."""
+
+    def __init__(self, entries: Mapping[str, Access], owners: Mapping[Owned, Owners]) -> None:
+        """`entries` by full method name; ValueError when nobody tells whose something is."""
+        self._entries = entries
+        self._owners = {Owned.POOLER: _themselves, **owners}
+        for method, entry in entries.items():
+            missing = set(entry.owned.values()) - set(self._owners)
+            if missing:
+                raise ValueError(f"nobody tells whose {missing} of {method} is")
+
+    def check_caller(self, method: str, caller: Caller) -> None:
+        """Raises PermissionDeniedError unless this caller may call the method at all."""
+        entry = self._entries.get(method)
+        if entry is None or not entry.admits(caller):
+            raise PermissionDeniedError(
+                f"{method} is not for {caller.kind.value} {caller.name}",
+                reason="ACCESS_DENIED",
+                metadata={"caller": caller.identity, "method": method},
+            )
+
+    async def check_owner(self, method: str, caller: Caller, request: Any) -> None:
+        """Raises PermissionDeniedError when a pooler asks for what is not its own; what there is
+        not and what is another's are told alike."""
+        owned = self._entries[method].owned
+        if caller.kind is not CallerKind.POOLER or not owned:
+            return
+        named = {field: ids for field in owned if (ids := _ids(getattr(request, field)))}
+        if not named:
+            raise PermissionDeniedError(
+                f"a pooler has to name its own: set {' or '.join(owned)}",
+                reason="NOT_YOURS",
+                metadata={"fields": ",".join(owned)},
+            )
+        for name, ids in named.items():
+            if set(await self._owners[owned[name]](ids)) != {caller.name}:
+                raise PermissionDeniedError(
+                    f"{name} names what is not of pooler {caller.name}",
+                    reason="NOT_YOURS",
+                    metadata={"fields": name},
+                )
+
+
+async def _themselves(ids: Sequence[str]) -> Collection[str]:
+    return ids
+
+
+def _ids(value: Any) -> list[str]:
+    """The ids in a field: none when it is not set."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return [str(item) for item in value]

@@ -1,0 +1,181 @@
+"""Mutual TLS: the files that show who we are, read again when they are renewed.
+
+Any authority that puts SPIFFE names (https://spiffe.io, SPIFFE-ID.md) into certificates will do:
+SPIRE with spiffe-helper, cert-manager, or `kalepool certificates`. Servers also need their short
+name (wallet) as a DNS name: clients accept no other service in its place.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from libs.common.log import get_logger
+from libs.common.metrics import METER
+
+log = get_logger(__name__)
+_expiry = METER.create_gauge(
+    "kalepool.certificate.expiry", unit="s", description="Unix time until which ours is valid."
+)
+
+#: Seconds between two looks at the files: a handshake or a call needs none more often.
+_LOOK = 1.0
+
+
+class CertificateError(ValueError):
+    """The files cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """Where the certificates are, all in PEM."""
+
+    #: Our certificate, then those between it and the authority's.
+    certificate: Path
+    #: Its private key.
+    key: Path
+    #: Certificates of the authorities whose word counts.
+    authority: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What the files hold."""
+
+    #: PEM of TlsFiles.certificate.
+    chain: bytes
+    #: PEM of TlsFiles.key.
+    key: bytes = field(repr=False)
+    #: PEM of TlsFiles.authority.
+    authority: bytes
+
+    def server_configuration(self) -> grpc.ServerCertificateConfiguration:
+        """For a server that asks everybody for a certificate."""
+        return grpc.ssl_server_certificate_configuration(
+            [(self.key, self.chain)], root_certificates=self.authority
+        )
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For a client that shows its own."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=self.authority, private_key=self.key, certificate_chain=self.chain
+        )
+
+
+class Certificates:
+    """The newest files that fit together; while they are being replaced, those before them."""
+
+    def __init__(self, files: TlsFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Reads them; CertificateError when they cannot be used."""
+        self._files = files
+        self._clock = clock
+        self._marks = self._look()
+        self._looked = clock()
+        self._material = self._read()
+
+    @property
+    def current(self) -> Material:
+        """What counts now; the same object until the files have changed."""
+        if self._clock() - self._looked >= _LOOK:
+            self._looked = self._clock()
+            self._refresh()
+        return self._material
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """For a server; each handshake goes by the newest files."""
+        shown = self.current
+
+        def newest() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal shown
+            if self.current is shown:
+                return None
+            shown = self.current
+            return shown.server_configuration()
+
+        # Its stub does not know that None stands for "as before".
+        return grpc.dynamic_ssl_server_credentials(
+            shown.server_configuration(),
+            newest,  # type: ignore[arg-type]
+            require_client_authentication=True,
+        )
+
+    def _refresh(self) -> None:
+        try:
+            marks = self._look()
+            if marks == self._marks:
+                return
+            self._material = self._read()
+        except CertificateError as error:
+            log.warning("certificates not renewed", error=str(error))
+            return
+        self._marks = marks
+        log.info("certificates renewed", file=str(self._files.certificate))
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        """What changes with the files, also behind a symbolic link (as Kubernetes renews them)."""
+        paths = (self._files.certificate, self._files.key, self._files.authority)
+        try:
+            stats = [path.stat() for path in paths]
+        except OSError as error:
+            raise CertificateError(f"{error.filename}: {error.strerror}") from error
+        return [(stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats]
+
+    def _read(self) -> Material:
+        material = Material(
+            chain=_bytes(self._files.certificate),
+            key=_bytes(self._files.key),
+            authority=_bytes(self._files.authority),
+        )
+        own = _certificate(self._files.certificate, material.chain)
+        _certificate(self._files.authority, material.authority)
+        if own.public_key() != _public_key(self._files.key, material.key):
+            raise CertificateError(f"{self._files.key} is not the key of {self._files.certificate}")
+        _expiry.set(int(own.not_valid_after_utc.timestamp()))
+        return material
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transport:
+    """How this process talks to others."""
+
+    #: Mutual TLS with these; None: plaintext, which shows nobody's name.
+    certificates: Certificates | None = None
+
+    @property
+    def is_plaintext(self) -> bool:
+        """Whether nobody shows who it is."""
+        return self.certificates is None
+
+
+PLAINTEXT = Transport()
+
+
+def transport_of(files: TlsFiles | None) -> Transport:
+    """Mutual TLS by these files; plaintext without any. CertificateError."""
+    return PLAINTEXT if files is None else Transport(certificates=Certificates(files))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror}") from error
+
+
+def _certificate(path: Path, pem: bytes) -> x509.Certificate:
+    """The first one of a file."""
+    try:
+        return x509.load_pem_x509_certificates(pem)[0]
+    except ValueError as error:
+        raise CertificateError(f"{path} holds no certificate in PEM") from error
+
+
+def _public_key(path: Path, pem: bytes) -> object:
+    try:
+        return load_pem_private_key(pem, password=None).public_key()
+    except (ValueError, TypeError) as error:
+        raise CertificateError(f"{path} holds no private key in PEM without a password") from error

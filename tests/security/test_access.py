@@ -1,0 +1,24 @@
+"""Every caller on every method of a running pool, and every pooler on another's things."""
+
+from pathlib import Path
+
+import pytest
+
+from demo.stack import open_stack
+from security.access import columns, differences, expected, matrix, rpcs, trespasses
+from security.run import stack_config
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_the_pool_lets_in_whom_the_table_lets_in_and_nobody_else(tmp_path: Path) -> None:
+    async with open_stack(stack_config(tmp_path / "stack")) as stack:
+        found = await matrix(stack)
+        assert len(found) == len(rpcs()) * len(columns())
+        assert differences(found) == []
+        # The comparison does find what is not as it should be.
+        rpc = rpcs()[0]
+        found[rpc.path, "plant"] = not expected(rpc, "plant")
+        assert len(differences(found)) == 1
+
+        assert await trespasses(stack) == []
