@@ -45,6 +45,7 @@ from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts, Terms
 from services.wallet.engine.reconcile import Reconciler
+from services.wallet.engine.results import Results
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.shapes import ShapeBook
@@ -135,6 +136,7 @@ class _Wiring:
         #: Rings when a rotation of keys is asked for.
         self._rotations = Bell()
         self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
+        results = Results(self._parts.operations, self._settled)
         self._use_cases = UseCases(
             wallets=wallets,
             operations=self._parts.operations,
@@ -144,7 +146,7 @@ class _Wiring:
             treasury_account=self._treasury,
             watch=self._watch,
             bell=self._changes,
-            settled_bell=self._settled,
+            results=results,
         )
         self._custody = Custody(
             wallets=wallets,
@@ -158,7 +160,7 @@ class _Wiring:
             store=WithdrawalStore(database),
             terms=settings.withdrawals(),
             bell=self._changes,
-            settled=self._use_cases.settled,
+            results=results,
         )
 
     def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:

@@ -148,7 +148,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             block_index=request.block_index,
             intents=[intent_of(request.operation)],
         )
-        return await anext(self._use_cases.settled(ids))
+        return await self._use_cases.results.one(ids[0])
 
     async def _batch(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
@@ -159,7 +159,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             block_index=request.block_index,
             intents=[intent_of(item) for item in request.operations],
         )
-        async for operation in self._use_cases.settled(ids):
+        async for operation in self._use_cases.results.of(ids):
             yield operation
 
     async def GetOperation(

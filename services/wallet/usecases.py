@@ -22,12 +22,12 @@ from services.wallet.domain.model import (
     ChainHead,
     Intent,
     NewOperation,
-    Operation,
     OperationKind,
     Wallet,
 )
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
+from services.wallet.engine.results import Results
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
 from services.wallet.keys.provider import KeyProvider
@@ -36,9 +36,6 @@ from services.wallet.store.blocks import BlockStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.wallets import WalletStore, balances_of
 
-#: Seconds after which settled operations are looked for even if nobody rang: other processes settle
-#: them, too. A thousand operations are waited for by many calls, so it is not done often.
-_SETTLED_POLL = 2.0
 #: Seconds between two messages of a block stream at most.
 SIGN_OF_LIFE = 15.0
 #: Blocks that a stream sends at most when it resumes: about three days.
@@ -58,8 +55,8 @@ class UseCases:
     watch: Watch
     #: To ring when operations were recorded.
     bell: Bell
-    #: Rings when operations were settled.
-    settled_bell: Bell
+    #: Gives what was settled.
+    results: Results
 
     async def create_wallet(
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
@@ -129,17 +126,6 @@ class UseCases:
             await self._is_known(request_id, arguments)
         self.bell.ring()
         return await self.operations.batch_ids(request_id)
-
-    async def settled(self, ids: Sequence[OperationId]) -> AsyncIterator[Operation]:
-        """Each operation when it is settled, by whichever wallet process; ends after the last."""
-        missing = set(ids)
-        while missing:
-            seen = self.settled_bell.rings
-            for operation in await self.operations.settled_among(missing):
-                missing.discard(operation.id)
-                yield operation
-            if missing:
-                await self.settled_bell.wait(seen, _SETTLED_POLL)
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
         """A block (None: the current one) as last seen, and the head."""

@@ -1,6 +1,5 @@
 """What wallet does about withdrawals: one coroutine per verb."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +7,6 @@ from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, new_id
 from libs.common.log import get_security_logger
 from services.wallet.domain.errors import WithdrawalNotFoundError
-from services.wallet.domain.model import Operation
 from services.wallet.domain.withdrawals import (
     Asset,
     NewWithdrawal,
@@ -17,6 +15,7 @@ from services.wallet.domain.withdrawals import (
     WithdrawalTerms,
 )
 from services.wallet.engine.bell import Bell
+from services.wallet.engine.results import Results
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 
@@ -32,8 +31,8 @@ class Withdrawals:
     terms: WithdrawalTerms
     #: To ring when one was recorded.
     bell: Bell
-    #: Gives operations as they settle.
-    settled: Callable[[Sequence[OperationId]], AsyncIterator[Operation]]
+    #: Gives what was settled.
+    results: Results
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Registers a farmer's outside address; from when on it counts."""
@@ -66,8 +65,7 @@ class Withdrawals:
         security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
         self.bell.ring()
-        async for _ in self.settled([withdrawal_id]):
-            pass
+        await self.results.one(withdrawal_id)
         return await self.withdrawal(withdrawal_id)
 
     async def withdrawal(self, withdrawal_id: OperationId) -> Withdrawal:

@@ -1,0 +1,135 @@
+"""Who waits for operations gets each of them once, and one look serves all."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+
+from libs.common.errors import UnavailableError
+from libs.common.ids import OperationId, new_id
+from services.wallet.engine import results
+from services.wallet.engine.bell import Bell
+from services.wallet.engine.results import Results
+
+
+class Settled:
+    """An operation, as far as anybody here looks."""
+
+    def __init__(self, operation_id: OperationId) -> None:
+        self.id = operation_id
+
+
+class Table:
+    """Settled operations, and how often somebody looked."""
+
+    def __init__(self) -> None:
+        self.settled: list[OperationId] = []
+        self.looks = 0
+        self.away = False
+
+    async def settled_among(self, ids: Iterable[OperationId]) -> list[Settled]:
+        """As the store's."""
+        self.looks += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise UnavailableError("away")
+        wanted = set(ids)
+        return [Settled(item) for item in self.settled if item in wanted]
+
+
+@pytest.fixture
+def table() -> Table:
+    """An empty one."""
+    return Table()
+
+
+@pytest.fixture
+def bell() -> Bell:
+    """Rings when something was settled."""
+    return Bell()
+
+
+@pytest.fixture
+def waiting(table: Table, bell: Bell, monkeypatch: pytest.MonkeyPatch) -> Results:
+    """What is tested; nobody looks unless it rings."""
+    monkeypatch.setattr(results, "_POLL", 3600.0)
+    return Results(cast("Any", table), bell)
+
+
+async def collect(waiting: Results, ids: list[OperationId]) -> list[OperationId]:
+    """Ids in the order in which they came."""
+    return [item.id async for item in waiting.of(ids)]
+
+
+async def settle(table: Table, bell: Bell, *ids: OperationId) -> None:
+    """Time passes, then these are settled."""
+    await asyncio.sleep(0.01)
+    table.settled += ids
+    bell.ring()
+
+
+async def test_many_calls_share_one_look(table: Table, bell: Bell, waiting: Results) -> None:
+    ids = [OperationId(new_id()) for _ in range(60)]
+    calls = [
+        asyncio.create_task(collect(waiting, ids[start : start + 3])) for start in range(0, 60, 3)
+    ]
+    await settle(table, bell, *ids[:30])
+    await asyncio.sleep(0.01)
+    before = table.looks
+    await settle(table, bell, *ids[30:])
+    assert [sorted(found) for found in await asyncio.gather(*calls)] == [
+        sorted(ids[start : start + 3]) for start in range(0, 60, 3)
+    ]
+    assert table.looks == before + 1
+
+
+async def test_what_two_wait_for_both_get_once(table: Table, bell: Bell, waiting: Results) -> None:
+    one, two = OperationId(new_id()), OperationId(new_id())
+    table.settled.append(one)
+    calls = [asyncio.create_task(collect(waiting, ids)) for ids in ([one, two], [two, two])]
+    await settle(table, bell, two)
+    await settle(table, bell)
+    assert await asyncio.gather(*calls) == [[one, two], [two]]
+    # Nobody waits any more; the next one does not wait for a ring to begin.
+    assert (await waiting.one(one)).id == one
+
+
+async def test_an_outage_is_everybodys_and_passes(
+    table: Table, bell: Bell, waiting: Results
+) -> None:
+    ids = [OperationId(new_id()) for _ in range(2)]
+    calls = [asyncio.create_task(waiting.one(item)) for item in ids]
+    await asyncio.sleep(0.01)
+    table.away = True
+    bell.ring()
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(item) for item in found] == [UnavailableError, UnavailableError]
+    table.away = False
+    again = asyncio.create_task(waiting.one(ids[0]))
+    await settle(table, bell, ids[0])
+    assert (await again).id == ids[0]
+
+
+async def test_who_goes_away_is_forgotten(table: Table, bell: Bell, waiting: Results) -> None:
+    gone, stays = OperationId(new_id()), OperationId(new_id())
+    call, other = (asyncio.create_task(waiting.one(item)) for item in (gone, stays))
+    await asyncio.sleep(0.01)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await settle(table, bell, gone, stays)
+    assert (await other).id == stays
+    assert waiting._waiting == {}
+
+
+async def test_others_settle_too(
+    table: Table, waiting: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process's work is found without a ring."""
+    monkeypatch.setattr(results, "_POLL", 0.01)
+    item = OperationId(new_id())
+    call = asyncio.create_task(waiting.one(item))
+    await asyncio.sleep(0.02)
+    table.settled.append(item)
+    async with asyncio.timeout(5):
+        assert (await call).id == item
