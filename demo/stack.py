@@ -19,6 +19,7 @@ import aiohttp
 from demo.postgres import EmbeddedPostgres
 from demo.processes import Command, Process, ProcessDiedError
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
+from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.identity import CallerKind
@@ -133,7 +134,7 @@ class Stack:
     async def start(self, progress: Progress) -> None:
         """Starts everything in order and waits until all serve."""
         progress("migrating the database")
-        await migrate_all(self.admin_dsn, self._passwords)
+        await migrate_all(DatabaseAddress(dsn=self.admin_dsn), self._passwords)
         progress("starting the local Stellar network")
         await self._start(self._localnet())
         await self._wait("localnet", partial(_answers, self.rpc_url))

@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from demo.postgres import EmbeddedPostgres
+from libs.common.db.tls import DatabaseAddress
 from services.migrations import SERVICES, migrate_all, migrations_of
 
 MIGRATED = "from_migrations"
@@ -66,7 +67,7 @@ def compare(folder: Path) -> list[str]:
         asyncio.run(
             run_sql(server.dsn(), f"CREATE DATABASE {MIGRATED}", f"CREATE DATABASE {DECLARED}")
         )
-        asyncio.run(migrate_all(server.dsn(database=MIGRATED)))
+        asyncio.run(migrate_all(DatabaseAddress(dsn=server.dsn(database=MIGRATED))))
         asyncio.run(run_sql(server.dsn(database=DECLARED), *declared_scripts()))
         migrated, declared = dump(server, MIGRATED), dump(server, DECLARED)
     return list(difflib.unified_diff(migrated, declared, MIGRATED, DECLARED, lineterm="", n=5))

@@ -37,14 +37,19 @@ def secret_files(authority: Authority) -> dict[str, str]:
         "ca.pem": authority.certificate.public_bytes(Encoding.PEM).decode(),
         "wallet_master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
     }
+    # Its DNS name is what counts: the services verify it.
+    files |= _certificate(authority, "postgres")
     for service in SERVICES:
         password = secrets.token_urlsafe(24)
         files[f"{service}_db_password"] = password
         files[f"{service}_database_url"] = f"postgresql://{role_of(service)}:{password}@{DATABASE}"
-        issued = authority.issue(CallerKind.SERVICE, service, days=DAYS)
-        files[f"{service}.pem"] = issued.certificate.decode()
-        files[f"{service}.key"] = issued.key.decode()
+        files |= _certificate(authority, service)
     return files
+
+
+def _certificate(authority: Authority, name: str) -> dict[str, str]:
+    issued = authority.issue(CallerKind.SERVICE, name, days=DAYS)
+    return {f"{name}.pem": issued.certificate.decode(), f"{name}.key": issued.key.decode()}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,7 +1,8 @@
 """python -m security: hostile requests over all RPCs, and calls that are given up.
 
-Tries every verb on every table as every database role, too. Exit status 1 when a request was
-answered UNKNOWN or INTERNAL, a process ended, memory grew, or a role may do what is not declared.
+Tries every caller on every method, every pooler on another's things, and every verb on every table
+as every database role, too. Exit status 1 when a request was answered UNKNOWN or INTERNAL, a
+process ended, memory grew, or somebody may do what is not declared.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from demo.interrupt import run_to_end
 from demo.stack import Progress
+from security.access import columns, picture
 from security.memory import MEBIBYTE
 from security.roles import ALLOWED, SERVICES
 from security.run import FuzzPlan, FuzzResult, run_fuzz
@@ -56,7 +58,11 @@ def show(console: Console, result: FuzzResult) -> None:
         roles.add_row(relation, *(allowed.get(service, "") for service in SERVICES))
     console.print(roles)
     console.print("S select, I insert, U update, u update of some columns; tried one by one")
-    for breach in result.breaches:
+    access = Table("method", *columns(), title="who is let in to what")
+    for row in picture(result.access):
+        access.add_row(*row)
+    console.print(access)
+    for breach in (*result.breaches, *result.intrusions):
         console.print(breach, markup=False)
     for complaint in result.hostile.complaints:
         console.print(complaint, markup=False)

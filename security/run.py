@@ -2,13 +2,14 @@
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
 from demo.stack import Progress, Stack, StackConfig, open_stack
+from security.access import differences, matrix, trespasses
 from security.fuzz import Outcome, Target, give_up, open_targets, register, send_hostile
 from security.memory import Growth, growth, resident
 from security.roles import SERVICES, breaches, undeclared
@@ -45,12 +46,16 @@ class FuzzResult:
     rpcs: int
     #: What the database's roles may do and should not, or the reverse; undeclared relations.
     breaches: Sequence[str]
+    #: Who was let in to what, by full method name and caller.
+    access: Mapping[tuple[str, str], bool]
+    #: Where that is not what the table says, or a pooler got at another's.
+    intrusions: Sequence[str]
 
     @property
     def passed(self) -> bool:
         """Whether nothing broke, and nothing grew."""
         flat = all(one.is_flat for one in (*self.hostile_growth, *self.abandoned_growth))
-        return flat and not self.hostile.complaints and not self.breaches
+        return flat and not (self.hostile.complaints or self.breaches or self.intrusions)
 
 
 def stack_config(directory: Path) -> StackConfig:
@@ -78,6 +83,9 @@ async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
 async def _attack(
     plan: FuzzPlan, stack: Stack, targets: Sequence[Target], progress: Progress
 ) -> FuzzResult:
+    progress("every caller on every method")
+    access = await matrix(stack)
+    intrusions = [*differences(access), *await trespasses(stack)]
     ids, dice = await register(stack), random.Random(plan.seed)
     hostile, hostile_growth = Outcome(), list[Growth]()
     progress(f"{plan.requests} hostile requests to {len(targets)} RPCs")
@@ -102,6 +110,8 @@ async def _attack(
         abandoned_growth=growth(before, resident(stack)),
         rpcs=len(targets),
         breaches=await _breaches(stack),
+        access=access,
+        intrusions=intrusions,
     )
 
 

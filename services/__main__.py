@@ -13,9 +13,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m services migrate", file=sys.stderr)  # noqa: T201
         return 2
     settings = MigrationSettings()
-    ran = asyncio.run(
-        migrate_all(settings.database_admin_url.get_secret_value(), settings.passwords())
-    )
+    ran = asyncio.run(migrate_all(settings.admin(), settings.passwords()))
     print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     return 0
 

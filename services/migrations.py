@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from libs.common.config import Settings
 from libs.common.db.migrate import ensure_roles, migrate
+from libs.common.db.tls import DatabaseAddress
 
 #: registry's farmers point at wallet's wallets, events point at registry's farmers.
 SERVICES = ("wallet", "registry", "plant", "work", "harvest")
@@ -20,6 +21,8 @@ class MigrationSettings(Settings):
 
     #: PostgreSQL, with a role that may create roles and schemas.
     database_admin_url: SecretStr
+    #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's.
+    database_ca_file: Path | None = None
     #: Password to set for the role kalepool_registry; empty leaves it as it is.
     registry_db_password: SecretStr = SecretStr("")
     #: Password to set for the role kalepool_wallet; empty leaves it as it is.
@@ -30,6 +33,11 @@ class MigrationSettings(Settings):
     work_db_password: SecretStr = SecretStr("")
     #: Password to set for the role kalepool_harvest; empty leaves it as it is.
     harvest_db_password: SecretStr = SecretStr("")
+
+    def admin(self) -> DatabaseAddress:
+        """Where PostgreSQL is, and how it is trusted."""
+        dsn = self.database_admin_url.get_secret_value()
+        return DatabaseAddress(dsn=dsn, authority=self.database_ca_file)
 
     def passwords(self) -> dict[str, str | None]:
         """Service name to password, None for "leave it"."""
@@ -50,20 +58,19 @@ def migrations_of(service: str) -> Path:
 
 
 async def migrate_all(
-    admin_dsn: str, passwords: Mapping[str, str | None] | None = None
+    admin: DatabaseAddress, passwords: Mapping[str, str | None] | None = None
 ) -> dict[str, list[str]]:
     """Roles first, then every schema; returns the files that ran, by service. Safe to repeat."""
     given = passwords or {}
-    await ensure_roles(admin_dsn, {role_of(name): given.get(name) for name in SERVICES})
+    await ensure_roles(admin, {role_of(name): given.get(name) for name in SERVICES})
     ran: dict[str, list[str]] = {}
     for name in SERVICES:
-        ran[name] = await migrate(admin_dsn, schema=name, folder=migrations_of(name))
+        ran[name] = await migrate(admin, schema=name, folder=migrations_of(name))
     return ran
 
 
 async def migrate_one(service: str, settings: MigrationSettings) -> list[str]:
     """Roles, then one service's schema; those that it points at must be there."""
-    dsn = settings.database_admin_url.get_secret_value()
-    given = settings.passwords()
-    await ensure_roles(dsn, {role_of(name): given[name] for name in SERVICES})
-    return await migrate(dsn, schema=service, folder=migrations_of(service))
+    admin, given = settings.admin(), settings.passwords()
+    await ensure_roles(admin, {role_of(name): given[name] for name in SERVICES})
+    return await migrate(admin, schema=service, folder=migrations_of(service))

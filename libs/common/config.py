@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.tls import CertificateError, TlsFiles, transport_of
 from libs.common.log import LogLevel
 
@@ -90,6 +91,9 @@ class ServiceSettings(TransportSettings):
     trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = "kalepool"
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
     database_url: SecretStr
+    #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's. On
+    #: another machine it has to prove its name, unless DATABASE_URL has an sslmode.
+    database_ca_file: Path | None = None
     #: Connections to PostgreSQL at most.
     database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
     #: Milliseconds that one statement, or waiting for a connection, may take.
@@ -139,6 +143,11 @@ class ServiceSettings(TransportSettings):
         if self.transport == "plaintext" and self.host not in _LOOPBACK:
             raise ValueError(f"TRANSPORT=plaintext is for one machine: HOST must be {_LOOPBACK[0]}")
         return self
+
+    def database(self) -> DatabaseAddress:
+        """Where PostgreSQL is, and how it is trusted."""
+        dsn = self.database_url.get_secret_value()
+        return DatabaseAddress(dsn=dsn, authority=self.database_ca_file)
 
     @field_validator("api_rate_limits")
     @classmethod

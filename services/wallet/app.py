@@ -86,7 +86,7 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
         provider = await stack.enter_async_context(open_keys(settings.keys()))
         database = await stack.enter_async_context(
             open_database(
-                settings.database_url.get_secret_value(),
+                settings.database(),
                 queries=QUERIES,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,

@@ -29,7 +29,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(
-                settings.database_url.get_secret_value(),
+                settings.database(),
                 queries=QUERIES,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from stellar_sdk import Keypair
 
 from libs.common.db.pool import Database, open_database
+from libs.common.db.tls import DatabaseAddress
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.chain.model import AccountState, LedgerHead
@@ -184,7 +185,11 @@ class EngineMachine(RuleBasedStateMachine):
 
     async def _prepare(self) -> None:
         self._opened = open_database(
-            self._dsn, queries=QUERIES, pool_size=4, timeout_ms=10_000, name="model"
+            DatabaseAddress(dsn=self._dsn),
+            queries=QUERIES,
+            pool_size=4,
+            timeout_ms=10_000,
+            name="model",
         )
         database: Database = await self._opened.__aenter__()
         self._database = database

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from demo.postgres import EmbeddedPostgres
+from libs.common.db.tls import DatabaseAddress
 from services.migrations import SERVICES, migrate_all, role_of
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -47,7 +48,7 @@ class DatabaseFactory:
         """Runs all migrations in the template; the roles get their passwords."""
         async with connect(self._server.admin_dsn) as admin:
             await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
-        await migrate_all(self._server.dsn(database=TEMPLATE), self._passwords)
+        await migrate_all(DatabaseAddress(dsn=self._server.dsn(database=TEMPLATE)), self._passwords)
 
     @asynccontextmanager
     async def create(self, *, template: str = TEMPLATE) -> AsyncIterator[DatabaseAccess]:

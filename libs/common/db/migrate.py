@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from libs.common.db.pool import translated_errors
+from libs.common.db.tls import DatabaseAddress
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 _FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
@@ -56,9 +57,9 @@ def read_migrations(folder: Path) -> list[Migration]:
     return migrations
 
 
-async def migrate(admin_dsn: str, *, schema: str, folder: Path) -> list[str]:
+async def migrate(admin: DatabaseAddress, *, schema: str, folder: Path) -> list[str]:
     """Brings one service's schema up to date; returns the names of the files that ran."""
-    connection = await _connect(admin_dsn)
+    connection = await _connect(admin)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         return await _run_missing(connection, schema, read_migrations(folder))
@@ -66,9 +67,9 @@ async def migrate(admin_dsn: str, *, schema: str, folder: Path) -> list[str]:
         await connection.close()
 
 
-async def ensure_roles(admin_dsn: str, passwords: Mapping[str, str | None]) -> None:
+async def ensure_roles(admin: DatabaseAddress, passwords: Mapping[str, str | None]) -> None:
     """Creates the login roles that are missing and sets the passwords that are given."""
-    connection = await _connect(admin_dsn)
+    connection = await _connect(admin)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         for role, password in passwords.items():
@@ -77,9 +78,9 @@ async def ensure_roles(admin_dsn: str, passwords: Mapping[str, str | None]) -> N
         await connection.close()
 
 
-async def _connect(dsn: str) -> Connection:
+async def _connect(address: DatabaseAddress) -> Connection:
     with translated_errors():
-        return await asyncpg.connect(dsn, timeout=10)
+        return await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
 
 
 async def _run_missing(

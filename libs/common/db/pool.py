@@ -9,6 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.common.db.queries import Query, load_queries
+from libs.common.db.tls import DatabaseAddress
 from libs.common.errors import UnavailableError
 
 Record: TypeAlias = asyncpg.Record
@@ -130,7 +131,12 @@ def translated_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_database(
-    dsn: str, *, queries: Path | Sequence[Path], pool_size: int, timeout_ms: int, name: str
+    address: DatabaseAddress,
+    *,
+    queries: Path | Sequence[Path],
+    pool_size: int,
+    timeout_ms: int,
+    name: str,
 ) -> AsyncIterator[Database]:
     """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards.
 
@@ -142,7 +148,8 @@ async def open_database(
         loaded |= load_queries(path)
     timeout = timeout_ms / 1000
     pool: asyncpg.Pool[Record] = asyncpg.create_pool(
-        dsn,
+        address.dsn,
+        ssl=address.security(),
         min_size=0,
         max_size=pool_size,
         command_timeout=timeout,

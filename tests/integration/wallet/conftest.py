@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.db.pool import Database, open_database
+from libs.common.db.tls import DatabaseAddress
 from services.wallet.store import QUERIES
 from tests.support.database import DatabaseAccess, DatabaseFactory
 from tests.support.wallet_world import WalletWorld, open_wallet_world
@@ -28,6 +29,10 @@ async def world(
 async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
     """The wallet's own connection pool."""
     async with open_database(
-        database.dsn("wallet"), queries=QUERIES, pool_size=10, timeout_ms=10_000, name="test"
+        DatabaseAddress(dsn=database.dsn("wallet")),
+        queries=QUERIES,
+        pool_size=10,
+        timeout_ms=10_000,
+        name="test",
     ) as opened:
         yield opened

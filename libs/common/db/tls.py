@@ -1,0 +1,52 @@
+"""How a connection to PostgreSQL is secured: verified TLS, unless it stays on this machine."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from libs.common.log import get_logger
+
+log = get_logger(__name__)
+
+#: Hosts that no network lies in front of; a folder of sockets begins with a slash.
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+#: The mode that proves who answers: https://www.postgresql.org/docs/current/libpq-ssl.html
+_PROVEN = "verify-full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseAddress:
+    """Where PostgreSQL is, and how its certificate is checked."""
+
+    #: postgresql://role:password@host/database; an sslmode in it is kept to.
+    dsn: str
+    #: Certificates (PEM) of the authorities whose word counts; None: the system's.
+    authority: Path | None = None
+
+    def security(self) -> ssl.SSLContext | None:
+        """What asyncpg takes as `ssl`; None leaves it to the address. OSError, ssl.SSLError: the
+        authorities' file cannot be read."""
+        mode = parse_qs(urlsplit(self.dsn).query).get("sslmode", [""])[-1]
+        if mode:
+            if mode != _PROVEN and not is_local(self.dsn):
+                log.warning("nobody proves that PostgreSQL is the right one", sslmode=mode)
+            return None
+        if is_local(self.dsn):
+            return None
+        return ssl.create_default_context(cafile=self.authority)
+
+
+def is_local(dsn: str) -> bool:
+    """Whether all hosts of an address are this machine."""
+    parts = urlsplit(dsn)
+    netloc = parts.netloc.rpartition("@")[2]
+    named = netloc.split(",") if netloc else parse_qs(parts.query).get("host", [""])[-1].split(",")
+    return all(_host(item) in _LOCAL or item.startswith(("/", "%2F")) or not item for item in named)
+
+
+def _host(text: str) -> str:
+    """The host of host, host:port or [host]:port."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].lower()
