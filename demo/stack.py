@@ -103,7 +103,8 @@ class Stack:
         """A certificate of this pool's authority."""
         if (kind, name) not in self._issued:
             folder = self.config.directory.absolute() / CERTIFICATES
-            self._authority.save(folder)
+            if not self._issued:
+                self._authority.save(folder)
             certificate, key = self._authority.issue(kind, name, days=DAYS).save(folder, name)
             authority = folder / CERTIFICATE_FILE
             self._issued[kind, name] = TlsFiles(

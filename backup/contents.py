@@ -1,0 +1,50 @@
+"""What is in a database, for whoever compares a copy with it: rows by table, and the audit log."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from backup.seal import BackupError
+from services.migrations import SERVICES
+from services.wallet.domain.audit import Head, Record, Verifier
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+#: Our schemas; chain is wallet's second one.
+SCHEMAS = (*SERVICES, "chain")
+_PAGE = 5000
+
+_TABLES = """
+SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_catalog.pg_tables
+WHERE schemaname = ANY($1::text[]) ORDER BY 1
+"""
+_AUDIT = """
+SELECT number, at, actor, action, subject, details, previous, hash
+FROM wallet.audit_log WHERE number > $1 ORDER BY number LIMIT $2
+"""
+
+
+async def row_counts(connection: Connection) -> dict[str, int]:
+    """Rows of every table of ours."""
+    names = [row["name"] for row in await connection.fetch(_TABLES, SCHEMAS)]
+    # The names are quoted by the server.
+    return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}  # noqa: S608
+
+
+async def is_empty(connection: Connection) -> bool:
+    """Whether there is nothing of ours."""
+    found = await connection.fetchval(
+        "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = ANY($1::text[])", SCHEMAS
+    )
+    return not found
+
+
+async def audit_head(connection: Connection) -> Head:
+    """The newest record of a log whose chain is whole. BackupError when it is not."""
+    verifier = Verifier()
+    while rows := await connection.fetch(_AUDIT, verifier.head.number, _PAGE):
+        if not verifier.take([Record(**dict(row)) for row in rows]):
+            break
+    if not verifier.finish():
+        raise BackupError(f"the audit log is broken: {verifier.broken}")
+    return verifier.head

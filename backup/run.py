@@ -1,0 +1,145 @@
+"""Making, checking and restoring a backup."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from backup import programs
+from backup.contents import audit_head, is_empty, row_counts
+from backup.seal import BackupError, Opened, opened, sealed
+from libs.common.db.migrate import ensure_roles
+from libs.common.db.tls import DatabaseAddress
+from services.migrations import SERVICES, role_of
+
+#: Bytes of the manifest's length, before it.
+_LENGTH = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a backup holds; written as its first bytes, and as secret as the rest."""
+
+    #: When it was made (UTC, ISO 8601).
+    made_at: str
+    #: Rows by table.
+    rows: dict[str, int]
+    #: Number of the newest record of the audit log, and its hash (hex).
+    audit_number: int
+    audit_hash: str
+
+    def encode(self) -> bytes:
+        """Its length, and JSON."""
+        text = json.dumps(vars(self), sort_keys=True).encode()
+        return len(text).to_bytes(_LENGTH, "big") + text
+
+
+async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path) -> Manifest:
+    """Writes a backup of the database as it is at one moment; the file appears when it is whole.
+
+    BackupError when the file is there, pg_dump fails, or the audit log is not whole.
+    """
+    if out.exists():  # noqa: ASYNC240  (one command, and nothing else runs)
+        raise BackupError(f"{out} is there already")
+    passing = out.with_name(f".{out.name}.part")
+    connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            snapshot = str(await connection.fetchval("SELECT pg_catalog.pg_export_snapshot()"))
+            server = connection.get_server_version().major
+            head = await audit_head(connection)
+            manifest = Manifest(
+                made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                rows=await row_counts(connection),
+                audit_number=head.number,
+                audit_hash=head.hash.hex(),
+            )
+            await _write(passing, sealed(_parts(manifest, address, snapshot, server), receiver))
+        passing.rename(out)
+    finally:
+        await connection.close()
+        with suppress(FileNotFoundError):
+            passing.unlink()
+    return manifest
+
+
+def check(path: Path, key: X25519PrivateKey) -> Manifest:
+    """Reads a backup to its end without a database; what it holds. BackupError."""
+    with path.open("rb") as file:
+        manifest, rest = _manifest(opened(file, key))
+        for _ in rest:
+            pass
+    return manifest
+
+
+async def restore(path: Path, key: X25519PrivateKey, address: DatabaseAddress) -> Manifest:
+    """Brings a backup into a database that has nothing of ours, then compares it with the manifest.
+
+    Nothing is left behind by a backup that is not whole. The roles are there afterwards, those that
+    were missing without a password: the migration job sets them. BackupError.
+    """
+    check(path, key)
+    connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
+    try:
+        if not await is_empty(connection):
+            raise BackupError("the database is not empty: a backup goes into an empty one")
+        await ensure_roles(address, dict.fromkeys(map(role_of, SERVICES)))
+        with path.open("rb") as file:
+            manifest, rest = _manifest(opened(file, key))
+            server = connection.get_server_version().major
+            await programs.restore(address, rest, server=server)
+        await _compare(connection, manifest)
+    finally:
+        await connection.close()
+    return manifest
+
+
+async def _compare(connection: "asyncpg.Connection[asyncpg.Record]", manifest: Manifest) -> None:
+    rows, head = await row_counts(connection), await audit_head(connection)
+    differing = {name for name in rows | manifest.rows if rows.get(name) != manifest.rows.get(name)}
+    if differing:
+        raise BackupError(f"restored, but rows differ in {', '.join(sorted(differing))}")
+    if (head.number, head.hash.hex()) != (manifest.audit_number, manifest.audit_hash):
+        raise BackupError("restored, but the audit log ends with another record")
+
+
+async def _parts(
+    manifest: Manifest, address: DatabaseAddress, snapshot: str, server: int
+) -> AsyncIterator[bytes]:
+    yield manifest.encode()
+    async for part in programs.dump(address, snapshot=snapshot, server=server):
+        yield part
+
+
+def _manifest(chunks: Opened) -> tuple[Manifest, Iterator[bytes]]:
+    """The first bytes, and what follows them."""
+    head = b""
+    while len(head) < _LENGTH or len(head) < _LENGTH + int.from_bytes(head[:_LENGTH], "big"):
+        chunk = next(chunks, None)
+        if chunk is None:
+            raise BackupError("the backup ends within its manifest")
+        head += chunk
+    end = _LENGTH + int.from_bytes(head[:_LENGTH], "big")
+    manifest = Manifest(**json.loads(head[_LENGTH:end]))
+
+    def rest() -> Iterator[bytes]:
+        yield head[end:]
+        yield from chunks
+
+    return manifest, rest()
+
+
+async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
+    """Only we can read it, and it is on the disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        async for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
