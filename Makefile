@@ -110,8 +110,9 @@ bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENC
 faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARGS='--only kill')
 	@$(PY) -m faults run $(FAULTS_ARGS)
 
-security: setup ## Send 100,000 hostile requests and give up 100,000 calls (SECURITY_ARGS='--requests 5000')
+security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls (SECURITY_ARGS='--requests 5000')
 	@$(PY) -m security $(SECURITY_ARGS)
+	@$(PY) -m security.cost
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

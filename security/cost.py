@@ -1,0 +1,179 @@
+"""python -m security.cost: what everything costs, beside a bare grpc.aio server in the same run.
+
+Mutual TLS, access, limits, rules, records and typed errors of a real service on the one side,
+nothing of that on the other; both answer the same call with the same reply, each in a process of
+its own, called by a third one, in turns. Written to benchmarks/results.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import Origin, origin
+from benchmarks.report import RESULTS, describe, markdown_table
+from demo.processes import Command, Process
+from demo.stack import OPERATOR, StackConfig, open_stack
+from libs.common.grpc.identity import CallerKind
+
+#: The bare server's throughput that is to be left, at least.
+GOAL = 0.5
+#: Seconds of one turn.
+TURN = 4.0
+_COLUMNS = ("server", "calls a second", "p50 ms", "p99 ms", "server's CPU µs a call")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one server did in one turn."""
+
+    #: Calls that were answered, each second.
+    rate: float
+    #: Milliseconds that half of them took at most.
+    p50_ms: float
+    #: Milliseconds that all but one in a hundred took at most.
+    p99_ms: float
+    #: Microseconds of CPU of the server's process for each.
+    cpu_us: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Both, turn by turn."""
+
+    origin: Origin
+    bare: Sequence[Turn]
+    full: Sequence[Turn]
+
+    @property
+    def ratio(self) -> float:
+        """What is left of the bare server's throughput: the median of the turns' ratios."""
+        return median(f.rate / b.rate for b, f in zip(self.bare, self.full, strict=True))
+
+
+async def measure(turns: int) -> Cost:
+    """Bare and full in turns, after one turn of each that does not count."""
+    with tempfile.TemporaryDirectory() as scratch:
+        config = StackConfig(
+            directory=Path(scratch) / "stack",
+            services=("wallet",),
+            # It counts every call, and refuses none.
+            environment={"wallet": {"API_RATE_LIMIT": "1000000000"}},
+        )
+        async with open_stack(config) as stack:
+            files = stack.certificates(CallerKind.OPERATOR, OPERATOR)
+            shown = {
+                "TLS_CERT_FILE": str(files.certificate),
+                "TLS_KEY_FILE": str(files.key),
+                "TLS_CA_FILE": str(files.authority),
+            }
+            port = stack.ports["registry"]  # free, as registry does not run here
+            command = Command(
+                name="bare", arguments=("-m", "security.bare", str(port)), environment={}
+            )
+            bare = Process(command, config.directory / "logs")
+            await bare.start()
+            try:
+                found: dict[str, list[Turn]] = {"bare": [], "full": []}
+                for _ in range(turns + 1):
+                    found["bare"].append(await _turn(f"127.0.0.1:{port}", bare.pid, {}))
+                    pid = stack.pids()["wallet"]
+                    found["full"].append(await _turn(stack.target("wallet"), pid, shown))
+            finally:
+                await bare.stop()
+            return Cost(
+                origin=await origin(stack.admin_dsn), bare=found["bare"][1:], full=found["full"][1:]
+            )
+
+
+async def _turn(target: str, pid: int, shown: Mapping[str, str]) -> Turn:
+    process = psutil.Process(pid)
+    before = process.cpu_times()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "security.load", target, str(TURN)),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", **shown},
+    )
+    output, _ = await child.communicate()
+    after = process.cpu_times()
+    said = json.loads(output)
+    cpu = after.user + after.system - before.user - before.system
+    return Turn(
+        rate=said["calls"] / said["seconds"],
+        p50_ms=said["p50_ms"],
+        p99_ms=said["p99_ms"],
+        cpu_us=cpu / said["calls"] * 1_000_000,
+    )
+
+
+def rows(cost: Cost) -> list[tuple[str, ...]]:
+    """Medians of the turns."""
+    return [
+        (
+            name,
+            f"{median(turn.rate for turn in turns):,.0f}",
+            f"{median(turn.p50_ms for turn in turns):.2f}",
+            f"{median(turn.p99_ms for turn in turns):.2f}",
+            f"{median(turn.cpu_us for turn in turns):.0f}",
+        )
+        for name, turns in (("bare grpc.aio", cost.bare), ("everything on", cost.full))
+    ]
+
+
+def verdict(cost: Cost) -> str:
+    """One line."""
+    word = "met" if cost.ratio >= GOAL else "NOT met"
+    return f"{cost.ratio:.2f} of the bare server's throughput; goal {GOAL}: {word}"
+
+
+def write(cost: Cost) -> list[Path]:
+    """JSON and Markdown; the files."""
+    folder = RESULTS / cost.origin.label
+    folder.mkdir(parents=True, exist_ok=True)
+    page = [f"# What everything costs, {cost.origin.date}, commit {cost.origin.commit}", ""]
+    page += [describe(cost.origin), "", f"`python -m security.cost`: {verdict(cost)}.", ""]
+    page += markdown_table(_COLUMNS, rows(cost))
+    content = asdict(cost) | {"ratio": cost.ratio, "goal": GOAL}
+    files = {
+        folder / "cost.json": json.dumps(content, indent=2) + "\n",
+        folder / "cost.md": "\n".join([*page, ""]),
+    }
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m security.cost", description=__doc__)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--no-write", action="store_true", help="leave benchmarks/results alone")
+    options = parser.parse_args(arguments)
+    cost = asyncio.run(measure(options.turns))
+    if options.json:
+        sys.stdout.write(json.dumps(asdict(cost) | {"ratio": cost.ratio}) + "\n")
+    else:
+        table = Table(*_COLUMNS)
+        for row in rows(cost):
+            table.add_row(*row)
+        console = Console()
+        console.print(table)
+        console.print(verdict(cost))
+    if not options.no_write:
+        write(cost)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
