@@ -150,6 +150,9 @@ WHERE state IN ('queued', 'signed', 'sent');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
 CREATE INDEX idx_operations_block ON wallet.operations (block_index, kind);
+-- What moved a farmer's balance since a ledger is found without reading all that it ever did.
+CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
+WHERE ledger IS NOT NULL;
 
 -- Every envelope that ever carried an operation.
 CREATE TABLE wallet.transaction_operations (

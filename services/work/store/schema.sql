@@ -69,6 +69,8 @@ CREATE TABLE work.batches (
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;
+-- A block's nonces are found by its batches, not among all that a farmer ever sent.
+CREATE INDEX idx_batches_block ON work.batches (block_index, pooler_id);
 -- What was sent in the current block is found without reading the history.
 CREATE INDEX idx_batches_block_pooler ON work.batches (block_index, pooler_id);
 

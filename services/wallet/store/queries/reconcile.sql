@@ -23,23 +23,30 @@ SELECT
     w.address,
     b.ledger AS since,
     coalesce(b.kale_stroops, 0) AS kale,
-    coalesce(sum(
-        CASE o.kind
-            WHEN 'plant' THEN -o.amount
-            WHEN 'harvest' THEN o.amount + o.stake_returned
-            WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
-            ELSE 0
-        END
-    ) FILTER (WHERE o.state = 'succeeded' AND o.ledger > b.ledger), 0)::bigint AS moved,
-    coalesce(bool_or(o.settled_at IS NULL AND o.id IS NOT NULL), false) AS is_moving,
-    coalesce(max(o.ledger), 0) AS ledger
+    coalesce(m.moved, 0)::bigint AS moved,
+    EXISTS (
+        SELECT 1 FROM wallet.operations AS o
+        WHERE o.wallet_id = w.id AND o.state IN ('queued', 'signed', 'sent')
+    ) AS is_moving,
+    coalesce(m.ledger, 0) AS ledger
 FROM wallet.wallets AS w
 LEFT JOIN wallet.reconciled_balances AS b ON w.id = b.wallet_id
-LEFT JOIN wallet.operations AS o
-    ON w.id = o.wallet_id AND (o.settled_at IS NULL OR o.ledger > b.ledger)
-LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+LEFT JOIN LATERAL (
+    SELECT
+        max(o.ledger) AS ledger,
+        sum(
+            CASE o.kind
+                WHEN 'plant' THEN -o.amount
+                WHEN 'harvest' THEN o.amount + o.stake_returned
+                WHEN 'withdraw' THEN CASE WHEN d.asset = 'kale' THEN -o.amount ELSE 0 END
+                ELSE 0
+            END
+        ) FILTER (WHERE o.state = 'succeeded') AS moved
+    FROM wallet.operations AS o
+    LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+    WHERE o.wallet_id = w.id AND o.ledger > b.ledger
+) AS m ON true
 WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($1::uuid IS NULL OR w.id > $1)
-GROUP BY w.id, b.wallet_id
 ORDER BY w.id
 LIMIT $2;
 

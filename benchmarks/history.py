@@ -1,0 +1,290 @@
+"""python -m benchmarks.history: what months of history do to the current block's reads and writes.
+
+Fills one of two equal databases with history (events, operations, transactions, batches, as the
+services leave them), then runs the same statements of a block on both in turns, through the
+services' own queries and roles, and compares medians. Written to benchmarks/results.
+"""
+
+import argparse
+import asyncio
+import json
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.block_life import SERVICES, Life, Timings, queries_of
+from benchmarks.machine import Origin, origin
+from benchmarks.report import RESULTS, describe, markdown_table
+from demo.postgres import EmbeddedPostgres
+from libs.common.db.pool import Database, open_database
+from libs.common.db.queries import load_queries
+from libs.common.db.tls import DatabaseAddress
+from libs.common.log import configure_logging
+from services.migrations import migrate_all, role_of
+
+#: How much slower a statement may be with history.
+GOAL = 1.2
+#: Milliseconds below which a difference is noise.
+NOISE_MS = 0.3
+#: Blocks that are filled with one statement.
+_STEP = 50
+#: Statements that fill a range of blocks, in order; the others of history.sql come before them.
+_FILLS = (
+    "transactions",
+    "operations",
+    "transaction_operations",
+    "wallet_batches",
+    "batch_operations",
+    "plantings",
+    "works",
+    "harvests",
+    "plant_batches",
+    "plant_items",
+    "work_batches",
+    "work_items",
+    "submissions",
+    "harvest_batches",
+    "harvest_items",
+)
+_COLUMNS = ("statement", "empty ms", "with history ms", "ratio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One statement of a block, on both."""
+
+    name: str
+    #: Medians.
+    empty_ms: float
+    filled_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """How much slower history makes it."""
+        return self.filled_ms / self.empty_ms
+
+    @property
+    def met(self) -> bool:
+        """Whether that is within the goal, or too little to tell."""
+        return self.ratio <= GOAL or self.filled_ms - self.empty_ms <= NOISE_MS
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryResult:
+    """What came of it."""
+
+    origin: Origin
+    #: Plantings, works and harvests.
+    events: int
+    farmers: int
+    #: Turns on each database.
+    turns: int
+    rows: Sequence[Row]
+
+    @property
+    def whole(self) -> float:
+        """All of a block's statements together, as a ratio."""
+        return sum(row.filled_ms for row in self.rows) / sum(row.empty_ms for row in self.rows)
+
+
+async def run(events: int, farmers: int, turns: int, console: Console) -> HistoryResult:
+    """Makes both, fills one, measures."""
+    blocks = max(1, events // (3 * farmers))
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        EmbeddedPostgres(Path(scratch) / "postgres", durable=False) as server,
+    ):
+        passwords = {name: secrets.token_urlsafe(16) for name in SERVICES}
+        for name in ("empty", "filled"):
+            await _make(server, name, passwords, farmers, blocks)
+        await _fill(server.dsn(database="filled"), blocks, farmers, console)
+        async with AsyncExitStack() as stack:
+            lives = {
+                name: await stack.enter_async_context(_life(server, name, passwords))
+                for name in ("empty", "filled")
+            }
+            timings = {name: Timings() for name in lives}
+            for turn in range(turns + 1):
+                console.print(f"turn {turn} of {turns}", style="dim", highlight=False)
+                for name, life in lives.items():
+                    # The first one warms everything up.
+                    kept = timings[name] if turn else Timings()
+                    await life.block(blocks + turn, kept)
+        return HistoryResult(
+            origin=await origin(server.admin_dsn),
+            events=blocks * farmers * 3,
+            farmers=farmers,
+            turns=turns,
+            rows=[
+                Row(
+                    name=name,
+                    empty_ms=median(values) * 1000,
+                    filled_ms=median(timings["filled"].of[name]) * 1000,
+                )
+                for name, values in timings["empty"].of.items()
+            ],
+        )
+
+
+async def _make(
+    server: EmbeddedPostgres,
+    name: str,
+    passwords: Mapping[str, str],
+    farmers: int,
+    blocks: int,
+) -> None:
+    """A migrated database with farmers, and blocks as seen on the chain."""
+    admin = await asyncpg.connect(server.admin_dsn)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await admin.close()
+    dsn = server.dsn(database=name)
+    await migrate_all(DatabaseAddress(dsn=dsn), passwords)
+    queries = load_queries(Path(__file__).with_name("history.sql"))
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(queries["prepare"].sql)
+        # Wallets and farmers point at each other.
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(queries["farmers"].sql, farmers)
+        await connection.execute(queries["blocks"].sql, blocks, blocks + 100)
+    finally:
+        await connection.close()
+
+
+async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
+    queries = load_queries(Path(__file__).with_name("history.sql"))
+    connection = await asyncpg.connect(dsn, command_timeout=None)
+    started = time.monotonic()
+    try:
+        # Rows that are right by how they are made: no foreign key is looked up ten million times.
+        await connection.execute("SET session_replication_role = replica")
+        for service in ("plant", "work", "harvest"):
+            for low in range(0, blocks + 100, 10_000):
+                await connection.execute(f"SELECT {service}.ensure_partition($1)", low)
+        await connection.execute(queries["blocks"].sql, 0, blocks)
+        for low in range(0, blocks, _STEP):
+            for name in _FILLS:
+                sql = queries[name].sql
+                given = (low, min(blocks, low + _STEP), farmers)
+                await connection.execute(sql, *given[: 3 if "$3" in sql else 2])
+            done = min(blocks, low + _STEP)
+            if done == blocks or done % (10 * _STEP) == 0:
+                events, seconds = done * farmers * 3, time.monotonic() - started
+                console.print(f"{seconds:7.1f} s  {events:,} events", style="dim", highlight=False)
+        await connection.execute("VACUUM (ANALYZE, FREEZE)")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _life(
+    server: EmbeddedPostgres, name: str, passwords: Mapping[str, str]
+) -> AsyncIterator[Life]:
+    """A database as the services see it."""
+    async with AsyncExitStack() as stack:
+        databases: dict[str, Database] = {}
+        for service in SERVICES:
+            dsn = server.dsn(database=name, user=role_of(service), password=passwords[service])
+            databases[service] = await stack.enter_async_context(
+                open_database(
+                    DatabaseAddress(dsn=dsn),
+                    queries=queries_of(service),
+                    pool_size=1,
+                    timeout_ms=600_000,
+                    name=service,
+                )
+            )
+        connection = await asyncpg.connect(server.dsn(database=name))
+        try:
+            rows: list[Any] = await connection.fetch(
+                "SELECT farmer_id, id, address FROM wallet.wallets "
+                "WHERE kind = 'farmer' ORDER BY id"
+            )
+            (pooler,) = await connection.fetch("SELECT id FROM registry.poolers")
+            await connection.execute("VACUUM ANALYZE")
+        finally:
+            await connection.close()
+        yield Life(
+            databases=databases, pooler_id=UUID(str(pooler["id"])), farmers=[tuple(r) for r in rows]
+        )
+
+
+def rows_of(result: HistoryResult) -> list[tuple[str, ...]]:
+    """For tables; what is not met is marked."""
+    return [
+        (
+            row.name,
+            f"{row.empty_ms:.2f}",
+            f"{row.filled_ms:.2f}",
+            f"{row.ratio:.2f}" + ("" if row.met else " NOT met"),
+        )
+        for row in result.rows
+    ]
+
+
+def verdict(result: HistoryResult) -> str:
+    """One line."""
+    missed = [row.name for row in result.rows if not row.met]
+    word = f"NOT met by {', '.join(missed)}" if missed else "met by every statement"
+    return (
+        f"{result.events:,} events: all statements of a block take {result.whole:.2f} times as "
+        f"long; goal {GOAL}: {word}"
+    )
+
+
+def write(result: HistoryResult) -> None:
+    """JSON and Markdown."""
+    folder = RESULTS / result.origin.label
+    folder.mkdir(parents=True, exist_ok=True)
+    page = [f"# History, {result.origin.date}, commit {result.origin.commit}", ""]
+    page += [describe(result.origin), ""]
+    page += [f"`python -m benchmarks.history --events {result.events}`: {verdict(result)}.", ""]
+    page += markdown_table(_COLUMNS, rows_of(result))
+    content = asdict(result) | {"goal": GOAL, "whole": result.whole}
+    (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / "history.md").write_text("\n".join([*page, ""]), encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--farmers", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.add_argument("--no-write", action="store_true", help="leave benchmarks/results alone")
+    options = parser.parse_args(arguments)
+    # Nobody reads a line per operation here.
+    configure_logging(service="history", level="warning", secrets=())
+    console = Console(stderr=options.json)
+    result = asyncio.run(run(options.events, options.farmers, options.turns, console))
+    if options.json:
+        sys.stdout.write(json.dumps(asdict(result) | {"whole": result.whole}) + "\n")
+    else:
+        table = Table(*_COLUMNS)
+        for row in rows_of(result):
+            table.add_row(*row)
+        console.print(table)
+    console.print(verdict(result), highlight=False)
+    if not options.no_write:
+        write(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

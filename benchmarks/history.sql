@@ -1,0 +1,177 @@
+-- name: prepare :exec
+-- Names that follow one another in time, as UUIDv7 do.
+CREATE SCHEMA fill;
+CREATE FUNCTION fill.uid(number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT (
+        lpad(to_hex(number >> 8), 12, '0') || '70008' || lpad(to_hex(number & 255), 3, '0')
+        || substr(md5(number::text), 1, 12)
+    )::uuid
+$$;
+
+-- name: farmers :exec
+-- One pooler with $1 farmers who can do everything, and a treasury.
+WITH pooler AS (
+    INSERT INTO registry.poolers (id, name, public_key, max_farmers, current_farmers)
+    SELECT fill.uid(1), 'history', rpad('GP', 56, 'A'), 1000, $1::int
+    RETURNING id
+),
+numbers AS (SELECT n FROM generate_series(1, $1::int) AS g (n)),
+wallets AS (
+    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address, status)
+    SELECT fill.uid(10000 + n), 'farmer'::wallet.wallet_kind, fill.uid(20000 + n), fill.uid(1),
+        'G' || lpad(n::text, 55, 'A'), 'ready'::wallet.wallet_status
+    FROM numbers
+    UNION ALL
+    SELECT fill.uid(2), 'treasury', NULL, NULL, rpad('GT', 56, 'A'), 'ready'
+),
+accounts AS (
+    INSERT INTO wallet.accounts (wallet_id, is_funded, has_trustline, xlm_stroops, kale_stroops)
+    SELECT fill.uid(10000 + n), true, true, 0, 1000000000 FROM numbers
+    UNION ALL
+    SELECT fill.uid(2), true, true, 1000000000000, 0
+)
+INSERT INTO registry.farmers (
+    id, wallet_id, custodial_public_key, pooler_id, status, request_id, digest
+)
+SELECT fill.uid(20000 + n), fill.uid(10000 + n), 'G' || lpad(n::text, 55, 'A'), fill.uid(1),
+    'active', n::text, '\x00'
+FROM numbers, pooler;
+
+-- name: blocks :exec
+INSERT INTO chain.blocks
+SELECT b, b * 60, now() - make_interval(secs => 300 * ($2 - b)), decode(repeat('ab', 32), 'hex'),
+    0, 60, 0, 9, 0, 1000000000, 0, 0, b * 60 + 17280, b * 60
+FROM generate_series($1::int, $2::int - 1) AS g (b);
+
+-- name: transactions :exec
+-- Everything of wallet's for blocks $1 to $2 (not included) of $3 farmers: one transaction each.
+WITH every AS (
+    SELECT b, k, n, 1000000 + (b::bigint * 3 + k) * 1000 + n AS id
+    FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(0, 2) AS h (k),
+        generate_series(1, $3::int) AS i (n)
+)
+INSERT INTO wallet.transactions (
+    id, state, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger,
+    ledger, fee_charged, closed_at
+)
+SELECT fill.uid(id), 'succeeded', 'G' || lpad(n::text, 55, 'A'), b * 3 + k,
+    md5(id::text) || md5('h' || id), md5('l' || id) || md5('m' || id), repeat(md5(id::text), 12),
+    b * 300 + 30, 20000, b * 60, b * 60 + 1, 15000, now()
+FROM every
+ORDER BY id;
+
+-- name: operations :exec
+WITH every AS (
+    SELECT b, k, n, 1000000 + (b::bigint * 3 + k) * 1000 + n AS id
+    FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(0, 2) AS h (k),
+        generate_series(1, $3::int) AS i (n)
+)
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, nonce, hash, zeros, gap, transaction_id,
+    attempts, fee_charged, ledger, settled_at
+)
+SELECT fill.uid(id), (ARRAY['plant', 'work', 'harvest'])[k + 1]::wallet.operation_kind,
+    fill.uid(10000 + n), b, 'succeeded', 10000000, CASE k WHEN 1 THEN id END,
+    CASE k WHEN 1 THEN decode(repeat('00', 32), 'hex') END, CASE k WHEN 1 THEN 5 END, 50,
+    fill.uid(id), 1, 15000, b * 60 + 1, now()
+FROM every
+ORDER BY id;
+
+-- name: transaction_operations :exec
+INSERT INTO wallet.transaction_operations (transaction_id, position, operation_id)
+SELECT fill.uid(id), 1, fill.uid(id)
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(0, 2) AS h (k),
+    generate_series(1, $3::int) AS i (n),
+    LATERAL (SELECT 1000000 + (b::bigint * 3 + k) * 1000 + n AS id) AS named
+ORDER BY id;
+
+-- name: wallet_batches :exec
+INSERT INTO wallet.batches (request_id, kind, block_index, arguments_hash)
+SELECT format('%s-%s-%s', kind, b, c), kind::wallet.operation_kind, b,
+    decode(repeat('00', 32), 'hex')
+FROM generate_series($1::int, $2::int - 1) AS g (b),
+    unnest(ARRAY['plant', 'work', 'harvest']) AS h (kind),
+    generate_series(0, ($3::int - 1) / 50) AS i (c);
+
+-- name: batch_operations :exec
+INSERT INTO wallet.batch_operations (request_id, operation_id)
+SELECT format('%s-%s-%s', (ARRAY['plant', 'work', 'harvest'])[k + 1], b, (n - 1) / 50),
+    fill.uid(1000000 + (b::bigint * 3 + k) * 1000 + n)
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(0, 2) AS h (k),
+    generate_series(1, $3::int) AS i (n);
+
+-- name: plantings :exec
+WITH every AS (
+    SELECT b, n, 1000000 + b::bigint * 3000 + n AS id
+    FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n)
+)
+INSERT INTO plant.plantings
+SELECT fill.uid(id), b, fill.uid(20000 + n), fill.uid(1), 'G' || lpad(n::text, 55, 'A'), 10000000,
+    md5(id::text) || md5('h' || id), b * 60 + 1, 15000, 'success', '', '', now()
+FROM every;
+
+-- name: works :exec
+WITH every AS (
+    SELECT b, n, 1000000 + b::bigint * 3000 + 1000 + n AS id
+    FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n)
+)
+INSERT INTO work.works
+SELECT fill.uid(id), b, fill.uid(20000 + n), fill.uid(1), 'G' || lpad(n::text, 55, 'A'), id,
+    decode(repeat('00', 32), 'hex'), 5, 50, md5(id::text) || md5('h' || id), b * 60 + 50, 15000,
+    'success', '', '', now()
+FROM every;
+
+-- name: harvests :exec
+WITH every AS (
+    SELECT b, n, 1000000 + b::bigint * 3000 + 2000 + n AS id
+    FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n)
+)
+INSERT INTO harvest.harvests
+SELECT fill.uid(id), b, fill.uid(20000 + n), fill.uid(1), 'G' || lpad(n::text, 55, 'A'), 20000000,
+    10000000, md5(id::text) || md5('h' || id), b * 60 + 70, 15000, 'success', '', '', now()
+FROM every;
+
+-- name: plant_batches :exec
+INSERT INTO plant.batches (id, request_id, pooler_id, block_index, digest, completed_at)
+SELECT fill.uid(500000 + b), b::text, fill.uid(1), b, '\x00', now()
+FROM generate_series($1::int, $2::int - 1) AS g (b);
+
+-- name: plant_items :exec
+INSERT INTO plant.batch_items (batch_id, farmer_id, id, chunk, custodial_wallet, stake, event_id)
+SELECT fill.uid(500000 + b), fill.uid(20000 + n), fill.uid(1000000 + b::bigint * 3000 + n),
+    (n - 1) / 50, 'G' || lpad(n::text, 55, 'A'), 10000000,
+    fill.uid(1000000 + b::bigint * 3000 + n)
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n);
+
+-- name: harvest_batches :exec
+INSERT INTO harvest.batches (id, request_id, pooler_id, block_index, digest, completed_at)
+SELECT fill.uid(500000 + b), b::text, fill.uid(1), b, '\x00', now()
+FROM generate_series($1::int, $2::int - 1) AS g (b);
+
+-- name: harvest_items :exec
+INSERT INTO harvest.batch_items (batch_id, farmer_id, id, chunk, custodial_wallet, event_id)
+SELECT fill.uid(500000 + b), fill.uid(20000 + n), fill.uid(1000000 + b::bigint * 3000 + n),
+    (n - 1) / 50, 'G' || lpad(n::text, 55, 'A'), fill.uid(1000000 + b::bigint * 3000 + n)
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n);
+
+-- name: work_batches :exec
+INSERT INTO work.batches (id, request_id, pooler_id, block_index, digest, completed_at)
+SELECT fill.uid(500000 + b), b::text, fill.uid(1), b, '\x00', now()
+FROM generate_series($1::int, $2::int - 1) AS g (b);
+
+-- name: work_items :exec
+INSERT INTO work.batch_items (
+    batch_id, farmer_id, id, chunk, custodial_wallet, nonce, hash, zeros, event_id
+)
+SELECT fill.uid(500000 + b), fill.uid(20000 + n), fill.uid(1000000 + b::bigint * 3000 + n),
+    (n - 1) / 50, 'G' || lpad(n::text, 55, 'A'), n, decode(repeat('00', 32), 'hex'), 5,
+    fill.uid(1000000 + b::bigint * 3000 + 1000 + n)
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n);
+
+-- name: submissions :exec
+INSERT INTO work.submissions (
+    batch_id, position, farmer_id, nonce, hash, zeros, judgement, reason, message
+)
+SELECT fill.uid(500000 + b), n, fill.uid(20000 + n), n, decode(repeat('00', 32), 'hex'), 5, 'sent',
+    '', ''
+FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n);
