@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -167,6 +168,20 @@ class Stack:
         await self.end(name, number=number)
         await self.begin(name, environment=environment)
         await self.wait_ready(name)
+
+    async def restart_postgres(self, *, number: int = signal.SIGINT) -> None:
+        """Ends PostgreSQL by a signal under all that runs, and starts it again."""
+        await asyncio.to_thread(self._postgres.restart, number=number)
+
+    @asynccontextmanager
+    async def hung(self, name: str) -> AsyncIterator[None]:
+        """A process that does nothing while the block runs, and keeps its connections."""
+        pid = self._processes[name].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def configure(self, name: str, environment: Mapping[str, str]) -> None:
         """More variables for a process, from its next start on."""

@@ -1,0 +1,75 @@
+"""What everybody stands on goes away within a block, and comes back: the end is the same."""
+
+import asyncio
+import io
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from demo.run import farm
+from demo.screen import Screen
+from demo.stack import Stack, StackConfig, open_stack
+
+pytestmark = pytest.mark.e2e
+
+#: Seconds between two outages.
+BETWEEN = 3.0
+#: Seconds that a hung process does nothing: longer than a health check, shorter than a block.
+HUNG = 5.0
+
+
+async def crash_postgres(stack: Stack) -> None:
+    """It ends at once, and recovers from its log."""
+    await stack.restart_postgres(number=signal.SIGQUIT)
+
+
+async def restart_postgres(stack: Stack) -> None:
+    """It ends all sessions first."""
+    await stack.restart_postgres(number=signal.SIGINT)
+
+
+async def hang_wallet(stack: Stack) -> None:
+    """Its connections stay, and nothing comes over them."""
+    async with stack.hung("wallet"):
+        await asyncio.sleep(HUNG)
+
+
+async def hang_localnet(stack: Stack) -> None:
+    """The Stellar node does not answer."""
+    async with stack.hung("localnet"):
+        await asyncio.sleep(HUNG)
+
+
+@pytest.mark.parametrize("outage", [crash_postgres, restart_postgres, hang_wallet, hang_localnet])
+async def test_an_outage_does_not_change_the_end(
+    outage: Callable[[Stack], Awaitable[None]], tmp_path: Path
+) -> None:
+    config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=16)
+    screen = Screen(Console(file=io.StringIO()))
+    outages = 0
+    async with open_stack(config) as stack:
+
+        async def break_for_ever() -> None:
+            nonlocal outages
+            while True:
+                await asyncio.sleep(BETWEEN)
+                await outage(stack)
+                outages += 1
+
+        breaking = asyncio.create_task(break_for_ever())
+        farming = asyncio.create_task(farm(stack, 3, 1, screen))
+        done, _ = await asyncio.wait(
+            {breaking, farming}, timeout=240, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert done == {farming}, breaking.exception() if breaking.done() else "it does not end"
+        breaking.cancel()
+        await asyncio.gather(breaking, return_exceptions=True)
+        result = await farming
+        stack.check()
+    assert outages >= 3
+    assert result.verdict.equal, result.verdict.differences
+    assert result.run.planted >= 3
+    assert result.run.harvested >= 3
