@@ -4,6 +4,7 @@ A transaction that was charged and fails keeps its fee and its sequence number; 
 stays.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -38,6 +39,8 @@ from localnet.ledger.state import Changes, Record
 from localnet.ledger.transaction import Transaction
 from localnet.ledger.validation import Moment, validate_applied
 from localnet.network import Network
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +141,23 @@ def execute(
             soroban=soroban if tx.is_soroban else None,
             diagnostics=(),
         )
-    if tx.is_soroban:
-        return _execute_soroban(charged, state, context, before, fixed)
-    outcome, operations = _execute_classic(tx, state, network)
+    try:
+        if tx.is_soroban:
+            return _execute_soroban(charged, state, context, before, fixed)
+        outcome, operations = _execute_classic(tx, state, network)
+    except Exception:
+        # As stellar-core does: a defect fails the transaction that shows it, never the ledger. What
+        # it had changed is not committed; its fee is taken, and its number is used.
+        _log.exception("transaction %s failed within localnet", tx.hash.hex())
+        outcome, operations = TxOutcome(code=TxCode.txINTERNAL_ERROR), ()
     return Executed(
         charged=charged,
         outcome=outcome,
         before=before,
         operations=operations,
-        soroban=None,
+        soroban=SorobanMeta(non_refundable=fixed, refundable=0, rent=0, return_value=None)
+        if tx.is_soroban
+        else None,
         diagnostics=(),
     )
 

@@ -1,7 +1,9 @@
 """The classic operations: what they change, what they refuse, and who pays the reserves."""
 
+from typing import Any
+
 import pytest
-from stellar_sdk import Asset, Keypair
+from stellar_sdk import Asset, Keypair, xdr
 from stellar_sdk import Signer as SdkSigner
 from stellar_sdk.operation import (
     AccountMerge,
@@ -21,6 +23,7 @@ from stellar_sdk.operation.revoke_sponsorship import TrustLine
 from stellar_sdk.operation.set_options import AuthorizationFlag
 from stellar_sdk.operation.set_trust_line_flags import TrustLineFlags
 
+from localnet.ledger import apply
 from localnet.ledger.accounts import BASE_RESERVE
 from localnet.ledger.results import TxCode
 from tests.support.localnet_chain import Chain, operation_codes, result_json
@@ -290,3 +293,30 @@ def test_no_stroop_appears_or_vanishes(chain: Chain, farmer: Keypair) -> None:
         if record.entry.data.account is not None
     )
     assert balances + chain.node.history.latest.fee_pool == 10**18
+
+
+def test_a_defect_fails_one_transaction_and_not_the_ledger(
+    chain: Chain, farmer: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Keypair.random()
+    chain.fund(other)
+    apply_operation = apply._apply_operation
+
+    def defective(context: Any, body: xdr.OperationBody) -> Any:
+        if context.source == farmer.raw_public_key():
+            raise ZeroDivisionError
+        return apply_operation(context, body)
+
+    monkeypatch.setattr(apply, "_apply_operation", defective)
+    before = chain.account(farmer)
+    envelopes = [chain.build(who, [ManageData("x", "y")]) for who in (farmer, other)]
+    for envelope in envelopes:
+        assert chain.send(envelope).status == "PENDING"
+    chain.close()
+    failed, sound = (chain.node.history.find(one.hash()) for one in envelopes)
+    assert failed is not None
+    assert sound is not None
+    assert sound.transaction.ok
+    assert result_json(failed.transaction.result) == "txinternal_error"
+    after = chain.account(farmer)
+    assert (after.seq_num, after.balance) == (before.seq_num + 1, before.balance - 100)
