@@ -17,12 +17,13 @@ BLOCKS ?= 2
 BENCH_ARGS ?= --compare
 FAULTS_ARGS ?=
 SECURITY_ARGS ?=
+HISTORY_ARGS ?=
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults security up down secrets lock clean
+	contracts verify-contracts test test-fast demo bench faults security history up down secrets lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -113,6 +114,9 @@ faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARG
 security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls (SECURITY_ARGS='--requests 5000')
 	@$(PY) -m security $(SECURITY_ARGS)
 	@$(PY) -m security.cost
+
+history: setup ## Compare a block's statements with and without 10 million events (HISTORY_ARGS='--events 100000')
+	@$(PY) -m benchmarks.history $(HISTORY_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up
