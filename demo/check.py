@@ -55,6 +55,15 @@ class Verdict:
         return self.compared > 0 and not self.differences
 
 
+async def has_seen_kale(admin_dsn: str) -> bool:
+    """Whether the pool has seen KALE on every farmer's account, so that all of them stake."""
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        return bool(await connection.fetchval(_QUERIES["without_kale"].sql) == 0)
+    finally:
+        await connection.close()
+
+
 async def compare(admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int]) -> Verdict:
     """Reads both sides whole; `funded` is what each address was given from outside, in stroops."""
     connection = await asyncpg.connect(admin_dsn)

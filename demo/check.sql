@@ -24,6 +24,10 @@ SELECT custodial_wallet AS address, block_index, reward_amount, stake_returned
 FROM harvest.harvests
 WHERE status = 'success';
 
+-- name: without_kale :one
+-- Farmers whose KALE the pool has not seen yet.
+SELECT count(*)::int AS farmers FROM wallet.farmer_accounts WHERE kale_stroops = 0;
+
 -- name: balances :many
 SELECT farmer_id, current_balance
 FROM harvest.balances;

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from stellar_sdk import Asset, Keypair
 
-from demo.check import Verdict, compare
+from demo.check import Verdict, compare, has_seen_kale
 from demo.screen import Screen
 from demo.stack import Stack, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
@@ -72,6 +73,7 @@ async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoR
         addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
     screen.progress("giving the farmers some KALE to stake")
     funded = await fund(stack.rpc_url, addresses)
+    await _seen(stack)
     screen.progress("farming")
     own = stack.certificates(CallerKind.POOLER, str(pooler_id))
     summary = await run(replace(config, pooler_id=pooler_id, tls=own), screen)
@@ -79,6 +81,14 @@ async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoR
     verdict = await settled_verdict(stack, funded)
     stack.check()
     return DemoResult(run=summary, verdict=verdict)
+
+
+async def _seen(stack: Stack) -> None:
+    """Until the pool knows what there is to stake; not for ever, as it farms without, too."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while not await has_seen_kale(stack.admin_dsn):
+                await asyncio.sleep(0.5)
 
 
 def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
