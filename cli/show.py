@@ -171,14 +171,16 @@ def _fields_table(message: Message) -> Table:
     """Scalars and messages inside them, one line each; repeated fields are shown by `rows`."""
     table = Table(box=None, show_header=False)
     shown: dict[str, str] = {}
-    for name, value in _flat(message):
-        shown.setdefault(name, value)  # a message inside may repeat what stands outside
+    for within, name, value in _flat(message):
+        # A message inside may repeat what stands outside; what differs is another thing's.
+        if shown.setdefault(name, value) != value:
+            shown[f"{within} {name}"] = value
     for name, value in shown.items():
         table.add_row(Text(_title(name), style="bold"), Text(value, overflow="fold"))
     return table
 
 
-def _flat(message: Message) -> Iterable[tuple[str, str]]:
+def _flat(message: Message, within: str = "") -> Iterable[tuple[str, str, str]]:
     for descriptor in message.DESCRIPTOR.fields:
         if descriptor.is_repeated:
             continue
@@ -186,9 +188,9 @@ def _flat(message: Message) -> Iterable[tuple[str, str]]:
             continue
         inner = descriptor.message_type
         if inner is not None and inner.full_name.startswith("kalepool."):
-            yield from _flat(getattr(message, descriptor.name))
+            yield from _flat(getattr(message, descriptor.name), descriptor.name)
         else:
-            yield descriptor.name, cell(message, descriptor.name)
+            yield within, descriptor.name, cell(message, descriptor.name)
 
 
 def _title(name: str) -> str:

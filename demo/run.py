@@ -87,7 +87,7 @@ async def _seen(stack: Stack) -> None:
     """Until the pool knows what there is to stake; not for ever, as it farms without, too."""
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
-            while not await has_seen_kale(stack.admin_dsn):
+            while not await has_seen_kale(stack.admin_dsn):  # noqa: ASYNC110  (it is in the database)
                 await asyncio.sleep(0.5)
 
 

@@ -8,7 +8,7 @@ import pytest
 from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2
+from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdraw_pb2
 
 from cli.main import describe
 from cli.show import Output, cell, enum_name
@@ -141,3 +141,15 @@ def test_a_withdrawal_is_shown_in_what_it_is_and_with_how_it_stands(
     assert ["1.5000000", "XLM", "succeeded"] in lines
     output.message(withdrawals[1])
     assert "1.5000000 XLM" in capsys.readouterr().out
+
+
+def test_what_has_the_same_name_in_two_places_is_told_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = engine_pb2.GetEngineStatusResponse(
+        channels=engine_pb2.ChannelAccounts(xlm_stroops=50_000_000),
+        treasury=engine_pb2.TreasuryAccount(xlm_stroops=70_000_000),
+    )
+    Output(json=False).message(status)
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert {"xlm 5.0000000 XLM", "treasury xlm 7.0000000 XLM"} <= lines
