@@ -27,6 +27,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "plant.batches": {"plant": "SIu"},
     "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S"},
     "plant.schema_migrations": {},
+    # The database alone writes it, and administrators read it.
+    "registry.changes": {},
     "registry.farmers": {**_READERS, "registry": "SIU", "wallet": "S"},
     "registry.poolers": {**_READERS, "registry": "SIU", "wallet": "S"},
     "registry.requests": {"registry": "SI"},

@@ -9,6 +9,7 @@ from kalepool.registry.v1 import registry_pb2_grpc
 from libs.common.db.pool import open_database
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
+from libs.common.grpc.identity import actor
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
@@ -33,6 +34,7 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
                 name="registry",
+                actor=actor,
             )
         )
         transport = transport_of(settings.tls_files())

@@ -1,6 +1,6 @@
 """A connection pool with typed failures: what is away is UnavailableError, the rest a defect."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -42,6 +42,10 @@ class _Connection(_BaseConnection):
         return ""
 
 
+#: For what the database itself writes about changes.
+_TELL_ACTOR = "SELECT pg_catalog.set_config('kalepool.actor', $1, false)"
+
+
 class Session:
     """One connection, in or out of a transaction, that runs named queries."""
 
@@ -74,9 +78,14 @@ class Database:
     """A service's way to PostgreSQL: sessions that run the queries of its queries.sql."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[Record]", queries: dict[str, Query], timeout: float
+        self,
+        pool: "asyncpg.Pool[Record]",
+        queries: dict[str, Query],
+        timeout: float,
+        actor: Callable[[], str] | None = None,
     ) -> None:
         self._pool = pool
+        self._actor = actor
         self._queries = queries
         self._timeout = timeout
 
@@ -85,6 +94,8 @@ class Database:
         """A connection outside of any transaction: each statement commits for itself."""
         with translated_errors():
             async with self._pool.acquire(timeout=self._timeout) as connection:
+                if self._actor is not None:
+                    await connection.execute(_TELL_ACTOR, self._actor())
                 yield Session(connection, self._queries)
 
     @asynccontextmanager
@@ -137,11 +148,12 @@ async def open_database(
     pool_size: int,
     timeout_ms: int,
     name: str,
+    actor: Callable[[], str] | None = None,
 ) -> AsyncIterator[Database]:
     """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards.
 
     `queries` is the service's queries.sql (or several files with distinct names); `name` is shown
-    in pg_stat_activity.
+    in pg_stat_activity. `actor` says who is behind the next session, for the database's records.
     """
     loaded: dict[str, Query] = {}
     for path in [queries] if isinstance(queries, Path) else queries:
@@ -158,7 +170,7 @@ async def open_database(
         connection_class=_Connection,
     )
     async with _opened(pool) as opened:
-        yield Database(opened, loaded, timeout)
+        yield Database(opened, loaded, timeout, actor)
 
 
 @asynccontextmanager

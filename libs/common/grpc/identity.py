@@ -104,3 +104,9 @@ def set_caller(caller: Caller) -> None:
 def caller() -> Caller:
     """Who makes the running call; LookupError outside of any."""
     return _current.get()
+
+
+def actor() -> str:
+    """Who is behind what this process does now: the caller's name; "loop" outside of any call."""
+    found = _current.get(None)
+    return "loop" if found is None else found.identity

@@ -57,7 +57,7 @@ LIMIT $5;
 -- none of whose others is taken up; plants before works before harvests, the best work and the
 -- oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain.
-WITH candidates AS (
+WITH candidates AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
@@ -80,7 +80,9 @@ locked AS (
     SELECT o.id
     FROM wallet.operations AS o
     INNER JOIN candidates AS c ON o.id = c.id
-    WHERE o.state = 'queued' AND o.due_at <= now()
+    -- As text, so that each is looked up by its id: after months of settled operations PostgreSQL
+    -- thinks that hardly any is queued, and would go through all of those for each candidate.
+    WHERE o.state::text = 'queued' AND o.due_at <= now()
     ORDER BY c.kind, c.block_index, o.id
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
