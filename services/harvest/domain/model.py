@@ -8,8 +8,8 @@ from libs.common.ids import FarmerId, PoolerId
 
 #: Failures that no later try can mend: the pail was harvested, never worked, or has expired.
 IN_VAIN = ("NOT_PLANTED", "NOT_WORKED", "BLOCK_EXPIRED")
-#: Blocks that a sweep looks back: a week, where the chain keeps a pail for a day.
-HORIZON = 2_000
+#: Blocks that a sweep looks back: two days, where the chain keeps a pail for one.
+HORIZON = 600
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,10 +53,16 @@ WHERE w.status = 'success'
     AND w.block_index < $2
     AND w.block_index >= $3
     AND ($1::uuid IS NULL OR w.pooler_id = $1::uuid)
+    -- Apart, so that an index alone answers each.
     AND NOT EXISTS (
         SELECT 1 FROM harvest.harvests AS h
         WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
-            AND (h.status = 'success' OR h.reason = ANY($4::text[]))
+            AND h.status = 'success'
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
+            AND h.status = 'failed' AND h.reason = ANY($4::text[])
     )
     AND NOT EXISTS (
         SELECT 1 FROM harvest.batches AS b
@@ -75,10 +81,16 @@ WHERE w.status = 'success'
     AND w.block_index < $2
     AND w.block_index >= $3
     AND ($1::uuid IS NULL OR w.pooler_id = $1::uuid)
+    -- Apart, so that an index alone answers each.
     AND NOT EXISTS (
         SELECT 1 FROM harvest.harvests AS h
         WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
-            AND (h.status = 'success' OR h.reason = ANY($4::text[]))
+            AND h.status = 'success'
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = w.block_index AND h.farmer_id = w.farmer_id
+            AND h.status = 'failed' AND h.reason = ANY($4::text[])
     );
 
 -- name: balance :one

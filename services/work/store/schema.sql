@@ -29,6 +29,9 @@ CREATE TABLE work.works (
 CREATE INDEX idx_works_block_pooler ON work.works (block_index, pooler_id);
 CREATE INDEX idx_works_block_farmer ON work.works (block_index, farmer_id);
 CREATE INDEX idx_works_pooler_block ON work.works (pooler_id, block_index DESC, id DESC);
+-- What is to be harvested is found without reading the works themselves.
+CREATE INDEX idx_works_done ON work.works (block_index, farmer_id) INCLUDE (pooler_id)
+WHERE status = 'success';
 
 -- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
 CREATE FUNCTION work.ensure_partition(block int) RETURNS void
@@ -69,8 +72,6 @@ CREATE TABLE work.batches (
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;
--- A block's nonces are found by its batches, not among all that a farmer ever sent.
-CREATE INDEX idx_batches_block ON work.batches (block_index, pooler_id);
 -- What was sent in the current block is found without reading the history.
 CREATE INDEX idx_batches_block_pooler ON work.batches (block_index, pooler_id);
 

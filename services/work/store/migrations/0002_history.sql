@@ -1,2 +1,3 @@
--- A block's nonces are found by its batches, not among all that a farmer ever sent.
-CREATE INDEX idx_batches_block ON work.batches (block_index, pooler_id);
+-- What is to be harvested is found without reading the works themselves.
+CREATE INDEX idx_works_done ON work.works (block_index, farmer_id) INCLUDE (pooler_id)
+WHERE status = 'success';
