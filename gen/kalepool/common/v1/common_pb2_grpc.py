@@ -58,8 +58,7 @@ class InfoServiceServicer:
     def GetInfo(self, request, context):
         """What this process is: name, version, network, limits, uptime.
 
-        Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-        kalepool.common.v1.InfoService/GetInfo
+        Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetInfo
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -69,8 +68,7 @@ class InfoServiceServicer:
         """The pool as a whole as this process sees it: one boolean per service and a verdict. A service
         counts as up when its standard health check answers SERVING within one second.
 
-        Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-        kalepool.common.v1.InfoService/GetStatus
+        Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetStatus
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,15 +39,13 @@ class InfoServiceStub:
     GetInfo: _grpc.UnaryUnaryMultiCallable[_common_pb2.GetInfoRequest, _common_pb2.GetInfoResponse]
     """What this process is: name, version, network, limits, uptime.
 
-    Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-    kalepool.common.v1.InfoService/GetInfo
+    Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetInfo
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_common_pb2.GetStatusRequest, _common_pb2.GetStatusResponse]
     """The pool as a whole as this process sees it: one boolean per service and a verdict. A service
     counts as up when its standard health check answers SERVING within one second.
 
-    Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-    kalepool.common.v1.InfoService/GetStatus
+    Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetStatus
     """
 
 @_typing.type_check_only
@@ -61,15 +59,13 @@ class InfoServiceAsyncStub(InfoServiceStub):
     GetInfo: _aio.UnaryUnaryMultiCallable[_common_pb2.GetInfoRequest, _common_pb2.GetInfoResponse]  # type: ignore[assignment]
     """What this process is: name, version, network, limits, uptime.
 
-    Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-    kalepool.common.v1.InfoService/GetInfo
+    Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetInfo
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_common_pb2.GetStatusRequest, _common_pb2.GetStatusResponse]  # type: ignore[assignment]
     """The pool as a whole as this process sees it: one boolean per service and a verdict. A service
     counts as up when its standard health check answers SERVING within one second.
 
-    Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-    kalepool.common.v1.InfoService/GetStatus
+    Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetStatus
     """
 
 class InfoServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,8 +82,7 @@ class InfoServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_common_pb2.GetInfoResponse, _abc.Awaitable[_common_pb2.GetInfoResponse]]:
         """What this process is: name, version, network, limits, uptime.
 
-        Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-        kalepool.common.v1.InfoService/GetInfo
+        Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetInfo
         """
 
     @_abc_1.abstractmethod
@@ -99,8 +94,7 @@ class InfoServiceServicer(metaclass=_abc_1.ABCMeta):
         """The pool as a whole as this process sees it: one boolean per service and a verdict. A service
         counts as up when its standard health check answers SERVING within one second.
 
-        Command line: grpcurl -cacert ca.pem -cert operator.pem -key operator.key localhost:50051
-        kalepool.common.v1.InfoService/GetStatus
+        Command line: grpcurl [certificates] localhost:50051 kalepool.common.v1.InfoService/GetStatus
         """
 
 def add_InfoServiceServicer_to_server(servicer: InfoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
