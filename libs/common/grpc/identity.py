@@ -46,16 +46,16 @@ class Caller:
     identity: str
 
 
-def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str) -> Caller:
+def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str | None) -> Caller:
     """The caller that its certificate names. UnauthenticatedError when it names none of ours.
 
-    Without a certificate, which only plaintext servers allow: the host that the call comes from,
+    Without a trust domain, which only plaintext servers are: the host that the call comes from,
     whatever the number of its connections.
     """
-    shown = context.auth_context()
-    if shown.get("transport_security_type") != [b"ssl"]:
+    if trust_domain is None:
         host = host_of(context.peer())
         return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
+    shown = context.auth_context()
     # Exactly one URI, says SPIFFE: of several, nobody could tell which one counts.
     uris = [bytes(uri).decode("ascii", "replace") for uri in shown.get("peer_uri", ())]
     return parse_identity(uris[0] if len(uris) == 1 else "", trust_domain=trust_domain)

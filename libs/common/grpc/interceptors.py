@@ -34,8 +34,8 @@ class CallPolicy:
 
     #: Who may call what.
     access: AccessControl
-    #: The domain of the names that callers show.
-    trust_domain: str
+    #: The domain of the names that callers show; None: they show none.
+    trust_domain: str | None
     #: What requests may hold.
     rules: RuleBook
     #: Calls per minute and caller.

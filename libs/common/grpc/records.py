@@ -64,7 +64,7 @@ class CallRecord:
         )
         structlog.contextvars.unbind_contextvars("request_id", "trace_id")
 
-    def identify(self, trust_domain: str) -> Caller:
+    def identify(self, trust_domain: str | None) -> Caller:
         """Who calls, for this record and all that the call does. UnauthenticatedError."""
         caller = caller_of(self._context, trust_domain=trust_domain)
         self.identity = caller.identity

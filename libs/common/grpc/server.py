@@ -74,7 +74,7 @@ async def open_server(
     """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
-        server = _build_server(spec, settings)
+        server = _build_server(spec, settings, transport)
         peers = {
             name: await stack.enter_async_context(open_channel(target, transport, name=name))
             for name, target in _targets(settings).items()
@@ -129,12 +129,14 @@ def _listen(server: grpc.aio.Server, address: str, transport: Transport) -> int:
     return server.add_secure_port(address, transport.certificates.server_credentials())
 
 
-def _build_server(spec: ServiceSpec, settings: ServiceSettings) -> grpc.aio.Server:
+def _build_server(
+    spec: ServiceSpec, settings: ServiceSettings, transport: Transport
+) -> grpc.aio.Server:
     # No two gRPC services of one process have a method of the same name.
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     policy = CallPolicy(
         access=AccessControl(_entries(spec), spec.owners),
-        trust_domain=settings.trust_domain,
+        trust_domain=None if transport.is_plaintext else settings.trust_domain,
         rules=_rules(spec, settings),
         rate_limit=RateLimit(
             Rates(
