@@ -11,6 +11,8 @@ from stellar_sdk import Asset
 from demo.chain_view import ChainView, read_chain, read_kale_balances
 from libs.common.db.queries import load_queries
 
+#: PostgreSQL is not there: it restarts, or cuts its sessions.
+AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
 _QUERIES = load_queries(Path(__file__).parent / "check.sql")
 
 
@@ -56,7 +58,10 @@ class Verdict:
 
 
 async def has_seen_kale(admin_dsn: str) -> bool:
-    """Whether the pool has seen KALE on every farmer's account, so that all of them stake."""
+    """Whether the pool has seen KALE on every farmer's account, so that all of them stake.
+
+    Raises one of AWAY while PostgreSQL is away.
+    """
     connection = await asyncpg.connect(admin_dsn)
     try:
         return bool(await connection.fetchval(_QUERIES["without_kale"].sql) == 0)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from stellar_sdk import Asset, Keypair
 
-from demo.check import Verdict, compare, has_seen_kale
+from demo.check import AWAY, Verdict, compare, has_seen_kale
 from demo.screen import Screen
 from demo.stack import Stack, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
@@ -87,7 +87,10 @@ async def _seen(stack: Stack) -> None:
     """Until the pool knows what there is to stake; not for ever, as it farms without, too."""
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
-            while not await has_seen_kale(stack.admin_dsn):  # noqa: ASYNC110  (it is in the database)
+            while True:
+                with suppress(*AWAY):
+                    if await has_seen_kale(stack.admin_dsn):
+                        return
                 await asyncio.sleep(0.5)
 
 
@@ -129,9 +132,15 @@ async def settled_verdict(stack: Stack, funded: Mapping[str, int]) -> Verdict:
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
     while True:
-        verdict = await compare(stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded)
-        if verdict.equal or asyncio.get_running_loop().time() > deadline:
-            return verdict
+        is_late = asyncio.get_running_loop().time() > deadline
+        try:
+            verdict = await compare(stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded)
+        except AWAY:
+            if is_late:
+                raise
+        else:
+            if verdict.equal or is_late:
+                return verdict
         await asyncio.sleep(1)
 
 
