@@ -7,7 +7,6 @@ backups needs the public key only; keep the private one elsewhere.
 import argparse
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from backup.run import Manifest, check, create, restore
 from backup.seal import BackupError
 from libs.common.errors import PoolError
+from libs.common.private_file import new_private_file
 from services.migrations import MigrationSettings
 
 
@@ -66,12 +66,11 @@ def _show(manifest: Manifest, *, as_json: bool) -> None:
 
 
 def _make_keys(folder: Path) -> None:
-    """backup.key and backup.pub; ValueError when there are some."""
+    """backup.key and backup.pub; FileExistsError when there are some."""
     folder.mkdir(parents=True, exist_ok=True)
     key = X25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor = os.open(folder / "backup.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with new_private_file(folder / "backup.key") as file:
         file.write(pem)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "backup.pub").write_bytes(public)

@@ -5,8 +5,10 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from backup.seal import BackupError
+from libs.common.db.queries import load_queries
 from services.migrations import SERVICES
 from services.wallet.domain.audit import Head, Record, Verifier
+from services.wallet.store import QUERIES
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -18,10 +20,10 @@ _TABLES = """
 SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_catalog.pg_tables
 WHERE schemaname = ANY($1::text[]) ORDER BY 1
 """
-_AUDIT = """
-SELECT number, at, actor, action, subject, details, previous, hash
-FROM wallet.audit_log WHERE number > $1 ORDER BY number LIMIT $2
-"""
+#: As wallet reads its log.
+_AUDIT = {name: query for path in QUERIES for name, query in load_queries(path).items()}[
+    "audit_records"
+].sql
 
 
 async def row_counts(connection: Connection) -> dict[str, int]:
@@ -42,7 +44,7 @@ async def is_empty(connection: Connection) -> bool:
 async def audit_head(connection: Connection) -> Head:
     """The newest record of a log whose chain is whole. BackupError when it is not."""
     verifier = Verifier()
-    while rows := await connection.fetch(_AUDIT, verifier.head.number, _PAGE):
+    while rows := await connection.fetch(_AUDIT, verifier.head.number, _PAGE, None):
         if not verifier.take([Record(**dict(row)) for row in rows]):
             break
     if not verifier.finish():

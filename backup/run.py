@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from backup.contents import audit_head, is_empty, row_counts
 from backup.seal import BackupError, Opened, opened, sealed
 from libs.common.db.migrate import ensure_roles
 from libs.common.db.tls import DatabaseAddress
+from libs.common.private_file import new_private_file
 from services.migrations import SERVICES, role_of
 
 #: Bytes of the manifest's length, before it.
@@ -48,6 +48,7 @@ async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path)
     if out.exists():  # noqa: ASYNC240  (one command, and nothing else runs)
         raise BackupError(f"{out} is there already")
     passing = out.with_name(f".{out.name}.part")
+    _remove(passing)  # what a command that was killed has left
     connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -64,8 +65,7 @@ async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path)
         passing.rename(out)
     finally:
         await connection.close()
-        with suppress(FileNotFoundError):
-            passing.unlink()
+        _remove(passing)
     return manifest
 
 
@@ -135,10 +135,13 @@ def _manifest(chunks: Opened) -> tuple[Manifest, Iterator[bytes]]:
     return manifest, rest()
 
 
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
 async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
     """Only we can read it, and it is on the disk when this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with new_private_file(path) as file:
         async for part in parts:
             file.write(part)
         file.flush()

@@ -27,7 +27,6 @@ from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
 
-SERVICES = ("registry", "wallet", "plant", "work", "harvest")
 #: Operations of one call to wallet.
 _CHUNK = 50
 #: Operations that wallet takes up at once.

@@ -24,15 +24,15 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.block_life import SERVICES, Life, Timings, queries_of
+from benchmarks.block_life import Life, Timings, queries_of
 from benchmarks.machine import Origin, origin
-from benchmarks.report import RESULTS, describe, markdown_table
+from benchmarks.report import describe, markdown_table, write_files
 from demo.postgres import EmbeddedPostgres
 from libs.common.db.pool import Database, open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress
 from libs.common.log import configure_logging
-from services.migrations import migrate_all, role_of
+from services.migrations import SERVICES, migrate_all, role_of
 
 #: How much slower a statement may be with history.
 GOAL = 1.2
@@ -58,6 +58,7 @@ _FILLS = (
     "harvest_batches",
     "harvest_items",
 )
+_QUERIES = load_queries(Path(__file__).with_name("history.sql"))
 _COLUMNS = ("statement", "empty ms", "with history ms", "ratio")
 
 
@@ -153,20 +154,18 @@ async def _make(
         await admin.close()
     dsn = server.dsn(database=name)
     await migrate_all(DatabaseAddress(dsn=dsn), passwords)
-    queries = load_queries(Path(__file__).with_name("history.sql"))
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(queries["prepare"].sql)
+        await connection.execute(_QUERIES["prepare"].sql)
         # Wallets and farmers point at each other.
         await connection.execute("SET session_replication_role = replica")
-        await connection.execute(queries["farmers"].sql, farmers)
-        await connection.execute(queries["blocks"].sql, blocks, blocks + 100)
+        await connection.execute(_QUERIES["farmers"].sql, farmers)
+        await connection.execute(_QUERIES["blocks"].sql, blocks, blocks + 100)
     finally:
         await connection.close()
 
 
 async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
-    queries = load_queries(Path(__file__).with_name("history.sql"))
     connection = await asyncpg.connect(dsn, command_timeout=None)
     started = time.monotonic()
     try:
@@ -175,10 +174,10 @@ async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
         for service in ("plant", "work", "harvest"):
             for low in range(0, blocks + 100, 10_000):
                 await connection.execute(f"SELECT {service}.ensure_partition($1)", low)
-        await connection.execute(queries["blocks"].sql, 0, blocks)
+        await connection.execute(_QUERIES["blocks"].sql, 0, blocks)
         for low in range(0, blocks, _STEP):
             for name in _FILLS:
-                sql = queries[name].sql
+                sql = _QUERIES[name].sql
                 given = (low, min(blocks, low + _STEP), farmers)
                 await connection.execute(sql, *given[: 3 if "$3" in sql else 2])
             done = min(blocks, low + _STEP)
@@ -247,17 +246,18 @@ def verdict(result: HistoryResult) -> str:
     )
 
 
-def write(result: HistoryResult) -> None:
-    """JSON and Markdown."""
-    folder = RESULTS / result.origin.label
-    folder.mkdir(parents=True, exist_ok=True)
+def write(result: HistoryResult) -> list[Path]:
+    """JSON and Markdown; the files."""
     page = [f"# History, {result.origin.date}, commit {result.origin.commit}", ""]
     page += [describe(result.origin), ""]
     page += [f"`python -m benchmarks.history --events {result.events}`: {verdict(result)}.", ""]
     page += markdown_table(_COLUMNS, rows_of(result))
     content = asdict(result) | {"goal": GOAL, "whole": result.whole}
-    (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (folder / "history.md").write_text("\n".join([*page, ""]), encoding="utf-8")
+    files = {
+        "history.json": json.dumps(content, indent=2) + "\n",
+        "history.md": "\n".join([*page, ""]),
+    }
+    return write_files(result.origin, files)
 
 
 def main(arguments: list[str]) -> int:

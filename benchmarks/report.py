@@ -1,7 +1,7 @@
 """Results for people (a table, Markdown, a picture) and for programs (JSON)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -33,16 +33,22 @@ _COLUMNS = (
 
 def write(result: BenchResult, directory: Path = RESULTS) -> list[Path]:
     """JSON, Markdown and SVG, named after date and commit; the files."""
-    folder = directory / result.origin.label
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
-        folder / "bench.json": as_json(result),
-        folder / "bench.md": as_markdown(result),
-        folder / "bench.svg": draw(result.runs or result.unlimited),
+        "bench.json": as_json(result),
+        "bench.md": as_markdown(result),
+        "bench.svg": draw(result.runs or result.unlimited),
     }
-    for path, content in files.items():
+    return write_files(result.origin, files, directory)
+
+
+def write_files(origin: Origin, files: Mapping[str, str], directory: Path = RESULTS) -> list[Path]:
+    """Writes files by name into the folder of a date and a commit, beside those of other runs."""
+    folder = directory / origin.label
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in files]
+    for path, content in zip(paths, files.values(), strict=True):
         path.write_text(content, encoding="utf-8")
-    return list(files)
+    return paths
 
 
 def as_json(result: BenchResult) -> str:

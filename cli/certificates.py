@@ -10,12 +10,12 @@ from cli.errors import CommandLineError
 from cli.show import note
 from libs.common.authority import (
     CERTIFICATE_FILE,
-    LOCAL_NAMES,
     Authority,
     load_authority,
     make_authority,
 )
-from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
+from libs.common.local import LOCAL_HOSTS
 
 app = cyclopts.App(
     name="certificates",
@@ -25,7 +25,7 @@ Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))]
 
 
 @app.command(name="init")
-def init(folder: Path, *, trust_domain: str = "kalepool") -> None:
+def init(folder: Path, *, trust_domain: str = TRUST_DOMAIN) -> None:
     """Makes an authority in an empty folder: ca.pem for everybody, ca.key for nobody else.
 
     Parameters
@@ -74,7 +74,7 @@ def issue(
     authority = _authority(folder)
     try:
         issued = authority.issue(
-            CallerKind(kind), name, days=days, addresses=(*LOCAL_NAMES, *(address or ()))
+            CallerKind(kind), name, days=days, addresses=(*LOCAL_HOSTS, *(address or ()))
         )
         certificate, key = issued.save(out or folder, name)
     except (OSError, ValueError) as error:

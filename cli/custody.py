@@ -1,6 +1,5 @@
 """kalepool custody: the audit log, the kill switch, and a farmer's key for its owner."""
 
-import os
 from pathlib import Path
 
 import cyclopts
@@ -16,6 +15,7 @@ from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT
 from cli.show import note
 from libs.common.errors import FailedPreconditionError
+from libs.common.private_file import new_private_file
 
 app = cyclopts.App(name="custody", help="Shows the audit log; stops signing; exports a key.")
 _PAUSE_COLUMNS = ("scope", "target_id", "reason", "paused_by", "paused_at", "resumed_at")
@@ -150,10 +150,10 @@ async def export_key(
     )
     # Opened before the key leaves the pool: what cannot be kept is not asked for.
     try:
-        file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        kept = new_private_file(out)
     except OSError as error:
         raise CommandLineError(f"--out: {error.strerror}: {out}") from error
-    with os.fdopen(file, "wb") as kept:
+    with kept:
         reply = await session.ask(session.custody.ExportKey, request)
         kept.write(_opened(receiver, reply, address) + b"\n")
     note(f"the secret key is in {out}; whoever has it can move the account's money")

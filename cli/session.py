@@ -25,7 +25,14 @@ from cli.errors import CommandLineError
 from cli.show import Output
 from libs.common.errors import DeadlineExceededError, UnavailableError
 from libs.common.grpc.client import call, open_channel
-from libs.common.grpc.tls import PLAINTEXT, CertificateError, TlsFiles, Transport, transport_of
+from libs.common.grpc.tls import (
+    PLAINTEXT,
+    TLS_OPTIONS,
+    CertificateError,
+    TlsFiles,
+    Transport,
+    transport_of,
+)
 from libs.common.ids import new_id
 
 Request = TypeVar("Request", bound=Message)
@@ -141,13 +148,8 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
 def _transport(options: Options) -> Transport:
     if options.tls is None:
         return PLAINTEXT
-    certificate, key, authority = options.tls
-    if certificate is None or key is None or authority is None:
-        raise CommandLineError(
-            "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
-        )
     try:
-        return transport_of(TlsFiles(certificate=certificate, key=key, authority=authority))
+        return transport_of(TlsFiles.all_of(*options.tls, otherwise=TLS_OPTIONS))
     except CertificateError as error:
         raise CommandLineError(str(error)) from error
 

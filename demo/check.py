@@ -60,13 +60,16 @@ class Verdict:
 async def has_seen_kale(admin_dsn: str) -> bool:
     """Whether the pool has seen KALE on every farmer's account, so that all of them stake.
 
-    Raises one of AWAY while PostgreSQL is away.
+    False while PostgreSQL is away.
     """
-    connection = await asyncpg.connect(admin_dsn)
     try:
-        return bool(await connection.fetchval(_QUERIES["without_kale"].sql) == 0)
-    finally:
-        await connection.close()
+        connection = await asyncpg.connect(admin_dsn)
+        try:
+            return bool(await connection.fetchval(_QUERIES["without_kale"].sql) == 0)
+        finally:
+            await connection.close()
+    except AWAY:
+        return False
 
 
 async def compare(admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int]) -> Verdict:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,7 @@ from stellar_sdk import Asset, Keypair
 from demo.check import AWAY, Verdict, compare, has_seen_kale
 from demo.screen import Screen
 from demo.stack import Stack, StackConfig, open_stack
+from demo.wallet_calls import WaitTimeoutError, wait_until
 from libs.common.grpc.identity import CallerKind
 from libs.kale.amounts import format_kale
 from libs.kale.networks import NETWORKS
@@ -85,13 +87,13 @@ async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoR
 
 async def _seen(stack: Stack) -> None:
     """Until the pool knows what there is to stake; not for ever, as it farms without, too."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while True:
-                with suppress(*AWAY):
-                    if await has_seen_kale(stack.admin_dsn):
-                        return
-                await asyncio.sleep(0.5)
+    with suppress(WaitTimeoutError):
+        await wait_until(
+            partial(has_seen_kale, stack.admin_dsn),
+            "the pool does not see the farmers' KALE",
+            seconds=SETTLE_SECONDS,
+            poll=0.5,
+        )
 
 
 def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:

@@ -23,8 +23,9 @@ from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
-from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import TlsFiles, Transport, transport_of
+from services.access import ACCESS
 from services.migrations import SERVICES, migrate_all, role_of
 
 #: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
@@ -36,9 +37,8 @@ FIXED_PORTS = {
     "harvest": 50055,
     "localnet": 8000,
 }
-#: Folder of the pool's certificates, in that of its data; names in them begin with the domain.
+#: Folder of the pool's certificates, in that of its data.
 CERTIFICATES = "certificates"
-TRUST_DOMAIN = "kalepool"
 #: The one who runs it.
 OPERATOR = "operator"
 #: Days that its certificates are valid.
@@ -275,6 +275,15 @@ class Stack:
             "BLOCK_SECONDS": str(self.config.block_seconds),
             "CHAIN_POLL_MS": "200",
         }
+
+
+def who_calls(method: str) -> tuple[CallerKind, str]:
+    """Whose certificate to show for a method by its full name: the operator's, or that of a service
+    where the operator may not call it."""
+    entry = ACCESS.get(method)
+    if entry is None or entry.operators:  # the standard services have no entry
+        return CallerKind.OPERATOR, OPERATOR
+    return CallerKind.SERVICE, min(entry.services)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from kalepool.wallet.v1 import (
     withdraw_pb2_grpc,
 )
 
-from demo.stack import OPERATOR, Stack
+from demo.stack import OPERATOR, Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.identity import CallerKind
 from libs.common.ids import new_id
@@ -33,13 +33,15 @@ _PAUSE = 0.2
 _PARALLEL = 20
 
 
-#: The service that makes a call; all others are the operator's.
+#: Who makes each call of wallet, by its short name.
 _CALLERS = {
-    "CreateWallet": "registry",
-    "BatchPlant": "plant",
-    "BatchWork": "work",
-    "BatchHarvest": "harvest",
+    method.name: who_calls(f"/{service.full_name}/{method.name}")
+    for service in wallet_pb2.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
 }
+#: The operator, who makes all calls of the other services of its process.
+_OPERATOR = CallerKind.OPERATOR, OPERATOR
+_Caller = tuple[CallerKind, str]
 
 
 class WaitTimeoutError(Exception):
@@ -63,11 +65,11 @@ class Farmer:
 class WalletCaller:
     """Calls one or more wallet processes; a call whose process dies goes on at the next one."""
 
-    def __init__(self, processes: Sequence[Mapping[str, grpc.aio.Channel]]) -> None:
+    def __init__(self, processes: Sequence[Mapping[_Caller, grpc.aio.Channel]]) -> None:
         """`processes` has a channel for each who calls: the services, and the operator."""
         self._stubs = [_stub(channels) for channels in processes]
-        self._engine = _engine_stub(processes[0][OPERATOR])
-        self._withdrawals = [_withdrawal_stub(channels[OPERATOR]) for channels in processes]
+        self._engine = _engine_stub(processes[0][_OPERATOR])
+        self._withdrawals = [_withdrawal_stub(channels[_OPERATOR]) for channels in processes]
         self.pooler_id = str(new_id())
         #: Status codes of attempts that were repeated, in the order in which they came.
         self.repeated: list[grpc.StatusCode] = []
@@ -276,17 +278,15 @@ def mine(
 @asynccontextmanager
 async def open_caller(stack: Stack, names: Sequence[str]) -> AsyncIterator[WalletCaller]:
     """A caller of a stack's wallet processes, by their names."""
-    transports = {OPERATOR: stack.operator()} | {
-        service: stack.transport(CallerKind.SERVICE, service) for service in set(_CALLERS.values())
-    }
+    transports = {who: stack.transport(*who) for who in {_OPERATOR, *_CALLERS.values()}}
     async with AsyncExitStack() as cleanup:
         yield WalletCaller(
             [
                 {
-                    caller: await cleanup.enter_async_context(
+                    who: await cleanup.enter_async_context(
                         open_channel(stack.target(name), transport, name="wallet")
                     )
-                    for caller, transport in transports.items()
+                    for who, transport in transports.items()
                 }
                 for name in names
             ]
@@ -308,12 +308,12 @@ def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsy
     return engine_pb2_grpc.EngineServiceStub(channel)
 
 
-def _stub(channels: Mapping[str, grpc.aio.Channel]) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
+def _stub(channels: Mapping[_Caller, grpc.aio.Channel]) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
     """Each method by who may call it."""
-    stub = wallet_pb2_grpc.WalletServiceStub(channels[OPERATOR])
-    for method, service in _CALLERS.items():
-        own = wallet_pb2_grpc.WalletServiceStub(channels[service])
-        setattr(stub, method, getattr(own, method))
+    stubs = {who: wallet_pb2_grpc.WalletServiceStub(channel) for who, channel in channels.items()}
+    stub = wallet_pb2_grpc.WalletServiceStub(channels[_OPERATOR])
+    for method, who in _CALLERS.items():
+        setattr(stub, method, getattr(stubs[who], method))
     return stub
 
 

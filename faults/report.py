@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import RESULTS, describe, markdown_table
+from benchmarks.report import RESULTS, describe, markdown_table, write_files
 from faults.run import Cell, FaultResult
 
 _COLUMNS = (
@@ -63,12 +63,8 @@ def command(cell: Cell, seed: int) -> str:
 
 def write(result: FaultResult, directory: Path = RESULTS) -> list[Path]:
     """JSON and Markdown beside the benchmark's; the files."""
-    folder = directory / result.origin.label
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {folder / "faults.json": as_json(result), folder / "faults.md": as_markdown(result)}
-    for path, content in files.items():
-        path.write_text(content, encoding="utf-8")
-    return list(files)
+    files = {"faults.json": as_json(result), "faults.md": as_markdown(result)}
+    return write_files(result.origin, files, directory)
 
 
 def as_json(result: FaultResult) -> str:

@@ -12,7 +12,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from libs.common.errors import PoolError
-from libs.common.grpc.tls import CertificateError, TlsFiles
+from libs.common.grpc.tls import TLS_OPTIONS, CertificateError, TlsFiles
 from pooler.client import Targets
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
@@ -117,12 +117,8 @@ class Options:
     def _tls(self) -> TlsFiles | None:
         if self.transport == "plaintext":
             return None
-        certificate, key, authority = self.tls_cert_file, self.tls_key_file, self.tls_ca_file
-        if certificate is None or key is None or authority is None:
-            raise CertificateError(
-                "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
-            )
-        return TlsFiles(certificate=certificate, key=key, authority=authority)
+        given = self.tls_cert_file, self.tls_key_file, self.tls_ca_file
+        return TlsFiles.all_of(*given, otherwise=TLS_OPTIONS)
 
 
 @app.default

@@ -14,14 +14,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from libs.common.authority import Authority, make_authority
-from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from services.migrations import SERVICES, role_of
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "secrets"
 #: Host and database as docker-compose.yml names them.
 DATABASE = "postgres:5432/kalepool"
-#: As TRUST_DOMAIN's default.
-TRUST_DOMAIN = "kalepool"
 #: Days that certificates are valid.
 DAYS = 365.0
 #: AES-256.

@@ -12,15 +12,15 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from stellar_sdk import Keypair
 
-from demo.stack import OPERATOR, TRUST_DOMAIN, Stack
+from demo.stack import OPERATOR, Stack
 from libs.common.authority import make_authority
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access, Owned
 from libs.common.grpc.client import call, open_channel
-from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
 from libs.common.ids import new_id
-from security.rpcs import services
+from security.rpcs import path_of, services
 from services.access import ACCESS
 from services.migrations import SERVICES
 
@@ -57,7 +57,7 @@ class Rpc:
     @property
     def path(self) -> str:
         """As HTTP/2 has it."""
-        return f"/{self.method.containing_service.full_name}/{self.method.name}"
+        return path_of(self.method)
 
     @property
     def access(self) -> Access:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Origin, origin
-from benchmarks.report import RESULTS, describe, markdown_table
+from benchmarks.report import describe, markdown_table, write_files
 from demo.processes import Command, Process
 from demo.stack import OPERATOR, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
@@ -138,19 +138,15 @@ def verdict(cost: Cost) -> str:
 
 def write(cost: Cost) -> list[Path]:
     """JSON and Markdown; the files."""
-    folder = RESULTS / cost.origin.label
-    folder.mkdir(parents=True, exist_ok=True)
     page = [f"# What everything costs, {cost.origin.date}, commit {cost.origin.commit}", ""]
     page += [describe(cost.origin), "", f"`python -m security.cost`: {verdict(cost)}.", ""]
     page += markdown_table(_COLUMNS, rows(cost))
     content = asdict(cost) | {"ratio": cost.ratio, "goal": GOAL}
     files = {
-        folder / "cost.json": json.dumps(content, indent=2) + "\n",
-        folder / "cost.md": "\n".join([*page, ""]),
+        "cost.json": json.dumps(content, indent=2) + "\n",
+        "cost.md": "\n".join([*page, ""]),
     }
-    for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
-    return list(files)
+    return write_files(cost.origin, files)
 
 
 def main(arguments: list[str]) -> int:

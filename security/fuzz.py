@@ -15,13 +15,11 @@ from grpc_health.v1 import health_pb2
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from stellar_sdk import Keypair
 
-from demo.stack import OPERATOR, Stack
+from demo.stack import Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
-from libs.common.grpc.identity import CallerKind
 from security.hostile import Hostility
-from security.rpcs import services
-from services.access import ACCESS
+from security.rpcs import path_of, services
 from services.migrations import SERVICES
 
 #: Seconds of one call; a well-formed one may wait for the chain.
@@ -56,7 +54,7 @@ class Target:
     @property
     def path(self) -> str:
         """As HTTP/2 has it."""
-        return f"/{self.method.containing_service.full_name}/{self.method.name}"
+        return path_of(self.method)
 
 
 @dataclass(kw_only=True)
@@ -101,22 +99,17 @@ def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
 async def open_targets(stack: Stack) -> AsyncIterator[Sequence[Target]]:
     """Connections to every RPC."""
     async with AsyncExitStack() as cleanup:
-        channels: dict[tuple[str, str], grpc.aio.Channel] = {}
-        for process, caller in {(process, _caller(method)) for process, method in rpcs()}:
-            kind = CallerKind.SERVICE if caller in SERVICES else CallerKind.OPERATOR
-            channels[process, caller] = await cleanup.enter_async_context(
-                open_channel(stack.target(process), stack.transport(kind, caller), name=process)
+        found = [(process, method, who_calls(path_of(method))) for process, method in rpcs()]
+        channels = {
+            (process, who): await cleanup.enter_async_context(
+                open_channel(stack.target(process), stack.transport(*who), name=process)
             )
+            for process, who in {(process, who) for process, _, who in found}
+        }
         yield [
-            Target(process=process, method=method, channel=channels[process, _caller(method)])
-            for process, method in rpcs()
+            Target(process=process, method=method, channel=channels[process, who])
+            for process, method, who in found
         ]
-
-
-def _caller(method: MethodDescriptor) -> str:
-    """The operator; or a service that may call it, where the operator may not."""
-    access = ACCESS.get(f"/{method.containing_service.full_name}/{method.name}")
-    return OPERATOR if access is None or access.operators else min(access.services)
 
 
 async def register(stack: Stack) -> list[str]:

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Iterator
 
 import kalepool
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 
 def services() -> Iterator[ServiceDescriptor]:
@@ -14,3 +14,8 @@ def services() -> Iterator[ServiceDescriptor]:
         if found.name.endswith("_pb2"):
             module = importlib.import_module(found.name)
             yield from module.DESCRIPTOR.services_by_name.values()
+
+
+def path_of(method: MethodDescriptor) -> str:
+    """A method's full name, as HTTP/2 has it."""
+    return f"/{method.containing_service.full_name}/{method.name}"

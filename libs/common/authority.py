@@ -5,7 +5,6 @@ name each, DNS names for servers, and server use for servers only, so that nobod
 one.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from libs.common.grpc.identity import CallerKind, identity
+from libs.common.local import LOCAL_HOSTS
+from libs.common.private_file import new_private_file
 
 #: Names of the authority's files in its folder.
 CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key"
-#: What every service is reached by on its own machine.
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 #: Clocks may differ by this much.
 _SKEW = timedelta(minutes=5)
 _LIFE = timedelta(days=3650)
@@ -67,7 +66,7 @@ class Authority:
         name: str,
         *,
         days: float = 30.0,
-        addresses: Sequence[str] = LOCAL_NAMES,
+        addresses: Sequence[str] = LOCAL_HOSTS,
     ) -> Issued:
         """A certificate for a service, a pooler or an operator. ValueError for a wrong name.
 
@@ -178,7 +177,6 @@ def _replace(path: Path, content: bytes) -> None:
     """Writes a file that only we can read, under another name first."""
     passing = path.with_name(f".{path.name}.new")
     passing.unlink(missing_ok=True)
-    descriptor = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with new_private_file(passing) as file:
         file.write(content)
     passing.replace(path)

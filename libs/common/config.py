@@ -14,10 +14,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.common.db.tls import DatabaseAddress
-from libs.common.grpc.tls import CertificateError, TlsFiles, transport_of
+from libs.common.grpc.identity import TRUST_DOMAIN
+from libs.common.grpc.tls import TlsFiles, transport_of
+from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NetworkName = Literal["mainnet", "testnet", "localnet"]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 #: A method, by its short name or whole, and its calls a minute.
@@ -67,10 +68,11 @@ class TransportSettings(Settings):
         """The files; None for plaintext. CertificateError when one is not named."""
         if self.transport == "plaintext":
             return None
-        if self.tls_cert_file is None or self.tls_key_file is None or self.tls_ca_file is None:
-            raise CertificateError("set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE")
-        return TlsFiles(
-            certificate=self.tls_cert_file, key=self.tls_key_file, authority=self.tls_ca_file
+        return TlsFiles.all_of(
+            self.tls_cert_file,
+            self.tls_key_file,
+            self.tls_ca_file,
+            otherwise="set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE",
         )
 
     @model_validator(mode="after")
@@ -88,7 +90,7 @@ class ServiceSettings(TransportSettings):
     #: Port to listen on; 0 lets the system choose.
     port: Port = 0
     #: SPIFFE trust domain of all certificates' names: spiffe://<trust domain>/service/plant.
-    trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = "kalepool"
+    trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = TRUST_DOMAIN
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
     database_url: SecretStr
     #: Certificates (PEM) of the authorities that vouch for PostgreSQL; empty: the system's. On
@@ -140,8 +142,10 @@ class ServiceSettings(TransportSettings):
 
     @model_validator(mode="after")
     def _plaintext_stays_here(self) -> Self:
-        if self.transport == "plaintext" and self.host not in _LOOPBACK:
-            raise ValueError(f"TRANSPORT=plaintext is for one machine: HOST must be {_LOOPBACK[0]}")
+        if self.transport == "plaintext" and self.host not in LOCAL_HOSTS:
+            raise ValueError(
+                f"TRANSPORT=plaintext is for one machine: HOST must be {LOCAL_HOSTS[0]}"
+            )
         return self
 
     def database(self) -> DatabaseAddress:

@@ -131,14 +131,15 @@ def execute(
     wrong = validate_applied(tx, state, moment)
     before = _use_sequence(tx, state, context, used=wrong is None or _uses_sequence(wrong.code))
     fixed = _fixed_fee(tx, context)
+    idle = SorobanMeta(non_refundable=fixed, refundable=0, rent=0, return_value=None)
+    soroban = idle if tx.is_soroban else None
     if wrong is not None:
-        soroban = SorobanMeta(non_refundable=fixed, refundable=0, rent=0, return_value=None)
         return Executed(
             charged=charged,
             outcome=wrong,
             before=before,
             operations=(),
-            soroban=soroban if tx.is_soroban else None,
+            soroban=soroban,
             diagnostics=(),
         )
     try:
@@ -155,9 +156,7 @@ def execute(
         outcome=outcome,
         before=before,
         operations=operations,
-        soroban=SorobanMeta(non_refundable=fixed, refundable=0, rent=0, return_value=None)
-        if tx.is_soroban
-        else None,
+        soroban=soroban,
         diagnostics=(),
     )
 

@@ -1,7 +1,5 @@
 """The whole pool as real processes: it ends equal, leaves nothing, and survives every restart."""
 
-import asyncio
-import io
 import json
 import signal
 import subprocess
@@ -12,12 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
 
-from demo.run import DIRECTORY, farm
-from demo.screen import Screen
-from demo.stack import StackConfig, open_stack
+from demo.run import DIRECTORY
+from demo.stack import StackConfig
 from services.migrations import SERVICES
+from tests.support.breaking import farm_while
 
 pytestmark = pytest.mark.e2e
 
@@ -78,23 +75,4 @@ def test_wrong_arguments_are_told() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 async def test_restarting_a_service_does_not_change_the_end(service: str, tmp_path: Path) -> None:
     config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=14)
-    screen = Screen(Console(file=io.StringIO()))
-    async with open_stack(config) as stack:
-
-        async def restart_for_ever() -> None:
-            while True:
-                await asyncio.sleep(BETWEEN_RESTARTS)
-                await stack.restart(service)
-
-        restarting = asyncio.create_task(restart_for_ever())
-        farming = asyncio.create_task(farm(stack, 3, 1, screen))
-        done, _ = await asyncio.wait(
-            {restarting, farming}, timeout=240, return_when=asyncio.FIRST_COMPLETED
-        )
-        assert done == {farming}
-        restarting.cancel()
-        await asyncio.gather(restarting, return_exceptions=True)
-        result = await farming
-    assert result.verdict.equal, result.verdict.differences
-    assert result.run.planted >= 3
-    assert result.run.harvested >= 3
+    await farm_while(config, lambda stack: stack.restart(service), every=BETWEEN_RESTARTS)

@@ -1,17 +1,14 @@
 """What everybody stands on goes away within a block, and comes back: the end is the same."""
 
 import asyncio
-import io
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from demo.run import farm
-from demo.screen import Screen
-from demo.stack import Stack, StackConfig, open_stack
+from demo.stack import Stack, StackConfig
+from tests.support.breaking import farm_while
 
 pytestmark = pytest.mark.e2e
 
@@ -48,28 +45,4 @@ async def test_an_outage_does_not_change_the_end(
     outage: Callable[[Stack], Awaitable[None]], tmp_path: Path
 ) -> None:
     config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=16)
-    screen = Screen(Console(file=io.StringIO()))
-    outages = 0
-    async with open_stack(config) as stack:
-
-        async def break_for_ever() -> None:
-            nonlocal outages
-            while True:
-                await asyncio.sleep(BETWEEN)
-                await outage(stack)
-                outages += 1
-
-        breaking = asyncio.create_task(break_for_ever())
-        farming = asyncio.create_task(farm(stack, 3, 1, screen))
-        done, _ = await asyncio.wait(
-            {breaking, farming}, timeout=240, return_when=asyncio.FIRST_COMPLETED
-        )
-        assert done == {farming}, breaking.exception() if breaking.done() else "it does not end"
-        breaking.cancel()
-        await asyncio.gather(breaking, return_exceptions=True)
-        result = await farming
-        stack.check()
-    assert outages >= 2
-    assert result.verdict.equal, result.verdict.differences
-    assert result.run.planted >= 3
-    assert result.run.harvested >= 3
+    assert await farm_while(config, outage, every=BETWEEN) >= 2

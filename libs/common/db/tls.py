@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from libs.common.local import LOCAL_HOSTS
 from libs.common.log import get_logger
 
 log = get_logger(__name__)
 
-#: Hosts that no network lies in front of; a folder of sockets begins with a slash.
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 #: The mode that proves who answers: https://www.postgresql.org/docs/current/libpq-ssl.html
 _PROVEN = "verify-full"
 
@@ -42,7 +41,10 @@ def is_local(dsn: str) -> bool:
     parts = urlsplit(dsn)
     netloc = parts.netloc.rpartition("@")[2]
     named = netloc.split(",") if netloc else parse_qs(parts.query).get("host", [""])[-1].split(",")
-    return all(_host(item) in _LOCAL or item.startswith(("/", "%2F")) or not item for item in named)
+    # A folder of sockets begins with a slash.
+    return all(
+        _host(item) in LOCAL_HOSTS or item.startswith(("/", "%2F")) or not item for item in named
+    )
 
 
 def _host(text: str) -> str:

@@ -10,6 +10,8 @@ import grpc
 
 from libs.common.errors import UnauthenticatedError
 
+#: The trust domain of a pool that did not choose one.
+TRUST_DOMAIN = "kalepool"
 #: What follows the trust domain in the names that we give. Names of services and operators are
 #: short words, those of poolers their ids.
 _PATH = re.compile(

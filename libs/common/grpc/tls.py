@@ -26,6 +26,10 @@ _expiry = METER.create_gauge(
 _LOOK = 1.0
 
 
+#: What a command says when it was not told which certificate to show.
+TLS_OPTIONS = "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
+
+
 class CertificateError(ValueError):
     """The files cannot be used; the message says which and why."""
 
@@ -40,6 +44,15 @@ class TlsFiles:
     key: Path
     #: Certificates of the authorities whose word counts.
     authority: Path
+
+    @classmethod
+    def all_of(
+        cls, certificate: Path | None, key: Path | None, authority: Path | None, *, otherwise: str
+    ) -> "TlsFiles":
+        """The three as somebody set them; CertificateError with `otherwise` when one is not."""
+        if certificate is None or key is None or authority is None:
+            raise CertificateError(otherwise)
+        return cls(certificate=certificate, key=key, authority=authority)
 
 
 @dataclass(frozen=True, kw_only=True)

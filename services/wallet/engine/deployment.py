@@ -69,7 +69,7 @@ class Deployer:
         deployment = self.deployment()
         if contract == deployment.contract:
             lives = await self._parts.chain.lives(deployment.entry_keys)
-            if not deployment.missing(lives) and min(lives.values()) < RENEW:
+            if _next_step(deployment, lives) == deployment.extension():
                 await self.deploy(max_fee=_KEEPING_FEE)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:

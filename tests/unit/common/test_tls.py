@@ -257,7 +257,7 @@ async def test_health_is_for_everybody_with_a_certificate(
         f"spiffe://{DOMAIN}/service/plant/x",
         f"spiffe://{DOMAIN}/service/plant\n",
         f"spiffe://{DOMAIN}/SERVICE/plant",
-        f"spiffe://{DOMAIN}/root/ann",
+        f"spiffe://{DOMAIN}/admin/ann",
         f"spiffe://{DOMAIN}/pooler/..",
         f"spiffe://{DOMAIN}.evil/service/plant",
         f"spiffe://evil/{DOMAIN}/service/plant",

@@ -1,0 +1,37 @@
+"""A whole pool farms a block while something is broken in it again and again."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+
+from rich.console import Console
+
+from demo.run import farm
+from demo.screen import Screen
+from demo.stack import Stack, StackConfig, open_stack
+
+#: Seconds until a block is farmed, at the latest.
+PATIENCE = 240.0
+
+
+async def farm_while(
+    config: StackConfig, break_once: Callable[[Stack], Awaitable[None]], *, every: float
+) -> int:
+    """Farms one block for three farmers; breaks something `every` seconds.
+
+    Returns how often it was broken.
+    """
+    screen = Screen(Console(file=io.StringIO()))
+    breaks = 0
+    async with open_stack(config) as stack:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            farming = group.create_task(farm(stack, 3, 1, screen))
+            while not (await asyncio.wait({farming}, timeout=every))[0]:
+                await break_once(stack)
+                breaks += 1
+        stack.check()
+    result = farming.result()
+    assert result.verdict.equal, result.verdict.differences
+    assert result.run.planted >= 3
+    assert result.run.harvested >= 3
+    return breaks
