@@ -16,6 +16,7 @@ FARMERS ?= 25
 BLOCKS ?= 2
 BENCH_ARGS ?= --compare
 FAULTS_ARGS ?=
+DAY_ARGS ?=
 SECURITY_ARGS ?=
 HISTORY_ARGS ?=
 PYTEST_ARGS ?=
@@ -23,7 +24,7 @@ PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults security history up down secrets lock clean
+	contracts verify-contracts test test-fast demo bench faults day security history up down secrets lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +111,9 @@ bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENC
 
 faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARGS='--only kill')
 	@$(PY) -m faults run $(FAULTS_ARGS)
+
+day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
+	@$(PY) -m faults day $(DAY_ARGS)
 
 security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls (SECURITY_ARGS='--requests 5000')
 	@$(PY) -m security $(SECURITY_ARGS)

@@ -102,7 +102,8 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
             await stack.start_copy("wallet", name)
         async with open_caller(stack, names) as caller, aiohttp.ClientSession() as session:
             opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
-            await _open_channels(config, stack, caller, progress)
+            more = dict(config.wallet_environment)
+            await open_channels(stack, caller, config.carrier, more, progress)
             progress(f"ledgers of {config.ledger_seconds:g} s from now on")
             await stack.restart(
                 "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
@@ -139,15 +140,22 @@ def _stack_config(config: WorldConfig) -> StackConfig:
     )
 
 
-async def _open_channels(
-    config: WorldConfig, stack: Stack, caller: WalletCaller, progress: Progress
+async def open_channels(
+    stack: Stack,
+    caller: WalletCaller,
+    carrier: Carrier,
+    more: Mapping[str, str],
+    progress: Progress,
 ) -> None:
-    """Channel accounts, and the multicall that they are the sources of."""
-    environment = {**_CHANNELS[config.carrier], **config.wallet_environment}
-    if config.carrier is Carrier.MULTICALL:
+    """Channel accounts for all wallet processes, and the multicall that they are the sources of.
+
+    `more` are variables of the wallet on top of those that a carrier needs.
+    """
+    environment = {**_CHANNELS[carrier], **more}
+    if carrier is Carrier.MULTICALL:
         progress("deploying the multicall")
         environment["MULTICALL_CONTRACT_ID"] = await caller.deploy_multicall()
-    for name in wallet_names(config.wallets):
+    for name in [name for name in stack.pids() if name.startswith("wallet")]:
         stack.configure(name, environment)
         await stack.restart(name, number=signal.SIGTERM)
     count = int(environment["CHANNEL_ACCOUNTS"])

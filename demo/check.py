@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from stellar_sdk import Asset
 
-from demo.chain_view import ChainView, read_chain, read_kale_balances
+from demo.chain_view import ChainView, read_kale_balances
 from libs.common.db.queries import load_queries
 
 #: PostgreSQL is not there: it restarts, or cuts its sessions.
@@ -72,11 +72,15 @@ async def has_seen_kale(admin_dsn: str) -> bool:
         return False
 
 
-async def compare(admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int]) -> Verdict:
-    """Reads both sides whole; `funded` is what each address was given from outside, in stroops."""
+async def compare(
+    admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int], chain: ChainView
+) -> Verdict:
+    """Compares all that is recorded with all that was read from the chain.
+
+    `funded` is what each address was given from outside, in stroops.
+    """
     connection = await asyncpg.connect(admin_dsn)
     try:
-        chain = await read_chain(rpc_url)
         rows = await connection.fetch(_QUERIES["farmers"].sql)
         farmers = {
             row["address"]: FarmerRow(

@@ -62,11 +62,16 @@ class Process:
         """Whether it was started and has not ended."""
         return self._child is not None and self._child.returncode is None
 
+    @property
+    def status(self) -> int | None:
+        """Its exit status once it has ended; minus the number of the signal that ended it."""
+        return None if self._child is None else self._child.returncode
+
     def check(self) -> None:
         """Raises ProcessDiedError when it has ended."""
-        if self._child is not None and self._child.returncode is not None:
-            status = self._child.returncode
-            raise ProcessDiedError(f"{self.command.name} ended ({status}):\n{self.log_tail()}")
+        if self.status is not None:
+            text = f"{self.command.name} ended ({self.status}):\n{self.log_tail()}"
+            raise ProcessDiedError(text)
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

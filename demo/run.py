@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from stellar_sdk import Asset, Keypair
 
+from demo.chain_view import ChainView, read_chain
 from demo.check import AWAY, Verdict, compare, has_seen_kale
 from demo.screen import Screen
-from demo.stack import Stack, StackConfig, open_stack
+from demo.stack import Progress, Stack, StackConfig, open_stack
 from demo.wallet_calls import WaitTimeoutError, wait_until
 from libs.common.grpc.identity import CallerKind
 from libs.kale.amounts import format_kale
@@ -23,6 +24,7 @@ from libs.kale.networks import NETWORKS
 from pooler.client import Targets, open_client
 from pooler.config import PoolerConfig
 from pooler.enrol import enrol
+from pooler.events import Observer
 from pooler.run import RunSummary, run
 
 DIRECTORY = Path("var") / "demo"
@@ -67,22 +69,34 @@ def block_seconds(farmers: int) -> int:
 
 async def farm(stack: Stack, farmers: int, blocks: int, screen: Screen) -> DemoResult:
     """Registers, funds, farms and compares on a running pool."""
-    config = pooler_config(stack, farmers, blocks)
-    screen.progress(f"registering {farmers} farmers: wallets, accounts, trustlines")
-    # Somebody who runs the pool registers the pooler, whose certificate then has its id.
-    async with open_client(config.targets, stack.operator()) as client:
-        pooler_id = await enrol(client, config, screen)
-        addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
-    screen.progress("giving the farmers some KALE to stake")
-    funded = await fund(stack.rpc_url, addresses)
-    await _seen(stack)
+    config, funded = await settle(
+        stack, pooler_config(stack, farmers, blocks), screen, screen.progress
+    )
     screen.progress("farming")
-    own = stack.certificates(CallerKind.POOLER, str(pooler_id))
-    summary = await run(replace(config, pooler_id=pooler_id, tls=own), screen)
+    summary = await run(config, screen)
     screen.progress("comparing the records with the chain")
-    verdict = await settled_verdict(stack, funded)
+    verdict = await settled_verdict(stack, funded, partial(read_chain, stack.rpc_url))
     stack.check()
     return DemoResult(run=summary, verdict=verdict)
+
+
+async def settle(
+    stack: Stack, config: PoolerConfig, observe: Observer, progress: Progress
+) -> tuple[PoolerConfig, Mapping[str, int]]:
+    """Registers the pooler and its farmers, and gives these KALE.
+
+    Returns the pooler's own settings and, by address, what each farmer was given in stroops.
+    """
+    progress(f"registering {config.farmers} farmers: wallets, accounts, trustlines")
+    # Somebody who runs the pool registers the pooler, whose certificate then has its id.
+    async with open_client(config.targets, stack.operator()) as client:
+        pooler_id = await enrol(client, config, observe)
+        addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
+    progress("giving the farmers some KALE to stake")
+    funded = await fund(stack.rpc_url, addresses)
+    await _seen(stack)
+    own = stack.certificates(CallerKind.POOLER, str(pooler_id))
+    return replace(config, pooler_id=pooler_id, tls=own), funded
 
 
 async def _seen(stack: Stack) -> None:
@@ -129,14 +143,22 @@ async def fund(rpc_url: str, addresses: list[str]) -> Mapping[str, int]:
     return dict.fromkeys(addresses, FUNDING)
 
 
-async def settled_verdict(stack: Stack, funded: Mapping[str, int]) -> Verdict:
-    """The comparison, once nothing changes any more: events are recorded after the ledger."""
+async def settled_verdict(
+    stack: Stack, funded: Mapping[str, int], read: Callable[[], Awaitable[ChainView]]
+) -> Verdict:
+    """The comparison, once nothing changes any more: events are recorded after the ledger.
+
+    `read` gives the chain as it is now.
+    """
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
     while True:
         is_late = asyncio.get_running_loop().time() > deadline
         try:
-            verdict = await compare(stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded)
+            chain = await read()
+            verdict = await compare(
+                stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded, chain
+            )
         except AWAY:
             if is_late:
                 raise

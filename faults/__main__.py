@@ -1,20 +1,24 @@
-"""python -m faults run: breaks everything in turn, with real processes, and checks the chain.
+"""python -m faults: breaks things, with real processes, and compares the end with the chain.
 
-Writes benchmarks/results/<date>-<commit>/faults.{json,md}; exit status 1 when anything is not as
-promised. The same seed gives the same instants, as far as a real machine can.
+`run` breaks everything in turn; `day` farms a day of blocks in compressed time and kills something
+now and then. Both write to benchmarks/results/<date>-<commit>/; exit status 1 when anything is not
+as promised. The same seed gives the same instants, as far as a real machine can.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.world import Carrier
 from demo.interrupt import run_to_end
 from demo.stack import Progress
-from faults.report import as_json, show, write
+from faults import day_report, report
+from faults.day import BLOCKS_PER_HOUR, DayPlan, run_day
 from faults.run import FaultPlan, run_faults
 from faults.scenarios import Group, groups
 
@@ -29,6 +33,8 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - started
         console.print(f"{seconds:7.1f} s  {text}", style="dim", highlight=False, markup=False)
 
+    if options.command == "day":
+        return run_to_end(_day(options, console, progress))
     plan = FaultPlan(groups=_chosen(options), seed=options.seed)
     if options.list:
         for group in plan.groups:
@@ -42,13 +48,35 @@ async def _run(
     plan: FaultPlan, options: argparse.Namespace, console: Console, progress: Progress
 ) -> int:
     result = await run_faults(plan, progress)
-    show(console, result)
+    report.show(console, result)
     if options.json:
-        sys.stdout.write(as_json(result))
+        sys.stdout.write(report.as_json(result))
     if not options.no_write:
-        for path in write(result):
-            console.print(str(path), highlight=False)
+        _tell(console, report.write(result))
     return 0 if result.passed else 1
+
+
+async def _day(options: argparse.Namespace, console: Console, progress: Progress) -> int:
+    plan = DayPlan(
+        farmers=options.farmers,
+        blocks=options.blocks,
+        ledger_seconds=options.ledger_seconds,
+        carrier=Carrier(options.carrier),
+        kill_every=options.kill_every,
+        seed=options.seed,
+    )
+    result = await run_day(plan, progress)
+    day_report.show(console, result)
+    if options.json:
+        sys.stdout.write(day_report.as_json(result))
+    if not options.no_write:
+        _tell(console, day_report.write(result))
+    return 0 if result.passed else 1
+
+
+def _tell(console: Console, paths: Iterable[Path]) -> None:
+    for path in paths:
+        console.print(str(path), highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,19 +85,41 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run = parser.add_subparsers(dest="command", required=True).add_parser(
-        "run", help="break things"
-    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="break everything in turn")
     run.add_argument("--farmers", type=int, default=6)
     run.add_argument("--random", type=int, default=200, help="random kills, with each carrier")
-    run.add_argument("--seed", type=int, default=1)
     run.add_argument("--group", help="only this group of rows")
     run.add_argument("--only", default="", help="only rows whose name contains this")
     run.add_argument("--quick", action="store_true", help="a few rows in less than a minute")
     run.add_argument("--list", action="store_true", help="only tell what would be broken")
-    run.add_argument("--json", action="store_true", help="print JSON on stdout")
-    run.add_argument("--no-write", action="store_true", help="leave benchmarks/results alone")
+    day = commands.add_parser("day", help="farm a day of blocks in compressed time")
+    day.add_argument("--farmers", type=_count, default=1000)
+    day.add_argument("--blocks", type=_count, default=24 * BLOCKS_PER_HOUR, help="12 are an hour")
+    day.add_argument(
+        "--ledger-seconds", type=float, default=0.2, help="a block is 60 ledgers, as it really is"
+    )
+    day.add_argument(
+        "--carrier", choices=[one.value for one in Carrier], default=Carrier.MULTICALL.value
+    )
+    day.add_argument(
+        "--kill-every", type=int, default=12, help="blocks between two kills; 0 kills nothing"
+    )
+    for command in (run, day):
+        command.add_argument("--seed", type=int, default=1)
+        command.add_argument("--json", action="store_true", help="print JSON on stdout")
+        command.add_argument(
+            "--no-write", action="store_true", help="leave benchmarks/results alone"
+        )
     return parser
+
+
+def _count(text: str) -> int:
+    """A number of things that there must be one of."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
 
 
 def _chosen(options: argparse.Namespace) -> Sequence[Group]:

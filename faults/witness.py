@@ -50,8 +50,8 @@ class SeenPayment:
     amount: int
 
 
-class Witness:
-    """Reads every transaction once, in order, and never forgets."""
+class Reader:
+    """Reads every transaction once, in order, and never forgets what it came to."""
 
     def __init__(self, session: aiohttp.ClientSession, rpc_url: str) -> None:
         self._session = session
@@ -59,12 +59,6 @@ class Witness:
         self._last = 0
         #: Pails made, worked and harvested.
         self.view = ChainView()
-        #: The farm's calls in the order in which they were applied.
-        self.calls: list[SeenCall] = []
-        #: Contract calls and payments in the same order.
-        self.fees: list[SeenFee] = []
-        #: Payments in the order in which they were applied, withdrawals among them.
-        self.payments: list[SeenPayment] = []
 
     async def catch_up(self) -> None:
         """Reads what is new; repeats while the node misbehaves."""
@@ -91,6 +85,22 @@ class Witness:
 
     def _add(self, item: dict[str, Any]) -> None:
         add_transaction(self.view, item)
+
+
+class Witness(Reader):
+    """A reader that also remembers calls, fees and payments."""
+
+    def __init__(self, session: aiohttp.ClientSession, rpc_url: str) -> None:
+        super().__init__(session, rpc_url)
+        #: The farm's calls in the order in which they were applied.
+        self.calls: list[SeenCall] = []
+        #: Contract calls and payments in the same order.
+        self.fees: list[SeenFee] = []
+        #: Payments in the order in which they were applied, withdrawals among them.
+        self.payments: list[SeenPayment] = []
+
+    def _add(self, item: dict[str, Any]) -> None:
+        super()._add(item)
         calls, payments = farm_calls(item), _payments(item)
         if item["status"] == "SUCCESS":
             self.payments += payments

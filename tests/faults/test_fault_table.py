@@ -1,4 +1,4 @@
-"""The short run of `make faults`: real processes, one row of each kind."""
+"""The short runs of `make faults` and `make day`: real processes, one row of each kind."""
 
 import subprocess
 import sys
@@ -8,9 +8,13 @@ import pytest
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 
 
-def test_the_short_run_finds_nothing() -> None:
+_DAY = "day --farmers 5 --blocks 3 --ledger-seconds 0.1 --kill-every 1"
+
+
+@pytest.mark.parametrize("command", ["run --quick", _DAY])
+def test_the_short_run_finds_nothing(command: str) -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "faults", "run", "--quick", "--no-write"],
+        [sys.executable, "-m", "faults", *command.split(), "--no-write"],
         check=False,
         capture_output=True,
         text=True,
