@@ -3,16 +3,18 @@
 import json
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from pathlib import Path
 
 import aiohttp
 
-from demo.run import fund
+from demo.pool_calls import PoolCaller, open_pool_caller
+from demo.run import fund, pooler_config, settle
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from demo.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
+from services.migrations import SERVICES
 
 DIRECTORY = Path("var") / "bench"
 #: Seconds of a ledger while farmers are brought onto the chain, which is not measured.
@@ -56,6 +58,12 @@ class WorldConfig:
     localnet_environment: Mapping[str, str] = field(default_factory=dict)
     #: More variables for the wallet.
     wallet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: All five services instead of wallet alone; the farmers are then those of a pooler.
+    whole: bool = False
+    #: Variables for every service and PostgreSQL.
+    common_environment: Mapping[str, str] = field(default_factory=dict)
+    #: Folder of PostgreSQL's data; None: below `directory`.
+    postgres_home: Path | None = None
     #: Folder for data and logs, emptied at start.
     directory: Path = DIRECTORY
 
@@ -76,6 +84,8 @@ class World:
     farmers: Sequence[Farmer]
     #: One more farmer, who opens the blocks before and after those that are measured.
     opener: Farmer
+    #: Calls of the whole pool, where it runs.
+    pool: PoolCaller | None = None
 
     @property
     def rpc_url(self) -> str:
@@ -96,26 +106,35 @@ def wallet_names(count: int) -> list[str]:
 @asynccontextmanager
 async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[World]:
     """Builds everything, farmers funded with KALE included; stops it at the end."""
-    async with open_stack(_stack_config(config), progress) as stack:
+    async with AsyncExitStack() as cleanup:
+        stack = await cleanup.enter_async_context(open_stack(_stack_config(config), progress))
         names = wallet_names(config.wallets)
         for name in names[1:]:
             await stack.start_copy("wallet", name)
-        async with open_caller(stack, names) as caller, aiohttp.ClientSession() as session:
+        caller = await cleanup.enter_async_context(open_caller(stack, names))
+        session = await cleanup.enter_async_context(aiohttp.ClientSession())
+        pool = None
+        if config.whole:
+            asked = pooler_config(stack, config.farmers + 1, blocks=0)
+            settled, _ = await settle(stack, asked, lambda _event: None, progress)
+            pool = await cleanup.enter_async_context(open_pool_caller(settled))
+            opener, *farmers = await pool.farmers()
+        else:
             opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
-            more = dict(config.wallet_environment)
-            await open_channels(stack, caller, config.carrier, more, progress)
-            progress(f"ledgers of {config.ledger_seconds:g} s from now on")
-            await stack.restart(
-                "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
-            )
-            yield World(
-                config=config,
-                stack=stack,
-                caller=caller,
-                session=session,
-                farmers=farmers,
-                opener=opener,
-            )
+        await open_channels(stack, caller, config.carrier, config.wallet_environment, progress)
+        progress(f"ledgers of {config.ledger_seconds:g} s from now on")
+        await stack.restart(
+            "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
+        )
+        yield World(
+            config=config,
+            stack=stack,
+            caller=caller,
+            session=session,
+            farmers=farmers,
+            opener=opener,
+            pool=pool,
+        )
 
 
 def _stack_config(config: WorldConfig) -> StackConfig:
@@ -135,8 +154,15 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         directory=config.directory,
         ledger_seconds=min(SETUP_LEDGER_SECONDS, config.ledger_seconds),
         block_seconds=config.block_seconds,
-        services=("wallet",),
-        environment={"localnet": localnet, "wallet": wallet},
+        services=SERVICES if config.whole else ("wallet",),
+        environment={
+            **dict.fromkeys((*SERVICES, "postgres"), config.common_environment),
+            "localnet": localnet,
+            "wallet": {**config.common_environment, **wallet},
+            # What is harvested is harvested by who asks for it.
+            "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
+        },
+        postgres_home=config.postgres_home,
     )
 
 

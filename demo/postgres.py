@@ -11,8 +11,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from urllib.parse import quote
 
 from demo.postgres_place import Place, PostgresStartError
@@ -81,15 +82,18 @@ class EmbeddedPostgres:
         durable: bool = True,
         keep: bool = False,
         detached: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`home` gets the data, the log and the superuser's password.
 
         Port 0 takes a free one. `durable=False` skips fsync, for tests. `keep` leaves the data for
-        the next start. A detached server runs on until `stop_detached(home)`.
+        the next start. A detached server runs on until `stop_detached(home)`. `environment` are
+        variables of the server.
         """
         self._home = home.absolute()
         self._lasting = keep or detached
         self._place = Place(self._home, name=_LASTING if self._lasting else _unique_name())
+        self._environment = environment
         self._fixed_port = port
         self._port = port
         self._durable = durable
@@ -109,6 +113,11 @@ class EmbeddedPostgres:
         if self._server is None:
             raise PostgresStartError("PostgreSQL is not running")
         return self._server.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._server is not None and self._server.poll() is None
 
     @property
     def admin_dsn(self) -> str:
@@ -215,7 +224,9 @@ class EmbeddedPostgres:
         log_file = self._home / "log"
         log_file.unlink(missing_ok=True)
         with log_file.open("wb") as log:
-            return self._place.spawn("postgres", arguments, output=log)
+            return self._place.spawn(
+                "postgres", arguments, output=log, environment=self._environment
+            )
 
     def _spawn_guard(self, pid: int) -> subprocess.Popen[bytes]:
         """In a session of its own: a Ctrl-C in the terminal must not reach it."""

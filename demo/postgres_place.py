@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +142,22 @@ class Place:
         return done.stdout
 
     def spawn(
-        self, program: str, arguments: Sequence[str], *, output: IO[bytes]
+        self,
+        program: str,
+        arguments: Sequence[str],
+        *,
+        output: IO[bytes],
+        environment: Mapping[str, str],
     ) -> subprocess.Popen[bytes]:
-        """Starts a program in a session of its own, out of reach of the terminal's Ctrl-C."""
+        """Starts a program in a session of its own, out of reach of the terminal's Ctrl-C.
+
+        `environment` is on top of a minimal one, and for this program alone: not for what changes
+        the account before.
+        """
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        prefix = ["/usr/bin/env", *variables] if variables else []
         return subprocess.Popen(
-            self._command(program, arguments),
+            self._command(program, arguments, prefix),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -162,8 +173,10 @@ class Place:
         if self._link.is_symlink():
             self._link.unlink()
 
-    def _command(self, program: str, arguments: Sequence[str]) -> list[str]:
-        command = [str(self._programs() / program), *arguments]
+    def _command(
+        self, program: str, arguments: Sequence[str], prefix: Sequence[str] = ()
+    ) -> list[str]:
+        command = [*prefix, str(self._programs() / program), *arguments]
         return command if self._account is None else self._account.command(command)
 
     def _programs(self) -> Path:

@@ -63,8 +63,10 @@ class StackConfig:
     fixed_ports: bool = False
     #: The services that run; their schemas are all there in any case.
     services: tuple[str, ...] = SERVICES
-    #: More variables by process name ("wallet", "localnet" ...), for tests.
+    #: More variables by process name ("wallet", "localnet", "postgres" ...), for tests.
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: Folder of PostgreSQL's data and log; None: below `directory`.
+    postgres_home: Path | None = None
 
 
 class Stack:
@@ -172,6 +174,11 @@ class Stack:
     async def restart_postgres(self, *, number: int = signal.SIGINT) -> None:
         """Ends PostgreSQL by a signal under all that runs, and starts it again."""
         await asyncio.to_thread(self._postgres.restart, number=number)
+
+    @property
+    def postgres_has_ended(self) -> bool:
+        """Whether PostgreSQL is gone, by itself or because it was ended."""
+        return not self._postgres.is_running
 
     @asynccontextmanager
     async def hung(self, name: str) -> AsyncIterator[None]:
@@ -295,7 +302,11 @@ async def open_stack(
     (config.directory / "logs").mkdir(parents=True)
     progress("starting PostgreSQL")
     async with contextlib.AsyncExitStack() as cleanup:
-        postgres = cleanup.enter_context(EmbeddedPostgres(config.directory / "postgres"))
+        postgres = EmbeddedPostgres(
+            config.postgres_home or config.directory / "postgres",
+            environment=config.environment.get("postgres", {}),
+        )
+        cleanup.enter_context(postgres)
         stack = Stack(config, postgres)
         cleanup.push_async_callback(stack.stop)
         await stack.start(progress)

@@ -1,20 +1,22 @@
 """The running pool that things are broken in, and the tools to break and to mend it."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import asyncpg
-
 from benchmarks.world import World, WorldConfig, open_world, wallet_names
+from demo.pool_calls import PoolCaller
 from demo.processes import ProcessDiedError
 from demo.stack import Progress
-from demo.wallet_calls import Farmer, wait_until
-from faults.checker import QUERIES
+from demo.wallet_calls import Farmer, WalletCaller, wait_until
+from faults.clock import FakeClock, fake_clock
+from faults.disk import SmallDisk, small_disk
+from faults.records import Records
 from faults.witness import Witness
 
 DIRECTORY = Path("var") / "faults"
@@ -34,11 +36,15 @@ class Arena:
     world: World
     #: Outside memory of the chain.
     witness: Witness
-    #: All rights on the database.
-    connection: "asyncpg.Connection[asyncpg.Record]"
+    #: What the pool recorded.
+    records: Records
     #: Stroops of XLM that a transaction may cost.
     cap: int
-    #: Wallet processes that were killed, or killed themselves, so far.
+    #: The wall clock of the services and of PostgreSQL, where it can be set wrong.
+    clock: FakeClock | None = None
+    #: PostgreSQL's disk, where it can be filled.
+    disk: SmallDisk | None = None
+    #: Processes that were killed, or killed themselves, so far.
     kills: int = 0
     #: What decides about random instants; set for each cell.
     random: Random = field(default_factory=Random)
@@ -49,9 +55,19 @@ class Arena:
         return self.world.farmers
 
     @property
+    def farm(self) -> WalletCaller | PoolCaller:
+        """Who plants, works and harvests: a pooler where there is a whole pool."""
+        return self.world.pool or self.world.caller
+
+    @property
     def wallets(self) -> list[str]:
         """Names of the wallet processes."""
         return wallet_names(self.world.config.wallets)
+
+    @property
+    def services(self) -> list[str]:
+        """Names of all processes that must serve, but localnet."""
+        return [name for name in self.world.stack.pids() if name != "localnet"]
 
     async def misbehave(self, **faults: Any) -> None:
         """Tells the node what to do wrong, besides what it does already."""
@@ -72,10 +88,10 @@ class Arena:
         await self.witness.catch_up()
         await self.misbehave(forget_before=2**31 - 1)
 
-    async def kill(self, name: str = "wallet") -> None:
-        """kill -9 and a new start, without waiting until it serves."""
+    async def kill(self, name: str = "wallet", *, number: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, or another signal, and a new start, without waiting until it serves."""
         self.kills += 1
-        await self.world.stack.end(name)
+        await self.world.stack.end(name, number=number)
         await self.world.stack.begin(name)
 
     async def arm(self, failpoint: str) -> None:
@@ -96,8 +112,12 @@ class Arena:
 
     async def mend(self) -> None:
         """Everything runs and behaves."""
+        if self.world.stack.postgres_has_ended:
+            await self.world.stack.restart_postgres()
+        if self.world.stack.has_ended("localnet"):
+            await self._revive("localnet")
         await self.behave()
-        for name in self.wallets:
+        for name in self.services:
             await self._revive(name)
 
     async def _revive(self, name: str) -> None:
@@ -109,9 +129,9 @@ class Arena:
                 await self.world.stack.wait_ready(name)
                 return
 
-    async def cut_connections(self) -> int:
-        """Ends every database session of the wallet; how many there were."""
-        return len(await self.connection.fetch(QUERIES["cut_connections"].sql))
+    async def cut_connections(self, role: str) -> int:
+        """Ends every database session of the roles that are like `role`; how many there were."""
+        return len(await self.records.many("cut_connections", role))
 
     async def next_block(self) -> int:
         """The first block that nobody has planted in, as soon as it can be planted."""
@@ -127,8 +147,14 @@ class Arena:
 
 
 @asynccontextmanager
-async def open_arena(name: str, config: WorldConfig, progress: Progress) -> AsyncIterator[Arena]:
-    """Starts everything, with logs in a folder of this name; sets the cap and short envelopes."""
+async def open_arena(
+    name: str, config: WorldConfig, progress: Progress, *, disk_mib: int = 0, clock: bool = False
+) -> AsyncIterator[Arena]:
+    """Starts everything, with logs in a folder of this name; sets the cap and short envelopes.
+
+    `disk_mib` gives PostgreSQL a disk of its own of that size, `clock` gives the services and
+    PostgreSQL a wall clock that can be set; NotHereError where this machine cannot do that.
+    """
     environment = {
         "MAX_FEE_STROOPS": str(CAP),
         "OPERATION_TIMEOUT": "5000",
@@ -137,18 +163,25 @@ async def open_arena(name: str, config: WorldConfig, progress: Progress) -> Asyn
         "WITHDRAW_COOLING": "1",
         **config.wallet_environment,
     }
-    config = replace(config, directory=DIRECTORY / name, wallet_environment=environment)
-    async with open_world(config, progress) as world:
-        connection = await asyncpg.connect(world.stack.admin_dsn)
-        try:
+    with ExitStack() as held:
+        fake = held.enter_context(fake_clock()) if clock else None
+        disk = held.enter_context(small_disk(disk_mib)) if disk_mib else None
+        config = replace(
+            config,
+            directory=DIRECTORY / name,
+            wallet_environment=environment,
+            common_environment=fake.environment if fake else {},
+            postgres_home=disk.home if disk else None,
+        )
+        async with open_world(config, progress) as world:
             witness = Witness(world.session, world.rpc_url)
             await witness.catch_up()
             await world.caller.pay_out_to(world.farmers, world.opener.address)
             yield Arena(
                 world=world,
                 witness=witness,
-                connection=connection,
+                records=Records(world.stack.admin_dsn),
                 cap=int(environment["MAX_FEE_STROOPS"]),
+                clock=fake,
+                disk=disk,
             )
-        finally:
-            await connection.close()

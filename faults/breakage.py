@@ -1,13 +1,25 @@
 """Ways to break things. Each is a context: broken inside, on its way back to normal outside."""
 
 import asyncio
-import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from random import Random
 from typing import Any
 
 from faults.arena import Arena
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import is_serving
+
+#: Seconds at most until something is ended first, while the phase has hardly begun, and until the
+#: next time.
+_FIRST = 0.3
+_BETWEEN = 2.5
 
 Breakage = Callable[[Arena], AbstractAsyncContextManager[None]]
 
@@ -70,14 +82,14 @@ def random_kills(most: int, *, first: float, life: float) -> Breakage:
     return broken
 
 
-def cut_database(every: float) -> Breakage:
-    """All of the wallet's sessions with PostgreSQL end, again and again."""
+def cut_database(role: str, every: float) -> Breakage:
+    """All sessions of the roles that are like `role` end, again and again."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[None]:
         async def strike() -> None:
             while True:
-                await arena.cut_connections()
+                await arena.cut_connections(role)
                 await asyncio.sleep(arena.random.uniform(0, 2 * every))
 
         async with _beside(strike()):
@@ -86,22 +98,115 @@ def cut_database(every: float) -> Breakage:
     return broken
 
 
-def frozen_wallet(seconds: float, after: float) -> Breakage:
-    """The wallet's process stands still, as on a machine that is moved, and then goes on."""
+def frozen(name: str, seconds: float, after: float) -> Breakage:
+    """A process stands still, as on a machine that is moved, and then goes on."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[None]:
         async def strike() -> None:
             await asyncio.sleep(after)
-            pid = arena.world.stack.pids()["wallet"]
-            os.kill(pid, signal.SIGSTOP)
-            try:
+            async with arena.world.stack.hung(name):
                 await asyncio.sleep(seconds)
-            finally:
-                os.kill(pid, signal.SIGCONT)
 
         async with _beside(strike()):
             yield
+
+    return broken
+
+
+def ended(name: str, number: signal.Signals) -> Breakage:
+    """A process is ended by a signal again and again, and started at once each time."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[None]:
+        async def strike() -> None:
+            for wait in _waits(arena.random):
+                await asyncio.sleep(wait)
+                await arena.kill(name, number=number)
+
+        async with _beside(strike()):
+            yield
+
+    return broken
+
+
+def ended_postgres(number: signal.Signals) -> Breakage:
+    """PostgreSQL is ended by a signal, and started again: SIGQUIT is a crash."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[None]:
+        async def strike() -> None:
+            for wait in _waits(arena.random):
+                await asyncio.sleep(wait)
+                await arena.world.stack.restart_postgres(number=number)
+
+        async with _beside(strike()):
+            yield
+
+    return broken
+
+
+def full_disk() -> Breakage:
+    """PostgreSQL can write nothing more to its disk; then there is room again."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[None]:
+        if arena.disk is None:
+            raise ValueError("this pool's disk cannot be filled")
+        arena.disk.fill()
+        try:
+            yield
+        finally:
+            arena.disk.free()
+
+    return broken
+
+
+def wrong_clock(seconds: int, *, after: float, hold: float) -> Breakage:
+    """The wall clock of services and PostgreSQL is set wrong while they work, and right at the end.
+
+    The node fails until `hold` seconds after that, so that everything is under way, waits and
+    leases too.
+    """
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[None]:
+        clock = arena.clock
+        if clock is None:
+            raise ValueError("this pool's clock cannot be set")
+
+        async def strike() -> None:
+            await asyncio.sleep(after)
+            clock.set(seconds)
+            await asyncio.sleep(hold)
+            await arena.behave()
+
+        await arena.misbehave(failures={"*": 10**6})
+        try:
+            async with _beside(strike()):
+                yield
+        finally:
+            clock.set(0)
+
+    return broken
+
+
+def flooded(name: str, callers: int) -> Breakage:
+    """A process gets more calls than its event loop can answer."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[None]:
+        stack = arena.world.stack
+        async with open_channel(stack.target(name), stack.operator(), name=name) as channel:
+
+            async def ask() -> None:
+                while True:
+                    await is_serving(channel)
+
+            async with AsyncExitStack() as all_of_them:
+                for _ in range(callers):
+                    await all_of_them.enter_async_context(_beside(ask()))
+                yield
 
     return broken
 
@@ -156,6 +261,13 @@ def stale_replica(seconds: float, after: float) -> Breakage:
             yield
 
     return broken
+
+
+def _waits(random: Random) -> Iterator[float]:
+    """Seconds before each of the times that something is ended."""
+    yield random.uniform(0, _FIRST)
+    while True:
+        yield random.uniform(0, _BETWEEN)
 
 
 @asynccontextmanager

@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 
+from faults.records import Records
 from faults.witness import SeenFee, Witness
-from libs.common.db.queries import load_queries
 
-QUERIES = load_queries(Path(__file__).parent / "records.sql")
 _FINAL = ("succeeded", "failed", "expired")
 
 
@@ -62,16 +60,14 @@ class Question:
     cap: int
 
 
-async def check(
-    connection: "asyncpg.Connection[asyncpg.Record]", witness: Witness, question: Question
-) -> Findings:
+async def check(records: Records, witness: Witness, question: Question) -> Findings:
     """Both sides as they are now; the witness has caught up."""
-    rows = await connection.fetch(QUERIES["operations"].sql, question.phase, question.block)
+    rows = await records.many("operations", question.phase, question.block)
     # Farmers may have several works in a block; the last one that was not refused counts.
-    records = {row["address"]: row for row in rows if row["address"] in set(question.addresses)}
+    recorded = {row["address"]: row for row in rows if row["address"] in set(question.addresses)}
     on_chain = facts(witness, question.phase, question.block)
     judged = [
-        _judge(address, records.get(address), on_chain.get(address), question.phase)
+        _judge(address, recorded.get(address), on_chain.get(address), question.phase)
         for address in question.addresses
     ]
     kinds = Counter(verdict.kind for verdict in judged)
@@ -180,13 +176,19 @@ def over_cap(fees: Sequence[SeenFee], cap: int) -> list[SeenFee]:
     return [fee for fee in fees if max(fee.bid, fee.charged) > cap * fee.calls]
 
 
-def expected_balances(witness: Witness, funded: Mapping[str, int]) -> dict[str, int]:
-    """Stroops of KALE that each address must have after all that the chain shows."""
-    balances, view = dict(funded), witness.view
+def after_payments(witness: Witness, funded: Mapping[str, int]) -> dict[str, int]:
+    """Stroops of KALE that each address was given, less what it has paid to others of these."""
+    balances = dict(funded)
     for payment in witness.payments:
         if payment.source in balances:
             balances[payment.source] -= payment.amount
             balances[payment.destination] += payment.amount
+    return balances
+
+
+def after_farming(witness: Witness, given: Mapping[str, int]) -> dict[str, int]:
+    """Stroops of KALE that each address must have after all farming that the chain shows."""
+    balances, view = dict(given), witness.view
     for (address, _), plant in view.plants.items():
         if address in balances:
             balances[address] -= plant.stake

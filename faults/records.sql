@@ -1,4 +1,4 @@
--- What wallet recorded, read with all rights (faults/checker.py).
+-- What wallet recorded, read with all rights (faults/records.py).
 
 -- name: operations :many
 SELECT
@@ -17,7 +17,7 @@ WHERE state::text NOT IN ('succeeded', 'failed', 'expired');
 SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
 
 -- name: cut_connections :many
--- Ends every session of wallet's role, whatever it is doing.
+-- Ends every session of the services' roles that are like $1, whatever it is doing.
 SELECT pg_terminate_backend(pid) AS ended
 FROM pg_stat_activity
-WHERE usename = 'kalepool_wallet' AND pid <> pg_backend_pid();
+WHERE usename LIKE $1;

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,15 @@ import grpc
 from stellar_sdk import Asset
 
 from benchmarks.machine import Origin, origin
-from demo.chain_view import read_kale_balances
+from demo.chain_view import ChainView, read_kale_balances
 from demo.processes import ProcessDiedError
-from demo.run import FUNDING
+from demo.run import FUNDING, settled_verdict
 from demo.stack import Progress
 from demo.wallet_calls import WaitTimeoutError, mine, wait_until
 from faults.arena import Arena, open_arena
 from faults.breakage import nothing
-from faults.checker import QUERIES, Findings, Question, check, expected_balances
+from faults.checker import Findings, Question, after_farming, after_payments, check
+from faults.refusal import NotHereError
 from faults.scenarios import PHASES, Group, Scenario
 from libs.kale.networks import NETWORKS
 
@@ -82,26 +83,35 @@ class FaultResult:
     cells: list[Cell]
     #: What is wrong at the end of a group, in words.
     final: list[str]
+    #: Groups that this machine cannot run, and why.
+    not_run: list[str]
 
     @property
     def passed(self) -> bool:
         """Whether everything is as promised."""
-        return not self.final and all(cell.passed for cell in self.cells)
+        return bool(self.cells) and not self.final and all(cell.passed for cell in self.cells)
 
 
 async def run_faults(plan: FaultPlan, progress: Progress) -> FaultResult:
     """All groups one after another, each on a pool of its own."""
     cells: list[Cell] = []
     final: list[str] = []
+    not_run: list[str] = []
     source = await origin()
     for group in plan.groups:
         progress(f"== {group.name}: {len(group.scenarios)} rows")
-        async with open_arena(group.name, group.config, _quiet) as arena:
-            source = await origin(arena.world.stack.admin_dsn)
-            farm = _Farm(arena, plan.seed, progress)
-            cells += await farm.run(group)
-            final += [f"{group.name}: {item}" for item in await _final_check(arena)]
-    return FaultResult(origin=source, seed=plan.seed, cells=cells, final=final)
+        try:
+            async with open_arena(
+                group.name, group.config, _quiet, disk_mib=group.disk_mib, clock=group.clock
+            ) as arena:
+                source = await origin(arena.world.stack.admin_dsn)
+                farm = _Farm(arena, plan.seed, progress)
+                cells += await farm.run(group)
+                final += [f"{group.name}: {item}" for item in await _final_check(arena)]
+        except NotHereError as error:
+            not_run.append(f"{group.name}: {error}")
+            progress(f"not run: {error}")
+    return FaultResult(origin=source, seed=plan.seed, cells=cells, final=final, not_run=not_run)
 
 
 def _quiet(_text: str) -> None:
@@ -188,7 +198,7 @@ class _Farm:
             kills=arena.kills - kills,
             is_unreached=scenario.is_kill and arena.kills == kills,
             error=error,
-            findings=await check(arena.connection, arena.witness, question),
+            findings=await check(arena.records, arena.witness, question),
         )
 
     def _addresses(self, phase: str, block: int) -> list[str]:
@@ -198,20 +208,20 @@ class _Farm:
         addresses = [farmer.address for farmer in self._arena.farmers]
         return [item for item in addresses if known is None or (item, block) in known]
 
-    async def _call(self, name: str, phase: str, block: int) -> Coroutine[Any, Any, list[Any]]:
+    async def _call(self, name: str, phase: str, block: int) -> Coroutine[Any, Any, object]:
         """The call that is to be attacked; what it needs is read before."""
-        caller, name = self._arena.world.caller, f"{name} {phase} {block}"
+        farm, name = self._arena.farm, f"{name} {phase} {block}"
         addresses = set(self._addresses(phase, block))
         farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
         if phase == "plant":
             stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
-            return caller.plant(name, block, stakes)
+            return farm.plant(name, block, stakes)
         if phase == "work":
             entropy = await self._entropy(block) if farmers else b""
-            return caller.work(name, mine(farmers, block, entropy), block)
+            return farm.work(name, mine(farmers, block, entropy), block)
         if phase == "withdraw":
-            return caller.withdraw(name, farmers, block + 1)
-        return caller.harvest(name, block, farmers)
+            return self._arena.world.caller.withdraw(name, farmers, block + 1)
+        return farm.harvest(name, block, farmers)
 
     async def _entropy(self, block: int) -> bytes:
         """Waits until the wallet, too, has seen the block."""
@@ -227,10 +237,9 @@ class _Farm:
         """Returns when nothing is under way any more, or when the time is over."""
 
         async def closed() -> bool:
-            connection = self._arena.connection
-            operations = await connection.fetchval(QUERIES["count_open_operations"].sql)
-            transactions = await connection.fetchval(QUERIES["count_open_transactions"].sql)
-            return not operations and not transactions
+            records = self._arena.records
+            operations = await records.count("count_open_operations")
+            return not operations and not await records.count("count_open_transactions")
 
         try:
             await wait_until(closed, "something is open", seconds=scenario.patience)
@@ -238,14 +247,15 @@ class _Farm:
             return  # the check finds it
 
 
-async def _under_attack(
-    arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, list[Any]]
-) -> str:
+async def _under_attack(arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, object]) -> str:
     """Breaks, calls, mends, waits for the results; what went wrong with the call, in words."""
     try:
         async with scenario.breakage(arena):
             task = asyncio.create_task(call)
-            await asyncio.wait({task}, timeout=scenario.hold)
+            done, _ = await asyncio.wait({task}, timeout=scenario.hold)
+            if scenario.must_end and not done:
+                task.cancel()
+                return f"no result within {scenario.hold:.0f} s while it was broken"
     finally:
         await arena.mend()
     done, _ = await asyncio.wait({task}, timeout=scenario.patience)
@@ -266,14 +276,28 @@ async def _final_check(arena: Arena) -> list[str]:
     """Money: every stroop of KALE is where the chain's own events put it."""
     await arena.witness.catch_up()
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
+    asset = Asset(code, issuer)
     addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
-    expected = expected_balances(arena.witness, dict.fromkeys(addresses, FUNDING))
-    found = await read_kale_balances(arena.world.rpc_url, addresses, Asset(code, issuer))
-    return [
+    given = after_payments(arena.witness, dict.fromkeys(addresses, FUNDING))
+    expected = after_farming(arena.witness, given)
+    found = await read_kale_balances(arena.world.rpc_url, addresses, asset)
+    wrong = [] if arena.world.pool is None else await _events_check(arena, given)
+    return wrong + [
         f"balance of {address}: {found.get(address, 0)}, its operations give {amount}"
         for address, amount in expected.items()
         if found.get(address, 0) != amount
     ]
+
+
+async def _events_check(arena: Arena, given: Mapping[str, int]) -> list[str]:
+    """The whole pool's events against the chain; `given` is stroops of KALE from outside."""
+
+    async def read() -> ChainView:
+        await arena.witness.catch_up()
+        return arena.witness.view
+
+    verdict = await settled_verdict(arena.world.stack, given, read)
+    return verdict.differences if verdict.compared else ["no events were recorded"]
 
 
 def _line(cell: Cell) -> str:

@@ -2,18 +2,24 @@
 
 import math
 import re
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.world import Carrier, WorldConfig
 from faults import breakage as b
+from services.migrations import SERVICES
 
 PHASES = ("plant", "work", "harvest", "withdraw")
 #: Room for three single plants in a ledger: bids are refused and raised.
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
 _WALLET = Path(__file__).parent.parent / "services" / "wallet"
+#: MiB of the disk that is filled: a new cluster takes about a quarter of it.
+DISK_MIB = 320
+#: Callers that ask again as soon as they have an answer.
+FLOOD = 200
 #: Kills in one cell of the random rows.
 KILLS_PER_CELL = 4
 
@@ -30,6 +36,8 @@ class Scenario:
     hold: float = 5.0
     #: Seconds after mending in which everything must be settled.
     patience: float = 60.0
+    #: The phase must be through while it is still broken.
+    must_end: bool = False
     #: The wallet is to die in it, if anything passes the failpoint.
     is_kill: bool = False
     #: Belongs to the short run of `--quick`.
@@ -48,6 +56,10 @@ class Group:
     scenarios: tuple[Scenario, ...]
     #: Rows after this many kills are left out; None runs all.
     enough_kills: int | None = None
+    #: MiB of a disk of its own for PostgreSQL; 0: none.
+    disk_mib: int = 0
+    #: Services and PostgreSQL have a wall clock that can be set.
+    clock: bool = False
 
 
 #: What no block passes: rotation and export of keys are killed in tests of their own.
@@ -65,6 +77,8 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
     """All of it; `random_kills` is how many there are to be at least."""
     plain = WorldConfig(farmers=farmers, ledger_seconds=0.5, block_seconds=14)
     packed = replace(plain, carrier=Carrier.MULTICALL)
+    # Slow enough for every fault to find something under way.
+    whole = replace(plain, whole=True, ledger_seconds=1.5, block_seconds=20)
     crowd = replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24)
     slow = replace(plain, ledger_seconds=1.0, block_seconds=100)
     range_first = replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"})
@@ -77,6 +91,9 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="history-multicall", config=packed, scenarios=tuple(_history())),
         Group(name="range-first", config=range_first, scenarios=tuple(_lookups())),
         Group(name="machine", config=plain, scenarios=tuple(_machine())),
+        Group(name="pool", config=whole, scenarios=tuple(_pool())),
+        Group(name="pool-disk", config=whole, scenarios=tuple(_disk()), disk_mib=DISK_MIB),
+        Group(name="pool-clock", config=whole, scenarios=tuple(_clock()), clock=True),
         Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
         Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
         Group(name="two-multicall", config=replace(packed, wallets=2), scenarios=tuple(_two())),
@@ -159,11 +176,59 @@ def _lookups() -> Iterable[Scenario]:
 
 def _machine() -> Iterable[Scenario]:
     yield Scenario(
-        name="database connections are cut", breakage=b.cut_database(0.7), hold=5, quick=True
+        name="database connections are cut",
+        breakage=b.cut_database(r"kalepool\_wallet", 0.7),
+        hold=5,
+        quick=True,
     )
     yield Scenario(
-        name="the wallet stands still past its bounds", breakage=b.frozen_wallet(8, 0.2), hold=9
+        name="the wallet stands still past its bounds",
+        breakage=b.frozen("wallet", 8, 0.2),
+        hold=9,
     )
+
+
+def _pool() -> Iterable[Scenario]:
+    """All five services, called by a pooler: each of them, and what they stand on."""
+    yield Scenario(name="the whole pool, nothing is broken", breakage=b.nothing(), hold=30)
+    for name in (*SERVICES, "localnet"):
+        yield Scenario(
+            name=f"{name} is killed", breakage=b.ended(name, signal.SIGKILL), hold=6, patience=120
+        )
+        yield Scenario(
+            name=f"{name} is stopped", breakage=b.ended(name, signal.SIGTERM), hold=6, patience=120
+        )
+        yield Scenario(name=f"{name} hangs", breakage=b.frozen(name, 6, 0.05), hold=7, patience=120)
+    for name in SERVICES:
+        yield Scenario(
+            name=f"{name} is flooded with calls", breakage=b.flooded(name, FLOOD), hold=6
+        )
+    yield Scenario(
+        name="PostgreSQL crashes", breakage=b.ended_postgres(signal.SIGQUIT), hold=6, patience=120
+    )
+    yield Scenario(
+        name="PostgreSQL restarts", breakage=b.ended_postgres(signal.SIGINT), hold=6, patience=120
+    )
+    yield Scenario(
+        name="everybody's database connections are cut",
+        breakage=b.cut_database(r"kalepool\_%", 0.7),
+        hold=5,
+    )
+
+
+def _disk() -> Iterable[Scenario]:
+    yield Scenario(name="PostgreSQL's disk is full", breakage=b.full_disk(), hold=6, patience=120)
+
+
+def _clock() -> Iterable[Scenario]:
+    """There and back again: the way back is a step the other way."""
+    for seconds in (3_600, -3_600):
+        yield Scenario(
+            name=f"clocks step by {seconds:+,} s",
+            breakage=b.wrong_clock(seconds, after=2.0, hold=2.0),
+            hold=45,
+            must_end=True,
+        )
 
 
 def _crowd() -> Iterable[Scenario]:
@@ -186,7 +251,9 @@ def _two() -> Iterable[Scenario]:
     yield Scenario(
         name="two wallets, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
     )
-    yield Scenario(name="two wallets, one stands still", breakage=b.frozen_wallet(8, 0.2), hold=9)
+    yield Scenario(
+        name="two wallets, one stands still", breakage=b.frozen("wallet", 8, 0.2), hold=9
+    )
 
 
 def _slow() -> Iterable[Scenario]:

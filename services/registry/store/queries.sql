@@ -80,7 +80,8 @@ LIMIT $3;
 SELECT id AS farmer_id, pooler_id
 FROM registry.farmers
 WHERE status = 'provisioning'
-    AND created_at < now() - make_interval(secs => $1::float8)
+    -- After now: made before the clock was set back.
+    AND (created_at < now() - make_interval(secs => $1::float8) OR created_at > now())
     AND ($2::uuid IS NULL OR id > $2::uuid)
 ORDER BY id
 LIMIT $3;

@@ -274,6 +274,12 @@ RETURN EXISTS (
       )
 );
 
+-- Whether a moment that was waited for has come. Nothing waits for longer than two minutes: a moment
+-- further ahead was set by a clock that has been set back since, and is not waited for.
+CREATE FUNCTION wallet.is_due(moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN moment <= now() OR moment > now() + interval '2 minutes';
+
 -- What the network was paid, by hour and pooler: the fee budgets are held against it.
 CREATE TABLE wallet.fee_hours (
     hour timestamptz NOT NULL,

@@ -60,6 +60,18 @@ async def test_a_lease_ends_by_itself(pool: Database) -> None:
     assert len(await store.lease(1, seconds=60)) == 1
 
 
+async def test_a_lease_of_a_clock_that_was_set_back_is_not_waited_for(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    await ready(pool, 5 * XLM)
+    store = ChannelStore(pool)
+    assert len(await store.lease(1, seconds=60)) == 1
+    assert await store.lease(1, seconds=60) == []
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("UPDATE wallet.wallets SET leased_until = leased_until + '1 hour'")
+    assert len(await store.lease(1, seconds=60)) == 1
+
+
 async def test_who_cannot_pay_is_not_leased(pool: Database) -> None:
     """What an account must keep is no money for fees."""
     await ready(pool, XLM, 15_000_000)

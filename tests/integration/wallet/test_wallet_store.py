@@ -268,6 +268,19 @@ async def test_claims_are_exclusive_and_one_per_farmer(pool: Database) -> None:
     assert await store.claim(ALL, limit=99, lease=60) == []
 
 
+async def test_a_lease_of_a_clock_that_was_set_back_is_not_waited_for(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store = OperationStore(pool)
+    _, wallet_id, _ = await farmer(pool)
+    await record(pool, "one", wish(wallet_id))
+    assert len(await store.claim(ALL, limit=9, lease=60)) == 1
+    assert await store.claim(ALL, limit=9, lease=60) == []
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("UPDATE wallet.operations SET due_at = due_at + interval '1 hour'")
+    assert len(await store.claim(ALL, limit=9, lease=60)) == 1
+
+
 async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Database) -> None:
     store = OperationStore(pool)
     _, wallet_id, address = await farmer(pool)

@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import Any, cast
 
-import asyncpg
 import pytest
 
 from demo.chain_view import ChainPlant
 from demo.farm_calls import FarmCall
-from faults.checker import Findings, Question, check, expected_balances, over_cap
+from faults.checker import Findings, Question, after_farming, after_payments, check, over_cap
 from faults.report import command
 from faults.run import Cell
 from faults.scenarios import PHASES, failpoints, groups
@@ -27,7 +26,7 @@ class Records:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self._rows = list(rows)
 
-    async def fetch(self, _sql: str, *_arguments: object) -> list[dict[str, Any]]:
+    async def many(self, _name: str, *_arguments: object) -> list[dict[str, Any]]:
         return self._rows
 
 
@@ -44,8 +43,9 @@ def witness(*, planted: bool = True, calls: int = 1) -> Witness:
 async def judge(
     chain: Witness, *rows: dict[str, Any], phase: str = "plant", block: int = 7
 ) -> Findings:
-    connection = cast("asyncpg.Connection[asyncpg.Record]", Records(*rows))
-    return await check(connection, chain, replace(QUESTION, phase=phase, block=block))
+    return await check(
+        cast(Any, Records(*rows)), chain, replace(QUESTION, phase=phase, block=block)
+    )
 
 
 async def test_equal_is_clean() -> None:
@@ -94,7 +94,9 @@ def test_balances_follow_from_the_chain() -> None:
     seen.view.harvests[FARMER, 7] = 40
     seen.view.plants[FARMER, 8] = ChainPlant(ledger=60, stake=3)
     seen.payments.append(SeenPayment(source=FARMER, destination=OTHER, amount=5))
-    assert expected_balances(seen, {FARMER: 100, OTHER: 100}) == {FARMER: 132, OTHER: 105}
+    given = after_payments(seen, {FARMER: 100, OTHER: 100})
+    assert given == {FARMER: 95, OTHER: 105}
+    assert after_farming(seen, given) == {FARMER: 132, OTHER: 105}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ WITH free AS (
     INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
     WHERE w.kind = 'channel'
       AND w.status = 'ready'
-      AND w.leased_until <= now()
+      AND wallet.is_due(w.leased_until)
       AND a.xlm_stroops > 15000000
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t

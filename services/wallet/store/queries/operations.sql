@@ -62,7 +62,7 @@ WITH candidates AS MATERIALIZED (
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
-      AND o.due_at <= now()
+      AND wallet.is_due(o.due_at)
       AND o.due_ledger <= $3
       AND (
           (o.kind = 'plant' AND o.block_index <= $4)
@@ -82,7 +82,7 @@ locked AS (
     INNER JOIN candidates AS c ON o.id = c.id
     -- As text, so that each is looked up by its id: after months of settled operations PostgreSQL
     -- thinks that hardly any is queued, and would go through all of those for each candidate.
-    WHERE o.state::text = 'queued' AND o.due_at <= now()
+    WHERE o.state::text = 'queued' AND wallet.is_due(o.due_at)
     ORDER BY c.kind, c.block_index, o.id
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
@@ -104,7 +104,7 @@ WITH locked AS (
     WHERE o.state = 'queued'
       AND NOT wallet.is_paused(w.id, w.pooler_id)
       AND o.kind = $5::wallet.operation_kind
-      AND o.due_at <= now()
+      AND wallet.is_due(o.due_at)
       AND o.due_ledger <= $3
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t
