@@ -109,8 +109,9 @@ demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared
 bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENCH_ARGS='--farmers 100')
 	@$(PY) -m benchmarks run $(BENCH_ARGS)
 
-faults: setup ## Break everything in turn and compare with the chain (FAULTS_ARGS='--only kill')
+faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m faults run $(FAULTS_ARGS)
+	$(if $(strip $(FAULTS_ARGS)),,@$(MAKE) day history)
 
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
 	@$(PY) -m faults day $(DAY_ARGS)

@@ -101,7 +101,11 @@ async def test_a_backup_that_was_tampered_with_leaves_nothing_behind(
     await create(pool, KEY.public_key(), file)
     whole = file.read_bytes()
     assert len(whole) > CHUNK, "one chunk alone tests too little"
-    for broken in (whole[:-1], whole[: CHUNK + 200], whole[:-40] + b"x" + whole[-39:]):
+    for broken in (
+        whole[:-1],
+        whole[: CHUNK + 200],
+        whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:],
+    ):
         file.write_bytes(broken)
         with pytest.raises(BackupError):
             await restore(file, KEY, empty)
