@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
+
 from benchmarks.world import World, WorldConfig, open_world, wallet_names
 from demo.pool_calls import PoolCaller
 from demo.processes import ProcessDiedError
@@ -24,6 +26,8 @@ DIRECTORY = Path("var") / "faults"
 CAP = 1_000_000
 #: Starts of a wallet until it counts as broken: the rows that follow will tell.
 _REVIVALS = 3
+#: Seconds that the node has to start in.
+_COMEBACK = 60.0
 #: Seconds between two looks for a wallet that has died.
 _WATCH = 0.1
 
@@ -115,10 +119,19 @@ class Arena:
         if self.world.stack.postgres_has_ended:
             await self.world.stack.restart_postgres()
         if self.world.stack.has_ended("localnet"):
-            await self._revive("localnet")
-        await self.behave()
+            await self.world.stack.begin("localnet")
+        # It listens a moment after its start, and answers as it should once it behaves.
+        await wait_until(self._behaves, "localnet does not come back", seconds=_COMEBACK)
+        await self.world.stack.wait_ready("localnet")
         for name in self.services:
             await self._revive(name)
+
+    async def _behaves(self) -> bool:
+        try:
+            await self.behave()
+        except aiohttp.ClientConnectionError:
+            return False
+        return True
 
     async def _revive(self, name: str) -> None:
         """Until it serves: one that was just killed may still look alive at first."""

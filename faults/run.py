@@ -11,7 +11,6 @@ from stellar_sdk import Asset
 
 from benchmarks.machine import Origin, origin
 from demo.chain_view import ChainView, read_kale_balances
-from demo.processes import ProcessDiedError
 from demo.run import FUNDING, settled_verdict
 from demo.stack import Progress
 from demo.wallet_calls import WaitTimeoutError, mine, wait_until
@@ -152,7 +151,7 @@ class _Farm:
             target = targets.get(phase, block)
             try:
                 cell = await self._cell(scenario, phase, target)
-            except (grpc.aio.AioRpcError, WaitTimeoutError, ProcessDiedError) as error:
+            except Exception as error:
                 cell = self._broken_off(scenario, phase, error)
             cells.append(cell)
             self._progress(_line(cell))
