@@ -17,7 +17,7 @@ class Action(Enum):
 
     #: Keys signed an envelope; subject: its hash.
     SIGN = "sign"
-    #: A farmer's key was made; subject: the wallet.
+    #: A key was made; subject: the wallet.
     CREATE_WALLET = "create_wallet"
     #: A farmer's outside address was set; subject: the wallet.
     SET_PAYOUT_ADDRESS = "set_payout_address"

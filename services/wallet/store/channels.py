@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId
 from services.wallet.keys.seal import SealedKey
+from services.wallet.store.custody import append
+from services.wallet.store.wallets import created
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class ChannelStore:
                     sealed.sealed_seed,
                     operation_id,
                 )
+            await append(session, [created(sealed, "channel") for sealed, _ in made[:room]])
         return len(made[:room])
 
     async def lease(self, count: int, *, seconds: float) -> list[tuple[WalletId, str]]:

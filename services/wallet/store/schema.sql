@@ -219,7 +219,9 @@ CREATE TABLE wallet.withdrawals (
     requested_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (wallet_id, request_id)
 );
-CREATE INDEX idx_withdrawals_recent ON wallet.withdrawals (requested_at, asset);
+-- What is still to leave, and what has left lately.
+CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
+WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
 
 -- Audit log and kill switch -------------------------------------------------------------------
 
@@ -478,6 +480,15 @@ FOR EACH ROW WHEN (
 ) EXECUTE FUNCTION wallet.refuse_change_of_seed();
 CREATE TRIGGER sealed_keys_rows_stay BEFORE DELETE ON wallet.sealed_keys
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_change_of_seed();
+
+CREATE FUNCTION wallet.refuse_loss_of_seeds() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'sealed seeds are never deleted';
+END
+$$;
+CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
 
 CREATE TABLE wallet.key_rotations (
     id uuid PRIMARY KEY,

@@ -68,13 +68,10 @@ class WalletStore:
                 onboarding_id,
                 payout_address,
             )
-            made = Act(
-                actor="wallet",
-                action=Action.CREATE_WALLET,
-                subject=f"wallet {sealed.wallet_id}",
-                details=f"{kind} {sealed.address}",
-            )
-            await append(session, [] if row is None else [made])
+            acts = [created(sealed, kind)]
+            if payout_address:
+                acts.append(_first_address(sealed, payout_address))
+            await append(session, [] if row is None else acts)
         return row is not None
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
@@ -153,6 +150,25 @@ class WalletStore:
             [account.reserves for account in accounts],
             ledger,
         )
+
+
+def created(sealed: SealedKey, kind: str) -> Act:
+    """A wallet's key was made, for the audit log."""
+    return Act(
+        actor="wallet",
+        action=Action.CREATE_WALLET,
+        subject=f"wallet {sealed.wallet_id}",
+        details=f"{kind} {sealed.address}",
+    )
+
+
+def _first_address(sealed: SealedKey, address: str) -> Act:
+    return Act(
+        actor="wallet",
+        action=Action.SET_PAYOUT_ADDRESS,
+        subject=f"wallet {sealed.wallet_id}",
+        details=f"{address} at once",
+    )
 
 
 def balances_of(state: AccountState, ledger: int) -> Balances:

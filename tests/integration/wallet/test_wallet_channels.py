@@ -8,6 +8,7 @@ from services.wallet.chain.model import AccountState
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, seal_new_key
 from services.wallet.store.channels import ChannelStore
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, connect
 
@@ -41,6 +42,17 @@ async def test_processes_together_make_no_more_than_wanted(pool: Database) -> No
     made = await asyncio.gather(*(store.insert(item, most=6) for item in fresh))
     assert sum(made) == 6
     assert (await store.totals(low=0)).made == 6
+
+
+async def test_every_key_is_in_the_audit_log(pool: Database) -> None:
+    made = await keys(2)
+    await ChannelStore(pool).insert(made, most=1)
+    (record,) = await CustodyStore(pool).latest(before=None, action="create_wallet", limit=10)
+    (sealed, _), _ = made
+    assert (record.subject, record.details) == (
+        f"wallet {sealed.wallet_id}",
+        f"channel {sealed.address}",
+    )
 
 
 async def test_a_channel_is_leased_to_one(pool: Database) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import aiohttp
@@ -14,7 +15,7 @@ from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
 from stellar_sdk import Keypair, TransactionBuilder, xdr
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
-from libs.common.db.pool import Database
+from libs.common.db.pool import Database, Session
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from localnet.ledger.keys import trustline_asset, trustline_key
@@ -27,6 +28,7 @@ from services.wallet.domain.errors import (
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, PayoutAddresses
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
@@ -106,6 +108,76 @@ async def test_no_address_stops_withdrawals_at_once(pool: Database) -> None:
         await store.record(wish(wallet_id, "one"), LIMIT)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """A process that is held up between the beginning of its transactions and what they do."""
+
+    database: Database
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Begins at once; goes on when it may."""
+        async with self.database.transaction() as session:
+            await session.connection.fetchval("SELECT now()")
+            self.begun.set()
+            await self.may_go_on.wait()
+            yield session
+
+    def store(self) -> WithdrawalStore:
+        """Its store."""
+        return WithdrawalStore(cast("Database", self))
+
+
+async def test_no_address_stops_what_began_before_it(pool: Database) -> None:
+    late, wallet_id = Late(database=pool), await farmer(pool)
+    waiting = asyncio.create_task(late.store().record(wish(wallet_id, "one"), LIMIT))
+    await late.begun.wait()
+    await WithdrawalStore(pool).set_address(wallet_id, "", cooling=60, actor="me")
+    late.may_go_on.set()
+    with pytest.raises(PayoutAddressMissingError):
+        await waiting
+
+
+async def test_no_address_is_not_undone_by_a_change_that_began_before_it(pool: Database) -> None:
+    late, wallet_id = Late(database=pool), await farmer(pool)
+    changing = late.store().set_address(wallet_id, OTHER, cooling=60, actor="me")
+    waiting = asyncio.create_task(changing)
+    await late.begun.wait()
+    store = WithdrawalStore(pool)
+    await store.set_address(wallet_id, "", cooling=60, actor="me")
+    late.may_go_on.set()
+    moment = await waiting
+    found = await store.addresses(wallet_id)
+    assert found == PayoutAddresses(address="", pending=OTHER, pending_at=moment)
+
+
+async def test_no_address_stops_withdrawals_when_the_clock_was_set_back(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(
+            "UPDATE wallet.payout_addresses SET registered_at = now() + interval '1 hour',"
+            " effective_at = now() + interval '1 hour'"
+        )
+    await store.set_address(wallet_id, "", cooling=60, actor="me")
+    assert (await store.addresses(wallet_id)).address == ""
+    await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
+    assert (await store.addresses(wallet_id)).address == ""
+
+
+async def test_the_address_of_the_registration_is_in_the_audit_log(pool: Database) -> None:
+    wallet_id = await farmer(pool)
+    records = await CustodyStore(pool).latest(before=None, action=None, limit=10)
+    assert [(item.action, item.subject) for item in records] == [
+        ("set_payout_address", f"wallet {wallet_id}"),
+        ("create_wallet", f"wallet {wallet_id}"),
+    ]
+    assert OUTSIDE in records[0].details
+
+
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
     found = await asyncio.gather(*(store.record(wish(wallet_id, "one"), LIMIT) for _ in range(8)))
@@ -146,12 +218,45 @@ async def test_what_was_given_up_does_not_count(pool: Database, database: Databa
     await store.record(wish(wallet_id, "two", 100), LIMIT)
 
 
+async def settle(database: DatabaseAccess, withdrawal_id: OperationId, *, hours_ago: int) -> None:
+    """A withdrawal was asked for two days ago, and left so many hours ago."""
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(
+            "UPDATE wallet.withdrawals SET requested_at = now() - interval '2 days'"
+            " WHERE operation_id = $1",
+            withdrawal_id,
+        )
+        await admin.execute(
+            "UPDATE wallet.operations SET state = 'succeeded',"
+            " settled_at = now() - make_interval(hours => $2) WHERE id = $1",
+            withdrawal_id,
+            hours_ago,
+        )
+
+
 async def test_yesterday_does_not_count(pool: Database, database: DatabaseAccess) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    await settle(database, await store.record(wish(wallet_id, "one", 100), LIMIT), hours_ago=24)
+    await store.record(wish(wallet_id, "two", 100), LIMIT)
+
+
+async def test_what_left_today_counts_whenever_it_was_asked_for(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    await settle(database, await store.record(wish(wallet_id, "one", 100), LIMIT), hours_ago=23)
+    with pytest.raises(WithdrawalLimitError):
+        await store.record(wish(wallet_id, "two", 1), LIMIT)
+
+
+async def test_days_of_a_pause_do_not_add_up(pool: Database, database: DatabaseAccess) -> None:
+    """What waits leaves at once when signing is resumed: no more than may leave within a day."""
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
     await store.record(wish(wallet_id, "one", 100), LIMIT)
     async with connect(database.admin_dsn) as admin:
         await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() - interval '1 day'")
-    await store.record(wish(wallet_id, "two", 100), LIMIT)
+    with pytest.raises(WithdrawalLimitError):
+        await store.record(wish(wallet_id, "two", 100), LIMIT)
 
 
 @pytest.mark.parametrize(

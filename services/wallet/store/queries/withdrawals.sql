@@ -8,13 +8,14 @@ SELECT id FROM wallet.wallets WHERE id = $1 FOR UPDATE;
 
 -- name: payout_addresses :many
 -- The newest address that counts, if one does, then the newest if it is still to come. One that was
--- replaced while it cooled never counts.
+-- replaced while it cooled never counts. What was registered is not in the future, whenever this
+-- transaction began and whatever became of the clock: else no address would not stop at once.
 WITH named AS (
     SELECT
         number,
         address,
         effective_at,
-        effective_at <= now() AS is_effective,
+        effective_at <= greatest(now(), max(registered_at) OVER ()) AS is_effective,
         lead(registered_at) OVER (ORDER BY number) AS replaced_at
     FROM wallet.payout_addresses
     WHERE wallet_id = $1
@@ -32,10 +33,16 @@ ranked AS (
 SELECT address, effective_at, is_effective FROM ranked WHERE place = 1 ORDER BY number;
 
 -- name: insert_payout_address :one
--- Counts after $3 seconds.
-INSERT INTO wallet.payout_addresses (wallet_id, number, address, effective_at)
-SELECT $1, coalesce(max(number), 0) + 1, $2, now() + make_interval(secs => $3)
-FROM wallet.payout_addresses WHERE wallet_id = $1
+-- Counts after $3 seconds. Registered when the wallet's lock was got, and never before the one that it
+-- replaces: which was replaced while it cooled is told by these moments.
+INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, effective_at)
+SELECT $1, n.number, $2, n.moment, n.moment + make_interval(secs => $3)
+FROM (
+    SELECT
+        coalesce(max(number), 0) + 1 AS number,
+        greatest(clock_timestamp(), max(registered_at)) AS moment
+    FROM wallet.payout_addresses WHERE wallet_id = $1
+) AS n
 RETURNING effective_at;
 
 -- name: withdrawal_of_request :one
@@ -43,15 +50,17 @@ SELECT operation_id, asset, amount FROM wallet.withdrawals
 WHERE wallet_id = $1 AND request_id = $2;
 
 -- name: withdrawn_lately :one
--- Stroops of an asset ($2) asked for within 24 hours and not given up: of a wallet, and in all.
+-- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
+-- asked for (a pause may hold them up for days): of a wallet, and in all.
 SELECT
     coalesce(sum(w.amount), 0)::bigint AS pool,
     coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0)::bigint AS farmer
 FROM wallet.withdrawals AS w
 INNER JOIN wallet.operations AS o ON w.operation_id = o.id
-WHERE w.requested_at > now() - interval '24 hours'
-  AND w.asset = $2
-  AND o.state NOT IN ('failed', 'expired');
+WHERE w.asset = $2
+  AND o.kind = 'withdraw'
+  AND o.state NOT IN ('failed', 'expired')
+  AND (o.settled_at IS NULL OR o.settled_at > now() - interval '24 hours');
 
 -- name: insert_withdrawal :exec
 -- With its operation, which bears the number of the wallet's withdrawal in place of a block.

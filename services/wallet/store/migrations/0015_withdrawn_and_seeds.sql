@@ -1,0 +1,15 @@
+-- The limits of a day are held against what is still to leave and what has left lately, whenever it was
+-- asked for.
+DROP INDEX wallet.idx_withdrawals_recent;
+CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
+WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
+
+-- DELETE was refused to everybody, TRUNCATE was not.
+CREATE FUNCTION wallet.refuse_loss_of_seeds() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'sealed seeds are never deleted';
+END
+$$;
+CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
