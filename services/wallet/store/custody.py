@@ -6,6 +6,7 @@ from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
 from libs.common.ids import new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, chained
+from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Pause, Reach, Scope
 
 #: Records that are read at once.
@@ -100,6 +101,12 @@ class CustodyStore:
 async def is_everything_paused(session: Session) -> bool:
     """Whether nothing at all may be signed."""
     row = await session.one("is_everything_paused")
+    return row is not None and bool(row["paused"])
+
+
+async def is_carrier_paused(session: Session, transaction_id: TransactionId) -> bool:
+    """Whether nothing may be signed for this transaction."""
+    row = await session.one("is_carrier_paused", transaction_id)
     return row is not None and bool(row["paused"])
 
 

@@ -24,7 +24,12 @@ from services.wallet.domain.model import (
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
 from services.wallet.store.budget import Charge, book, may_raise, paid, pooler_of
-from services.wallet.store.custody import add_records, is_everything_paused, lock_audit_log
+from services.wallet.store.custody import (
+    add_records,
+    is_carrier_paused,
+    is_everything_paused,
+    lock_audit_log,
+)
 from services.wallet.store.operations import settle, tell
 
 _fees_paid = METER.create_counter(
@@ -165,10 +170,10 @@ class TransactionStore:
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope
     ) -> bool:
         """Keeps a higher bid of the same inner transaction; False when it was replaced already,
-        nothing is to be signed now, or a budget forbids it."""
+        a pause forbids it for any of what it carries, or a budget does."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            if await is_everything_paused(session):
+            if await is_carrier_paused(session, transaction_id):
                 return False
             if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
                 return False

@@ -21,8 +21,10 @@ from services.wallet.domain.model import (
     TransactionEvent,
     TransactionId,
 )
+from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.transactions import Draft, TransactionStore
 from services.wallet.store.wallets import WalletStore
@@ -162,6 +164,16 @@ async def test_no_other_service_reads_custody(
     async with connect(database.dsn(role)) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch(f"SELECT 1 FROM wallet.{table}")  # noqa: S608  (ours)
+
+
+@pytest.mark.parametrize("table", ["sealed_keys", "wallets"])
+async def test_nobody_empties_the_table_of_keys(
+    pool: Database, database: DatabaseAccess, table: str
+) -> None:
+    await farmer(pool)
+    async with connect(database.admin_dsn) as admin:
+        with pytest.raises(asyncpg.RaiseError, match="never deleted"):
+            await admin.execute(f"TRUNCATE wallet.{table} CASCADE")
 
 
 @pytest.mark.parametrize(
@@ -356,6 +368,24 @@ async def test_an_envelope_is_replaced_only_by_who_knows_it(pool: Database) -> N
     assert await store.replace_envelope(transaction_id, old.envelope, higher)
     (new,) = await store.open()
     assert (new.envelope, new.lookup_hash) == (higher.xdr, old.lookup_hash)
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_no_bid_is_raised_for_what_is_paused(pool: Database, scope: Scope) -> None:
+    farmer_id, wallet_id, address = await farmer(pool)
+    (plant,) = await record(pool, "one", wish(wallet_id))
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
+    wallet = await WalletStore(pool).by_farmer(farmer_id)
+    assert wallet is not None
+    targets = {Scope.WALLET: wallet_id, Scope.POOLER: wallet.pooler_id}
+    reach = Reach(scope=scope, target=targets.get(scope))
+    store, custody = TransactionStore(pool), CustodyStore(pool)
+    (old,) = await store.open()
+    await custody.pause(reach, reason="a test", actor="me")
+    assert not await store.replace_envelope(transaction_id, old.envelope, envelope(address))
+    await custody.resume(reach, actor="me")
+    assert await store.replace_envelope(transaction_id, old.envelope, envelope(address))
 
 
 async def test_settled_operations_show_what_other_services_need(

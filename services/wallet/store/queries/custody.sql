@@ -49,5 +49,14 @@ WHERE $1 OR resumed_at IS NULL
 ORDER BY paused_at DESC, id
 LIMIT 1000;
 
+-- name: is_carrier_paused :one
+-- Whether nothing may be signed for a transaction ($1): for one of those that it carries, or at all.
+SELECT wallet.is_paused(NULL, NULL) OR EXISTS (
+    SELECT 1 FROM wallet.transaction_operations AS c
+    INNER JOIN wallet.operations AS o ON c.operation_id = o.id
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE c.transaction_id = $1 AND wallet.is_paused(w.id, w.pooler_id)
+) AS paused;
+
 -- name: is_everything_paused :one
 SELECT wallet.is_paused(NULL, NULL) AS paused;
