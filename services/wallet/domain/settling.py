@@ -97,11 +97,15 @@ def apart(
     """Those that share a transaction of the treasury now, and those that wait for the next one.
 
     It happens as a whole or not at all, so an operation that failed before goes alone: it must not
-    hold up the others again.
+    hold up the others again. The oldest has its turn: else whoever keeps asking for what fails
+    would keep those waiting for ever whom it failed with.
     """
-    fresh = [operation for operation in claimed if operation.attempts == 0]
-    retried = [operation for operation in claimed if operation.attempts > 0]
-    return (fresh, retried) if fresh else (retried[:1], retried[1:])
+    # Ids are in the order of time.
+    waiting = sorted(claimed, key=lambda operation: operation.id)
+    if not waiting or waiting[0].attempts > 0:
+        return waiting[:1], waiting[1:]
+    fresh = [operation for operation in waiting if operation.attempts == 0]
+    return fresh, [operation for operation in waiting if operation.attempts > 0]
 
 
 def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settlement | None:
