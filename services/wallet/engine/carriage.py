@@ -6,16 +6,23 @@ from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.settling import later
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
+from services.wallet.keys.provider import KeyProviderError
+from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
 #: Seconds until the next try when the bid was above the cap, or no budget allowed it.
 _CAP_PAUSE = 60.0
+#: Seconds until the next try with a key that did not open.
+_KEY_PAUSE = 60.0
+#: What tells that a key does not open.
+BROKEN = (SealBrokenError, KeyProviderError, WalletNotFoundError)
 
 
 async def take_up(parts: EngineParts, kind: OperationKind, *, limit: int) -> list[QueuedOperation]:
@@ -71,6 +78,22 @@ async def submit(
     cap = parts.terms.max_fee * len(ids)
     outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
     await parts.sender.send([outgoing], ledger=ledger)
+
+
+async def set_aside(
+    parts: EngineParts, operations: Sequence[QueuedOperation], error: Exception
+) -> None:
+    """After `error`: those whose keys do not open wait until that is mended, others are given back.
+
+    Raises `error` when all of these keys open: it is about another one, or none.
+    """
+    broken = await parts.keyring.broken([item.wallet_id for item in operations])
+    if not broken:
+        raise error
+    log.critical("keys do not open", wallets=sorted(map(str, broken)), error=str(error))
+    waiting = [later(item, seconds=_KEY_PAUSE) for item in operations if item.wallet_id in broken]
+    await parts.operations.settle_queued(waiting)
+    await parts.operations.release([item.id for item in operations if item.wallet_id not in broken])
 
 
 async def _postpone(parts: EngineParts, operations: Sequence[QueuedOperation]) -> None:

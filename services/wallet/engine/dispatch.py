@@ -9,6 +9,7 @@ from services.wallet.domain.blocks import readiness
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
 from services.wallet.domain.settling import given_up, judged, later
+from services.wallet.engine.carriage import BROKEN, set_aside
 from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.made import Made
 from services.wallet.engine.parts import LEASE, EngineParts
@@ -75,7 +76,12 @@ class Dispatcher:
         progress = bool(settled)
         for _, operations in groupby(ready, key=alike):
             group = list(operations)
-            made = await self._lanes.make(group, sight, left)
+            try:
+                made = await self._lanes.make(group, sight, left)
+            except BROKEN as error:
+                await set_aside(self._parts, group, error)
+                progress = True
+                continue
             settled += made.settled
             left -= sum(draft.share for draft in made.drafts)
             await self._parts.operations.release([item.id for item in made.unused])

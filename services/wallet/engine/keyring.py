@@ -7,7 +7,7 @@ from libs.common.ids import WalletId
 from services.wallet.domain.errors import ReceiverKeyError, WalletNotFoundError
 from services.wallet.keys.export import Parcel
 from services.wallet.keys.provider import KeyProvider
-from services.wallet.keys.seal import unsealed
+from services.wallet.keys.seal import broken_keys, unsealed
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.wallets import WalletStore
 
@@ -29,6 +29,12 @@ class Keyring:
         keys = [sealed[wallet_id] for wallet_id in wallet_ids]
         async with unsealed(self._provider, keys) as signers:
             yield signers
+
+    async def broken(self, wallet_ids: Sequence[WalletId]) -> set[WalletId]:
+        """Those of the wallets whose keys do not open, or are not there."""
+        sealed = await self._wallets.sealed_keys(wallet_ids)
+        missing = set(wallet_ids) - sealed.keys()
+        return missing | await broken_keys(self._provider, list(sealed.values()))
 
     async def export(self, wallet_id: WalletId, receiver_key: bytes) -> Parcel:
         """A wallet's seed, encrypted to an X25519 key. ReceiverKeyError when that is none."""

@@ -8,7 +8,7 @@ from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, given_up, later
 from services.wallet.domain.withdrawals import Payout, refusal
-from services.wallet.engine.carriage import submit, take_up
+from services.wallet.engine.carriage import BROKEN, set_aside, submit, take_up
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 from services.wallet.store.withdrawals import WithdrawalStore
@@ -34,7 +34,10 @@ class Withdrawer:
         together, rest = apart(await self._refuse(claimed, payouts, payers))
         await self._parts.operations.settle_queued([later(operation) for operation in rest])
         if together:
-            await self._submit(together, payouts, payers[treasury].sequence + 1)
+            try:
+                await self._submit(together, payouts, payers[treasury].sequence + 1)
+            except BROKEN as error:
+                await set_aside(self._parts, together, error)
         return True
 
     async def _refuse(

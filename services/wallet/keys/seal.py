@@ -91,6 +91,18 @@ async def unsealed(
             signer.wipe()
 
 
+async def broken_keys(provider: KeyProvider, keys: Sequence[SealedKey]) -> set[WalletId]:
+    """The wallets whose keys do not open; one of them must not stop the others."""
+    data_keys = await provider.unwrap([key.wrapped for key in keys])
+    broken: set[WalletId] = set()
+    for key, data_key in zip(keys, data_keys, strict=True):
+        try:
+            _signer(key, data_key).wipe()
+        except (SealBrokenError, KeyProviderError):
+            broken.add(key.wallet_id)
+    return broken
+
+
 async def open_seed(provider: KeyProvider, key: SealedKey) -> bytes:
     """One seed in clear, for checks of what may not be written anywhere. Raises as `unsealed`."""
     (data_key,) = await provider.unwrap([key.wrapped])

@@ -155,6 +155,56 @@ async def test_every_envelope_is_in_a_sound_log(world: WalletWorld) -> None:
         assert not (await stub.VerifyAuditLog(forged)).is_sound
 
 
+async def wrap(world: WalletWorld, address: str, wrapped: bytes) -> bytes:
+    """Puts something else in the place of a wrapped data key; what was there."""
+    async with connect(world.database.admin_dsn) as admin:
+        old: bytes = await admin.fetchval(
+            "SELECT wrapped_data_key FROM wallet.sealed_keys AS k"
+            " INNER JOIN wallet.wallets AS w ON k.wallet_id = w.id WHERE w.address = $1",
+            address,
+        )
+        await admin.execute(
+            "UPDATE wallet.sealed_keys AS k SET wrapped_data_key = $2 FROM wallet.wallets AS w"
+            " WHERE k.wallet_id = w.id AND w.address = $1",
+            address,
+            wrapped,
+        )
+    return old
+
+
+async def test_a_key_that_does_not_open_stops_nobody_else(world: WalletWorld) -> None:
+    farmers = await world.create_farmers(3)
+    await world.wait_until_ready(list(farmers))
+    await world.pay_kale(list(farmers.values()), 10 * KALE)
+    broken, *sound = farmers
+    old = await wrap(world, farmers[broken], b"no key at all")
+    try:
+        block = await world.next_block()
+        plants = await world.plant("broken key", block, dict.fromkeys(farmers, KALE))
+    finally:
+        await wrap(world, farmers[broken], old)
+    states = {plant.farmer_id: plant.state for plant in plants}
+    assert [states[item] for item in sound] == [wallet_pb2.OPERATION_STATE_SUCCEEDED] * 2
+    assert states[broken] == wallet_pb2.OPERATION_STATE_FAILED
+
+
+async def test_a_farmer_whose_key_does_not_open_keeps_nobody_off_the_chain(
+    world: WalletWorld,
+) -> None:
+    reach = custody_pb2.PauseReach(everything=True)
+    async with open_channel(world.target) as channel:
+        stub = custody_pb2_grpc.CustodyServiceStub(channel)
+        await stub.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
+        farmers = await world.create_farmers(3)
+        broken, *sound = farmers
+        old = await wrap(world, farmers[broken], b"no key at all")
+        await stub.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
+    try:
+        await world.wait_until_ready(sound)
+    finally:
+        await wrap(world, farmers[broken], old)
+
+
 async def test_a_key_leaves_only_where_that_is_allowed(
     world: WalletWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
