@@ -89,6 +89,11 @@ def is_service(identity: str) -> bool:
     return _SERVICE.fullmatch(identity) is not None
 
 
+def is_named(identity: str) -> bool:
+    """Whether a certificate told who it is."""
+    return identity.startswith("spiffe://")
+
+
 def host_of(peer: str) -> str:
     """The host in grpc's peer string."""
     scheme, _, rest = peer.partition(":")

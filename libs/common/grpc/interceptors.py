@@ -131,7 +131,7 @@ class CallInterceptor(ServerInterceptor):
         policy.rate_limit.check(identity=call.identity, method=call.method)
         if policy.is_endless(call.method):
             return policy.admission.stream(call.identity)
-        return policy.admission.call()
+        return policy.admission.call(call.identity)
 
     def _checked(self, method: str, context: Context, request: Any) -> float | None:
         """The seconds that the call gets; raises when the request breaks its rules."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
-from libs.common.grpc.identity import is_service
+from libs.common.grpc.identity import is_named, is_service
 
 #: Buckets that are kept at most; the oldest goes when there are more callers than that.
 MAX_BUCKETS = 50_000
@@ -23,14 +23,15 @@ class Rates:
     default: int
     #: By full name (/kalepool.plant.v1.PlantService/Plant) or short one (Plant).
     methods: Mapping[str, int] = field(default_factory=dict)
-    #: Full names of methods that other services call: only a limit by their full name holds.
+    #: Full names of methods that other services call: only a limit by their full name holds, where
+    #: callers show no names. Where they do, services are known by theirs.
     internal: frozenset[str] = frozenset()
 
     def of(self, method: str, identity: str) -> int:
         """The limit of one method for one caller."""
         if method in self.methods:
             return self.methods[method]
-        if method in self.internal or is_service(identity):
+        if is_service(identity) or (method in self.internal and not is_named(identity)):
             return 0
         return self.methods.get(method.rpartition("/")[2], self.default)
 
@@ -90,9 +91,14 @@ class Admission:
         self._streams: dict[str, int] = {}
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """One call, while the block runs; raises UnavailableError when there are too many."""
-        if self._calls >= self._max_calls:
+    def call(self, identity: str) -> Iterator[None]:
+        """One call, while the block runs; raises UnavailableError when there are too many.
+
+        A quarter of the room is for our own services: poolers whose calls wait for something must
+        not keep the plants of everybody out.
+        """
+        is_guest = is_named(identity) and not is_service(identity)
+        if self._calls >= self._max_calls - (self._max_calls // 4 if is_guest else 0):
             raise UnavailableError(
                 f"{self._calls} calls are in progress", reason="OVERLOADED", retry_after=RETRY
             )

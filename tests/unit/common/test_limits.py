@@ -1,6 +1,7 @@
 """Limits: the bucket as arithmetic, rates per caller and method, and what is in progress."""
 
 import math
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,10 @@ def test_a_refusal_says_what_the_limit_is_and_when_to_come_back() -> None:
         ("/a.B/Off", "10.0.0.1", 0),
         ("/a.B/Internal", "10.0.0.1", 0),
         ("/a.B/Named", "10.0.0.1", 5),
+        ("/a.B/Internal", "spiffe://pool.example/service/plant", 0),
+        ("/a.B/Internal", "spiffe://pool.example/pooler/7", 9),
+        ("/a.B/Internal", "spiffe://pool.example/operator/ann", 9),
+        ("/a.B/Named", "spiffe://pool.example/pooler/7", 5),
         ("/a.B/Free", "spiffe://pool.example/service/plant", 0),
         ("/a.B/Whole", "spiffe://pool.example/service/plant", 3),
         ("/a.B/Free", "spiffe://pool.example/pooler/7/service/x", 7),
@@ -160,15 +165,27 @@ def test_only_a_name_of_ours_is_a_service() -> None:
 
 def test_calls_in_progress_are_bounded_and_leave_by_any_way() -> None:
     admission = Admission(max_calls=1, max_streams=1)
-    with pytest.raises(ZeroDivisionError), admission.call():
+    with pytest.raises(ZeroDivisionError), admission.call("one"):
         raise ZeroDivisionError
-    with admission.call():
-        with pytest.raises(UnavailableError) as caught, admission.call():
+    with admission.call("one"):
+        with pytest.raises(UnavailableError) as caught, admission.call("one"):
             pass
         assert caught.value.reason == "OVERLOADED"
         assert caught.value.retry_after
-    with admission.call():
+    with admission.call("one"):
         pass
+
+
+def test_a_quarter_of_the_room_is_for_services() -> None:
+    admission, pooler = Admission(max_calls=4, max_streams=1), "spiffe://pool.example/pooler/7"
+    with ExitStack() as calls:
+        for _ in range(3):
+            calls.enter_context(admission.call(pooler))
+        with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/operator/ann"):
+            pass
+        calls.enter_context(admission.call("spiffe://pool.example/service/plant"))
+        with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/service/work"):
+            pass
 
 
 def test_streams_are_bounded_by_caller() -> None:
@@ -177,7 +194,7 @@ def test_streams_are_bounded_by_caller() -> None:
         with pytest.raises(ResourceExhaustedError) as caught, admission.stream("one"):
             pass
         assert caught.value.reason == "TOO_MANY_STREAMS"
-        with admission.call():
+        with admission.call("one"):
             pass
     with admission.stream("one"), admission.stream("one"):
         pass
