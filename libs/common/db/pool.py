@@ -185,6 +185,10 @@ def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
         "timezone": "UTC",
         # Every name in a query says its schema: nobody can put another function in its place.
         "search_path": "pg_catalog",
+        # Whatever database or role are set to: who waited for a lock sees what the others have
+        # committed, and what is committed survives the server's end.
+        "default_transaction_isolation": "read committed",
+        "synchronous_commit": "on",
         "statement_timeout": str(timeout_ms),
         # A transaction that a dead or stuck process left open must not hold its locks for ever.
         "idle_in_transaction_session_timeout": str(timeout_ms),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -204,6 +205,26 @@ async def test_limits_hold_for_requests_that_come_at_once(pool: Database) -> Non
     with pytest.raises(WithdrawalLimitError) as caught:
         await store.record(wish(second, "more", 31), LIMIT)
     assert caught.value.metadata == {"limit": "150", "used": "120", "of": "pool"}
+
+
+async def test_limits_hold_whatever_the_database_is_set_to(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    async with connect(database.admin_dsn) as admin:
+        name = await admin.fetchval("SELECT current_database()")
+        for setting in (
+            "default_transaction_isolation = 'repeatable read'",
+            "synchronous_commit = off",
+        ):
+            await admin.execute(f'ALTER DATABASE "{name}" SET {setting}')
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    wishes = [store.record(wish(wallet_id, str(number)), LIMIT) for number in range(8)]
+    found = await asyncio.gather(*wishes, return_exceptions=True)
+    assert sum(isinstance(item, WithdrawalLimitError) for item in found) == 6
+    assert sum(isinstance(item, UUID) for item in found) == 2
+    async with pool.session() as session:
+        # What is committed before it is sent has to survive the server's end.
+        assert await session.connection.fetchval("SHOW synchronous_commit") == "on"
 
 
 async def test_what_was_given_up_does_not_count(pool: Database, database: DatabaseAccess) -> None:
