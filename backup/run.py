@@ -14,9 +14,13 @@ from backup import programs
 from backup.contents import audit_head, is_empty, row_counts
 from backup.seal import BackupError, Opened, opened, sealed
 from libs.common.db.migrate import ensure_roles
+from libs.common.db.pool import open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.private_file import new_private_file
 from services.migrations import SERVICES, role_of
+from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.store import QUERIES
+from services.wallet.store.custody import CustodyStore
 
 #: Bytes of the manifest's length, before it.
 _LENGTH = 4
@@ -81,8 +85,10 @@ def check(path: Path, key: X25519PrivateKey) -> Manifest:
 async def restore(path: Path, key: X25519PrivateKey, address: DatabaseAddress) -> Manifest:
     """Brings a backup into a database that has nothing of ours, then compares it with the manifest.
 
-    Nothing is left behind by a backup that is not whole. The roles are there afterwards, those that
-    were missing without a password: the migration job sets them. BackupError.
+    Nothing is left behind by a backup that is not whole. Signing is paused afterwards: what waited
+    then, a withdrawal perhaps, may have been done by now, and is not to be done again. The roles
+    are there, too, those that were missing without a password: the migration job sets them.
+    BackupError.
     """
     check(path, key)
     connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
@@ -97,7 +103,19 @@ async def restore(path: Path, key: X25519PrivateKey, address: DatabaseAddress) -
         await _compare(connection, manifest)
     finally:
         await connection.close()
+    await _pause(address, manifest)
     return manifest
+
+
+async def _pause(address: DatabaseAddress, manifest: Manifest) -> None:
+    async with open_database(
+        address, queries=QUERIES, pool_size=1, timeout_ms=30_000, name="backup"
+    ) as database:
+        await CustodyStore(database).pause(
+            Reach(scope=Scope.EVERYTHING),
+            reason=f"restored from the backup of {manifest.made_at}",
+            actor="backup restore",
+        )
 
 
 async def _compare(connection: "asyncpg.Connection[asyncpg.Record]", manifest: Manifest) -> None:

@@ -86,12 +86,30 @@ async def test_what_comes_back_is_what_went_in(
 
     assert check(file, KEY) == made
     assert await restore(file, KEY, empty) == made
-    for query in (ROWS, GRANTS, "SELECT * FROM wallet.audit_log ORDER BY number"):
+    for query in (ROWS, GRANTS, "SELECT * FROM wallet.audit_log WHERE number <= 520 ORDER BY 1"):
         assert await rows(empty, query) == await rows(pool, query)
     with pytest.raises(BackupError, match="not empty"):
         await restore(file, KEY, empty)
     with pytest.raises(BackupError, match="there already"):
         await create(pool, KEY.public_key(), file)
+
+
+async def test_what_was_restored_signs_nothing_by_itself(
+    pool: DatabaseAddress, empty: DatabaseAddress, tmp_path: Path
+) -> None:
+    """A withdrawal that waited then may be paid by now: a wallet must not pay it again."""
+    file = tmp_path / "pool.backup"
+    made = await create(pool, KEY.public_key(), file)
+    await restore(file, KEY, empty)
+    paused = "SELECT scope, paused_by, reason FROM wallet.pauses WHERE resumed_at IS NULL"
+    assert await rows(empty, paused) == [
+        ("everything", "backup restore", f"restored from the backup of {made.made_at}")
+    ]
+    acts = "SELECT number, actor, action FROM wallet.audit_log WHERE number > 520"
+    assert await rows(empty, acts) == [(521, "backup restore", "pause")]
+    # The chain of the log is whole.
+    again = await create(empty, KEY.public_key(), tmp_path / "again.backup")
+    assert again.audit_number == 521
 
 
 async def test_a_backup_that_was_tampered_with_leaves_nothing_behind(
