@@ -94,6 +94,8 @@ class Payout:
     destination: str
     #: What is sent.
     asset: Asset
+    #: The farmer has no outside address any more.
+    is_stopped: bool
 
 
 @dataclass(frozen=True, kw_only=True)

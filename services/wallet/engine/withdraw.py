@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from libs.common.ids import OperationId
 from services.wallet.chain.model import AccountState
 from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
-from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, given_up, later
 from services.wallet.domain.withdrawals import Payout, refusal
 from services.wallet.engine.carriage import BROKEN, set_aside, submit, take_up
@@ -53,7 +53,8 @@ class Withdrawer:
         sound, refused = [], []
         for operation in claimed:
             payout = payouts[operation.id]
-            reason = refusal(
+            reason = FailureReason.REFUSED if payout.is_stopped else None
+            reason = reason or refusal(
                 payout.asset,
                 operation.amount,
                 payers[operation.address],

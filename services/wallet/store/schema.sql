@@ -207,6 +207,26 @@ CREATE TABLE wallet.payout_addresses (
     PRIMARY KEY (wallet_id, number)
 );
 
+-- The outside address of a wallet that counts now; empty or null: withdrawals have stopped.
+CREATE FUNCTION wallet.payout_address(wallet_id uuid) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT a.address
+    FROM (
+        SELECT
+            p.number,
+            p.address,
+            p.effective_at,
+            lead(p.registered_at) OVER (ORDER BY p.number) AS replaced_at,
+            max(p.registered_at) OVER () AS newest
+        FROM wallet.payout_addresses AS p
+        WHERE p.wallet_id = payout_address.wallet_id
+    ) AS a
+    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest))
+    ORDER BY a.number DESC
+    LIMIT 1
+);
+
 -- What a farmer wanted sent; what became of it is in its operation.
 CREATE TABLE wallet.withdrawals (
     operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),

@@ -156,6 +156,7 @@ def _payout(row: Record) -> Payout:
         operation_id=OperationId(row["operation_id"]),
         destination=row["destination"],
         asset=Asset(row["asset"]),
+        is_stopped=row["is_stopped"],
     )
 
 

@@ -12,7 +12,13 @@ import asyncpg
 import grpc
 import pytest
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    custody_pb2_grpc,
+    wallet_pb2,
+    withdraw_pb2,
+    withdraw_pb2_grpc,
+)
 from stellar_sdk import Keypair, TransactionBuilder, xdr
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
@@ -177,6 +183,18 @@ async def test_the_address_of_the_registration_is_in_the_audit_log(pool: Databas
         ("create_wallet", f"wallet {wallet_id}"),
     ]
     assert OUTSIDE in records[0].details
+
+
+async def test_nothing_is_signed_once_there_is_no_address(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    waiting = await store.record(wish(wallet_id, "one"), LIMIT)
+    async with pool.session() as session:
+        assert await session.many("lock_queued", [waiting], ["queued"])
+        for address in ("", OTHER, OUTSIDE):  # the last two are to come
+            await store.set_address(wallet_id, address, cooling=60, actor="me")
+            assert not await session.many("lock_queued", [waiting], ["queued"])
 
 
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:
@@ -435,6 +453,29 @@ async def test_a_destination_that_cannot_take_it_costs_nothing(
     refused = await (await payer(world, destination)).withdraw("one", KALE)
     assert refused.operation.state == FAILED
     assert (refused.operation.reason, refused.operation.fee_charged) == (reason, 0)
+
+
+async def test_no_address_stops_what_waits(world: WalletWorld, outside: Outside) -> None:
+    destination = await outside.account()
+    farmer_of = await payer(world, destination)
+    reach = custody_pb2.PauseReach(farmer_id=farmer_of.farmer_id)
+    none = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id)
+    other = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id, address=OTHER)
+    async with open_channel(world.target) as channel:
+        custody = custody_pb2_grpc.CustodyServiceStub(channel)
+        addresses = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        await custody.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
+        waiting = asyncio.create_task(farmer_of.withdraw("one", KALE))
+        await asyncio.sleep(1)
+        await addresses.SetPayoutAddress(none)
+        await addresses.SetPayoutAddress(other)  # one that is to come does not let it go on
+        await custody.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
+    stopped = await waiting
+    assert (stopped.operation.state, stopped.operation.reason) == (
+        FAILED,
+        common_pb2.FAILURE_REASON_REFUSED,
+    )
+    assert await outside.kale(destination) == 0
 
 
 async def test_bad_input_names_every_field(world: WalletWorld) -> None:

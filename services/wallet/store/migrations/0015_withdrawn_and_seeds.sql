@@ -13,3 +13,23 @@ END
 $$;
 CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
+
+-- The outside address of a wallet that counts now; empty or null: withdrawals have stopped.
+CREATE FUNCTION wallet.payout_address(wallet_id uuid) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT a.address
+    FROM (
+        SELECT
+            p.number,
+            p.address,
+            p.effective_at,
+            lead(p.registered_at) OVER (ORDER BY p.number) AS replaced_at,
+            max(p.registered_at) OVER () AS newest
+        FROM wallet.payout_addresses AS p
+        WHERE p.wallet_id = payout_address.wallet_id
+    ) AS a
+    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest))
+    ORDER BY a.number DESC
+    LIMIT 1
+);

@@ -74,7 +74,12 @@ INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amou
 SELECT id, $2, $3, $4, $5, $6 FROM made;
 
 -- name: payouts :many
-SELECT operation_id, destination, asset FROM wallet.withdrawals
+SELECT
+    operation_id,
+    destination,
+    asset,
+    coalesce(wallet.payout_address(wallet_id), '') = '' AS is_stopped
+FROM wallet.withdrawals
 WHERE operation_id = ANY($1::uuid[]);
 
 -- name: withdrawal :one
