@@ -1,10 +1,15 @@
 """Structured logs: one JSON object per line on standard error, secrets taken out."""
 
+import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -12,7 +17,28 @@ from libs.common.redaction import Redaction
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+#: Beginnings of repeated lines that are kept at most.
+_KEPT = 4096
+
 _redaction = Redaction()
+_to_json = json.JSONEncoder(default=str).encode
+_running: ContextVar[Mapping[str, str] | None] = ContextVar("running", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Output:
+    """Where the lines of this process go."""
+
+    #: Its name, a field of every line.
+    service: str
+    #: The lowest level that is written.
+    level: int
+    #: Writes one line, at once.
+    write: Callable[[str], None]
+
+
+#: None until `configure_logging`: structlog prints as it likes.
+_output: _Output | None = None
 
 
 def configure_logging(*, service: str, level: LogLevel, secrets: Iterable[str] = ()) -> None:
@@ -21,23 +47,26 @@ def configure_logging(*, service: str, level: LogLevel, secrets: Iterable[str] =
     What libraries log by the standard library comes out in the same form, and so does the exception
     that ends the process. `secrets` are values that must not be in any line.
     """
+    global _output  # noqa: PLW0603  (a process has one standard error)
     _redaction.learn(secrets)
+    _beginning.cache_clear()
     number = logging.getLevelNamesMapping()[level.upper()]
+    write = structlog.WriteLogger(sys.stderr).msg
+    _output = _Output(service=service, level=number, write=write)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _surroundings,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redaction.fields,
-            structlog.processors.JSONRenderer(default=str),
+            _rendered,
             _redaction.line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     logging.basicConfig(level=max(number, logging.INFO), handlers=[_Bridge()], force=True)
     sys.excepthook = _last_words
 
@@ -58,6 +87,75 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of one module; `name` becomes the field `module`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)
     return logger
+
+
+def set_running(fields: Mapping[str, str] | None) -> None:
+    """What every line of the running call has besides; None: it is over."""
+    _running.set(fields)
+
+
+def running() -> Mapping[str, str]:
+    """The fields of the running call; empty outside of any."""
+    return _running.get() or {}
+
+
+class RepeatedLine:
+    """A line of the log that is written for every request, with the same values again and again.
+
+    It has the fields that a logger's line would have, and no secret in any of them; but what
+    repeats is rendered, and looked through for secrets, once.
+    """
+
+    def __init__(self, module: str, event: str, names: Sequence[str], figure: str) -> None:
+        """`names` are the fields whose values repeat, `figure` is the one that never does."""
+        self._module = module
+        self._event = event
+        self._names = tuple(names)
+        self._figure = figure
+
+    def write(self, level: int, values: tuple[str | None, ...], figure: float) -> None:
+        """Writes it, at once, when LOG_LEVEL lets it."""
+        output = _output
+        if output is None:
+            fields = dict(zip(self._names, values, strict=True)) | {self._figure: figure}
+            get_logger(self._module).log(level, self._event, **fields)
+        elif level >= output.level:
+            ids = "".join([f', "{name}": {_to_json(text)}' for name, text in running().items()])
+            # These may be the caller's; all else is the process's own or in the beginning.
+            ids = _redaction.line(None, "", ids)
+            output.write(
+                f'{_beginning(self, level, values)}{ids}, "{self._figure}": {figure},'
+                f' "timestamp": "{datetime.now(UTC).isoformat()[:-6]}Z"}}'
+            )
+
+    def fields(self, values: tuple[str | None, ...]) -> dict[str, Any]:
+        """What repeats, but for the level."""
+        return {
+            "module": self._module,
+            **dict(zip(self._names, values, strict=True)),
+            "event": self._event,
+        }
+
+
+@lru_cache(maxsize=_KEPT)
+def _beginning(line: RepeatedLine, level: int, values: tuple[str | None, ...]) -> str:
+    """An object without its end, by the steps that every line goes through."""
+    event = line.fields(values) | {"level": logging.getLevelName(level).lower()}
+    if _output is not None:
+        event["service"] = _output.service
+    rendered = _rendered(None, "", _redaction.fields(None, "", event))
+    return _redaction.line(None, "", rendered.removesuffix("}"))
+
+
+def _surroundings(_: object, __: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """structlog's processor: the call that writes the line, and the process."""
+    own = {} if _output is None else {"service": _output.service}
+    return {**running(), **own, **event}
+
+
+def _rendered(_: object, __: str, event: Mapping[str, Any]) -> str:
+    """structlog's processor: JSON; the encoder is made once, not for every line."""
+    return _to_json(event)
 
 
 class _Bridge(logging.Handler):

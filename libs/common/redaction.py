@@ -51,6 +51,8 @@ class Redaction:
     """Takes secrets out of log lines."""
 
     def __init__(self) -> None:
+        #: Known values, the longest first: as part of another one, the other goes as a whole.
+        self._known: tuple[str, ...] = ()
         self._values: re.Pattern[str] | None = None
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -58,8 +60,8 @@ class Redaction:
         known = {text for text in secrets if len(text) >= _SHORTEST}
         # As they are, and as a JSON string has them.
         forms = known | {json.dumps(text)[1:-1] for text in known}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._values = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._known = tuple(sorted(forms, key=len, reverse=True))
+        self._values = re.compile("|".join(map(re.escape, self._known))) if forms else None
 
     def fields(self, _: object, __: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """structlog's processor of fields, before they are rendered."""
@@ -73,4 +75,7 @@ class Redaction:
         for needle, shape in _SHAPES:
             if needle in line:
                 line = shape.sub(REDACTED, line)
-        return line if self._values is None else self._values.sub(REDACTED, line)
+        # Looking for each of them is faster than the pattern, and hardly ever finds one.
+        if self._values is not None and any(value in line for value in self._known):
+            line = self._values.sub(REDACTED, line)
+        return line

@@ -1,22 +1,25 @@
 """One line of the log per request, and one more, apart, when it matters for security."""
 
 import asyncio
+import logging
 import time
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-import structlog
 
 from libs.common.errors import DeadlineExceededError, ErrorCode, InternalError, PoolError
 from libs.common.grpc.errors import to_status
 from libs.common.grpc.identity import Caller, caller_of, host_of, set_caller
 from libs.common.grpc.trace import trace_of
-from libs.common.log import get_logger, get_security_logger
+from libs.common.log import RepeatedLine, get_logger, get_security_logger, set_running
 from libs.common.metrics import METER
 
 log = get_logger(__name__)
 _duration = METER.create_histogram(
     "kalepool.call.duration", unit="s", description="Calls by method and status."
+)
+_request = RepeatedLine(
+    __name__, "request", ("method", "identity", "status", "reason"), "duration_ms"
 )
 security = get_security_logger()
 
@@ -33,6 +36,8 @@ _SUSPICIOUS_REASONS = frozenset({"RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_
 class CallRecord:
     """One call, from its beginning to its line."""
 
+    __slots__ = ("_context", "_error", "_started", "identity", "method")
+
     def __init__(self, method: str, context: Context) -> None:
         self.method = method
         #: Until it is known who calls, the host.
@@ -43,7 +48,7 @@ class CallRecord:
 
     def __enter__(self) -> "CallRecord":
         trace = trace_of(dict(self._context.invocation_metadata() or ()))
-        structlog.contextvars.bind_contextvars(request_id=trace.request_id, trace_id=trace.trace_id)
+        set_running({"request_id": trace.request_id, "trace_id": trace.trace_id})
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -53,16 +58,13 @@ class CallRecord:
             status = "CANCELLED"
         seconds = time.monotonic() - self._started
         _duration.record(seconds, {"method": self.method, "status": status})
-        write = log.warning if error is not None and error.code in _OURS else log.info
-        write(
-            "request",
-            method=self.method,
-            identity=self.identity,
-            status=status,
-            reason=None if error is None else error.reason,
-            duration_ms=round(seconds * 1000, 1),
+        is_ours = error is not None and error.code in _OURS
+        _request.write(
+            logging.WARNING if is_ours else logging.INFO,
+            (self.method, self.identity, status, None if error is None else error.reason),
+            round(seconds * 1000, 1),
         )
-        structlog.contextvars.unbind_contextvars("request_id", "trace_id")
+        set_running(None)
 
     def identify(self, trust_domain: str | None) -> Caller:
         """Who calls, for this record and all that the call does. UnauthenticatedError."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
+from libs.common.log import running
 
 #: Metadata with the request id; the request_id in messages is another: it makes calls repeatable.
 REQUEST_ID = "x-request-id"
@@ -29,13 +29,17 @@ class Trace:
 
 def trace_of(metadata: Mapping[str, object]) -> Trace:
     """What the caller sent along, or fresh ids."""
-    request_id = str(metadata.get(REQUEST_ID, ""))
-    found = _TRACEPARENT.fullmatch(str(metadata.get(TRACEPARENT, "")))
-    is_given = found is not None and found["trace"] != _NO_TRACE
-    trace_id = found["trace"] if found is not None and is_given else _hex(32)
-    return Trace(
-        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else trace_id, trace_id=trace_id
-    )
+    trace_id = _given_trace(metadata) or _hex(32)
+    request_id = metadata.get(REQUEST_ID)
+    if request_id is None or not _REQUEST_ID.fullmatch(str(request_id)):
+        request_id = trace_id
+    return Trace(request_id=str(request_id), trace_id=trace_id)
+
+
+def _given_trace(metadata: Mapping[str, object]) -> str | None:
+    parent = metadata.get(TRACEPARENT)
+    found = None if parent is None else _TRACEPARENT.fullmatch(str(parent))
+    return None if found is None or found["trace"] == _NO_TRACE else found["trace"]
 
 
 def _hex(digits: int) -> str:
@@ -45,8 +49,8 @@ def _hex(digits: int) -> str:
 
 def passed_on() -> list[tuple[str, str]]:
     """Metadata of a call that the running call makes; empty outside of any."""
-    bound = structlog.contextvars.get_contextvars()
-    if "request_id" not in bound:
+    ids = running()
+    if "request_id" not in ids:
         return []
-    parent = f"00-{bound['trace_id']}-{_hex(16)}-00"
-    return [(REQUEST_ID, str(bound["request_id"])), (TRACEPARENT, parent)]
+    parent = f"00-{ids['trace_id']}-{_hex(16)}-00"
+    return [(REQUEST_ID, ids["request_id"]), (TRACEPARENT, parent)]

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from stellar_sdk import Keypair
 
 from libs.common.config import ServiceSettings
-from libs.common.grpc.trace import trace_of
+from libs.common.grpc.trace import passed_on, trace_of
+from libs.common.log import set_running
 from libs.common.redaction import REDACTED, Redaction
 
 SEED = Keypair.from_raw_ed25519_seed(bytes(range(32))).secret
@@ -74,6 +75,46 @@ def test_levels_choose_lines_but_never_drop_security(level: str, events: int) ->
     written = lines(level)
     assert len(written) == events
     assert [line["event"] for line in written if line.get("log") == "security"] == ["refused"]
+
+
+REPEATED = """
+import logging
+from libs.common.log import RepeatedLine, configure_logging, get_logger, set_running
+
+configure_logging(service="test", level="LEVEL", secrets=["CANARY"])
+log = get_logger("here")
+line = RepeatedLine("here", "request", ("method", "password", "reason"), "duration_ms")
+for values in (("/a.B/C", "", None), ('"q\\u00fc\\n', "p", "SEED CANARY")):
+    for ids in ({"request_id": "mine-1"}, {"request_id": 'a"b', "trace_id": "CANARY"}, None):
+        set_running(ids)
+        for number in (logging.INFO, logging.WARNING, logging.WARNING):
+            line.write(number, values, 1.5)
+            names = ("method", "password", "reason")
+            log.log(number, "request", **dict(zip(names, values)), duration_ms=1.5)
+"""
+
+
+@pytest.mark.parametrize(("level", "expected"), [("info", 36), ("warning", 24), ("error", 0)])
+def test_a_repeated_line_is_what_the_logger_writes(level: str, expected: int) -> None:
+    program = REPEATED.replace("LEVEL", level).replace("CANARY", CANARY).replace("SEED", SEED)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert CANARY not in done.stderr
+    assert SEED not in done.stderr
+    written = [json.loads(line) for line in done.stderr.splitlines()]
+    assert len(written) == expected
+    for line in written:
+        assert line.pop("timestamp").endswith("Z")
+    assert written[::2] == written[1::2]
+
+
+def test_a_call_has_its_ids_until_it_is_over() -> None:
+    assert passed_on() == []
+    set_running({"request_id": "mine", "trace_id": "0" * 31 + "1"})
+    assert dict(passed_on())["x-request-id"] == "mine"
+    set_running(None)
+    assert passed_on() == []
 
 
 SHAPES = {
