@@ -78,12 +78,16 @@ class AccessControl:
                 metadata={"caller": caller.identity, "method": method},
             )
 
+    def asks_owner(self, method: str, caller: Caller) -> bool:
+        """Whether `check_owner` has anything to check."""
+        return caller.kind is CallerKind.POOLER and bool(self._entries[method].owned)
+
     async def check_owner(self, method: str, caller: Caller, request: Any) -> None:
         """Raises PermissionDeniedError when a pooler asks for what is not its own; what there is
         not and what is another's are told alike."""
-        owned = self._entries[method].owned
-        if caller.kind is not CallerKind.POOLER or not owned:
+        if not self.asks_owner(method, caller):
             return
+        owned = self._entries[method].owned
         named = {field: ids for field in owned if (ids := _ids(getattr(request, field)))}
         if not named:
             raise PermissionDeniedError(

@@ -13,6 +13,7 @@ from grpc.aio import ServerInterceptor
 
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.access import AccessControl
+from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
 from libs.common.grpc.identity import Caller
 from libs.common.grpc.limits import Admission, RateLimit
@@ -64,6 +65,7 @@ class CallInterceptor(ServerInterceptor):
 
     def __init__(self, policy: CallPolicy) -> None:
         self._policy = policy
+        self._alarm = Alarm()
         #: Handlers by method, made with its first call; only methods that exist have one.
         self._wrapped: dict[str, Handler] = {}
 
@@ -72,13 +74,16 @@ class CallInterceptor(ServerInterceptor):
     ) -> Handler:
         """grpc.aio's hook: gives the handler that is called in place of the servicer's."""
         method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming:
             return handler  # reflection; none of ours takes a stream
-        if method not in self._wrapped:
-            is_standard = method.startswith(_EXEMPT)
-            self._wrapped[method] = _sturdy(handler) if is_standard else self._wrap(handler, method)
-        return self._wrapped[method]
+        is_standard = method.startswith(_EXEMPT)
+        wrapped = _sturdy(handler) if is_standard else self._wrap(handler, method)
+        self._wrapped[method] = wrapped
+        return wrapped
 
     def _wrap(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
         if handler.response_streaming:
@@ -94,14 +99,17 @@ class CallInterceptor(ServerInterceptor):
         )
 
     def _unary(self, inner: Any, method: str) -> Any:
+        policy = self._policy
+
         async def handle(request: Any, context: Context) -> Any:
             with CallRecord(method, context) as call:
                 try:
-                    caller = call.identify(self._policy.trust_domain)
+                    caller = call.identify(policy.trust_domain)
                     with self._admitted(call, caller):
                         timeout = self._checked(method, context, request)
-                        async with asyncio.timeout(timeout):
-                            await self._policy.access.check_owner(method, caller, request)
+                        with self._alarm.within(timeout):
+                            if policy.access.asks_owner(method, caller):
+                                await policy.access.check_owner(method, caller, request)
                             return await inner(request, context)
                 except Exception as error:
                     await call.abort(error)
