@@ -4,6 +4,7 @@ import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, unique
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -17,6 +18,9 @@ TRUST_DOMAIN = "kalepool"
 _PATH = re.compile(
     r"/(?P<kind>service|pooler|operator)/(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)"
 )
+
+#: Callers that are kept at most, by what their certificates say.
+_KEPT = 4096
 
 #: The same, of which only services are asked for: spiffe://pool.example/service/plant.
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
@@ -59,8 +63,14 @@ def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: st
         return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
     shown = context.auth_context()
     # Exactly one URI, says SPIFFE: of several, nobody could tell which one counts.
-    uris = [bytes(uri).decode("ascii", "replace") for uri in shown.get("peer_uri", ())]
-    return parse_identity(uris[0] if len(uris) == 1 else "", trust_domain=trust_domain)
+    uris = [*shown.get("peer_uri", ())]
+    return _shown_by(bytes(uris[0]) if len(uris) == 1 else b"", trust_domain)
+
+
+@lru_cache(maxsize=_KEPT)
+def _shown_by(uri: bytes, trust_domain: str) -> Caller:
+    """By what the certificate says and nothing else: each call looks into its own connection's."""
+    return parse_identity(uri.decode("ascii", "replace"), trust_domain=trust_domain)
 
 
 def parse_identity(uri: str, *, trust_domain: str) -> Caller:

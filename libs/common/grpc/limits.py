@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
@@ -40,13 +41,13 @@ class RateLimit:
     """Counts calls of this process; several replicas allow their sum."""
 
     def __init__(self, rates: Rates, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rates = rates
+        self._per_minute = lru_cache(maxsize=MAX_BUCKETS)(rates.of)
         self._clock = clock
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def check(self, *, identity: str, method: str) -> None:
         """Counts one call; raises ResourceExhaustedError with the time to wait."""
-        per_minute = self._rates.of(method, identity)
+        per_minute = self._per_minute(method, identity)
         if not per_minute:
             return
         wait = self._bucket((identity, method)).take(per_minute, self._clock())
@@ -90,23 +91,26 @@ class Admission:
         self._calls = 0
         self._streams: dict[str, int] = {}
 
-    @contextmanager
-    def call(self, identity: str) -> Iterator[None]:
+    def call(self, identity: str) -> AbstractContextManager[None]:
         """One call, while the block runs; raises UnavailableError when there are too many.
 
         A quarter of the room is for our own services: poolers whose calls wait for something must
         not keep the plants of everybody out.
         """
         is_guest = is_named(identity) and not is_service(identity)
-        if self._calls >= self._max_calls - (self._max_calls // 4 if is_guest else 0):
+        return _Call(self, self._max_calls - (self._max_calls // 4 if is_guest else 0))
+
+    def enter(self, room: int) -> None:
+        """A call begins; UnavailableError when there are `room` or more already."""
+        if self._calls >= room:
             raise UnavailableError(
                 f"{self._calls} calls are in progress", reason="OVERLOADED", retry_after=RETRY
             )
         self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
+
+    def leave(self) -> None:
+        """A call that has begun is over."""
+        self._calls -= 1
 
     @contextmanager
     def stream(self, identity: str) -> Iterator[None]:
@@ -125,3 +129,19 @@ class Admission:
         finally:
             left = self._streams[identity] - 1
             self._streams.pop(identity) if not left else self._streams.update({identity: left})
+
+
+class _Call:
+    """One call in progress; a class, as a generator for each call costs several times as much."""
+
+    __slots__ = ("_admission", "_room")
+
+    def __init__(self, admission: Admission, room: int) -> None:
+        self._admission = admission
+        self._room = room
+
+    def __enter__(self) -> None:
+        self._admission.enter(self._room)
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.leave()
