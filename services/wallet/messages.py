@@ -1,6 +1,6 @@
 """Between the domain and kalepool.wallet.v1: pure mapping, both ways."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,18 +33,26 @@ KINDS = {
 }
 
 
+#: The protos' numbers, looked up once: thousands of operations are told of in a block.
+_KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
+_STATE_NUMBERS = {state: number for number, state in STATES.items()}
+_REASON_NUMBERS = {
+    reason: common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason.name}")
+    for reason in FailureReason
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def timestamp(value: datetime) -> Timestamp:
     """A protobuf timestamp."""
-    message = Timestamp()
-    message.FromDatetime(value)
-    return message
+    since = value - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    return Timestamp(seconds=seconds, nanos=since.microseconds * 1_000)
 
 
 def reason_number(reason: FailureReason | None) -> common_pb2.FailureReason.ValueType:
     """The proto's number of a reason."""
-    if reason is None:
-        return common_pb2.FAILURE_REASON_UNSPECIFIED
-    return common_pb2.FailureReason.Value(f"FAILURE_REASON_{reason.name}")
+    return common_pb2.FAILURE_REASON_UNSPECIFIED if reason is None else _REASON_NUMBERS[reason]
 
 
 def wallet_message(wallet: Wallet) -> wallet_pb2.Wallet:
@@ -78,12 +86,12 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
     """One operation."""
     return wallet_pb2.Operation(
         operation_id=str(operation.id),
-        kind=wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{operation.kind.name}"),
+        kind=_KIND_NUMBERS[operation.kind],
         farmer_id=str(operation.farmer_id or ""),
         pooler_id=str(operation.pooler_id or ""),
         address=operation.address,
         block_index=operation.block_index,
-        state=wallet_pb2.OperationState.Value(f"OPERATION_STATE_{operation.state.name}"),
+        state=_STATE_NUMBERS[operation.state],
         amount=operation.amount,
         nonce=operation.nonce or 0,
         hash=operation.hash or b"",

@@ -1,6 +1,7 @@
 """A service's gRPC server with everything standard on it, and the main function of its process."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -98,6 +99,19 @@ async def open_server(
             log.info("stopped")
 
 
+#: Objects made before the garbage collector looks at the youngest (Python: 700): an answer of a
+#: node, or a thousand rows, is more than that, and all of it is needed until it was worked through.
+_YOUNG = 10_000
+
+
+def settle_memory() -> None:
+    """What start-up has made (modules, descriptors, handlers) stays: the garbage collector need not
+    look at it again, which takes a tenth of a second each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
 async def serve(
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
@@ -107,6 +121,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_app():
+        settle_memory()
         await stop.wait()
         log.info("stopping")
 

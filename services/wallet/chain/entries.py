@@ -7,6 +7,7 @@ from stellar_sdk import Address, scval, xdr
 
 from services.wallet.chain.account_bytes import read_account, read_trustline
 from services.wallet.chain.model import AccountState, BlockState, FarmState, PailState
+from services.wallet.chain.record_bytes import read_record
 
 #: TrustLineFlags.AUTHORIZED_FLAG
 _AUTHORIZED = 1
@@ -64,9 +65,12 @@ def decode_block(
     return BlockState(index=index, live_until=live_until, modified=modified, **fields)
 
 
-def decode_pail(entry: xdr.LedgerEntryData, *, live_until: int) -> PailState:
-    """A Pail record."""
-    return PailState(live_until=live_until, **_record(_value(entry)))
+def decode_pail(entry: str, *, key: str, live_until: int) -> PailState:
+    """A Pail record: the LedgerEntryData under a LedgerKey, both in base64."""
+    fields: dict[str, Any] | None = read_record(b64decode(entry), b64decode(key))
+    if fields is None:
+        fields = _record(_value(xdr.LedgerEntryData.from_xdr(entry)))
+    return PailState(live_until=live_until, **fields)
 
 
 def _value(entry: xdr.LedgerEntryData) -> xdr.SCVal:

@@ -158,7 +158,7 @@ class Chain:
         entry = entries.get(key)
         if entry is None or _live_until(entry) < ledger:
             return None
-        return decode_pail(_data(entry), live_until=_live_until(entry))
+        return decode_pail(str(entry["xdr"]), key=key, live_until=_live_until(entry))
 
     async def block(self, index: int) -> BlockState | None:
         """A block's record, also after it closed; None when it expired or never was."""
@@ -174,9 +174,9 @@ class Chain:
         keys = {ledger_keys.pail_key(self.farm_calls, *place): place for place in places}
         ledger, entries = await self._rpc.entries(list(keys))
         return {
-            place: decode_pail(_data(entries[key]), live_until=_live_until(entries[key]))
+            place: decode_pail(str(entry["xdr"]), key=key, live_until=_live_until(entry))
             for key, place in keys.items()
-            if key in entries and _live_until(entries[key]) >= ledger
+            if (entry := entries.get(key)) is not None and _live_until(entry) >= ledger
         }
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:

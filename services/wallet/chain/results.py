@@ -1,5 +1,6 @@
 """Answers of a node about transactions, decoded: what happened, why, and what it cost."""
 
+import base64
 from collections.abc import Iterable, Sequence
 
 from stellar_sdk import StrKey, xdr
@@ -18,6 +19,8 @@ from services.wallet.chain.returns import call_error, host_error, returned
 from services.wallet.chain.rpc import Json
 
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
+#: Bytes of the fee charged, and the base64 digits that hold them.
+_FEE_BYTES, _FEE_TEXT = 8, 12
 
 
 class ResultReader:
@@ -37,15 +40,14 @@ class ResultReader:
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
             return Outcome(status=status, head=head)
-        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
         succeeded = status is OutcomeStatus.SUCCESS
         return Outcome(
             status=status,
             head=head,
             ledger=int(answer["ledger"]),
-            fee_charged=result.fee_charged.int64,
+            fee_charged=_fee_charged(answer["resultXdr"]),
             results=returned(answer, functions) if succeeded else (),
-            error=None if succeeded else self._failure(answer, result),
+            error=None if succeeded else self._failure(answer),
         )
 
     def send_result(self, answer: Json) -> SendResult:
@@ -74,7 +76,8 @@ class ResultReader:
                 message = f"the call of {call.farmer} fails"
                 raise SimulationError(error, message, position=position)
 
-    def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
+    def _failure(self, answer: Json) -> ContractError:
+        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
         texts: Sequence[str] = answer.get("diagnosticEventsXdr") or []
         found = self._error_in(xdr.DiagnosticEvent.from_xdr(text) for text in texts)
         return found or ContractError(raiser="transaction", code=_failure_code(result))
@@ -95,6 +98,14 @@ class ResultReader:
                 raiser = self._raisers.get(raw, "host")
             return _contract_error(raiser, error)
         return None
+
+
+def _fee_charged(result: str) -> int:
+    """The first field of a TransactionResult; the rest of it matters only when it failed."""
+    if len(result) < _FEE_TEXT:
+        raise ValueError("a transaction result that ends too early")
+    start = base64.b64decode(result[:_FEE_TEXT], validate=True)
+    return int.from_bytes(start[:_FEE_BYTES], "big", signed=True)
 
 
 def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
-from services.wallet.chain.calls import FarmCall, raw
+from services.wallet.chain.calls import raw
 from services.wallet.chain.errors import FeeCapExceededError, SimulationError
 from services.wallet.chain.facade import Chain
-from services.wallet.chain.loads import alone
+from services.wallet.chain.loads import Load, alone
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.chain.shapes import UnderivableError
 from services.wallet.chain.wire import Resources
@@ -36,10 +37,20 @@ log = get_logger(__name__)
 PAUSE = 1.0
 #: Share of a ledger that a call is thought to take before one was built.
 _GUESS = WHOLE_LEDGER // 100
-#: An operation with the account that is its transaction's source.
-Seated = tuple[QueuedOperation, Source]
 #: Calls that are simulated as the first of their kind in one round, at most.
 _CANDIDATES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seated:
+    """An operation with the account that is its transaction's source."""
+
+    #: What is to be done.
+    operation: QueuedOperation
+    #: Whose sequence number it takes.
+    source: Source
+    #: Its call.
+    load: Load
 
 
 class Lanes:
@@ -146,14 +157,16 @@ class Lanes:
         at the moment: then all wait for the next ledger.
         """
         for _ in range(min(_CANDIDATES, len(seated))):
-            operation, source = seated[0]
-            load = alone(self._call(operation))
+            operation = seated[0].operation
             if sight.is_ahead(operation.kind, operation.block_index):
                 shape = self._shapes.known(key)
             else:
                 try:
                     shape = await self._shapes.shape(
-                        key, load, source=source.address, block_index=operation.block_index
+                        key,
+                        seated[0].load,
+                        source=seated[0].source.address,
+                        block_index=operation.block_index,
                     )
                 except SimulationError as error:
                     made.settled.append(await refuse(self._parts, operation, error))
@@ -161,15 +174,13 @@ class Lanes:
                     continue
                 except UnderivableError as error:
                     log.warning("no shape", kind=key.kind.value, error=str(error))
-                    made.settled += [later(item, pack_limit=1) for item, _ in seated]
+                    made.settled += [later(item.operation, pack_limit=1) for item in seated]
                     return None
             if shape is None:
                 break
-            return {
-                item.id: self._chain.resources(shape, alone(self._call(item))) for item, _ in seated
-            }
+            return {item.operation.id: self._chain.resources(shape, item.load) for item in seated}
         due = sight.ledger.sequence + 1
-        made.settled += [later(item, due_ledger=due) for item, _ in seated]
+        made.settled += [later(item.operation, due_ledger=due) for item in seated]
         return None
 
     # Each simulated for itself ----------------------------------------------------------------
@@ -179,23 +190,21 @@ class Lanes:
     ) -> None:
         """The network disagreed with what was derived for them, or with those around them."""
         seated = await self._seat(operations, made)
-        found = await asyncio.gather(*(self._simulate(item, source) for item, source in seated))
+        found = await asyncio.gather(*map(self._simulate, seated))
         resources: dict[OperationId, Resources] = {}
-        for (operation, _), outcome in zip(seated, found, strict=True):
+        for item, outcome in zip(seated, found, strict=True):
             if isinstance(outcome, Resources):
-                resources[operation.id] = outcome
+                resources[item.operation.id] = outcome
             else:
-                made.settled.append(await refuse(self._parts, operation, outcome))
-        ready = [pair for pair in seated if pair[0].id in resources]
+                made.settled.append(await refuse(self._parts, item.operation, outcome))
+        ready = [item for item in seated if item.operation.id in resources]
         made.drafts += await self._sign(ready, resources, sight, made)
 
-    async def _simulate(
-        self, operation: QueuedOperation, source: Source
-    ) -> Resources | SimulationError:
+    async def _simulate(self, seated: Seated) -> Resources | SimulationError:
         async with self._exact:
             try:
-                load = alone(self._call(operation))
-                return await self._chain.simulate_exactly(load, source=source.address)
+                source = seated.source.address
+                return await self._chain.simulate_exactly(seated.load, source=source)
             except SimulationError as error:
                 return error
 
@@ -211,7 +220,8 @@ class Lanes:
                 reason = FailureReason.NOT_FUNDED
                 made.settled.append(given_up(operation, reason, "the account does not exist"))
             else:
-                seated.append((operation, source))
+                load = alone(call_of(self._chain, operation))
+                seated.append(Seated(operation=operation, source=source, load=load))
         return seated
 
     async def _sign(
@@ -223,13 +233,14 @@ class Lanes:
     ) -> list[Draft]:
         if not seated:
             return []
-        ids = [self._parts.treasury.wallet.id, *(source.wallet_id for _, source in seated)]
+        ids = [self._parts.treasury.wallet.id, *(item.source.wallet_id for item in seated)]
         drafts: list[Draft] = []
         async with self._parts.keyring.signers(ids) as (treasury, *signers):
-            for (operation, source), signer in zip(seated, signers, strict=True):
+            for item, signer in zip(seated, signers, strict=True):
+                operation = item.operation
                 try:
                     envelope = self._envelope(
-                        operation, source, (signer, treasury), resources[operation.id], sight
+                        item, (signer, treasury), resources[operation.id], sight
                     )
                 except FeeCapExceededError as error:
                     reason = FailureReason.FEE_CAP
@@ -250,17 +261,16 @@ class Lanes:
 
     def _envelope(
         self,
-        operation: QueuedOperation,
-        source: Source,
+        seated: Seated,
         signers: tuple[SeedSigner, SeedSigner],
         resources: Resources,
         sight: Sight,
     ) -> SignedEnvelope | None:
         """None when its time bound would be over already."""
-        bid = bid_for(self._parts, operation, sight)
+        bid = bid_for(self._parts, seated.operation, sight)
         if bid.max_time <= sight.ledger.close_time:
             return None
-        load = alone(self._call(operation))
+        source, load = seated.source, seated.load
         if source.is_channel:
             return self._chain.sign_direct(
                 load, resources, source=signers[0], sequence=source.sequence, bid=bid
@@ -273,9 +283,6 @@ class Lanes:
             sequence=source.sequence,
             bid=bid,
         )
-
-    def _call(self, operation: QueuedOperation) -> FarmCall:
-        return call_of(self._chain, operation)
 
 
 def _key(operation: QueuedOperation, sight: Sight) -> ShapeKey:

@@ -14,6 +14,7 @@ from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
     OpenTransaction,
+    OperationKind,
     Settlement,
     TransactionEvent,
 )
@@ -110,6 +111,7 @@ class Tracker:
             (operation.wallet_id, operation.address)
             for transaction, _ in found
             for operation in transaction.operations
+            if operation.kind is not OperationKind.WORK  # it moves nothing of the farmer's
         )
         return rest
 

@@ -1,5 +1,6 @@
 """A signer that holds one seed for a moment."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from nacl.signing import SigningKey
@@ -20,7 +21,7 @@ class SeedSigner:
 
     def __init__(self, seed: bytes) -> None:
         self._key: SigningKey | None = SigningKey(seed)
-        self._address = StrKey.encode_ed25519_public_key(bytes(self._key.verify_key))
+        self._address = _address(bytes(self._key.verify_key))
 
     def __repr__(self) -> str:
         """The address only."""
@@ -51,6 +52,12 @@ class SeedSigner:
     def wipe(self) -> None:
         """Drops the seed. Python cannot overwrite it in place; nothing refers to it any more."""
         self._key = None
+
+
+@lru_cache(maxsize=16_384)
+def _address(public_key: bytes) -> str:
+    """The same keys sign in every block."""
+    return str(StrKey.encode_ed25519_public_key(public_key))
 
 
 def address_of(seed: bytes) -> str:

@@ -10,7 +10,6 @@ from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, Transaction
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
-    MIN_INCLUSION_FEE,
     Terms,
     raise_bid,
     replacing_bid,
@@ -23,7 +22,13 @@ from services.wallet.chain.errors import (
     UnknownMetaError,
 )
 from services.wallet.chain.loads import alone
-from services.wallet.chain.model import Outcome, OutcomeStatus, SendStatus, SignedEnvelope
+from services.wallet.chain.model import (
+    Outcome,
+    OutcomeStatus,
+    PailState,
+    SendStatus,
+    SignedEnvelope,
+)
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.onboarding import Newcomer, sign_onboarding
 from services.wallet.chain.results import ResultReader
@@ -54,6 +59,12 @@ def entry(name: str) -> dict[str, Any]:
 def data(name: str) -> xdr.LedgerEntryData:
     """That entry's data."""
     return xdr.LedgerEntryData.from_xdr(entry(name)["xdr"])
+
+
+def pail(name: str) -> PailState:
+    """A recorded pail."""
+    found = entry(name)
+    return decode_pail(found["xdr"], key=found["key"], live_until=9)
 
 
 def token() -> str:
@@ -95,7 +106,8 @@ def test_included_and_worked(
     assert (outcome.status, outcome.error) == (OutcomeStatus.SUCCESS, None)
     assert outcome.ledger == answer["ledger"]
     assert outcome.head.sequence == answer["latestLedger"]
-    assert outcome.fee_charged > MIN_INCLUSION_FEE
+    result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
+    assert outcome.fee_charged == result.fee_charged.int64
     assert [result.value for result in outcome.results] == [value]
 
 
@@ -201,8 +213,7 @@ def test_the_farm_and_its_records() -> None:
     block = decode_block(index, data("entries_block"), live_until=9, modified=8)
     assert len(block.entropy) == 32
     assert block.max_gap >= block.min_gap
-    planted = decode_pail(data("entries_pail_planted"), live_until=9)
-    worked = decode_pail(data("entries_pail_worked"), live_until=9)
+    planted, worked = pail("entries_pail_planted"), pail("entries_pail_worked")
     assert (planted.gap, planted.zeros) == (None, None)
     assert worked.gap == 112 - 108
     assert worked.zeros is not None
