@@ -4,15 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.phases import PhaseResult
-from benchmarks.results import CarrierRun
+from benchmarks.results import CarrierRun, processes_compared
 from benchmarks.world import Carrier
 
-#: Stroops of XLM per farmer and block at the measured settings: plant, work and harvest together.
+#: Stroops of XLM per farmer and block at the measured settings: plant, work and harvest together,
+#: without a stake. One adds a write of the farmer's trustline, a read of the token and the burn's
+#: event: 6,373 stroops on the measured network (STELLAR.md section 3), which a run reports.
 FEE_GOALS = {Carrier.SINGLE: 46_000, Carrier.MULTICALL: 34_000}
 #: Milliseconds of CPU of the wallet per operation, building, signing and recording included.
 CPU_GOAL = 1.0
 #: Ledgers above the fewest possible.
 LEDGER_SLACK = 1
+#: Time of two wallet processes as a part of that of one, when the wallet is the limit.
+PROCESSES_GOAL = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +40,12 @@ class Goal:
 
 def goals_of(run: CarrierRun) -> list[Goal]:
     """All goals of one carrier's run."""
-    carrier = run.carrier.value
-    goals = [goal for phase in run.phases for goal in _phase_goals(carrier, phase)]
-    fee = sum(phase.fee_each for phase in run.phases)
-    if run.network_as_measured:
+    goals = [goal for phase in run.phases for goal in _phase_goals(run.name, phase)]
+    if run.network_as_measured and not run.staked:
         goals.append(
             Goal(
-                name=f"{carrier}: XLM per farmer and block",
-                figure=round(fee),
+                name=f"{run.name}: XLM per farmer and block",
+                figure=round(run.fee_each),
                 at_most=FEE_GOALS[run.carrier],
                 unit="stroops",
             )
@@ -52,22 +54,22 @@ def goals_of(run: CarrierRun) -> list[Goal]:
 
 
 def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
-    """Two wallet processes are to be faster than one; nothing when they were not compared."""
-    if len(runs) < 2:
-        return []
-    one, two = runs
+    """Two wallet processes are to be faster than one where the wallet is the limit, which only a
+    limit to its CPU makes sure of: nothing else is compared."""
     return [
         Goal(
-            name="two wallet processes: seconds of all phases, beside one",
-            figure=round(two.wall_seconds, 1),
-            at_most=round(one.wall_seconds, 1),
-            unit="s",
+            name="two wallet processes: seconds of all phases, as a part of one's",
+            figure=round(two.wall_seconds / one.wall_seconds, 2),
+            at_most=PROCESSES_GOAL,
+            unit="",
         )
+        for one, two in processes_compared(runs)
+        if one.cpu_share is not None
     ]
 
 
-def _phase_goals(carrier: str, phase: PhaseResult) -> Iterable[Goal]:
-    name = f"{carrier}, {phase.name}"
+def _phase_goals(run: str, phase: PhaseResult) -> Iterable[Goal]:
+    name = f"{run}, {phase.name}"
     yield Goal(
         name=f"{name}: operations that did not succeed",
         figure=phase.requested - phase.succeeded,

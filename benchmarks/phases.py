@@ -94,12 +94,12 @@ class PhaseResult:
         return 1000 * self.cpu_seconds / max(1, self.requested)
 
 
-async def run_block(world: World, progress: Progress) -> list[PhaseResult]:
-    """One block from its opening to its harvest, in the next one."""
+async def run_block(world: World, progress: Progress, *, stake: int = STAKE) -> list[PhaseResult]:
+    """One block from its opening to its harvest, in the next one; a `stake` of 0 is none."""
     limits = await read_limits(world.session, world.rpc_url)
     progress("waiting for a block to begin with")
     block = await _open_block(world) + 1
-    plant = await _plant(world, block, limits, progress)
+    plant = await _plant(world, block, stake, limits, progress)
     work = await _work(world, block, limits, progress)
     progress("waiting for the block's end")
     await _open_block(world)
@@ -123,13 +123,15 @@ async def _open_block(world: World) -> int:
     return block
 
 
-async def _plant(world: World, block: int, limits: Limits, progress: Progress) -> PhaseResult:
+async def _plant(
+    world: World, block: int, stake: int, limits: Limits, progress: Progress
+) -> PhaseResult:
     """Calls a little before the boundary; the first ledger is the first one past it."""
     before = (await world.caller.block(block - 1)).block
     boundary = before.closes_at.ToSeconds()
     progress(f"waiting for the end of block {block - 1}")
     await asyncio.sleep(max(0.0, boundary - LEAD_SECONDS - time.time()))
-    stakes = {farmer: STAKE + number for number, farmer in enumerate(world.farmers)}
+    stakes = {farmer: stake and stake + number for number, farmer in enumerate(world.farmers)}
     progress(f"planting {len(stakes)} farmers")
     seen = await latest_ledger(world.session, world.rpc_url)
     early = max(0.0, boundary - time.time())

@@ -30,6 +30,13 @@ _COLUMNS = (
     "peak MiB",
 )
 
+#: Said of a run whose wallet had a limit of CPU.
+_SHARE = (
+    " Each wallet process may use {:.0%} of a core, as with a container's limit: the benchmark"
+    " stops it when it has used that up. So the wallet is what limits, not the chain, which runs on"
+    " the same machine and without a limit, as does PostgreSQL."
+)
+
 
 def write(result: BenchResult, directory: Path = RESULTS) -> list[Path]:
     """JSON, Markdown and SVG, named after date and commit; the files."""
@@ -117,11 +124,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 def _describe_network(run: CarrierRun) -> str:
     limits = run.limits.ledger
+    share = "" if run.cpu_share is None else _SHARE.format(run.cpu_share)
     kind = "mainnet's settings as measured" if run.network_as_measured else "limits raised"
     return (
         f"Ledgers of {run.ledger_seconds:g} s, {kind}: {limits.write_bytes:,} write bytes, "
         f"{limits.write_entries:,} write entries, {limits.envelope_bytes:,} bytes of transactions, "
-        f"{limits.instructions:,} instructions in each of {run.limits.clusters} clusters."
+        f"{limits.instructions:,} instructions in each of {run.limits.clusters} clusters.{share}"
+        f" Together {run.fee_each:,.0f} stroops of XLM per farmer and block."
     )
 
 

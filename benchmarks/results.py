@@ -1,5 +1,7 @@
 """What a run of the benchmark came to."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.chain import Limits
@@ -26,12 +28,27 @@ class CarrierRun:
     limits: Limits
     #: Plant, work, harvest.
     phases: list[PhaseResult]
+    #: Farmers staked KALE.
+    staked: bool = True
+    #: Share of a core that each wallet process had; None: as much as there was.
+    cpu_share: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The carrier, and whether nothing was staked."""
+        return self.carrier.value if self.staked else f"{self.carrier.value} without stake"
 
     @property
     def title(self) -> str:
         """For people."""
         processes = "" if self.wallets == 1 else f", {self.wallets} wallet processes"
-        return f"{self.carrier.value}, {self.farmers} farmers{processes}"
+        share = "" if self.cpu_share is None else f", {self.cpu_share:.0%} of a core each"
+        return f"{self.name}, {self.farmers} farmers{processes}{share}"
+
+    @property
+    def fee_each(self) -> float:
+        """Stroops of XLM per farmer and block."""
+        return sum(phase.fee_each for phase in self.phases)
 
     @property
     def wall_seconds(self) -> float:
@@ -69,18 +86,43 @@ class BenchResult:
     origin: Origin
     #: The command that gave it.
     command: str
-    #: Runs on the network as it was measured.
+    #: Runs on the network as it was measured, with stake and without.
     runs: list[CarrierRun]
     #: Runs on a network whose limits do not matter.
     unlimited: list[CarrierRun]
 
     def ratios(self) -> list[Ratio]:
         """Single against multicall, one wallet process against two."""
-        return [*_carriers(self.runs), *_processes(self.unlimited)]
+        pairs = processes_compared(self.unlimited)
+        compared = [ratio for pair in pairs for ratio in _processes(*pair)]
+        return [*_carriers(self.runs), *_stakes(self.runs), *compared]
 
 
-def _carriers(runs: list[CarrierRun]) -> list[Ratio]:
-    by_carrier = {run.carrier: run for run in runs}
+def processes_compared(runs: Sequence[CarrierRun]) -> list[tuple[CarrierRun, CarrierRun]]:
+    """One wallet process and two under the same limit of CPU, which none comes before."""
+    found: list[tuple[CarrierRun, CarrierRun]] = []
+    for one, two in itertools.pairwise(runs):
+        if one.cpu_share == two.cpu_share and (one.wallets, two.wallets) == (1, 2):
+            found.append((one, two))
+    return found
+
+
+def _stakes(runs: Sequence[CarrierRun]) -> list[Ratio]:
+    """What a stake adds to the fee of a block."""
+    with_stake = {run.carrier: run.fee_each for run in runs if run.staked}
+    return [
+        Ratio(
+            name=f"XLM of a block, {run.carrier.value}, with stake / without",
+            left=with_stake[run.carrier],
+            right=run.fee_each,
+        )
+        for run in runs
+        if not run.staked and run.carrier in with_stake
+    ]
+
+
+def _carriers(runs: Sequence[CarrierRun]) -> list[Ratio]:
+    by_carrier = {run.carrier: run for run in runs if run.staked}
     if len(by_carrier) < 2:
         return []
     single, multi = by_carrier[Carrier.SINGLE], by_carrier[Carrier.MULTICALL]
@@ -96,21 +138,19 @@ def _carriers(runs: list[CarrierRun]) -> list[Ratio]:
     return found
 
 
-def _processes(runs: list[CarrierRun]) -> list[Ratio]:
-    if len(runs) < 2:
-        return []
-    one, two = runs
-    name = "seconds of all phases, one wallet process / two"
+def _processes(one: CarrierRun, two: CarrierRun) -> list[Ratio]:
+    share = "" if one.cpu_share is None else f" with {one.cpu_share:.0%} of a core each"
+    name = f"one wallet process / two{share}"
     return [
-        Ratio(name=name, left=one.wall_seconds, right=two.wall_seconds),
-        *_phase_ratios(one, two),
+        Ratio(name=f"seconds of all phases, {name}", left=one.wall_seconds, right=two.wall_seconds),
+        *_phase_ratios(one, two, name),
     ]
 
 
-def _phase_ratios(one: CarrierRun, two: CarrierRun) -> list[Ratio]:
+def _phase_ratios(one: CarrierRun, two: CarrierRun, name: str) -> list[Ratio]:
     return [
         Ratio(
-            name=f"seconds of {left.name}, one wallet process / two",
+            name=f"seconds of {left.name}, {name}",
             left=left.wall_seconds,
             right=right.wall_seconds,
         )

@@ -1,12 +1,14 @@
 """The runs of one `make bench`, one after another on the same machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.chain import read_limits
 from benchmarks.machine import Origin, origin
-from benchmarks.phases import run_block
+from benchmarks.phases import STAKE, run_block
 from benchmarks.results import BenchResult, CarrierRun
-from benchmarks.world import Carrier, WorldConfig, open_world
+from benchmarks.throttle import throttled
+from benchmarks.world import Carrier, World, WorldConfig, open_world
 from demo.stack import Progress
 
 #: Far above what any run needs, so that only the wallet limits itself.
@@ -23,6 +25,8 @@ UNLIMITED = {
 FAST_LEDGER = 1.0
 #: Seconds of a block there.
 FAST_BLOCK = 60
+#: Share of a core of each wallet process where the wallet is to be the limit.
+SMALL_SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,8 @@ class BenchPlan:
     block_seconds: int
     #: How operations travel, one run each.
     carriers: tuple[Carrier, ...]
-    #: Also one wallet process beside two, with the network's limits out of the way.
+    #: Also one wallet process beside two, with the network's limits out of the way: with all the
+    #: CPU that there is, and with a small share of it each.
     compare: bool
     #: The command line, for the report.
     command: str
@@ -56,29 +61,50 @@ async def run_bench(plan: BenchPlan, progress: Progress) -> BenchResult:
         ledger_seconds=FAST_LEDGER,
         block_seconds=FAST_BLOCK,
     )
-    configs = [replace(measured, carrier=carrier) for carrier in plan.carriers]
-    if plan.compare:
-        configs += [replace(unlimited, wallets=count) for count in (1, 2)]
-    found = [await _run(config, progress) for config in configs]
-    runs = [run for run, _ in found]
+    carried = [
+        await _run(replace(measured, carrier=carrier), progress, stakes=(STAKE, 0))
+        for carrier in plan.carriers
+    ]
+    compared = [
+        await _run(replace(unlimited, wallets=count), progress, cpu_share=share)
+        for share in ((None, SMALL_SHARE) if plan.compare else ())
+        for count in (1, 2)
+    ]
     return BenchResult(
-        origin=found[0][1],
+        origin=[*carried, *compared][0][1],
         command=plan.command,
-        runs=[run for run in runs if run.network_as_measured],
-        unlimited=[run for run in runs if not run.network_as_measured],
+        runs=[run for runs, _ in carried for run in runs],
+        unlimited=[run for runs, _ in compared for run in runs],
     )
 
 
-async def _run(config: WorldConfig, progress: Progress) -> tuple[CarrierRun, Origin]:
+async def _run(
+    config: WorldConfig,
+    progress: Progress,
+    *,
+    stakes: Sequence[int] = (STAKE,),
+    cpu_share: float | None = None,
+) -> tuple[list[CarrierRun], Origin]:
+    """A block with each of these stakes, by the same processes."""
     async with open_world(config, progress) as world:
-        phases = await run_block(world, progress)
-        run = CarrierRun(
-            carrier=config.carrier,
-            farmers=config.farmers,
-            wallets=config.wallets,
-            ledger_seconds=config.ledger_seconds,
-            network_as_measured=not config.network_settings,
-            limits=await read_limits(world.session, world.rpc_url),
-            phases=phases,
-        )
-        return run, await origin(world.stack.admin_dsn)
+        runs = [await _farm(world, progress, stake, cpu_share) for stake in stakes]
+        return runs, await origin(world.stack.admin_dsn)
+
+
+async def _farm(
+    world: World, progress: Progress, stake: int, cpu_share: float | None
+) -> CarrierRun:
+    config = world.config
+    async with throttled(world.wallet_pids(), cpu_share):
+        phases = await run_block(world, progress, stake=stake)
+    return CarrierRun(
+        carrier=config.carrier,
+        farmers=config.farmers,
+        wallets=config.wallets,
+        ledger_seconds=config.ledger_seconds,
+        network_as_measured=not config.network_settings,
+        limits=await read_limits(world.session, world.rpc_url),
+        phases=phases,
+        staked=stake > 0,
+        cpu_share=cpu_share,
+    )
