@@ -83,9 +83,8 @@ class Sources:
         if not addresses:
             return {}
         ledger, read = await self._chain.sequences(addresses)
-        kept = await self._transactions.last_sequences(addresses)
+        kept = await self._transactions.last_sequences(addresses, after=ledger)
         numbers = dict(read)
-        for address, (sequence, taken) in kept.items():
-            if taken > ledger and address in numbers:
-                numbers[address] = max(numbers[address], sequence)
+        for address in kept.keys() & numbers.keys():
+            numbers[address] = max(numbers[address], kept[address])
         return {address: number + 1 for address, number in numbers.items()}

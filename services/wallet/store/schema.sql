@@ -67,9 +67,9 @@ CREATE TABLE wallet.transactions (
     state wallet.transaction_state NOT NULL DEFAULT 'signed',
     source varchar(56) NOT NULL,
     sequence bigint NOT NULL,
-    hash varchar(64) NOT NULL UNIQUE,
+    hash varchar(64) NOT NULL,
     -- What it is looked up by: a fee bump's inner hash, which stays when the bid is raised.
-    lookup_hash varchar(64) NOT NULL UNIQUE,
+    lookup_hash varchar(64) NOT NULL,
     envelope text NOT NULL,
     -- Close time (unix seconds) after which no ledger may take it.
     max_time bigint NOT NULL,
@@ -95,7 +95,12 @@ CREATE TABLE wallet.transactions (
 -- A source account has at most one transaction in flight.
 CREATE UNIQUE INDEX idx_transactions_one_open ON wallet.transactions (source)
 WHERE state IN ('signed', 'sent');
-CREATE INDEX idx_transactions_source ON wallet.transactions (source, sequence);
+-- Most indexes here begin with something that grows with time: new rows go to their ends, and months of
+-- history cost them nothing. A hash covers its time bound, so that the same one comes with the same
+-- bound, if ever.
+CREATE UNIQUE INDEX idx_transactions_hash ON wallet.transactions (max_time, hash);
+CREATE UNIQUE INDEX idx_transactions_lookup_hash ON wallet.transactions (max_time, lookup_hash);
+CREATE INDEX idx_transactions_ledger ON wallet.transactions (ledger) WHERE ledger IS NOT NULL;
 
 CREATE TABLE wallet.operations (
     id uuid PRIMARY KEY,
@@ -142,14 +147,14 @@ CREATE TABLE wallet.operations (
 ) WITH (fillfactor = 70);
 -- The same thing is never done twice: what did not fail is joined.
 CREATE UNIQUE INDEX idx_operations_once ON wallet.operations (
-    wallet_id, kind, block_index, coalesce(nonce, -1)
+    block_index, wallet_id, kind, coalesce(nonce, -1)
 ) WHERE state NOT IN ('failed', 'expired');
 CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE state = 'queued';
 CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index)
 WHERE state IN ('queued', 'signed', 'sent');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
-CREATE INDEX idx_operations_block ON wallet.operations (block_index, kind);
+CREATE INDEX idx_operations_block ON wallet.operations (block_index, wallet_id, kind);
 -- What moved a farmer's balance since a ledger is found without reading all that it ever did.
 CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
 WHERE ledger IS NOT NULL;
@@ -255,7 +260,7 @@ CREATE TABLE wallet.audit_log (
     subject text NOT NULL,
     details text NOT NULL,
     previous bytea NOT NULL CHECK (octet_length(previous) = 32),
-    hash bytea NOT NULL UNIQUE CHECK (octet_length(hash) = 32)
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32)
 );
 
 CREATE FUNCTION wallet.refuse_change_of_audit_log() RETURNS trigger

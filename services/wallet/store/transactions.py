@@ -161,10 +161,10 @@ class TransactionStore:
         row = await self._database.one("oldest_open_ledger")
         return None if row is None else row["ledger"]
 
-    async def last_sequences(self, addresses: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """By source: the newest sequence number that a ledger took, and that ledger."""
-        rows = await self._database.many("last_sequences", list(addresses))
-        return {row["source"]: (row["sequence"], row["ledger"]) for row in rows}
+    async def last_sequences(self, addresses: Sequence[str], *, after: int) -> dict[str, int]:
+        """By source: the newest sequence number that a ledger after this one took."""
+        rows = await self._database.many("last_sequences", list(addresses), after)
+        return {row["source"]: row["sequence"] for row in rows}
 
     async def replace_envelope(
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope

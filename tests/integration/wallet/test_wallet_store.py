@@ -339,6 +339,39 @@ async def test_a_transaction_is_closed_once(pool: Database) -> None:
     assert await store.open() == []
 
 
+async def test_a_sequence_number_counts_where_a_node_shows_an_older_ledger(pool: Database) -> None:
+    _, wallet_id, address = await farmer(pool)
+    other, store = (await farmer(pool))[2], TransactionStore(pool)
+    await endow(pool)
+    plants = [await record(pool, f"batch {number}", wish(wallet_id)) for number in range(2)]
+    assert plants[0] == plants[1]
+    for number in (1, 2):
+        draft = Draft(
+            envelope=envelope(address, sequence=number),
+            operation_ids=(plants[0][0],) if number == 1 else (),
+            stakes_returned=(0,) if number == 1 else (),
+        )
+        assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == [draft]
+        assert await store.last_sequences([address], after=LEDGER + number) == {}
+        settled = closing(draft.id, plants[0][0], ledger=LEDGER + number)
+        await store.close([settled])
+    asked = [address, other]
+    assert await store.last_sequences(asked, after=LEDGER) == {address: 2}
+    assert await store.last_sequences(asked, after=LEDGER + 1) == {address: 2}
+    assert await store.last_sequences(asked, after=LEDGER + 2) == {}
+
+
+async def test_an_envelope_is_recorded_once(pool: Database) -> None:
+    await endow(pool)
+    same, store = envelope("GSOURCE"), TransactionStore(pool)
+    drafts = [Draft(envelope=same, operation_ids=(), stakes_returned=()) for _ in range(2)]
+    assert (await store.commit_signed(drafts[:1], ledger=LEDGER)).recorded == drafts[:1]
+    await store.close(
+        [Closing(transaction_id=drafts[0].id, event=TransactionEvent.EXCLUDE, settlements=())]
+    )
+    assert (await store.commit_signed(drafts[1:], ledger=LEDGER)).recorded == []
+
+
 async def test_what_is_settled_never_changes(pool: Database, database: DatabaseAccess) -> None:
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))

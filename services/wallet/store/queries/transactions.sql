@@ -90,16 +90,11 @@ FROM wallet.transactions WHERE state IN ('signed', 'sent');
 SELECT min(signed_ledger) AS ledger FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
 -- name: last_sequences :many
--- The newest sequence number that a ledger is known to have taken, of sources that have one.
--- One step into the index for each: a source's history is as long as the pool is old.
-SELECT asked.source, newest.sequence, newest.ledger
-FROM unnest($1::text[]) AS asked (source)
-CROSS JOIN LATERAL (
-    SELECT t.sequence, t.ledger FROM wallet.transactions AS t
-    WHERE t.source = asked.source AND t.ledger IS NOT NULL
-    ORDER BY t.sequence DESC
-    LIMIT 1
-) AS newest;
+-- The newest sequence number that a ledger after $2 is known to have taken, of sources that have one.
+SELECT DISTINCT ON (source) source, sequence
+FROM wallet.transactions
+WHERE ledger > $2 AND source = ANY($1::text[])
+ORDER BY source, sequence DESC;
 
 -- name: replace_envelope :exec
 -- The same inner transaction under a higher bid; $2 is the envelope that it replaces.
