@@ -6,8 +6,6 @@ from uuid import UUID
 
 from libs.common.ids import FarmerId, PoolerId
 
-#: Failures that no later try can mend: the pail was harvested, never worked, or has expired.
-IN_VAIN = ("NOT_PLANTED", "NOT_WORKED", "BLOCK_EXPIRED")
 #: Blocks that a sweep looks back: two days, where the chain keeps a pail for one.
 HORIZON = 600
 

@@ -12,7 +12,6 @@ from libs.common.db.pool import Session
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.harvest.domain.model import (
     HORIZON,
-    IN_VAIN,
     Balance,
     Candidate,
     Harvest,
@@ -48,7 +47,6 @@ class Store(BatchTables):
             pooler_id,
             current_block,
             current_block - HORIZON,
-            list(IN_VAIN),
             limit,
         )
         return [PendingBlock(**row) for row in rows]
@@ -56,7 +54,7 @@ class Store(BatchTables):
     async def count_pending(self, *, pooler_id: PoolerId | None, current_block: int) -> int:
         """Harvests of closed blocks that are still open, also those that are on the way."""
         row = await self.database.one(
-            "count_pending", pooler_id, current_block, current_block - HORIZON, list(IN_VAIN)
+            "count_pending", pooler_id, current_block, current_block - HORIZON
         )
         return 0 if row is None else int(row["harvests"])
 
@@ -64,7 +62,7 @@ class Store(BatchTables):
         self, session: Session, pooler_id: PoolerId, block_index: int
     ) -> list[Candidate]:
         """Farmers who worked in the block and have not harvested it."""
-        rows = await session.many("candidates", pooler_id, block_index, list(IN_VAIN))
+        rows = await session.many("candidates", pooler_id, block_index)
         return [Candidate(**row) for row in rows]
 
     async def insert_batch(

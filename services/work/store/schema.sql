@@ -91,7 +91,6 @@ CREATE TABLE work.batch_items (
     event_id uuid,
     PRIMARY KEY (batch_id, farmer_id)
 );
-CREATE INDEX idx_batch_items_farmer ON work.batch_items (farmer_id, batch_id);
 
 -- How each nonce of a request was judged. `sent` ones are in batch_items.
 CREATE TYPE work.judgement AS ENUM ('sent', 'surpassed', 'rejected');
@@ -108,7 +107,9 @@ CREATE TABLE work.submissions (
     message text NOT NULL DEFAULT '',
     PRIMARY KEY (batch_id, position)
 );
-CREATE INDEX idx_submissions_farmer ON work.submissions (farmer_id, batch_id);
+-- What was sent in a block is found by its batches, and a farmer in each of them: new rows go to the
+-- index's end, whatever the history.
+CREATE INDEX idx_submissions_farmer ON work.submissions (batch_id, farmer_id);
 
 GRANT SELECT, INSERT ON work.works TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
