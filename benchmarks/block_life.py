@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID, uuid4
 
+from benchmarks.server_time import Clock
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.harvest.domain.model import HORIZON
@@ -42,16 +43,22 @@ Farmer: TypeAlias = tuple[UUID, UUID, str]
 
 @dataclass(kw_only=True)
 class Timings:
-    """Seconds of every statement, by its name, in the order of their first run."""
+    """Every statement's seconds, by its name, in the order of their first run."""
 
+    #: Of the server's processes.
+    clock: Clock
+    #: What the server has worked.
     of: dict[str, list[float]] = field(default_factory=dict)
+    #: How long the caller has waited.
+    waited: dict[str, list[float]] = field(default_factory=dict)
 
     @contextmanager
     def take(self, name: str) -> Iterator[None]:
         """Times the block."""
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), self.clock()
         yield
-        self.of.setdefault(name, []).append(time.perf_counter() - started)
+        self.waited.setdefault(name, []).append(time.perf_counter() - started)
+        self.of.setdefault(name, []).append(self.clock() - worked)
 
 
 def queries_of(service: str) -> Path | Sequence[Path]:
@@ -74,6 +81,8 @@ class Life:
     databases: Mapping[str, Database]
     pooler_id: UUID
     farmers: Sequence[Farmer]
+    #: Seconds that the server has worked for these databases.
+    clock: Clock
 
     async def block(self, block: int, times: Timings) -> None:
         """All of one block that nobody has planted in, and the harvest of the one before."""

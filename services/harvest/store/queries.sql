@@ -118,7 +118,8 @@ WHERE batch_id = $1 AND chunk = $2 AND event_id IS NULL;
 -- Everything of the batch that is settled becomes an event, and each new success changes the balance
 -- in the same statement; after a crash this is the recovery.
 WITH settled AS (
-    SELECT i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index, b.pooler_id,
+    SELECT i.batch_id, i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index,
+        b.pooler_id,
         i.custodial_wallet,
         CASE WHEN o.state = 'succeeded' THEN o.amount ELSE 0 END AS reward_amount,
         CASE WHEN o.state = 'succeeded' THEN o.stake_returned ELSE 0 END AS stake_returned,
@@ -174,7 +175,8 @@ booked AS (
 UPDATE harvest.batch_items AS i
 SET event_id = s.event_id
 FROM settled AS s
-WHERE i.batch_id = $1 AND i.farmer_id = s.farmer_id;
+-- By the whole key, so that each is one step into its index, and not one of a nested loop over both.
+WHERE i.batch_id = s.batch_id AND i.farmer_id = s.farmer_id;
 
 -- name: complete :one
 UPDATE harvest.batches AS b

@@ -40,10 +40,11 @@ WHERE f.pooler_id = $1
     AND f.status = 'active'
     AND a.is_funded
     AND a.has_trustline
-    AND NOT EXISTS (
-        SELECT 1 FROM plant.plantings AS p
-        WHERE p.block_index = $2 AND p.farmer_id = f.id AND p.status = 'success'
-    )
+    -- As a list, so that nothing is planned by how many had planted in the blocks before.
+    AND f.id <> ALL (ARRAY(
+        SELECT p.farmer_id FROM plant.plantings AS p
+        WHERE p.block_index = $2 AND p.status = 'success'
+    ))
 ORDER BY f.id
 LIMIT $3;
 
@@ -75,7 +76,8 @@ WHERE batch_id = $1 AND chunk = $2 AND event_id IS NULL;
 -- name: record :exec
 -- Everything of the batch that is settled becomes an event; after a crash this is the recovery.
 WITH settled AS (
-    SELECT i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index, b.pooler_id,
+    SELECT i.batch_id, i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index,
+        b.pooler_id,
         i.custodial_wallet, coalesce(o.amount, i.stake) AS stake_amount,
         coalesce(o.transaction_hash, '') AS transaction_hash, coalesce(o.ledger, 0) AS ledger,
         coalesce(o.fee_charged, 0) AS fee_charged, coalesce(o.state = 'succeeded', false) AS success,
@@ -114,7 +116,8 @@ recorded AS (
 UPDATE plant.batch_items AS i
 SET event_id = s.event_id
 FROM settled AS s
-WHERE i.batch_id = $1 AND i.farmer_id = s.farmer_id;
+-- By the whole key, so that each is one step into its index, and not one of a nested loop over both.
+WHERE i.batch_id = s.batch_id AND i.farmer_id = s.farmer_id;
 
 -- name: complete :one
 UPDATE plant.batches AS b

@@ -97,8 +97,7 @@ CREATE UNIQUE INDEX idx_transactions_one_open ON wallet.transactions (source)
 WHERE state IN ('signed', 'sent');
 -- Most indexes here begin with something that grows with time: new rows go to their ends, and months of
 -- history cost them nothing. A hash covers its time bound, so that the same one comes with the same
--- bound, if ever.
-CREATE UNIQUE INDEX idx_transactions_hash ON wallet.transactions (max_time, hash);
+-- bound, if ever; and a fee bump's covers the inner transaction: two of one hash have one inner hash.
 CREATE UNIQUE INDEX idx_transactions_lookup_hash ON wallet.transactions (max_time, lookup_hash);
 CREATE INDEX idx_transactions_ledger ON wallet.transactions (ledger) WHERE ledger IS NOT NULL;
 
