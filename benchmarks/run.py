@@ -25,8 +25,13 @@ UNLIMITED = {
 FAST_LEDGER = 1.0
 #: Seconds of a block there.
 FAST_BLOCK = 60
-#: Share of a core of each wallet process where the wallet is to be the limit.
-SMALL_SHARE = 0.2
+#: Share of a core of each wallet process where the wallet is to be the limit: so little that a
+#: thousand operations take many times what ledgers have to be waited for anyway.
+SMALL_SHARE = 0.1
+#: Seconds of a block there: a thousand plants have to be through before it ends.
+SLOW_BLOCK = 120
+#: What wallet processes are compared with: share of a core for each, and seconds of a block.
+_LIMITS = ((None, FAST_BLOCK), (SMALL_SHARE, SLOW_BLOCK))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +71,10 @@ async def run_bench(plan: BenchPlan, progress: Progress) -> BenchResult:
         for carrier in plan.carriers
     ]
     compared = [
-        await _run(replace(unlimited, wallets=count), progress, cpu_share=share)
-        for share in ((None, SMALL_SHARE) if plan.compare else ())
+        await _run(
+            replace(unlimited, wallets=count, block_seconds=block), progress, cpu_share=share
+        )
+        for share, block in (_LIMITS if plan.compare else ())
         for count in (1, 2)
     ]
     return BenchResult(
