@@ -4,8 +4,8 @@ Fills one of two equal databases with history (events, operations, transactions,
 services leave them), then farms the same blocks on both in turns, through the services' own queries
 and roles: plants, works and the harvest of the block before. Both have the same farmers, the same
 blocks just farmed, and statistics as fresh as autovacuum keeps them. Compared are medians of the
-time that PostgreSQL's processes were on a processor, which other programs on the machine do not change;
-how long a caller waited stands beside it. Written to benchmarks/results.
+time that PostgreSQL's processes were on a processor, which other programs on the machine do not
+change; how long a caller waited stands beside it. Written to benchmarks/results.
 """
 
 import argparse
