@@ -21,13 +21,13 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "harvest.balances": {"harvest": "SIU", "registry": "S"},
     "harvest.batch_items": {"harvest": "SIu"},
     "harvest.batches": {"harvest": "SIu"},
-    "harvest.harvests": {"harvest": "SI"},
+    "harvest.harvests": {"harvest": "SI", "wallet": "S"},
     # The database alone writes it, with the events.
     "harvest.pending": {"harvest": "S"},
     "harvest.schema_migrations": {},
     "plant.batch_items": {"plant": "SIu"},
     "plant.batches": {"plant": "SIu"},
-    "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S"},
+    "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S", "wallet": "S"},
     "plant.schema_migrations": {},
     # The database alone writes it, and administrators read it.
     "registry.changes": {},
@@ -60,7 +60,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "work.batches": {"work": "SIu"},
     "work.schema_migrations": {},
     "work.submissions": {"work": "SI"},
-    "work.works": {"work": "SI", "harvest": "S"},
+    "work.works": {"work": "SI", "harvest": "S", "wallet": "S"},
 }
 
 _RELATIONS = """

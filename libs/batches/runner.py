@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from libs.batches.found import FoundRecorder
 from libs.batches.model import BatchStore, Chunk
 from libs.common.errors import ErrorCode, PoolError
 from libs.common.failpoints import failpoint
@@ -106,15 +107,18 @@ class BatchRunner(Generic[ItemT]):
                 await self._store.refuse(batch_id, chunk.number, reason, error.message)
 
 
-async def recover_for_ever(runner: BatchRunner[ItemT], *, interval: float) -> None:
+async def recover_for_ever(
+    runner: BatchRunner[ItemT], found: FoundRecorder, *, interval: float
+) -> None:
     """The recovery loop: at start and every `interval` seconds."""
     while True:
-        try:
-            await runner.recover()
-        except PoolError as error:
-            log.warning("recovery delayed", reason=error.reason)
-        except Exception:  # a defect must not end the loop: the next round may do better
-            log.exception("defect", loop="recovery")
+        for step in (runner.recover, found.step):
+            try:
+                await step()
+            except PoolError as error:
+                log.warning("recovery delayed", reason=error.reason)
+            except Exception:  # a defect must not end the loop: the next round may do better
+                log.exception("defect", loop="recovery")
         await asyncio.sleep(interval)
 
 

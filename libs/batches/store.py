@@ -72,3 +72,15 @@ class BatchTables:
             await session.execute("record", batch_id)
             await session.one("complete", batch_id)
         return (await self.batch(batch_id)).completed_at is not None
+
+    async def record_found(self, first_block: int) -> int:
+        """Writes events for what reconciliation recorded in the blocks from one on; how many.
+
+        One statement for a block: several processes at once write each event once.
+        """
+        recorded = 0
+        for row in await self.database.many("found_blocks", first_block):
+            await self.ensure_partition(row["block_index"])
+            told = await self.database.one("record_found", row["block_index"])
+            recorded += 0 if told is None else int(told["recorded"])
+        return recorded

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from kalepool.harvest.v1 import harvest_pb2_grpc
 
+from libs.batches.found import FoundRecorder
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
@@ -51,7 +52,10 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             patience=settings.harvest_patience_seconds,
         )
         servicer = HarvestServicer(harvester)
-        recovery = asyncio.create_task(recover_for_ever(runner, interval=settings.recovery_seconds))
+        found = FoundRecorder("harvest", store)
+        recovery = asyncio.create_task(
+            recover_for_ever(runner, found, interval=settings.recovery_seconds)
+        )
         stack.callback(recovery.cancel)
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(

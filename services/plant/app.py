@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from kalepool.plant.v1 import plant_pb2_grpc
 
+from libs.batches.found import FoundRecorder
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.wallet import WalletClient
 from libs.common.db.pool import open_database
@@ -44,7 +45,10 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
         stack.push_async_callback(runner.aclose)
         planter = Planter(store=store, runner=runner, chunk_size=settings.max_batch_size)
         servicer = PlantServicer(planter, max_farmers=settings.max_farmers)
-        recovery = asyncio.create_task(recover_for_ever(runner, interval=settings.recovery_seconds))
+        found = FoundRecorder("plant", store)
+        recovery = asyncio.create_task(
+            recover_for_ever(runner, found, interval=settings.recovery_seconds)
+        )
         stack.callback(recovery.cancel)
         spec = ServiceSpec(
             name="plant",

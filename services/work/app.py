@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from kalepool.work.v1 import work_pb2_grpc
 
+from libs.batches.found import FoundRecorder
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.wallet import WalletClient
 from libs.common.clock import SystemClock
@@ -56,7 +57,10 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
             chunk_size=settings.max_batch_size,
         )
         servicer = WorkServicer(submitter)
-        recovery = asyncio.create_task(recover_for_ever(runner, interval=settings.recovery_seconds))
+        found = FoundRecorder("work", store)
+        recovery = asyncio.create_task(
+            recover_for_ever(runner, found, interval=settings.recovery_seconds)
+        )
         stack.callback(recovery.cancel)
         spec = ServiceSpec(
             name="work",

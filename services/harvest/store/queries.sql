@@ -187,6 +187,63 @@ WHERE b.id = $1 AND b.completed_at IS NULL
     )
 RETURNING b.id;
 
+-- name: found_blocks :many
+-- Blocks from $1 on with harvests that reconciliation recorded and no event tells of.
+SELECT DISTINCT o.block_index
+FROM wallet.settled_operations AS o
+INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+WHERE o.is_found AND o.kind = 'harvest' AND o.block_index >= $1
+    AND NOT EXISTS (
+        SELECT 1 FROM harvest.harvests AS e
+        WHERE e.block_index = o.block_index AND e.farmer_id = o.farmer_id
+            AND (e.id = o.operation_id OR e.status = 'success')
+    )
+ORDER BY o.block_index;
+
+-- name: record_found :one
+-- Everything of a block ($1) that reconciliation recorded and no batch asked for becomes an event,
+-- and each new success changes the balance in the same statement. A batch may record it, too: it is
+-- the same operation, and counts once.
+WITH recorded AS (
+    INSERT INTO harvest.harvests (
+        id, block_index, farmer_id, pooler_id, custodial_wallet, reward_amount, stake_returned,
+        transaction_hash, ledger, fee_charged, status, reason, error_message, harvested_at
+    )
+    SELECT o.operation_id, o.block_index, o.farmer_id, o.pooler_id, o.address,
+        CASE WHEN o.state = 'succeeded' THEN o.amount ELSE 0 END,
+        CASE WHEN o.state = 'succeeded' THEN o.stake_returned ELSE 0 END,
+        coalesce(o.transaction_hash, ''), coalesce(o.ledger, 0), o.fee_charged,
+        (CASE WHEN o.state = 'succeeded' THEN 'success' ELSE 'failed' END)::harvest.harvest_status,
+        coalesce(o.reason, ''), o.error_message, o.settled_at
+    FROM wallet.settled_operations AS o
+    INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+    WHERE o.is_found AND o.kind = 'harvest' AND o.block_index = $1
+        AND NOT EXISTS (
+            SELECT 1 FROM harvest.harvests AS e
+            WHERE e.block_index = $1 AND e.farmer_id = o.farmer_id
+                AND (e.id = o.operation_id OR e.status = 'success')
+        )
+    -- In one order, so that two processes with the same farmers never wait crosswise.
+    ORDER BY o.farmer_id, o.operation_id
+    ON CONFLICT DO NOTHING
+    RETURNING farmer_id, reward_amount, status, harvested_at
+),
+booked AS (
+    INSERT INTO harvest.balances AS b (
+        farmer_id, current_balance, total_rewards, harvests, updated_at
+    )
+    SELECT farmer_id, reward_amount, reward_amount, 1, harvested_at
+    FROM recorded
+    WHERE status = 'success'
+    ORDER BY farmer_id
+    ON CONFLICT (farmer_id) DO UPDATE SET
+        current_balance = b.current_balance + excluded.current_balance,
+        total_rewards = b.total_rewards + excluded.total_rewards,
+        harvests = b.harvests + 1,
+        updated_at = excluded.updated_at
+)
+SELECT count(*)::int AS recorded FROM recorded;
+
 -- name: events_of_batch :many
 SELECT h.id AS harvest_id, h.farmer_id, h.block_index, h.custodial_wallet, h.reward_amount,
     h.stake_returned, h.status::text AS status, h.reason, h.error_message, h.transaction_hash,

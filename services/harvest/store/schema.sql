@@ -160,3 +160,7 @@ GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON harvest.batch_items
 GRANT SELECT, INSERT, UPDATE ON harvest.balances TO kalepool_harvest;
 GRANT SELECT ON harvest.pending TO kalepool_harvest;
 GRANT SELECT ON harvest.balances TO kalepool_registry;
+
+-- wallet compares events with the chain.
+GRANT USAGE ON SCHEMA harvest TO kalepool_wallet;
+GRANT SELECT ON harvest.harvests TO kalepool_wallet;

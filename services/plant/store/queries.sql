@@ -128,6 +128,45 @@ WHERE b.id = $1 AND b.completed_at IS NULL
     )
 RETURNING b.id;
 
+-- name: found_blocks :many
+-- Blocks from $1 on with plants that reconciliation recorded and no event tells of.
+SELECT DISTINCT o.block_index
+FROM wallet.settled_operations AS o
+INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+WHERE o.is_found AND o.kind = 'plant' AND o.block_index >= $1
+    AND NOT EXISTS (
+        SELECT 1 FROM plant.plantings AS e
+        WHERE e.block_index = o.block_index AND e.farmer_id = o.farmer_id
+            AND (e.id = o.operation_id OR e.status = 'success')
+    )
+ORDER BY o.block_index;
+
+-- name: record_found :one
+-- Everything of a block ($1) that reconciliation recorded and no batch asked for becomes an event.
+WITH recorded AS (
+    INSERT INTO plant.plantings (
+        id, block_index, farmer_id, pooler_id, custodial_wallet, stake_amount, transaction_hash,
+        ledger, fee_charged, status, reason, error_message, planted_at
+    )
+    SELECT o.operation_id, o.block_index, o.farmer_id, o.pooler_id, o.address, o.amount,
+        coalesce(o.transaction_hash, ''), coalesce(o.ledger, 0), o.fee_charged,
+        (CASE WHEN o.state = 'succeeded' THEN 'success' ELSE 'failed' END)::plant.planting_status,
+        coalesce(o.reason, ''), o.error_message, o.settled_at
+    FROM wallet.settled_operations AS o
+    INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+    WHERE o.is_found AND o.kind = 'plant' AND o.block_index = $1
+        AND NOT EXISTS (
+            SELECT 1 FROM plant.plantings AS e
+            WHERE e.block_index = $1 AND e.farmer_id = o.farmer_id
+                AND (e.id = o.operation_id OR e.status = 'success')
+        )
+    -- In one order, so that two processes with the same farmers never wait crosswise.
+    ORDER BY o.farmer_id, o.operation_id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT count(*)::int AS recorded FROM recorded;
+
 -- name: events_of_batch :many
 SELECT p.id AS planting_id, p.farmer_id, p.block_index, p.custodial_wallet, p.stake_amount,
     p.status::text AS status, p.reason, p.error_message, p.transaction_hash, p.ledger,

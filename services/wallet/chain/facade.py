@@ -42,8 +42,10 @@ from services.wallet.chain.payouts import Payment, memo_key, sign_payments, want
 from services.wallet.chain.results import ResultReader
 from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page
 from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
+from services.wallet.chain.takings import read_takings
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
+from services.wallet.domain.takings import Taking
 from services.wallet.domain.withdrawals import Destination
 
 #: A pail's place: the farmer's address and the block's index.
@@ -178,6 +180,12 @@ class Chain:
             for key, place in keys.items()
             if (entry := entries.get(key)) is not None and _live_until(entry) >= ledger
         }
+
+    async def takings(self, addresses: Sequence[str], *, first: int) -> list[Taking]:
+        """Harvests of these farmers, by whomever, from ledger `first` on, as far back as the node
+        remembers."""
+        farm, token = self.network.farm, self.network.token
+        return await read_takings(self._rpc, addresses, farm=farm, token=token, first=first)
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The ledger that was read, and the last used sequence numbers of those that exist."""

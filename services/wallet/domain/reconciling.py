@@ -1,7 +1,7 @@
 """What the records say against what the chain says, for farmers with nothing on its way."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum, unique
 
 from libs.common.ids import WalletId
@@ -24,6 +24,16 @@ class Difference(Enum):
     RECORD_WITHOUT_WORK = "record_without_work"
     #: A harvest is recorded, and the pail is still there.
     RECORD_WITHOUT_HARVEST = "record_without_harvest"
+    #: The pail was harvested, and no harvest is recorded.
+    HARVEST_WITHOUT_RECORD = "harvest_without_record"
+    # The same of events, which plant, work and harvest write.
+    PLANT_WITHOUT_EVENT = "plant_without_event"
+    EVENT_WITHOUT_PLANT = "event_without_plant"
+    EVENT_STAKE_DIFFERS = "event_stake_differs"
+    WORK_WITHOUT_EVENT = "work_without_event"
+    EVENT_WITHOUT_WORK = "event_without_work"
+    EVENT_WITHOUT_HARVEST = "event_without_harvest"
+    HARVEST_WITHOUT_EVENT = "harvest_without_event"
     #: The account has more or less KALE than the operations since the last look explain.
     BALANCE_DIFFERS = "balance_differs"
 
@@ -48,6 +58,24 @@ class Kept:
     is_moving: bool
     #: Newest ledger that settled any of it; 0 for none.
     ledger: int
+    #: Ledger of the plant; 0 when no plant succeeded.
+    planted_ledger: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the events say of a farmer in a block: successes only."""
+
+    #: Whose.
+    wallet_id: WalletId
+    #: Stroops planted; None without an event.
+    stake: int | None
+    #: Zeros of the best work; None without an event.
+    zeros: int | None
+    #: There is a harvest.
+    is_harvested: bool
+    #: Something was settled a moment ago: its event may be on its way.
+    is_fresh: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +127,43 @@ def compare(kept: Kept, pail: PailState | None, *, ledger: int) -> Iterator[Find
         yield found(Difference.WORK_WITHOUT_RECORD, kept.zeros, pail.zeros)
     elif recorded > there:
         yield found(Difference.RECORD_WITHOUT_WORK, kept.zeros, pail.zeros)
+
+
+#: What a difference of operations is called when events have it.
+_OF_EVENTS: Mapping[Difference, Difference] = {
+    Difference.PLANT_WITHOUT_RECORD: Difference.PLANT_WITHOUT_EVENT,
+    Difference.RECORD_WITHOUT_PLANT: Difference.EVENT_WITHOUT_PLANT,
+    Difference.STAKE_DIFFERS: Difference.EVENT_STAKE_DIFFERS,
+    Difference.WORK_WITHOUT_RECORD: Difference.WORK_WITHOUT_EVENT,
+    Difference.RECORD_WITHOUT_WORK: Difference.EVENT_WITHOUT_WORK,
+    Difference.RECORD_WITHOUT_HARVEST: Difference.EVENT_WITHOUT_HARVEST,
+}
+
+
+def compare_events(
+    kept: Kept, told: Told, pail: PailState | None, *, ledger: int
+) -> Iterator[Finding]:
+    """The differences between a farmer's events in a block and the chain.
+
+    For a farmer whose operations agree with the chain: events follow from those, so there the
+    operations' differences tell all.
+    """
+    if told.is_fresh:
+        return
+    events = replace(kept, stake=told.stake, zeros=told.zeros, is_harvested=told.is_harvested)
+    if pail is None and kept.is_harvested:
+        # The chain has nothing left to compare with; the record is what it said.
+        if not told.is_harvested:
+            yield Finding(
+                kind=Difference.HARVEST_WITHOUT_EVENT,
+                wallet_id=kept.wallet_id,
+                block_index=kept.block_index,
+                recorded="nothing",
+                on_chain="harvested",
+            )
+        return
+    for finding in compare(events, pail, ledger=ledger):
+        yield replace(finding, kind=_OF_EVENTS[finding.kind])
 
 
 def _zeros(zeros: int | None) -> int:

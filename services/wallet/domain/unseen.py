@@ -50,7 +50,7 @@ def settled_by_state(
             at = pail.sequence + (pail.gap or 0)
             return succeeded(operation, value=pail.gap, ledger=at, fee=fee)
         case OperationKind.HARVEST if pail is None and trace.block is not None:
-            value = _reward(trace.block, trace.grown)
+            value = reward_of(trace.block, trace.grown)
             return succeeded(operation, value=value, ledger=ledger, fee=fee)
         case OperationKind.WITHDRAW | OperationKind.TOP_UP:
             return succeeded(operation, value=None, ledger=ledger, fee=fee)
@@ -61,9 +61,9 @@ def _is_best(operation: CarriedOperation, pail: PailState) -> bool:
     return pail.zeros is not None and pail.zeros == operation.zeros
 
 
-def _reward(block: BlockState, grown: Grown | None) -> int:
-    """By the contract's formula: a closed block's totals no longer change."""
-    if grown is None:
+def reward_of(block: BlockState | None, grown: Grown | None) -> int:
+    """By the contract's formula: a closed block's totals no longer change. 0 without them."""
+    if block is None or grown is None:
         return 0
     stats = BlockStats(
         min_gap=block.min_gap,

@@ -1,22 +1,26 @@
 """Compares records with the chain, block by block and account by account, in bulk."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.ids import WalletId
 from libs.common.log import get_logger
-from services.wallet.domain.model import NewOperation, OperationKind
+from services.wallet.chain.facade import Place
+from services.wallet.chain.model import PailState
 from services.wallet.domain.reconciling import (
+    Balance,
     Difference,
     Finding,
     Kept,
     compare,
     compare_balance,
+    compare_events,
     is_worth_harvesting,
 )
 from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.takings import Takings
 from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
@@ -35,7 +39,7 @@ class Report:
     compared: int = 0
     #: Differences that were not known before.
     found: int = 0
-    #: Plants that were recorded as the chain has them, and harvests that were queued for them.
+    #: What was recorded as the chain has it, and harvests that were queued.
     settled: int = 0
 
 
@@ -45,6 +49,7 @@ class Reconciler:
     def __init__(self, parts: EngineParts, store: ReconcileStore) -> None:
         self._parts = parts
         self._store = store
+        self._takings = Takings(parts, store)
         self._running = asyncio.Lock()
 
     async def run(self) -> Report:
@@ -79,38 +84,88 @@ class Reconciler:
         after = _before(page[0].wallet_id)
         again = await self._store.kept(block, after=after, limit=len(page))
         steady = [item for item in page if item in again]
-        findings: list[Finding] = []
-        settled = 0
-        for item in steady:
-            pail = pails.get((item.address, block))
-            differences = list(compare(item, pail, ledger=ledger))
-            findings += differences
-            if any(one.kind is Difference.PLANT_WITHOUT_RECORD for one in differences) and pail:
-                await self._store.insert_plant(item, pail)
-                settled += 1
-            if differences and is_worth_harvesting(item, pail, current_block=current):
-                await self._harvest(item)
-                settled += 1
+        findings = [
+            finding
+            for item in steady
+            for finding in compare(item, pails.get((item.address, block)), ledger=ledger)
+        ]
+        settled = await self._settle(steady, pails, findings, current)
+        taken = await self._harvested_by_others(steady, findings)
+        findings = [item for item in findings if (item.wallet_id, block) not in taken]
+        findings += await self._events(steady, pails, findings, ledger)
         found = await self._note(findings, ledger)
         await self._store.settle_gone(
             block, [item.wallet_id for item in steady], findings, how="they agree again"
         )
-        return Report(compared=len(page), found=found, settled=settled)
+        return Report(compared=len(page), found=found + len(taken), settled=settled + len(taken))
 
-    async def _harvest(self, kept: Kept) -> None:
-        """A reward that no record leads to; whoever asks for it later joins this operation."""
-        wish = NewOperation(
-            id=OperationId(new_id()),
-            wallet_id=kept.wallet_id,
-            amount=0,
-            nonce=None,
-            hash=None,
-            zeros=None,
+    async def _settle(
+        self,
+        steady: Sequence[Kept],
+        pails: Mapping[Place, PailState],
+        findings: Sequence[Finding],
+        current: int,
+    ) -> int:
+        """Records what pails show and no record, and sees to their harvests; how many."""
+        kinds = {(item.wallet_id, item.kind) for item in findings}
+        differing = {item.wallet_id for item in findings}
+        settled = 0
+        for item in steady:
+            pail = pails.get((item.address, item.block_index))
+            if pail is None or item.wallet_id not in differing:
+                continue
+            if (item.wallet_id, Difference.PLANT_WITHOUT_RECORD) in kinds:
+                await self._store.insert_plant(item, pail)
+                settled += 1
+            # While a block is open its pails may still grow.
+            is_closed = item.block_index < current
+            if is_closed and (item.wallet_id, Difference.WORK_WITHOUT_RECORD) in kinds:
+                await self._store.insert_work(item, pail)
+                settled += 1
+            if is_worth_harvesting(item, pail, current_block=current):
+                # A reward that no record leads to.
+                await self._store.queue_harvest(item)
+                self._parts.bell.ring()
+                settled += 1
+        return settled
+
+    async def _harvested_by_others(
+        self, steady: Sequence[Kept], findings: Sequence[Finding]
+    ) -> set[tuple[WalletId, int]]:
+        """Records the harvests that explain why planted pails are gone; whose and where."""
+        missing = {
+            item.wallet_id for item in findings if item.kind is Difference.RECORD_WITHOUT_PLANT
+        }
+        gone = [item for item in steady if item.wallet_id in missing]
+        first = min((item.planted_ledger for item in gone), default=0)
+        farmers = {item.address: item.wallet_id for item in gone}
+        return set(await self._takings.record(farmers, first=first))
+
+    async def _events(
+        self,
+        steady: Sequence[Kept],
+        pails: Mapping[Place, PailState],
+        findings: Sequence[Finding],
+        ledger: int,
+    ) -> list[Finding]:
+        """The differences of events, of those whose operations agree with the chain."""
+        differing = {item.wallet_id for item in findings}
+        agreeing = [item for item in steady if item.wallet_id not in differing]
+        if not agreeing:
+            return []
+        told = await self._store.told(
+            agreeing[0].block_index, [item.wallet_id for item in agreeing]
         )
-        await self._parts.operations.record_one(
-            kind=OperationKind.HARVEST, block_index=kept.block_index, operation=wish
-        )
-        self._parts.bell.ring()
+        return [
+            finding
+            for item in agreeing
+            for finding in compare_events(
+                item,
+                told[item.wallet_id],
+                pails.get((item.address, item.block_index)),
+                ledger=ledger,
+            )
+        ]
 
     async def _balances(self) -> Report:
         report, after = Report(), None
@@ -123,9 +178,15 @@ class Reconciler:
                 for item in page
                 if item in again and not item.is_moving and item.ledger <= ledger
             ]
-            found = [compare_balance(item, kale[item.address], ledger=ledger) for item in steady]
-            findings = [item for item in found if item is not None]
-            fresh = await self._note(findings, ledger)
+            found = {
+                item: compare_balance(item, kale[item.address], ledger=ledger) for item in steady
+            }
+            differing = [item for item, finding in found.items() if finding is not None]
+            taken = await self._explain(differing)
+            if taken:
+                report = _sum(report, Report(found=taken, settled=taken))
+                continue  # with what is recorded now
+            fresh = await self._note([item for item in found.values() if item is not None], ledger)
             await self._store.save_balances(
                 {item.wallet_id: kale[item.address] for item in steady}, ledger=ledger
             )
@@ -136,6 +197,12 @@ class Reconciler:
             report = _sum(report, Report(found=fresh))
             after = page[-1].wallet_id
         return report
+
+    async def _explain(self, differing: Sequence[Balance]) -> int:
+        """Records harvests since the last look that no record has; how many."""
+        first = min((item.since or 0 for item in differing), default=0) + 1
+        farmers = {item.address: item.wallet_id for item in differing}
+        return len(await self._takings.record(farmers, first=first))
 
     async def _note(self, findings: Sequence[Finding], ledger: int) -> int:
         if not findings:

@@ -8,7 +8,8 @@ from uuid import UUID
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.chain.model import PailState
-from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept
+from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept, Told
+from services.wallet.domain.takings import Taken, Taking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,11 @@ class ReconcileStore:
         """What is recorded of farmers in a block, in the order of their wallets."""
         rows = await self._database.many("kept_in_block", block, after, limit)
         return [Kept(block_index=block, **dict(row)) for row in rows]
+
+    async def told(self, block: int, wallets: Sequence[WalletId]) -> dict[WalletId, Told]:
+        """What the events say of farmers in a block."""
+        rows = await self._database.many("events_in_block", block, list(wallets))
+        return {row["wallet_id"]: Told(**dict(row)) for row in rows}
 
     async def balances(self, *, after: WalletId | None, limit: int) -> list[Balance]:
         """What is recorded of farmers' KALE, in the order of their wallets."""
@@ -83,6 +89,41 @@ class ReconcileStore:
             pail.stake,
             pail.sequence,
         )
+
+    async def insert_work(self, kept: Kept, pail: PailState) -> None:
+        """Records the work that a closed block's pail shows."""
+        gap = pail.gap or 0
+        await self._database.execute(
+            "insert_found_work",
+            OperationId(new_id()),
+            kept.wallet_id,
+            kept.block_index,
+            pail.zeros,
+            gap,
+            pail.sequence + gap,
+        )
+
+    async def queue_harvest(self, kept: Kept) -> None:
+        """A harvest that nobody asked for; whoever asks for it later joins this operation."""
+        await self._database.execute(
+            "queue_found_harvest", OperationId(new_id()), kept.wallet_id, kept.block_index
+        )
+
+    async def insert_harvest(
+        self, wallet_id: WalletId, block: int, found: Taken, taking: Taking
+    ) -> bool:
+        """Records a harvest that somebody else made; False when one is recorded or on its way."""
+        made = await self._database.execute(
+            "insert_found_harvest",
+            OperationId(new_id()),
+            wallet_id,
+            block,
+            found.reward,
+            found.stake,
+            taking.ledger,
+            taking.transaction_hash,
+        )
+        return bool(made)
 
     async def page(self, *, before: UUID | None, settled: bool, limit: int) -> list[Entry]:
         """Differences, newest first."""

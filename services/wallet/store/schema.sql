@@ -131,6 +131,10 @@ CREATE TABLE wallet.operations (
     -- Operations that it may share a transaction with, itself included; less after each that failed
     -- as a whole, and 1 means: alone, and simulated for itself.
     pack_limit smallint CHECK (pack_limit >= 1),
+    -- Reconciliation recorded it, by what the chain says; no batch asked for it.
+    is_found boolean NOT NULL DEFAULT false,
+    -- Hash of somebody else's transaction that did it.
+    found_hash varchar(64),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -140,8 +144,11 @@ CREATE TABLE wallet.operations (
     CONSTRAINT operations_carried CHECK (
         state NOT IN ('signed', 'sent') OR transaction_id IS NOT NULL
     ),
+    -- A pail shows zeros only: of a work that was found there nobody knows the nonce.
     CONSTRAINT operations_work CHECK (
-        (kind = 'work') = (nonce IS NOT NULL AND hash IS NOT NULL AND zeros IS NOT NULL)
+        (kind = 'work') = (
+            zeros IS NOT NULL AND (is_found OR (nonce IS NOT NULL AND hash IS NOT NULL))
+        )
     )
 ) WITH (fillfactor = 70);
 -- The same thing is never done twice: what did not fail is joined.
@@ -157,6 +164,8 @@ CREATE INDEX idx_operations_block ON wallet.operations (block_index, wallet_id, 
 -- What moved a farmer's balance since a ledger is found without reading all that it ever did.
 CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
 WHERE ledger IS NOT NULL;
+-- What no batch asked for is found by plant, work and harvest without reading all that was.
+CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_found;
 
 -- Every envelope that ever carried an operation.
 CREATE TABLE wallet.transaction_operations (
@@ -406,14 +415,16 @@ SELECT
     o.nonce,
     o.hash,
     o.gap,
-    t.hash::text AS transaction_hash,
+    coalesce(t.hash, o.found_hash)::text AS transaction_hash,
     o.ledger,
     o.fee_charged,
     o.attempts,
     o.reason,
     o.error_message,
     o.created_at,
-    o.settled_at
+    o.settled_at,
+    o.zeros,
+    o.is_found
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id;
@@ -456,7 +467,9 @@ SELECT
     o.reason,
     o.error_message,
     o.created_at,
-    o.settled_at
+    o.settled_at,
+    o.zeros,
+    o.is_found
 FROM wallet.all_operations AS o
 WHERE o.settled_at IS NOT NULL;
 

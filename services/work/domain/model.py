@@ -172,9 +172,9 @@ class Work:
     block_index: int
     #: strkey G...
     custodial_wallet: str
-    #: The nonce.
+    #: The nonce; 0 without a hash.
     nonce: int
-    #: Its hash.
+    #: Its hash; empty when it is not known: reconciliation found the work in the farmer's pail.
     hash: bytes
     #: Leading zeros of the hash.
     zeros: int

@@ -176,6 +176,47 @@ WHERE b.id = $1 AND b.completed_at IS NULL
     )
 RETURNING b.id;
 
+-- name: found_blocks :many
+-- Blocks from $1 on with works that reconciliation recorded and no event tells of.
+SELECT DISTINCT o.block_index
+FROM wallet.settled_operations AS o
+INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+WHERE o.is_found AND o.kind = 'work' AND o.block_index >= $1
+    AND NOT EXISTS (
+        SELECT 1 FROM work.works AS e
+        WHERE e.block_index = o.block_index AND e.farmer_id = o.farmer_id
+            AND (e.id = o.operation_id OR (e.status = 'success' AND e.zeros >= o.zeros))
+    )
+ORDER BY o.block_index;
+
+-- name: record_found :one
+-- Everything of a block ($1) that reconciliation recorded and no batch asked for becomes an event. Of
+-- one that was found in a pail nonce and hash are not known.
+WITH recorded AS (
+    INSERT INTO work.works (
+        id, block_index, farmer_id, pooler_id, custodial_wallet, nonce, hash, zeros, gap,
+        transaction_hash, ledger, fee_charged, status, reason, error_message, worked_at
+    )
+    SELECT o.operation_id, o.block_index, o.farmer_id, o.pooler_id, o.address, o.nonce, o.hash,
+        o.zeros, coalesce(o.gap, 0),
+        coalesce(o.transaction_hash, ''), coalesce(o.ledger, 0), o.fee_charged,
+        (CASE WHEN o.state = 'succeeded' THEN 'success' ELSE 'failed' END)::work.work_status,
+        coalesce(o.reason, ''), o.error_message, o.settled_at
+    FROM wallet.settled_operations AS o
+    INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+    WHERE o.is_found AND o.kind = 'work' AND o.block_index = $1
+        AND NOT EXISTS (
+            SELECT 1 FROM work.works AS e
+            WHERE e.block_index = $1 AND e.farmer_id = o.farmer_id
+                AND (e.id = o.operation_id OR (e.status = 'success' AND e.zeros >= o.zeros))
+        )
+    -- In one order, so that two processes with the same farmers never wait crosswise.
+    ORDER BY o.farmer_id, o.operation_id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT count(*)::int AS recorded FROM recorded;
+
 -- name: list_works :many
 SELECT w.id AS work_id, w.farmer_id, w.block_index, w.custodial_wallet, w.nonce,
     w.hash, w.zeros, w.gap, w.status::text AS status, w.reason, w.error_message,

@@ -11,9 +11,10 @@ CREATE TABLE work.works (
     farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
     pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
     custodial_wallet varchar(56) NOT NULL,
-    -- 64 bits without a sign: more than bigint holds.
-    nonce numeric(20) NOT NULL CHECK (nonce BETWEEN 0 AND 18446744073709551615),
-    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    -- 64 bits without a sign: more than bigint holds. Neither nonce nor hash is known of a work that
+    -- reconciliation found in a pail.
+    nonce numeric(20) CHECK (nonce BETWEEN 0 AND 18446744073709551615),
+    hash bytea CHECK (octet_length(hash) = 32),
     zeros int NOT NULL CHECK (zeros BETWEEN 0 AND 64),
     gap int NOT NULL CHECK (gap >= 0),
     transaction_hash varchar(64) NOT NULL,
@@ -116,3 +117,7 @@ GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON work.batch_items TO kalepool_work;
 GRANT SELECT, INSERT ON work.submissions TO kalepool_work;
 GRANT SELECT ON work.works TO kalepool_harvest;
+
+-- wallet compares events with the chain.
+GRANT USAGE ON SCHEMA work TO kalepool_wallet;
+GRANT SELECT ON work.works TO kalepool_wallet;

@@ -125,4 +125,7 @@ class Store(BatchTables):
     async def list_works(self, chosen: EventFilter) -> list[Work]:
         """Recorded works, newest block first."""
         rows = await self.database.many("list_works", *chosen.arguments())
-        return [Work(**{**row, "nonce": int(row["nonce"])}) for row in rows]
+        return [
+            Work(**{**row, "nonce": int(row["nonce"] or 0), "hash": row["hash"] or b""})
+            for row in rows
+        ]

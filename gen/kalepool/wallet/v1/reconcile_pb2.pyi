@@ -50,7 +50,7 @@ class ReconcileResponse(_message.Message):
     found: _builtins.int
     """Differences that were not known before."""
     settled: _builtins.int
-    """Plants that were recorded and harvests that were queued because of them."""
+    """Plants, works and harvests that were recorded, and harvests that were queued."""
     def __init__(
         self,
         *,
@@ -143,8 +143,11 @@ class Difference(_message.Message):
     difference_id: _builtins.str
     """UUIDv7."""
     kind: _builtins.str
-    """plant_without_record, record_without_plant, stake_differs, work_without_record,
-    record_without_work, record_without_harvest or balance_differs.
+    """Of operations: plant_without_record, record_without_plant, stake_differs, work_without_record,
+    record_without_work, record_without_harvest, harvest_without_record or balance_differs. Of
+    events, once operations and chain agree: plant_without_event, event_without_plant,
+    event_stake_differs, work_without_event, event_without_work, event_without_harvest or
+    harvest_without_event.
     """
     farmer_id: _builtins.str
     """UUID of the farmer."""

@@ -58,10 +58,12 @@ class ReconciliationServiceServicer:
     """
 
     def Reconcile(self, request, context):
-        """Compares plants, works and harvests of the last 12 blocks and the KALE of every farmer, and
-        records every difference. A plant that the chain has and no record is recorded as it is there; a
-        pail that was worked, whose reward no record would lead to, is harvested. KALE that came from
-        outside is told once and counted in. What is on its way is left alone.
+        """Compares plants, works and harvests of the last 12 blocks, as operations and as events, and the
+        KALE of every farmer, and records every difference. A plant that the chain has and no record is
+        recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
+        no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
+        paid. plant, work and harvest then write the events that are missing. KALE that came from outside
+        is told once and counted in. What is on its way is left alone.
 
         Command line: kalepool reconcile run
         """

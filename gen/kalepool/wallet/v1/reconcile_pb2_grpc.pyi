@@ -38,10 +38,12 @@ class ReconciliationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReconciliationServiceAsyncStub: ...
     Reconcile: _grpc.UnaryUnaryMultiCallable[_reconcile_pb2.ReconcileRequest, _reconcile_pb2.ReconcileResponse]
-    """Compares plants, works and harvests of the last 12 blocks and the KALE of every farmer, and
-    records every difference. A plant that the chain has and no record is recorded as it is there; a
-    pail that was worked, whose reward no record would lead to, is harvested. KALE that came from
-    outside is told once and counted in. What is on its way is left alone.
+    """Compares plants, works and harvests of the last 12 blocks, as operations and as events, and the
+    KALE of every farmer, and records every difference. A plant that the chain has and no record is
+    recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
+    no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
+    paid. plant, work and harvest then write the events that are missing. KALE that came from outside
+    is told once and counted in. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -61,10 +63,12 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reconcile: _aio.UnaryUnaryMultiCallable[_reconcile_pb2.ReconcileRequest, _reconcile_pb2.ReconcileResponse]  # type: ignore[assignment]
-    """Compares plants, works and harvests of the last 12 blocks and the KALE of every farmer, and
-    records every difference. A plant that the chain has and no record is recorded as it is there; a
-    pail that was worked, whose reward no record would lead to, is harvested. KALE that came from
-    outside is told once and counted in. What is on its way is left alone.
+    """Compares plants, works and harvests of the last 12 blocks, as operations and as events, and the
+    KALE of every farmer, and records every difference. A plant that the chain has and no record is
+    recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
+    no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
+    paid. plant, work and harvest then write the events that are missing. KALE that came from outside
+    is told once and counted in. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -87,10 +91,12 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconcile_pb2.ReconcileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reconcile_pb2.ReconcileResponse, _abc.Awaitable[_reconcile_pb2.ReconcileResponse]]:
-        """Compares plants, works and harvests of the last 12 blocks and the KALE of every farmer, and
-        records every difference. A plant that the chain has and no record is recorded as it is there; a
-        pail that was worked, whose reward no record would lead to, is harvested. KALE that came from
-        outside is told once and counted in. What is on its way is left alone.
+        """Compares plants, works and harvests of the last 12 blocks, as operations and as events, and the
+        KALE of every farmer, and records every difference. A plant that the chain has and no record is
+        recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
+        no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
+        paid. plant, work and harvest then write the events that are missing. KALE that came from outside
+        is told once and counted in. What is on its way is left alone.
 
         Command line: kalepool reconcile run
         """

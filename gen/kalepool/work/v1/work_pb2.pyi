@@ -361,9 +361,11 @@ class Work(_message.Message):
     custodial_wallet: _builtins.str
     """Address that it counts for (strkey G...)."""
     nonce: _builtins.int
-    """The nonce."""
+    """The nonce; 0 without a hash."""
     hash: _builtins.bytes
-    """Its hash, 32 bytes."""
+    """Its hash, 32 bytes; empty when it is not known: the work was found in the farmer's pail, by
+    ReconciliationService, and no nonce of the pool made it.
+    """
     zeros: _builtins.int
     """Leading zero hex digits of the hash."""
     gap: _builtins.int

@@ -7,7 +7,10 @@ SELECT
     max(o.zeros) FILTER (WHERE o.kind = 'work' AND o.state = 'succeeded') AS zeros,
     coalesce(bool_or(o.kind = 'harvest' AND o.state = 'succeeded'), false) AS is_harvested,
     coalesce(bool_or(o.settled_at IS NULL AND o.id IS NOT NULL), false) AS is_moving,
-    coalesce(max(o.ledger), 0) AS ledger
+    coalesce(max(o.ledger), 0) AS ledger,
+    coalesce(
+        max(o.ledger) FILTER (WHERE o.kind = 'plant' AND o.state = 'succeeded'), 0
+    ) AS planted_ledger
 FROM wallet.wallets AS w
 LEFT JOIN wallet.operations AS o
     ON w.id = o.wallet_id AND o.block_index = $1 AND o.kind IN ('plant', 'work', 'harvest')
@@ -15,6 +18,32 @@ WHERE w.kind = 'farmer' AND w.status = 'ready' AND ($2::uuid IS NULL OR w.id > $
 GROUP BY w.id
 ORDER BY w.id
 LIMIT $3;
+
+-- name: events_in_block :many
+-- What events say of the farmers with these wallets ($2) in block $1. What was settled within five
+-- minutes may have its event still on its way.
+SELECT
+    w.id AS wallet_id,
+    (
+        SELECT max(p.stake_amount) FROM plant.plantings AS p
+        WHERE p.block_index = $1 AND p.farmer_id = w.farmer_id AND p.status = 'success'
+    ) AS stake,
+    (
+        SELECT max(k.zeros) FROM work.works AS k
+        WHERE k.block_index = $1 AND k.farmer_id = w.farmer_id AND k.status = 'success'
+    ) AS zeros,
+    EXISTS (
+        SELECT 1 FROM harvest.harvests AS h
+        WHERE h.block_index = $1 AND h.farmer_id = w.farmer_id AND h.status = 'success'
+    ) AS is_harvested,
+    EXISTS (
+        SELECT 1 FROM wallet.operations AS o
+        WHERE o.wallet_id = w.id AND o.block_index = $1
+          AND o.kind IN ('plant', 'work', 'harvest')
+          AND o.settled_at > now() - interval '5 minutes'
+    ) AS is_fresh
+FROM wallet.wallets AS w
+WHERE w.id = ANY($2::uuid[]);
 
 -- name: balances_since :many
 -- Every farmer's KALE at the last look, and what settled operations have moved since, up to now.
@@ -81,9 +110,31 @@ WHERE d.settled_at IS NULL
 -- name: insert_found_plant :exec
 -- A plant that the chain has and no record, settled as what it is there.
 INSERT INTO wallet.operations (
-    id, kind, wallet_id, block_index, state, amount, ledger, settled_at
+    id, kind, wallet_id, block_index, state, amount, ledger, settled_at, is_found
 )
-VALUES ($1, 'plant', $2, $3, 'succeeded', $4, $5, now())
+VALUES ($1, 'plant', $2, $3, 'succeeded', $4, $5, now(), true)
+ON CONFLICT DO NOTHING;
+
+-- name: insert_found_work :exec
+-- The work that a pail shows and no record, settled as what it is there.
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, zeros, gap, ledger, settled_at, is_found
+)
+VALUES ($1, 'work', $2, $3, 'succeeded', $4, $5, $6, now(), true)
+ON CONFLICT DO NOTHING;
+
+-- name: queue_found_harvest :exec
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, is_found)
+VALUES ($1, 'harvest', $2, $3, true)
+ON CONFLICT DO NOTHING;
+
+-- name: insert_found_harvest :exec
+-- A harvest that somebody else made, unless one of our own is recorded or on its way.
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, stake_returned, ledger, found_hash, settled_at,
+    is_found
+)
+VALUES ($1, 'harvest', $2, $3, 'succeeded', $4, $5, $6, $7, now(), true)
 ON CONFLICT DO NOTHING;
 
 -- name: differences :many

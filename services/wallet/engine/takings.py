@@ -1,0 +1,78 @@
+"""Records the harvests that somebody else made for our farmers, with what they paid."""
+
+from collections.abc import Mapping, Sequence
+
+from libs.common.errors import PoolError
+from libs.common.ids import WalletId
+from libs.common.log import get_logger
+from services.wallet.chain.model import BlockState
+from services.wallet.domain.reconciling import Difference, Finding
+from services.wallet.domain.takings import Taking, taken
+from services.wallet.engine.parts import EngineParts
+from services.wallet.store.reconcile import ReconcileStore
+
+log = get_logger(__name__)
+
+#: Whose harvest, in which block.
+Place = tuple[WalletId, int]
+
+
+class Takings:
+    """Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool."""
+
+    def __init__(self, parts: EngineParts, store: ReconcileStore) -> None:
+        self._parts = parts
+        self._store = store
+
+    async def record(self, farmers: Mapping[str, WalletId], *, first: int) -> list[Place]:
+        """Records what the records lack of these farmers' harvests from ledger `first` on; which.
+
+        What is recorded, or on its way, stays as it is: the database refuses a second harvest of a
+        farmer and block.
+        """
+        if not farmers:
+            return []
+        try:
+            takings = await self._parts.chain.takings(list(farmers), first=first)
+            blocks = await self._blocks(takings)
+        except PoolError as error:
+            # The comparison goes on: without the node's history a difference stays one.
+            log.warning("harvests not read", reason=error.reason, error=str(error))
+            return []
+        found: list[Place] = []
+        for taking in takings:
+            found += await self._record(taking, farmers[taking.address], blocks)
+        return found
+
+    async def _record(
+        self, taking: Taking, wallet_id: WalletId, blocks: Mapping[int, BlockState]
+    ) -> Sequence[Place]:
+        found: list[Place] = []
+        for item in taken(taking, blocks):
+            place = (wallet_id, item.block_index)
+            if not await self._store.insert_harvest(*place, item, taking):
+                continue
+            finding = Finding(
+                kind=Difference.HARVEST_WITHOUT_RECORD,
+                wallet_id=wallet_id,
+                block_index=item.block_index,
+                recorded="nothing",
+                on_chain=str(item.reward),
+            )
+            await self._store.note([finding], ledger=taking.ledger)
+            await self._store.settle_gone(item.block_index, [wallet_id], [], how="recorded")
+            log.warning(
+                "harvested by somebody else",
+                wallet=str(wallet_id),
+                block=item.block_index,
+                reward=item.reward,
+                transaction=taking.transaction_hash,
+            )
+            found.append(place)
+        return found
+
+    async def _blocks(self, takings: Sequence[Taking]) -> dict[int, BlockState]:
+        """The blocks by which several harvests in one transaction are told apart."""
+        indexes = {index for item in takings if len(item.pails) > 1 for index in item.pails}
+        blocks = {index: await self._parts.chain.block(index) for index in indexes}
+        return {index: block for index, block in blocks.items() if block is not None}
