@@ -114,6 +114,23 @@ class PoolWorld:
             zeros,
         )
 
+    async def found(self, person: Person, block: int, kind: str, **values: object) -> UUID:
+        """An operation that reconciliation recorded: settled, and asked for by no batch."""
+        operation_id = new_id()
+        names = "".join(f", {name}" for name in values)
+        places = "".join(f", ${number}" for number in range(5, 5 + len(values)))
+        await self.connection.execute(
+            f"INSERT INTO wallet.operations (id, wallet_id, block_index, kind, state, ledger, "  # noqa: S608  (the test's own words)
+            f"settled_at, is_found{names}) VALUES ($1, $2, $3, $4::wallet.operation_kind, "
+            f"'succeeded', 103, now(), true{places})",
+            operation_id,
+            person.wallet_id,
+            block,
+            kind,
+            *values.values(),
+        )
+        return operation_id
+
     async def head(self, *, current: int, plantable: int | None = None, ledger: int = 100) -> None:
         """Where the chain is; the current block has just opened."""
         await self.connection.execute(

@@ -148,7 +148,7 @@ def compare_events(
     For a farmer whose operations agree with the chain: events follow from those, so there the
     operations' differences tell all.
     """
-    if told.is_fresh:
+    if told.is_fresh or kept.is_moving:
         return
     events = replace(kept, stake=told.stake, zeros=told.zeros, is_harvested=told.is_harvested)
     if pail is None and kept.is_harvested:

@@ -11,8 +11,10 @@ from services.wallet.domain.reconciling import (
     Balance,
     Difference,
     Kept,
+    Told,
     compare,
     compare_balance,
+    compare_events,
     is_worth_harvesting,
 )
 
@@ -58,6 +60,42 @@ def test_what_differs(kept: Kept, pail: PailState | None, expected: list[Differe
     # Nothing is said of what is on its way, or was settled after the chain was read.
     assert not list(compare(replace(kept, is_moving=True), pail, ledger=1000))
     assert not list(compare(replace(kept, ledger=1001), pail, ledger=1000))
+
+
+UNTOLD = Told(
+    wallet_id=NOTHING.wallet_id, stake=None, zeros=None, is_harvested=False, is_fresh=False
+)
+TOLD_PLANT = replace(UNTOLD, stake=70)
+TOLD_WORK = replace(TOLD_PLANT, zeros=6)
+TOLD_HARVEST = replace(TOLD_WORK, is_harvested=True)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told", "pail", "expected"),
+    [
+        (NOTHING, UNTOLD, None, []),
+        (WORKED, TOLD_WORK, RIPE, []),
+        (HARVESTED, TOLD_HARVEST, None, []),
+        (PLANTED, UNTOLD, PAIL, [D.PLANT_WITHOUT_EVENT]),
+        (WORKED, UNTOLD, RIPE, [D.PLANT_WITHOUT_EVENT, D.WORK_WITHOUT_EVENT]),
+        (PLANTED, replace(TOLD_PLANT, stake=71), PAIL, [D.EVENT_STAKE_DIFFERS]),
+        (WORKED, TOLD_PLANT, RIPE, [D.WORK_WITHOUT_EVENT]),
+        (PLANTED, TOLD_WORK, PAIL, [D.EVENT_WITHOUT_WORK]),
+        (WORKED, TOLD_HARVEST, RIPE, [D.EVENT_WITHOUT_HARVEST]),
+        # A record that was lost, or an event that was forged: the chain knows of nothing.
+        (NOTHING, TOLD_PLANT, None, [D.EVENT_WITHOUT_PLANT]),
+        (HARVESTED, TOLD_WORK, None, [D.HARVEST_WITHOUT_EVENT]),
+    ],
+)
+def test_what_differs_of_events(
+    kept: Kept, told: Told, pail: PailState | None, expected: list[Difference]
+) -> None:
+    assert not list(compare(kept, pail, ledger=1000))
+    assert [item.kind for item in compare_events(kept, told, pail, ledger=1000)] == expected
+    # An event may be on its way, and an operation, too.
+    assert not list(compare_events(kept, replace(told, is_fresh=True), pail, ledger=1000))
+    moving = replace(kept, is_moving=True)
+    assert not list(compare_events(moving, told, pail, ledger=1000))
 
 
 @pytest.mark.parametrize(

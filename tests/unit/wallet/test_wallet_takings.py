@@ -1,0 +1,78 @@
+"""What harvests paid, by what was minted and which pails went."""
+
+import pytest
+
+from services.wallet.chain.model import BlockState, PailState
+from services.wallet.domain.takings import Taken, Taking, taken
+from services.wallet.domain.unseen import Grown, reward_of
+
+
+def block(index: int) -> BlockState:
+    """One whose rewards differ from those of its neighbours."""
+    return BlockState(
+        index=index,
+        timestamp=1,
+        entropy=bytes(32),
+        min_gap=1,
+        max_gap=40,
+        min_stake=0,
+        max_stake=1000,
+        min_zeros=0,
+        max_zeros=8,
+        staked_total=0,
+        normalized_total=10_000 * index,
+        live_until=9_999,
+        modified=5,
+    )
+
+
+def pail(stake: int, *, is_worked: bool = True) -> PailState:
+    gap, zeros = (7, 5) if is_worked else (None, None)
+    return PailState(sequence=100, stake=stake, gap=gap, zeros=zeros, live_until=0)
+
+
+def taking(minted: tuple[int, ...], pails: dict[int, PailState]) -> Taking:
+    return Taking(address="G", minted=minted, pails=pails, ledger=300, transaction_hash="ab")
+
+
+def paid(index: int, stake: int) -> int:
+    return reward_of(block(index), Grown(stake=stake, gap=7, zeros=5))
+
+
+BLOCKS = {4: block(4), 5: block(5)}
+
+
+def test_one_mint_is_the_one_pails_reward_and_stake() -> None:
+    """What the token paid counts, not what the formula says; the block may have expired."""
+    found = taken(taking((130,), {5: pail(30)}), {})
+    assert list(found) == [Taken(block_index=5, reward=100, stake=30)]
+
+
+def test_of_several_the_formula_tells_which_is_whose() -> None:
+    minted = (paid(5, 30) + 30, paid(4, 0))
+    found = taken(taking(minted, {4: pail(0), 5: pail(30)}), BLOCKS)
+    assert list(found) == [
+        Taken(block_index=4, reward=paid(4, 0), stake=0),
+        Taken(block_index=5, reward=paid(5, 30), stake=30),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("minted", "pails"),
+    [
+        ((29,), {5: pail(30)}),
+        ((1, 2), {5: pail(30)}),
+        ((1,), {}),
+        ((1, 2), {4: pail(0), 5: pail(30)}),
+        ((paid(5, 30) + 30,), {4: pail(0), 5: pail(30)}),
+    ],
+)
+def test_what_does_not_add_up_is_left_alone(
+    minted: tuple[int, ...], pails: dict[int, PailState]
+) -> None:
+    assert not list(taken(taking(minted, pails), BLOCKS))
+
+
+def test_without_its_block_nothing_is_guessed() -> None:
+    minted = (paid(4, 0), paid(5, 30) + 30)
+    assert not list(taken(taking(minted, {4: pail(0), 5: pail(30)}), {4: block(4)}))
