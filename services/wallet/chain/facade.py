@@ -46,10 +46,12 @@ from services.wallet.chain.takings import read_takings
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.takings import Taking
-from services.wallet.domain.withdrawals import Destination
+from services.wallet.domain.withdrawals import Asset, Destination
 
 #: A pail's place: the farmer's address and the block's index.
 Place = tuple[str, int]
+#: What an address has of an asset.
+Holding = tuple[str, Asset]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +188,22 @@ class Chain:
         remembers."""
         farm, token = self.network.farm, self.network.token
         return await read_takings(self._rpc, addresses, farm=farm, token=token, first=first)
+
+    async def last_changes(self, holdings: Sequence[Holding]) -> dict[Holding, int]:
+        """The ledgers that last changed accounts (of XLM) or trustlines (of KALE); those that are
+        not there are absent."""
+        keys = {
+            (address, asset): ledger_keys.trustline_key(address, self._asset)
+            if asset is Asset.KALE
+            else ledger_keys.account_key(address)
+            for address, asset in holdings
+        }
+        _, entries = await self._rpc.entries(list(keys.values()))
+        return {
+            holding: int(entries[key]["lastModifiedLedgerSeq"])
+            for holding, key in keys.items()
+            if key in entries
+        }
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The ledger that was read, and the last used sequence numbers of those that exist."""

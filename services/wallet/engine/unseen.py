@@ -2,6 +2,7 @@
 
 from libs.common.log import get_logger
 from services.wallet.chain.errors import StaleAnswerError
+from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import (
     FARM_KINDS,
     Closing,
@@ -11,7 +12,7 @@ from services.wallet.domain.model import (
     TransactionEvent,
 )
 from services.wallet.domain.settling import share
-from services.wallet.domain.unseen import Trace, settled_by_state
+from services.wallet.domain.unseen import Trace, is_unpaid, settled_by_state
 from services.wallet.engine.parts import EngineParts
 
 log = get_logger(__name__)
@@ -51,6 +52,22 @@ class Unseen:
             error="" if worked else "no node remembers its ledger",
         )
 
+    async def _is_unpaid(self, transaction: OpenTransaction, node: Chain) -> bool:
+        """Whether its payments were not made, as far as that can be proven."""
+        payouts = await self._parts.transactions.payouts(
+            [item.id for item in transaction.operations if item.kind is OperationKind.WITHDRAW]
+        )
+        # What is paid to the account itself need not change it.
+        holdings = [
+            (item.address, payouts[item.id].asset)
+            for item in transaction.operations
+            if item.id in payouts and payouts[item.id].destination != item.address
+        ]
+        if not holdings:
+            return False
+        changes = await node.last_changes(holdings)
+        return is_unpaid(changes.values(), signed_ledger=transaction.signed_ledger)
+
     async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
         """In the order of the operations; read from one node, not before `ledger`."""
         farm = [item for item in transaction.operations if item.kind in FARM_KINDS]
@@ -63,11 +80,13 @@ class Unseen:
             pails = await node.pails(places) if places else {}
             indexes = {item.block_index for item in harvests}
             blocks = {index: await node.block(index) for index in indexes}
+            unpaid = await self._is_unpaid(transaction, node)
         return [
             Trace(
                 pail=pails.get((item.address, item.block_index)),
                 block=blocks.get(item.block_index),
                 grown=grown.get(item.id),
+                is_unpaid=unpaid and item.kind is OperationKind.WITHDRAW,
             )
             for item in transaction.operations
         ]

@@ -23,6 +23,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
+from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import Charge, book, may_raise, paid, pooler_of
 from services.wallet.store.custody import (
     add_records,
@@ -148,6 +149,19 @@ class TransactionStore:
         rows = await self._database.many("grown", list(harvests)) if harvests else []
         return {
             OperationId(row["id"]): Grown(stake=row["stake"], gap=row["gap"], zeros=row["zeros"])
+            for row in rows
+        }
+
+    async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
+        """Where withdrawals go, as far as these are any."""
+        rows = await self._database.many("payouts", list(ids)) if ids else []
+        return {
+            OperationId(row["operation_id"]): Payout(
+                operation_id=OperationId(row["operation_id"]),
+                destination=row["destination"],
+                asset=Asset(row["asset"]),
+                is_stopped=row["is_stopped"],
+            )
             for row in rows
         }
 

@@ -63,7 +63,7 @@ from services.wallet.domain.submission import (
     is_stuck,
     weigh,
 )
-from services.wallet.domain.unseen import Grown, Trace, settled_by_state
+from services.wallet.domain.unseen import Grown, Trace, is_unpaid, settled_by_state
 
 K, R, E = OperationKind, FailureReason, OperationEvent
 NO_ID = UUID(int=1)
@@ -560,6 +560,7 @@ def trace(
         (K.HARVEST, trace(None, grown=GROWN), OPEN),
         (K.ONBOARD, trace(None), OPEN),
         (K.WITHDRAW, trace(None), (E.SUCCEED, None, None, 1000)),
+        (K.WITHDRAW, replace(trace(None), is_unpaid=True), OPEN),
         (K.TOP_UP, trace(None), (E.SUCCEED, None, None, 1000)),
     ],
 )
@@ -570,3 +571,18 @@ def test_the_state_of_the_chain_settles_what_no_node_remembers(
     found = settled_by_state(carried(kind), seen, now, ledger=1000, fee=9)
     assert (found.event, found.amount, found.gap, found.ledger) == expected
     assert found.fee == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((101,), False),  # by the payment, or by something else: not known
+        ((100,), True),
+        ((130, 99, 120), True),  # one for all: they are paid in one transaction
+        ((), False),
+    ],
+)
+def test_an_account_that_nothing_changed_was_not_paid_out_of(
+    changes: tuple[int, ...], expected: bool
+) -> None:
+    assert is_unpaid(changes, signed_ledger=100) is expected

@@ -1,0 +1,133 @@
+"""A withdrawal whose ledger no node remembers: what provably failed is paid anew, once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+
+from libs.common.grpc.client import open_channel
+from libs.common.ids import new_id
+from tests.support.database import DatabaseFactory, connect
+from tests.support.wallet_world import WalletWorld, open_wallet_world
+
+pytestmark = pytest.mark.faults
+
+KALE = 10**7
+#: The proof waits half a minute past the envelope's bound.
+SECONDS = 150
+PAUSE = """
+INSERT INTO wallet.pauses (id, scope, reason, paused_by) VALUES ($1, 'everything', 'test', 'test')
+"""
+RESUME = "UPDATE wallet.pauses SET resumed_by = 'test', resumed_at = now() WHERE id = $1"
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Returns when it holds."""
+    for _ in range(SECONDS * 5):
+        if await holds():
+            return
+        await asyncio.sleep(0.2)
+    pytest.fail("it did not come true")
+
+
+async def payer(world: WalletWorld, destination: str, kale: int) -> str:
+    """A farmer with KALE whose payout address is another farmer's account."""
+    request = wallet_pb2.CreateWalletRequest(
+        farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination
+    )
+    wallet = (await world.stub.CreateWallet(request)).wallet
+    await world.wait_until_ready([wallet.farmer_id])
+    await world.pay_kale([wallet.address], kale)
+    return wallet.farmer_id
+
+
+async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
+    """Asks for a withdrawal; its end is looked up."""
+    request = withdraw_pb2.WithdrawRequest(request_id=name, farmer_id=farmer, amount=amount)
+    async with open_channel(world.target) as channel:
+        await withdraw_pb2_grpc.WithdrawalServiceStub(channel).Withdraw(request, timeout=5)
+
+
+async def forget(world: WalletWorld) -> None:
+    """The node loses its history up to now, and a ledger more."""
+    async with aiohttp.ClientSession() as session:
+
+        async def call(method: str) -> Any:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method}
+            async with session.post(world.rpc_url, json=body) as reply:
+                return (await reply.json(content_type=None))["result"]
+
+        latest = (await call("getLatestLedger"))["sequence"]
+
+        async def later() -> bool:
+            return bool((await call("getLatestLedger"))["sequence"] >= latest + 2)
+
+        await until(later)
+        body = {"forget_before": latest + 2}
+        async with session.post(f"{world.rpc_url}/faults", json=body) as reply:
+            assert reply.status == 200
+
+
+async def ends(admin: Any) -> dict[str, tuple[str, int, str]]:
+    """State, envelopes and message of each withdrawal, by its request."""
+    rows = await admin.fetch(
+        "SELECT d.request_id, o.state::text, o.attempts, o.error_message FROM wallet.withdrawals "
+        "AS d INNER JOIN wallet.operations AS o ON d.operation_id = o.id"
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_withdrawal_whose_ledger_is_forgotten(
+    fails: bool, database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with (
+        database_factory.create() as database,
+        open_wallet_world(
+            database, tmp_path_factory.mktemp("unseen"), RECONCILE_INTERVAL="0"
+        ) as world,
+        connect(database.admin_dsn) as admin,
+    ):
+        ((outside, destination),) = (await world.create_farmers(1)).items()
+        await world.wait_until_ready([outside])
+        sound = await payer(world, destination, 10 * KALE)
+        poor = await payer(world, destination, 3 * KALE)
+        await world.restart(FAILPOINTS="wallet.settle.before=kill")
+        await world.wait_until_serving()
+        pause = UUID(str(new_id()))
+        await admin.execute(PAUSE, pause)
+        # Each of the poor one's fits its balance, both together do not, and it is all or none.
+        wishes = [(sound, "sound", KALE), (poor, "one", 2 * KALE)]
+        if fails:
+            wishes.append((poor, "two", 2 * KALE))
+        asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
+
+        async def noted() -> bool:
+            return len(await ends(admin)) == len(wishes)
+
+        await until(noted)
+        await admin.execute(RESUME, pause)
+        await world.revive()  # it has seen the ledger, and died before that was written down
+        await forget(world)
+        await asked
+
+        async def ended() -> bool:
+            return {end[0] for end in (await ends(admin)).values()} <= {"succeeded", "failed"}
+
+        await until(ended)
+        found = await ends(admin)
+        states = sorted(state for state, *_ in found.values())
+        kale = (await world.balances([outside]))[outside].kale_stroops
+        assert kale == 3 * KALE, found
+        if fails:
+            assert states == ["failed", "succeeded", "succeeded"]
+            assert found["sound"] == ("succeeded", 2, "")
+        else:
+            assert states == ["succeeded", "succeeded"]
+            assert {
+                (attempts, "counts as made" in text) for _, attempts, text in found.values()
+            } == {(1, True)}
