@@ -19,7 +19,7 @@ from demo.interrupt import run_to_end
 from demo.stack import Progress
 from faults import day_report, report
 from faults.day import BLOCKS_PER_HOUR, DayPlan, run_day
-from faults.run import FaultPlan, run_faults
+from faults.run import FaultPlan, FaultResult, run_faults
 from faults.scenarios import Group, groups
 
 
@@ -47,12 +47,17 @@ def main(arguments: list[str]) -> int:
 async def _run(
     plan: FaultPlan, options: argparse.Namespace, console: Console, progress: Progress
 ) -> int:
-    result = await run_faults(plan, progress)
+    written: list[Path] = []
+
+    def keep(so_far: FaultResult) -> None:
+        if not options.no_write:
+            written[:] = report.write(so_far)
+
+    result = await run_faults(plan, progress, keep)
     report.show(console, result)
     if options.json:
         sys.stdout.write(report.as_json(result))
-    if not options.no_write:
-        _tell(console, report.write(result))
+    _tell(console, written)
     return 0 if result.passed else 1
 
 
@@ -89,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="break everything in turn")
     run.add_argument("--farmers", type=int, default=6)
     run.add_argument("--random", type=int, default=200, help="random kills, with each carrier")
-    run.add_argument("--group", help="only this group of rows")
+    run.add_argument("--group", action="append", help="only this group of rows; may be repeated")
     run.add_argument("--only", default="", help="only rows whose name contains this")
     run.add_argument("--quick", action="store_true", help="a few rows in less than a minute")
     run.add_argument("--list", action="store_true", help="only tell what would be broken")
@@ -133,7 +138,7 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
             scenarios=tuple(row for row in group.scenarios if options.only in row.name),
         )
         for group in every
-        if options.group in (None, group.name)
+        if not options.group or group.name in options.group
     ]
     return [group for group in chosen if group.scenarios]
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -91,26 +91,32 @@ class FaultResult:
         return bool(self.cells) and not self.final and all(cell.passed for cell in self.cells)
 
 
-async def run_faults(plan: FaultPlan, progress: Progress) -> FaultResult:
-    """All groups one after another, each on a pool of its own."""
+async def run_faults(
+    plan: FaultPlan, progress: Progress, keep: Callable[[FaultResult], object]
+) -> FaultResult:
+    """All groups one after another, each on a pool of its own; `keep` gets what there is after
+    each, as the next one may take long."""
     cells: list[Cell] = []
     final: list[str] = []
     not_run: list[str] = []
-    source = await origin()
+    result = FaultResult(
+        origin=await origin(), seed=plan.seed, cells=cells, final=final, not_run=not_run
+    )
     for group in plan.groups:
         progress(f"== {group.name}: {len(group.scenarios)} rows")
         try:
             async with open_arena(
                 group.name, group.config, _quiet, disk_mib=group.disk_mib, clock=group.clock
             ) as arena:
-                source = await origin(arena.world.stack.admin_dsn)
+                result = replace(result, origin=await origin(arena.world.stack.admin_dsn))
                 farm = _Farm(arena, plan.seed, progress)
                 cells += await farm.run(group)
                 final += [f"{group.name}: {item}" for item in await _final_check(arena)]
         except NotHereError as error:
             not_run.append(f"{group.name}: {error}")
             progress(f"not run: {error}")
-    return FaultResult(origin=source, seed=plan.seed, cells=cells, final=final, not_run=not_run)
+        keep(result)
+    return result
 
 
 def _quiet(_text: str) -> None:

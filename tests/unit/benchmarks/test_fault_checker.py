@@ -1,15 +1,17 @@
 """The judge of the fault runs: what counts as lost, doubled, wrong, open and given up."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from benchmarks.machine import Origin
 from demo.chain_view import ChainPlant
 from demo.farm_calls import FarmCall
 from faults.checker import Findings, Question, after_farming, after_payments, check, over_cap
-from faults.report import command
-from faults.run import Cell
+from faults.report import command, read, write
+from faults.run import Cell, FaultResult
 from faults.scenarios import PHASES, failpoints, groups
 from faults.witness import SeenCall, SeenFee, SeenPayment, Witness
 
@@ -125,16 +127,48 @@ def test_the_table_has_every_failpoint_and_enough_kills() -> None:
     assert any(row.quick for scenarios in rows.values() for row in scenarios)
 
 
+CELL = Cell(
+    group="node",
+    scenario="sends fail",
+    phase="plant",
+    seconds=1.0,
+    kills=0,
+    is_unreached=False,
+    error="",
+    findings=Findings(asked=1, done=1),
+)
+
+
 def test_a_cell_tells_how_to_see_it_again() -> None:
-    cell = Cell(
-        group="node",
-        scenario="sends fail",
-        phase="plant",
-        seconds=1.0,
-        kills=0,
-        is_unreached=False,
-        error="",
-        findings=Findings(asked=1, done=1),
+    assert CELL.passed
+    assert command(CELL, 3) == "python -m faults run --group node --only 'sends fail' --seed 3"
+
+
+def test_rows_that_were_run_apart_stand_together(tmp_path: Path) -> None:
+    origin = Origin(
+        date="2026-01-02",
+        commit="abc",
+        cpu="",
+        cores=2,
+        memory_gib=1.0,
+        system="",
+        python="",
+        postgres="",
     )
-    assert cell.passed
-    assert command(cell, 3) == "python -m faults run --group node --only 'sends fail' --seed 3"
+    lost = replace(CELL, findings=Findings(asked=1, done=0, lost=1))
+    first = FaultResult(
+        origin=origin,
+        seed=1,
+        cells=[lost, replace(CELL, scenario="other")],
+        final=["node: a balance"],
+        not_run=["pool-clock: no library"],
+    )
+    write(first, tmp_path)
+    assert read(tmp_path / origin.label / "faults.json") == first
+    clock = replace(CELL, group="pool-clock")
+    write(replace(first, cells=[CELL, clock], final=[], not_run=[]), tmp_path)
+    whole = read(tmp_path / origin.label / "faults.json")
+    assert whole.cells == [replace(CELL, scenario="other"), CELL, clock]
+    assert (whole.final, whole.not_run, whole.passed) == ([], [], True)
+    write(replace(first, seed=2), tmp_path)
+    assert read(tmp_path / origin.label / "faults.json") == replace(first, seed=2)
