@@ -189,17 +189,17 @@ class Chain:
         farm, token = self.network.farm, self.network.token
         return await read_takings(self._rpc, addresses, farm=farm, token=token, first=first)
 
-    async def last_changes(self, holdings: Sequence[Holding]) -> dict[Holding, int]:
-        """The ledgers that last changed accounts (of XLM) or trustlines (of KALE); those that are
-        not there are absent."""
+    async def last_changes(self, holdings: Sequence[Holding]) -> tuple[int, dict[Holding, int]]:
+        """The ledger that was read, and those that last changed accounts (of XLM) or trustlines (of
+        KALE); what is not there is absent."""
         keys = {
             (address, asset): ledger_keys.trustline_key(address, self._asset)
             if asset is Asset.KALE
             else ledger_keys.account_key(address)
             for address, asset in holdings
         }
-        _, entries = await self._rpc.entries(list(keys.values()))
-        return {
+        ledger, entries = await self._rpc.entries(list(keys.values()))
+        return ledger, {
             holding: int(entries[key]["lastModifiedLedgerSeq"])
             for holding, key in keys.items()
             if key in entries

@@ -52,7 +52,7 @@ class Unseen:
             error="" if worked else "no node remembers its ledger",
         )
 
-    async def _is_unpaid(self, transaction: OpenTransaction, node: Chain) -> bool:
+    async def _is_unpaid(self, transaction: OpenTransaction, node: Chain, ledger: int) -> bool:
         """Whether its payments were not made, as far as that can be proven."""
         payouts = await self._parts.transactions.payouts(
             [item.id for item in transaction.operations if item.kind is OperationKind.WITHDRAW]
@@ -65,7 +65,9 @@ class Unseen:
         ]
         if not holdings:
             return False
-        changes = await node.last_changes(holdings)
+        read, changes = await node.last_changes(holdings)
+        # By the answer itself: behind one address there may be several nodes.
+        _check_seen(read, ledger)
         return is_unpaid(changes.values(), signed_ledger=transaction.signed_ledger)
 
     async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
@@ -75,12 +77,11 @@ class Unseen:
         harvests = [item for item in farm if item.kind is OperationKind.HARVEST]
         grown = await self._parts.transactions.grown([item.id for item in harvests])
         async with self._parts.chain.pinned() as node:
-            if (await node.head()).sequence < ledger:
-                raise StaleAnswerError(f"the node has not seen ledger {ledger} yet")
+            _check_seen((await node.head()).sequence, ledger)
             pails = await node.pails(places) if places else {}
             indexes = {item.block_index for item in harvests}
             blocks = {index: await node.block(index) for index in indexes}
-            unpaid = await self._is_unpaid(transaction, node)
+            unpaid = await self._is_unpaid(transaction, node, ledger)
         return [
             Trace(
                 pail=pails.get((item.address, item.block_index)),
@@ -90,3 +91,8 @@ class Unseen:
             )
             for item in transaction.operations
         ]
+
+
+def _check_seen(head: int, ledger: int) -> None:
+    if head < ledger:
+        raise StaleAnswerError(f"the node has not seen ledger {ledger} yet")
