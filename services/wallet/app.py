@@ -201,7 +201,7 @@ class _Wiring:
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(Dispatcher(parts, lanes)),
             loops.onboard(Onboarder(parts), self._changes),
-            loops.withdraw(Withdrawer(parts, self._withdrawals.store), self._changes),
+            loops.withdraw(Withdrawer(parts), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
             loops.keep_multicall(self._deployer, self._settings.multicall_contract_id),
             loops.tell_figures(Figures(parts, self._keeper)),

@@ -11,22 +11,20 @@ from services.wallet.domain.withdrawals import Payout, refusal
 from services.wallet.engine.carriage import BROKEN, set_aside, submit, take_up
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
-from services.wallet.store.withdrawals import WithdrawalStore
 
 
 class Withdrawer:
     """One transaction of the treasury at a time."""
 
-    def __init__(self, parts: EngineParts, store: WithdrawalStore) -> None:
+    def __init__(self, parts: EngineParts) -> None:
         self._parts = parts
-        self._store = store
 
     async def step(self) -> bool:
         """Takes up to 19 withdrawals; whether there were any."""
         claimed = await take_up(self._parts, OperationKind.WITHDRAW, limit=MAX_PAYOUTS)
         if not claimed:
             return False
-        payouts = await self._store.payouts([item.id for item in claimed])
+        payouts = await self._parts.transactions.payouts([item.id for item in claimed])
         treasury = self._parts.treasury.wallet.address
         addresses = [treasury, *(item.address for item in claimed)]
         _, found = await self._parts.chain.accounts(addresses)

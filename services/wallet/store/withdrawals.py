@@ -16,7 +16,6 @@ from services.wallet.domain.withdrawals import (
     Asset,
     DailyLimit,
     NewWithdrawal,
-    Payout,
     PayoutAddresses,
     Withdrawal,
 )
@@ -82,11 +81,6 @@ class WithdrawalStore:
             await append(session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)])
         return new.id
 
-    async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
-        """Where these operations send what."""
-        rows = await self._database.many("payouts", list(ids))
-        return {row["operation_id"]: _payout(row) for row in rows}
-
     async def by_id(self, withdrawal_id: OperationId) -> Withdrawal | None:
         """One withdrawal."""
         row = await self._database.one("withdrawal", withdrawal_id)
@@ -149,15 +143,6 @@ def _moment(row: Record | None) -> datetime:
         raise LookupError("an inserted address was not given back")
     moment: datetime = row["effective_at"]
     return moment
-
-
-def _payout(row: Record) -> Payout:
-    return Payout(
-        operation_id=OperationId(row["operation_id"]),
-        destination=row["destination"],
-        asset=Asset(row["asset"]),
-        is_stopped=row["is_stopped"],
-    )
 
 
 def _withdrawal(row: Record) -> Withdrawal:
