@@ -94,7 +94,7 @@ class Payout:
     destination: str
     #: What is sent.
     asset: Asset
-    #: The farmer has no outside address any more.
+    #: Its destination is not the farmer's outside address any more.
     is_stopped: bool
 
 

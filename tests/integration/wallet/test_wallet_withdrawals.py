@@ -36,6 +36,7 @@ from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal,
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
@@ -195,6 +196,28 @@ async def test_nothing_is_signed_once_there_is_no_address(
         for address in ("", OTHER, OUTSIDE):  # the last two are to come
             await store.set_address(wallet_id, address, cooling=60, actor="me")
             assert not await session.many("lock_queued", [waiting], ["queued"])
+
+
+async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    waiting, transactions = (
+        await store.record(wish(wallet_id, "one"), LIMIT),
+        TransactionStore(pool),
+    )
+    await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
+    assert not (await transactions.payouts([waiting]))[waiting].is_stopped
+    async with connect(database.admin_dsn) as admin:
+        # As if a pause had lasted for a day.
+        await admin.execute(
+            "UPDATE wallet.payout_addresses SET registered_at = registered_at - interval '1 day',"
+            " effective_at = effective_at - interval '1 day'"
+        )
+    assert (await store.addresses(wallet_id)).address == OTHER
+    assert (await transactions.payouts([waiting]))[waiting].is_stopped
+    async with pool.session() as session:
+        assert not await session.many("lock_queued", [waiting], ["queued"])
 
 
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:

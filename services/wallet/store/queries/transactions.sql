@@ -1,13 +1,15 @@
 -- name: lock_queued :many
 -- Those of the operations that are still to be signed, may be, and now are nobody else's to sign,
--- with whose budget pays for them. A withdrawal whose farmer has taken the address away is not.
+-- with whose budget pays for them. A withdrawal to an address that counts no more is not.
 SELECT o.id, o.kind, w.pooler_id
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[])
   AND o.state = ANY($2::wallet.operation_state[])
   AND NOT wallet.is_paused(w.id, w.pooler_id)
-  AND (o.kind <> 'withdraw' OR wallet.payout_address(w.id) <> '')
+  AND (o.kind <> 'withdraw' OR wallet.payout_address(w.id) = (
+      SELECT d.destination FROM wallet.withdrawals AS d WHERE d.operation_id = o.id
+  ))
 ORDER BY o.id
 FOR UPDATE OF o SKIP LOCKED;
 
