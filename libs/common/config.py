@@ -115,8 +115,8 @@ class ServiceSettings(TransportSettings):
     #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among
     #: themselves is named whole: /kalepool.wallet.v1.WalletService/GetBalances=600.
     api_rate_limits: str = ""
-    #: Calls in progress in one process at most, a quarter of them of other services only; more are
-    #: told to come again (UNAVAILABLE).
+    #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
+    #: come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[int, Field(ge=1)] = 1000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[int, Field(ge=1)] = 100

@@ -22,8 +22,9 @@ _PATH = re.compile(
 #: Callers that are kept at most, by what their certificates say.
 _KEPT = 4096
 
-#: The same, of which only services are asked for: spiffe://pool.example/service/plant.
+#: Whole names of two kinds: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
+_POOLER = re.compile(r"spiffe://[^/]+/pooler/[^/]+")
 
 
 @unique
@@ -97,6 +98,11 @@ def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
 def is_service(identity: str) -> bool:
     """Whether it is one of our own services, which the public rate limit is not for."""
     return _SERVICE.fullmatch(identity) is not None
+
+
+def is_pooler(identity: str) -> bool:
+    """Whether a verified certificate says that this is a pooler."""
+    return _POOLER.fullmatch(identity) is not None
 
 
 def is_named(identity: str) -> bool:

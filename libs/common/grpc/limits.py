@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
-from libs.common.grpc.identity import is_named, is_service
+from libs.common.grpc.identity import is_named, is_pooler, is_service
 
 #: Buckets that are kept at most; the oldest goes when there are more callers than that.
 MAX_BUCKETS = 50_000
@@ -94,11 +94,11 @@ class Admission:
     def call(self, identity: str) -> AbstractContextManager[None]:
         """One call, while the block runs; raises UnavailableError when there are too many.
 
-        A quarter of the room is for our own services: poolers whose calls wait for something must
-        not keep the plants of everybody out.
+        A quarter of the room is not for poolers: those whose calls wait for something must not keep
+        everybody's plants out, nor the operator who stops all signing.
         """
-        is_guest = is_named(identity) and not is_service(identity)
-        return _Call(self, self._max_calls - (self._max_calls // 4 if is_guest else 0))
+        kept_free = self._max_calls // 4 if is_pooler(identity) else 0
+        return _Call(self, self._max_calls - kept_free)
 
     def enter(self, room: int) -> None:
         """A call begins; UnavailableError when there are `room` or more already."""

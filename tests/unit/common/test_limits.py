@@ -176,15 +176,16 @@ def test_calls_in_progress_are_bounded_and_leave_by_any_way() -> None:
         pass
 
 
-def test_a_quarter_of_the_room_is_for_services() -> None:
-    admission, pooler = Admission(max_calls=4, max_streams=1), "spiffe://pool.example/pooler/7"
+@pytest.mark.parametrize("other", ["service/plant", "operator/ann"])
+def test_poolers_leave_a_quarter_of_the_room_to_others(other: str) -> None:
+    admission, others = Admission(max_calls=4, max_streams=1), f"spiffe://pool.example/{other}"
     with ExitStack() as calls:
-        for _ in range(3):
-            calls.enter_context(admission.call(pooler))
-        with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/operator/ann"):
+        for number in range(3):
+            calls.enter_context(admission.call(f"spiffe://pool.example/pooler/{number}"))
+        with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/pooler/7"):
             pass
-        calls.enter_context(admission.call("spiffe://pool.example/service/plant"))
-        with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/service/work"):
+        calls.enter_context(admission.call(others))
+        with pytest.raises(UnavailableError), admission.call(others):
             pass
 
 
