@@ -8,7 +8,7 @@ from stellar_sdk import Address, StrKey, scval, xdr
 
 from services.wallet.chain.endpoints import Endpoints
 from services.wallet.chain.entries import decode_pail
-from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.errors import StaleAnswerError, UnknownMetaError
 from services.wallet.chain.model import OutcomeStatus, PailState
 from services.wallet.chain.rpc import MAX_EVENTS, Rpc
 from services.wallet.domain.takings import Taking
@@ -71,7 +71,7 @@ def _takings(
     answer: Json, name: str, farmers: Mapping[str, Sequence[int]], farm: str
 ) -> Iterator[Taking]:
     if answer["status"] != OutcomeStatus.SUCCESS.value:
-        return
+        raise StaleAnswerError(f"a node has events of transaction {name}, and not the transaction")
     gone = list(_removed(answer["resultMetaXdr"], StrKey.decode_contract(farm)))
     for address, minted in farmers.items():
         yield Taking(

@@ -20,7 +20,7 @@ from services.wallet.domain.reconciling import (
     is_worth_harvesting,
 )
 from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.takings import Takings
+from services.wallet.engine.takings import Harvested, Takings
 from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
@@ -131,7 +131,7 @@ class Reconciler:
 
     async def _harvested_by_others(
         self, steady: Sequence[Kept], findings: Sequence[Finding]
-    ) -> set[tuple[WalletId, int]]:
+    ) -> set[Harvested]:
         """Records the harvests that explain why planted pails are gone; whose and where."""
         missing = {
             item.wallet_id for item in findings if item.kind is Difference.RECORD_WITHOUT_PLANT
@@ -139,7 +139,7 @@ class Reconciler:
         gone = [item for item in steady if item.wallet_id in missing]
         first = min((item.planted_ledger for item in gone), default=0)
         farmers = {item.address: item.wallet_id for item in gone}
-        return set(await self._takings.record(farmers, first=first))
+        return set(await self._takings.record(farmers, first=first) or ())
 
     async def _events(
         self,
@@ -184,25 +184,27 @@ class Reconciler:
             differing = [item for item, finding in found.items() if finding is not None]
             taken = await self._explain(differing)
             if taken:
-                report = _sum(report, Report(found=taken, settled=taken))
+                report = _sum(report, Report(found=len(taken), settled=len(taken)))
                 continue  # with what is recorded now
             fresh = await self._note([item for item in found.values() if item is not None], ledger)
-            await self._store.save_balances(
-                {item.wallet_id: kale[item.address] for item in steady}, ledger=ledger
-            )
             # A farmer may be sent money from outside: it is told once, and counted in from then on.
+            # What a node may still explain is told, and looked at again from where it was.
+            counted = [item for item in steady if taken is not None or found[item] is None]
+            await self._store.save_balances(
+                {item.wallet_id: kale[item.address] for item in counted}, ledger=ledger
+            )
             await self._store.settle_gone(
-                0, [item.wallet_id for item in steady], [], how="counted in"
+                0, [item.wallet_id for item in counted], [], how="counted in"
             )
             report = _sum(report, Report(found=fresh))
             after = page[-1].wallet_id
         return report
 
-    async def _explain(self, differing: Sequence[Balance]) -> int:
-        """Records harvests since the last look that no record has; how many."""
+    async def _explain(self, differing: Sequence[Balance]) -> Sequence[Harvested] | None:
+        """Records harvests since the last look that no record has; None when nobody tells."""
         first = min((item.since or 0 for item in differing), default=0) + 1
         farmers = {item.address: item.wallet_id for item in differing}
-        return len(await self._takings.record(farmers, first=first))
+        return await self._takings.record(farmers, first=first)
 
     async def _note(self, findings: Sequence[Finding], ledger: int) -> int:
         if not findings:

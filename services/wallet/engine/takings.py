@@ -14,7 +14,7 @@ from services.wallet.store.reconcile import ReconcileStore
 log = get_logger(__name__)
 
 #: Whose harvest, in which block.
-Place = tuple[WalletId, int]
+Harvested = tuple[WalletId, int]
 
 
 class Takings:
@@ -24,11 +24,13 @@ class Takings:
         self._parts = parts
         self._store = store
 
-    async def record(self, farmers: Mapping[str, WalletId], *, first: int) -> list[Place]:
+    async def record(
+        self, farmers: Mapping[str, WalletId], *, first: int
+    ) -> list[Harvested] | None:
         """Records what the records lack of these farmers' harvests from ledger `first` on; which.
 
-        What is recorded, or on its way, stays as it is: the database refuses a second harvest of a
-        farmer and block.
+        None when the nodes did not tell: another look may. What is recorded, or on its way, stays
+        as it is: the database refuses a second harvest of a farmer and block.
         """
         if not farmers:
             return []
@@ -36,18 +38,17 @@ class Takings:
             takings = await self._parts.chain.takings(list(farmers), first=first)
             blocks = await self._blocks(takings)
         except PoolError as error:
-            # The comparison goes on: without the node's history a difference stays one.
             log.warning("harvests not read", reason=error.reason, error=str(error))
-            return []
-        found: list[Place] = []
+            return None
+        found: list[Harvested] = []
         for taking in takings:
             found += await self._record(taking, farmers[taking.address], blocks)
         return found
 
     async def _record(
         self, taking: Taking, wallet_id: WalletId, blocks: Mapping[int, BlockState]
-    ) -> Sequence[Place]:
-        found: list[Place] = []
+    ) -> Sequence[Harvested]:
+        found: list[Harvested] = []
         for item in taken(taking, blocks):
             place = (wallet_id, item.block_index)
             if not await self._store.insert_harvest(*place, item, taking):

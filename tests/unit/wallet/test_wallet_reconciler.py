@@ -1,0 +1,90 @@
+"""Balances that differ while nobody tells of harvests are explained later, and not counted in."""
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from libs.common.ids import WalletId
+from services.wallet.chain.errors import StaleAnswerError
+from services.wallet.domain.reconciling import Balance, Difference, Finding
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.reconcile import Reconciler
+from services.wallet.store.reconcile import ReconcileStore
+
+SOUND, RICHER = WalletId(UUID(int=1)), WalletId(UUID(int=2))
+
+
+def balance(wallet_id: WalletId) -> Balance:
+    return Balance(
+        wallet_id=wallet_id,
+        address=f"G{wallet_id.int}",
+        since=100,
+        kale=50,
+        moved=0,
+        is_moving=False,
+        ledger=0,
+    )
+
+
+class Chain:
+    """One of the two has more KALE than before."""
+
+    def __init__(self, *, tells: bool) -> None:
+        self._tells = tells
+
+    async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[SimpleNamespace]]:
+        """As they are at ledger 200."""
+        kale = {"G1": 50, "G2": 80}
+        return 200, [SimpleNamespace(address=one, kale=kale[one]) for one in addresses]
+
+    async def takings(self, _: object, *, first: int) -> list[Any]:
+        """No harvests, if it tells."""
+        assert first == 101
+        if not self._tells:
+            raise StaleAnswerError("not yet")
+        return []
+
+
+class Store:
+    """What was written."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Difference, WalletId]] = []
+        self.saved: dict[WalletId, int] = {}
+        self.settled: list[WalletId] = []
+
+    async def balances(self, *, after: WalletId | None, limit: int) -> list[Balance]:
+        """One page."""
+        found = [balance(one) for one in (SOUND, RICHER) if after is None or one > after]
+        return found[:limit]
+
+    async def note(self, findings: Sequence[Finding], *, ledger: int) -> int:
+        """Differences."""
+        assert ledger == 200
+        self.noted += [(item.kind, item.wallet_id) for item in findings]
+        return len(findings)
+
+    async def save_balances(self, kale: Mapping[WalletId, int], *, ledger: int) -> None:
+        """From now on told from here."""
+        assert ledger == 200
+        self.saved |= kale
+
+    async def settle_gone(
+        self, block: int, wallets: Sequence[WalletId], _: object, *, how: str
+    ) -> None:
+        """Closes what was told."""
+        assert (block, how) == (0, "counted in")
+        self.settled += wallets
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_what_may_still_be_explained_is_not_counted_in(*, tells: bool) -> None:
+    watch = SimpleNamespace(current=SimpleNamespace(head=SimpleNamespace(current_block=None)))
+    parts, store = SimpleNamespace(chain=Chain(tells=tells), watch=watch), Store()
+    await Reconciler(cast(EngineParts, parts), cast(ReconcileStore, store)).run()
+    assert store.noted == [(Difference.BALANCE_DIFFERS, RICHER)]
+    assert store.saved == {SOUND: 50} | ({RICHER: 80} if tells else {})
+    assert store.settled == [SOUND, RICHER] if tells else [SOUND]
