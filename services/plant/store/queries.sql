@@ -40,11 +40,11 @@ WHERE f.pooler_id = $1
     AND f.status = 'active'
     AND a.is_funded
     AND a.has_trustline
-    -- As a list, so that nothing is planned by how many had planted in the blocks before.
-    AND f.id <> ALL (ARRAY(
+    -- As a hashed list, so that nothing is planned by how many had planted in the blocks before.
+    AND f.id NOT IN (
         SELECT p.farmer_id FROM plant.plantings AS p
         WHERE p.block_index = $2 AND p.status = 'success'
-    ))
+    )
 ORDER BY f.id
 LIMIT $3;
 
