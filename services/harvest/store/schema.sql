@@ -29,9 +29,6 @@ CREATE INDEX idx_harvests_pooler_block ON harvest.harvests (pooler_id, block_ind
 -- A block is harvested once for a farmer.
 CREATE UNIQUE INDEX idx_harvests_once ON harvest.harvests (block_index, farmer_id)
 WHERE status = 'success';
--- What is still to be harvested is found without reading the harvests themselves.
-CREATE INDEX idx_harvests_failed ON harvest.harvests (block_index, farmer_id) INCLUDE (reason)
-WHERE status = 'failed';
 
 -- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
 CREATE FUNCTION harvest.ensure_partition(block int) RETURNS void
