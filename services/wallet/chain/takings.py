@@ -70,8 +70,11 @@ async def _mints(
 def _takings(
     answer: Json, name: str, farmers: Mapping[str, Sequence[int]], farm: str
 ) -> Iterator[Taking]:
-    if answer["status"] != OutcomeStatus.SUCCESS.value:
+    status = OutcomeStatus(answer["status"])
+    if status is OutcomeStatus.NOT_FOUND:
         raise StaleAnswerError(f"a node has events of transaction {name}, and not the transaction")
+    if status is not OutcomeStatus.SUCCESS:
+        return
     gone = list(_removed(answer["resultMetaXdr"], StrKey.decode_contract(farm)))
     for address, minted in farmers.items():
         yield Taking(

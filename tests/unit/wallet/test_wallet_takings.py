@@ -1,8 +1,14 @@
 """What harvests paid, by what was minted and which pails went."""
 
-import pytest
+from typing import Any, cast
 
-from services.wallet.chain.model import BlockState, PailState
+import pytest
+from stellar_sdk import Keypair, scval
+
+from services.wallet.chain.errors import StaleAnswerError
+from services.wallet.chain.model import BlockState, LedgerHead, PailState
+from services.wallet.chain.rpc import Rpc
+from services.wallet.chain.takings import read_takings
 from services.wallet.domain.takings import Taken, Taking, taken
 from services.wallet.domain.unseen import Grown, reward_of
 
@@ -76,3 +82,39 @@ def test_what_does_not_add_up_is_left_alone(
 def test_without_its_block_nothing_is_guessed() -> None:
     minted = (paid(4, 0), paid(5, 30) + 30)
     assert not list(taken(taking(minted, {4: pail(0), 5: pail(30)}), {4: block(4)}))
+
+
+class Nodes:
+    """One node tells of a mint; the next one has the transaction as `status` says."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+
+    async def head(self) -> LedgerHead:
+        """The first one's."""
+        return LedgerHead(sequence=300, close_time=1, oldest=200)
+
+    async def events(self, filters: list[Any], *, start: int) -> dict[str, Any]:
+        """All there are."""
+        assert start == 250
+        _, farmer, _ = filters[0]["topics"][0]
+        mint = {"topic": ["", farmer, ""], "txHash": "ab", "value": scval.to_int128(5).to_xdr()}
+        return {"events": [mint], "cursor": f"{300 << 32}-0", "latestLedger": 300}
+
+    async def transaction(self, _: str) -> dict[str, Any]:
+        """Its answer."""
+        return {"status": self._status}
+
+
+async def read(status: str) -> list[Taking]:
+    farmer = Keypair.random().public_key
+    return await read_takings(cast(Rpc, Nodes(status)), [farmer], farm="C", token="C", first=250)
+
+
+async def test_a_transaction_that_one_node_does_not_have_yet_is_asked_for_again() -> None:
+    with pytest.raises(StaleAnswerError):
+        await read("NOT_FOUND")
+
+
+async def test_what_failed_took_nothing() -> None:
+    assert await read("FAILED") == []
