@@ -40,7 +40,7 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
-from tests.support.wallet_world import PATIENCE, WalletWorld
+from tests.support.wallet_world import PATIENCE, WalletWorld, eventually
 
 KALE = 10**7
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
@@ -484,12 +484,17 @@ async def test_no_address_stops_what_waits(world: WalletWorld, outside: Outside)
     reach = custody_pb2.PauseReach(farmer_id=farmer_of.farmer_id)
     none = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id)
     other = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id, address=OTHER)
+    own = withdraw_pb2.ListWithdrawalsRequest(farmer_id=farmer_of.farmer_id)
     async with open_channel(world.target) as channel:
         custody = custody_pb2_grpc.CustodyServiceStub(channel)
         addresses = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
         await custody.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
         waiting = asyncio.create_task(farmer_of.withdraw("one", KALE))
-        await asyncio.sleep(1)
+
+        async def waits() -> bool:
+            return bool((await addresses.ListWithdrawals(own)).withdrawals)
+
+        await eventually(waits, "nothing waits", world.wallet)
         await addresses.SetPayoutAddress(none)
         await addresses.SetPayoutAddress(other)  # one that is to come does not let it go on
         await custody.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
