@@ -103,7 +103,8 @@ async def _run_missing(
 
 
 async def _run(connection: Connection, schema: str, migration: Migration) -> None:
-    async with connection.transaction():
+    # Whatever the database is set to: who has waited for a lock sees what was committed meanwhile.
+    async with connection.transaction(isolation="read_committed"):
         await connection.execute(migration.sql)
         await connection.execute(
             f"INSERT INTO {schema}.schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",  # noqa: S608  (schema is ours)
