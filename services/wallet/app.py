@@ -189,7 +189,7 @@ class _Wiring:
         """What runs in the background."""
         parts = self._parts
         shapes = ShapeBook(self._chain)
-        sources = Sources(self._chain, self._channels, parts.transactions)
+        sources = Sources(self._chain, self._channels, parts.transactions, parts.keyring)
         multicall = self._settings.multicall()
         packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
         lanes = Lanes(parts, shapes, sources, packs)
@@ -199,7 +199,7 @@ class _Wiring:
             ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
-            loops.dispatch(Dispatcher(parts, lanes)),
+            loops.dispatch(Dispatcher(parts, lanes, sources)),
             loops.onboard(Onboarder(parts), self._changes),
             loops.withdraw(Withdrawer(parts), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),

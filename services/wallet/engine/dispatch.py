@@ -14,6 +14,7 @@ from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.made import Made
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sources import Sources
 from services.wallet.engine.watch import Sight
 from services.wallet.store.operations import Wanted
 from services.wallet.store.transactions import Draft
@@ -39,9 +40,11 @@ def alike(operation: QueuedOperation) -> Group:
 class Dispatcher:
     """One round after the other; each fills what the nodes' queue still holds."""
 
-    def __init__(self, parts: EngineParts, lanes: Lanes) -> None:
+    def __init__(self, parts: EngineParts, lanes: Lanes, sources: Sources) -> None:
+        """`sources` are those that the lanes use."""
         self._parts = parts
         self._lanes = lanes
+        self._sources = sources
 
     async def step(self) -> None:
         """One round: takes up what there is and fits, then waits for news if that was nothing."""
@@ -79,6 +82,7 @@ class Dispatcher:
             try:
                 made = await self._lanes.make(group, sight, left)
             except BROKEN as error:
+                self._sources.beware()  # it may be a channel's
                 await set_aside(self._parts, group, error)
                 progress = True
                 continue

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId
+from libs.common.log import get_logger
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.engine.keyring import Keyring
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.transactions import TransactionStore
+
+log = get_logger(__name__)
 
 #: Seconds for which a process has a channel account to itself, unless it commits an envelope.
 LEASE = 10.0
@@ -31,11 +35,21 @@ class Sources:
     """Finds sources with the sequence numbers that they have to use."""
 
     def __init__(
-        self, chain: Chain, channels: ChannelStore, transactions: TransactionStore
+        self,
+        chain: Chain,
+        channels: ChannelStore,
+        transactions: TransactionStore,
+        keyring: Keyring,
     ) -> None:
         self._chain = chain
         self._channels = channels
         self._transactions = transactions
+        self._keyring = keyring
+        self._is_wary = False
+
+    def beware(self) -> None:
+        """A channel's key may not open: from now on each is tried before the channel is used."""
+        self._is_wary = True
 
     async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
         """A source per operation; those whose farmer has no account get none.
@@ -62,6 +76,8 @@ class Sources:
     async def channels(self, count: int) -> list[Source]:
         """Up to so many channel accounts that can pay, for this process alone."""
         leased = await self._channels.lease(count, seconds=LEASE)
+        if self._is_wary:
+            leased = await self._opened(leased)
         numbers = await self._numbers([address for _, address in leased])
         return [
             Source(
@@ -73,6 +89,12 @@ class Sources:
             for wallet_id, address in leased
             if address in numbers
         ]
+
+    async def _opened(self, leased: list[tuple[WalletId, str]]) -> list[tuple[WalletId, str]]:
+        broken = await self._keyring.broken([wallet_id for wallet_id, _ in leased])
+        if broken:
+            log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
+        return [item for item in leased if item[0] not in broken]
 
     async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
         """The sequence numbers to use next.
