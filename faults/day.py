@@ -59,6 +59,11 @@ class DayPlan:
     seed: int
 
     @property
+    def kills(self) -> bool:
+        """Whether anything is to be killed."""
+        return 0 < self.kill_every < self.blocks
+
+    @property
     def block_seconds(self) -> int:
         """Seconds of a block, as many ledgers as on the real network."""
         return max(1, round(LEDGERS_PER_BLOCK * self.ledger_seconds))
@@ -102,8 +107,15 @@ class DayResult:
     @property
     def passed(self) -> bool:
         """Whether everything is as promised."""
-        farmed = any(hour.harvested for hour in self.hours)
-        return farmed and self.compared > 0 and not self.differences and not self.unharvested
+        farmed = bool(self.hours) and all(hour.harvested for hour in self.hours)
+        killed = any(hour.killed for hour in self.hours) or not self.plan.kills
+        return (
+            farmed
+            and killed
+            and self.compared > 0
+            and not self.differences
+            and not self.unharvested
+        )
 
 
 async def run_day(plan: DayPlan, progress: Progress) -> DayResult:

@@ -9,6 +9,10 @@ log = get_logger(__name__)
 
 #: Blocks that are looked back: two days, where the chain keeps a pail for one.
 HORIZON = 600
+#: Blocks that most looks go back: what reconciliation compares, twice over.
+NEAR = 24
+#: Looks until one goes all the way: strangers may harvest old blocks, and many of them.
+WIDE_EVERY = 60
 
 
 class FoundStore(Protocol):
@@ -28,19 +32,22 @@ class FoundRecorder:
 
     It goes by blocks and not by a cursor, which could pass over what another process commits late.
     The first look is at all blocks: reconciliation may have gone on while the service was away.
+    Later ones cost the more the further they go back, and most of them find nothing.
     """
 
     def __init__(self, name: str, store: FoundStore) -> None:
         self._name = name
         self._store = store
-        self._looked = False
+        #: Looks so far.
+        self._looks = 0
 
     async def step(self) -> int:
         """One look; how many events were written."""
         current = (await self._store.head()).current_block or 0
-        first = max(0, current - HORIZON) if self._looked else 0
+        back = HORIZON if self._looks % WIDE_EVERY == 0 else NEAR
+        first = max(0, current - back) if self._looks else 0
         recorded = await self._store.record_found(first)
-        self._looked = True
+        self._looks += 1
         if recorded:
             log.info("found recorded", service_batch=self._name, events=recorded)
         return recorded

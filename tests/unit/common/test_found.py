@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.batches.found import HORIZON, FoundRecorder
+from libs.batches.found import HORIZON, NEAR, WIDE_EVERY, FoundRecorder
 from libs.batches.model import ChainHead
 from libs.common.errors import UnavailableError
 
@@ -33,10 +33,13 @@ async def test_the_first_look_is_at_everything() -> None:
         await found.step()
     store.is_away = False
     assert [await found.step() for _ in range(3)] == [1, 1, 1]
-    assert store.looks == [0, 5_000 - HORIZON, 5_000 - HORIZON]
+    assert store.looks == [0, 5_000 - NEAR, 5_000 - NEAR]
+    for _ in range(WIDE_EVERY):
+        await found.step()
+    assert store.looks.count(5_000 - HORIZON) == 1
 
 
-@pytest.mark.parametrize("current", [None, 0, HORIZON])
+@pytest.mark.parametrize("current", [None, 0, NEAR])
 async def test_a_young_farm_has_no_earlier_blocks(current: int | None) -> None:
     store = FakeStore()
     store.current = current
