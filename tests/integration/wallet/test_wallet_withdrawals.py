@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -84,18 +85,18 @@ async def test_the_address_of_the_registration_counts_at_once(pool: Database) ->
 
 async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    moment = await store.set_address(wallet_id, OTHER, cooling=0.3, actor="me")
+    moment = await store.set_address(wallet_id, OTHER, cooling=3, actor="me")
     waiting = PayoutAddresses(address=OUTSIDE, pending=OTHER, pending_at=moment)
     assert await store.addresses(wallet_id) == waiting
-    await asyncio.sleep(0.4)
+    await asyncio.sleep((moment - datetime.now(UTC)).total_seconds() + 0.1)
     assert (await store.addresses(wallet_id)).address == OTHER
 
 
 async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
-    await store.set_address(wallet_id, OTHER, cooling=0.1, actor="me")
+    await store.set_address(wallet_id, OTHER, cooling=2, actor="me")
     await store.set_address(wallet_id, OUTSIDE, cooling=60, actor="me")
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(2.1)
     found = await store.addresses(wallet_id)
     assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
 
