@@ -25,7 +25,13 @@ from backup.run import Manifest, check, create, restore
 from backup.seal import BackupError
 from libs.common.errors import PoolError
 from libs.common.private_file import new_private_file
+from services.main import read_settings
 from services.migrations import MigrationSettings
+
+_RESTORED = (
+    "restored; signing is paused until `kalepool custody resume --everything`: migrate, start the\n"
+    "services and look at what waits before that (docs/backup.md)\n"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -47,13 +53,15 @@ def _run(options: argparse.Namespace) -> Manifest | None:
             _make_keys(options.folder)
             return None
         case "create":
-            admin = MigrationSettings().admin()
+            admin = read_settings(MigrationSettings).admin()
             return asyncio.run(create(admin, _public(options.public_key), options.out))
         case "check":
             return check(options.file, _private(options.private_key))
         case _:
-            admin = MigrationSettings().admin()
-            return asyncio.run(restore(options.file, _private(options.private_key), admin))
+            admin = read_settings(MigrationSettings).admin()
+            manifest = asyncio.run(restore(options.file, _private(options.private_key), admin))
+            sys.stderr.write(_RESTORED)
+            return manifest
 
 
 def _show(manifest: Manifest, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """kalepool custody: the audit log, the kill switch, and a farmer's key for its owner."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import cyclopts
@@ -15,7 +16,7 @@ from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT
 from cli.show import note
 from libs.common.errors import FailedPreconditionError
-from libs.common.private_file import new_private_file
+from libs.common.private_file import whole_private_file
 
 app = cyclopts.App(name="custody", help="Shows the audit log; stops signing; exports a key.")
 _PAUSE_COLUMNS = ("scope", "target_id", "reason", "paused_by", "paused_at", "resumed_at")
@@ -149,11 +150,11 @@ async def export_key(
         receiver_key=receiver.public_key().public_bytes_raw(),
     )
     # Opened before the key leaves the pool: what cannot be kept is not asked for.
-    try:
-        kept = new_private_file(out)
-    except OSError as error:
-        raise CommandLineError(f"--out: {error.strerror}: {out}") from error
-    with kept:
+    with ExitStack() as stack:
+        try:
+            kept = stack.enter_context(whole_private_file(out))
+        except OSError as error:
+            raise CommandLineError(f"--out: {error.strerror}: {out}") from error
         reply = await session.ask(session.custody.ExportKey, request)
         kept.write(_opened(receiver, reply, address) + b"\n")
     note(f"the secret key is in {out}; whoever has it can move the account's money")

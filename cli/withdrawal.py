@@ -4,11 +4,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 import cyclopts
-from kalepool.wallet.v1 import withdraw_pb2
+from kalepool.common.v1 import common_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2
 
 from cli.arguments import Count, Run
 from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT, fresh
+from libs.common.errors import FailedPreconditionError
 
 app = cyclopts.App(name="withdrawal", help="Sends farmers' money to their own outside addresses.")
 Asset = Literal["kale", "xlm"]
@@ -36,6 +38,8 @@ async def send(
 ) -> None:
     """Sends an amount to the farmer's payout address and waits until that is settled.
 
+    Exit status 1 when it failed.
+
     Parameters
     ----------
     amount
@@ -53,6 +57,10 @@ async def send(
     )
     reply = await session.ask(session.withdrawals.Withdraw, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply.withdrawal)
+    operation = reply.withdrawal.operation
+    if operation.state == wallet_pb2.OPERATION_STATE_FAILED:
+        reason = common_pb2.FailureReason.Name(operation.reason).removeprefix("FAILURE_REASON_")
+        raise FailedPreconditionError("the withdrawal failed: nothing has left", reason=reason)
 
 
 @app.command

@@ -4,6 +4,10 @@ import asyncio
 import json
 import sys
 
+import asyncpg
+
+from libs.common.errors import PoolError
+from services.main import read_settings
 from services.migrations import MigrationSettings, migrate_all
 
 
@@ -12,8 +16,12 @@ def main(arguments: list[str]) -> int:
     if arguments != ["migrate"]:
         print("usage: python -m services migrate", file=sys.stderr)  # noqa: T201
         return 2
-    settings = MigrationSettings()
-    ran = asyncio.run(migrate_all(settings.admin(), settings.passwords()))
+    settings = read_settings(MigrationSettings)
+    try:
+        ran = asyncio.run(migrate_all(settings.admin(), settings.passwords()))
+    except (PoolError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+        print(f"migrate: {error or type(error).__name__}", file=sys.stderr)  # noqa: T201
+        return 1
     print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     return 0
 

@@ -25,17 +25,18 @@ def main(
     """Runs the command in sys.argv; exit status 2 for a wrong one or wrong settings."""
     command = sys.argv[1:] or ["serve"]
     if command == ["serve"]:
-        settings = _read(settings_class)
+        settings = read_settings(settings_class)
         run_service(name, settings, lambda: open_app(settings))
     elif command == ["migrate"]:
-        ran = asyncio.run(migrate_one(name, _read(MigrationSettings)))
+        ran = asyncio.run(migrate_one(name, read_settings(MigrationSettings)))
         print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     else:
         _fail(f"usage: python -m services.{name} [serve|migrate]")
 
 
-def _read(settings_class: type[AnySettings]) -> AnySettings:
-    """Reads the environment; tells every wrong variable by its name, never its value."""
+def read_settings(settings_class: type[AnySettings]) -> AnySettings:
+    """Reads the environment; tells every wrong variable by its name, never its value, and ends the
+    process with status 2."""
     try:
         return settings_class()
     except ValidationError as error:

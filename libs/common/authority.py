@@ -43,8 +43,14 @@ class Issued:
     key: bytes = field(repr=False)
 
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Writes <name>.pem and <name>.key; each is whole at every moment. Their paths."""
+        """Writes <name>.pem and <name>.key; each is whole at every moment. Their paths.
+
+        A certificate of the same caller is renewed; ValueError when the file holds any other, such
+        as the authority's own.
+        """
         paths = folder / f"{name}.pem", folder / f"{name}.key"
+        if paths[0].exists() and _uris(paths[0].read_bytes()) != _uris(self.certificate):
+            raise ValueError(f"{paths[0]} is the certificate of somebody else")
         folder.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, (self.certificate, self.key), strict=True):
             _replace(path, content)
@@ -121,13 +127,14 @@ def make_authority(trust_domain: str) -> Authority:
 def load_authority(folder: Path) -> Authority:
     """The one in a folder. OSError when there is none, ValueError when its files hold none."""
     certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
+    if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        raise ValueError(f"{folder / CERTIFICATE_FILE} is no certificate of an authority")
     key = load_pem_private_key((folder / KEY_FILE).read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(  # noqa: TRY004 (the file is wrong, not the caller)
             f"{folder / KEY_FILE} is no key of a development authority"
         )
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    (root,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+    (root,) = _uris_of(certificate)
     return Authority(trust_domain=root.removeprefix("spiffe://"), certificate=certificate, key=key)
 
 
@@ -144,6 +151,15 @@ def _builder(
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + life)
     )
+
+
+def _uris(pem: bytes) -> list[str]:
+    return _uris_of(x509.load_pem_x509_certificate(pem))
+
+
+def _uris_of(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 def _address(text: str) -> x509.GeneralName:

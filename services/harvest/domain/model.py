@@ -108,7 +108,7 @@ class Balance:
 
     #: Who.
     farmer_id: FarmerId
-    #: Stroops of KALE earned and not taken out.
+    #: Stroops of KALE earned; what was withdrawn is not taken off.
     current_balance: int
     #: Stroops of KALE earned ever.
     total_rewards: int

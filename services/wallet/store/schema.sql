@@ -220,8 +220,9 @@ CREATE TABLE wallet.payout_addresses (
     PRIMARY KEY (wallet_id, number)
 );
 
--- The outside address of a wallet that counts now; empty or null: withdrawals have stopped.
-CREATE FUNCTION wallet.payout_address(wallet_id uuid) RETURNS text
+-- The outside address of a wallet that counts now; empty or null: withdrawals have stopped. `since` is
+-- a moment that was before now: what has counted by then counts, also when the clock was set back.
+CREATE FUNCTION wallet.payout_address(wallet_id uuid, since timestamptz) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
     SELECT a.address
@@ -235,7 +236,7 @@ RETURN (
         FROM wallet.payout_addresses AS p
         WHERE p.wallet_id = payout_address.wallet_id
     ) AS a
-    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest))
+    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest, since))
     ORDER BY a.number DESC
     LIMIT 1
 );

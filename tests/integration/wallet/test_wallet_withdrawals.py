@@ -221,6 +221,23 @@ async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
         assert not await session.many("lock_queued", [waiting], ["queued"])
 
 
+async def test_what_waits_is_paid_though_the_clock_was_set_back(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    waiting = await store.record(wish(wallet_id, "one"), LIMIT)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(
+            "UPDATE wallet.payout_addresses SET registered_at = registered_at + interval '1 hour',"
+            " effective_at = effective_at + interval '1 hour 1 ms'"
+        )
+        assert (await TransactionStore(pool).payouts([waiting]))[waiting].is_stopped
+        await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() + interval '2 h'")
+    assert not (await TransactionStore(pool).payouts([waiting]))[waiting].is_stopped
+    async with pool.session() as session:
+        assert await session.many("lock_queued", [waiting], ["queued"])
+
+
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:
     store, wallet_id = WithdrawalStore(pool), await farmer(pool)
     found = await asyncio.gather(*(store.record(wish(wallet_id, "one"), LIMIT) for _ in range(8)))

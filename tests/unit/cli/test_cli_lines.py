@@ -90,6 +90,8 @@ class Recorder(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Message]] = []
+        #: What is answered, in place of an empty message.
+        self.answer = b""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """grpc's hook."""
@@ -97,7 +99,7 @@ class Recorder(grpc.GenericRpcHandler):
 
         async def unary(request: bytes, context: Any) -> bytes:
             self.calls.append((method, request_of(method, request)))
-            return b""
+            return self.answer
 
         async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
             yield await unary(request, context)
@@ -151,6 +153,7 @@ async def test_a_line_calls_its_rpc(
     # An empty answer is no sound audit log, and no key.
     refused = rpc.endswith(("/VerifyAuditLog", "/ExportKey"))
     assert await run(*tokens(line, tmp_path)) == (REFUSED if refused else 0)
+    assert not (tmp_path / "secret").exists(), "it is in the way of the next try"
     # Three calls for `--state open`; one otherwise.
     assert {method for method, _ in recorder.calls} == {rpc}
 
@@ -240,6 +243,21 @@ async def test_submissions_come_from_a_file(recorder: Recorder, tmp_path: Path) 
         assert isinstance(request, work_pb2.SubmitWorkRequest)
         assert list(request.submissions) == [expected]
     assert len(recorder.calls) == 2
+
+
+async def test_a_withdrawal_that_failed_is_no_success(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = wallet_pb2.Operation(
+        state=wallet_pb2.OPERATION_STATE_FAILED,
+        reason=common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE,
+    )
+    reply = withdraw_pb2.WithdrawResponse(withdrawal=withdraw_pb2.Withdrawal(operation=failed))
+    recorder.answer = reply.SerializeToString()
+    assert await run("withdrawal", "send", SOMEBODY, "--amount", "5", "--json") == REFUSED
+    output, errors = capsys.readouterr()
+    assert json.loads(output)["operation"]["reason"] == "FAILURE_REASON_INSUFFICIENT_BALANCE"
+    assert "INSUFFICIENT_BALANCE: " in errors
 
 
 async def test_changes_have_a_fresh_request_id(recorder: Recorder) -> None:

@@ -172,7 +172,9 @@ async def test_renewed_certificates_are_taken_up_while_it_runs(
         files(successor, server.certificate.parent, CallerKind.SERVICE, "plant")
         files(successor, client.certificate.parent, CallerKind.OPERATOR, "ann")
         assert await plant_over(channel) == f"spiffe://{DOMAIN}/operator/ann"
-        successor.issue(CallerKind.OPERATOR, "bob").save(client.certificate.parent, "ann")
+        bobs = successor.issue(CallerKind.OPERATOR, "bob").save(tmp_path / "bob", "ann")
+        for file in bobs:
+            file.replace(client.certificate.parent / file.name)
         assert await plant_over(channel) == f"spiffe://{DOMAIN}/operator/bob"
         # One that still shows the first authority's is not let in any more.
         old = files(authority, tmp_path / "old", CallerKind.OPERATOR, "ann")

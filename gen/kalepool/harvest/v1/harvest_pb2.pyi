@@ -363,7 +363,9 @@ class GetBalanceResponse(_message.Message):
     farmer_id: _builtins.str
     """UUID of the farmer."""
     current_balance: _builtins.int
-    """Stroops of KALE earned and not taken out."""
+    """Stroops of KALE earned by harvests. What was withdrawn is not taken off: what the account holds is
+    in WalletService/GetBalances.
+    """
     total_rewards: _builtins.int
     """Stroops of KALE earned ever."""
     harvests: _builtins.int

@@ -168,7 +168,9 @@ class Farmer(_message.Message):
     four decimals, such as "0.25".
     """
     current_balance: _builtins.int
-    """KALE in stroops (1 KALE = 10^7) that it has earned and not taken out."""
+    """KALE in stroops (1 KALE = 10^7) that it has earned by harvests. What was withdrawn is not taken
+    off: what the account holds is in WalletService/GetBalances.
+    """
     is_funded: _builtins.bool
     """Its account exists on the chain and can hold KALE."""
     payout_wallet_address: _builtins.str

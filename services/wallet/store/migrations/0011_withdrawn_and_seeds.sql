@@ -14,8 +14,9 @@ $$;
 CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
 
--- The outside address of a wallet that counts now; empty or null: withdrawals have stopped.
-CREATE FUNCTION wallet.payout_address(wallet_id uuid) RETURNS text
+-- The outside address of a wallet that counts now; empty or null: withdrawals have stopped. `since` is
+-- a moment that was before now: what has counted by then counts, also when the clock was set back.
+CREATE FUNCTION wallet.payout_address(wallet_id uuid, since timestamptz) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
     SELECT a.address
@@ -29,7 +30,7 @@ RETURN (
         FROM wallet.payout_addresses AS p
         WHERE p.wallet_id = payout_address.wallet_id
     ) AS a
-    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest))
+    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest, since))
     ORDER BY a.number DESC
     LIMIT 1
 );

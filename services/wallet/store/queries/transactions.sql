@@ -7,8 +7,10 @@ INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[])
   AND o.state = ANY($2::wallet.operation_state[])
   AND NOT wallet.is_paused(w.id, w.pooler_id)
-  AND (o.kind <> 'withdraw' OR wallet.payout_address(w.id) = (
-      SELECT d.destination FROM wallet.withdrawals AS d WHERE d.operation_id = o.id
+  AND (o.kind <> 'withdraw' OR EXISTS (
+      SELECT 1 FROM wallet.withdrawals AS d
+      WHERE d.operation_id = o.id
+        AND d.destination = wallet.payout_address(w.id, d.requested_at)
   ))
 ORDER BY o.id
 FOR UPDATE OF o SKIP LOCKED;

@@ -78,7 +78,7 @@ SELECT
     operation_id,
     destination,
     asset,
-    wallet.payout_address(wallet_id) IS DISTINCT FROM destination AS is_stopped
+    wallet.payout_address(wallet_id, requested_at) IS DISTINCT FROM destination AS is_stopped
 FROM wallet.withdrawals
 WHERE operation_id = ANY($1::uuid[]);
 

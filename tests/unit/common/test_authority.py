@@ -1,0 +1,43 @@
+"""The development authority does not write over what is somebody else's."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from libs.common.authority import CERTIFICATE_FILE, load_authority, make_authority
+from libs.common.grpc.identity import CallerKind
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An authority's, with a service's certificate."""
+    authority = make_authority("pool.example")
+    authority.save(tmp_path)
+    authority.issue(CallerKind.SERVICE, "wallet").save(tmp_path, "wallet")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["ca", "wallet"])
+def test_somebody_elses_certificate_is_not_written_over(folder: Path, name: str) -> None:
+    before = contents(folder)
+    assert main(["certificates", "issue", "operator", name, "--folder", str(folder)]) == 2
+    assert contents(folder) == before
+
+
+def test_ones_own_certificate_is_renewed(folder: Path) -> None:
+    before = contents(folder)
+    assert main(["certificates", "issue", "service", "wallet", "--folder", str(folder)]) == 0
+    after = contents(folder)
+    assert {name for name in after if after[name] != before[name]} == {"wallet.pem", "wallet.key"}
+
+
+def test_what_is_no_authority_does_not_sign(folder: Path) -> None:
+    for ending in ("pem", "key"):
+        (folder / f"ca.{ending}").write_bytes((folder / f"wallet.{ending}").read_bytes())
+    with pytest.raises(ValueError, match=CERTIFICATE_FILE):
+        load_authority(folder)
