@@ -9,9 +9,9 @@ from typing import TypeAlias
 from uuid import UUID, uuid4
 
 from benchmarks.server_time import Clock
+from libs.batches.model import HORIZON
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
-from services.harvest.domain.model import HORIZON
 from services.harvest.store.store import QUERIES as HARVEST_QUERIES
 from services.plant.store.store import QUERIES as PLANT_QUERIES
 from services.registry.store.store import QUERIES as REGISTRY_QUERIES

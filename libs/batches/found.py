@@ -2,13 +2,11 @@
 
 from typing import Protocol
 
-from libs.batches.model import ChainHead
+from libs.batches.model import HORIZON, ChainHead
 from libs.common.log import get_logger
 
 log = get_logger(__name__)
 
-#: Blocks that are looked back: two days, where the chain keeps a pail for one.
-HORIZON = 600
 #: Blocks that most looks go back: what reconciliation compares, twice over.
 NEAR = 24
 #: Looks until one goes all the way: strangers may harvest old blocks, and many of them.

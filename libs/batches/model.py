@@ -8,6 +8,9 @@ from typing import Generic, Protocol, TypeVar
 from libs.common.errors import FailedPreconditionError, NotFoundError
 from libs.common.ids import BatchId, PoolerId
 
+#: Blocks that are looked back: two days, where the chain keeps a pail for one.
+HORIZON = 600
+
 Item_co = TypeVar("Item_co", covariant=True)
 ItemT = TypeVar("ItemT")
 

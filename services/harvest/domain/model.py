@@ -6,9 +6,6 @@ from uuid import UUID
 
 from libs.common.ids import FarmerId, PoolerId
 
-#: Blocks that a sweep looks back: two days, where the chain keeps a pail for one.
-HORIZON = 600
-
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestRequest:

@@ -6,12 +6,11 @@ from pathlib import Path
 from uuid import UUID
 
 from libs.batches.listing import EventFilter
-from libs.batches.model import Chunk
+from libs.batches.model import HORIZON, Chunk
 from libs.batches.store import BatchTables
 from libs.common.db.pool import Session
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.harvest.domain.model import (
-    HORIZON,
     Balance,
     Candidate,
     Harvest,

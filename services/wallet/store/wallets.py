@@ -70,7 +70,8 @@ class WalletStore:
             )
             acts = [created(sealed, kind)]
             if payout_address:
-                acts.append(_first_address(sealed, payout_address))
+                details = f"{payout_address} at once"
+                acts.append(_own_act(sealed, Action.SET_PAYOUT_ADDRESS, details))
             await append(session, [] if row is None else acts)
         return row is not None
 
@@ -154,21 +155,12 @@ class WalletStore:
 
 def created(sealed: SealedKey, kind: str) -> Act:
     """A wallet's key was made, for the audit log."""
-    return Act(
-        actor="wallet",
-        action=Action.CREATE_WALLET,
-        subject=f"wallet {sealed.wallet_id}",
-        details=f"{kind} {sealed.address}",
-    )
+    return _own_act(sealed, Action.CREATE_WALLET, f"{kind} {sealed.address}")
 
 
-def _first_address(sealed: SealedKey, address: str) -> Act:
-    return Act(
-        actor="wallet",
-        action=Action.SET_PAYOUT_ADDRESS,
-        subject=f"wallet {sealed.wallet_id}",
-        details=f"{address} at once",
-    )
+def _own_act(sealed: SealedKey, action: Action, details: str) -> Act:
+    subject = f"wallet {sealed.wallet_id}"
+    return Act(actor="wallet", action=action, subject=subject, details=details)
 
 
 def balances_of(state: AccountState, ledger: int) -> Balances:

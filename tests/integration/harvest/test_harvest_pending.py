@@ -8,11 +8,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from libs.batches.model import HORIZON
 from libs.common.db.migrate import migrate
 from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import PoolerId, new_id
-from services.harvest.domain.model import HORIZON
 from services.harvest.store.store import QUERIES, Store
 from services.migrations import migrations_of
 from tests.support.database import DatabaseAccess, connect

@@ -2,8 +2,8 @@
 
 import pytest
 
-from libs.batches.found import HORIZON, NEAR, WIDE_EVERY, FoundRecorder
-from libs.batches.model import ChainHead
+from libs.batches.found import NEAR, WIDE_EVERY, FoundRecorder
+from libs.batches.model import HORIZON, ChainHead
 from libs.common.errors import UnavailableError
 
 
