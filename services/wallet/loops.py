@@ -31,6 +31,8 @@ RETRY = 1.0
 MEND = 10.0
 #: Seconds after which a loop looks again even if nobody rang.
 IDLE = 2.0
+#: The same for what only a ledger changes: it looks again in case that a look came to nothing.
+LEDGERLESS = 10.0
 #: Seconds between two looks at how long the multicall lives.
 KEEP = 3600.0
 #: Seconds between two looks at what operators are told.
@@ -99,7 +101,7 @@ async def keep_channels(keeper: ChannelKeeper, ledgers: Bell) -> None:
     async def step() -> None:
         seen = ledgers.rings
         await keeper.step()
-        await ledgers.wait(seen, IDLE)
+        await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("channels", step)
 
@@ -175,17 +177,19 @@ async def track(tracker: Tracker, ledgers: Bell) -> None:
     async def step() -> None:
         seen = ledgers.rings
         await tracker.step()
-        await ledgers.wait(seen, IDLE)
+        await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("track", step)
 
 
 async def refresh_accounts(accounts: Accounts, ledgers: Bell) -> None:
-    """Reads accounts with every new ledger."""
+    """Reads accounts with every new ledger, and soon after something happened to them."""
 
     async def step() -> None:
         seen = ledgers.rings
         await accounts.refresh()
-        await ledgers.wait(seen, IDLE)
+        while ledgers.rings == seen:
+            await ledgers.wait(seen, IDLE)
+            await accounts.catch_up()
 
     await repeat("accounts", step)

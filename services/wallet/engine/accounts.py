@@ -61,6 +61,15 @@ class Accounts:
         if not self.can_pay:
             await self._treasury.fund()
 
+    async def catch_up(self) -> None:
+        """Another look before the next ledger, at those that something happened to; a whole one
+        while the treasury is not known to be able to pay."""
+        if not self.can_pay:
+            await self.refresh()
+            return
+        due, self._touched = self._touched, {}
+        await self.read(due)
+
     async def read(self, wallets: dict[WalletId, str]) -> dict[WalletId, tuple[int, AccountState]]:
         """Reads accounts now and keeps what they say; ledger and state by wallet."""
         found: dict[WalletId, tuple[int, AccountState]] = {}

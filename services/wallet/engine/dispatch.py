@@ -77,10 +77,12 @@ class Dispatcher:
         """Brings operations on their way, group by group, as far as there is room."""
         ready, settled = self._judge(claimed, sight)
         progress = bool(settled)
-        for _, operations in groupby(ready, key=alike):
-            group = list(operations)
+        groups = [list(operations) for _, operations in groupby(ready, key=alike)]
+        for group in groups:
+            # Only the last one may have been cut by the number that is taken up at once.
+            goes_on = group is groups[-1] and len(claimed) == ROUND
             try:
-                made = await self._lanes.make(group, sight, left)
+                made = await self._lanes.make(group, sight, left, goes_on=goes_on)
             except BROKEN as error:
                 self._sources.beware()  # it may be a channel's
                 await set_aside(self._parts, group, error)
@@ -90,6 +92,7 @@ class Dispatcher:
             left -= sum(draft.share for draft in made.drafts)
             await self._parts.operations.release([item.id for item in made.unused])
             progress |= await self._submit(made, group, sight)
+        await self._sources.give_back()
         await self._parts.operations.settle_queued(settled)
         if settled:
             self._parts.settled()

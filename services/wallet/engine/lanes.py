@@ -78,8 +78,13 @@ class Lanes:
         """What the smallest call takes of a ledger, as far as is known."""
         return min(self._shares.values(), default=_GUESS)
 
-    async def make(self, group: list[QueuedOperation], sight: Sight, left: int) -> Made:
-        """Drafts for operations that are alike, as many as fit into what is left of the queue."""
+    async def make(
+        self, group: list[QueuedOperation], sight: Sight, left: int, *, goes_on: bool = False
+    ) -> Made:
+        """Drafts for operations that are alike, as many as fit into what is left of the queue.
+
+        `goes_on`: more of their kind are queued, and come next.
+        """
         made = Made()
         key = _key(group[0], sight)
         fitting = max(1, left // self._shares.get(key, _GUESS))
@@ -87,7 +92,9 @@ class Lanes:
         try:
             exact, derived = await self._screen(group[:fitting], sight, made)
             await self._make_exactly(exact, sight, made)
-            await self._make_derived(key, derived, sight, made)
+            await self._make_derived(
+                key, derived, sight, made, goes_on=goes_on and fitting >= len(group)
+            )
         except UnavailableError as error:
             log.warning("dispatch delayed", error=str(error))
             made.settled += [later(item, seconds=PAUSE) for item in made.missing(group)]
@@ -118,13 +125,19 @@ class Lanes:
         return exact, derived
 
     async def _make_derived(
-        self, key: ShapeKey, operations: list[QueuedOperation], sight: Sight, made: Made
+        self,
+        key: ShapeKey,
+        operations: list[QueuedOperation],
+        sight: Sight,
+        made: Made,
+        *,
+        goes_on: bool,
     ) -> None:
         """Together where that is possible: one alone is cheaper without a multicall."""
         if self._packs is None or len(operations) < 2:
             await self._make_alike(key, operations, sight, made)
             return
-        await self._packs.make(key, operations, sight, made)
+        await self._packs.make(key, operations, sight, made, goes_on=goes_on)
         packed = [draft for draft in made.drafts if len(draft.operation_ids) > 1]
         if packed:
             largest = max(packed, key=lambda draft: len(draft.operation_ids))

@@ -56,9 +56,18 @@ class Packs:
         self._windows: dict[ShapeKey, Window] = {}
 
     async def make(
-        self, key: ShapeKey, operations: Sequence[QueuedOperation], sight: Sight, made: Made
+        self,
+        key: ShapeKey,
+        operations: Sequence[QueuedOperation],
+        sight: Sight,
+        made: Made,
+        *,
+        goes_on: bool,
     ) -> None:
-        """Drafts for operations that are alike; those that no channel is free for stay unused."""
+        """Drafts for operations that are alike; those that no channel is free for stay unused.
+
+        When it `goes_on`, those that do not fill a transaction wait for the next ones, too.
+        """
         sources = await self._sources.channels(self._most_packs(key, operations))
         if not sources:
             made.unused += operations
@@ -67,13 +76,17 @@ class Packs:
         ids = [source.wallet_id for source in sources]
         async with self._parts.keyring.signers(ids) as signers:
             channels = zip(sources, signers, strict=True)
-            await self._fill(key, passengers, channels, sight, made)
+            await self._fill(key, passengers, channels, sight, made, goes_on=goes_on)
 
     def _most_packs(self, key: ShapeKey, operations: Sequence[QueuedOperation]) -> int:
         """Channels to take: more than one for each smallest pack is of no use."""
-        size = self._windows.get(key, Window()).next_size
+        size = self._full(key)
         smallest = min((item.pack_limit or size for item in operations), default=size)
         return -(-len(operations) // max(1, min(size, smallest))) + 1
+
+    def _full(self, key: ShapeKey) -> int:
+        """Calls of a full transaction, as far as is known."""
+        return self._windows.get(key, Window()).next_size
 
     async def _board(self, operations: Sequence[QueuedOperation], sight: Sight) -> list[Passenger]:
         """Calls with the farmers' consent, where it is needed."""
@@ -102,11 +115,15 @@ class Packs:
         channels: Iterator[tuple[Source, SeedSigner]],
         sight: Sight,
         made: Made,
+        *,
+        goes_on: bool,
     ) -> None:
         waiting = sorted(passengers, key=_limit)
         for _, group in groupby(waiting, key=_limit):
             rest = list(group)
             while rest:
+                if goes_on and made.drafts and len(rest) < self._full(key):
+                    break
                 channel = next(channels, None)
                 if channel is None:
                     break

@@ -8,12 +8,12 @@ from libs.common.log import get_logger
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.engine.keyring import Keyring
-from services.wallet.store.channels import ChannelStore
+from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
-#: Seconds for which a process has a channel account to itself, unless it commits an envelope.
+#: Seconds for which a process has a channel account to itself, unless it gives it back earlier.
 LEASE = 10.0
 
 
@@ -46,6 +46,8 @@ class Sources:
         self._transactions = transactions
         self._keyring = keyring
         self._is_wary = False
+        #: What was leased and not given back.
+        self._leases: list[Lease] = []
 
     def beware(self) -> None:
         """A channel's key may not open: from now on each is tried before the channel is used."""
@@ -74,27 +76,36 @@ class Sources:
         }
 
     async def channels(self, count: int) -> list[Source]:
-        """Up to so many channel accounts that can pay, for this process alone."""
+        """Up to so many channel accounts that can pay, for this process alone, until they are given
+        back."""
         leased = await self._channels.lease(count, seconds=LEASE)
+        self._leases += leased
         if self._is_wary:
             leased = await self._opened(leased)
-        numbers = await self._numbers([address for _, address in leased])
+        numbers = await self._numbers([lease.address for lease in leased])
         return [
             Source(
-                wallet_id=wallet_id,
-                address=address,
-                sequence=numbers[address],
+                wallet_id=lease.wallet_id,
+                address=lease.address,
+                sequence=numbers[lease.address],
                 is_channel=True,
             )
-            for wallet_id, address in leased
-            if address in numbers
+            for lease in leased
+            if lease.address in numbers
         ]
 
-    async def _opened(self, leased: list[tuple[WalletId, str]]) -> list[tuple[WalletId, str]]:
-        broken = await self._keyring.broken([wallet_id for wallet_id, _ in leased])
+    async def give_back(self) -> None:
+        """All channel accounts: those that were used have their envelope committed, and that keeps
+        them until it is closed."""
+        if self._leases:
+            await self._channels.give_back(self._leases)
+            self._leases = []
+
+    async def _opened(self, leased: list[Lease]) -> list[Lease]:
+        broken = await self._keyring.broken([lease.wallet_id for lease in leased])
         if broken:
             log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
-        return [item for item in leased if item[0] not in broken]
+        return [lease for lease in leased if lease.wallet_id not in broken]
 
     async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
         """The sequence numbers to use next.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId
@@ -24,6 +25,18 @@ class ChannelTotals:
     low: int
     #: Stroops of XLM on all of them.
     xlm: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A channel account that nobody else gets meanwhile."""
+
+    #: The channel.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: When the lease ends by itself, by the database's clock.
+    until: datetime
 
 
 class ChannelStore:
@@ -52,11 +65,21 @@ class ChannelStore:
             await append(session, [created(sealed, "channel") for sealed, _ in made[:room]])
         return len(made[:room])
 
-    async def lease(self, count: int, *, seconds: float) -> list[tuple[WalletId, str]]:
-        """Channels (wallet, address) that exist, can pay and have nothing in flight; nobody else
-        gets them meanwhile."""
+    async def lease(self, count: int, *, seconds: float) -> list[Lease]:
+        """Up to so many channels that exist, can pay and have nothing in flight."""
         rows = await self._database.many("lease_channels", count, seconds)
-        return [(WalletId(row["id"]), row["address"]) for row in rows]
+        return [
+            Lease(wallet_id=WalletId(row["id"]), address=row["address"], until=row["leased_until"])
+            for row in rows
+        ]
+
+    async def give_back(self, leases: Sequence[Lease]) -> None:
+        """These leases are over: what was signed with them is committed, or never will be."""
+        await self._database.execute(
+            "return_channels",
+            [lease.wallet_id for lease in leases],
+            [lease.until for lease in leases],
+        )
 
     async def totals(self, *, low: int) -> ChannelTotals:
         """How they stand; `low` is the mark in stroops of XLM."""

@@ -59,8 +59,8 @@ async def test_a_channel_is_leased_to_one(pool: Database) -> None:
     wallets = await ready(pool, *[5 * XLM] * 6)
     store = ChannelStore(pool)
     leases = await asyncio.gather(*(store.lease(4, seconds=60) for _ in range(3)))
-    leased = [wallet_id for lease in leases for wallet_id, _ in lease]
-    leased += [wallet_id for wallet_id, _ in await store.lease(99, seconds=60)]
+    leased = [item.wallet_id for lease in leases for item in lease]
+    leased += [item.wallet_id for item in await store.lease(99, seconds=60)]
     assert sorted(leased) == sorted(wallets)
     assert await store.lease(99, seconds=60) == []
 
@@ -69,6 +69,27 @@ async def test_a_lease_ends_by_itself(pool: Database) -> None:
     await ready(pool, 5 * XLM)
     store = ChannelStore(pool)
     assert len(await store.lease(1, seconds=0)) == 1
+    assert len(await store.lease(1, seconds=60)) == 1
+
+
+async def test_what_was_given_back_is_leased_again(pool: Database) -> None:
+    await ready(pool, 5 * XLM, 5 * XLM)
+    store = ChannelStore(pool)
+    first, second = await store.lease(2, seconds=60)
+    await store.give_back([second])
+    (again,) = await store.lease(2, seconds=60)
+    assert (again.wallet_id, again.address) == (second.wallet_id, second.address)
+    assert again.wallet_id != first.wallet_id
+
+
+async def test_a_lease_that_ran_out_takes_nothing_from_who_has_it_now(pool: Database) -> None:
+    await ready(pool, 5 * XLM)
+    store = ChannelStore(pool)
+    late = await store.lease(1, seconds=0)
+    (now,) = await store.lease(1, seconds=60)
+    await store.give_back(late)
+    assert await store.lease(1, seconds=60) == []
+    await store.give_back([now])
     assert len(await store.lease(1, seconds=60)) == 1
 
 

@@ -1,6 +1,7 @@
 """Channels whose keys do not open are passed over, once one was met."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
@@ -8,19 +9,31 @@ from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.sources import Sources
-from services.wallet.store.channels import ChannelStore
+from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
 
 SOUND, BROKEN = WalletId(UUID(int=1)), WalletId(UUID(int=2))
+UNTIL = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Pool:
     """A node, the tables and the keys of a pool with two channels, one of them broken."""
 
-    async def lease(self, count: int, *, seconds: float) -> list[tuple[WalletId, str]]:
+    def __init__(self) -> None:
+        self.given_back: list[WalletId] = []
+
+    async def lease(self, count: int, *, seconds: float) -> list[Lease]:
         """Both, for a while."""
         assert seconds > 0
-        return [(SOUND, "G1"), (BROKEN, "G2")][:count]
+        both = [(SOUND, "G1"), (BROKEN, "G2")]
+        return [
+            Lease(wallet_id=wallet_id, address=address, until=UNTIL)
+            for wallet_id, address in both[:count]
+        ]
+
+    async def give_back(self, leases: Sequence[Lease]) -> None:
+        """They are free again."""
+        self.given_back += [lease.wallet_id for lease in leases]
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
         """As the node has them at ledger 9."""
@@ -36,15 +49,31 @@ class Pool:
         return {BROKEN} & set(wallet_ids)
 
 
-async def test_a_channel_whose_key_does_not_open_is_passed_over() -> None:
-    pool = Pool()
-    sources = Sources(
+def sources_of(pool: Pool) -> Sources:
+    """Sources that know only this pool."""
+    return Sources(
         cast(Chain, pool),
         cast(ChannelStore, pool),
         cast(TransactionStore, pool),
         cast(Keyring, pool),
     )
+
+
+async def test_a_channel_whose_key_does_not_open_is_passed_over() -> None:
+    sources = sources_of(Pool())
     found = await sources.channels(2)
     assert [(item.wallet_id, item.sequence) for item in found] == [(SOUND, 72), (BROKEN, 71)]
     sources.beware()
     assert [item.wallet_id for item in await sources.channels(2)] == [SOUND]
+
+
+async def test_all_channels_are_given_back_also_those_that_were_passed_over() -> None:
+    pool = Pool()
+    sources = sources_of(pool)
+    sources.beware()
+    await sources.channels(1)
+    await sources.channels(2)
+    await sources.give_back()
+    assert pool.given_back == [SOUND, SOUND, BROKEN]
+    await sources.give_back()
+    assert pool.given_back == [SOUND, SOUND, BROKEN]

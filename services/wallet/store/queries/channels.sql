@@ -42,7 +42,15 @@ UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)
 FROM free AS f
 WHERE w.id = f.id
-RETURNING w.id, w.address;
+RETURNING w.id, w.address, w.leased_until;
+
+-- name: return_channels :exec
+-- Leases that are over: one whose envelope is committed has that in flight. Nobody else's lease is
+-- touched, should this one have run out ($2 is its end).
+UPDATE wallet.wallets AS w
+SET leased_until = '-infinity'
+FROM unnest($1::uuid[], $2::timestamptz[]) AS n (id, leased_until)
+WHERE w.id = n.id AND w.leased_until = n.leased_until;
 
 -- name: channel_totals :one
 SELECT
