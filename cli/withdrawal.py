@@ -108,6 +108,8 @@ def _stroops(text: str) -> int:
         whole = int(stroops)
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise CommandLineError("--amount: must be a number") from error
-    if stroops != whole or not 0 < whole < 2**63:
+    if stroops != whole or whole <= 0:
         raise CommandLineError("--amount: must be above 0, with at most seven decimals")
+    if whole >= 2**63:
+        raise CommandLineError(f"--amount: must be at most {Decimal(2**63 - 1) / _STROOPS:,}")
     return whole

@@ -16,11 +16,14 @@ from rich.table import Table
 
 from demo.processes import is_alive
 from demo.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
+from libs.common.private_file import new_private_file
 
 DIRECTORY = Path("var") / "up"
 #: Process ids and addresses of the running pool.
 STATE = Path("var") / "up.json"
 LOG = Path("var") / "up.log"
+#: For a shell: how its database is reached by who may do everything there.
+DATABASE = DIRECTORY / "database.env"
 #: Seconds until everything has stopped at the latest.
 STOP_TIMEOUT = 60.0
 
@@ -38,6 +41,8 @@ async def supervise() -> int:
                 "pids": stack.pids(),
                 "ports": stack.ports,
             }
+            with new_private_file(DATABASE) as file:
+                file.write(f"export DATABASE_ADMIN_URL='{stack.admin_dsn}'\n".encode())
             STATE.write_text(json.dumps(state), encoding="utf-8")
             while True:
                 stack.check()
@@ -78,6 +83,7 @@ def up(console: Console) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    console.print(f"for backups and migrations:\n  . {DATABASE}", highlight=False)
     return 0
 
 

@@ -117,11 +117,11 @@ class _Wiring:
         self._chain = chain
         #: Rings with every new ledger.
         self._ledgers = Bell()
-        #: Rings when there may be something to take up.
+        #: Rings when there may be something to take up: also with every new ledger.
         self._changes = Bell()
         #: Rings when operations were settled.
         self._settled = Bell()
-        self._watch = Watch(SystemClock(), self._ledgers)
+        self._watch = Watch(SystemClock(), self._ledgers, self._changes)
         wallets, blocks = WalletStore(database), BlockStore(database)
         self._wallets = wallets
         keyring = Keyring(provider, wallets)
@@ -260,6 +260,7 @@ class _Wiring:
             self._parts,
             self._keeper,
             self._deployer,
+            self._custody.store,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
-from libs.common.ids import FarmerId
+from libs.common.ids import FarmerId, PoolerId
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
     PauseNotFoundError,
+    WalletNotFoundError,
     WrongAddressError,
 )
 from services.wallet.domain.pausing import Reach, Scope
@@ -34,9 +35,18 @@ class Custody:
     may_export: bool
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Stops signing; nothing new is signed once this has returned."""
+        """Stops signing; nothing new is signed once this has returned.
+
+        WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
+        """
+        if reach.scope is Scope.POOLER and reach.target is not None:
+            await self._check_pooler(PoolerId(reach.target))
         await self.store.pause(reach, reason=reason, actor=actor)
         security.warning("signing paused", reach=str(reach), actor=actor, why=reason)
+
+    async def _check_pooler(self, pooler_id: PoolerId) -> None:
+        if not await self.wallets.page(pooler_id=pooler_id, after=None, limit=1):
+            raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
 
     async def resume(self, reach: Reach, *, actor: str) -> None:
         """Ends a pause. PauseNotFoundError when there is none."""

@@ -5,11 +5,13 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
+from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.channels import ChannelKeeper
 from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.parts import EngineParts
 from services.wallet.store.channels import ChannelTotals
+from services.wallet.store.custody import CustodyStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -26,6 +28,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         parts: EngineParts,
         keeper: ChannelKeeper,
         deployer: Deployer,
+        custody: CustodyStore,
         *,
         multicall_contract_id: str,
     ) -> None:
@@ -33,6 +36,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self._keeper = keeper
         self._deployer = deployer
         self._multicall = multicall_contract_id
+        self._custody = custody
 
     async def GetEngineStatus(
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
@@ -40,6 +44,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         """See engine.proto."""
         sight = self._parts.watch.current
         backlog = await self._parts.transactions.backlog()
+        pauses = await self._custody.pauses(over=False)
         return engine_pb2.GetEngineStatusResponse(
             queued_operations=backlog.queued,
             open_transactions=backlog.open,
@@ -49,6 +54,8 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             ledger_seconds=sight.pace,
             inclusion_fee_stroops=sight.inclusion_fee,
             treasury=_treasury(self._parts.accounts),
+            is_paused=any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
+            pauses=len(pauses),
         )
 
     async def DeployMulticall(

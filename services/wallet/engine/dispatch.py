@@ -23,8 +23,9 @@ log = get_logger(__name__)
 
 #: Operations that are taken up at once: more only lengthen the time until the first is sent.
 ROUND = 250
-#: Seconds after which the queue is looked at even if nobody rang.
-IDLE = 1.0
+#: Seconds after which the queue is looked at even if nobody rang: another process may have recorded
+#: something.
+IDLE = 2.0
 
 #: Seconds until a work or a harvest that no budget allowed is tried again.
 _BUDGET_PAUSE = 30.0

@@ -43,7 +43,7 @@ class EngineParts:
     follower: Follower
     watch: Watch
     sender: Sender
-    #: Rings when there may be something to take up: recorded, or free again.
+    #: Rings when there may be something to take up: recorded, free again, or due with a new ledger.
     bell: Bell
     #: Rings when operations were settled.
     settled_bell: Bell

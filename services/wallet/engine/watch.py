@@ -95,10 +95,11 @@ class Sight:
 
 
 class Watch:
-    """Holds the newest sight; `changed` rings with every new ledger."""
+    """Holds the newest sight; `changed` rings with every new ledger, and `others` do, too."""
 
-    def __init__(self, clock: Clock, changed: Bell) -> None:
+    def __init__(self, clock: Clock, changed: Bell, *others: Bell) -> None:
         self.changed = changed
+        self._bells = (changed, *others)
         self._clock = clock
         self._sight: Sight | None = None
         self._heard = float("-inf")
@@ -114,7 +115,8 @@ class Watch:
         self._sight = sight
         self.heard()
         self._published = self._heard
-        self.changed.ring()
+        for bell in self._bells:
+            bell.ring()
 
     def lose(self) -> None:
         """The chain is not what it was: nothing that was seen counts any more."""

@@ -8,7 +8,13 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
-from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc, wallet_pb2
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    custody_pb2_grpc,
+    engine_pb2,
+    engine_pb2_grpc,
+    wallet_pb2,
+)
 from stellar_sdk import Keypair
 
 from cli.main import main
@@ -118,6 +124,9 @@ async def test_nothing_is_signed_while_it_is_paused(world: WalletWorld, which: s
     async with open_channel(world.target) as channel:
         stub = custody_pb2_grpc.CustodyServiceStub(channel)
         await stub.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
+        engine = engine_pb2_grpc.EngineServiceStub(channel)
+        status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
+        assert (status.is_paused, status.pauses) == (which == "everything", 1)
         before = await signed(world)
         block = await world.next_block()
         planting = asyncio.create_task(world.plant(f"paused {which}", block, {farmer: KALE}))
@@ -126,6 +135,18 @@ async def test_nothing_is_signed_while_it_is_paused(world: WalletWorld, which: s
         await stub.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
     (plant,) = await planting
     assert plant.state == wallet_pb2.OPERATION_STATE_SUCCEEDED
+
+
+async def test_a_pooler_that_nobody_has_is_not_paused(world: WalletWorld) -> None:
+    """A mistyped id must not look like a kill switch that was thrown."""
+    reach = custody_pb2.PauseReach(pooler_id=str(UUID(int=12)))
+    async with open_channel(world.target) as channel:
+        stub = custody_pb2_grpc.CustodyServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a typo"))
+        pauses = await stub.ListPauses(custody_pb2.ListPausesRequest())
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert list(pauses.pauses) == []
 
 
 async def test_every_envelope_is_in_a_sound_log(world: WalletWorld) -> None:

@@ -32,6 +32,7 @@ async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_pa
             status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
         assert status.treasury.is_low
         assert 0 < status.treasury.xlm_stroops < 10**15
+        assert (status.is_paused, status.pauses) == (False, 0)
         assert figures["kalepool_wallet_treasury_low"] == {"": 1.0}
         assert figures["kalepool_wallet_treasury_balance_stroops"] == {
             "": float(status.treasury.xlm_stroops)

@@ -36,6 +36,15 @@ def test_ones_own_certificate_is_renewed(folder: Path) -> None:
     assert {name for name in after if after[name] != before[name]} == {"wallet.pem", "wallet.key"}
 
 
+def test_a_service_that_there_is_not_gets_no_certificate(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(folder)
+    assert main(["certificates", "issue", "service", "walet", "--folder", str(folder)]) == 2
+    assert contents(folder) == before
+    assert "no service is called 'walet'" in capsys.readouterr().err
+
+
 def test_what_is_no_authority_does_not_sign(folder: Path) -> None:
     for ending in ("pem", "key"):
         (folder / f"ca.{ending}").write_bytes((folder / f"wallet.{ending}").read_bytes())

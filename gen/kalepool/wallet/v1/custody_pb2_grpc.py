@@ -82,6 +82,7 @@ class CustodyServiceServicer:
         signs anything new there; what is signed already is still settled, and operations wait. Repeating
         it changes nothing.
 
+        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
         Command line: kalepool custody pause --everything --reason WORDS
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,6 +42,7 @@ class CustodyServiceStub:
     signs anything new there; what is signed already is still settled, and operations wait. Repeating
     it changes nothing.
 
+    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
     Command line: kalepool custody pause --everything --reason WORDS
     """
     ResumeSigning: _grpc.UnaryUnaryMultiCallable[_custody_pb2.ResumeSigningRequest, _custody_pb2.ResumeSigningResponse]
@@ -90,6 +91,7 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     signs anything new there; what is signed already is still settled, and operations wait. Repeating
     it changes nothing.
 
+    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
     Command line: kalepool custody pause --everything --reason WORDS
     """
     ResumeSigning: _aio.UnaryUnaryMultiCallable[_custody_pb2.ResumeSigningRequest, _custody_pb2.ResumeSigningResponse]  # type: ignore[assignment]
@@ -141,6 +143,7 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         signs anything new there; what is signed already is still settled, and operations wait. Repeating
         it changes nothing.
 
+        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
         Command line: kalepool custody pause --everything --reason WORDS
         """
 

@@ -47,6 +47,8 @@ class GetEngineStatusResponse(_message.Message):
     LEDGER_SECONDS_FIELD_NUMBER: _builtins.int
     INCLUSION_FEE_STROOPS_FIELD_NUMBER: _builtins.int
     TREASURY_FIELD_NUMBER: _builtins.int
+    IS_PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
     queued_operations: _builtins.int
     """Operations that no transaction carries."""
     open_transactions: _builtins.int
@@ -59,6 +61,10 @@ class GetEngineStatusResponse(_message.Message):
     """Shortest time between two ledgers of late, in seconds; 0 while it is not known."""
     inclusion_fee_stroops: _builtins.int
     """Stroops that get a contract call in at the moment."""
+    is_paused: _builtins.bool
+    """Nothing at all is signed: an operator has paused everything (CustodyService.ListPauses)."""
+    pauses: _builtins.int
+    """Pauses in force, of everything, of poolers and of farmers."""
     @_builtins.property
     def channels(self) -> Global___ChannelAccounts:
         """Channel accounts of the pool."""
@@ -78,10 +84,12 @@ class GetEngineStatusResponse(_message.Message):
         ledger_seconds: _builtins.int = ...,
         inclusion_fee_stroops: _builtins.int = ...,
         treasury: Global___TreasuryAccount | None = ...,
+        is_paused: _builtins.bool = ...,
+        pauses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "treasury", b"treasury"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "inclusion_fee_stroops", b"inclusion_fee_stroops", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "queued_operations", b"queued_operations", "treasury", b"treasury"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "queued_operations", b"queued_operations", "treasury", b"treasury"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
