@@ -245,7 +245,7 @@ class Life:
             with times.take("wallet: note_answers"):
                 await transactions.note_answers(notes)
             with times.take("wallet: open"):
-                await transactions.open()
+                await transactions.open([item.id for item in drafts])
             with times.take("wallet: close"):
                 await transactions.close([_closing(item, ledger + 1) for item in drafts])
 

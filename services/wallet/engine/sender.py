@@ -46,10 +46,13 @@ class Sender:
         self._keyring = keyring
         self._treasury = treasury
         self._limit = asyncio.Semaphore(_PARALLEL)
+        #: What this process has sent and has not seen closed: these it follows.
+        self.sent: set[TransactionId] = set()
 
     async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
         """Sends envelopes side by side and marks them as sent, whatever the answers were."""
         if outgoing:
+            self.sent |= {item.id for item in outgoing}
             answers = await asyncio.gather(*(self._send_one(item, ledger) for item in outgoing))
             await self._store.note_answers(answers)
 

@@ -38,6 +38,8 @@ log = get_logger(__name__)
 _PARALLEL = 16
 #: Ledgers that are looked through at most; what is older is looked up one by one.
 _SCAN = 20
+#: Ledgers after which what another process has signed is followed by everybody.
+_LEFT_TO_OTHERS = 3
 _UNKNOWN_ERROR = ContractError(raiser="transaction", code="UNKNOWN")
 
 
@@ -47,7 +49,8 @@ def functions_of(transaction: OpenTransaction) -> list[str]:
 
 
 class Tracker:
-    """Looks every open transaction up, whoever signed it; several processes do no harm.
+    """Looks every open transaction up: what this process has sent at once, what others have signed
+    when they should have settled it by then. Two that follow the same one do no harm.
 
     The new ledgers are read as a whole, which settles nearly everything in a few requests. What
     they do not show is looked up by its hash once it is due: to be sent again, or to be proven
@@ -59,25 +62,40 @@ class Tracker:
         self._shapes = shapes
         self._unseen = Unseen(parts)
         self._limit = asyncio.Semaphore(_PARALLEL)
-        #: The last ledger that was looked through.
-        self._scanned = 0
+        #: The last ledger that was looked through; None before the first look.
+        self._scanned: int | None = None
 
     async def step(self) -> int:
-        """One look at everything that is open; how many transactions there were."""
-        # First the ledgers, then the list: what a ledger has was committed before it was sent, so
-        # nothing that is in these ledgers can be missing in the list.
+        """One look at everything that is followed; how many transactions there were."""
+        await self._take_over()
+        # First the ledgers, then the list: what a ledger has was committed and counted as sent
+        # before it was, so nothing that is in these ledgers can be missing in the list.
         included = await self._scan()
-        transactions = await self._parts.transactions.open()
+        followed = set(self._parts.sender.sent)
+        transactions = await self._parts.transactions.open(followed) if followed else []
+        self._parts.sender.sent -= followed - {item.id for item in transactions}
         if not transactions:
             return 0
         rest = await self._settle_included(transactions, included)
         await self._follow_up(rest)
         return len(transactions)
 
+    async def _take_over(self) -> None:
+        """Follows what was signed some ledgers ago by others, at the start all that is open: who
+        signed it may be gone."""
+        sent, scanned = self._parts.sender.sent, self._scanned
+        head = self._parts.watch.current.ledger.sequence
+        until = head if scanned is None else head - _LEFT_TO_OTHERS
+        found = await self._parts.transactions.overdue(signed_until=until, known=sent)
+        if found:
+            sent.update(found)
+            self._scanned = min(scanned or head, *found.values())
+
     async def _scan(self) -> Included | None:
         """The ledgers since the last look; None when the node does not give them."""
         head = self._parts.watch.current.ledger
-        oldest = await self._parts.transactions.oldest_open_ledger()
+        sent = self._parts.sender.sent
+        oldest = await self._parts.transactions.oldest_open_ledger(sent) if sent else None
         if oldest is None:
             self._scanned = head.sequence
             return None
@@ -89,7 +107,7 @@ class Tracker:
         except UnavailableError as error:
             log.warning("ledgers not read", error=str(error))
             return None
-        self._scanned = max(self._scanned, included.head.sequence)
+        self._scanned = max(self._scanned or 0, included.head.sequence)
         return included
 
     async def _settle_included(

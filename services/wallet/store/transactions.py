@@ -1,6 +1,6 @@
 """Signed envelopes: committed before they are sent, closed when their fate is known."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -170,10 +170,18 @@ class TransactionStore:
         row = await self._database.one("backlog")
         return Backlog(queued=0, open=0, share=0) if row is None else Backlog(**dict(row))
 
-    async def oldest_open_ledger(self) -> int | None:
-        """The ledger that was the latest when the oldest of those in flight was signed."""
-        row = await self._database.one("oldest_open_ledger")
+    async def oldest_open_ledger(self, ids: Collection[TransactionId]) -> int | None:
+        """The ledger that was the latest when the oldest of these in flight was signed."""
+        row = await self._database.one("oldest_open_ledger", list(ids))
         return None if row is None else row["ledger"]
+
+    async def overdue(
+        self, *, signed_until: int, known: Collection[TransactionId]
+    ) -> dict[TransactionId, int]:
+        """The ledgers at which those in flight were signed that were so up to a ledger, by id;
+        those that are known already are left out."""
+        rows = await self._database.many("overdue_transactions", signed_until, list(known))
+        return {TransactionId(row["id"]): row["signed_ledger"] for row in rows}
 
     async def last_sequences(self, addresses: Sequence[str], *, after: int) -> dict[str, int]:
         """By source: the newest sequence number that a ledger after this one took."""
@@ -197,9 +205,9 @@ class TransactionStore:
             await add_records(session, [_act(new)] if changed else [])
         return changed == 1
 
-    async def open(self) -> list[OpenTransaction]:
-        """All transactions whose fate is not known, oldest first."""
-        rows = await self._database.many("open_transactions")
+    async def open(self, ids: Collection[TransactionId]) -> list[OpenTransaction]:
+        """Those of these transactions whose fate is not known, oldest first."""
+        rows = await self._database.many("open_transactions", list(ids))
         return [_open(list(group)) for _, group in groupby(rows, key=itemgetter("id"))]
 
     async def close(self, closings: Sequence[Closing]) -> int:

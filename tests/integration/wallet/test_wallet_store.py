@@ -317,9 +317,33 @@ async def test_a_second_envelope_of_a_source_is_not_recorded(pool: Database) -> 
 async def test_an_operation_is_signed_once(pool: Database) -> None:
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))
-    assert await sign(pool, address, plant) is not None
+    transaction_id = await sign(pool, address, plant)
+    assert transaction_id is not None
     assert await sign(pool, "GOTHER", plant) is None  # rolled back as a whole
-    assert len(await TransactionStore(pool).open()) == 1
+    found = await TransactionStore(pool).overdue(signed_until=10**9, known=[])
+    assert list(found) == [transaction_id]
+
+
+async def test_others_transactions_are_found_when_they_are_overdue(pool: Database) -> None:
+    store = TransactionStore(pool)
+    signed = []
+    for name in ("one", "two"):
+        _, wallet_id, address = await farmer(pool)
+        (plant,) = await record(pool, name, wish(wallet_id))
+        transaction_id = await sign(pool, address, plant)
+        assert transaction_id is not None
+        signed.append((transaction_id, plant))
+    (first, plant), (second, _) = signed
+    (ledger,) = {await store.oldest_open_ledger([item]) for item, _ in signed}
+    assert ledger is not None
+    assert await store.overdue(signed_until=ledger - 1, known=[]) == {}
+    both = {first: ledger, second: ledger}
+    assert await store.overdue(signed_until=ledger, known=[]) == both
+    assert await store.overdue(signed_until=ledger, known=[first]) == {second: ledger}
+    await store.close([closing(first, plant)])
+    assert await store.overdue(signed_until=ledger, known=[]) == {second: ledger}
+    assert [item.id for item in await store.open([first, second])] == [second]
+    assert await store.open([first]) == []
 
 
 async def test_a_transaction_is_closed_once(pool: Database) -> None:
@@ -336,7 +360,7 @@ async def test_a_transaction_is_closed_once(pool: Database) -> None:
     assert sorted(closed) == [0, 1]
     operation = await by_id(pool, plant)
     assert (operation.state, operation.fee_charged) == (OperationState.SUCCEEDED, 7)
-    assert await store.open() == []
+    assert await store.open([transaction_id]) == []
 
 
 async def test_a_sequence_number_counts_where_a_node_shows_an_older_ledger(pool: Database) -> None:
@@ -395,11 +419,11 @@ async def test_an_envelope_is_replaced_only_by_who_knows_it(pool: Database) -> N
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
     store = TransactionStore(pool)
-    (old,) = await store.open()
+    (old,) = await store.open([transaction_id])
     higher = envelope(address)
     assert not await store.replace_envelope(transaction_id, "another", higher)
     assert await store.replace_envelope(transaction_id, old.envelope, higher)
-    (new,) = await store.open()
+    (new,) = await store.open([transaction_id])
     assert (new.envelope, new.lookup_hash) == (higher.xdr, old.lookup_hash)
 
 
@@ -414,7 +438,7 @@ async def test_no_bid_is_raised_for_what_is_paused(pool: Database, scope: Scope)
     targets = {Scope.WALLET: wallet_id, Scope.POOLER: wallet.pooler_id}
     reach = Reach(scope=scope, target=targets.get(scope))
     store, custody = TransactionStore(pool), CustodyStore(pool)
-    (old,) = await store.open()
+    (old,) = await store.open([transaction_id])
     await custody.pause(reach, reason="a test", actor="me")
     assert not await store.replace_envelope(transaction_id, old.envelope, envelope(address))
     await custody.resume(reach, actor="me")

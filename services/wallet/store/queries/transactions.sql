@@ -91,7 +91,16 @@ SELECT
 FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
 -- name: oldest_open_ledger :one
-SELECT min(signed_ledger) AS ledger FROM wallet.transactions WHERE state IN ('signed', 'sent');
+-- Of these ($1).
+SELECT min(signed_ledger) AS ledger
+FROM wallet.transactions
+WHERE state IN ('signed', 'sent') AND id = ANY($1::uuid[]);
+
+-- name: overdue_transactions :many
+-- Those in flight that were signed at ledger $1 or before, without those that are known ($2).
+SELECT id, signed_ledger
+FROM wallet.transactions
+WHERE state IN ('signed', 'sent') AND signed_ledger <= $1 AND id <> ALL($2::uuid[]);
 
 -- name: last_sequences :many
 -- The newest sequence number that a ledger after $2 is known to have taken, of sources that have one.
@@ -107,6 +116,7 @@ SET envelope = $3, hash = $4, fee_bid = $5
 WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 
 -- name: open_transactions :many
+-- Those of these ($1) that are in flight.
 SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
     t.signed_ledger, t.resend_ledger, t.last_answer,
@@ -116,7 +126,7 @@ FROM wallet.transactions AS t
 LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
 LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
 LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
-WHERE t.state IN ('signed', 'sent')
+WHERE t.state IN ('signed', 'sent') AND t.id = ANY($1::uuid[])
 ORDER BY t.id, c.position;
 
 -- name: grown :many
