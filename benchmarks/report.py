@@ -63,7 +63,7 @@ def as_json(result: BenchResult) -> str:
     content = asdict(result)
     content["goals"] = [asdict(goal) | {"met": goal.met} for goal in all_goals(result)]
     content["ratios"] = [asdict(item) | {"ratio": item.ratio} for item in result.ratios()]
-    return json.dumps(content, indent=2, default=_plain) + "\n"
+    return json.dumps(content, indent=2, default=plain) + "\n"
 
 
 def all_goals(result: BenchResult) -> list[Goal]:
@@ -169,7 +169,8 @@ def _goal_row(goal: Goal) -> tuple[str, str, str, str]:
     return goal.name, f"{goal.figure:g}{unit}", f"{goal.at_most:g}{unit}", word
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON has no form for, as one that it has; for `json.dumps`. TypeError for the rest."""
     if isinstance(value, Enum):
         return value.value
     raise TypeError(f"{type(value).__name__} has no JSON form")

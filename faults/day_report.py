@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import RESULTS, describe, markdown_table, write_files
+from benchmarks.report import RESULTS, describe, markdown_table, plain, write_files
 from faults.day import DayResult, Hour
 from services.migrations import SERVICES
 
@@ -51,7 +51,8 @@ def write(result: DayResult, directory: Path = RESULTS) -> list[Path]:
 
 def as_json(result: DayResult) -> str:
     """Everything."""
-    return json.dumps(asdict(result) | {"passed": result.passed}, indent=2) + "\n"
+    content = asdict(result) | {"passed": result.passed}
+    return json.dumps(content, indent=2, default=plain) + "\n"
 
 
 def as_markdown(result: DayResult) -> str:

@@ -1,0 +1,58 @@
+"""What a day of blocks leaves behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine import Origin
+from benchmarks.world import Carrier
+from faults.day import DayPlan, DayResult, Hour
+from faults.day_report import write
+
+ORIGIN = Origin(
+    date="2026-11-27",
+    commit="0123456789",
+    cpu="a CPU",
+    cores=2,
+    memory_gib=8.0,
+    system="Linux x86_64",
+    python="3.11.7",
+    postgres="18.4",
+)
+PLAN = DayPlan(
+    farmers=10, blocks=12, ledger_seconds=0.2, carrier=Carrier.MULTICALL, kill_every=5, seed=1
+)
+
+
+def a_day(unharvested: int) -> DayResult:
+    return DayResult(
+        origin=ORIGIN,
+        plan=PLAN,
+        hours=[
+            Hour(
+                number=1,
+                planted=120,
+                worked=119,
+                harvested=119,
+                killed=("plant",),
+                peak_mib={"wallet": 142.6},
+            )
+        ],
+        seconds=150.0,
+        compared=358,
+        differences=[],
+        unharvested=unharvested,
+    )
+
+
+@pytest.mark.parametrize("unharvested", [0, 1])
+def test_a_day_is_written_for_people_and_for_programs(tmp_path: Path, unharvested: int) -> None:
+    read_by_programs, read_by_people = write(a_day(unharvested), tmp_path)
+    content = json.loads(read_by_programs.read_text(encoding="utf-8"))
+    assert content["passed"] == (unharvested == 0)
+    assert content["plan"]["carrier"] == "multicall"
+    assert content["hours"][0]["peak_mib"] == {"wallet": 142.6}
+    page = read_by_people.read_text(encoding="utf-8")
+    assert f"358 events, equal to the chain; {unharvested} unharvested" in page
+    assert "| 1 | 120 | 119 | 119 | plant | 143 |" in page
