@@ -288,8 +288,10 @@ async def test_a_caller_that_leaves_does_not_stop_the_batch(plant: Plant) -> Non
     plant.wallet.faults.unavailable = 2
     request = plant_pb2.PlantRequest(block_index=BLOCK, pooler_id=str(plant.pooler))
     running = plant.stub.Plant(request, timeout=60)
-    while not await plant.world.count("plant.batches"):
-        await asyncio.sleep(0.05)
+    for _ in range(300):
+        if await plant.world.count("plant.batches"):
+            break
+        await asyncio.sleep(0.1)
     running.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await running
