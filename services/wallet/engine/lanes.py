@@ -87,7 +87,9 @@ class Lanes:
         """
         made = Made()
         key = _key(group[0], sight)
-        fitting = max(1, left // self._shares.get(key, _GUESS))
+        # A call that is larger than what is left waits, as a ledger would pass it over; one that is
+        # larger than a whole ledger is tried all the same, when nothing else is in flight.
+        fitting = left // self._shares.get(key, _GUESS) or left // WHOLE_LEDGER
         made.unused += group[fitting:]
         try:
             exact, derived = await self._screen(group[:fitting], sight, made)
