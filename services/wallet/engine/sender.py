@@ -46,13 +46,15 @@ class Sender:
         self._keyring = keyring
         self._treasury = treasury
         self._limit = asyncio.Semaphore(_PARALLEL)
-        #: What this process has sent and has not seen closed: these it follows.
-        self.sent: set[TransactionId] = set()
+        #: What this process has sent and has not seen closed, with the ledger at which it was
+        #: signed: these it follows.
+        self.sent: dict[TransactionId, int] = {}
 
     async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
         """Sends envelopes side by side and marks them as sent, whatever the answers were."""
         if outgoing:
-            self.sent |= {item.id for item in outgoing}
+            for item in outgoing:
+                self.sent.setdefault(item.id, ledger)  # a later one when it is sent again
             answers = await asyncio.gather(*(self._send_one(item, ledger) for item in outgoing))
             await self._store.note_answers(answers)
 

@@ -17,6 +17,7 @@ from services.wallet.domain.model import (
     OperationKind,
     Settlement,
     TransactionEvent,
+    TransactionId,
 )
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import excluded, refused, share, succeeded
@@ -73,7 +74,7 @@ class Tracker:
         included = await self._scan()
         followed = set(self._parts.sender.sent)
         transactions = await self._parts.transactions.open(followed) if followed else []
-        self._parts.sender.sent -= followed - {item.id for item in transactions}
+        self._forget(followed - {item.id for item in transactions})
         if not transactions:
             return 0
         rest = await self._settle_included(transactions, included)
@@ -83,19 +84,25 @@ class Tracker:
     async def _take_over(self) -> None:
         """Follows what was signed some ledgers ago by others, at the start all that is open: who
         signed it may be gone."""
-        sent, scanned = self._parts.sender.sent, self._scanned
+        scanned = self._scanned
         head = self._parts.watch.current.ledger.sequence
         until = head if scanned is None else head - _LEFT_TO_OTHERS
-        found = await self._parts.transactions.overdue(signed_until=until, known=sent)
+        found = await self._parts.transactions.overdue(
+            signed_until=until, known=self._parts.sender.sent
+        )
         if found:
-            sent.update(found)
+            self._parts.sender.sent.update(found)
             self._scanned = min(scanned or head, *found.values())
+
+    def _forget(self, closed: Iterable[TransactionId]) -> None:
+        """Nothing is to be followed any more, whoever closed it."""
+        for transaction_id in closed:
+            self._parts.sender.sent.pop(transaction_id, None)
 
     async def _scan(self) -> Included | None:
         """The ledgers since the last look; None when the node does not give them."""
         head = self._parts.watch.current.ledger
-        sent = self._parts.sender.sent
-        oldest = await self._parts.transactions.oldest_open_ledger(sent) if sent else None
+        oldest = min(self._parts.sender.sent.values(), default=None)
         if oldest is None:
             self._scanned = head.sequence
             return None
@@ -328,6 +335,7 @@ class Tracker:
             return
         await failpoint("wallet.settle.before")
         await self._parts.transactions.close(closings)
+        self._forget(closing.transaction_id for closing in closings)
         await failpoint("wallet.settle.after")
         self._parts.settled()
 

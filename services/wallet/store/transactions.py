@@ -170,11 +170,6 @@ class TransactionStore:
         row = await self._database.one("backlog")
         return Backlog(queued=0, open=0, share=0) if row is None else Backlog(**dict(row))
 
-    async def oldest_open_ledger(self, ids: Collection[TransactionId]) -> int | None:
-        """The ledger that was the latest when the oldest of these in flight was signed."""
-        row = await self._database.one("oldest_open_ledger", list(ids))
-        return None if row is None else row["ledger"]
-
     async def overdue(
         self, *, signed_until: int, known: Collection[TransactionId]
     ) -> dict[TransactionId, int]:

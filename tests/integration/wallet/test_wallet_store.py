@@ -334,10 +334,10 @@ async def test_others_transactions_are_found_when_they_are_overdue(pool: Databas
         assert transaction_id is not None
         signed.append((transaction_id, plant))
     (first, plant), (second, _) = signed
-    (ledger,) = {await store.oldest_open_ledger([item]) for item, _ in signed}
-    assert ledger is not None
+    both = await store.overdue(signed_until=10**9, known=[])
+    assert both.keys() == {first, second}
+    (ledger,) = set(both.values())
     assert await store.overdue(signed_until=ledger - 1, known=[]) == {}
-    both = {first: ledger, second: ledger}
     assert await store.overdue(signed_until=ledger, known=[]) == both
     assert await store.overdue(signed_until=ledger, known=[first]) == {second: ledger}
     await store.close([closing(first, plant)])

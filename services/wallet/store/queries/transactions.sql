@@ -90,12 +90,6 @@ SELECT
     coalesce(sum(ledger_share), 0)::bigint AS share
 FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
--- name: oldest_open_ledger :one
--- Of these ($1).
-SELECT min(signed_ledger) AS ledger
-FROM wallet.transactions
-WHERE state IN ('signed', 'sent') AND id = ANY($1::uuid[]);
-
 -- name: overdue_transactions :many
 -- Those in flight that were signed at ledger $1 or before, without those that are known ($2).
 SELECT id, signed_ledger
