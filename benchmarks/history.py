@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.block_life import Life, Timings, queries_of
 from benchmarks.machine import Origin, origin
-from benchmarks.report import describe, markdown_table, write_files
+from benchmarks.report import describe, markdown_table, to_json, write_files
 from benchmarks.server_time import server_clock
 from demo.postgres import EmbeddedPostgres
 from libs.common.db.pool import Database, open_database
@@ -310,7 +310,7 @@ def write(result: HistoryResult) -> list[Path]:
     page += markdown_table(_COLUMNS, rows_of(result))
     content = asdict(result) | {"goal": GOAL, "whole": result.whole}
     files = {
-        "history.json": json.dumps(content, indent=2) + "\n",
+        "history.json": to_json(content),
         "history.md": "\n".join([*page, ""]),
     }
     return write_files(result.origin, files)

@@ -58,12 +58,17 @@ def write_files(origin: Origin, files: Mapping[str, str], directory: Path = RESU
     return paths
 
 
+def to_json(content: Mapping[str, Any]) -> str:
+    """A result's file for programs; enums are their values."""
+    return json.dumps(content, indent=2, default=_plain) + "\n"
+
+
 def as_json(result: BenchResult) -> str:
     """Everything, with the goals."""
     content = asdict(result)
     content["goals"] = [asdict(goal) | {"met": goal.met} for goal in all_goals(result)]
     content["ratios"] = [asdict(item) | {"ratio": item.ratio} for item in result.ratios()]
-    return json.dumps(content, indent=2, default=plain) + "\n"
+    return to_json(content)
 
 
 def all_goals(result: BenchResult) -> list[Goal]:
@@ -169,8 +174,7 @@ def _goal_row(goal: Goal) -> tuple[str, str, str, str]:
     return goal.name, f"{goal.figure:g}{unit}", f"{goal.at_most:g}{unit}", word
 
 
-def plain(value: Any) -> Any:
-    """What JSON has no form for, as one that it has; for `json.dumps`. TypeError for the rest."""
+def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,13 +1,12 @@
 """A day for people (a table, Markdown) and for programs (JSON)."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import RESULTS, describe, markdown_table, plain, write_files
+from benchmarks.report import RESULTS, describe, markdown_table, to_json, write_files
 from faults.day import DayResult, Hour
 from services.migrations import SERVICES
 
@@ -51,8 +50,7 @@ def write(result: DayResult, directory: Path = RESULTS) -> list[Path]:
 
 def as_json(result: DayResult) -> str:
     """Everything."""
-    content = asdict(result) | {"passed": result.passed}
-    return json.dumps(content, indent=2, default=plain) + "\n"
+    return to_json(asdict(result) | {"passed": result.passed})
 
 
 def as_markdown(result: DayResult) -> str:

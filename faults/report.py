@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Origin
-from benchmarks.report import RESULTS, describe, markdown_table, write_files
+from benchmarks.report import RESULTS, describe, markdown_table, to_json, write_files
 from faults.checker import Findings
 from faults.run import Cell, FaultResult
 
@@ -124,7 +124,7 @@ def as_json(result: FaultResult) -> str:
         asdict(cell) | {"passed": cell.passed, "command": command(cell, result.seed)}
         for cell in result.cells
     ]
-    return json.dumps(content, indent=2) + "\n"
+    return to_json(content)
 
 
 def as_markdown(result: FaultResult) -> str:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import Origin, origin
-from benchmarks.report import describe, markdown_table, write_files
+from benchmarks.report import describe, markdown_table, to_json, write_files
 from demo.processes import Command, Process
 from demo.stack import OPERATOR, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
@@ -143,7 +143,7 @@ def write(cost: Cost) -> list[Path]:
     page += markdown_table(_COLUMNS, rows(cost))
     content = asdict(cost) | {"ratio": cost.ratio, "goal": GOAL}
     files = {
-        "cost.json": json.dumps(content, indent=2) + "\n",
+        "cost.json": to_json(content),
         "cost.md": "\n".join([*page, ""]),
     }
     return write_files(cost.origin, files)

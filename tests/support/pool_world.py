@@ -1,11 +1,14 @@
 """Rows that a pool has, for tests of one service: poolers, farmers, wallets, the chain."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from stellar_sdk import Keypair
 
 from libs.common.ids import new_id
@@ -158,3 +161,12 @@ class PoolWorld:
         query = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608  (the test's own words)
         found: int = await self.connection.fetchval(query)
         return found
+
+
+async def eventually(holds: Callable[[], Awaitable[object]], *, patience: float = 10) -> None:
+    """Returns when it holds; fails when it does not within `patience` seconds."""
+    for _ in range(round(patience / 0.05)):
+        if await holds():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it did not come true")

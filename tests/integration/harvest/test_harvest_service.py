@@ -1,7 +1,7 @@
 """harvest over real gRPC and PostgreSQL, with a wallet that settles at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,7 +18,7 @@ from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_wallet import REWARD, STAKE_RETURNED, FakeWallet, fake_wallet
-from tests.support.pool_world import Person, PoolWorld
+from tests.support.pool_world import Person, PoolWorld, eventually
 
 BLOCK = 41
 
@@ -100,15 +100,6 @@ async def sweeping(database: DatabaseAccess) -> AsyncIterator[Harvest]:
     """harvest that sweeps by itself."""
     async with running_harvest(database, sweep=0.2) as running:
         yield running
-
-
-async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
-    """Returns when it holds; fails when it does not within ten seconds."""
-    for _ in range(200):
-        if await holds():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail("it did not come true")
 
 
 async def test_who_worked_is_paid_and_booked(harvest: Harvest) -> None:

@@ -18,7 +18,7 @@ from services.plant.app import open_app
 from services.plant.config import PlantSettings
 from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_wallet import FEE, LEDGER, FakeWallet, fake_wallet
-from tests.support.pool_world import PoolWorld
+from tests.support.pool_world import PoolWorld, eventually
 
 BLOCK = 41
 
@@ -288,17 +288,11 @@ async def test_a_caller_that_leaves_does_not_stop_the_batch(plant: Plant) -> Non
     plant.wallet.faults.unavailable = 2
     request = plant_pb2.PlantRequest(block_index=BLOCK, pooler_id=str(plant.pooler))
     running = plant.stub.Plant(request, timeout=60)
-    for _ in range(300):
-        if await plant.world.count("plant.batches"):
-            break
-        await asyncio.sleep(0.1)
+    await eventually(lambda: plant.world.count("plant.batches"), patience=30)
     running.cancel()
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await running
-    for _ in range(300):
-        if await plant.world.count("plant.plantings"):
-            break
-        await asyncio.sleep(0.1)
+    await eventually(lambda: plant.world.count("plant.plantings"), patience=30)
     assert await plant.world.count("plant.plantings", "status = 'success'") == 1
 
 

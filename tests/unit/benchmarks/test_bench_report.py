@@ -8,22 +8,11 @@ from xml.etree import ElementTree as ET
 from benchmarks.chain import Limits, Usage
 from benchmarks.fewest import Fewest
 from benchmarks.goals import goals_of, goals_of_processes
-from benchmarks.machine import Origin
 from benchmarks.phases import LedgerBar, PhaseResult
 from benchmarks.report import write
 from benchmarks.results import BenchResult, CarrierRun
 from benchmarks.world import Carrier
-
-ORIGIN = Origin(
-    date="2026-11-24",
-    commit="0123456789",
-    cpu="a CPU",
-    cores=2,
-    memory_gib=8.0,
-    system="Linux x86_64",
-    python="3.11.7",
-    postgres="16.1",
-)
+from tests.support.results import ORIGIN
 
 
 def phase(name: str, *, ledgers: list[int], fee: int, cpu: float = 0.5) -> PhaseResult:

@@ -5,21 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import Origin
 from benchmarks.world import Carrier
 from faults.day import DayPlan, DayResult, Hour
 from faults.day_report import write
+from tests.support.results import ORIGIN
 
-ORIGIN = Origin(
-    date="2026-11-27",
-    commit="0123456789",
-    cpu="a CPU",
-    cores=2,
-    memory_gib=8.0,
-    system="Linux x86_64",
-    python="3.11.7",
-    postgres="18.4",
-)
 PLAN = DayPlan(
     farmers=10, blocks=12, ledger_seconds=0.2, carrier=Carrier.MULTICALL, kill_every=5, seed=1
 )
