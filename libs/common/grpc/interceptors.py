@@ -3,7 +3,7 @@ deadline, owner, handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,7 +11,11 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc.aio import ServerInterceptor
 
-from libs.common.errors import InvalidArgumentError
+from libs.common.errors import (
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnauthenticatedError,
+)
 from libs.common.grpc.access import AccessControl
 from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
@@ -78,10 +82,10 @@ class CallInterceptor(ServerInterceptor):
         if known is not None:
             return known
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
-            return handler  # reflection; none of ours takes a stream
+        if handler is None:
+            return None
         is_standard = method.startswith(_EXEMPT)
-        wrapped = _sturdy(handler) if is_standard else self._wrap(handler, method)
+        wrapped = self._sturdy(handler, method) if is_standard else self._wrap(handler, method)
         self._wrapped[method] = wrapped
         return wrapped
 
@@ -131,6 +135,47 @@ class CallInterceptor(ServerInterceptor):
 
         return handle
 
+    def _sturdy(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
+        """A standard service as it is, but for bytes that are no message and for a caller that
+        keeps too many of its streams open."""
+        read, write = _tolerant(handler.request_deserializer), handler.response_serializer
+        inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+
+        async def unary(request: Any, context: Context) -> Any:
+            await _refuse_malformed(request, context)
+            return await inner(request, context)
+
+        async def watch(request: Any, context: Context) -> None:
+            await _refuse_malformed(request, context)
+            async with self._one_of_few(method, context):
+                await inner(request, context)
+
+        async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._one_of_few(method, context):
+                async for response in inner(requests, context):
+                    yield response
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(talk, handler.request_deserializer, write)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(watch, read, write)
+        return grpc.unary_unary_rpc_method_handler(unary, read, write)
+
+    @asynccontextmanager
+    async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[None]:
+        """One stream of a standard service while the block runs; ends a call that is one too many.
+
+        They are counted apart: whoever watches our health may use up no stream of the same caller.
+        """
+        call = CallRecord(method, context)
+        with suppress(UnauthenticatedError):
+            call.identify(self._policy.trust_domain)
+        try:
+            with self._policy.admission.stream(f"{call.identity} (standard)"):
+                yield
+        except ResourceExhaustedError as error:
+            await call.abort(error)
+
     def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
         """Counts the call; raises when it is not for this caller, or when the caller, or the
         process, has too many."""
@@ -151,33 +196,9 @@ class CallInterceptor(ServerInterceptor):
         return timeout
 
 
-def _sturdy(handler: "grpc.RpcMethodHandler[Any, Any]") -> Handler:
-    """A standard service as it is, but for bytes that are no message."""
-    inner: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
-
-    async def refuse(context: Context) -> None:
+async def _refuse_malformed(request: Any, context: Context) -> None:
+    if isinstance(request, _Malformed):
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _MALFORMED)
-
-    async def unary(request: Any, context: Context) -> Any:
-        if isinstance(request, _Malformed):
-            await refuse(context)
-        return await inner(request, context)
-
-    async def stream(request: Any, context: Context) -> None:
-        if isinstance(request, _Malformed):
-            await refuse(context)
-        await inner(request, context)
-
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if handler.response_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
-    return make(
-        stream if handler.response_streaming else unary,
-        request_deserializer=_tolerant(handler.request_deserializer),
-        response_serializer=handler.response_serializer,
-    )
 
 
 class _Malformed:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -21,6 +22,7 @@ from libs.common.config import ServiceSettings
 from libs.common.errors import FieldViolation
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import call, open_channel, stream
+from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import PLAINTEXT
 from libs.kale.formats import FORMATS
@@ -232,10 +234,15 @@ async def test_health_answers_whatever_the_load_and_the_limits() -> None:
                 await slow
 
 
+def endless_request() -> wallet_pb2.WatchBlocksRequest:
+    """Asks for a stream without an end."""
+    return wallet_pb2.WatchBlocksRequest(after_index=FOREVER)
+
+
 async def test_a_caller_has_so_many_streams_and_no_more() -> None:
     async with serving(max_streams_per_caller=2) as (_, channel):
         stub = wallet_pb2_grpc.WalletServiceStub(channel)
-        endless = wallet_pb2.WatchBlocksRequest(after_index=FOREVER)
+        endless = endless_request()
         open_now = [stub.WatchBlocks(endless) for _ in range(2)]
         for one in open_now:
             await one.read()
@@ -247,6 +254,42 @@ async def test_a_caller_has_so_many_streams_and_no_more() -> None:
         async for _ in stream(stub.WatchBlocks, endless, timeout=None):
             break
         open_now[1].cancel()
+
+
+async def test_watchers_of_health_are_bounded_and_counted_apart() -> None:
+    async with serving(max_streams_per_caller=2) as (_, channel):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watching = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        for one in watching:
+            answer = await one.read()
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Watch(health_pb2.HealthCheckRequest()).read()
+        assert from_rpc_error(caught.value).reason == "TOO_MANY_STREAMS"
+        await health.Check(health_pb2.HealthCheckRequest())
+        blocks = wallet_pb2_grpc.WalletServiceStub(channel)
+        async for _ in stream(blocks.WatchBlocks, endless_request(), timeout=None):
+            break
+        watching[0].cancel()
+        await asyncio.sleep(0.2)
+        again = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await again.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_talks_with_reflection_are_bounded_too() -> None:
+    async with serving(max_streams_per_caller=1) as (_, channel):
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(cast("Any", channel))
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        first = stub.ServerReflectionInfo()
+        await first.write(asked)
+        assert (await first.read()).HasField("list_services_response")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ServerReflectionInfo(iter([asked])).read()
+        assert from_rpc_error(caught.value).reason == "TOO_MANY_STREAMS"
+        await first.done_writing()
+        assert await first.read() is grpc.aio.EOF
+        again = stub.ServerReflectionInfo(iter([asked]))
+        assert (await again.read()).HasField("list_services_response")
 
 
 async def test_a_peer_that_is_away_is_unavailable() -> None:
