@@ -16,7 +16,7 @@ from services.wallet.domain.packing import Window, fits, share
 from services.wallet.domain.settling import given_up, later, smaller
 from services.wallet.engine.made import Made, bid_for, call_of, refuse
 from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.shapes import ShapeBook, ShapeKey
+from services.wallet.engine.shapes import ShapeBook, ShapeKey, pack_of
 from services.wallet.engine.sources import Source, Sources
 from services.wallet.engine.watch import Sight
 from services.wallet.keys.signer import SeedSigner
@@ -177,7 +177,7 @@ class Packs:
     async def _shape(
         self, key: ShapeKey, pack: Sequence[Passenger], source: Source, sight: Sight
     ) -> Shape | None:
-        wanted = self._shapes.pack_of(key, len(pack))
+        wanted = pack_of(key, len(pack))
         first = pack[0].operation
         if sight.is_ahead(first.kind, first.block_index):
             return self._shapes.known(wanted)

@@ -1,4 +1,5 @@
-"""The shapes of the calls that are being made: one simulation per kind and block."""
+"""The shapes of the calls that are being made: one simulation per kind and block, and per size of a
+transaction until its size is known."""
 
 from dataclasses import dataclass, replace
 
@@ -36,11 +37,17 @@ class _Known:
 
 
 class ShapeBook:
-    """Remembers shapes; the network's word is asked for once per key and block."""
+    """Remembers shapes; the network's word is asked for once per key and block.
+
+    Transactions with several calls are asked for once per block whatever their size, as long as the
+    network says of one size what it said before: then the others that are known have not changed.
+    """
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._known: dict[ShapeKey, _Known] = {}
+        #: By key without a size: the block in which one size was found as it was before.
+        self._unchanged: dict[ShapeKey, int] = {}
 
     def known(self, key: ShapeKey) -> Shape | None:
         """A shape of this or an earlier block; the farm's entries keep their sizes."""
@@ -48,13 +55,13 @@ class ShapeBook:
         return None if found is None else found.shape
 
     async def shape(self, key: ShapeKey, load: Load, *, source: str, block_index: int) -> Shape:
-        """The shape for a block, simulated with this load when it is the first.
+        """The shape for a block, simulated with this load when nothing tells it yet.
 
         An earlier block's serves when the simulation comes too early (a node simulates at its
         latest ledger, not at the next). Raises SimulationError, UnderivableError.
         """
         found = self._known.get(key)
-        if found is not None and found.block_index == block_index:
+        if found is not None and self._holds(key, found, block_index):
             return found.shape
         try:
             shape = await self._chain.simulate(load, source=source)
@@ -64,12 +71,24 @@ class ShapeBook:
             return found.shape
         log.debug("simulated", kind=key.kind.value, together=key.together, opens=key.opens)
         self._known[key] = _Known(shape=shape, block_index=block_index)
+        if found is not None and found.shape == shape:
+            self._unchanged[_of_any_size(key)] = block_index
         return shape
 
     def forget(self, kind: OperationKind) -> None:
         """The network disagreed with a shape of this kind: simulate again."""
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
-    def pack_of(self, key: ShapeKey, together: int) -> ShapeKey:
-        """The key of so many of these calls in one transaction."""
-        return replace(key, together=together)
+    def _holds(self, key: ShapeKey, found: _Known, block_index: int) -> bool:
+        """Whether what is known is this block's, too."""
+        return block_index in {found.block_index, self._unchanged.get(_of_any_size(key))}
+
+
+def pack_of(key: ShapeKey, together: int) -> ShapeKey:
+    """The key of so many of these calls in one transaction."""
+    return replace(key, together=together)
+
+
+def _of_any_size(key: ShapeKey) -> ShapeKey:
+    """What transactions with several such calls share; a call without a multicall stays itself."""
+    return replace(key, together=min(key.together, 1))
