@@ -9,6 +9,7 @@ from kalepool.wallet.v1 import wallet_pb2
 
 from libs.common.ids import FarmerId
 from services.wallet.domain.model import (
+    FARM_KINDS,
     Balances,
     Block,
     ChainHead,
@@ -92,7 +93,8 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
         address=operation.address,
         block_index=operation.block_index,
         state=_STATE_NUMBERS[operation.state],
-        amount=operation.amount,
+        # Others move XLM, or say themselves what they move.
+        amount=operation.amount if operation.kind in FARM_KINDS else 0,
         nonce=operation.nonce or 0,
         hash=operation.hash or b"",
         gap=operation.gap or 0,

@@ -9,12 +9,14 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import check_acceptable
 from services.wallet.domain.errors import (
+    BlockNotClosedError,
     BlockUnknownError,
     ChainUnknownError,
     HistoryGoneError,
     RequestIdReusedError,
     WalletNotFoundError,
     WalletOfOtherPoolerError,
+    WrongBlockError,
 )
 from services.wallet.domain.model import (
     Balances,
@@ -110,7 +112,7 @@ class UseCases:
         if request_id and await self._is_known(request_id, arguments):
             return await self.operations.batch_ids(request_id)
         wallets = await self._wallets_of([intent.farmer_id for intent in intents])
-        check_acceptable(kind, block_index, self.watch.current.head)
+        await self._check_block(kind, block_index)
         operations = [_new_operation(wallets[item.farmer_id].id, item) for item in intents]
         if not request_id:
             made = await self.operations.record_one(
@@ -174,6 +176,20 @@ class UseCases:
         if known is not None and known != arguments:
             raise RequestIdReusedError(f"request_id {request_id!r} stands for another batch")
         return known is not None
+
+    async def _check_block(self, kind: OperationKind, block_index: int) -> None:
+        """Raises WrongBlockError or BlockNotClosedError by the newest that any process has seen.
+
+        Whoever asks may know a ledger that another process saw, and this one did not yet.
+        """
+        seen = self.watch.current.head
+        try:
+            check_acceptable(kind, block_index, seen)
+        except (WrongBlockError, BlockNotClosedError):
+            kept = await self.blocks.head()
+            if kept is None or kept.ledger <= seen.ledger:
+                raise
+            check_acceptable(kind, block_index, kept)
 
     async def _wallets_of(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         wallets = await self.wallets.of_farmers(farmer_ids)

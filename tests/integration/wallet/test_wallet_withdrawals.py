@@ -442,6 +442,7 @@ async def test_kale_goes_to_the_payout_address_once(world: WalletWorld, outside:
         withdraw_pb2.WITHDRAWAL_ASSET_KALE,
     )
     assert 0 < paid.operation.fee_charged <= 1_000_000
+    assert paid.operation.amount == 0  # which would be KALE's, whatever was sent
     assert await farmer_of.withdraw("first", 4 * KALE) == paid
     assert await outside.kale(destination) == 4 * KALE
     assert (await world.balances([farmer_of.farmer_id]))[

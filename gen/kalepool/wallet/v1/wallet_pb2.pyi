@@ -487,7 +487,9 @@ class Operation(_message.Message):
     state: Global___OperationState.ValueType
     """Where it stands."""
     amount: _builtins.int
-    """Stroops of KALE: the stake of a plant, the reward (without stake) of a harvest that succeeded."""
+    """Stroops of KALE: the stake of a plant, the reward (without stake) of a harvest that succeeded.
+    0 for all others: what a withdrawal sends, of KALE or XLM, is told by WithdrawalService.
+    """
     nonce: _builtins.int
     """Nonce of a work."""
     hash: _builtins.bytes
