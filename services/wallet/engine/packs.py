@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError, SimulationError
 from services.wallet.chain.facade import Bid
@@ -128,9 +127,7 @@ class Packs:
                 if channel is None:
                     break
                 rest = await self._one(key, rest, channel, sight, made)
-        made.unused += [
-            item.operation for item in waiting if item.operation.id in _missing(waiting, made)
-        ]
+        made.unused += made.missing([item.operation for item in waiting])
 
     async def _one(
         self,
@@ -241,7 +238,3 @@ class Packs:
 
 def _limit(passenger: Passenger) -> int:
     return passenger.operation.pack_limit or 1_000_000
-
-
-def _missing(passengers: Sequence[Passenger], made: Made) -> set[OperationId]:
-    return {item.id for item in made.missing([passenger.operation for passenger in passengers])}
