@@ -6,7 +6,7 @@ import asyncpg
 
 from backup.seal import BackupError
 from libs.common.db.queries import load_queries
-from services.migrations import SERVICES
+from libs.common.names import SERVICES
 from services.wallet.domain.audit import Head, Record, Verifier
 from services.wallet.store import QUERIES
 

@@ -16,8 +16,9 @@ from backup.seal import BackupError, Opened, opened, sealed
 from libs.common.db.migrate import ensure_roles
 from libs.common.db.pool import open_database
 from libs.common.db.tls import DatabaseAddress
+from libs.common.names import SERVICES
 from libs.common.private_file import new_private_file
-from services.migrations import SERVICES, role_of
+from services.migrations import role_of
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore

@@ -36,7 +36,8 @@ from libs.common.db.pool import Database, open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress
 from libs.common.log import configure_logging
-from services.migrations import SERVICES, migrate_all, role_of
+from libs.common.names import SERVICES
+from services.migrations import migrate_all, role_of
 
 SIDES = ("empty", "filled")
 #: How much slower a statement may be with history.

@@ -14,7 +14,7 @@ from demo.pool_calls import PoolCaller, open_pool_caller
 from demo.run import fund, pooler_config, settle
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from demo.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
-from services.migrations import SERVICES
+from libs.common.names import SERVICES
 
 DIRECTORY = Path("var") / "bench"
 #: Seconds of a ledger while farmers are brought onto the chain, which is not measured.

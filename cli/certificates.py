@@ -16,13 +16,12 @@ from libs.common.authority import (
 )
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.local import LOCAL_HOSTS
+from libs.common.names import SERVICES
 
 app = cyclopts.App(
     name="certificates",
     help="Makes certificates: who may call what follows from the names in them.",
 )
-#: What a service's certificate may name.
-_SERVICES = ("registry", "wallet", "plant", "work", "harvest")
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))]
 
 
@@ -73,8 +72,8 @@ def issue(
     address
         A service's further DNS name or IP address, as often as needed.
     """
-    if kind == "service" and name not in _SERVICES:
-        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(_SERVICES)}")
+    if kind == "service" and name not in SERVICES:
+        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(SERVICES)}")
     authority = _authority(folder)
     try:
         issued = authority.issue(

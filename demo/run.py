@@ -19,6 +19,7 @@ from demo.screen import Screen
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from demo.wallet_calls import WaitTimeoutError, wait_until
 from libs.common.grpc.identity import CallerKind
+from libs.common.names import SERVICES
 from libs.kale.amounts import format_kale
 from libs.kale.networks import NETWORKS
 from pooler.client import Targets, open_client
@@ -113,12 +114,7 @@ async def _seen(stack: Stack) -> None:
 def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
     """A pooler for a stack."""
     return PoolerConfig(
-        targets=Targets(
-            **{
-                name: stack.target(name)
-                for name in ("registry", "wallet", "plant", "work", "harvest")
-            }
-        ),
+        targets=Targets(**{name: stack.target(name) for name in SERVICES}),
         public_key=Keypair.random().public_key,
         name="demo",
         farmers=farmers,

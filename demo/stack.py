@@ -25,8 +25,9 @@ from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import TlsFiles, Transport, transport_of
+from libs.common.names import SERVICES
 from services.access import ACCESS
-from services.migrations import SERVICES, migrate_all, role_of
+from services.migrations import migrate_all, role_of
 
 #: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
 FIXED_PORTS = {

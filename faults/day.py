@@ -23,8 +23,8 @@ from demo.run import pooler_config, settle, settled_verdict
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from demo.wallet_calls import open_caller
 from faults.witness import Reader
+from libs.common.names import SERVICES
 from pooler.config import PoolerConfig
-from services.migrations import SERVICES
 
 DIRECTORY = Path("var") / "day"
 #: Ledgers of a block, and blocks of an hour, on the real network.

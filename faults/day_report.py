@@ -8,7 +8,7 @@ from rich.table import Table
 
 from benchmarks.report import RESULTS, describe, markdown_table, to_json, write_files
 from faults.day import DayResult, Hour
-from services.migrations import SERVICES
+from libs.common.names import SERVICES
 
 _COLUMNS = (
     "hour",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.world import Carrier, WorldConfig
 from faults import breakage as b
-from services.migrations import SERVICES
+from libs.common.names import SERVICES
 
 PHASES = ("plant", "work", "harvest", "withdraw")
 #: Room for three single plants in a ledger: bids are refused and raised.

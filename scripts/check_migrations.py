@@ -14,7 +14,8 @@ import asyncpg
 
 from demo.postgres import EmbeddedPostgres
 from libs.common.db.tls import DatabaseAddress
-from services.migrations import SERVICES, migrate_all, migrations_of
+from libs.common.names import SERVICES
+from services.migrations import migrate_all, migrations_of
 
 MIGRATED = "from_migrations"
 DECLARED = "from_schema_sql"

@@ -16,8 +16,9 @@ from typing import TypeVar
 from libs.common.config import ServiceSettings, Settings
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access
+from libs.common.names import SERVICES
 from services.access import ACCESS
-from services.migrations import SERVICES, MigrationSettings
+from services.migrations import MigrationSettings
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
 StateT = TypeVar("StateT", bound=Enum)

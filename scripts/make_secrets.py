@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from libs.common.authority import Authority, make_authority
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
-from services.migrations import SERVICES, role_of
+from libs.common.names import SERVICES
+from services.migrations import role_of
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "secrets"
 #: Host and database as docker-compose.yml names them.

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from demo.interrupt import run_to_end
 from demo.stack import Progress
+from libs.common.names import SERVICES
 from security.access import columns, picture
 from security.memory import MEBIBYTE
-from security.roles import ALLOWED, SERVICES
+from security.roles import ALLOWED
 from security.run import FuzzPlan, FuzzResult, run_fuzz
 
 

@@ -20,9 +20,9 @@ from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
 from libs.common.ids import new_id
+from libs.common.names import SERVICES
 from security.rpcs import path_of, services
 from services.access import ACCESS
-from services.migrations import SERVICES
 
 #: Seconds of one call; one that is let in may wait for the chain, and need not end.
 TIMEOUT = 3.0

@@ -18,9 +18,9 @@ from stellar_sdk import Keypair
 from demo.stack import Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
+from libs.common.names import SERVICES
 from security.hostile import Hostility
 from security.rpcs import path_of, services
-from services.migrations import SERVICES
 
 #: Seconds of one call; a well-formed one may wait for the chain.
 TIMEOUT = 1.0

@@ -9,7 +9,6 @@ from services.migrations import role_of
 
 #: Letters of the table: a verb on the whole table, or (small) on some columns of it.
 VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
-SERVICES = ("registry", "wallet", "plant", "work", "harvest")
 _READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
 
 #: Relation to verbs by service; what is not here is forbidden, a relation that is missing fails.

@@ -9,10 +9,11 @@ from pathlib import Path
 import asyncpg
 
 from demo.stack import Progress, Stack, StackConfig, open_stack
+from libs.common.names import SERVICES
 from security.access import differences, matrix, trespasses
 from security.fuzz import Outcome, Target, give_up, open_targets, register, send_hostile
 from security.memory import Growth, growth, resident
-from security.roles import SERVICES, breaches, undeclared
+from security.roles import breaches, undeclared
 
 #: Part of the calls that warms everything up before memory is first looked at.
 WARM_UP = 0.2

@@ -11,9 +11,7 @@ from pydantic import SecretStr
 from libs.common.config import Settings
 from libs.common.db.migrate import ensure_roles, migrate
 from libs.common.db.tls import DatabaseAddress
-
-#: registry's farmers point at wallet's wallets, events point at registry's farmers.
-SERVICES = ("wallet", "registry", "plant", "work", "harvest")
+from libs.common.names import SERVICES
 
 
 class MigrationSettings(Settings):

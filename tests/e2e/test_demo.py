@@ -13,7 +13,7 @@ import pytest
 
 from demo.run import DIRECTORY
 from demo.stack import StackConfig
-from services.migrations import SERVICES
+from libs.common.names import SERVICES
 from tests.support.breaking import farm_while
 
 pytestmark = pytest.mark.e2e

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from demo.stack import StackConfig, open_stack
+from libs.common.names import SERVICES
 from security.canaries import canaries, leaks
 from security.fuzz import open_targets, register, send_hostile
-from services.migrations import SERVICES
 
 pytestmark = pytest.mark.e2e
 

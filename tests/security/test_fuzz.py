@@ -7,10 +7,10 @@ import pytest
 from demo.stack import open_stack
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
+from libs.common.names import SERVICES
 from security.fuzz import give_up, open_targets, register, rpcs, send_hostile
 from security.rpcs import services
 from security.run import stack_config
-from services.migrations import SERVICES
 
 pytestmark = pytest.mark.e2e
 

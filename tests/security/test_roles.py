@@ -2,7 +2,8 @@
 
 import pytest
 
-from security.roles import ALLOWED, SERVICES, breaches, undeclared
+from libs.common.names import SERVICES
+from security.roles import ALLOWED, breaches, undeclared
 from tests.support.database import DatabaseAccess, connect
 
 

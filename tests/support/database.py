@@ -15,7 +15,8 @@ import asyncpg
 
 from demo.postgres import EmbeddedPostgres
 from libs.common.db.tls import DatabaseAddress
-from services.migrations import SERVICES, migrate_all, role_of
+from libs.common.names import SERVICES
+from services.migrations import migrate_all, role_of
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 TEMPLATE = "kalepool_template"

@@ -16,10 +16,11 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from libs.common.authority import load_authority, make_authority
+from libs.common.names import SERVICES
 from localnet.config import LocalnetSettings
 from scripts import make_secrets
 from scripts.make_secrets import secret_files
-from services.migrations import SERVICES, MigrationSettings
+from services.migrations import MigrationSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from services.migrations import SERVICES, role_of
+from libs.common.names import SERVICES
+from services.migrations import role_of
 from tests.support.database import DatabaseAccess, DatabaseFactory, connect
 
 
