@@ -38,6 +38,8 @@ Notice = Callable[[str, PoolError, float], None]
 #: Seconds that one try of a quick call, and of a batch, may take.
 _QUICK = 10.0
 _BATCH = 240.0
+#: The same of a plant: what it did not settle by then is left, so that the others are worked.
+_PLANT = 150.0
 #: Seconds for which a quick call is repeated: a service that restarts is back much sooner.
 _PATIENCE = 120.0
 #: Seconds for which a registration is repeated: a thousand at once run into the rate limit.
@@ -170,7 +172,7 @@ class PoolClient:
         )
         answer = await self._repeat(
             "Plant",
-            lambda: call(self._plant.Plant, request, timeout=_BATCH),
+            lambda: call(self._plant.Plant, request, timeout=_PLANT),
             patience=patience,
         )
         return messages.plant_summary(answer)

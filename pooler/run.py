@@ -164,7 +164,7 @@ class BlockLoop:
         try:
             index = await self._plantable()
             what = f"farm block {index}"
-            await self._plant(index, farmers=0)
+            await self._plant_all(index)
             planted = await self._planted(index)
             if not planted:
                 self._observe(Waiting(what="a farmer that can be planted"))
@@ -215,6 +215,14 @@ class BlockLoop:
             if not _worth_another_try(summary):
                 return
             await self._watch.next_ledger()
+
+    async def _plant_all(self, index: int) -> None:
+        """Plants everybody; after a failure those who are planted are farmed all the same, as their
+        stakes are lost unless they are worked."""
+        try:
+            await self._plant(index, farmers=0)
+        except PoolError as error:
+            self._trouble(f"plant everybody in block {index}", error)
 
     async def _planted(self, index: int) -> list[FarmerOutcome]:
         return [one async for one in self._client.planted(self._pooler_id, index)]

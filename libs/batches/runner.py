@@ -1,7 +1,8 @@
 """Runs batches through wallet to their end, whoever goes away or crashes meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from libs.batches.found import FoundRecorder
@@ -33,6 +34,8 @@ _FINAL = frozenset(
 _REASONS = {"WRONG_BLOCK": "BLOCK_CLOSED", "BLOCK_NOT_CLOSED": "BLOCK_OPEN"}
 #: Seconds between two tries, doubled up to the last.
 _FIRST_DELAY, _LAST_DELAY = 0.2, 5.0
+#: Seconds after which what is settled is recorded while other operations of the batch are open.
+_RECORD_EVERY = 5.0
 
 
 class BatchRunner(Generic[ItemT]):
@@ -43,13 +46,21 @@ class BatchRunner(Generic[ItemT]):
     """
 
     def __init__(
-        self, name: str, store: BatchStore[ItemT], submit: Submit[ItemT], *, parallel: int
+        self,
+        name: str,
+        store: BatchStore[ItemT],
+        submit: Submit[ItemT],
+        *,
+        parallel: int,
+        record_every: float = _RECORD_EVERY,
     ) -> None:
-        """`parallel` is how many chunks of one batch are with wallet at a time."""
+        """`parallel` is how many chunks of one batch are with wallet at a time; what is settled is
+        recorded `record_every` (s) while the rest is open."""
         self._name = name
         self._store = store
         self._submit = submit
         self._parallel = parallel
+        self._record_every = record_every
         self._flight: SingleFlight[None] = SingleFlight()
 
     async def run(self, batch_id: BatchId) -> None:
@@ -74,7 +85,8 @@ class BatchRunner(Generic[ItemT]):
         delay = _FIRST_DELAY
         while True:
             try:
-                await self._send_all(batch_id)
+                async with self._recording(batch_id):
+                    await self._send_all(batch_id)
                 await failpoint(f"{self._name}.batch.settled")
                 if await self._store.record(batch_id):
                     await failpoint(f"{self._name}.batch.recorded")
@@ -83,6 +95,26 @@ class BatchRunner(Generic[ItemT]):
                 log.warning("batch delayed", batch=str(batch_id), reason=error.reason)
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LAST_DELAY)
+
+    @asynccontextmanager
+    async def _recording(self, batch_id: BatchId) -> AsyncIterator[None]:
+        """Records what is settled now and then, while the block runs: one farmer whose operation
+        stays open (its signing is paused, say) must not hide what became of the others."""
+
+        async def record() -> None:
+            while True:
+                await asyncio.sleep(self._record_every)
+                try:
+                    await self._store.record(batch_id)
+                except PoolError as error:
+                    log.warning("recording delayed", batch=str(batch_id), reason=error.reason)
+
+        beside = asyncio.create_task(record())
+        try:
+            yield
+        finally:
+            beside.cancel()
+            await asyncio.wait([beside])
 
     async def _send_all(self, batch_id: BatchId) -> None:
         """Sends every chunk; one that fails does not stop the others."""

@@ -31,7 +31,7 @@ SELECT plant.ensure_partition($1);
 
 -- name: candidates :many
 -- Active farmers who can plant and have not. One who is on the way in another batch is joined there:
--- wallet has one operation for both.
+-- wallet has one operation for both. One whose signing is paused would keep the batch open.
 SELECT f.id AS farmer_id, a.address, a.kale_stroops AS balance,
     (f.stake_percentage * 10000)::int AS stake_bps
 FROM registry.farmers AS f
@@ -40,6 +40,7 @@ WHERE f.pooler_id = $1
     AND f.status = 'active'
     AND a.is_funded
     AND a.has_trustline
+    AND NOT a.is_paused
     -- As a hashed list, so that nothing is planned by how many had planted in the blocks before.
     AND f.id NOT IN (
         SELECT p.farmer_id FROM plant.plantings AS p

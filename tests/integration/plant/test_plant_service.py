@@ -102,6 +102,21 @@ async def test_every_eligible_farmer_is_planted_with_its_part(plant: Plant) -> N
     assert len(plant.wallet.calls) == 2
 
 
+async def test_whose_signing_is_paused_is_left_out(plant: Plant) -> None:
+    """It would keep the whole batch open until somebody resumes it."""
+    held = await plant.world.farmer(plant.pooler)
+    other = await plant.world.farmer(plant.pooler)
+    async with connect(plant.database.admin_dsn) as admin:
+        await admin.execute(
+            "INSERT INTO wallet.pauses (id, scope, target, reason, paused_by) "
+            "SELECT $1, 'wallet', id, 'a test', 'ann' FROM wallet.wallets WHERE farmer_id = $2",
+            new_id(),
+            held.farmer_id,
+        )
+    answer = await plant.plant()
+    assert [UUID(one.farmer_id) for one in answer.plantings] == [other.farmer_id]
+
+
 async def test_one_failure_does_not_fail_the_others(plant: Plant) -> None:
     good = await plant.world.farmer(plant.pooler)
     bad = await plant.world.farmer(plant.pooler)

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
+from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import (
     custody_pb2,
     custody_pb2_grpc,
@@ -135,6 +136,27 @@ async def test_nothing_is_signed_while_it_is_paused(world: WalletWorld, which: s
         await stub.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
     (plant,) = await planting
     assert plant.state == wallet_pb2.OPERATION_STATE_SUCCEEDED
+
+
+async def test_what_is_paused_when_its_block_ends_is_settled_as_that(world: WalletWorld) -> None:
+    farmers = await world.create_farmers(2)
+    await world.wait_until_ready(list(farmers))
+    held, other = farmers
+    reach = custody_pb2.PauseReach(farmer_id=held)
+    async with open_channel(world.target) as channel:
+        stub = custody_pb2_grpc.CustodyServiceStub(channel)
+        await stub.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
+        block = await world.next_block()
+        planting = asyncio.create_task(world.plant("held back", block, {held: 0}))
+        (opened,) = await world.plant("not held back", block, {other: 0})
+        assert (opened.state, planting.done()) == (wallet_pb2.OPERATION_STATE_SUCCEEDED, False)
+        await world.wait_for_plantable(block + 1)
+        await world.plant("the next block", block + 1, {other: 0})
+        (plant,) = await asyncio.wait_for(planting, 30)
+        await stub.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
+    assert plant.state == wallet_pb2.OPERATION_STATE_FAILED
+    assert plant.reason == common_pb2.FAILURE_REASON_BLOCK_CLOSED
+    assert plant.attempts == 0
 
 
 async def test_a_pooler_that_nobody_has_is_not_paused(world: WalletWorld) -> None:

@@ -56,7 +56,8 @@ LIMIT $5;
 -- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight and
 -- none of whose others is taken up; plants before works before harvests, the best work and the
 -- oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
--- $6; so what has to wait for its block is not looked at in vain.
+-- $6; so what has to wait for its block is not looked at in vain. What a pause forbids is taken up
+-- only when its block is over, to be settled as that: nothing of it can be signed.
 WITH candidates AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index
     FROM wallet.operations AS o
@@ -69,7 +70,10 @@ WITH candidates AS MATERIALIZED (
           OR (o.kind = 'work' AND o.block_index <= $5)
           OR (o.kind = 'harvest' AND o.block_index < $6)
       )
-      AND NOT wallet.is_paused(w.id, w.pooler_id)
+      AND (
+          NOT wallet.is_paused(w.id, w.pooler_id)
+          OR (o.kind IN ('plant', 'work') AND o.block_index < $5)
+      )
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = w.address AND t.state IN ('signed', 'sent')
@@ -127,11 +131,14 @@ UPDATE wallet.operations SET due_at = now()
 WHERE id = ANY($1::uuid[]) AND state = 'queued';
 
 -- name: has_urgent :one
--- Whether plants up to block $1 or works up to block $2 are waiting or in flight: they go first.
+-- Whether plants up to block $1 or works up to block $2 are waiting or in flight: they go first. What
+-- a pause holds back is not waited for.
 SELECT EXISTS (
-    SELECT 1 FROM wallet.operations
-    WHERE state IN ('queued', 'signed', 'sent')
-      AND ((kind = 'plant' AND block_index <= $1) OR (kind = 'work' AND block_index <= $2))
+    SELECT 1 FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.state IN ('queued', 'signed', 'sent')
+      AND ((o.kind = 'plant' AND o.block_index <= $1) OR (o.kind = 'work' AND o.block_index <= $2))
+      AND (o.state <> 'queued' OR NOT wallet.is_paused(w.id, w.pooler_id))
 ) AS urgent;
 
 -- name: settle_operations :many
