@@ -64,28 +64,32 @@ class Purse:
         # What is in flight is not taken off the balance before a ledger takes it.
         self._treasury = books.treasury
 
-    def pays(self, costs: Costs, *, plants: Sequence[PoolerId | None] = ()) -> bool:
-        """Whether these bids fit; if so they count from now on. `plants` has the pooler of each
-        plant that the envelope carries.
+    def exceeded(
+        self, costs: Costs, *, plants: Sequence[PoolerId | None] = ()
+    ) -> frozenset[PoolerId | None]:
+        """Whose bids among these do not fit; nobody's: they count from now on. `plants` has the
+        pooler of each plant that the envelope carries.
 
         Works and harvests may use a budget up to its last stroop, plants only what is not needed
         for those that follow. The treasury's balance stops plants alone: what was planted is worth
         trying to harvest until the network itself refuses.
         """
-        if not all(self._fits(pooler, cost, keeps=bool(plants)) for pooler, cost in costs.items()):
-            return False
+        keeps = bool(plants)
+        beyond = [who for who, cost in costs.items() if not self._fits(who, cost, keeps=keeps)]
+        if beyond:
+            return frozenset(beyond)
         cost = sum(costs.values())
         kept = self._kept(sum(self._obligations.values())) if plants else 0
         if self._terms.daily and sum(self._spent.values()) + cost + kept > self._terms.daily:
-            return False
+            return frozenset(costs)
         if plants and cost + kept > self._treasury:
-            return False
+            return frozenset(costs)
         for pooler, part in costs.items():
             self._spent[pooler] += part
         for pooler in plants:
             self._obligations[pooler] += _FOLLOWING
         self._treasury -= cost
-        return True
+        return frozenset()
 
     def _fits(self, pooler: PoolerId | None, cost: int, *, keeps: bool) -> bool:
         limit = self._terms.daily_per_pooler

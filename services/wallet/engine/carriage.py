@@ -70,8 +70,9 @@ async def submit(
     draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
     committed = await parts.transactions.commit_signed([draft], ledger=ledger)
     if committed.unpaid:
-        log.error("fee budget used up", operations=len(ids))
-        await _postpone(parts, operations)
+        log.error("fee budget used up", operations=len(committed.unpaid))
+        await _postpone(parts, [item for item in operations if item.id in committed.unpaid])
+        await parts.operations.release(sorted(committed.spared))
     if not committed.recorded:
         return
     await failpoint("wallet.transaction.signed")

@@ -1,9 +1,10 @@
 """Takes up queued plants, works and harvests in bulk: builds, signs, commits, sends."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from libs.common.failpoints import failpoint
+from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.domain.blocks import readiness
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
@@ -17,7 +18,6 @@ from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.sources import Sources
 from services.wallet.engine.watch import Sight
 from services.wallet.store.operations import Wanted
-from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
@@ -126,6 +126,7 @@ class Dispatcher:
         parts, ledger = self._parts, sight.ledger.sequence
         committed = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
         await self._tell_unpaid(group, committed.unpaid)
+        await parts.operations.release(sorted(committed.spared))
         recorded = committed.recorded
         await failpoint("wallet.transaction.signed")
         outgoing = [
@@ -139,10 +140,11 @@ class Dispatcher:
         await parts.sender.send(outgoing, ledger=ledger)
         return bool(recorded)
 
-    async def _tell_unpaid(self, group: Sequence[QueuedOperation], unpaid: Sequence[Draft]) -> None:
+    async def _tell_unpaid(
+        self, group: Sequence[QueuedOperation], ids: Collection[OperationId]
+    ) -> None:
         """A plant that the fee budgets forbid is given up, as its block will not wait; others are
         tried again."""
-        ids = {item for draft in unpaid for item in draft.operation_ids}
         if not ids:
             return
         log.error("fee budget used up", operations=len(ids))

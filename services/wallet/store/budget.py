@@ -34,15 +34,20 @@ class Charge:
     plants: tuple[PoolerId | None, ...]
 
 
-async def paid(session: Session, terms: FeeTerms, charges: Sequence[Charge]) -> list[bool]:
-    """Which of these may be signed; works and harvests are served before plants."""
+async def exceeded(
+    session: Session, terms: FeeTerms, charges: Sequence[Charge]
+) -> list[frozenset[PoolerId | None]]:
+    """Whose budgets each of these exceeds; nobody's: it may be signed. Works and harvests are
+    served before plants."""
     if not terms.has_caps and not any(charge.plants for charge in charges):
-        return [True] * len(charges)  # nothing limits works and harvests: no need to open the books
-    purse, allowed = await open_purse(session, terms), [False] * len(charges)
+        # Nothing limits works and harvests: no need to open the books.
+        return [frozenset()] * len(charges)
+    purse = await open_purse(session, terms)
+    found: list[frozenset[PoolerId | None]] = [frozenset()] * len(charges)
     for place, charge in sorted(enumerate(charges), key=lambda pair: bool(pair[1].plants)):
         costs = shared_costs(charge.bid, charge.poolers)
-        allowed[place] = purse.pays(costs, plants=charge.plants)
-    return allowed
+        found[place] = purse.exceeded(costs, plants=charge.plants)
+    return found
 
 
 async def may_raise(
@@ -54,7 +59,7 @@ async def may_raise(
         return False
     poolers = tuple(pooler_of(row) for row in rows)
     charge = Charge(bid=bid - rows[0]["fee_bid"], poolers=poolers, plants=())
-    return all(await paid(session, terms, [charge]))
+    return not any(await exceeded(session, terms, [charge]))
 
 
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:

@@ -24,7 +24,7 @@ from services.wallet.domain.model import (
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
 from services.wallet.domain.withdrawals import Asset, Payout
-from services.wallet.store.budget import Charge, book, may_raise, paid, pooler_of
+from services.wallet.store.budget import Charge, book, exceeded, may_raise, pooler_of
 from services.wallet.store.custody import (
     add_records,
     is_carrier_paused,
@@ -59,12 +59,14 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """What became of drafts; those in neither list must be thrown away, too."""
+    """What became of drafts; those that are not recorded must be thrown away."""
 
     #: Durable, and to be sent.
     recorded: list[Draft]
-    #: Beyond a fee budget.
-    unpaid: list[Draft]
+    #: Operations that a fee budget forbids.
+    unpaid: frozenset[OperationId]
+    #: Those that were to travel with them, and may do so without.
+    spared: frozenset[OperationId]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +119,22 @@ class TransactionStore:
             if any(not draft.operation_ids for draft in complete):
                 complete = [] if await is_everything_paused(session) else complete
             charges = [_charge(draft, owners) for draft in complete]
-            verdicts = await paid(session, self._terms, charges)
-            allowed = [draft for draft, is_paid in zip(complete, verdicts, strict=True) if is_paid]
+            beyond = await exceeded(session, self._terms, charges)
+            allowed = [draft for draft, whose in zip(complete, beyond, strict=True) if not whose]
             recorded = await _insert(session, allowed, ledger)
             await _sign(session, recorded)
             await add_records(session, [_act(draft.envelope) for draft in recorded])
-        unpaid = [draft for draft, is_paid in zip(complete, verdicts, strict=True) if not is_paid]
-        return Committed(recorded=recorded, unpaid=unpaid)
+        stopped = {
+            item: pooler_of(owners[item]) in whose
+            for draft, whose in zip(complete, beyond, strict=True)
+            if whose
+            for item in draft.operation_ids
+        }
+        return Committed(
+            recorded=recorded,
+            unpaid=frozenset(item for item, is_unpaid in stopped.items() if is_unpaid),
+            spared=frozenset(item for item, is_unpaid in stopped.items() if not is_unpaid),
+        )
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
         """Marks transactions as sent, with what nodes said and when to send them again."""

@@ -33,7 +33,7 @@ def test_no_budget_is_ever_exceeded(
     terms = FeeTerms(daily=daily, daily_per_pooler=each, reserve=reserve)
     purse, spent, by_pooler = Purse(terms, books()), 0, {A: 0, B: 0}
     for bid, owners, plants in made:
-        if purse.pays(shared_costs(bid, owners), plants=owners if plants else []):
+        if not purse.exceeded(shared_costs(bid, owners), plants=owners if plants else []):
             spent += bid
             for owner in owners:
                 if owner is not None:
@@ -53,9 +53,9 @@ def test_whatever_was_planted_can_be_worked_and_harvested(daily: int, cost: int)
     """As long as a work or harvest bids no more than its reserve."""
     purse = Purse(FeeTerms(daily=daily * 100, reserve=cost), books())
     planted = 0
-    while planted < 1000 and purse.pays({A: cost}, plants=[A]):
+    while planted < 1000 and not purse.exceeded({A: cost}, plants=[A]):
         planted += 1
-    assert all(purse.pays({A: cost}) for _ in range(2 * max(0, planted - 1)))
+    assert not any(purse.exceeded({A: cost}) for _ in range(2 * max(0, planted - 1)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_whatever_was_planted_can_be_worked_and_harvested(daily: int, cost: int)
 )
 def test_a_poolers_plants_leave_its_own_reserve(found: Books, plants: bool, allowed: bool) -> None:
     purse = Purse(FeeTerms(daily_per_pooler=1000, reserve=10), found)
-    assert purse.pays({A: 100}, plants=[A] if plants else []) is allowed
+    assert (not purse.exceeded({A: 100}, plants=[A] if plants else [])) is allowed
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,26 @@ def test_a_poolers_plants_leave_its_own_reserve(found: Books, plants: bool, allo
 )
 def test_a_poor_treasury_stops_plants_alone(treasury: int, plants: bool, allowed: bool) -> None:
     found = books(obligations={A: 5}, treasury=treasury)
-    assert (
-        Purse(FeeTerms(reserve=10), found).pays({A: 100}, plants=[A] if plants else []) is allowed
-    )
+    purse = Purse(FeeTerms(reserve=10), found)
+    assert (not purse.exceeded({A: 100}, plants=[A] if plants else [])) is allowed
 
 
 def test_each_plant_of_a_pack_keeps_its_reserve() -> None:
     purse = Purse(FeeTerms(daily=1000, reserve=10), books())
-    assert purse.pays({A: 100, B: 50}, plants=[A, A, B])
+    assert not purse.exceeded({A: 100, B: 50}, plants=[A, A, B])
     # 150 are bid; 60 are kept for two works and harvests of A's, one of B's.
-    assert not purse.pays({B: 791}, plants=[B])
-    assert purse.pays({B: 790}, plants=[B])
+    assert purse.exceeded({B: 791}, plants=[B]) == {B}
+    assert not purse.exceeded({B: 790}, plants=[B])
+
+
+def test_one_poolers_budget_says_nothing_of_anothers() -> None:
+    purse = Purse(FeeTerms(daily_per_pooler=100), books(committed={A: 95}))
+    assert purse.exceeded({A: 6, B: 60}) == {A}
+    assert not purse.exceeded({B: 60})
+    assert purse.exceeded({A: 6, B: 41}) == {A, B}
+    assert not purse.exceeded({A: 5, B: 40})
+
+
+def test_the_pools_own_budget_stops_everybody_in_the_envelope() -> None:
+    purse = Purse(FeeTerms(daily=100), books())
+    assert purse.exceeded({A: 60, B: 60}) == {A, B}
