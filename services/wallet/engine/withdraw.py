@@ -1,5 +1,6 @@
 """Pays withdrawals: up to 19 farmers' accounts in one transaction of the treasury."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from libs.common.ids import OperationId
@@ -7,7 +8,7 @@ from services.wallet.chain.model import AccountState
 from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, given_up, later
-from services.wallet.domain.withdrawals import Payout, refusal
+from services.wallet.domain.withdrawals import Asset, Payout, refusal
 from services.wallet.engine.carriage import BROKEN, set_aside, submit, take_up
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
@@ -48,22 +49,24 @@ class Withdrawer:
         destinations = await self._parts.chain.destinations(
             [item.destination for item in payouts.values()]
         )
-        sound, refused = [], []
+        sound, refused, waiting = [], [], []
+        taken: Counter[tuple[str, Asset]] = Counter()
         for operation in claimed:
             payout = payouts[operation.id]
+            payer, destination = payers[operation.address], destinations[payout.destination]
+            account = (operation.address, payout.asset)
             reason = FailureReason.REFUSED if payout.is_stopped else None
-            reason = reason or refusal(
-                payout.asset,
-                operation.amount,
-                payers[operation.address],
-                destinations[payout.destination],
-            )
-            if reason is None:
-                sound.append(operation)
-            else:
+            reason = reason or refusal(payout.asset, operation.amount, payer, destination)
+            if reason is not None:
                 refused.append(given_up(operation, reason, "nothing was sent"))
+            elif refusal(payout.asset, taken[account] + operation.amount, payer, destination):
+                # After those that are paid now: together they would fail, and others with them.
+                waiting.append(later(operation))
+            else:
+                sound.append(operation)
+                taken[account] += operation.amount
+        await self._parts.operations.settle_queued([*refused, *waiting])
         if refused:
-            await self._parts.operations.settle_queued(refused)
             self._parts.settled()
         return sound
 
