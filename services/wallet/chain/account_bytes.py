@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 
 _u32 = struct.Struct(">I").unpack_from
+_4u8 = struct.Struct(">4B").unpack_from
 _i64 = struct.Struct(">q").unpack_from
 
 _ACCOUNT, _TRUSTLINE = 0, 1
@@ -32,6 +33,8 @@ class AccountFields:
     used_ledger: int
     #: Subentries, and reserves that it sponsors less those that are sponsored for it.
     reserves: int
+    #: Whether its own key alone may make payments (its weight reaches the medium threshold).
+    obeys: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,11 @@ class _Reader:
         (value,) = _i64(self._data, self._at)
         self._at += 8
         return int(value)
+
+    def four_bytes(self) -> tuple[int, ...]:
+        values = _4u8(self._data, self._at)
+        self._at += 4
+        return values
 
     def skip(self, count: int) -> None:
         self._at += count
@@ -100,7 +108,7 @@ def _account(reader: _Reader) -> AccountFields:
         reader.skip(_ACCOUNT_ID)
     reader.skip(4)  # flags
     reader.skip_opaque()  # homeDomain
-    reader.skip(4)  # thresholds
+    master, _low, medium, _high = reader.four_bytes()  # thresholds
     _skip_signers(reader)
     sponsored, sponsoring, used_ledger = _extensions(reader)
     return AccountFields(
@@ -108,6 +116,7 @@ def _account(reader: _Reader) -> AccountFields:
         sequence=sequence,
         used_ledger=used_ledger,
         reserves=subentries + sponsoring - sponsored,
+        obeys=master >= max(1, medium),
     )
 
 

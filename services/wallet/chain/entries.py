@@ -27,6 +27,7 @@ def decode_account(address: str, account: str | None, trustline: str | None) -> 
         sequence=fields.sequence,
         used_ledger=fields.used_ledger,
         reserves=fields.reserves,
+        obeys=fields.obeys,
         has_trustline=usable,
         kale=line.balance if line is not None and usable else 0,
     )

@@ -48,6 +48,8 @@ class AccountState:
     used_ledger: int = 0
     #: Subentries, and reserves that it sponsors less those that are sponsored for it.
     reserves: int = 0
+    #: Whether its own key alone may make payments; not after its owner has put other signers on it.
+    obeys: bool = True
     #: Whether it has a KALE trustline that may hold KALE.
     has_trustline: bool = False
     #: Stroops of KALE.

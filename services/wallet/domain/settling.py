@@ -133,6 +133,9 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
     if not may_retry(operation.kind, operation.attempts):
         message = f"no ledger took any of {operation.attempts} envelopes"
         return _expired(operation, FailureReason.EXPIRED, message)
+    if operation.kind in TREASURY_KINDS:
+        # Those that wait behind it have their turn meanwhile.
+        return later(operation, due_ledger=head.ledger + pause(operation.kind, operation.attempts))
     return later(operation)
 
 

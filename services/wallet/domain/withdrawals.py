@@ -119,6 +119,7 @@ def refusal(
     is_kale, account = asset is Asset.KALE, destination.account
     obstacles = {
         FailureReason.NOT_FUNDED: not payer.exists,
+        FailureReason.REFUSED: not payer.obeys,
         FailureReason.NO_TRUSTLINE: is_kale and not payer.has_trustline,
         FailureReason.INSUFFICIENT_BALANCE: (payer.kale if is_kale else payer.xlm) < amount,
         FailureReason.DESTINATION_MISSING: not account.exists,

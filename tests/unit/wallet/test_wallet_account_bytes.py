@@ -123,6 +123,7 @@ def test_accounts(account: xdr.AccountEntry) -> None:
         sequence=account.seq_num.sequence_number.int64,
         used_ledger=0 if v3 is None else v3.seq_ledger.uint32,
         reserves=account.num_sub_entries.uint32 + sponsoring,
+        obeys=account.thresholds.thresholds[0] >= max(1, account.thresholds.thresholds[2]),
     )
 
 

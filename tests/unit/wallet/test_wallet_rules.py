@@ -32,6 +32,7 @@ from services.wallet.domain.blocks import (
     readiness,
 )
 from services.wallet.domain.model import (
+    TREASURY_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -351,6 +352,16 @@ def test_a_plant_that_the_cap_kept_out_says_so() -> None:
     assert (found.event, found.reason) == (OperationEvent.EXPIRE, R.FEE_CAP)
     onboarding = excluded(carried(K.ONBOARD), head(), last_answer=ABOVE_CAP)
     assert onboarding.event is OperationEvent.RETRY
+
+
+@pytest.mark.parametrize("kind", TREASURY_KINDS)
+def test_what_no_ledger_takes_of_the_treasury_lets_others_go_before(kind: OperationKind) -> None:
+    waits = [
+        excluded(carried(kind, attempts=attempts), head(), last_answer="txFAILED").due_ledger
+        - head().ledger
+        for attempts in (1, 2, 3, 50)
+    ]
+    assert waits == [1, 2, 4, 60]
 
 
 @given(total=st.integers(0, 10**9), parts=st.integers(1, 19))

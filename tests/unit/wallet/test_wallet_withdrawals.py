@@ -34,6 +34,7 @@ def account(**fields: object) -> AccountState:
         (Asset.XLM, account(), account(has_trustline=False), False, R.INSUFFICIENT_BALANCE),
         (Asset.XLM, account(xlm=30), account(has_trustline=False), False, None),
         (Asset.KALE, account(exists=False), account(), False, R.NOT_FUNDED),
+        (Asset.KALE, account(obeys=False), account(), False, R.REFUSED),
         (Asset.KALE, account(has_trustline=False), account(), False, R.NO_TRUSTLINE),
         (Asset.XLM, account(xlm=30, has_trustline=False), account(), False, None),
         (Asset.KALE, account(kale=29), account(), False, R.INSUFFICIENT_BALANCE),
