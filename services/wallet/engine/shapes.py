@@ -46,8 +46,8 @@ class ShapeBook:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._known: dict[ShapeKey, _Known] = {}
-        #: By key without a size: the block in which one size was found as it was before.
-        self._unchanged: dict[ShapeKey, int] = {}
+        #: By key without a size: since which block one size has not changed until which.
+        self._unchanged: dict[ShapeKey, tuple[int, int]] = {}
 
     def known(self, key: ShapeKey) -> Shape | None:
         """A shape of this or an earlier block; the farm's entries keep their sizes."""
@@ -62,6 +62,7 @@ class ShapeBook:
         """
         found = self._known.get(key)
         if found is not None and self._holds(key, found, block_index):
+            self._known[key] = _Known(shape=found.shape, block_index=block_index)
             return found.shape
         try:
             shape = await self._chain.simulate(load, source=source)
@@ -72,7 +73,7 @@ class ShapeBook:
         log.debug("simulated", kind=key.kind.value, together=key.together, opens=key.opens)
         self._known[key] = _Known(shape=shape, block_index=block_index)
         if found is not None and found.shape == shape:
-            self._unchanged[_of_any_size(key)] = block_index
+            self._unchanged[_of_any_size(key)] = (found.block_index, block_index)
         return shape
 
     def forget(self, kind: OperationKind) -> None:
@@ -80,8 +81,12 @@ class ShapeBook:
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
     def _holds(self, key: ShapeKey, found: _Known, block_index: int) -> bool:
-        """Whether what is known is this block's, too."""
-        return block_index in {found.block_index, self._unchanged.get(_of_any_size(key))}
+        """Whether what is known is this block's, too: found in it, or since the block from which on
+        another size has not changed."""
+        since, until = self._unchanged.get(_of_any_size(key), (block_index, -1))
+        return block_index == found.block_index or (
+            until == block_index and found.block_index >= since
+        )
 
 
 def pack_of(key: ShapeKey, together: int) -> ShapeKey:

@@ -69,6 +69,16 @@ async def test_when_one_size_has_changed_the_others_are_asked_for_too() -> None:
     assert network.asked == 4
 
 
+async def test_what_is_older_than_the_last_change_is_asked_for() -> None:
+    network = Network()
+    book = ShapeBook(cast(Chain, network))
+    await sizes(book, 1, 27, 3)
+    network.needed = replace(NEEDED, instructions=1_100_000)
+    await sizes(book, 2, 27)
+    assert await sizes(book, 3, 27, 3) == [network.needed] * 2
+    assert network.asked == 5
+
+
 async def test_nothing_known_stands_once_the_network_disagreed() -> None:
     network = Network()
     book = ShapeBook(cast(Chain, network))
