@@ -152,11 +152,11 @@ class CallInterceptor(ServerInterceptor):
 
         async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
             async with self._one_of_few(method, context):
-                async for response in inner(requests, context):
+                async for response in inner(_well_formed(requests, context), context):
                     yield response
 
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(talk, handler.request_deserializer, write)
+            return grpc.stream_stream_rpc_method_handler(talk, read, write)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(watch, read, write)
         return grpc.unary_unary_rpc_method_handler(unary, read, write)
@@ -199,6 +199,12 @@ class CallInterceptor(ServerInterceptor):
 async def _refuse_malformed(request: Any, context: Context) -> None:
     if isinstance(request, _Malformed):
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _MALFORMED)
+
+
+async def _well_formed(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    async for request in requests:
+        await _refuse_malformed(request, context)
+        yield request
 
 
 class _Malformed:

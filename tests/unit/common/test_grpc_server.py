@@ -292,6 +292,15 @@ async def test_talks_with_reflection_are_bounded_too() -> None:
         assert (await again.read()).HasField("list_services_response")
 
 
+async def test_bytes_that_are_no_message_are_refused_by_reflection_too() -> None:
+    async with serving() as (_, channel):
+        method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        talk: Any = channel.stream_stream(method, request_serializer=bytes)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await talk(iter([b"\xff\xff\xff"])).read()
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_peer_that_is_away_is_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(errors.UnavailableError):
