@@ -206,6 +206,7 @@ class Life:
                     kind=kind,
                     block_index=block,
                     operations=[_wish(kind, item) for item in farmers[start : start + _CHUNK]],
+                    check=lambda _head: None,
                 )
                 made += await store.batch_ids(request)
         return made

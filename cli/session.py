@@ -1,5 +1,6 @@
 """One run of the command: where the services are, how long to wait, and how to show replies."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,13 @@ from kalepool.wallet.v1 import (
 from kalepool.work.v1 import work_pb2_grpc
 
 from cli.errors import CommandLineError
-from cli.show import Output
-from libs.common.errors import DeadlineExceededError, UnavailableError
+from cli.show import Output, note
+from libs.common.errors import (
+    ConflictError,
+    DeadlineExceededError,
+    InternalError,
+    UnavailableError,
+)
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.tls import (
     PLAINTEXT,
@@ -95,7 +101,17 @@ class Session:
         """
         try:
             return await call(method, request, timeout=self.options.timeout or timeout)
-        except (UnavailableError, DeadlineExceededError) as error:
+        except asyncio.CancelledError:
+            if request_id := getattr(request, "request_id", ""):
+                note(f"what was asked for may go on: --request-id {request_id} asks for the same")
+            raise
+        except (
+            UnavailableError,
+            DeadlineExceededError,
+            # A connection that breaks while a service ends may look like these.
+            InternalError,
+            ConflictError,
+        ) as error:
             request_id = getattr(request, "request_id", "")
             if not request_id:
                 raise

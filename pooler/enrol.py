@@ -16,8 +16,6 @@ _REGISTRATIONS = 16
 async def enrol(client: PoolClient, config: PoolerConfig, observe: Observer) -> PoolerId:
     """Registers pooler and farmers, those that are missing, and waits for the farmers' accounts."""
     pooler_id = await _pooler(client, config)
-    known = [farmer async for farmer in client.farmers(pooler_id)]
-    missing = range(len(known) + 1, config.farmers + 1)
     slots = asyncio.Semaphore(_REGISTRATIONS)
 
     async def register(number: int) -> None:
@@ -29,7 +27,12 @@ async def enrol(client: PoolClient, config: PoolerConfig, observe: Observer) -> 
                 request_id=f"farmer-{number}",
             )
 
-    await asyncio.gather(*map(register, missing))
+    known = [farmer async for farmer in client.farmers(pooler_id)]
+    await asyncio.gather(*map(register, range(len(known) + 1, config.farmers + 1)))
+    known = [farmer async for farmer in client.farmers(pooler_id)]
+    if len(known) < config.farmers:
+        # A run before was stopped between two of them, and a later number stood for one of these.
+        await asyncio.gather(*map(register, range(1, config.farmers + 1)))
     await _funded(client, config, pooler_id, observe)
     return pooler_id
 

@@ -9,14 +9,12 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import check_acceptable
 from services.wallet.domain.errors import (
-    BlockNotClosedError,
     BlockUnknownError,
     ChainUnknownError,
     HistoryGoneError,
     RequestIdReusedError,
     WalletNotFoundError,
     WalletOfOtherPoolerError,
-    WrongBlockError,
 )
 from services.wallet.domain.model import (
     Balances,
@@ -35,7 +33,7 @@ from services.wallet.engine.watch import Watch
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.blocks import BlockStore
-from services.wallet.store.operations import OperationStore
+from services.wallet.store.operations import Check, OperationStore
 from services.wallet.store.wallets import WalletStore, balances_of
 
 #: Seconds between two messages of a block stream at most.
@@ -112,16 +110,21 @@ class UseCases:
         if request_id and await self._is_known(request_id, arguments):
             return await self.operations.batch_ids(request_id)
         wallets = await self._wallets_of([intent.farmer_id for intent in intents])
-        await self._check_block(kind, block_index)
+        check = self._check(kind, block_index)
         operations = [_new_operation(wallets[item.farmer_id].id, item) for item in intents]
         if not request_id:
             made = await self.operations.record_one(
-                kind=kind, block_index=block_index, operation=operations[0]
+                kind=kind, block_index=block_index, operation=operations[0], check=check
             )
             self.bell.ring()
             return [made]
         recorded = await self.operations.record_batch(
-            request_id, arguments, kind=kind, block_index=block_index, operations=operations
+            request_id,
+            arguments,
+            kind=kind,
+            block_index=block_index,
+            operations=operations,
+            check=check,
         )
         await failpoint("wallet.batch.recorded")
         if not recorded:  # the same call arrived twice at once: the other one was faster
@@ -177,19 +180,18 @@ class UseCases:
             raise RequestIdReusedError(f"request_id {request_id!r} stands for another batch")
         return known is not None
 
-    async def _check_block(self, kind: OperationKind, block_index: int) -> None:
+    def _check(self, kind: OperationKind, block_index: int) -> Check:
         """Raises WrongBlockError or BlockNotClosedError by the newest that any process has seen.
 
-        Whoever asks may know a ledger that another process saw, and this one did not yet.
+        Whoever asks may know a ledger that another process saw and kept, and this one did not yet.
         """
         seen = self.watch.current.head
-        try:
-            check_acceptable(kind, block_index, seen)
-        except (WrongBlockError, BlockNotClosedError):
-            kept = await self.blocks.head()
-            if kept is None or kept.ledger <= seen.ledger:
-                raise
-            check_acceptable(kind, block_index, kept)
+
+        def check(kept: ChainHead | None) -> None:
+            newest = seen if kept is None or kept.ledger <= seen.ledger else kept
+            check_acceptable(kind, block_index, newest)
+
+        return check
 
     async def _wallets_of(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         wallets = await self.wallets.of_farmers(farmer_ids)

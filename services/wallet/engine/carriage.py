@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.model import SignedEnvelope
+from services.wallet.chain.model import AccountState, SignedEnvelope
 from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.settling import later
@@ -36,6 +36,13 @@ async def take_up(parts: EngineParts, kind: OperationKind, *, limit: int) -> lis
         ledger=parts.watch.current.ledger.sequence,
         treasury=parts.treasury.wallet.address,
     )
+
+
+async def next_sequence(parts: EngineParts, treasury: AccountState, ledger: int) -> int:
+    """The treasury's next sequence number, after a node's word of this ledger: what is on record
+    may be newer."""
+    kept = await parts.transactions.last_sequences([treasury.address], after=ledger)
+    return max(treasury.sequence, kept.get(treasury.address, 0)) + 1
 
 
 async def settle_present(

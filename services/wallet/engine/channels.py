@@ -7,7 +7,7 @@ from libs.common.ids import OperationId, WalletId, new_id
 from libs.common.log import get_logger
 from services.wallet.chain.onboarding import MAX_FUNDINGS, Funding
 from services.wallet.domain.model import OperationKind, QueuedOperation
-from services.wallet.engine.carriage import settle_present, submit, take_up
+from services.wallet.engine.carriage import next_sequence, settle_present, submit, take_up
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 from services.wallet.keys.provider import KeyProvider
@@ -95,7 +95,7 @@ class ChannelKeeper:
             await settle_present(parts, there, ledger)
             waiting = [item for item in claimed if item not in there]
         if waiting:
-            await self._submit(waiting, payer.sequence + 1)
+            await self._submit(waiting, await next_sequence(parts, payer, ledger))
         return True
 
     async def _submit(self, operations: Sequence[QueuedOperation], sequence: int) -> None:

@@ -4,7 +4,14 @@ from services.wallet.chain.model import AccountState
 from services.wallet.chain.onboarding import MAX_FARMERS, Newcomer
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, later
-from services.wallet.engine.carriage import BROKEN, set_aside, settle_present, submit, take_up
+from services.wallet.engine.carriage import (
+    BROKEN,
+    next_sequence,
+    set_aside,
+    settle_present,
+    submit,
+    take_up,
+)
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 
@@ -31,7 +38,7 @@ class Onboarder:
         await parts.operations.settle_queued([later(operation) for operation in rest])
         if together:
             try:
-                await self._submit(together, states, payer.sequence + 1)
+                await self._submit(together, states, await next_sequence(parts, payer, ledger))
             except BROKEN as error:
                 await set_aside(parts, together, error)
         return True

@@ -9,7 +9,7 @@ from services.wallet.chain.payouts import MAX_PAYOUTS, Payment
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, given_up, later
 from services.wallet.domain.withdrawals import Asset, Payout, refusal
-from services.wallet.engine.carriage import BROKEN, set_aside, submit, take_up
+from services.wallet.engine.carriage import BROKEN, next_sequence, set_aside, submit, take_up
 from services.wallet.engine.made import bid_for
 from services.wallet.engine.parts import EngineParts
 
@@ -28,13 +28,14 @@ class Withdrawer:
         payouts = await self._parts.transactions.payouts([item.id for item in claimed])
         treasury = self._parts.treasury.wallet.address
         addresses = [treasury, *(item.address for item in claimed)]
-        _, found = await self._parts.chain.accounts(addresses)
+        ledger, found = await self._parts.chain.accounts(addresses)
         payers = {state.address: state for state in found}
         together, rest = apart(await self._refuse(claimed, payouts, payers))
         await self._parts.operations.settle_queued([later(operation) for operation in rest])
         if together:
             try:
-                await self._submit(together, payouts, payers[treasury].sequence + 1)
+                sequence = await next_sequence(self._parts, payers[treasury], ledger)
+                await self._submit(together, payouts, sequence)
             except BROKEN as error:
                 await set_aside(self._parts, together, error)
         return True

@@ -1,7 +1,13 @@
 """What was seen on the chain, for everybody who may read it."""
 
-from libs.common.db.pool import Database, Record
+from libs.common.db.pool import Database, Record, Session
 from services.wallet.domain.model import Block, ChainHead
+
+
+async def kept_head(source: Database | Session) -> ChainHead | None:
+    """The newest head that any process has kept; None before the first."""
+    row = await source.one("head")
+    return None if row is None else ChainHead(**dict(row))
 
 
 class BlockStore:
@@ -44,8 +50,7 @@ class BlockStore:
 
     async def head(self) -> ChainHead | None:
         """The newest head kept; None before the first."""
-        row = await self._database.one("head")
-        return None if row is None else ChainHead(**dict(row))
+        return await kept_head(self._database)
 
     async def block(self, index: int) -> Block | None:
         """A block that was seen."""

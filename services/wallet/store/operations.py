@@ -1,6 +1,6 @@
 """Operations and the batches that asked for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from libs.common.log import get_logger
 from libs.common.metrics import METER
 from services.wallet.domain.errors import BusyError
 from services.wallet.domain.model import (
+    ChainHead,
     FailureReason,
     NewOperation,
     Operation,
@@ -21,11 +22,15 @@ from services.wallet.domain.model import (
     TransactionId,
 )
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
+from services.wallet.store.blocks import kept_head
 
 log = get_logger(__name__)
 _settled = METER.create_counter(
     "kalepool.wallet.operations", description="Operations settled, by kind, state and reason."
 )
+
+#: Raises when something new makes no sense where the chain is; gets the newest head that is kept.
+Check = Callable[[ChainHead | None], None]
 
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
@@ -69,10 +74,13 @@ class OperationStore:
         kind: OperationKind,
         block_index: int,
         operations: Sequence[NewOperation],
+        check: Check,
     ) -> bool:
         """Makes a batch durable with all its operations; False when the request_id is taken.
 
-        An operation that exists and did not fail is joined in place of a new one.
+        An operation that exists and did not fail is joined in place of a new one. What the check
+        raises comes once the request_id is ours: whoever is refused must not have been accepted by
+        another call a moment ago.
         """
         async with self._database.transaction() as session:
             made = await session.execute(
@@ -80,15 +88,18 @@ class OperationStore:
             )
             if not made:
                 return False
+            check(await kept_head(session))
             ids = await _record(session, kind, block_index, operations)
             await session.execute("insert_batch_operations", request_id, ids)
         return True
 
     async def record_one(
-        self, *, kind: OperationKind, block_index: int, operation: NewOperation
+        self, *, kind: OperationKind, block_index: int, operation: NewOperation, check: Check
     ) -> OperationId:
-        """Makes one operation durable, or finds the one that stands for it."""
+        """Makes one operation durable, or finds the one that stands for it, unless the check
+        raises."""
         async with self._database.transaction() as session:
+            check(await kept_head(session))
             return (await _record(session, kind, block_index, [operation]))[0]
 
     async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:

@@ -9,7 +9,9 @@ import pytest
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.chain.model import AccountState, SignedEnvelope
+from services.wallet.domain.errors import WrongBlockError
 from services.wallet.domain.model import (
+    ChainHead,
     Closing,
     FailureReason,
     NewOperation,
@@ -64,9 +66,23 @@ async def record(pool: Database, request_id: str, *wishes: NewOperation) -> list
     """A batch of plants in block 5."""
     store = OperationStore(pool)
     await store.record_batch(
-        request_id, bytes(32), kind=OperationKind.PLANT, block_index=5, operations=wishes
+        request_id,
+        bytes(32),
+        kind=OperationKind.PLANT,
+        block_index=5,
+        operations=wishes,
+        check=accept,
     )
     return await store.batch_ids(request_id)
+
+
+def accept(_kept: ChainHead | None) -> None:
+    """Whatever is asked for makes sense."""
+
+
+def refuse(_kept: ChainHead | None) -> None:
+    """Nothing does."""
+    raise WrongBlockError("block 5 is over")
 
 
 def envelope(source: str, *, sequence: int = 1) -> SignedEnvelope:
@@ -293,12 +309,44 @@ async def test_a_lease_of_a_clock_that_was_set_back_is_not_waited_for(
     assert len(await store.claim(ALL, limit=9, lease=60)) == 1
 
 
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_who_comes_too_late_joins_what_another_call_has_in_hand(
+    pool: Database, database: DatabaseAccess, is_accepted: bool
+) -> None:
+    """Two replicas run the same batch: the later one must not refuse what the other was given."""
+    _, wallet_id, _ = await farmer(pool)
+    async with connect(database.admin_dsn) as admin:
+        other = admin.transaction()
+        await other.start()
+        await admin.execute("INSERT INTO wallet.batches VALUES ('one', 'plant', 5, $1)", bytes(32))
+        late = asyncio.create_task(
+            OperationStore(pool).record_batch(
+                "one",
+                bytes(32),
+                kind=OperationKind.PLANT,
+                block_index=5,
+                operations=[wish(wallet_id)],
+                check=refuse,
+            )
+        )
+        await asyncio.sleep(0.2)
+        assert not late.done()
+        await (other.commit() if is_accepted else other.rollback())
+    if is_accepted:
+        assert await late is False
+    else:
+        with pytest.raises(WrongBlockError):
+            await late
+
+
 async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Database) -> None:
     store = OperationStore(pool)
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))
     assert await sign(pool, address, plant) is not None
-    await store.record_one(kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id))
+    await store.record_one(
+        kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id), check=accept
+    )
     assert await store.claim(ALL, limit=9, lease=60) == []
 
 
@@ -306,7 +354,7 @@ async def test_a_second_envelope_of_a_source_is_not_recorded(pool: Database) -> 
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))
     harvest = await OperationStore(pool).record_one(
-        kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id)
+        kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id), check=accept
     )
     found = await asyncio.gather(sign(pool, address, plant), sign(pool, address, harvest))
     assert sum(item is not None for item in found) == 1

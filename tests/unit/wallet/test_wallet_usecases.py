@@ -12,6 +12,7 @@ import pytest
 from libs.common.ids import FarmerId, OperationId, WalletId
 from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
 from services.wallet.domain.model import ChainHead, Intent, NewOperation, OperationKind
+from services.wallet.store.operations import Check
 from services.wallet.usecases import UseCases
 
 FARMER = FarmerId(UUID(int=1))
@@ -35,19 +36,16 @@ class Pool:
         self._kept = kept
         self.recorded: list[int] = []
 
-    async def head(self) -> ChainHead | None:
-        """What was kept."""
-        return self._kept
-
     async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, SimpleNamespace]:
         """The wallet of the one farmer."""
         return {item: SimpleNamespace(id=WalletId(item)) for item in farmer_ids}
 
     async def record_one(
-        self, *, kind: OperationKind, block_index: int, operation: NewOperation
+        self, *, kind: OperationKind, block_index: int, operation: NewOperation, check: Check
     ) -> OperationId:
-        """Notes the block."""
+        """Notes the block, when it is one that this can be done in."""
         assert kind in {WORK, HARVEST}
+        check(self._kept)
         self.recorded.append(block_index)
         return operation.id
 
