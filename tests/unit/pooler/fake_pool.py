@@ -144,6 +144,12 @@ class FakePool:
         self.farmers[farmer_id] = new_address()
         return registry_pb2.RegisterFarmerResponse(farmer_id=farmer_id)
 
+    def forget_farmer(self, number: int) -> None:
+        """As if the registration had never arrived."""
+        answer = self._answers.pop(("RegisterFarmer", f"farmer-{number}"))
+        assert isinstance(answer, registry_pb2.RegisterFarmerResponse)
+        del self.farmers[answer.farmer_id]
+
     def list_farmers(
         self, request: registry_pb2.ListFarmersRequest
     ) -> registry_pb2.ListFarmersResponse:

@@ -1,10 +1,12 @@
 """The block loop against a pool that is real but for its size: nothing planted is left behind."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from kalepool.plant.v1 import plant_pb2
 
 from libs.common.errors import FailedPreconditionError
 from pooler.config import PoolerConfig
@@ -186,6 +188,40 @@ async def test_stakes_of_a_run_that_crashed_are_saved(pool: FakePool, server: Fa
     assert {index for index, _ in pool.chain.worked} >= {unworked, *summary.blocks}
     assert summary.blocks == (unworked + 1,)
     assert summary.harvested == 2 * FARMERS
+
+
+async def test_who_is_planted_is_farmed_though_the_plant_failed(
+    pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is an error, yet some are planted: a stake that is not worked is lost."""
+    plant, calls = pool.plant, Counter[str]()
+
+    def fail_at_first(request: plant_pb2.PlantRequest) -> plant_pb2.PlantResponse:
+        answer = plant(request)
+        calls["Plant"] += 1
+        if calls["Plant"] == 1:
+            raise FailedPreconditionError("of no use any more", reason="TOO_LATE")
+        return answer
+
+    monkeypatch.setattr(pool, "plant", fail_at_first)
+    events: list[Event] = []
+    async with open_fake(pool) as failing:
+        summary = await run(config(failing, blocks=1), events.append)
+    assert summary.harvested == FARMERS
+    troubles = [event.what for event in events if isinstance(event, Trouble)]
+    assert troubles == [f"plant everybody in block {summary.blocks[0]}"]
+
+
+async def test_a_farmer_that_a_run_before_left_out_is_registered(
+    pool: FakePool, server: FakeServer
+) -> None:
+    """Several are registered at a time: a crash may leave a gap between them."""
+    await run(config(server, blocks=1))
+    pool.forget_farmer(2)
+    assert len(pool.farmers) == FARMERS - 1
+    summary = await run(config(server, blocks=1))
+    assert len(pool.farmers) == FARMERS
+    assert summary.harvested >= FARMERS
 
 
 async def test_a_pool_that_refuses_the_pooler_is_told_at_once(
