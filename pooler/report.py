@@ -28,7 +28,7 @@ _MINING_SECONDS = 5.0
 
 
 def write_json(event: Event | RunSummary) -> None:
-    """One JSON object with the event's name and fields; amounts as text, as protobuf's JSON."""
+    """One JSON object with the event's name and fields; amounts in stroops, as numbers."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     _line(json.dumps({"event": name, **asdict(event)}, default=str))
 

@@ -120,7 +120,7 @@ class ServiceSettings(TransportSettings):
     max_calls_in_progress: Annotated[int, Field(ge=1)] = 1000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[int, Field(ge=1)] = 100
-    #: Milliseconds that a call without a deadline of its own may take.
+    #: Milliseconds that a call may take, also when its own deadline is later.
     request_timeout: Milliseconds = 30_000
     #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
     batch_timeout: Milliseconds = 240_000

@@ -27,7 +27,7 @@ class ServiceInfo:
     max_farmers: int
     #: Calls a minute per caller and method.
     rate_limit: int
-    #: Milliseconds for a call without a deadline.
+    #: Milliseconds that a call may take.
     request_timeout_ms: int
     #: Bytes of a request at most.
     max_request_bytes: int

@@ -46,7 +46,7 @@ class Farmer:
     status: FarmerStatus
     #: Ten-thousandths of its balance that are staked.
     stake_bps: int
-    #: Stroops of KALE earned and not taken out.
+    #: Stroops of KALE earned; withdrawals are not taken off.
     current_balance: int
     #: Its account exists on the chain and can hold KALE.
     is_funded: bool

@@ -266,7 +266,9 @@ class Limits(_message.Message):
     rate_limit_per_minute: _builtins.int
     """Calls a minute that one caller may make of one method (API_RATE_LIMIT)."""
     request_timeout_ms: _builtins.int
-    """Milliseconds that a call without a deadline of its own may take (REQUEST_TIMEOUT)."""
+    """Milliseconds that a call may take, also when its own deadline is later (REQUEST_TIMEOUT);
+    batches have their own (BATCH_TIMEOUT).
+    """
     max_request_bytes: _builtins.int
     """Bytes that one request may have."""
     def __init__(
