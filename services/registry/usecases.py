@@ -186,17 +186,17 @@ class Registry:
                 session, change.request_id, change.method, change.digest, subject
             ):
                 # The insert has waited until the call that was first had committed.
-                known = await self.store.request(change.request_id, session)
+                known = await self.store.request(session, change.request_id, change.method)
                 return cast("IdT", _same(change, known))
             await act(session, subject)
         return subject
 
 
-def _same(change: Change, known: tuple[str, bytes, UUID] | None) -> UUID:
+def _same(change: Change, known: tuple[bytes, UUID] | None) -> UUID:
     """The first call's subject, if the two ask for the same."""
-    if known is None or known[:2] != (change.method, change.digest):
+    if known is None or known[0] != change.digest:
         raise _reused(change.request_id)
-    return known[2]
+    return known[1]
 
 
 def _text(values: object, name: str) -> str | None:

@@ -106,7 +106,7 @@ SET stake_percentage = coalesce($2::int / 10000.0, stake_percentage),
 WHERE id = $1;
 
 -- name: request :one
-SELECT method, digest, subject_id FROM registry.requests WHERE request_id = $1;
+SELECT digest, subject_id FROM registry.requests WHERE request_id = $1 AND method = $2;
 
 -- name: insert_request :one
 INSERT INTO registry.requests (request_id, method, digest, subject_id)

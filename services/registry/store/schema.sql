@@ -41,14 +41,16 @@ CREATE TABLE registry.farmers (
 CREATE INDEX idx_farmers_pooler_status ON registry.farmers (pooler_id, status);
 CREATE INDEX idx_farmers_provisioning ON registry.farmers (id) WHERE status = 'provisioning';
 
--- What a request id has done, for requests that do not make a farmer.
+-- What a request id has done, for requests that do not make a farmer. A change's method names what it
+-- changes, so that one pooler's ids are not another's.
 CREATE TABLE registry.requests (
-    request_id text PRIMARY KEY,
+    request_id text NOT NULL,
     method text NOT NULL,
     digest bytea NOT NULL,
     -- The pooler or farmer that it made or changed.
     subject_id uuid NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (request_id, method)
 );
 
 GRANT USAGE ON SCHEMA registry

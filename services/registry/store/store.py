@@ -153,11 +153,11 @@ class Store:
         )
 
     async def request(
-        self, request_id: str, session: Session | None = None
-    ) -> tuple[str, bytes, UUID] | None:
-        """Method, digest and subject of a request that was made before."""
-        row = await (session or self.database).one("request", request_id)
-        return None if row is None else (row["method"], row["digest"], row["subject_id"])
+        self, session: Session, request_id: str, method: str
+    ) -> tuple[bytes, UUID] | None:
+        """Digest and subject of a request that was made before."""
+        row = await session.one("request", request_id, method)
+        return None if row is None else (row["digest"], row["subject_id"])
 
     async def insert_request(
         self, session: Session, request_id: str, method: str, digest: bytes, subject: UUID
