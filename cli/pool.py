@@ -56,15 +56,16 @@ async def info(*, session: Run) -> int:
 
 
 async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
+    reason = ""
     for channel in session.channels.values():
         stub: common_pb2_grpc.InfoServiceAsyncStub = common_pb2_grpc.InfoServiceStub(channel)
         try:
             return await session.ask(
                 stub.GetStatus, common_pb2.GetStatusRequest(), timeout=PATIENCE
             )
-        except PoolError:
-            continue
-    raise UnavailableError("no service answers")
+        except PoolError as error:
+            reason = error.message
+    raise UnavailableError(f"no service answers; the last one: {reason}")
 
 
 async def _info(session: Session, name: str) -> common_pb2.GetInfoResponse | None:

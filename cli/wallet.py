@@ -130,15 +130,19 @@ async def list_operations(
     """
     wanted = kind.upper().replace("ALL", "UNSPECIFIED")
     found = wallet_pb2.ListOperationsResponse()
+    # By id: one that is signed between two questions is in both answers.
+    operations: dict[str, wallet_pb2.Operation] = {}
     for name in STATES[state]:
         base = wallet_pb2.ListOperationsRequest(
             farmer_id=farmer,
             state=wallet_pb2.OperationState.Value(f"OPERATION_STATE_{name}"),
             kind=wallet_pb2.OperationKind.Value(f"OPERATION_KIND_{wanted}"),
         )
-        found.MergeFrom(await _operations(session, base, limit))
+        reply = await _operations(session, base, limit)
+        operations |= {item.operation_id: item for item in reply.operations}
+        found.next_page_token = found.next_page_token or reply.next_page_token
     # Ids are UUIDv7: the newest is the largest.
-    found.operations.sort(key=lambda operation: operation.operation_id, reverse=True)
+    found.operations.extend(operations[name] for name in sorted(operations, reverse=True))
     if limit and len(found.operations) > limit:
         del found.operations[limit:]
         found.next_page_token = found.next_page_token or "more"

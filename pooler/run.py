@@ -335,6 +335,8 @@ class BlockLoop:
     async def _open(self, index: int) -> None:
         await self._plant(index, farmers=1)
         planted = await self._planted(index)
+        if not planted:
+            return  # somebody else will open it some time; there is nothing to wait for here
         block = await self._watch.opened(index)
         best = await self._mine(block, planted, until=self._watch.now())
         await self._watch.next_ledger()

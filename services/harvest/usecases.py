@@ -1,6 +1,7 @@
 """What harvest does: plan, run, tell, sweep."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.batches.listing import EventFilter
@@ -20,6 +21,9 @@ from services.harvest.domain.model import (
 from services.harvest.store.store import Store
 
 log = get_logger(__name__)
+
+#: Blocks of poolers that are swept at the same time.
+_SWEEPS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ class Harvester:
         pending = await self.store.pending_blocks(
             pooler_id=pooler_id, current_block=current, limit=max_blocks
         )
-        swept = [await self._sweep(block) for block in pending]
+        swept = await self._sweep_all(pending)
         left = await self.store.count_pending(pooler_id=pooler_id, current_block=current)
         return [summary for summary in swept if summary is not None], left
 
@@ -74,6 +78,16 @@ class Harvester:
         return Balance(
             farmer_id=farmer_id, current_balance=0, total_rewards=0, harvests=0, updated_at=None
         )
+
+    async def _sweep_all(self, pending: Sequence[PendingBlock]) -> list[HarvestSummary | None]:
+        """Several at a time, in order: each takes a ledger at least."""
+        slots = asyncio.Semaphore(_SWEEPS)
+
+        async def sweep(block: PendingBlock) -> HarvestSummary | None:
+            async with slots:
+                return await self._sweep(block)
+
+        return await asyncio.gather(*map(sweep, pending))
 
     async def _sweep(self, block: PendingBlock) -> HarvestSummary | None:
         """Harvests one block; None when that takes too long: the others must not wait for it."""

@@ -24,7 +24,9 @@ SELECT pg_advisory_xact_lock(hashtextextended('harvest.batches ' || $1::text, 0)
 
 -- name: known :one
 SELECT EXISTS (SELECT 1 FROM registry.poolers WHERE id = $1) AS pooler,
-    $2::uuid IS NULL OR EXISTS (SELECT 1 FROM registry.farmers WHERE id = $2::uuid) AS farmer;
+    $2::uuid IS NULL OR EXISTS (
+        SELECT 1 FROM registry.farmers WHERE id = $2::uuid AND pooler_id = $1
+    ) AS farmer;
 
 -- name: ensure_partition :exec
 SELECT harvest.ensure_partition($1);

@@ -340,10 +340,13 @@ async def test_a_reason_that_a_newer_wallet_gives_fails_nobody_else(plant: Plant
 
 
 async def test_lists_of_nobody(plant: Plant) -> None:
-    unknown = str(new_id())
+    unknown, others = str(new_id()), await plant.world.farmer(await plant.world.pooler())
     for request in (
         plant_pb2.ListPlantingsRequest(pooler_id=unknown),
         plant_pb2.ListPlantingsRequest(pooler_id=str(plant.pooler), farmer_id=unknown),
+        plant_pb2.ListPlantingsRequest(
+            pooler_id=str(plant.pooler), farmer_id=str(others.farmer_id)
+        ),
     ):
         with pytest.raises(errors.NotFoundError):
             await call(plant.stub.ListPlantings, request, timeout=5)
