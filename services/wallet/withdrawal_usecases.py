@@ -51,7 +51,8 @@ class Withdrawals:
     ) -> Withdrawal:
         """Sends an amount (stroops) to the farmer's outside address; answers when it is settled.
 
-        Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError.
+        Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError,
+        SigningPausedError.
         """
         new = NewWithdrawal(
             id=OperationId(new_id()),

@@ -79,6 +79,12 @@ class PayoutAddressMissingError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_MISSING"
 
 
+class SigningPausedError(FailedPreconditionError):
+    """An operator has paused signing for the farmer or its pooler."""
+
+    default_reason = "SIGNING_PAUSED"
+
+
 class WithdrawalLimitError(ResourceExhaustedError):
     """It exceeds what may leave within 24 hours."""
 

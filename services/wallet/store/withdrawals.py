@@ -10,6 +10,7 @@ from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     PayoutAddressMissingError,
     RequestIdReusedError,
+    SigningPausedError,
     WithdrawalLimitError,
 )
 from services.wallet.domain.withdrawals import (
@@ -57,13 +58,18 @@ class WithdrawalStore:
     async def record(self, new: NewWithdrawal, limit: DailyLimit) -> OperationId:
         """Makes a withdrawal durable, or finds the one that its request_id stands for.
 
-        Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError.
+        Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError, and
+        SigningPausedError: what waits counts against the pool's limit, which is not for those to
+        use up whom an operator has stopped.
         """
         async with self._database.transaction() as session:
             await session.one("lock_withdrawals")
             known = await session.one("withdrawal_of_request", new.wallet_id, new.request_id)
             if known is not None:
                 return _same(new, known)
+            held = await session.one("is_held_apart", new.wallet_id)
+            if held is not None and held["is_held"]:
+                raise SigningPausedError("signing is paused for this farmer or its pooler")
             found = _addresses(await session.many("payout_addresses", new.wallet_id))
             if not found.address:
                 raise _no_address(found)

@@ -31,8 +31,10 @@ from localnet.network import Network
 from services.wallet.domain.errors import (
     PayoutAddressMissingError,
     RequestIdReusedError,
+    SigningPausedError,
     WithdrawalLimitError,
 )
+from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, PayoutAddresses
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
@@ -245,6 +247,28 @@ async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Databa
     with pytest.raises(RequestIdReusedError):
         await store.record(wish(wallet_id, "one", 41), LIMIT)
     assert await store.record(wish(wallet_id, "two"), LIMIT) not in found
+
+
+@pytest.mark.parametrize("scope", [Scope.POOLER, Scope.WALLET, Scope.EVERYTHING])
+async def test_whom_an_operator_has_stopped_does_not_use_up_the_pools_limit(
+    pool: Database, database: DatabaseAccess, scope: Scope
+) -> None:
+    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    known = await store.record(wish(wallet_id, "before"), LIMIT)
+    async with connect(database.admin_dsn) as admin:
+        pooler: UUID = await admin.fetchval(
+            "SELECT pooler_id FROM wallet.wallets WHERE id = $1", wallet_id
+        )
+    targets = {Scope.POOLER: pooler, Scope.WALLET: wallet_id, Scope.EVERYTHING: None}
+    reach = Reach(scope=scope, target=targets[scope])
+    await CustodyStore(pool).pause(reach, reason="a test", actor="ann")
+    if scope is Scope.EVERYTHING:
+        assert await store.record(wish(wallet_id, "meanwhile"), LIMIT) != known
+    else:
+        with pytest.raises(SigningPausedError):
+            await store.record(wish(wallet_id, "meanwhile"), LIMIT)
+    assert await store.record(wish(wallet_id, "before"), LIMIT) == known
+    assert await store.record(wish(await farmer(pool), "of another"), LIMIT) != known
 
 
 async def test_limits_hold_for_requests_that_come_at_once(pool: Database) -> None:
@@ -500,7 +524,7 @@ async def test_a_destination_that_cannot_take_it_costs_nothing(
 async def test_no_address_stops_what_waits(world: WalletWorld, outside: Outside) -> None:
     destination = await outside.account()
     farmer_of = await payer(world, destination)
-    reach = custody_pb2.PauseReach(farmer_id=farmer_of.farmer_id)
+    reach = custody_pb2.PauseReach(everything=True)
     none = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id)
     other = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id, address=OTHER)
     own = withdraw_pb2.ListWithdrawalsRequest(farmer_id=farmer_of.farmer_id)

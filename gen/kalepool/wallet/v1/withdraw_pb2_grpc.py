@@ -96,8 +96,9 @@ class WithdrawalServiceServicer:
         """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
         pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
-        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or the request_id
-        stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
+        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
+        for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
+        request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
         exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
         Command line: kalepool withdrawal send FARMER_ID --amount 12.5
         """
