@@ -8,9 +8,12 @@ from uuid import UUID
 import aiohttp
 import pytest
 from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+from stellar_sdk import Keypair, TransactionBuilder
+from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
+from localnet.network import Network
 from tests.support.database import DatabaseFactory, connect
 from tests.support.wallet_world import WalletWorld, open_wallet_world
 
@@ -43,6 +46,22 @@ async def payer(world: WalletWorld, destination: str, kale: int) -> str:
     await world.wait_until_ready([wallet.farmer_id])
     await world.pay_kale([wallet.address], kale)
     return wallet.farmer_id
+
+
+async def narrow(world: WalletWorld) -> str:
+    """An account that is not the pool's, and may hold 1 KALE."""
+    key, network = Keypair.random(), Network()
+    async with aiohttp.ClientSession() as session, SorobanServerAsync(world.rpc_url) as rpc:
+        async with session.get(f"{world.rpc_url}/friendbot?addr={key.public_key}") as reply:
+            assert reply.status == 200
+        source = await rpc.load_account(key.public_key)
+        builder = TransactionBuilder(source, network.passphrase, base_fee=1000).set_timeout(60)
+        envelope = builder.append_change_trust_op(network.kale, limit="1").build()
+        envelope.sign(key)
+        sent = await rpc.send_transaction(envelope)
+        answer = await rpc.poll_transaction(sent.hash, max_attempts=20)
+        assert answer.status.value == "SUCCESS"
+    return key.public_key
 
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
@@ -95,15 +114,16 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         ((outside, destination),) = (await world.create_farmers(1)).items()
         await world.wait_until_ready([outside])
         sound = await payer(world, destination, 10 * KALE)
-        poor = await payer(world, destination, 3 * KALE)
+        other = await payer(world, destination, 3 * KALE)
+        vain = await payer(world, await narrow(world), 3 * KALE)
         await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_serving()
         pause = UUID(str(new_id()))
         await admin.execute(PAUSE, pause)
-        # Each of the poor one's fits its balance, both together do not, and it is all or none.
-        wishes = [(sound, "sound", KALE), (poor, "one", 2 * KALE)]
+        wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
         if fails:
-            wishes.append((poor, "two", 2 * KALE))
+            # Its destination may not hold so much, and it is all or none.
+            wishes.append((vain, "vain", 2 * KALE))
         asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
 
         async def noted() -> bool:
@@ -125,6 +145,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         assert kale == 3 * KALE, found
         if fails:
             assert states == ["failed", "succeeded", "succeeded"]
+            assert found["vain"][0] == "failed"
             assert found["sound"] == ("succeeded", 2, "")
         else:
             assert states == ["succeeded", "succeeded"]
