@@ -24,7 +24,10 @@ async def server() -> AsyncIterator[FakeServer]:
 
 
 async def start(*options: str, environment: dict[str, str] | None = None) -> Process:
-    """The command."""
+    """The command; it minds signals also where the tests run in the background, with Ctrl-C ignored
+    by them and by all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
