@@ -99,10 +99,11 @@ class Session:
 
         When it is not known what became of a change, the error says how to ask again safely.
         """
+        request_id = getattr(request, "request_id", "")
         try:
             return await call(method, request, timeout=self.options.timeout or timeout)
         except asyncio.CancelledError:
-            if request_id := getattr(request, "request_id", ""):
+            if request_id:
                 note(f"what was asked for may go on: --request-id {request_id} asks for the same")
             raise
         except (
@@ -112,7 +113,6 @@ class Session:
             InternalError,
             ConflictError,
         ) as error:
-            request_id = getattr(request, "request_id", "")
             if not request_id:
                 raise
             again = f"{error.message} (safe to repeat with --request-id {request_id})"

@@ -27,12 +27,15 @@ async def enrol(client: PoolClient, config: PoolerConfig, observe: Observer) -> 
                 request_id=f"farmer-{number}",
             )
 
-    known = [farmer async for farmer in client.farmers(pooler_id)]
-    await asyncio.gather(*map(register, range(len(known) + 1, config.farmers + 1)))
-    known = [farmer async for farmer in client.farmers(pooler_id)]
-    if len(known) < config.farmers:
-        # A run before was stopped between two of them, and a later number stood for one of these.
-        await asyncio.gather(*map(register, range(1, config.farmers + 1)))
+    async def missing() -> int:
+        return config.farmers - len([farmer async for farmer in client.farmers(pooler_id)])
+
+    last = config.farmers + 1
+    if (wanted := await missing()) > 0:
+        await asyncio.gather(*map(register, range(last - wanted, last)))
+        if await missing() > 0:
+            # A run before was stopped between two of them: a later number stood for one of these.
+            await asyncio.gather(*map(register, range(1, last)))
     await _funded(client, config, pooler_id, observe)
     return pooler_id
 

@@ -55,7 +55,7 @@ class BatchRunner(Generic[ItemT]):
         record_every: float = _RECORD_EVERY,
     ) -> None:
         """`parallel` is how many chunks of one batch are with wallet at a time; what is settled is
-        recorded `record_every` (s) while the rest is open."""
+        recorded every `record_every` seconds while the rest is open."""
         self._name = name
         self._store = store
         self._submit = submit

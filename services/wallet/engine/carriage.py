@@ -11,6 +11,7 @@ from services.wallet.domain.model import OperationEvent, OperationKind, QueuedOp
 from services.wallet.domain.settling import later
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sources import next_numbers
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.transactions import Draft
@@ -39,10 +40,9 @@ async def take_up(parts: EngineParts, kind: OperationKind, *, limit: int) -> lis
 
 
 async def next_sequence(parts: EngineParts, treasury: AccountState, ledger: int) -> int:
-    """The treasury's next sequence number, after a node's word of this ledger: what is on record
-    may be newer."""
-    kept = await parts.transactions.last_sequences([treasury.address], after=ledger)
-    return max(treasury.sequence, kept.get(treasury.address, 0)) + 1
+    """The treasury's next sequence number, after what a node showed at a ledger."""
+    read = {treasury.address: treasury.sequence}
+    return (await next_numbers(parts.transactions, read, ledger))[treasury.address]
 
 
 async def settle_present(

@@ -16,6 +16,7 @@ from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.errors import DeploymentRefusedError
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sources import next_numbers
 from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
@@ -78,8 +79,9 @@ class Deployer:
         treasury = parts.treasury.wallet
         if await parts.transactions.is_busy(treasury.address):
             return
-        _, numbers = await parts.chain.sequences([treasury.address])
-        envelope = await self._sign(step, numbers[treasury.address] + 1, max_fee)
+        read_ledger, read = await parts.chain.sequences([treasury.address])
+        numbers = await next_numbers(parts.transactions, read, read_ledger)
+        envelope = await self._sign(step, numbers[treasury.address], max_fee)
         ledger = sight.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
         if (await parts.transactions.commit_signed([draft], ledger=ledger)).recorded:

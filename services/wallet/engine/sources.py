@@ -1,6 +1,6 @@
 """Which account a transaction's sequence number comes from: a farmer's own, or a channel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId
@@ -15,6 +15,18 @@ log = get_logger(__name__)
 
 #: Seconds for which a process has a channel account to itself, unless it gives it back earlier.
 LEASE = 10.0
+
+
+async def next_numbers(
+    transactions: TransactionStore, read: Mapping[str, int], ledger: int
+) -> dict[str, int]:
+    """The sequence numbers to use next, after those that a node showed at a ledger.
+
+    A node may show an older ledger than the one that took the account's last transaction: then
+    what is on record is newer. Otherwise the node's word counts, also when it is lower.
+    """
+    kept = await transactions.last_sequences(list(read), after=ledger)
+    return {address: max(number, kept.get(address, number)) + 1 for address, number in read.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +120,8 @@ class Sources:
         return [lease for lease in leased if lease.wallet_id not in broken]
 
     async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
-        """The sequence numbers to use next.
-
-        A node may show an older ledger than the one that took the account's last transaction: then
-        what is on record is newer. Otherwise the node's word counts, also when it is lower.
-        """
+        """The sequence numbers to use next."""
         if not addresses:
             return {}
         ledger, read = await self._chain.sequences(addresses)
-        kept = await self._transactions.last_sequences(addresses, after=ledger)
-        numbers = dict(read)
-        for address in kept.keys() & numbers.keys():
-            numbers[address] = max(numbers[address], kept[address])
-        return {address: number + 1 for address, number in numbers.items()}
+        return await next_numbers(self._transactions, read, ledger)

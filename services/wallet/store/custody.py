@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
-from libs.common.ids import new_id
+from libs.common.ids import WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, chained
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Pause, Reach, Scope
@@ -108,6 +108,12 @@ async def is_carrier_paused(session: Session, transaction_id: TransactionId) -> 
     """Whether nothing may be signed for this transaction."""
     row = await session.one("is_carrier_paused", transaction_id)
     return row is not None and bool(row["paused"])
+
+
+async def is_held_apart(session: Session, wallet_id: WalletId) -> bool:
+    """Whether signing is paused for a wallet or its pooler, whether or not it is for everybody."""
+    row = await session.one("is_held_apart", wallet_id)
+    return row is not None and bool(row["is_held"])
 
 
 def _record(row: Row) -> Record:

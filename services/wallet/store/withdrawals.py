@@ -20,7 +20,7 @@ from services.wallet.domain.withdrawals import (
     PayoutAddresses,
     Withdrawal,
 )
-from services.wallet.store.custody import append
+from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
@@ -67,8 +67,7 @@ class WithdrawalStore:
             known = await session.one("withdrawal_of_request", new.wallet_id, new.request_id)
             if known is not None:
                 return _same(new, known)
-            held = await session.one("is_held_apart", new.wallet_id)
-            if held is not None and held["is_held"]:
+            if await is_held_apart(session, new.wallet_id):
                 raise SigningPausedError("signing is paused for this farmer or its pooler")
             found = _addresses(await session.many("payout_addresses", new.wallet_id))
             if not found.address:

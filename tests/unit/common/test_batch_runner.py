@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from libs.batches.model import BatchStore, Chunk
-from libs.batches.runner import BatchRunner
+from libs.batches.runner import BatchRunner, Submit
 from libs.common.errors import DeadlineExceededError
 from libs.common.ids import BatchId, new_id
 
@@ -38,6 +38,17 @@ class Tables:
         return len(self.recorded) == 2
 
 
+async def begun(tables: Tables, submit: Submit[int]) -> "asyncio.Task[None]":
+    """A batch that runs, and of which the first chunk alone is recorded."""
+    runner = BatchRunner(
+        "test", cast("BatchStore[int]", tables), submit, parallel=2, record_every=0.01
+    )
+    running = asyncio.create_task(runner.run(BATCH))
+    await asyncio.wait_for(tables.begun.wait(), 5)
+    assert (tables.recorded, running.done()) == ({0}, False)
+    return running
+
+
 async def test_what_is_settled_does_not_wait_for_what_is_not() -> None:
     tables, resumed = Tables(), asyncio.Event()
 
@@ -46,12 +57,7 @@ async def test_what_is_settled_does_not_wait_for_what_is_not() -> None:
             await resumed.wait()
         tables.settled.add(chunk.number)
 
-    runner = BatchRunner(
-        "test", cast("BatchStore[int]", tables), submit, parallel=2, record_every=0.01
-    )
-    running = asyncio.create_task(runner.run(BATCH))
-    await asyncio.wait_for(tables.begun.wait(), 5)
-    assert (tables.recorded, running.done()) == ({0}, False)
+    running = await begun(tables, submit)
     resumed.set()
     await running
     assert tables.recorded == {0, 1}
@@ -69,11 +75,6 @@ async def test_a_chunk_that_nobody_answers_for_hides_nothing() -> None:
                 raise DeadlineExceededError("the stream's time is over")
         tables.settled.add(chunk.number)
 
-    runner = BatchRunner(
-        "test", cast("BatchStore[int]", tables), submit, parallel=2, record_every=0.01
-    )
-    running = asyncio.create_task(runner.run(BATCH))
-    await asyncio.wait_for(tables.begun.wait(), 5)
-    assert (tables.recorded, running.done()) == ({0}, False)
+    running = await begun(tables, submit)
     await running
     assert tables.recorded == {0, 1}

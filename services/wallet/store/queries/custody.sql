@@ -60,3 +60,15 @@ SELECT wallet.is_paused(NULL, NULL) OR EXISTS (
 
 -- name: is_everything_paused :one
 SELECT wallet.is_paused(NULL, NULL) AS paused;
+
+-- name: is_held_apart :one
+-- Whether signing is paused for a wallet ($1) or its pooler, whether or not it is for everybody, too.
+SELECT EXISTS (
+    SELECT 1 FROM wallet.pauses AS p
+    INNER JOIN wallet.wallets AS w ON w.id = $1
+    WHERE p.resumed_at IS NULL
+      AND (
+          (p.scope = 'pooler' AND p.target = w.pooler_id)
+          OR (p.scope = 'wallet' AND p.target = w.id)
+      )
+) AS is_held;

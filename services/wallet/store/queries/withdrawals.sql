@@ -2,18 +2,6 @@
 -- One withdrawal is recorded at a time, so that the sums that the limits are held against stand.
 SELECT pg_advisory_xact_lock(7021653486117549);
 
--- name: is_held_apart :one
--- Whether signing is paused for a wallet or its pooler, and not for everybody.
-SELECT EXISTS (
-    SELECT 1 FROM wallet.pauses AS p
-    INNER JOIN wallet.wallets AS w ON w.id = $1
-    WHERE p.resumed_at IS NULL
-      AND (
-          (p.scope = 'pooler' AND p.target = w.pooler_id)
-          OR (p.scope = 'wallet' AND p.target = w.id)
-      )
-) AS is_held;
-
 -- name: lock_wallet :one
 -- One change of a wallet's addresses at a time.
 SELECT id FROM wallet.wallets WHERE id = $1 FOR UPDATE;
