@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks.machine import Origin
 from demo.chain_view import ChainPlant
 from demo.farm_calls import FarmCall
 from faults.checker import Findings, Question, after_farming, after_payments, check, over_cap
@@ -14,6 +13,7 @@ from faults.report import command, read, write
 from faults.run import Cell, FaultResult
 from faults.scenarios import PHASES, failpoints, groups
 from faults.witness import SeenCall, SeenFee, SeenPayment, Witness
+from tests.support.results import ORIGIN
 
 FARMER, OTHER = "GA", "GB"
 QUESTION = Question(
@@ -145,30 +145,20 @@ def test_a_cell_tells_how_to_see_it_again() -> None:
 
 
 def test_rows_that_were_run_apart_stand_together(tmp_path: Path) -> None:
-    origin = Origin(
-        date="2026-01-02",
-        commit="abc",
-        cpu="",
-        cores=2,
-        memory_gib=1.0,
-        system="",
-        python="",
-        postgres="",
-    )
     lost = replace(CELL, findings=Findings(asked=1, done=0, lost=1))
     first = FaultResult(
-        origin=origin,
+        origin=ORIGIN,
         seed=1,
         cells=[lost, replace(CELL, scenario="other")],
         final=["node: a balance"],
         not_run=["pool-clock: no library"],
     )
     write(first, tmp_path)
-    assert read(tmp_path / origin.label / "faults.json") == first
+    assert read(tmp_path / ORIGIN.label / "faults.json") == first
     clock = replace(CELL, group="pool-clock")
     write(replace(first, cells=[CELL, clock], final=[], not_run=[]), tmp_path)
-    whole = read(tmp_path / origin.label / "faults.json")
+    whole = read(tmp_path / ORIGIN.label / "faults.json")
     assert whole.cells == [replace(CELL, scenario="other"), CELL, clock]
     assert (whole.final, whole.not_run, whole.passed) == ([], [], True)
     write(replace(first, seed=2), tmp_path)
-    assert read(tmp_path / origin.label / "faults.json") == replace(first, seed=2)
+    assert read(tmp_path / ORIGIN.label / "faults.json") == replace(first, seed=2)
