@@ -18,7 +18,8 @@ class HarvestSettings(ServiceSettings):
     parallel_limit: Annotated[int, Field(ge=1, le=100)] = 10
     #: Seconds between two looks for batches that a crash has left open.
     recovery_seconds: Annotated[float, Field(gt=0)] = 5.0
-    #: Seconds between two sweeps of everything that is pending; 0 leaves it to HarvestPending.
+    #: Seconds between two sweeps of what is pending, where what has failed waits for 1, 2, 4 ... 32
+    #: times as long; 0 leaves it to HarvestPending, which tries everything.
     harvest_sweep_seconds: Annotated[float, Field(ge=0)] = 60.0
     #: Seconds that a sweep waits for one block before it goes on to the next one.
     harvest_patience_seconds: Annotated[float, Field(gt=0)] = 60.0

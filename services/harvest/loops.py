@@ -13,11 +13,11 @@ BLOCKS = 300
 
 
 async def sweep_for_ever(harvester: Harvester, *, interval: float) -> None:
-    """Harvests what is pending every `interval` seconds."""
+    """Harvests what is pending every `interval` seconds, what has failed less and less often."""
     while True:
         await asyncio.sleep(interval)
         try:
-            summaries, left = await harvester.harvest_pending(None, BLOCKS)
+            summaries, left = await harvester.harvest_pending(None, BLOCKS, pause=interval)
         except PoolError as error:
             log.warning("sweep delayed", reason=error.reason)
             continue

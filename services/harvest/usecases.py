@@ -50,14 +50,18 @@ class Harvester:
         return await self._summary(batch_id)
 
     async def harvest_pending(
-        self, pooler_id: PoolerId | None, max_blocks: int
+        self, pooler_id: PoolerId | None, max_blocks: int, *, pause: float | None = None
     ) -> tuple[list[HarvestSummary], int]:
-        """Sweeps closed blocks, earliest expiry first; also how many harvests are still open."""
+        """Sweeps closed blocks, earliest expiry first; also how many harvests are still open.
+
+        With a pause (seconds), what has failed waits 1, 2, 4 ... 32 times as long before the next
+        try; without, everything is tried.
+        """
         if pooler_id is not None and not await self.store.pooler_exists(pooler_id):
             raise PoolerNotFoundError(f"no pooler {pooler_id}")
         current = (await self.store.head()).current_block or 0
         pending = await self.store.pending_blocks(
-            pooler_id=pooler_id, current_block=current, limit=max_blocks
+            pooler_id=pooler_id, current_block=current, limit=max_blocks, pause=pause
         )
         swept = await self._sweep_all(pending)
         left = await self.store.count_pending(pooler_id=pooler_id, current_block=current)

@@ -48,12 +48,17 @@ ORDER BY w.farmer_id;
 
 -- name: pending_blocks :many
 -- Closed blocks with something worked, not harvested and not on the way in an open batch, the one that
--- expires first going first.
+-- expires first going first. With a pause ($5, seconds), what has failed waits 1, 2, 4 ... 32 of them; a
+-- failure that a wrong clock has put into the future does not count.
 SELECT p.pooler_id, p.block_index, count(*)::int AS farmers
 FROM harvest.pending AS p
 WHERE p.block_index < $2
     AND p.block_index >= $3
     AND ($1::uuid IS NULL OR p.pooler_id = $1::uuid)
+    AND (
+        $5::float8 IS NULL OR p.failures = 0 OR p.failed_at > now()
+        OR p.failed_at + make_interval(secs => $5::float8 * 2 ^ (least(p.failures, 6) - 1)) <= now()
+    )
     -- A work that was recorded while its block was harvested may have left a row behind.
     AND NOT EXISTS (
         SELECT 1 FROM harvest.harvests AS h

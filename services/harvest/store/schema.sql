@@ -70,6 +70,9 @@ CREATE TABLE harvest.pending (
     block_index int NOT NULL,
     farmer_id uuid NOT NULL,
     pooler_id uuid NOT NULL,
+    -- Tries that failed, and when the last one did: each leaves an event, so the pauses between grow.
+    failures int NOT NULL DEFAULT 0,
+    failed_at timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (block_index, farmer_id)
 );
 
@@ -95,17 +98,20 @@ END $$;
 CREATE FUNCTION harvest.note_harvests() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    WITH over AS MATERIALIZED (
-        SELECT p.block_index, p.farmer_id
-        FROM harvest.pending AS p
-        INNER JOIN noted AS n ON n.block_index = p.block_index AND n.farmer_id = p.farmer_id
-        WHERE harvest.is_final(n.status, n.reason)
-        ORDER BY p.block_index, p.farmer_id
-        FOR UPDATE OF p
-    )
+    -- All of them in one order, so that two batches with the same farmers never wait crosswise.
+    PERFORM 1
+    FROM harvest.pending AS p
+    INNER JOIN noted AS n ON n.block_index = p.block_index AND n.farmer_id = p.farmer_id
+    ORDER BY p.block_index, p.farmer_id
+    FOR UPDATE OF p;
     DELETE FROM harvest.pending AS p
-    USING over AS o
-    WHERE p.block_index = o.block_index AND p.farmer_id = o.farmer_id;
+    USING noted AS n
+    WHERE n.block_index = p.block_index AND n.farmer_id = p.farmer_id
+        AND harvest.is_final(n.status, n.reason);
+    UPDATE harvest.pending AS p
+    SET failures = p.failures + 1, failed_at = now()
+    FROM noted AS n
+    WHERE n.block_index = p.block_index AND n.farmer_id = p.farmer_id;
     RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION harvest.note_works(), harvest.note_harvests() FROM public;

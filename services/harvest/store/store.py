@@ -38,15 +38,24 @@ class Store(BatchTables):
         return None if row is None else Balance(**row)
 
     async def pending_blocks(
-        self, *, pooler_id: PoolerId | None, current_block: int, limit: int
+        self,
+        *,
+        pooler_id: PoolerId | None,
+        current_block: int,
+        limit: int,
+        pause: float | None = None,
     ) -> list[PendingBlock]:
-        """Closed blocks with something to harvest that is not on the way, earliest expiry first."""
+        """Closed blocks with something to harvest that is not on the way, earliest expiry first.
+
+        What has failed is left out for 1, 2, 4 ... 32 times `pause` seconds; None: it is not.
+        """
         rows = await self.database.many(
             "pending_blocks",
             pooler_id,
             current_block,
             current_block - HORIZON,
             limit,
+            pause,
         )
         return [PendingBlock(**row) for row in rows]
 

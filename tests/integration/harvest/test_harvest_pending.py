@@ -19,13 +19,13 @@ from tests.support.database import DatabaseAccess, connect
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 700
-#: What the last migration made.
+#: What the third migration and those on top of it made.
 UNDO = """
 DROP TRIGGER trigger_works_pending ON work.works;
 DROP TRIGGER trigger_harvests_pending ON harvest.harvests;
 DROP FUNCTION harvest.note_works, harvest.note_harvests, harvest.is_final;
 DROP TABLE harvest.pending;
-DELETE FROM harvest.schema_migrations WHERE number = 3;
+DELETE FROM harvest.schema_migrations WHERE number IN (3, 6);
 """
 
 
@@ -120,6 +120,41 @@ async def test_what_no_later_try_can_mend_is_over(events: Events, reason: str) -
     assert await events.seen() == ({}, 0)
 
 
+async def test_what_has_failed_waits_for_pauses_that_grow(events: Events) -> None:
+    """Each try leaves an event for ever: one a minute would be thousands a day for each farmer."""
+
+    async def is_due(*, seconds_ago: float) -> bool:
+        await events.world.connection.execute(
+            "UPDATE harvest.pending SET failed_at = now() - make_interval(secs => $1)", seconds_ago
+        )
+        due = await events.store.pending_blocks(
+            pooler_id=None, current_block=BLOCK + 1, limit=1000, pause=60
+        )
+        # Who asks for everything gets everything.
+        assert await events.seen() == ({BLOCK: 1}, 1)
+        return bool(due)
+
+    person = await events.worker()
+    assert await is_due(seconds_ago=0)
+    for pauses in (1, 2, 4, 8, 16, 32, 32):
+        await events.harvested(person, "FEE_CAP")
+        assert not await is_due(seconds_ago=60 * pauses - 5)
+        assert await is_due(seconds_ago=60 * pauses + 5)
+    # The clock was an hour ahead when it failed, and is right again.
+    assert await is_due(seconds_ago=-3600)
+
+
+async def test_a_failure_does_not_keep_back_others(events: Events) -> None:
+    unlucky, paid, other = [await events.worker() for _ in range(3)]
+    await events.harvested(unlucky, "FEE_CAP")
+    await events.harvested(paid)
+    assert await events.rows() == {(BLOCK, unlucky.farmer_id), (BLOCK, other.farmer_id)}
+    due = await events.store.pending_blocks(
+        pooler_id=None, current_block=BLOCK + 1, limit=1000, pause=60
+    )
+    assert [block.farmers for block in due] == [1]
+
+
 async def test_a_work_that_is_recorded_after_the_harvest_is_not_pending(events: Events) -> None:
     person = await events.worker()
     await events.harvested(person)
@@ -164,7 +199,7 @@ async def test_what_was_pending_before_it_existed_is_pending_after(events: Event
     await events.harvested(late, "EXPIRED")
     address = DatabaseAddress(dsn=events.database.admin_dsn)
     done = await migrate(address, schema="harvest", folder=migrations_of("harvest"))
-    assert done == ["0003_pending.sql"]
+    assert done == ["0003_pending.sql", "0006_pauses.sql"]
     assert await events.rows() == {
         (BLOCK, kept[0].farmer_id),
         (BLOCK - 1, kept[1].farmer_id),

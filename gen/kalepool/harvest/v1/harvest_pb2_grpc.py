@@ -85,7 +85,8 @@ class HarvestServiceServicer:
 
     def HarvestPending(self, request, context):
         """Harvests every closed block of the pooler (or of all) that has something worked and not
-        harvested, the one that expires first going first.
+        harvested, the one that expires first going first. What has failed is tried again at once; the
+        service's own sweeps wait for longer and longer.
 
         Command line: kalepool harvest-pending --pooler POOLER_ID
         """

@@ -50,7 +50,8 @@ class HarvestServiceStub:
     """
     HarvestPending: _grpc.UnaryUnaryMultiCallable[_harvest_pb2.HarvestPendingRequest, _harvest_pb2.HarvestPendingResponse]
     """Harvests every closed block of the pooler (or of all) that has something worked and not
-    harvested, the one that expires first going first.
+    harvested, the one that expires first going first. What has failed is tried again at once; the
+    service's own sweeps wait for longer and longer.
 
     Command line: kalepool harvest-pending --pooler POOLER_ID
     """
@@ -87,7 +88,8 @@ class HarvestServiceAsyncStub(HarvestServiceStub):
     """
     HarvestPending: _aio.UnaryUnaryMultiCallable[_harvest_pb2.HarvestPendingRequest, _harvest_pb2.HarvestPendingResponse]  # type: ignore[assignment]
     """Harvests every closed block of the pooler (or of all) that has something worked and not
-    harvested, the one that expires first going first.
+    harvested, the one that expires first going first. What has failed is tried again at once; the
+    service's own sweeps wait for longer and longer.
 
     Command line: kalepool harvest-pending --pooler POOLER_ID
     """
@@ -133,7 +135,8 @@ class HarvestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_harvest_pb2.HarvestPendingResponse, _abc.Awaitable[_harvest_pb2.HarvestPendingResponse]]:
         """Harvests every closed block of the pooler (or of all) that has something worked and not
-        harvested, the one that expires first going first.
+        harvested, the one that expires first going first. What has failed is tried again at once; the
+        service's own sweeps wait for longer and longer.
 
         Command line: kalepool harvest-pending --pooler POOLER_ID
         """
