@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +90,17 @@ class Recorder(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Message]] = []
-        #: What is answered, in place of an empty message.
-        self.answer = b""
+        #: What a request is answered with: an empty message.
+        self.answer: Callable[[Any], bytes] = lambda _: b""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """grpc's hook."""
         method = handler_call_details.method
 
         async def unary(request: bytes, context: Any) -> bytes:
-            self.calls.append((method, request_of(method, request)))
-            return self.answer
+            asked = request_of(method, request)
+            self.calls.append((method, asked))
+            return self.answer(asked)
 
         async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
             yield await unary(request, context)
@@ -253,11 +254,24 @@ async def test_a_withdrawal_that_failed_is_no_success(
         reason=common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE,
     )
     reply = withdraw_pb2.WithdrawResponse(withdrawal=withdraw_pb2.Withdrawal(operation=failed))
-    recorder.answer = reply.SerializeToString()
+    recorder.answer = lambda _: reply.SerializeToString()
     assert await run("withdrawal", "send", SOMEBODY, "--amount", "5", "--json") == REFUSED
     output, errors = capsys.readouterr()
     assert json.loads(output)["operation"]["reason"] == "FAILURE_REASON_INSUFFICIENT_BALANCE"
     assert "INSUFFICIENT_BALANCE: " in errors
+
+
+@pytest.mark.parametrize(("is_open", "status"), [(True, 1), (False, 0)])
+async def test_differences_are_open_though_only_settled_ones_are_shown(
+    recorder: Recorder, is_open: bool, status: int
+) -> None:
+    def answer(request: reconcile_pb2.ListDifferencesRequest) -> bytes:
+        settled = reconcile_pb2.Difference(settled="as it is on the chain")
+        shown = [settled] if request.include_settled else [reconcile_pb2.Difference()] * is_open
+        return reconcile_pb2.ListDifferencesResponse(differences=shown).SerializeToString()
+
+    recorder.answer = answer
+    assert await run("reconcile", "list", "--settled", "--limit", "1") == status
 
 
 async def test_changes_have_a_fresh_request_id(recorder: Recorder) -> None:
