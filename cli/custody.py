@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated
 
 import cyclopts
 from cryptography.exceptions import InvalidTag
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cyclopts import Parameter
 from kalepool.wallet.v1 import custody_pb2
 
 from cli.arguments import Count, Run
@@ -106,8 +108,14 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
 
 
 @app.command
-async def verify(*, number: int = 0, hash: str = "", session: Run) -> None:  # noqa: A002
-    """Checks the whole audit log; exit status 1 when it is not as it was written.
+async def verify(
+    *,
+    number: int = 0,
+    hash: str = "",  # noqa: A002
+    since: Annotated[bool, Parameter(negative="")] = False,
+    session: Run,
+) -> None:
+    """Checks the audit log; exit status 1 when it is not as it was written.
 
     Parameters
     ----------
@@ -115,12 +123,16 @@ async def verify(*, number: int = 0, hash: str = "", session: Run) -> None:  # n
         Number of a record that was noted earlier.
     hash
         Its hash, in hex.
+    since
+        Read only what has been added since that record.
     """
     try:
         noted = bytes.fromhex(hash)
     except ValueError as error:
         raise CommandLineError("--hash: must be hex") from error
-    request = custody_pb2.VerifyAuditLogRequest(expected_number=number, expected_hash=noted)
+    request = custody_pb2.VerifyAuditLogRequest(
+        expected_number=number, expected_hash=noted, begins_there=since
+    )
     reply = await session.ask(session.custody.VerifyAuditLog, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply)
     if not reply.is_sound:

@@ -90,7 +90,9 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
             missing = "expected_hash" if number else "expected_number"
             raise InvalidArgumentError.of(missing, "is required with the other one")
         expected = Head(number=number, hash=digest) if number else None
-        found = await self._custody.verify(expected)
+        if request.begins_there and expected is None:
+            raise InvalidArgumentError.of("expected_number", "is required with begins_there")
+        found = await self._custody.verify(expected, begins_there=request.begins_there)
         return custody_pb2.VerifyAuditLogResponse(
             is_sound=not found.broken,
             flaw=found.broken,

@@ -59,10 +59,10 @@ class Custody:
         """A farmer's wallet, to be paused."""
         return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
 
-    async def verify(self, expected: Head | None) -> Verifier:
-        """Reads the whole audit log; the verifier tells what it found."""
-        verifier = Verifier(expected=expected)
-        async for page in self.store.records():
+    async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
+        """Reads the audit log, or what follows the noted record; the verifier tells of it."""
+        verifier = Verifier(expected=expected, begins_there=begins_there)
+        async for page in self.store.records(after=verifier.after):
             if not verifier.take(page):
                 break
         verifier.finish()

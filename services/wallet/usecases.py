@@ -62,9 +62,14 @@ class UseCases:
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
     ) -> Wallet:
         """The farmer's wallet: made with its key, its onboarding and the address that it pays out
-        to, or the one that is there."""
+        to, or the one that is there.
+
+        Raises TreasuryMissingError for a new one while the treasury's key does not open: it alone
+        shows that the master key is the pool's, and nobody could open what another one seals.
+        """
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
+            _ = self.treasury_account.wallet
             sealed = await seal_new_key(self.provider, WalletId(new_id()))
             await self.wallets.insert_farmer(
                 sealed,

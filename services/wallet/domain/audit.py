@@ -118,6 +118,8 @@ class Verifier:
 
     #: Must be met on the way: noted elsewhere, earlier.
     expected: Head | None = None
+    #: It is the first one that is taken: what stands before it was verified when it was noted.
+    begins_there: bool = False
     #: The newest record that is sound.
     head: Head = field(default_factory=Head)
     #: What is wrong, in words; empty while nothing is.
@@ -141,13 +143,26 @@ class Verifier:
             and self.expected is not None
             and self.head.number < self.expected.number
         ):
-            self.broken = f"the records after {self.head.number} are missing"
+            self.broken = f"the records after {self._next - 1} are missing"
         return not self.broken
 
+    @property
+    def after(self) -> int:
+        """The number after which records are to be taken."""
+        return self.expected.number - 1 if self.begins_there and self.expected else 0
+
+    def _is_first(self, record: Record) -> bool:
+        """Whether no record before it is known, so that the noted hash alone speaks for it."""
+        return record.number == self.after + 1 and self.after > 0
+
+    @property
+    def _next(self) -> int:
+        return max(self.head.number, self.after) + 1
+
     def _flaw(self, record: Record) -> str:
-        if record.number != self.head.number + 1:
-            return f"record {self.head.number + 1} is missing"
-        if record.previous != self.head.hash:
+        if record.number != self._next:
+            return f"record {self._next} is missing"
+        if record.previous != self.head.hash and not self._is_first(record):
             return f"record {record.number} does not follow the one before it"
         texts = (record.actor, record.action, record.subject, record.details)
         if record.hash != _hash(record.number, record.at, texts, record.previous):

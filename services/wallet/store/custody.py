@@ -59,9 +59,8 @@ class CustodyStore:
         async with self._database.transaction() as session:
             await append(session, [act])
 
-    async def records(self) -> AsyncIterator[list[Record]]:
-        """The whole log, oldest first, a page at a time."""
-        after = 0
+    async def records(self, *, after: int = 0) -> AsyncIterator[list[Record]]:
+        """The log after a record's number, oldest first, a page at a time."""
         while True:
             rows = await self._database.many("audit_records", after, _PAGE, None)
             if not rows:

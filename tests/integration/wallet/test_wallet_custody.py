@@ -192,10 +192,18 @@ async def test_every_envelope_is_in_a_sound_log(world: WalletWorld) -> None:
             expected_number=found.head_number, expected_hash=found.head_hash
         )
         assert (await stub.VerifyAuditLog(again)).is_sound
+        again.begins_there = True
+        since = await stub.VerifyAuditLog(again)
+        assert (since.is_sound, since.head_number >= found.head_number) == (True, True)
         forged = custody_pb2.VerifyAuditLogRequest(
             expected_number=found.head_number, expected_hash=bytes(32)
         )
         assert not (await stub.VerifyAuditLog(forged)).is_sound
+        forged.begins_there = True
+        assert not (await stub.VerifyAuditLog(forged)).is_sound
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.VerifyAuditLog(custody_pb2.VerifyAuditLogRequest(begins_there=True))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def wrap(world: WalletWorld, address: str, wrapped: bytes) -> bytes:

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from stellar_sdk import Keypair
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
+from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.networks import TESTNET
 from services.wallet.chain.errors import NetworkMismatchError, RpcUnavailableError
 from services.wallet.chain.facade import Chain, open_chain
@@ -24,6 +26,7 @@ from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.wallets import WalletStore
+from services.wallet.usecases import UseCases
 from tests.support.wallet_world import WalletWorld
 
 NOBODY = "http://127.0.0.1:1"
@@ -86,6 +89,19 @@ async def test_another_master_key_does_not_open_it(pool: Database, chain: Chain)
     with pytest.raises(KeyProviderError):
         await stranger.open()
     assert not stranger.is_open
+
+
+async def test_no_key_is_sealed_that_the_pool_could_not_open(pool: Database, chain: Chain) -> None:
+    """With another master key, whatever a farmer's address is sent would be lost."""
+    store, provider = WalletStore(pool), LocalKeyProvider(bytes([7]) * 32)
+    await Treasury(PROVIDER, store, chain, None).open()
+    parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__)
+    stranger = Treasury(provider, store, chain, None)
+    parts |= {"wallets": store, "provider": provider, "treasury_account": stranger}
+    farmer_id = FarmerId(new_id())
+    with pytest.raises(TreasuryMissingError):
+        await UseCases(**parts).create_wallet(farmer_id, PoolerId(new_id()))
+    assert await store.by_farmer(farmer_id) is None
 
 
 # The network

@@ -23,9 +23,11 @@ acts = st.lists(
 )
 
 
-def verdict(records: list[Record], *, expected: Head | None = None) -> Verifier:
-    verifier = Verifier(expected=expected)
-    verifier.take(records)
+def verdict(
+    records: list[Record], *, expected: Head | None = None, begins_there: bool = False
+) -> Verifier:
+    verifier = Verifier(expected=expected, begins_there=begins_there)
+    verifier.take(records[verifier.after :])
     verifier.finish()
     return verifier
 
@@ -97,6 +99,30 @@ def test_a_log_that_was_written_anew_is_found_by_who_noted_the_head() -> None:
     forged = chained([replace(made[0], actor="b"), *made[1:]], Head(), AT)
     assert verdict(forged).broken == ""
     assert "anew" in verdict(forged, expected=noted).broken
+
+
+@given(acts, st.data())
+def test_what_follows_a_noted_record_is_as_good_as_all(
+    made: list[Act], data: st.DataObject
+) -> None:
+    records = chained(made, Head(), AT)
+    number = data.draw(st.integers(1, len(records)))
+    noted = Head(number=number, hash=records[number - 1].hash)
+    assert verdict(records, expected=noted, begins_there=True) == replace(
+        verdict(records, expected=noted), begins_there=True
+    )
+    place = data.draw(st.integers(number - 1, len(records) - 1))
+    changed = list(records)
+    changed[place] = replace(records[place], actor="somebody else")
+    assert verdict(changed, expected=noted, begins_there=True).broken
+    dropped = records[:place] + records[place + 1 :]
+    found = verdict(dropped, expected=noted, begins_there=True)
+    # The end may always be missing behind what was noted; nothing else may.
+    assert bool(found.broken) == (place < len(records) - 1 or number == len(records))
+    rewritten = chained(
+        [Act(actor="", action=Action.SIGN, subject="rewritten"), *made[1:]], Head(), AT
+    )
+    assert "anew" in verdict(rewritten, expected=noted, begins_there=True).broken
 
 
 @pytest.mark.parametrize("text", ["", "a", "ü"])

@@ -349,19 +349,25 @@ class VerifyAuditLogRequest(_message.Message):
 
     EXPECTED_NUMBER_FIELD_NUMBER: _builtins.int
     EXPECTED_HASH_FIELD_NUMBER: _builtins.int
+    BEGINS_THERE_FIELD_NUMBER: _builtins.int
     expected_number: _builtins.int
     """Number of a record that was noted earlier; 0 when there is none."""
     expected_hash: _builtins.bytes
     """Its hash, 32 bytes."""
+    begins_there: _builtins.bool
+    """Begin with that record: what stands before it was checked when it was noted. The whole log takes
+    longer with every day.
+    """
     def __init__(
         self,
         *,
         expected_number: _builtins.int = ...,
         expected_hash: _builtins.bytes = ...,
+        begins_there: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_hash", b"expected_hash", "expected_number", b"expected_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_there", b"begins_there", "expected_hash", b"expected_hash", "expected_number", b"expected_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -118,9 +118,9 @@ class CustodyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAuditLog(self, request, context):
-        """Reads the whole audit log and checks that each record follows the one before it and is as it was
+        """Reads the audit log and checks that each record follows the one before it and is as it was
         written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew.
+        end, or write the log anew. With begins_there only what has been added since is read.
 
         Command line: kalepool custody verify
         """

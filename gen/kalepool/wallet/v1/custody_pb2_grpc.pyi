@@ -62,9 +62,9 @@ class CustodyServiceStub:
     Command line: kalepool custody audit
     """
     VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]
-    """Reads the whole audit log and checks that each record follows the one before it and is as it was
+    """Reads the audit log and checks that each record follows the one before it and is as it was
     written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew.
+    end, or write the log anew. With begins_there only what has been added since is read.
 
     Command line: kalepool custody verify
     """
@@ -111,9 +111,9 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     Command line: kalepool custody audit
     """
     VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
-    """Reads the whole audit log and checks that each record follows the one before it and is as it was
+    """Reads the audit log and checks that each record follows the one before it and is as it was
     written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew.
+    end, or write the log anew. With begins_there only what has been added since is read.
 
     Command line: kalepool custody verify
     """
@@ -187,9 +187,9 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _custody_pb2.VerifyAuditLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_custody_pb2.VerifyAuditLogResponse, _abc.Awaitable[_custody_pb2.VerifyAuditLogResponse]]:
-        """Reads the whole audit log and checks that each record follows the one before it and is as it was
+        """Reads the audit log and checks that each record follows the one before it and is as it was
         written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew.
+        end, or write the log anew. With begins_there only what has been added since is read.
 
         Command line: kalepool custody verify
         """
