@@ -1,6 +1,6 @@
 """python -m demo run|up|down: the whole pool on this machine.
 
-run [--farmers N] [--blocks N]  farms and compares; exit status 0 only when all is equal
+run [--farmers N] [--blocks N]  farms and compares; exit status 0 when all was farmed and equal
 up                              starts the pool, prints its addresses and leaves it running
 down                            stops it
 """

@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +35,9 @@ POSTGRES = "postgres"
 VICTIMS = (*SERVICES, POSTGRES)
 #: Zeros that end the search for a farmer: mining is not what is tried here.
 ENOUGH_ZEROS = 2
+#: Of all farmers in all blocks, what has to be planted: a kill costs seconds, and a block of a day
+#: in compressed time has twelve.
+LEAST_PLANTED = 0.9
 #: Seconds between two looks at the pool.
 _LOOK = 1.0
 #: Ledgers that the node remembers: a few hours of the day, as nobody needs more.
@@ -101,8 +104,20 @@ class DayResult:
     compared: int
     #: Every difference, in words.
     differences: list[str]
+    #: Planted on the chain and not worked, in blocks that are over: their stakes are lost.
+    unworked: int
     #: Worked on the chain and not harvested, in blocks that are over.
     unharvested: int
+
+    @property
+    def planted(self) -> int:
+        """Pails made in the day's blocks."""
+        return sum(hour.planted for hour in self.hours)
+
+    @property
+    def asked(self) -> int:
+        """Pails that there would be without any fault."""
+        return self.plan.farmers * self.plan.blocks
 
     @property
     def passed(self) -> bool:
@@ -112,8 +127,10 @@ class DayResult:
         return (
             farmed
             and killed
+            and self.planted >= LEAST_PLANTED * self.asked
             and self.compared > 0
             and not self.differences
+            and not self.unworked
             and not self.unharvested
         )
 
@@ -228,6 +245,8 @@ class _Day:
         """What the day came to."""
         view, first = self._reader.view, self._first or 0
         last = first + self._plan.blocks
+        # The newest one is open: somebody planted in it to close the one before.
+        open_block = max((block for _, block in view.plants), default=first)
         planted, worked, harvested = (
             Counter((block - first) // BLOCKS_PER_HOUR for _, block in events if block < last)
             for events in (view.plants, view.works, view.harvests)
@@ -249,7 +268,8 @@ class _Day:
             seconds=seconds,
             compared=verdict.compared,
             differences=verdict.differences,
-            unharvested=sum(key[1] < last and key not in view.harvests for key in view.works),
+            unworked=_missing(view.plants, view.works, open_block),
+            unharvested=_missing(view.works, view.harvests, open_block),
         )
 
 
@@ -269,6 +289,13 @@ def _pooler(config: PoolerConfig) -> Command:
     }
     words = [str(word) for pair in options.items() for word in pair]
     return Command(name="pooler", arguments=("-m", "pooler", *words), environment={})
+
+
+def _missing(
+    done: Collection[tuple[str, int]], followed: Collection[tuple[str, int]], before: int
+) -> int:
+    """How many of blocks before a given one were not followed by the next step."""
+    return sum(key[1] < before and key not in followed for key in done)
 
 
 def _sum(view: ChainView) -> str:

@@ -38,7 +38,8 @@ def summary(result: DayResult) -> str:
     word = "equal to the chain" if not result.differences else "NOT equal to the chain"
     return (
         f"{plan.blocks} blocks of {plan.farmers} farmers in {result.seconds / 60:.0f} minutes, "
-        f"{kills} kills: {result.compared} events, {word}; {result.unharvested} unharvested"
+        f"{kills} kills: {result.compared} events, {word}; {result.planted} of {result.asked} "
+        f"planted, {result.unworked} unworked, {result.unharvested} unharvested"
     )
 
 

@@ -135,7 +135,10 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
 
 
 def _serve(config: PoolerConfig, *, as_json: bool) -> int:
-    """Runs to the end; 0 when it got there, 1 when the pool refused it, 130 when it was stopped."""
+    """Runs to the end; 0 when it got there, 130 when it was stopped.
+
+    1 when the pool refused it, or when nobody knows what is still to be harvested.
+    """
     try:
         summary = asyncio.run(_stoppable(config, as_json=as_json))
     except PoolError as error:
@@ -147,7 +150,7 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
         write_json(summary)
     else:
         write_line(describe_run(summary))
-    return 0
+    return 0 if summary.still_pending is not None else 1
 
 
 async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:

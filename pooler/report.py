@@ -87,7 +87,11 @@ def describe_run(summary: RunSummary) -> str:
     return (
         f"{len(summary.blocks)} blocks farmed: {summary.planted} planted, {summary.worked} worked, "
         f"{summary.harvested} harvested, {format_kale(summary.rewards)} KALE earned, "
-        f"{summary.still_pending} still pending"
+        + (
+            "how many harvests are still pending is not known: the last sweep failed"
+            if summary.still_pending is None
+            else f"{summary.still_pending} still pending"
+        )
     )
 
 

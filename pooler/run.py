@@ -59,8 +59,8 @@ class RunSummary:
     rewards: int
     #: Hashes computed.
     hashes: int
-    #: Harvests that were open at the end.
-    still_pending: int
+    #: Harvests that were open at the end; None when the last sweep failed, so that nobody knows.
+    still_pending: int | None
 
 
 async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> RunSummary:
@@ -122,6 +122,8 @@ class BlockLoop:
         self._blocks: list[int] = []
         #: Blocks that were worked and whose harvest has not begun.
         self._unharvested: list[int] = []
+        #: Harvests that the last sweep has left open; None when it failed.
+        self._pending: int | None = None
 
     async def farm(self) -> RunSummary:
         """The loop; a block that fails is reported, and the next one is tried."""
@@ -140,7 +142,7 @@ class BlockLoop:
             harvested=self._counts["harvested"],
             rewards=self._counts["rewards"],
             hashes=self._counts["hashes"],
-            still_pending=self._counts["pending"],
+            still_pending=self._pending,
         )
 
     async def _resume(self) -> None:
@@ -298,11 +300,12 @@ class BlockLoop:
                 self._pooler_id, patience=_HARVEST_PATIENCE
             )
         except PoolError as error:
+            self._pending = None
             self._trouble("harvest what is pending", error)
             return
         for block in summary.blocks:
             self._count_harvest(block)
-        self._counts["pending"] = summary.still_pending
+        self._pending = summary.still_pending
         self._observe(Swept(summary=summary))
 
     def _count_harvest(self, summary: BatchSummary) -> None:

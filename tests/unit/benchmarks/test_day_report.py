@@ -15,14 +15,14 @@ PLAN = DayPlan(
 )
 
 
-def a_day(unharvested: int) -> DayResult:
+def a_day(unharvested: int, *, unworked: int = 0, planted: int = 120) -> DayResult:
     return DayResult(
         origin=ORIGIN,
         plan=PLAN,
         hours=[
             Hour(
                 number=1,
-                planted=120,
+                planted=planted,
                 worked=119,
                 harvested=119,
                 killed=("plant",),
@@ -32,6 +32,7 @@ def a_day(unharvested: int) -> DayResult:
         seconds=150.0,
         compared=358,
         differences=[],
+        unworked=unworked,
         unharvested=unharvested,
     )
 
@@ -44,5 +45,13 @@ def test_a_day_is_written_for_people_and_for_programs(tmp_path: Path, unharveste
     assert content["plan"]["carrier"] == "multicall"
     assert content["hours"][0]["peak_mib"] == {"wallet": 142.6}
     page = read_by_people.read_text(encoding="utf-8")
-    assert f"358 events, equal to the chain; {unharvested} unharvested" in page
+    assert "358 events, equal to the chain; 120 of 120 planted" in page
+    assert f"{unharvested} unharvested" in page
     assert "| 1 | 120 | 119 | 119 | plant | 143 |" in page
+
+
+def test_a_day_with_lost_stakes_or_without_many_farmers_is_no_good_one() -> None:
+    assert a_day(0).passed
+    assert not a_day(0, unworked=1).passed
+    assert a_day(0, planted=108).passed
+    assert not a_day(0, planted=107).passed

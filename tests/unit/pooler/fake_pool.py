@@ -247,7 +247,7 @@ class FakePool:
         return harvest_pb2.HarvestPendingResponse(
             blocks=blocks,
             total_rewards=sum(block.total_rewards for block in blocks),
-            still_pending=len(self.chain.state.pails),
+            still_pending=sum(index < self.chain.current for _, index in self.chain.state.pails),
         )
 
     def services(self) -> dict[str, dict[str, Handler]]:

@@ -11,6 +11,7 @@ from kalepool.plant.v1 import plant_pb2
 from libs.common.errors import FailedPreconditionError
 from pooler.config import PoolerConfig
 from pooler.events import Event, Harvested, Mining, Planted, Registered, Trouble, Worked
+from pooler.report import describe_run
 from pooler.run import run
 from tests.unit.pooler.fake_pool import FakePool, FakeServer, new_address, open_fake
 
@@ -65,7 +66,7 @@ async def test_two_blocks_are_farmed_and_paid(pool: FakePool, server: FakeServer
     # The block that closes the last one: one farmer planted and worked, and its stake waits there.
     assert summary.planted == summary.worked == 2 * FARMERS + 1
     assert [index for _, index in pool.chain.state.pails] == [summary.blocks[-1] + 1]
-    assert summary.still_pending == 1
+    assert summary.still_pending == 0
     assert pool.heartbeats > 2
     assert not of_kind(events, Trouble)
     assert summary.hashes > 1000 * FARMERS
@@ -143,7 +144,7 @@ async def test_others_who_open_the_next_block_close_ours(
     _, summary = await asyncio.gather(others(), run(patient))
     assert summary.planted == FARMERS
     assert summary.harvested == FARMERS
-    assert summary.still_pending == 1, "the stranger's own"
+    assert summary.still_pending == 0
 
 
 async def test_a_block_that_is_closed_too_early_is_told_and_the_next_one_farmed(
@@ -210,6 +211,19 @@ async def test_who_is_planted_is_farmed_though_the_plant_failed(
     assert summary.harvested == FARMERS
     troubles = [event.what for event in events if isinstance(event, Trouble)]
     assert troubles == [f"plant everybody in block {summary.blocks[0]}"]
+
+
+async def test_what_is_pending_is_not_known_when_the_last_sweep_failed(
+    pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise FailedPreconditionError("of no use", reason="BLOCK_NOT_CLOSED")
+
+    monkeypatch.setattr(pool, "harvest_pending", refuse)
+    async with open_fake(pool) as failing:
+        summary = await run(config(failing, blocks=1))
+    assert summary.still_pending is None
+    assert "not known" in describe_run(summary)
 
 
 async def test_a_farmer_that_a_run_before_left_out_is_registered(
