@@ -6,18 +6,36 @@ TRANSPORT and TLS_*_FILE are those of the service that it stands beside.
 import asyncio
 import sys
 
+from cryptography import x509
+
 from libs.common.config import TransportSettings
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
-from libs.common.grpc.tls import transport_of
+from libs.common.grpc.identity import is_service
+from libs.common.grpc.tls import Transport, transport_of
 
 
 async def _probe(target: str, service: str) -> bool:
     settings = TransportSettings()
     transport = transport_of(settings.tls_files())
-    # It is this machine's own service, whatever its name: the probe shows the same certificate.
-    async with open_channel(target, transport) as channel:
+    async with open_channel(target, transport, name=_own_name(transport)) as channel:
         return await is_serving(channel, service, timeout=3.0)
+
+
+def _own_name(transport: Transport) -> str:
+    """The short name of the service whose certificate we show; empty when there is none.
+
+    It stands beside us and shows the same one, which need not name the address that we call.
+    """
+    if transport.certificates is None:
+        return ""
+    own = x509.load_pem_x509_certificate(transport.certificates.current.chain)
+    try:
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((uri.rpartition("/")[2] for uri in uris if is_service(uri)), "")
 
 
 def main(arguments: list[str]) -> int:
