@@ -24,7 +24,7 @@ PYTEST_WORKERS ?= 2
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults day security history up down secrets lock clean
+	contracts verify-contracts test test-fast demo bench faults day security history up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -131,6 +131,9 @@ down: setup ## Stop what `make up` started
 
 secrets: setup ## Write random passwords and the wallet's key for docker-compose.yml
 	@$(PY) scripts/make_secrets.py
+
+certificates: setup ## Renew the certificates that `make secrets` made, and nothing else
+	@$(PY) scripts/make_secrets.py --renew
 
 clean: ## Remove caches and the demo's data (not .venv; `make down` first)
 	rm -rf var dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -10,13 +10,13 @@ from cli.errors import CommandLineError
 from cli.show import note
 from libs.common.authority import (
     CERTIFICATE_FILE,
+    SERVERS,
     Authority,
     load_authority,
     make_authority,
 )
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.local import LOCAL_HOSTS
-from libs.common.names import SERVICES
 
 app = cyclopts.App(
     name="certificates",
@@ -62,7 +62,8 @@ def issue(
     kind
         What it is for.
     name
-        registry, wallet, plant, work or harvest; a pooler's id; an operator's name.
+        registry, wallet, plant, work, harvest, or postgres for the database; a pooler's id; an
+        operator's name.
     folder
         The authority's folder.
     out
@@ -72,8 +73,8 @@ def issue(
     address
         A service's further DNS name or IP address, as often as needed.
     """
-    if kind == "service" and name not in SERVICES:
-        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(SERVICES)}")
+    if kind == "service" and name not in SERVERS:
+        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(SERVERS)}")
     authority = _authority(folder)
     try:
         issued = authority.issue(

@@ -5,6 +5,7 @@ name each, DNS names for servers, and server use for servers only, so that nobod
 one.
 """
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -22,9 +24,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from libs.common.grpc.identity import CallerKind, identity
+from libs.common.errors import UnauthenticatedError
+from libs.common.grpc.identity import Caller, CallerKind, identity, parse_identity
 from libs.common.local import LOCAL_HOSTS
+from libs.common.names import SERVICES
 from libs.common.private_file import new_private_file
+
+#: Who shows a server's certificate: our services to everybody, the database to them.
+SERVERS = (*SERVICES, "postgres")
 
 #: Names of the authority's files in its folder.
 CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key"
@@ -45,8 +52,8 @@ class Issued:
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
         """Writes <name>.pem and <name>.key; each is whole at every moment. Their paths.
 
-        A certificate of the same caller is renewed; ValueError when the file holds any other, such
-        as the authority's own.
+        A certificate of the same caller is renewed, and whoever could read the files still can;
+        ValueError when the file holds any other, such as the authority's own.
         """
         paths = folder / f"{name}.pem", folder / f"{name}.key"
         if paths[0].exists() and _uris(paths[0].read_bytes()) != _uris(self.certificate):
@@ -100,6 +107,28 @@ class Authority:
         )
         return Issued(certificate=signed.public_bytes(Encoding.PEM), key=_pem(key))
 
+    def renew(self, pem: bytes, *, days: float = 30.0) -> Issued:
+        """A certificate, with a fresh key, for the same names. ValueError when it is none of ours.
+
+        A service keeps its further DNS names and IP addresses.
+        """
+        old = x509.load_pem_x509_certificate(pem)
+        whose = self._whose(old)
+        names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = [
+            *names.get_values_for_type(x509.DNSName),
+            *map(str, names.get_values_for_type(x509.IPAddress)),
+        ]
+        return self.issue(whose.kind, whose.name, days=days, addresses=addresses)
+
+    def _whose(self, certificate: x509.Certificate) -> Caller:
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+            (uri,) = _uris_of(certificate)
+            return parse_identity(uri, trust_domain=self.trust_domain)
+        except (InvalidSignature, ValueError, UnauthenticatedError) as error:
+            raise ValueError("the certificate is not from this authority") from error
+
     def save(self, folder: Path) -> None:
         """Writes its certificate and its key into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +163,8 @@ def load_authority(folder: Path) -> Authority:
         raise ValueError(  # noqa: TRY004 (the file is wrong, not the caller)
             f"{folder / KEY_FILE} is no key of a development authority"
         )
+    if key.public_key() != certificate.public_key():
+        raise ValueError(f"{folder / KEY_FILE} is not the key of {folder / CERTIFICATE_FILE}")
     (root,) = _uris_of(certificate)
     return Authority(trust_domain=root.removeprefix("spiffe://"), certificate=certificate, key=key)
 
@@ -190,9 +221,12 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file that only we can read, under another name first."""
+    """Writes a file under another name first. Only we can read it, and whoever could before: a
+    service that runs as another user must not lose its key by a renewal."""
     passing = path.with_name(f".{path.name}.new")
     passing.unlink(missing_ok=True)
     with new_private_file(passing) as file:
         file.write(content)
+    if path.exists():
+        passing.chmod(stat.S_IMODE(path.stat().st_mode))
     passing.replace(path)

@@ -1,6 +1,5 @@
 """docker-compose.yml says nothing that the code, the images or the compose format do not know."""
 
-import base64
 import importlib
 import importlib.util
 import re
@@ -15,10 +14,9 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from libs.common.authority import load_authority, make_authority
+from libs.common.authority import make_authority
 from libs.common.names import SERVICES
 from localnet.config import LocalnetSettings
-from scripts import make_secrets
 from scripts.make_secrets import secret_files
 from services.migrations import MigrationSettings
 
@@ -153,24 +151,3 @@ def test_the_variables_that_the_head_comment_names_are_the_ones_that_count() -> 
     used = {match["name"] for match in INTERPOLATION.finditer(text)}
     named = set(re.findall(r"^#   ([A-Z_]+)  ", text, flags=re.MULTILINE))
     assert used == named
-
-
-def test_secrets_are_drawn_once_into_a_closed_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "secrets"
-    assert make_secrets.main([str(folder)]) == 0
-    assert folder.stat().st_mode & 0o777 == 0o700
-    drawn = read(folder)
-    authority = load_authority(folder / "authority")
-    assert set(drawn) == set(secret_files(authority))
-    assert drawn["ca.pem"] == (folder / "authority" / "ca.pem").read_text(encoding="utf-8")
-    assert (folder / "authority" / "operator.key").stat().st_mode & 0o077 == 0
-    assert len(base64.b64decode(drawn["wallet_master_key"], validate=True)) == 32
-    assert drawn["plant_db_password"] in drawn["plant_database_url"]
-    assert make_secrets.main([str(folder)]) == 0
-    assert drawn == read(folder)
-
-
-def read(folder: Path) -> dict[str, str]:
-    """Files by name."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    return {path.name: path.read_text(encoding="utf-8") for path in files}
