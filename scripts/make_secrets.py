@@ -24,6 +24,8 @@ DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "secrets"
 DATABASE = "postgres:5432/kalepool"
 #: Folder of the authority and of the operator's certificate, in that of the secrets.
 AUTHORITY = "authority"
+#: Folder for further files that only wallet sees: previous keys, the treasury's seed, a token.
+WALLET = "wallet"
 #: The one who runs the pool.
 OPERATOR = "operator"
 #: Days that certificates are valid.
@@ -69,6 +71,8 @@ def draw(folder: Path) -> None:
     authority.issue(CallerKind.OPERATOR, OPERATOR, days=DAYS).save(folder / AUTHORITY, OPERATOR)
     for name, text in secret_files(authority).items():
         _write(folder / name, text.encode())
+    (folder / WALLET).mkdir()
+    (folder / WALLET).chmod(0o755)
 
 
 def renew(folder: Path) -> None:

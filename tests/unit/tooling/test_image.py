@@ -44,7 +44,7 @@ def imported(package: str) -> Iterator[str]:
                 yield node.module.partition(".")[0]
 
 
-@pytest.mark.parametrize("name", copied())
+@pytest.mark.parametrize("name", sorted(set(copied())))
 def test_what_is_copied_is_there_and_goes_to_the_builder(name: str) -> None:
     assert (ROOT / name).exists()
     assert is_admitted(name, IGNORED)
@@ -59,7 +59,7 @@ def test_nothing_secret_goes_to_the_builder(name: str) -> None:
 
 def test_only_what_is_copied_is_admitted() -> None:
     rules = [line[1:] for line in IGNORED.splitlines() if line.startswith("!")]
-    assert sorted(rules) == sorted(copied())
+    assert sorted(rules) == sorted(set(copied()))
 
 
 def test_the_last_rule_that_fits_counts() -> None:

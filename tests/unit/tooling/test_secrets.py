@@ -47,6 +47,7 @@ def mounted(folder: Path, place: Path, name: str) -> TlsFiles:
 
 def test_secrets_are_drawn_once_into_a_closed_folder(folder: Path) -> None:
     assert mode(folder) == 0o700
+    assert mode(folder / "wallet") == 0o755
     drawn = read(folder)
     authority = load_authority(folder / "authority")
     assert set(drawn) == set(secret_files(authority))
