@@ -3,8 +3,13 @@
 import base64
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 from stellar_sdk import StrKey
@@ -14,6 +19,8 @@ from libs.common.ids import WalletId
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, open_seed
 
+#: Bytes of a word of the search, and from one word to the next that is looked up.
+_WORD, _STEP = 8, 16
 _KEYS = """
 SELECT k.wallet_id, w.address, k.kek_id, k.wrapped_data_key, k.nonce, k.sealed_seed
 FROM wallet.sealed_keys AS k JOIN wallet.wallets AS w ON w.id = k.wallet_id
@@ -25,11 +32,18 @@ async def canaries(stack: Stack) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name, value in stack.secrets().items():
         found[name] = value.encode()
+    found["password of the superuser"] = unquote(urlsplit(stack.admin_dsn).password or "").encode()
     master_key = base64.b64decode(stack.secrets()["master key"])
     found |= _forms("master key", master_key)
-    for address, seed in (await _seeds(stack, LocalKeyProvider(master_key))).items():
-        found |= _forms(f"seed of {address}", seed)
-        found[f"seed of {address}, strkey"] = StrKey.encode_ed25519_secret_seed(seed).encode()
+    provider = LocalKeyProvider(master_key)
+    for sealed in await _sealed(stack):
+        seed = await open_seed(provider, sealed)
+        found |= _forms(f"seed of {sealed.address}", seed)
+        strkey = StrKey.encode_ed25519_secret_seed(seed).encode()
+        found[f"seed of {sealed.address}, strkey"] = strkey
+        (data_key,) = await provider.unwrap([sealed.wrapped])
+        if isinstance(data_key, bytes):  # else the seed did not open, which has been raised
+            found |= _forms(f"data key of {sealed.address}", data_key)
     return found
 
 
@@ -42,28 +56,98 @@ def _forms(name: str, secret: bytes) -> dict[str, bytes]:
     }
 
 
-async def _seeds(stack: Stack, provider: LocalKeyProvider) -> dict[str, bytes]:
+async def _sealed(stack: Stack) -> list[SealedKey]:
     connection = await asyncpg.connect(stack.admin_dsn)
     try:
         rows = await connection.fetch(_KEYS)
     finally:
         await connection.close()
-    found = {}
-    for row in rows:
-        sealed = SealedKey(**{**dict(row), "wallet_id": WalletId(row["wallet_id"])})
-        found[row["address"]] = await open_seed(provider, sealed)
-    return found
+    return [SealedKey(**{**dict(row), "wallet_id": WalletId(row["wallet_id"])}) for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What was looked for, where, and what was found."""
+
+    #: Secrets, in each form that was looked for.
+    canaries: int
+    #: Files that were read.
+    files: int
+    #: Bytes of them.
+    size: int
+    #: Where a secret is in clear.
+    leaks: Sequence[str]
+
+
+async def flush(stack: Stack) -> None:
+    """Has PostgreSQL write what it still holds in memory, so that its files have all of it."""
+    connection = await asyncpg.connect(stack.admin_dsn)
+    try:
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+def search(secrets: Mapping[str, bytes], directory: Path) -> Search:
+    """Looks for secrets in all files below a folder, and in the arguments of all processes."""
+    needles, files, size, found = _Needles(secrets), 0, 0, list[str]()
+    for path in _files(directory):
+        with suppress(FileNotFoundError):  # PostgreSQL runs on, and drops what it needs no more
+            content = path.read_bytes()
+            files, size = files + 1, size + len(content)
+            found += [
+                f"{name} in {path.relative_to(directory)}" for name in needles.within(content)
+            ]
+    found += [f"{name} in arguments" for name in needles.within(_arguments())]
+    return Search(canaries=len(secrets), files=files, size=size, leaks=found)
 
 
 def leaks(secrets: Mapping[str, bytes], directory: Path) -> Iterator[str]:
     """Where a secret is in clear: files below a folder, and the arguments of processes."""
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        yield from (f"{name} in {path.name}" for name, value in secrets.items() if value in content)
-    arguments = subprocess.run(
-        ["ps", "-A", "-o", "args="],  # noqa: S607
+    yield from search(secrets, directory).leaks
+
+
+class _Needles:
+    """Thousands of secrets that are looked for at once.
+
+    The content is cut into words of 8 bytes, of which every other one is looked up: a secret of 23
+    bytes or more covers one of these wherever it begins. Only a hit is compared in full.
+    """
+
+    def __init__(self, secrets: Mapping[str, bytes]) -> None:
+        self._secrets = secrets
+        #: Names by each word that may be met first.
+        self._by_word: defaultdict[int, set[str]] = defaultdict(set)
+        #: Too short for that.
+        self._short = [name for name, value in secrets.items() if len(value) < _STEP + _WORD - 1]
+        for name in secrets.keys() - set(self._short):
+            for start in range(_STEP):
+                word = secrets[name][start : start + _WORD]
+                self._by_word[int.from_bytes(word, sys.byteorder)].add(name)
+
+    def within(self, content: bytes) -> list[str]:
+        """Names of the secrets that are in it."""
+        words = memoryview(content)[: len(content) // _WORD * _WORD].cast("Q")[:: _STEP // _WORD]
+        hits = self._by_word.keys() & words
+        candidates = {name for word in hits for name in self._by_word[word]}
+        return sorted(
+            name for name in candidates.union(self._short) if self._secrets[name] in content
+        )
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """All below a folder, and below folders that are linked to: PostgreSQL's may be elsewhere."""
+    for folder, inner, names in os.walk(directory, followlinks=True):
+        inner.sort()
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.is_file():
+                yield path
+
+
+def _arguments() -> bytes:
+    return subprocess.run(
+        ["ps", "-A", "-ww", "-o", "args="],  # noqa: S607
         capture_output=True,
         check=True,
         env={"PATH": os.environ["PATH"]},
     ).stdout
-    yield from (f"{name} in arguments" for name, value in secrets.items() if value in arguments)

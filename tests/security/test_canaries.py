@@ -1,33 +1,71 @@
 """No secret of a pool is in clear in anything that it wrote, database files included."""
 
+import os
 import shutil
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from demo.stack import StackConfig, open_stack
-from libs.common.names import SERVICES
-from security.canaries import canaries, leaks
+from demo.stack import Stack, open_stack
+from security.canaries import canaries, flush, leaks, search
+from security.farming import FARMERS, farm
 from security.fuzz import open_targets, register, send_hostile
+from security.run import stack_config
 
-pytestmark = pytest.mark.e2e
 
-
-async def test_no_secret_is_written_anywhere(tmp_path: Path) -> None:
-    config = StackConfig(
-        directory=tmp_path / "stack",
-        ledger_seconds=0.5,
-        environment={name: {"LOG_LEVEL": "debug", "API_RATE_LIMIT": "0"} for name in SERVICES},
-    )
+@pytest.mark.e2e
+async def test_no_secret_is_written_anywhere_by_a_pool_that_farms_and_is_attacked(
+    tmp_path: Path,
+) -> None:
+    config = stack_config(tmp_path / "stack")
     async with open_stack(config) as stack, open_targets(stack) as targets:
+        farmed = await farm(stack, lambda _: None)
+        assert farmed.is_whole, farmed
         ids = await register(stack)
         await send_hostile(targets, count=600, seed=5, ids=ids)
         found = await canaries(stack)
-        assert sum(name.endswith("strkey") for name in found) > 1, "no farmer's seed was looked for"
-        assert list(leaks(found, config.directory)) == []
-        # The search does find what is there.
-        (config.directory / "planted").write_bytes(b"x" + found["master key, hex"] + b"x")
-        assert list(leaks(found, config.directory)) == ["master key, hex in planted"]
-        logs = b"".join(path.read_bytes() for path in (config.directory / "logs").iterdir())
-        assert len(logs) > 10_000
+        assert sum(name.endswith("strkey") for name in found) > FARMERS, "a seed is not looked for"
+        await flush(stack)
+        searched = search(found, config.directory)
+        assert searched.leaks == []
+        assert searched.size > 10_000_000, "the database was not searched"
+        await _it_finds_what_is_there(stack, found)
     shutil.rmtree(config.directory, ignore_errors=True)
+
+
+async def _it_finds_what_is_there(stack: Stack, found: dict[str, bytes]) -> None:
+    """In the log of a service that runs, and in a row of the database."""
+    directory = stack.config.directory
+    name = next(name for name in found if name.endswith("strkey"))
+    with (directory / "logs" / "plant.log").open("ab") as log:
+        log.write(b'{"event": "' + found[name] + b'"}\n')
+    assert list(leaks(found, directory)) == [f"{name} in logs/plant.log"]
+    connection = await asyncpg.connect(stack.admin_dsn)
+    try:
+        await connection.execute("CREATE TABLE planted (content bytea)")
+        await connection.execute("INSERT INTO planted VALUES ($1)", found["master key, raw"])
+    finally:
+        await connection.close()
+    await flush(stack)
+    rows = [text for text in leaks(found, directory) if text.startswith("master key, raw in post")]
+    assert any("/base/" in text for text in rows), rows
+
+
+@pytest.mark.parametrize("length", [1, 8, 22, 23, 32, 64])
+def test_a_secret_is_found_wherever_it_begins(tmp_path: Path, length: int) -> None:
+    secret = os.urandom(length - 1) + b"x"
+    for start in range(40):
+        (tmp_path / "log").write_bytes(bytes(start) + secret + bytes(start % 3))
+        searched = search({"secret": secret, "other": os.urandom(40)}, tmp_path)
+        assert list(searched.leaks)[:1] == ["secret in log"], start
+        assert (searched.files, searched.size) == (1, start + length + start % 3)
+
+
+def test_folders_that_are_linked_to_are_searched(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / "data").symlink_to(elsewhere)
+    (elsewhere / "row").write_bytes(b"0123456789" * 5)
+    assert list(leaks({"digits": b"0123456789" * 4}, home)) == ["digits in data/row"]
