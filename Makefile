@@ -116,7 +116,7 @@ faults: setup ## Break everything in turn and compare with the chain, then day a
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
 	@$(PY) -m faults day $(DAY_ARGS)
 
-security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls (SECURITY_ARGS='--requests 5000')
+security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--requests 5000 --abandoned 5000')
 	@$(PY) -m security $(SECURITY_ARGS)
 	@$(PY) -m security.cost
 

@@ -1,8 +1,10 @@
 """python -m security: hostile requests over all RPCs, and calls that are given up.
 
-Tries every caller on every method, every pooler on another's things, and every verb on every table
-as every database role, too. Exit status 1 when a request was answered UNKNOWN or INTERNAL, a
-process ended, memory grew, or somebody may do what is not declared.
+A pool farms a block first. Then every caller is tried on every method, every pooler on another's
+things, and every verb on every table as every database role, too; and at the end all that the pool
+has written, and told with errors, is searched for its secrets. Exit status 1 when a request was
+answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or did not serve, memory grew,
+somebody may do what is not declared, or a secret was found.
 """
 
 import argparse
@@ -16,7 +18,9 @@ from demo.interrupt import run_to_end
 from demo.stack import Progress
 from libs.common.names import SERVICES
 from security.access import columns, picture
-from security.memory import MEBIBYTE
+from security.farming import Farmed
+from security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SILENT, silent_of
+from security.memory import mebibytes
 from security.roles import ALLOWED
 from security.run import FuzzPlan, FuzzResult, run_fuzz
 
@@ -37,46 +41,101 @@ def main(arguments: list[str]) -> int:
 async def _run(plan: FuzzPlan, console: Console, progress: Progress) -> int:
     result = await run_fuzz(plan, progress)
     show(console, result)
-    progress("passed" if result.passed else "FAILED")
-    return 0 if result.passed else 1
+    progress("FAILED" if result.failures else "passed")
+    return 1 if result.failures else 0
 
 
 def show(console: Console, result: FuzzResult) -> None:
     """Tables for people."""
-    statuses = Table(
-        "status", "calls", title=f"{result.hostile.calls} requests, {result.rpcs} RPCs"
-    )
-    for name, count in result.hostile.statuses.most_common():
-        statuses.add_row(name, str(count))
-    console.print(statuses)
-    memory = Table("process", "hostile requests", "given up", title="resident MiB after warm-up")
-    pairs = zip(result.hostile_growth, result.abandoned_growth, strict=True)
-    for one, other in pairs:
-        memory.add_row(one.process, *(f"{_mib(g.before)} to {_mib(g.after)}" for g in (one, other)))
-    console.print(memory)
-    roles = Table("table or view", *SERVICES, title="what each service's role may do")
-    for relation, allowed in ALLOWED.items():
-        roles.add_row(relation, *(allowed.get(service, "") for service in SERVICES))
-    console.print(roles)
+    console.print(f"before: {_in_words(result.farmed)}", highlight=False)
+    for table in (_statuses(result), _answers(result), _left(result), _memory(result), _roles()):
+        console.print(table)
     console.print("S select, I insert, U update, u update of some columns; tried one by one")
     access = Table("method", *columns(), title="who is let in to what")
     for row in picture(result.access):
         access.add_row(*row)
     console.print(access)
-    for breach in (*result.breaches, *result.intrusions):
-        console.print(breach, markup=False)
-    for complaint in result.hostile.complaints:
-        console.print(complaint, markup=False)
+    found = result.search
+    console.print(
+        f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
+        f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
+        f"{len(found.leaks)} found",
+        highlight=False,
+    )
+    for failure in result.failures:
+        console.print(failure, style="red", markup=False)
 
 
-def _mib(size: int) -> str:
-    return f"{size / MEBIBYTE:.1f}"
+def _in_words(farmed: Farmed) -> str:
+    return (
+        f"{farmed.planted} planted, {farmed.worked} worked, {farmed.harvested} harvested, "
+        f"{farmed.withdrawn} withdrawn"
+    )
+
+
+def _statuses(result: FuzzResult) -> Table:
+    hostile = result.hostile
+    table = Table("status", "calls", title=f"{hostile.calls} requests, {result.rpcs} RPCs")
+    for name, count in hostile.statuses.most_common():
+        table.add_row(name, str(count))
+    return table
+
+
+def _answers(result: FuzzResult) -> Table:
+    """How much each RPC says about its requests."""
+    title = (
+        f"answers: {LEAST_ANSWERED:.0%} OK or INVALID_ARGUMENT at least, {MOST_SILENT:.0%} "
+        f"{' or '.join(SILENT)} at most (* any, but answers who is patient)"
+    )
+    table = Table("RPC", "calls", *ANSWERED, "silent", title=title)
+    for rpc, statuses in sorted(result.hostile.by_rpc.items()):
+        mark = "*" if rpc in LONG else ""
+        share = f"{silent_of(statuses) / statuses.total():.1%}{mark}"
+        told = (str(statuses[status]) for status in ANSWERED)
+        table.add_row(rpc, str(statuses.total()), *told, share)
+    return table
+
+
+def _left(result: FuzzResult) -> Table:
+    table = Table(
+        *("calls", "given up", "of these before anything was sent"),
+        *("reached a handler", "of these while it ran"),
+        title=f"given up, until {result.plan.abandoned} had reached a handler",
+    )
+    abandoned = result.abandoned
+    rows = (
+        ("unary", abandoned.unary),
+        ("streams", abandoned.streams),
+        ("health, which keeps no records", abandoned.unrecorded),
+        ("all", abandoned.all),
+    )
+    for name, tally in rows:
+        figures = (tally.left, tally.at_once, tally.arrived, tally.cancelled)
+        table.add_row(name, *(f"{figure:,}" for figure in figures))
+    return table
+
+
+def _memory(result: FuzzResult) -> Table:
+    table = Table("process", "hostile requests", "given up", title="resident MiB after warm-up")
+    for pair in zip(result.hostile_growth, result.abandoned_growth, strict=True):
+        grown = (f"{mebibytes(one.before)} to {mebibytes(one.after)}" for one in pair)
+        table.add_row(pair[0].process, *grown)
+    return table
+
+
+def _roles() -> Table:
+    table = Table("table or view", *SERVICES, title="what each service's role may do")
+    for relation, allowed in ALLOWED.items():
+        table.add_row(relation, *(allowed.get(service, "") for service in SERVICES))
+    return table
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m security", description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000, help="hostile requests")
-    parser.add_argument("--abandoned", type=int, default=100_000, help="calls that are given up")
+    parser.add_argument(
+        "--abandoned", type=int, default=100_000, help="calls given up in a handler"
+    )
     parser.add_argument("--seed", type=int, default=20_261_124, help="of all choices")
     return parser
 

@@ -1,10 +1,10 @@
-"""Sends hostile requests to every RPC of a running pool, and calls that are given up."""
+"""Sends hostile requests to every RPC of a running pool."""
 
 import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,16 @@ FORBIDDEN = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+#: Statuses that tell nothing about the request, as of a service that hangs or is full.
+SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+#: Statuses that any RPC has for some of the requests.
+ANSWERED = ("OK", "INVALID_ARGUMENT")
+#: RPCs that go through all farmers and ask the chain about each: few have an answer within TIMEOUT,
+#: so these are asked once more, with this patience (s).
+LONG, PATIENCE = frozenset({"wallet ReconciliationService/Reconcile"}), 60.0
+#: Part of an RPC's calls that may be SILENT, and the part that has to be ANSWERED; some more or
+#: less where there are few calls.
+MOST_SILENT, LEAST_ANSWERED, _FEW = 0.2, 0.2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,11 @@ class Target:
         """As HTTP/2 has it."""
         return path_of(self.method)
 
+    @property
+    def name(self) -> str:
+        """For people: the process, and the RPC without its package."""
+        return f"{self.process} {self.path.rpartition('.')[2]}"
+
 
 @dataclass(kw_only=True)
 class Outcome:
@@ -63,21 +78,55 @@ class Outcome:
 
     #: Calls that were made.
     calls: int = 0
-    #: Calls by status.
-    statuses: Counter[str] = field(default_factory=Counter)
+    #: Calls by status, for each RPC of each process.
+    by_rpc: dict[str, Counter[str]] = field(default_factory=dict)
     #: What must not be: a description of each, the first hundred.
     complaints: list[str] = field(default_factory=list)
+    #: What callers were told with their errors, details included.
+    told: set[str] = field(default_factory=set)
 
     def __iadd__(self, other: "Outcome") -> "Outcome":
         self.calls += other.calls
-        self.statuses += other.statuses
+        for rpc, statuses in other.by_rpc.items():
+            self.by_rpc.setdefault(rpc, Counter()).update(statuses)
+        self.told |= other.told
         self.complaints = (self.complaints + other.complaints)[:100]
         return self
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """Calls by status."""
+        return sum(self.by_rpc.values(), Counter())
+
+    @property
+    def silences(self) -> list[str]:
+        """RPCs that hardly answer, in words."""
+        found = []
+        for rpc, statuses in sorted(self.by_rpc.items()):
+            calls, silent, answered = statuses.total(), silent_of(statuses), answered_of(statuses)
+            is_silent = silent > MOST_SILENT * calls + _FEW
+            if rpc not in LONG and (is_silent or answered < LEAST_ANSWERED * calls - _FEW):
+                found.append(f"{rpc}: of {calls} calls {silent} silent, {answered} answered")
+        return found
+
+    def count(self, target: Target, status: str) -> None:
+        """Notes an answer, or that there was none."""
+        self.by_rpc.setdefault(target.name, Counter())[status] += 1
 
     def complain(self, text: str) -> None:
         """Notes what must not be."""
         if len(self.complaints) < 100:
             self.complaints.append(text)
+
+
+def silent_of(statuses: Mapping[str, int]) -> int:
+    """Calls that were told nothing about their request."""
+    return sum(statuses.get(status, 0) for status in SILENT)
+
+
+def answered_of(statuses: Mapping[str, int]) -> int:
+    """Calls that were answered, or told what is wrong with them."""
+    return sum(statuses.get(status, 0) for status in ANSWERED)
 
 
 def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
@@ -141,21 +190,15 @@ async def send_hostile(
     return outcome
 
 
-async def give_up(
-    targets: Sequence[Target], *, count: int, seed: int, ids: Sequence[str]
-) -> Outcome:
-    """`count` calls and streams that are cancelled at any moment, or just left alone."""
-    dice = random.Random(seed)
-    hostility = Hostility(dice=dice, ids=ids)
-    streams = [target for target in targets if target.method.server_streaming]
-    outcome = Outcome()
-
-    async def one() -> None:
-        target = dice.choice(streams if dice.random() < 0.5 else list(targets))
-        await _abandon(target, hostility.raw(target.method.input_type), dice)
-
-    await _repeat(one, outcome, count)
-    return outcome
+async def ask_long(targets: Sequence[Target]) -> list[str]:
+    """Which of the LONG RPCs do not answer even who is patient."""
+    found = []
+    for target in (one for one in targets if one.name in LONG):
+        try:
+            await target.channel.unary_unary(target.path, bytes, bytes)(b"", timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            found.append(f"{target.name}: {error.code().name} after {PATIENCE} s at most")
+    return found
 
 
 async def _repeat(step: Callable[[], Awaitable[None]], outcome: Outcome, count: int) -> None:
@@ -178,10 +221,11 @@ async def _ask(target: Target, raw: bytes, outcome: Outcome) -> None:
         else:
             await target.channel.unary_unary(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
     except grpc.aio.AioRpcError as error:
-        outcome.statuses[error.code().name] += 1
+        outcome.count(target, error.code().name)
+        outcome.told.add(f"{error.details()} {error.trailing_metadata()!r}")
         _judge(target, raw, error, outcome)
     else:
-        outcome.statuses["OK"] += 1
+        outcome.count(target, "OK")
 
 
 def _judge(target: Target, raw: bytes, error: grpc.aio.AioRpcError, outcome: Outcome) -> None:
@@ -193,21 +237,3 @@ def _judge(target: Target, raw: bytes, error: grpc.aio.AioRpcError, outcome: Out
         typed = from_rpc_error(error)
         if not typed.violations and typed.reason != "MALFORMED_REQUEST":
             outcome.complain(f"no field is named: {what}")
-
-
-async def _abandon(target: Target, raw: bytes, dice: random.Random) -> None:
-    """Starts a call and goes away: at once, soon, or after the first answer."""
-    try:
-        if target.method.server_streaming:
-            answers = target.channel.unary_stream(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
-            call: grpc.aio.Call = answers
-            if dice.random() < 0.3:
-                await answers.read()
-        else:
-            unary = target.channel.unary_unary(target.path, bytes, bytes)
-            call = unary(raw, timeout=TIMEOUT)
-        await asyncio.sleep(dice.choice([0, 0, 0.001, 0.005]))
-        if dice.random() < 0.9:
-            call.cancel()
-    except grpc.aio.AioRpcError:
-        return

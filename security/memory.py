@@ -29,6 +29,16 @@ class Growth:
         """Whether it grew no more than caches and fragments explain."""
         return self.after - self.before <= max(ALLOWED_BYTES, self.before * ALLOWED_SHARE)
 
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"{self.process} grew from {mebibytes(self.before)} to {mebibytes(self.after)} MiB"
+
+
+def mebibytes(size: int) -> str:
+    """For people."""
+    return f"{size / MEBIBYTE:.1f}"
+
 
 def resident(stack: Stack) -> dict[str, int]:
     """Resident bytes of each service's process."""

@@ -1,18 +1,16 @@
 """A short attack on a whole pool: 2,000 hostile requests, 1,000 calls that are given up."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from demo.stack import open_stack
-from libs.common.grpc.client import open_channel
-from libs.common.grpc.health import is_serving
-from libs.common.names import SERVICES
-from security.fuzz import give_up, open_targets, register, rpcs, send_hostile
+from demo.stack import Stack, open_stack
+from security.fuzz import LONG, Target, ask_long, open_targets, register, rpcs, send_hostile
+from security.leaving import give_up
 from security.rpcs import services
 from security.run import stack_config
-
-pytestmark = pytest.mark.e2e
+from security.standing import fallen
 
 
 def test_every_rpc_has_a_process_that_serves_it() -> None:
@@ -20,6 +18,7 @@ def test_every_rpc_has_a_process_that_serves_it() -> None:
     assert {method.full_name for one in services() for method in one.methods} <= served
 
 
+@pytest.mark.e2e
 async def test_no_request_and_no_caller_that_goes_away_breaks_anything(tmp_path: Path) -> None:
     async with (
         open_stack(stack_config(tmp_path / "stack")) as stack,
@@ -28,10 +27,38 @@ async def test_no_request_and_no_caller_that_goes_away_breaks_anything(tmp_path:
         ids = await register(stack)
         outcome = await send_hostile(targets, count=2_000, seed=20_261_124, ids=ids)
         assert outcome.complaints == []
+        assert outcome.silences == []
         assert outcome.statuses["OK"] > 100
         assert outcome.statuses["INVALID_ARGUMENT"] > 500
-        await give_up(targets, count=1_000, seed=7, ids=ids)
+        assert len(outcome.by_rpc) == len(targets)
+        assert any("INVALID_REQUEST" in text for text in outcome.told)
+        assert outcome.by_rpc.keys() >= LONG
+        await _calls_that_are_given_up_arrive(stack, targets, ids)
         stack.check()
-        for name in SERVICES:
-            async with open_channel(stack.target(name), stack.operator(), name=name) as channel:
-                assert await is_serving(channel), name
+        assert await fallen(stack, ids[0]) == []
+        assert await ask_long(targets) == []
+        await _a_service_that_hangs_is_noticed(stack, targets, ids)
+
+
+async def _calls_that_are_given_up_arrive(
+    stack: Stack, targets: Sequence[Target], ids: Sequence[str]
+) -> None:
+    abandoned = await give_up(stack, targets, count=1_000, seed=7, ids=ids)
+    for tally in (abandoned.unary, abandoned.streams):
+        assert 0 < tally.at_once < 0.5 * tally.left
+        assert 0.25 * tally.left < tally.arrived < tally.left
+        assert 10 < tally.cancelled < tally.arrived
+    assert abandoned.unrecorded.left > abandoned.unrecorded.arrived == 0
+    assert abandoned.all.arrived >= 1_000
+
+
+async def _a_service_that_hangs_is_noticed(
+    stack: Stack, targets: Sequence[Target], ids: Sequence[str]
+) -> None:
+    async with stack.hung("plant"):
+        faults = await fallen(stack, ids[0], patience=0)
+        assert "plant is not SERVING" in faults
+        asked = [target for target in targets if target.process == "plant"]
+        outcome = await send_hostile(asked, count=60, seed=1, ids=ids)
+    assert len(outcome.silences) == len(asked)
+    assert await fallen(stack, ids[0]) == []

@@ -1,0 +1,113 @@
+"""What makes `python -m security` fail, and what it shows."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from security.__main__ import show
+from security.access import columns, rpcs
+from security.canaries import Search
+from security.farming import FARMERS, Farmed
+from security.fuzz import LONG, Outcome
+from security.leaving import Abandoned, Tally
+from security.memory import MEBIBYTE, Growth
+from security.run import FuzzPlan, FuzzResult
+
+WELL = Counter(OK=40, INVALID_ARGUMENT=30, NOT_FOUND=20, DEADLINE_EXCEEDED=10)
+
+
+def outcome(**by_rpc: Counter[str]) -> Outcome:
+    found = {"plant PlantService/Plant": WELL, **by_rpc}
+    return Outcome(calls=100 * len(found), by_rpc=found)
+
+
+GOOD = FuzzResult(
+    plan=FuzzPlan(requests=100, abandoned=100, seed=1),
+    farmed=Farmed(planted=4, worked=4, harvested=FARMERS, withdrawn=FARMERS),
+    hostile=outcome(),
+    abandoned=Abandoned(
+        unary=Tally(left=120, at_once=8, arrived=60, cancelled=20),
+        streams=Tally(left=90, at_once=5, arrived=41, cancelled=40),
+        unrecorded=Tally(left=30, at_once=2),
+    ),
+    hostile_growth=[Growth(process="plant", before=90 * MEBIBYTE, after=91 * MEBIBYTE)],
+    abandoned_growth=[Growth(process="plant", before=91 * MEBIBYTE, after=91 * MEBIBYTE)],
+    rpcs=1,
+    breaches=[],
+    access={(rpc.path, column): True for rpc in rpcs() for column in columns()},
+    intrusions=[],
+    fallen=[],
+    search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
+)
+
+
+def test_nothing_wrong_is_no_failure() -> None:
+    assert GOOD.failures == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            replace(GOOD, farmed=replace(GOOD.farmed, withdrawn=FARMERS - 1)),
+            "not every farmer went all the way",
+        ),
+        (
+            replace(GOOD, abandoned=Abandoned(unary=Tally(left=600, arrived=99))),
+            "of 600 calls that were given up only 99 reached a handler",
+        ),
+        (
+            replace(
+                GOOD,
+                hostile_growth=[Growth(process="work", before=90 * MEBIBYTE, after=107 * MEBIBYTE)],
+            ),
+            "work grew from 90.0 to 107.0 MiB",
+        ),
+        (replace(GOOD, fallen=["after farming: work is not SERVING"]), "work is not SERVING"),
+        (
+            replace(GOOD, search=replace(GOOD.search, leaks=["master key, hex in logs/plant.log"])),
+            "master key, hex in logs/plant.log",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told(bad: FuzzResult, words: str) -> None:
+    (failure,) = bad.failures
+    assert words in failure
+    console = Console(width=120)
+    with console.capture() as said:
+        show(console, bad)
+    assert words in said.get()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "is_told"),
+    [
+        (Counter(OK=80, UNAVAILABLE=20), False),
+        (Counter(OK=70, UNAVAILABLE=10, DEADLINE_EXCEEDED=20), True),
+        (Counter(INVALID_ARGUMENT=20, NOT_FOUND=80), False),
+        (Counter(INVALID_ARGUMENT=10, NOT_FOUND=90), True),
+        (Counter(DEADLINE_EXCEEDED=100), True),
+        # A few calls tell nothing about a share.
+        (Counter(DEADLINE_EXCEEDED=3), False),
+        (Counter(DEADLINE_EXCEEDED=4), True),
+    ],
+)
+def test_an_rpc_that_hardly_answers_is_told(statuses: Counter[str], is_told: bool) -> None:
+    hostile = outcome(**{"work WorkService/ListWorks": statuses})
+    assert [text.partition(":")[0] for text in replace(GOOD, hostile=hostile).failures] == [
+        "work WorkService/ListWorks"
+    ] * is_told
+    hostile = outcome(**dict.fromkeys(LONG, statuses))
+    assert hostile.silences == []
+
+
+def test_what_was_searched_and_given_up_is_shown() -> None:
+    console = Console(width=120)
+    with console.capture() as said:
+        show(console, GOOD)
+    text = " ".join(said.get().split())
+    assert "92 forms of secrets looked for in 1,204 files (47.0 MiB)" in text
+    assert "│ all │ 240 │ 15 │ 101 │ 60 │" in text
+    assert "│ plant PlantService/Plant │ 100 │ 40 │ 30 │ 10.0% │" in text
