@@ -1,5 +1,6 @@
 """Looks for secrets where none may be: in all that a pool wrote, and in processes' arguments."""
 
+import asyncio
 import base64
 import os
 import subprocess
@@ -21,6 +22,8 @@ from services.wallet.keys.seal import SealedKey, open_seed
 
 #: Bytes of a word of the search, and from one word to the next that is looked up.
 _WORD, _STEP = 8, 16
+#: Bytes of a file that are read at once.
+_PIECE = 1 << 26
 _KEYS = """
 SELECT k.wallet_id, w.address, k.kek_id, k.wrapped_data_key, k.nonce, k.sealed_seed
 FROM wallet.sealed_keys AS k JOIN wallet.wallets AS w ON w.id = k.wallet_id
@@ -88,16 +91,22 @@ async def flush(stack: Stack) -> None:
         await connection.close()
 
 
-def search(secrets: Mapping[str, bytes], directory: Path) -> Search:
-    """Looks for secrets in all files below a folder, and in the arguments of all processes."""
+async def search_all(stack: Stack) -> Search:
+    """Looks for every secret of a running pool in all that it has written."""
+    secrets = await canaries(stack)
+    await flush(stack)
+    homes = [stack.config.postgres_home] if stack.config.postgres_home else []
+    return await asyncio.to_thread(search, secrets, stack.config.directory, *homes)
+
+
+def search(secrets: Mapping[str, bytes], *directories: Path) -> Search:
+    """Looks for secrets in all files below some folders, and in the arguments of all processes."""
     needles, files, size, found = _Needles(secrets), 0, 0, list[str]()
-    for path in _files(directory):
+    for directory, path in ((top, path) for top in directories for path in _files(top)):
         with suppress(FileNotFoundError):  # PostgreSQL runs on, and drops what it needs no more
-            content = path.read_bytes()
-            files, size = files + 1, size + len(content)
-            found += [
-                f"{name} in {path.relative_to(directory)}" for name in needles.within(content)
-            ]
+            files, size = files + 1, size + path.stat().st_size
+            names = {name for piece in _pieces(path, needles) for name in needles.within(piece)}
+            found += [f"{name} in {path.relative_to(directory)}" for name in sorted(names)]
     found += [f"{name} in arguments" for name in needles.within(_arguments())]
     return Search(canaries=len(secrets), files=files, size=size, leaks=found)
 
@@ -116,6 +125,8 @@ class _Needles:
 
     def __init__(self, secrets: Mapping[str, bytes]) -> None:
         self._secrets = secrets
+        #: Bytes of the longest one.
+        self.longest = max(map(len, secrets.values()), default=1)
         #: Names by each word that may be met first.
         self._by_word: defaultdict[int, set[str]] = defaultdict(set)
         #: Too short for that.
@@ -142,6 +153,16 @@ def _files(directory: Path) -> Iterator[Path]:
         for path in (Path(folder) / name for name in sorted(names)):
             if path.is_file():
                 yield path
+
+
+def _pieces(path: Path, needles: _Needles) -> Iterator[bytes]:
+    """A file bit by bit; they overlap, so that what is longest is whole in one of them."""
+    with path.open("rb") as file:
+        piece = file.read(_PIECE)
+        while piece:
+            yield piece
+            more = file.read(_PIECE)
+            piece = more and piece[-needles.longest :] + more
 
 
 def _arguments() -> bytes:

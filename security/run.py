@@ -12,7 +12,7 @@ import asyncpg
 from demo.stack import Progress, Stack, StackConfig, open_stack
 from libs.common.names import SERVICES
 from security.access import differences, matrix, trespasses
-from security.canaries import Search, canaries, flush, search
+from security.canaries import Search, search_all
 from security.farming import Farmed, farm
 from security.fuzz import Outcome, Target, ask_long, open_targets, register, send_hostile
 from security.leaving import Abandoned, give_up
@@ -192,11 +192,9 @@ class _Attack:
     async def _search(self, told: Collection[str]) -> Search:
         """Of the pool's folder, with what callers were told put beside its logs."""
         self._progress("looking for secrets in all that was written")
-        directory = self._stack.config.directory
-        await asyncio.to_thread((directory / "told").write_text, "\n".join(told))
-        secrets = await canaries(self._stack)
-        await flush(self._stack)
-        return await asyncio.to_thread(search, secrets, directory)
+        file = self._stack.config.directory / "told"
+        await asyncio.to_thread(file.write_text, "\n".join(told), encoding="utf-8")
+        return await search_all(self._stack)
 
 
 async def _breaches(stack: Stack) -> list[str]:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from demo.stack import Stack, open_stack
-from security.canaries import canaries, flush, leaks, search
+from security.canaries import canaries, flush, leaks, search, search_all
 from security.farming import FARMERS, farm
 from security.fuzz import open_targets, register, send_hostile
 from security.run import stack_config
@@ -26,8 +26,8 @@ async def test_no_secret_is_written_anywhere_by_a_pool_that_farms_and_is_attacke
         await send_hostile(targets, count=600, seed=5, ids=ids)
         found = await canaries(stack)
         assert sum(name.endswith("strkey") for name in found) > FARMERS, "a seed is not looked for"
-        await flush(stack)
-        searched = search(found, config.directory)
+        searched = await search_all(stack)
+        assert searched.canaries == len(found)
         assert searched.leaks == []
         assert searched.size > 10_000_000, "the database was not searched"
         await _it_finds_what_is_there(stack, found)
@@ -60,6 +60,26 @@ def test_a_secret_is_found_wherever_it_begins(tmp_path: Path, length: int) -> No
         searched = search({"secret": secret, "other": os.urandom(40)}, tmp_path)
         assert list(searched.leaks)[:1] == ["secret in log"], start
         assert (searched.files, searched.size) == (1, start + length + start % 3)
+
+
+def test_a_file_is_searched_across_the_pieces_that_it_is_read_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("security.canaries._PIECE", 64)
+    secret = os.urandom(40)
+    for start in range(150):
+        (tmp_path / "log").write_bytes(bytes(start) + secret + bytes(200 - start))
+        found = search({"secret": secret, "short": b"\x01short\x02"}, tmp_path)
+        assert found.leaks == ["secret in log"], start
+        assert found.size == 240
+
+
+def test_several_folders_are_searched(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"0123456789" * 5)
+    found = search({"digits": b"0123456789" * 4}, tmp_path / "one", tmp_path / "other")
+    assert found.leaks == ["digits in one", "digits in other"]
 
 
 def test_folders_that_are_linked_to_are_searched(tmp_path: Path) -> None:
