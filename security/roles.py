@@ -13,7 +13,7 @@ _READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
 
 #: Relation to verbs by service; what is not here is forbidden, a relation that is missing fails.
 #: Nobody deletes or truncates anything. Of wallet's tables others read two views and what joins
-#: batches; nobody but wallet reads a key, an address, a fee or the audit log.
+#: batches; nobody but wallet reads a key, a fee or the audit log.
 ALLOWED: Mapping[str, Mapping[str, str]] = {
     "chain.blocks": {"wallet": "SIU", **_READERS},
     "chain.head": {"wallet": "SIU", **_READERS},
