@@ -35,7 +35,9 @@ class RunningLocalnet:
     def close_ledger(self, close_time: int | None = None) -> ClosedLedger:
         """Close a ledger now (with `timer=False` the only way)."""
         now = int(self.rpc.clock()) if close_time is None else close_time
-        return self.node.close_ledger(now, skip_pending=self.rpc.faults.skips_ledger())
+        pending = bool(self.node.queue.transactions())
+        skip = self.rpc.faults.skips_ledger(pending=pending)
+        return self.node.close_ledger(now, skip_pending=skip)
 
 
 def _open_store(settings: LocalnetSettings) -> SqliteStore | None:
@@ -100,8 +102,8 @@ async def _close_ledgers(rpc: RpcContext) -> None:
     while True:
         due = max(due + rpc.settings.ledger_seconds, loop.time())
         await asyncio.sleep(due - loop.time())
-        skip = rpc.faults.skips_ledger()
-        candidates = [] if skip else rpc.node.queue.transactions()
+        pending = rpc.node.queue.transactions()
+        candidates = [] if rpc.faults.skips_ledger(pending=bool(pending)) else pending
         # In a thread, so that requests are answered meanwhile.
         prepared = await asyncio.to_thread(rpc.node.prepare, candidates, int(rpc.clock()))
         rpc.node.commit(prepared)

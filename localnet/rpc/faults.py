@@ -1,6 +1,8 @@
 """Misbehaviour on demand, for the fault tests: a small table that POST /faults changes.
 
-Each field of the body sets one fault, {"reset": true} clears all, fields left out stay as they are:
+Each field of the body sets one fault, {"reset": true} clears all, fields left out stay as they are.
+GET /faults also says by "used" how often each has done something since the last reset: a fault that
+was set and met nothing has not happened.
 
 * delays: {method: seconds} before a call is looked at ("*" is every method)
 * failures: {method: calls} that answer HTTP 503 before they are looked at
@@ -16,14 +18,17 @@ Each field of the body sets one fault, {"reset": true} clears all, fields left o
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from localnet.ledger.state import Snapshot
 
 #: Applies to every method.
 EVERY = "*"
+#: What nobody sets: what was done, and what is remembered for it.
+_INNER = frozenset({"frozen", "given", "used"})
 
 
 def _use(table: dict[str, int], method: str) -> bool:
@@ -57,6 +62,10 @@ class Faults:
     read_gap: float = 0.0
     #: The state that answers are frozen at.
     frozen: Snapshot | None = None
+    #: Answers by call that are given again.
+    given: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    #: How often each fault has done something, by its name.
+    used: Counter[str] = field(default_factory=Counter)
 
     def change(self, body: Mapping[str, Any], snapshot: Snapshot) -> None:
         """Apply a POST /faults body; ValueError names what is wrong with it."""
@@ -66,35 +75,27 @@ class Faults:
             raise ValueError(f"unknown faults: {sorted(unknown)}")
         if body.get("reset"):
             vars(self).update(vars(Faults()))
-        for name in ("delays", "failures", "drops", "repeats"):
-            if name in body:
-                setattr(self, name, _numbers(name, body[name]))
-        for name in ("try_again_later", "skip_ledgers"):
-            if name in body:
-                setattr(self, name, int(_number(name, body[name])))
-        for name in ("read_gap", "jitter"):
-            if name in body:
-                setattr(self, name, _number(name, body[name]))
+        vars(self).update({n: read(n, body[n]) for n, read in _SETTINGS.items() if n in body})
         if "stale" in body:
             self.frozen = snapshot if body["stale"] else None
+        if "repeats" in body:
+            self.given.clear()
 
     def table(self) -> dict[str, Any]:
         """The faults that are counted or timed."""
-        values = asdict(self) if self.frozen is None else {**vars(self)}
-        values.pop("frozen")
-        return values
+        return {name: value for name, value in vars(self).items() if name not in _INNER}
 
     def to_json(self) -> dict[str, Any]:
         """What GET /faults answers."""
-        return {**self.table(), "stale": self.frozen is not None}
+        return {**self.table(), "stale": self.frozen is not None, "used": dict(self.used)}
 
-    def delay(self, method: str) -> float:
-        """Seconds to wait before this call."""
-        return self.delays.get(method, self.delays.get(EVERY, 0.0))
+    async def hold_up(self, method: str) -> None:
+        """Wait before this call is looked at."""
+        await self._sleep("delays", self.delays.get(method, self.delays.get(EVERY, 0.0)))
 
     def fails(self, method: str) -> bool:
         """True when this call answers 503."""
-        return _use(self.failures, method)
+        return self._count("failures", _use(self.failures, method))
 
     def may_repeat(self, method: str) -> bool:
         """True when calls of this method are to get older answers."""
@@ -102,35 +103,47 @@ class Faults:
 
     def repeated(self, method: str) -> None:
         """Count one older answer that was given."""
-        _use(self.repeats, method)
+        self._count("repeats", _use(self.repeats, method))
 
     async def hold_back(self) -> None:
         """Let other answers overtake this one."""
-        if self.jitter > 0:
-            await asyncio.sleep(random.uniform(0, self.jitter))
+        await self._sleep("jitter", random.uniform(0, self.jitter))
 
     def drops_answer(self, method: str) -> bool:
         """True when this call's answer is lost."""
-        return _use(self.drops, method)
+        return self._count("drops", _use(self.drops, method))
 
     async def between_reads(self) -> None:
         """Wait between the two reads of getTransaction."""
-        if self.read_gap > 0:
-            await asyncio.sleep(self.read_gap)
+        await self._sleep("read_gap", self.read_gap)
 
     def storms(self) -> bool:
         """True when this submission answers TRY_AGAIN_LATER."""
         if self.try_again_later <= 0:
             return False
         self.try_again_later -= 1
-        return True
+        return self._count("try_again_later", True)
 
-    def skips_ledger(self) -> bool:
-        """True when this ledger takes no pending transaction."""
+    def skips_ledger(self, *, pending: bool) -> bool:
+        """True when this ledger takes no pending transaction; `pending` says if there are any."""
         if self.skip_ledgers <= 0:
             return False
         self.skip_ledgers -= 1
+        self._count("skip_ledgers", pending)
         return True
+
+    def note_age(self, newest: Snapshot) -> None:
+        """Count an answer if the state that it was made from is older than the newest."""
+        frozen = self.frozen
+        self._count("stale", frozen is not None and frozen.sequence < newest.sequence)
+
+    async def _sleep(self, name: str, seconds: float) -> None:
+        if self._count(name, seconds > 0):
+            await asyncio.sleep(seconds)
+
+    def _count(self, name: str, happened: bool) -> bool:
+        self.used[name] += happened
+        return happened
 
 
 def _number(name: str, value: Any) -> float:
@@ -139,7 +152,24 @@ def _number(name: str, value: Any) -> float:
     return value
 
 
+def _count(name: str, value: Any) -> int:
+    return int(_number(name, value))
+
+
 def _numbers(name: str, value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         raise ValueError(f"{name}: expected an object of method -> number")  # noqa: TRY004
     return {str(k): _number(f"{name}.{k}", v) for k, v in value.items()}
+
+
+#: What reads each fault from a body.
+_SETTINGS: dict[str, Callable[[str, Any], object]] = {
+    "delays": _numbers,
+    "failures": _numbers,
+    "drops": _numbers,
+    "repeats": _numbers,
+    "jitter": _number,
+    "try_again_later": _count,
+    "skip_ledgers": _count,
+    "read_gap": _number,
+}

@@ -1,6 +1,5 @@
 """The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -75,8 +74,6 @@ class _Handlers:
     def __init__(self, rpc: RpcContext, funding: Funding) -> None:
         self._rpc = rpc
         self._funding = funding
-        #: Answers by call, while they are to be repeated.
-        self._given: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
         """One call, or a list of calls."""
@@ -92,7 +89,7 @@ class _Handlers:
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):
             return _error(None, RpcError(INVALID_REQUEST, "empty method name"))
         name, faults = call["method"], self._rpc.faults
-        await asyncio.sleep(faults.delay(name))
+        await faults.hold_up(name)
         if faults.fails(name):
             raise web.HTTPServiceUnavailable(text="localnet was told to fail")
         try:
@@ -102,6 +99,7 @@ class _Handlers:
         except Exception:
             _log.exception("%s failed", name)
             answer = _error(call.get("id"), RpcError(INTERNAL_ERROR, "internal error"))
+        faults.note_age(self._rpc.node.snapshot)
         await faults.hold_back()
         if faults.drops_answer(name) and request.transport is not None:
             request.transport.abort()
@@ -111,14 +109,13 @@ class _Handlers:
         """The answer, or that of an earlier call when the node was told to repeat itself."""
         faults = self._rpc.faults
         if not faults.may_repeat(name):
-            self._given.clear()
             return await self._call(name, params)
-        key = name, json.dumps(params, sort_keys=True)
-        if key in self._given:
+        key, given = (name, json.dumps(params, sort_keys=True)), faults.given
+        if key in given:
             faults.repeated(name)
-            return self._given[key]
-        self._given[key] = await self._call(name, params)
-        return self._given[key]
+        else:
+            given[key] = await self._call(name, params)
+        return given[key]
 
     async def _call(self, name: str, params: Any) -> dict[str, Any]:
         method = METHODS.get(name)

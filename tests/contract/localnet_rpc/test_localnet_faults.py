@@ -92,6 +92,55 @@ async def test_older_answers_are_given_again(client: Client) -> None:
     assert (await client.call("getHealth"))["latestLedger"] == first + 1
 
 
+async def test_calls_of_other_methods_do_not_end_a_repetition(client: Client) -> None:
+    await client.faults(repeats={"getLatestLedger": 5})
+    first = (await client.call("getLatestLedger"))["sequence"]
+    client.chain.close()
+    await client.call("getHealth")
+    assert (await client.call("getLatestLedger"))["sequence"] == first
+    # What was given before it was told so (again) is no older answer.
+    await client.faults(repeats={"getLatestLedger": 5})
+    assert (await client.call("getLatestLedger"))["sequence"] == first + 1
+    await client.faults(reset=True)
+    await client.faults(repeats={"getLatestLedger": 5})
+    client.chain.close()
+    assert (await client.call("getLatestLedger"))["sequence"] == first + 2
+
+
+async def test_each_fault_counts_what_it_has_done(client: Client, farmer: Keypair) -> None:
+    """A fault that was set and met nothing has not happened."""
+    envelope = client.payment(farmer)
+    unmet: dict[str, Any] = {
+        "delays": {"getNetwork": 0.01},
+        "failures": {"getNetwork": 1},
+        "drops": {"getNetwork": 1},
+        "repeats": {"getNetwork": 1},
+        "read_gap": 0.01,
+        "try_again_later": 1,
+        "skip_ledgers": 2,
+    }
+    assert not any((await client.faults(**unmet, stale=True))["used"].values())
+    client.running.close_ledger()  # nothing is pending
+    assert set((await client.faults())["used"].items()) <= {(name, 0) for name in (*unmet, "stale")}
+    await client.call("getHealth")  # a ledger behind
+    for refused in range(2):
+        with pytest.raises(aiohttp.ClientError):
+            await client.call("getNetwork")
+        assert (await client.faults())["used"]["failures"] == 1, refused
+    await client.call("getNetwork")
+    await client.call("getNetwork")
+    await client.send(envelope)
+    await client.send(envelope)
+    client.running.close_ledger()
+    await client.status(envelope)
+    used = (await client.faults(jitter=0.01))["used"]
+    assert all(used[name] for name in (*unmet, "stale")), used
+    assert used["jitter"] == 0
+    await client.call("getHealth")
+    assert (await client.faults())["used"]["jitter"] == 1
+    assert (await client.faults(reset=True))["used"] == {}
+
+
 async def test_answers_overtake_each_other(client: Client) -> None:
     await client.faults(jitter=0.2)
     order: list[int] = []
