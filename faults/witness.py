@@ -1,7 +1,9 @@
 """What is on the chain, kept outside of it: the node under test may forget its history."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import aiohttp
@@ -61,27 +63,33 @@ class Reader:
         self.view = ChainView()
 
     async def catch_up(self) -> None:
-        """Reads what is new; repeats while the node misbehaves."""
+        """Reads what is new; repeats while the node misbehaves.
+
+        Only reading is repeated: ledgers that make no sense are what a witness is for, and raise
+        what `_add` raises, at each further call, too.
+        """
+        for ledger, items in groupby(await self._new(), key=_ledger):
+            for item in items:
+                self._add(item)
+            self._last = ledger
+
+    async def _new(self) -> Sequence[dict[str, Any]]:
+        """What the node has since the last ledger that was read, as soon as it says so."""
         while True:
             try:
-                await self._read()
+                return await self._read()
             except (aiohttp.ClientError, OSError, ValueError, RuntimeError, KeyError):
                 await asyncio.sleep(_PAUSE)
-            else:
-                return
 
-    async def _read(self) -> None:
+    async def _read(self) -> Sequence[dict[str, Any]]:
         """From the last ledger that was read, or the oldest that there is."""
         health = await call_rpc(self._session, self._rpc_url, "getHealth", None)
         first = max(int(health["oldestLedger"]), self._last)
-        found = [
+        return [
             item
             async for item in read_transactions(self._session, self._rpc_url, first=first)
-            if int(item["ledger"]) > self._last
+            if _ledger(item) > self._last
         ]
-        for item in found:
-            self._add(item)
-            self._last = int(item["ledger"])
 
     def _add(self, item: dict[str, Any]) -> None:
         add_transaction(self.view, item)
@@ -117,6 +125,10 @@ class Witness(Reader):
                 charged=result.fee_charged.int64,
             )
         )
+
+
+def _ledger(item: dict[str, Any]) -> int:
+    return int(item["ledger"])
 
 
 def _payments(item: dict[str, Any]) -> list[SeenPayment]:
