@@ -6,6 +6,7 @@ as promised. The same seed gives the same instants, as far as a real machine can
 """
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.report import RESULTS
 from benchmarks.world import Carrier
 from demo.interrupt import run_to_end
 from demo.stack import Progress
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
     if options.command == "day":
         return run_to_end(_day(options, console, progress))
-    plan = FaultPlan(groups=_chosen(options), seed=options.seed)
+    plan = FaultPlan(groups=_chosen(options), seed=options.seed, command=_command(options))
     if options.list:
         for group in plan.groups:
             for scenario in group.scenarios:
@@ -51,7 +53,7 @@ async def _run(
 
     def keep(so_far: FaultResult) -> None:
         if not options.no_write:
-            written[:] = report.write(so_far)
+            written[:] = report.write(so_far, options.out)
 
     result = await run_faults(plan, progress, keep)
     report.show(console, result)
@@ -97,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--group", action="append", help="only this group of rows; may be repeated")
     run.add_argument("--only", default="", help="only rows whose name contains this")
     run.add_argument("--quick", action="store_true", help="a few rows in less than a minute")
+    run.add_argument("--out", type=Path, default=RESULTS, help="folder of results to write to")
     run.add_argument("--list", action="store_true", help="only tell what would be broken")
     day = commands.add_parser("day", help="farm a day of blocks in compressed time")
     day.add_argument("--farmers", type=_count, default=1000)
@@ -127,6 +130,14 @@ def _count(text: str) -> int:
     return count
 
 
+def _command(options: argparse.Namespace) -> str:
+    """What asks for the same again, with what was left to the defaults."""
+    words = ["python -m faults run", f"--farmers {options.farmers}", f"--random {options.random}"]
+    words += [f"--seed {options.seed}", *(f"--group {name}" for name in options.group or ())]
+    words += [f"--only {shlex.quote(options.only)}"] if options.only else []
+    return " ".join([*words, *(["--quick"] if options.quick else [])])
+
+
 def _chosen(options: argparse.Namespace) -> Sequence[Group]:
     """Groups with the rows that were asked for; groups without any are left out."""
     every = groups(farmers=options.farmers, random_kills=options.random)
@@ -136,6 +147,7 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
         replace(
             group,
             scenarios=tuple(row for row in group.scenarios if options.only in row.name),
+            is_whole=not options.only,
         )
         for group in every
         if not options.group or group.name in options.group

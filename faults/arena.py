@@ -81,6 +81,12 @@ class Arena:
         """Everything about the node is right again."""
         await self._post({"reset": True, "stale": False})
 
+    async def misdeeds(self) -> Mapping[str, int]:
+        """How often each of the node's faults has done something since it behaved last."""
+        async with self.world.session.get(f"{self.world.rpc_url}/faults") as reply:
+            used: dict[str, int] = (await reply.json())["used"]
+            return used
+
     async def _post(self, body: Mapping[str, Any]) -> None:
         url = f"{self.world.rpc_url}/faults"
         async with self.world.session.post(url, json=body) as reply:

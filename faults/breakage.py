@@ -1,16 +1,21 @@
-"""Ways to break things. Each is a context: broken inside, on its way back to normal outside."""
+"""Ways to break things. Each is a context: broken inside, on its way back to normal outside.
+
+Each gives what tells how often it has struck so far: what was set up and met nothing, as the phase
+was through before, has not happened.
+"""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     suppress,
 )
+from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from faults.arena import Arena
 from libs.common.grpc.client import open_channel
@@ -18,18 +23,67 @@ from libs.common.grpc.health import is_serving
 
 #: Seconds at most until something is ended first, while the phase has hardly begun, and until the
 #: next time.
-_FIRST = 0.3
+_FIRST = 0.1
 _BETWEEN = 2.5
 
-Breakage = Callable[[Arena], AbstractAsyncContextManager[None]]
+
+class Struck(Protocol):
+    """What a breakage has done."""
+
+    async def so_far(self) -> int:
+        """How often it has struck by now."""
+
+
+Breakage = Callable[[Arena], AbstractAsyncContextManager[Struck]]
+
+
+@dataclass(kw_only=True)
+class Strikes:
+    """Counted by the breakage itself."""
+
+    #: So far.
+    count: int = 0
+
+    async def so_far(self) -> int:
+        """How often it has struck by now."""
+        return self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kills:
+    """Deaths of the wallet since the phase began."""
+
+    #: Where they are counted.
+    arena: Arena
+    #: How many there had been before.
+    before: int
+
+    async def so_far(self) -> int:
+        """How often it has died by now."""
+        return self.arena.kills - self.before
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Misdeeds:
+    """Counted by the node, which knows what it did."""
+
+    #: Where it runs.
+    arena: Arena
+    #: Its faults that were set.
+    faults: Sequence[str]
+
+    async def so_far(self) -> int:
+        """Uses of the least used of them: all of them are to happen."""
+        used = await self.arena.misdeeds()
+        return min(used.get(name, 0) for name in self.faults)
 
 
 def nothing() -> Breakage:
     """All is well: what the other rows are compared with."""
 
     @asynccontextmanager
-    async def broken(_arena: Arena) -> AsyncIterator[None]:
-        yield
+    async def broken(_arena: Arena) -> AsyncIterator[Struck]:
+        yield Strikes(count=1)  # there is nothing that could fail to happen
 
     return broken
 
@@ -38,10 +92,10 @@ def node(**faults: Any) -> Breakage:
     """The node misbehaves in one of its ways (localnet/rpc/faults.py)."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         await arena.misbehave(**faults)
         try:
-            yield
+            yield _Misdeeds(arena=arena, faults=list(faults))
         finally:
             await arena.behave()
 
@@ -52,13 +106,27 @@ def kill_at(failpoint: str) -> Breakage:
     """The wallet dies at a commit edge, and is started again without the failpoint."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
-        kills = arena.kills
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        deaths = _Kills(arena=arena, before=arena.kills)
         await arena.arm(failpoint)
         async with _beside(arena.revive_dead()):
-            yield
-        if arena.kills == kills:  # not reached: nothing of it may be left for the next cell
+            yield deaths
+        if not await deaths.so_far():  # nothing of it may be left for the next cell
             await arena.world.stack.end("wallet")
+
+    return broken
+
+
+def kill_at_raise(failpoint: str, *, skip_ledgers: int) -> Breakage:
+    """The same while ledgers pass over everything, so that bids are raised."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        async with (
+            kill_at(failpoint)(arena) as deaths,
+            node(skip_ledgers=skip_ledgers)(arena),
+        ):
+            yield deaths
 
     return broken
 
@@ -70,14 +138,16 @@ def random_kills(most: int, *, first: float, life: float) -> Breakage:
     """
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        deaths = _Kills(arena=arena, before=arena.kills)
+
         async def strike() -> None:
             for number in range(most):
                 await asyncio.sleep(arena.random.uniform(0, life if number else first))
                 await arena.kill(arena.random.choice(arena.wallets))
 
         async with _beside(strike()):
-            yield
+            yield deaths
 
     return broken
 
@@ -86,14 +156,16 @@ def cut_database(role: str, every: float) -> Breakage:
     """All sessions of the roles that are like `role` end, again and again."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        strikes = Strikes()
+
         async def strike() -> None:
             while True:
-                await arena.cut_connections(role)
+                strikes.count += await arena.cut_connections(role)
                 await asyncio.sleep(arena.random.uniform(0, 2 * every))
 
         async with _beside(strike()):
-            yield
+            yield strikes
 
     return broken
 
@@ -102,14 +174,17 @@ def frozen(name: str, seconds: float, after: float) -> Breakage:
     """A process stands still, as on a machine that is moved, and then goes on."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        strikes = Strikes()
+
         async def strike() -> None:
             await asyncio.sleep(after)
             async with arena.world.stack.hung(name):
+                strikes.count += 1
                 await asyncio.sleep(seconds)
 
         async with _beside(strike()):
-            yield
+            yield strikes
 
     return broken
 
@@ -118,14 +193,16 @@ def ended(name: str, number: signal.Signals) -> Breakage:
     """A process is ended by a signal again and again, and started at once each time."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        signals = _Kills(arena=arena, before=arena.kills)
+
         async def strike() -> None:
             for wait in _waits(arena.random):
                 await asyncio.sleep(wait)
                 await arena.kill(name, number=number)
 
         async with _beside(strike()):
-            yield
+            yield signals
 
     return broken
 
@@ -134,14 +211,17 @@ def ended_postgres(number: signal.Signals) -> Breakage:
     """PostgreSQL is ended by a signal, and started again: SIGQUIT is a crash."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        strikes = Strikes()
+
         async def strike() -> None:
             for wait in _waits(arena.random):
                 await asyncio.sleep(wait)
+                strikes.count += 1
                 await arena.world.stack.restart_postgres(number=number)
 
         async with _beside(strike()):
-            yield
+            yield strikes
 
     return broken
 
@@ -150,12 +230,12 @@ def full_disk() -> Breakage:
     """PostgreSQL can write nothing more to its disk; then there is room again."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         if arena.disk is None:
             raise ValueError("this pool's disk cannot be filled")
         arena.disk.fill()
         try:
-            yield
+            yield Strikes(count=1)  # nothing can be recorded, so no phase is through before
         finally:
             arena.disk.free()
 
@@ -170,21 +250,24 @@ def wrong_clock(seconds: int, *, after: float, hold: float) -> Breakage:
     """
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         clock = arena.clock
         if clock is None:
             raise ValueError("this pool's clock cannot be set")
 
+        strikes = Strikes()
+
         async def strike() -> None:
             await asyncio.sleep(after)
             clock.set(seconds)
+            strikes.count += 1
             await asyncio.sleep(hold)
             await arena.behave()
 
         await arena.misbehave(failures={"*": 10**6})
         try:
             async with _beside(strike()):
-                yield
+                yield strikes
         finally:
             clock.set(0)
 
@@ -195,18 +278,20 @@ def flooded(name: str, callers: int) -> Breakage:
     """A process gets more calls than its event loop can answer."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         stack = arena.world.stack
         async with open_channel(stack.target(name), stack.operator(), name=name) as channel:
+            strikes = Strikes()
 
             async def ask() -> None:
                 while True:
                     await is_serving(channel)
+                    strikes.count += 1
 
             async with AsyncExitStack() as all_of_them:
                 for _ in range(callers):
                     await all_of_them.enter_async_context(_beside(ask()))
-                yield
+                yield strikes
 
     return broken
 
@@ -215,16 +300,18 @@ def forgotten_history(after: float) -> Breakage:
     """Lookups fail while ledgers take everything; then the node starts again without history."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         await arena.misbehave(failures={"getTransaction": 10**6, "getTransactions": 10**6})
+        strikes = Strikes()
 
         async def strike() -> None:
             await asyncio.sleep(after)
             await arena.behave()
             await arena.forget_history()
+            strikes.count += 1
 
         async with _beside(strike()):
-            yield
+            yield strikes
 
     return broken
 
@@ -233,13 +320,16 @@ def restarted_node(after: float) -> Breakage:
     """The node is killed and comes back with its chain, its queue gone."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        strikes = Strikes()
+
         async def strike() -> None:
             await asyncio.sleep(after)
+            strikes.count += 1
             await arena.world.stack.restart("localnet")
 
         async with _beside(strike()):
-            yield
+            yield strikes
 
     return broken
 
@@ -248,7 +338,7 @@ def stale_replica(seconds: float, after: float) -> Breakage:
     """The node answers from an old ledger for a while and calls itself healthy."""
 
     @asynccontextmanager
-    async def broken(arena: Arena) -> AsyncIterator[None]:
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
         async def strike() -> None:
             await asyncio.sleep(after)
             await arena.misbehave(stale=True)
@@ -258,7 +348,7 @@ def stale_replica(seconds: float, after: float) -> Breakage:
                 await arena.misbehave(stale=False)
 
         async with _beside(strike()):
-            yield
+            yield _Misdeeds(arena=arena, faults=["stale"])
 
     return broken
 

@@ -1,7 +1,7 @@
 """PostgreSQL against the chain, for one phase of one block."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -54,6 +54,8 @@ class Question:
     addresses: Sequence[str]
     #: How many calls the witness had seen before.
     calls_before: int
+    #: How many it had seen when the same was asked of the next block; None: it was not yet.
+    calls_until: int | None = None
     #: How many fees it had seen before.
     fees_before: int
     #: Stroops of XLM that a transaction may cost for each of its operations.
@@ -87,8 +89,10 @@ async def check(records: Records, witness: Witness, question: Question) -> Findi
 
 
 def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]]:
-    """What the chain shows by address, in the same figures as `_recorded`; of withdrawals, `block`
-    is the number, and one stroop more than it the amount."""
+    """What the chain shows by address, in the same figures as `recorded_figures`.
+
+    Of withdrawals, `block` is the number, and one stroop more than it the amount.
+    """
     view = witness.view
     if phase == "withdraw":
         paid = Counter(item.source for item in witness.payments if item.amount == block + 1)
@@ -112,7 +116,8 @@ def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]
     }
 
 
-def _recorded(row: asyncpg.Record, phase: str) -> tuple[int, ...]:
+def recorded_figures(row: asyncpg.Record, phase: str) -> tuple[int, ...]:
+    """What a record of something that succeeded says."""
     if phase == "plant":
         return (row["amount"], row["ledger"])
     if phase == "work":
@@ -145,7 +150,7 @@ def _judge(
     state = row["state"]
     if state not in _FINAL:
         return _Verdict(kind="left_open", note=f"{phase} of {address}: still {state}")
-    recorded = _recorded(row, phase) if state == "succeeded" else None
+    recorded = recorded_figures(row, phase) if state == "succeeded" else None
     if recorded == fact:
         return _GOOD if fact is not None else _Verdict(kind="given_up", reason=row["reason"])
     note = f"{phase} of {address}: recorded {state} {recorded}, on the chain {fact}"
@@ -158,7 +163,7 @@ def repeated(witness: Witness, question: Question) -> list[str]:
     """Calls that reached a ledger after the same call had worked: they cost a fee for nothing."""
     done: set[str] = set()
     notes = []
-    for seen in witness.calls[question.calls_before :]:
+    for seen in witness.calls[question.calls_before : question.calls_until]:
         call = seen.call
         if call.function != question.phase or call.farmer not in question.addresses:
             continue
@@ -174,25 +179,3 @@ def repeated(witness: Witness, question: Question) -> list[str]:
 def over_cap(fees: Sequence[SeenFee], cap: int) -> list[SeenFee]:
     """Transactions that cost, or might have cost, more than `cap` for each of their operations."""
     return [fee for fee in fees if max(fee.bid, fee.charged) > cap * fee.calls]
-
-
-def after_payments(witness: Witness, funded: Mapping[str, int]) -> dict[str, int]:
-    """Stroops of KALE that each address was given, less what it has paid to others of these."""
-    balances = dict(funded)
-    for payment in witness.payments:
-        if payment.source in balances:
-            balances[payment.source] -= payment.amount
-            balances[payment.destination] += payment.amount
-    return balances
-
-
-def after_farming(witness: Witness, given: Mapping[str, int]) -> dict[str, int]:
-    """Stroops of KALE that each address must have after all farming that the chain shows."""
-    balances, view = dict(given), witness.view
-    for (address, _), plant in view.plants.items():
-        if address in balances:
-            balances[address] -= plant.stake
-    for (address, block), reward in view.harvests.items():
-        if address in balances:
-            balances[address] += reward + view.plants[address, block].stake
-    return balances

@@ -1,6 +1,7 @@
 """The table for people, Markdown and JSON; a failed cell tells how to see it again."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _COLUMNS = (
     "wrong",
     "over cap",
     "kills",
+    "struck",
     "seconds",
     "",
 )
@@ -44,14 +46,23 @@ def summary(result: FaultResult) -> str:
     failed = sum(not cell.passed for cell in result.cells)
     kills = sum(cell.kills for cell in result.cells)
     operations = sum(cell.findings.asked for cell in result.cells)
-    word = "all as promised" if result.passed else f"{failed} cells failed"
+    unreached = sum(cell.is_unreached for cell in result.cells)
+    wrong = [
+        (failed, "cells failed"),
+        (len(result.missed), "rows that struck nowhere"),
+        (len(result.final), "differences at the end of groups"),
+    ]
+    told = ", ".join(f"{count} {what}" for count, what in wrong if count)
+    word = "all as promised" if result.passed else told or "nothing was run"
     left_out = "".join(f"; not run: {item}" for item in result.not_run)
-    return f"{len(result.cells)} cells, {operations} operations, {kills} kills: {word}{left_out}"
+    cells = f"{len(result.cells)} cells ({unreached} not reached)"
+    return f"{cells}, {operations} operations, {kills} kills: {word}{left_out}"
 
 
 def problems(result: FaultResult) -> list[str]:
     """What is wrong in words, with the command that shows it again."""
     lines = list(result.final)
+    lines += [f"{group}: '{row}' has struck in no phase" for group, row in result.missed]
     for cell in result.cells:
         if not cell.passed:
             lines += [f"{cell.scenario}, {cell.phase}: {cell.error}", *cell.findings.notes]
@@ -94,22 +105,39 @@ def read(path: Path) -> FaultResult:
         cells=cells,
         final=content["final"],
         not_run=content["not_run"],
+        whole=content["whole"],
+        commands=content["commands"],
     )
 
 
 def joined(old: FaultResult, new: FaultResult) -> FaultResult:
-    """Both; of what both have, the new one's."""
+    """Both; of what both have, the new one's.
+
+    What was wrong at the end of a group is wrong until all of its rows were run again: those that
+    are run alone have a pool of their own.
+    """
     if old.seed != new.seed:
         return new
     again = {(cell.group, cell.scenario, cell.phase) for cell in new.cells}
-    groups = {cell.group for cell in new.cells} | {_group(item) for item in new.not_run}
     return replace(
         new,
-        cells=[cell for cell in old.cells if (cell.group, cell.scenario, cell.phase) not in again]
+        cells=[
+            cell
+            for cell in old.cells
+            if cell.group not in new.whole and (cell.group, cell.scenario, cell.phase) not in again
+        ]
         + new.cells,
-        final=[item for item in old.final if _group(item) not in groups] + new.final,
-        not_run=[item for item in old.not_run if _group(item) not in groups] + new.not_run,
+        final=_kept(old.final, new) + new.final,
+        not_run=_kept(old.not_run, new) + new.not_run,
+        whole=list(dict.fromkeys([*old.whole, *new.whole])),
+        commands=list(dict.fromkeys([*old.commands, *new.commands])),
     )
+
+
+def _kept(lines: Sequence[str], new: FaultResult) -> list[str]:
+    """Lines of groups that the new run has not run wholly, nor has the same of."""
+    known = {*new.final, *new.not_run}
+    return [line for line in lines if _group(line) not in new.whole and line not in known]
 
 
 def _group(line: str) -> str:
@@ -121,7 +149,12 @@ def as_json(result: FaultResult) -> str:
     """Everything."""
     content = asdict(result) | {"passed": result.passed}
     content["cells"] = [
-        asdict(cell) | {"passed": cell.passed, "command": command(cell, result.seed)}
+        asdict(cell)
+        | {
+            "passed": cell.passed,
+            "verdict": cell.verdict,
+            "command": command(cell, result.seed),
+        }
         for cell in result.cells
     ]
     return to_json(content)
@@ -131,6 +164,7 @@ def as_markdown(result: FaultResult) -> str:
     """One page."""
     parts = [f"# Faults of {result.origin.date}, commit {result.origin.commit}", ""]
     parts += [describe(result.origin), "", f"Seed {result.seed}. {summary(result)}.", ""]
+    parts += ["```", *result.commands, "```", ""]
     parts += markdown_table(_COLUMNS, [_row(cell) for cell in result.cells])
     if lines := problems(result):
         parts += ["", "```", *lines, "```"]
@@ -151,6 +185,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
         str(found.wrong),
         str(found.over_cap),
         str(cell.kills),
+        str(cell.strikes),
         f"{cell.seconds:.1f}",
         cell.verdict,
     )

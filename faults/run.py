@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
-from stellar_sdk import Asset
 
 from benchmarks.machine import Origin, origin
-from demo.chain_view import ChainView, read_kale_balances
-from demo.run import FUNDING, settled_verdict
 from demo.stack import Progress
-from demo.wallet_calls import WaitTimeoutError, mine, wait_until
+from demo.wallet_calls import Farmer, WaitTimeoutError, mine, wait_until
 from faults.arena import Arena, open_arena
 from faults.breakage import nothing
-from faults.checker import Findings, Question, after_farming, after_payments, check
+from faults.checker import Findings, Question, check
+from faults.closing import closing_check
 from faults.refusal import NotHereError
 from faults.scenarios import PHASES, Group, Scenario
-from libs.kale.networks import NETWORKS
 
 #: Stroops of KALE that the first farmer stakes; each one more stakes a stroop more.
 STAKE = 10_000_000
+#: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
+#: several are under way, and so much that each is signed and settled by itself.
+_APART = 0.3
 _UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
 
 
@@ -40,8 +40,8 @@ class Cell:
     seconds: float
     #: Wallet processes that died.
     kills: int
-    #: What was to happen at a failpoint did not, as nothing passed there.
-    is_unreached: bool
+    #: How often what was to happen did, until the phase was through.
+    strikes: int
     #: Call that failed in an unexpected way, in words; empty when none did.
     error: str
     #: What the comparison found.
@@ -51,6 +51,11 @@ class Cell:
     def passed(self) -> bool:
         """Whether everything is as promised."""
         return self.findings.is_clean and not self.error
+
+    @property
+    def is_unreached(self) -> bool:
+        """Nothing was broken before the phase was through."""
+        return not self.strikes
 
     @property
     def verdict(self) -> str:
@@ -68,6 +73,8 @@ class FaultPlan:
     groups: Sequence[Group]
     #: Makes random instants the same again.
     seed: int
+    #: Asks for the same again.
+    command: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +91,23 @@ class FaultResult:
     final: list[str]
     #: Groups that this machine cannot run, and why.
     not_run: list[str]
+    #: Groups of which all rows were to be run.
+    whole: list[str]
+    #: What was asked for.
+    commands: list[str]
+
+    @property
+    def missed(self) -> list[tuple[str, str]]:
+        """Rows, with their groups, that have struck in none of their phases: they show nothing."""
+        rows = dict.fromkeys((cell.group, cell.scenario) for cell in self.cells)
+        struck = {(cell.group, cell.scenario) for cell in self.cells if cell.strikes}
+        return [row for row in rows if row not in struck]
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as promised."""
-        return bool(self.cells) and not self.final and all(cell.passed for cell in self.cells)
+        """Whether everything is as promised, and was tried."""
+        right = bool(self.cells) and all(cell.passed for cell in self.cells)
+        return right and not self.final and not self.missed
 
 
 async def run_faults(
@@ -100,7 +119,13 @@ async def run_faults(
     final: list[str] = []
     not_run: list[str] = []
     result = FaultResult(
-        origin=await origin(), seed=plan.seed, cells=cells, final=final, not_run=not_run
+        origin=await origin(),
+        seed=plan.seed,
+        cells=cells,
+        final=final,
+        not_run=not_run,
+        whole=[],
+        commands=[plan.command],
     )
     for group in plan.groups:
         progress(f"== {group.name}: {len(group.scenarios)} rows")
@@ -111,12 +136,22 @@ async def run_faults(
                 result = replace(result, origin=await origin(arena.world.stack.admin_dsn))
                 farm = _Farm(arena, plan.seed, progress)
                 cells += await farm.run(group)
-                final += [f"{group.name}: {item}" for item in await _final_check(arena)]
+                final += [f"{group.name}: {item}" for item in await _closed(arena, farm.asked)]
         except NotHereError as error:
             not_run.append(f"{group.name}: {error}")
             progress(f"not run: {error}")
+        if group.is_whole:
+            result.whole.append(group.name)
         keep(result)
     return result
+
+
+async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
+    """What is wrong at the end; an end that cannot be judged is wrong."""
+    try:
+        return await closing_check(arena, asked)
+    except Exception as error:
+        return [f"the end cannot be judged: {_in_words(error)}"]
 
 
 def _quiet(_text: str) -> None:
@@ -132,8 +167,10 @@ class _Farm:
         self._seed = seed
         self._progress = progress
         self._ripe = 0
-        #: Rows before this one: so many times each farmer has withdrawn.
-        self._rows = 0
+        #: So many times each farmer has withdrawn.
+        self._withdrawn = 0
+        #: All that was asked of the pool, in order.
+        self.asked: list[Question] = []
 
     async def run(self, group: Group) -> list[Cell]:
         """All rows of a group, or as many as give enough kills."""
@@ -150,10 +187,11 @@ class _Farm:
         return cells
 
     async def _row(self, scenario: Scenario) -> list[Cell]:
-        block = await self._arena.next_block()
+        farms = "plant" in scenario.phases
+        block = await self._arena.next_block() if farms else 0
         cells = []
-        targets = {"harvest": self._ripe, "withdraw": self._rows}
-        for phase in PHASES:
+        targets = {"harvest": self._ripe, "withdraw": self._withdrawn}
+        for phase in scenario.phases:
             target = targets.get(phase, block)
             try:
                 cell = await self._cell(scenario, phase, target)
@@ -161,8 +199,8 @@ class _Farm:
                 cell = self._broken_off(scenario, phase, error)
             cells.append(cell)
             self._progress(_line(cell))
-        self._ripe = block
-        self._rows += 1
+        self._ripe = block if farms else self._ripe
+        self._withdrawn += "withdraw" in scenario.phases
         return cells
 
     def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
@@ -173,7 +211,7 @@ class _Farm:
             phase=phase,
             seconds=0.0,
             kills=0,
-            is_unreached=False,
+            strikes=0,
             error=_in_words(error),
             findings=Findings(asked=0, done=0),
         )
@@ -181,7 +219,7 @@ class _Farm:
     async def _cell(self, scenario: Scenario, phase: str, block: int) -> Cell:
         arena = self._arena
         arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
-        call = await self._call(scenario.name, phase, block)
+        call = await self._call(scenario, phase, block)
         question = Question(
             phase=phase,
             block=block,
@@ -190,8 +228,9 @@ class _Farm:
             fees_before=len(arena.witness.fees),
             cap=arena.cap,
         )
+        self.asked.append(question)
         kills, started = arena.kills, time.monotonic()
-        error = await _under_attack(arena, scenario, call)
+        error, strikes = await _under_attack(arena, scenario, call)
         seconds = time.monotonic() - started
         await self._settled(scenario)
         await arena.witness.catch_up()
@@ -201,7 +240,7 @@ class _Farm:
             phase=phase,
             seconds=seconds,
             kills=arena.kills - kills,
-            is_unreached=scenario.is_kill and arena.kills == kills,
+            strikes=strikes,
             error=error,
             findings=await check(arena.records, arena.witness, question),
         )
@@ -213,16 +252,31 @@ class _Farm:
         addresses = [farmer.address for farmer in self._arena.farmers]
         return [item for item in addresses if known is None or (item, block) in known]
 
-    async def _call(self, name: str, phase: str, block: int) -> Coroutine[Any, Any, object]:
+    async def _call(
+        self, scenario: Scenario, phase: str, block: int
+    ) -> Coroutine[Any, Any, object]:
         """The call that is to be attacked; what it needs is read before."""
-        farm, name = self._arena.farm, f"{name} {phase} {block}"
         addresses = set(self._addresses(phase, block))
         farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
+        stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
+        entropy = await self._entropy(block) if phase == "work" and farmers else b""
+        name = f"{scenario.name} {phase} {block}"
+        if not scenario.in_turn:
+            return self._one_call(name, phase, block, stakes, entropy)
+        return _in_turn(
+            [
+                self._one_call(f"{name} {number}", phase, block, {farmer: stake}, entropy)
+                for number, (farmer, stake) in enumerate(stakes.items())
+            ]
+        )
+
+    def _one_call(
+        self, name: str, phase: str, block: int, stakes: Mapping[Farmer, int], entropy: bytes
+    ) -> Coroutine[Any, Any, object]:
+        farm, farmers = self._arena.farm, list(stakes)
         if phase == "plant":
-            stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
             return farm.plant(name, block, stakes)
         if phase == "work":
-            entropy = await self._entropy(block) if farmers else b""
             return farm.work(name, mine(farmers, block, entropy), block)
         if phase == "withdraw":
             return self._arena.world.caller.withdraw(name, farmers, block + 1)
@@ -252,57 +306,45 @@ class _Farm:
             return  # the check finds it
 
 
-async def _under_attack(arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, object]) -> str:
-    """Breaks, calls, mends, waits for the results; what went wrong with the call, in words."""
+async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Begins one call after another, and waits for all."""
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(call)
+            await asyncio.sleep(_APART)
+
+
+async def _under_attack(
+    arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, object]
+) -> tuple[str, int]:
+    """Breaks, calls, mends, waits for the results.
+
+    What went wrong with the call, in words, and how often it was struck while it was under way.
+    """
     try:
-        async with scenario.breakage(arena):
+        async with scenario.breakage(arena) as struck:
             task = asyncio.create_task(call)
             done, _ = await asyncio.wait({task}, timeout=scenario.hold)
+            strikes = await struck.so_far()
             if scenario.must_end and not done:
                 task.cancel()
-                return f"no result within {scenario.hold:.0f} s while it was broken"
+                return f"no result within {scenario.hold:.0f} s while it was broken", strikes
     finally:
         await arena.mend()
     done, _ = await asyncio.wait({task}, timeout=scenario.patience)
     if not done:
         task.cancel()
-        return f"no result {scenario.patience:.0f} s after everything was right again"
+        return f"no result {scenario.patience:.0f} s after everything was right again", strikes
     failure = task.exception()
-    return "" if failure is None else _in_words(failure)
+    return "" if failure is None else _in_words(failure), strikes
 
 
 def _in_words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_in_words(one) for one in error.exceptions)
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"
     return f"{type(error).__name__}: {error}"
-
-
-async def _final_check(arena: Arena) -> list[str]:
-    """Money: every stroop of KALE is where the chain's own events put it."""
-    await arena.witness.catch_up()
-    code, _, issuer = NETWORKS["localnet"].asset.partition(":")
-    asset = Asset(code, issuer)
-    addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
-    given = after_payments(arena.witness, dict.fromkeys(addresses, FUNDING))
-    expected = after_farming(arena.witness, given)
-    found = await read_kale_balances(arena.world.rpc_url, addresses, asset)
-    wrong = [] if arena.world.pool is None else await _events_check(arena, given)
-    return wrong + [
-        f"balance of {address}: {found.get(address, 0)}, its operations give {amount}"
-        for address, amount in expected.items()
-        if found.get(address, 0) != amount
-    ]
-
-
-async def _events_check(arena: Arena, given: Mapping[str, int]) -> list[str]:
-    """The whole pool's events against the chain; `given` is stroops of KALE from outside."""
-
-    async def read() -> ChainView:
-        await arena.witness.catch_up()
-        return arena.witness.view
-
-    verdict = await settled_verdict(arena.world.stack, given, read)
-    return verdict.differences if verdict.compared else ["no events were recorded"]
 
 
 def _line(cell: Cell) -> str:

@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.world import Carrier, WorldConfig
 from faults import breakage as b
 from libs.common.names import SERVICES
 
-PHASES = ("plant", "work", "harvest", "withdraw")
+FARMING = ("plant", "work", "harvest")
+PHASES = (*FARMING, "withdraw")
 #: Room for three single plants in a ledger: bids are refused and raised.
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
@@ -38,8 +40,10 @@ class Scenario:
     patience: float = 60.0
     #: The phase must be through while it is still broken.
     must_end: bool = False
-    #: The wallet is to die in it, if anything passes the failpoint.
-    is_kill: bool = False
+    #: Phases that can meet it.
+    phases: tuple[str, ...] = PHASES
+    #: Each farmer is called for apart, one shortly after the other, instead of all in one call.
+    in_turn: bool = False
     #: Belongs to the short run of `--quick`.
     quick: bool = False
 
@@ -60,6 +64,8 @@ class Group:
     disk_mib: int = 0
     #: Services and PostgreSQL have a wall clock that can be set.
     clock: bool = False
+    #: All of its rows are there: none was left out by who asked for it.
+    is_whole: bool = True
 
 
 #: What no block passes: rotation and export of keys are killed in tests of their own.
@@ -108,14 +114,28 @@ def _kills() -> Iterable[Scenario]:
     yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30)
     for name in failpoints():
         for passage in (1, 3):
+            failpoint = f"{name}@{passage}"
             yield Scenario(
-                name=f"kill at {name}@{passage}",
-                breakage=b.kill_at(f"{name}@{passage}"),
+                name=f"kill at {failpoint}",
+                breakage=b.kill_at_raise(failpoint, skip_ledgers=12)
+                if name == _RAISED
+                else b.kill_at(failpoint),
                 hold=30,
-                is_kill=True,
+                phases=_PASSED_IN.get(name, PHASES),
+                in_turn=passage > 1,
                 quick=passage == 1 and name == "wallet.transaction.signed",
             )
 
+
+#: The failpoint that is passed only when something better paid is in the way.
+_RAISED = "wallet.bid.raised"
+#: Where failpoints are passed that not every phase passes.
+_PASSED_IN = {
+    "wallet.batch.recorded": FARMING,
+    # Harvests and withdrawals can wait, and never bid more.
+    _RAISED: ("plant", "work"),
+    "wallet.withdrawal.recorded": ("withdraw",),
+}
 
 _MANY = 10**6
 _LOOKUPS = ("getTransaction", "getTransactions")
@@ -153,9 +173,9 @@ def _node() -> Iterable[Scenario]:
     yield Scenario(name="a ledger drops our set", breakage=b.node(skip_ledgers=2), quick=True)
     yield Scenario(name="many ledgers drop our set", breakage=b.node(skip_ledgers=14), hold=8)
     yield Scenario(
-        name="a stale replica that says healthy", breakage=b.stale_replica(4.0, after=0.3), hold=5
+        name="a stale replica that says healthy", breakage=b.stale_replica(4.0, after=0.1), hold=5
     )
-    yield Scenario(name="a node that restarts", breakage=b.restarted_node(0.5), hold=5)
+    yield Scenario(name="a node that restarts", breakage=b.restarted_node(0.1), hold=5)
     yield from _lookups()
 
 
@@ -165,12 +185,14 @@ def _history() -> Iterable[Scenario]:
 
 
 def _lookups() -> Iterable[Scenario]:
-    """Ledgers close between the two reads of getTransaction, in this node's order."""
-    yield Scenario(name="lookups torn by a ledger", breakage=b.node(read_gap=0.6), hold=8)
+    """Ledgers close between the two reads of getTransaction, in this node's order; whole ledgers
+    cannot be read, so that each transaction is looked up."""
+    torn: dict[str, Any] = {"read_gap": 0.6, "failures": {"getTransactions": _MANY}}
+    yield Scenario(name="lookups torn by a ledger", breakage=b.node(**torn), hold=12)
     yield Scenario(
         name="lookups torn, answers of sends lost",
-        breakage=b.node(read_gap=0.6, drops={"sendTransaction": _MANY}),
-        hold=6,
+        breakage=b.node(**torn, drops={"sendTransaction": _MANY}),
+        hold=10,
     )
 
 
@@ -183,7 +205,7 @@ def _machine() -> Iterable[Scenario]:
     )
     yield Scenario(
         name="the wallet stands still past its bounds",
-        breakage=b.frozen("wallet", 8, 0.2),
+        breakage=b.frozen("wallet", 8, 0.05),
         hold=9,
     )
 
@@ -236,9 +258,8 @@ def _crowd() -> Iterable[Scenario]:
     yield Scenario(name="a full queue", breakage=b.nothing(), hold=30)
     yield Scenario(
         name="a full queue, kill at a raise",
-        breakage=b.kill_at("wallet.bid.raised"),
+        breakage=b.kill_at(_RAISED),
         hold=30,
-        is_kill=True,
     )
     yield Scenario(
         name="a full queue, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
@@ -252,7 +273,7 @@ def _two() -> Iterable[Scenario]:
         name="two wallets, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
     )
     yield Scenario(
-        name="two wallets, one stands still", breakage=b.frozen("wallet", 8, 0.2), hold=9
+        name="two wallets, one stands still", breakage=b.frozen("wallet", 8, 0.05), hold=9
     )
 
 
@@ -269,7 +290,7 @@ def _random(name: str, config: WorldConfig, kills: int) -> Group:
     rows = (
         Scenario(
             name=f"random kills {number}",
-            breakage=b.random_kills(KILLS_PER_CELL, first=0.8, life=3.0),
+            breakage=b.random_kills(KILLS_PER_CELL, first=0.3, life=3.0),
             hold=3.0 * KILLS_PER_CELL,
         )
         for number in range(1, math.ceil(kills / len(PHASES)) + 1)

@@ -1,19 +1,14 @@
 """The judge of the fault runs: what counts as lost, doubled, wrong, open and given up."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from demo.chain_view import ChainPlant
 from demo.farm_calls import FarmCall
-from faults.checker import Findings, Question, after_farming, after_payments, check, over_cap
-from faults.report import command, read, write
-from faults.run import Cell, FaultResult
-from faults.scenarios import PHASES, failpoints, groups
+from faults.checker import Findings, Question, check, over_cap
 from faults.witness import SeenCall, SeenFee, SeenPayment, Witness
-from tests.support.results import ORIGIN
 
 FARMER, OTHER = "GA", "GB"
 QUESTION = Question(
@@ -91,16 +86,6 @@ def test_a_stroop_above_the_cap_is_found() -> None:
     assert [fee.hash for fee in over_cap(fees, 1000)] == ["01", "03"]
 
 
-def test_balances_follow_from_the_chain() -> None:
-    seen = witness()
-    seen.view.harvests[FARMER, 7] = 40
-    seen.view.plants[FARMER, 8] = ChainPlant(ledger=60, stake=3)
-    seen.payments.append(SeenPayment(source=FARMER, destination=OTHER, amount=5))
-    given = after_payments(seen, {FARMER: 100, OTHER: 100})
-    assert given == {FARMER: 95, OTHER: 105}
-    assert after_farming(seen, given) == {FARMER: 132, OTHER: 105}
-
-
 @pytest.mark.parametrize(
     ("amounts", "field"),
     [([5], None), ([], "lost"), ([5, 5], "wrong"), ([4, 5], None)],
@@ -114,51 +99,3 @@ async def test_a_withdrawal_is_paid_once(amounts: list[int], field: str | None) 
     assert [name for name in ("lost", "wrong", "doubled") if getattr(found, name)] == (
         [] if field is None else [field]
     )
-
-
-def test_the_table_has_every_failpoint_and_enough_kills() -> None:
-    rows = {group.name: group.scenarios for group in groups(farmers=4, random_kills=200)}
-    names = {row.name for row in rows["kill"]}
-    assert failpoints()
-    assert all(f"kill at {name}@1" in names for name in failpoints())
-    assert len(rows["random"]) * len(PHASES) >= 200, "at least one in each cell"
-    for name, scenarios in rows.items():
-        assert len({row.name for row in scenarios}) == len(scenarios), name
-    assert any(row.quick for scenarios in rows.values() for row in scenarios)
-
-
-CELL = Cell(
-    group="node",
-    scenario="sends fail",
-    phase="plant",
-    seconds=1.0,
-    kills=0,
-    is_unreached=False,
-    error="",
-    findings=Findings(asked=1, done=1),
-)
-
-
-def test_a_cell_tells_how_to_see_it_again() -> None:
-    assert CELL.passed
-    assert command(CELL, 3) == "python -m faults run --group node --only 'sends fail' --seed 3"
-
-
-def test_rows_that_were_run_apart_stand_together(tmp_path: Path) -> None:
-    lost = replace(CELL, findings=Findings(asked=1, done=0, lost=1))
-    first = FaultResult(
-        origin=ORIGIN,
-        seed=1,
-        cells=[lost, replace(CELL, scenario="other")],
-        final=["node: a balance"],
-        not_run=["pool-clock: no library"],
-    )
-    write(first, tmp_path)
-    assert read(tmp_path / ORIGIN.label / "faults.json") == first
-    clock = replace(CELL, group="pool-clock")
-    write(replace(first, cells=[CELL, clock], final=[], not_run=[]), tmp_path)
-    whole = read(tmp_path / ORIGIN.label / "faults.json")
-    assert whole.cells == [replace(CELL, scenario="other"), CELL, clock]
-    assert (whole.final, whole.not_run, whole.passed) == ([], [], True)
-    write(replace(first, seed=2), tmp_path)
-    assert read(tmp_path / ORIGIN.label / "faults.json") == replace(first, seed=2)
