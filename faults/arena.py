@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import aiohttp
+import asyncpg
 
 from benchmarks.world import World, WorldConfig, open_world, wallet_names
 from demo.pool_calls import PoolCaller
@@ -151,6 +152,14 @@ class Arena:
     async def cut_connections(self, role: str) -> int:
         """Ends every database session of the roles that are like `role`; how many there were."""
         return len(await self.records.many("cut_connections", role))
+
+    async def refuses_writes(self) -> bool:
+        """Whether PostgreSQL has no room for what is new."""
+        try:
+            await self.records.many("write_much")
+        except asyncpg.DiskFullError:
+            return True
+        return False
 
     async def next_block(self) -> int:
         """The first block that nobody has planted in, as soon as it can be planted."""

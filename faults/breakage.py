@@ -25,6 +25,8 @@ from libs.common.grpc.health import is_serving
 #: next time.
 _FIRST = 0.1
 _BETWEEN = 2.5
+#: Seconds between two trials whether a full disk is one.
+_LOOK = 0.5
 
 
 class Struck(Protocol):
@@ -233,9 +235,17 @@ def full_disk() -> Breakage:
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
         if arena.disk is None:
             raise ValueError("this pool's disk cannot be filled")
+        strikes = Strikes()
+
+        async def look() -> None:
+            while True:
+                strikes.count += await arena.refuses_writes()
+                await asyncio.sleep(_LOOK)
+
         arena.disk.fill()
         try:
-            yield Strikes(count=1)  # nothing can be recorded, so no phase is through before
+            async with _beside(look()):
+                yield strikes
         finally:
             arena.disk.free()
 

@@ -36,3 +36,7 @@ SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
 SELECT pg_terminate_backend(pid) AS ended
 FROM pg_stat_activity
 WHERE usename LIKE $1;
+
+-- name: write_much :many
+-- Needs more room on the disk, for as long as the session lasts.
+CREATE TEMPORARY TABLE much AS SELECT generate_series(1, 100000) AS number;

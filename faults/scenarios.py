@@ -260,6 +260,7 @@ def _crowd() -> Iterable[Scenario]:
         name="a full queue, kill at a raise",
         breakage=b.kill_at(_RAISED),
         hold=30,
+        phases=_PASSED_IN[_RAISED],
     )
     yield Scenario(
         name="a full queue, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})

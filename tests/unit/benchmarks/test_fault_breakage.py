@@ -33,6 +33,16 @@ class Stack:
         """Done at once, whatever the signal."""
 
 
+class Disk:
+    """Says nothing about what PostgreSQL makes of it."""
+
+    def fill(self) -> None:
+        """Done."""
+
+    def free(self) -> None:
+        """Done."""
+
+
 class World:
     """What an arena has of it."""
 
@@ -49,6 +59,8 @@ class Arena:
         self.random = Random(1)
         self.wallets = ["wallet"]
         self.used: dict[str, int] = {}
+        self.disk = Disk()
+        self.is_full = False
 
     async def misbehave(self, **_faults: Any) -> None:
         """The test says what came of it."""
@@ -67,6 +79,9 @@ class Arena:
 
     async def cut_connections(self, _role: str) -> int:
         return 2
+
+    async def refuses_writes(self) -> bool:
+        return self.is_full
 
     async def kill(self, _name: str, *, number: signal.Signals = signal.SIGKILL) -> None:
         self.kills += number > 0
@@ -105,6 +120,13 @@ async def test_what_comes_after_the_phase_was_through_has_not_struck(name: str) 
 )
 async def test_what_comes_in_time_has_struck(breakage: b.Breakage) -> None:
     assert await strikes(breakage, Arena(), seconds=0.2) > 0
+
+
+async def test_a_full_disk_has_struck_when_postgres_can_write_no_more() -> None:
+    arena = Arena()
+    assert await strikes(b.full_disk(), arena, seconds=0.05) == 0
+    arena.is_full = True
+    assert await strikes(b.full_disk(), arena, seconds=0.05) == 1
 
 
 async def test_the_node_says_what_it_did() -> None:
