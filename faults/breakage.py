@@ -316,8 +316,10 @@ def forgotten_history(after: float) -> Breakage:
 
         async def strike() -> None:
             await asyncio.sleep(after)
-            await arena.behave()
-            await arena.forget_history()
+            # The witness has to read what is to be forgotten, and the wallet must not.
+            async with arena.world.stack.hung("wallet"):
+                await arena.behave()
+                await arena.forget_history()
             strikes.count += 1
 
         async with _beside(strike()):

@@ -150,7 +150,11 @@ def _node() -> Iterable[Scenario]:
     yield Scenario(name="sends fail", breakage=b.node(failures={"sendTransaction": 5}))
     yield Scenario(name="everything fails", breakage=b.node(failures={"*": _MANY}), hold=3)
     yield Scenario(name="some calls fail", breakage=b.node(failures=every))
-    yield Scenario(name="simulations fail", breakage=b.node(failures={"simulateTransaction": 5}))
+    yield Scenario(
+        name="simulations fail",
+        breakage=b.node(failures={"simulateTransaction": 5}),
+        phases=FARMING,  # a withdrawal calls no contract
+    )
     yield Scenario(
         name="lookups fail", breakage=b.node(failures=dict.fromkeys(_LOOKUPS, _MANY)), hold=6
     )
