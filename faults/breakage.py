@@ -1,23 +1,22 @@
 """Ways to break things. Each is a context: broken inside, on its way back to normal outside.
 
-Each gives what tells how often it has struck so far: what was set up and met nothing, as the phase
-was through before, has not happened.
+Each gives what tells how often it has struck so far (strikes.py).
 """
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     suppress,
 )
-from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from faults.arena import Arena
+from faults.strikes import Kills, Misdeeds, Strikes, Struck, Waits
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 
@@ -29,55 +28,7 @@ _BETWEEN = 2.5
 _LOOK = 0.5
 
 
-class Struck(Protocol):
-    """What a breakage has done."""
-
-    async def so_far(self) -> int:
-        """How often it has struck by now."""
-
-
 Breakage = Callable[[Arena], AbstractAsyncContextManager[Struck]]
-
-
-@dataclass(kw_only=True)
-class Strikes:
-    """Counted by the breakage itself."""
-
-    #: So far.
-    count: int = 0
-
-    async def so_far(self) -> int:
-        """How often it has struck by now."""
-        return self.count
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kills:
-    """Deaths of the wallet since the phase began."""
-
-    #: Where they are counted.
-    arena: Arena
-    #: How many there had been before.
-    before: int
-
-    async def so_far(self) -> int:
-        """How often it has died by now."""
-        return self.arena.kills - self.before
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Misdeeds:
-    """Counted by the node, which knows what it did."""
-
-    #: Where it runs.
-    arena: Arena
-    #: Its faults that were set.
-    faults: Sequence[str]
-
-    async def so_far(self) -> int:
-        """Uses of the least used of them: all of them are to happen."""
-        used = await self.arena.misdeeds()
-        return min(used.get(name, 0) for name in self.faults)
 
 
 def nothing() -> Breakage:
@@ -90,6 +41,16 @@ def nothing() -> Breakage:
     return broken
 
 
+def crowd() -> Breakage:
+    """More than a ledger takes: what is called is all that there is to it."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        yield Waits(arena=arena, before=await arena.records.count("count_ledgers"))
+
+    return broken
+
+
 def node(**faults: Any) -> Breakage:
     """The node misbehaves in one of its ways (localnet/rpc/faults.py)."""
 
@@ -97,7 +58,7 @@ def node(**faults: Any) -> Breakage:
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
         await arena.misbehave(**faults)
         try:
-            yield _Misdeeds(arena=arena, faults=list(faults))
+            yield Misdeeds(arena=arena, faults=list(faults))
         finally:
             await arena.behave()
 
@@ -109,7 +70,7 @@ def kill_at(failpoint: str) -> Breakage:
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
-        deaths = _Kills(arena=arena, before=arena.kills)
+        deaths = Kills(arena=arena, before=arena.kills)
         await arena.arm(failpoint)
         async with _beside(arena.revive_dead()):
             yield deaths
@@ -141,7 +102,7 @@ def random_kills(most: int, *, first: float, life: float) -> Breakage:
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
-        deaths = _Kills(arena=arena, before=arena.kills)
+        deaths = Kills(arena=arena, before=arena.kills)
 
         async def strike() -> None:
             for number in range(most):
@@ -196,7 +157,7 @@ def ended(name: str, number: signal.Signals) -> Breakage:
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
-        signals = _Kills(arena=arena, before=arena.kills)
+        signals = Kills(arena=arena, before=arena.kills)
 
         async def strike() -> None:
             for wait in _waits(arena.random):
@@ -360,7 +321,7 @@ def stale_replica(seconds: float, after: float) -> Breakage:
                 await arena.misbehave(stale=False)
 
         async with _beside(strike()):
-            yield _Misdeeds(arena=arena, faults=["stale"])
+            yield Misdeeds(arena=arena, faults=["stale"])
 
     return broken
 

@@ -31,6 +31,10 @@ WHERE state::text NOT IN ('succeeded', 'failed', 'expired');
 -- name: count_open_transactions :one
 SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
 
+-- name: count_ledgers :one
+-- Ledgers that have taken anything of ours.
+SELECT count(DISTINCT ledger) AS ledgers FROM wallet.transactions;
+
 -- name: cut_connections :many
 -- Ends every session of the services' roles that are like $1, whatever it is doing.
 SELECT pg_terminate_backend(pid) AS ended

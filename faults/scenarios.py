@@ -259,7 +259,7 @@ def _clock() -> Iterable[Scenario]:
 
 def _crowd() -> Iterable[Scenario]:
     """Three plants a ledger: what is refused bids more, up to the cap and not a stroop above."""
-    yield Scenario(name="a full queue", breakage=b.nothing(), hold=30)
+    yield Scenario(name="a full queue", breakage=b.crowd(), hold=30)
     yield Scenario(
         name="a full queue, kill at a raise",
         breakage=b.kill_at(_RAISED),

@@ -44,6 +44,16 @@ class Disk:
         """Done."""
 
 
+class Records:
+    """Ledgers that have taken something, before and after a call."""
+
+    def __init__(self) -> None:
+        self.ledgers = [3, 3]
+
+    async def count(self, _name: str) -> int:
+        return self.ledgers.pop(0)
+
+
 class World:
     """What an arena has of it."""
 
@@ -61,6 +71,7 @@ class Arena:
         self.wallets = ["wallet"]
         self.used: dict[str, int] = {}
         self.disk = Disk()
+        self.records = Records()
         self.is_full = False
 
     async def misbehave(self, **_faults: Any) -> None:
@@ -128,6 +139,13 @@ async def test_a_full_disk_has_struck_when_postgres_can_write_no_more() -> None:
     assert await strikes(b.full_disk(), arena, seconds=0.05) == 0
     arena.is_full = True
     assert await strikes(b.full_disk(), arena, seconds=0.05) == 1
+
+
+@pytest.mark.parametrize(("after", "waited"), [(3, 0), (4, 0), (6, 2)])
+async def test_a_crowd_has_struck_when_one_ledger_did_not_take_all(after: int, waited: int) -> None:
+    arena = Arena()
+    arena.records.ledgers = [3, after]
+    assert await strikes(b.crowd(), arena, seconds=0) == waited
 
 
 async def test_the_node_says_what_it_did() -> None:
