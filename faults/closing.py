@@ -5,7 +5,6 @@ ledger after that; so at the end, when no envelope can reach one any more, every
 again, and all that was recorded has to be all that is on the chain, whoever asked for it.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,14 +20,12 @@ from faults.arena import Arena
 from faults.checker import Findings, Question, check, facts, over_cap, recorded_figures
 from faults.witness import Witness
 from libs.kale.networks import NETWORKS
-from security.canaries import canaries, leaks
+from security.canaries import search_all
 
 #: Kinds of operations that are calls of the farm, one for one.
 _FARMING = ("plant", "work", "harvest")
 #: Seconds that the last envelope may still be valid for: it is signed for a few.
 _PATIENCE = 90.0
-#: Searches through folders whose files come and go.
-_SEARCHES = 3
 
 
 async def closing_check(arena: Arena, asked: Sequence[Question]) -> list[str]:
@@ -41,7 +38,7 @@ async def closing_check(arena: Arena, asked: Sequence[Question]) -> list[str]:
         *unmatched(rows, arena.witness),
         *await _money(arena, rows),
         *(f"{fee.hash}: above the cap" for fee in over_cap(arena.witness.fees, arena.cap)),
-        *await _leaks(arena),
+        *(await search_all(arena.world.stack)).leaks,
     ]
 
 
@@ -192,22 +189,3 @@ async def _events(arena: Arena, given: Mapping[str, int]) -> list[str]:
 
     verdict = await settled_verdict(arena.world.stack, given, read)
     return verdict.differences if verdict.compared else ["no events were recorded"]
-
-
-# Secrets -------------------------------------------------------------------------------------
-
-
-async def _leaks(arena: Arena) -> list[str]:
-    """Secrets of this pool in anything that its processes wrote, or in their arguments."""
-    secrets, config = await canaries(arena.world.stack), arena.world.config
-    folders = {config.directory, config.postgres_home or config.directory}
-
-    def search() -> list[str]:
-        return sorted({leak for folder in folders for leak in leaks(secrets, folder)})
-
-    for _ in range(_SEARCHES - 1):
-        try:
-            return await asyncio.to_thread(search)
-        except FileNotFoundError:  # PostgreSQL is at work in there
-            continue
-    return await asyncio.to_thread(search)

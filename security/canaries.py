@@ -111,11 +111,6 @@ def search(secrets: Mapping[str, bytes], *directories: Path) -> Search:
     return Search(canaries=len(secrets), files=files, size=size, leaks=found)
 
 
-def leaks(secrets: Mapping[str, bytes], directory: Path) -> Iterator[str]:
-    """Where a secret is in clear: files below a folder, and the arguments of processes."""
-    yield from search(secrets, directory).leaks
-
-
 class _Needles:
     """Thousands of secrets that are looked for at once.
 

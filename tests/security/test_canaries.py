@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from demo.stack import Stack, open_stack
-from security.canaries import canaries, flush, leaks, search, search_all
+from security.canaries import canaries, flush, search, search_all
 from security.farming import FARMERS, farm
 from security.fuzz import open_targets, register, send_hostile
 from security.run import stack_config
@@ -40,7 +40,7 @@ async def _it_finds_what_is_there(stack: Stack, found: dict[str, bytes]) -> None
     name = next(name for name in found if name.endswith("strkey"))
     with (directory / "logs" / "plant.log").open("ab") as log:
         log.write(b'{"event": "' + found[name] + b'"}\n')
-    assert list(leaks(found, directory)) == [f"{name} in logs/plant.log"]
+    assert search(found, directory).leaks == [f"{name} in logs/plant.log"]
     connection = await asyncpg.connect(stack.admin_dsn)
     try:
         await connection.execute("CREATE TABLE planted (content bytea)")
@@ -48,7 +48,11 @@ async def _it_finds_what_is_there(stack: Stack, found: dict[str, bytes]) -> None
     finally:
         await connection.close()
     await flush(stack)
-    rows = [text for text in leaks(found, directory) if text.startswith("master key, raw in post")]
+    rows = [
+        text
+        for text in search(found, directory).leaks
+        if text.startswith("master key, raw in post")
+    ]
     assert any("/base/" in text for text in rows), rows
 
 
@@ -88,4 +92,4 @@ def test_folders_that_are_linked_to_are_searched(tmp_path: Path) -> None:
     elsewhere.mkdir()
     (home / "data").symlink_to(elsewhere)
     (elsewhere / "row").write_bytes(b"0123456789" * 5)
-    assert list(leaks({"digits": b"0123456789" * 4}, home)) == ["digits in data/row"]
+    assert search({"digits": b"0123456789" * 4}, home).leaks == ["digits in data/row"]

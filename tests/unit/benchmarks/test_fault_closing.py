@@ -1,20 +1,18 @@
 """What is asked once more at the end of a group: a late second envelope must not stay unseen."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from demo.chain_view import ChainPlant
+from demo.chain_view import ChainPlant, ChainView
 from demo.farm_calls import FarmCall
 from faults import closing, run
 from faults.checker import Question, check
 from faults.closing import after_farming, after_withdrawals, asked_again, unmatched, windows
 from faults.witness import SeenCall, SeenPayment, Witness
-from security.canaries import leaks as real_leaks
+from security.canaries import Search
 
 FARMER, OTHER = "GA", "GB"
 PLANT = Question(
@@ -133,33 +131,23 @@ def test_balances_follow_from_the_records() -> None:
     assert after_farming(rows, given) == {FARMER: 132, OTHER: 105}
 
 
-async def test_what_the_processes_wrote_is_searched_for_secrets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """In the folder of the run, and in PostgreSQL's where that is elsewhere."""
-    looks: list[Path] = []
+async def test_a_secret_in_what_was_written_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_arguments: object) -> list[str]:
+        return []
 
-    async def canaries(_stack: object) -> dict[str, bytes]:
-        return {"master key": b"secret"}
+    async def search_all(_stack: object) -> Search:
+        return Search(canaries=1, files=1, size=1, leaks=["master key in run.log"])
 
-    def leaks(secrets: dict[str, bytes], folder: Path) -> Iterator[str]:
-        looks.append(folder)
-        if len(looks) == 1:
-            raise FileNotFoundError  # PostgreSQL has removed what was listed
-        yield from real_leaks(secrets, folder)
-
-    monkeypatch.setattr(closing, "canaries", canaries)
-    monkeypatch.setattr(closing, "leaks", leaks)
-    run_folder, disk = tmp_path / "run", tmp_path / "disk"
-    for folder in (run_folder, disk):
-        folder.mkdir()
-        (folder / f"{folder.name}.log").write_bytes(b"a secret in a line")
-    config = SimpleNamespace(directory=run_folder, postgres_home=disk)
-    arena = SimpleNamespace(world=SimpleNamespace(stack=None, config=config))
-    assert await closing._leaks(cast(Any, arena)) == [
-        "master key in disk.log",
-        "master key in run.log",
-    ]
+    for name in ("_outlive_envelopes", "_money"):
+        monkeypatch.setattr(closing, name, nothing)
+    monkeypatch.setattr(closing, "search_all", search_all)
+    arena = SimpleNamespace(
+        world=SimpleNamespace(stack=None),
+        witness=SimpleNamespace(catch_up=nothing, calls=[], payments=[], fees=[], view=ChainView()),
+        records=SimpleNamespace(many=nothing),
+        cap=1,
+    )
+    assert await closing.closing_check(cast(Any, arena), []) == ["master key in run.log"]
 
 
 async def test_an_end_that_cannot_be_judged_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
