@@ -74,5 +74,5 @@ def test_wrong_arguments_are_told() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_restarting_a_service_does_not_change_the_end(service: str, tmp_path: Path) -> None:
-    config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=14)
+    config = StackConfig(directory=tmp_path / "stack", ledger_seconds=0.5, block_seconds=18)
     await farm_while(config, lambda stack: stack.restart(service), every=BETWEEN_RESTARTS)
