@@ -259,13 +259,10 @@ class Stack:
         return Command(name="localnet", arguments=("-m", "localnet"), environment=environment)
 
     def _service(self, name: str) -> Command:
-        files = self.certificates(CallerKind.SERVICE, name)
         environment = {
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[name]),
-            "TLS_CERT_FILE": str(files.certificate),
-            "TLS_KEY_FILE": str(files.key),
-            "TLS_CA_FILE": str(files.authority),
+            **self.certificates(CallerKind.SERVICE, name).environment,
             "DATABASE_URL": self.service_dsn(name),
             # Everybody shares one address here; poolers on a real network each have their own.
             "API_RATE_LIMIT": "100000",

@@ -77,12 +77,7 @@ async def measure(turns: int) -> Cost:
             environment={"wallet": {"API_RATE_LIMIT": "1000000000"}},
         )
         async with open_stack(config) as stack:
-            files = stack.certificates(CallerKind.OPERATOR, OPERATOR)
-            shown = {
-                "TLS_CERT_FILE": str(files.certificate),
-                "TLS_KEY_FILE": str(files.key),
-                "TLS_CA_FILE": str(files.authority),
-            }
+            shown = stack.certificates(CallerKind.OPERATOR, OPERATOR).environment
             port = stack.ports["registry"]  # free, as registry does not run here
             command = Command(
                 name="bare", arguments=("-m", "security.bare", str(port)), environment={}

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from libs.common.errors import UnauthenticatedError
-from libs.common.grpc.identity import Caller, CallerKind, identity, parse_identity
+from libs.common.grpc.identity import Caller, CallerKind, identity, parse_identity, uris_of
 from libs.common.local import LOCAL_HOSTS
 from libs.common.names import SERVICES
 from libs.common.private_file import new_private_file
@@ -56,7 +56,7 @@ class Issued:
         ValueError when the file holds any other, such as the authority's own.
         """
         paths = folder / f"{name}.pem", folder / f"{name}.key"
-        if paths[0].exists() and _uris(paths[0].read_bytes()) != _uris(self.certificate):
+        if paths[0].exists() and uris_of(paths[0].read_bytes()) != uris_of(self.certificate):
             raise ValueError(f"{paths[0]} is the certificate of somebody else")
         folder.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, (self.certificate, self.key), strict=True):
@@ -124,7 +124,7 @@ class Authority:
     def _whose(self, certificate: x509.Certificate) -> Caller:
         try:
             certificate.verify_directly_issued_by(self.certificate)
-            (uri,) = _uris_of(certificate)
+            (uri,) = uris_of(certificate.public_bytes(Encoding.PEM))
             return parse_identity(uri, trust_domain=self.trust_domain)
         except (InvalidSignature, ValueError, UnauthenticatedError) as error:
             raise ValueError("the certificate is not from this authority") from error
@@ -165,7 +165,7 @@ def load_authority(folder: Path) -> Authority:
         )
     if key.public_key() != certificate.public_key():
         raise ValueError(f"{folder / KEY_FILE} is not the key of {folder / CERTIFICATE_FILE}")
-    (root,) = _uris_of(certificate)
+    (root,) = uris_of(certificate.public_bytes(Encoding.PEM))
     return Authority(trust_domain=root.removeprefix("spiffe://"), certificate=certificate, key=key)
 
 
@@ -182,15 +182,6 @@ def _builder(
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + life)
     )
-
-
-def _uris(pem: bytes) -> list[str]:
-    return _uris_of(x509.load_pem_x509_certificate(pem))
-
-
-def _uris_of(certificate: x509.Certificate) -> list[str]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 def _address(text: str) -> x509.GeneralName:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import grpc
+from cryptography import x509
 
 from libs.common.errors import UnauthenticatedError
 
@@ -133,3 +134,13 @@ def actor() -> str:
     """Who is behind what this process does now: the caller's name; "loop" outside of any call."""
     found = _current.get(None)
     return "loop" if found is None else found.identity
+
+
+def uris_of(pem: bytes) -> list[str]:
+    """The names (URIs) in the first certificate of `pem`; none when it has no names at all."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)

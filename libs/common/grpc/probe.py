@@ -6,12 +6,10 @@ TRANSPORT and TLS_*_FILE are those of the service that it stands beside.
 import asyncio
 import sys
 
-from cryptography import x509
-
 from libs.common.config import TransportSettings
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
-from libs.common.grpc.identity import is_service
+from libs.common.grpc.identity import is_service, uris_of
 from libs.common.grpc.tls import Transport, transport_of
 
 
@@ -29,12 +27,7 @@ def _own_name(transport: Transport) -> str:
     """
     if transport.certificates is None:
         return ""
-    own = x509.load_pem_x509_certificate(transport.certificates.current.chain)
-    try:
-        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ""
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    uris = uris_of(transport.certificates.current.chain)
     return next((uri.rpartition("/")[2] for uri in uris if is_service(uri)), "")
 
 

@@ -45,6 +45,15 @@ class TlsFiles:
     #: Certificates of the authorities whose word counts.
     authority: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that tell a process of them."""
+        return {
+            "TLS_CERT_FILE": str(self.certificate),
+            "TLS_KEY_FILE": str(self.key),
+            "TLS_CA_FILE": str(self.authority),
+        }
+
     @classmethod
     def all_of(
         cls, certificate: Path | None, key: Path | None, authority: Path | None, *, otherwise: str

@@ -6,9 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
 
-import grpc
 import pytest
 from kalepool.plant.v1 import plant_pb2_grpc
 from pydantic import SecretStr
@@ -16,11 +14,10 @@ from pydantic import SecretStr
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.config import ServiceSettings
 from libs.common.grpc.identity import CallerKind
-from libs.common.grpc.server import ServiceSpec, open_server
+from libs.common.grpc.server import open_server
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
-from libs.kale.formats import FORMATS
-from services.access import ACCESS
+from tests.support.plant_server import plant_spec
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,24 +25,12 @@ ROOT = Path(__file__).resolve().parents[3]
 @asynccontextmanager
 async def serving(shown: TlsFiles | None) -> AsyncIterator[str]:
     """plant's server, which has no method that works; its address. Without files: in plaintext."""
-
-    def register(server: grpc.aio.Server) -> None:
-        servicer = cast("Any", plant_pb2_grpc.PlantServiceServicer)()
-        plant_pb2_grpc.add_PlantServiceServicer_to_server(servicer, server)
-
-    spec = ServiceSpec(
-        name="plant",
-        full_names=("kalepool.plant.v1.PlantService",),
-        register=register,
-        access=ACCESS,
-        kale_contract_id="CTEST",
-        checks={},
-        formats=FORMATS,
-    )
     settings = ServiceSettings(
         database_url=SecretStr("postgresql://nowhere/none"), transport="plaintext"
     )
-    async with open_server(spec, settings, transport_of(shown)) as running:
+    async with open_server(
+        plant_spec(plant_pb2_grpc.PlantServiceServicer), settings, transport_of(shown)
+    ) as running:
         yield f"127.0.0.1:{running.port}"
 
 
@@ -63,9 +48,7 @@ async def probe(shown: TlsFiles | None, *arguments: str) -> int:
     if shown is not None:
         environment |= {
             "TRANSPORT": "mtls",
-            "TLS_CERT_FILE": str(shown.certificate),
-            "TLS_KEY_FILE": str(shown.key),
-            "TLS_CA_FILE": str(shown.authority),
+            **shown.environment,
         }
     command = (sys.executable, "-m", "libs.common.grpc.probe", *arguments)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -23,7 +23,7 @@ from libs.common.errors import PermissionDeniedError, PoolError, Unauthenticated
 from libs.common.grpc.access import Access, AccessControl, Owned
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import Caller, CallerKind, caller, identity, parse_identity
-from libs.common.grpc.server import ServiceSpec, open_server
+from libs.common.grpc.server import open_server
 from libs.common.grpc.tls import (
     PLAINTEXT,
     CertificateError,
@@ -32,8 +32,7 @@ from libs.common.grpc.tls import (
     Transport,
     transport_of,
 )
-from libs.kale.formats import FORMATS
-from services.access import ACCESS
+from tests.support.plant_server import plant_spec
 
 DOMAIN = "pool.example"
 ONE, TWO = "0190a5f0-0000-7000-8000-000000000001", "0190a5f0-0000-7000-8000-000000000002"
@@ -57,19 +56,6 @@ def files(authority: Authority, folder: Path, kind: CallerKind, name: str) -> Tl
 @asynccontextmanager
 async def serving(shown: TlsFiles) -> AsyncIterator[str]:
     """plant's server with these files; its address."""
-
-    def register(server: grpc.aio.Server) -> None:
-        plant_pb2_grpc.add_PlantServiceServicer_to_server(cast("Any", Plants)(), server)
-
-    spec = ServiceSpec(
-        name="plant",
-        full_names=("kalepool.plant.v1.PlantService",),
-        register=register,
-        access=ACCESS,
-        kale_contract_id="CTEST",
-        checks={},
-        formats=FORMATS,
-    )
     settings = ServiceSettings(
         database_url=SecretStr("postgresql://nowhere/none"),
         tls_cert_file=shown.certificate,
@@ -78,7 +64,7 @@ async def serving(shown: TlsFiles) -> AsyncIterator[str]:
         trust_domain=DOMAIN,
         shutdown_grace=200,
     )
-    async with open_server(spec, settings, transport_of(shown)) as running:
+    async with open_server(plant_spec(Plants), settings, transport_of(shown)) as running:
         yield f"127.0.0.1:{running.port}"
 
 
