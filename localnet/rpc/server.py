@@ -1,5 +1,6 @@
 """The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,9 @@ from localnet.rpc.transactions import get_transaction, get_transactions
 
 _log = logging.getLogger(__name__)
 
+#: Bytes of a request at most, as stellar-rpc has it.
+_LARGEST_BODY = 512 * 1024
+
 Method = Callable[[RpcContext, Params], Awaitable[dict[str, Any]]]
 
 METHODS: dict[str, Method] = {
@@ -53,7 +57,7 @@ METHODS: dict[str, Method] = {
 
 def make_app(rpc: RpcContext, funding: Funding) -> web.Application:
     """The application; the caller runs it."""
-    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app = web.Application(client_max_size=_LARGEST_BODY)
     handlers = _Handlers(rpc, funding)
     app.add_routes(
         [
@@ -76,14 +80,18 @@ class _Handlers:
         self._funding = funding
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
-        """One call, or a list of calls."""
+        """One call, or a list of calls, which are carried out side by side."""
         try:
             body = json.loads(await request.read())
+        except web.HTTPRequestEntityTooLarge as error:
+            raise web.HTTPInternalServerError(text="http: request body too large") from error
         except ValueError:
             return web.json_response(_error(None, RpcError(PARSE_ERROR, "invalid JSON value")))
-        if isinstance(body, list) and body:
-            return web.json_response([await self._answer(request, call) for call in body])
-        return web.json_response(await self._answer(request, body))
+        if not isinstance(body, list) or not body:
+            return web.json_response(await self._answer(request, body))
+        answers = await asyncio.gather(*(self._answer(request, call) for call in body))
+        # A single answer comes alone.
+        return web.json_response(answers if len(answers) > 1 else answers[0])
 
     async def _answer(self, request: web.Request, call: Any) -> dict[str, Any]:
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
+from libs.common.errors import PoolError
 from services.wallet.chain.errors import (
     FeeCapExceededError,
     RpcUnavailableError,
@@ -265,8 +266,11 @@ class Node:
     async def block(self, index: int) -> BlockState | None:
         return None
 
-    async def send(self, text: str) -> SendResult:
-        """Taken or not, and whatever is said about it."""
+    async def send(self, texts: Sequence[str]) -> list[SendResult | PoolError]:
+        """Each taken or not, and whatever is said about it."""
+        return [self._send(text) for text in texts]
+
+    def _send(self, text: str) -> SendResult | PoolError:
         item, tricks = self._network.known[text], self.tricks
         if self.happens(tricks.greedy):
             fee = item.signed.fee_bid * 2
@@ -276,7 +280,7 @@ class Node:
         if self.happens(tricks.killed):
             raise Killed
         if self.happens(tricks.lost):
-            raise RpcUnavailableError("the answer is lost")
+            return RpcUnavailableError("the answer is lost")
         if self.happens(tricks.contrary):
             return SendResult(status=SendStatus.ERROR, code="txBAD_SEQ")
         answers = [SendStatus.PENDING, SendStatus.DUPLICATE, SendStatus.TRY_AGAIN_LATER]

@@ -1,13 +1,14 @@
 """A JSON-RPC server that answers as a test tells it, as a Stellar node that misbehaves."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
-Answer = Callable[[dict[str, Any]], Awaitable[web.Response] | web.Response]
+Answer = Callable[[Any], Awaitable[web.Response] | web.Response]
 
 
 @asynccontextmanager
@@ -50,15 +51,36 @@ class ScriptedNode:
         self.delay = 0.0
         #: What sendTransaction says; None: nothing, the connection breaks off with a 503.
         self.says: str | None = "PENDING"
+        #: The same for single envelopes.
+        self.says_to: dict[str, str] = {}
         #: What every method answers instead of the right thing.
         self.garbage: Callable[[Mapping[str, Any]], web.Response] | None = None
         #: Methods that were called, in order.
         self.calls: list[str] = []
+        #: Calls of one list at most, and what it says to a longer one.
+        self.longest = 1000
+        self.refusal: Callable[[], web.Response] = lambda: web.Response(status=400)
+        #: Makes something else of the answers to a list.
+        self.twist: Callable[[list[Any]], list[Any]] = list
+        #: Calls of each list that came.
+        self.lists: list[int] = []
 
-    async def answer(self, request: dict[str, Any]) -> web.Response:
-        """What it says to a request."""
-        self.calls.append(request["method"])
+    async def answer(self, request: Any) -> web.Response:
+        """What it says to a request: a call, or a list of them."""
         await asyncio.sleep(self.delay)
+        if not isinstance(request, list):
+            return self._answer(request)
+        self.lists.append(len(request))
+        if len(request) > self.longest:
+            return self.refusal()
+        replies = [self._answer(call) for call in request]
+        broken = [reply for reply in replies if reply.status != 200]
+        if broken:
+            return broken[0]
+        return web.json_response(self.twist([json.loads(reply.text or "") for reply in replies]))
+
+    def _answer(self, request: Mapping[str, Any]) -> web.Response:
+        self.calls.append(request["method"])
         if self.garbage is not None:
             return self.garbage(request)
         if request["method"] == "sendTransaction":
@@ -75,9 +97,11 @@ class ScriptedNode:
         )
 
     def _take(self, request: Mapping[str, Any]) -> web.Response:
-        if self.says is None:
+        envelope = request["params"]["transaction"]
+        says = self.says_to.get(envelope, self.says)
+        if says is None:
             return web.Response(status=503)
-        return result(request, status=self.says, latestLedger=self.ledger)
+        return result(request, status=says, hash=envelope, latestLedger=self.ledger)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:

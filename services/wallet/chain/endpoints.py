@@ -6,7 +6,7 @@ node's refusal says anything (docs/reference/STELLAR.md, section 1).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -21,7 +21,7 @@ from services.wallet.chain.errors import (
 from services.wallet.chain.health import EndpointState, EndpointStatus
 from services.wallet.chain.model import LedgerHead, SendStatus
 from services.wallet.chain.race import in_turn
-from services.wallet.chain.rpc import HighWater, Json, Rpc, open_rpc
+from services.wallet.chain.rpc import HighWater, Json, Rpc, Sent, open_rpc
 
 log = get_logger(__name__)
 
@@ -104,32 +104,27 @@ class Endpoints:
         """See Rpc; it has nothing to do with the endpoints."""
         return await self._nodes[0].get(url)
 
-    async def send(self, envelope: str) -> Json:
-        """The most telling answer of sendTransaction.
+    async def send(self, envelopes: Sequence[str]) -> list[Sent]:
+        """The most telling answer of sendTransaction to each envelope, or why there is none.
 
-        An endpoint that took the envelope tells all. A refusal counts only when no other endpoint
+        An endpoint that took an envelope tells all. A refusal counts only when no other endpoint
         was asked before: one that did not answer may have taken it, and then ERROR and
         TRY_AGAIN_LATER of another one prove nothing. So RpcUnavailableError means, as with one
         endpoint: it may have been taken.
         """
-        asked: list[Rpc] = []
+        offers = [_Offer(envelope) for envelope in envelopes]
         errors: list[PoolError] = []
-        starts = [partial(_send, node, envelope, asked) for node in self._candidates()]
-        if len(starts) == 1:
-            return await starts[0]()
+        starts = [partial(_send, node, offers) for node in self._candidates()]
         async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
             async for attempt in attempts:
                 try:
-                    answer = attempt.result()
+                    for offer, sent in attempt.result():
+                        offer.hear(sent)
                 except _FAILURES as error:
                     errors.append(error)
-                    continue
-                if answer.get("status") in _TAKEN or len(asked) == 1:
-                    return answer
-                raise RpcUnavailableError(
-                    f"sent without an answer; {answer.get('status')} of another node proves nothing"
-                )
-        raise _verdict(errors)
+                if all(offer.answer is not None for offer in offers):
+                    break
+        return [offer.answer or _verdict([*offer.errors, *errors]) for offer in offers]
 
     async def _read(self, ask: Callable[[Rpc], Awaitable[T]]) -> T:
         """The first good answer."""
@@ -176,11 +171,40 @@ async def _ask(node: Rpc, ask: Callable[[Rpc], Awaitable[T]]) -> T:
     return await ask(node)
 
 
-async def _send(node: Rpc, envelope: str, asked: list[Rpc]) -> Json:
-    """Notes the endpoint in `asked` as soon as it may have the envelope."""
+class _Offer:
+    """An envelope that endpoints are offered in turn, until it is clear what became of it."""
+
+    def __init__(self, envelope: str) -> None:
+        self.envelope = envelope
+        #: Endpoints that may have it.
+        self.asked = 0
+        #: What is to be said of it; None: nothing yet.
+        self.answer: Sent | None = None
+        #: Why endpoints gave no answer.
+        self.errors: list[PoolError] = []
+
+    def hear(self, sent: Sent) -> None:
+        """An endpoint said this."""
+        if isinstance(sent, PoolError):
+            self.errors.append(sent)
+        elif self.answer is None:
+            is_telling = sent["status"] in _TAKEN or self.asked == 1
+            self.answer = sent if is_telling else _proves_nothing(sent)
+
+
+def _proves_nothing(sent: Json) -> PoolError:
+    return RpcUnavailableError(
+        f"sent without an answer; {sent['status']} of another node proves nothing"
+    )
+
+
+async def _send(node: Rpc, offers: Sequence[_Offer]) -> Iterable[tuple[_Offer, Sent]]:
+    """Offers what nothing is said of yet; they count as asked as soon as it may have them."""
     await node.ready()
-    asked.append(node)
-    return await node.send(envelope)
+    rest = [offer for offer in offers if offer.answer is None]
+    for offer in rest:
+        offer.asked += 1
+    return zip(rest, await node.send([offer.envelope for offer in rest]), strict=True)
 
 
 def _verdict(errors: Sequence[PoolError]) -> PoolError:

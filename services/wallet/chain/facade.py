@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from stellar_sdk import xdr
 
+from libs.common.errors import PoolError
 from services.wallet.chain import ledger_keys, limits
 from services.wallet.chain.account_bytes import read_account
 from services.wallet.chain.calls import Farm
@@ -356,9 +357,13 @@ class Chain:
         """Stroops that `raise_bid` needs to replace an envelope that is stuck in a queue."""
         return replacing_bid(envelope, passphrase=self.network.passphrase)
 
-    async def send(self, envelope: str) -> SendResult:
-        """Hands an envelope to the network. RpcUnavailableError: it may have been taken."""
-        return self._reader.send_result(await self._rpc.send(envelope))
+    async def send(self, envelopes: Sequence[str]) -> list[SendResult | PoolError]:
+        """Hands envelopes to the network, which takes or refuses each for itself; what became of
+        each in their order. RpcUnavailableError: it may have been taken."""
+        return [
+            sent if isinstance(sent, PoolError) else self._reader.send_result(sent)
+            for sent in await self._rpc.send(envelopes)
+        ]
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
         """What the node knows of a transaction (of a fee bump by either hash) that calls these."""

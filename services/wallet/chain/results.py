@@ -55,9 +55,12 @@ class ResultReader:
         status = SendStatus(answer["status"])
         if status is not SendStatus.ERROR:
             return SendResult(status=status)
-        result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
-        code = str(result.result.code.name)
-        fee = result.fee_charged.int64 if code == "txINSUFFICIENT_FEE" else None
+        try:
+            result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
+        except (LookupError, ValueError, EOFError, AttributeError):
+            return SendResult(status=status)  # refused, and nobody can read why
+        outer, code = str(result.result.code.name), str(_telling(result).code.name)
+        fee = result.fee_charged.int64 if outer == "txINSUFFICIENT_FEE" else None
         return SendResult(status=status, code=code, required_fee=fee)
 
     def simulation_error(self, answer: Json) -> ContractError:
@@ -126,14 +129,21 @@ def _parse_host_error(message: str) -> ContractError:
 
 def _failure_code(result: xdr.TransactionResult) -> str:
     """The operation's own code where there is one, such as INVOKE_HOST_FUNCTION_TRAPPED."""
-    inner = result.result.inner_result_pair
-    body = inner.result.result if inner is not None else result.result
+    body = _telling(result)
     operations = body.results or []
     for operation in operations:
         code = _operation_code(operation)
         if code is not None:
             return code
     return str(body.code.name)
+
+
+def _telling(
+    result: xdr.TransactionResult,
+) -> xdr.TransactionResultResult | xdr.InnerTransactionResultResult:
+    """Of a fee bump, the part about its inner transaction, where that says more."""
+    inner = result.result.inner_result_pair
+    return result.result if inner is None else inner.result.result
 
 
 def _operation_code(operation: xdr.OperationResult) -> str | None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from libs.common.clock import SystemClock
+from libs.common.errors import PoolError
 from libs.common.singleflight import SingleFlight
 from services.wallet.chain.errors import (
     NetworkMismatchError,
@@ -19,6 +20,7 @@ from services.wallet.chain.errors import (
     StaleAnswerError,
 )
 from services.wallet.chain.health import EndpointState, EndpointStatus, Health
+from services.wallet.chain.lists import ListSize
 from services.wallet.chain.model import LedgerHead, SendStatus
 
 #: Keys of one getLedgerEntries at most.
@@ -33,10 +35,19 @@ _NO_HASH = "0" * 64
 _TOLERATED_LAG = 2
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
+#: HTTP statuses of a server that does not take a list of calls, or not so long a one.
+_NO_LIST = frozenset({400, 405, 413, 415, 422, 501})
 #: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
 _CONNECTIONS = 64
 
 Json = Mapping[str, Any]
+#: The raw answer of sendTransaction, or why there is none: RpcUnavailableError means that the
+#: envelope may have been taken.
+Sent = Json | PoolError
+
+
+class _ListRefusedError(Exception):
+    """The server does not take this list of calls; nothing of it was carried out."""
 
 
 class HighWater:
@@ -63,6 +74,7 @@ class Rpc:
         self._passphrase = passphrase
         self._seen = seen
         self._ids = itertools.count(1)
+        self._lists = ListSize()
         self._probes: SingleFlight[None] = SingleFlight()
 
     # Its state -------------------------------------------------------------------------------
@@ -126,12 +138,11 @@ class Rpc:
         """The raw answer of simulateTransaction."""
         return await self._read("simulateTransaction", {"transaction": envelope})
 
-    async def send(self, envelope: str) -> Json:
-        """The raw answer of sendTransaction. RpcUnavailableError means: it may have been taken."""
-        answer = await self._call("sendTransaction", {"transaction": envelope})
-        with self._shaped("sendTransaction"):
-            SendStatus(answer["status"])
-        return answer
+    async def send(self, envelopes: Sequence[str]) -> list[Sent]:
+        """What sendTransaction says to each envelope; several go in one HTTP request where the node
+        takes that."""
+        parts = await asyncio.gather(*map(self._send, self._lists.lists(envelopes)))
+        return [sent for part in parts for sent in part]
 
     async def transaction(self, tx_hash: str) -> Json:
         """The raw answer of getTransaction."""
@@ -184,6 +195,41 @@ class Rpc:
         await self._read("getHealth", {})
         self.health.confirm()
 
+    async def _send(self, envelopes: Sequence[str]) -> list[Sent]:
+        calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
+        try:
+            with self.health.watching():
+                answers = await self._post("sendTransaction", calls if len(calls) > 1 else calls[0])
+                sent = self._sent(calls, answers)
+        except _ListRefusedError:
+            self._lists.refused(len(calls))
+            return await self.send(envelopes)
+        except PoolError as error:
+            self._lists.unanswered()
+            return [error] * len(calls)
+        self._lists.answered(len(calls))
+        return sent
+
+    def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
+        """What was said to each call. Raises why there is no answer when there is none at all."""
+        if len(calls) > 1 and not isinstance(answers, list):
+            raise _ListRefusedError
+        found = _by_id(answers) if len(calls) > 1 else {calls[0]["id"]: answers}
+        sent = [self._sent_one(call["id"], found.get(call["id"])) for call in calls]
+        errors = [item for item in sent if isinstance(item, PoolError)]
+        if len(errors) == len(sent):
+            raise errors[0]
+        return sent
+
+    def _sent_one(self, number: int, answer: Any) -> Sent:
+        try:
+            result = self._result(answer, "sendTransaction", number)
+            with self._shaped("sendTransaction"):
+                SendStatus(result["status"])
+        except PoolError as error:
+            return error
+        return result
+
     async def _entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
         answer = await self._read("getLedgerEntries", {"keys": list(keys)})
         with self._shaped("getLedgerEntries"):
@@ -208,14 +254,15 @@ class Rpc:
         return answer
 
     async def _call(self, method: str, parameters: Json) -> Json:
-        number = next(self._ids)
-        request = {"jsonrpc": "2.0", "id": number, "method": method}
-        if parameters:
-            request["params"] = parameters
+        request = self._request(method, parameters)
         with self.health.watching():
-            return self._result(await self._post(method, request), method, number)
+            return self._result(await self._post(method, request), method, request["id"])
 
-    async def _post(self, method: str, request: Json) -> Any:
+    def _request(self, method: str, parameters: Json) -> Json:
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
+        return {**request, "params": parameters} if parameters else request
+
+    async def _post(self, method: str, request: Json | Sequence[Json]) -> Any:
         """The parsed body. What went wrong is told without the URL, which may hold a secret."""
         try:
             body = json.dumps(request).encode()
@@ -223,6 +270,8 @@ class Rpc:
                 answer = await response.read()
                 if response.status == 200:
                     return json.loads(answer)
+                if response.status in _NO_LIST and isinstance(request, list):
+                    raise _ListRefusedError
                 reason = f"HTTP {response.status}"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             reason = type(error).__name__
@@ -286,6 +335,12 @@ def host_of(url: str) -> str:
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
     return host if port is None else f"{host}:{port}"
+
+
+def _by_id(answers: Sequence[Any]) -> dict[Any, Json]:
+    """The answers to a list of calls, which may come in any order, by the ids of the calls."""
+    found = (item for item in answers if isinstance(item, dict))
+    return {item["id"]: item for item in found if isinstance(item.get("id"), int)}
 
 
 def _page(limit: int, start: int | None, cursor: str | None) -> Json:

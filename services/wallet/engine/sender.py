@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.facade import Chain
+from services.wallet.chain.lists import LONGEST
+from services.wallet.chain.model import SendResult
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.keyring import Keyring
@@ -17,8 +20,10 @@ from services.wallet.store.transactions import Noted, TransactionStore
 
 log = get_logger(__name__)
 
-#: Envelopes that are on their way to a node at the same time.
-_PARALLEL = 32
+T = TypeVar("T")
+
+#: Times a list of envelopes that are on their way to a node at the same time.
+_PARALLEL = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +60,54 @@ class Sender:
         if outgoing:
             for item in outgoing:
                 self.sent.setdefault(item.id, ledger)  # a later one when it is sent again
-            answers = await asyncio.gather(*(self._send_one(item, ledger) for item in outgoing))
-            await self._store.note_answers(answers)
+            starts = range(0, len(outgoing), LONGEST)
+            noted = await asyncio.gather(
+                *(self._send_some(outgoing[start : start + LONGEST], ledger) for start in starts)
+            )
+            await self._store.note_answers([item for some in noted for item in some])
 
-    async def _send_one(self, outgoing: Outgoing, ledger: int) -> Noted:
+    async def _send_some(self, outgoing: Sequence[Outgoing], ledger: int) -> list[Noted]:
         async with self._limit:
-            raised = await self._replace(outgoing) if outgoing.is_stuck else None
-            answer = raised or await self._ask(outgoing.envelope)
-            if answer.step is NextStep.RAISE_BID and raised is None:
-                answer = await self._raise_bid(outgoing, answer)
+            answers = await self._answers(outgoing)
         await failpoint("wallet.transaction.accepted")
-        self._report(outgoing, answer)
-        return Noted(
-            transaction_id=outgoing.id,
-            resend_ledger=ledger + answer.resend_after,
-            text=answer.text,
-        )
+        for item in outgoing:
+            self._report(item, answers[item.id])
+        return [
+            Noted(
+                transaction_id=item.id,
+                resend_ledger=ledger + answers[item.id].resend_after,
+                text=answers[item.id].text,
+            )
+            for item in outgoing
+        ]
 
-    async def _ask(self, envelope: str) -> Answer:
+    async def _answers(self, outgoing: Sequence[Outgoing]) -> dict[TransactionId, Answer]:
+        """What comes of each; bids are raised where that is asked for and allowed."""
+        stuck = [item for item in outgoing if item.is_stuck]
+        replaced = _by_id(stuck, await asyncio.gather(*map(self._replace, stuck)))
+        answers = {name: answer for name, answer in replaced.items() if answer is not None}
+        plain = [item for item in outgoing if item.id not in answers]
+        asked = _by_id(plain, await self._ask([item.envelope for item in plain]))
+        low = [item for item in plain if asked[item.id].step is NextStep.RAISE_BID]
+        raising = (self._raise_bid(item, asked[item.id]) for item in low)
+        return answers | asked | _by_id(low, await asyncio.gather(*raising))
+
+    async def _ask(self, envelopes: Sequence[str]) -> list[Answer]:
+        if not envelopes:
+            return []
         try:
-            return weigh(await self._chain.send(envelope))
+            answers = await self._chain.send(envelopes)
         except PoolError as error:
+            answers = [error] * len(envelopes)
+        return [self._weigh(answer) for answer in answers]
+
+    @staticmethod
+    def _weigh(answer: SendResult | PoolError) -> Answer:
+        if isinstance(answer, PoolError):
             # No answer is an answer: it may be in a ledger by now.
-            log.warning("send without an answer", error=str(error))
+            log.warning("send without an answer", error=str(answer))
             return UNKNOWN
+        return weigh(answer)
 
     async def _replace(self, outgoing: Outgoing) -> Answer | None:
         """Bids what replaces the envelope in the queues; None when the cap is below that."""
@@ -111,7 +140,8 @@ class Sender:
         if not await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised):
             return None
         await failpoint("wallet.bid.raised")
-        return await self._ask(raised.xdr)
+        (answer,) = await self._ask([raised.xdr])
+        return answer
 
     @staticmethod
     def _report(outgoing: Outgoing, answer: Answer) -> None:
@@ -119,3 +149,7 @@ class Sender:
             log.error("envelope refused", transaction=str(outgoing.id), answer=answer.text)
         else:
             log.debug("sent", transaction=str(outgoing.id), answer=answer.text)
+
+
+def _by_id(items: Sequence[Outgoing], values: Sequence[T]) -> dict[TransactionId, T]:
+    return {item.id: value for item, value in zip(items, values, strict=True)}

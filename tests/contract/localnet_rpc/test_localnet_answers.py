@@ -1,5 +1,6 @@
 """Answers of every other method have the recordings' shape, statuses and error codes."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -339,3 +340,33 @@ def _stranger(rpc: RpcContext, params: dict[str, Any]) -> dict[str, Any]:
     records = {**rpc.node.snapshot.records, **added}
     rpc.node.snapshot = replace(rpc.node.snapshot, records=records)
     return {"transaction": envelope.to_xdr()}
+
+
+async def test_a_list_of_calls_is_answered_as_stellar_rpc_does() -> None:
+    """By the bridge of creachadair/jrpc2 that it uses, and its limit of 512 KiB for a body."""
+    health = {"jsonrpc": "2.0", "id": "one", "method": "getHealth"}
+    unknown = {"jsonrpc": "2.0", "id": 2, "method": "getWeather"}
+    async with quiet_localnet() as running, aiohttp.ClientSession() as http:
+
+        async def post(body: Any) -> tuple[int, Any]:
+            async with http.post(running.url, json=body) as answer:
+                return answer.status, await answer.json() if answer.status == 200 else None
+
+        status, answers = await post([health, unknown, 5])
+        by_id = {item["id"]: item for item in answers}
+        assert (status, len(answers), set(by_id)) == (200, 3, {"one", 2, None})
+        assert by_id["one"]["result"]["status"] == "healthy"
+        assert by_id[2]["error"]["code"] == -32601
+        assert by_id[None]["error"]["code"] == -32600
+        status, alone = await post([health])
+        assert (status, alone["id"]) == (200, "one")
+        assert await post([{**health, "padding": "x" * 512 * 1024}]) == (500, None)
+
+
+async def test_a_list_is_as_slow_as_its_slowest_call() -> None:
+    """They are carried out side by side."""
+    async with quiet_localnet() as running, aiohttp.ClientSession() as http:
+        running.rpc.faults.change({"delays": {"getHealth": 0.5}}, running.node.snapshot)
+        calls = [{"jsonrpc": "2.0", "id": n, "method": "getHealth"} for n in range(20)]
+        async with asyncio.timeout(5), http.post(running.url, json=calls) as answer:
+            assert [item["id"] for item in await answer.json()] == list(range(20))

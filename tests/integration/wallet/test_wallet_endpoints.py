@@ -1,7 +1,7 @@
 """Several Stellar RPC endpoints, some of them broken: localnets, and servers that talk nonsense."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from stellar_sdk import Keypair
 
+from libs.common.errors import PoolError
 from localnet.app import RunningLocalnet, open_localnet
 from localnet.config import LocalnetSettings
 from services.wallet.chain import health
@@ -22,7 +23,9 @@ from services.wallet.chain.errors import (
 )
 from services.wallet.chain.facade import open_chain
 from services.wallet.chain.health import AWAY_AFTER, EndpointState
+from services.wallet.chain.lists import LONGEST
 from services.wallet.chain.networks import network_for
+from services.wallet.chain.rpc import Json
 from tests.support.json_rpc import ScriptedNode, failure, json_rpc_server, result
 from tests.support.tcp_relay import open_relay
 
@@ -50,10 +53,20 @@ async def open_node(**settings: Any) -> AsyncIterator[RunningLocalnet]:
 
 
 @asynccontextmanager
-async def open_all(*urls: str, timeout: float = 5) -> AsyncIterator[Endpoints]:
+async def open_all(
+    *urls: str, timeout: float = 5, hedge: float = HEDGE
+) -> AsyncIterator[Endpoints]:
     """Endpoints at these URLs, all of them probed once."""
-    async with open_endpoints(urls, passphrase=OURS, timeout=timeout, hedge=HEDGE) as endpoints:
+    async with open_endpoints(urls, passphrase=OURS, timeout=timeout, hedge=hedge) as endpoints:
         yield endpoints
+
+
+async def send(endpoints: Endpoints) -> Json:
+    """What is said to one envelope."""
+    (sent,) = await endpoints.send(["AAAA"])
+    if isinstance(sent, PoolError):
+        raise sent
+    return sent
 
 
 async def until(endpoints: Endpoints, *states: EndpointState) -> None:
@@ -146,7 +159,7 @@ async def test_only_other_networks() -> None:
                 await endpoints.head()
         await until(endpoints, S.WRONG_NETWORK)
         with pytest.raises(NetworkMismatchError):
-            await endpoints.send("AAAA")
+            await send(endpoints)
 
 
 async def test_an_endpoint_that_lags_waits_until_it_has_caught_up() -> None:
@@ -201,7 +214,7 @@ async def test_garbage_is_passed_over(name: str) -> None:
         broken.garbage = GARBAGE[name]
         for _ in range(2 * AWAY_AFTER):
             assert (await endpoints.head()).sequence == sound.ledger
-            assert (await endpoints.send("AAAA"))["status"] == "PENDING"
+            assert (await send(endpoints))["status"] == "PENDING"
 
 
 async def test_what_all_refuse_is_refused() -> None:
@@ -238,7 +251,7 @@ Senders = tuple[Endpoints, ScriptedNode, ScriptedNode]
 async def test_the_first_answer_to_an_envelope_counts(senders: Senders, status: str) -> None:
     endpoints, first, second = senders
     first.says = status
-    assert (await endpoints.send("AAAA"))["status"] == status
+    assert (await send(endpoints))["status"] == status
     assert "sendTransaction" not in second.calls
 
 
@@ -246,7 +259,7 @@ async def test_the_first_answer_to_an_envelope_counts(senders: Senders, status: 
 async def test_after_silence_another_node_takes_it(senders: Senders, status: str) -> None:
     endpoints, first, second = senders
     first.says, second.says = None, status
-    assert (await endpoints.send("AAAA"))["status"] == status
+    assert (await send(endpoints))["status"] == status
 
 
 @pytest.mark.parametrize("status", ["ERROR", "TRY_AGAIN_LATER"])
@@ -258,7 +271,7 @@ async def test_after_silence_a_refusal_proves_nothing(
     first.says, first.delay, second.says = None, delay, status
     async with asyncio.timeout(10 * HEDGE):
         with pytest.raises(RpcUnavailableError, match="proves nothing"):
-            await endpoints.send("AAAA")
+            await send(endpoints)
 
 
 async def test_a_node_that_was_never_asked_hides_nothing() -> None:
@@ -266,14 +279,116 @@ async def test_a_node_that_was_never_asked_hides_nothing() -> None:
     second = ScriptedNode(passphrase=OURS)
     second.says = "ERROR"
     async with second.serve() as url, open_all(NOBODY, url) as endpoints:
-        assert (await endpoints.send("AAAA"))["status"] == "ERROR"
+        assert (await send(endpoints))["status"] == "ERROR"
 
 
 async def test_nobody_takes_it(senders: Senders) -> None:
     endpoints, first, second = senders
     first.says = second.says = None
     with pytest.raises(RpcUnavailableError):
-        await endpoints.send("AAAA")
+        await send(endpoints)
+
+
+# Several envelopes at once
+
+MANY = [f"envelope {number}" for number in range(60)]
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[Senders]:
+    """As `senders`, but a burst slows none of them down so much that the other one is asked."""
+    first, second = ScriptedNode(passphrase=OURS), ScriptedNode(passphrase=OURS)
+    async with (
+        first.serve() as one,
+        second.serve() as two,
+        open_all(one, two, hedge=30.0) as endpoints,
+    ):
+        await until(endpoints, S.HEALTHY, S.HEALTHY)
+        yield endpoints, first, second
+
+
+async def send_all(endpoints: Endpoints, envelopes: Sequence[str] = MANY) -> list[str]:
+    """What is said to each: a status, or the error."""
+    sent = await endpoints.send(envelopes)
+    assert [item["hash"] for item in sent if not isinstance(item, PoolError)] == [
+        envelope
+        for envelope, item in zip(envelopes, sent, strict=True)
+        if not isinstance(item, PoolError)
+    ]
+    return [type(item).__name__ if isinstance(item, PoolError) else item["status"] for item in sent]
+
+
+async def test_many_envelopes_go_in_few_requests(patient: Senders) -> None:
+    endpoints, first, second = patient
+    first.says_to = {MANY[3]: "ERROR", MANY[40]: "DUPLICATE"}
+    expected = [first.says_to.get(envelope, "PENDING") for envelope in MANY]
+    first.twist = lambda answers: answers[::-1]
+    for _ in range(8):
+        assert await send_all(endpoints) == expected
+    assert max(first.lists) == LONGEST
+    before = len(first.lists)
+    await send_all(endpoints)
+    assert first.lists[before:] == [LONGEST, LONGEST, len(MANY) - 2 * LONGEST]
+    assert "sendTransaction" not in second.calls
+
+
+REFUSALS: dict[str, Callable[[], web.Response]] = {
+    "400": lambda: web.Response(status=400),
+    "413": lambda: web.Response(status=413),
+    "an error for all": lambda: web.json_response(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("longest", [1, 10])
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_node_that_takes_no_long_lists_gets_shorter_ones(
+    patient: Senders, name: str, longest: int
+) -> None:
+    endpoints, first, second = patient
+    first.longest, first.refusal = longest, REFUSALS[name]
+    for _ in range(8):
+        assert await send_all(endpoints) == ["PENDING"] * len(MANY)
+    before = len(first.lists)
+    await send_all(endpoints)
+    assert all(calls <= longest for calls in first.lists[before:])
+    assert "sendTransaction" not in second.calls
+    assert endpoints.statuses()[0].state is S.HEALTHY
+
+
+async def test_a_list_that_is_not_answered_goes_to_the_next_node(patient: Senders) -> None:
+    endpoints, first, second = patient
+    for _ in range(8):
+        await send_all(endpoints)
+    first.longest, first.refusal = 1, lambda: web.Response(status=503)
+    second.says_to = {MANY[7]: "TRY_AGAIN_LATER"}
+    # What the first one may have taken, a refusal of the second one proves nothing about.
+    assert await send_all(endpoints) == [
+        "RpcUnavailableError" if envelope == MANY[7] else "PENDING" for envelope in MANY
+    ]
+    # Singly it answers, once it is back, and nobody else is needed.
+    await until(endpoints, S.HEALTHY, S.HEALTHY)
+    second.calls.clear()
+    assert await send_all(endpoints) == ["PENDING"] * len(MANY)
+    assert "sendTransaction" not in second.calls
+
+
+async def test_what_is_missing_in_an_answer_goes_to_the_next_node(patient: Senders) -> None:
+    endpoints, first, second = patient
+    for _ in range(8):
+        await send_all(endpoints)
+    second.calls.clear()
+    first.twist = lambda answers: [*answers[2:], "nonsense", {"id": 0}, {"id": []}]
+    assert await send_all(endpoints) == ["PENDING"] * len(MANY)
+    assert second.calls.count("sendTransaction") == 6
+    assert endpoints.statuses()[0].failures == 0
+
+
+async def test_nobody_takes_any(patient: Senders) -> None:
+    endpoints, first, second = patient
+    first.says = second.says = None
+    assert await send_all(endpoints) == ["RpcUnavailableError"] * len(MANY)
 
 
 # One chain of requests

@@ -1,5 +1,6 @@
 """The wallet's way to Stellar against recordings of a real network, and envelopes that it signs."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionEnvelope, xdr
 
+from localnet.ledger.results import TxCode, TxOutcome, fee_bump_result
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
@@ -162,6 +164,24 @@ def test_answers_of_a_send(
     result = reader.send_result(recorded(name))
     assert (result.status, result.code) == (status, code)
     assert (result.required_fee is not None) == (code == "txINSUFFICIENT_FEE")
+
+
+@pytest.mark.parametrize("code", [TxCode.txBAD_SEQ, TxCode.txTOO_LATE, TxCode.txINSUFFICIENT_FEE])
+def test_a_refused_fee_bump_tells_what_is_wrong_inside(reader: ResultReader, code: TxCode) -> None:
+    """An own refusal of its fee is another thing: only that one asks for a higher bid."""
+    text = base64.b64encode(
+        fee_bump_result(300, TxOutcome(code=code), inner_hash=bytes(32), inner_fee=100)
+    ).decode()
+    result = reader.send_result({"status": "ERROR", "errorResultXdr": text})
+    assert (result.code, result.required_fee) == (code.name, None)
+
+
+@pytest.mark.parametrize("answer", [{}, {"errorResultXdr": None}, {"errorResultXdr": "AAAA"}])
+def test_a_refusal_that_cannot_be_read_stays_a_refusal(
+    reader: ResultReader, answer: dict[str, str | None]
+) -> None:
+    result = reader.send_result({"status": "ERROR", **answer})
+    assert (result.status, result.code, result.required_fee) == (SendStatus.ERROR, None, None)
 
 
 @pytest.mark.parametrize(
