@@ -168,6 +168,8 @@ async def open_database(
         min_size=0,
         max_size=pool_size,
         max_inactive_connection_lifetime=_KEEP_IDLE,
+        # A block is as long as the five minutes after which statements would be prepared anew.
+        max_cached_statement_lifetime=0,
         command_timeout=timeout,
         timeout=min(timeout, 10),
         server_settings=_server_settings(name, timeout_ms),
