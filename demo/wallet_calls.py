@@ -211,7 +211,9 @@ class WalletCaller:
                 stub: "wallet_pb2_grpc.WalletServiceAsyncStub",
             ) -> list[wallet_pb2.Operation]:
                 replies = method(stub)(request, timeout=CALL_TIMEOUT)
-                return [reply.operation async for reply in replies]
+                return [
+                    item async for reply in replies for item in (reply.operation, *reply.others)
+                ]
 
             return await self._call(number, attempt)
 

@@ -121,23 +121,23 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.BatchPlantRequest, context: Context
     ) -> AsyncIterator[wallet_pb2.BatchPlantResponse]:
         """See wallet.proto."""
-        async for operation in self._batch(OperationKind.PLANT, request, messages.plant_intent):
-            yield wallet_pb2.BatchPlantResponse(operation=messages.operation_message(operation))
+        async for one, others in self._batch(OperationKind.PLANT, request, messages.plant_intent):
+            yield wallet_pb2.BatchPlantResponse(operation=one, others=others)
 
     async def BatchWork(
         self, request: wallet_pb2.BatchWorkRequest, context: Context
     ) -> AsyncIterator[wallet_pb2.BatchWorkResponse]:
         """See wallet.proto."""
-        async for operation in self._batch(OperationKind.WORK, request, messages.work_intent):
-            yield wallet_pb2.BatchWorkResponse(operation=messages.operation_message(operation))
+        async for one, others in self._batch(OperationKind.WORK, request, messages.work_intent):
+            yield wallet_pb2.BatchWorkResponse(operation=one, others=others)
 
     async def BatchHarvest(
         self, request: wallet_pb2.BatchHarvestRequest, context: Context
     ) -> AsyncIterator[wallet_pb2.BatchHarvestResponse]:
         """See wallet.proto."""
         intent_of = messages.harvest_intent
-        async for operation in self._batch(OperationKind.HARVEST, request, intent_of):
-            yield wallet_pb2.BatchHarvestResponse(operation=messages.operation_message(operation))
+        async for one, others in self._batch(OperationKind.HARVEST, request, intent_of):
+            yield wallet_pb2.BatchHarvestResponse(operation=one, others=others)
 
     async def _one(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
@@ -152,15 +152,16 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
 
     async def _batch(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
-    ) -> AsyncIterator[Operation]:
+    ) -> AsyncIterator[tuple[wallet_pb2.Operation, list[wallet_pb2.Operation]]]:
         ids = await self._use_cases.submit(
             kind,
             request_id=request.request_id,
             block_index=request.block_index,
             intents=[intent_of(item) for item in request.operations],
         )
-        async for operation in self._use_cases.results.of(ids):
-            yield operation
+        async for settled in self._use_cases.results.of(ids):
+            one, *others = map(messages.operation_message, settled)
+            yield one, others
 
     async def GetOperation(
         self, request: wallet_pb2.GetOperationRequest, context: Context

@@ -252,7 +252,10 @@ class WalletWorld:
     async def _collect(self, method: Any, request: Any) -> list[wallet_pb2.Operation]:
         while True:
             try:
-                return [reply.operation async for reply in method(request, timeout=PATIENCE * 2)]
+                replies = method(request, timeout=PATIENCE * 2)
+                return [
+                    item async for reply in replies for item in (reply.operation, *reply.others)
+                ]
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise

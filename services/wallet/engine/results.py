@@ -12,8 +12,8 @@ from services.wallet.store.operations import OperationStore
 #: them, too.
 _POLL = 1.0
 
-#: What a waiter is given: an operation, or why the look failed.
-_News = asyncio.Queue[Operation | Exception]
+#: What a waiter is given: those of its operations that one look found, or why the look failed.
+_News = asyncio.Queue[list[Operation] | Exception]
 
 
 class Results:
@@ -26,8 +26,9 @@ class Results:
         self._waiting: dict[OperationId, set[_News]] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    async def of(self, ids: Sequence[OperationId]) -> AsyncIterator[Operation]:
-        """Each operation when it is settled, by whichever wallet process; ends after the last.
+    async def of(self, ids: Sequence[OperationId]) -> AsyncIterator[list[Operation]]:
+        """Each operation once, when it is settled, with those that settled along with it, by
+        whichever wallet process; ends after the last.
 
         Raises UnavailableError when the database is away.
         """
@@ -35,22 +36,24 @@ class Results:
         self._join(news, missing)
         try:
             # Those that are settled already; nothing is lost in between, as we wait for all.
-            for operation in await self._operations.settled_among(missing):
-                missing.discard(operation.id)
-                yield operation
-            while missing:
-                found = await news.get()
+            found: list[Operation] | Exception = await self._operations.settled_among(missing)
+            while True:
                 if isinstance(found, Exception):
                     raise found
-                if found.id in missing:
-                    missing.discard(found.id)
-                    yield found
+                # The first look, and the one for everybody, may have found the same.
+                fresh = [operation for operation in found if operation.id in missing]
+                missing.difference_update(operation.id for operation in fresh)
+                if fresh:
+                    yield fresh
+                if not missing:
+                    return
+                found = await news.get()
         finally:
             self._leave(news, ids)
 
     async def one(self, operation_id: OperationId) -> Operation:
         """An operation, once it is settled. UnavailableError as above."""
-        (found,) = [operation async for operation in self.of([operation_id])]
+        (found,) = [operation async for settled in self.of([operation_id]) for operation in settled]
         return found
 
     def _join(self, news: _News, ids: set[OperationId]) -> None:
@@ -72,9 +75,12 @@ class Results:
         try:
             while self._waiting:
                 seen = self._settled.rings
+                found: dict[_News, list[Operation]] = {}
                 for operation in await self._operations.settled_among(list(self._waiting)):
                     for news in self._waiting.pop(operation.id, set()):
-                        news.put_nowait(operation)
+                        found.setdefault(news, []).append(operation)
+                for news, operations in found.items():
+                    news.put_nowait(operations)
                 if self._waiting:
                     await self._settled.wait(seen, _POLL)
         except Exception as error:

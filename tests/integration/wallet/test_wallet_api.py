@@ -247,6 +247,16 @@ async def test_a_request_id_names_one_batch(world: WalletWorld) -> None:
     # In another order it is the same batch, and stays so after the block.
     again = await world.plant("named", block, {two: 0, one: 0})
     assert {item.operation_id for item in first} == {item.operation_id for item in again}
+    # What has settled by now comes together.
+    operations = [Plant(farmer_id=farmer) for farmer in farmers]
+    joined = world.stub.BatchPlant(
+        batch(0, request_id="named", block_index=block, operations=operations)
+    )
+    (reply,) = [reply async for reply in joined]
+    together = [reply.operation, *reply.others]
+    assert {item.operation_id: item for item in together} == {
+        item.operation_id: item for item in first
+    }
     for stakes in ({one: 0}, {one: 1, two: 0}):
         operations = [Plant(farmer_id=farmer, stake=stake) for farmer, stake in stakes.items()]
         request = batch(0, request_id="named", block_index=block, operations=operations)

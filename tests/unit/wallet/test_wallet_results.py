@@ -59,7 +59,7 @@ def waiting(table: Table, bell: Bell, monkeypatch: pytest.MonkeyPatch) -> Result
 
 async def collect(waiting: Results, ids: list[OperationId]) -> list[OperationId]:
     """Ids in the order in which they came."""
-    return [item.id async for item in waiting.of(ids)]
+    return [item.id async for settled in waiting.of(ids) for item in settled]
 
 
 async def settle(table: Table, bell: Bell, *ids: OperationId) -> None:

@@ -827,23 +827,29 @@ Global___BatchPlantRequest: _TypeAlias = BatchPlantRequest  # noqa: Y015
 
 @_typing.final
 class BatchPlantResponse(_message.Message):
-    """One settled operation of the batch."""
+    """Operations of the batch that have settled since the message before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATION_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def operation(self) -> Global___Operation:
         """SUCCEEDED, FAILED or EXPIRED."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """More of them, that settled along with it; each operation of the batch comes in one message."""
 
     def __init__(
         self,
         *,
         operation: Global___Operation | None = ...,
+        others: _abc.Iterable[Global___Operation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "others", b"others"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -883,23 +889,29 @@ Global___BatchWorkRequest: _TypeAlias = BatchWorkRequest  # noqa: Y015
 
 @_typing.final
 class BatchWorkResponse(_message.Message):
-    """One settled operation of the batch."""
+    """Operations of the batch that have settled since the message before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATION_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def operation(self) -> Global___Operation:
         """SUCCEEDED, FAILED or EXPIRED."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """More of them, that settled along with it; each operation of the batch comes in one message."""
 
     def __init__(
         self,
         *,
         operation: Global___Operation | None = ...,
+        others: _abc.Iterable[Global___Operation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "others", b"others"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -939,23 +951,29 @@ Global___BatchHarvestRequest: _TypeAlias = BatchHarvestRequest  # noqa: Y015
 
 @_typing.final
 class BatchHarvestResponse(_message.Message):
-    """One settled operation of the batch."""
+    """Operations of the batch that have settled since the message before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATION_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def operation(self) -> Global___Operation:
         """SUCCEEDED, FAILED or EXPIRED."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """More of them, that settled along with it; each operation of the batch comes in one message."""
 
     def __init__(
         self,
         *,
         operation: Global___Operation | None = ...,
+        others: _abc.Iterable[Global___Operation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "others", b"others"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -197,7 +197,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchPlant(self, request, context):
-        """Plants many farmers, each for itself (not atomic): one result per operation as it settles. All of
+        """Plants many farmers, each for itself (not atomic): results come as they settle. All of
         them are durable before the first result. Called by plant.
 
         Errors: as Plant; FAILED_PRECONDITION (REQUEST_ID_REUSED) when the request_id stands for another
@@ -209,7 +209,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchWork(self, request, context):
-        """Works for many farmers, each for itself (not atomic): one result per operation as it settles.
+        """Works for many farmers, each for itself (not atomic): results come as they settle.
         Called by work.
 
         Errors: as Work; FAILED_PRECONDITION (REQUEST_ID_REUSED).
@@ -220,7 +220,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchHarvest(self, request, context):
-        """Harvests many farmers, each for itself (not atomic): one result per operation as it settles.
+        """Harvests many farmers, each for itself (not atomic): results come as they settle.
         Called by harvest.
 
         Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).

@@ -81,7 +81,7 @@ class WalletServiceStub:
     Command line: none; kalepool harvest does it.
     """
     BatchPlant: _grpc.UnaryStreamMultiCallable[_wallet_pb2.BatchPlantRequest, _wallet_pb2.BatchPlantResponse]
-    """Plants many farmers, each for itself (not atomic): one result per operation as it settles. All of
+    """Plants many farmers, each for itself (not atomic): results come as they settle. All of
     them are durable before the first result. Called by plant.
 
     Errors: as Plant; FAILED_PRECONDITION (REQUEST_ID_REUSED) when the request_id stands for another
@@ -89,14 +89,14 @@ class WalletServiceStub:
     Command line: none; kalepool plant does it.
     """
     BatchWork: _grpc.UnaryStreamMultiCallable[_wallet_pb2.BatchWorkRequest, _wallet_pb2.BatchWorkResponse]
-    """Works for many farmers, each for itself (not atomic): one result per operation as it settles.
+    """Works for many farmers, each for itself (not atomic): results come as they settle.
     Called by work.
 
     Errors: as Work; FAILED_PRECONDITION (REQUEST_ID_REUSED).
     Command line: none; kalepool work does it.
     """
     BatchHarvest: _grpc.UnaryStreamMultiCallable[_wallet_pb2.BatchHarvestRequest, _wallet_pb2.BatchHarvestResponse]
-    """Harvests many farmers, each for itself (not atomic): one result per operation as it settles.
+    """Harvests many farmers, each for itself (not atomic): results come as they settle.
     Called by harvest.
 
     Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
@@ -185,7 +185,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Command line: none; kalepool harvest does it.
     """
     BatchPlant: _aio.UnaryStreamMultiCallable[_wallet_pb2.BatchPlantRequest, _wallet_pb2.BatchPlantResponse]  # type: ignore[assignment]
-    """Plants many farmers, each for itself (not atomic): one result per operation as it settles. All of
+    """Plants many farmers, each for itself (not atomic): results come as they settle. All of
     them are durable before the first result. Called by plant.
 
     Errors: as Plant; FAILED_PRECONDITION (REQUEST_ID_REUSED) when the request_id stands for another
@@ -193,14 +193,14 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Command line: none; kalepool plant does it.
     """
     BatchWork: _aio.UnaryStreamMultiCallable[_wallet_pb2.BatchWorkRequest, _wallet_pb2.BatchWorkResponse]  # type: ignore[assignment]
-    """Works for many farmers, each for itself (not atomic): one result per operation as it settles.
+    """Works for many farmers, each for itself (not atomic): results come as they settle.
     Called by work.
 
     Errors: as Work; FAILED_PRECONDITION (REQUEST_ID_REUSED).
     Command line: none; kalepool work does it.
     """
     BatchHarvest: _aio.UnaryStreamMultiCallable[_wallet_pb2.BatchHarvestRequest, _wallet_pb2.BatchHarvestResponse]  # type: ignore[assignment]
-    """Harvests many farmers, each for itself (not atomic): one result per operation as it settles.
+    """Harvests many farmers, each for itself (not atomic): results come as they settle.
     Called by harvest.
 
     Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
@@ -334,7 +334,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.BatchPlantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_wallet_pb2.BatchPlantResponse], _abc.AsyncIterator[_wallet_pb2.BatchPlantResponse]]:
-        """Plants many farmers, each for itself (not atomic): one result per operation as it settles. All of
+        """Plants many farmers, each for itself (not atomic): results come as they settle. All of
         them are durable before the first result. Called by plant.
 
         Errors: as Plant; FAILED_PRECONDITION (REQUEST_ID_REUSED) when the request_id stands for another
@@ -348,7 +348,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.BatchWorkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_wallet_pb2.BatchWorkResponse], _abc.AsyncIterator[_wallet_pb2.BatchWorkResponse]]:
-        """Works for many farmers, each for itself (not atomic): one result per operation as it settles.
+        """Works for many farmers, each for itself (not atomic): results come as they settle.
         Called by work.
 
         Errors: as Work; FAILED_PRECONDITION (REQUEST_ID_REUSED).
@@ -361,7 +361,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.BatchHarvestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_wallet_pb2.BatchHarvestResponse], _abc.AsyncIterator[_wallet_pb2.BatchHarvestResponse]]:
-        """Harvests many farmers, each for itself (not atomic): one result per operation as it settles.
+        """Harvests many farmers, each for itself (not atomic): results come as they settle.
         Called by harvest.
 
         Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
