@@ -1,6 +1,7 @@
 """Misbehaviour on demand, for the fault tests: a small table that POST /faults changes.
 
 Each field of the body sets one fault, {"reset": true} clears all, fields left out stay as they are.
+A list of calls is one call here, that of its first method, but for repeats and try_again_later.
 GET /faults also says by "used" how often each has done something since the last reset: a fault that
 was set and met nothing has not happened.
 

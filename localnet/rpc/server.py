@@ -1,6 +1,5 @@
 """The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -80,26 +79,29 @@ class _Handlers:
         self._funding = funding
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
-        """One call, or a list of calls, which are carried out side by side."""
+        """One call, or a list of calls, which is a single request for what goes wrong."""
         try:
             body = json.loads(await request.read())
         except web.HTTPRequestEntityTooLarge as error:
             raise web.HTTPInternalServerError(text="http: request body too large") from error
         except ValueError:
             return web.json_response(_error(None, RpcError(PARSE_ERROR, "invalid JSON value")))
-        if not isinstance(body, list) or not body:
-            return web.json_response(await self._answer(request, body))
-        answers = await asyncio.gather(*(self._answer(request, call) for call in body))
-        # A single answer comes alone.
-        return web.json_response(answers if len(answers) > 1 else answers[0])
-
-    async def _answer(self, request: web.Request, call: Any) -> dict[str, Any]:
-        if not isinstance(call, dict) or not isinstance(call.get("method"), str):
-            return _error(None, RpcError(INVALID_REQUEST, "empty method name"))
-        name, faults = call["method"], self._rpc.faults
+        calls, faults = body if isinstance(body, list) and body else [body], self._rpc.faults
+        name = next((call["method"] for call in calls if _is_call(call)), "")
         await faults.hold_up(name)
         if faults.fails(name):
             raise web.HTTPServiceUnavailable(text="localnet was told to fail")
+        answers = [await self._answer(call) for call in calls]
+        await faults.hold_back()
+        if faults.drops_answer(name) and request.transport is not None:
+            request.transport.abort()
+        # A single answer comes alone.
+        return web.json_response(answers if len(answers) > 1 else answers[0])
+
+    async def _answer(self, call: Any) -> dict[str, Any]:
+        if not _is_call(call):
+            return _error(None, RpcError(INVALID_REQUEST, "empty method name"))
+        name = call["method"]
         try:
             answer = _result(call.get("id"), await self._repeatable(name, call.get("params")))
         except RpcError as error:
@@ -107,10 +109,7 @@ class _Handlers:
         except Exception:
             _log.exception("%s failed", name)
             answer = _error(call.get("id"), RpcError(INTERNAL_ERROR, "internal error"))
-        faults.note_age(self._rpc.node.snapshot)
-        await faults.hold_back()
-        if faults.drops_answer(name) and request.transport is not None:
-            request.transport.abort()
+        self._rpc.faults.note_age(self._rpc.node.snapshot)
         return answer
 
     async def _repeatable(self, name: str, params: Any) -> dict[str, Any]:
@@ -172,6 +171,10 @@ class _Handlers:
         except (ValueError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(self._rpc.faults.to_json())
+
+
+def _is_call(call: Any) -> bool:
+    return isinstance(call, dict) and isinstance(call.get("method"), str)
 
 
 def _result(call_id: Any, result: dict[str, Any]) -> dict[str, Any]:

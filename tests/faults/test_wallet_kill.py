@@ -21,7 +21,7 @@ T = TypeVar("T")
 KALE = 10**7
 FARMERS = 4
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
-#: Passed once per round, but `accepted`: once per envelope.
+#: Passed once per round, but `accepted`: once per list of envelopes.
 EDGES = (
     "wallet.batch.recorded",
     "wallet.transaction.signed",

@@ -61,13 +61,19 @@ class ScriptedNode:
         self.longest = 1000
         self.refusal: Callable[[], web.Response] = lambda: web.Response(status=400)
         #: Makes something else of the answers to a list.
-        self.twist: Callable[[list[Any]], list[Any]] = list
+        self.twist: Callable[[list[Any]], list[Any] | web.Response] = list
+        #: An envelope that it never answers.
+        self.hangs_at = ""
         #: Calls of each list that came.
         self.lists: list[int] = []
 
     async def answer(self, request: Any) -> web.Response:
         """What it says to a request: a call, or a list of them."""
+        calls = request if isinstance(request, list) else [request]
+        self.calls += [call["method"] for call in calls]
         await asyncio.sleep(self.delay)
+        if any(call.get("params", {}).get("transaction") == self.hangs_at for call in calls):
+            await asyncio.sleep(3600)
         if not isinstance(request, list):
             return self._answer(request)
         self.lists.append(len(request))
@@ -77,10 +83,10 @@ class ScriptedNode:
         broken = [reply for reply in replies if reply.status != 200]
         if broken:
             return broken[0]
-        return web.json_response(self.twist([json.loads(reply.text or "") for reply in replies]))
+        twisted = self.twist([json.loads(reply.text or "") for reply in replies])
+        return twisted if isinstance(twisted, web.Response) else web.json_response(twisted)
 
     def _answer(self, request: Mapping[str, Any]) -> web.Response:
-        self.calls.append(request["method"])
         if self.garbage is not None:
             return self.garbage(request)
         if request["method"] == "sendTransaction":

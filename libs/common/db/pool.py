@@ -168,8 +168,10 @@ async def open_database(
         min_size=0,
         max_size=pool_size,
         max_inactive_connection_lifetime=_KEEP_IDLE,
-        # A block is as long as the five minutes after which statements would be prepared anew.
+        # A block is as long as the five minutes after which statements would be prepared anew; and
+        # no service has so many.
         max_cached_statement_lifetime=0,
+        statement_cache_size=256,
         command_timeout=timeout,
         timeout=min(timeout, 10),
         server_settings=_server_settings(name, timeout_ms),

@@ -6,7 +6,7 @@ node's refusal says anything (docs/reference/STELLAR.md, section 1).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -39,7 +39,8 @@ class Endpoints:
     """The methods of `Rpc` over a list of endpoints, the preferred one first.
 
     All of them raise RpcUnavailableError, StaleAnswerError when all answers were too old,
-    RpcRejectedError when all refused, and NetworkMismatchError when all are on another network.
+    RpcRejectedError when all refused, and NetworkMismatchError when all are on another network;
+    `send` gives them, for each envelope its own.
     """
 
     def __init__(self, nodes: Sequence[Rpc], *, hedge: float = HEDGE) -> None:
@@ -118,8 +119,7 @@ class Endpoints:
         async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
             async for attempt in attempts:
                 try:
-                    for offer, sent in attempt.result():
-                        offer.hear(sent)
+                    attempt.result()
                 except _FAILURES as error:
                     errors.append(error)
                 if all(offer.answer is not None for offer in offers):
@@ -187,9 +187,10 @@ class _Offer:
         """An endpoint said this."""
         if isinstance(sent, PoolError):
             self.errors.append(sent)
+        elif sent["status"] in _TAKEN:
+            self.answer = sent
         elif self.answer is None:
-            is_telling = sent["status"] in _TAKEN or self.asked == 1
-            self.answer = sent if is_telling else _proves_nothing(sent)
+            self.answer = sent if self.asked == 1 else _proves_nothing(sent)
 
 
 def _proves_nothing(sent: Json) -> PoolError:
@@ -198,13 +199,21 @@ def _proves_nothing(sent: Json) -> PoolError:
     )
 
 
-async def _send(node: Rpc, offers: Sequence[_Offer]) -> Iterable[tuple[_Offer, Sent]]:
-    """Offers what nothing is said of yet; they count as asked as soon as it may have them."""
+async def _send(node: Rpc, offers: Sequence[_Offer]) -> None:
+    """Offers what nothing is said of yet, in the lists that it takes."""
     await node.ready()
     rest = [offer for offer in offers if offer.answer is None]
-    for offer in rest:
+    parts = node.parts([offer.envelope for offer in rest])
+    await asyncio.gather(*(_send_together(node, rest[part]) for part in parts))
+
+
+async def _send_together(node: Rpc, offers: Sequence[_Offer]) -> None:
+    """They count as asked as soon as it may have them; what it says is heard at once."""
+    for offer in offers:
         offer.asked += 1
-    return zip(rest, await node.send([offer.envelope for offer in rest]), strict=True)
+    answers = await node.send([offer.envelope for offer in offers])
+    for offer, sent in zip(offers, answers, strict=True):
+        offer.hear(sent)
 
 
 def _verdict(errors: Sequence[PoolError]) -> PoolError:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -35,8 +36,12 @@ _NO_HASH = "0" * 64
 _TOLERATED_LAG = 2
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
+#: JSON-RPC's code of the node's own trouble; every other one is about the request.
+_INTERNAL_ERROR = -32603
 #: HTTP statuses of a server that does not take a list of calls, or not so long a one.
 _NO_LIST = frozenset({400, 405, 413, 415, 422, 501})
+#: Requests with envelopes at the same time: connections are left for reads.
+_SENDS = 32
 #: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
 _CONNECTIONS = 64
 
@@ -74,7 +79,8 @@ class Rpc:
         self._passphrase = passphrase
         self._seen = seen
         self._ids = itertools.count(1)
-        self._lists = ListSize()
+        self._lists = ListSize(SystemClock())
+        self._sends = asyncio.Semaphore(_SENDS)
         self._probes: SingleFlight[None] = SingleFlight()
 
     # Its state -------------------------------------------------------------------------------
@@ -138,11 +144,34 @@ class Rpc:
         """The raw answer of simulateTransaction."""
         return await self._read("simulateTransaction", {"transaction": envelope})
 
+    def parts(self, envelopes: Sequence[str]) -> Iterator[slice]:
+        """Where to cut envelopes into those that `send` is to be given together."""
+        return self._lists.parts(envelopes)
+
     async def send(self, envelopes: Sequence[str]) -> list[Sent]:
-        """What sendTransaction says to each envelope; several go in one HTTP request where the node
-        takes that."""
-        parts = await asyncio.gather(*map(self._send, self._lists.lists(envelopes)))
-        return [sent for part in parts for sent in part]
+        """What sendTransaction says to each envelope. They go in one HTTP request, or in several
+        when the node turns out not to take so many."""
+        calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
+        sent: list[Sent] = []
+        try:
+            async with self._sends:
+                with self.health.watching():
+                    sent = self._sent(calls, await self._post("sendTransaction", calls))
+                    _check_any(sent)
+        except _ListRefusedError:
+            self._lists.failed(len(calls))
+            return await self._send_apart(envelopes)
+        except PoolError as error:
+            sent = sent or [error] * len(calls)
+        if any(isinstance(item, PoolError) for item in sent):
+            self._lists.failed(len(calls))
+        else:
+            self._lists.answered(len(calls))
+        return sent
+
+    async def _send_apart(self, envelopes: Sequence[str]) -> list[Sent]:
+        parts = (self.send(envelopes[part]) for part in self.parts(envelopes))
+        return [sent for part in await asyncio.gather(*parts) for sent in part]
 
     async def transaction(self, tx_hash: str) -> Json:
         """The raw answer of getTransaction."""
@@ -195,31 +224,17 @@ class Rpc:
         await self._read("getHealth", {})
         self.health.confirm()
 
-    async def _send(self, envelopes: Sequence[str]) -> list[Sent]:
-        calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
-        try:
-            with self.health.watching():
-                answers = await self._post("sendTransaction", calls if len(calls) > 1 else calls[0])
-                sent = self._sent(calls, answers)
-        except _ListRefusedError:
-            self._lists.refused(len(calls))
-            return await self.send(envelopes)
-        except PoolError as error:
-            self._lists.unanswered()
-            return [error] * len(calls)
-        self._lists.answered(len(calls))
-        return sent
-
     def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
-        """What was said to each call. Raises why there is no answer when there is none at all."""
-        if len(calls) > 1 and not isinstance(answers, list):
+        """What was said to each call; _ListRefusedError, or what is wrong with all of it."""
+        if len(calls) == 1:
+            found = {calls[0]["id"]: answers}
+        elif isinstance(answers, list):
+            found = _by_id(answers)
+        elif _is_refusal(answers):
             raise _ListRefusedError
-        found = _by_id(answers) if len(calls) > 1 else {calls[0]["id"]: answers}
-        sent = [self._sent_one(call["id"], found.get(call["id"])) for call in calls]
-        errors = [item for item in sent if isinstance(item, PoolError)]
-        if len(errors) == len(sent):
-            raise errors[0]
-        return sent
+        else:
+            raise self._silent("sendTransaction", "an answer that is no list")
+        return [self._sent_one(call["id"], found.get(call["id"])) for call in calls]
 
     def _sent_one(self, number: int, answer: Any) -> Sent:
         try:
@@ -256,24 +271,25 @@ class Rpc:
     async def _call(self, method: str, parameters: Json) -> Json:
         request = self._request(method, parameters)
         with self.health.watching():
-            return self._result(await self._post(method, request), method, request["id"])
+            return self._result(await self._post(method, [request]), method, request["id"])
 
     def _request(self, method: str, parameters: Json) -> Json:
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
         return {**request, "params": parameters} if parameters else request
 
-    async def _post(self, method: str, request: Json | Sequence[Json]) -> Any:
-        """The parsed body. What went wrong is told without the URL, which may hold a secret."""
+    async def _post(self, method: str, calls: Sequence[Json]) -> Any:
+        """The parsed body; _ListRefusedError when it is about there being several calls. What went
+        wrong is told without the URL, which may hold a secret."""
         try:
-            body = json.dumps(request).encode()
+            body = json.dumps(calls if len(calls) > 1 else calls[0]).encode()
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 answer = await response.read()
                 if response.status == 200:
                     return json.loads(answer)
-                if response.status in _NO_LIST and isinstance(request, list):
+                if response.status in _NO_LIST and len(calls) > 1:
                     raise _ListRefusedError
                 reason = f"HTTP {response.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
             reason = type(error).__name__
         raise self._silent(method, f"no answer ({reason})")
 
@@ -286,8 +302,7 @@ class Rpc:
         error, result = answer.get("error"), answer.get("result")
         if isinstance(error, dict):
             message = str(error.get("message"))
-            # -32603 is the node's own trouble; everything else is about the request.
-            if error.get("code") == -32603:
+            if error.get("code") == _INTERNAL_ERROR:
                 raise self._silent(method, message)
             raise RpcRejectedError(f"{method}: {message}")
         if not isinstance(result, dict):
@@ -337,10 +352,26 @@ def host_of(url: str) -> str:
     return host if port is None else f"{host}:{port}"
 
 
-def _by_id(answers: Sequence[Any]) -> dict[Any, Json]:
-    """The answers to a list of calls, which may come in any order, by the ids of the calls."""
-    found = (item for item in answers if isinstance(item, dict))
-    return {item["id"]: item for item in found if isinstance(item.get("id"), int)}
+def _by_id(answers: Sequence[Any]) -> dict[int, Json]:
+    """The answers to a list of calls, in whatever order, by the ids of the calls. Two answers to
+    one call are none."""
+    found = [item for item in answers if isinstance(item, dict) and type(item.get("id")) is int]
+    given = Counter(item["id"] for item in found)
+    return {item["id"]: item for item in found if given[item["id"]] == 1}
+
+
+def _is_refusal(answer: Any) -> bool:
+    """Whether one answer to a list of calls says that the list is wrong: then nothing of it was
+    carried out. A server's own trouble (-32603) says nothing of that."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, dict) and error.get("code") != _INTERNAL_ERROR
+
+
+def _check_any(sent: Sequence[Sent]) -> None:
+    """Raises why there is no answer when there is none at all."""
+    errors = [item for item in sent if isinstance(item, PoolError)]
+    if len(errors) == len(sent):
+        raise errors[0]
 
 
 def _page(limit: int, start: int | None, cursor: str | None) -> Json:

@@ -12,7 +12,6 @@ from services.wallet.domain.settling import later
 from services.wallet.engine.parts import LEASE, EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.sources import next_numbers
-from services.wallet.engine.watch import Sight
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.transactions import Draft
@@ -20,8 +19,8 @@ from services.wallet.store.transactions import Draft
 log = get_logger(__name__)
 
 #: Seconds until the next try when the bid was above the cap, or no budget allowed it.
-_CAP_PAUSE = 60.0
-#: Seconds until the next try with a key that did not open; a plant's end with its block.
+_CAP_PAUSE = 60
+#: Seconds until the next try with a key that did not open.
 _KEY_PAUSE = 60
 #: What tells that a key does not open.
 BROKEN = (SealBrokenError, KeyProviderError, WalletNotFoundError)
@@ -100,20 +99,14 @@ async def set_aside(
     if not broken:
         raise error
     log.critical("keys do not open", wallets=sorted(map(str, broken)), error=str(error))
-    sight = parts.watch.current
+    sight = parts.watch.newest
     waiting = [
-        later(item, seconds=_seconds_until(sight, item, _KEY_PAUSE))
+        later(item, seconds=sight.pause(item, _KEY_PAUSE) if sight else _KEY_PAUSE)
         for item in operations
         if item.wallet_id in broken
     ]
     await parts.operations.settle_queued(waiting)
     await parts.operations.release([item.id for item in operations if item.wallet_id not in broken])
-
-
-def _seconds_until(sight: Sight, operation: QueuedOperation, most: int) -> int:
-    """Seconds until the next try: `most`, or when it is too late for it, to be told of at once."""
-    last = sight.bound(operation.kind, operation.block_index, most)
-    return last + 1 - sight.ledger.close_time
 
 
 async def _postpone(parts: EngineParts, operations: Sequence[QueuedOperation]) -> None:

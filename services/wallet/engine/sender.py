@@ -1,9 +1,8 @@
 """Hands signed envelopes to the network and records what it said."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
@@ -11,16 +10,19 @@ from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.lists import LONGEST
-from services.wallet.chain.model import SendResult
+from services.wallet.chain.model import SendResult, SignedEnvelope
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.treasury import Treasury
+from services.wallet.keys.provider import KeyProviderError
+from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.transactions import Noted, TransactionStore
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
+#: Why the treasury's key may not be there.
+_NO_KEY = (PoolError, KeyProviderError, SealBrokenError)
 
 #: Times a list of envelopes that are on their way to a node at the same time.
 _PARALLEL = 4
@@ -38,6 +40,16 @@ class Outgoing:
     max_fee: int
     #: Ledgers pass it over: bid more, if the cap allows it.
     is_stuck: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Raised:
+    """What became of raising bids."""
+
+    #: The new envelopes (base64), committed.
+    envelopes: dict[TransactionId, str]
+    #: Those whose cap is below what was to be bid.
+    capped: Set[TransactionId]
 
 
 class Sender:
@@ -84,64 +96,75 @@ class Sender:
     async def _answers(self, outgoing: Sequence[Outgoing]) -> dict[TransactionId, Answer]:
         """What comes of each; bids are raised where that is asked for and allowed."""
         stuck = [item for item in outgoing if item.is_stuck]
-        replaced = _by_id(stuck, await asyncio.gather(*map(self._replace, stuck)))
-        answers = {name: answer for name, answer in replaced.items() if answer is not None}
-        plain = [item for item in outgoing if item.id not in answers]
-        asked = _by_id(plain, await self._ask([item.envelope for item in plain]))
-        low = [item for item in plain if asked[item.id].step is NextStep.RAISE_BID]
-        raising = (self._raise_bid(item, asked[item.id]) for item in low)
-        return answers | asked | _by_id(low, await asyncio.gather(*raising))
+        replacing = {item.id: self._chain.replacing_bid(item.envelope) for item in stuck}
+        replaced = await self._raise(outgoing, replacing)
+        asked = await self._ask({item.id: item.envelope for item in outgoing} | replaced.envelopes)
+        low = {
+            name: answer.required_fee
+            for name, answer in asked.items()
+            if answer.step is NextStep.RAISE_BID and name not in replaced.envelopes
+        }
+        raised = await self._raise(outgoing, low)
+        capped = {name: replace(asked[name], text=ABOVE_CAP) for name in raised.capped}
+        # The refusal stands where the bid could not be raised.
+        return asked | capped | await self._ask(raised.envelopes)
 
-    async def _ask(self, envelopes: Sequence[str]) -> list[Answer]:
+    async def _ask(self, envelopes: Mapping[TransactionId, str]) -> dict[TransactionId, Answer]:
+        """What the network says to each."""
         if not envelopes:
-            return []
+            return {}
+        answers: Sequence[SendResult | PoolError]
         try:
-            answers = await self._chain.send(envelopes)
+            answers = await self._chain.send(list(envelopes.values()))
         except PoolError as error:
             answers = [error] * len(envelopes)
-        return [self._weigh(answer) for answer in answers]
+        return dict(zip(envelopes, map(_weigh, answers), strict=True))
 
-    @staticmethod
-    def _weigh(answer: SendResult | PoolError) -> Answer:
-        if isinstance(answer, PoolError):
-            # No answer is an answer: it may be in a ledger by now.
-            log.warning("send without an answer", error=str(answer))
-            return UNKNOWN
-        return weigh(answer)
+    async def _raise(
+        self, outgoing: Sequence[Outgoing], fees: Mapping[TransactionId, int]
+    ) -> _Raised:
+        """New fee bumps that bid these fees around the same inner transactions, of which only one
+        can be included; committed before anything is sent, as every envelope is.
 
-    async def _replace(self, outgoing: Outgoing) -> Answer | None:
-        """Bids what replaces the envelope in the queues; None when the cap is below that."""
-        try:
-            return await self._bid(outgoing, self._chain.replacing_bid(outgoing.envelope))
-        except FeeCapExceededError as error:
-            log.info("stuck at the fee cap", transaction=str(outgoing.id), error=str(error))
-            return None
-
-    async def _raise_bid(self, outgoing: Outgoing, refusal: Answer) -> Answer:
-        """Bids what the node asked for; the refusal stands when that cannot be."""
-        try:
-            return await self._bid(outgoing, refusal.required_fee) or refusal
-        except FeeCapExceededError as error:
-            log.warning("fee cap", transaction=str(outgoing.id), error=str(error))
-            return replace(refusal, text=ABOVE_CAP)
-
-    async def _bid(self, outgoing: Outgoing, fee: int) -> Answer | None:
-        """Sends a new fee bump of the same inner transaction, of which only one can be included;
-        committed before it is sent, as every envelope is.
-
-        None when it bids that much already, or another process has raised it meanwhile.
+        None for what bids that much already, or was raised by another process meanwhile; none at
+        all while the treasury's key does not open.
         """
-        async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
-            raised = self._chain.raise_bid(
-                outgoing.envelope, treasury=treasury, fee=fee, max_fee=outgoing.max_fee
-            )
-        if raised is None:
-            return None
-        if not await self._store.replace_envelope(outgoing.id, outgoing.envelope, raised):
-            return None
-        await failpoint("wallet.bid.raised")
-        (answer,) = await self._ask([raised.xdr])
-        return answer
+        low = [item for item in outgoing if item.id in fees]
+        signed, capped = await self._sign(low, fees) if low else ({}, set())
+        envelopes: dict[TransactionId, str] = {}
+        for item in low:
+            raised = signed.get(item.id)
+            if raised and await self._store.replace_envelope(item.id, item.envelope, raised):
+                await failpoint("wallet.bid.raised")
+                envelopes[item.id] = raised.xdr
+        return _Raised(envelopes=envelopes, capped=capped)
+
+    async def _sign(
+        self, low: Sequence[Outgoing], fees: Mapping[TransactionId, int]
+    ) -> tuple[dict[TransactionId, SignedEnvelope], set[TransactionId]]:
+        """The fee bumps, and those that the cap forbids."""
+        signed: dict[TransactionId, SignedEnvelope] = {}
+        capped: set[TransactionId] = set()
+        try:
+            async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
+                for item in low:
+                    try:
+                        raised = self._chain.raise_bid(
+                            item.envelope,
+                            treasury=treasury,
+                            fee=fees[item.id],
+                            max_fee=item.max_fee,
+                        )
+                    except FeeCapExceededError as error:
+                        log.warning("fee cap", transaction=str(item.id), error=str(error))
+                        capped.add(item.id)
+                        continue
+                    if raised is not None:
+                        signed[item.id] = raised
+        except _NO_KEY as error:
+            # What needs no key must go out all the same.
+            log.critical("bids are not raised", error=str(error))
+        return signed, capped
 
     @staticmethod
     def _report(outgoing: Outgoing, answer: Answer) -> None:
@@ -151,5 +174,9 @@ class Sender:
             log.debug("sent", transaction=str(outgoing.id), answer=answer.text)
 
 
-def _by_id(items: Sequence[Outgoing], values: Sequence[T]) -> dict[TransactionId, T]:
-    return {item.id: value for item, value in zip(items, values, strict=True)}
+def _weigh(answer: SendResult | PoolError) -> Answer:
+    if isinstance(answer, PoolError):
+        # No answer is an answer: it may be in a ledger by now.
+        log.warning("send without an answer", error=str(answer))
+        return UNKNOWN
+    return weigh(answer)

@@ -7,7 +7,7 @@ from services.wallet.chain.envelopes import MIN_INCLUSION_FEE
 from services.wallet.chain.model import FarmState, LedgerHead
 from services.wallet.domain.blocks import plant_bound, plantable_block
 from services.wallet.domain.errors import ChainUnknownError
-from services.wallet.domain.model import Block, ChainHead, OperationKind
+from services.wallet.domain.model import Block, ChainHead, OperationKind, QueuedOperation
 from services.wallet.domain.packing import Limits
 from services.wallet.engine.bell import Bell
 from services.wallet.store.operations import Wanted
@@ -74,6 +74,16 @@ class Sight:
             interval=self.head.block_seconds,
         )
         return min(end, last)
+
+    def pause(self, operation: QueuedOperation, most: int) -> int:
+        """Seconds until what cannot be done now is tried again: `most`, or until a plant's block is
+        over, so that it is told of then."""
+        if operation.kind is not OperationKind.PLANT:
+            return most
+        if operation.block_index < self.head.plantable_block:
+            return 0
+        last = self.bound(operation.kind, operation.block_index, most)
+        return min(most, last + 1 - self.ledger.close_time)
 
     def inclusion_fee_for(self, kind: OperationKind) -> int:
         """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""

@@ -1,6 +1,5 @@
 """Answers of every other method have the recordings' shape, statuses and error codes."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -361,12 +360,3 @@ async def test_a_list_of_calls_is_answered_as_stellar_rpc_does() -> None:
         status, alone = await post([health])
         assert (status, alone["id"]) == (200, "one")
         assert await post([{**health, "padding": "x" * 512 * 1024}]) == (500, None)
-
-
-async def test_a_list_is_as_slow_as_its_slowest_call() -> None:
-    """They are carried out side by side."""
-    async with quiet_localnet() as running, aiohttp.ClientSession() as http:
-        running.rpc.faults.change({"delays": {"getHealth": 0.5}}, running.node.snapshot)
-        calls = [{"jsonrpc": "2.0", "id": n, "method": "getHealth"} for n in range(20)]
-        async with asyncio.timeout(5), http.post(running.url, json=calls) as answer:
-            assert [item["id"] for item in await answer.json()] == list(range(20))

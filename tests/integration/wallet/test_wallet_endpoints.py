@@ -199,6 +199,7 @@ GARBAGE: dict[str, Callable[[Mapping[str, Any]], web.Response]] = {
     "another id": lambda call: result({"id": call["id"] + 7}, latestLedger=10**9),
     "nonsense": lambda call: result(call, latestLedger="soon"),
     "refused": lambda call: failure(call, -32601),
+    "too deep": lambda _: web.Response(text="[" * 100_000),
 }
 
 
@@ -357,6 +358,31 @@ async def test_a_node_that_takes_no_long_lists_gets_shorter_ones(
     assert endpoints.statuses()[0].state is S.HEALTHY
 
 
+REPLIES: dict[str, Callable[[list[Any]], list[Any] | web.Response]] = {
+    "500": lambda _: web.Response(status=500),
+    "its own trouble": lambda _: web.json_response({"id": None, "error": {"code": -32603}}),
+    "one error for all": lambda calls: [{"id": calls[0]["id"], "error": {"code": -32600}}],
+    "nothing": lambda _: [],
+    "other ids": lambda calls: [{**call, "id": True} for call in calls] + [None, {"id": []}],
+    "all twice": lambda calls: calls + calls,
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+async def test_a_node_that_never_answers_a_list_gets_single_calls(name: str) -> None:
+    """It says nothing of why: what was in a list stays open once, for the next ledger."""
+    node = ScriptedNode(passphrase=OURS)
+    node.twist = REPLIES[name]
+    async with node.serve() as url, open_all(url, hedge=30.0) as endpoints:
+        await until(endpoints, S.HEALTHY)
+        first = await send_all(endpoints)
+        assert first.count("RpcUnavailableError") + first.count("RpcRejectedError") == 2
+        for _ in range(5):
+            assert await send_all(endpoints) == ["PENDING"] * len(MANY)
+        assert node.lists == [2]
+        assert endpoints.statuses()[0].state is S.HEALTHY
+
+
 async def test_a_list_that_is_not_answered_goes_to_the_next_node(patient: Senders) -> None:
     endpoints, first, second = patient
     for _ in range(8):
@@ -367,11 +393,6 @@ async def test_a_list_that_is_not_answered_goes_to_the_next_node(patient: Sender
     assert await send_all(endpoints) == [
         "RpcUnavailableError" if envelope == MANY[7] else "PENDING" for envelope in MANY
     ]
-    # Singly it answers, once it is back, and nobody else is needed.
-    await until(endpoints, S.HEALTHY, S.HEALTHY)
-    second.calls.clear()
-    assert await send_all(endpoints) == ["PENDING"] * len(MANY)
-    assert "sendTransaction" not in second.calls
 
 
 async def test_what_is_missing_in_an_answer_goes_to_the_next_node(patient: Senders) -> None:
@@ -379,10 +400,22 @@ async def test_what_is_missing_in_an_answer_goes_to_the_next_node(patient: Sende
     for _ in range(8):
         await send_all(endpoints)
     second.calls.clear()
-    first.twist = lambda answers: [*answers[2:], "nonsense", {"id": 0}, {"id": []}]
+    first.twist = lambda answers: answers[2:]
     assert await send_all(endpoints) == ["PENDING"] * len(MANY)
     assert second.calls.count("sendTransaction") == 6
     assert endpoints.statuses()[0].failures == 0
+
+
+async def test_one_that_hangs_holds_up_no_other(senders: Senders) -> None:
+    """Only that one goes to the next node, so what the first one refuses stays refused."""
+    endpoints, first, second = senders
+    first.hangs_at = MANY[-1]
+    first.says_to = {MANY[3]: "ERROR"}
+    second.says = "DUPLICATE"
+    async with asyncio.timeout(20 * HEDGE):
+        said = await send_all(endpoints, MANY[-5:] + MANY[:5])
+    assert said == ["PENDING"] * 4 + ["DUPLICATE"] + ["PENDING"] * 3 + ["ERROR", "PENDING"]
+    assert second.calls.count("sendTransaction") == 1
 
 
 async def test_nobody_takes_any(patient: Senders) -> None:

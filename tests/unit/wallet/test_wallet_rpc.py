@@ -3,7 +3,6 @@
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -28,6 +27,7 @@ from services.wallet.chain.health import (
 )
 from services.wallet.chain.networks import network_for
 from services.wallet.chain.rpc import HighWater, Rpc, host_of, open_rpc
+from tests.support.clock import FakeClock
 from tests.support.json_rpc import Answer, ScriptedNode, failure, json_rpc_server, result
 
 OURS = "Standalone Network ; February 2017"
@@ -153,21 +153,6 @@ async def test_no_error_shows_the_url() -> None:
 # Its health
 
 
-class Time:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        """What the test says."""
-        return self.seconds
-
-    def now(self) -> datetime:
-        """The same as a date."""
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-
 def fail(health: Health, times: int = AWAY_AFTER) -> None:
     """Requests without an answer."""
     for _ in range(times):
@@ -175,7 +160,7 @@ def fail(health: Health, times: int = AWAY_AFTER) -> None:
             raise RpcUnavailableError("nothing")
 
 
-def answer_after(health: Health, clock: Time, seconds: float) -> None:
+def answer_after(health: Health, clock: FakeClock, seconds: float) -> None:
     """A request with an answer."""
     with health.watching():
         clock.seconds += seconds
@@ -194,22 +179,22 @@ def test_only_a_confirmed_passphrase_ends_the_wrong_network() -> None:
 
 
 def test_failures_in_a_row_make_it_away_and_a_probe_brings_it_back() -> None:
-    health = Health("node", Time())
+    health = Health("node", FakeClock())
     health.confirm()
     fail(health, AWAY_AFTER - 1)
-    answer_after(health, Time(), 0)
+    answer_after(health, FakeClock(), 0)
     fail(health, AWAY_AFTER - 1)
     assert health.status().state is S.HEALTHY
     fail(health, 1)
     assert health.status().state is S.AWAY
-    answer_after(health, Time(), 0)
+    answer_after(health, FakeClock(), 0)
     assert health.status().state is S.AWAY  # answers only demote
     health.confirm()
     assert (health.status().state, health.failures) == (S.HEALTHY, 0)
 
 
 def test_a_refusal_is_an_answer() -> None:
-    health = Health("node", Time())
+    health = Health("node", FakeClock())
     health.confirm()
     fail(health, AWAY_AFTER - 1)
     with pytest.raises(RpcRejectedError), health.watching():
@@ -218,7 +203,7 @@ def test_a_refusal_is_an_answer() -> None:
 
 
 def test_probes_in_vain_come_more_and_more_rarely() -> None:
-    health = Health("node", Time())
+    health = Health("node", FakeClock())
     fail(health)
     pauses = [health.next_pause() for _ in range(8)]
     assert pauses[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
@@ -231,7 +216,7 @@ def test_probes_in_vain_come_more_and_more_rarely() -> None:
 
 
 def test_latency_rises_at_once_and_falls_slowly() -> None:
-    clock = Time()
+    clock = FakeClock()
     health = Health("node", clock)
     answer_after(health, clock, 0.25)
     answer_after(health, clock, 2.0)

@@ -827,7 +827,9 @@ Global___BatchPlantRequest: _TypeAlias = BatchPlantRequest  # noqa: Y015
 
 @_typing.final
 class BatchPlantResponse(_message.Message):
-    """Operations of the batch that have settled since the message before."""
+    """Operations of the batch that were found settled at the same time. Read both fields: each operation
+    of the batch comes exactly once.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -839,7 +841,7 @@ class BatchPlantResponse(_message.Message):
 
     @_builtins.property
     def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """More of them, that settled along with it; each operation of the batch comes in one message."""
+        """The others, in the same states."""
 
     def __init__(
         self,
@@ -889,7 +891,9 @@ Global___BatchWorkRequest: _TypeAlias = BatchWorkRequest  # noqa: Y015
 
 @_typing.final
 class BatchWorkResponse(_message.Message):
-    """Operations of the batch that have settled since the message before."""
+    """Operations of the batch that were found settled at the same time. Read both fields: each operation
+    of the batch comes exactly once.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -901,7 +905,7 @@ class BatchWorkResponse(_message.Message):
 
     @_builtins.property
     def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """More of them, that settled along with it; each operation of the batch comes in one message."""
+        """The others, in the same states."""
 
     def __init__(
         self,
@@ -951,7 +955,9 @@ Global___BatchHarvestRequest: _TypeAlias = BatchHarvestRequest  # noqa: Y015
 
 @_typing.final
 class BatchHarvestResponse(_message.Message):
-    """Operations of the batch that have settled since the message before."""
+    """Operations of the batch that were found settled at the same time. Read both fields: each operation
+    of the batch comes exactly once.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -963,7 +969,7 @@ class BatchHarvestResponse(_message.Message):
 
     @_builtins.property
     def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """More of them, that settled along with it; each operation of the batch comes in one message."""
+        """The others, in the same states."""
 
     def __init__(
         self,
