@@ -125,15 +125,16 @@ class Arena:
         """Everything runs and behaves."""
         if self.world.stack.postgres_has_ended:
             await self.world.stack.restart_postgres()
-        if self.world.stack.has_ended("localnet"):
-            await self.world.stack.begin("localnet")
-        # It listens a moment after its start, and answers as it should once it behaves.
         await wait_until(self._behaves, "localnet does not come back", seconds=_COMEBACK)
         await self.world.stack.wait_ready("localnet")
         for name in self.services:
             await self._revive(name)
 
     async def _behaves(self) -> bool:
+        """Whether localnet answers, as it should; it listens a moment after its start, and one that
+        was just ended may still look alive at first."""
+        if self.world.stack.has_ended("localnet"):
+            await self.world.stack.begin("localnet")
         try:
             await self.behave()
         except aiohttp.ClientConnectionError:
