@@ -1,8 +1,8 @@
 """python -m benchmarks run: what the pool's submission engine can do and what it costs.
 
-Starts PostgreSQL, localnet with mainnet's limits and the wallet as processes, farms one block and
-writes benchmarks/results/<date>-<commit>/. Exit status 0 even when a goal is not met, unless
---strict is given.
+Starts PostgreSQL, localnet with mainnet's limits and the wallet as processes, plants one block
+unmeasured, farms one and writes benchmarks/results/<date>-<commit>/. Exit status 0 even when a goal
+is not met, unless --strict is given.
 """
 
 import argparse

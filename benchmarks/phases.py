@@ -21,7 +21,7 @@ from benchmarks.fewest import Fewest, fewest, leanest
 from benchmarks.meter import Reading, measure
 from benchmarks.world import World
 from demo.stack import Progress
-from demo.wallet_calls import mine, wait_until
+from demo.wallet_calls import Farmer, mine, wait_until
 
 #: Stroops of KALE that a farmer stakes: 1 KALE and a little more for each, so that amounts differ.
 STAKE = 10_000_000
@@ -94,11 +94,20 @@ class PhaseResult:
         return 1000 * self.cpu_seconds / max(1, self.requested)
 
 
-async def run_block(world: World, progress: Progress, *, stake: int = STAKE) -> list[PhaseResult]:
-    """One block from its opening to its harvest, in the next one; a `stake` of 0 is none."""
+async def run_block(
+    world: World, progress: Progress, *, stake: int = STAKE, warm_up: bool = True
+) -> list[PhaseResult]:
+    """One block from its opening to its harvest, in the next one; a `stake` of 0 is none.
+
+    With `warm_up` the block before is planted, too, and not measured: a wallet that has just
+    started opens its connections and prepares its statements then, once for all blocks.
+    """
     limits = await read_limits(world.session, world.rpc_url)
     progress("waiting for a block to begin with")
     block = await _open_block(world) + 1
+    if warm_up:
+        progress(f"planting block {block - 1} without measuring")
+        await world.caller.plant(f"warm up {block - 1}", block - 1, _stakes(world, stake))
     plant = await _plant(world, block, stake, limits, progress)
     work = await _work(world, block, limits, progress)
     progress("waiting for the block's end")
@@ -131,7 +140,7 @@ async def _plant(
     boundary = before.closes_at.ToSeconds()
     progress(f"waiting for the end of block {block - 1}")
     await asyncio.sleep(max(0.0, boundary - LEAD_SECONDS - time.time()))
-    stakes = {farmer: stake and stake + number for number, farmer in enumerate(world.farmers)}
+    stakes = _stakes(world, stake)
     progress(f"planting {len(stakes)} farmers")
     seen = await latest_ledger(world.session, world.rpc_url)
     early = max(0.0, boundary - time.time())
@@ -141,6 +150,11 @@ async def _plant(
     times = await close_times(world.session, world.rpc_url, seen + 1, last)
     first = min(ledger for ledger, closed in times.items() if closed >= boundary)
     return await _result(world, "plant", operations, reading, first=first, limits=limits)
+
+
+def _stakes(world: World, stake: int) -> dict[Farmer, int]:
+    """A little more for each, so that amounts differ; 0 for all if it is 0."""
+    return {farmer: stake and stake + number for number, farmer in enumerate(world.farmers)}
 
 
 async def _work(world: World, block: int, limits: Limits, progress: Progress) -> PhaseResult:

@@ -103,7 +103,8 @@ async def _farm(
 ) -> CarrierRun:
     config = world.config
     async with throttled(world.wallet_pids(), cpu_share):
-        phases = await run_block(world, progress, stake=stake)
+        # With a small share of a core a second block would not be through in time.
+        phases = await run_block(world, progress, stake=stake, warm_up=cpu_share is None)
     return CarrierRun(
         carrier=config.carrier,
         farmers=config.farmers,

@@ -174,7 +174,7 @@ class Lanes:
         for _ in range(min(_CANDIDATES, len(seated))):
             operation = seated[0].operation
             if sight.is_ahead(operation.kind, operation.block_index):
-                shape = self._shapes.known(key)
+                shape = self._shapes.known(key, operation.block_index)
             else:
                 try:
                     shape = await self._shapes.shape(

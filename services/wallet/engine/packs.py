@@ -177,7 +177,7 @@ class Packs:
         wanted = pack_of(key, len(pack))
         first = pack[0].operation
         if sight.is_ahead(first.kind, first.block_index):
-            return self._shapes.known(wanted)
+            return self._shapes.known(wanted, first.block_index)
         return await self._shapes.shape(
             wanted, self._load(pack), source=source.address, block_index=first.block_index
         )

@@ -7,7 +7,7 @@ from libs.common.log import get_logger
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.loads import Load
-from services.wallet.chain.shapes import Shape
+from services.wallet.chain.shapes import FIRST_ALIKE, Shape, opening
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 
@@ -48,11 +48,21 @@ class ShapeBook:
         self._known: dict[ShapeKey, _Known] = {}
         #: By key without a size: since which block one size has not changed until which.
         self._unchanged: dict[ShapeKey, tuple[int, int]] = {}
+        #: Whether the network agreed, so far, with what is derived for plants that open a block.
+        self._opens_as_derived = True
 
-    def known(self, key: ShapeKey) -> Shape | None:
-        """A shape of this or an earlier block; the farm's entries keep their sizes."""
+    def known(self, key: ShapeKey, block_index: int) -> Shape | None:
+        """A shape of this or an earlier block; the farm's entries keep their sizes.
+
+        Where others open every block, no simulation ever shows what that takes: it is derived.
+        """
         found = self._known.get(key)
-        return None if found is None else found.shape
+        if found is not None:
+            return found.shape
+        plain = self._known.get(replace(key, opens=False)) if key.opens else None
+        if plain is None or not self._opens_as_derived or block_index < FIRST_ALIKE:
+            return None
+        return opening(plain.shape)
 
     async def shape(self, key: ShapeKey, load: Load, *, source: str, block_index: int) -> Shape:
         """The shape for a block, simulated with this load when nothing tells it yet.
@@ -77,7 +87,8 @@ class ShapeBook:
         return shape
 
     def forget(self, kind: OperationKind) -> None:
-        """The network disagreed with a shape of this kind: simulate again."""
+        """The network disagreed with a shape of this kind: simulate again, derive no opening."""
+        self._opens_as_derived &= kind is not OperationKind.PLANT
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
     def _holds(self, key: ShapeKey, found: _Known, block_index: int) -> bool:

@@ -5,10 +5,11 @@ from typing import cast
 
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.loads import Load
-from services.wallet.chain.shapes import Shape
+from services.wallet.chain.shapes import Shape, opening
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.shapes import ShapeBook, ShapeKey, pack_of
 
+PLANTS = ShapeKey(kind=OperationKind.PLANT, has_stake=True, opens=False)
 HARVESTS = ShapeKey(kind=OperationKind.HARVEST, has_stake=False, opens=False)
 NEEDED = Shape(
     read_only=(),
@@ -88,3 +89,27 @@ async def test_nothing_known_stands_once_the_network_disagreed() -> None:
     network.needed = replace(NEEDED, write_bytes=120)
     assert await sizes(book, 2, 3, 27) == [network.needed] * 2
     assert network.asked == 5
+
+
+async def test_plants_that_open_a_block_need_no_simulation_of_their_own() -> None:
+    """On a network where others open every block there never is one."""
+    network, ahead = Network(), replace(PLANTS, opens=True)
+    book = ShapeBook(cast(Chain, network))
+    assert book.known(ahead, 7) is None
+    await book.shape(PLANTS, LOAD, source="G", block_index=6)
+    derived = book.known(ahead, 7)
+    assert derived == opening(NEEDED)
+    assert derived != NEEDED
+    # The very first opening is another one; so is that of a kind that was not seen.
+    assert book.known(ahead, 1) is None
+    assert book.known(replace(ahead, has_stake=False), 7) is None
+    assert book.known(pack_of(ahead, 5), 7) is None
+    # What was simulated counts more, and nothing is derived once the network disagreed.
+    network.needed = replace(NEEDED, instructions=1_234_567)
+    await book.shape(ahead, LOAD, source="G", block_index=7)
+    assert book.known(ahead, 8) == network.needed
+    book.forget(OperationKind.WORK)
+    assert book.known(ahead, 8) == network.needed
+    book.forget(OperationKind.PLANT)
+    await book.shape(PLANTS, LOAD, source="G", block_index=8)
+    assert book.known(ahead, 9) is None

@@ -20,6 +20,7 @@ from services.wallet.chain.shapes import (
     ShapeReader,
     UnderivableError,
     exactly,
+    opening,
 )
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
@@ -56,6 +57,15 @@ def simulated(name: str) -> tuple[xdr.SorobanTransactionData, int]:
     answer = recorded(name)
     data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
     return data, int(answer["minResourceFee"])
+
+
+def carried(name: str) -> xdr.SorobanTransactionData:
+    """The resources that a recorded transaction declared."""
+    body = json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    envelope = xdr.TransactionEnvelope.from_xdr(body["response"]["result"]["envelopeXdr"])
+    assert envelope.v1 is not None
+    assert envelope.v1.tx.ext.soroban_data is not None
+    return envelope.v1.tx.ext.soroban_data
 
 
 def farmers_in(data: xdr.SorobanTransactionData) -> list[str]:
@@ -164,6 +174,21 @@ def test_the_opening_plant_reads_the_block_before() -> None:
     shape, _, _ = learned("simulate_plant_first_of_block_farmer_source")
     assert Role.PREVIOUS_BLOCK in {slot.role for slot in shape.read_only}
     assert Role.BLOCK in {slot.role for slot in shape.read_write}
+
+
+def test_what_opens_a_block_is_derived_as_the_network_has_it() -> None:
+    """Of the recordings, one plant is for block 3, and one opens block 4."""
+    found, fee = simulated("simulate_plant_first_of_block")
+    plain = carried("get_tx_plant_stale_footprint")
+    expected = reader().learn(found, fee, [Seat(call=call("plant", farmers_in(found)[0], 4))])
+    seat = Seat(call=call("plant", farmers_in(plain)[0], 3))
+    derived = opening(reader().learn(plain, simulated("simulate_plant")[1], [seat]))
+    assert set(derived.read_only) == set(expected.read_only)
+    assert set(derived.read_write) == set(expected.read_write)
+    assert 0 <= derived.instructions - expected.instructions < 1_000
+    assert derived.write_bytes == expected.write_bytes
+    # What the opening one pays, without the margin that both have.
+    assert derived.resource_fee >= fee
 
 
 def test_an_entry_of_the_farmers_that_no_rule_explains() -> None:
