@@ -20,7 +20,8 @@ DAY_ARGS ?=
 SECURITY_ARGS ?=
 HISTORY_ARGS ?=
 PYTEST_ARGS ?=
-PYTEST_WORKERS ?= 2
+# More than there are cores: many tests wait for ledgers.
+PYTEST_WORKERS ?= 3
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
@@ -98,7 +99,7 @@ check: verify-gen verify-docs verify-fmt lint types imports protos migrations ##
 ## ---- running ------------------------------------------------------------------------------------
 
 test: setup ## Run all tests; sets up on a fresh clone
-	@$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-fast: setup ## Run the unit tests only
 	@$(PY) -m pytest tests/unit -m "not e2e and not faults" $(PYTEST_ARGS)
