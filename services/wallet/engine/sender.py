@@ -1,7 +1,7 @@
 """Hands signed envelopes to the network and records what it said."""
 
 import asyncio
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.errors import PoolError
@@ -10,7 +10,7 @@ from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.lists import LONGEST
-from services.wallet.chain.model import SendResult, SignedEnvelope
+from services.wallet.chain.model import SendResult, SignedEnvelope, Signer
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.keyring import Keyring
@@ -49,7 +49,7 @@ class _Raised:
     #: The new envelopes (base64), committed.
     envelopes: dict[TransactionId, str]
     #: Those whose cap is below what was to be bid.
-    capped: Set[TransactionId]
+    capped: dict[TransactionId, FeeCapExceededError]
 
 
 class Sender:
@@ -98,6 +98,8 @@ class Sender:
         stuck = [item for item in outgoing if item.is_stuck]
         replacing = {item.id: self._chain.replacing_bid(item.envelope) for item in stuck}
         replaced = await self._raise(outgoing, replacing)
+        for name, error in replaced.capped.items():
+            log.info("stuck at the fee cap", transaction=str(name), error=str(error))
         asked = await self._ask({item.id: item.envelope for item in outgoing} | replaced.envelopes)
         low = {
             name: answer.required_fee
@@ -105,6 +107,8 @@ class Sender:
             if answer.step is NextStep.RAISE_BID and name not in replaced.envelopes
         }
         raised = await self._raise(outgoing, low)
+        for name, error in raised.capped.items():
+            log.warning("fee cap", transaction=str(name), error=str(error))
         capped = {name: replace(asked[name], text=ABOVE_CAP) for name in raised.capped}
         # The refusal stands where the bid could not be raised.
         return asked | capped | await self._ask(raised.envelopes)
@@ -130,41 +134,40 @@ class Sender:
         all while the treasury's key does not open.
         """
         low = [item for item in outgoing if item.id in fees]
-        signed, capped = await self._sign(low, fees) if low else ({}, set())
+        bumps = await self._sign(low, fees) if low else {}
         envelopes: dict[TransactionId, str] = {}
+        capped: dict[TransactionId, FeeCapExceededError] = {}
         for item in low:
-            raised = signed.get(item.id)
-            if raised and await self._store.replace_envelope(item.id, item.envelope, raised):
+            bump = bumps.get(item.id)
+            if isinstance(bump, FeeCapExceededError):
+                capped[item.id] = bump
+            elif bump and await self._store.replace_envelope(item.id, item.envelope, bump):
                 await failpoint("wallet.bid.raised")
-                envelopes[item.id] = raised.xdr
+                envelopes[item.id] = bump.xdr
         return _Raised(envelopes=envelopes, capped=capped)
 
     async def _sign(
         self, low: Sequence[Outgoing], fees: Mapping[TransactionId, int]
-    ) -> tuple[dict[TransactionId, SignedEnvelope], set[TransactionId]]:
-        """The fee bumps, and those that the cap forbids."""
-        signed: dict[TransactionId, SignedEnvelope] = {}
-        capped: set[TransactionId] = set()
+    ) -> dict[TransactionId, SignedEnvelope | FeeCapExceededError | None]:
+        """The fee bump of each, as `_bump` has it."""
         try:
             async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
-                for item in low:
-                    try:
-                        raised = self._chain.raise_bid(
-                            item.envelope,
-                            treasury=treasury,
-                            fee=fees[item.id],
-                            max_fee=item.max_fee,
-                        )
-                    except FeeCapExceededError as error:
-                        log.warning("fee cap", transaction=str(item.id), error=str(error))
-                        capped.add(item.id)
-                        continue
-                    if raised is not None:
-                        signed[item.id] = raised
+                return {item.id: self._bump(item, treasury, fees[item.id]) for item in low}
         except _NO_KEY as error:
             # What needs no key must go out all the same.
             log.critical("bids are not raised", error=str(error))
-        return signed, capped
+            return {}
+
+    def _bump(
+        self, item: Outgoing, treasury: Signer, fee: int
+    ) -> SignedEnvelope | FeeCapExceededError | None:
+        """Why not when the cap forbids it; None when it bids that much already."""
+        try:
+            return self._chain.raise_bid(
+                item.envelope, treasury=treasury, fee=fee, max_fee=item.max_fee
+            )
+        except FeeCapExceededError as error:
+            return error
 
     @staticmethod
     def _report(outgoing: Outgoing, answer: Answer) -> None:
