@@ -1,11 +1,17 @@
-"""Calls and streams that are given up: most while they are answered, some before they are sent."""
+"""Calls and streams that are given up: most while they are answered, some before they are sent.
+
+A part of them finds a database that answers nobody. Handlers of the others may well have ended
+before their caller gets round to leave, the more so on a loaded machine; these surely have not.
+"""
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
 import grpc
 
 from demo.stack import Stack
@@ -18,6 +24,10 @@ from security.hostile import Hostility
 _ROUND = 2_000
 #: Seconds for the services to notice that the last callers of a round are gone.
 _PAUSE = 0.3
+#: Part of the calls of a round that come while the database answers nobody.
+_STALLED = 0.2
+#: Tables that it answers nobody from then: what the services ask for first.
+_TABLES = ("registry.poolers", "registry.farmers", "wallet.wallets")
 #: Calls given up for each that is to arrive, at most.
 MOST = 6
 #: Part of the calls that goes to streams; as much of these goes to the one without an end.
@@ -110,20 +120,20 @@ class _Leaver:
         self._streams = [target for target in self.targets if target.method.server_streaming]
         self._endless = [target for target in self._streams if target.path.endswith(_ENDLESS)]
 
-    async def round(self, calls: int) -> None:
-        """So many calls, some at a time."""
+    async def round(self, calls: int, *, timed: float) -> None:
+        """So many calls, some at a time; a part of them only to learn how long an answer takes."""
         last = self.number + calls
 
         async def worker() -> None:
             while self.number < last:
                 self.number += 1
-                await self._one(self.number)
+                await self._one(self.number, timed)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(PARALLEL):
                 group.create_task(worker())
 
-    async def _one(self, number: int) -> None:
+    async def _one(self, number: int, timed: float) -> None:
         target = self._target()
         tally = self.outcome.of(target)
         call = _begin(target, self.hostility.raw(target.method.input_type), number)
@@ -131,7 +141,7 @@ class _Leaver:
             call.cancel()
             tally.at_once += 1
         else:
-            await self._wait(target, call)
+            await self._wait(target, call, timed)
             if call.done():
                 return  # answered in full: nothing was given up
             if self.dice.random() >= _FORGOTTEN:
@@ -144,10 +154,10 @@ class _Leaver:
             return self.dice.choice(self.targets)
         return self.dice.choice(self._endless if self.dice.random() < _STREAMS else self._streams)
 
-    async def _wait(self, target: Target, call: grpc.aio.Call) -> None:
+    async def _wait(self, target: Target, call: grpc.aio.Call, timed: float) -> None:
         """Until the first answer, or for a part of the time that it is expected to take."""
         expected, began = self.pace.get(target.name), time.monotonic()
-        is_timed = expected is None or self.dice.random() < _TIMED
+        is_timed = expected is None or self.dice.random() < timed
         part = self.dice.uniform(_EARLIEST, _LATEST)
         # A server tells its metadata with its first answer.
         answer = asyncio.ensure_future(call.initial_metadata())
@@ -180,10 +190,28 @@ async def give_up(
     outcome = leaver.outcome
     while outcome.all.arrived < count and outcome.all.left < MOST * count:
         missing = count - outcome.all.arrived
-        await leaver.round(min(_ROUND, 2 * missing + PARALLEL))
+        calls = min(_ROUND, 2 * missing + PARALLEL)
+        await leaver.round(round((1 - _STALLED) * calls), timed=_TIMED)
+        async with _stalled(stack.admin_dsn):
+            await leaver.round(round(_STALLED * calls), timed=0)
         await asyncio.sleep(_PAUSE)
         leaver.count(records)
     return outcome
+
+
+@contextlib.asynccontextmanager
+async def _stalled(dsn: str) -> AsyncIterator[None]:
+    """Nobody reads the tables meanwhile.
+
+    A connection for each, so that none waits for a second lock while it holds the first.
+    """
+    async with contextlib.AsyncExitStack() as held:
+        for table in _TABLES:
+            connection = await asyncpg.connect(dsn)
+            held.push_async_callback(connection.close)
+            await held.enter_async_context(connection.transaction())
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 def _begin(target: Target, raw: bytes, number: int) -> grpc.aio.Call:
