@@ -218,8 +218,8 @@ class Life:
         ledger = block * 60 + _LEDGER_OF[kind]
         wanted = Wanted(ledger=ledger, plant_until=block, work_until=block, harvest_before=block)
         for _ in range(0, len(self.farmers), _ROUND):
-            with times.take("wallet: open_share"):
-                await transactions.open_share()
+            with times.take("wallet: queue"):
+                await transactions.queue()
             with times.take("wallet: has_urgent"):
                 await operations.has_urgent(wanted)
             with times.take("wallet: claim"):

@@ -145,6 +145,8 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         **config.localnet_environment,
     }
     wallet = {
+        # A fifth of a ledger: with ledgers of 5 s, as every wallet does it that nobody configures.
+        "CHAIN_POLL_MS": str(round(config.ledger_seconds * 200)),
         "BATCH_TIMEOUT": "3600000",
         "API_RATE_LIMIT": "0",
         "LOG_LEVEL": "warning",

@@ -31,7 +31,7 @@ RETRY = 1.0
 MEND = 10.0
 #: Seconds after which a loop looks again even if nobody rang.
 IDLE = 2.0
-#: The same for what only a ledger changes: it looks again in case that a look came to nothing.
+#: The same for what waits for a ledger anyway: it looks again in case that a look came to nothing.
 LEDGERLESS = 10.0
 #: Seconds between two looks at how long the multicall lives.
 KEEP = 3600.0
@@ -133,7 +133,7 @@ async def onboard(onboarder: Onboarder, bell: Bell) -> None:
     async def step() -> None:
         seen = bell.rings
         if not await onboarder.step():
-            await bell.wait(seen, IDLE)
+            await bell.wait(seen, LEDGERLESS)
 
     await repeat("onboard", step)
 
@@ -144,7 +144,7 @@ async def withdraw(withdrawer: Withdrawer, bell: Bell) -> None:
     async def step() -> None:
         seen = bell.rings
         if not await withdrawer.step():
-            await bell.wait(seen, IDLE)
+            await bell.wait(seen, LEDGERLESS)
 
     await repeat("withdraw", step)
 

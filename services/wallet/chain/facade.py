@@ -87,6 +87,8 @@ class Chain:
         self.farm_calls = Farm(farm=network.farm, token=network.token)
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
         self._shapes = ShapeReader(self.farm_calls, asset=self._asset)
+        #: The block that was running when the farm was last read: it is likely to be still.
+        self._running = 0
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["Chain"]:
@@ -116,18 +118,17 @@ class Chain:
 
     async def farm(self) -> FarmState | None:
         """The farm and its running block, as of one ledger; None when there is no farm."""
-        key = ledger_keys.farm_key(self.network.farm)
-        keys = [key]
+        key, running = ledger_keys.farm_key(self.network.farm), self._running
         while True:
-            _, entries = await self._rpc.entries(keys)
+            block_key = ledger_keys.block_key(self.farm_calls, running)
+            _, entries = await self._rpc.entries([key, block_key])
             if key not in entries:
                 return None
             farm, index = decode_farm(_data(entries[key]))
-            block_key = ledger_keys.block_key(self.farm_calls, index)
-            if block_key not in keys:
-                keys = [key, block_key]  # again, so that both are of one ledger
-                continue
-            return replace(farm, block=_block(index, entries.get(block_key)))
+            if index == running:
+                self._running = running
+                return replace(farm, block=_block(index, entries.get(block_key)))
+            running = index  # again, so that both are of one ledger
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """The ledger that was read, and accounts with trustlines in the order of `addresses`."""

@@ -8,11 +8,12 @@ from services.wallet.chain.model import AccountState
 from services.wallet.engine.treasury import Treasury
 from services.wallet.store.wallets import WalletStore
 
-#: Accounts read with one look of the endless round, after a ledger (two entries each). A thousand
-#: farmers are through in a minute; those that something happened to are read at once anyway.
-ROUND = 100
-#: Accounts of one request: 200 keys.
+#: Accounts of one request: 200 keys, two for each.
 CHUNK = 100
+#: Accounts read with one look of the endless round, after a ledger: with the treasury, one request.
+#: A thousand farmers are through in a minute; those that something happened to are read at once
+#: anyway.
+ROUND = CHUNK - 1
 
 
 class Accounts:

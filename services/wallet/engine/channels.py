@@ -18,6 +18,8 @@ log = get_logger(__name__)
 
 #: Keys that are made at once.
 _KEYS = 50
+#: Ledgers after which all is looked at although nothing seems to be wanting.
+_LOOK_EVERY = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +48,34 @@ class ChannelKeeper:
         self._store = store
         self._provider = provider
         self._terms = terms
+        #: The ledger from which on all is looked at again.
+        self._look_ledger = 0
 
     async def step(self) -> bool:
         """One look; whether there was anything to do."""
         parts = self._parts
         if not (parts.watch.is_fresh and parts.accounts.can_pay):
             return False
-        made = await self._make_keys()
-        await self._queue_top_ups()
+        totals, ledger = await self.totals(), parts.watch.current.ledger.sequence
+        if ledger < self._look_ledger and not self._is_wanting(totals):
+            return False
+        made = await self._make_keys(totals)
+        queued = await self._queue_top_ups()
         sent = await self._fund(OperationKind.OPEN_CHANNEL)
         sent |= await self._fund(OperationKind.TOP_UP)
-        return made or sent
+        is_busy = made or queued or sent
+        self._look_ledger = ledger if is_busy else ledger + _LOOK_EVERY
+        return is_busy
+
+    def _is_wanting(self, totals: ChannelTotals) -> bool:
+        """Whether there are too few, or some have too little."""
+        return totals.made < self._terms.count or totals.ready < totals.made or totals.low > 0
 
     async def totals(self) -> ChannelTotals:
         """How they stand."""
         return await self._store.totals(low=self._terms.low)
 
-    async def _make_keys(self) -> bool:
-        totals = await self.totals()
+    async def _make_keys(self, totals: ChannelTotals) -> bool:
         missing = min(_KEYS, self._terms.count - totals.made)
         if missing <= 0:
             return False
@@ -73,7 +85,7 @@ class ChannelKeeper:
         ]
         return await self._store.insert(made, most=self._terms.count) > 0
 
-    async def _queue_top_ups(self) -> None:
+    async def _queue_top_ups(self) -> bool:
         ids = [OperationId(new_id()) for _ in range(MAX_FUNDINGS)]
         ledger = self._parts.watch.current.ledger.sequence
         queued = await self._store.queue_top_ups(
@@ -81,6 +93,7 @@ class ChannelKeeper:
         )
         if queued:
             log.info("channels low", count=queued, stroops=self._terms.low)
+        return queued > 0
 
     async def _fund(self, kind: OperationKind) -> bool:
         parts = self._parts

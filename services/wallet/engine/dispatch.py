@@ -59,8 +59,9 @@ class Dispatcher:
         if not (parts.watch.is_fresh and parts.accounts.can_pay):
             return False
         sight = parts.watch.current
-        left = room(await parts.transactions.open_share())
-        if left < self._lanes.smallest_share:
+        queue = await parts.transactions.queue()
+        left = room(queue.share)
+        if queue.is_empty or left < self._lanes.smallest_share:
             return False
         wanted = await self._wanted(sight)
         limit = min(ROUND, left // self._lanes.smallest_share)

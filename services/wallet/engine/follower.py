@@ -40,6 +40,8 @@ class Follower:
         self._is_verified = False
         self._code_hash: str | None = None
         self._seen_index: int | None = None
+        #: The block that was kept last, as it was then.
+        self._kept_block: BlockState | None = None
         self._limits: Limits | None = None
         self._limits_due = 0
         self._pace = Pace()
@@ -133,7 +135,9 @@ class Follower:
                 await self._keep_block(block)
 
     async def _keep_block(self, state: BlockState) -> None:
-        await self._store.save_block(_block(state), updated_ledger=state.modified)
+        if state != self._kept_block:
+            await self._store.save_block(_block(state), updated_ledger=state.modified)
+            self._kept_block = state
 
 
 def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:

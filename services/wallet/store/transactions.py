@@ -82,6 +82,16 @@ class Noted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queue:
+    """What a dispatcher has to know before it takes anything up."""
+
+    #: Millionths of a ledger that everything in flight takes.
+    share: int
+    #: No plant, work or harvest waits, not even for a later block.
+    is_empty: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backlog:
     """What waits and what is in flight."""
 
@@ -145,10 +155,10 @@ class TransactionStore:
             [item.text for item in answers],
         )
 
-    async def open_share(self) -> int:
-        """Millionths of a ledger that everything in flight takes, whoever signed it."""
-        row = await self._database.one("open_share")
-        return 0 if row is None else row["share"]
+    async def queue(self) -> Queue:
+        """What is in flight, whoever signed it, and whether anything waits to be."""
+        row = await self._database.one("queue")
+        return Queue(share=0, is_empty=True) if row is None else Queue(**dict(row))
 
     async def is_busy(self, source: str) -> bool:
         """Whether an account has a transaction in flight."""

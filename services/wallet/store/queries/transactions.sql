@@ -73,9 +73,14 @@ SET state = 'sent'
 FROM carriers AS c
 WHERE o.transaction_id = c.id AND o.state = 'signed';
 
--- name: open_share :one
--- Millionths of a ledger that everything in flight takes.
-SELECT coalesce(sum(ledger_share), 0)::bigint AS share
+-- name: queue :one
+-- Millionths of a ledger that everything in flight takes, and whether nothing waits to be signed.
+SELECT
+    coalesce(sum(ledger_share), 0)::bigint AS share,
+    NOT EXISTS (
+        SELECT 1 FROM wallet.operations
+        WHERE state = 'queued' AND kind IN ('plant', 'work', 'harvest')
+    ) AS is_empty
 FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
 -- name: is_busy :one
