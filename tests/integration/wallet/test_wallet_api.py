@@ -281,6 +281,7 @@ async def test_blocks_are_watched(world: WalletWorld) -> None:
     farmers = await world.create_farmers(1)
     (farmer,) = farmers
     await world.wait_until_ready([farmer])
+    await world.plant("before", await world.next_block(), {farmer: 0})
     block = await world.next_block()
     watching = world.stub.WatchBlocks(wallet_pb2.WatchBlocksRequest())
     blocks = aiter(watching)
