@@ -28,7 +28,7 @@ from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore, Wanted
-from services.wallet.store.transactions import Draft, TransactionStore
+from services.wallet.store.transactions import Draft, Queue, TransactionStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, connect
 
@@ -523,3 +523,13 @@ async def test_every_query_fits_the_schema(pool: Database, database: DatabaseAcc
         for name, query in pool._queries.items():
             statement = await connection.prepare(query.sql)
             assert (query.kind == "exec") != bool(statement.get_attributes()), name
+
+
+async def test_a_dispatcher_is_told_whether_anything_waits(pool: Database) -> None:
+    store = TransactionStore(pool)
+    _, wallet_id, address = await farmer(pool)  # who waits to be brought onto the chain
+    assert await store.queue() == Queue(share=0, is_empty=True)
+    (operation_id,) = await record(pool, "batch", wish(wallet_id))
+    assert await store.queue() == Queue(share=0, is_empty=False)
+    assert await sign(pool, address, operation_id) is not None
+    assert await store.queue() == Queue(share=10, is_empty=True)

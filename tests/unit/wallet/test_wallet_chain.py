@@ -1,12 +1,21 @@
 """The wallet's way to Stellar against recordings of a real network, and envelopes that it signs."""
 
+import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionEnvelope, xdr
+from stellar_sdk import (
+    FeeBumpTransactionEnvelope,
+    Keypair,
+    StrKey,
+    TransactionEnvelope,
+    scval,
+    xdr,
+)
 
 from localnet.ledger.results import TxCode, TxOutcome, fee_bump_result
 from services.wallet.chain.calls import Farm
@@ -23,6 +32,8 @@ from services.wallet.chain.errors import (
     NetworkMismatchError,
     UnknownMetaError,
 )
+from services.wallet.chain.facade import Chain
+from services.wallet.chain.ledger_keys import block_key
 from services.wallet.chain.loads import alone
 from services.wallet.chain.model import (
     Outcome,
@@ -34,7 +45,7 @@ from services.wallet.chain.model import (
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.onboarding import Newcomer, sign_onboarding
 from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import head_of
+from services.wallet.chain.rpc import Rpc, head_of
 from services.wallet.chain.shapes import exactly
 from services.wallet.chain.wire import Resources
 from services.wallet.keys.signer import SeedSigner
@@ -238,6 +249,59 @@ def test_the_farm_and_its_records() -> None:
     assert worked.gap == 112 - 108
     assert worked.zeros is not None
     assert worked.sequence == planted.sequence == 108
+
+
+class Shown:
+    """An endpoint that shows the recorded farm, with the recorded block as whichever is running."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        #: Keys of each request.
+        self.asked: list[list[str]] = []
+
+    async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
+        """As an endpoint's."""
+        self.asked.append(list(keys))
+        instance, block = entry("entries_contract_instance"), entry("entries_block")
+        running = xdr.LedgerEntryData.from_xdr(instance["xdr"])
+        set_index(running, self.running)
+        there = {
+            instance["key"]: instance | {"xdr": running.to_xdr()},
+            block_key(Farm(farm=FARM, token=token()), self.running): block,
+        }
+        return 120, {key: there[key] for key in keys if key in there}
+
+
+def set_index(instance: xdr.LedgerEntryData, index: int) -> None:
+    """Makes the farm's running block another one."""
+    assert instance.contract_data is not None
+    assert instance.contract_data.val.instance is not None
+    storage = instance.contract_data.val.instance.storage
+    assert storage is not None
+    name = scval.to_vec([scval.to_symbol("FarmIndex")])
+    others = [item for item in storage.sc_map if item.key != name]
+    storage.sc_map = [*others, xdr.SCMapEntry(name, scval.to_uint32(index))]
+
+
+async def test_the_farm_and_its_block_are_of_one_answer() -> None:
+    shown = Shown()
+    chain = Chain(network_for("localnet", farm=FARM), cast(Rpc, shown))
+    for running, requests in ((0, 1), (0, 1), (1, 2), (1, 1), (7, 2)):
+        shown.running, shown.asked = running, []
+        farm = await chain.farm()
+        assert farm is not None
+        assert farm.block is not None
+        assert farm.index == farm.block.index == running
+        # The block that was running before is the best guess.
+        assert len(shown.asked) == requests
+
+
+async def test_two_who_read_the_farm_while_a_block_begins() -> None:
+    shown = Shown()
+    chain = Chain(network_for("localnet", farm=FARM), cast(Rpc, shown))
+    shown.running = 3
+    found = await asyncio.gather(*(chain.farm() for _ in range(5)))
+    assert [farm and farm.block and farm.block.index for farm in found] == [3] * 5
 
 
 def test_verify_names_the_difference() -> None:
