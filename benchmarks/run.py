@@ -27,7 +27,7 @@ FAST_LEDGER = 1.0
 FAST_BLOCK = 60
 #: Share of a core of each wallet process where the wallet is to be the limit: so little that a
 #: thousand operations take many times what ledgers have to be waited for anyway.
-SMALL_SHARE = 0.1
+SMALL_SHARE = 0.05
 #: Seconds of a block there: a thousand plants have to be through before it ends.
 SLOW_BLOCK = 120
 #: What wallet processes are compared with: share of a core for each, and seconds of a block.

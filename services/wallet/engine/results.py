@@ -10,7 +10,7 @@ from services.wallet.store.operations import OperationStore
 
 #: Seconds after which settled operations are looked for even if nobody rang: other processes settle
 #: them, too.
-_POLL = 2.0
+_POLL = 1.0
 
 #: What a waiter is given: those of its operations that one look found, or why the look failed.
 _News = asyncio.Queue[list[Operation] | Exception]
