@@ -145,7 +145,7 @@ def execute(
     try:
         if tx.is_soroban:
             return _execute_soroban(charged, state, context, before, fixed)
-        outcome, operations = _execute_classic(tx, state, network)
+        outcome, operations = _execute_classic(tx, state, network, context.close_time)
     except Exception:
         # As stellar-core does: a defect fails the transaction that shows it, never the ledger. What
         # it had changed is not committed; its fee is taken, and its number is used.
@@ -230,7 +230,7 @@ def _execute_soroban(
 
 
 def _execute_classic(
-    tx: Transaction, state: Changes, network: Network
+    tx: Transaction, state: Changes, network: Network, close_time: int
 ) -> tuple[TxOutcome, tuple[OperationMeta, ...]]:
     """All operations run, also after one failed, but they stay only together."""
     changes = Changes(state, state.sequence)
@@ -245,6 +245,7 @@ def _execute_classic(
             if operation.source_account is None
             else raw_muxed(operation.source_account),
             sequence=state.sequence,
+            close_time=close_time,
             sponsorships=sponsorships,
         )
         result = _apply_operation(context, operation.body)

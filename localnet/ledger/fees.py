@@ -20,6 +20,8 @@ _RESULT_BYTES = 300
 _TTL_ENTRY_BYTES = 48
 #: Rent per KiB is never below this.
 _MINIMUM_RENT_PER_KB = 1000
+#: Code pays this part of the rent of other entries.
+_CODE_DISCOUNT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class RentChange:
 
     #: Persistent entries pay twice the rent of temporary ones (by the settings of mainnet).
     persistent: bool
+    #: True for a contract's code.
+    code: bool = False
     #: Bytes before; 0 when it is new.
     old_size: int
     #: Bytes after.
@@ -99,7 +103,7 @@ def _entry_rent(settings: NetworkSettings, change: RentChange, sequence: int, pe
         fee += rent(change.new_size, change.new_live_until - paid_until)
     if not is_new and change.new_size > change.old_size:
         fee += rent(change.new_size - change.old_size, change.old_live_until - sequence + 1)
-    return fee
+    return fee // _CODE_DISCOUNT if change.code else fee
 
 
 def _rent_size(key: bytes, record: Record) -> int:
@@ -118,6 +122,7 @@ def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
         found.append(
             RentChange(
                 persistent=is_persistent(change.key),
+                code=code_hash(change.key) is not None,
                 old_size=0 if before is None else _rent_size(change.key, before),
                 new_size=_rent_size(change.key, after),
                 old_live_until=0 if before is None else before.live_until or 0,

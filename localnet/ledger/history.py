@@ -51,6 +51,12 @@ class History:
         while len(self._ledgers) > self._retention:
             self._forget(self.oldest)
 
+    def copy(self) -> "History":
+        """The same ledgers, to go on from in another way."""
+        other = History(self._retention)
+        other._ledgers, other._by_hash = dict(self._ledgers), dict(self._by_hash)
+        return other
+
     def forget_before(self, sequence: int) -> None:
         """Lose every ledger below `sequence`, but never the newest."""
         while self.oldest.sequence < min(sequence, self.latest.sequence):

@@ -1,7 +1,7 @@
 """One node: the latest state, its history, its queue, and the closing of ledgers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from localnet.ledger.close import ClosedLedger, Closing, Genesis, close
@@ -35,6 +35,8 @@ class Store(Protocol):
 class Prepared:
     """A computed ledger with the transactions that it takes out of the queue."""
 
+    #: The state that it was computed from.
+    base: Snapshot
     #: The ledger.
     closing: Closing
     #: Transactions that are in it.
@@ -57,6 +59,8 @@ class Node:
     queue: Queue = field(default_factory=Queue)
     #: Where the chain is kept; None means only here.
     store: Store | None = None
+    #: Last ledgers of entries that were set by hand since the last ledger, by key.
+    _lives: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def settings(self) -> NetworkSettings:
@@ -79,24 +83,26 @@ class Node:
 
     def prepare(self, candidates: Iterable[Transaction], close_time: int) -> Prepared:
         """Compute the next ledger; changes nothing, so it may run in a thread."""
-        close_time = max(close_time, self.snapshot.close_time)
+        base = self.snapshot
+        close_time = max(close_time, base.close_time)
         moment = Moment(
-            sequence=self.snapshot.sequence + 1, close_time=close_time, settings=self.settings
+            sequence=base.sequence + 1, close_time=close_time, settings=read_settings(base)
         )
         valid: list[Transaction] = []
         invalid: list[Transaction] = []
         for tx in candidates:
-            verdict = validate_sent(tx, self.snapshot, moment, committed=0)
+            verdict = validate_sent(tx, base, moment, committed=0)
             (valid if verdict is None else invalid).append(tx)
         chosen = build_set(valid, moment.settings)
         closing = close(
-            self.snapshot,
+            base,
             self.history.latest,
             chosen,
             genesis=self.genesis,
             close_time=close_time,
         )
         return Prepared(
+            base=base,
             closing=closing,
             included=chosen.classic + chosen.soroban,
             invalid=tuple(invalid),
@@ -109,6 +115,7 @@ class Node:
             raise ValueError(f"ledger {ledger.sequence} does not follow {self.snapshot.sequence}")
         if ledger.sequence % _EVICTION_LEDGERS == 0:
             changes |= dict.fromkeys(self._expired(ledger.sequence))
+        changes |= self._lives_set(changes, is_newer=prepared.base is not self.snapshot)
         records = dict(self.snapshot.records)
         for key, record in changes.items():
             if record is None:
@@ -129,6 +136,35 @@ class Node:
         """Close the next ledger now."""
         candidates = [] if skip_pending else self.queue.transactions()
         return self.commit(self.prepare(candidates, close_time))
+
+    def fork(self) -> "Node":
+        """A node with the same past, whose next ledgers are its own; it is kept nowhere."""
+        history = self.history.copy()
+        return Node(genesis=self.genesis, snapshot=self.snapshot, history=history)
+
+    def set_lives(self, lives: Mapping[bytes, int]) -> None:
+        """Let entries live for so many more ledgers, from now on: what only time does elsewhere."""
+        records = dict(self.snapshot.records)
+        for key, remaining in lives.items():
+            self._lives[key] = self.snapshot.sequence + remaining
+            records[key] = replace(records[key], live_until=self._lives[key])
+        self.snapshot = replace(self.snapshot, records=records)
+
+    def _lives_set(
+        self, changes: Mapping[bytes, Record | None], *, is_newer: bool
+    ) -> dict[bytes, Record | None]:
+        """What the next ledger keeps of `set_lives`.
+
+        Entries that it changes have the lives that it gave them, unless it was computed before
+        (`is_newer`).
+        """
+        kept: dict[bytes, Record | None] = {}
+        for key, live_until in self._lives.items():
+            record = changes.get(key, self.snapshot.records.get(key))
+            if record is not None and (is_newer or key not in changes):
+                kept[key] = replace(record, live_until=live_until)
+        self._lives.clear()
+        return kept
 
     def _expired(self, sequence: int) -> list[bytes]:
         return [

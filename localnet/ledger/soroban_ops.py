@@ -113,8 +113,6 @@ def _extend(
     soroban: Soroban, state: Changes, context: SorobanContext, extend_to: int
 ) -> SorobanOutcome:
     kind = xdr.OperationType.EXTEND_FOOTPRINT_TTL
-    if extend_to >= context.settings.max_entry_ttl:
-        return SorobanOutcome(outcome=op_result(kind, Extend.EXTEND_FOOTPRINT_TTL_MALFORMED))
     changes = Changes(state, state.sequence)
     for key in soroban.read_only:
         record = changes.get(key)

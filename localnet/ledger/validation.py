@@ -124,6 +124,7 @@ def _check_operation(
     tx: Transaction,
     state: Readable,
     checker: SignatureChecker,
+    settings: NetworkSettings,
 ) -> OperationOutcome | None:
     """What is wrong with an operation before it is applied: signature, kind or body."""
     own = operation.source_account
@@ -141,7 +142,7 @@ def _check_operation(
         signed = checker.account(account, threshold)
     if not signed:
         return op_error(OpCode.opBAD_AUTH)
-    return rule.check(body, raw) if rule else check_soroban_body(body, tx)
+    return rule.check(body, raw) if rule else check_soroban_body(body, tx, settings)
 
 
 def _soroban_threshold(body: xdr.OperationBody) -> Threshold:
@@ -149,7 +150,9 @@ def _soroban_threshold(body: xdr.OperationBody) -> Threshold:
     return Threshold.MEDIUM if invoke else Threshold.LOW
 
 
-def check_soroban_body(body: xdr.OperationBody, tx: Transaction) -> OperationOutcome | None:
+def check_soroban_body(
+    body: xdr.OperationBody, tx: Transaction, settings: NetworkSettings
+) -> OperationOutcome | None:
     """The rules of the three Soroban operations that need no state."""
     assert tx.soroban is not None  # noqa: S101  (a Soroban transaction without is malformed)
     invoke = body.invoke_host_function_op
@@ -159,7 +162,9 @@ def check_soroban_body(body: xdr.OperationBody, tx: Transaction) -> OperationOut
     keys = tx.soroban.read_only + tx.soroban.read_write
     extend = body.type is xdr.OperationType.EXTEND_FOOTPRINT_TTL
     other = tx.soroban.read_write if extend else tx.soroban.read_only
-    if other or not all(is_soroban(k) for k in keys):
+    longest = body.extend_footprint_ttl_op
+    too_long = longest is not None and longest.extend_to.uint32 >= settings.max_entry_ttl
+    if other or too_long or not all(is_soroban(k) for k in keys):
         code = (
             xdr.ExtendFootprintTTLResultCode.EXTEND_FOOTPRINT_TTL_MALFORMED
             if extend
@@ -170,10 +175,10 @@ def check_soroban_body(body: xdr.OperationBody, tx: Transaction) -> OperationOut
 
 
 def check_operations(
-    tx: Transaction, state: Readable, checker: SignatureChecker
+    tx: Transaction, state: Readable, checker: SignatureChecker, settings: NetworkSettings
 ) -> TxOutcome | None:
     """txFAILED with a result per operation when one of them cannot be applied."""
-    results = [_check_operation(o, tx, state, checker) for o in tx.operations]
+    results = [_check_operation(o, tx, state, checker, settings) for o in tx.operations]
     if all(r is None for r in results):
         return None if checker.all_used() else TxOutcome(code=TxCode.txBAD_AUTH_EXTRA)
     # Operations without a fault get the zeroed success result of their kind.
@@ -203,7 +208,7 @@ def _check_inner(
         checker.extra_signer(s) for s in extra
     ):
         return TxOutcome(code=TxCode.txBAD_AUTH)
-    return check_operations(tx, state, checker)
+    return check_operations(tx, state, checker, moment.settings)
 
 
 def _fee_too_low(tx: Transaction) -> int | None:

@@ -25,9 +25,6 @@ _BLOCK = vector(symbol("FarmBlock"))
 _PAUSED = vector(symbol("FarmPaused"))
 _HASH_SIZE = 32
 
-#: The build of March 2025, which mainnet ran at the time of the recordings.
-OLD_BUILD = bytes.fromhex("db2c14290d4964e3805f2527dd132939ba5fb3fccac56b30bfab8fd091011627")
-
 
 class Farm(BaseContract):
     """The build at the head of the source."""

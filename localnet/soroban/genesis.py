@@ -8,15 +8,16 @@ from localnet.network import KALE_CODE, Network
 from localnet.soroban import callers, farm, token
 from localnet.soroban.contract import contract_data
 from localnet.soroban.model import Entry, LedgerInfo
-from localnet.soroban.registry import HEAD_FARM_CODE, ROUTER_CODE, TRACTOR_CODE
+from localnet.soroban.registry import ROUTER_CODE, TRACTOR_CODE
 from localnet.soroban.storage import Key, code_key, instance_key
+from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD, PLACED
 from localnet.soroban.values import INSTANCE_KEY, address, order
 
 _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
 
 
 def entries(
-    network: Network, ledger: LedgerInfo, *, farm_code: bytes = farm.OLD_BUILD
+    network: Network, ledger: LedgerInfo, *, farm_code: bytes = OLD_BUILD
 ) -> Iterator[tuple[bytes, Entry]]:
     """(LedgerKey XDR, entry) of farm, token, tractor, router and their code.
 
@@ -35,7 +36,7 @@ def entries(
     tractor_storage = callers.tractor_storage(address(farm_id))
     yield _instance(_id(network.tractor), TRACTOR_CODE, tractor_storage, ledger)
     yield _instance(_id(network.router), ROUTER_CODE, (), ledger)
-    for code in (farm.OLD_BUILD, HEAD_FARM_CODE, TRACTOR_CODE, ROUTER_CODE):
+    for code in (OLD_BUILD, HEAD_FARM_CODE, TRACTOR_CODE, ROUTER_CODE):
         yield _code(code, ledger)
 
 
@@ -57,8 +58,11 @@ def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.L
 
 
 def code_data(code: bytes) -> xdr.LedgerEntryData:
-    """A code entry; a model needs no code, so its body is its hash."""
-    entry = xdr.ContractCodeEntry(ext=xdr.ContractCodeEntryExt(0), hash=xdr.Hash(code), code=code)
+    """A code entry; a model needs no code, so its body is its hash, as often as it is long."""
+    figures = PLACED.get(code)
+    extension = xdr.ContractCodeEntryExt(0) if figures is None else figures.extension()
+    body = code if figures is None else figures.body(code)
+    entry = xdr.ContractCodeEntry(ext=extension, hash=xdr.Hash(code), code=body)
     return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=entry)
 
 

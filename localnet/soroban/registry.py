@@ -8,10 +8,10 @@ from stellar_sdk import scval, xdr
 from localnet.soroban.callers import Multicall, Router, Tractor
 from localnet.soroban.contract import BaseContract
 from localnet.soroban.errors import HostError, host_error
-from localnet.soroban.farm import OLD_BUILD, Farm, OldFarm
+from localnet.soroban.farm import Farm, OldFarm
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
-from localnet.soroban.uploads import MULTICALL_CODE
+from localnet.soroban.uploads import HEAD_FARM_CODE, MULTICALL_CODE, OLD_BUILD
 from localnet.soroban.values import address
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 #: Hash of the router that the recordings were made with.
 ROUTER_CODE = bytes.fromhex("0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5")
-#: The head of the farm's source and the tractor were never recorded: any hash names them.
-HEAD_FARM_CODE = sha256(b"kalepool localnet farm at HEAD").digest()
+#: The tractor was never recorded: any hash names it.
 TRACTOR_CODE = sha256(b"kalepool localnet tractor").digest()
 
 _BY_CODE: dict[bytes, type[BaseContract]] = {

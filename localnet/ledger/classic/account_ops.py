@@ -1,6 +1,7 @@
 """Operations on one account: merge, sequence, data entries."""
 
 import struct
+from dataclasses import replace
 
 from stellar_sdk import xdr
 from stellar_sdk.xdr import AccountMergeResultCode as Merge
@@ -14,6 +15,7 @@ from localnet.ledger.accounts import (
     adjust,
     ledger_entry,
     load_account,
+    store_account,
 )
 from localnet.ledger.classic.asset_events import moved
 from localnet.ledger.classic.context import (
@@ -89,9 +91,11 @@ def _check_bump(body: xdr.OperationBody, _source: bytes) -> OperationOutcome | N
 def _apply_bump(ctx: Context, body: xdr.OperationBody) -> OperationOutcome:
     op = body.bump_sequence_op
     assert op is not None  # noqa: S101  (checked with the body)
-    forward = op.bump_to.sequence_number.int64 - ctx.account.seq_num
-    if forward > 0:
-        adjust(ctx.state, ctx.source, seq_num=forward)
+    account, wanted = ctx.account, op.bump_to.sequence_number.int64
+    if wanted > account.seq_num:
+        # As with a number that a transaction uses, the ledger and its time are noted.
+        used = (ctx.sequence, ctx.close_time)
+        store_account(ctx.state, replace(account, seq_num=wanted, sequence_used=used))
     return op_result(OperationType.BUMP_SEQUENCE, Bump.BUMP_SEQUENCE_SUCCESS)
 
 

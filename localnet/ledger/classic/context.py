@@ -34,6 +34,8 @@ class Context:
     source: bytes
     #: Sequence of the ledger that applies it.
     sequence: int
+    #: Its close time in seconds since 1970.
+    close_time: int
     #: Sponsored account -> its sponsor, while BeginSponsoringFutureReserves is open.
     sponsorships: dict[bytes, bytes]
     #: The asset events that the operation emits (ContractEvent in XDR).

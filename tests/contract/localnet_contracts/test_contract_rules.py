@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from stellar_sdk import Address, StrKey, scval, xdr
 
-from localnet.soroban.farm import OLD_BUILD
 from localnet.soroban.farm_math import (
     BlockRecord,
     PailRecord,
@@ -20,8 +19,8 @@ from localnet.soroban.farm_math import (
     zeros_of,
 )
 from localnet.soroban.model import Footprint, InvocationResult
-from localnet.soroban.registry import HEAD_FARM_CODE
 from localnet.soroban.storage import instance_key
+from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.values import vector
 from tests.support.contract_world import (
     FARM,

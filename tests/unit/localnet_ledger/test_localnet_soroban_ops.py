@@ -166,9 +166,10 @@ def test_no_one_may_extend_beyond_the_longest_life(chain: Chain) -> None:
     farmer, other = farmers(chain, 2)
     assert call_farm(chain, farmer, "plant", plant_arguments(farmer, 0)).ok
     longest = chain.node.settings.max_entry_ttl
-    chain.send(extension(chain, other, temporary_keys(chain), longest))
-    (applied,) = chain.close().transactions
-    assert operation_codes(applied) == [{"extend_footprint_ttl": "malformed"}]
+    answer = chain.send(extension(chain, other, temporary_keys(chain), longest))
+    assert answer.verdict is not None
+    assert answer.verdict.outcome.operations[0].packed[-4:] == (-1).to_bytes(4, "big", signed=True)
+    assert chain.send(extension(chain, other, temporary_keys(chain), longest - 1)).verdict is None
 
 
 def test_a_footprint_of_the_wrong_kind_is_malformed(chain: Chain) -> None:

@@ -8,7 +8,7 @@ from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from localnet.network import Network
 from localnet.soroban import genesis
-from localnet.soroban.farm import OLD_BUILD
+from localnet.soroban.uploads import OLD_BUILD
 from localnet.soroban.host import invoke
 from localnet.soroban.model import AuthMode, Entry, Footprint, InvocationResult, LedgerInfo
 from localnet.soroban.storage import Key, account_key, trustline_key

@@ -6,7 +6,7 @@ from stellar_sdk import StrKey, scval, xdr
 from localnet.soroban import farm
 from localnet.soroban.errors import describe
 from localnet.soroban.model import Footprint, InvocationResult
-from localnet.soroban.registry import HEAD_FARM_CODE
+from localnet.soroban.uploads import HEAD_FARM_CODE, OLD_BUILD
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.values import symbol, vector
 from tests.unit.localnet_soroban.genesis_world import (
@@ -232,7 +232,7 @@ def test_an_upgrade_tells_and_renews() -> None:
     assert event.type is xdr.ContractEventType.SYSTEM
     assert event.body.v0 is not None
     old, new = (
-        vector(symbol("Wasm"), scval.to_bytes(code)) for code in (farm.OLD_BUILD, HEAD_FARM_CODE)
+        vector(symbol("Wasm"), scval.to_bytes(code)) for code in (OLD_BUILD, HEAD_FARM_CODE)
     )
     assert event.body.v0.topics == [symbol("executable_update"), old, new]
     lives = {change.key: change.after.live_until for change in result.changes if change.after}
@@ -247,7 +247,7 @@ def test_upgrades_that_fail() -> None:
     arguments = [scval.to_bytes(HEAD_FARM_CODE)]
     result = contracts.call(FARM, "upgrade", arguments, source=ISSUER, mode="enforce")
     assert failure(result) == "Error(Auth, InvalidAction)"
-    assert code_of_farm(contracts) == farm.OLD_BUILD
+    assert code_of_farm(contracts) == OLD_BUILD
 
 
 def test_the_build_can_be_chosen() -> None:
