@@ -22,6 +22,7 @@ async def serve(settings: LocalnetSettings) -> None:
         ready = {
             "event": "ready",
             "rpc_url": running.url,
+            "node_urls": running.urls,
             "friendbot_url": running.rpc.friendbot_url,
             "passphrase": settings.passphrase,
         }

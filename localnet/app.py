@@ -15,7 +15,7 @@ from localnet.ledger.node import Node, open_node
 from localnet.ledger.sqlite_store import SqliteStore
 from localnet.network import Network
 from localnet.rpc.context import RpcContext
-from localnet.rpc.faults import Faults
+from localnet.rpc.nodes import Nodes
 from localnet.rpc.server import make_app
 
 
@@ -25,19 +25,36 @@ class RunningLocalnet:
 
     #: The node itself, for tests and checks in the same process.
     node: Node
-    #: What the methods work with; its faults may be changed.
-    rpc: RpcContext
+    #: What clients can ask.
+    nodes: Nodes
     #: Where JSON-RPC is.
     url: str
     #: What runs beside the server; none of it ends unless something is broken.
     loops: tuple[asyncio.Task[None], ...]
+
+    @property
+    def rpc(self) -> RpcContext:
+        """What the methods of the first node work with; its faults may be changed."""
+        return self.nodes.first
+
+    @property
+    def urls(self) -> list[str]:
+        """JSON-RPC of every node."""
+        return node_urls(self.url, len(self.nodes.contexts))
 
     def close_ledger(self, close_time: int | None = None) -> ClosedLedger:
         """Close a ledger now (with `timer=False` the only way)."""
         now = int(self.rpc.clock()) if close_time is None else close_time
         pending = bool(self.node.queue.transactions())
         skip = self.rpc.faults.skips_ledger(pending=pending)
-        return self.node.close_ledger(now, skip_pending=skip)
+        closed = self.node.close_ledger(now, skip_pending=skip)
+        self.nodes.close_forks(now)
+        return closed
+
+
+def node_urls(url: str, count: int) -> list[str]:
+    """JSON-RPC of so many nodes; the first is at `url` itself."""
+    return [url, *(f"{url}/node/{number}" for number in range(1, count))]
 
 
 def _open_store(settings: LocalnetSettings) -> SqliteStore | None:
@@ -65,8 +82,7 @@ async def open_localnet(
             overrides=settings.network_settings,
             store=store,
         )
-        rpc = RpcContext(node=node, settings=settings, faults=Faults(), clock=clock)
-        async with _serving(rpc, timer=timer) as running:
+        async with _serving(Nodes(node, settings, clock), timer=timer) as running:
             yield running
     finally:
         if store is not None:
@@ -74,20 +90,26 @@ async def open_localnet(
 
 
 @asynccontextmanager
-async def _serving(rpc: RpcContext, *, timer: bool) -> AsyncIterator[RunningLocalnet]:
-    funding = Funding(rpc.node, ledger_seconds=rpc.settings.ledger_seconds)
-    runner = web.AppRunner(make_app(rpc, funding), access_log=None, shutdown_timeout=1)
+async def _serving(nodes: Nodes, *, timer: bool) -> AsyncIterator[RunningLocalnet]:
+    rpc = nodes.first
+    funding = Funding(nodes.chain, ledger_seconds=rpc.settings.ledger_seconds)
+    runner = web.AppRunner(
+        make_app(nodes, funding),
+        access_log=None,
+        shutdown_timeout=1,
+        keepalive_timeout=rpc.settings.idle_seconds,
+    )
     await runner.setup()
     loops: list[asyncio.Task[None]] = []
     try:
         await web.TCPSite(runner, rpc.settings.host, rpc.settings.port).start()
         host, port = runner.addresses[0][:2]
-        rpc.friendbot_url = f"http://{host}:{port}/friendbot"
+        nodes.announce(f"http://{host}:{port}/friendbot")
         loops.append(asyncio.create_task(funding.run()))
         if timer:
-            loops.append(asyncio.create_task(_close_ledgers(rpc)))
+            loops.append(asyncio.create_task(_close_ledgers(nodes)))
         url = f"http://{host}:{port}"
-        yield RunningLocalnet(node=rpc.node, rpc=rpc, url=url, loops=tuple(loops))
+        yield RunningLocalnet(node=nodes.chain, nodes=nodes, url=url, loops=tuple(loops))
     finally:
         for loop in loops:
             loop.cancel()
@@ -95,15 +117,16 @@ async def _serving(rpc: RpcContext, *, timer: bool) -> AsyncIterator[RunningLoca
         await runner.cleanup()
 
 
-async def _close_ledgers(rpc: RpcContext) -> None:
+async def _close_ledgers(nodes: Nodes) -> None:
     """Close ledgers on time; a late one does not make the next ones hurry."""
-    loop = asyncio.get_running_loop()
+    loop, rpc, chain = asyncio.get_running_loop(), nodes.first, nodes.chain
     due = loop.time()
     while True:
         due = max(due + rpc.settings.ledger_seconds, loop.time())
         await asyncio.sleep(due - loop.time())
-        pending = rpc.node.queue.transactions()
+        pending, now = chain.queue.transactions(), int(rpc.clock())
         candidates = [] if rpc.faults.skips_ledger(pending=bool(pending)) else pending
         # In a thread, so that requests are answered meanwhile.
-        prepared = await asyncio.to_thread(rpc.node.prepare, candidates, int(rpc.clock()))
-        rpc.node.commit(prepared)
+        prepared = await asyncio.to_thread(chain.prepare, candidates, now)
+        chain.commit(prepared)
+        nodes.close_forks(now)

@@ -32,6 +32,10 @@ class LocalnetSettings(BaseSettings):
     """Seconds between two ledgers."""
     block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     """The farm's interval: a block may be followed by the next after so many seconds."""
+    idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """Seconds after which a connection is closed on which nothing is asked, as stellar-rpc does."""
+    nodes: Annotated[int, Field(ge=1, le=16)] = 1
+    """Nodes of the same chain: the first at /, the others at /node/1, /node/2 and so on."""
     state_dir: Path | None = None
     """Keep the chain in this folder and go on from it; without it the chain is in memory only."""
     retention_ledgers: Annotated[int, Field(ge=1)] = 17_280

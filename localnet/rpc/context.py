@@ -1,10 +1,8 @@
 """What a JSON-RPC method works with."""
 
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from localnet.config import LocalnetSettings
@@ -13,6 +11,8 @@ from localnet.ledger.node import Node
 from localnet.ledger.state import Snapshot
 from localnet.rpc.errors import invalid_params
 from localnet.rpc.faults import Faults
+from localnet.rpc.lies.model import Memory
+from localnet.rpc.lies.table import Lies
 
 #: Parameters of a call.
 Params = Mapping[str, Any]
@@ -28,6 +28,10 @@ class RpcContext:
     settings: LocalnetSettings
     #: Misbehaviour that is switched on.
     faults: Faults
+    #: What it says that is not so.
+    lies: Lies = field(default_factory=Lies)
+    #: What the nodes of this chain were sent.
+    memory: Memory = field(default_factory=Memory)
     #: Wall clock in seconds since 1970.
     clock: Callable[[], float] = time.time
     #: Where GET /friendbot is, for getNetwork; empty until the port is known.
@@ -49,21 +53,9 @@ class RpcContext:
         return self.node.history.oldest
 
 
-def base64(data: bytes) -> str:
-    """XDR as clients read it."""
-    return b64encode(data).decode()
-
-
-def timestamp(seconds: int) -> str:
-    """RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def wants_json(params: Params) -> bool:
     """True for xdrFormat "json"; anything but that, "base64" or nothing is refused."""
     wanted = params.get("xdrFormat", "")
     if wanted not in ("", "base64", "json"):
-        raise invalid_params(
-            f"expected xdrFormat to be optional or 'base64' or 'json', got '{wanted}'"
-        )
+        raise invalid_params(f"got '{wanted}': expected base64, json for optional 'xdrFormat'")
     return bool(wanted == "json")

@@ -5,7 +5,8 @@ from typing import Any
 from stellar_sdk import xdr
 
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64
 from localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params
 
 #: Keys in one call at most.

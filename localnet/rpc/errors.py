@@ -26,9 +26,9 @@ class RpcError(Exception):
         return body
 
 
-def invalid_params(message: str) -> RpcError:
+def invalid_params(message: str, data: Any = None) -> RpcError:
     """-32602."""
-    return RpcError(INVALID_PARAMS, message)
+    return RpcError(INVALID_PARAMS, message, data)
 
 
 def invalid_request(message: str) -> RpcError:

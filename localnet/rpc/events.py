@@ -10,7 +10,8 @@ from stellar_sdk import StrKey, xdr
 from localnet.ledger.apply import Applied
 from localnet.ledger.close import ClosedLedger
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, timestamp, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64, timestamp
 from localnet.rpc.errors import invalid_params, invalid_request
 from localnet.rpc.paging import page_limit, total_order_id
 

@@ -7,6 +7,8 @@ was set and met nothing has not happened.
 
 * delays: {method: seconds} before a call is looked at ("*" is every method)
 * failures: {method: calls} that answer HTTP 503 before they are looked at
+* busy: {method: calls} that answer HTTP 429 with Retry-After: retry_after (seconds, a whole number)
+* closes: {method: calls} after whose answer the connection is closed, without a word of it
 * drops: {method: calls} that are carried out, but whose answer is lost (the connection breaks)
 * repeats: {method: calls} that get the answer of an earlier call with the same parameters
 * jitter: seconds; every answer is held back for a random part of it, so answers overtake each other
@@ -49,6 +51,12 @@ class Faults:
     delays: dict[str, float] = field(default_factory=dict)
     #: Calls left that fail, by method.
     failures: dict[str, int] = field(default_factory=dict)
+    #: Calls left that are told to come later, by method.
+    busy: dict[str, int] = field(default_factory=dict)
+    #: Seconds that they are told to wait.
+    retry_after: int = 1
+    #: Calls left after which the connection is closed, by method.
+    closes: dict[str, int] = field(default_factory=dict)
     #: Calls left whose answer is lost, by method.
     drops: dict[str, int] = field(default_factory=dict)
     #: Calls left that get an older answer, by method.
@@ -97,6 +105,14 @@ class Faults:
     def fails(self, method: str) -> bool:
         """True when this call answers 503."""
         return self._count("failures", _use(self.failures, method))
+
+    def is_busy(self, method: str) -> bool:
+        """True when this call answers 429."""
+        return self._count("busy", _use(self.busy, method))
+
+    def closes_connection(self, method: str) -> bool:
+        """True when the connection is closed after this call."""
+        return self._count("closes", _use(self.closes, method))
 
     def may_repeat(self, method: str) -> bool:
         """True when calls of this method are to get older answers."""
@@ -167,6 +183,9 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
 _SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "delays": _numbers,
     "failures": _numbers,
+    "busy": _numbers,
+    "retry_after": _count,
+    "closes": _numbers,
     "drops": _numbers,
     "repeats": _numbers,
     "jitter": _number,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from localnet.ledger.settings import PROTOCOL_VERSION
-from localnet.rpc.context import Params, RpcContext, base64
+from localnet.rpc.context import Params, RpcContext
+from localnet.rpc.encoding import base64
 
 #: Ledgers that the Soroban fee statistics look back.
 _SOROBAN_FEE_LEDGERS = 50
@@ -19,7 +20,9 @@ async def get_health(rpc: RpcContext, _params: Params) -> dict[str, Any]:
     return {
         "status": "healthy",
         "latestLedger": rpc.latest.sequence,
+        "latestLedgerCloseTime": str(rpc.latest.close_time),
         "oldestLedger": rpc.oldest.sequence,
+        "oldestLedgerCloseTime": str(rpc.oldest.close_time),
         "ledgerRetentionWindow": rpc.settings.retention_ledgers,
     }
 

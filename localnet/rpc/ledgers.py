@@ -6,7 +6,8 @@ from stellar_sdk import xdr
 
 from localnet.ledger.close import ClosedLedger
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 from localnet.rpc.paging import page_limit, start_ledger
 

@@ -11,7 +11,8 @@ from localnet.ledger.results import fee_bump_result, tx_result
 from localnet.ledger.transaction import Transaction, parse
 from localnet.ledger.validation import Verdict
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 
 
@@ -33,10 +34,16 @@ async def send_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
         tx = parse(envelope, rpc.node.genesis.network.id)
     except (binascii.Error, ValueError, TypeError, EOFError) as error:
         raise invalid_params("invalid_xdr") from error
-    answer = (
-        Answer(status=Status.TRY_AGAIN_LATER) if rpc.faults.storms() else rpc.node.submit_parsed(tx)
-    )
-    return _to_json(rpc, tx, answer, as_json=as_json)
+    rpc.memory.note(tx)
+    return _to_json(rpc, tx, _submitted(rpc, tx), as_json=as_json)
+
+
+def _submitted(rpc: RpcContext, tx: Transaction) -> Answer:
+    if rpc.faults.storms():
+        return Answer(status=Status.TRY_AGAIN_LATER)
+    if not rpc.lies.takes("sendTransaction"):
+        return Answer(status=Status.PENDING)
+    return rpc.node.submit_parsed(tx)
 
 
 def _to_json(rpc: RpcContext, tx: Transaction, answer: Answer, *, as_json: bool) -> dict[str, Any]:

@@ -1,5 +1,9 @@
-"""The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it."""
+"""The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it.
 
+With several nodes each has a path of its own, /node/1 and so on; /node/0 is / once more.
+"""
+
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,17 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from localnet.funding import Funding, FundingError
+from localnet.rpc import framing
 from localnet.rpc.context import Params, RpcContext
 from localnet.rpc.entries import get_ledger_entries
-from localnet.rpc.errors import (
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
-    RpcError,
-    invalid_params,
-)
+from localnet.rpc.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, RpcError
 from localnet.rpc.events import get_events
+from localnet.rpc.faults import Faults
 from localnet.rpc.info import (
     get_fee_stats,
     get_health,
@@ -27,6 +26,8 @@ from localnet.rpc.info import (
     get_version_info,
 )
 from localnet.rpc.ledgers import get_ledgers
+from localnet.rpc.lies import shapes
+from localnet.rpc.nodes import Nodes
 from localnet.rpc.send import send_transaction
 from localnet.rpc.simulate import simulate_transaction
 from localnet.rpc.transactions import get_transaction, get_transactions
@@ -35,6 +36,10 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of a request at most, as stellar-rpc has it.
 _LARGEST_BODY = 512 * 1024
+#: Where the nodes are.
+_NODE = r"/node/{number:\d{1,2}}"
+#: Seconds after an answer in which its connection is closed, where a fault says so.
+_LAST_WORDS = 0.005
 
 Method = Callable[[RpcContext, Params], Awaitable[dict[str, Any]]]
 
@@ -54,85 +59,82 @@ METHODS: dict[str, Method] = {
 }
 
 
-def make_app(rpc: RpcContext, funding: Funding) -> web.Application:
+def make_app(nodes: Nodes, funding: Funding) -> web.Application:
     """The application; the caller runs it."""
-    app = web.Application(client_max_size=_LARGEST_BODY)
-    handlers = _Handlers(rpc, funding)
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_polite])
+    handlers = _Handlers(nodes, funding)
     app.add_routes(
         [
             web.post("/", handlers.json_rpc),
+            web.options("/", handlers.preflight),
             web.get("/friendbot", handlers.friendbot),
             web.post("/friendbot", handlers.friendbot),
             web.get("/kale", handlers.kale),
             web.get("/faults", handlers.show_faults),
             web.post("/faults", handlers.change_faults),
+            web.post(_NODE, handlers.json_rpc),
+            web.get(f"{_NODE}/faults", handlers.show_faults),
+            web.post(f"{_NODE}/faults", handlers.change_faults),
         ]
     )
     return app
 
 
+@web.middleware
+async def _polite(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answers to wrong paths and methods in the words of Go's server."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.Response(status=404, text="404 page not found\n", headers=framing.VARY)
+    except web.HTTPMethodNotAllowed:
+        return web.Response(status=405, headers=framing.VARY)
+
+
 class _Handlers:
     """One method per endpoint."""
 
-    def __init__(self, rpc: RpcContext, funding: Funding) -> None:
-        self._rpc = rpc
+    def __init__(self, nodes: Nodes, funding: Funding) -> None:
+        self._nodes = nodes
         self._funding = funding
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
         """One call, or a list of calls, which is a single request for what goes wrong."""
+        rpc = self._nodes.contexts[self._number(request)]
+        framing.check_content_type(request)
         try:
-            body = json.loads(await request.read())
+            asked = framing.read_request(await request.read())
         except web.HTTPRequestEntityTooLarge as error:
             raise web.HTTPInternalServerError(text="http: request body too large") from error
-        except ValueError:
-            return web.json_response(_error(None, RpcError(PARSE_ERROR, "invalid JSON value")))
-        calls, faults = body if isinstance(body, list) and body else [body], self._rpc.faults
-        name = next((call["method"] for call in calls if _is_call(call)), "")
+        faults, name = rpc.faults, next((c.method for c in asked.calls if c.method), "")
         await faults.hold_up(name)
-        if faults.fails(name):
-            raise web.HTTPServiceUnavailable(text="localnet was told to fail")
-        answers = [await self._answer(call) for call in calls]
+        _refuse(faults, name)
+        huge = rpc.lies.setting("huge", name)
+        if huge is not None:
+            faults.used["huge"] += 1
+            return await shapes.send_huge(request, huge)
+        answers = [await _answer(rpc, call) for call in asked.calls]
+        pairs = zip(answers, asked.calls, strict=True)
+        given = [answer for answer, call in pairs if not call.is_notification]
         await faults.hold_back()
         if faults.drops_answer(name) and request.transport is not None:
             request.transport.abort()
-        # A single answer comes alone.
-        return web.json_response(answers if len(answers) > 1 else answers[0])
+        if faults.closes_connection(name):
+            asyncio.get_running_loop().call_later(_LAST_WORDS, _close, request)
+        return _response(request, _body(rpc, asked, given, name))
 
-    async def _answer(self, call: Any) -> dict[str, Any]:
-        if not _is_call(call):
-            return _error(None, RpcError(INVALID_REQUEST, "empty method name"))
-        name = call["method"]
-        try:
-            answer = _result(call.get("id"), await self._repeatable(name, call.get("params")))
-        except RpcError as error:
-            answer = _error(call.get("id"), error)
-        except Exception:
-            _log.exception("%s failed", name)
-            answer = _error(call.get("id"), RpcError(INTERNAL_ERROR, "internal error"))
-        self._rpc.faults.note_age(self._rpc.node.snapshot)
-        return answer
+    async def preflight(self, request: web.Request) -> web.StreamResponse:
+        """A browser asks whether it may ask."""
+        return framing.preflight(request)
 
-    async def _repeatable(self, name: str, params: Any) -> dict[str, Any]:
-        """The answer, or that of an earlier call when the node was told to repeat itself."""
-        faults = self._rpc.faults
-        if not faults.may_repeat(name):
-            return await self._call(name, params)
-        key, given = (name, json.dumps(params, sort_keys=True)), faults.given
-        if key in given:
-            faults.repeated(name)
-        else:
-            given[key] = await self._call(name, params)
-        return given[key]
-
-    async def _call(self, name: str, params: Any) -> dict[str, Any]:
-        method = METHODS.get(name)
-        if method is None:
-            raise RpcError(METHOD_NOT_FOUND, "method not found", name)
-        if not isinstance(params, dict | None):
-            raise invalid_params("invalid parameters")
-        # As in Go, a member that is null is one that is not there.
-        given = {name: value for name, value in (params or {}).items() if value is not None}
-        return await method(self._rpc, given)
+    def _number(self, request: web.Request) -> int:
+        """Which node is asked."""
+        number = int(request.match_info.get("number", "0"))
+        if number >= len(self._nodes.contexts):
+            raise web.HTTPNotFound
+        return number
 
     async def friendbot(self, request: web.Request) -> web.StreamResponse:
         """Create an account with 10,000 XLM."""
@@ -155,31 +157,88 @@ class _Handlers:
             }
             return web.json_response(problem, status=400)
 
-    async def show_faults(self, _request: web.Request) -> web.StreamResponse:
+    async def show_faults(self, request: web.Request) -> web.StreamResponse:
         """The misbehaviour that is switched on."""
-        return web.json_response(self._rpc.faults.to_json())
+        return web.json_response(self._nodes.show(self._number(request)))
 
     async def change_faults(self, request: web.Request) -> web.StreamResponse:
         """Switch misbehaviour on or off."""
+        number = self._number(request)
         try:
             body = json.loads(await request.read())
             if not isinstance(body, dict):
                 raise ValueError("expected an object")  # noqa: TRY004, TRY301
-            self._rpc.faults.change(body, self._rpc.node.snapshot)
-            if "forget_before" in body:
-                self._rpc.node.history.forget_before(int(body["forget_before"]))
+            self._nodes.change(number, body)
         except (ValueError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(self._rpc.faults.to_json())
+        return web.json_response(self._nodes.show(number))
 
 
-def _is_call(call: Any) -> bool:
-    return isinstance(call, dict) and isinstance(call.get("method"), str)
+def _refuse(faults: Faults, name: str) -> None:
+    if faults.is_busy(name):
+        headers = {"Retry-After": str(faults.retry_after)}
+        raise web.HTTPTooManyRequests(text="localnet was told to be busy", headers=headers)
+    if faults.fails(name):
+        raise web.HTTPServiceUnavailable(text="localnet was told to fail")
 
 
-def _result(call_id: Any, result: dict[str, Any]) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": call_id, "result": result}
+async def _answer(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
+    if call.wrong is not None:
+        return framing.failure(call.id, call.wrong)
+    try:
+        answer = framing.result(call.id, await _repeatable(rpc, call))
+    except RpcError as error:
+        answer = framing.failure(call.id, error)
+    except Exception:
+        _log.exception("%s failed", call.method)
+        answer = framing.failure(call.id, RpcError(INTERNAL_ERROR, "internal error"))
+    rpc.faults.note_age(rpc.node.snapshot)
+    return answer
 
 
-def _error(call_id: Any, error: RpcError) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": call_id, "error": error.to_json()}
+async def _repeatable(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
+    """The answer, or that of an earlier call when the node was told to repeat itself."""
+    faults = rpc.faults
+    if not faults.may_repeat(call.method):
+        return await _call(rpc, call)
+    key, given = (call.method, json.dumps(call.params, sort_keys=True)), faults.given
+    if key in given:
+        faults.repeated(call.method)
+    else:
+        given[key] = await _call(rpc, call)
+    return given[key]
+
+
+async def _call(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
+    """The true answer, and what the node makes of it."""
+    method = METHODS.get(call.method)
+    if method is None:
+        raise RpcError(METHOD_NOT_FOUND, "method not found", call.method)
+    params = framing.members(call)
+    true = await method(rpc, rpc.lies.asked(rpc, call.method, params))
+    return rpc.lies.answer(rpc, call.method, params, true, rpc.faults.used)
+
+
+def _body(
+    rpc: RpcContext, asked: framing.Request, answers: list[dict[str, Any]], name: str
+) -> bytes | None:
+    form = rpc.lies.setting("form", name)
+    if form is None or not answers:
+        return framing.written(asked, answers)
+    rpc.faults.used["form"] += 1
+    said = [shapes.deformed(form, answer) for answer in answers]
+    if isinstance(said[0], str):
+        return said[0].encode()
+    return framing.written(asked, said)
+
+
+def _response(request: web.Request, body: bytes | None) -> web.Response:
+    headers = framing.cors(request.headers.get("Origin"))
+    if body is None:
+        return web.Response(status=204, headers=headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": "application/json"})
+
+
+def _close(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()

@@ -21,7 +21,8 @@ from localnet.ledger.soroban_ops import (
 from localnet.ledger.state import Changes, Readable, Snapshot
 from localnet.ledger.transaction import disk_reads
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 from localnet.soroban.deploy import is_supported
 from localnet.soroban.errors import describe

@@ -8,7 +8,8 @@ from localnet.ledger.apply import Applied
 from localnet.ledger.close import ClosedLedger
 from localnet.ledger.history import Found
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import Params, RpcContext, base64, wants_json
+from localnet.rpc.context import Params, RpcContext, wants_json
+from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 from localnet.rpc.paging import TransactionCursor, page_limit, start_ledger
 

@@ -15,7 +15,7 @@ from localnet.ledger.settings import BASE_FEE
 from localnet.ledger.state import Changes, Snapshot
 from localnet.ledger.transaction import Transaction, parse
 from localnet.ledger.xdr_json import to_json
-from localnet.rpc.context import base64
+from localnet.rpc.encoding import base64
 from localnet.rpc.transactions import transaction_json
 from tests.support.localnet_chain import make_node
 from tests.support.localnet_recordings import Recording, names, recording, state_at

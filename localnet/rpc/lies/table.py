@@ -1,0 +1,108 @@
+"""All lies by name, and those that one node tells."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from localnet.rpc.lies import answers, entries, farm, heights, shapes, transactions
+from localnet.rpc.lies.model import Lie, Result, Told, is_text
+
+if TYPE_CHECKING:
+    from localnet.rpc.context import RpcContext
+
+#: Lies about single answers; a node tells them in this order.
+LIES: dict[str, Lie] = {
+    "succeeded": transactions.SUCCEEDED,
+    "failed": transactions.FAILED,
+    "omit": transactions.OMIT,
+    "send": answers.SEND,
+    "sequences": entries.SEQUENCES,
+    "payer": entries.PAYER,
+    "balances": entries.BALANCES,
+    "trustlines": entries.TRUSTLINES,
+    "memo": entries.MEMO,
+    "lives": entries.LIVES,
+    "pails": farm.PAILS,
+    "block": farm.BLOCK,
+    "paused": farm.PAUSED,
+    "code": farm.CODE,
+    "config": farm.CONFIG,
+    "fees": answers.FEES,
+    "simulation": answers.SIMULATION,
+    "passphrase": answers.PASSPHRASE,
+    "add_ledgers": heights.ADD_LEDGERS,
+    "shift_ledgers": heights.SHIFT_LEDGERS,
+    "add_seconds": heights.ADD_SECONDS,
+}
+#: Those that are told by other means: of the chain that a node follows, and of an answer's form.
+_OTHERS = {"fork": is_text, "form": shapes.check_form, "huge": shapes.check_huge}
+#: All of them.
+NAMES = frozenset(LIES) | frozenset(_OTHERS)
+
+
+@dataclass(kw_only=True)
+class Lies:
+    """What one node says that is not so."""
+
+    #: Settings by name.
+    told: dict[str, Any] = field(default_factory=dict)
+    #: The methods that it lies about; None: every one.
+    methods: frozenset[str] | None = None
+
+    def change(self, told: Any, methods: Any) -> None:
+        """Replace all; ValueError names what is wrong."""
+        if not isinstance(told, dict):
+            raise ValueError("lies: expected an object")  # noqa: TRY004
+        if set(told) - NAMES:
+            raise ValueError(f"unknown lies: {sorted(set(told) - NAMES)}")
+        for name, value in told.items():
+            try:
+                (_OTHERS.get(name) or LIES[name].check)(value)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{name}: {error}") from error
+        if methods is not None and not isinstance(methods, list):
+            raise ValueError("methods: expected a list")
+        self.told = dict(told)
+        self.methods = None if methods is None else frozenset(methods)
+
+    def setting(self, name: str, method: str) -> Any:
+        """The setting of a lie that is told in answers of this method; else None."""
+        if self.methods is not None and method not in self.methods:
+            return None
+        return self.told.get(name)
+
+    def takes(self, method: str) -> bool:
+        """False when what is sent is thrown away."""
+        value = self.setting("send", method)
+        return value is None or bool(answers.says(value)["takes"])
+
+    def asked(self, rpc: "RpcContext", method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The parameters that the node answers to."""
+        for _, lie, value in self._about(method):
+            if lie.ask is not None:
+                told = Told(rpc=rpc, method=method, params=params, result={}, value=value)
+                params = lie.ask(told)
+        return params
+
+    def answer(
+        self,
+        rpc: "RpcContext",
+        method: str,
+        params: Mapping[str, Any],
+        result: Result,
+        used: Counter[str],
+    ) -> Result:
+        """The answer that is given; `used` counts the lies that changed it."""
+        for name, lie, value in self._about(method):
+            told = Told(rpc=rpc, method=method, params=params, result=result, value=value)
+            said = lie.tell(told)
+            used[name] += said != result
+            result = said
+        return result
+
+    def _about(self, method: str) -> Iterator[tuple[str, Lie, Any]]:
+        for name, lie in LIES.items():
+            value = self.setting(name, method)
+            if value is not None and method in lie.methods:
+                yield name, lie, value
