@@ -1,7 +1,7 @@
 """BumpSequence as the last operation of a payment: its number says what became of it."""
 
 import pytest
-from stellar_sdk import Asset, Keypair
+from stellar_sdk import Asset, Keypair, xdr
 from stellar_sdk.operation import BumpSequence, Payment
 
 from localnet.ledger.results import TxCode
@@ -70,8 +70,9 @@ def test_a_negative_number_is_refused(chain: Chain, payer: Keypair) -> None:
 class _Negative(BumpSequence):
     """What the SDK would not build."""
 
-    def _to_operation_body(self):  # type: ignore[no-untyped-def]
+    def _to_operation_body(self) -> xdr.OperationBody:
         body = super()._to_operation_body()
+        assert body.bump_sequence_op is not None
         body.bump_sequence_op.bump_to.sequence_number.int64 = -1
         return body
 
