@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--random", type=int, default=200, help="random kills, with each carrier")
     run.add_argument("--group", action="append", help="only this group of rows; may be repeated")
     run.add_argument("--only", default="", help="only rows whose name contains this")
-    run.add_argument("--quick", action="store_true", help="a few rows in less than a minute")
+    run.add_argument("--quick", action="store_true", help="a few rows in a few minutes")
     run.add_argument("--out", type=Path, default=RESULTS, help="folder of results to write to")
     run.add_argument("--list", action="store_true", help="only tell what would be broken")
     day = commands.add_parser("day", help="farm a day of blocks in compressed time")
