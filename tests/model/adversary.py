@@ -12,7 +12,7 @@ from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
 )
-from services.wallet.chain.facade import Included
+from services.wallet.chain.included import Included
 from services.wallet.chain.model import (
     BlockState,
     CallResult,
@@ -213,20 +213,16 @@ class Node:
         node._floor = 0
         yield node
 
-    async def included(self, first: int) -> Included:
+    async def included(self, first: int, wanted: Mapping[str, Sequence[str]]) -> Included:
         head = self._head(self._answer())
         if first < head.oldest or self.happens(self.tricks.no_ranges):
             raise RpcUnavailableError("startLedger is out of range")
-        answers = {
-            taken.hash: {"lookup": lookup}
-            for lookup, taken in self._network.taken.items()
-            if first <= taken.ledger <= head.sequence
+        outcomes = {
+            taken.hash: _outcome(taken, head)
+            for taken in self._network.taken.values()
+            if first <= taken.ledger <= head.sequence and taken.hash in wanted
         }
-        return Included(answers=answers, head=head)
-
-    def read_included(self, included: Included, name: str, functions: Sequence[str]) -> Outcome:
-        taken = self._network.taken[str(included.answers[name]["lookup"])]
-        return _outcome(taken, included.head)
+        return Included(outcomes=outcomes, unreadable={}, head=head)
 
     async def outcome(self, lookup: str, functions: Sequence[str]) -> Outcome:
         """The lookup and the head are two reads: ledgers may close in between."""

@@ -64,6 +64,12 @@ class _Reader:
         self._at += 8
         return int(value)
 
+    def amount(self) -> int:
+        value = self.i64()
+        if value < 0:
+            raise ValueError("an entry with a negative amount")
+        return value
+
     def four_bytes(self) -> tuple[int, ...]:
         values = _4u8(self._data, self._at)
         self._at += 4
@@ -93,7 +99,7 @@ def read_trustline(data: bytes) -> TrustlineFields:
             raise ValueError("no trustline entry")
         reader.skip(_ACCOUNT_ID)
         reader.skip(_ASSET[reader.u32()] - 4)
-        balance, _limit = reader.i64(), reader.i64()
+        balance, _limit = reader.amount(), reader.i64()
         return TrustlineFields(balance=balance, flags=reader.u32())
     except (struct.error, KeyError) as error:
         raise ValueError("a trustline entry that cannot be read") from error
@@ -103,7 +109,7 @@ def _account(reader: _Reader) -> AccountFields:
     if reader.u32() != _ACCOUNT:
         raise ValueError("no account entry")
     reader.skip(_ACCOUNT_ID)
-    balance, sequence, subentries = reader.i64(), reader.i64(), reader.u32()
+    balance, sequence, subentries = reader.amount(), reader.amount(), reader.u32()
     if reader.u32():  # inflationDest
         reader.skip(_ACCOUNT_ID)
     reader.skip(4)  # flags

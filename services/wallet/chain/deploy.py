@@ -25,12 +25,14 @@ from stellar_sdk.address import Address
 
 from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, sign
 from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.fields import Json, decimal, objects, texts
 from services.wallet.chain.model import SignedEnvelope, Signer
-from services.wallet.chain.rpc import Json
 
 #: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
 #: mainnet, and below its maximum of 180.
 LIFE = 2_073_600
+#: Authorisations of one step at most: each is the deployer's.
+_AUTHORISATIONS = 10
 #: Ledgers before their end from which on they are extended: 30 days.
 RENEW = 518_400
 
@@ -143,10 +145,10 @@ def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
 def prepare_step(answer: Json) -> PreparedStep:
     """Reads the answer of a simulation that succeeded; its fee has margins already."""
     data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
-    data.resource_fee = xdr.Int64(int(answer["minResourceFee"]))
-    results = answer.get("results") or [{}]  # a longer life has no result
-    texts = results[0].get("auth") or []
-    auth = tuple(xdr.SorobanAuthorizationEntry.from_xdr(text) for text in texts)
+    data.resource_fee = xdr.Int64(decimal(answer, "minResourceFee"))
+    results = objects(answer, "results", most=1) or [{}]  # a longer life has no result
+    entries = texts(results[0], "auth", most=_AUTHORISATIONS)
+    auth = tuple(xdr.SorobanAuthorizationEntry.from_xdr(entry) for entry in entries)
     return PreparedStep(data=data, auth=auth)
 
 

@@ -6,7 +6,7 @@ node's refusal says anything (docs/reference/STELLAR.md, section 1).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -17,11 +17,14 @@ from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcRejectedError,
     RpcUnavailableError,
+    UnknownMetaError,
 )
 from services.wallet.chain.health import EndpointState, EndpointStatus
-from services.wallet.chain.model import LedgerHead, SendStatus
+from services.wallet.chain.ledger_entries import Reader
+from services.wallet.chain.model import LedgerHead, SendResult, SendStatus
+from services.wallet.chain.questions import HEAD, PASSPHRASE, Question
 from services.wallet.chain.race import in_turn
-from services.wallet.chain.rpc import HighWater, Json, Rpc, Sent, open_rpc
+from services.wallet.chain.rpc import HighWater, Rpc, Sent, open_rpc
 
 log = get_logger(__name__)
 
@@ -30,9 +33,9 @@ T = TypeVar("T")
 #: Seconds without an answer after which the next endpoint is asked, too.
 HEDGE = 1.0
 #: What an endpoint may answer, or not, so that the next one is asked.
-_FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError)
+_FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownMetaError)
 #: Answers of sendTransaction after which the envelope is in a node's queue.
-_TAKEN = frozenset({SendStatus.PENDING.value, SendStatus.DUPLICATE.value})
+_TAKEN = frozenset({SendStatus.PENDING, SendStatus.DUPLICATE})
 
 
 class Endpoints:
@@ -57,49 +60,38 @@ class Endpoints:
 
         A proof needs it: two nodes need not have seen the same ledgers.
         """
-        yield await self._read(_itself)
+        yield await self.read(_itself)
+
+    async def ask(self, question: Question[T]) -> T:
+        """See Rpc."""
+        return await self.read(lambda node: node.ask(question))
+
+    async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
+        """What one endpoint answers to several questions that belong together: the first answer
+        that is good."""
+        starts = [partial(_ask, node, reading) for node in self._candidates()]
+        if len(starts) == 1:
+            return await starts[0]()
+        errors: list[PoolError] = []
+        async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
+            async for attempt in attempts:
+                try:
+                    return attempt.result()
+                except _FAILURES as error:
+                    errors.append(error)
+        raise _verdict(errors)
 
     async def head(self) -> LedgerHead:
         """See Rpc."""
-        return await self._read(Rpc.head)
+        return await self.ask(HEAD)
 
     async def passphrase(self) -> str:
         """See Rpc."""
-        return await self._read(Rpc.passphrase)
+        return await self.ask(PASSPHRASE)
 
-    async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
+    async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
         """See Rpc; all requests that it takes go to the same endpoint."""
-        return await self._read(lambda node: node.entries(keys))
-
-    async def simulate(self, envelope: str) -> Json:
-        """See Rpc."""
-        return await self._read(lambda node: node.simulate(envelope))
-
-    async def transaction(self, tx_hash: str) -> Json:
-        """See Rpc."""
-        return await self._read(lambda node: node.transaction(tx_hash))
-
-    async def transactions(self, *, start: int | None = None, cursor: str | None = None) -> Json:
-        """See Rpc."""
-        return await self._read(lambda node: node.transactions(start=start, cursor=cursor))
-
-    async def events(
-        self, filters: Sequence[Json], *, start: int | None = None, cursor: str | None = None
-    ) -> Json:
-        """See Rpc."""
-        return await self._read(lambda node: node.events(filters, start=start, cursor=cursor))
-
-    async def fee_stats(self) -> Json:
-        """See Rpc."""
-        return await self._read(Rpc.fee_stats)
-
-    async def latest_ledger(self) -> Json:
-        """See Rpc."""
-        return await self._read(Rpc.latest_ledger)
-
-    async def soroban_inclusion_fee(self) -> int:
-        """See Rpc."""
-        return await self._read(Rpc.soroban_inclusion_fee)
+        return await self.read(lambda node: node.entries(readers))
 
     async def get(self, url: str) -> int:
         """See Rpc; it has nothing to do with the endpoints."""
@@ -125,20 +117,6 @@ class Endpoints:
                 if all(offer.answer is not None for offer in offers):
                     break
         return [offer.answer or _verdict([*offer.errors, *errors]) for offer in offers]
-
-    async def _read(self, ask: Callable[[Rpc], Awaitable[T]]) -> T:
-        """The first good answer."""
-        starts = [partial(_ask, node, ask) for node in self._candidates()]
-        if len(starts) == 1:
-            return await starts[0]()
-        errors: list[PoolError] = []
-        async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
-            async for attempt in attempts:
-                try:
-                    return attempt.result()
-                except _FAILURES as error:
-                    errors.append(error)
-        raise _verdict(errors)
 
     def _candidates(self) -> list[Rpc]:
         """The endpoints to ask, best first: in the order of the settings, but slow ones last.
@@ -187,15 +165,15 @@ class _Offer:
         """An endpoint said this."""
         if isinstance(sent, PoolError):
             self.errors.append(sent)
-        elif sent["status"] in _TAKEN:
+        elif sent.status in _TAKEN:
             self.answer = sent
         elif self.answer is None:
             self.answer = sent if self.asked == 1 else _proves_nothing(sent)
 
 
-def _proves_nothing(sent: Json) -> PoolError:
+def _proves_nothing(sent: SendResult) -> PoolError:
     return RpcUnavailableError(
-        f"sent without an answer; {sent['status']} of another node proves nothing"
+        f"sent without an answer; {sent.status.value} of another node proves nothing"
     )
 
 

@@ -1,35 +1,52 @@
 """Ledger entries decoded into the model."""
 
-from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any
 
 from stellar_sdk import Address, scval, xdr
 
-from services.wallet.chain.account_bytes import read_account, read_trustline
+from services.wallet.chain.account_bytes import AccountFields, TrustlineFields
+from services.wallet.chain.fields import INT64, UINT32
 from services.wallet.chain.model import AccountState, BlockState, FarmState, PailState
 from services.wallet.chain.record_bytes import read_record
 
 #: TrustLineFlags.AUTHORIZED_FLAG
 _AUTHORIZED = 1
+#: Bytes of a block's entropy.
+_ENTROPY = 32
+#: The largest value of each number of a Block; a sum of weights has more than 64 bits.
+_BLOCK_NUMBERS: Mapping[str, int] = {
+    "timestamp": INT64,
+    "min_gap": UINT32,
+    "max_gap": UINT32,
+    "min_stake": INT64,
+    "max_stake": INT64,
+    "min_zeros": UINT32,
+    "max_zeros": UINT32,
+    "staked_total": INT64,
+    "normalized_total": 2**127 - 1,
+}
 
 
-def decode_account(address: str, account: str | None, trustline: str | None) -> AccountState:
-    """An account with its trustline, both LedgerEntryData in base64; either may be absent."""
-    if account is None:
+def account_state(
+    address: str,
+    account: AccountFields | TrustlineFields | None,
+    line: AccountFields | TrustlineFields | None,
+) -> AccountState:
+    """An account with its trustline; either may be absent."""
+    if not isinstance(account, AccountFields):
         return AccountState(address=address, exists=False)
-    fields = read_account(b64decode(account))
-    line = None if trustline is None else read_trustline(b64decode(trustline))
-    usable = line is not None and bool(line.flags & _AUTHORIZED)
+    usable = isinstance(line, TrustlineFields) and bool(line.flags & _AUTHORIZED)
     return AccountState(
         address=address,
         exists=True,
-        xlm=fields.balance,
-        sequence=fields.sequence,
-        used_ledger=fields.used_ledger,
-        reserves=fields.reserves,
-        obeys=fields.obeys,
+        xlm=account.balance,
+        sequence=account.sequence,
+        used_ledger=account.used_ledger,
+        reserves=account.reserves,
+        obeys=account.obeys,
         has_trustline=usable,
-        kale=line.balance if line is not None and usable else 0,
+        kale=line.balance if isinstance(line, TrustlineFields) and usable else 0,
     )
 
 
@@ -49,7 +66,7 @@ def decode_farm(instance: xdr.LedgerEntryData) -> tuple[FarmState, int]:
     token: Address = scval.from_address(fields["HomesteadAsset"])
     farm = FarmState(
         index=index,
-        timestamp=_record(fields["FarmBlock"])["timestamp"],
+        timestamp=_number(_record(fields["FarmBlock"]), "timestamp", INT64),
         paused=paused,
         token=token.address,
         code_hash=code.hash.hex() if code is not None else "",
@@ -63,15 +80,32 @@ def decode_block(
 ) -> BlockState:
     """A Block record."""
     fields = _record(_value(entry))
+    entropy = fields["entropy"]
+    if not isinstance(entropy, bytes) or len(entropy) != _ENTROPY:
+        raise ValueError("a block without its entropy")
+    for name, most in _BLOCK_NUMBERS.items():
+        _number(fields, name, most)
     return BlockState(index=index, live_until=live_until, modified=modified, **fields)
 
 
-def decode_pail(entry: str, *, key: str, live_until: int) -> PailState:
-    """A Pail record: the LedgerEntryData under a LedgerKey, both in base64."""
-    fields: dict[str, Any] | None = read_record(b64decode(entry), b64decode(key))
+def decode_pail(entry: bytes, *, key: bytes, live_until: int) -> PailState:
+    """A Pail record: the LedgerEntryData under a LedgerKey."""
+    fields: dict[str, Any] | None = read_record(entry, key)
     if fields is None:
-        fields = _record(_value(xdr.LedgerEntryData.from_xdr(entry)))
+        fields = _record(_value(xdr.LedgerEntryData.from_xdr_bytes(entry)))
+    _number(fields, "sequence", UINT32)
+    _number(fields, "stake", INT64)
+    for name in ("gap", "zeros"):
+        if fields[name] is not None:
+            _number(fields, name, UINT32)
     return PailState(live_until=live_until, **fields)
+
+
+def _number(fields: Mapping[str, Any], name: str, most: int) -> int:
+    value = fields[name]
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"a record whose {name} is no number from 0 to {most}")
+    return value
 
 
 def _value(entry: xdr.LedgerEntryData) -> xdr.SCVal:

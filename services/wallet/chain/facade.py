@@ -1,20 +1,26 @@
 """The chain as the wallet's use cases see it: a few verbs, the model in and out."""
 
-from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from stellar_sdk import xdr
 
 from libs.common.errors import PoolError
-from services.wallet.chain import ledger_keys, limits
-from services.wallet.chain.account_bytes import read_account
+from services.wallet.chain import ledger_keys
+from services.wallet.chain.account_bytes import (
+    AccountFields,
+    TrustlineFields,
+    read_account,
+    read_trustline,
+)
 from services.wallet.chain.calls import Farm
-from services.wallet.chain.deploy import DeploymentStep, prepare_step, sign_step, unsigned_step
+from services.wallet.chain.deploy import DeploymentStep, sign_step, unsigned_step
 from services.wallet.chain.endpoints import HEDGE, Endpoints, open_endpoints
-from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
+from services.wallet.chain.entries import account_state, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
     Terms,
     raise_bid,
@@ -25,6 +31,9 @@ from services.wallet.chain.envelopes import (
 )
 from services.wallet.chain.errors import SimulationError, StaleAnswerError
 from services.wallet.chain.health import EndpointStatus
+from services.wallet.chain.included import Included, outcome_question, read_included
+from services.wallet.chain.ledger_entries import Entry, Reader
+from services.wallet.chain.limits import limits_question
 from services.wallet.chain.loads import Load, authorize
 from services.wallet.chain.model import (
     AccountState,
@@ -40,14 +49,18 @@ from services.wallet.chain.model import (
 from services.wallet.chain.networks import Network, verify
 from services.wallet.chain.onboarding import Funding, Newcomer, sign_funding, sign_onboarding
 from services.wallet.chain.payouts import Payment, memo_key, sign_payments, wants_memo
-from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import MAX_TRANSACTIONS, Json, Rpc, head_of, head_of_page
+from services.wallet.chain.questions import INCLUSION_FEE
+from services.wallet.chain.results import Refusal, ResultReader
+from services.wallet.chain.rpc import Rpc
 from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
+from services.wallet.chain.simulations import preparation, simulation
 from services.wallet.chain.takings import read_takings
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.takings import Taking
 from services.wallet.domain.withdrawals import Asset, Destination
+
+T = TypeVar("T")
 
 #: A pail's place: the farmer's address and the block's index.
 Place = tuple[str, int]
@@ -65,16 +78,6 @@ class Bid:
     inclusion_fee: int
     #: Stroops that the network may charge at most.
     max_fee: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Included:
-    """What the ledgers of a range have."""
-
-    #: Answers as they came, by transaction hash (of a fee bump: the outer one).
-    answers: Mapping[str, Json]
-    #: The latest ledger that was looked at.
-    head: LedgerHead
 
 
 class Chain:
@@ -114,20 +117,25 @@ class Chain:
 
     async def inclusion_fee(self) -> int:
         """Stroops that get a contract call in at the moment."""
-        return await self._rpc.soroban_inclusion_fee()
+        return await self._rpc.ask(INCLUSION_FEE)
 
     async def farm(self) -> FarmState | None:
         """The farm and its running block, as of one ledger; None when there is no farm."""
         key, running = ledger_keys.farm_key(self.network.farm), self._running
         while True:
             block_key = ledger_keys.block_key(self.farm_calls, running)
-            _, entries = await self._rpc.entries([key, block_key])
-            if key not in entries:
+            readers: dict[str, Reader[tuple[FarmState, int] | BlockState]] = {
+                key: _farm,
+                block_key: partial(_block, running),
+            }
+            _, found = await self._rpc.entries(readers)
+            farm, block = found.get(key), found.get(block_key)
+            if not isinstance(farm, tuple):
                 return None
-            farm, index = decode_farm(_data(entries[key]))
+            state, index = farm
             if index == running:
                 self._running = running
-                return replace(farm, block=_block(index, entries.get(block_key)))
+                return replace(state, block=block if isinstance(block, BlockState) else None)
             running = index  # again, so that both are of one ledger
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
@@ -139,51 +147,43 @@ class Chain:
             )
             for address in addresses
         }
-        ledger, entries = await self._rpc.entries([key for pair in keys.values() for key in pair])
-        states = [
-            decode_account(address, _text(entries.get(pair[0])), _text(entries.get(pair[1])))
-            for address, pair in keys.items()
+        readers: dict[str, Reader[AccountFields | TrustlineFields]] = {}
+        for account, line in keys.values():
+            readers |= {account: _account, line: _trustline}
+        ledger, found = await self._rpc.entries(readers)
+        return ledger, [
+            account_state(address, found.get(account), found.get(line))
+            for address, (account, line) in keys.items()
         ]
-        return ledger, states
 
     async def destinations(self, addresses: Sequence[str]) -> dict[str, Destination]:
         """Accounts that withdrawals are to go to, by address."""
         _, states = await self.accounts(addresses)
         keys = {state.address: memo_key(state.address) for state in states}
-        _, entries = await self._rpc.entries(list(keys.values()))
-        memos = {address: wants_memo(_optional(entries.get(key))) for address, key in keys.items()}
+        _, memos = await self._rpc.entries(dict.fromkeys(keys.values(), _memo))
         return {
-            state.address: Destination(account=state, wants_memo=memos[state.address])
+            state.address: Destination(
+                account=state, wants_memo=memos.get(keys[state.address], False)
+            )
             for state in states
         }
 
     async def pail(self, farmer: str, index: int) -> PailState | None:
         """A farmer's pail in a block; None when it never planted, has harvested, or it expired."""
-        key = ledger_keys.pail_key(self.farm_calls, farmer, index)
-        ledger, entries = await self._rpc.entries([key])
-        entry = entries.get(key)
-        if entry is None or _live_until(entry) < ledger:
-            return None
-        return decode_pail(str(entry["xdr"]), key=key, live_until=_live_until(entry))
+        return (await self.pails([(farmer, index)])).get((farmer, index))
 
     async def block(self, index: int) -> BlockState | None:
         """A block's record, also after it closed; None when it expired or never was."""
         key = ledger_keys.block_key(self.farm_calls, index)
-        ledger, entries = await self._rpc.entries([key])
-        entry = entries.get(key)
-        if entry is None or _live_until(entry) < ledger:
-            return None
-        return _block(index, entry)
+        ledger, found = await self._rpc.entries({key: partial(_block, index)})
+        block = found.get(key)
+        return None if block is None or block.live_until < ledger else block
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
         """The pails at these places (farmer's address, block index); missing ones are absent."""
         keys = {ledger_keys.pail_key(self.farm_calls, *place): place for place in places}
-        ledger, entries = await self._rpc.entries(list(keys))
-        return {
-            place: decode_pail(str(entry["xdr"]), key=key, live_until=_live_until(entry))
-            for key, place in keys.items()
-            if (entry := entries.get(key)) is not None and _live_until(entry) >= ledger
-        }
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys, _pail))
+        return {keys[key]: pail for key, pail in found.items() if pail.live_until >= ledger}
 
     async def takings(self, addresses: Sequence[str], *, first: int) -> list[Taking]:
         """Harvests of these farmers, by whomever, from ledger `first` on, as far back as the node
@@ -200,27 +200,20 @@ class Chain:
             else ledger_keys.account_key(address)
             for address, asset in holdings
         }
-        ledger, entries = await self._rpc.entries(list(keys.values()))
-        return ledger, {
-            holding: int(entries[key]["lastModifiedLedgerSeq"])
-            for holding, key in keys.items()
-            if key in entries
-        }
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), _modified))
+        return ledger, {holding: found[key] for holding, key in keys.items() if key in found}
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The ledger that was read, and the last used sequence numbers of those that exist."""
         keys = {address: ledger_keys.account_key(address) for address in addresses}
-        ledger, entries = await self._rpc.entries(list(keys.values()))
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), _account))
         return ledger, {
-            address: read_account(b64decode(entries[key]["xdr"])).sequence
-            for address, key in keys.items()
-            if key in entries
+            address: found[key].sequence for address, key in keys.items() if key in found
         }
 
     async def limits(self) -> Limits:
         """The network's limits for contract calls."""
-        _, entries = await self._rpc.entries(list(limits.KEYS.values()))
-        return limits.decode_limits({key: _data(entry) for key, entry in entries.items()})
+        return await self._rpc.ask(limits_question())
 
     async def simulate(self, load: Load, *, source: str) -> Shape:
         """What a load needs, found by a simulation; good for all loads of its kind.
@@ -291,8 +284,8 @@ class Chain:
 
     async def lives(self, keys: Sequence[str]) -> dict[str, int]:
         """Ledgers that are left to those of these entries (LedgerKeys, base64) that exist."""
-        ledger, entries = await self._rpc.entries(keys)
-        left = {key: _live_until(entry) - ledger for key, entry in entries.items()}
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys, _live_until))
+        left = {key: until - ledger for key, until in found.items()}
         return {key: ledgers for key, ledgers in left.items() if ledgers >= 0}
 
     async def sign_deployment(
@@ -307,9 +300,7 @@ class Chain:
     ) -> SignedEnvelope:
         """A step of a deployment, simulated and signed. SimulationError, FeeCapExceededError."""
         unsigned = unsigned_step(step, sequence=sequence, max_time=max_time)
-        answer = await self._rpc.simulate(unsigned)
-        if answer.get("error"):
-            raise SimulationError(self._reader.simulation_error(answer), str(answer["error"]))
+        prepared = _unless_refused(await self._rpc.ask(preparation(self._reader, unsigned)))
         return sign_step(
             step,
             treasury=treasury,
@@ -317,7 +308,7 @@ class Chain:
             max_time=max_time,
             inclusion_fee=inclusion_fee,
             max_fee=max_fee,
-            prepared=prepare_step(answer),
+            prepared=prepared,
         )
 
     def sign_funding(
@@ -361,30 +352,16 @@ class Chain:
     async def send(self, envelopes: Sequence[str]) -> list[SendResult | PoolError]:
         """Hands envelopes to the network, which takes or refuses each for itself; what became of
         each in their order. RpcUnavailableError: it may have been taken."""
-        return [
-            sent if isinstance(sent, PoolError) else self._reader.send_result(sent)
-            for sent in await self._rpc.send(envelopes)
-        ]
+        return await self._rpc.send(envelopes)
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
         """What the node knows of a transaction (of a fee bump by either hash) that calls these."""
-        answer = await self._rpc.transaction(tx_hash)
-        return self._reader.outcome(answer, head_of(answer), functions)
+        return await self._rpc.ask(outcome_question(self._reader, tx_hash, functions))
 
-    async def included(self, first: int) -> Included:
-        """All transactions, ours or not, of the ledgers from `first` on, not decoded yet."""
-        answers: dict[str, Json] = {}
-        page = await self._rpc.transactions(start=first)
-        while True:
-            answers |= {item["txHash"]: item for item in page["transactions"]}
-            if len(page["transactions"]) < MAX_TRANSACTIONS:
-                break
-            page = await self._rpc.transactions(cursor=page["cursor"])
-        return Included(answers=answers, head=head_of_page(page))
-
-    def read_included(self, included: Included, name: str, functions: Sequence[str]) -> Outcome:
-        """The outcome of one of them, by its hash, that calls these functions."""
-        return self._reader.outcome(included.answers[name], included.head, functions)
+    async def included(self, first: int, wanted: Mapping[str, Sequence[str]]) -> Included:
+        """What the ledgers from `first` on have of these transactions: their hashes (of a fee bump:
+        the outer one) with the functions that they call."""
+        return await self._rpc.read(lambda node: read_included(node, self._reader, first, wanted))
 
     async def ledger_of_use(self, *, source: str, sequence: int, head: LedgerHead) -> int | None:
         """The ledger that used a sequence number; None when it is unused: with a head that closed
@@ -411,12 +388,9 @@ class Chain:
 
     async def _simulate(self, load: Load, source: str) -> tuple[xdr.SorobanTransactionData, int]:
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
-        answer = await self._rpc.simulate(envelope)
-        if answer.get("error"):
-            raise SimulationError(self._reader.simulation_error(answer), str(answer["error"]))
-        self._reader.check_calls(answer, [seat.call for seat in load.seats])
-        data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
-        return data, int(answer["minResourceFee"])
+        calls = [seat.call for seat in load.seats]
+        found = _unless_refused(await self._rpc.ask(simulation(self._reader, envelope, calls)))
+        return found.data, found.fee
 
     def _terms(self, bid: Bid) -> Terms:
         return Terms(
@@ -427,31 +401,50 @@ class Chain:
         )
 
 
-def _data(entry: Json) -> xdr.LedgerEntryData:
-    return xdr.LedgerEntryData.from_xdr(entry["xdr"])
+def _unless_refused(found: T | Refusal) -> T:
+    if isinstance(found, Refusal):
+        raise SimulationError(found.error, found.message, position=found.position)
+    return found
 
 
-def _text(entry: Json | None) -> str | None:
-    return None if entry is None else str(entry["xdr"])
+# What is read of an entry ---------------------------------------------------------------------
 
 
-def _optional(entry: Mapping[str, object] | None) -> xdr.LedgerEntryData | None:
-    return None if entry is None else _data(entry)
+def _account(entry: Entry) -> AccountFields:
+    return read_account(entry.data)
 
 
-def _live_until(entry: Json) -> int:
-    return int(entry["liveUntilLedgerSeq"])
+def _trustline(entry: Entry) -> TrustlineFields:
+    return read_trustline(entry.data)
 
 
-def _block(index: int, entry: Json | None) -> BlockState | None:
-    if entry is None:
-        return None
+def _farm(entry: Entry) -> tuple[FarmState, int]:
+    return decode_farm(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
+
+
+def _block(index: int, entry: Entry) -> BlockState:
     return decode_block(
         index,
-        _data(entry),
-        live_until=_live_until(entry),
-        modified=int(entry["lastModifiedLedgerSeq"]),
+        xdr.LedgerEntryData.from_xdr_bytes(entry.data),
+        live_until=entry.live_until,
+        modified=entry.modified,
     )
+
+
+def _pail(entry: Entry) -> PailState:
+    return decode_pail(entry.data, key=entry.key, live_until=entry.live_until)
+
+
+def _memo(entry: Entry) -> bool:
+    return wants_memo(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
+
+
+def _modified(entry: Entry) -> int:
+    return entry.modified
+
+
+def _live_until(entry: Entry) -> int:
+    return entry.live_until
 
 
 @asynccontextmanager

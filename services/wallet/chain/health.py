@@ -8,7 +8,11 @@ from enum import Enum, unique
 
 from libs.common.clock import Clock
 from libs.common.log import get_logger
-from services.wallet.chain.errors import RpcRejectedError, RpcUnavailableError
+from services.wallet.chain.errors import (
+    RpcRejectedError,
+    RpcUnavailableError,
+    UnknownMetaError,
+)
 
 log = get_logger(__name__)
 
@@ -130,8 +134,8 @@ class Health:
         except RpcUnavailableError as error:
             self._failed(str(error))
             raise
-        except RpcRejectedError:
-            self.failures = 0  # a refusal is an answer, too
+        except (RpcRejectedError, UnknownMetaError):
+            self.failures = 0  # both are answers, too
             raise
         else:
             self.failures = 0

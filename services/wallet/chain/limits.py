@@ -1,9 +1,12 @@
 """The network's limits, read from its ConfigSetting entries: none is hard-coded (STELLAR.md 3)."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 
 from stellar_sdk import xdr
 
+from services.wallet.chain.ledger_entries import Entry, entries_question
+from services.wallet.chain.questions import Question
 from services.wallet.domain.packing import Limits
 
 _SETTINGS = xdr.ConfigSettingID
@@ -41,7 +44,7 @@ def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
     archival = settings[_SETTINGS.CONFIG_SETTING_STATE_ARCHIVAL].state_archival_settings
     if not (compute and cost and extra and bandwidth and lanes and events and archival):
         raise ValueError("a ConfigSetting entry is not what its key says")
-    return Limits(
+    limits = Limits(
         transaction_instructions=compute.tx_max_instructions.int64,
         ledger_instructions=compute.ledger_max_instructions.int64,
         transaction_footprint=extra.tx_max_footprint_entries.uint32,
@@ -55,6 +58,23 @@ def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
         transaction_event_bytes=events.tx_max_contract_events_size_bytes.uint32,
         temporary_ledgers=archival.min_temporary_ttl.uint32,
     )
+    if min(astuple(limits)) < 1:
+        raise ValueError("a limit of nothing at all")
+    return limits
+
+
+def limits_question() -> Question[Limits]:
+    """The limits, all of them of one answer."""
+    question = entries_question(dict.fromkeys(KEYS.values(), _data))
+    return Question(
+        method=question.method,
+        parameters=question.parameters,
+        decode=lambda answer: decode_limits(question.decode(answer)[1]),
+    )
+
+
+def _data(entry: Entry) -> xdr.LedgerEntryData:
+    return xdr.LedgerEntryData.from_xdr_bytes(entry.data)
 
 
 def _setting(entries: Mapping[str, xdr.LedgerEntryData], key: str) -> xdr.ConfigSettingEntry:

@@ -1,12 +1,13 @@
 """Answers of a node about transactions, decoded: what happened, why, and what it cost."""
 
-import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from stellar_sdk import StrKey, xdr
 
 from services.wallet.chain.calls import FarmCall
-from services.wallet.chain.errors import SimulationError, error_name
+from services.wallet.chain.errors import error_name
+from services.wallet.chain.fields import Json, integer, objects, text, texts
 from services.wallet.chain.model import (
     ContractError,
     LedgerHead,
@@ -16,11 +17,26 @@ from services.wallet.chain.model import (
     SendStatus,
 )
 from services.wallet.chain.returns import call_error, host_error, returned
-from services.wallet.chain.rpc import Json
 
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
-#: Bytes of the fee charged, and the base64 digits that hold them.
-_FEE_BYTES, _FEE_TEXT = 8, 12
+#: Codes of a transaction that worked.
+_WORKED = frozenset({"txSUCCESS", "txFEE_BUMP_INNER_SUCCESS"})
+#: Diagnostic events of one transaction at most.
+_EVENTS = 10_000
+#: Characters of a simulation's error at most, and of those that are kept.
+_ERROR_TEXT, _KEPT_TEXT = 1_000_000, 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A simulation that says that the call would fail."""
+
+    #: Why, and who said so.
+    error: ContractError
+    #: The node's words.
+    message: str
+    #: The call of a multicall that fails; None when all of it does.
+    position: int | None = None
 
 
 class ResultReader:
@@ -40,49 +56,51 @@ class ResultReader:
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
             return Outcome(status=status, head=head)
+        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
         succeeded = status is OutcomeStatus.SUCCESS
+        if succeeded is not (str(result.result.code.name) in _WORKED):
+            raise ValueError("status is not that of resultXdr")
+        if result.fee_charged.int64 < 0:
+            raise ValueError("resultXdr has a negative fee")
         return Outcome(
             status=status,
             head=head,
-            ledger=int(answer["ledger"]),
-            fee_charged=_fee_charged(answer["resultXdr"]),
+            ledger=integer(answer, "ledger", low=1, high=head.sequence),
+            fee_charged=result.fee_charged.int64,
             results=returned(answer, functions) if succeeded else (),
-            error=None if succeeded else self._failure(answer),
+            error=None if succeeded else self._failure(answer, result),
         )
 
-    def send_result(self, answer: Json) -> SendResult:
-        """What sendTransaction said."""
-        status = SendStatus(answer["status"])
-        if status is not SendStatus.ERROR:
-            return SendResult(status=status)
-        try:
-            result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
-        except (LookupError, ValueError, EOFError, AttributeError):
-            return SendResult(status=status)  # refused, and nobody can read why
-        outer, code = str(result.result.code.name), str(_telling(result).code.name)
-        fee = result.fee_charged.int64 if outer == "txINSUFFICIENT_FEE" else None
-        return SendResult(status=status, code=code, required_fee=fee)
+    def refusal(self, answer: Json) -> Refusal | None:
+        """Why a simulation failed as a whole; None when it did not."""
+        if not answer.get("error"):
+            return None
+        message = text(answer, "error", longest=_ERROR_TEXT)[:_KEPT_TEXT]
+        return Refusal(error=self.simulation_error(answer), message=message)
 
     def simulation_error(self, answer: Json) -> ContractError:
         """Why a simulation failed, by the diagnostic events in its answer."""
-        events = [xdr.DiagnosticEvent.from_xdr(text) for text in answer.get("events") or []]
+        events = map(xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS))
         return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
 
-    def check_calls(self, answer: Json, calls: Sequence[FarmCall]) -> None:
-        """Raises SimulationError with the first call of a multicall that would fail."""
-        value = xdr.SCVal.from_xdr(answer["results"][0]["xdr"])
+    def failing_call(self, answer: Json, calls: Sequence[FarmCall]) -> Refusal | None:
+        """The first call of a multicall that would fail; None when none would."""
+        (found,) = objects(answer, "results", most=1)
+        value = xdr.SCVal.from_xdr(found["xdr"])
+        if value.vec is None and len(calls) == 1:
+            return None
         if value.vec is None:
-            return
+            raise ValueError("results has one for several calls")
         for position, (item, call) in enumerate(zip(value.vec.sc_vec, calls, strict=True)):
             if item.error is not None:
                 error = call_error(item.error, call.invocation.function)
                 message = f"the call of {call.farmer} fails"
-                raise SimulationError(error, message, position=position)
+                return Refusal(error=error, message=message, position=position)
+        return None
 
-    def _failure(self, answer: Json) -> ContractError:
-        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
-        texts: Sequence[str] = answer.get("diagnosticEventsXdr") or []
-        found = self._error_in(xdr.DiagnosticEvent.from_xdr(text) for text in texts)
+    def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
+        events = texts(answer, "diagnosticEventsXdr", most=_EVENTS)
+        found = self._error_in(map(xdr.DiagnosticEvent.from_xdr, events))
         return found or ContractError(raiser="transaction", code=_failure_code(result))
 
     def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
@@ -103,12 +121,20 @@ class ResultReader:
         return None
 
 
-def _fee_charged(result: str) -> int:
-    """The first field of a TransactionResult; the rest of it matters only when it failed."""
-    if len(result) < _FEE_TEXT:
-        raise ValueError("a transaction result that ends too early")
-    start = base64.b64decode(result[:_FEE_TEXT], validate=True)
-    return int.from_bytes(start[:_FEE_BYTES], "big", signed=True)
+def send_result(answer: Json) -> SendResult:
+    """What sendTransaction said."""
+    status = SendStatus(answer["status"])
+    if status is not SendStatus.ERROR:
+        return SendResult(status=status)
+    try:
+        result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
+    except (LookupError, ValueError, EOFError, AttributeError, TypeError):
+        return SendResult(status=status)  # refused, and nobody can read why
+    outer, code = str(result.result.code.name), str(_telling(result).code.name)
+    fee = result.fee_charged.int64 if outer == "txINSUFFICIENT_FEE" else None
+    if fee is not None and fee < 0:
+        return SendResult(status=status)
+    return SendResult(status=status, code=code, required_fee=fee)
 
 
 def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:

@@ -9,17 +9,19 @@ import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stellar_sdk import scval, xdr
 
 from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.fields import INT64, Json, raw_bytes, texts
 from services.wallet.chain.model import CallResult, ContractError
-
-Json = Mapping[str, Any]
 
 _u32 = struct.Struct(">I").pack
 _META_V4 = _u32(4)
+#: The newest version of a result meta that the SDK knows.
+_NEWEST_META = 4
+#: Events of one transaction at most.
+_EVENTS = 10_000
 _VEC = _u32(16) + _u32(1)
 
 
@@ -35,8 +37,18 @@ class _Form:
     read: Callable[[bytes], int | None]
 
 
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, "big", signed=True)
+def _gap(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _reward(data: bytes) -> int:
+    return _amount(int.from_bytes(data, "big", signed=True))
+
+
+def _amount(value: int) -> int:
+    if not 0 <= value <= INT64:
+        raise ValueError("a return value that is no amount")
+    return value
 
 
 def _nothing(_: bytes) -> None:
@@ -45,8 +57,8 @@ def _nothing(_: bytes) -> None:
 
 _FORMS: Mapping[str, _Form] = {
     "plant": _Form(tag=_u32(1), size=4, read=_nothing),  # SCV_VOID
-    "work": _Form(tag=_u32(3), size=8, read=_integer),  # SCV_U32, the gap
-    "harvest": _Form(tag=_u32(10), size=20, read=_integer),  # SCV_I128, the reward
+    "work": _Form(tag=_u32(3), size=8, read=_gap),  # SCV_U32, the gap
+    "harvest": _Form(tag=_u32(10), size=20, read=_reward),  # SCV_I128, the reward
 }
 
 #: Errors of the token that a farm function can end in; the numbers overlap with the farm's own, but
@@ -64,9 +76,11 @@ def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
     """
     if not functions:
         return ()
-    meta = str(answer["resultMetaXdr"])
+    meta = answer["resultMetaXdr"]
+    if not isinstance(meta, str):
+        raise TypeError("resultMetaXdr is no text")
     found = _at_the_end(meta, answer, functions)
-    return found or _decoded(base64.b64decode(meta), functions)
+    return found or _decoded(raw_bytes(meta, "resultMetaXdr"), functions)
 
 
 def _length(text: str) -> int:
@@ -85,8 +99,8 @@ def _at_the_end(meta: str, answer: Json, functions: Sequence[str]) -> tuple[Call
     if _part(meta, 0, 4) != _META_V4:
         return None
     events = [
-        *(answer.get("events") or {}).get("transactionEventsXdr", ()),
-        *(answer.get("diagnosticEventsXdr") or ()),
+        *texts(answer.get("events") or {}, "transactionEventsXdr", most=_EVENTS),
+        *texts(answer, "diagnosticEventsXdr", most=_EVENTS),
     ]
     # Two counts of four bytes, and the events themselves.
     end = _length(meta) - 8 - sum(map(_length, events))
@@ -118,15 +132,22 @@ def _values(
     return tuple(results)
 
 
+def decode_meta(meta: bytes) -> xdr.TransactionMetaV3 | xdr.TransactionMetaV4 | None:
+    """A TransactionMeta; None for versions without contracts. UnknownMetaError for one that is
+    newer than the SDK."""
+    if len(meta) < len(_META_V4):
+        raise ValueError("a result meta that ends too early")
+    if int.from_bytes(meta[: len(_META_V4)], "big", signed=True) > _NEWEST_META:
+        raise UnknownMetaError("the SDK does not know this version of result meta")
+    decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
+    return decoded.v4 or decoded.v3
+
+
 def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:
-    try:
-        decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
-    except ValueError as error:
-        raise UnknownMetaError("the SDK does not know this version of result meta") from error
-    body = decoded.v4 or decoded.v3
+    body = decode_meta(meta)
     value = None if body is None or body.soroban_meta is None else body.soroban_meta.return_value
     if value is None:
-        return tuple(CallResult() for _ in functions)
+        raise ValueError("a result meta without a return value")
     items = value.vec.sc_vec if value.vec is not None else [value]
     return tuple(_result(item, function) for item, function in zip(items, functions, strict=True))
 
@@ -134,10 +155,12 @@ def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:
 def _result(value: xdr.SCVal, function: str) -> CallResult:
     if value.error is not None:
         return CallResult(error=call_error(value.error, function))
-    if value.u32 is not None:
+    if function == "work":
         return CallResult(value=scval.from_uint32(value))
-    if value.i128 is not None:
-        return CallResult(value=scval.from_int128(value))
+    if function == "harvest":
+        return CallResult(value=_amount(scval.from_int128(value)))
+    if value.type is not xdr.SCValType.SCV_VOID:
+        raise ValueError("a return value of a plant")
     return CallResult()
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 import json
+import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,18 +21,14 @@ from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
 )
+from services.wallet.chain.fields import Json, integer
 from services.wallet.chain.health import EndpointState, EndpointStatus, Health
+from services.wallet.chain.ledger_entries import MAX_KEYS, Reader, entries_question
 from services.wallet.chain.lists import ListSize
-from services.wallet.chain.model import LedgerHead, SendStatus
+from services.wallet.chain.model import LedgerHead, SendResult
+from services.wallet.chain.questions import HEAD, HEALTH, PASSPHRASE, Question
+from services.wallet.chain.results import send_result
 
-#: Keys of one getLedgerEntries at most.
-MAX_KEYS = 200
-#: Transactions of one getTransactions at most.
-MAX_TRANSACTIONS = 200
-#: Events of one getEvents at most.
-MAX_EVENTS = 10_000
-#: No transaction has this hash: asking for it gives the head with its close time on every version.
-_NO_HASH = "0" * 64
 #: Ledgers that an answer may lie behind the newest one seen before it counts as stale.
 _TOLERATED_LAG = 2
 #: Requests of one `entries` at the same time.
@@ -45,10 +42,27 @@ _SENDS = 32
 #: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
 _CONNECTIONS = 64
 
-Json = Mapping[str, Any]
-#: The raw answer of sendTransaction, or why there is none: RpcUnavailableError means that the
-#: envelope may have been taken.
-Sent = Json | PoolError
+#: Characters of a node's words that are kept.
+_KEPT_TEXT = 300
+#: What decoding raises when an answer is not what its method answers.
+_UNDECODABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    RecursionError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+)
+
+T = TypeVar("T")
+
+#: What sendTransaction said to an envelope, or why it said nothing: RpcUnavailableError means that
+#: the envelope may have been taken.
+Sent = SendResult | PoolError
 
 
 class _ListRefusedError(Exception):
@@ -112,37 +126,51 @@ class Rpc:
 
     # What may be asked -----------------------------------------------------------------------
 
+    async def ask(self, question: Question[T]) -> T:
+        """The facts in its answer. RpcUnavailableError also when the answer has none,
+        StaleAnswerError when it is of a ledger older than one that was seen before the question."""
+        floor = self._seen.ledger
+        request = self._request(question.method, question.parameters)
+        with self.health.watching():
+            answers = await self._post(question.method, [request])
+            result = self._result(answers, question.method, request["id"])
+            with self._decoding(question.method):
+                height = question.height
+                ledger = None if height is None else integer(result, height, low=1)
+                facts = question.decode(result)
+        if ledger is not None:
+            self._check_age(ledger, floor)
+        return facts
+
+    async def read(self, reading: Callable[["Rpc"], Awaitable[T]]) -> T:
+        """What this endpoint answers to several questions that belong together."""
+        return await reading(self)
+
     async def head(self) -> LedgerHead:
         """The latest ledger with its close time."""
-        answer = await self.transaction(_NO_HASH)
-        with self._shaped("getTransaction"):
-            return head_of(answer)
+        return await self.ask(HEAD)
 
     async def passphrase(self) -> str:
         """The network's passphrase."""
-        answer = await self._call("getNetwork", {})
-        with self._shaped("getNetwork"):
-            return str(answer["passphrase"])
+        return await self.ask(PASSPHRASE)
 
-    async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
-        """The ledger that was read and its entries by key (base64); missing ones are absent.
+    async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
+        """The ledger that was read and what the readers made of its entries, by their keys
+        (base64); missing ones are absent.
 
         More than 200 keys take several requests: then it is the oldest ledger among the answers.
         """
         limit = asyncio.Semaphore(_PARALLEL)
+        keys = list(readers)
 
-        async def read(chunk: Sequence[str]) -> tuple[int, dict[str, Json]]:
+        async def read(chunk: Sequence[str]) -> tuple[int, dict[str, T]]:
             async with limit:
-                return await self._entries(chunk)
+                return await self.ask(entries_question({key: readers[key] for key in chunk}))
 
         chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
         parts = await asyncio.gather(*(read(chunk) for chunk in chunks))
-        found = {key: entry for _, part in parts for key, entry in part.items()}
+        found = {key: facts for _, part in parts for key, facts in part.items()}
         return min((ledger for ledger, _ in parts), default=0), found
-
-    async def simulate(self, envelope: str) -> Json:
-        """The raw answer of simulateTransaction."""
-        return await self._read("simulateTransaction", {"transaction": envelope})
 
     def parts(self, envelopes: Sequence[str]) -> Iterator[slice]:
         """Where to cut envelopes into those that `send` is to be given together."""
@@ -173,36 +201,6 @@ class Rpc:
         parts = (self.send(envelopes[part]) for part in self.parts(envelopes))
         return [sent for part in await asyncio.gather(*parts) for sent in part]
 
-    async def transaction(self, tx_hash: str) -> Json:
-        """The raw answer of getTransaction."""
-        return await self._read("getTransaction", {"hash": tx_hash})
-
-    async def transactions(self, *, start: int | None = None, cursor: str | None = None) -> Json:
-        """The raw answer of getTransactions: up to 200 from ledger `start`, or after `cursor`."""
-        return await self._read("getTransactions", _page(MAX_TRANSACTIONS, start, cursor))
-
-    async def events(
-        self, filters: Sequence[Json], *, start: int | None = None, cursor: str | None = None
-    ) -> Json:
-        """The raw answer of getEvents: up to 10,000 from ledger `start`, or after `cursor`."""
-        page = _page(MAX_EVENTS, start, cursor)
-        return await self._read("getEvents", {"filters": list(filters), **page})
-
-    async def fee_stats(self) -> Json:
-        """The raw answer of getFeeStats: bids of recent ledgers, for contract calls and others."""
-        return await self._read("getFeeStats", {})
-
-    async def latest_ledger(self) -> Json:
-        """The raw answer of getLatestLedger."""
-        answer = await self._call("getLatestLedger", {})
-        return self._checked("getLatestLedger", answer, self._seen.ledger, "sequence")
-
-    async def soroban_inclusion_fee(self) -> int:
-        """Stroops that most recent contract calls bid for inclusion (90th percentile)."""
-        answer = await self.fee_stats()
-        with self._shaped("getFeeStats"):
-            return max(100, int(answer["sorobanInclusionFee"]["p90"]))
-
     async def get(self, url: str) -> int:
         """Status of a plain GET, for friendbots."""
         try:
@@ -221,7 +219,7 @@ class Rpc:
             reason = f"the node {self.health.host} is on {found!r}, not on {expected!r}"
             self.health.mismatch(reason)
             raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
-        await self._read("getHealth", {})
+        await self.ask(HEALTH)
         self.health.confirm()
 
     def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
@@ -239,39 +237,18 @@ class Rpc:
     def _sent_one(self, number: int, answer: Any) -> Sent:
         try:
             result = self._result(answer, "sendTransaction", number)
-            with self._shaped("sendTransaction"):
-                SendStatus(result["status"])
+            with self._decoding("sendTransaction"):
+                return send_result(result)
         except PoolError as error:
             return error
-        return result
 
-    async def _entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Json]]:
-        answer = await self._read("getLedgerEntries", {"keys": list(keys)})
-        with self._shaped("getLedgerEntries"):
-            entries = {str(entry["key"]): entry for entry in answer["entries"] or []}
-            return int(answer["latestLedger"]), entries
-
-    async def _read(self, method: str, parameters: Json) -> Json:
-        floor = self._seen.ledger
-        answer = await self._call(method, parameters)
-        return self._checked(method, answer, floor, "latestLedger")
-
-    def _checked(self, method: str, answer: Json, floor: int, field: str) -> Json:
-        """The answer, unless it is of a ledger older than one that was seen before the question."""
-        with self._shaped(method):
-            ledger = int(answer[field])
+    def _check_age(self, ledger: int, floor: int) -> None:
         self.health.ledger = ledger
         if ledger + _TOLERATED_LAG < floor:
             reason = f"the Stellar node {self.health.host} is at ledger {ledger}"
             self.health.lag(reason)
             raise StaleAnswerError(f"{reason}, {floor} was seen before", retry_after=1.0)
         self._seen.rise(ledger)
-        return answer
-
-    async def _call(self, method: str, parameters: Json) -> Json:
-        request = self._request(method, parameters)
-        with self.health.watching():
-            return self._result(await self._post(method, [request]), method, request["id"])
 
     def _request(self, method: str, parameters: Json) -> Json:
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
@@ -301,7 +278,7 @@ class Rpc:
             raise self._silent(method, "the answer to another request")
         error, result = answer.get("error"), answer.get("result")
         if isinstance(error, dict):
-            message = str(error.get("message"))
+            message = str(error.get("message"))[:_KEPT_TEXT]
             if error.get("code") == _INTERNAL_ERROR:
                 raise self._silent(method, message)
             raise RpcRejectedError(f"{method}: {message}")
@@ -310,34 +287,17 @@ class Rpc:
         return result
 
     @contextmanager
-    def _shaped(self, method: str) -> Iterator[None]:
-        """Reading an answer that is not what the method answers is as good as no answer."""
+    def _decoding(self, method: str) -> Iterator[None]:
+        """An answer that no facts can be made of is as good as none."""
         try:
             yield
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise self._silent(method, "an answer without its fields") from None
+        except _UNDECODABLE as error:
+            why = f"{type(error).__name__}: {error}"[:_KEPT_TEXT]
+            raise self._silent(method, f"an answer that cannot be read ({why})") from None
 
     def _silent(self, method: str, what: str) -> RpcUnavailableError:
         message = f"the Stellar node {self.health.host} gave {what} to {method}"
         return RpcUnavailableError(message, retry_after=1.0)
-
-
-def head_of(answer: Json) -> LedgerHead:
-    """The head in an answer of getTransaction."""
-    return LedgerHead(
-        sequence=int(answer["latestLedger"]),
-        close_time=int(answer["latestLedgerCloseTime"]),
-        oldest=int(answer["oldestLedger"]),
-    )
-
-
-def head_of_page(answer: Json) -> LedgerHead:
-    """The head in an answer of getTransactions."""
-    return LedgerHead(
-        sequence=int(answer["latestLedger"]),
-        close_time=int(answer["latestLedgerCloseTimestamp"]),
-        oldest=int(answer["oldestLedger"]),
-    )
 
 
 def host_of(url: str) -> str:
@@ -372,12 +332,6 @@ def _check_any(sent: Sequence[Sent]) -> None:
     errors = [item for item in sent if isinstance(item, PoolError)]
     if len(errors) == len(sent):
         raise errors[0]
-
-
-def _page(limit: int, start: int | None, cursor: str | None) -> Json:
-    if cursor is not None:
-        return {"pagination": {"cursor": cursor, "limit": limit}}
-    return {"startLedger": start, "pagination": {"limit": limit}}
 
 
 @asynccontextmanager

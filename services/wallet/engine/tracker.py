@@ -1,13 +1,13 @@
 """Finds out what became of every open transaction, and settles what it carried."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from libs.common.errors import UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain.errors import UnknownMetaError
-from services.wallet.chain.facade import Included
+from services.wallet.chain.included import Included
 from services.wallet.chain.model import ContractError, LedgerHead, Outcome, OutcomeStatus, PailState
 from services.wallet.domain.model import (
     FARM_KINDS,
@@ -69,12 +69,10 @@ class Tracker:
     async def step(self) -> int:
         """One look at everything that is followed; how many transactions there were."""
         await self._take_over()
-        # First the ledgers, then the list: what a ledger has was committed and counted as sent
-        # before it was, so nothing that is in these ledgers can be missing in the list.
-        included = await self._scan()
         followed = set(self._parts.sender.sent)
         transactions = await self._parts.transactions.open(followed) if followed else []
         self._forget(followed - {item.id for item in transactions})
+        included = await self._scan(transactions, followed)
         if not transactions:
             return 0
         rest = await self._settle_included(transactions, included)
@@ -99,8 +97,11 @@ class Tracker:
         for transaction_id in closed:
             self._parts.sender.sent.pop(transaction_id, None)
 
-    async def _scan(self) -> Included | None:
-        """The ledgers since the last look; None when the node does not give them."""
+    async def _scan(
+        self, transactions: Sequence[OpenTransaction], followed: Collection[TransactionId]
+    ) -> Included | None:
+        """What the ledgers since the last look have of these; None when the node does not give
+        them. `followed` was known when they were listed."""
         head = self._parts.watch.current.ledger
         oldest = min(self._parts.sender.sent.values(), default=None)
         if oldest is None:
@@ -109,12 +110,16 @@ class Tracker:
         first = max(self._scanned or oldest, oldest, head.sequence - _SCAN, head.oldest) + 1
         if first > head.sequence:
             return None
+        wanted = {item.hash: functions_of(item) for item in transactions}
         try:
-            included = await self._parts.chain.included(first)
+            included = await self._parts.chain.included(first, wanted)
         except UnavailableError as error:
             log.warning("ledgers not read", error=str(error))
             return None
-        self._scanned = max(self._scanned or 0, included.head.sequence)
+        # What was sent meanwhile was not looked for: the ledgers that may have it are read again.
+        later = (ledger for id_, ledger in self._parts.sender.sent.items() if id_ not in followed)
+        end = min([included.head.sequence, *later])
+        self._scanned = max(self._scanned or 0, end)
         return included
 
     async def _settle_included(
@@ -126,11 +131,13 @@ class Tracker:
         rest: list[OpenTransaction] = []
         found: list[tuple[OpenTransaction, Outcome]] = []
         for transaction in transactions:
-            outcome = self._read(included, transaction)
+            outcome = included.outcomes.get(transaction.hash)
             if outcome is None:
                 rest.append(transaction)
             else:
                 found.append((transaction, outcome))
+            if transaction.hash in included.unreadable:
+                _report_unreadable(transaction, included.unreadable[transaction.hash])
         await self._close([await self._closing(item, outcome) for item, outcome in found])
         self._parts.accounts.touch(
             (operation.wallet_id, operation.address)
@@ -139,17 +146,6 @@ class Tracker:
             if operation.kind is not OperationKind.WORK  # it moves nothing of the farmer's
         )
         return rest
-
-    def _read(self, included: Included, transaction: OpenTransaction) -> Outcome | None:
-        if transaction.hash not in included.answers:
-            return None
-        try:
-            return self._parts.chain.read_included(
-                included, transaction.hash, functions_of(transaction)
-            )
-        except UnknownMetaError as error:
-            _report_unreadable(transaction, error)
-            return None
 
     async def _follow_up(self, transactions: Iterable[OpenTransaction]) -> None:
         """Looks up what is due to be sent (again), or past its bound."""
@@ -176,7 +172,7 @@ class Tracker:
             except UnavailableError as error:
                 log.warning("lookup delayed", transaction=str(transaction.id), error=str(error))
             except UnknownMetaError as error:
-                _report_unreadable(transaction, error)
+                _report_unreadable(transaction, str(error))
             except Exception:
                 log.exception("defect", transaction=str(transaction.id))
         return None
@@ -340,5 +336,5 @@ class Tracker:
         self._parts.settled()
 
 
-def _report_unreadable(transaction: OpenTransaction, error: UnknownMetaError) -> None:
-    log.critical("outcome unreadable", transaction=str(transaction.id), error=str(error))
+def _report_unreadable(transaction: OpenTransaction, why: str) -> None:
+    log.critical("outcome unreadable", transaction=str(transaction.id), error=why)

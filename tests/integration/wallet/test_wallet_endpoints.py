@@ -21,11 +21,13 @@ from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
 )
-from services.wallet.chain.facade import open_chain
+from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.chain.health import AWAY_AFTER, EndpointState
 from services.wallet.chain.lists import LONGEST
 from services.wallet.chain.networks import network_for
-from services.wallet.chain.rpc import Json
+from services.wallet.chain.questions import INCLUSION_FEE, LATEST_LEDGER
+from services.wallet.chain.results import ResultReader
+from services.wallet.chain.simulations import simulation
 from tests.support.json_rpc import ScriptedNode, failure, json_rpc_server, result
 from tests.support.tcp_relay import open_relay
 
@@ -35,6 +37,7 @@ NOBODY = "http://127.0.0.1:1"
 #: Seconds after which the next endpoint is asked in these tests.
 HEDGE = 0.2
 S = EndpointState
+READER = ResultReader(farm=network_for("localnet").farm, token=network_for("localnet").token)
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +64,12 @@ async def open_all(
         yield endpoints
 
 
-async def send(endpoints: Endpoints) -> Json:
+async def send(endpoints: Endpoints) -> str:
     """What is said to one envelope."""
     (sent,) = await endpoints.send(["AAAA"])
     if isinstance(sent, PoolError):
         raise sent
-    return sent
+    return sent.status.value
 
 
 async def until(endpoints: Endpoints, *states: EndpointState) -> None:
@@ -89,10 +92,14 @@ async def test_one_endpoint_is_used_as_before() -> None:
     async with open_node() as node, open_all(node.url) as endpoints:
         assert await endpoints.passphrase() == OURS
         head = await endpoints.head()
-        assert head.sequence == (await endpoints.latest_ledger())["sequence"]
-        assert (await endpoints.transactions(start=head.sequence))["transactions"] == []
-        assert (await endpoints.events([], start=head.sequence))["events"] == []
-        assert await endpoints.soroban_inclusion_fee() >= 100
+        assert head.sequence == await endpoints.ask(LATEST_LEDGER)
+        network = network_for("localnet", rpc_url=node.url)
+        chain = Chain(network, endpoints)
+        included = await chain.included(head.sequence, {"0" * 64: []})
+        assert (included.outcomes, included.unreadable) == ({}, {})
+        assert included.head == head
+        assert await chain.takings([ADDRESS], first=head.sequence) == []
+        assert await endpoints.ask(INCLUSION_FEE) >= 100
         await until(endpoints, S.HEALTHY)
 
 
@@ -215,7 +222,7 @@ async def test_garbage_is_passed_over(name: str) -> None:
         broken.garbage = GARBAGE[name]
         for _ in range(2 * AWAY_AFTER):
             assert (await endpoints.head()).sequence == sound.ledger
-            assert (await send(endpoints))["status"] == "PENDING"
+            assert await send(endpoints) == "PENDING"
 
 
 async def test_what_all_refuse_is_refused() -> None:
@@ -227,10 +234,10 @@ async def test_what_all_refuse_is_refused() -> None:
     async with json_rpc_server(refuse) as one, json_rpc_server(refuse) as two:
         async with open_all(one, two) as endpoints:
             with pytest.raises(RpcRejectedError):
-                await endpoints.simulate("AAAA")
+                await endpoints.ask(simulation(READER, "AAAA", []))
         async with open_all(one, NOBODY) as endpoints:  # the other one might take it
             with pytest.raises(RpcUnavailableError):
-                await endpoints.simulate("AAAA")
+                await endpoints.ask(simulation(READER, "AAAA", []))
 
 
 # Writes
@@ -252,7 +259,7 @@ Senders = tuple[Endpoints, ScriptedNode, ScriptedNode]
 async def test_the_first_answer_to_an_envelope_counts(senders: Senders, status: str) -> None:
     endpoints, first, second = senders
     first.says = status
-    assert (await send(endpoints))["status"] == status
+    assert await send(endpoints) == status
     assert "sendTransaction" not in second.calls
 
 
@@ -260,7 +267,7 @@ async def test_the_first_answer_to_an_envelope_counts(senders: Senders, status: 
 async def test_after_silence_another_node_takes_it(senders: Senders, status: str) -> None:
     endpoints, first, second = senders
     first.says, second.says = None, status
-    assert (await send(endpoints))["status"] == status
+    assert await send(endpoints) == status
 
 
 @pytest.mark.parametrize("status", ["ERROR", "TRY_AGAIN_LATER"])
@@ -280,7 +287,7 @@ async def test_a_node_that_was_never_asked_hides_nothing() -> None:
     second = ScriptedNode(passphrase=OURS)
     second.says = "ERROR"
     async with second.serve() as url, open_all(NOBODY, url) as endpoints:
-        assert (await send(endpoints))["status"] == "ERROR"
+        assert await send(endpoints) == "ERROR"
 
 
 async def test_nobody_takes_it(senders: Senders) -> None:
@@ -311,12 +318,9 @@ async def patient() -> AsyncIterator[Senders]:
 async def send_all(endpoints: Endpoints, envelopes: Sequence[str] = MANY) -> list[str]:
     """What is said to each: a status, or the error."""
     sent = await endpoints.send(envelopes)
-    assert [item["hash"] for item in sent if not isinstance(item, PoolError)] == [
-        envelope
-        for envelope, item in zip(envelopes, sent, strict=True)
-        if not isinstance(item, PoolError)
+    return [
+        type(item).__name__ if isinstance(item, PoolError) else item.status.value for item in sent
     ]
-    return [type(item).__name__ if isinstance(item, PoolError) else item["status"] for item in sent]
 
 
 async def test_many_envelopes_go_in_few_requests(patient: Senders) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from stellar_sdk import (
@@ -18,8 +18,9 @@ from stellar_sdk import (
 )
 
 from localnet.ledger.results import TxCode, TxOutcome, fee_bump_result
+from services.wallet.chain.account_bytes import read_account, read_trustline
 from services.wallet.chain.calls import Farm
-from services.wallet.chain.entries import decode_account, decode_block, decode_farm, decode_pail
+from services.wallet.chain.entries import account_state, decode_block, decode_farm, decode_pail
 from services.wallet.chain.envelopes import (
     Terms,
     raise_bid,
@@ -33,6 +34,8 @@ from services.wallet.chain.errors import (
     UnknownMetaError,
 )
 from services.wallet.chain.facade import Chain
+from services.wallet.chain.fields import head_of
+from services.wallet.chain.ledger_entries import Reader, entries_question
 from services.wallet.chain.ledger_keys import block_key
 from services.wallet.chain.loads import alone
 from services.wallet.chain.model import (
@@ -44,11 +47,13 @@ from services.wallet.chain.model import (
 )
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.onboarding import Newcomer, sign_onboarding
-from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import Rpc, head_of
+from services.wallet.chain.results import ResultReader, send_result
+from services.wallet.chain.rpc import Rpc
 from services.wallet.chain.shapes import exactly
 from services.wallet.chain.wire import Resources
 from services.wallet.keys.signer import SeedSigner
+
+T = TypeVar("T")
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
 FARM = "CC2V3ZQ3FIBPRT5D5SL7NBH6JLLK3YENWIKN6GGMXEA2BKKA7V5HSID3"
@@ -77,7 +82,8 @@ def data(name: str) -> xdr.LedgerEntryData:
 def pail(name: str) -> PailState:
     """A recorded pail."""
     found = entry(name)
-    return decode_pail(found["xdr"], key=found["key"], live_until=9)
+    data, key = base64.b64decode(found["xdr"]), base64.b64decode(found["key"])
+    return decode_pail(data, key=key, live_until=9)
 
 
 def token() -> str:
@@ -169,29 +175,25 @@ def test_an_unknown_meta_says_nothing(reader: ResultReader) -> None:
         ("send_error_no_account", SendStatus.ERROR, "txNO_ACCOUNT"),
     ],
 )
-def test_answers_of_a_send(
-    reader: ResultReader, name: str, status: SendStatus, code: str | None
-) -> None:
-    result = reader.send_result(recorded(name))
+def test_answers_of_a_send(name: str, status: SendStatus, code: str | None) -> None:
+    result = send_result(recorded(name))
     assert (result.status, result.code) == (status, code)
     assert (result.required_fee is not None) == (code == "txINSUFFICIENT_FEE")
 
 
 @pytest.mark.parametrize("code", [TxCode.txBAD_SEQ, TxCode.txTOO_LATE, TxCode.txINSUFFICIENT_FEE])
-def test_a_refused_fee_bump_tells_what_is_wrong_inside(reader: ResultReader, code: TxCode) -> None:
+def test_a_refused_fee_bump_tells_what_is_wrong_inside(code: TxCode) -> None:
     """An own refusal of its fee is another thing: only that one asks for a higher bid."""
     text = base64.b64encode(
         fee_bump_result(300, TxOutcome(code=code), inner_hash=bytes(32), inner_fee=100)
     ).decode()
-    result = reader.send_result({"status": "ERROR", "errorResultXdr": text})
+    result = send_result({"status": "ERROR", "errorResultXdr": text})
     assert (result.code, result.required_fee) == (code.name, None)
 
 
 @pytest.mark.parametrize("answer", [{}, {"errorResultXdr": None}, {"errorResultXdr": "AAAA"}])
-def test_a_refusal_that_cannot_be_read_stays_a_refusal(
-    reader: ResultReader, answer: dict[str, str | None]
-) -> None:
-    result = reader.send_result({"status": "ERROR", **answer})
+def test_a_refusal_that_cannot_be_read_stays_a_refusal(answer: dict[str, str | None]) -> None:
+    result = send_result({"status": "ERROR", **answer})
     assert (result.status, result.code, result.required_fee) == (SendStatus.ERROR, None, None)
 
 
@@ -223,7 +225,8 @@ def test_a_refusal_without_events_is_read_from_its_words(reader: ResultReader) -
 
 def test_an_account_with_a_trustline() -> None:
     account = data("entries_account")
-    state = decode_account("G", account.to_xdr(), data("entries_trustline").to_xdr())
+    line = read_trustline(data("entries_trustline").to_xdr_bytes())
+    state = account_state("G", read_account(account.to_xdr_bytes()), line)
     assert account.account is not None
     assert (state.exists, state.has_trustline) == (True, True)
     assert state.xlm == account.account.balance.int64
@@ -231,8 +234,8 @@ def test_an_account_with_a_trustline() -> None:
 
 
 def test_what_does_not_exist() -> None:
-    assert not decode_account("G", None, None).exists
-    half = decode_account("G", data("entries_account").to_xdr(), None)
+    assert not account_state("G", None, None).exists
+    half = account_state("G", read_account(data("entries_account").to_xdr_bytes()), None)
     assert (half.exists, half.has_trustline, half.kale) == (True, False, 0)
 
 
@@ -259,18 +262,29 @@ class Shown:
         #: Keys of each request.
         self.asked: list[list[str]] = []
 
-    async def entries(self, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
         """As an endpoint's."""
-        self.asked.append(list(keys))
+        self.asked.append(list(readers))
         await asyncio.sleep(0)  # others are asking meanwhile
         instance, block = entry("entries_contract_instance"), entry("entries_block")
         running = xdr.LedgerEntryData.from_xdr(instance["xdr"])
         set_index(running, self.running)
+        key = block_key(Farm(farm=FARM, token=token()), self.running)
         there = {
             instance["key"]: instance | {"xdr": running.to_xdr()},
-            block_key(Farm(farm=FARM, token=token()), self.running): block,
+            key: block | {"xdr": moved(block["xdr"], key)},
         }
-        return 120, {key: there[key] for key in keys if key in there}
+        found = [item | {"key": key} for key, item in there.items() if key in readers]
+        return entries_question(readers).decode({"latestLedger": 120, "entries": found})
+
+
+def moved(text: str, key: str) -> str:
+    """An entry of a contract's under another key of it."""
+    data, place = xdr.LedgerEntryData.from_xdr(text), xdr.LedgerKey.from_xdr(key)
+    assert data.contract_data is not None
+    assert place.contract_data is not None
+    data.contract_data.key = place.contract_data.key
+    return data.to_xdr()
 
 
 def set_index(instance: xdr.LedgerEntryData, index: int) -> None:

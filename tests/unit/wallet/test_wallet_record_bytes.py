@@ -1,6 +1,5 @@
 """Records of the farm read byte by byte are what the SDK reads."""
 
-from base64 import b64encode
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,5 +60,5 @@ def test_anything_else_is_left_to_the_sdk() -> None:
     }
     data = entry_of(scval.to_map(fields))
     assert read_record(data, KEY) is None
-    found = decode_pail(b64encode(data).decode(), key=b64encode(KEY).decode(), live_until=9)
+    found = decode_pail(data, key=KEY, live_until=9)
     assert found == PailState(sequence=5, stake=3, gap=None, zeros=2, live_until=9)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from stellar_sdk import Keypair
 
 from services.wallet.chain.errors import (
     NetworkMismatchError,
@@ -25,13 +26,17 @@ from services.wallet.chain.health import (
     EndpointState,
     Health,
 )
+from services.wallet.chain.ledger_entries import Entry
+from services.wallet.chain.ledger_keys import account_key
 from services.wallet.chain.networks import network_for
+from services.wallet.chain.questions import HEAD, INCLUSION_FEE, LATEST_LEDGER, Question
 from services.wallet.chain.rpc import HighWater, Rpc, host_of, open_rpc
 from tests.support.clock import FakeClock
 from tests.support.json_rpc import Answer, ScriptedNode, failure, json_rpc_server, result
 
 OURS = "Standalone Network ; February 2017"
 NOBODY = "http://127.0.0.1:1"
+ADDRESS = Keypair.random().public_key
 S, G = EndpointState, EndpointSign
 
 
@@ -43,6 +48,11 @@ async def open_node(answer: Answer) -> AsyncIterator[Rpc]:
         open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
     ):
         yield rpc
+
+
+def modified(entry: Entry) -> int:
+    """Reads when an entry changed last."""
+    return entry.modified
 
 
 # Answers
@@ -91,11 +101,12 @@ async def test_what_is_no_answer(name: str) -> None:
 
 async def test_answers_without_their_fields_are_none() -> None:
     async with open_node(lambda call: result(call, latestLedger="7", entries=[{}])) as rpc:
-        for ask in (rpc.head, rpc.soroban_inclusion_fee, rpc.latest_ledger):
+        questions: list[Question[Any]] = [HEAD, INCLUSION_FEE, LATEST_LEDGER]
+        for question in questions:
             with pytest.raises(RpcUnavailableError):
-                await ask()
+                await rpc.ask(question)
         with pytest.raises(RpcUnavailableError):
-            await rpc.entries(["key"])
+            await rpc.entries({account_key(ADDRESS): modified})
 
 
 async def test_nobody_answers() -> None:
@@ -113,11 +124,13 @@ async def test_an_answer_from_the_past_is_not_trusted() -> None:
         return result(call, entries=[], latestLedger=next(ledgers))
 
     async with open_node(answer) as rpc:
-        assert (await rpc.entries(["k"]))[0] == 100
-        assert (await rpc.entries(["k"]))[0] == 98  # replicas may differ a little
+        assert (await rpc.entries({account_key(ADDRESS): modified}))[0] == 100
+        assert (await rpc.entries({account_key(ADDRESS): modified}))[
+            0
+        ] == 98  # replicas may differ a little
         with pytest.raises(StaleAnswerError):
-            await rpc.entries(["k"])
-        assert (await rpc.entries(["k"]))[0] == 101
+            await rpc.entries({account_key(ADDRESS): modified})
+        assert (await rpc.entries({account_key(ADDRESS): modified}))[0] == 101
 
 
 async def test_keys_are_asked_for_in_portions_that_a_node_takes() -> None:
@@ -125,15 +138,17 @@ async def test_keys_are_asked_for_in_portions_that_a_node_takes() -> None:
 
     def answer(call: dict[str, Any]) -> web.Response:
         sizes.append(len(call["params"]["keys"]))
-        found = [{"key": key, "xdr": ""} for key in call["params"]["keys"]]
+        found = [
+            {"key": key, "xdr": key, "lastModifiedLedgerSeq": 5} for key in call["params"]["keys"]
+        ]
         return result(call, entries=found, latestLedger=7 + len(sizes))
 
     async with open_node(answer) as rpc:
-        keys = [f"key {number}" for number in range(450)]
-        ledger, found = await rpc.entries(keys)
-        assert (ledger, list(found)) == (8, keys)
+        keys = [account_key(Keypair.random().public_key) for _ in range(450)]
+        ledger, found = await rpc.entries(dict.fromkeys(keys, modified))
+        assert (ledger, found) == (8, dict.fromkeys(keys, 5))
         assert sorted(sizes) == [50, 200, 200]
-        assert await rpc.entries([]) == (0, {})
+        assert await rpc.entries({}) == (0, {})
 
 
 async def test_no_error_shows_the_url() -> None:

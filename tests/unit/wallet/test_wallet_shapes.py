@@ -236,7 +236,7 @@ def test_an_error_in_a_list_of_results() -> None:
     assert good == CallResult()
     assert bad.error is not None
     assert (bad.error.raiser, bad.error.code) == ("token", "BalanceError")
-    (_, farms) = returned(answer, ["harvest", "harvest"])
+    (_, farms) = returned(answer, ["plant", "harvest"])
     assert farms.error is not None
     assert (farms.error.raiser, farms.error.code) == ("farm", "WorkMissing")
 

@@ -1,16 +1,20 @@
 """What harvests paid, by what was minted and which pails went."""
 
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import pytest
-from stellar_sdk import Keypair, scval
+from stellar_sdk import Keypair, StrKey, scval
 
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.chain.model import BlockState, LedgerHead, PailState
+from services.wallet.chain.questions import Question
 from services.wallet.chain.rpc import Rpc
 from services.wallet.chain.takings import read_takings
 from services.wallet.domain.takings import Taken, Taking, taken
 from services.wallet.domain.unseen import Grown, reward_of
+
+T = TypeVar("T")
+TOKEN = StrKey.encode_contract(bytes(32))
 
 
 def block(index: int) -> BlockState:
@@ -94,21 +98,27 @@ class Nodes:
         """The first one's."""
         return LedgerHead(sequence=300, close_time=1, oldest=200)
 
-    async def events(self, filters: list[Any], *, start: int) -> dict[str, Any]:
-        """All there are."""
-        assert start == 250
-        _, farmer, _ = filters[0]["topics"][0]
-        mint = {"topic": ["", farmer, ""], "txHash": "ab", "value": scval.to_int128(5).to_xdr()}
-        return {"events": [mint], "cursor": f"{300 << 32}-0", "latestLedger": 300}
-
-    async def transaction(self, _: str) -> dict[str, Any]:
-        """Its answer."""
-        return {"status": self._status}
+    async def ask(self, question: Question[T]) -> T:
+        """Its answers."""
+        if question.method == "getTransaction":
+            return question.decode({"status": self._status})
+        assert question.parameters["startLedger"] == 250
+        ((mint, farmer, _),) = question.parameters["filters"][0]["topics"]
+        event = {
+            "topic": [mint, farmer, ""],
+            "contractId": TOKEN,
+            "ledger": 260,
+            "txHash": "ab" * 32,
+            "value": scval.to_int128(5).to_xdr(),
+        }
+        page = {"events": [event], "cursor": f"{300 << 32}-0", "latestLedger": 300}
+        return question.decode(page)
 
 
 async def read(status: str) -> list[Taking]:
     farmer = Keypair.random().public_key
-    return await read_takings(cast(Rpc, Nodes(status)), [farmer], farm="C", token="C", first=250)
+    nodes = cast(Rpc, Nodes(status))
+    return await read_takings(nodes, [farmer], farm=TOKEN, token=TOKEN, first=250)
 
 
 async def test_a_transaction_that_one_node_does_not_have_yet_is_asked_for_again() -> None:

@@ -1,0 +1,164 @@
+"""getTransaction and getTransactions: what became of transactions, decoded at the edge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.wallet.chain.errors import RpcUnavailableError, UnknownMetaError
+from services.wallet.chain.fields import (
+    Json,
+    hash_of,
+    head_of,
+    head_of_page,
+    integer,
+    objects,
+    raw_bytes,
+)
+from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.chain.questions import Question
+from services.wallet.chain.results import ResultReader
+from services.wallet.chain.rpc import Rpc
+
+#: Transactions of one getTransactions: few enough that one answer is decoded in a short turn.
+MAX_TRANSACTIONS = 100
+#: Pages of one range at most: more than the ledgers that are ever looked through can fill.
+MAX_PAGES = 500
+#: A transaction's place (cursor) begins with its ledger.
+_LEDGER_SHIFT = 32
+#: Digits of a cursor at most.
+_DIGITS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Included:
+    """What the ledgers of a range have of the transactions that were asked for."""
+
+    #: What became of them, by hash (of a fee bump: the outer one).
+    outcomes: Mapping[str, Outcome]
+    #: Those whose result meta is of an unknown version, with the reason: it says nothing of them.
+    unreadable: Mapping[str, str]
+    #: The latest ledger that was looked at.
+    head: LedgerHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """One answer of getTransactions."""
+
+    #: Those that were asked for.
+    outcomes: Mapping[str, Outcome]
+    #: As in Included.
+    unreadable: Mapping[str, str]
+    #: Hashes of all.
+    hashes: frozenset[str]
+    #: The latest ledger.
+    head: LedgerHead
+    #: Where the next page begins; None after the last one.
+    cursor: int | None
+
+
+def outcome_question(
+    reader: ResultReader, tx_hash: str, functions: Sequence[str]
+) -> Question[Outcome]:
+    """What the node knows of a transaction, by either hash, that calls these functions."""
+
+    def decode(answer: Json) -> Outcome:
+        outcome = reader.outcome(answer, head_of(answer), functions)
+        if outcome.status is not OutcomeStatus.NOT_FOUND:
+            _check_name(answer, tx_hash)
+        return outcome
+
+    return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
+
+
+async def read_included(
+    node: Rpc, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
+) -> Included:
+    """Looks through the ledgers from `first` on for transactions, by hash with their functions."""
+    outcomes: dict[str, Outcome] = {}
+    unreadable: dict[str, str] = {}
+    seen: set[str] = set()
+    cursor: int | None = None
+    for _ in range(MAX_PAGES):
+        page = await node.ask(_page_question(reader, first, cursor, wanted, seen))
+        seen |= page.hashes
+        outcomes |= page.outcomes
+        unreadable |= page.unreadable
+        if page.cursor is None:
+            return Included(outcomes=outcomes, unreadable=unreadable, head=page.head)
+        cursor = page.cursor
+    raise RpcUnavailableError("getTransactions has no end", retry_after=1.0)
+
+
+def _page_question(
+    reader: ResultReader,
+    first: int,
+    cursor: int | None,
+    wanted: Mapping[str, Sequence[str]],
+    seen: set[str],
+) -> Question[_Page]:
+    def decode(answer: Json) -> _Page:
+        head = head_of_page(answer)
+        items = objects(answer, "transactions", most=MAX_TRANSACTIONS)
+        begin = first if cursor is None else cursor >> _LEDGER_SHIFT
+        hashes = _names(items, begin, head.sequence)
+        if not seen.isdisjoint(hashes):
+            raise ValueError("transactions has one twice")
+        outcomes: dict[str, Outcome] = {}
+        unreadable: dict[str, str] = {}
+        for item in items:
+            name = item["txHash"]
+            if name in wanted:
+                try:
+                    outcomes[name] = reader.outcome(item, head, wanted[name])
+                except UnknownMetaError as error:
+                    unreadable[name] = str(error)
+        is_last = len(items) < MAX_TRANSACTIONS
+        return _Page(
+            outcomes=outcomes,
+            unreadable=unreadable,
+            hashes=hashes,
+            head=head,
+            cursor=None if is_last else next_cursor(answer, cursor, begin, head.sequence),
+        )
+
+    page: dict[str, object] = {"limit": MAX_TRANSACTIONS}
+    if cursor is None:
+        return Question(
+            method="getTransactions",
+            parameters={"startLedger": first, "pagination": page},
+            decode=decode,
+        )
+    page = {"cursor": str(cursor), **page}
+    return Question(method="getTransactions", parameters={"pagination": page}, decode=decode)
+
+
+def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
+    """Where the next page begins: behind where this one did, and not behind the latest ledger."""
+    value = answer.get("cursor")
+    if not isinstance(value, str) or len(value) > _DIGITS or not value.isdecimal():
+        raise ValueError("cursor is no place")
+    place = int(value)
+    if place <= (before or 0) or not begin <= place >> _LEDGER_SHIFT <= latest:
+        raise ValueError("cursor does not move on")
+    return place
+
+
+def _names(items: Sequence[Json], begin: int, latest: int) -> frozenset[str]:
+    """The hashes of a page: each once, in ledgers that were asked for, in their order."""
+    hashes = [hash_of(item, "txHash") for item in items]
+    for item in items:
+        begin = integer(item, "ledger", low=begin, high=latest)
+        if item.get("status") not in {"SUCCESS", "FAILED"}:
+            raise ValueError("status is none of a transaction in a ledger")
+    found = frozenset(hashes)
+    if len(found) != len(hashes):
+        raise ValueError("transactions has one twice")
+    return found
+
+
+def _check_name(answer: Json, asked: str) -> None:
+    """Old versions do not tell the hash; a fee bump has two, and its result has the inner one."""
+    if "txHash" not in answer or answer["txHash"] == asked:
+        return
+    if bytes.fromhex(asked) not in raw_bytes(answer["resultXdr"], "resultXdr"):
+        raise ValueError("txHash is of another transaction")
