@@ -97,7 +97,10 @@ class ScriptedNode:
             latestLedger=self.ledger,
             sequence=self.ledger,
             latestLedgerCloseTime="1700000000",
+            latestLedgerCloseTimestamp=1_700_000_000,
+            transactions=[],
             oldestLedger=1,
+            status="NOT_FOUND" if request["method"] == "getTransaction" else "healthy",
             entries=[],
             sorobanInclusionFee={"p90": str(self.ledger)},
         )

@@ -27,6 +27,7 @@ from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import Surroundings
 from libs.common.rules.values import Parse
+from libs.common.turns import TurnWatch
 
 log = get_logger(__name__)
 _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
@@ -89,11 +90,13 @@ async def open_server(
         await monitor.check()
         await server.start()
         checking = asyncio.create_task(monitor.run())
+        watching = asyncio.create_task(TurnWatch().run())
         log.info("serving", host=settings.host, port=port)
         try:
             yield RunningServer(port=port, health=monitor)
         finally:
             checking.cancel()
+            watching.cancel()
             await monitor.drain()
             await server.stop(settings.shutdown_grace / 1000)
             log.info("stopped")

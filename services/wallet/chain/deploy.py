@@ -25,7 +25,7 @@ from stellar_sdk.address import Address
 
 from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, sign
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.fields import Json, decimal, objects, texts
+from services.wallet.chain.fields import LONGEST_DATA, Json, decimal, objects, text, texts
 from services.wallet.chain.model import SignedEnvelope, Signer
 
 #: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
@@ -144,7 +144,9 @@ def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
 
 def prepare_step(answer: Json) -> PreparedStep:
     """Reads the answer of a simulation that succeeded; its fee has margins already."""
-    data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+    data = xdr.SorobanTransactionData.from_xdr(
+        text(answer, "transactionData", longest=LONGEST_DATA)
+    )
     data.resource_fee = xdr.Int64(decimal(answer, "minResourceFee"))
     results = objects(answer, "results", most=1) or [{}]  # a longer life has no result
     entries = texts(results[0], "auth", most=_AUTHORISATIONS)

@@ -122,14 +122,16 @@ class Endpoints:
         """The endpoints to ask, best first: in the order of the settings, but slow ones last.
 
         Those that lag or are away are asked only when there is no other, and only after a probe.
+        Those that want to be left alone are not asked at all; they only say so.
         """
+        awake = [node for node in self._nodes if not node.health.resting]
         by_state = {
-            state: [node for node in self._nodes if node.health.state is state]
-            for state in EndpointState
+            state: [node for node in awake if node.health.state is state] for state in EndpointState
         }
         good = sorted(by_state[EndpointState.HEALTHY], key=self._is_slow)
         good += by_state[EndpointState.UNVERIFIED]
         found = good or by_state[EndpointState.LAGGING] + by_state[EndpointState.AWAY]
+        found = found or [node for node in self._nodes if node.health.resting]
         if not found:
             status = self._nodes[0].health.status()
             raise NetworkMismatchError(status.reason, metadata={"found": status.passphrase})
@@ -212,7 +214,7 @@ async def _watch(node: Rpc) -> None:
             log.debug("probe in vain", host=node.health.host, error=str(error))
         except Exception:
             log.exception("defect", host=node.health.host)
-        await asyncio.sleep(node.health.next_pause())
+        await node.health.pause()
 
 
 @asynccontextmanager

@@ -10,6 +10,14 @@ class RpcUnavailableError(UnavailableError):
     default_reason = "STELLAR_UNAVAILABLE"
 
 
+class RpcTooLargeError(RpcUnavailableError):
+    """An answer that is larger than answers may be: a smaller question may have one."""
+
+
+class RpcBusyError(RpcUnavailableError):
+    """The node asked to be left alone for a while (`retry_after`): no failure of its."""
+
+
 class RpcRejectedError(InternalError):
     """The node refused a request as malformed (JSON-RPC error): a defect of ours."""
 

@@ -16,6 +16,10 @@ UINT32 = 2**32 - 1
 INT64 = 2**63 - 1
 #: The last second that a date can be made of.
 _LAST_SECOND = 253_402_300_799
+#: Characters of XDR (base64) at most: what is decoded whole takes half a millisecond per thousand.
+LONGEST = 512 * 1024
+#: Characters of a transaction's footprint and resources at most: a network's limits allow fewer.
+LONGEST_DATA = 128 * 1024
 #: Characters of a hash (hex).
 _HASH = 64
 _HEX = frozenset(string.hexdigits.lower())
@@ -69,11 +73,13 @@ def objects(answer: Json, name: str, *, most: int) -> Sequence[Json]:
     return found
 
 
-def texts(answer: Json, name: str, *, most: int) -> Sequence[str]:
-    """A list of texts; null, or none at all, is an empty one."""
+def texts(answer: Json, name: str, *, most: int, longest: int = LONGEST) -> Sequence[str]:
+    """A list of texts of so many characters together; null, or none at all, is an empty one."""
     found = _items(answer, name, most)
     if not all(isinstance(item, str) for item in found):
         raise ValueError(f"{name} has an item that is no text")
+    if sum(map(len, found)) > longest:
+        raise ValueError(f"{name} has more than {longest} characters")
     return found
 
 
@@ -81,6 +87,8 @@ def raw_bytes(encoded: object, name: str) -> bytes:
     """What a text in base64 stands for."""
     if not isinstance(encoded, str):
         raise TypeError(f"{name} is no text")
+    if len(encoded) > LONGEST:
+        raise ValueError(f"{name} has more than {LONGEST} characters")
     try:
         return b64decode(encoded, validate=True)
     except ValueError as error:

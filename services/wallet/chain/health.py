@@ -1,5 +1,6 @@
 """How one Stellar RPC endpoint is doing: a small state machine, its latency, its last ledger."""
 
+import asyncio
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from enum import Enum, unique
 from libs.common.clock import Clock
 from libs.common.log import get_logger
 from services.wallet.chain.errors import (
+    RpcBusyError,
     RpcRejectedError,
     RpcUnavailableError,
     UnknownMetaError,
@@ -102,8 +104,10 @@ class EndpointStatus:
     ledger: int
     #: Passphrase of its network, as it said; empty before it did.
     passphrase: str
-    #: Why it is not healthy; empty when it is.
+    #: Why it is not asked, or what went wrong with its last answer; empty when all is well.
     reason: str
+    #: Seconds for which it wants to be left alone.
+    resting: float = 0.0
 
 
 class Health:
@@ -124,6 +128,20 @@ class Health:
         self._measured = clock.monotonic()
         self._reason = ""
         self._pause = FIRST_PAUSE
+        self._rests_until = float("-inf")
+        self._rest_reason = ""
+        self._last_failure = ""
+
+    @property
+    def resting(self) -> float:
+        """Seconds for which it still wants to be left alone; 0 when it does not."""
+        return max(0.0, self._rests_until - self._clock.monotonic())
+
+    def check_rest(self) -> None:
+        """Raises RpcBusyError while it wants to be left alone."""
+        resting = self.resting
+        if resting > 0:
+            raise RpcBusyError(self._rest_reason, retry_after=resting)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -131,6 +149,9 @@ class Health:
         started = self._clock.monotonic()
         try:
             yield
+        except RpcBusyError as error:
+            self._rest(error)
+            raise
         except RpcUnavailableError as error:
             self._failed(str(error))
             raise
@@ -158,10 +179,21 @@ class Health:
 
     def next_pause(self) -> float:
         """Seconds until the next probe; each one in vain doubles them."""
+        if self.resting:
+            return self.resting
         if self.state in {EndpointState.HEALTHY, EndpointState.LAGGING}:
             return PROBE_EVERY
         pause, self._pause = self._pause, min(LONGEST_PAUSE, self._pause * 2)
         return pause
+
+    async def pause(self) -> None:
+        """Waits until the next probe is due; a node that goes away meanwhile is soon looked for: it
+        may just have been restarted."""
+        before, end = self.state, self._clock.monotonic() + self.next_pause()
+        while (left := end - self._clock.monotonic()) > 0:
+            await asyncio.sleep(min(left, FIRST_PAUSE))
+            if self.state is EndpointState.AWAY is not before:
+                return
 
     def status(self) -> EndpointStatus:
         """As operators see it."""
@@ -172,11 +204,24 @@ class Health:
             failures=self.failures,
             ledger=self.ledger,
             passphrase=self.passphrase,
-            reason=self._reason,
+            reason=self._why(),
+            resting=self.resting,
         )
+
+    def _why(self) -> str:
+        if self.resting and not self._reason:
+            return self._rest_reason
+        return self._reason or (self._last_failure if self.failures else "")
+
+    def _rest(self, error: RpcBusyError) -> None:
+        rest = error.retry_after or FIRST_PAUSE
+        self._rests_until = max(self._rests_until, self._clock.monotonic() + rest)
+        self._rest_reason = str(error)
+        log.info("stellar endpoint rests", host=self.host, seconds=rest, reason=str(error))
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
+        self._last_failure = reason
         if self.failures >= AWAY_AFTER:
             self._become(EndpointSign.FAIL, reason)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.wallet.chain.errors import RpcUnavailableError, UnknownMetaError
+from services.wallet.chain.errors import RpcTooLargeError, RpcUnavailableError, UnknownMetaError
 from services.wallet.chain.fields import (
     Json,
     hash_of,
@@ -20,6 +20,8 @@ from services.wallet.chain.rpc import Rpc
 
 #: Transactions of one getTransactions: few enough that one answer is decoded in a short turn.
 MAX_TRANSACTIONS = 100
+#: Of the largest ones, fewer are asked for: so many times fewer, and so many at least.
+_FEWER, _FEWEST = 5, 4
 #: Pages of one range at most: more than the ledgers that are ever looked through can fill.
 MAX_PAGES = 500
 #: A transaction's place (cursor) begins with its ledger.
@@ -74,65 +76,80 @@ async def read_included(
     node: Rpc, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
 ) -> Included:
     """Looks through the ledgers from `first` on for transactions, by hash with their functions."""
-    outcomes: dict[str, Outcome] = {}
-    unreadable: dict[str, str] = {}
-    seen: set[str] = set()
-    cursor: int | None = None
+    scan = _Scan(reader, first, wanted)
     for _ in range(MAX_PAGES):
-        page = await node.ask(_page_question(reader, first, cursor, wanted, seen))
-        seen |= page.hashes
-        outcomes |= page.outcomes
-        unreadable |= page.unreadable
+        try:
+            page = await node.ask(scan.question())
+        except RpcTooLargeError:
+            if not scan.ask_for_fewer():
+                raise
+            continue
+        scan.add(page)
         if page.cursor is None:
-            return Included(outcomes=outcomes, unreadable=unreadable, head=page.head)
-        cursor = page.cursor
+            return Included(outcomes=scan.outcomes, unreadable=scan.unreadable, head=page.head)
     raise RpcUnavailableError("getTransactions has no end", retry_after=1.0)
 
 
-def _page_question(
-    reader: ResultReader,
-    first: int,
-    cursor: int | None,
-    wanted: Mapping[str, Sequence[str]],
-    seen: set[str],
-) -> Question[_Page]:
-    def decode(answer: Json) -> _Page:
+class _Scan:
+    """How far a range of ledgers has been looked through."""
+
+    def __init__(
+        self, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.unreadable: dict[str, str] = {}
+        self._reader = reader
+        self._wanted = wanted
+        self._begin = first
+        self._cursor: int | None = None
+        self._limit = MAX_TRANSACTIONS
+        self._seen: set[str] = set()
+
+    def question(self) -> Question[_Page]:
+        """The next page."""
+        page: dict[str, object] = {"limit": self._limit}
+        parameters: Json = {"startLedger": self._begin, "pagination": page}
+        if self._cursor is not None:
+            parameters = {"pagination": {"cursor": str(self._cursor), **page}}
+        return Question(method="getTransactions", parameters=parameters, decode=self._decode)
+
+    def ask_for_fewer(self) -> bool:
+        """Whether the same page is tried again with fewer transactions."""
+        self._limit //= _FEWER
+        return self._limit >= _FEWEST
+
+    def add(self, page: _Page) -> None:
+        """A page was read."""
+        self.outcomes |= page.outcomes
+        self.unreadable |= page.unreadable
+        self._seen |= page.hashes
+        if page.cursor is not None:
+            self._cursor, self._begin = page.cursor, page.cursor >> _LEDGER_SHIFT
+
+    def _decode(self, answer: Json) -> _Page:
         head = head_of_page(answer)
-        items = objects(answer, "transactions", most=MAX_TRANSACTIONS)
-        begin = first if cursor is None else cursor >> _LEDGER_SHIFT
-        hashes = _names(items, begin, head.sequence)
-        if not seen.isdisjoint(hashes):
+        items = objects(answer, "transactions", most=self._limit)
+        hashes = _names(items, self._begin, head.sequence)
+        if not self._seen.isdisjoint(hashes):
             raise ValueError("transactions has one twice")
         outcomes: dict[str, Outcome] = {}
         unreadable: dict[str, str] = {}
         for item in items:
             name = item["txHash"]
-            if name in wanted:
+            if name in self._wanted:
                 try:
-                    outcomes[name] = reader.outcome(item, head, wanted[name])
+                    outcomes[name] = self._reader.outcome(item, head, self._wanted[name])
                 except UnknownMetaError as error:
                     unreadable[name] = str(error)
-        is_last = len(items) < MAX_TRANSACTIONS
+        cursor = None
+        if len(items) == self._limit:
+            cursor = _next_cursor(answer, self._cursor, self._begin, head.sequence)
         return _Page(
-            outcomes=outcomes,
-            unreadable=unreadable,
-            hashes=hashes,
-            head=head,
-            cursor=None if is_last else next_cursor(answer, cursor, begin, head.sequence),
+            outcomes=outcomes, unreadable=unreadable, hashes=hashes, head=head, cursor=cursor
         )
 
-    page: dict[str, object] = {"limit": MAX_TRANSACTIONS}
-    if cursor is None:
-        return Question(
-            method="getTransactions",
-            parameters={"startLedger": first, "pagination": page},
-            decode=decode,
-        )
-    page = {"cursor": str(cursor), **page}
-    return Question(method="getTransactions", parameters={"pagination": page}, decode=decode)
 
-
-def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
+def _next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
     """Where the next page begins: behind where this one did, and not behind the latest ledger."""
     value = answer.get("cursor")
     if not isinstance(value, str) or len(value) > _DIGITS or not value.isdecimal():

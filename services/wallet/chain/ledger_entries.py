@@ -13,6 +13,10 @@ T = TypeVar("T")
 #: Keys of one getLedgerEntries at most.
 MAX_KEYS = 200
 
+#: Bytes of an entry at most, but for code: what is read here has a few hundred, an account with all
+#: of its signers two thousand.
+_LARGEST = 16 * 1024
+
 #: LedgerEntryTypes as XDR has them.
 _CONTRACT_DATA, _CONTRACT_CODE = bytes([0, 0, 0, 6]), bytes([0, 0, 0, 7])
 #: Bytes of a contract's code entry in which its hash ends at the latest: costs may stand before.
@@ -56,6 +60,8 @@ def entries_question(readers: Mapping[str, Reader[T]]) -> Question[tuple[int, di
 
 def _entry(item: Json, key_text: str, ledger: int) -> Entry:
     key, data = b64decode(key_text), raw_bytes(item.get("xdr"), "xdr")
+    if not data.startswith(_CONTRACT_CODE) and len(data) > _LARGEST:
+        raise ValueError("xdr is larger than what is read here")
     if not _belongs(key, data):
         raise ValueError("xdr is not the entry of its key")
     # The network keeps a contract's entries for a time that has an end.

@@ -21,8 +21,10 @@ from services.wallet.chain.returns import call_error, host_error, returned
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
 #: Codes of a transaction that worked.
 _WORKED = frozenset({"txSUCCESS", "txFEE_BUMP_INNER_SUCCESS"})
-#: Diagnostic events of one transaction at most.
-_EVENTS = 10_000
+#: Diagnostic events of one transaction at most, and their characters: 25 harvests have 35,000.
+_EVENTS, _EVENT_TEXT = 10_000, 256 * 1024
+#: Characters of a transaction's result at most: one of a hundred operations has fewer.
+_RESULT_TEXT = 64 * 1024
 #: Characters of a simulation's error at most, and of those that are kept.
 _ERROR_TEXT, _KEPT_TEXT = 1_000_000, 2_000
 
@@ -56,7 +58,7 @@ class ResultReader:
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
             return Outcome(status=status, head=head)
-        result = xdr.TransactionResult.from_xdr(answer["resultXdr"])
+        result = xdr.TransactionResult.from_xdr(text(answer, "resultXdr", longest=_RESULT_TEXT))
         succeeded = status is OutcomeStatus.SUCCESS
         if succeeded is not (str(result.result.code.name) in _WORKED):
             raise ValueError("status is not that of resultXdr")
@@ -80,13 +82,15 @@ class ResultReader:
 
     def simulation_error(self, answer: Json) -> ContractError:
         """Why a simulation failed, by the diagnostic events in its answer."""
-        events = map(xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS))
+        events = map(
+            xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT)
+        )
         return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
 
     def failing_call(self, answer: Json, calls: Sequence[FarmCall]) -> Refusal | None:
         """The first call of a multicall that would fail; None when none would."""
         (found,) = objects(answer, "results", most=1)
-        value = xdr.SCVal.from_xdr(found["xdr"])
+        value = xdr.SCVal.from_xdr(text(found, "xdr", longest=_RESULT_TEXT))
         if value.vec is None and len(calls) == 1:
             return None
         if value.vec is None:
@@ -99,7 +103,7 @@ class ResultReader:
         return None
 
     def _failure(self, answer: Json, result: xdr.TransactionResult) -> ContractError:
-        events = texts(answer, "diagnosticEventsXdr", most=_EVENTS)
+        events = texts(answer, "diagnosticEventsXdr", most=_EVENTS, longest=_EVENT_TEXT)
         found = self._error_in(map(xdr.DiagnosticEvent.from_xdr, events))
         return found or ContractError(raiser="transaction", code=_failure_code(result))
 
@@ -127,7 +131,9 @@ def send_result(answer: Json) -> SendResult:
     if status is not SendStatus.ERROR:
         return SendResult(status=status)
     try:
-        result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"])
+        result = xdr.TransactionResult.from_xdr(
+            text(answer, "errorResultXdr", longest=_RESULT_TEXT)
+        )
     except (LookupError, ValueError, EOFError, AttributeError, TypeError):
         return SendResult(status=status)  # refused, and nobody can read why
     outer, code = str(result.result.code.name), str(_telling(result).code.name)

@@ -7,18 +7,17 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from libs.common.clock import SystemClock
 from libs.common.errors import PoolError
 from libs.common.singleflight import SingleFlight
 from services.wallet.chain.errors import (
     NetworkMismatchError,
+    RpcBusyError,
     RpcRejectedError,
-    RpcUnavailableError,
     StaleAnswerError,
 )
 from services.wallet.chain.fields import Json, integer
@@ -28,6 +27,7 @@ from services.wallet.chain.lists import ListSize
 from services.wallet.chain.model import LedgerHead, SendResult
 from services.wallet.chain.questions import HEAD, HEALTH, PASSPHRASE, Question
 from services.wallet.chain.results import send_result
+from services.wallet.chain.transport import ListRefusedError, Transport, open_transport
 
 #: Ledgers that an answer may lie behind the newest one seen before it counts as stale.
 _TOLERATED_LAG = 2
@@ -35,12 +35,8 @@ _TOLERATED_LAG = 2
 _PARALLEL = 4
 #: JSON-RPC's code of the node's own trouble; every other one is about the request.
 _INTERNAL_ERROR = -32603
-#: HTTP statuses of a server that does not take a list of calls, or not so long a one.
-_NO_LIST = frozenset({400, 405, 413, 415, 422, 501})
 #: Requests with envelopes at the same time: connections are left for reads.
 _SENDS = 32
-#: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
-_CONNECTIONS = 64
 
 #: Characters of a node's words that are kept.
 _KEPT_TEXT = 300
@@ -65,10 +61,6 @@ T = TypeVar("T")
 Sent = SendResult | PoolError
 
 
-class _ListRefusedError(Exception):
-    """The server does not take this list of calls; nothing of it was carried out."""
-
-
 class HighWater:
     """The highest ledger that any endpoint showed."""
 
@@ -85,11 +77,10 @@ class Rpc:
     the question was asked."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, *, passphrase: str, seen: HighWater
+        self, transport: Transport, host: str, *, passphrase: str, seen: HighWater
     ) -> None:
-        self.health = Health(host_of(url), SystemClock())
-        self._session = session
-        self._url = url
+        self.health = Health(host, SystemClock())
+        self._transport = transport
         self._passphrase = passphrase
         self._seen = seen
         self._ids = itertools.count(1)
@@ -107,7 +98,9 @@ class Rpc:
         await self._probes.run("probe", self._probe)
 
     async def ready(self) -> None:
-        """Returns when it may be asked; it is probed first when it is not healthy. As `probe`."""
+        """Returns when it may be asked; it is probed first when it is not healthy. As `probe`;
+        RpcBusyError while it wants to be left alone."""
+        self.health.check_rest()
         if self.health.state is not EndpointState.HEALTHY:
             await self.probe()
 
@@ -129,15 +122,18 @@ class Rpc:
     async def ask(self, question: Question[T]) -> T:
         """The facts in its answer. RpcUnavailableError also when the answer has none,
         StaleAnswerError when it is of a ledger older than one that was seen before the question."""
-        floor = self._seen.ledger
-        request = self._request(question.method, question.parameters)
-        with self.health.watching():
-            answers = await self._post(question.method, [request])
-            result = self._result(answers, question.method, request["id"])
-            with self._decoding(question.method):
-                height = question.height
+        floor, method = self._seen.ledger, question.method
+        request = self._request(method, question.parameters)
+
+        def read(answer: Any) -> tuple[int | None, T]:
+            result, height = self._result(answer, method, request["id"]), question.height
+            with self._decoding(method):
                 ledger = None if height is None else integer(result, height, low=1)
-                facts = question.decode(result)
+                return ledger, question.decode(result)
+
+        self.health.check_rest()
+        with self.health.watching():
+            ledger, facts = await self._transport.ask(method, json.dumps(request).encode(), read)
         if ledger is not None:
             self._check_age(ledger, floor)
         return facts
@@ -183,12 +179,21 @@ class Rpc:
         sent: list[Sent] = []
         try:
             async with self._sends:
+                self.health.check_rest()
                 with self.health.watching():
-                    sent = self._sent(calls, await self._post("sendTransaction", calls))
+                    body = json.dumps(calls if len(calls) > 1 else calls[0]).encode()
+                    sent = await self._transport.ask(
+                        "sendTransaction",
+                        body,
+                        partial(self._sent, calls),
+                        is_list=len(calls) > 1,
+                    )
                     _check_any(sent)
-        except _ListRefusedError:
+        except ListRefusedError:
             self._lists.failed(len(calls))
             return await self._send_apart(envelopes)
+        except RpcBusyError as error:
+            return [error] * len(calls)  # that says nothing of the list
         except PoolError as error:
             sent = sent or [error] * len(calls)
         if any(isinstance(item, PoolError) for item in sent):
@@ -203,12 +208,7 @@ class Rpc:
 
     async def get(self, url: str) -> int:
         """Status of a plain GET, for friendbots."""
-        try:
-            async with self._session.get(url) as response:
-                await response.read()
-                return response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise RpcUnavailableError(f"{url.partition('?')[0]} does not answer") from error
+        return await self._transport.get(url)
 
     # How it is asked -------------------------------------------------------------------------
 
@@ -223,15 +223,15 @@ class Rpc:
         self.health.confirm()
 
     def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
-        """What was said to each call; _ListRefusedError, or what is wrong with all of it."""
+        """What was said to each call; ListRefusedError, or what is wrong with all of it."""
         if len(calls) == 1:
             found = {calls[0]["id"]: answers}
         elif isinstance(answers, list):
             found = _by_id(answers)
         elif _is_refusal(answers):
-            raise _ListRefusedError
+            raise ListRefusedError
         else:
-            raise self._silent("sendTransaction", "an answer that is no list")
+            raise self._transport.silent("sendTransaction", "an answer that is no list")
         return [self._sent_one(call["id"], found.get(call["id"])) for call in calls]
 
     def _sent_one(self, number: int, answer: Any) -> Sent:
@@ -254,36 +254,20 @@ class Rpc:
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
         return {**request, "params": parameters} if parameters else request
 
-    async def _post(self, method: str, calls: Sequence[Json]) -> Any:
-        """The parsed body; _ListRefusedError when it is about there being several calls. What went
-        wrong is told without the URL, which may hold a secret."""
-        try:
-            body = json.dumps(calls if len(calls) > 1 else calls[0]).encode()
-            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                answer = await response.read()
-                if response.status == 200:
-                    return json.loads(answer)
-                if response.status in _NO_LIST and len(calls) > 1:
-                    raise _ListRefusedError
-                reason = f"HTTP {response.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError) as error:
-            reason = type(error).__name__
-        raise self._silent(method, f"no answer ({reason})")
-
     def _result(self, answer: Any, method: str, number: int) -> Json:
         if not isinstance(answer, dict):
-            raise self._silent(method, "an answer that is not JSON-RPC")
+            raise self._transport.silent(method, "an answer that is not JSON-RPC")
         # A request that cannot be parsed is refused without an id.
         if answer.get("id") != number and (answer.get("id") is not None or "error" not in answer):
-            raise self._silent(method, "the answer to another request")
+            raise self._transport.silent(method, "the answer to another request")
         error, result = answer.get("error"), answer.get("result")
         if isinstance(error, dict):
-            message = str(error.get("message"))[:_KEPT_TEXT]
+            message = self._transport.clean(_words(error))
             if error.get("code") == _INTERNAL_ERROR:
-                raise self._silent(method, message)
+                raise self._transport.silent(method, message)
             raise RpcRejectedError(f"{method}: {message}")
         if not isinstance(result, dict):
-            raise self._silent(method, "an answer that is not JSON-RPC")
+            raise self._transport.silent(method, "an answer that is not JSON-RPC")
         return result
 
     @contextmanager
@@ -293,11 +277,7 @@ class Rpc:
             yield
         except _UNDECODABLE as error:
             why = f"{type(error).__name__}: {error}"[:_KEPT_TEXT]
-            raise self._silent(method, f"an answer that cannot be read ({why})") from None
-
-    def _silent(self, method: str, what: str) -> RpcUnavailableError:
-        message = f"the Stellar node {self.health.host} gave {what} to {method}"
-        return RpcUnavailableError(message, retry_after=1.0)
+            raise self._transport.silent(method, f"an answer that cannot be read ({why})") from None
 
 
 def host_of(url: str) -> str:
@@ -310,6 +290,12 @@ def host_of(url: str) -> str:
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
     return host if port is None else f"{host}:{port}"
+
+
+def _words(error: Json) -> str:
+    """What an error says; `data` has the reason where the message has only the kind."""
+    parts = [error.get("message"), error.get("data")]
+    return ": ".join(str(part)[:_KEPT_TEXT] for part in parts if isinstance(part, str) and part)
 
 
 def _by_id(answers: Sequence[Any]) -> dict[int, Json]:
@@ -338,13 +324,10 @@ def _check_any(sent: Sequence[Sent]) -> None:
 async def open_rpc(
     url: str, *, passphrase: str, timeout: float, seen: HighWater
 ) -> AsyncIterator[Rpc]:
-    """A session with kept-alive connections; `timeout` (s) is for one request."""
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=timeout),
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-        headers={"Content-Type": "application/json"},
-    ) as session:
-        rpc = Rpc(session, url, passphrase=passphrase, seen=seen)
+    """The endpoint at a URL; `timeout` (s) is for one request."""
+    host = host_of(url)
+    async with open_transport(url, host, timeout=timeout) as transport:
+        rpc = Rpc(transport, host, passphrase=passphrase, seen=seen)
         try:
             yield rpc
         finally:

@@ -8,7 +8,7 @@ from stellar_sdk import xdr
 
 from services.wallet.chain.calls import FarmCall
 from services.wallet.chain.deploy import PreparedStep, prepare_step
-from services.wallet.chain.fields import Json, decimal
+from services.wallet.chain.fields import LONGEST_DATA, Json, decimal, text
 from services.wallet.chain.questions import Question
 from services.wallet.chain.results import Refusal, ResultReader
 
@@ -34,7 +34,9 @@ def simulation(
         refusal = reader.refusal(answer) or reader.failing_call(answer, calls)
         if refusal is not None:
             return refusal
-        data = xdr.SorobanTransactionData.from_xdr(answer["transactionData"])
+        data = xdr.SorobanTransactionData.from_xdr(
+            text(answer, "transactionData", longest=LONGEST_DATA)
+        )
         return Simulation(data=data, fee=decimal(answer, "minResourceFee"))
 
     return _simulate(envelope, decode)

@@ -28,6 +28,8 @@ _MINT = scval.to_symbol("mint").to_xdr()
 _TOPICS, _FILTERS = 5, 5
 #: Topics of one event at most.
 _EVENT_TOPICS = 4
+#: Characters of a topic or a value at most: a mint's are addresses and amounts.
+_VALUE_TEXT = 2_000
 #: Events of one getEvents: few enough that one answer is decoded in a short turn.
 MAX_EVENTS = 1_000
 #: Pages of one search at most: a node looks through 10,000 ledgers and more for each.
@@ -244,5 +246,7 @@ def _amount(text: str) -> int:
     return amount
 
 
-def _value(text: str) -> xdr.SCVal:
-    return xdr.SCVal.from_xdr(text)
+def _value(encoded: str) -> xdr.SCVal:
+    if len(encoded) > _VALUE_TEXT:
+        raise ValueError("an event that is too large")
+    return xdr.SCVal.from_xdr(encoded)

@@ -1,0 +1,38 @@
+"""How long the event loop did one thing: nothing else of a process goes on meanwhile."""
+
+import asyncio
+
+from libs.common.metrics import METER
+
+_longest = METER.create_gauge(
+    "kalepool.event_loop.longest_turn",
+    unit="s",
+    description="Longest time of the last interval in which the event loop did one thing only.",
+)
+#: Seconds between two looks: a shorter turn is not seen.
+_EVERY = 0.05
+#: Seconds of an interval.
+_INTERVAL = 10.0
+
+
+class TurnWatch:
+    """Looks how late it is woken up."""
+
+    def __init__(self) -> None:
+        #: Seconds of the longest turn in the last interval that ended.
+        self.longest = 0.0
+        #: Seconds of the longest turn since then.
+        self.current = 0.0
+
+    async def run(self, *, every: float = _EVERY, interval: float = _INTERVAL) -> None:
+        """Looks for ever."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + interval
+        while True:
+            due = loop.time() + every
+            await asyncio.sleep(every)
+            now = loop.time()
+            self.current = max(self.current, now - due)
+            if now >= end:
+                self.longest, self.current, end = self.current, 0.0, now + interval
+                _longest.set(self.longest)
