@@ -1,6 +1,5 @@
 """Records of the farm read byte by byte are what the SDK reads."""
 
-
 from hypothesis import given
 from hypothesis import strategies as st
 from stellar_sdk import StrKey, scval, xdr

@@ -1,0 +1,35 @@
+"""A node whose answers a test hands over: what `Rpc` makes of them, without a network."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import aiohttp
+
+from services.wallet.chain.rpc import HighWater, Rpc
+from services.wallet.chain.transport import Transport
+
+T = TypeVar("T")
+
+
+class Canned(Transport):
+    """Answers every call with `result`."""
+
+    def __init__(self) -> None:
+        nothing = cast(aiohttp.ClientSession, None)
+        super().__init__(nothing, nothing, "http://node", "node")
+        self.result: Any = {}
+
+    async def ask(
+        self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
+    ) -> T:
+        """As a node's answer that came well."""
+        call = json.loads(body)
+        return read({"jsonrpc": "2.0", "id": call["id"], "result": self.result})
+
+
+def canned_rpc() -> tuple[Canned, Rpc]:
+    """The transport, and the endpoint that asks through it."""
+    transport = Canned()
+    rpc = Rpc(transport, "node", passphrase="", seen=HighWater())
+    return transport, rpc
