@@ -6,6 +6,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import repeat
 from typing import Any
 
@@ -33,11 +34,18 @@ def _result(call: Mapping[str, Any], inside: str) -> bytes:
 
 def bomb(_: Mapping[str, Any]) -> Pieces:
     """1.5 GB in 1.5 MB."""
-    packer = zlib.compressobj(9, wbits=31)
+    begin, block = _packed()
     yield _HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n"
-    yield packer.compress(b"[") + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(bytes(16 * _MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    yield begin
     yield from repeat(block, 1500 // 16)
+
+
+@cache
+def _packed() -> tuple[bytes, bytes]:
+    """The begin of gzip, and 16 MiB of zeros in it."""
+    packer = zlib.compressobj(9, wbits=31)
+    begin = packer.compress(b"[") + packer.flush(zlib.Z_FULL_FLUSH)
+    return begin, packer.compress(bytes(16 * _MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 def without_end(_: Mapping[str, Any]) -> Pieces:

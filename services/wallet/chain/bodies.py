@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -18,8 +18,9 @@ _PIECE = 64 * 2**10
 _TURN = 512 * 2**10
 #: Digits of a number at most: one of 64 bits has 19.
 _DIGITS = 20
-#: Bytes from which on a body has to be ASCII: what is not takes up to four times as much memory.
-_ANY_TEXT = 64 * 2**10
+#: Bytes up to which a body may have any shape. A larger one is counted, and has to be ASCII: what
+#: is not takes up to four times as much memory.
+_ANY_SHAPE = 64 * 2**10
 #: An escaped character that is not in Latin-1.
 _WIDE = re.compile(rb"\\u(?!00)")
 #: Bytes of an error's body that are read for its reason.
@@ -53,14 +54,22 @@ class Turns:
         if declared is not None and declared > bounds.size:
             raise BodyError(f"{declared} bytes")
         unpacker = _Unpacker(response.headers.get("Content-Encoding", ""), bounds.size)
-        holds = False
+        body, holds, unseen = bytearray(), False, 0
         try:
-            async for piece in response.content.iter_chunked(_PIECE):
-                if not holds and len(unpacker.body) + len(piece) > _PIECE:
-                    await self._turn.acquire()
-                    holds = True
-                await unpacker.take(piece)
-            yield unpacker.end()
+            async for packed in response.content.iter_chunked(_PIECE):
+                for piece in unpacker.unpack(packed):
+                    if not holds and len(body) + len(piece) > _PIECE:
+                        await self._turn.acquire()
+                        holds = True
+                    body += piece
+                    unseen += len(piece)
+                    if len(body) > bounds.size:
+                        raise BodyError(f"more than {bounds.size} bytes unpacked")
+                    if unseen > _TURN:
+                        unseen = 0
+                        await asyncio.sleep(0)
+            unpacker.end()
+            yield body
         finally:
             if holds:
                 self._turn.release()
@@ -70,46 +79,34 @@ class _Unpacker:
     """Gzip, or nothing at all."""
 
     def __init__(self, encoding: str, most: int) -> None:
-        if encoding.strip().lower() not in {"", "identity", "gzip"}:
+        name = encoding.strip().lower()
+        if name not in {"", "identity", "gzip"}:
             raise BodyError("packed in a way that was not asked for")
-        self.body = bytearray()
+        self._gzip = zlib.decompressobj(wbits=31) if name == "gzip" else None
         self._most = most
-        self._gzip = zlib.decompressobj(wbits=31) if encoding.strip().lower() == "gzip" else None
         self._wire = 0
-        self._turn = 0
 
-    async def take(self, piece: bytes) -> None:
-        """The next bytes from the wire."""
-        self._wire += len(piece)
+    def unpack(self, packed: bytes) -> Iterator[bytes]:
+        """What the next bytes from the wire stand for, in pieces."""
+        self._wire += len(packed)
         if self._wire > self._most:
             raise BodyError(f"more than {self._most} bytes")
         if self._gzip is None:
-            await self._add(piece)
+            yield packed
             return
-        while piece:
+        while packed:
             try:
-                unpacked = self._gzip.decompress(piece, _PIECE)
+                yield self._gzip.decompress(packed, _PIECE)
             except zlib.error:
                 raise BodyError("gzip that cannot be unpacked") from None
-            await self._add(unpacked)
-            piece = self._gzip.unconsumed_tail
+            packed = self._gzip.unconsumed_tail
             if self._gzip.eof and self._gzip.unused_data:
                 raise BodyError("gzip with something behind it")
 
-    def end(self) -> bytearray:
-        """The whole body."""
+    def end(self) -> None:
+        """There is no more."""
         if self._gzip is not None and not self._gzip.eof:
             raise BodyError("gzip without its end")
-        return self.body
-
-    async def _add(self, unpacked: bytes) -> None:
-        self.body += unpacked
-        if len(self.body) > self._most:
-            raise BodyError(f"more than {self._most} bytes unpacked")
-        self._turn += len(unpacked)
-        if self._turn > _TURN:
-            self._turn = 0
-            await asyncio.sleep(0)
 
 
 async def reason_in(response: aiohttp.ClientResponse) -> str:
@@ -122,10 +119,11 @@ async def reason_in(response: aiohttp.ClientResponse) -> str:
 
 def parse(body: bytearray, bounds: Bounds) -> Any:
     """The JSON in a body. BodyError when it has more parts than it may, NoJsonError."""
-    if sum(map(body.count, (b",", b"[", b"{"))) > bounds.marks:
-        raise BodyError(f"more than {bounds.marks} parts")
-    if len(body) > _ANY_TEXT and (not body.isascii() or _WIDE.search(body)):
-        raise NoJsonError("text that is not ASCII")
+    if len(body) > _ANY_SHAPE:
+        if sum(map(body.count, (b",", b"[", b"{"))) > bounds.marks:
+            raise BodyError(f"more than {bounds.marks} parts")
+        if not body.isascii() or _WIDE.search(body):
+            raise NoJsonError("text that is not ASCII")
     try:
         return json.loads(body, parse_int=_integer, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
