@@ -1,5 +1,6 @@
 """A node whose answers a test hands over: what `Rpc` makes of them, without a network."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -17,7 +18,7 @@ class Canned(Transport):
 
     def __init__(self) -> None:
         nothing = cast(aiohttp.ClientSession, None)
-        super().__init__(nothing, nothing, "http://node", "node")
+        super().__init__((nothing, nothing), "http://node", "node", asyncio.Semaphore())
         self.result: Any = {}
 
     async def ask(

@@ -5,7 +5,7 @@ import json
 import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NoReturn
 
 import aiohttp
@@ -14,6 +14,8 @@ from services.wallet.chain.bounds import Bounds
 
 #: Bytes of a body that are read at once, and that a body may have before it waits for its turn.
 _PIECE = 64 * 2**10
+#: Large bodies that are in memory at the same time, of all nodes together; each node may have one.
+LARGE_AT_ONCE = 3
 #: Bytes that are unpacked between two turns of the event loop.
 _TURN = 512 * 2**10
 #: Digits of a number at most: one of 64 bits has 19.
@@ -37,10 +39,11 @@ class NoJsonError(Exception):
 
 class Turns:
     """Large bodies of one node are read one after the other, so that many of them at once take no
-    more memory than one; small ones pass."""
+    more memory than one; small ones pass. `room` is for those of all nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: asyncio.Semaphore) -> None:
         self._turn = asyncio.Lock()
+        self._room = room
 
     @asynccontextmanager
     async def reading(
@@ -54,13 +57,14 @@ class Turns:
         if declared is not None and declared > bounds.size:
             raise BodyError(f"{declared} bytes")
         unpacker = _Unpacker(response.headers.get("Content-Encoding", ""), bounds.size)
-        body, holds, unseen = bytearray(), False, 0
-        try:
+        body, unseen, is_large = bytearray(), 0, False
+        async with AsyncExitStack() as turn:
             async for packed in response.content.iter_chunked(_PIECE):
                 for piece in unpacker.unpack(packed):
-                    if not holds and len(body) + len(piece) > _PIECE:
-                        await self._turn.acquire()
-                        holds = True
+                    if not is_large and len(body) + len(piece) > _PIECE:
+                        is_large = True
+                        await turn.enter_async_context(self._turn)
+                        await turn.enter_async_context(self._room)
                     body += piece
                     unseen += len(piece)
                     if len(body) > bounds.size:
@@ -70,9 +74,6 @@ class Turns:
                         await asyncio.sleep(0)
             unpacker.end()
             yield body
-        finally:
-            if holds:
-                self._turn.release()
 
 
 class _Unpacker:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
+from services.wallet.chain.bodies import LARGE_AT_ONCE
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcRejectedError,
@@ -225,11 +226,11 @@ async def open_endpoints(
 
     `timeout` (s) is for one request to one endpoint; after `hedge` (s) the next one is asked, too.
     """
-    seen = HighWater()
+    seen, room = HighWater(), asyncio.Semaphore(LARGE_AT_ONCE)
     async with AsyncExitStack() as stack:
         nodes = [
             await stack.enter_async_context(
-                open_rpc(url, passphrase=passphrase, timeout=timeout, seen=seen)
+                open_rpc(url, passphrase=passphrase, timeout=timeout, seen=seen, room=room)
             )
             for url in urls
         ]

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from libs.common.clock import SystemClock
 from libs.common.errors import PoolError
 from libs.common.singleflight import SingleFlight
+from services.wallet.chain.bodies import LARGE_AT_ONCE
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcBusyError,
@@ -322,11 +323,18 @@ def _check_any(sent: Sequence[Sent]) -> None:
 
 @asynccontextmanager
 async def open_rpc(
-    url: str, *, passphrase: str, timeout: float, seen: HighWater
+    url: str,
+    *,
+    passphrase: str,
+    timeout: float,
+    seen: HighWater,
+    room: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Rpc]:
-    """The endpoint at a URL; `timeout` (s) is for one request."""
+    """The endpoint at a URL; `timeout` (s) is for one request, `room` for large answers of all
+    endpoints."""
     host = host_of(url)
-    async with open_transport(url, host, timeout=timeout) as transport:
+    room = room or asyncio.Semaphore(LARGE_AT_ONCE)
+    async with open_transport(url, host, timeout=timeout, room=room) as transport:
         rpc = Rpc(transport, host, passphrase=passphrase, seen=seen)
         try:
             yield rpc

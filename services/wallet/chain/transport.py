@@ -51,14 +51,21 @@ class Transport:
     """Posts to one URL, which is never shown: it may hold a secret."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, fresh: aiohttp.ClientSession, url: str, host: str
+        self,
+        sessions: tuple[aiohttp.ClientSession, aiohttp.ClientSession],
+        url: str,
+        host: str,
+        room: asyncio.Semaphore,
     ) -> None:
+        """`sessions`: one that keeps its connections, and one that has a fresh one each time;
+        `room`: for large answers, shared with other nodes."""
+        session, fresh = sessions
         self._session = session
         self._fresh = fresh
         self._url = url
         self._host = host
         self._secrets = _secrets_in(url)
-        self._turns = Turns()
+        self._turns = Turns(room)
 
     async def ask(
         self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
@@ -180,7 +187,9 @@ def _secrets_in(url: str) -> list[str]:
 
 
 @asynccontextmanager
-async def open_transport(url: str, host: str, *, timeout: float) -> AsyncIterator[Transport]:
+async def open_transport(
+    url: str, host: str, *, timeout: float, room: asyncio.Semaphore
+) -> AsyncIterator[Transport]:
     """With kept-alive connections; `timeout` (s) is for one request, its body included."""
 
     def session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -195,4 +204,4 @@ async def open_transport(url: str, host: str, *, timeout: float) -> AsyncIterato
     kept = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEPT)
     single = aiohttp.TCPConnector(limit=_CONNECTIONS, force_close=True)
     async with session(kept) as first, session(single) as second:
-        yield Transport(first, second, url, host)
+        yield Transport((first, second), url, host, room)
