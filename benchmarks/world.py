@@ -19,6 +19,8 @@ from libs.common.names import SERVICES
 DIRECTORY = Path("var") / "bench"
 #: Seconds of a ledger while farmers are brought onto the chain, which is not measured.
 SETUP_LEDGER_SECONDS = 1.0
+#: Seconds that an idle connection to the chain's JSON-RPC is kept.
+_KEEP_SECONDS = 3.0
 #: Seconds that bringing one farmer onto the chain may take.
 _PATIENCE_PER_FARMER = 1.0
 
@@ -64,6 +66,8 @@ class WorldConfig:
     common_environment: Mapping[str, str] = field(default_factory=dict)
     #: Folder of PostgreSQL's data; None: below `directory`.
     postgres_home: Path | None = None
+    #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
+    nodes: tuple[int, ...] = ()
     #: Folder for data and logs, emptied at start.
     directory: Path = DIRECTORY
 
@@ -112,7 +116,9 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
         for name in names[1:]:
             await stack.start_copy("wallet", name)
         caller = await cleanup.enter_async_context(open_caller(stack, names))
-        session = await cleanup.enter_async_context(aiohttp.ClientSession())
+        # The node closes what is idle for 5 s.
+        connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_SECONDS)
+        session = await cleanup.enter_async_context(aiohttp.ClientSession(connector=connector))
         pool = None
         if config.whole:
             asked = pooler_config(stack, config.farmers + 1, blocks=0)
@@ -165,6 +171,7 @@ def _stack_config(config: WorldConfig) -> StackConfig:
             "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
         },
         postgres_home=config.postgres_home,
+        nodes=config.nodes,
     )
 
 

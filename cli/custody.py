@@ -51,6 +51,16 @@ async def pause(
 
 
 @app.command
+async def release(operation_id: str, /, *, session: Run) -> None:
+    """Lets an operation be signed for again that waits for a person; look at the chain first.
+
+    Two of its envelopes ended without a proof that they were excluded or had failed.
+    """
+    request = custody_pb2.ReleaseOperationRequest(operation_id=operation_id)
+    await session.ask(session.custody.ReleaseOperation, request)
+
+
+@app.command
 async def resume(
     *, everything: bool = False, pooler: str = "", farmer: str = "", session: Run
 ) -> None:

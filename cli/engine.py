@@ -1,5 +1,6 @@
 """kalepool engine: the submission engine, its channel accounts and its multicall."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import cyclopts
@@ -7,9 +8,19 @@ from cyclopts import Parameter, validators
 from kalepool.wallet.v1 import engine_pb2
 
 from cli.arguments import Run
-from cli.session import BATCH_TIMEOUT
+from cli.session import BATCH_TIMEOUT, Session
+from cli.show import cell
 
 app = cyclopts.App(name="engine", help="Shows the submission engine; deploys its multicall.")
+ENDPOINT_COLUMNS = (
+    "stellar node",
+    "state",
+    "since",
+    "ledger",
+    "latency ms",
+    "contradictions",
+    "reason",
+)
 #: 1 XLM.
 _STROOPS_PER_XLM = 10_000_000
 #: XLM that an upload or a creation may cost.
@@ -18,10 +29,33 @@ MaxFee = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
 
 @app.command(name="status")
 async def status(*, session: Run) -> None:
-    """Shows queue, treasury, channel accounts and what the network asks for."""
+    """Shows queue, treasury, payers, channels, rent, what the network asks for, and the nodes."""
     request = engine_pb2.GetEngineStatusRequest()
     reply = await session.ask(session.engine.GetEngineStatus, request)
+    if session.options.json:
+        session.output.json_of(reply)
+        return
+    show_endpoints(session, reply.endpoints)
+    del reply.endpoints[:]
     session.output.message(reply)
+    session.output.rows(reply.rent, "entries", ("name", "ledgers_left", "due_ledger"))
+
+
+def show_endpoints(session: Session, endpoints: Sequence[engine_pb2.StellarEndpoint]) -> None:
+    """A line for each Stellar node."""
+    rows = [
+        (
+            item.host,
+            item.state,
+            cell(item, "since"),
+            str(item.ledger),
+            str(item.latency_ms),
+            str(item.contradictions),
+            item.reason,
+        )
+        for item in endpoints
+    ]
+    session.output.table(ENDPOINT_COLUMNS, rows)
 
 
 @app.command(name="deploy-multicall")

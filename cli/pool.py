@@ -3,8 +3,10 @@
 import asyncio
 
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2
 
 from cli.arguments import Run
+from cli.engine import show_endpoints
 from cli.session import Session
 from cli.show import cell, to_dict
 from libs.common.errors import PoolError, UnavailableError
@@ -23,14 +25,18 @@ INFO_COLUMNS = (
 
 
 async def status(*, session: Run) -> int:
-    """Shows the pool's health as the first service sees it that answers.
+    """Shows the pool's health as the first service sees it that answers, and the Stellar nodes.
 
     Exit status 0 when it is healthy, 1 when it is degraded or unhealthy.
     """
     reply = await _first_status(session)
+    engine = await _engine(session)
     if session.options.json:
-        session.output.json_of(reply)
+        nodes = to_dict(engine).get("endpoints", []) if engine is not None else None
+        session.output.json_value({**to_dict(reply), "stellar_nodes": nodes})
     else:
+        if engine is not None:
+            show_endpoints(session, engine.endpoints)
         rows = [(name, "yes" if up else "no") for name, up in sorted(reply.services.items())]
         session.output.table(("service", "serves"), rows)
         session.output.message(reply)
@@ -66,6 +72,16 @@ async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
         except PoolError as error:
             reason = error.message
     raise UnavailableError(f"no service answers; the last one: {reason}")
+
+
+async def _engine(session: Session) -> engine_pb2.GetEngineStatusResponse | None:
+    """What wallet tells of the Stellar nodes; None when it does not, or only to others."""
+    try:
+        return await session.ask(
+            session.engine.GetEngineStatus, engine_pb2.GetEngineStatusRequest(), timeout=PATIENCE
+        )
+    except PoolError:
+        return None
 
 
 async def _info(session: Session, name: str) -> common_pb2.GetInfoResponse | None:

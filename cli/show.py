@@ -34,7 +34,9 @@ _KALE = frozenset(
     ]
 )
 #: Fields with stroops of XLM; they are shown in XLM.
-_XLM = frozenset(["fee_charged", "reserved_stroops", "xlm_stroops"])
+_XLM = frozenset(
+    ["fee_charged", "rent_budget_stroops", "rent_spent_stroops", "reserved_stroops", "xlm_stroops"]
+)
 #: Columns of a table when no terminal limits it: a file or a pipe.
 _WIDE = 400
 

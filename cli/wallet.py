@@ -46,7 +46,17 @@ STATES = {
     "all": ("UNSPECIFIED",),
 }
 State = Literal["open", "queued", "signed", "sent", "succeeded", "failed", "expired", "all"]
-Kind = Literal["all", "onboard", "plant", "work", "harvest", "open_channel", "top_up", "withdraw"]
+Kind = Literal[
+    "all",
+    "onboard",
+    "plant",
+    "work",
+    "harvest",
+    "open_channel",
+    "top_up",
+    "withdraw",
+    "open_payer",
+]
 
 
 @wallets.command(name="show")

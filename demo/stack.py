@@ -68,6 +68,8 @@ class StackConfig:
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: Folder of PostgreSQL's data and log; None: below `directory`.
     postgres_home: Path | None = None
+    #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
+    nodes: tuple[int, ...] = ()
 
 
 class Stack:
@@ -88,6 +90,10 @@ class Stack:
     def rpc_url(self) -> str:
         """JSON-RPC of the local Stellar network."""
         return f"http://127.0.0.1:{self.ports['localnet']}"
+
+    def node_url(self, number: int) -> str:
+        """JSON-RPC of one node of the local Stellar network; 0 is the chain's own."""
+        return f"{self.rpc_url}/node/{number}" if number else self.rpc_url
 
     @property
     def admin_dsn(self) -> str:
@@ -254,6 +260,7 @@ class Stack:
             "LOCALNET_PORT": str(self.ports["localnet"]),
             "LOCALNET_LEDGER_SECONDS": str(self.config.ledger_seconds),
             "LOCALNET_BLOCK_SECONDS": str(self.config.block_seconds),
+            "LOCALNET_NODES": str(max(self.config.nodes, default=0) + 1),
             **self.config.environment.get("localnet", {}),
         }
         return Command(name="localnet", arguments=("-m", "localnet"), environment=environment)
@@ -275,6 +282,7 @@ class Stack:
     def _wallet_environment(self) -> dict[str, str]:
         return {
             "STELLAR_RPC_URL": self.rpc_url,
+            "STELLAR_RPC_URLS": ",".join(map(self.node_url, self.config.nodes)),
             "FRIENDBOT_URL": f"{self.rpc_url}/friendbot",
             "MASTER_KEY": self._master_key,
             "BLOCK_SECONDS": str(self.config.block_seconds),

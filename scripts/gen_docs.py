@@ -19,6 +19,7 @@ from libs.common.grpc.access import Access
 from libs.common.names import SERVICES
 from services.access import ACCESS
 from services.migrations import MigrationSettings
+from services.wallet.chain.health import ENDPOINT_EDGES
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
 StateT = TypeVar("StateT", bound=Enum)
@@ -105,7 +106,7 @@ def states() -> str:
     """wallet's state machines as diagrams."""
     return "\n".join(
         [
-            "# States of operations and transactions\n",
+            "# States of operations, transactions and Stellar nodes\n",
             GENERATED,
             "From `services/wallet/domain/states.py`, where each edge has its comment. A guarded\n"
             "UPDATE makes each step, so that two processes never both make it.\n",
@@ -114,6 +115,9 @@ def states() -> str:
             "## Transactions\n",
             "One signed envelope: one source account, one sequence number, one time bound.\n",
             _diagram(TRANSACTION_EDGES),
+            "## Stellar nodes\n",
+            "As each wallet process sees them, from `services/wallet/chain/health.py`.\n",
+            _diagram(ENDPOINT_EDGES),
         ]
     )
 

@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2
 from stellar_sdk import Keypair
 
 from demo.stack import Stack, who_calls
@@ -42,9 +43,16 @@ FORBIDDEN = frozenset(
 SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 #: Statuses that any RPC has for some of the requests.
 ANSWERED = ("OK", "INVALID_ARGUMENT")
-#: RPCs that go through all farmers and ask the chain about each: few have an answer within TIMEOUT,
-#: so these are asked once more, with this patience (s).
-LONG, PATIENCE = frozenset({"wallet ReconciliationService/Reconcile"}), 60.0
+#: RPCs that wait for ledgers, or ask the chain about each farmer: few have an answer within
+#: TIMEOUT, so each is asked once more with this request.
+LONG: Mapping[str, bytes] = {
+    "wallet ReconciliationService/Reconcile": b"",
+    "wallet EngineService/DeployMulticall": engine_pb2.DeployMulticallRequest(
+        max_fee_stroops=10**10
+    ).SerializeToString(),
+}
+#: The patience of that (s).
+PATIENCE = 60.0
 #: Part of an RPC's calls that may be SILENT, and the part that has to be ANSWERED; some more or
 #: less where there are few calls.
 MOST_SILENT, LEAST_ANSWERED, _FEW = 0.2, 0.2, 3
@@ -195,7 +203,9 @@ async def ask_long(targets: Sequence[Target]) -> list[str]:
     found = []
     for target in (one for one in targets if one.name in LONG):
         try:
-            await target.channel.unary_unary(target.path, bytes, bytes)(b"", timeout=PATIENCE)
+            await target.channel.unary_unary(target.path, bytes, bytes)(
+                LONG[target.name], timeout=PATIENCE
+            )
         except grpc.aio.AioRpcError as error:
             found.append(f"{target.name}: {error.code().name} after {PATIENCE} s at most")
     return found

@@ -91,6 +91,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.wallet.v1.CustodyService": {
         "PauseSigning": OPERATORS,
         "ResumeSigning": OPERATORS,
+        "ReleaseOperation": OPERATORS,
         "ListPauses": OPERATORS,
         "ListAuditRecords": OPERATORS,
         "VerifyAuditLog": OPERATORS,

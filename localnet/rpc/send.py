@@ -42,6 +42,8 @@ def _submitted(rpc: RpcContext, tx: Transaction) -> Answer:
     if rpc.faults.storms():
         return Answer(status=Status.TRY_AGAIN_LATER)
     if not rpc.lies.takes("sendTransaction"):
+        # Its answer may be that of an honest node.
+        rpc.faults.used["send"] += 1
         return Answer(status=Status.PENDING)
     return rpc.node.submit_parsed(tx)
 

@@ -32,7 +32,9 @@ from services.wallet import (
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.custody_usecases import Custody
+from services.wallet.domain.refusals import mark_of
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.deployment import Deployer
@@ -44,7 +46,11 @@ from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.onboard import Onboarder
 from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts, Terms
+from services.wallet.engine.payer_numbers import PayerNumbers
+from services.wallet.engine.payers import PayerKeeper
+from services.wallet.engine.payments import PaymentCarrier
 from services.wallet.engine.reconcile import Reconciler
+from services.wallet.engine.rent import RentKeeper, comes_due
 from services.wallet.engine.results import Results
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
@@ -52,8 +58,8 @@ from services.wallet.engine.shapes import ShapeBook
 from services.wallet.engine.sources import Sources
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.turning import Turning
 from services.wallet.engine.watch import Watch
-from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.opening import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicer import FULL_NAME, INTERNAL, SETTLING, WalletServicer
@@ -63,8 +69,10 @@ from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.operations import OperationStore
+from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases import UseCases
@@ -128,14 +136,28 @@ class _Wiring:
         self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(chain, wallets, self._treasury, low=settings.treasury_low_balance)
         self._parts = self._engine(wallets, blocks, keyring)
+        self._parts.follower.on_turned.append(self._parts.sender.turn_back)
         self._deployer = Deployer(self._parts)
+        contract = settings.multicall_contract_id
+        self._rent = RentKeeper(
+            self._parts, self._deployer, daily=settings.rent_daily, multicall=contract
+        )
         self._channels = ChannelStore(database)
         self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
+        self._payers = PayerStore(database)
+        self._payer_keeper = PayerKeeper(
+            self._parts, self._payers, provider, count=settings.payer_accounts
+        )
         self._differences = ReconcileStore(database)
         self._reconciler = Reconciler(self._parts, self._differences)
         #: Rings when a rotation of keys is asked for.
         self._rotations = Bell()
         self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
+        self._serve(blocks, provider, keyring)
+
+    def _serve(self, blocks: BlockStore, provider: KeyProvider, keyring: Keyring) -> None:
+        """What callers may ask for."""
+        settings, wallets = self._settings, self._wallets
         results = Results(self._parts.operations, self._settled)
         self._use_cases = UseCases(
             wallets=wallets,
@@ -147,17 +169,19 @@ class _Wiring:
             watch=self._watch,
             bell=self._changes,
             results=results,
+            fees=settings.fees(),
+            max_fee=settings.max_fee_stroops,
         )
         self._custody = Custody(
             wallets=wallets,
-            store=CustodyStore(database),
+            store=CustodyStore(self._database),
             keyring=keyring,
             bell=self._changes,
             may_export=settings.key_export,
         )
         self._withdrawals = Withdrawals(
             wallets=wallets,
-            store=WithdrawalStore(database),
+            store=WithdrawalStore(self._database),
             terms=settings.withdrawals(),
             bell=self._changes,
             results=results,
@@ -166,6 +190,7 @@ class _Wiring:
     def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
         settings, chain = self._settings, self._chain
         transactions = TransactionStore(self._database, settings.fees())
+        alarms = Alarms()
         return EngineParts(
             chain=chain,
             operations=OperationStore(self._database),
@@ -173,26 +198,35 @@ class _Wiring:
             keyring=keyring,
             treasury=self._treasury,
             accounts=self._accounts,
-            follower=Follower(chain, blocks, self._watch, block_seconds=settings.block_seconds),
+            follower=Follower(
+                chain,
+                blocks,
+                self._watch,
+                Turning(chain, TurningStore(self._database)),
+                block_seconds=settings.block_seconds,
+            ),
             watch=self._watch,
-            sender=Sender(chain, transactions, keyring, self._treasury),
+            sender=Sender(chain, transactions, keyring, self._treasury, alarms=alarms),
+            alarms=alarms,
             bell=self._changes,
             settled_bell=self._settled,
             terms=Terms(
                 lifetime=max(1, settings.operation_timeout // 1000),
                 max_fee=settings.max_fee_stroops,
                 parallel=settings.prepare_parallel,
+                mark=mark_of(settings.max_fee_stroops, settings.fees()),
             ),
         )
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What runs in the background."""
         parts = self._parts
-        shapes = ShapeBook(self._chain)
+        shapes = ShapeBook(self._chain, lambda: comes_due(self._chain, self._watch))
         sources = Sources(self._chain, self._channels, parts.transactions, parts.keyring)
         multicall = self._settings.multicall()
         packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
         lanes = Lanes(parts, shapes, sources, packs)
+        numbers = PayerNumbers(parts, self._payers)
         return [
             loops.follow_chain(
                 parts.follower, self._watch, poll=self._settings.chain_poll_ms / 1000
@@ -201,13 +235,14 @@ class _Wiring:
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(Dispatcher(parts, lanes, sources)),
             loops.onboard(Onboarder(parts), self._changes),
-            loops.withdraw(Withdrawer(parts), self._changes),
+            loops.pay(PaymentCarrier(parts, self._payers, numbers), self._changes),
             loops.keep_channels(self._keeper, self._ledgers),
-            loops.keep_multicall(self._deployer, self._settings.multicall_contract_id),
-            loops.tell_figures(Figures(parts, self._keeper)),
+            loops.keep_payers(self._payer_keeper, self._ledgers),
+            loops.keep_rent(self._rent, self._ledgers),
+            loops.tell_figures(Figures(parts, self._keeper, self._payer_keeper, self._rent)),
             loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
-            loops.track(Tracker(parts, shapes), self._ledgers),
+            loops.track(Tracker(parts, shapes, numbers), self._ledgers),
         ]
 
     def _channel_terms(self) -> ChannelTerms:
@@ -259,8 +294,10 @@ class _Wiring:
         engine = engine_servicer.EngineServicer(
             self._parts,
             self._keeper,
+            self._payer_keeper,
             self._deployer,
-            self._custody.store,
+            rent=self._rent,
+            custody=self._custody.store,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -46,6 +46,13 @@ class WalletSettings(ServiceSettings, KeySettings):
     fee_daily_per_pooler: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that plants leave alone for each work and harvest that is to follow.
     fee_reserve: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
+    #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
+    #: than there were: a payment belongs to its payer for ever.
+    payer_accounts: Annotated[int, Field(ge=1, le=100)] = 5
+    #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
+    #: code, the token's instance, the multicall) may cost within 24 hours, apart from FEE_DAILY; 0:
+    #: wallet pays no rent, and calls wait until somebody else does.
+    rent_daily: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Channel accounts of the pool to keep: sources of works, harvests and multicalls. 0: none.
     channel_accounts: Annotated[int, Field(ge=0, le=1000)] = 0
     #: Stroops of XLM that a channel account is made with, and gets with each top-up.
@@ -99,6 +106,7 @@ class WalletSettings(ServiceSettings, KeySettings):
             daily=self.fee_daily,
             daily_per_pooler=self.fee_daily_per_pooler,
             reserve=self.fee_reserve,
+            rent_daily=self.rent_daily,
         )
 
     def withdrawals(self) -> WithdrawalTerms:

@@ -8,7 +8,7 @@ from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
 
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import caller
-from libs.common.ids import FarmerId
+from libs.common.ids import FarmerId, OperationId
 from libs.common.paging import decode_token, size_of, token_after
 from services.wallet.custody_usecases import Custody
 from services.wallet.domain.audit import Action, Head, Record
@@ -44,6 +44,14 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         reach = await self._reach(request.reach)
         await self._custody.resume(reach, actor=caller().identity)
         return custody_pb2.ResumeSigningResponse()
+
+    async def ReleaseOperation(
+        self, request: custody_pb2.ReleaseOperationRequest, context: Context
+    ) -> custody_pb2.ReleaseOperationResponse:
+        """See custody.proto."""
+        operation_id = OperationId(UUID(request.operation_id))
+        await self._custody.release(operation_id, actor=caller().identity)
+        return custody_pb2.ReleaseOperationResponse()
 
     async def _reach(self, reach: custody_pb2.PauseReach) -> Reach:
         """For whom."""

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
-from libs.common.ids import FarmerId, PoolerId
+from libs.common.ids import FarmerId, OperationId, PoolerId
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
+    NotHeldError,
     PauseNotFoundError,
     WalletNotFoundError,
     WrongAddressError,
@@ -53,6 +54,13 @@ class Custody:
         if not await self.store.resume(reach, actor=actor):
             raise PauseNotFoundError(f"signing is not paused for {reach}")
         security.warning("signing resumed", reach=str(reach), actor=actor)
+        self.bell.ring()
+
+    async def release(self, operation_id: OperationId, *, actor: str) -> None:
+        """Let an operation be signed for again. NotHeldError when it does not wait for a person."""
+        if not await self.store.release(operation_id, actor=actor):
+            raise NotHeldError(f"operation {operation_id} does not wait for a person")
+        security.warning("operation released", operation=str(operation_id), actor=actor)
         self.bell.ring()
 
     async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:

@@ -9,17 +9,18 @@ from services.wallet.chain.errors import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper
-from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.dispatch import Dispatcher
 from services.wallet.engine.figures import Figures
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.onboard import Onboarder
+from services.wallet.engine.payers import PayerKeeper
+from services.wallet.engine.payments import PaymentCarrier
 from services.wallet.engine.reconcile import Reconciler
+from services.wallet.engine.rent import RentKeeper
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.tracker import Tracker
 from services.wallet.engine.treasury import Treasury
 from services.wallet.engine.watch import Watch
-from services.wallet.engine.withdraw import Withdrawer
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
 
@@ -33,8 +34,6 @@ MEND = 10.0
 IDLE = 2.0
 #: The same for what waits for a ledger anyway: it looks again in case that a look came to nothing.
 LEDGERLESS = 10.0
-#: Seconds between two looks at how long the multicall lives.
-KEEP = 3600.0
 #: Seconds between two looks at what operators are told.
 TELL = 10.0
 
@@ -106,15 +105,15 @@ async def keep_channels(keeper: ChannelKeeper, ledgers: Bell) -> None:
     await repeat("channels", step)
 
 
-async def keep_multicall(deployer: Deployer, contract: str) -> None:
-    """Lets the multicall in use live longer long before it would be archived; "": there is none."""
+async def keep_rent(keeper: RentKeeper, ledgers: Bell) -> None:
+    """Pays the rent of what calls need, before it comes due; looks with every new ledger."""
 
     async def step() -> None:
-        await deployer.keep_alive(contract)
-        await asyncio.sleep(KEEP)
+        seen = ledgers.rings
+        await keeper.step()
+        await ledgers.wait(seen, LEDGERLESS)
 
-    if contract:
-        await repeat("multicall", step)
+    await repeat("rent", step)
 
 
 async def tell_figures(figures: Figures) -> None:
@@ -138,15 +137,26 @@ async def onboard(onboarder: Onboarder, bell: Bell) -> None:
     await repeat("onboard", step)
 
 
-async def withdraw(withdrawer: Withdrawer, bell: Bell) -> None:
-    """Pays withdrawals, as long as there are any."""
+async def pay(carrier: PaymentCarrier, bell: Bell) -> None:
+    """Makes payments, as long as there are any."""
 
     async def step() -> None:
         seen = bell.rings
-        if not await withdrawer.step():
+        if not await carrier.step():
             await bell.wait(seen, LEDGERLESS)
 
-    await repeat("withdraw", step)
+    await repeat("pay", step)
+
+
+async def keep_payers(keeper: PayerKeeper, ledgers: Bell) -> None:
+    """Makes payer accounts, with every new ledger until all are there."""
+
+    async def step() -> None:
+        seen = ledgers.rings
+        await keeper.step()
+        await ledgers.wait(seen, LEDGERLESS)
+
+    await repeat("payers", step)
 
 
 async def reconcile(reconciler: Reconciler, *, interval: float) -> None:

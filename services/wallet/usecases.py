@@ -8,6 +8,7 @@ from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import check_acceptable
+from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.errors import (
     BlockUnknownError,
     ChainUnknownError,
@@ -25,6 +26,7 @@ from services.wallet.domain.model import (
     OperationKind,
     Wallet,
 )
+from services.wallet.domain.refusals import Circumstances
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.results import Results
@@ -34,6 +36,7 @@ from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.operations import Check, OperationStore
+from services.wallet.store.refusals import Now
 from services.wallet.store.wallets import WalletStore, balances_of
 
 #: Seconds between two messages of a block stream at most.
@@ -57,6 +60,9 @@ class UseCases:
     bell: Bell
     #: Gives what was settled.
     results: Results
+    #: The fee budgets, and stroops that a transaction may cost for each operation in it.
+    fees: FeeTerms
+    max_fee: int
 
     async def create_wallet(
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
@@ -116,10 +122,11 @@ class UseCases:
             return await self.operations.batch_ids(request_id)
         wallets = await self._wallets_of([intent.farmer_id for intent in intents])
         check = self._check(kind, block_index)
+        now = self._now(kind)
         operations = [_new_operation(wallets[item.farmer_id].id, item) for item in intents]
         if not request_id:
             made = await self.operations.record_one(
-                kind=kind, block_index=block_index, operation=operations[0], check=check
+                kind=kind, block_index=block_index, operation=operations[0], check=check, now=now
             )
             self.bell.ring()
             return [made]
@@ -130,6 +137,7 @@ class UseCases:
             block_index=block_index,
             operations=operations,
             check=check,
+            now=now,
         )
         await failpoint("wallet.batch.recorded")
         if not recorded:  # the same call arrived twice at once: the other one was faster
@@ -197,6 +205,17 @@ class UseCases:
             check_acceptable(kind, block_index, newest)
 
         return check
+
+    def _now(self, kind: OperationKind) -> Now:
+        """What refusals of this kind are held against."""
+        sight = self.watch.current
+        circumstances = Circumstances(
+            inclusion_fee=sight.inclusion_fee_for(kind),
+            usual_fit=max(0, self.max_fee - self.fees.reserve) // 2,
+            is_rent_due=sight.is_rent_due,
+            is_paused=sight.head.paused,
+        )
+        return Now(circumstances=circumstances, fees=self.fees)
 
     async def _wallets_of(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         wallets = await self.wallets.of_farmers(farmer_ids)

@@ -67,6 +67,7 @@ async def farm(
         database_factory.create() as database,
         open_wallet_world(database, logs, ledger_seconds=0.5, block_seconds=10) as world,
     ):
+        await world.wait_for_payers()
         await world.restart(FAILPOINTS="wallet.transaction.accepted=kill")
         await world.wait_until_serving()
         farmers, _ = await asyncio.gather(world.create_farmers(FARMERS), world.revive())

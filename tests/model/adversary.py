@@ -1,163 +1,84 @@
-"""A network whose every answer an adversary picks, as far as a real network might give it."""
+"""Nodes whose every answer an adversary picks: honest ones as far as a real node might give it,
+liars as they like, each with a plan of its own, or several with one plan."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import count
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Any, TypeVar, cast
+from zlib import crc32
 
-from libs.common.errors import PoolError
-from services.wallet.chain.errors import (
-    FeeCapExceededError,
-    RpcUnavailableError,
-    StaleAnswerError,
-)
-from services.wallet.chain.included import Included
+from libs.common.clock import Clock
+from services.wallet.chain import wire
+from services.wallet.chain.errors import RpcRejectedError, RpcUnavailableError
 from services.wallet.chain.model import (
-    BlockState,
     CallResult,
     ContractError,
     LedgerHead,
     Outcome,
     OutcomeStatus,
-    PailState,
-    SendResult,
-    SendStatus,
-    SignedEnvelope,
+)
+from services.wallet.chain.rpc import Rpc
+from services.wallet.chain.transport import Transport
+from services.wallet.domain.heights import Heights
+from tests.model.network import (
+    FIRST_LEDGER,
+    FIRST_NUMBER,
+    NETWORK,
+    PAIL_EXISTS,
+    REFUSED,
+    TRAPPED,
+    Envelope,
+    Network,
+    account_data,
+    line_data,
+    pail_data,
 )
 
-BLOCK = 10
-_PAIL_EXISTS = ContractError(raiser="farm", code="PailExists")
-_TRAPPED = ContractError(raiser="host", code="Storage/ExceededLimit")
-_NAMES = count()
+T = TypeVar("T")
+Json = dict[str, Any]
+
+#: Where an answer has its facts; Facts reads them.
+FACTS = "facts"
+_NO_HEAD = LedgerHead(sequence=1, close_time=0)
+_TX_BAD_SEQ, _TX_INSUFFICIENT_FEE = -5, -9
 
 
 class Killed(BaseException):
     """The process was killed at this very instant."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Envelope:
-    """What is in an envelope, which the engine carries around as opaque text."""
+class Fate:
+    """Whether a process is alive; it may die at any await."""
 
-    signed: SignedEnvelope
-    #: Farmers whose plants it carries.
-    farmers: tuple[str, ...]
-    #: It goes through a multicall: each plant fails for itself.
-    is_pack: bool
+    def __init__(self, chance: Random, of_hundred: int) -> None:
+        self._chance = chance
+        self._of_hundred = of_hundred
+        self.is_dead = False
 
-    @property
-    def lookup(self) -> str:
-        """Hash of the inner transaction."""
-        return self.signed.inner_hash or self.signed.hash
+    def spare(self) -> None:
+        """From now on nobody kills it."""
+        self._of_hundred = 0
 
-
-def envelope(
-    *, source: str, sequence: int, max_time: int, bid: int, farmers: Sequence[str]
-) -> Envelope:
-    """A fresh one."""
-    name = f"{next(_NAMES):064x}"
-    signed = SignedEnvelope(
-        xdr=f"envelope {name}",
-        hash=name,
-        inner_hash=f"{next(_NAMES):064x}",
-        source=source,
-        sequence=sequence,
-        max_time=max_time,
-        fee_bid=bid,
-    )
-    return Envelope(signed=signed, farmers=tuple(farmers), is_pack=len(farmers) > 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Taken:
-    """A transaction in a ledger."""
-
-    ledger: int
-    #: Of the bid that was taken.
-    hash: str
-    fee: int
-    #: Results of the calls; empty when it failed as a whole.
-    results: tuple[CallResult, ...]
-    error: ContractError | None
-
-
-@dataclass(kw_only=True)
-class Network:
-    """The truth."""
-
-    #: Close time of every ledger, by sequence.
-    times: dict[int, int] = field(default_factory=lambda: {100: 1000})
-    #: Ledgers in which an account's number rose to a value.
-    numbers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    #: Ledger in which a farmer planted.
-    pails: dict[str, int] = field(default_factory=dict)
-    taken: dict[str, Taken] = field(default_factory=dict)
-    queue: dict[str, Envelope] = field(default_factory=dict)
-    #: Successful plants of each farmer.
-    planted: dict[str, int] = field(default_factory=dict)
-    #: All that was ever made, by its text.
-    known: dict[str, Envelope] = field(default_factory=dict)
-
-    @property
-    def ledger(self) -> int:
-        """The newest."""
-        return max(self.times)
-
-    def number(self, source: str, ledger: int) -> tuple[int, int]:
-        """An account's sequence number at a ledger, and the ledger that used it."""
-        at = [item for item in self.numbers.get(source, []) if item[0] <= ledger]
-        return (at[-1][1], at[-1][0]) if at else (0, 0)
-
-    def close(self, lookups: Sequence[str], *, seconds: int, traps: frozenset[str]) -> None:
-        """The next ledger, with those of the queue that it may take, in this order."""
-        ledger, now = self.ledger + 1, self.times[self.ledger] + seconds
-        self.times[ledger] = now
-        for lookup in lookups:
-            item = self.queue.pop(lookup)
-            number, _ = self.number(item.signed.source, ledger)
-            if item.signed.sequence == number + 1 and now <= item.signed.max_time:
-                self._take(item, ledger, traps)
-        self.queue = {
-            lookup: item for lookup, item in self.queue.items() if item.signed.max_time >= now
-        }
-
-    def _take(self, item: Envelope, ledger: int, traps: frozenset[str]) -> None:
-        self.numbers.setdefault(item.signed.source, []).append((ledger, item.signed.sequence))
-        failed = [farmer in self.pails for farmer in item.farmers]
-        error = None
-        if traps.intersection(item.farmers):
-            error = _TRAPPED
-        elif any(failed) and not item.is_pack:
-            error = _PAIL_EXISTS
-        results = () if error else tuple(self._plant(farmer, ledger) for farmer in item.farmers)
-        self.taken[item.lookup] = Taken(
-            ledger=ledger,
-            hash=item.signed.hash,
-            fee=item.signed.fee_bid,
-            results=results,
-            error=error,
-        )
-
-    def _plant(self, farmer: str, ledger: int) -> CallResult:
-        if farmer in self.pails:
-            return CallResult(error=_PAIL_EXISTS)
-        self.pails[farmer] = ledger
-        self.planted[farmer] = self.planted.get(farmer, 0) + 1
-        return CallResult()
+    def step(self) -> None:
+        """An await: the process may die here, and whoever is dead does nothing any more."""
+        if self._of_hundred and self._chance.randrange(100) < self._of_hundred:
+            self.is_dead = True
+        if self.is_dead:
+            raise Killed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tricks:
-    """How often, of ten times, an answer is what nobody wants."""
+    """How often, of ten times, an honest node's answer is what nobody wants."""
 
     #: There is none.
     away: int = 0
-    #: The process dies while it waits for one.
-    killed: int = 0
     #: It is up to three ledgers old.
     stale: int = 0
-    #: The node has only the last two ledgers.
+    #: It has only the last two ledgers.
     forgetful: int = 0
     #: A ledger closes between a lookup and the head that is shown with it.
     torn: int = 0
@@ -173,147 +94,304 @@ class Tricks:
     contrary: int = 0
 
 
-class Node:
-    """The facade of the chain, as the engine uses it; see services/wallet/chain/facade.py."""
+@dataclass(frozen=True, kw_only=True)
+class Lies:
+    """Of ten things of a kind, so many are lied about; which, the secret decides: who shares it
+    lies alike."""
 
-    def __init__(self, network: Network, chance: Random, tricks: Tricks) -> None:
+    secret: int
+    #: Transactions that ledgers have are not found.
+    hides: int = 0
+    #: Transactions that worked, or never were, have failed.
+    fails: int = 0
+    #: Transactions that failed, or never were, have worked.
+    succeeds: int = 0
+    #: Sequence numbers.
+    numbers: int = 0
+    #: Pails that are not there, or are.
+    pails: int = 0
+    #: Accounts are not there, poor, or take nothing.
+    accounts: int = 0
+    #: Ledgers and clocks.
+    heads: int = 0
+    #: What is sent is thrown away.
+    swallows: int = 0
+
+
+#: What a liar adds to ledger and clock.
+_SHIFTS = [(1, 0), (10, 0), (10, 60), (100_000, 0), (0, 60), (0, 10**6), (-2, -10), (-20, -100)]
+_ERRORS = [REFUSED, TRAPPED, PAIL_EXISTS]
+
+
+class Server:
+    """A node of the network."""
+
+    def __init__(
+        self, network: Network, chance: Random, tricks: Tricks, lies: Lies | None = None
+    ) -> None:
         self._network = network
         self._chance = chance
-        self.tricks = tricks
-        #: Of a pinned node: it never goes back.
-        self._floor: int | None = None
+        self._tricks = tricks
+        self.lies = lies
+        #: With every new mood other things are lied about.
+        self.mood = 0
+        #: The ledger that it has: it never goes back.
+        self._has = FIRST_LEDGER
 
-    def happens(self, of_ten: int) -> bool:
+    def rest(self) -> None:
+        """From now on it is honest, and does what is wanted."""
+        self._tricks, self.lies = Tricks(), None
+
+    def answer(self, method: str, parameters: Mapping[str, Any]) -> Json:
+        """The result of a call; RpcUnavailableError: none."""
+        if self._happens(self._tricks.away):
+            raise RpcUnavailableError("away")
+        newest = self._network.ledger
+        lag = self._chance.randrange(4) if self._happens(self._tricks.stale) else 0
+        self._has = max(self._has, newest - lag)
+        match method:
+            case "getNetwork":
+                return {"passphrase": NETWORK.passphrase}
+            case "getHealth":
+                return {"status": "healthy", "latestLedger": self._head(self._has).sequence}
+            case "getTransaction":
+                return self._transaction(parameters["hash"])
+            case "getTransactions":
+                return self._transactions(parameters["startLedger"])
+            case "getLedgerEntries":
+                return self._entries(parameters["keys"])
+            case "sendTransaction":
+                return self._send(parameters["transaction"])
+        raise AssertionError(method)
+
+    def _happens(self, of_ten: int) -> bool:
         """Whether the adversary wants it now."""
         return self._chance.randrange(10) < of_ten
 
-    def _answer(self) -> int:
-        """The ledger that this answer is from; or there is none, or the process dies."""
-        if self.happens(self.tricks.away):
-            raise RpcUnavailableError("away")
-        if self.happens(self.tricks.killed):
-            raise Killed
-        newest = self._network.ledger
-        lag = self._chance.randrange(4) if self.happens(self.tricks.stale) else 0
-        at = max(100, newest - lag, self._floor or 0)
-        if self._floor is not None:
-            self._floor = at
-        return at
+    # Lies -------------------------------------------------------------------------------------
+
+    def _dice(self, kind: str, subject: object) -> int:
+        secret = self.lies.secret if self.lies else 0
+        return crc32(f"{secret} {self.mood} {kind} {subject}".encode())
+
+    def _lies(self, kind: str, subject: object = "") -> bool:
+        """Whether it lies about this, as long as its mood lasts."""
+        of_ten = getattr(self.lies, kind, 0)
+        return bool(of_ten) and self._dice(kind, subject) % 10 < of_ten
+
+    def _pick(self, kind: str, subject: object, choices: Sequence[T]) -> T:
+        return choices[self._dice(f"which of {kind}", subject) % len(choices)]
+
+    # What it says -----------------------------------------------------------------------------
 
     def _head(self, ledger: int) -> LedgerHead:
-        oldest = ledger - 1 if self.happens(self.tricks.forgetful) else 100
-        return LedgerHead(sequence=ledger, close_time=self._network.times[ledger], oldest=oldest)
+        oldest = ledger - 1 if self._happens(self._tricks.forgetful) else FIRST_LEDGER
+        more, later = self._pick("heads", "", _SHIFTS) if self._lies("heads") else (0, 0)
+        sequence = max(1, ledger + more)
+        close_time = self._network.times[ledger] + later
+        return LedgerHead(sequence=sequence, close_time=close_time, oldest=min(oldest, sequence))
 
-    async def head(self) -> LedgerHead:
-        return self._head(self._answer())
-
-    @asynccontextmanager
-    async def pinned(self) -> AsyncIterator["Node"]:
-        node = Node(self._network, self._chance, self.tricks)
-        node._floor = 0
-        yield node
-
-    async def included(self, first: int, wanted: Mapping[str, Sequence[str]]) -> Included:
-        head = self._head(self._answer())
-        if first < head.oldest or self.happens(self.tricks.no_ranges):
-            raise RpcUnavailableError("startLedger is out of range")
-        outcomes = {
-            taken.hash: _outcome(taken, head)
-            for taken in self._network.taken.values()
-            if first <= taken.ledger <= head.sequence and taken.hash in wanted
-        }
-        return Included(outcomes=outcomes, unreadable={}, head=head)
-
-    async def outcome(self, lookup: str, functions: Sequence[str]) -> Outcome:
+    def _transaction(self, name: str) -> Json:
         """The lookup and the head are two reads: ledgers may close in between."""
-        at = self._answer()
-        shown = self._head(self._network.ledger if self.happens(self.tricks.torn) else at)
-        taken = self._network.taken.get(lookup)
-        if taken is None or not shown.oldest <= taken.ledger <= at:
-            return Outcome(status=OutcomeStatus.NOT_FOUND, head=shown)
-        return _outcome(taken, shown)
+        at = self._has
+        shown = self._head(self._network.ledger if self._happens(self._tricks.torn) else at)
+        answer: Json = {
+            "status": "NOT_FOUND",
+            "latestLedger": shown.sequence,
+            "latestLedgerCloseTime": shown.close_time,
+            "oldestLedger": shown.oldest,
+        }
+        lookup = self._network.names.get(name)
+        told = None if lookup is None else self._told(lookup, at)
+        if told is None or not shown.oldest <= told.ledger <= shown.sequence:
+            return answer
+        return answer | {"status": told.status.value, "ledger": told.ledger, FACTS: told}
 
-    async def ledger_of_use(self, *, source: str, sequence: int, head: LedgerHead) -> int | None:
-        at = self._answer()
-        if at < head.sequence:
-            raise StaleAnswerError("older than what was shown")
-        number, used_at = self._network.number(source, at)
-        if number < sequence:
-            return None
-        return used_at if number == sequence else at
-
-    async def pail(self, farmer: str, index: int) -> PailState | None:
-        return (await self.pails([(farmer, index)])).get((farmer, index))
-
-    async def pails(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], PailState]:
-        at = self._answer()
+    def _transactions(self, first: int) -> Json:
+        head = self._head(self._has)
+        if first < head.oldest or first > head.sequence or self._happens(self._tricks.no_ranges):
+            raise RpcRejectedError("startLedger is out of range")
+        found: list[Json] = []
+        for lookup in sorted({*self._network.taken, *self._network.received}):
+            told = self._told(lookup, self._has)
+            if told is not None and first <= told.ledger <= head.sequence:
+                found.append(self._item(lookup, told))
         return {
-            place: PailState(
-                sequence=self._network.pails[place[0]],
-                stake=7,
-                gap=None,
-                zeros=None,
-                live_until=10**6,
-            )
-            for place in places
-            if self._network.pails.get(place[0], at + 1) <= at
+            "transactions": sorted(found, key=lambda item: item["ledger"]),
+            "latestLedger": head.sequence,
+            "latestLedgerCloseTimestamp": head.close_time,
+            "oldestLedger": head.oldest,
+            "cursor": "0",
         }
 
-    async def block(self, index: int) -> BlockState | None:
+    def _item(self, lookup: str, told: Outcome) -> Json:
+        taken = self._network.taken.get(lookup)
+        envelope = taken.envelope if taken else self._network.received[lookup][1]
+        fee = wire.i64(told.fee_charged)
+        return {
+            "txHash": envelope.hash,
+            "status": told.status.value,
+            "ledger": told.ledger,
+            "envelopeXdr": envelope.xdr,
+            "resultXdr": base64.b64encode(fee).decode(),
+            FACTS: told,
+        }
+
+    def _told(self, lookup: str, at: int) -> Outcome | None:
+        """What it says of a transaction at a ledger; None: not found."""
+        taken = self._network.taken.get(lookup)
+        if taken is not None and taken.ledger <= at:
+            if self._lies("hides", lookup):
+                return None
+            lie = "succeeds" if taken.error else "fails"
+            is_lie = self._lies(lie, lookup)
+            has_worked = (taken.error is None) is not is_lie
+            if not is_lie:
+                return _outcome(taken.envelope, taken.ledger, taken.error, taken.results)
+            return self._invented(taken.envelope, taken.ledger, has_worked=has_worked)
+        if lookup not in self._network.received:
+            return None
+        since, envelope = self._network.received[lookup]
+        for lie in ("succeeds", "fails"):
+            if self._lies(lie, lookup):
+                ledger = min(since + 1, at)
+                return self._invented(envelope, ledger, has_worked=lie == "succeeds")
         return None
 
-    async def send(self, texts: Sequence[str]) -> list[SendResult | PoolError]:
-        """Each taken or not, and whatever is said about it."""
-        return [self._send(text) for text in texts]
+    def _invented(self, envelope: Envelope, ledger: int, *, has_worked: bool) -> Outcome:
+        error = None if has_worked else self._pick("errors", envelope.lookup, _ERRORS)
+        results = tuple(CallResult() for _ in envelope.farmers) if has_worked else ()
+        return _outcome(envelope, ledger, error, results)
 
-    def _send(self, text: str) -> SendResult | PoolError:
-        item, tricks = self._network.known[text], self.tricks
-        if self.happens(tricks.greedy):
-            fee = item.signed.fee_bid * 2
-            return SendResult(status=SendStatus.ERROR, code="txINSUFFICIENT_FEE", required_fee=fee)
-        if not self.happens(tricks.dropped):
-            self._network.queue[item.lookup] = item
-        if self.happens(tricks.killed):
-            raise Killed
-        if self.happens(tricks.lost):
-            return RpcUnavailableError("the answer is lost")
-        if self.happens(tricks.contrary):
-            return SendResult(status=SendStatus.ERROR, code="txBAD_SEQ")
-        answers = [SendStatus.PENDING, SendStatus.DUPLICATE, SendStatus.TRY_AGAIN_LATER]
-        return SendResult(status=self._chance.choice(answers))
+    def _entries(self, keys: Sequence[str]) -> Json:
+        head = self._head(self._has)
+        entries = []
+        for text in keys:
+            kind, address = self._network.keys.get(text, ("", ""))
+            data = self._entry(kind, address, base64.b64decode(text)) if kind else None
+            if data is not None:
+                entries.append(
+                    {
+                        "key": text,
+                        "xdr": data,
+                        "lastModifiedLedgerSeq": 1,
+                        "liveUntilLedgerSeq": 10**6,
+                    }
+                )
+        return {"entries": entries, "latestLedger": head.sequence}
 
-    def replacing_bid(self, text: str) -> int:
-        return self._network.known[text].signed.fee_bid * 10
+    def _entry(self, kind: str, address: str, key: bytes) -> str | None:
+        network, at = self._network, self._has
+        if kind == "account":
+            if self._lies("accounts", address):
+                return None
+            number, used = self._number(address)
+            return account_data(key, xlm=10**9, number=number, used=used)
+        if kind == "line":
+            is_lie = self._lies("accounts", f"line {address}")
+            accepts = network.accepts(address, at) is not is_lie
+            return line_data(key, kale=network.kale(address, at), accepts=accepts)
+        ledger = network.pails.get(address, at + 1)
+        is_there = (ledger <= at) is not self._lies("pails", address)
+        return pail_data(key, ledger=min(ledger, at)) if is_there else None
 
-    def raise_bid(
-        self, text: str, *, treasury: object, fee: int, max_fee: int
-    ) -> SignedEnvelope | None:
-        old = self._network.known[text]
-        if old.signed.fee_bid >= fee:
-            return None
-        if fee > max_fee:
-            raise FeeCapExceededError("above the cap")
-        name = f"{next(_NAMES):064x}"
-        signed = SignedEnvelope(
-            xdr=f"envelope {name}",
-            hash=name,
-            inner_hash=old.lookup,
-            source=old.signed.source,
-            sequence=old.signed.sequence,
-            max_time=old.signed.max_time,
-            fee_bid=fee,
-        )
-        new = Envelope(signed=signed, farmers=old.farmers, is_pack=old.is_pack)
-        self._network.known[signed.xdr] = new
-        return signed
+    def _number(self, address: str) -> tuple[int, int]:
+        number, used = self._network.number(address, self._has)
+        if not self._lies("numbers", address):
+            return number, used
+        mine = [item for _, item in self._network.received.values() if item.source == address]
+        targets = [item.bump_to for item in mine if item.bump_to is not None]
+        choices = [number - 1, number + 1, FIRST_NUMBER]
+        choices += 2 * [max(targets)] if targets else [number + 1000]
+        choices += [max(item.sequence for item in mine)] if mine else []
+        return max(0, self._pick("numbers", address, choices)), self._has
+
+    def _send(self, text: str) -> Json:
+        tricks, envelope = self._tricks, self._network.receive(text)
+        if self._happens(tricks.greedy):
+            return _refused(_TX_INSUFFICIENT_FEE, fee=envelope.bid * 2)
+        is_kept = not self._happens(tricks.dropped) and not self._lies("swallows", envelope.lookup)
+        if is_kept:
+            self._network.queue[envelope.lookup] = envelope
+        if self._happens(tricks.lost):
+            raise RpcUnavailableError("the answer is lost")
+        if self._happens(tricks.contrary):
+            return _refused(_TX_BAD_SEQ)
+        status = self._chance.choice(["PENDING", "DUPLICATE", "TRY_AGAIN_LATER"])
+        return {"status": status, "latestLedger": self._has}
 
 
-def _outcome(taken: Taken, head: LedgerHead) -> Outcome:
+def _outcome(
+    envelope: Envelope, ledger: int, error: ContractError | None, results: tuple[CallResult, ...]
+) -> Outcome:
     return Outcome(
-        status=OutcomeStatus.FAILED if taken.error else OutcomeStatus.SUCCESS,
-        head=head,
-        ledger=taken.ledger,
-        fee_charged=taken.fee,
-        results=taken.results,
-        error=taken.error,
+        status=OutcomeStatus.FAILED if error else OutcomeStatus.SUCCESS,
+        head=_NO_HEAD,
+        ledger=ledger,
+        fee_charged=envelope.bid,
+        results=results,
+        error=error,
     )
+
+
+def _refused(code: int, fee: int = 0) -> Json:
+    result = wire.i64(fee) + code.to_bytes(4, "big", signed=True) + wire.u32(0)
+    return {"status": "ERROR", "errorResultXdr": base64.b64encode(result).decode()}
+
+
+class Facts:
+    """In the place of the reader of results: answers have their facts as they are."""
+
+    def outcome(self, answer: Json, head: LedgerHead, functions: Sequence[str]) -> Outcome:
+        """What an answer says of a transaction."""
+        if answer["status"] == "NOT_FOUND":
+            return Outcome(status=OutcomeStatus.NOT_FOUND, head=head)
+        return replace(cast("Outcome", answer[FACTS]), head=head)
+
+
+class Wire(Transport):
+    """The way to a node: every call is an await at which the process may die, before and after."""
+
+    def __init__(self, server: Server, fate: Fate, host: str) -> None:
+        nothing = cast("Any", None)
+        super().__init__((nothing, nothing), f"http://{host}", host, asyncio.Semaphore())
+        self._server = server
+        self._fate = fate
+
+    async def ask(
+        self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
+    ) -> T:
+        """What `read` makes of the answers, which have their facts as they are."""
+        self._fate.step()
+        await asyncio.sleep(0)
+        calls = json.loads(body)
+        answers = [self._answer(method, call) for call in (calls if is_list else [calls])]
+        self._fate.step()
+        return read(answers if is_list else answers[0])
+
+    def _answer(self, method: str, call: Mapping[str, Any]) -> Json:
+        result = self._server.answer(method, call.get("params", {}))
+        return {"jsonrpc": "2.0", "id": call["id"], "result": result}
+
+
+class FakeRpc(Rpc):
+    """A process's way to a node: the real one but for the wire."""
+
+    def __init__(
+        self, server: Server, fate: Fate, *, seen: Heights, position: int, clock: Clock
+    ) -> None:
+        host = f"node-{position}"
+        super().__init__(
+            Wire(server, fate, host),
+            host,
+            passphrase=NETWORK.passphrase,
+            seen=seen,
+            position=position,
+            clock=clock,
+        )
+        self._server = server
+
+    @property
+    def is_liar(self) -> bool:
+        """Whether its node lies at times."""
+        return self._server.lies is not None

@@ -7,8 +7,9 @@ from typing import Any, TypeVar, cast
 
 import aiohttp
 
-from services.wallet.chain.rpc import HighWater, Rpc
+from services.wallet.chain.rpc import Rpc
 from services.wallet.chain.transport import Transport
+from services.wallet.domain.heights import Heights
 
 T = TypeVar("T")
 
@@ -32,5 +33,5 @@ class Canned(Transport):
 def canned_rpc() -> tuple[Canned, Rpc]:
     """The transport, and the endpoint that asks through it."""
     transport = Canned()
-    rpc = Rpc(transport, "node", passphrase="", seen=HighWater())
+    rpc = Rpc(transport, "node", passphrase="", seen=Heights(1))
     return transport, rpc

@@ -35,6 +35,8 @@ class Faults:
 
     #: Farmers whose operations fail, with the reason.
     failing: dict[UUID, str] = field(default_factory=dict)
+    #: Who asks again for what has failed is answered by that, as for what no repetition cures.
+    lasting: bool = False
     #: Streams that break after so many results; then it is 0 and they end well.
     break_after: int = 0
     #: Calls that are answered UNAVAILABLE.
@@ -144,11 +146,12 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         joined = await connection.fetchval(
             "SELECT id FROM wallet.operations WHERE wallet_id = $1 AND kind = "
             "$2::wallet.operation_kind AND block_index = $3 AND nonce IS NOT DISTINCT FROM "
-            "$4::numeric AND state NOT IN ('failed', 'expired')",
+            "$4::numeric AND ($5 OR state NOT IN ('failed', 'expired'))",
             wallet_id,
             kind,
             block,
             nonce,
+            self.faults.lasting,
         )
         if joined is not None:
             return cast("UUID", joined)

@@ -26,6 +26,10 @@ class Stranger:
             assert reply.status == 200, await reply.text()
         return cls(server, keypair)
 
+    async def plant(self) -> None:
+        """Without a stake."""
+        await self._call("plant", [scval.to_address(self._keypair.public_key), scval.to_int128(0)])
+
     async def harvest(self, farmer: str, block: int) -> int:
         """What the farm paid the farmer, without the stake."""
         arguments = [scval.to_address(farmer), scval.to_uint32(block)]

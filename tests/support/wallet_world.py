@@ -81,6 +81,17 @@ class WalletWorld:
         async with open_channel(self.target) as channel:
             return await is_serving(channel)
 
+    async def wait_for_payers(self) -> None:
+        """Returns when the treasury has opened all payer accounts, which it does at its start."""
+        async with open_channel(self.target) as channel:
+            engine = engine_pb2_grpc.EngineServiceStub(channel)
+
+            async def ready() -> bool:
+                status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
+                return 0 < status.payers.made == status.payers.ready
+
+            await eventually(ready, "the payer accounts are not there", self.wallet)
+
     async def use_multicall(self, *, channels: int) -> None:
         """From now on, restarts included, operations go together, by so many channel accounts."""
         async with open_channel(self.target) as channel:
@@ -189,15 +200,19 @@ class WalletWorld:
         self, request_id: str, block: int, stakes: Mapping[str, int]
     ) -> list[wallet_pb2.Operation]:
         """BatchPlant, to its end; again when the wallet died meanwhile."""
-        request = wallet_pb2.BatchPlantRequest(
-            request_id=request_id,
-            block_index=block,
-            operations=[
-                wallet_pb2.PlantOperation(farmer_id=farmer, stake=stake)
-                for farmer, stake in stakes.items()
-            ],
-        )
-        return await self._collect(self.stub.BatchPlant, request)
+        return await self._collect(self.stub.BatchPlant, _plants(request_id, block, stakes))
+
+    async def plant_without_waiting(
+        self, request_id: str, block: int, stakes: Mapping[str, int]
+    ) -> None:
+        """BatchPlant, given up once it is recorded."""
+        call = self.stub.BatchPlant(_plants(request_id, block, stakes), timeout=0.5)
+        try:
+            async for _ in call:
+                pass
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
 
     async def work(
         self, request_id: str, block: int, nonces: Mapping[str, int], farmers: Mapping[str, str]
@@ -262,6 +277,17 @@ class WalletWorld:
                 await asyncio.sleep(0.2)
 
 
+def _plants(request_id: str, block: int, stakes: Mapping[str, int]) -> wallet_pb2.BatchPlantRequest:
+    return wallet_pb2.BatchPlantRequest(
+        request_id=request_id,
+        block_index=block,
+        operations=[
+            wallet_pb2.PlantOperation(farmer_id=farmer, stake=stake)
+            for farmer, stake in stakes.items()
+        ],
+    )
+
+
 async def eventually(condition: Any, message: str, *processes: Process) -> None:
     """Waits until a condition holds; fails with the message, or when a process has ended."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -303,10 +329,12 @@ async def open_wallet_world(
     ledger_seconds: float = 0.5,
     block_seconds: int = 6,
     localnet_environment: Mapping[str, str] = MappingProxyType({}),
+    localnet_port: int = 0,
     **environment: str,
 ) -> AsyncIterator[WalletWorld]:
     """Starts localnet and wallet as processes; stops them at the end."""
     ports = free_ports(2)
+    ports[0] = localnet_port or ports[0]
     rpc_url = f"http://127.0.0.1:{ports[0]}"
     localnet = Process(
         Command(

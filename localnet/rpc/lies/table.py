@@ -94,6 +94,7 @@ class Lies:
         used: Counter[str],
     ) -> Result:
         """The answer that is given; `used` counts the lies that changed it."""
+        used["fork"] += "fork" in self.told
         for name, lie, value in self._about(method):
             told = Told(rpc=rpc, method=method, params=params, result=result, value=value)
             said = lie.tell(told)

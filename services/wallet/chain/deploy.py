@@ -23,18 +23,20 @@ from stellar_sdk import (
 from stellar_sdk import TransactionEnvelope as Envelope
 from stellar_sdk.address import Address
 
+from services.wallet.chain import ledger_keys
 from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, sign
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.fields import LONGEST_DATA, Json, decimal, objects, text, texts
 from services.wallet.chain.model import SignedEnvelope, Signer
+from services.wallet.domain.rent import MULTICALL_LIFE, MULTICALL_THRESHOLD
 
 #: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
 #: mainnet, and below its maximum of 180.
-LIFE = 2_073_600
+LIFE = MULTICALL_LIFE
 #: Authorisations of one step at most: each is the deployer's.
 _AUTHORISATIONS = 10
 #: Ledgers before their end from which on they are extended: 30 days.
-RENEW = 518_400
+RENEW = MULTICALL_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class DeploymentStep:
     entries: tuple[str, ...]
     #: What it asks of the host; None for a longer life.
     function: xdr.HostFunction | None
+    #: Ledgers that the entries are to have left after a longer life.
+    extend_to: int = LIFE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +81,23 @@ class Deployment:
     def extension(self) -> DeploymentStep:
         """Lets all of it live for LIFE ledgers from now on."""
         first = self.steps[0]
-        return DeploymentStep(
-            name="extend",
-            deployer=first.deployer,
-            passphrase=first.passphrase,
-            entries=tuple(self.entry_keys),
-            function=None,
+        return extension(
+            self.entry_keys, deployer=first.deployer, passphrase=first.passphrase, extend_to=LIFE
         )
+
+
+def extension(
+    entries: Sequence[str], *, deployer: str, passphrase: str, extend_to: int
+) -> DeploymentStep:
+    """Lets entries (LedgerKeys, base64), of whatever contract, have so many ledgers left."""
+    return DeploymentStep(
+        name="extend",
+        deployer=deployer,
+        passphrase=passphrase,
+        entries=tuple(entries),
+        function=None,
+        extend_to=extend_to,
+    )
 
 
 @cache
@@ -102,14 +116,14 @@ def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
         name="upload",
         deployer=deployer,
         passphrase=passphrase,
-        entries=(_code_key(code_hash),),
+        entries=(ledger_keys.code_key(code_hash.hex()),),
         function=_upload(code),
     )
     create = DeploymentStep(
         name="create",
         deployer=deployer,
         passphrase=passphrase,
-        entries=(_instance_key(contract),),
+        entries=(ledger_keys.instance_key(contract),),
         function=_create(preimage, code_hash),
     )
     return Deployment(contract=contract, code_hash=code_hash.hex(), steps=(upload, create))
@@ -174,10 +188,12 @@ def sign_step(
     if treasury.address != step.deployer:
         raise ValueError(f"a step of {step.deployer} cannot be signed by {treasury.address}")
     envelope = _build(step, sequence=sequence, max_time=max_time, prepared=prepared)
-    bid = max(inclusion_fee, MIN_INCLUSION_FEE) + prepared.data.resource_fee.int64
+    resources = prepared.data.resource_fee.int64
+    bid = max(MIN_INCLUSION_FEE, min(inclusion_fee, max_fee - resources)) + resources
     if bid > max_fee:
         raise FeeCapExceededError(
             f"the bid of {bid} stroops exceeds the cap of {max_fee}",
+            bid=bid,
             metadata={"bid": str(bid), "cap": str(max_fee)},
         )
     envelope.transaction.fee = bid
@@ -200,7 +216,7 @@ def _build(
     builder = TransactionBuilder(source, step.passphrase, base_fee=MIN_INCLUSION_FEE)
     auth = list(prepared.auth) if prepared is not None else []
     if step.function is None:
-        builder.append_extend_footprint_ttl_op(LIFE)
+        builder.append_extend_footprint_ttl_op(step.extend_to)
         builder.set_soroban_data(_read_only(step.entries))  # what is to be extended is named here
     else:
         builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
@@ -246,17 +262,3 @@ def _create(preimage: xdr.ContractIDPreimage, code_hash: bytes) -> xdr.HostFunct
     args = xdr.CreateContractArgsV2(preimage, executable, constructor_args=[])
     kind = xdr.HostFunctionType.HOST_FUNCTION_TYPE_CREATE_CONTRACT_V2
     return xdr.HostFunction(kind, create_contract_v2=args)
-
-
-def _code_key(code_hash: bytes) -> str:
-    key = xdr.LedgerKeyContractCode(hash=xdr.Hash(code_hash))
-    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr()
-
-
-def _instance_key(contract: str) -> str:
-    key = xdr.LedgerKeyContractData(
-        contract=Address(contract).to_xdr_sc_address(),
-        key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
-        durability=xdr.ContractDataDurability.PERSISTENT,
-    )
-    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=key).to_xdr()

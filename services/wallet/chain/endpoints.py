@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from libs.common.clock import Clock, SystemClock
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
 from services.wallet.chain.bodies import LARGE_AT_ONCE
@@ -25,7 +26,8 @@ from services.wallet.chain.ledger_entries import Reader
 from services.wallet.chain.model import LedgerHead, SendResult, SendStatus
 from services.wallet.chain.questions import HEAD, PASSPHRASE, Question
 from services.wallet.chain.race import in_turn
-from services.wallet.chain.rpc import HighWater, Rpc, Sent, open_rpc
+from services.wallet.chain.rpc import Rpc, Sent, open_rpc
+from services.wallet.domain.heights import Heights
 
 log = get_logger(__name__)
 
@@ -33,8 +35,10 @@ T = TypeVar("T")
 
 #: Seconds without an answer after which the next endpoint is asked, too.
 HEDGE = 1.0
+#: Seconds after which those that differ are asked again: a ledger takes less from node to node.
+MOMENT = 0.5
 #: What an endpoint may answer, or not, so that the next one is asked.
-_FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownMetaError)
+FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownMetaError)
 #: Answers of sendTransaction after which the envelope is in a node's queue.
 _TAKEN = frozenset({SendStatus.PENDING, SendStatus.DUPLICATE})
 
@@ -47,9 +51,54 @@ class Endpoints:
     `send` gives them, for each envelope its own.
     """
 
-    def __init__(self, nodes: Sequence[Rpc], *, hedge: float = HEDGE) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Rpc],
+        *,
+        seen: Heights,
+        hedge: float = HEDGE,
+        moment: float = MOMENT,
+        clock: Clock | None = None,
+    ) -> None:
+        """`seen` is what all of them show of their heights."""
         self._nodes = tuple(nodes)
+        self._seen = seen
         self._hedge = hedge
+        #: Seconds after which those that differ are asked again.
+        self.moment = moment
+        #: What patience goes by.
+        self.clock = clock or SystemClock()
+
+    @property
+    def configured(self) -> int:
+        """Endpoints in the settings."""
+        return len(self._nodes)
+
+    @property
+    def heights(self) -> Heights:
+        """What all of them show of their heights."""
+        return self._seen
+
+    @property
+    def hedge(self) -> float:
+        """Seconds without an answer after which the next one is asked, too."""
+        return self._hedge
+
+    def recheck_by(self, recheck: Callable[[Rpc], Awaitable[None]]) -> None:
+        """One that was set aside comes back only when this raises nothing."""
+        for node in self._nodes:
+            node.recheck = recheck
+
+    def usable(self) -> list[Rpc]:
+        """Those that may be asked at once, the preferred ones first."""
+        return [node for node in self._ranked() if node.health.state is EndpointState.HEALTHY]
+
+    def unusable(self) -> list[Rpc]:
+        """The others, but for those that were not probed yet."""
+        fine = {EndpointState.HEALTHY, EndpointState.UNVERIFIED}
+        return [
+            node for node in self._nodes if node.health.resting or node.health.state not in fine
+        ]
 
     def statuses(self) -> list[EndpointStatus]:
         """How each endpoint is doing, in the order of the settings."""
@@ -70,7 +119,7 @@ class Endpoints:
     async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
         """What one endpoint answers to several questions that belong together: the first answer
         that is good."""
-        starts = [partial(_ask, node, reading) for node in self._candidates()]
+        starts = [partial(ask_ready, node, reading) for node in self.candidates()]
         if len(starts) == 1:
             return await starts[0]()
         errors: list[PoolError] = []
@@ -78,9 +127,9 @@ class Endpoints:
             async for attempt in attempts:
                 try:
                     return attempt.result()
-                except _FAILURES as error:
+                except FAILURES as error:
                     errors.append(error)
-        raise _verdict(errors)
+        raise verdict(errors)
 
     async def head(self) -> LedgerHead:
         """See Rpc."""
@@ -98,8 +147,11 @@ class Endpoints:
         """See Rpc; it has nothing to do with the endpoints."""
         return await self._nodes[0].get(url)
 
-    async def send(self, envelopes: Sequence[str]) -> list[Sent]:
+    async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
         """The most telling answer of sendTransaction to each envelope, or why there is none.
+
+        With `widely` a second endpoint is handed them, too, whatever the first one says: it may
+        throw away what it says to have taken.
 
         An endpoint that took an envelope tells all. A refusal counts only when no other endpoint
         was asked before: one that did not answer may have taken it, and then ERROR and
@@ -108,35 +160,45 @@ class Endpoints:
         """
         offers = [_Offer(envelope) for envelope in envelopes]
         errors: list[PoolError] = []
-        starts = [partial(_send, node, offers) for node in self._candidates()]
-        async with aclosing(in_turn(starts, patience=self._hedge)) as attempts:
+        starts = [partial(_send, node, offers, widely) for node in self.candidates()]
+        left = min(2 if widely else 1, len(starts))
+        async with aclosing(in_turn(starts, patience=0 if widely else self._hedge)) as attempts:
             async for attempt in attempts:
                 try:
                     attempt.result()
-                except _FAILURES as error:
+                    left -= 1
+                except FAILURES as error:
                     errors.append(error)
-                if all(offer.answer is not None for offer in offers):
+                if left <= 0 and all(offer.answer is not None for offer in offers):
                     break
-        return [offer.answer or _verdict([*offer.errors, *errors]) for offer in offers]
+        return [offer.answer or verdict([*offer.errors, *errors]) for offer in offers]
 
-    def _candidates(self) -> list[Rpc]:
+    def candidates(self) -> list[Rpc]:
         """The endpoints to ask, best first: in the order of the settings, but slow ones last.
 
         Those that lag or are away are asked only when there is no other, and only after a probe.
         Those that want to be left alone are not asked at all; they only say so.
         """
-        awake = [node for node in self._nodes if not node.health.resting]
-        by_state = {
-            state: [node for node in awake if node.health.state is state] for state in EndpointState
-        }
-        good = sorted(by_state[EndpointState.HEALTHY], key=self._is_slow)
-        good += by_state[EndpointState.UNVERIFIED]
-        found = good or by_state[EndpointState.LAGGING] + by_state[EndpointState.AWAY]
+        found = self._ranked() or self._in_state(EndpointState.LAGGING, EndpointState.AWAY)
         found = found or [node for node in self._nodes if node.health.resting]
         if not found:
-            status = self._nodes[0].health.status()
-            raise NetworkMismatchError(status.reason, metadata={"found": status.passphrase})
+            raise self._why_none()
         return found
+
+    def _ranked(self) -> list[Rpc]:
+        healthy = sorted(self._in_state(EndpointState.HEALTHY), key=self._is_slow)
+        return healthy + self._in_state(EndpointState.UNVERIFIED)
+
+    def _in_state(self, *states: EndpointState) -> list[Rpc]:
+        awake = [node for node in self._nodes if not node.health.resting]
+        return [node for state in states for node in awake if node.health.state is state]
+
+    def _why_none(self) -> PoolError:
+        for node in self._in_state(EndpointState.SET_ASIDE):
+            reason = f"the Stellar node {node.health.host} is set aside, and there is no other"
+            return RpcUnavailableError(reason, retry_after=1.0)
+        status = self._nodes[0].health.status()
+        return NetworkMismatchError(status.reason, metadata={"found": status.passphrase})
 
     def _is_slow(self, node: Rpc) -> bool:
         """Whether others had to step in for it of late."""
@@ -147,7 +209,8 @@ async def _itself(node: Rpc) -> Rpc:
     return node
 
 
-async def _ask(node: Rpc, ask: Callable[[Rpc], Awaitable[T]]) -> T:
+async def ask_ready(node: Rpc, ask: Callable[[Rpc], Awaitable[T]]) -> T:
+    """What a node answers, once it is known to be on our network."""
     await node.ready()
     return await ask(node)
 
@@ -180,10 +243,10 @@ def _proves_nothing(sent: SendResult) -> PoolError:
     )
 
 
-async def _send(node: Rpc, offers: Sequence[_Offer]) -> None:
-    """Offers what nothing is said of yet, in the lists that it takes."""
+async def _send(node: Rpc, offers: Sequence[_Offer], widely: bool) -> None:
+    """Offers what nothing is said of yet, or all of them, in the lists that it takes."""
     await node.ready()
-    rest = [offer for offer in offers if offer.answer is None]
+    rest = [offer for offer in offers if widely or offer.answer is None]
     parts = node.parts([offer.envelope for offer in rest])
     await asyncio.gather(*(_send_together(node, rest[part]) for part in parts))
 
@@ -197,7 +260,7 @@ async def _send_together(node: Rpc, offers: Sequence[_Offer]) -> None:
         offer.hear(sent)
 
 
-def _verdict(errors: Sequence[PoolError]) -> PoolError:
+def verdict(errors: Sequence[PoolError]) -> PoolError:
     """What several failures mean together: when they differ, another try may find an answer."""
     if len({type(error) for error in errors}) == 1:
         return errors[0]
@@ -211,7 +274,7 @@ async def _watch(node: Rpc) -> None:
     while True:
         try:
             await node.probe()
-        except _FAILURES as error:
+        except FAILURES as error:
             log.debug("probe in vain", host=node.health.host, error=str(error))
         except Exception:
             log.exception("defect", host=node.health.host)
@@ -226,17 +289,24 @@ async def open_endpoints(
 
     `timeout` (s) is for one request to one endpoint; after `hedge` (s) the next one is asked, too.
     """
-    seen, room = HighWater(), asyncio.Semaphore(LARGE_AT_ONCE)
+    seen, room = Heights(len(urls)), asyncio.Semaphore(LARGE_AT_ONCE)
     async with AsyncExitStack() as stack:
         nodes = [
             await stack.enter_async_context(
-                open_rpc(url, passphrase=passphrase, timeout=timeout, seen=seen, room=room)
+                open_rpc(
+                    url,
+                    passphrase=passphrase,
+                    timeout=timeout,
+                    seen=seen,
+                    position=position,
+                    room=room,
+                )
             )
-            for url in urls
+            for position, url in enumerate(urls)
         ]
         probes = [asyncio.create_task(_watch(node)) for node in nodes]
         try:
-            yield Endpoints(nodes, hedge=hedge)
+            yield Endpoints(nodes, seen=seen, hedge=hedge)
         finally:
             for probe in probes:
                 probe.cancel()

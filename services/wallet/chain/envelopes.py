@@ -48,6 +48,13 @@ class Terms:
         return hashlib.sha256(self.passphrase.encode()).digest()
 
 
+def inclusion_within(terms: Terms, *, operations: int, others: int) -> int:
+    """Stroops to bid for inclusion per operation: what is asked for, or what the cap leaves beside
+    the `others`. What a node says of it never makes a bid exceed the cap."""
+    left = (terms.max_fee - others) // operations
+    return max(MIN_INCLUSION_FEE, min(terms.inclusion_fee, left))
+
+
 def unsigned(load: Load, *, source: str, sequence: int, max_time: int) -> str:
     """The envelope (base64) to simulate."""
     body = wire.transaction(
@@ -68,8 +75,8 @@ def sign_direct(
 
     FeeCapExceededError when its bid would exceed terms.max_fee.
     """
-    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) + resources.fee
-    _check_cap(bid, terms)
+    bid = inclusion_within(terms, operations=1, others=resources.fee) + resources.fee
+    _check_cap(bid, terms, fits_at=terms.max_fee - resources.fee)
     body = _body(load, resources, source=source, sequence=sequence, fee=bid, terms=terms)
     inner, name = _signed(body, source, terms)
     return SignedEnvelope(
@@ -95,8 +102,8 @@ def sign_bumped(
 ) -> SignedEnvelope:
     """The signed fee bump of a farmer's transaction; FeeCapExceededError as above."""
     # The outer transaction counts as one operation more than the inner one.
-    bid = max(terms.inclusion_fee, MIN_INCLUSION_FEE) * 2 + resources.fee
-    _check_cap(bid, terms)
+    bid = inclusion_within(terms, operations=2, others=resources.fee) * 2 + resources.fee
+    _check_cap(bid, terms, fits_at=(terms.max_fee - resources.fee) // 2)
     fee = MIN_INCLUSION_FEE + resources.fee
     own = _body(load, resources, source=source, sequence=sequence, fee=fee, terms=terms)
     inner, inner_name = _signed(own, source, terms)
@@ -204,14 +211,17 @@ def _inside(envelope: str, passphrase: str) -> tuple[TransactionEnvelope, int]:
     return inner, inner.transaction.fee
 
 
-def _check_cap(bid: int, terms: Terms) -> None:
+def _check_cap(bid: int, terms: Terms, *, fits_at: int = 0) -> None:
+    """`fits_at` is the inclusion fee at which the cap would be kept; below the lowest: at none."""
     if bid > terms.max_fee:
-        raise _above_cap(bid, terms.max_fee)
+        raise _above_cap(bid, terms.max_fee, fits_at=fits_at)
 
 
-def _above_cap(bid: int, cap: int) -> FeeCapExceededError:
+def _above_cap(bid: int, cap: int, *, fits_at: int = 0) -> FeeCapExceededError:
     return FeeCapExceededError(
         f"the bid of {bid} stroops exceeds the cap of {cap}",
+        bid=bid,
+        fits_at=fits_at if fits_at >= MIN_INCLUSION_FEE else None,
         metadata={"bid": str(bid), "cap": str(cap)},
     )
 

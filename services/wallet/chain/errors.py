@@ -1,5 +1,7 @@
 """What can go wrong between wallet and the network."""
 
+from collections.abc import Mapping
+
 from libs.common.errors import FailedPreconditionError, InternalError, UnavailableError
 from services.wallet.chain.model import ContractError
 
@@ -30,6 +32,13 @@ class StaleAnswerError(UnavailableError):
     default_reason = "STELLAR_STALE"
 
 
+class DisagreementError(UnavailableError):
+    """Nodes contradict each other, and it is not known who is right; or a second one is needed, and
+    there is none at the moment."""
+
+    default_reason = "STELLAR_DISAGREEMENT"
+
+
 class NetworkMismatchError(FailedPreconditionError):
     """The node is on another network, or the farm there is not the one that we know."""
 
@@ -40,6 +49,20 @@ class FeeCapExceededError(FailedPreconditionError):
     """The network asks for more than the operator allows for one transaction."""
 
     default_reason = "FEE_CAP"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        bid: int = 0,
+        fits_at: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """`bid` is what it asks for (stroops), `fits_at` the inclusion fee at which that would keep
+        the cap; None: at none."""
+        super().__init__(message, metadata=metadata)
+        self.bid = bid
+        self.fits_at = fits_at
 
 
 class UnknownMetaError(InternalError):

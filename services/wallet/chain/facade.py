@@ -1,11 +1,12 @@
 """The chain as the wallet's use cases see it: a few verbs, the model in and out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from stellar_sdk import xdr
 
@@ -14,30 +15,31 @@ from services.wallet.chain import ledger_keys
 from services.wallet.chain.account_bytes import (
     AccountFields,
     TrustlineFields,
-    read_account,
-    read_trustline,
 )
+from services.wallet.chain.agreement import Agreement
 from services.wallet.chain.calls import Farm
 from services.wallet.chain.deploy import DeploymentStep, sign_step, unsigned_step
 from services.wallet.chain.endpoints import HEDGE, Endpoints, open_endpoints
-from services.wallet.chain.entries import account_state, decode_block, decode_farm, decode_pail
+from services.wallet.chain.entries import account_state
 from services.wallet.chain.envelopes import (
-    Terms,
-    raise_bid,
-    replacing_bid,
-    sign_bumped,
-    sign_direct,
     unsigned,
 )
-from services.wallet.chain.errors import SimulationError, StaleAnswerError
+from services.wallet.chain.errors import DisagreementError, SimulationError, StaleAnswerError
+from services.wallet.chain.essence import stable_farm
 from services.wallet.chain.health import EndpointStatus
-from services.wallet.chain.included import Included, outcome_question, read_included
-from services.wallet.chain.ledger_entries import Entry, Reader
+from services.wallet.chain.included import (
+    Included,
+    outcome_question,
+    presence_question,
+    read_included,
+)
+from services.wallet.chain.ledger_entries import Reader
 from services.wallet.chain.limits import limits_question
-from services.wallet.chain.loads import Load, authorize
+from services.wallet.chain.loads import Load
 from services.wallet.chain.model import (
     AccountState,
     BlockState,
+    ContractError,
     FarmState,
     LedgerHead,
     Outcome,
@@ -47,60 +49,139 @@ from services.wallet.chain.model import (
     Signer,
 )
 from services.wallet.chain.networks import Network, verify
-from services.wallet.chain.onboarding import Funding, Newcomer, sign_funding, sign_onboarding
-from services.wallet.chain.payouts import Payment, memo_key, sign_payments, wants_memo
+from services.wallet.chain.payouts import memo_key
 from services.wallet.chain.questions import INCLUSION_FEE
+from services.wallet.chain.readers import (
+    FarmEntry,
+    read_account_entry,
+    read_block,
+    read_farm,
+    read_live_until,
+    read_memo,
+    read_pail,
+    read_trustline_entry,
+)
 from services.wallet.chain.results import Refusal, ResultReader
 from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.shapes import Seat, Shape, ShapeReader, exactly
-from services.wallet.chain.simulations import preparation, simulation
+from services.wallet.chain.shapes import Shape, ShapeReader, exactly
+from services.wallet.chain.signing import Signing
+from services.wallet.chain.simulations import preparation, second_opinion, simulation
 from services.wallet.chain.takings import read_takings
+from services.wallet.chain.used import read_used
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.packing import Limits
+from services.wallet.domain.payments import SeenTransaction
 from services.wallet.domain.takings import Taking
-from services.wallet.domain.withdrawals import Asset, Destination
+from services.wallet.domain.trust import TRUST, Decision, Needed
+from services.wallet.domain.withdrawals import Destination
 
 T = TypeVar("T")
 
+#: Stroops for inclusion that are not worth a second opinion: ten times the least.
+_ORDINARY_FEE = 1000
+
 #: A pail's place: the farmer's address and the block's index.
 Place = tuple[str, int]
-#: What an address has of an asset.
-Holding = tuple[str, Asset]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bid:
-    """What one envelope may cost and how long it lives."""
+@dataclass
+class _Known:
+    """What all views of one chain know together."""
 
-    #: Close time (unix seconds) after which no ledger may take it.
-    max_time: int
-    #: Stroops bid per operation for inclusion.
-    inclusion_fee: int
-    #: Stroops that the network may charge at most.
-    max_fee: int
+    #: The block that was running when the farm was last read: it is likely to be still.
+    running: int = 0
+    #: SHA-256 (hex) of the farm's code, as it was then; empty before that.
+    code: str = ""
+    #: The farm as several nodes have shown it last.
+    farm: FarmState | None = None
 
 
-class Chain:
-    """One network through its endpoints, or through one of them."""
+class Chain(Signing):
+    """One network through its endpoints, through one of them, or by agreement of several.
+
+    By itself it takes one node's word, and the next node's when that fails: for what a lie could
+    only delay. `agreed` is for what decides; domain/trust.py has the table.
+    """
 
     def __init__(self, network: Network, rpc: Endpoints | Rpc) -> None:
-        self.network = network
-        self._rpc = rpc
+        super().__init__(network)
+        self._rpc: Endpoints | Rpc | Agreement = rpc
         self._reader = ResultReader(farm=network.farm, token=network.token)
         self.farm_calls = Farm(farm=network.farm, token=network.token)
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
         self._shapes = ShapeReader(self.farm_calls, asset=self._asset)
-        #: The block that was running when the farm was last read: it is likely to be still.
-        self._running = 0
+        self._known = _Known()
+        #: All endpoints, of whichever of them this is a view.
+        self._endpoints = rpc if isinstance(rpc, Endpoints) else None
+
+    # Whose word it is -------------------------------------------------------------------------
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["Chain"]:
         """The same chain through one endpoint, for requests that must be answered by one node, such
         as those of a proof. When it fails, no other one steps in."""
         async with self._rpc.pinned() as rpc:
-            chain = copy(self)
-            chain._rpc = rpc
-            yield chain
+            yield self._through(rpc)
+
+    @property
+    def configured(self) -> int:
+        """Nodes in the settings."""
+        return 1 if self._endpoints is None else self._endpoints.configured
+
+    @property
+    def agreed(self) -> "Chain":
+        """The same chain, every read of which needs several nodes that say the same; the word of
+        the only one counts, and that of the only one left after a while (`witnessed` tells)."""
+        if self._endpoints is None or self._endpoints.configured == 1:
+            return self
+        return self._through(Agreement(self._endpoints))
+
+    def trusted(self, decision: Decision) -> "Chain":
+        """The same chain for reads that this decision rests on (domain/trust.py)."""
+        match TRUST[decision]:
+            case Needed.ONE_WORD:
+                return self
+            case Needed.TWO_WORDS | Needed.PAYER_NUMBER | Needed.STATE:
+                return self.agreed
+        assert_never(TRUST[decision])
+
+    @property
+    def witnessed(self) -> int:
+        """The fewest nodes that stood behind one of this view's answers so far: with several
+        `configured`, 1 means that there was only one left of them."""
+        return self._rpc.witnessed if isinstance(self._rpc, Agreement) else 1
+
+    def witnesses(self) -> list["Chain"]:
+        """The nodes that can be asked, each as a chain by itself, the preferred ones first."""
+        if self._endpoints is None:
+            return [self]
+        return [self._through(node) for node in self._endpoints.usable()]
+
+    @property
+    def agreed_ledger(self) -> int:
+        """The newest ledger that several nodes have shown, or the only one; 0 before the first."""
+        return 0 if self._endpoints is None else self._endpoints.heights.floor
+
+    def is_known(self, farm: FarmState | None) -> bool:
+        """Whether several nodes have shown this farm and block before, but for what changes with
+        every plant and work."""
+        known = self._known.farm
+        return known is not None and stable_farm(farm) == stable_farm(known)
+
+    async def recheck(self, node: Rpc) -> None:
+        """Raises DisagreementError when a node shows another farm or block than others did."""
+        farm, known = await self._through(node).farm(), self._known.farm
+        if known is None or (farm is not None and farm.index > known.index):
+            return
+        if farm is None or farm.index < known.index or stable_farm(farm) != stable_farm(known):
+            raise DisagreementError("it still shows another farm than the other nodes")
+
+    def _through(self, rpc: "Rpc | Agreement") -> "Chain":
+        chain = copy(self)
+        chain._rpc = rpc
+        return chain
+
+    # What it says -----------------------------------------------------------------------------
 
     def endpoints(self) -> list[EndpointStatus]:
         """How each endpoint is doing, in the order of the settings."""
@@ -116,27 +197,46 @@ class Chain:
         return await self._rpc.head()
 
     async def inclusion_fee(self) -> int:
-        """Stroops that get a contract call in at the moment."""
-        return await self._rpc.ask(INCLUSION_FEE)
+        """Stroops that get a contract call in at the moment: of an extraordinary one, the lowest
+        that one of several nodes tells."""
+        fee = await self._rpc.ask(INCLUSION_FEE)
+        if fee <= _ORDINARY_FEE or self.configured == 1:
+            return fee
+        asked = (node._rpc.ask(INCLUSION_FEE) for node in self.witnesses()[:2])
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        return min([fee, *(item for item in told if isinstance(item, int))])
 
     async def farm(self) -> FarmState | None:
         """The farm and its running block, as of one ledger; None when there is no farm."""
-        key, running = ledger_keys.farm_key(self.network.farm), self._running
+        key, running = ledger_keys.instance_key(self.network.farm), self._known.running
+        code = self._known.code
         while True:
             block_key = ledger_keys.block_key(self.farm_calls, running)
-            readers: dict[str, Reader[tuple[FarmState, int] | BlockState]] = {
-                key: _farm,
-                block_key: partial(_block, running),
+            readers: dict[str, Reader[FarmEntry | BlockState | int]] = {
+                key: read_farm,
+                block_key: partial(read_block, running),
             }
+            if code:
+                # The code's life goes with it: whoever calls pays for both.
+                readers[ledger_keys.code_key(code)] = read_live_until
             _, found = await self._rpc.entries(readers)
             farm, block = found.get(key), found.get(block_key)
-            if not isinstance(farm, tuple):
+            if not isinstance(farm, FarmEntry):
                 return None
-            state, index = farm
-            if index == running:
-                self._running = running
-                return replace(state, block=block if isinstance(block, BlockState) else None)
-            running = index  # again, so that both are of one ledger
+            if farm.index == running and farm.state.code_hash == code:
+                until = found.get(ledger_keys.code_key(code)) if code else 0
+                found_farm = replace(
+                    farm.state,
+                    block=block if isinstance(block, BlockState) else None,
+                    instance_until=farm.live_until,
+                    code_until=until if isinstance(until, int) else 0,
+                )
+                self._known.running, self._known.code = running, code
+                if self.witnessed > 1:
+                    self._known.farm = found_farm
+                return found_farm
+            # Again, so that all of it is of one ledger.
+            running, code = farm.index, farm.state.code_hash
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
         """The ledger that was read, and accounts with trustlines in the order of `addresses`."""
@@ -149,7 +249,7 @@ class Chain:
         }
         readers: dict[str, Reader[AccountFields | TrustlineFields]] = {}
         for account, line in keys.values():
-            readers |= {account: _account, line: _trustline}
+            readers |= {account: read_account_entry, line: read_trustline_entry}
         ledger, found = await self._rpc.entries(readers)
         return ledger, [
             account_state(address, found.get(account), found.get(line))
@@ -160,7 +260,7 @@ class Chain:
         """Accounts that withdrawals are to go to, by address."""
         _, states = await self.accounts(addresses)
         keys = {state.address: memo_key(state.address) for state in states}
-        _, memos = await self._rpc.entries(dict.fromkeys(keys.values(), _memo))
+        _, memos = await self._rpc.entries(dict.fromkeys(keys.values(), read_memo))
         return {
             state.address: Destination(
                 account=state, wants_memo=memos.get(keys[state.address], False)
@@ -175,38 +275,32 @@ class Chain:
     async def block(self, index: int) -> BlockState | None:
         """A block's record, also after it closed; None when it expired or never was."""
         key = ledger_keys.block_key(self.farm_calls, index)
-        ledger, found = await self._rpc.entries({key: partial(_block, index)})
+        ledger, found = await self._rpc.entries({key: partial(read_block, index)})
         block = found.get(key)
         return None if block is None or block.live_until < ledger else block
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
         """The pails at these places (farmer's address, block index); missing ones are absent."""
+        return (await self.pails_at(places))[1]
+
+    async def pails_at(self, places: Sequence[Place]) -> tuple[int, dict[Place, PailState]]:
+        """The same, after the ledger that was read."""
         keys = {ledger_keys.pail_key(self.farm_calls, *place): place for place in places}
-        ledger, found = await self._rpc.entries(dict.fromkeys(keys, _pail))
-        return {keys[key]: pail for key, pail in found.items() if pail.live_until >= ledger}
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys, read_pail))
+        return ledger, {keys[key]: pail for key, pail in found.items() if pail.live_until >= ledger}
 
     async def takings(self, addresses: Sequence[str], *, first: int) -> list[Taking]:
         """Harvests of these farmers, by whomever, from ledger `first` on, as far back as the node
         remembers."""
         farm, token = self.network.farm, self.network.token
-        return await read_takings(self._rpc, addresses, farm=farm, token=token, first=first)
-
-    async def last_changes(self, holdings: Sequence[Holding]) -> tuple[int, dict[Holding, int]]:
-        """The ledger that was read, and those that last changed accounts (of XLM) or trustlines (of
-        KALE); what is not there is absent."""
-        keys = {
-            (address, asset): ledger_keys.trustline_key(address, self._asset)
-            if asset is Asset.KALE
-            else ledger_keys.account_key(address)
-            for address, asset in holdings
-        }
-        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), _modified))
-        return ledger, {holding: found[key] for holding, key in keys.items() if key in found}
+        return await self._rpc.read(
+            lambda node: read_takings(node, addresses, farm=farm, token=token, first=first)
+        )
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The ledger that was read, and the last used sequence numbers of those that exist."""
         keys = {address: ledger_keys.account_key(address) for address in addresses}
-        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), _account))
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), read_account_entry))
         return ledger, {
             address: found[key].sequence for address, key in keys.items() if key in found
         }
@@ -229,62 +323,45 @@ class Chain:
         data, fee = await self._simulate(load, source)
         return exactly(data, fee)
 
+    async def refusal(self, load: Load, *, source: str) -> ContractError | None:
+        """Why a simulation says that a load would fail; None when it would not."""
+        envelope = unsigned(load, source=source, sequence=1, max_time=0)
+        question = simulation(self._reader, envelope, [seat.call for seat in load.seats])
+
+        async def reading(node: Rpc) -> ContractError | None:
+            found = await node.ask(question)
+            return found.error if isinstance(found, Refusal) else None
+
+        return await self._rpc.read(reading)
+
     def resources(self, shape: Shape, load: Load) -> Resources:
         """What another load of the same kind needs."""
         return self._shapes.apply(shape, load.seats)
 
-    def sign_bumped(
-        self,
-        load: Load,
-        resources: Resources,
-        *,
-        source: Signer,
-        treasury: Signer,
-        sequence: int,
-        bid: Bid,
-    ) -> SignedEnvelope:
-        """A farmer's transaction under the treasury's fee bump. FeeCapExceededError."""
-        return sign_bumped(
-            load,
-            source=source,
-            payer=treasury,
-            sequence=sequence,
-            terms=self._terms(bid),
-            resources=resources,
-        )
+    async def farm_ends(self) -> tuple[int, int, int]:
+        """The ledger that was read, and the last ones of the farm's instance and its code (0: not
+        shown)."""
+        instance, code = self.farm_keys(self._known.code)
+        wanted = [instance, code] if self._known.code else [instance]
+        ledger, ends = await self._rpc.entries(dict.fromkeys(wanted, read_live_until))
+        return ledger, ends.get(instance, 0), ends.get(code, 0)
 
-    def sign_direct(
-        self, load: Load, resources: Resources, *, source: Signer, sequence: int, bid: Bid
-    ) -> SignedEnvelope:
-        """A channel account's transaction, which it pays for itself. FeeCapExceededError."""
-        return sign_direct(
-            load,
-            source=source,
-            sequence=sequence,
-            terms=self._terms(bid),
-            resources=resources,
-        )
+    def farm_keys(self, code_hash: str) -> tuple[str, str]:
+        """LedgerKeys (base64) of the farm's instance and of its code."""
+        return ledger_keys.instance_key(self.network.farm), ledger_keys.code_key(code_hash)
 
-    def authorize(self, seat: Seat, signer: Signer, *, expiration: int) -> bytes:
-        """A farmer's signed authorisation of its call, good until a ledger."""
-        network_id = self.network.id
-        return authorize(seat, signer, network_id=network_id, expiration=expiration)
+    def token_key(self) -> str:
+        """LedgerKey (base64) of the token's instance; there is no code behind it."""
+        return ledger_keys.instance_key(self.network.token)
 
-    def sign_onboarding(
-        self, newcomers: Sequence[Newcomer], *, treasury: Signer, sequence: int, bid: Bid
-    ) -> SignedEnvelope:
-        """A transaction that brings up to 19 farmers onto the chain."""
-        return sign_onboarding(
-            newcomers,
-            treasury=treasury,
-            sequence=sequence,
-            asset=self.network.asset,
-            terms=self._terms(bid),
-        )
+    async def ends(self, keys: Sequence[str]) -> dict[str, int]:
+        """The last ledgers in which those of these entries (LedgerKeys, base64) live that exist."""
+        _, found = await self._rpc.entries(dict.fromkeys(keys, read_live_until))
+        return found
 
     async def lives(self, keys: Sequence[str]) -> dict[str, int]:
         """Ledgers that are left to those of these entries (LedgerKeys, base64) that exist."""
-        ledger, found = await self._rpc.entries(dict.fromkeys(keys, _live_until))
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys, read_live_until))
         left = {key: until - ledger for key, until in found.items()}
         return {key: ledgers for key, ledgers in left.items() if ledgers >= 0}
 
@@ -311,57 +388,38 @@ class Chain:
             prepared=prepared,
         )
 
-    def sign_funding(
-        self, fundings: Sequence[Funding], *, treasury: Signer, sequence: int, bid: Bid
-    ) -> SignedEnvelope:
-        """A transaction that makes or tops up to 100 channel accounts."""
-        return sign_funding(fundings, treasury=treasury, sequence=sequence, terms=self._terms(bid))
-
-    def sign_payments(
-        self, payments: Sequence[Payment], *, treasury: Signer, sequence: int, bid: Bid
-    ) -> SignedEnvelope:
-        """A transaction that pays up to 19 withdrawals."""
-        return sign_payments(
-            payments,
-            treasury=treasury,
-            sequence=sequence,
-            kale=self.network.asset,
-            terms=self._terms(bid),
-        )
-
-    def raise_bid(
-        self, envelope: str, *, treasury: Signer, fee: int, max_fee: int
-    ) -> SignedEnvelope | None:
-        """The same inner transaction under a fee bump that bids `fee` stroops in all.
-
-        At most one of the two can be included. None when the envelope bids that much already.
-        FeeCapExceededError when `fee` exceeds `max_fee`.
-        """
-        return raise_bid(
-            envelope,
-            passphrase=self.network.passphrase,
-            payer=treasury,
-            fee=fee,
-            max_fee=max_fee,
-        )
-
-    def replacing_bid(self, envelope: str) -> int:
-        """Stroops that `raise_bid` needs to replace an envelope that is stuck in a queue."""
-        return replacing_bid(envelope, passphrase=self.network.passphrase)
-
-    async def send(self, envelopes: Sequence[str]) -> list[SendResult | PoolError]:
+    async def send(
+        self, envelopes: Sequence[str], *, widely: bool = False
+    ) -> list[SendResult | PoolError]:
         """Hands envelopes to the network, which takes or refuses each for itself; what became of
-        each in their order. RpcUnavailableError: it may have been taken."""
-        return await self._rpc.send(envelopes)
+        each in their order. With `widely` by two nodes, where there are so many.
+        RpcUnavailableError: it may have been taken."""
+        return await self._rpc.send(envelopes, widely=widely)
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
         """What the node knows of a transaction (of a fee bump by either hash) that calls these."""
         return await self._rpc.ask(outcome_question(self._reader, tx_hash, functions))
 
+    async def has_transaction(self, tx_hash: str) -> bool:
+        """Whether a ledger has a transaction (of a fee bump by either hash)."""
+        return await self._rpc.ask(presence_question(tx_hash))
+
     async def included(self, first: int, wanted: Mapping[str, Sequence[str]]) -> Included:
         """What the ledgers from `first` on have of these transactions: their hashes (of a fee bump:
         the outer one) with the functions that they call."""
         return await self._rpc.read(lambda node: read_included(node, self._reader, first, wanted))
+
+    async def used_by(self, source: str, ledger: int) -> SeenTransaction | None:
+        """The transaction of an account in a ledger; None when the node does not have it."""
+        return await self._rpc.read(
+            lambda node: read_used(
+                node,
+                source,
+                ledger,
+                kale=self.network.asset,
+                passphrase=self.network.passphrase,
+            )
+        )
 
     async def ledger_of_use(self, *, source: str, sequence: int, head: LedgerHead) -> int | None:
         """The ledger that used a sequence number; None when it is unused: with a head that closed
@@ -389,62 +447,19 @@ class Chain:
     async def _simulate(self, load: Load, source: str) -> tuple[xdr.SorobanTransactionData, int]:
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
         calls = [seat.call for seat in load.seats]
-        found = _unless_refused(await self._rpc.ask(simulation(self._reader, envelope, calls)))
+        question = simulation(self._reader, envelope, calls)
+        answer = await self._rpc.ask(question)
+        if isinstance(self._rpc, Endpoints) and self._rpc.configured > 1:
+            nodes, patience = self._rpc.usable()[:3], self._rpc.hedge
+            answer = await second_opinion(answer, nodes, question, patience=patience)
+        found = _unless_refused(answer)
         return found.data, found.fee
-
-    def _terms(self, bid: Bid) -> Terms:
-        return Terms(
-            passphrase=self.network.passphrase,
-            max_time=bid.max_time,
-            inclusion_fee=bid.inclusion_fee,
-            max_fee=bid.max_fee,
-        )
 
 
 def _unless_refused(found: T | Refusal) -> T:
     if isinstance(found, Refusal):
         raise SimulationError(found.error, found.message, position=found.position)
     return found
-
-
-# What is read of an entry ---------------------------------------------------------------------
-
-
-def _account(entry: Entry) -> AccountFields:
-    return read_account(entry.data)
-
-
-def _trustline(entry: Entry) -> TrustlineFields:
-    return read_trustline(entry.data)
-
-
-def _farm(entry: Entry) -> tuple[FarmState, int]:
-    return decode_farm(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
-
-
-def _block(index: int, entry: Entry) -> BlockState:
-    return decode_block(
-        index,
-        xdr.LedgerEntryData.from_xdr_bytes(entry.data),
-        live_until=entry.live_until,
-        modified=entry.modified,
-    )
-
-
-def _pail(entry: Entry) -> PailState:
-    return decode_pail(entry.data, key=entry.key, live_until=entry.live_until)
-
-
-def _memo(entry: Entry) -> bool:
-    return wants_memo(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
-
-
-def _modified(entry: Entry) -> int:
-    return entry.modified
-
-
-def _live_until(entry: Entry) -> int:
-    return entry.live_until
 
 
 @asynccontextmanager
@@ -456,4 +471,6 @@ async def open_chain(
     async with open_endpoints(
         network.rpc_urls, passphrase=network.passphrase, timeout=timeout, hedge=hedge
     ) as endpoints:
-        yield Chain(network, endpoints)
+        chain = Chain(network, endpoints)
+        endpoints.recheck_by(chain.recheck)
+        yield chain

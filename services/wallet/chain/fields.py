@@ -105,6 +105,12 @@ def head_of_page(answer: Json) -> LedgerHead:
     return _head(answer, close_time="latestLedgerCloseTimestamp")
 
 
+def close_time_of(answer: Json) -> int | None:
+    """The close time of the latest ledger; None when the method does not tell it."""
+    names = ("latestLedgerCloseTime", "latestLedgerCloseTimestamp")
+    return next((time_of(answer, name) for name in names if name in answer), None)
+
+
 def _head(answer: Json, *, close_time: str) -> LedgerHead:
     sequence = integer(answer, "latestLedger", low=1)
     return LedgerHead(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, unique
 
 from libs.common.clock import Clock
@@ -26,6 +27,11 @@ PROBE_EVERY = 5.0
 FIRST_PAUSE = 1.0
 #: Seconds between two probes at most.
 LONGEST_PAUSE = 30.0
+#: Seconds for which an endpoint is set aside that others contradict; twice as long each time again.
+FIRST_BAN = 30.0
+LONGEST_BAN = 3600.0
+#: Seconds without a contradiction after which the next one counts as the first.
+_FORGIVEN_AFTER = 2 * LONGEST_BAN
 #: Seconds in which a slow answer's weight falls to a third.
 _FORGETS_IN = 10.0
 
@@ -44,6 +50,8 @@ class EndpointState(Enum):
     AWAY = "away"
     #: On another network: never used.
     WRONG_NETWORK = "wrong_network"
+    #: Others contradicted it: not used until it has been left alone for a while and agrees again.
+    SET_ASIDE = "set_aside"
 
 
 @unique
@@ -58,6 +66,8 @@ class EndpointSign(Enum):
     MISMATCH = "mismatch"
     #: The last of AWAY_AFTER failures in a row.
     FAIL = "fail"
+    #: It said something that most others say otherwise.
+    CONTRADICT = "contradict"
 
 
 _S, _G = EndpointState, EndpointSign
@@ -85,6 +95,19 @@ ENDPOINT_EDGES: Mapping[tuple[EndpointState, EndpointSign], EndpointState] = {
     (_S.WRONG_NETWORK, _G.LAG): _S.LAGGING,
     (_S.WRONG_NETWORK, _G.MISMATCH): _S.WRONG_NETWORK,
     (_S.WRONG_NETWORK, _G.FAIL): _S.WRONG_NETWORK,
+    (_S.UNVERIFIED, _G.CONTRADICT): _S.SET_ASIDE,
+    (_S.HEALTHY, _G.CONTRADICT): _S.SET_ASIDE,
+    (_S.LAGGING, _G.CONTRADICT): _S.SET_ASIDE,
+    (_S.AWAY, _G.CONTRADICT): _S.SET_ASIDE,
+    # It is not used anyway.
+    (_S.WRONG_NETWORK, _G.CONTRADICT): _S.WRONG_NETWORK,
+    # After the time that it is set aside for, by a probe that matches what the others say.
+    (_S.SET_ASIDE, _G.CONFIRM): _S.HEALTHY,
+    # Neither brings it back: a liar could choose to lag.
+    (_S.SET_ASIDE, _G.LAG): _S.SET_ASIDE,
+    (_S.SET_ASIDE, _G.FAIL): _S.SET_ASIDE,
+    (_S.SET_ASIDE, _G.MISMATCH): _S.WRONG_NETWORK,
+    (_S.SET_ASIDE, _G.CONTRADICT): _S.SET_ASIDE,
 }
 
 
@@ -106,6 +129,10 @@ class EndpointStatus:
     passphrase: str
     #: Why it is not asked, or what went wrong with its last answer; empty when all is well.
     reason: str
+    #: Since when it is in this state.
+    since: datetime
+    #: Times that others contradicted it.
+    contradictions: int
     #: Seconds for which it wants to be left alone.
     resting: float = 0.0
 
@@ -124,11 +151,18 @@ class Health:
         self.ledger = 0
         #: Passphrase that it said.
         self.passphrase = ""
+        #: Times that others contradicted it.
+        self.contradictions = 0
+        #: By the monotonic clock: since when it is in its state.
+        self.since = clock.monotonic()
+        self._since = clock.now()
         self._clock = clock
         self._measured = clock.monotonic()
         self._reason = ""
         self._pause = FIRST_PAUSE
-        self._rests_until = float("-inf")
+        self._ban = 0.0
+        self._contradicted = float("-inf")
+        self._rests_from = self._rests_until = float("-inf")
         self._rest_reason = ""
         self._last_failure = ""
 
@@ -136,6 +170,11 @@ class Health:
     def resting(self) -> float:
         """Seconds for which it still wants to be left alone; 0 when it does not."""
         return max(0.0, self._rests_until - self._clock.monotonic())
+
+    @property
+    def lost(self) -> float:
+        """Since when it cannot be asked (monotonic s), if it cannot."""
+        return max(self.since, self._rests_from) if self.resting else self.since
 
     def check_rest(self) -> None:
         """Raises RpcBusyError while it wants to be left alone."""
@@ -164,8 +203,15 @@ class Health:
             # Also when another endpoint's answer overtook it: one waits here at least so long.
             self._measure(self._clock.monotonic() - started)
 
+    @property
+    def is_banned(self) -> bool:
+        """Whether it is set aside, and not even a probe brings it back yet."""
+        return self.state is EndpointState.SET_ASIDE and self._ban_left() > 0
+
     def confirm(self) -> None:
         """A probe found our network and a ledger that is new enough."""
+        if self.is_banned:
+            return
         self._pause = FIRST_PAUSE
         self._become(EndpointSign.CONFIRM, "")
 
@@ -177,8 +223,25 @@ class Health:
         """A probe found another network."""
         self._become(EndpointSign.MISMATCH, reason)
 
+    def contradict(self, reason: str) -> None:
+        """Most others say otherwise; `reason` says what. It is set aside, longer each time."""
+        if self.is_banned:
+            return
+        now = self._clock.monotonic()
+        is_first = now - self._contradicted > _FORGIVEN_AFTER
+        self._ban = FIRST_BAN if is_first else min(LONGEST_BAN, 2 * self._ban)
+        self._contradicted = now
+        self.contradictions += 1
+        self._become(EndpointSign.CONTRADICT, reason)
+
+    def _ban_left(self) -> float:
+        return self._contradicted + self._ban - self._clock.monotonic()
+
     def next_pause(self) -> float:
         """Seconds until the next probe; each one in vain doubles them."""
+        if self.is_banned:
+            # Until then it is only listened to: what it says of its height may be of use.
+            return min(LONGEST_PAUSE, max(FIRST_PAUSE, self._ban_left()))
         if self.resting:
             return self.resting
         if self.state in {EndpointState.HEALTHY, EndpointState.LAGGING}:
@@ -205,6 +268,8 @@ class Health:
             ledger=self.ledger,
             passphrase=self.passphrase,
             reason=self._why(),
+            since=self._since,
+            contradictions=self.contradictions,
             resting=self.resting,
         )
 
@@ -215,6 +280,8 @@ class Health:
 
     def _rest(self, error: RpcBusyError) -> None:
         rest = error.retry_after or FIRST_PAUSE
+        if not self.resting:
+            self._rests_from = self._clock.monotonic()
         self._rests_until = max(self._rests_until, self._clock.monotonic() + rest)
         self._rest_reason = str(error)
         log.info("stellar endpoint rests", host=self.host, seconds=rest, reason=str(error))
@@ -237,8 +304,12 @@ class Health:
 
     def _become(self, sign: EndpointSign, reason: str) -> None:
         before, self.state = self.state, ENDPOINT_EDGES[self.state, sign]
-        self._reason = "" if self.state is EndpointState.HEALTHY else reason
+        if self.state is EndpointState.HEALTHY:
+            self._reason = ""
+        elif self.state is not EndpointState.SET_ASIDE or sign is EndpointSign.CONTRADICT:
+            self._reason = reason
         if before is not self.state:
+            self.since, self._since = self._clock.monotonic(), self._clock.now()
             fine = self.state is EndpointState.HEALTHY
             (log.info if fine else log.warning)(
                 "stellar endpoint",

@@ -72,6 +72,18 @@ def outcome_question(
     return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
 
 
+def presence_question(tx_hash: str) -> Question[bool]:
+    """Whether a ledger that the node remembers has a transaction, by either hash."""
+
+    def decode(answer: Json) -> bool:
+        status = answer.get("status")
+        if status not in {"SUCCESS", "FAILED", "NOT_FOUND"}:
+            raise ValueError("status is none of a transaction")
+        return bool(status != "NOT_FOUND")
+
+    return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
+
+
 async def read_included(
     node: Rpc, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
 ) -> Included:
@@ -143,13 +155,13 @@ class _Scan:
                     unreadable[name] = str(error)
         cursor = None
         if len(items) == self._limit:
-            cursor = _next_cursor(answer, self._cursor, self._begin, head.sequence)
+            cursor = next_cursor(answer, self._cursor, self._begin, head.sequence)
         return _Page(
             outcomes=outcomes, unreadable=unreadable, hashes=hashes, head=head, cursor=cursor
         )
 
 
-def _next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
+def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
     """Where the next page begins: behind where this one did, and not behind the latest ledger."""
     value = answer.get("cursor")
     if not isinstance(value, str) or len(value) > _DIGITS or not value.isdecimal():

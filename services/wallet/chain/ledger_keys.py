@@ -18,14 +18,20 @@ def trustline_key(address: str, asset: bytes) -> str:
     return _text(wire.trustline_key(raw(address), asset))
 
 
-def farm_key(farm: str) -> str:
-    """The farm's instance, which holds its running state."""
+def instance_key(contract: str) -> str:
+    """A contract's instance; the farm's holds its running state."""
     data = xdr.LedgerKeyContractData(
-        contract=Address(farm).to_xdr_sc_address(),
+        contract=Address(contract).to_xdr_sc_address(),
         key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
         durability=xdr.ContractDataDurability.PERSISTENT,
     )
     return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
+
+
+def code_key(code_hash: str) -> str:
+    """The code with this SHA-256 (hex)."""
+    key = xdr.LedgerKeyContractCode(hash=xdr.Hash(bytes.fromhex(code_hash)))
+    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr()
 
 
 def block_key(farm: Farm, index: int) -> str:

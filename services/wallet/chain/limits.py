@@ -1,7 +1,8 @@
 """The network's limits, read from its ConfigSetting entries: none is hard-coded (STELLAR.md 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple
+from hashlib import sha256
 
 from stellar_sdk import xdr
 
@@ -57,8 +58,10 @@ def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
         ledger_transactions=lanes.ledger_max_tx_count.uint32,
         transaction_event_bytes=events.tx_max_contract_events_size_bytes.uint32,
         temporary_ledgers=archival.min_temporary_ttl.uint32,
+        max_entry_ledgers=archival.max_entry_ttl.uint32,
+        mark=_mark(settings.values()),
     )
-    if min(astuple(limits)) < 1:
+    if min(value for value in astuple(limits) if isinstance(value, int)) < 1:
         raise ValueError("a limit of nothing at all")
     return limits
 
@@ -75,6 +78,10 @@ def limits_question() -> Question[Limits]:
 
 def _data(entry: Entry) -> xdr.LedgerEntryData:
     return xdr.LedgerEntryData.from_xdr_bytes(entry.data)
+
+
+def _mark(settings: Iterable[xdr.ConfigSettingEntry]) -> str:
+    return sha256(b"".join(setting.to_xdr_bytes() for setting in settings)).hexdigest()[:16]
 
 
 def _setting(entries: Mapping[str, xdr.LedgerEntryData], key: str) -> xdr.ConfigSettingEntry:

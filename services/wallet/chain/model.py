@@ -99,6 +99,10 @@ class FarmState:
     code_hash: str
     #: The running block's record; None when it is gone or none was ever opened.
     block: BlockState | None
+    #: Last ledger of its instance's life; 0 while that is not known.
+    instance_until: int = 0
+    #: Last ledger of its code's life; 0 while that is not known.
+    code_until: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,8 @@ class SignedEnvelope:
     fee_bid: int
     #: What it takes of a ledger's limits; None for a classic transaction, which has other ones.
     usage: Usage | None = None
+    #: Of a payment: the number that its last operation bumps the source's to; else None.
+    bump_to: int | None = None
 
 
 class SendStatus(Enum):
@@ -207,3 +213,5 @@ class Outcome:
     results: tuple[CallResult, ...] = ()
     #: Why it failed.
     error: ContractError | None = None
+    #: Positions of the operations that failed themselves; empty when nobody says.
+    failing: tuple[int, ...] = ()

@@ -1,18 +1,19 @@
-"""The treasury's own transactions: farmers' accounts with sponsored reserves, channel accounts."""
+"""The treasury's own transactions: farmers' accounts with sponsored reserves, the pool's
+accounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stellar_sdk import Account, Asset, TransactionBuilder
 
-from services.wallet.chain.envelopes import Terms, sign
+from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, Terms, sign
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.model import SignedEnvelope, Signer
 
 #: A transaction has at most 20 signatures: the treasury's and one per farmer.
 MAX_FARMERS = 19
 #: Operations of a transaction.
-MAX_FUNDINGS = 100
+MAX_OPENINGS = 100
 #: 1 XLM, or 1 KALE.
 STROOPS_PER_UNIT = 10_000_000
 
@@ -49,34 +50,29 @@ def sign_onboarding(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Funding:
-    """A channel account that the treasury makes, or sends XLM."""
+class Opening:
+    """An account of the pool's own that the treasury creates."""
 
     #: strkey G...
     address: str
-    #: It is to be created with the amount, not to be paid it.
-    is_new: bool
-    #: Stroops of XLM.
+    #: Stroops of XLM that it begins with.
     amount: int
 
 
-def sign_funding(
-    fundings: Sequence[Funding], *, treasury: Signer, sequence: int, terms: Terms
+def sign_openings(
+    openings: Sequence[Opening], *, treasury: Signer, sequence: int, terms: Terms
 ) -> SignedEnvelope:
-    """One transaction of the treasury for up to 100 channels; all of it happens or nothing."""
-    if not 1 <= len(fundings) <= MAX_FUNDINGS:
-        raise ValueError(f"1 to {MAX_FUNDINGS} channels fit, not {len(fundings)}")
+    """Sign one transaction of the treasury for up to 100 accounts; all of it happens or nothing."""
+    if not 1 <= len(openings) <= MAX_OPENINGS:
+        raise ValueError(f"1 to {MAX_OPENINGS} accounts fit, not {len(openings)}")
     builder = TransactionBuilder(
         Account(treasury.address, sequence - 1), terms.passphrase, base_fee=terms.inclusion_fee
     )
     builder.add_time_bounds(0, terms.max_time)
-    for funding in fundings:
-        amount = format_stroops(funding.amount)
-        if funding.is_new:
-            builder.append_create_account_op(funding.address, starting_balance=amount)
-        else:
-            builder.append_payment_op(funding.address, Asset.native(), amount)
-    return finish(builder, [treasury], len(fundings), terms)
+    for opening in openings:
+        amount = format_stroops(opening.amount)
+        builder.append_create_account_op(opening.address, starting_balance=amount)
+    return finish(builder, [treasury], len(openings), terms)
 
 
 def format_stroops(stroops: int) -> str:
@@ -87,7 +83,10 @@ def format_stroops(stroops: int) -> str:
 def finish(
     builder: TransactionBuilder, signers: Sequence[Signer], shares: int, terms: Terms
 ) -> SignedEnvelope:
-    """Built and signed, the treasury first; the cap holds for each of `shares`."""
+    """Built and signed, the treasury first; the cap holds for each of `shares`, and what is bid for
+    inclusion is what it leaves at most."""
+    left = terms.max_fee * shares // max(1, len(builder.operations))
+    builder.base_fee = max(MIN_INCLUSION_FEE, min(terms.inclusion_fee, left))
     envelope = builder.build()
     transaction = envelope.transaction
     if transaction.fee > terms.max_fee * shares:

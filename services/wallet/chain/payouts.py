@@ -1,27 +1,40 @@
-"""Transactions that pay withdrawals: the treasury carries them, farmers' accounts pay."""
+"""Transactions that make payments: a payer carries them, other accounts pay, the treasury bids.
+
+Protocol: domain/payments.py.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stellar_sdk import Account, StrKey, TransactionBuilder, xdr
+from stellar_sdk import (
+    Account,
+    FeeBumpTransaction,
+    FeeBumpTransactionEnvelope,
+    StrKey,
+    TransactionBuilder,
+    xdr,
+)
 from stellar_sdk import Asset as ChainAsset
 
-from services.wallet.chain.envelopes import Terms
+from services.wallet.chain.envelopes import MIN_INCLUSION_FEE, Terms, sign
+from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.model import SignedEnvelope, Signer
-from services.wallet.chain.onboarding import finish, format_stroops
+from services.wallet.chain.onboarding import format_stroops
 from services.wallet.domain.withdrawals import Asset
 
-#: A transaction has at most 20 signatures: the treasury's and one per farmer.
-MAX_PAYOUTS = 19
+#: A transaction has at most 20 signatures: the payer's and one per account that pays.
+MAX_ACCOUNTS = 19
+#: It has at most 100 operations, of which the last is the payer's own.
+MAX_PAYMENTS = 99
 #: SEP-29: an account with this data entry, set to "1", wants a memo with every payment.
 _MEMO_ENTRY = b"config.memo_required"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """What one farmer's account pays."""
+    """What one account pays."""
 
-    #: The farmer's key.
+    #: The key of the account that pays.
     signer: Signer
     #: strkey G...
     destination: str
@@ -34,20 +47,27 @@ class Payment:
 def sign_payments(
     payments: Sequence[Payment],
     *,
+    payer: Signer,
     treasury: Signer,
     sequence: int,
+    bump_to: int,
     kale: ChainAsset,
     terms: Terms,
 ) -> SignedEnvelope:
-    """One transaction of the treasury for up to 19 payments; all of it happens or nothing.
+    """Sign one transaction of a payer for these payments; all of them happen or none.
 
-    The farmers' own sequence numbers stay free for their plants.
+    Its last operation bumps the payer's number to `bump_to`. The treasury pays by a fee bump, so
+    that a bid can be raised around the same transaction. FeeCapExceededError above terms.max_fee
+    stroops for each payment and for the bump.
     """
-    if not 1 <= len(payments) <= MAX_PAYOUTS:
-        raise ValueError(f"1 to {MAX_PAYOUTS} payments fit, not {len(payments)}")
-    builder = TransactionBuilder(
-        Account(treasury.address, sequence - 1), terms.passphrase, base_fee=terms.inclusion_fee
-    )
+    accounts = {payment.signer.address: payment.signer for payment in payments}
+    if not 1 <= len(payments) <= MAX_PAYMENTS or len(accounts) > MAX_ACCOUNTS:
+        raise ValueError(
+            f"1 to {MAX_PAYMENTS} payments of up to {MAX_ACCOUNTS} accounts fit, not "
+            f"{len(payments)} of {len(accounts)}"
+        )
+    source = Account(payer.address, sequence - 1)
+    builder = TransactionBuilder(source, terms.passphrase, base_fee=MIN_INCLUSION_FEE)
     builder.add_time_bounds(0, terms.max_time)
     for payment in payments:
         builder.append_payment_op(
@@ -56,8 +76,33 @@ def sign_payments(
             format_stroops(payment.amount),
             source=payment.signer.address,
         )
-    payers = {payment.signer.address: payment.signer for payment in payments}
-    return finish(builder, [treasury, *payers.values()], len(payments), terms)
+    builder.append_bump_sequence_op(bump_to)
+    inner = builder.build()
+    count = len(inner.transaction.operations)
+    # A fee bump counts as one operation more.
+    left = terms.max_fee * count // (count + 1)
+    bid = max(MIN_INCLUSION_FEE, min(terms.inclusion_fee, left)) * (count + 1)
+    if bid > terms.max_fee * count:
+        raise FeeCapExceededError(
+            f"the bid of {bid} stroops exceeds the cap of {terms.max_fee} for each operation"
+        )
+    for signer in (payer, *accounts.values()):
+        sign(inner, signer)
+    outer = FeeBumpTransactionEnvelope(
+        FeeBumpTransaction(fee_source=treasury.address, fee=bid, inner_transaction_envelope=inner),
+        terms.passphrase,
+    )
+    sign(outer, treasury)
+    return SignedEnvelope(
+        xdr=outer.to_xdr(),
+        hash=outer.hash_hex(),
+        inner_hash=inner.hash_hex(),
+        source=payer.address,
+        sequence=sequence,
+        max_time=terms.max_time,
+        fee_bid=bid,
+        bump_to=bump_to,
+    )
 
 
 def memo_key(address: str) -> str:

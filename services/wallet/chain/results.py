@@ -71,6 +71,7 @@ class ResultReader:
             fee_charged=result.fee_charged.int64,
             results=returned(answer, functions) if succeeded else (),
             error=None if succeeded else self._failure(answer, result),
+            failing=() if succeeded else _failing(result),
         )
 
     def refusal(self, answer: Json) -> Refusal | None:
@@ -168,6 +169,12 @@ def _failure_code(result: xdr.TransactionResult) -> str:
         if code is not None:
             return code
     return str(body.code.name)
+
+
+def _failing(result: xdr.TransactionResult) -> tuple[int, ...]:
+    """The operations that failed: the others of their transaction only failed with them."""
+    operations = enumerate(_telling(result).results or [])
+    return tuple(position for position, item in operations if _operation_code(item) is not None)
 
 
 def _telling(

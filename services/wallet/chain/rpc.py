@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from libs.common.clock import SystemClock
+from libs.common.clock import Clock, SystemClock
 from libs.common.errors import PoolError
 from libs.common.singleflight import SingleFlight
 from services.wallet.chain.bodies import LARGE_AT_ONCE
@@ -19,19 +19,19 @@ from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcBusyError,
     RpcRejectedError,
+    RpcUnavailableError,
     StaleAnswerError,
 )
-from services.wallet.chain.fields import Json, integer
-from services.wallet.chain.health import EndpointState, EndpointStatus, Health
+from services.wallet.chain.fields import Json, close_time_of, integer
+from services.wallet.chain.health import PROBE_EVERY, EndpointState, EndpointStatus, Health
 from services.wallet.chain.ledger_entries import MAX_KEYS, Reader, entries_question
 from services.wallet.chain.lists import ListSize
 from services.wallet.chain.model import LedgerHead, SendResult
 from services.wallet.chain.questions import HEAD, HEALTH, PASSPHRASE, Question
 from services.wallet.chain.results import send_result
 from services.wallet.chain.transport import ListRefusedError, Transport, open_transport
+from services.wallet.domain.heights import Heights, Judgement, Standing
 
-#: Ledgers that an answer may lie behind the newest one seen before it counts as stale.
-_TOLERATED_LAG = 2
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
 #: JSON-RPC's code of the node's own trouble; every other one is about the request.
@@ -55,6 +55,9 @@ _UNDECODABLE = (
     struct.error,
 )
 
+#: Of a method that tells no ledger.
+_NO_HEIGHT = Judgement(standing=Standing.FINE)
+
 T = TypeVar("T")
 
 #: What sendTransaction said to an envelope, or why it said nothing: RpcUnavailableError means that
@@ -62,30 +65,33 @@ T = TypeVar("T")
 Sent = SendResult | PoolError
 
 
-class HighWater:
-    """The highest ledger that any endpoint showed."""
-
-    def __init__(self) -> None:
-        self.ledger = 0
-
-    def rise(self, ledger: int) -> None:
-        """A ledger was seen."""
-        self.ledger = max(self.ledger, ledger)
-
-
 class Rpc:
-    """One endpoint. Every answer's ledger is compared with the highest one seen anywhere before
-    the question was asked."""
+    """One endpoint. The ledger of every answer is compared with what all endpoints have shown
+    before the question was asked."""
 
     def __init__(
-        self, transport: Transport, host: str, *, passphrase: str, seen: HighWater
+        self,
+        transport: Transport,
+        host: str,
+        *,
+        passphrase: str,
+        seen: Heights,
+        position: int = 0,
+        clock: Clock | None = None,
     ) -> None:
-        self.health = Health(host, SystemClock())
+        """`position` is its own among all endpoints, whose heights are `seen`."""
+        self._clock = clock or SystemClock()
+        self.health = Health(host, self._clock)
+        self.position = position
+        #: What a probe asks besides of one that was set aside: whether it agrees again.
+        self.recheck: Callable[[Rpc], Awaitable[None]] | None = None
+        #: When it told a close time for the last time.
+        self._timed = float("-inf")
         self._transport = transport
         self._passphrase = passphrase
         self._seen = seen
         self._ids = itertools.count(1)
-        self._lists = ListSize(SystemClock())
+        self._lists = ListSize(self._clock)
         self._sends = asyncio.Semaphore(_SENDS)
         self._probes: SingleFlight[None] = SingleFlight()
 
@@ -121,22 +127,29 @@ class Rpc:
     # What may be asked -----------------------------------------------------------------------
 
     async def ask(self, question: Question[T]) -> T:
-        """The facts in its answer. RpcUnavailableError also when the answer has none,
-        StaleAnswerError when it is of a ledger older than one that was seen before the question."""
-        floor, method = self._seen.ledger, question.method
+        """The facts in its answer. RpcUnavailableError also when the answer has none, or is from a
+        ledger that no other node knows; StaleAnswerError when it is of a ledger older than what was
+        agreed before the question."""
+        floor, method = self._seen.floor, question.method
         request = self._request(method, question.parameters)
 
-        def read(answer: Any) -> tuple[int | None, T]:
+        def read(answer: Any) -> tuple[int | None, int | None, T]:
             result, height = self._result(answer, method, request["id"]), question.height
             with self._decoding(method):
                 ledger = None if height is None else integer(result, height, low=1)
-                return ledger, question.decode(result)
+                return ledger, close_time_of(result), question.decode(result)
 
         self.health.check_rest()
+        judgement = _NO_HEIGHT
         with self.health.watching():
-            ledger, facts = await self._transport.ask(method, json.dumps(request).encode(), read)
-        if ledger is not None:
-            self._check_age(ledger, floor)
+            body = json.dumps(request).encode()
+            ledger, close_time, facts = await self._transport.ask(method, body, read)
+            if ledger is not None:
+                judgement = self._judge(ledger, close_time, floor)
+        if judgement.standing is Standing.BEHIND:
+            reason = f"the Stellar node {self.health.host} {judgement.reason}"
+            self.health.lag(reason)
+            raise StaleAnswerError(reason, retry_after=1.0)
         return facts
 
     async def read(self, reading: Callable[["Rpc"], Awaitable[T]]) -> T:
@@ -173,9 +186,9 @@ class Rpc:
         """Where to cut envelopes into those that `send` is to be given together."""
         return self._lists.parts(envelopes)
 
-    async def send(self, envelopes: Sequence[str]) -> list[Sent]:
+    async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
         """What sendTransaction says to each envelope. They go in one HTTP request, or in several
-        when the node turns out not to take so many."""
+        when the node turns out not to take so many. One endpoint is as `widely` as it gets."""
         calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
         sent: list[Sent] = []
         try:
@@ -221,6 +234,10 @@ class Rpc:
             self.health.mismatch(reason)
             raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
         await self.ask(HEALTH)
+        if self._clock.monotonic() - self._timed > PROBE_EVERY / 2:
+            await self.ask(HEAD)  # not every version tells a close time with its health
+        if self.health.state is EndpointState.SET_ASIDE and self.recheck is not None:
+            await self.recheck(self)
         self.health.confirm()
 
     def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
@@ -243,13 +260,20 @@ class Rpc:
         except PoolError as error:
             return error
 
-    def _check_age(self, ledger: int, floor: int) -> None:
-        self.health.ledger = ledger
-        if ledger + _TOLERATED_LAG < floor:
-            reason = f"the Stellar node {self.health.host} is at ledger {ledger}"
-            self.health.lag(reason)
-            raise StaleAnswerError(f"{reason}, {floor} was seen before", retry_after=1.0)
-        self._seen.rise(ledger)
+    def _judge(self, ledger: int, close_time: int | None, floor: int) -> Judgement:
+        """What its height is worth; RpcUnavailableError when no other node knows it."""
+        self.health.ledger, now = ledger, self._clock.monotonic()
+        if close_time is not None:
+            self._timed = now
+        judgement = self._seen.claim(
+            self.position, ledger, now=now, floor=floor, close_time=close_time
+        )
+        if judgement.standing is Standing.CONTRADICTED:
+            self.health.contradict(judgement.reason)
+        if judgement.standing in {Standing.AHEAD, Standing.CONTRADICTED}:
+            reason = f"the Stellar node {self.health.host} {judgement.reason}"
+            raise RpcUnavailableError(reason, retry_after=1.0)
+        return judgement
 
     def _request(self, method: str, parameters: Json) -> Json:
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
@@ -327,7 +351,8 @@ async def open_rpc(
     *,
     passphrase: str,
     timeout: float,
-    seen: HighWater,
+    seen: Heights,
+    position: int = 0,
     room: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Rpc]:
     """The endpoint at a URL; `timeout` (s) is for one request, `room` for large answers of all
@@ -335,7 +360,7 @@ async def open_rpc(
     host = host_of(url)
     room = room or asyncio.Semaphore(LARGE_AT_ONCE)
     async with open_transport(url, host, timeout=timeout, room=room) as transport:
-        rpc = Rpc(transport, host, passphrase=passphrase, seen=seen)
+        rpc = Rpc(transport, host, passphrase=passphrase, seen=seen, position=position)
         try:
             yield rpc
         finally:

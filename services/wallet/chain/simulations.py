@@ -1,18 +1,26 @@
 """simulateTransaction: what a transaction needs, or why it would fail, decoded at the edge."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeVar
 
 from stellar_sdk import xdr
 
+from libs.common.errors import PoolError
 from services.wallet.chain.calls import FarmCall
 from services.wallet.chain.deploy import PreparedStep, prepare_step
+from services.wallet.chain.errors import DisagreementError
 from services.wallet.chain.fields import LONGEST_DATA, Json, decimal, text
 from services.wallet.chain.questions import Question
 from services.wallet.chain.results import Refusal, ResultReader
+from services.wallet.chain.rpc import Rpc
 
 T = TypeVar("T")
+
+#: By what factor honest nodes may differ in what a call needs.
+_APART = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,49 @@ def simulation(
         return Simulation(data=data, fee=decimal(answer, "minResourceFee"))
 
     return _simulate(envelope, decode)
+
+
+async def second_opinion(
+    found: Simulation | Refusal,
+    nodes: Sequence[Rpc],
+    question: Question[Simulation | Refusal],
+    *,
+    patience: float,
+) -> Simulation | Refusal:
+    """What a node found, or what two others find alike: what a call costs is not one node's word.
+
+    DisagreementError when no two of them say the same. Who is not there in time says nothing.
+    """
+    told: list[Simulation | Refusal] = []
+    for node in nodes:
+        try:
+            async with asyncio.timeout(patience):
+                told.append(await node.ask(question))
+        except (PoolError, TimeoutError):
+            continue
+        if len(told) == 2 and _alike(found, told[-1]):
+            break
+    if len(told) < 2 or sum(_alike(found, item) for item in told) > 1:
+        return found
+    for one, other in combinations(told, 2):
+        if _alike(one, other):
+            return one
+    raise DisagreementError("Stellar nodes say otherwise of what a call needs", retry_after=1.0)
+
+
+def _alike(one: Simulation | Refusal, other: Simulation | Refusal) -> bool:
+    """Whether they say the same, but for what nodes that are a ledger apart may differ in."""
+    if isinstance(one, Refusal) or isinstance(other, Refusal):
+        return isinstance(one, Refusal) and isinstance(other, Refusal) and one.error == other.error
+    return (
+        one.data.resources.footprint == other.data.resources.footprint
+        and _near(one.fee, other.fee)
+        and _near(one.data.resources.instructions.uint32, other.data.resources.instructions.uint32)
+    )
+
+
+def _near(one: int, other: int) -> bool:
+    return max(one, other) <= _APART * min(one, other)
 
 
 def preparation(reader: ResultReader, envelope: str) -> Question[PreparedStep | Refusal]:

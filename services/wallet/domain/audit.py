@@ -27,6 +27,8 @@ class Action(Enum):
     PAUSE = "pause"
     #: It is again; subject: for whom.
     RESUME = "resume"
+    #: A person lets an operation be signed for again; subject: the operation.
+    RELEASE = "release"
     #: Data keys are to be wrapped under another KEK; subject: that KEK.
     ROTATE_KEYS = "rotate_keys"
     #: A farmer's key left the pool; subject: the wallet.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
-from services.wallet.domain.model import TREASURY_KINDS, ChainHead, FailureReason, OperationKind
+from services.wallet.domain.model import BLOCKLESS_KINDS, ChainHead, FailureReason, OperationKind
 
 
 @unique
@@ -30,6 +30,12 @@ class Verdict:
 
 GO = Verdict(readiness=Readiness.GO)
 WAIT = Verdict(readiness=Readiness.WAIT)
+#: Of what has waited for the farm's rent until its block was over.
+RENT_DUE = Verdict(
+    readiness=Readiness.FAIL,
+    reason=FailureReason.RENT_DUE,
+    message="the farm's rent was due until the block was over; the pool's operator has to allow it",
+)
 
 
 def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, interval: int) -> int:
@@ -65,7 +71,7 @@ def readiness(
 
     `plantable_soon` is the block that the next ledger may plant: a plant for it may be sent.
     """
-    if kind in TREASURY_KINDS:
+    if kind in BLOCKLESS_KINDS:
         return GO
     if kind is OperationKind.PLANT:
         return _plant_readiness(block_index, head, max(plantable_soon, head.plantable_block))

@@ -17,6 +17,9 @@ class FeeTerms:
     daily_per_pooler: int = 0
     #: What is kept back for each work and harvest that is still to follow a plant.
     reserve: int = 0
+    #: For longer lives of the entries that calls need, within 24 hours, apart from all others; 0:
+    #: nothing.
+    rent_daily: int = 0
 
     @property
     def has_caps(self) -> bool:

@@ -37,6 +37,12 @@ class PauseNotFoundError(NotFoundError):
     default_reason = "PAUSE_NOT_FOUND"
 
 
+class NotHeldError(FailedPreconditionError):
+    """The operation does not wait for a person."""
+
+    default_reason = "NOT_HELD"
+
+
 class BlockUnknownError(NotFoundError):
     """The block was not seen on the chain."""
 

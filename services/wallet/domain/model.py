@@ -21,21 +21,26 @@ class OperationKind(Enum):
     HARVEST = "harvest"
     #: The treasury creates a channel account.
     OPEN_CHANNEL = "open_channel"
-    #: The treasury sends a channel account XLM for its fees.
+    #: A payer has the treasury send a channel account XLM for its fees.
     TOP_UP = "top_up"
-    #: The treasury has a farmer's account pay the farmer's own outside address.
+    #: A payer has a farmer's account pay the farmer's own outside address.
     WITHDRAW = "withdraw"
+    #: The treasury creates a payer account.
+    OPEN_PAYER = "open_payer"
 
 
 #: Calls of the farm, one farmer's each; their values are the functions' names.
 FARM_KINDS = (OperationKind.PLANT, OperationKind.WORK, OperationKind.HARVEST)
-#: What the treasury's own transactions do.
+#: What the treasury's own transactions do. Each can be repeated: what is there is not made again.
 TREASURY_KINDS = (
     OperationKind.ONBOARD,
     OperationKind.OPEN_CHANNEL,
-    OperationKind.TOP_UP,
-    OperationKind.WITHDRAW,
+    OperationKind.OPEN_PAYER,
 )
+#: Classic payments, which only payer accounts carry: the ledger refuses to make one twice.
+PAYMENT_KINDS = (OperationKind.TOP_UP, OperationKind.WITHDRAW)
+#: What no block of the farm limits.
+BLOCKLESS_KINDS = (*TREASURY_KINDS, *PAYMENT_KINDS)
 
 
 @unique
@@ -104,6 +109,7 @@ class FailureReason(Enum):
     DESTINATION_REFUSES = "DESTINATION_REFUSES"
     MEMO_REQUIRED = "MEMO_REQUIRED"
     FEE_BUDGET = "FEE_BUDGET"
+    RENT_DUE = "RENT_DUE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +304,8 @@ class OpenTransaction:
     resend_ledger: int
     #: What a node said to it last.
     last_answer: str
+    #: Of a payment: the number that its payer stands at if, and only if, it succeeded.
+    bump_to: int | None = None
     #: What it carries.
     operations: tuple[CarriedOperation, ...]
 
@@ -328,6 +336,12 @@ class Settlement:
     pause: float = 0.0
     #: For RETRY: operations that it may share a transaction with from now on; None: as before.
     pack_limit: int | None = None
+    #: For RETRY: nobody proved that its envelope was excluded or had failed.
+    is_unproven: bool = False
+    #: For FAIL: stroops that its envelope would have had to bid, when that was why; 0: not known.
+    asked: int = 0
+    #: For FAIL: inclusion fee (stroops) at which its cap would have been kept; None: at none.
+    fits_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

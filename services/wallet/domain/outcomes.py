@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from services.wallet.chain.model import ContractError
-from services.wallet.domain.model import TREASURY_KINDS, FailureReason, OperationKind
+from services.wallet.domain.model import BLOCKLESS_KINDS, FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
 MAX_ATTEMPTS = 5
@@ -91,7 +91,7 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
     """
     if kind is OperationKind.WITHDRAW:
         return _PAYMENT.get(error.code, _RETRY)
-    if kind in TREASURY_KINDS:
+    if kind in BLOCKLESS_KINDS:
         return _RETRY
     if error.raiser == "farm":
         return _FARM.get((kind, error.code), _REFUSED)
@@ -104,11 +104,11 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
 
 def may_retry(kind: OperationKind, attempts: int) -> bool:
     """Whether an operation may get another envelope after `attempts` of them."""
-    return kind in TREASURY_KINDS or attempts < MAX_ATTEMPTS
+    return kind in BLOCKLESS_KINDS or attempts < MAX_ATTEMPTS
 
 
 def pause(kind: OperationKind, attempts: int) -> int:
     """Ledgers to wait before the next attempt: one, but 1, 2, 4 ... for an onboarding."""
-    if kind not in TREASURY_KINDS:
+    if kind not in BLOCKLESS_KINDS:
         return 1
     return min(MAX_PAUSE, 1 << max(0, min(attempts, 16) - 1))

@@ -34,6 +34,10 @@ class Limits:
     transaction_event_bytes: int
     #: Ledgers that a temporary entry lives at least: a pail's whole life.
     temporary_ledgers: int
+    #: Ledgers that any entry lives at most, the one that it is made in included.
+    max_entry_ledgers: int = 0
+    #: Stands for everything that the network's settings say, prices included; changes with them.
+    mark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

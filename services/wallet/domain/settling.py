@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from libs.common.ids import OperationId
 from services.wallet.chain.model import ContractError, PailState
 from services.wallet.domain.blocks import Readiness, Verdict, readiness
 from services.wallet.domain.model import (
-    TREASURY_KINDS,
+    BLOCKLESS_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -16,6 +17,7 @@ from services.wallet.domain.model import (
     Settlement,
 )
 from services.wallet.domain.outcomes import Action, may_retry, meaning, pause
+from services.wallet.domain.refusals import Price
 from services.wallet.domain.submission import ABOVE_CAP
 
 AnyOperation = QueuedOperation | CarriedOperation
@@ -47,6 +49,17 @@ def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: i
     )
 
 
+def shown_paid(operation_id: OperationId, *, ledger: int, by: str, fee: int = 0) -> Settlement:
+    """Settle a payment that its payer's number shows to have been made, by an envelope (hash)."""
+    return Settlement(
+        operation_id=operation_id,
+        event=OperationEvent.SUCCEED,
+        ledger=ledger,
+        fee=fee,
+        message=f"the payer's number shows that it was paid, by {by}",
+    )
+
+
 def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement:
     """The pail is on the chain: the plant is settled as what it is there."""
     return Settlement(
@@ -59,10 +72,18 @@ def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Se
 
 
 def given_up(
-    operation: AnyOperation, reason: FailureReason, message: str, *, ledger: int = 0, fee: int = 0
+    operation: AnyOperation,
+    reason: FailureReason,
+    message: str,
+    *,
+    ledger: int = 0,
+    fee: int = 0,
+    price: Price | None = None,
 ) -> Settlement:
-    """It cannot work."""
+    """It cannot work; `price` is what it would have cost, when that is why."""
     return Settlement(
+        asked=0 if price is None else price.bid,
+        fits_at=None if price is None else price.fits_at,
         operation_id=operation.id,
         event=OperationEvent.FAIL,
         ledger=ledger,
@@ -96,16 +117,21 @@ def apart(
 ) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
     """Those that share a transaction of the treasury now, and those that wait for the next one.
 
-    It happens as a whole or not at all, so an operation that failed before goes alone: it must not
-    hold up the others again. The oldest has its turn: else whoever keeps asking for what fails
-    would keep those waiting for ever whom it failed with.
+    It happens as a whole or not at all, so an operation that failed before goes alone, unless the
+    ledger said that it was others who failed: it must not hold up the others again. The oldest has
+    its turn: else whoever keeps asking for what fails would keep those waiting for ever whom it
+    failed with.
     """
     # Ids are in the order of time.
     waiting = sorted(claimed, key=lambda operation: operation.id)
-    if not waiting or waiting[0].attempts > 0:
+    if not waiting or _goes_alone(waiting[0]):
         return waiting[:1], waiting[1:]
-    fresh = [operation for operation in waiting if operation.attempts == 0]
-    return fresh, [operation for operation in waiting if operation.attempts > 0]
+    fresh = [operation for operation in waiting if not _goes_alone(operation)]
+    return fresh, [operation for operation in waiting if _goes_alone(operation)]
+
+
+def _goes_alone(operation: QueuedOperation) -> bool:
+    return operation.attempts > 0 and (operation.pack_limit or 1) == 1
 
 
 def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settlement | None:
@@ -125,7 +151,7 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
 
     When the cap kept it out, that is the reason that people can do something about.
     """
-    if last_answer == ABOVE_CAP and operation.kind not in TREASURY_KINDS:
+    if last_answer == ABOVE_CAP and operation.kind not in BLOCKLESS_KINDS:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)
     if verdict.readiness is Readiness.FAIL:
@@ -133,9 +159,10 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
     if not may_retry(operation.kind, operation.attempts):
         message = f"no ledger took any of {operation.attempts} envelopes"
         return _expired(operation, FailureReason.EXPIRED, message)
-    if operation.kind in TREASURY_KINDS:
+    if operation.kind in BLOCKLESS_KINDS:
         # Those that wait behind it have their turn meanwhile.
-        return later(operation, due_ledger=head.ledger + pause(operation.kind, operation.attempts))
+        due = head.ledger + pause(operation.kind, operation.attempts)
+        return later(operation, due_ledger=due, pack_limit=1)
     return later(operation)
 
 
@@ -167,7 +194,8 @@ def refused(
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
         return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
     due = head.ledger + pause(operation.kind, operation.attempts)
-    limit = None if what.action is Action.WAIT else smaller(together)
+    alone = operation.kind in BLOCKLESS_KINDS
+    limit = None if what.action is Action.WAIT else 1 if alone else smaller(together)
     return later(operation, due_ledger=due, fee=fee, pack_limit=limit)
 
 

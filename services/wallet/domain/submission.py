@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import assert_never
 
-from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus, SendResult, SendStatus
+from services.wallet.chain.model import LedgerHead, SendResult, SendStatus
 from services.wallet.domain.model import OpenTransaction, OperationKind, TransactionState
 
 #: Ledgers after which a transaction that was not seen is sent again: queues forget after two.
@@ -92,55 +92,3 @@ def is_stuck(transaction: OpenTransaction, head: LedgerHead) -> bool:
         and head.sequence - transaction.signed_ledger > _STUCK_AFTER
         and bool(kinds & _URGENT)
     )
-
-
-def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: Outcome) -> bool:
-    """Whether NOT_FOUND, asked after `head` was shown, may mean "never": the first half of it.
-
-    The head is past the bound, and the answer is not older than the head. The other half is the
-    source's sequence number.
-    """
-    return (
-        outcome.status is OutcomeStatus.NOT_FOUND
-        and head.close_time > transaction.max_time
-        and outcome.head.sequence >= head.sequence
-    )
-
-
-#: Seconds past the bound in which a node that lags may still come to know a transaction.
-PATIENCE = 30
-
-
-@unique
-class Exclusion(Enum):
-    """What "not found after the bound" comes to."""
-
-    #: No ledger has it and none may.
-    PROVEN = "proven"
-    #: Look again.
-    NOT_YET = "not yet"
-    #: Its sequence number is used, and nobody shows any more by what: the chain's state decides.
-    SPENT = "spent"
-
-
-def conclude(
-    transaction: OpenTransaction,
-    head: LedgerHead,
-    *,
-    unused: bool,
-    shared_source: bool,
-    remembered: bool,
-) -> Exclusion:
-    """The second half of the proof: the source's sequence number, read past the bound.
-
-    `unused`: it is still below the transaction's, which proves that no ledger has it, whatever a
-    node remembers. A farmer's number can only have been used by this very transaction, as nobody
-    else has the key; so a used one that is not found is never taken for excluded. The treasury
-    (`shared_source`) may be used by its owner from outside: there, a node that does not have the
-    transaction decides, if its history reaches back to when that was signed (`remembered`).
-    """
-    if unused:
-        return Exclusion.PROVEN
-    if head.close_time <= transaction.max_time + PATIENCE:
-        return Exclusion.NOT_YET
-    return Exclusion.PROVEN if shared_source and remembered else Exclusion.SPENT

@@ -1,6 +1,5 @@
 """Operations whose ledger no node remembers: what the chain's state says about them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from libs.kale.reward import BlockStats, reward
@@ -31,22 +30,10 @@ class Trace:
     block: BlockState | None
     #: For a harvest; None when the records do not say.
     grown: Grown | None
-    #: For a withdrawal: proof that its transaction failed.
-    is_unpaid: bool = False
 
 
 #: Said of what counts as made without having been seen.
 UNSEEN = "no node remembers the ledger that took it: it counts as made, the balance tells"
-
-
-def is_unpaid(changes: Iterable[int], *, signed_ledger: int) -> bool:
-    """Whether a transaction failed that was to pay out of several accounts, and whose sequence
-    number is used; `changes` are the ledgers that last changed what each was to pay out of.
-
-    It pays all of them or none, and only in a ledger after the one that it was signed at. So one
-    account that nothing has changed since then proves that no payment was made.
-    """
-    return any(ledger <= signed_ledger for ledger in changes)
 
 
 def settled_by_state(
@@ -55,10 +42,9 @@ def settled_by_state(
     """The settlement of an operation whose envelope a ledger took, nobody knows how.
 
     What the state does not show as done has failed there, and may be tried again: the sequence
-    number is used, so that envelope is never taken another time. Payments and accounts of the
-    treasury leave no such trace: accounts are looked at before they are made (again). A payment
-    that is not proven to have failed was sound when it was signed, so it counts as made rather than
-    be made twice.
+    number is used, so that envelope is never taken another time. Accounts are looked at before they
+    are made (again). A payment counts as made rather than be made twice; one of a payer never comes
+    here, as the payer's number tells.
     """
     pail = trace.pail
     match operation.kind:
@@ -70,10 +56,11 @@ def settled_by_state(
         case OperationKind.HARVEST if pail is None and trace.block is not None:
             value = reward_of(trace.block, trace.grown)
             return succeeded(operation, value=value, ledger=ledger, fee=fee)
-        case OperationKind.WITHDRAW | OperationKind.TOP_UP if not trace.is_unpaid:
+        case OperationKind.WITHDRAW | OperationKind.TOP_UP:
+            # Of a transaction that was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
             return replace(made, message=UNSEEN)
-    return replace(excluded(operation, head, last_answer=""), fee=fee)
+    return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
 
 
 def _is_best(operation: CarriedOperation, pail: PailState) -> bool:

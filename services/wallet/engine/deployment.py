@@ -14,6 +14,7 @@ from services.wallet.chain.deploy import (
 from services.wallet.chain.errors import SimulationError
 from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.errors import DeploymentRefusedError
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
 from services.wallet.engine.sources import next_numbers
@@ -25,8 +26,6 @@ log = get_logger(__name__)
 _LOOK = 2.0
 #: Envelope lifetimes that a step is waited for.
 _PATIENCE = 4
-#: Stroops that a longer life may cost: some ten times the rent of 120 days.
-_KEEPING_FEE = 100_000_000
 
 
 class Deployer:
@@ -64,22 +63,16 @@ class Deployer:
             await self._do(step, max_fee)
             await watch.changed.wait(seen, _LOOK)
 
-    async def keep_alive(self, contract: str) -> None:
-        """Lets the multicall in use live longer when its end is near; another than ours is not
-        looked after. Raises what `deploy` does."""
-        deployment = self.deployment()
-        if contract == deployment.contract:
-            lives = await self._parts.chain.lives(deployment.entry_keys)
-            if _next_step(deployment, lives) == deployment.extension():
-                await self.deploy(max_fee=_KEEPING_FEE)
-
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
         """Sends a step, unless the treasury has something in flight: perhaps this very step."""
         parts, sight = self._parts, self._parts.watch.current
         treasury = parts.treasury.wallet
         if await parts.transactions.is_busy(treasury.address):
             return
-        read_ledger, read = await parts.chain.sequences([treasury.address])
+        chain = parts.chain.trusted(Decision.USE_NUMBER)
+        read_ledger, read = await chain.sequences([treasury.address])
+        if treasury.address not in read:
+            return  # it is not funded yet
         numbers = await next_numbers(parts.transactions, read, read_ledger)
         envelope = await self._sign(step, numbers[treasury.address], max_fee)
         ledger = sight.ledger.sequence

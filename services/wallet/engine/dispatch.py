@@ -6,10 +6,12 @@ from itertools import groupby
 from libs.common.failpoints import failpoint
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
-from services.wallet.domain.blocks import readiness
+from services.wallet.domain.blocks import RENT_DUE, readiness
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
+from services.wallet.domain.refusals import Price, mark_of
 from services.wallet.domain.settling import given_up, judged, later
+from services.wallet.engine.alarms import Alarm
 from services.wallet.engine.carriage import BROKEN, set_aside
 from services.wallet.engine.lanes import Lanes
 from services.wallet.engine.made import Made
@@ -27,6 +29,10 @@ ROUND = 250
 #: something.
 IDLE = 2.0
 
+#: Blocks that are remembered in which operations waited.
+_HELD = 10
+#: Why a budget forbids something, in words.
+_NO_ROOM = "the fee budget is used up, or reserved"
 #: Seconds until a work or a harvest that no budget allowed is tried again.
 _BUDGET_PAUSE = 30.0
 
@@ -46,6 +52,10 @@ class Dispatcher:
         self._parts = parts
         self._lanes = lanes
         self._sources = sources
+        #: Blocks in which operations have waited for the farm's rent.
+        self._held: set[int] = set()
+        #: Stands for the terms that were noted last.
+        self._mark = ""
 
     async def step(self) -> None:
         """One round: takes up what there is and fits, then waits for news if that was nothing."""
@@ -59,14 +69,35 @@ class Dispatcher:
         if not (parts.watch.is_fresh and parts.accounts.can_pay):
             return False
         sight = parts.watch.current
+        await self._note_terms(sight)
         queue = await parts.transactions.queue()
         left = room(queue.share)
         if queue.is_empty or left < self._lanes.smallest_share:
             return False
-        wanted = await self._wanted(sight)
+        if sight.is_rent_due:
+            self._hold(sight)
+        wanted = sight.over() if sight.is_rent_due else await self._wanted(sight)
         limit = min(ROUND, left // self._lanes.smallest_share)
         claimed = await parts.operations.claim(wanted, limit=limit, lease=LEASE)
         return await self._bring(claimed, sight, left) if claimed else False
+
+    def _hold(self, sight: Sight) -> None:
+        """What is queued waits for the farm's rent, perhaps until its block is over."""
+        current = sight.head.current_block
+        self._held |= {sight.head.plantable_block, sight.plantable_soon}
+        self._held |= set() if current is None else {current}
+        self._held = set(sorted(self._held)[-_HELD:])
+
+    def _was_held(self, operation: QueuedOperation) -> bool:
+        """Whether it never had its turn, as the farm's rent was due."""
+        return operation.attempts == 0 and operation.block_index in self._held
+
+    async def _note_terms(self, sight: Sight) -> None:
+        """What was refused for its price is asked again when limits, budgets or prices change."""
+        mark = mark_of(self._parts.terms.mark, sight.limits.mark)
+        if mark != self._mark:
+            await self._parts.operations.note_terms(mark)
+            self._mark = mark
 
     async def _wanted(self, sight: Sight) -> Wanted:
         """Harvests wait while plants and works are under way, unless their block expires soon."""
@@ -78,6 +109,9 @@ class Dispatcher:
     async def _bring(self, claimed: Sequence[QueuedOperation], sight: Sight, left: int) -> bool:
         """Brings operations on their way, group by group, as far as there is room."""
         ready, settled = self._judge(claimed, sight)
+        if sight.is_rent_due:
+            await self._parts.operations.release([item.id for item in ready])
+            ready = []
         progress = bool(settled)
         groups = [list(operations) for _, operations in groupby(ready, key=alike)]
         for group in groups:
@@ -113,6 +147,8 @@ class Dispatcher:
                 sight.head,
                 plantable_soon=sight.plantable_soon,
             )
+            if verdict.reason is FailureReason.BLOCK_CLOSED and self._was_held(operation):
+                verdict = RENT_DUE
             settlement = judged(operation, verdict, sight.head)
             if settlement is None:
                 ready.append(operation)
@@ -126,7 +162,7 @@ class Dispatcher:
             return False
         parts, ledger = self._parts, sight.ledger.sequence
         committed = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
-        await self._tell_unpaid(group, committed.unpaid)
+        await self._tell_unpaid(group, made, committed.unpaid)
         await parts.operations.release(sorted(committed.spared))
         recorded = committed.recorded
         await failpoint("wallet.transaction.signed")
@@ -142,15 +178,24 @@ class Dispatcher:
         return bool(recorded)
 
     async def _tell_unpaid(
-        self, group: Sequence[QueuedOperation], ids: Collection[OperationId]
+        self, group: Sequence[QueuedOperation], made: Made, ids: Collection[OperationId]
     ) -> None:
         """A plant that the fee budgets forbid is given up, as its block will not wait; others are
         tried again."""
+        name = f"fees of {group[0].kind.value}s"
         if not ids:
+            self._parts.alarms.over(name)
             return
-        log.error("fee budget used up", operations=len(ids))
+        self._parts.alarms.tell(
+            Alarm(name=name, cause="FEE_DAILY", message=_NO_ROOM, details={"operations": len(ids)})
+        )
+        bids = {
+            item: -(-draft.envelope.fee_bid // len(draft.operation_ids))
+            for draft in made.drafts
+            for item in draft.operation_ids
+        }
         settlements = [
-            given_up(item, FailureReason.FEE_BUDGET, "the fee budget is used up, or reserved")
+            given_up(item, FailureReason.FEE_BUDGET, _NO_ROOM, price=Price(bid=bids[item.id]))
             if item.kind is OperationKind.PLANT
             else later(item, seconds=_BUDGET_PAUSE)
             for item in group

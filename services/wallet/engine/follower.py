@@ -1,16 +1,21 @@
 """Follows the chain: every new ledger is looked at and kept for everybody."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from libs.common.errors import UnavailableError
 from libs.common.log import get_logger
-from services.wallet.chain.errors import NetworkMismatchError
+from services.wallet.chain.errors import DisagreementError, NetworkMismatchError
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.model import BlockState, FarmState, LedgerHead
 from services.wallet.domain.blocks import plantable_block
 from services.wallet.domain.model import Block, ChainHead
 from services.wallet.domain.packing import Limits
+from services.wallet.domain.trust import Decision
+from services.wallet.domain.turning import TOLERATED
 from services.wallet.engine.pace import Pace
+from services.wallet.engine.turning import Turning
 from services.wallet.engine.watch import Sight, Watch
 from services.wallet.store.blocks import BlockStore
 
@@ -18,10 +23,8 @@ log = get_logger(__name__)
 
 #: Blocks that are looked up after an absence: a little more than a day's, older ones have expired.
 _CATCH_UP = 300
-#: Ledgers that a node may lie behind the newest one that was kept.
-_TOLERATED_LAG = 2
-
-
+#: Seconds for which a second node's word is waited for, when one is enough.
+_SECOND_WORD = 5.0
 #: Ledgers after which the network's limits are read again.
 _LIMITS_EVERY = 60
 
@@ -30,12 +33,23 @@ class Follower:
     """Reads head and farm, keeps them in Postgres and in the watch."""
 
     def __init__(
-        self, chain: Chain, store: BlockStore, watch: Watch, *, block_seconds: int
+        self,
+        chain: Chain,
+        store: BlockStore,
+        watch: Watch,
+        turning: Turning,
+        *,
+        block_seconds: int,
     ) -> None:
         self._chain = chain
         self._store = store
+        self._turning = turning
+        #: The newest head that was kept, by whatever process, when this one last looked.
+        self._kept_head: ChainHead | None = None
         self._watch = watch
         self._block_seconds = block_seconds
+        #: Told of the ledger when the head was turned back.
+        self.on_turned: list[Callable[[int], None]] = []
         self._lock = asyncio.Lock()
         self._is_verified = False
         self._code_hash: str | None = None
@@ -55,15 +69,8 @@ class Follower:
             return await self._look()
 
     async def _verify(self) -> None:
-        """The node has our network and farm, and is not far behind what was seen before."""
-        await self._chain.verify()
-        kept, ledger = await self._store.head(), await self._chain.head()
-        if kept is not None and ledger.sequence + _TOLERATED_LAG < kept.ledger:
-            raise NetworkMismatchError(
-                f"the node is at ledger {ledger.sequence}, ledger {kept.ledger} was seen before: "
-                "it lags, or the network was reset",
-                metadata={"expected": str(kept.ledger), "found": str(ledger.sequence)},
-            )
+        """The nodes have our network and farm."""
+        await self._chain.trusted(Decision.IDENTIFY_NETWORK).verify()
         self._is_verified = True
 
     def forget(self) -> None:
@@ -73,10 +80,11 @@ class Follower:
     async def _look(self) -> Sight:
         ledger = await self._chain.head()
         newest = self._watch.newest
-        if newest is not None and ledger.sequence <= newest.ledger.sequence:
+        if newest is not None and 0 <= newest.ledger.sequence - ledger.sequence <= TOLERATED:
             self._watch.heard()
             return newest
         farm = await self._farm()
+        await self._stay_above_kept(_head(ledger, farm, self._block_seconds))
         sight = Sight(
             ledger=ledger,
             farm=farm,
@@ -92,17 +100,17 @@ class Follower:
 
     async def _limits_at(self, ledger: LedgerHead) -> Limits:
         """The network's limits, read again now and then: they move, and plans with them."""
-        known = self._limits
-        if known is not None and ledger.sequence < self._limits_due:
+        known, left = self._limits, self._limits_due - ledger.sequence
+        if known is not None and 0 < left <= _LIMITS_EVERY:
             return known
-        limits = await self._chain.limits()
+        limits = await self._chain.trusted(Decision.READ_LIMITS).limits()
         if known is not None and known != limits:
             log.warning("network limits changed", before=str(known), after=str(limits))
         self._limits, self._limits_due = limits, ledger.sequence + _LIMITS_EVERY
         return limits
 
     async def _farm(self) -> FarmState:
-        farm = await self._chain.farm()
+        farm = await self._confirmed_farm()
         if farm is None:
             self._watch.lose()
             raise NetworkMismatchError("the farm is gone: was the network reset?")
@@ -115,12 +123,53 @@ class Follower:
         self._code_hash = farm.code_hash
         return farm
 
+    async def _confirmed_farm(self) -> FarmState | None:
+        """As several nodes show it; one is enough for what several have shown before."""
+        try:
+            async with asyncio.timeout(_SECOND_WORD):
+                return await self._chain.trusted(Decision.PUBLISH_BLOCK).farm()
+        except (TimeoutError, UnavailableError) as error:
+            farm = await self._chain.farm()
+            if self._chain.is_known(farm):
+                return farm
+            if isinstance(error, UnavailableError):
+                raise
+            raise DisagreementError("no second node shows the block in time") from error
+
+    async def _stay_above_kept(self, head: ChainHead) -> None:
+        """Nothing is published below a head that was kept, unless that was a lie."""
+        kept = self._kept_head or await self._store.head()
+        newest = self._watch.newest
+        if newest is not None and (kept is None or kept.ledger < newest.head.ledger):
+            kept = newest.head
+        if kept is None or kept.ledger - head.ledger <= TOLERATED:
+            self._kept_head = head
+            self._turning.forget()
+            return
+        try:
+            await self._turning.back_to(head, kept)
+        except DisagreementError:
+            if newest is not None and newest.head.ledger < head.ledger:
+                return  # it goes on from what this process has seen, whatever another one kept
+            raise
+        self._turned(head)
+
+    def _turned(self, head: ChainHead) -> None:
+        """Nothing that was remembered of higher ledgers counts any more."""
+        self._kept_head = head
+        self._seen_index, self._kept_block, self._limits_due = None, None, 0
+        self._watch.forget()
+        for tell in self.on_turned:
+            tell(head.ledger)
+
     async def _keep(self, sight: Sight) -> None:
         if self._seen_index != sight.farm.index:
             await self._keep_closed(sight.farm.index)
         if sight.farm.block is not None:
             await self._keep_block(sight.farm.block)
-        await self._store.save_head(sight.head)
+        if not await self._store.save_head(sight.head):
+            # Another process has seen more, or kept a lie: the next look finds out.
+            self._kept_head = await self._store.head()
         self._seen_index = sight.farm.index
 
     async def _keep_closed(self, current: int) -> None:

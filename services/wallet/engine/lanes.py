@@ -1,7 +1,7 @@
 """Turns operations that are alike into signed drafts: alone, or several together."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.errors import UnavailableError
@@ -9,9 +9,9 @@ from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain.calls import raw
 from services.wallet.chain.errors import FeeCapExceededError, SimulationError
-from services.wallet.chain.facade import Chain
+from services.wallet.chain.facade import Chain, Place
 from services.wallet.chain.loads import Load, alone
-from services.wallet.chain.model import SignedEnvelope
+from services.wallet.chain.model import PailState, SignedEnvelope
 from services.wallet.chain.shapes import UnderivableError
 from services.wallet.chain.wire import Resources
 from services.wallet.domain.model import (
@@ -20,8 +20,11 @@ from services.wallet.domain.model import (
     QueuedOperation,
 )
 from services.wallet.domain.packing import WHOLE_LEDGER, share
-from services.wallet.domain.screening import Advice, screen
+from services.wallet.domain.refusals import Price
+from services.wallet.domain.screening import Advice, Screening, screen
 from services.wallet.domain.settling import given_up, later
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.alarms import Alarm
 from services.wallet.engine.made import Made, bid_for, call_of, refuse
 from services.wallet.engine.packs import Packs
 from services.wallet.engine.parts import EngineParts
@@ -100,7 +103,43 @@ class Lanes:
         except UnavailableError as error:
             log.warning("dispatch delayed", error=str(error))
             made.settled += [later(item, seconds=PAUSE) for item in made.missing(group)]
+        await self._settle_dear(key, made, sight)
         return made
+
+    async def _settle_dear(self, key: ShapeKey, made: Made, sight: Sight) -> None:
+        """Gives up what costs more than the cap, unless the price may not be its own.
+
+        What a simulation showed while the farm's rent came due, which is the treasury's, is asked
+        for again.
+        """
+        name = f"{key.kind.value}s"
+        if not made.dear:
+            if made.drafts:
+                self._parts.alarms.over(name)
+            return
+        _, first = made.dear[0]
+        is_odd = first.fits_at is None and self._shapes.doubt(key.kind, sight.ledger.sequence)
+        if is_odd or sight.is_rent_due:
+            due = sight.ledger.sequence + 1
+            made.settled += [later(item, due_ledger=due) for item, _ in made.dear]
+            return
+        self._parts.alarms.tell(
+            Alarm(
+                name=name,
+                cause="MAX_FEE_STROOPS",
+                message=first.message,
+                details={"operations": len(made.dear)},
+            )
+        )
+        made.settled += [
+            given_up(
+                item,
+                FailureReason.FEE_CAP,
+                error.message,
+                price=Price(bid=error.bid, fits_at=error.fits_at),
+            )
+            for item, error in made.dear
+        ]
 
     async def _screen(
         self, operations: Sequence[QueuedOperation], sight: Sight, made: Made
@@ -111,13 +150,14 @@ class Lanes:
         """
         places = {item.id: (item.address, item.block_index) for item in operations}
         pails = await self._chain.pails(list(places.values()))
+        pails = await self._confirmed(operations, pails, sight)
         exact: list[QueuedOperation] = []
         derived: list[QueuedOperation] = []
         for operation in operations:
             pail = pails.get(places[operation.id])
             if pail is not None and operation.kind is OperationKind.HARVEST:
                 made.stakes[operation.id] = pail.stake
-            screening = screen(operation, pail, key=raw(operation.address), block=sight.block)
+            screening = _screened(operation, pails, sight)
             if screening.settlement is not None:
                 made.settled.append(screening.settlement)
             elif screening.advice is Advice.SIMULATE or operation.pack_limit == 1:
@@ -125,6 +165,28 @@ class Lanes:
             else:
                 derived.append(operation)
         return exact, derived
+
+    async def _confirmed(
+        self,
+        operations: Sequence[QueuedOperation],
+        pails: dict[Place, PailState],
+        sight: Sight,
+    ) -> dict[Place, PailState]:
+        """The pails, as several nodes have them where they would end an operation, or tell the
+        stake that a harvest brings back, which is recorded and nowhere on the chain afterwards."""
+        if self._chain.configured == 1:
+            return pails
+        ending = [
+            (item.address, item.block_index)
+            for item in operations
+            if item.kind is OperationKind.HARVEST
+            or _screened(item, pails, sight).settlement is not None
+        ]
+        if not ending:
+            return pails
+        chain = self._chain.trusted(Decision.SETTLE_BY_PAIL)
+        rest = {place: pail for place, pail in pails.items() if place not in ending}
+        return rest | await chain.pails(ending)
 
     async def _make_derived(
         self,
@@ -205,6 +267,7 @@ class Lanes:
     ) -> None:
         """The network disagreed with what was derived for them, or with those around them."""
         seated = await self._seat(operations, made)
+        was_due = bool(seated) and await self._shapes.carries_rent()
         found = await asyncio.gather(*map(self._simulate, seated))
         resources: dict[OperationId, Resources] = {}
         for item, outcome in zip(seated, found, strict=True):
@@ -213,6 +276,10 @@ class Lanes:
             else:
                 made.settled.append(await refuse(self._parts, item.operation, outcome))
         ready = [item for item in seated if item.operation.id in resources]
+        if ready and (was_due or await self._shapes.carries_rent()):
+            due = sight.ledger.sequence + 1
+            made.settled += [later(item.operation, due_ledger=due) for item in ready]
+            return
         made.drafts += await self._sign(ready, resources, sight, made)
 
     async def _simulate(self, seated: Seated) -> Resources | SimulationError:
@@ -258,8 +325,7 @@ class Lanes:
                         item, (signer, treasury), resources[operation.id], sight
                     )
                 except FeeCapExceededError as error:
-                    reason = FailureReason.FEE_CAP
-                    made.settled.append(given_up(operation, reason, error.message))
+                    made.dear.append((operation, error))
                     continue
                 if envelope is None:
                     made.settled.append(later(operation, due_ledger=sight.ledger.sequence + 1))
@@ -298,6 +364,13 @@ class Lanes:
             sequence=source.sequence,
             bid=bid,
         )
+
+
+def _screened(
+    operation: QueuedOperation, pails: Mapping[Place, PailState], sight: Sight
+) -> Screening:
+    pail = pails.get((operation.address, operation.block_index))
+    return screen(operation, pail, key=raw(operation.address), block=sight.block)
 
 
 def _key(operation: QueuedOperation, sight: Sight) -> ShapeKey:

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 
 from libs.common.ids import OperationId
 from services.wallet.chain.calls import FarmCall
-from services.wallet.chain.errors import SimulationError
-from services.wallet.chain.facade import Bid, Chain
+from services.wallet.chain.errors import FeeCapExceededError, SimulationError
+from services.wallet.chain.facade import Chain
+from services.wallet.chain.loads import alone
+from services.wallet.chain.model import ContractError
+from services.wallet.chain.signing import Bid
 from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.outcomes import Action, meaning
-from services.wallet.domain.settling import refused
+from services.wallet.domain.settling import later, refused
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.watch import Sight
 from services.wallet.store.transactions import Draft
@@ -25,6 +29,8 @@ class Made:
     settled: list[Settlement] = field(default_factory=list)
     #: Not needed now: there is no room.
     unused: list[QueuedOperation] = field(default_factory=list)
+    #: Those whose bid would exceed the cap, with why.
+    dear: list[tuple[QueuedOperation, FeeCapExceededError]] = field(default_factory=list)
     #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
     stakes: dict[OperationId, int] = field(default_factory=dict)
 
@@ -32,6 +38,7 @@ class Made:
         """Those that nothing became of."""
         done = {item for draft in self.drafts for item in draft.operation_ids}
         done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
+        done |= {item.id for item, _ in self.dear}
         return [item for item in group if item.id not in done]
 
 
@@ -59,9 +66,19 @@ def bid_for(parts: EngineParts, operation: QueuedOperation, sight: Sight) -> Bid
 async def refuse(
     parts: EngineParts, operation: QueuedOperation, error: SimulationError
 ) -> Settlement:
-    """What a simulation's refusal makes of an operation."""
+    """What a simulation's refusal makes of an operation. It is the word of several nodes, where
+    there are several, since also one that only puts it off could do so until its block is over:
+    DisagreementError while they differ."""
     sight = await parts.follower.refresh()
+    why: ContractError | None = error.error
+    if parts.chain.configured > 1:
+        load = alone(call_of(parts.chain, operation))
+        chain = parts.chain.trusted(Decision.REFUSE_BY_SIMULATION)
+        why = await chain.refusal(load, source=operation.address)
+    if why is None:
+        return later(operation, due_ledger=sight.ledger.sequence + 1)
     pail = None
-    if meaning(operation.kind, error.error).action is Action.LOOK_UP_PAIL:
-        pail = await parts.chain.pail(operation.address, operation.block_index)
-    return refused(operation, error.error, sight.head, pail=pail)
+    if meaning(operation.kind, why).action is Action.LOOK_UP_PAIL:
+        chain = parts.chain.trusted(Decision.SETTLE_BY_PAIL)
+        pail = await chain.pail(operation.address, operation.block_index)
+    return refused(operation, why, sight.head, pail=pail)

@@ -4,6 +4,7 @@ from services.wallet.chain.model import AccountState
 from services.wallet.chain.onboarding import MAX_FARMERS, Newcomer
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, later
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.carriage import (
     BROKEN,
     next_sequence,
@@ -29,7 +30,8 @@ class Onboarder:
         if not claimed:
             return False
         addresses = [parts.treasury.wallet.address, *(item.address for item in claimed)]
-        ledger, (payer, *found) = await parts.chain.accounts(addresses)
+        chain = parts.chain.trusted(Decision.USE_NUMBER)
+        ledger, (payer, *found) = await chain.accounts(addresses)
         states = {state.address: state for state in found}
         present = [item for item in claimed if states[item.address].has_trustline]
         await settle_present(parts, present, ledger)

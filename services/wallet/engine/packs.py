@@ -7,12 +7,12 @@ from itertools import groupby
 
 from libs.common.log import get_logger
 from services.wallet.chain.errors import FeeCapExceededError, SimulationError
-from services.wallet.chain.facade import Bid
 from services.wallet.chain.loads import Load, together
 from services.wallet.chain.shapes import Seat, Shape, UnderivableError
-from services.wallet.domain.model import FailureReason, QueuedOperation
+from services.wallet.chain.signing import Bid
+from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.packing import Window, fits, share
-from services.wallet.domain.settling import given_up, later, smaller
+from services.wallet.domain.settling import later, smaller
 from services.wallet.engine.made import Made, bid_for, call_of, refuse
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.shapes import ShapeBook, ShapeKey, pack_of
@@ -220,8 +220,7 @@ class Packs:
                 bid=bid,
             )
         except FeeCapExceededError as error:
-            reason = FailureReason.FEE_CAP
-            made.settled += [given_up(item, reason, error.message) for item in operations]
+            made.dear += [(item, error) for item in operations]
             return True
         if envelope.usage is None or not fits(envelope.usage, sight.limits):
             return False

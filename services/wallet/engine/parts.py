@@ -1,9 +1,10 @@
 """What the engine's steps work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.wallet.chain.facade import Chain
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.keyring import Keyring
@@ -28,6 +29,20 @@ class Terms:
     max_fee: int
     #: Operations that are simulated for themselves at the same time.
     parallel: int
+    #: Stands for these limits and the budgets; changes with any of them.
+    mark: str = ""
+
+    def cap(self, operations: int, *, is_payment: bool) -> int:
+        """Stroops that a transaction may cost for so many operations; the bump of a payer's number
+        is one more."""
+        return self.max_fee * (operations + is_payment)
+
+
+@dataclass(kw_only=True)
+class RentTurn:
+    """Whether rent has to be paid: the treasury's other transactions wait for that."""
+
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +63,9 @@ class EngineParts:
     #: Rings when operations were settled.
     settled_bell: Bell
     terms: Terms
+    #: What an operator has to change.
+    alarms: Alarms = field(default_factory=Alarms)
+    rent_turn: RentTurn = field(default_factory=RentTurn)
 
     def settled(self) -> None:
         """Tells those who wait for results, and those who wait for room."""

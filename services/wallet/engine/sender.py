@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from libs.common.clock import SystemClock
 from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
@@ -13,6 +14,7 @@ from services.wallet.chain.lists import LONGEST
 from services.wallet.chain.model import SendResult, SignedEnvelope, Signer
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
+from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.treasury import Treasury
 from services.wallet.keys.provider import KeyProviderError
@@ -24,6 +26,10 @@ log = get_logger(__name__)
 #: Why the treasury's key may not be there.
 _NO_KEY = (PoolError, KeyProviderError, SealBrokenError)
 
+#: Ledgers after which an envelope that no ledger has is sent to another node.
+_TO_ANOTHER = 2
+#: What it is called that nodes ask for more than the cap, and seconds after which that is over.
+_BIDS, _QUIET = "bids", 60.0
 #: Times a list of envelopes that are on their way to a node at the same time.
 _PARALLEL = 4
 
@@ -40,6 +46,8 @@ class Outgoing:
     max_fee: int
     #: Ledgers pass it over: bid more, if the cap allows it.
     is_stuck: bool = False
+    #: It was sent before, and no ledger has it: the node may have thrown it away.
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +64,18 @@ class Sender:
     """Sends; raises a bid that the network refused, under the operator's cap."""
 
     def __init__(
-        self, chain: Chain, store: TransactionStore, keyring: Keyring, treasury: Treasury
+        self,
+        chain: Chain,
+        store: TransactionStore,
+        keyring: Keyring,
+        treasury: Treasury,
+        *,
+        alarms: Alarms | None = None,
     ) -> None:
+        self._alarms = alarms or Alarms()
+        self._now = SystemClock().monotonic
+        #: When a bid was last held back by the cap.
+        self._capped_at = float("-inf")
         self._chain = chain
         self._store = store
         self._keyring = keyring
@@ -66,6 +84,10 @@ class Sender:
         #: What this process has sent and has not seen closed, with the ledger at which it was
         #: signed: these it follows.
         self.sent: dict[TransactionId, int] = {}
+
+    def turn_back(self, ledger: int) -> None:
+        """What was signed above this ledger was signed below it: the head was a lie."""
+        self.sent = {item: min(signed, ledger) for item, signed in self.sent.items()}
 
     async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
         """Sends envelopes side by side and marks them as sent, whatever the answers were."""
@@ -87,7 +109,7 @@ class Sender:
         return [
             Noted(
                 transaction_id=item.id,
-                resend_ledger=ledger + answers[item.id].resend_after,
+                resend_ledger=ledger + self._resend_after(answers[item.id]),
                 text=answers[item.id].text,
             )
             for item in outgoing
@@ -100,7 +122,10 @@ class Sender:
         replaced = await self._raise(outgoing, replacing)
         for name, error in replaced.capped.items():
             log.info("stuck at the fee cap", transaction=str(name), error=str(error))
-        asked = await self._ask({item.id: item.envelope for item in outgoing} | replaced.envelopes)
+        # By another node, too, if one of them was sent before.
+        widely = any(item.is_repeat for item in outgoing)
+        envelopes = {item.id: item.envelope for item in outgoing} | replaced.envelopes
+        asked = await self._ask(envelopes, widely=widely)
         low = {
             name: answer.required_fee
             for name, answer in asked.items()
@@ -108,18 +133,31 @@ class Sender:
         }
         raised = await self._raise(outgoing, low)
         for name, error in raised.capped.items():
-            log.warning("fee cap", transaction=str(name), error=str(error))
+            log.info("fee cap", transaction=str(name), error=str(error))
+        self._tell_capped(raised.capped)
         capped = {name: replace(asked[name], text=ABOVE_CAP) for name in raised.capped}
         # The refusal stands where the bid could not be raised.
-        return asked | capped | await self._ask(raised.envelopes)
+        return asked | capped | await self._ask(raised.envelopes, widely=widely)
 
-    async def _ask(self, envelopes: Mapping[TransactionId, str]) -> dict[TransactionId, Answer]:
+    def _tell_capped(self, capped: Mapping[TransactionId, FeeCapExceededError]) -> None:
+        """That nodes ask for more than the cap: once for all envelopes, while there are such."""
+        now = self._now()
+        if capped:
+            self._capped_at = now
+            message = next(iter(capped.values())).message
+            self._alarms.tell(Alarm(name=_BIDS, cause="MAX_FEE_STROOPS", message=message))
+        elif now - self._capped_at > _QUIET:
+            self._alarms.over(_BIDS)
+
+    async def _ask(
+        self, envelopes: Mapping[TransactionId, str], *, widely: bool
+    ) -> dict[TransactionId, Answer]:
         """What the network says to each."""
         if not envelopes:
             return {}
         answers: Sequence[SendResult | PoolError]
         try:
-            answers = await self._chain.send(list(envelopes.values()))
+            answers = await self._chain.send(list(envelopes.values()), widely=widely)
         except PoolError as error:
             answers = [error] * len(envelopes)
         return dict(zip(envelopes, map(_weigh, answers), strict=True))
@@ -168,6 +206,12 @@ class Sender:
             )
         except FeeCapExceededError as error:
             return error
+
+    def _resend_after(self, answer: Answer) -> int:
+        """Ledgers until it is sent again: sooner where another node may keep what one throws
+        away."""
+        several = self._chain.configured > 1
+        return min(answer.resend_after, _TO_ANOTHER) if several else answer.resend_after
 
     @staticmethod
     def _report(outgoing: Outgoing, answer: Answer) -> None:

@@ -1,6 +1,7 @@
 """The shapes of the calls that are being made: one simulation per kind and block, and per size of a
 transaction until its size is known."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from libs.common.log import get_logger
@@ -12,6 +13,9 @@ from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 
 log = get_logger(__name__)
+
+#: Ledgers for which a price is believed that was asked for twice.
+_BELIEF = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +47,15 @@ class ShapeBook:
     network says of one size what it said before: then the others that are known have not changed.
     """
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, rent: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """`rent` tells whether calls are being asked for the farm's rent: never, without it."""
         self._chain = chain
+        self._rent = rent
         self._known: dict[ShapeKey, _Known] = {}
         #: By key without a size: since which block one size has not changed until which.
         self._unchanged: dict[ShapeKey, tuple[int, int]] = {}
+        #: By kind: the ledger until which a price that is too high is not doubted again.
+        self._believed_until: dict[OperationKind, int] = {}
         #: Whether the network agreed, so far, with what is derived for plants that open a block.
         self._opens_as_derived = True
 
@@ -64,22 +72,36 @@ class ShapeBook:
             return None
         return opening(plain.shape)
 
-    async def shape(self, key: ShapeKey, load: Load, *, source: str, block_index: int) -> Shape:
+    async def carries_rent(self) -> bool:
+        """Whether what is simulated now may ask for the farm's rent, which is not a farmer's.
+
+        Asked before and after: whoever pays meanwhile hides it from the second look.
+        """
+        return self._rent is not None and await self._rent()
+
+    async def shape(
+        self, key: ShapeKey, load: Load, *, source: str, block_index: int
+    ) -> Shape | None:
         """The shape for a block, simulated with this load when nothing tells it yet.
 
         An earlier block's serves when the simulation comes too early (a node simulates at its
-        latest ledger, not at the next). Raises SimulationError, UnderivableError.
+        latest ledger, not at the next); None while the farm's rent is due.
+        Raises SimulationError, UnderivableError.
         """
         found = self._known.get(key)
         if found is not None and self._holds(key, found, block_index):
             self._known[key] = _Known(shape=found.shape, block_index=block_index)
             return found.shape
+        if await self.carries_rent():
+            return None
         try:
             shape = await self._chain.simulate(load, source=source)
         except SimulationError as error:
             if found is None or meaning(key.kind, error.error).action is not Action.WAIT:
                 raise
             return found.shape
+        if await self.carries_rent():
+            return None
         log.debug("simulated", kind=key.kind.value, together=key.together, opens=key.opens)
         self._known[key] = _Known(shape=shape, block_index=block_index)
         if found is not None and found.shape == shape:
@@ -90,6 +112,16 @@ class ShapeBook:
         """The network disagreed with a shape of this kind: simulate again, derive no opening."""
         self._opens_as_derived &= kind is not OperationKind.PLANT
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
+
+    def doubt(self, kind: OperationKind, ledger: int) -> bool:
+        """Whether what calls of this kind need is to be simulated anew, as it costs more than it
+        can: once, then the network's word stands for some ledgers."""
+        if ledger < self._believed_until.get(kind, 0):
+            return False
+        self._believed_until[kind] = ledger + _BELIEF
+        self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
+        self._unchanged = {key: at for key, at in self._unchanged.items() if key.kind is not kind}
+        return True
 
     def _holds(self, key: ShapeKey, found: _Known, block_index: int) -> bool:
         """Whether what is known is this block's, too: found in it, or since the block from which on

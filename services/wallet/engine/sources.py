@@ -7,6 +7,7 @@ from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_logger
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.keyring import Keyring
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
@@ -123,5 +124,6 @@ class Sources:
         """The sequence numbers to use next."""
         if not addresses:
             return {}
-        ledger, read = await self._chain.sequences(addresses)
+        chain = self._chain.trusted(Decision.USE_NUMBER)
+        ledger, read = await chain.sequences(addresses)
         return await next_numbers(self._transactions, read, ledger)

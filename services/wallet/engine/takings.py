@@ -8,6 +8,7 @@ from libs.common.log import get_logger
 from services.wallet.chain.model import BlockState
 from services.wallet.domain.reconciling import Difference, Finding
 from services.wallet.domain.takings import Taking, taken
+from services.wallet.domain.trust import Decision
 from services.wallet.engine.parts import EngineParts
 from services.wallet.store.reconcile import ReconcileStore
 
@@ -35,7 +36,8 @@ class Takings:
         if not farmers:
             return []
         try:
-            takings = await self._parts.chain.takings(list(farmers), first=first)
+            chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+            takings = await chain.takings(list(farmers), first=first)
             blocks = await self._blocks(takings)
         except PoolError as error:
             log.warning("harvests not read", reason=error.reason, error=str(error))
@@ -75,5 +77,6 @@ class Takings:
     async def _blocks(self, takings: Sequence[Taking]) -> dict[int, BlockState]:
         """The blocks by which several harvests in one transaction are told apart."""
         indexes = {index for item in takings if len(item.pails) > 1 for index in item.pails}
-        blocks = {index: await self._parts.chain.block(index) for index in indexes}
+        chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+        blocks = {index: await chain.block(index) for index in indexes}
         return {index: block for index, block in blocks.items() if block is not None}

@@ -1,5 +1,8 @@
 """Closes transactions that a ledger took and no node shows any more, by the chain's state."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from libs.common.log import get_logger
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.chain.facade import Chain
@@ -12,7 +15,8 @@ from services.wallet.domain.model import (
     TransactionEvent,
 )
 from services.wallet.domain.settling import share
-from services.wallet.domain.unseen import Trace, is_unpaid, settled_by_state
+from services.wallet.domain.trust import Decision
+from services.wallet.domain.unseen import Trace, settled_by_state
 from services.wallet.engine.parts import EngineParts
 
 log = get_logger(__name__)
@@ -52,23 +56,15 @@ class Unseen:
             error="" if worked else "no node remembers its ledger",
         )
 
-    async def _is_unpaid(self, transaction: OpenTransaction, node: Chain, ledger: int) -> bool:
-        """Whether its payments were not made, as far as that can be proven."""
-        payouts = await self._parts.transactions.payouts(
-            [item.id for item in transaction.operations if item.kind is OperationKind.WITHDRAW]
-        )
-        # What is paid to the account itself need not change it.
-        holdings = [
-            (item.address, payouts[item.id].asset)
-            for item in transaction.operations
-            if item.id in payouts and payouts[item.id].destination != item.address
-        ]
-        if not holdings:
-            return False
-        read, changes = await node.last_changes(holdings)
-        # By the answer itself: behind one address there may be several nodes.
-        _check_seen(read, ledger)
-        return is_unpaid(changes.values(), signed_ledger=transaction.signed_ledger)
+    @asynccontextmanager
+    async def _nodes(self) -> AsyncIterator[Chain]:
+        """Several that agree, or the one that there is, for all requests."""
+        chain = self._parts.chain
+        if chain.configured > 1:
+            yield chain.trusted(Decision.RECORD_UNSEEN)
+            return
+        async with chain.pinned() as node:
+            yield node
 
     async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
         """In the order of the operations; read from one node, not before `ledger`."""
@@ -76,18 +72,17 @@ class Unseen:
         places = [(item.address, item.block_index) for item in farm]
         harvests = [item for item in farm if item.kind is OperationKind.HARVEST]
         grown = await self._parts.transactions.grown([item.id for item in harvests])
-        async with self._parts.chain.pinned() as node:
+        async with self._nodes() as node:
             _check_seen((await node.head()).sequence, ledger)
-            pails = await node.pails(places) if places else {}
+            read, pails = await node.pails_at(places) if places else (ledger, {})
+            _check_seen(read, ledger)
             indexes = {item.block_index for item in harvests}
             blocks = {index: await node.block(index) for index in indexes}
-            unpaid = await self._is_unpaid(transaction, node, ledger)
         return [
             Trace(
                 pail=pails.get((item.address, item.block_index)),
                 block=blocks.get(item.block_index),
                 grown=grown.get(item.id),
-                is_unpaid=unpaid and item.kind is OperationKind.WITHDRAW,
             )
             for item in transaction.operations
         ]

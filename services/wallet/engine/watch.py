@@ -9,6 +9,7 @@ from services.wallet.domain.blocks import plant_bound, plantable_block
 from services.wallet.domain.errors import ChainUnknownError
 from services.wallet.domain.model import Block, ChainHead, OperationKind, QueuedOperation
 from services.wallet.domain.packing import Limits
+from services.wallet.domain.rent import Entry, farm_entries, holding
 from services.wallet.engine.bell import Bell
 from services.wallet.store.operations import Wanted
 
@@ -38,6 +39,20 @@ class Sight:
     limits: Limits
     #: Shortest time between two ledgers of late, in whole seconds; 0 while it is not known.
     pace: int
+
+    @property
+    def farm_entries(self) -> list[Entry]:
+        """The farm's own entries, whose rent must not become a farmer's."""
+        return farm_entries(
+            instance_until=self.farm.instance_until,
+            code_until=self.farm.code_until,
+            max_entry_ttl=self.limits.max_entry_ledgers,
+        )
+
+    @property
+    def is_rent_due(self) -> bool:
+        """Whether calls of the farm wait: they would have to pay for its life."""
+        return bool(holding(self.farm_entries, self.ledger.sequence))
 
     @property
     def plantable_soon(self) -> int:
@@ -89,6 +104,17 @@ class Sight:
         """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""
         return MIN_INCLUSION_FEE if kind in _PATIENT else self.inclusion_fee
 
+    def over(self) -> Wanted:
+        """Which operations can be taken up while nothing can be done: those whose block is over, to
+        be settled as that."""
+        current = -1 if self.head.current_block is None else self.head.current_block
+        return Wanted(
+            ledger=self.ledger.sequence,
+            plant_until=self.head.plantable_block - 1,
+            work_until=current - 1,
+            harvest_before=0,
+        )
+
     def wanted(self, *, only_urgent: bool = False) -> Wanted:
         """Which operations can be taken up; with `only_urgent`, of harvests those that expire soon.
 
@@ -127,6 +153,11 @@ class Watch:
         self._published = self._heard
         for bell in self._bells:
             bell.ring()
+
+    def forget(self) -> None:
+        """The newest sight was a lie."""
+        self._sight = None
+        self._heard = self._published = float("-inf")
 
     def lose(self) -> None:
         """The chain is not what it was: nothing that was seen counts any more."""

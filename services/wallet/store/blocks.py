@@ -16,9 +16,9 @@ class BlockStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save_head(self, head: ChainHead) -> None:
-        """Keeps the head, unless a newer one is kept."""
-        await self._database.execute(
+    async def save_head(self, head: ChainHead) -> bool:
+        """Keeps the head, unless a newer one is kept; whether it is the newest."""
+        saved = await self._database.execute(
             "save_head",
             head.ledger,
             head.close_time,
@@ -27,6 +27,7 @@ class BlockStore:
             head.paused,
             head.block_seconds,
         )
+        return saved > 0
 
     async def save_block(self, block: Block, *, updated_ledger: int) -> None:
         """Keeps a block's record as of the ledger that changed it last."""

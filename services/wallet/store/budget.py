@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from libs.common.db.pool import Record, Session
+from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, PoolerId
 from services.wallet.domain.budget import Books, FeeTerms, Purse, shared_costs
 from services.wallet.domain.model import TransactionId
@@ -60,6 +60,12 @@ async def may_raise(
     poolers = tuple(pooler_of(row) for row in rows)
     charge = Charge(bid=bid - rows[0]["fee_bid"], poolers=poolers, plants=())
     return not any(await exceeded(session, terms, [charge]))
+
+
+async def rent_committed(session: Session | Database) -> int:
+    """Stroops of rent within 24 hours, what is in flight included."""
+    row = await session.one("rent_committed")
+    return 0 if row is None else int(row["stroops"])
 
 
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from libs.common.db.pool import Database
+from libs.common.db.pool import Database, Session
 from libs.common.ids import OperationId, WalletId
+from services.wallet.domain.model import OperationKind
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import append
 from services.wallet.store.wallets import created
@@ -48,22 +49,9 @@ class ChannelStore:
     async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
         """Records new channels with their creation, as long as there are less than `most`."""
         async with self._database.transaction() as session:
-            await session.one("lock_channels")
-            row = await session.one("count_channels")
-            room = max(0, most - (0 if row is None else row["made"]))
-            for sealed, operation_id in made[:room]:
-                await session.one(
-                    "insert_channel",
-                    sealed.wallet_id,
-                    sealed.address,
-                    sealed.kek_id,
-                    sealed.wrapped_data_key,
-                    sealed.nonce,
-                    sealed.sealed_seed,
-                    operation_id,
-                )
-            await append(session, [created(sealed, "channel") for sealed, _ in made[:room]])
-        return len(made[:room])
+            return await insert_pool_accounts(
+                session, "channel", OperationKind.OPEN_CHANNEL, made, most=most
+            )
 
     async def lease(self, count: int, *, seconds: float) -> list[Lease]:
         """Up to so many channels that exist, can pay and have nothing in flight."""
@@ -93,6 +81,35 @@ class ChannelStore:
     ) -> int:
         """Has channels below a mark topped up, one operation each; those that wait for one already
         get no other."""
-        return await self._database.execute(
-            "queue_top_ups", list(operations), below, amount, ledger
+        row = await self._database.one("queue_top_ups", list(operations), below, amount, ledger)
+        return 0 if row is None else int(row["queued"])
+
+
+async def insert_pool_accounts(
+    session: Session,
+    wallet_kind: str,
+    opening: OperationKind,
+    made: Sequence[tuple[SealedKey, OperationId]],
+    *,
+    most: int,
+) -> int:
+    """Record new accounts of the pool with the operations that open them, as long as there are less
+    than `most` of their kind; the number that were recorded."""
+    await session.one("lock_pool_accounts")
+    row = await session.one("count_pool_accounts", wallet_kind)
+    room = max(0, most - (0 if row is None else row["made"]))
+    for sealed, operation_id in made[:room]:
+        await session.one(
+            "insert_pool_account",
+            sealed.wallet_id,
+            sealed.address,
+            sealed.kek_id,
+            sealed.wrapped_data_key,
+            sealed.nonce,
+            sealed.sealed_seed,
+            operation_id,
+            wallet_kind,
+            opening.value,
         )
+    await append(session, [created(sealed, wallet_kind) for sealed, _ in made[:room]])
+    return len(made[:room])

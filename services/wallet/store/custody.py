@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
-from libs.common.ids import WalletId, new_id
+from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, chained
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Pause, Reach, Scope
@@ -91,6 +91,14 @@ class CustodyStore:
             act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
             await add_records(session, [act] if ended else [])
         return ended > 0
+
+    async def release(self, operation_id: OperationId, *, actor: str) -> bool:
+        """Let an operation that waits for a person be signed for again; False when it does not."""
+        async with self._database.transaction() as session:
+            changed = await session.execute("release_held", operation_id)
+            act = Act(actor=actor, action=Action.RELEASE, subject=f"operation {operation_id}")
+            await append(session, [act] if changed else [])
+        return changed > 0
 
     async def pauses(self, *, over: bool) -> list[Pause]:
         """Pauses in force, newest first; with `over` also those that have ended (1,000 at most)."""

@@ -23,6 +23,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.blocks import kept_head
+from services.wallet.store.refusals import Now, find_standing, note_refusals
 
 log = get_logger(__name__)
 _settled = METER.create_counter(
@@ -32,6 +33,8 @@ _settled = METER.create_counter(
 #: Raises when something new makes no sense where the chain is; gets the newest head that is kept.
 Check = Callable[[ChainHead | None], None]
 
+#: Envelopes that ended without a proof after which no other one is signed until a person says so.
+MOST_UNPROVEN = 2
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
 
@@ -75,12 +78,14 @@ class OperationStore:
         block_index: int,
         operations: Sequence[NewOperation],
         check: Check,
+        now: Now | None = None,
     ) -> bool:
         """Makes a batch durable with all its operations; False when the request_id is taken.
 
-        An operation that exists and did not fail is joined in place of a new one. What the check
-        raises comes once the request_id is ours: whoever is refused must not have been accepted by
-        another call a moment ago.
+        An operation that exists and did not fail is joined in place of a new one, and so is one
+        that failed for what has not changed since (`now`; without it, everything has). What the
+        check raises comes once the request_id is ours: whoever is refused must not have been
+        accepted by another call a moment ago.
         """
         async with self._database.transaction() as session:
             made = await session.execute(
@@ -89,18 +94,28 @@ class OperationStore:
             if not made:
                 return False
             check(await kept_head(session))
-            ids = await _record(session, kind, block_index, operations)
+            ids = await _record(session, kind, block_index, operations, now)
             await session.execute("insert_batch_operations", request_id, ids)
         return True
 
     async def record_one(
-        self, *, kind: OperationKind, block_index: int, operation: NewOperation, check: Check
+        self,
+        *,
+        kind: OperationKind,
+        block_index: int,
+        operation: NewOperation,
+        check: Check,
+        now: Now | None = None,
     ) -> OperationId:
         """Makes one operation durable, or finds the one that stands for it, unless the check
         raises."""
         async with self._database.transaction() as session:
             check(await kept_head(session))
-            return (await _record(session, kind, block_index, [operation]))[0]
+            return (await _record(session, kind, block_index, [operation], now))[0]
+
+    async def note_terms(self, mark: str) -> None:
+        """What operators allow and the network asks for; refusals stand while it stays the same."""
+        await self._database.execute("note_terms", mark)
 
     async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:
         """Those of the operations that are settled, in the order of their settling."""
@@ -144,7 +159,7 @@ class OperationStore:
             wanted.work_until,
             wanted.harvest_before,
         )
-        return sorted(map(_queued, rows), key=_urgency)
+        return sorted(map(queued_operation, rows), key=_urgency)
 
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
@@ -153,7 +168,7 @@ class OperationStore:
         rows = await self._database.many(
             "claim_for_treasury", limit, lease, ledger, treasury, kind.value
         )
-        return [_queued(row) for row in rows]
+        return [queued_operation(row) for row in rows]
 
     async def release(self, ids: Sequence[OperationId]) -> None:
         """Gives back operations that were taken up, and not used."""
@@ -194,6 +209,8 @@ def tell(changed: Sequence[Record]) -> None:
             fee=row["fee_charged"],
             transaction=None if row["transaction_id"] is None else str(row["transaction_id"]),
         )
+        if not is_settled and row["unproven"] >= MOST_UNPROVEN:
+            log.critical("waits for a person", operation=str(row["id"]), kind=row["kind"])
 
 
 async def settle(
@@ -214,6 +231,7 @@ async def settle(
             ]
             if group:
                 changed += await _settle_alike(session, event, possible, group)
+    await note_refusals(session, changed, [item for _, item in settlements])
     return changed
 
 
@@ -240,6 +258,7 @@ async def _settle_alike(
         [item.due_ledger for item in items],
         [item.pause for item in items],
         [item.pack_limit for item in items],
+        [item.is_unproven for item in items],
     )
 
 
@@ -248,9 +267,17 @@ _CARRIED = frozenset({OperationState.SIGNED, OperationState.SENT})
 
 
 async def _record(
-    session: Session, kind: OperationKind, block_index: int, operations: Sequence[NewOperation]
+    session: Session,
+    kind: OperationKind,
+    block_index: int,
+    operations: Sequence[NewOperation],
+    now: Now | None,
 ) -> list[OperationId]:
     """Inserts what is missing and finds the rest; one that fails in between is made anew."""
+    found = {} if now is None else await find_standing(session, kind, block_index, operations, now)
+    operations = [item for item in operations if (item.wallet_id, item.nonce) not in found]
+    if not operations:
+        return list(found.values())
     for _ in range(_ROUNDS):
         await session.execute(
             "insert_operations",
@@ -271,11 +298,11 @@ async def _record(
             [item.nonce for item in operations],
         )
         if len(rows) == len(operations):
-            return [OperationId(row["id"]) for row in rows]
+            return [OperationId(row["id"]) for row in rows] + list(found.values())
     raise BusyError("the same operations keep changing; call again")
 
 
-def _queued(row: Record) -> QueuedOperation:
+def queued_operation(row: Record) -> QueuedOperation:
     return QueuedOperation(
         id=OperationId(row["id"]),
         kind=OperationKind(row["kind"]),

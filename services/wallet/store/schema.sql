@@ -3,11 +3,11 @@
 
 CREATE SCHEMA chain;
 
-CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel');
+CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
 CREATE TYPE wallet.operation_kind AS ENUM (
-    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw'
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer'
 );
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
@@ -26,8 +26,10 @@ CREATE TABLE wallet.wallets (
     address varchar(56) NOT NULL UNIQUE,
     status wallet.wallet_status NOT NULL DEFAULT 'pending',
     created_at timestamptz NOT NULL DEFAULT now(),
-    -- Until when a wallet process has a channel account to itself.
+    -- Until when a wallet process has a channel or payer account to itself.
     leased_until timestamptz NOT NULL DEFAULT '-infinity',
+    -- Why a payer may not sign: its number and the records do not agree. Empty: it may.
+    stopped text NOT NULL DEFAULT '',
     -- Only a farmer's wallet belongs to somebody.
     CONSTRAINT wallets_owner CHECK (
         (kind = 'farmer') = (farmer_id IS NOT NULL) AND (farmer_id IS NULL) = (pooler_id IS NULL)
@@ -85,6 +87,12 @@ CREATE TABLE wallet.transactions (
     closed_at timestamptz,
     -- Millionths of a ledger that it takes: what is open must fit into the nodes' queue.
     ledger_share int NOT NULL DEFAULT 0 CHECK (ledger_share >= 0),
+    -- A payment of a payer ends with a BumpSequence to this number: the account stands there if, and
+    -- only if, the transaction succeeded. Null for all other transactions.
+    bump_to bigint,
+    CONSTRAINT transactions_bump_to CHECK (bump_to > sequence),
+    -- It pays for longer lives of the farm's entries and others: booked apart from fees.
+    is_rent boolean NOT NULL DEFAULT false,
     CONSTRAINT transactions_closed CHECK (
         (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))
     ),
@@ -100,6 +108,10 @@ WHERE state IN ('signed', 'sent');
 -- bound, if ever; and a fee bump's covers the inner transaction: two of one hash have one inner hash.
 CREATE UNIQUE INDEX idx_transactions_lookup_hash ON wallet.transactions (max_time, lookup_hash);
 CREATE INDEX idx_transactions_ledger ON wallet.transactions (ledger) WHERE ledger IS NOT NULL;
+CREATE INDEX idx_transactions_payers ON wallet.transactions (source, bump_to)
+WHERE bump_to IS NOT NULL;
+-- What rent has cost lately, without reading what else was sent.
+CREATE INDEX idx_transactions_rent ON wallet.transactions (created_at) WHERE is_rent;
 
 CREATE TABLE wallet.operations (
     id uuid PRIMARY KEY,
@@ -135,6 +147,9 @@ CREATE TABLE wallet.operations (
     is_found boolean NOT NULL DEFAULT false,
     -- Hash of somebody else's transaction that did it.
     found_hash varchar(64),
+    -- Envelopes after which another one was signed without a proof that they were excluded or had
+    -- failed: the chain's state was all that there was to go by.
+    unproven smallint NOT NULL DEFAULT 0 CHECK (unproven >= 0),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -166,6 +181,8 @@ CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
 WHERE ledger IS NOT NULL;
 -- What no batch asked for is found by plant, work and harvest without reading all that was.
 CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_found;
+CREATE INDEX idx_operations_held ON wallet.operations (id)
+WHERE state = 'queued' AND unproven >= 2;
 
 -- Every envelope that ever carried an operation.
 CREATE TABLE wallet.transaction_operations (
@@ -206,6 +223,78 @@ EXECUTE FUNCTION wallet.refuse_change_of_settled();
 CREATE TRIGGER transactions_closed_stay BEFORE UPDATE OR DELETE ON wallet.transactions
 FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'excluded'))
 EXECUTE FUNCTION wallet.refuse_change_of_settled();
+
+-- Payments -----------------------------------------------------------------------------------
+
+-- The payer that a payment (withdraw, top_up) belongs to, for ever: by the number of that account the
+-- ledger tells which of all its envelopes was paid.
+CREATE TABLE wallet.payments (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    payer_id uuid NOT NULL REFERENCES wallet.wallets (id)
+);
+CREATE INDEX idx_payments_payer ON wallet.payments (payer_id, operation_id);
+
+-- Payers that may be given payments, the one with the fewest first: its place, and how many there are.
+CREATE FUNCTION wallet.free_payers() RETURNS TABLE (id uuid, place bigint, count bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+SELECT
+    w.id,
+    row_number() OVER (ORDER BY w.status = 'pending', count(b.payer_id), w.id) AS place,
+    count(*) OVER () AS count
+FROM wallet.wallets AS w
+LEFT JOIN (
+    SELECT p.payer_id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.payments AS p ON o.id = p.operation_id
+    WHERE o.state IN ('queued', 'signed', 'sent') AND o.kind IN ('withdraw', 'top_up')
+) AS b ON w.id = b.payer_id
+WHERE w.kind = 'payer' AND w.stopped = ''
+GROUP BY w.id;
+END;
+
+-- Numbers that payers were shown to stand at, as far as these are targets of payments that no
+-- succeeded envelope tells of: what was settled by them counts as made, and is made good when the
+-- number turns out to have been a lie.
+CREATE TABLE wallet.shown_targets (
+    payer_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    target bigint NOT NULL,
+    PRIMARY KEY (payer_id, target)
+);
+
+CREATE FUNCTION wallet.refuse_change_of_payment() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'a payment belongs to its payer for ever';
+END
+$$;
+CREATE TRIGGER payments_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet.payments
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_payment();
+
+-- No envelope carries a payment but one of the payer that the payment belongs to.
+CREATE FUNCTION wallet.refuse_foreign_payment() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    foreign_payment uuid;
+BEGIN
+    SELECT n.operation_id INTO foreign_payment
+    FROM added AS n
+    INNER JOIN wallet.operations AS o ON n.operation_id = o.id
+    INNER JOIN wallet.transactions AS t ON n.transaction_id = t.id
+    LEFT JOIN wallet.payments AS p ON n.operation_id = p.operation_id
+    LEFT JOIN wallet.wallets AS w ON p.payer_id = w.id
+    WHERE o.kind IN ('withdraw', 'top_up')
+      AND (t.bump_to IS NULL OR w.address IS DISTINCT FROM t.source)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'payment % is not one of this payer', foreign_payment;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER transaction_operations_payers AFTER INSERT ON wallet.transaction_operations
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 
 -- Withdrawals ------------------------------------------------------------------------------
 
@@ -316,6 +405,12 @@ CREATE FUNCTION wallet.is_due(moment timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN moment <= now() OR moment > now() + interval '2 minutes';
 
+-- Whether a ledger that was waited for has come. Nothing waits for more than 60 ledgers: one further
+-- ahead was told by a node that lied about the height, and is not waited for.
+CREATE FUNCTION wallet.is_due_at(due int, ledger int) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN due <= ledger OR due > ledger + 64;
+
 -- What the network was paid, by hour and pooler: the fee budgets are held against it.
 CREATE TABLE wallet.fee_hours (
     hour timestamptz NOT NULL,
@@ -323,6 +418,27 @@ CREATE TABLE wallet.fee_hours (
     pooler_id uuid,
     stroops bigint NOT NULL CHECK (stroops >= 0),
     CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
+);
+
+-- What operators allow, and what the network asks for, as last seen; refusals stand while it stays.
+CREATE TABLE wallet.operator_terms (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    mark text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
+-- Operations that ended because of something that an operator has to change: the same wish is answered
+-- by the same operation until that has happened.
+CREATE TABLE wallet.refusals (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    -- The terms under which it was refused.
+    mark text NOT NULL,
+    -- Stroops that its envelope would have had to bid; none when nobody knows.
+    bid bigint,
+    -- Inclusion fee (stroops) at which the cap would have been kept; none when nobody knows.
+    fits_at bigint,
+    -- When it was found that what was in its way is gone.
+    lifted_at timestamptz
 );
 
 -- What reconciliation found: records and chain that do not say the same.
@@ -487,7 +603,7 @@ WHERE o.settled_at IS NOT NULL;
 GRANT USAGE ON SCHEMA wallet, chain TO
 kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE (status, leased_until) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (status, leased_until, stopped) ON wallet.wallets TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
@@ -497,9 +613,12 @@ GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wall
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
-GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals, wallet.payments,
+wallet.shown_targets TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 

@@ -24,7 +24,14 @@ from services.wallet.domain.model import (
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.unseen import Grown
 from services.wallet.domain.withdrawals import Asset, Payout
-from services.wallet.store.budget import Charge, book, exceeded, may_raise, pooler_of
+from services.wallet.store.budget import (
+    Charge,
+    book,
+    exceeded,
+    may_raise,
+    pooler_of,
+    rent_committed,
+)
 from services.wallet.store.custody import (
     add_records,
     is_carrier_paused,
@@ -35,6 +42,9 @@ from services.wallet.store.operations import settle, tell
 
 _fees_paid = METER.create_counter(
     "kalepool.wallet.fees", unit="stroops", description="XLM that the network has charged."
+)
+_rent_paid = METER.create_counter(
+    "kalepool.wallet.rent", unit="stroops", description="XLM that longer lives of entries cost."
 )
 
 #: Only the treasury's balance counts.
@@ -53,6 +63,10 @@ class Draft:
     stakes_returned: tuple[int, ...]
     #: Millionths of a ledger that it takes.
     share: int = 0
+    #: The payer that carries payments; None for what is no payment.
+    payer_id: WalletId | None = None
+    #: It carries no operation, and pays for longer lives of entries: the budget of rent counts.
+    is_rent: bool = False
     #: Its name from the moment that it is durable.
     id: TransactionId = field(default_factory=lambda: TransactionId(new_id()))
 
@@ -97,6 +111,8 @@ class Backlog:
 
     #: Operations that no transaction carries.
     queued: int
+    #: Those of them that wait for a person.
+    held: int
     #: Transactions whose fate is not known.
     open: int
     #: Millionths of a ledger that these take.
@@ -124,13 +140,16 @@ class TransactionStore:
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
             owners = {row["id"]: row for row in rows}
-            complete = [draft for draft in drafts if owners.keys() >= set(draft.operation_ids)]
+            complete = [draft for draft in drafts if _may_carry(draft, owners)]
             # Operations that a pause forbids are not among the rows; a deployment carries none.
             if any(not draft.operation_ids for draft in complete):
                 complete = [] if await is_everything_paused(session) else complete
+            rent = [draft for draft in complete if draft.is_rent]
+            complete = [draft for draft in complete if not draft.is_rent]
             charges = [_charge(draft, owners) for draft in complete]
             beyond = await exceeded(session, self._terms, charges)
             allowed = [draft for draft, whose in zip(complete, beyond, strict=True) if not whose]
+            allowed += await self._affordable(session, rent)
             recorded = await _insert(session, allowed, ledger)
             await _sign(session, recorded)
             await add_records(session, [_act(draft.envelope) for draft in recorded])
@@ -145,6 +164,35 @@ class TransactionStore:
             unpaid=frozenset(item for item, is_unpaid in stopped.items() if is_unpaid),
             spared=frozenset(item for item, is_unpaid in stopped.items() if not is_unpaid),
         )
+
+    async def commit_again(self, draft: Draft, *, ledger: int) -> bool:
+        """Make an envelope durable for payments that are settled already; False when the payer has
+        another one in flight, or everything is paused."""
+        async with self._database.transaction() as session:
+            await lock_audit_log(session)
+            if await is_everything_paused(session):
+                return False
+            recorded = await _insert(session, [draft], ledger)
+            for item in recorded:
+                await session.execute("insert_found_payments", item.id, list(item.operation_ids))
+            await add_records(session, [_act(item.envelope) for item in recorded])
+        return bool(recorded)
+
+    async def _affordable(self, session: Session, rent: Sequence[Draft]) -> list[Draft]:
+        """Those whose rent the budget has left."""
+        if not rent:
+            return []
+        left = self._terms.rent_daily - await rent_committed(session)
+        allowed: list[Draft] = []
+        for draft in rent:
+            if draft.envelope.fee_bid <= left:
+                allowed.append(draft)
+                left -= draft.envelope.fee_bid
+        return allowed
+
+    async def rent_spent(self) -> int:
+        """Stroops of rent within 24 hours, what is in flight included."""
+        return await rent_committed(self._database)
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
         """Marks transactions as sent, with what nodes said and when to send them again."""
@@ -189,7 +237,7 @@ class TransactionStore:
     async def backlog(self) -> Backlog:
         """What waits and what is in flight."""
         row = await self._database.one("backlog")
-        return Backlog(queued=0, open=0, share=0) if row is None else Backlog(**dict(row))
+        return Backlog(queued=0, held=0, open=0, share=0) if row is None else Backlog(**dict(row))
 
     async def overdue(
         self, *, signed_until: int, known: Collection[TransactionId]
@@ -231,7 +279,8 @@ class TransactionStore:
 
         What somebody else closed before stays as it is; the number that were closed here.
         """
-        closed: set[TransactionId] = set()
+        #: Each with whether it was rent.
+        closed: dict[TransactionId, bool] = {}
         async with self._database.transaction() as session:
             for event in TransactionEvent:
                 closed |= await _close_alike(
@@ -246,10 +295,20 @@ class TransactionStore:
                     for settlement in closing.settlements
                 ],
             )
-            await book(session, _fees(item for item in closings if item.transaction_id in closed))
+            # Rent is what its transactions say, and no fee.
+            fees = _fees(item for item in closings if closed.get(item.transaction_id) is False)
+            await book(session, fees)
         tell(changed)
-        _fees_paid.add(sum(item.fee for item in closings if item.transaction_id in closed))
+        for counter, is_rent in ((_fees_paid, False), (_rent_paid, True)):
+            counter.add(sum(i.fee for i in closings if closed.get(i.transaction_id) is is_rent))
         return len(closed)
+
+
+def _may_carry(draft: Draft, owners: Mapping[OperationId, Record]) -> bool:
+    """Whether all of its operations may be signed, by this very payer where they are payments."""
+    return owners.keys() >= set(draft.operation_ids) and all(
+        owners[item]["payer_id"] == draft.payer_id for item in draft.operation_ids
+    )
 
 
 def _charge(draft: Draft, owners: Mapping[OperationId, Record]) -> Charge:
@@ -275,7 +334,9 @@ async def _insert(session: Session, drafts: Sequence[Draft], ledger: int) -> lis
         [item.max_time for item in envelopes],
         [item.fee_bid for item in envelopes],
         [draft.share for draft in drafts],
+        [item.bump_to for item in envelopes],
         ledger,
+        [draft.is_rent for draft in drafts],
     )
     made = {row["id"] for row in rows}
     return [draft for draft in drafts if draft.id in made]
@@ -297,9 +358,9 @@ async def _sign(session: Session, drafts: Sequence[Draft]) -> None:
 
 async def _close_alike(
     session: Session, event: TransactionEvent, closings: Sequence[Closing]
-) -> set[TransactionId]:
+) -> dict[TransactionId, bool]:
     if not closings:
-        return set()
+        return {}
     rows = await session.many(
         "close_transactions",
         target(TRANSACTION_EDGES, event).value,
@@ -309,7 +370,7 @@ async def _close_alike(
         [item.fee for item in closings],
         [item.error for item in closings],
     )
-    return {TransactionId(row["id"]) for row in rows}
+    return {TransactionId(row["id"]): row["is_rent"] for row in rows}
 
 
 def _open(rows: list[Record]) -> OpenTransaction:
@@ -327,6 +388,7 @@ def _open(rows: list[Record]) -> OpenTransaction:
         signed_ledger=first["signed_ledger"],
         resend_ledger=first["resend_ledger"],
         last_answer=first["last_answer"],
+        bump_to=first["bump_to"],
         # None for a deployment, which no operation asked for.
         operations=tuple(_carried(row) for row in rows if row["operation_id"] is not None),
     )

@@ -23,9 +23,10 @@ BLOCK = 700
 UNDO = """
 DROP TRIGGER trigger_works_pending ON work.works;
 DROP TRIGGER trigger_harvests_pending ON harvest.harvests;
-DROP FUNCTION harvest.note_works, harvest.note_harvests, harvest.is_final;
+DROP TRIGGER trigger_items_pending ON harvest.batch_items;
+DROP FUNCTION harvest.note_repeats, harvest.note_works, harvest.note_harvests, harvest.is_final;
 DROP TABLE harvest.pending;
-DELETE FROM harvest.schema_migrations WHERE number IN (3, 6);
+DELETE FROM harvest.schema_migrations WHERE number IN (3, 6, 7);
 """
 
 
@@ -199,7 +200,7 @@ async def test_what_was_pending_before_it_existed_is_pending_after(events: Event
     await events.harvested(late, "EXPIRED")
     address = DatabaseAddress(dsn=events.database.admin_dsn)
     done = await migrate(address, schema="harvest", folder=migrations_of("harvest"))
-    assert done == ["0003_pending.sql", "0006_pauses.sql"]
+    assert done == ["0003_pending.sql", "0006_pauses.sql", "0007_repeats.sql"]
     assert await events.rows() == {
         (BLOCK, kept[0].farmer_id),
         (BLOCK - 1, kept[1].farmer_id),

@@ -102,6 +102,21 @@ async def sweeping(database: DatabaseAccess) -> AsyncIterator[Harvest]:
         yield running
 
 
+async def test_a_refusal_that_stands_is_one_event_and_sweeps_wait_ever_longer(
+    sweeping: Harvest,
+) -> None:
+    people = [await sweeping.worker() for _ in range(2)]
+    sweeping.wallet.faults.failing = {one.farmer_id: "FEE_CAP" for one in people}
+    sweeping.wallet.faults.lasting = True
+    for number in range(5):
+        answer = await sweeping.harvest(request_id=f"try {number}")
+        assert (answer.successful_harvests, answer.failed_harvests) == (0, 2)
+    assert await sweeping.world.count("harvest.harvests") == 2
+    # Each try counts, by whomever, so that the next sweep of it is 32 pauses away.
+    assert await sweeping.world.count("harvest.pending", "failures >= 5") == 2
+    assert await sweeping.world.count("harvest.batches") < 20
+
+
 async def test_who_worked_is_paid_and_booked(harvest: Harvest) -> None:
     people = [await harvest.worker() for _ in range(3)]
     idle = await harvest.world.farmer(harvest.pooler)

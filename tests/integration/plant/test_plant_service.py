@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
+from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from pydantic import SecretStr
 
@@ -115,6 +116,18 @@ async def test_whose_signing_is_paused_is_left_out(plant: Plant) -> None:
         )
     answer = await plant.plant()
     assert [UUID(one.farmer_id) for one in answer.plantings] == [other.farmer_id]
+
+
+async def test_a_refusal_that_stands_is_one_event_however_often_it_is_asked(plant: Plant) -> None:
+    refused = [await plant.world.farmer(plant.pooler) for _ in range(3)]
+    plant.wallet.faults.failing = {one.farmer_id: "FEE_CAP" for one in refused}
+    plant.wallet.faults.lasting = True
+    for number in range(20):
+        answer = await plant.plant(request_id=f"try {number}")
+        assert (answer.successful_plants, answer.failed_plants) == (0, 3)
+        assert {one.reason for one in answer.plantings} == {common_pb2.FAILURE_REASON_FEE_CAP}
+    assert await plant.world.count("plant.plantings") == 3
+    assert await plant.world.count("wallet.operations") == 3
 
 
 async def test_one_failure_does_not_fail_the_others(plant: Plant) -> None:

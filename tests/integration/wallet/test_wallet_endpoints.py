@@ -28,6 +28,7 @@ from services.wallet.chain.networks import network_for
 from services.wallet.chain.questions import INCLUSION_FEE, LATEST_LEDGER
 from services.wallet.chain.results import ResultReader
 from services.wallet.chain.simulations import simulation
+from services.wallet.domain import heights
 from tests.support.json_rpc import ScriptedNode, failure, json_rpc_server, result
 from tests.support.tcp_relay import open_relay
 
@@ -45,6 +46,7 @@ def probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds are long here."""
     monkeypatch.setattr(health, "PROBE_EVERY", 0.2)
     monkeypatch.setattr(health, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(heights, "FROZEN", 1.0)
 
 
 @asynccontextmanager
@@ -83,6 +85,14 @@ def close_ledgers(node: RunningLocalnet, count: int) -> None:
     """Some ledgers pass."""
     for _ in range(count):
         node.close_ledger()
+
+
+async def keep_closing(*nodes: RunningLocalnet) -> None:
+    """Ledgers pass, one a second, at all of these."""
+    while True:
+        await asyncio.sleep(1)
+        for node in nodes:
+            node.close_ledger()
 
 
 # Reads
@@ -177,9 +187,9 @@ async def test_an_endpoint_that_lags_waits_until_it_has_caught_up() -> None:
     ):
         await until(endpoints, S.HEALTHY, S.HEALTHY)
         first.rpc.faults.change({"stale": True}, first.node.snapshot)
-        close_ledgers(first, 5)
-        close_ledgers(second, 5)
+        going_on = asyncio.create_task(keep_closing(first, second))
         await until(endpoints, S.LAGGING, S.HEALTHY)
+        going_on.cancel()
         for _ in range(5):
             assert (await endpoints.head()).sequence == second.rpc.latest.sequence
         first.rpc.faults.change({"reset": True}, first.node.snapshot)
@@ -229,7 +239,13 @@ async def test_what_all_refuse_is_refused() -> None:
     def refuse(call: dict[str, Any]) -> web.Response:
         if call["method"] == "simulateTransaction":
             return failure(call, -32602)
-        return result(call, passphrase=OURS, latestLedger=7)
+        return result(
+            call,
+            passphrase=OURS,
+            latestLedger=7,
+            latestLedgerCloseTime="1700000000",
+            oldestLedger=1,
+        )
 
     async with json_rpc_server(refuse) as one, json_rpc_server(refuse) as two:
         async with open_all(one, two) as endpoints:

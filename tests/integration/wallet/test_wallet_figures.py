@@ -11,6 +11,7 @@ from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseAccess
 from tests.support.wallet_world import eventually, free_ports, open_wallet_world
 
+LIVES = "kalepool_wallet_rent_ledgers_left"
 pytestmark = pytest.mark.e2e
 
 
@@ -24,7 +25,7 @@ async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_pa
         async def told() -> bool:
             figures.clear()
             figures.update(await read_figures(port))
-            return "kalepool_wallet_treasury_low" in figures
+            return {"kalepool_wallet_treasury_low", LIVES} <= figures.keys()
 
         await eventually(told, "the treasury is not among the figures", world.wallet)
         async with open_channel(world.target) as channel:
@@ -38,6 +39,11 @@ async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_pa
             "": float(status.treasury.xlm_stroops)
         }
         assert figures["kalepool_wallet_endpoint_healthy"] == {"position=0": 1.0}
+        assert figures[LIVES].keys() >= {"entry=farm code", "entry=farm instance"}
+        assert min(figures[LIVES].values()) > 100_000
+        assert figures["kalepool_wallet_rent_due"] == {"": 0.0}
+        assert figures["kalepool_wallet_rent_spent_stroops"] == {"": 0.0}
+        assert status.rent.rent_budget_stroops == 10**9
         assert set(figures["kalepool_wallet_channels"]) == {
             "state=made",
             "state=ready",

@@ -21,7 +21,8 @@ from services.wallet.chain.errors import (
     RpcUnavailableError,
 )
 from services.wallet.chain.health import AWAY_AFTER, EndpointState
-from services.wallet.chain.rpc import HighWater, Rpc, open_rpc
+from services.wallet.chain.rpc import Rpc, open_rpc
+from services.wallet.domain.heights import Heights
 from tests.support.json_rpc import ScriptedNode, json_rpc_server, result
 from tests.support.tcp_relay import open_relay
 
@@ -70,7 +71,7 @@ class Hasty:
         """The endpoint, while the block runs."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc:
+        async with open_rpc(url, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc:
             yield rpc
         server.close()
 
@@ -184,7 +185,7 @@ async def open_resting() -> AsyncIterator[tuple[Resting, Rpc]]:
     node = Resting()
     async with (
         node.serve() as url,
-        open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
+        open_rpc(url, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc,
     ):
         yield node, rpc
 
@@ -239,7 +240,7 @@ async def test_what_a_node_says_of_a_refusal_is_told() -> None:
 
     async with (
         json_rpc_server(refuse) as url,
-        open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
+        open_rpc(url, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc,
     ):
         with pytest.raises(RpcRejectedError, match="invalid parameters: hash must be hex"):
             await rpc.head()
@@ -258,7 +259,7 @@ async def test_what_a_node_says_of_a_refusal_is_told() -> None:
 async def test_the_words_of_an_error_are_told(answer: web.Response, told: str) -> None:
     async with (
         json_rpc_server(lambda _: answer) as url,
-        open_rpc(f"{url}/hushhush", passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
+        open_rpc(f"{url}/hushhush", passphrase=OURS, timeout=2, seen=Heights(1)) as rpc,
     ):
         with pytest.raises(RpcUnavailableError, match=told) as caught:
             await rpc.head()
@@ -273,7 +274,7 @@ async def test_a_packed_answer_is_unpacked() -> None:
 
     async with (
         json_rpc_server(answer) as url,
-        open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
+        open_rpc(url, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc,
     ):
         assert await rpc.passphrase() == "x" * 200
 

@@ -168,7 +168,8 @@ async def test_a_wallet_that_is_killed_in_the_middle_finishes(
 
             await eventually(done, "the rotation does not end", world.wallet)
             status = await stub.GetKeyStatus(keys_pb2.GetKeyStatusRequest())
-        assert [use.data_keys for use in status.keks] == [4]  # and the treasury's
+        # The treasury's, and those of five payers, too.
+        assert [use.data_keys for use in status.keks] == [len(farmers) + 1 + 5]
         # The old KEK is not needed any more.
         world.environment["MASTER_KEY_PREVIOUS_FILES"] = ""
         await world.restart()

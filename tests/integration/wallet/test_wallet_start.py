@@ -1,10 +1,12 @@
 """What the wallet refuses to start with: wrong keys, wrong networks, a chain that was reset."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from stellar_sdk import Keypair
@@ -13,18 +15,25 @@ from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.networks import TESTNET
-from services.wallet.chain.errors import NetworkMismatchError, RpcUnavailableError
+from services.wallet.chain.errors import (
+    DisagreementError,
+    NetworkMismatchError,
+    RpcUnavailableError,
+)
 from services.wallet.chain.facade import Chain, open_chain
 from services.wallet.chain.networks import network_for
 from services.wallet.domain.errors import ChainUnknownError, TreasuryMissingError
 from services.wallet.domain.model import ChainHead
+from services.wallet.engine import turning
 from services.wallet.engine.bell import Bell
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.turning import Turning
 from services.wallet.engine.watch import Watch
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.store.blocks import BlockStore
+from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases import UseCases
 from tests.support.wallet_world import WalletWorld
@@ -56,7 +65,8 @@ async def following(
     network = network_for("localnet", farm=farm, rpc_url=rpc_url or world.rpc_url)
     watch = Watch(SystemClock(), Bell())
     async with open_chain(network, timeout=2) as opened:
-        yield Follower(opened, BlockStore(pool), watch, block_seconds=6), watch
+        back = Turning(opened, TurningStore(pool))
+        yield Follower(opened, BlockStore(pool), watch, back, block_seconds=6), watch
 
 
 # The treasury
@@ -124,13 +134,103 @@ async def test_a_farm_that_is_not_there(world: WalletWorld, pool: Database) -> N
         assert not watch.is_fresh
 
 
+async def record_transaction(pool: Database, *, ledger: int | None, signed: int = 1) -> UUID:
+    """A transaction of ours that a ledger took (None: is in flight)."""
+    transaction_id = new_id()
+    async with pool.session() as session:
+        await session.connection.execute(
+            """
+            INSERT INTO wallet.transactions (
+                id, state, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid,
+                signed_ledger, resend_ledger, ledger, closed_at
+            )
+            VALUES (
+                $1, $2::wallet.transaction_state, $3, 1, $4, $4, '', 1, 100, $5, $5 + 2, $6,
+                CASE WHEN $6::int IS NULL THEN NULL ELSE now() END
+            )
+            """,
+            transaction_id,
+            "sent" if ledger is None else "succeeded",
+            Keypair.random().public_key,
+            f"{transaction_id.int:064x}",
+            signed,
+            ledger,
+        )
+    return transaction_id
+
+
 @pytest.mark.e2e
-async def test_a_chain_that_begins_anew(world: WalletWorld, pool: Database) -> None:
+@pytest.mark.parametrize("taken_by", [2, 999_999])
+async def test_a_chain_that_begins_anew(world: WalletWorld, pool: Database, taken_by: int) -> None:
+    """It has nothing of what is recorded."""
     await BlockStore(pool).save_head(FAR_AHEAD)
+    await record_transaction(pool, ledger=taken_by)
     async with following(world, pool) as (follower, watch):
         with pytest.raises(NetworkMismatchError, match="was reset"):
             await follower.refresh()
         assert not watch.is_fresh
+    assert await BlockStore(pool).head() == FAR_AHEAD
+
+
+@pytest.mark.e2e
+async def test_a_head_that_was_a_lie_is_turned_back(
+    world: WalletWorld, pool: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turning, "UNSEEN_FOR", 2.0)
+    store = BlockStore(pool)
+    await store.save_head(FAR_AHEAD)
+    in_flight = await record_transaction(pool, ledger=None, signed=10**6)
+    async with following(world, pool) as (follower, watch):
+        told: list[int] = []
+        follower.on_turned.append(told.append)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    sight = await follower.refresh()
+                    break
+                except DisagreementError:
+                    assert not watch.is_fresh
+                    assert await store.head() == FAR_AHEAD
+                    await asyncio.sleep(0.2)
+        assert watch.current is sight
+        assert told == [sight.ledger.sequence]
+    assert await store.head() == sight.head
+    async with pool.session() as session:
+        (signed, resend) = await session.connection.fetchrow(
+            "SELECT signed_ledger, resend_ledger FROM wallet.transactions WHERE id = $1", in_flight
+        ) or (None, None)
+    assert signed is not None
+    assert resend is not None
+    assert signed < sight.ledger.sequence
+    assert resend <= sight.ledger.sequence
+
+
+@pytest.mark.e2e
+async def test_a_head_that_another_process_still_sees_is_not_turned_back(
+    world: WalletWorld, pool: Database
+) -> None:
+    store, ahead = BlockStore(pool), FAR_AHEAD
+    async with following(world, pool) as (follower, _):
+        for _ in range(20):
+            ahead = replace(ahead, ledger=ahead.ledger + 1)
+            await store.save_head(ahead)
+            with pytest.raises(DisagreementError):
+                await follower.refresh()
+            await asyncio.sleep(0.2)
+    assert await store.head() == ahead
+
+
+@pytest.mark.e2e
+async def test_a_process_goes_on_whatever_another_one_keeps(
+    world: WalletWorld, pool: Database
+) -> None:
+    async with following(world, pool) as (follower, watch):
+        first = await follower.refresh()
+        await BlockStore(pool).save_head(FAR_AHEAD)
+        async with asyncio.timeout(20):
+            while watch.current.ledger.sequence < first.ledger.sequence + 5:
+                await follower.refresh()
+                await asyncio.sleep(0.1)
     assert await BlockStore(pool).head() == FAR_AHEAD
 
 

@@ -406,8 +406,10 @@ class Outside:
         self._rpc = rpc
         self._network = Network()
 
-    async def account(self, *, trustline: bool = True, memo: bool = False) -> str:
-        """A new account: with a KALE trustline, and wanting a memo with every payment."""
+    async def account(
+        self, *, trustline: bool = True, memo: bool = False, room: str | None = None
+    ) -> str:
+        """A new account: with a trustline (of this limit), and wanting a memo with each payment."""
         key = Keypair.random()
         async with aiohttp.ClientSession() as session:
             url = f"{self._world.rpc_url}/friendbot?addr={key.public_key}"
@@ -417,7 +419,7 @@ class Outside:
         builder = TransactionBuilder(source, self._network.passphrase, base_fee=1000)
         builder.set_timeout(60)
         if trustline:
-            builder.append_change_trust_op(self._network.kale)
+            builder.append_change_trust_op(self._network.kale, room)
         if memo:
             builder.append_manage_data_op("config.memo_required", b"1")
         if builder.operations:
@@ -500,6 +502,29 @@ async def test_one_that_cannot_be_paid_does_not_hold_up_the_others(
     assert refused.operation.reason == common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE
 
 
+async def test_what_only_failed_with_others_goes_together_again(
+    world: WalletWorld, outside: Outside
+) -> None:
+    full = await outside.account(room="1")
+    destinations = [await outside.account() for _ in range(2)]
+    payers = [await payer(world, item, kale=16 * KALE) for item in destinations]
+    greedy = await payer(world, full, kale=9 * KALE)
+    wishes = [(item, f"wish {number}") for number in range(15) for item in payers]
+    done = await asyncio.gather(
+        greedy.withdraw("too much", 2 * KALE),
+        *(item.withdraw(name, KALE) for item, name in wishes),
+    )
+    refused, *paid = [item.operation for item in done]
+    assert (refused.state, refused.reason) == (
+        FAILED,
+        common_pb2.FAILURE_REASON_DESTINATION_REFUSES,
+    )
+    assert {item.state for item in paid} == {SUCCEEDED}
+    # With the one that fails, and then without it; each payer has its own.
+    assert max(item.attempts for item in paid) <= 2
+    assert max(item.ledger for item in paid) - min(item.ledger for item in paid) <= 3
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -511,7 +536,7 @@ async def test_one_that_cannot_be_paid_does_not_hold_up_the_others(
 async def test_a_destination_that_cannot_take_it_costs_nothing(
     world: WalletWorld,
     outside: Outside,
-    options: dict[str, bool] | None,
+    options: dict[str, Any] | None,
     reason: common_pb2.FailureReason.ValueType,
 ) -> None:
     nobody = Keypair.random().public_key

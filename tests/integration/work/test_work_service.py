@@ -178,6 +178,17 @@ async def test_only_better_nonces_follow(work: Work) -> None:
     assert await work.world.count("work.works", "status = 'success'") == 2
 
 
+async def test_a_refusal_that_stands_is_one_event_however_often_it_is_asked(work: Work) -> None:
+    person = await work.planter()
+    nonce = nonce_with(person, 1)
+    work.wallet.faults.failing[person.farmer_id] = "FEE_CAP"
+    work.wallet.faults.lasting = True
+    for number in range(20):
+        answer = await work.submit((person.farmer_id, nonce), request_id=f"try {number}")
+        assert reasons(answer) == ["FEE_CAP"]
+    assert await work.world.count("work.works") == 1
+
+
 async def test_a_failed_work_may_be_sent_again(work: Work) -> None:
     person = await work.planter()
     nonce = nonce_with(person, 1)

@@ -153,3 +153,24 @@ def test_what_has_the_same_name_in_two_places_is_told_apart(
     Output(json=False).message(status)
     lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
     assert {"xlm 5.0000000 XLM", "treasury xlm 7.0000000 XLM"} <= lines
+
+
+def test_rent_is_told_with_its_units(capsys: pytest.CaptureFixture[str]) -> None:
+    code = engine_pb2.RentEntry(name="farm code", ledgers_left=3_000_000, due_ledger=70)
+    rent = engine_pb2.RentStatus(
+        entries=[code],
+        rent_spent_stroops=15_000_000,
+        rent_budget_stroops=10**9,
+        calls_wait_for_rent=True,
+        rent_error="send it XLM",
+    )
+    Output(json=False).message(engine_pb2.GetEngineStatusResponse(rent=rent))
+    Output(json=False).rows(rent, "entries", ("name", "ledgers_left", "due_ledger"))
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert lines >= {
+        "rent spent 1.5000000 XLM",
+        "rent budget 100.0000000 XLM",
+        "calls wait for rent yes",
+        "rent error send it XLM",
+        "farm code 3000000 70",
+    }

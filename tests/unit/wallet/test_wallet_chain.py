@@ -36,7 +36,7 @@ from services.wallet.chain.errors import (
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.fields import head_of
 from services.wallet.chain.ledger_entries import Reader, entries_question
-from services.wallet.chain.ledger_keys import block_key
+from services.wallet.chain.ledger_keys import block_key, code_key
 from services.wallet.chain.loads import alone
 from services.wallet.chain.model import (
     Outcome,
@@ -254,6 +254,9 @@ def test_the_farm_and_its_records() -> None:
     assert worked.sequence == planted.sequence == 108
 
 
+INSTANCE = "entries_contract_instance"
+
+
 class Shown:
     """An endpoint that shows the recorded farm, with the recorded block as whichever is running."""
 
@@ -266,16 +269,31 @@ class Shown:
         """As an endpoint's."""
         self.asked.append(list(readers))
         await asyncio.sleep(0)  # others are asking meanwhile
-        instance, block = entry("entries_contract_instance"), entry("entries_block")
+        instance, block = entry(INSTANCE), entry("entries_block")
         running = xdr.LedgerEntryData.from_xdr(instance["xdr"])
         set_index(running, self.running)
         key = block_key(Farm(farm=FARM, token=token()), self.running)
+        code_hash = decode_farm(running)[0].code_hash
         there = {
             instance["key"]: instance | {"xdr": running.to_xdr()},
             key: block | {"xdr": moved(block["xdr"], key)},
+            code_key(code_hash): {
+                "xdr": code_entry(code_hash),
+                "lastModifiedLedgerSeq": 1,
+                "liveUntilLedgerSeq": 777,
+            },
         }
         found = [item | {"key": key} for key, item in there.items() if key in readers]
         return entries_question(readers).decode({"latestLedger": 120, "entries": found})
+
+
+def code_entry(code_hash: str) -> str:
+    """An entry of a contract's code, without the code."""
+    code = xdr.ContractCodeEntry(
+        ext=xdr.ContractCodeEntryExt(v=0), hash=xdr.Hash(bytes.fromhex(code_hash)), code=b""
+    )
+    kind = xdr.LedgerEntryType.CONTRACT_CODE
+    return xdr.LedgerEntryData(kind, contract_code=code).to_xdr()
 
 
 def moved(text: str, key: str) -> str:
@@ -301,13 +319,18 @@ def set_index(instance: xdr.LedgerEntryData, index: int) -> None:
 async def test_the_farm_and_its_block_are_of_one_answer() -> None:
     shown = Shown()
     chain = Chain(network_for("localnet", farm=FARM), cast(Rpc, shown))
-    for running, requests in ((0, 1), (0, 1), (1, 2), (1, 1), (7, 2)):
+    for running, requests in ((0, 2), (0, 1), (1, 2), (1, 1), (7, 2)):
         shown.running, shown.asked = running, []
         farm = await chain.farm()
         assert farm is not None
         assert farm.block is not None
         assert farm.index == farm.block.index == running
-        # The block that was running before is the best guess.
+        # With the lives of both, as whoever calls the farm may have to pay for them.
+        assert (farm.instance_until, farm.code_until) == (
+            entry(INSTANCE)["liveUntilLedgerSeq"],
+            777,
+        )
+        # The block that was running before is the best guess, and the code is what it was.
         assert len(shown.asked) == requests
 
 
@@ -383,8 +406,10 @@ def test_no_bid_exceeds_the_cap() -> None:
     """Not by a stroop, whichever the carrier."""
     bid = 2 * 200 + needed().fee
     assert signed_plant(signer(), signer(), max_fee=bid).fee_bid == bid
+    # What is bid for inclusion is what the cap leaves: by a node's word nothing is given up.
+    assert signed_plant(signer(), signer(), max_fee=bid - 1).fee_bid == bid - 2
     with pytest.raises(FeeCapExceededError):
-        signed_plant(signer(), signer(), max_fee=bid - 1)
+        signed_plant(signer(), signer(), max_fee=2 * 100 + needed().fee - 1)
     work = Farm(farm=FARM, token=token()).work(
         farmer=signer().address, index=1, work_hash=bytes(32), nonce=0
     )
@@ -393,7 +418,7 @@ def test_no_bid_exceeds_the_cap() -> None:
             alone(work),
             source=signer(),
             sequence=1,
-            terms=terms(max_fee=200 + needed().fee - 1),
+            terms=terms(max_fee=100 + needed().fee - 1),
             resources=needed(),
         )
 

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from services.wallet.domain.model import OperationKind
+from services.wallet.engine.bell import Bell
 from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.parts import EngineParts, RentTurn
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.store.channels import ChannelStore, ChannelTotals
 
@@ -49,6 +50,8 @@ class World:
             accounts=SimpleNamespace(can_pay=True),
             treasury=SimpleNamespace(wallet=SimpleNamespace(address="G")),
             operations=self,
+            bell=Bell(),
+            rent_turn=RentTurn(),
         )
         self.watch = parts.watch
         terms = ChannelTerms(count=2, funding=10, low=5)
@@ -67,7 +70,7 @@ class World:
         return found
 
 
-ALL = ["poor", "open_channel", "top_up"]
+ALL = ["poor", "open_channel"]
 
 
 async def test_where_nothing_is_wanting_all_is_looked_at_now_and_then() -> None:

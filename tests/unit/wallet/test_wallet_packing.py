@@ -47,6 +47,7 @@ LIMITS = Limits(
     ledger_transactions=2000,
     transaction_event_bytes=16_384,
     temporary_ledgers=17_280,
+    max_entry_ledgers=3_110_400,
 )
 #: A fee-bumped plant without a stake.
 PLANT = Usage(

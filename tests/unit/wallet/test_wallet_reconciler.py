@@ -32,8 +32,14 @@ def balance(wallet_id: WalletId) -> Balance:
 class Chain:
     """One of the two has more KALE than before."""
 
+    configured = 1
+
     def __init__(self, *, tells: bool) -> None:
         self._tells = tells
+
+    def trusted(self, _: object) -> "Chain":
+        """There is only this one."""
+        return self
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[SimpleNamespace]]:
         """As they are at ledger 200."""

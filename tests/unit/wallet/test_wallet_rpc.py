@@ -4,6 +4,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import product
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ from services.wallet.chain.ledger_entries import Entry
 from services.wallet.chain.ledger_keys import account_key
 from services.wallet.chain.networks import network_for
 from services.wallet.chain.questions import HEAD, INCLUSION_FEE, LATEST_LEDGER, Question
-from services.wallet.chain.rpc import HighWater, Rpc, host_of, open_rpc
+from services.wallet.chain.rpc import Rpc, host_of, open_rpc
+from services.wallet.domain.heights import Heights
 from tests.support.clock import FakeClock
 from tests.support.json_rpc import Answer, ScriptedNode, failure, json_rpc_server, result
 
@@ -45,7 +47,7 @@ async def open_node(answer: Answer) -> AsyncIterator[Rpc]:
     """An endpoint that answers as told."""
     async with (
         json_rpc_server(answer) as url,
-        open_rpc(url, passphrase=OURS, timeout=2, seen=HighWater()) as rpc,
+        open_rpc(url, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc,
     ):
         yield rpc
 
@@ -110,7 +112,7 @@ async def test_answers_without_their_fields_are_none() -> None:
 
 
 async def test_nobody_answers() -> None:
-    async with open_rpc(NOBODY, passphrase=OURS, timeout=2, seen=HighWater()) as rpc:
+    async with open_rpc(NOBODY, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc:
         for _ in range(AWAY_AFTER):
             with pytest.raises(RpcUnavailableError):
                 await rpc.head()
@@ -154,7 +156,7 @@ async def test_keys_are_asked_for_in_portions_that_a_node_takes() -> None:
 async def test_no_error_shows_the_url() -> None:
     async with json_rpc_server(lambda _: web.Response(status=503)) as url:
         secret = url.replace("http://", "http://user:hush@") + "/hush?key=hush"
-        async with open_rpc(secret, passphrase=OURS, timeout=2, seen=HighWater()) as rpc:
+        async with open_rpc(secret, passphrase=OURS, timeout=2, seen=Heights(1)) as rpc:
             for _ in range(AWAY_AFTER):
                 with pytest.raises(RpcUnavailableError) as caught:
                     await rpc.head()
@@ -244,14 +246,15 @@ def test_latency_rises_at_once_and_falls_slowly() -> None:
 
 
 async def test_a_probe_tells_where_it_stands() -> None:
-    node, seen = ScriptedNode(passphrase=OURS, ledger=100), HighWater()
+    node, seen = ScriptedNode(passphrase=OURS, ledger=100), Heights(3)
     async with (
         node.serve() as url,
         open_rpc(url, passphrase=OURS, timeout=2, seen=seen) as rpc,
     ):
         await rpc.ready()
-        assert (rpc.health.state, rpc.health.ledger, seen.ledger) == (S.HEALTHY, 100, 100)
-        seen.rise(200)
+        assert (rpc.health.state, rpc.health.ledger) == (S.HEALTHY, 100)
+        for other in (1, 2):
+            seen.claim(other, 200, now=monotonic())
         with pytest.raises(StaleAnswerError):
             await rpc.probe()
         assert rpc.health.state is S.LAGGING
@@ -261,7 +264,7 @@ async def test_a_probe_tells_where_it_stands() -> None:
         node.passphrase, node.ledger = "Another Network", 10**6
         with pytest.raises(NetworkMismatchError, match="Another Network"):
             await rpc.probe()
-        assert (rpc.health.state, seen.ledger) == (S.WRONG_NETWORK, 200)
+        assert (rpc.health.state, seen.floor) == (S.WRONG_NETWORK, 200)
 
 
 # Settings

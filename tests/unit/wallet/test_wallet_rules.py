@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import product
 from uuid import UUID
 
 import pytest
@@ -18,8 +17,6 @@ from services.wallet.chain.model import (
     BlockState,
     ContractError,
     LedgerHead,
-    Outcome,
-    OutcomeStatus,
     PailState,
     SendResult,
     SendStatus,
@@ -32,7 +29,7 @@ from services.wallet.domain.blocks import (
     readiness,
 )
 from services.wallet.domain.model import (
-    TREASURY_KINDS,
+    BLOCKLESS_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -54,17 +51,13 @@ from services.wallet.domain.outcomes import (
 from services.wallet.domain.settling import apart, excluded, refused, share
 from services.wallet.domain.submission import (
     ABOVE_CAP,
-    PATIENCE,
     UNKNOWN,
-    Exclusion,
     NextStep,
-    conclude,
     is_due_to_send,
-    is_proof_possible,
     is_stuck,
     weigh,
 )
-from services.wallet.domain.unseen import Grown, Trace, is_unpaid, settled_by_state
+from services.wallet.domain.unseen import Grown, Trace, settled_by_state
 
 K, R, E = OperationKind, FailureReason, OperationEvent
 NO_ID = UUID(int=1)
@@ -354,7 +347,7 @@ def test_a_plant_that_the_cap_kept_out_says_so() -> None:
     assert onboarding.event is OperationEvent.RETRY
 
 
-@pytest.mark.parametrize("kind", TREASURY_KINDS)
+@pytest.mark.parametrize("kind", BLOCKLESS_KINDS)
 def test_what_no_ledger_takes_of_the_treasury_lets_others_go_before(kind: OperationKind) -> None:
     waits = [
         excluded(carried(kind, attempts=attempts), head(), last_answer="txFAILED").due_ledger
@@ -429,30 +422,15 @@ def test_what_is_urgent_and_passed_over_is_stuck(
     assert is_stuck(transaction, LedgerHead(sequence=sequence, close_time=1)) is stuck
 
 
-@pytest.mark.parametrize(
-    ("past_bound", "not_older", "status"),
-    list(product([True, False], [True, False], OutcomeStatus)),
-)
-def test_proof_of_exclusion(past_bound: bool, not_older: bool, status: OutcomeStatus) -> None:
-    """It holds in one case of all only."""
-    shown = LedgerHead(sequence=200, close_time=501 if past_bound else 500)
-    answered = LedgerHead(sequence=200 if not_older else 199, close_time=600, oldest=91)
-    found = is_proof_possible(
-        open_transaction(), shown, Outcome(status=status, head=answered, ledger=1)
-    )
-    expected = past_bound and not_older and status is OutcomeStatus.NOT_FOUND
-    assert found is expected
-
-
 # Onboarding
 
 
-def queued(number: int, *, attempts: int) -> QueuedOperation:
+def queued(number: int, *, attempts: int, pack_limit: int | None = None) -> QueuedOperation:
     """A farmer that is not on the chain yet."""
     return QueuedOperation(
         id=OperationId(UUID(int=number)),
         kind=K.ONBOARD,
-        pack_limit=None,
+        pack_limit=pack_limit,
         wallet_id=WalletId(UUID(int=number)),
         address="G",
         block_index=0,
@@ -477,33 +455,15 @@ def test_a_farmer_that_failed_before_is_onboarded_alone(
 
 
 @pytest.mark.parametrize(
-    ("close_time", "unused", "shared_source", "remembered", "expected"),
-    [
-        (501, True, False, True, Exclusion.PROVEN),
-        # The number alone proves it, whatever a node has forgotten.
-        (501, True, False, False, Exclusion.PROVEN),
-        (501, False, False, True, Exclusion.NOT_YET),
-        (501, False, True, True, Exclusion.NOT_YET),
-        (500 + PATIENCE, False, True, True, Exclusion.NOT_YET),
-        (501 + PATIENCE, False, True, True, Exclusion.PROVEN),
-        # "Not found" says nothing where nothing is remembered.
-        (501 + PATIENCE, False, True, False, Exclusion.SPENT),
-        # A farmer's number can only have been used by this transaction: never "excluded".
-        (501 + PATIENCE, False, False, True, Exclusion.SPENT),
-        (10**9, False, False, False, Exclusion.SPENT),
-    ],
+    ("limits", "together"), [([7, 7, 1], [0, 1]), ([1, 7, 7], [0]), ([7, None, 7], [0, 2])]
 )
-def test_a_used_sequence_number_is_no_proof(
-    close_time: int, unused: bool, shared_source: bool, remembered: bool, expected: Exclusion
+def test_who_only_failed_with_others_shares_again(
+    limits: list[int | None], together: list[int]
 ) -> None:
-    head = LedgerHead(sequence=200, close_time=close_time)
-    transaction = open_transaction(max_time=500)
-    assert (
-        conclude(
-            transaction, head, unused=unused, shared_source=shared_source, remembered=remembered
-        )
-        is expected
-    )
+    waiting = [queued(number, attempts=1, pack_limit=limit) for number, limit in enumerate(limits)]
+    now, rest = apart(waiting)
+    assert now == [waiting[number] for number in together]
+    assert len(now) + len(rest) == len(waiting)
 
 
 # A ledger took it, and no node remembers
@@ -571,7 +531,6 @@ def trace(
         (K.HARVEST, trace(None, grown=GROWN), OPEN),
         (K.ONBOARD, trace(None), OPEN),
         (K.WITHDRAW, trace(None), (E.SUCCEED, None, None, 1000)),
-        (K.WITHDRAW, replace(trace(None), is_unpaid=True), OPEN),
         (K.TOP_UP, trace(None), (E.SUCCEED, None, None, 1000)),
     ],
 )
@@ -582,18 +541,3 @@ def test_the_state_of_the_chain_settles_what_no_node_remembers(
     found = settled_by_state(carried(kind), seen, now, ledger=1000, fee=9)
     assert (found.event, found.amount, found.gap, found.ledger) == expected
     assert found.fee == 9
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ((101,), False),  # by the payment, or by something else: not known
-        ((100,), True),
-        ((130, 99, 120), True),  # one for all: they are paid in one transaction
-        ((), False),
-    ],
-)
-def test_an_account_that_nothing_changed_was_not_paid_out_of(
-    changes: tuple[int, ...], expected: bool
-) -> None:
-    assert is_unpaid(changes, signed_ledger=100) is expected

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -36,10 +37,17 @@ class World:
         #: What was sent, list by list.
         self.lists: list[list[str]] = []
         self.noted: dict[TransactionId, Noted] = {}
+        #: Envelopes that went to a second node, too.
+        self.widely: list[str] = []
+        #: Nodes in the settings.
+        self.configured = 1
 
-    async def send(self, envelopes: Sequence[str]) -> list[SendResult | PoolError]:
+    async def send(
+        self, envelopes: Sequence[str], *, widely: bool = False
+    ) -> list[SendResult | PoolError]:
         """As the chain's."""
         self.lists.append(list(envelopes))
+        self.widely += list(envelopes) if widely else []
         return [self.says.get(envelope, PENDING) for envelope in envelopes]
 
     def replacing_bid(self, envelope: str) -> int:
@@ -126,3 +134,19 @@ async def test_a_treasury_whose_key_does_not_open_holds_up_nothing(broken: Excep
     noted = await world.run(outgoing("fine", "stuck", "low", stuck=["stuck"]))
     assert world.lists == [["fine", "stuck", "low"]]
     assert noted == {"fine": "PENDING", "stuck": "PENDING", "low": "txINSUFFICIENT_FEE"}
+
+
+@pytest.mark.parametrize(("configured", "after"), [(1, 3), (3, 2)])
+async def test_what_a_node_may_have_thrown_away_goes_to_another(
+    configured: int, after: int
+) -> None:
+    """Sooner where there is another one."""
+    world = World()
+    world.configured = configured
+    first = outgoing("e1", "e2")
+    await world.run(first)
+    assert world.widely == []
+    assert {item.resend_ledger for item in world.noted.values()} == {70 + after}
+    world.noted.clear()
+    await world.run({name: replace(item, is_repeat=True) for name, item in first.items()})
+    assert world.widely == ["e1", "e2"]

@@ -37,9 +37,11 @@ class Network:
 
 
 async def sizes(book: ShapeBook, block_index: int, *counts: int) -> list[Shape]:
-    """Shapes of transactions with so many harvests; of 0 for one without a multicall."""
+    """Shapes of transactions with so many harvests, of 0 for one without a multicall; those that
+    nothing tells are left out."""
     keys = [pack_of(HARVESTS, count) for count in counts]
-    return [await book.shape(key, LOAD, source="G", block_index=block_index) for key in keys]
+    shapes = [await book.shape(key, LOAD, source="G", block_index=block_index) for key in keys]
+    return [shape for shape in shapes if shape is not None]
 
 
 async def test_every_new_size_is_asked_for_once() -> None:
@@ -113,3 +115,43 @@ async def test_plants_that_open_a_block_need_no_simulation_of_their_own() -> Non
     book.forget(OperationKind.PLANT)
     await book.shape(PLANTS, LOAD, source="G", block_index=8)
     assert book.known(ahead, 9) is None
+
+
+class Rent:
+    """Whether the farm's rent is due, look by look."""
+
+    def __init__(self, *looks: bool) -> None:
+        self.looks = list(looks)
+
+    async def __call__(self) -> bool:
+        """The next look."""
+        return self.looks.pop(0)
+
+
+async def test_what_is_simulated_while_rent_comes_due_is_thrown_away() -> None:
+    """Due before, due after, and not: only the last is what a call needs."""
+    network, rent = Network(), Rent(True, False, True, False, False)
+    book = ShapeBook(cast(Chain, network), rent)
+    network.needed = replace(NEEDED, resource_fee=31_000_000)
+    assert await sizes(book, 1, 3) == []
+    assert network.asked == 0
+    assert await sizes(book, 1, 3) == []
+    network.needed = NEEDED
+    assert await sizes(book, 1, 3) == [NEEDED]
+    assert network.asked == 2
+    # What is known already asks for nothing, and for no look.
+    assert await sizes(book, 1, 3) == [NEEDED]
+    assert rent.looks == []
+
+
+async def test_a_price_that_is_too_high_is_asked_for_once_more_and_then_believed() -> None:
+    network = Network()
+    book = ShapeBook(cast(Chain, network))
+    await sizes(book, 1, 3)
+    assert book.doubt(OperationKind.HARVEST, 100)
+    await sizes(book, 1, 3)
+    assert network.asked == 2
+    assert not book.doubt(OperationKind.HARVEST, 101)
+    await sizes(book, 1, 3)
+    assert network.asked == 2
+    assert book.doubt(OperationKind.PLANT, 101)

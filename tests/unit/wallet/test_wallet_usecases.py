@@ -10,9 +10,11 @@ from uuid import UUID
 import pytest
 
 from libs.common.ids import FarmerId, OperationId, WalletId
+from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
 from services.wallet.domain.model import ChainHead, Intent, NewOperation, OperationKind
 from services.wallet.store.operations import Check
+from services.wallet.store.refusals import Now
 from services.wallet.usecases import UseCases
 
 FARMER = FarmerId(UUID(int=1))
@@ -41,10 +43,17 @@ class Pool:
         return {item: SimpleNamespace(id=WalletId(item)) for item in farmer_ids}
 
     async def record_one(
-        self, *, kind: OperationKind, block_index: int, operation: NewOperation, check: Check
+        self,
+        *,
+        kind: OperationKind,
+        block_index: int,
+        operation: NewOperation,
+        check: Check,
+        now: Now,
     ) -> OperationId:
         """Notes the block, when it is one that this can be done in."""
         assert kind in {WORK, HARVEST}
+        assert not now.circumstances.is_rent_due
         check(self._kept)
         self.recorded.append(block_index)
         return operation.id
@@ -54,9 +63,10 @@ async def submitted(kind: OperationKind, block: int, *, seen: ChainHead, kept: C
     """The tables after a call for one farmer to a process that has seen `seen`."""
     pool = Pool(kept)
     parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__, pool)
-    watch = SimpleNamespace(current=SimpleNamespace(head=seen))
+    sight = SimpleNamespace(head=seen, is_rent_due=False, inclusion_fee_for=lambda _: 100)
+    watch = SimpleNamespace(current=sight)
     bell = SimpleNamespace(ring=lambda: None)
-    usecases = UseCases(**parts | {"watch": watch, "bell": bell})
+    usecases = UseCases(**parts | {"watch": watch, "bell": bell, "fees": FeeTerms(), "max_fee": 9})
     intent = Intent(farmer_id=FARMER, nonce=1, hash=bytes(32))
     await usecases.submit(kind, request_id="", block_index=block, intents=[intent])
     return pool

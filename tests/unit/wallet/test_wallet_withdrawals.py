@@ -4,13 +4,19 @@ from decimal import Decimal
 
 import pytest
 from stellar_sdk import Asset as ChainAsset
-from stellar_sdk import Keypair, Network, Payment, TransactionEnvelope
+from stellar_sdk import (
+    BumpSequence,
+    FeeBumpTransactionEnvelope,
+    Keypair,
+    Network,
+    Payment,
+)
 
-from services.wallet.chain.envelopes import Terms
+from services.wallet.chain.envelopes import Terms, raise_bid
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.model import AccountState, ContractError
-from services.wallet.chain.payouts import MAX_PAYOUTS, sign_payments
+from services.wallet.chain.model import AccountState, ContractError, SignedEnvelope
 from services.wallet.chain.payouts import Payment as Payout
+from services.wallet.chain.payouts import sign_payments
 from services.wallet.domain.model import FailureReason, OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.withdrawals import Asset, Destination, refusal
@@ -82,46 +88,96 @@ def signer() -> SeedSigner:
     return SeedSigner(Keypair.random().raw_secret_key())
 
 
-def test_each_farmer_pays_for_itself_and_signs_once() -> None:
+def test_each_farmer_pays_for_itself_and_signs_once_and_the_payer_bumps_its_number() -> None:
     treasury, farmer, other, outside = signer(), signer(), signer(), Keypair.random().public_key
+    payer = signer()
     payments = [
-        Payout(signer=payer, destination=outside, asset=asset, amount=amount)
-        for payer, asset, amount in (
+        Payout(signer=source, destination=outside, asset=asset, amount=amount)
+        for source, asset, amount in (
             (farmer, Asset.KALE, 12_345_678),
             (farmer, Asset.XLM, 1),
             (other, Asset.KALE, 2**63 - 1),
         )
     ]
-    signed = sign_payments(payments, treasury=treasury, sequence=7, kale=KALE, terms=terms())
-    envelope = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
-    assert (signed.source, signed.sequence, signed.fee_bid) == (treasury.address, 7, 600)
-    operations = envelope.transaction.operations
-    assert [item.source.account_id for item in operations if item.source] == [
+    signed = signed_by(payer, treasury, payments)
+    outer = FeeBumpTransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
+    inner = outer.transaction.inner_transaction_envelope
+    assert outer.transaction.fee_source.account_id == treasury.address
+    assert (signed.source, signed.sequence, signed.bump_to) == (payer.address, 7, 1007)
+    assert (signed.hash, signed.inner_hash) == (outer.hash_hex(), inner.hash_hex())
+    # Three payments, the bump of the number, and the fee bump counts as one more.
+    assert signed.fee_bid == outer.transaction.fee == 5 * 200
+    *paying, last = inner.transaction.operations
+    assert [item.source.account_id for item in paying if item.source] == [
         farmer.address,
         farmer.address,
         other.address,
     ]
-    paid = [(item.asset, Decimal(item.amount)) for item in operations if isinstance(item, Payment)]
+    assert isinstance(last, BumpSequence)
+    assert (last.bump_to, last.source) == (1007, None)
+    paid = [(item.asset, Decimal(item.amount)) for item in paying if isinstance(item, Payment)]
     assert paid == [
         (KALE, Decimal("1.2345678")),
         (ChainAsset.native(), Decimal("0.0000001")),
         (KALE, Decimal("922337203685.4775807")),
     ]
-    assert len(envelope.signatures) == 3
-    for item, signature in zip((treasury, farmer, other), envelope.signatures, strict=True):
-        Keypair.from_public_key(item.address).verify(envelope.hash(), signature.signature)
+    assert len(inner.signatures) == 3
+    for item, signature in zip((payer, farmer, other), inner.signatures, strict=True):
+        Keypair.from_public_key(item.address).verify(inner.hash(), signature.signature)
+    (signature,) = outer.signatures
+    Keypair.from_public_key(treasury.address).verify(outer.hash(), signature.signature)
 
 
-def test_the_cap_counts_for_each_payment() -> None:
-    payment = Payout(
-        signer=signer(), destination=Keypair.random().public_key, asset=Asset.KALE, amount=1
+def signed_by(
+    payer: SeedSigner, treasury: SeedSigner, payments: list[Payout], *, max_fee: int = 1000
+) -> SignedEnvelope:
+    return sign_payments(
+        payments,
+        payer=payer,
+        treasury=treasury,
+        sequence=7,
+        bump_to=1007,
+        kale=KALE,
+        terms=terms(max_fee=max_fee),
     )
+
+
+def payouts(count: int, *, accounts: int) -> list[Payout]:
+    keys = [signer() for _ in range(accounts)]
+    outside = Keypair.random().public_key
+    return [
+        Payout(signer=keys[number % accounts], destination=outside, asset=Asset.XLM, amount=1)
+        for number in range(count)
+    ]
+
+
+def test_a_raised_bid_wraps_the_same_payments() -> None:
+    treasury = signer()
+    signed = signed_by(signer(), treasury, payouts(1, accounts=1))
+    raised = raise_bid(signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=900, max_fee=900)
+    assert raised is not None
+    assert raised.inner_hash == signed.inner_hash
+    assert raised.hash != signed.hash
+
+
+def test_the_cap_counts_for_each_operation() -> None:
+    # One payment and the bump: 2 operations, and 3 that are bid for; what is asked for inclusion is
+    # bid as far as the cap allows.
+    for cap, bid in ((300, 600), (299, 3 * (2 * 299 // 3)), (150, 300)):
+        assert signed_by(signer(), signer(), payouts(1, accounts=1), max_fee=cap).fee_bid == bid
     with pytest.raises(FeeCapExceededError):
-        sign_payments([payment], treasury=signer(), sequence=1, kale=KALE, terms=terms(max_fee=199))
+        signed_by(signer(), signer(), payouts(1, accounts=1), max_fee=149)
 
 
-@pytest.mark.parametrize("count", [0, MAX_PAYOUTS + 1])
-def test_a_transaction_takes_1_to_19(count: int) -> None:
-    payment = Payout(signer=signer(), destination="G", asset=Asset.KALE, amount=1)
-    with pytest.raises(ValueError, match="1 to 19"):
-        sign_payments([payment] * count, treasury=signer(), sequence=1, kale=KALE, terms=terms())
+@pytest.mark.parametrize(
+    ("count", "accounts", "fits"),
+    [(0, 1, False), (1, 1, True), (19, 19, True), (20, 20, False), (99, 1, True), (100, 1, False)],
+)
+def test_as_many_fit_as_a_transaction_has_signatures_and_operations(
+    count: int, accounts: int, fits: bool
+) -> None:
+    if fits:
+        signed_by(signer(), signer(), payouts(count, accounts=accounts))
+        return
+    with pytest.raises(ValueError, match="fit"):
+        signed_by(signer(), signer(), payouts(count, accounts=accounts))

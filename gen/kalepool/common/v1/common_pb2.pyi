@@ -106,6 +106,10 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
     FAILURE_REASON_FEE_BUDGET: _FailureReason.ValueType  # 25
     """What may be paid for fees within 24 hours is used up, or is needed for works and harvests."""
+    FAILURE_REASON_RENT_DUE: _FailureReason.ValueType  # 26
+    """The block ended while the rent of the farm's instance or code was due, and neither the operator's
+    budget for rent nor anybody else paid it.
+    """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -164,6 +168,10 @@ FAILURE_REASON_MEMO_REQUIRED: FailureReason.ValueType  # 24
 """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
 FAILURE_REASON_FEE_BUDGET: FailureReason.ValueType  # 25
 """What may be paid for fees within 24 hours is used up, or is needed for works and harvests."""
+FAILURE_REASON_RENT_DUE: FailureReason.ValueType  # 26
+"""The block ended while the rent of the farm's instance or code was due, and neither the operator's
+budget for rent nor anybody else paid it.
+"""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

@@ -48,6 +48,11 @@ class CustodyServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningResponse.FromString,
                 _registered_method=True)
+        self.ReleaseOperation = channel.unary_unary(
+                '/kalepool.wallet.v1.CustodyService/ReleaseOperation',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationResponse.FromString,
+                _registered_method=True)
         self.ListPauses = channel.unary_unary(
                 '/kalepool.wallet.v1.CustodyService/ListPauses',
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ListPausesRequest.SerializeToString,
@@ -94,6 +99,17 @@ class CustodyServiceServicer:
 
         Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
         Command line: kalepool custody resume --everything
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseOperation(self, request, context):
+        """Lets an operation be signed for again that waits for a person: two of its envelopes ended without
+        a proof that they were excluded or had failed. Look at the chain first.
+
+        Errors: FAILED_PRECONDITION (NOT_HELD) when it does not wait for a person.
+        Command line: kalepool custody release OPERATION_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,6 +168,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.ResumeSigning,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningResponse.SerializeToString,
+            ),
+            'ReleaseOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseOperation,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationResponse.SerializeToString,
             ),
             'ListPauses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPauses,
@@ -232,6 +253,33 @@ class CustodyService:
             '/kalepool.wallet.v1.CustodyService/ResumeSigning',
             kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_custody__pb2.ResumeSigningResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.CustodyService/ReleaseOperation',
+            kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_custody__pb2.ReleaseOperationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,13 @@ class CustodyServiceStub:
     Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
     Command line: kalepool custody resume --everything
     """
+    ReleaseOperation: _grpc.UnaryUnaryMultiCallable[_custody_pb2.ReleaseOperationRequest, _custody_pb2.ReleaseOperationResponse]
+    """Lets an operation be signed for again that waits for a person: two of its envelopes ended without
+    a proof that they were excluded or had failed. Look at the chain first.
+
+    Errors: FAILED_PRECONDITION (NOT_HELD) when it does not wait for a person.
+    Command line: kalepool custody release OPERATION_ID
+    """
     ListPauses: _grpc.UnaryUnaryMultiCallable[_custody_pb2.ListPausesRequest, _custody_pb2.ListPausesResponse]
     """Lists pauses, newest first: who paused what and why; at most 1,000.
 
@@ -99,6 +106,13 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
 
     Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
     Command line: kalepool custody resume --everything
+    """
+    ReleaseOperation: _aio.UnaryUnaryMultiCallable[_custody_pb2.ReleaseOperationRequest, _custody_pb2.ReleaseOperationResponse]  # type: ignore[assignment]
+    """Lets an operation be signed for again that waits for a person: two of its envelopes ended without
+    a proof that they were excluded or had failed. Look at the chain first.
+
+    Errors: FAILED_PRECONDITION (NOT_HELD) when it does not wait for a person.
+    Command line: kalepool custody release OPERATION_ID
     """
     ListPauses: _aio.UnaryUnaryMultiCallable[_custody_pb2.ListPausesRequest, _custody_pb2.ListPausesResponse]  # type: ignore[assignment]
     """Lists pauses, newest first: who paused what and why; at most 1,000.
@@ -157,6 +171,19 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
         Command line: kalepool custody resume --everything
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseOperation(
+        self,
+        request: _custody_pb2.ReleaseOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_custody_pb2.ReleaseOperationResponse, _abc.Awaitable[_custody_pb2.ReleaseOperationResponse]]:
+        """Lets an operation be signed for again that waits for a person: two of its envelopes ended without
+        a proof that they were excluded or had failed. Look at the chain first.
+
+        Errors: FAILED_PRECONDITION (NOT_HELD) when it does not wait for a person.
+        Command line: kalepool custody release OPERATION_ID
         """
 
     @_abc_1.abstractmethod

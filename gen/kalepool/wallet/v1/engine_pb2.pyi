@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -49,6 +52,10 @@ class GetEngineStatusResponse(_message.Message):
     TREASURY_FIELD_NUMBER: _builtins.int
     IS_PAUSED_FIELD_NUMBER: _builtins.int
     PAUSES_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    RENT_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    HELD_OPERATIONS_FIELD_NUMBER: _builtins.int
     queued_operations: _builtins.int
     """Operations that no transaction carries."""
     open_transactions: _builtins.int
@@ -65,6 +72,8 @@ class GetEngineStatusResponse(_message.Message):
     """Nothing at all is signed: an operator has paused everything (CustodyService.ListPauses)."""
     pauses: _builtins.int
     """Pauses in force, of everything, of poolers and of farmers."""
+    held_operations: _builtins.int
+    """Operations that wait for a person (CustodyService.ReleaseOperation)."""
     @_builtins.property
     def channels(self) -> Global___ChannelAccounts:
         """Channel accounts of the pool."""
@@ -72,6 +81,18 @@ class GetEngineStatusResponse(_message.Message):
     @_builtins.property
     def treasury(self) -> Global___TreasuryAccount:
         """The account that pays for everything; absent until it was read for the first time."""
+
+    @_builtins.property
+    def payers(self) -> Global___PayerAccounts:
+        """Payer accounts of the pool, which carry all payments."""
+
+    @_builtins.property
+    def rent(self) -> Global___RentStatus:
+        """The rent of what calls of the farm need: the treasury pays it, so that no call has to."""
+
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___StellarEndpoint]:
+        """The Stellar nodes in the order of STELLAR_RPC_URLS, as this process sees them."""
 
     def __init__(
         self,
@@ -86,14 +107,140 @@ class GetEngineStatusResponse(_message.Message):
         treasury: Global___TreasuryAccount | None = ...,
         is_paused: _builtins.bool = ...,
         pauses: _builtins.int = ...,
+        payers: Global___PayerAccounts | None = ...,
+        rent: Global___RentStatus | None = ...,
+        endpoints: _abc.Iterable[Global___StellarEndpoint] | None = ...,
+        held_operations: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "treasury", b"treasury"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "payers", b"payers", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "queued_operations", b"queued_operations", "treasury", b"treasury"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "endpoints", b"endpoints", "held_operations", b"held_operations", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "payers", b"payers", "queued_operations", b"queued_operations", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEngineStatusResponse: _TypeAlias = GetEngineStatusResponse  # noqa: Y015
+
+@_typing.final
+class RentStatus(_message.Message):
+    """How rent stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    RENT_SPENT_STROOPS_FIELD_NUMBER: _builtins.int
+    RENT_BUDGET_STROOPS_FIELD_NUMBER: _builtins.int
+    CALLS_WAIT_FOR_RENT_FIELD_NUMBER: _builtins.int
+    RENT_ERROR_FIELD_NUMBER: _builtins.int
+    rent_spent_stroops: _builtins.int
+    """Stroops of XLM that rent has cost within 24 hours, what is in flight included."""
+    rent_budget_stroops: _builtins.int
+    """Stroops of XLM that it may cost within 24 hours (RENT_DAILY)."""
+    calls_wait_for_rent: _builtins.bool
+    """Plants, works and harvests wait until the farm's rent is paid."""
+    rent_error: _builtins.str
+    """What an operator has to change, in words; empty when nothing."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RentEntry]:
+        """What is looked after, the farm's own entries first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___RentEntry] | None = ...,
+        rent_spent_stroops: _builtins.int = ...,
+        rent_budget_stroops: _builtins.int = ...,
+        calls_wait_for_rent: _builtins.bool = ...,
+        rent_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_wait_for_rent", b"calls_wait_for_rent", "entries", b"entries", "rent_budget_stroops", b"rent_budget_stroops", "rent_error", b"rent_error", "rent_spent_stroops", b"rent_spent_stroops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RentStatus: _TypeAlias = RentStatus  # noqa: Y015
+
+@_typing.final
+class RentEntry(_message.Message):
+    """A ledger entry that calls need, and how long it lives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LEDGERS_LEFT_FIELD_NUMBER: _builtins.int
+    DUE_LEDGER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is: "farm instance", "farm code", "token instance", "multicall code"."""
+    ledgers_left: _builtins.int
+    """Ledgers left before it is archived."""
+    due_ledger: _builtins.int
+    """The first ledger in which a call would have to pay for a longer life. It is extended 720 ledgers
+    (about an hour) earlier.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ledgers_left: _builtins.int = ...,
+        due_ledger: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ledger", b"due_ledger", "ledgers_left", b"ledgers_left", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RentEntry: _TypeAlias = RentEntry  # noqa: Y015
+
+@_typing.final
+class StellarEndpoint(_message.Message):
+    """A Stellar node, as one wallet process sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    LATENCY_MS_FIELD_NUMBER: _builtins.int
+    CONTRADICTIONS_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """Host and port; the rest of its address may be secret."""
+    state: _builtins.str
+    """healthy, or why it is not asked: unverified, lagging, away, wrong_network, or set_aside, because
+    other nodes contradicted it.
+    """
+    reason: _builtins.str
+    """The same in words; empty when all is well."""
+    ledger: _builtins.int
+    """The last ledger that it showed; 0 before the first."""
+    latency_ms: _builtins.int
+    """Milliseconds that its answers take: the slowest of late."""
+    contradictions: _builtins.int
+    """Times that other nodes contradicted it since the process started."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is in this state."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        ledger: _builtins.int = ...,
+        latency_ms: _builtins.int = ...,
+        contradictions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "host", b"host", "latency_ms", b"latency_ms", "ledger", b"ledger", "reason", b"reason", "since", b"since", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StellarEndpoint: _TypeAlias = StellarEndpoint  # noqa: Y015
 
 @_typing.final
 class TreasuryAccount(_message.Message):
@@ -124,6 +271,42 @@ class TreasuryAccount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TreasuryAccount: _TypeAlias = TreasuryAccount  # noqa: Y015
+
+@_typing.final
+class PayerAccounts(_message.Message):
+    """How the payer accounts stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MADE_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    made: _builtins.int
+    """All whose keys were made."""
+    ready: _builtins.int
+    """Those that exist on the chain."""
+    busy: _builtins.int
+    """Those with a transaction in flight."""
+    stopped: _builtins.int
+    """Those that may not sign, as their sequence number and the records do not agree: a person has to
+    look. Their payments wait.
+    """
+    def __init__(
+        self,
+        *,
+        made: _builtins.int = ...,
+        ready: _builtins.int = ...,
+        busy: _builtins.int = ...,
+        stopped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "made", b"made", "ready", b"ready", "stopped", b"stopped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayerAccounts: _TypeAlias = PayerAccounts  # noqa: Y015
 
 @_typing.final
 class ChannelAccounts(_message.Message):

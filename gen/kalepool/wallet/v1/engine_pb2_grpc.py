@@ -52,9 +52,9 @@ class EngineServiceServicer:
     """
 
     def GetEngineStatus(self, request, context):
-        """Reads how the engine stands: queue, channel accounts, what fits into a ledger.
+        """Reads how the engine stands: queue, channel accounts, what fits into a ledger, and the Stellar
+        nodes; also while the chain is not seen, when what is known of the nodes tells why.
 
-        Errors: UNAVAILABLE while the chain was not seen (STELLAR_UNAVAILABLE).
         Command line: kalepool engine status
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,9 +34,9 @@ class EngineServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EngineServiceAsyncStub: ...
     GetEngineStatus: _grpc.UnaryUnaryMultiCallable[_engine_pb2.GetEngineStatusRequest, _engine_pb2.GetEngineStatusResponse]
-    """Reads how the engine stands: queue, channel accounts, what fits into a ledger.
+    """Reads how the engine stands: queue, channel accounts, what fits into a ledger, and the Stellar
+    nodes; also while the chain is not seen, when what is known of the nodes tells why.
 
-    Errors: UNAVAILABLE while the chain was not seen (STELLAR_UNAVAILABLE).
     Command line: kalepool engine status
     """
     DeployMulticall: _grpc.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]
@@ -56,9 +56,9 @@ class EngineServiceAsyncStub(EngineServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetEngineStatus: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetEngineStatusRequest, _engine_pb2.GetEngineStatusResponse]  # type: ignore[assignment]
-    """Reads how the engine stands: queue, channel accounts, what fits into a ledger.
+    """Reads how the engine stands: queue, channel accounts, what fits into a ledger, and the Stellar
+    nodes; also while the chain is not seen, when what is known of the nodes tells why.
 
-    Errors: UNAVAILABLE while the chain was not seen (STELLAR_UNAVAILABLE).
     Command line: kalepool engine status
     """
     DeployMulticall: _aio.UnaryUnaryMultiCallable[_engine_pb2.DeployMulticallRequest, _engine_pb2.DeployMulticallResponse]  # type: ignore[assignment]
@@ -81,9 +81,9 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.GetEngineStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.GetEngineStatusResponse, _abc.Awaitable[_engine_pb2.GetEngineStatusResponse]]:
-        """Reads how the engine stands: queue, channel accounts, what fits into a ledger.
+        """Reads how the engine stands: queue, channel accounts, what fits into a ledger, and the Stellar
+        nodes; also while the chain is not seen, when what is known of the nodes tells why.
 
-        Errors: UNAVAILABLE while the chain was not seen (STELLAR_UNAVAILABLE).
         Command line: kalepool engine status
         """
 

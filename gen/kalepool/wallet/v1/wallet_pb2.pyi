@@ -67,6 +67,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     """Sends a channel account XLM for its fees."""
     OPERATION_KIND_WITHDRAW: _OperationKind.ValueType  # 7
     """Sends a farmer's KALE or XLM to its own outside address."""
+    OPERATION_KIND_OPEN_PAYER: _OperationKind.ValueType  # 8
+    """Creates a payer account of the pool's own."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What an operation does on the chain."""
@@ -87,6 +89,8 @@ OPERATION_KIND_TOP_UP: OperationKind.ValueType  # 6
 """Sends a channel account XLM for its fees."""
 OPERATION_KIND_WITHDRAW: OperationKind.ValueType  # 7
 """Sends a farmer's KALE or XLM to its own outside address."""
+OPERATION_KIND_OPEN_PAYER: OperationKind.ValueType  # 8
+"""Creates a payer account of the pool's own."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationState:

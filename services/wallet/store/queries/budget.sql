@@ -13,7 +13,7 @@ bid AS (
     LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
     LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
     LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
-    WHERE t.state IN ('signed', 'sent')
+    WHERE t.state IN ('signed', 'sent') AND NOT t.is_rent
 ),
 both_kinds AS (
     SELECT pooler_id, stroops FROM charged
@@ -71,6 +71,14 @@ GROUP BY w.pooler_id
 HAVING sum(n.fee) > 0
 ORDER BY w.pooler_id
 ON CONFLICT ON CONSTRAINT fee_hours_once DO UPDATE SET stroops = f.stroops + excluded.stroops;
+
+-- name: rent_committed :one
+-- Stroops of rent: charged within 24 hours, or bid by what is in flight.
+SELECT coalesce(sum(
+    CASE WHEN state IN ('signed', 'sent') THEN fee_bid ELSE fee_charged END
+), 0)::bigint AS stroops
+FROM wallet.transactions
+WHERE is_rent AND created_at > now() - interval '24 hours';
 
 -- name: carried_by :many
 -- What a transaction bids, once for each operation in it, with the operation's pooler.

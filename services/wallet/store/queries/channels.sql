@@ -1,13 +1,16 @@
--- name: lock_channels :one
--- One process at a time adds channels; they are counted in a statement of its own, after this one.
+-- name: lock_pool_accounts :one
+-- One process at a time adds accounts of the pool; they are counted in a statement of its own, after
+-- this one.
 SELECT pg_advisory_xact_lock(7021653486117548);
 
--- name: count_channels :one
-SELECT count(*)::int AS made FROM wallet.wallets WHERE kind = 'channel';
+-- name: count_pool_accounts :one
+SELECT count(*)::int AS made FROM wallet.wallets WHERE kind = $1::wallet.wallet_kind;
 
--- name: insert_channel :one
+-- name: insert_pool_account :one
+-- A channel or a payer ($8) with the operation ($9) that opens it.
 WITH made AS (
-    INSERT INTO wallet.wallets (id, kind, address) VALUES ($1, 'channel', $2) RETURNING id
+    INSERT INTO wallet.wallets (id, kind, address) VALUES ($1, $8::wallet.wallet_kind, $2)
+    RETURNING id
 ),
 sealed AS (
     INSERT INTO wallet.sealed_keys (wallet_id, kek_id, wrapped_data_key, nonce, sealed_seed)
@@ -17,7 +20,7 @@ account AS (
     INSERT INTO wallet.accounts (wallet_id) SELECT id FROM made
 )
 INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
-SELECT $7, 'open_channel', id, 0 FROM made
+SELECT $7, $9::wallet.operation_kind, id, 0 FROM made
 RETURNING id;
 
 -- name: lease_channels :many
@@ -66,7 +69,7 @@ FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel';
 
--- name: queue_top_ups :exec
+-- name: queue_top_ups :one
 -- The poorest channels below $2 stroops get $3 each; a top-up is named by the ledger ($4) that it
 -- was seen to be needed at.
 WITH poor AS (
@@ -89,9 +92,18 @@ WITH poor AS (
 ),
 named AS (
     SELECT id, place FROM unnest($1::uuid[]) WITH ORDINALITY AS n (id, place)
+),
+made AS (
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
+    SELECT n.id, 'top_up', p.id, $4, $3
+    FROM poor AS p
+    INNER JOIN named AS n ON p.place = n.place
+    ON CONFLICT DO NOTHING
+    RETURNING id
+),
+-- All of them to one payer: one transaction takes them.
+assigned AS (
+    INSERT INTO wallet.payments (operation_id, payer_id)
+    SELECT m.id, f.id FROM made AS m INNER JOIN wallet.free_payers() AS f ON f.place = 1
 )
-INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
-SELECT n.id, 'top_up', p.id, $4, $3
-FROM poor AS p
-INNER JOIN named AS n ON p.place = n.place
-ON CONFLICT DO NOTHING;
+SELECT count(*)::int AS queued FROM made;

@@ -28,6 +28,45 @@ WHERE o.kind = $1::wallet.operation_kind
   AND o.block_index = $2
   AND o.state NOT IN ('failed', 'expired');
 
+-- name: note_terms :exec
+-- What operators allow and the network asks for, from now on.
+INSERT INTO wallet.operator_terms AS t (mark) VALUES ($1)
+ON CONFLICT (singleton) DO UPDATE SET mark = excluded.mark, since = now()
+WHERE t.mark <> excluded.mark;
+
+-- name: insert_refusals :exec
+-- Operations ($1) that ended for something that somebody has to change, with what they would have
+-- cost ($2, 0: not known) and the inclusion fee at which that would have been allowed ($3).
+INSERT INTO wallet.refusals (operation_id, mark, bid, fits_at)
+SELECT n.id, t.mark, nullif(n.bid, 0), n.fits_at
+FROM wallet.operator_terms AS t
+CROSS JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, bid, fits_at)
+ON CONFLICT DO NOTHING;
+
+-- name: refusals_of :many
+-- The newest operation of each of these wishes, if it was refused under the terms that still hold and
+-- nothing was found to have changed since.
+SELECT DISTINCT ON (o.wallet_id, o.nonce)
+    o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid, r.fits_at
+FROM unnest($3::uuid[], $4::numeric[]) AS n (wallet_id, nonce)
+INNER JOIN wallet.operations AS o
+    ON o.block_index = $2 AND o.wallet_id = n.wallet_id AND o.kind = $1::wallet.operation_kind
+    AND coalesce(o.nonce, -1) = coalesce(n.nonce, -1)
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+INNER JOIN wallet.refusals AS r ON o.id = r.operation_id
+INNER JOIN wallet.operator_terms AS t ON r.mark = t.mark
+WHERE r.lifted_at IS NULL
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.operations AS l
+      WHERE l.block_index = o.block_index AND l.wallet_id = o.wallet_id AND l.kind = o.kind
+        AND coalesce(l.nonce, -1) = coalesce(o.nonce, -1)
+        AND (l.state NOT IN ('failed', 'expired') OR l.id > o.id)
+  )
+ORDER BY o.wallet_id, o.nonce, o.id DESC;
+
+-- name: lift_refusals :exec
+UPDATE wallet.refusals SET lifted_at = now() WHERE operation_id = ANY($1::uuid[]);
+
 -- name: insert_batch_operations :exec
 INSERT INTO wallet.batch_operations (request_id, operation_id)
 SELECT $1, operation_id FROM unnest($2::uuid[]) AS n (operation_id);
@@ -56,22 +95,23 @@ LIMIT $5;
 -- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight and
 -- none of whose others is taken up; plants before works before harvests, the best work and the
 -- oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
--- $6; so what has to wait for its block is not looked at in vain. What a pause forbids is taken up
--- only when its block is over, to be settled as that: nothing of it can be signed.
+-- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
+-- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
+-- that: nothing of it can be signed.
 WITH candidates AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
       AND wallet.is_due(o.due_at)
-      AND o.due_ledger <= $3
+      AND wallet.is_due_at(o.due_ledger, $3)
       AND (
           (o.kind = 'plant' AND o.block_index <= $4)
           OR (o.kind = 'work' AND o.block_index <= $5)
           OR (o.kind = 'harvest' AND o.block_index < $6)
       )
       AND (
-          NOT wallet.is_paused(w.id, w.pooler_id)
+          (o.unproven < 2 AND NOT wallet.is_paused(w.id, w.pooler_id))
           OR (o.kind IN ('plant', 'work') AND o.block_index < $5)
       )
       AND NOT EXISTS (
@@ -106,10 +146,11 @@ WITH locked AS (
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
+      AND o.unproven < 2
       AND NOT wallet.is_paused(w.id, w.pooler_id)
       AND o.kind = $5::wallet.operation_kind
       AND wallet.is_due(o.due_at)
-      AND o.due_ledger <= $3
+      AND wallet.is_due_at(o.due_ledger, $3)
       AND NOT EXISTS (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = $4 AND t.state IN ('signed', 'sent')
@@ -138,7 +179,10 @@ SELECT EXISTS (
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state IN ('queued', 'signed', 'sent')
       AND ((o.kind = 'plant' AND o.block_index <= $1) OR (o.kind = 'work' AND o.block_index <= $2))
-      AND (o.state <> 'queued' OR NOT wallet.is_paused(w.id, w.pooler_id))
+      AND (
+          o.state <> 'queued'
+          OR (o.unproven < 2 AND NOT wallet.is_paused(w.id, w.pooler_id))
+      )
 ) AS urgent;
 
 -- name: settle_operations :many
@@ -156,13 +200,21 @@ SET state = $1::wallet.operation_state,
     due_ledger = n.due_ledger,
     due_at = now() + make_interval(secs => n.pause),
     pack_limit = coalesce(n.pack_limit, o.pack_limit),
+    unproven = o.unproven + n.is_unproven::int,
     settled_at = CASE WHEN $1 = 'queued' THEN NULL ELSE now() END
 FROM unnest(
     $4::uuid[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[], $10::text[],
-    $11::int[], $12::float8[], $13::smallint[], $2::uuid[]
-) AS n (id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, carrier)
+    $11::int[], $12::float8[], $13::smallint[], $14::boolean[], $2::uuid[]
+) AS n (
+    id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, is_unproven, carrier
+)
 WHERE o.id = n.id
   AND o.transaction_id IS NOT DISTINCT FROM n.carrier
   AND o.state = ANY($3::wallet.operation_state[])
 RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
-    o.transaction_id;
+    o.transaction_id, o.unproven;
+
+-- name: release_held :exec
+-- What waits for a person ($1) may be signed for again.
+UPDATE wallet.operations SET unproven = 0, due_at = now()
+WHERE id = $1 AND state = 'queued' AND unproven >= 2;

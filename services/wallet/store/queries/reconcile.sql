@@ -84,7 +84,7 @@ INSERT INTO wallet.reconciled_balances AS b (wallet_id, ledger, kale_stroops)
 SELECT n.wallet_id, $1, n.kale FROM unnest($2::uuid[], $3::bigint[]) AS n (wallet_id, kale)
 ON CONFLICT (wallet_id) DO UPDATE
 SET ledger = excluded.ledger, kale_stroops = excluded.kale_stroops
-WHERE b.ledger < excluded.ledger;
+WHERE b.ledger < excluded.ledger OR b.ledger > excluded.ledger + 64;
 
 -- name: insert_differences :many
 -- Those that are not open already.

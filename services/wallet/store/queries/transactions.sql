@@ -1,9 +1,11 @@
 -- name: lock_queued :many
 -- Those of the operations that are still to be signed, may be, and now are nobody else's to sign,
--- with whose budget pays for them. A withdrawal to an address that counts no more is not.
-SELECT o.id, o.kind, w.pooler_id
+-- with whose budget pays for them, and the payer that a payment belongs to. A withdrawal to an address
+-- that counts no more is not.
+SELECT o.id, o.kind, w.pooler_id, p.payer_id
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+LEFT JOIN wallet.payments AS p ON o.id = p.operation_id
 WHERE o.id = ANY($1::uuid[])
   AND o.state = ANY($2::wallet.operation_state[])
   AND NOT wallet.is_paused(w.id, w.pooler_id)
@@ -19,16 +21,17 @@ FOR UPDATE OF o SKIP LOCKED;
 -- Envelopes whose source has nothing in flight; the others are not recorded. If a crash hides the
 -- sending, they are sent again two ledgers later.
 INSERT INTO wallet.transactions (
-    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share,
-    signed_ledger, resend_ledger
+    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share, bump_to,
+    signed_ledger, resend_ledger, is_rent
 )
 SELECT n.id, n.source, n.sequence, n.hash, n.lookup_hash, n.envelope, n.max_time, n.fee_bid,
-    n.ledger_share, $10, $10 + 2
+    n.ledger_share, n.bump_to, $11, $11 + 2, n.is_rent
 FROM unnest(
     $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::bigint[], $9::int[]
+    $8::bigint[], $9::int[], $10::bigint[], $12::boolean[]
 ) AS n (
-    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share
+    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share, bump_to,
+    is_rent
 )
 ORDER BY n.source
 ON CONFLICT DO NOTHING
@@ -91,21 +94,28 @@ SELECT EXISTS (
 -- name: backlog :one
 SELECT
     (SELECT count(*)::int FROM wallet.operations WHERE state = 'queued') AS queued,
+    (
+        SELECT count(*)::int FROM wallet.operations WHERE state = 'queued' AND unproven >= 2
+    ) AS held,
     count(*)::int AS open,
     coalesce(sum(ledger_share), 0)::bigint AS share
 FROM wallet.transactions WHERE state IN ('signed', 'sent');
 
 -- name: overdue_transactions :many
--- Those in flight that were signed at ledger $1 or before, without those that are known ($2).
-SELECT id, signed_ledger
+-- Those in flight that were signed at ledger $1 or before, without those that are known ($2). A ledger
+-- far ahead was a node's invention: what was signed then is followed, too.
+SELECT id, least(signed_ledger, $1) AS signed_ledger
 FROM wallet.transactions
-WHERE state IN ('signed', 'sent') AND signed_ledger <= $1 AND id <> ALL($2::uuid[]);
+WHERE state IN ('signed', 'sent')
+  AND (signed_ledger <= $1 OR signed_ledger > $1 + 100)
+  AND id <> ALL($2::uuid[]);
 
 -- name: last_sequences :many
 -- The newest sequence number that a ledger after $2 is known to have taken, of sources that have one.
+-- Nodes are not that many ledgers apart: what is further ahead was a lie.
 SELECT DISTINCT ON (source) source, sequence
 FROM wallet.transactions
-WHERE ledger > $2 AND source = ANY($1::text[])
+WHERE ledger > $2 AND ledger <= $2 + 64 AND source = ANY($1::text[])
 ORDER BY source, sequence DESC;
 
 -- name: replace_envelope :exec
@@ -118,7 +128,7 @@ WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 -- Those of these ($1) that are in flight.
 SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
-    t.signed_ledger, t.resend_ledger, t.last_answer,
+    t.signed_ledger, t.resend_ledger, t.last_answer, t.bump_to,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.zeros,
     o.attempts
 FROM wallet.transactions AS t
@@ -159,4 +169,4 @@ SET state = $1::wallet.transaction_state,
 FROM unnest($3::uuid[], $4::int[], $5::bigint[], $6::text[]) AS n (id, ledger, fee, error)
 INNER JOIN locked AS l ON n.id = l.id
 WHERE t.id = n.id
-RETURNING t.id;
+RETURNING t.id, t.is_rent;

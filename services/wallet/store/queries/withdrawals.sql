@@ -63,12 +63,17 @@ WHERE w.asset = $2
   AND (o.settled_at IS NULL OR o.settled_at > now() - interval '24 hours');
 
 -- name: insert_withdrawal :exec
--- With its operation, which bears the number of the wallet's withdrawal in place of a block.
+-- With its operation, which bears the number of the wallet's withdrawal in place of a block, and with
+-- the payer that it belongs to for ever: whatever is restored from a backup has all of it, or nothing.
 WITH made AS (
     INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
     SELECT $1, 'withdraw', $2, count(*), $5
     FROM wallet.withdrawals WHERE wallet_id = $2
     RETURNING id
+),
+assigned AS (
+    INSERT INTO wallet.payments (operation_id, payer_id)
+    SELECT m.id, f.id FROM made AS m INNER JOIN wallet.free_payers() AS f ON f.place = 1
 )
 INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amount, destination)
 SELECT id, $2, $3, $4, $5, $6 FROM made;

@@ -1,0 +1,229 @@
+"""Reads that need several nodes which say the same; the others are contradicted.
+
+Two are asked side by side (of five and more: as many as make sure that one of them is honest, if
+most of all are). When they differ, all are asked once more after a moment, since they may only have
+been a ledger apart. Then what most say counts, and those that said something else both times,
+while nothing changed for the others, are set aside. No node is accused by another one alone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from libs.common.clock import Clock
+from libs.common.errors import PoolError
+from libs.common.log import get_logger
+from services.wallet.chain.endpoints import FAILURES, Endpoints, ask_ready, verdict
+from services.wallet.chain.errors import DisagreementError
+from services.wallet.chain.essence import Essence, essence
+from services.wallet.chain.health import EndpointStatus
+from services.wallet.chain.ledger_entries import Reader
+from services.wallet.chain.model import LedgerHead
+from services.wallet.chain.questions import HEAD, PASSPHRASE, Question
+from services.wallet.chain.rpc import Rpc, Sent
+from services.wallet.domain.heights import needed
+from services.wallet.domain.trust import PATIENCE
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+#: Characters of an answer in the reason why a node was set aside.
+_SHOWN = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer(Generic[T]):
+    """What one node said."""
+
+    node: Rpc
+    #: The facts.
+    facts: T
+    #: What of them must be the same at every node.
+    core: Essence
+    #: The node's ledger after the answer.
+    ledger: int
+
+
+class Agreement:
+    """The reads of `Endpoints`, each by agreement; one that is made for one purpose."""
+
+    def __init__(self, endpoints: Endpoints, *, clock: Clock | None = None) -> None:
+        #: The fewest nodes that stood behind one of its answers so far.
+        self.witnessed = endpoints.configured
+        self._endpoints = endpoints
+        self._clock = clock or endpoints.clock
+
+    # As Endpoints -----------------------------------------------------------------------------
+
+    @property
+    def configured(self) -> int:
+        """Endpoints in the settings."""
+        return self._endpoints.configured
+
+    def statuses(self) -> list[EndpointStatus]:
+        """See Endpoints."""
+        return self._endpoints.statuses()
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator[Rpc]:
+        """See Endpoints: one node is no agreement."""
+        async with self._endpoints.pinned() as node:
+            self.witnessed = 1
+            yield node
+
+    async def ask(self, question: Question[T]) -> T:
+        """What nodes say alike."""
+        return await self.read(lambda node: node.ask(question))
+
+    async def head(self) -> LedgerHead:
+        """See Endpoints: heights are agreed on as they are heard (domain/heights.py)."""
+        return await self._endpoints.ask(HEAD)
+
+    async def passphrase(self) -> str:
+        """See Endpoints."""
+        return await self.ask(PASSPHRASE)
+
+    async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
+        """See Endpoints; the ledger is the lowest that one of the nodes has read."""
+        return await self.read(lambda node: node.entries(readers))
+
+    async def get(self, url: str) -> int:
+        """See Endpoints."""
+        return await self._endpoints.get(url)
+
+    async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
+        """See Endpoints: the network agrees for itself."""
+        return await self._endpoints.send(envelopes, widely=widely)
+
+    async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
+        """What nodes say alike to several questions that belong together.
+
+        DisagreementError when they do not, or when there is no second one and that is needed.
+        """
+        if self.configured == 1:
+            return await self._endpoints.read(reading)
+        answers, errors = await self._first(reading)
+        if not answers:
+            raise verdict(errors) if errors else DisagreementError("no node can be asked")
+        if len(answers) < self._quorum and not self._may_be_few():
+            raise self._too_few(len(answers))
+        self.witnessed = min(self.witnessed, len(answers))
+        if len({answer.core for answer in answers}) == 1:
+            return _lowest(answers).facts
+        return await self._again(reading, answers)
+
+    @property
+    def _quorum(self) -> int:
+        """How many have to say the same: of those that can be asked, so that many that are away
+        stop nobody, and two at least."""
+        return max(2, needed(len(self._endpoints.usable())))
+
+    # How it is found out ----------------------------------------------------------------------
+
+    async def _first(
+        self, reading: Callable[[Rpc], Awaitable[T]]
+    ) -> tuple[list[_Answer[T]], list[PoolError]]:
+        """Answers of as many as are needed, the preferred ones first; others stand in for those
+        that give none."""
+        waiting, quorum = self._endpoints.usable() or self._endpoints.candidates(), self._quorum
+        answers: list[_Answer[T]] = []
+        errors: list[PoolError] = []
+        running: set[asyncio.Task[_Answer[T] | PoolError]] = set()
+        count = quorum
+        try:
+            while len(answers) < quorum and (waiting or running):
+                asked, waiting = waiting[:count], waiting[count:]
+                running |= {asyncio.create_task(_answer(node, reading)) for node in asked}
+                patience = self._endpoints.hedge if waiting else None
+                done, running = await asyncio.wait(
+                    running, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                )
+                found = [task.result() for task in done]
+                answers += [item for item in found if isinstance(item, _Answer)]
+                errors += [item for item in found if not isinstance(item, _Answer)]
+                # In the place of those that failed; one more when one is late.
+                count = max(int(not done), quorum - len(answers) - len(running))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return answers, errors
+
+    async def _ask_all(
+        self, nodes: Sequence[Rpc], reading: Callable[[Rpc], Awaitable[T]]
+    ) -> list[_Answer[T] | PoolError]:
+        return await asyncio.gather(*(_answer(node, reading) for node in nodes))
+
+    async def _again(
+        self, reading: Callable[[Rpc], Awaitable[T]], before: Sequence[_Answer[T]]
+    ) -> T:
+        """After a moment, from all that can be asked: what most of them say."""
+        await asyncio.sleep(self._endpoints.moment)
+        nodes = {answer.node: None for answer in before}
+        nodes |= dict.fromkeys(self._endpoints.usable())
+        found = await self._ask_all(list(nodes), reading)
+        answers = [item for item in found if isinstance(item, _Answer)]
+        groups: dict[Essence, list[_Answer[T]]] = {}
+        for answer in answers:
+            groups.setdefault(answer.core, []).append(answer)
+        most = max(groups.values(), key=len, default=[])
+        if len(most) < min(self._quorum, max(2, len(answers))):
+            raise DisagreementError(_contradiction(answers), retry_after=1.0)
+        self._accuse(before, answers, most)
+        return _lowest(most).facts
+
+    def _accuse(
+        self, before: Sequence[_Answer[T]], now: Sequence[_Answer[T]], most: Sequence[_Answer[T]]
+    ) -> None:
+        """Sets those aside that said something else twice, while it did not change for the others
+        and they had seen the same ledgers."""
+        if len(most) < 2:
+            return
+        core = most[0].core
+        steady = [item for item in before if item.core == core]
+        if not steady:
+            return
+        at = max(item.ledger for item in steady)
+        twice = {item.node for item in before if item.core != core}
+        for answer in now:
+            if answer.node in twice and answer.core != core and answer.ledger >= at:
+                answer.node.health.contradict(
+                    f"says {str(answer.facts)[:_SHOWN]}, others {str(most[0].facts)[:_SHOWN]}"
+                )
+
+    def _may_be_few(self) -> bool:
+        """Whether the others have been away for so long that those that are left are believed."""
+        lost = sorted((node.health.lost for node in self._endpoints.unusable()), reverse=True)
+        spare = self.configured - self._quorum
+        if len(lost) <= spare:
+            return False  # they are there, and only did not answer now
+        return self._clock.monotonic() - lost[len(lost) - 1 - spare] >= PATIENCE
+
+    def _too_few(self, found: int) -> DisagreementError:
+        return DisagreementError(
+            f"{found} of {self.configured} Stellar nodes can be asked, {self._quorum} are needed",
+            retry_after=1.0,
+        )
+
+
+async def _answer(node: Rpc, reading: Callable[[Rpc], Awaitable[T]]) -> "_Answer[T] | PoolError":
+    try:
+        facts = await ask_ready(node, reading)
+    except FAILURES as error:
+        return error
+    return _Answer(node=node, facts=facts, core=essence(facts), ledger=node.health.ledger)
+
+
+def _lowest(answers: Sequence[_Answer[T]]) -> _Answer[T]:
+    """Of answers that say the same, the one of the node that is furthest behind."""
+    return min(answers, key=lambda answer: answer.ledger)
+
+
+def _contradiction(answers: Sequence[_Answer[T]]) -> str:
+    if len(answers) < 2:
+        return "Stellar nodes differed, and do not answer any more"
+    hosts = " and ".join(answer.node.health.host for answer in answers)
+    return f"the Stellar nodes {hosts} contradict each other"

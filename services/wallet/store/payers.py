@@ -1,0 +1,258 @@
+"""Payer accounts of the pool, and the payments that belong to them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.common.db.pool import Database, Session
+from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.domain.model import (
+    OperationKind,
+    OperationState,
+    QueuedOperation,
+    Settlement,
+    TransactionId,
+)
+from services.wallet.domain.payments import (
+    SPAN,
+    PayerRecord,
+    SeenPayment,
+    SeenTransaction,
+    WaitingPayment,
+    recognised,
+)
+from services.wallet.domain.settling import shown_paid
+from services.wallet.domain.withdrawals import Asset
+from services.wallet.keys.seal import SealedKey
+from services.wallet.store.channels import insert_pool_accounts
+from services.wallet.store.operations import queued_operation, settle, tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayerTotals:
+    """How the payer accounts stand."""
+
+    #: All that were made.
+    made: int
+    #: Those that exist on the chain.
+    ready: int
+    #: Those with a transaction in flight.
+    busy: int
+    #: Those that may not sign, as their number and the records do not agree.
+    stopped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeasedPayer:
+    """A payer that nobody else gets meanwhile."""
+
+    #: The payer.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: When the lease ends by itself, by the database's clock.
+    until: datetime
+    #: Why it may not sign, as far as is known; empty: it may.
+    stopped: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadePayment:
+    """A payment that a payer's number shows to have been made."""
+
+    #: Its operation.
+    operation_id: OperationId
+    #: Where that stands.
+    state: OperationState
+    #: The transaction that carries it now; None for one in the queue.
+    carrier: TransactionId | None
+    #: Hash (hex) of the newest envelope that made it.
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmadePayment:
+    """A payment that is recorded as made, and that its payer's number says was not."""
+
+    #: Its operation.
+    operation_id: OperationId
+    #: The target of the transaction that is to make it.
+    bump_to: int
+    #: Whose account pays.
+    source_id: WalletId
+    #: strkey G...
+    destination: str
+    #: What.
+    asset: Asset
+    #: In stroops.
+    amount: int
+    #: Envelopes for it that failed within the last hour.
+    failures: int
+
+
+class PayerStore:
+    """Wallets of the kind `payer`, and the table payments."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
+        """Record new payers with their creation, as long as there are less than `most`."""
+        async with self._database.transaction() as session:
+            return await insert_pool_accounts(
+                session, "payer", OperationKind.OPEN_PAYER, made, most=most
+            )
+
+    async def totals(self) -> PayerTotals:
+        """Read how they stand."""
+        row = await self._database.one("payer_totals")
+        if row is None:
+            return PayerTotals(made=0, ready=0, busy=0, stopped=0)
+        return PayerTotals(**dict(row))
+
+    async def waiting(self, kind: OperationKind, *, ledger: int) -> dict[WalletId | None, int]:
+        """Count payments that are due by the payer that they belong to; None: nobody's yet."""
+        rows = await self._database.many("waiting_payments", kind.value, ledger)
+        return {row["payer_id"]: row["payments"] for row in rows}
+
+    async def assign(self, kind: OperationKind) -> int:
+        """Give payments that are nobody's to payers, for ever; the number of them."""
+        return await self._database.execute("assign_payments", kind.value)
+
+    async def lease(
+        self, payers: Collection[WalletId] | None, *, seconds: float
+    ) -> list[LeasedPayer]:
+        """Take those of these payers (None: of all) that exist and have nothing in flight."""
+        wanted = None if payers is None else list(payers)
+        rows = await self._database.many("lease_payers", wanted, seconds)
+        return [
+            LeasedPayer(
+                wallet_id=WalletId(row["id"]),
+                address=row["address"],
+                until=row["leased_until"],
+                stopped=row["stopped"],
+            )
+            for row in rows
+        ]
+
+    async def give_back(self, payers: Sequence[LeasedPayer]) -> None:
+        """End leases: what was signed is committed, or never will be."""
+        await self._database.execute(
+            "return_channels",
+            [payer.wallet_id for payer in payers],
+            [payer.until for payer in payers],
+        )
+
+    async def claim(
+        self, kind: OperationKind, payer: WalletId, *, limit: int, lease: float, ledger: int
+    ) -> list[QueuedOperation]:
+        """Take up payments of a payer, the oldest first."""
+        rows = await self._database.many("claim_payments", kind.value, payer, limit, lease, ledger)
+        return [queued_operation(row) for row in rows]
+
+    async def records(self, addresses: Sequence[str]) -> dict[str, PayerRecord]:
+        """Read what the records say of payers, by address."""
+        rows = await self._database.many("payer_records", list(addresses))
+        return {
+            row["address"]: PayerRecord(
+                paid=row["paid"],
+                failed=row["failed"],
+                highest=row["highest"],
+                members=frozenset(map(OperationId, row["members"])),
+            )
+            for row in rows
+        }
+
+    async def made(self, address: str, number: int) -> list[MadePayment]:
+        """Read the payments that were made when a payer stands at this number; none: it is not the
+        target of any of its envelopes."""
+        rows = await self._database.many("payments_made", address, number)
+        return [
+            MadePayment(
+                operation_id=OperationId(row["id"]),
+                state=OperationState(row["state"]),
+                carrier=None if row["transaction_id"] is None else row["transaction_id"],
+                hash=row["hash"],
+            )
+            for row in rows
+        ]
+
+    async def book(self, address: str, number: int, settlements: Sequence[Settlement]) -> None:
+        """Settle payments that were made when a payer stands at this number, and remember it."""
+        async with self._database.transaction() as session:
+            await session.execute("insert_shown_target", address, number)
+            changed = await settle(session, [(None, item) for item in settlements])
+        tell(changed)
+
+    async def is_known(self, address: str, number: int) -> bool:
+        """Whether an envelope on record brings a payer to this number."""
+        row = await self._database.one("is_number_known", address, number)
+        return row is not None and bool(row["is_known"])
+
+    async def unmade(self, address: str, number: int) -> list[UnmadePayment]:
+        """Read the first payments that are recorded as made and were not, when a payer stands at
+        this number: those of one transaction."""
+        rows = await self._database.many("unmade_payments", address, number, SPAN)
+        return [
+            UnmadePayment(
+                operation_id=OperationId(row["id"]),
+                bump_to=row["bump_to"],
+                source_id=WalletId(row["source_id"]),
+                destination=row["destination"],
+                asset=Asset(row["asset"]),
+                amount=row["amount"],
+                failures=row["failures"],
+            )
+            for row in rows
+        ]
+
+    async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:
+        """Record a transaction of a payer that only the chain knows, and settle the payments that
+        it made, all at once; False when one of these is none that waits, and then nothing is
+        done."""
+        async with self._database.transaction() as session:
+            waiting = await _waiting(session, payer.wallet_id)
+            found = recognised(seen.payments, waiting) if seen.succeeded else []
+            if found is None:
+                return False
+            row = await session.one(
+                "insert_found_transaction",
+                new_id(),
+                "succeeded" if seen.succeeded else "failed",
+                payer.address,
+                seen.sequence,
+                seen.hash,
+                seen.inner_hash,
+                seen.envelope,
+                seen.max_time,
+                seen.fee_charged,
+                seen.ledger,
+                seen.bump_to,
+            )
+            if row is None:
+                return False
+            await session.execute("insert_found_payments", row["id"], found)
+            settled = [shown_paid(item, ledger=seen.ledger, by=seen.hash) for item in found]
+            changed = await settle(session, [(None, item) for item in settled])
+        tell(changed)
+        return True
+
+    async def stop(self, payer: WalletId, reason: str) -> bool:
+        """Note why a payer may not sign, empty: it may; whether that is new."""
+        return await self._database.execute("stop_payer", payer, reason) > 0
+
+
+async def _waiting(session: Session, payer: WalletId) -> list[WaitingPayment]:
+    rows = await session.many("payments_of_payer", payer)
+    return [
+        WaitingPayment(
+            operation_id=OperationId(row["id"]),
+            payment=SeenPayment(
+                source=row["source"],
+                destination=row["destination"],
+                asset=Asset(row["asset"]),
+                amount=row["amount"],
+            ),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,261 @@
+-- name: waiting_payments :many
+-- Payments of one kind ($1) that are due, by the payer that they belong to (none: nobody's yet).
+SELECT p.payer_id, count(*)::int AS payments
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+LEFT JOIN wallet.payments AS p ON o.id = p.operation_id
+WHERE o.state = 'queued'
+  AND o.kind = $1::wallet.operation_kind
+  AND NOT wallet.is_paused(w.id, w.pooler_id)
+  AND wallet.is_due(o.due_at)
+  AND wallet.is_due_at(o.due_ledger, $2)
+GROUP BY p.payer_id;
+
+-- name: assign_payments :exec
+-- Gives payments of one kind ($1) that are nobody's to payers, the one with the fewest first. One
+-- process at a time: the first to say so decides, for ever.
+INSERT INTO wallet.payments (operation_id, payer_id)
+SELECT o.id, f.id
+FROM (
+    SELECT o.id, row_number() OVER (ORDER BY o.id) AS place
+    FROM wallet.operations AS o
+    WHERE o.state = 'queued'
+      AND o.kind = $1::wallet.operation_kind
+      AND NOT EXISTS (SELECT 1 FROM wallet.payments AS p WHERE p.operation_id = o.id)
+) AS o
+INNER JOIN wallet.free_payers() AS f ON f.place = 1 + (o.place - 1) % f.count
+ON CONFLICT DO NOTHING;
+
+-- name: lease_payers :many
+-- These payers ($1; null: all) for $2 seconds, as far as they are on the chain and have nothing in flight.
+WITH free AS (
+    SELECT w.id
+    FROM wallet.wallets AS w
+    WHERE ($1::uuid[] IS NULL OR w.id = ANY($1))
+      AND w.kind = 'payer'
+      AND w.status = 'ready'
+      AND wallet.is_due(w.leased_until)
+      AND NOT EXISTS (
+          SELECT 1 FROM wallet.transactions AS t
+          WHERE t.source = w.address AND t.state IN ('signed', 'sent')
+      )
+    ORDER BY w.id
+    FOR UPDATE OF w SKIP LOCKED
+)
+UPDATE wallet.wallets AS w
+SET leased_until = now() + make_interval(secs => $2)
+FROM free AS f
+WHERE w.id = f.id
+RETURNING w.id, w.address, w.leased_until, w.stopped;
+
+-- name: claim_payments :many
+-- Takes up to $3 payments of one kind ($1) of a payer ($2) for $4 seconds, the oldest first.
+WITH locked AS (
+    SELECT o.id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.payments AS p ON o.id = p.operation_id
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.state = 'queued'
+      AND o.kind = $1::wallet.operation_kind
+      AND p.payer_id = $2
+      AND NOT wallet.is_paused(w.id, w.pooler_id)
+      AND wallet.is_due(o.due_at)
+      AND wallet.is_due_at(o.due_ledger, $5)
+    ORDER BY o.id
+    LIMIT $3
+    FOR UPDATE OF o SKIP LOCKED
+)
+UPDATE wallet.operations AS o
+SET due_at = now() + make_interval(secs => $4)
+FROM locked AS l, wallet.wallets AS w
+WHERE o.id = l.id AND w.id = o.wallet_id
+RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
+    o.attempts, o.pack_limit;
+
+-- name: payer_records :many
+-- What the records say of payers ($1, addresses): the target of the last payments that were made or
+-- shown to be, the greatest number that failed since then, the greatest target and whose payments it
+-- is for.
+SELECT
+    a.address,
+    last_paid.target AS paid,
+    since.failed,
+    newest.bump_to AS highest,
+    coalesce(newest.members, '{}') AS members
+FROM unnest($1::text[]) AS a (address)
+LEFT JOIN LATERAL (
+    SELECT greatest(
+        (
+            SELECT t.bump_to FROM wallet.transactions AS t
+            WHERE t.source = a.address AND t.bump_to IS NOT NULL AND t.state = 'succeeded'
+            ORDER BY t.bump_to DESC
+            LIMIT 1
+        ),
+        (
+            SELECT max(s.target) FROM wallet.shown_targets AS s
+            INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
+            WHERE w.address = a.address
+        )
+    ) AS target
+) AS last_paid ON true
+LEFT JOIN LATERAL (
+    SELECT max(t.sequence) AS failed FROM wallet.transactions AS t
+    WHERE t.source = a.address
+      AND t.bump_to > coalesce(last_paid.target, 0)
+      AND t.state = 'failed'
+) AS since ON true
+LEFT JOIN LATERAL (
+    SELECT
+        t.bump_to,
+        array(
+            SELECT c.operation_id FROM wallet.transaction_operations AS c
+            WHERE c.transaction_id = t.id
+        ) AS members
+    FROM wallet.transactions AS t
+    WHERE t.source = a.address AND t.bump_to IS NOT NULL
+    ORDER BY t.bump_to DESC
+    LIMIT 1
+) AS newest ON true;
+
+-- name: payments_made :many
+-- The payments of a payer ($1, address) that have been made when its account stands at a target ($2),
+-- with the hash of an envelope that made them.
+SELECT DISTINCT ON (o.id)
+    o.id, o.state, o.transaction_id, t.hash
+FROM wallet.transactions AS t
+INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
+INNER JOIN wallet.operations AS o ON c.operation_id = o.id
+WHERE t.source = $1 AND t.bump_to = $2
+ORDER BY o.id, t.id DESC;
+
+-- name: insert_shown_target :exec
+INSERT INTO wallet.shown_targets (payer_id, target)
+SELECT w.id, $2 FROM wallet.wallets AS w WHERE w.address = $1
+ON CONFLICT DO NOTHING;
+
+-- name: stop_payer :exec
+-- Why a payer may not sign ($2); empty: it may.
+UPDATE wallet.wallets SET stopped = $2 WHERE id = $1 AND stopped <> $2;
+
+-- name: payer_totals :one
+SELECT
+    count(*)::int AS made,
+    (count(*) FILTER (WHERE w.status = 'ready'))::int AS ready,
+    (count(*) FILTER (WHERE EXISTS (
+        SELECT 1 FROM wallet.transactions AS t
+        WHERE t.source = w.address AND t.state IN ('signed', 'sent')
+    )))::int AS busy,
+    (count(*) FILTER (WHERE w.stopped <> ''))::int AS stopped
+FROM wallet.wallets AS w
+WHERE w.kind = 'payer';
+
+-- name: payments_of_payer :many
+-- Payments of a payer ($1) that wait to be signed, with what is to be paid by whom to whom.
+SELECT
+    o.id,
+    CASE WHEN o.kind = 'top_up' THEN t.address ELSE w.address END AS source,
+    CASE WHEN o.kind = 'top_up' THEN w.address ELSE d.destination END AS destination,
+    coalesce(d.asset, 'xlm') AS asset,
+    o.amount
+FROM wallet.operations AS o
+INNER JOIN wallet.payments AS p ON o.id = p.operation_id
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+INNER JOIN wallet.wallets AS t ON t.kind = 'treasury'
+LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+WHERE o.state = 'queued' AND p.payer_id = $1
+ORDER BY o.id
+FOR UPDATE OF o;
+
+-- name: insert_found_transaction :one
+-- A payer's transaction that a ledger has and the records have lost, as it ended.
+INSERT INTO wallet.transactions (
+    id, state, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger,
+    ledger, fee_charged, bump_to, closed_at
+)
+VALUES (
+    $1, $2::wallet.transaction_state, $3, $4, $5, $6, $7, $8, $9, $10, $10, $9, $11, now()
+)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: insert_found_payments :exec
+-- The payments ($2) that a transaction ($1) carried, in their order.
+INSERT INTO wallet.transaction_operations (transaction_id, position, operation_id)
+SELECT $1, n.position, n.operation_id
+FROM unnest($2::uuid[]) WITH ORDINALITY AS n (operation_id, position);
+
+-- name: is_number_known :one
+-- Whether an envelope of a payer ($1, address) brought its account to a number ($2), if a ledger took it.
+SELECT EXISTS (
+    SELECT 1 FROM wallet.transactions AS t
+    WHERE t.source = $1 AND t.bump_to IS NOT NULL AND $2 IN (t.sequence, t.bump_to)
+) AS is_known;
+
+-- name: unmade_payments :many
+-- Of the payments of a payer ($1, address) that are recorded as made and were not, as its account
+-- stands at $2, those that come first: who is to pay what to whom, and how often they failed of late.
+-- Without those that another envelope may have made, as its target is a number from which envelopes lead
+-- here. The target is the one that they had, or above the numbers of envelopes that were signed after
+-- it, which must not become valid ($3: so many numbers are left for that).
+WITH RECURSIVE mine AS (
+    SELECT t.id, t.sequence, t.bump_to, t.state, t.created_at
+    FROM wallet.transactions AS t
+    WHERE t.source = $1 AND t.bump_to IS NOT NULL
+),
+believed AS (
+    SELECT t.bump_to, t.id, c.operation_id, c.position
+    FROM mine AS t
+    INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
+    WHERE t.bump_to > $2
+      AND (t.state = 'succeeded' OR EXISTS (
+          SELECT 1 FROM wallet.shown_targets AS s
+          INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
+          WHERE w.address = $1 AND s.target = t.bump_to
+      ))
+),
+carried AS (
+    SELECT t.bump_to, x.operation_id
+    FROM mine AS t
+    INNER JOIN wallet.transaction_operations AS x ON t.id = x.transaction_id
+    WHERE t.bump_to <= $2 AND x.operation_id IN (SELECT b.operation_id FROM believed AS b)
+),
+past (number) AS (
+    SELECT $2::bigint
+    UNION
+    SELECT t.sequence - 1
+    FROM past AS p
+    INNER JOIN mine AS t ON p.number IN (t.bump_to, t.sequence)
+    WHERE t.sequence > (SELECT min(c.bump_to) FROM carried AS c)
+),
+unmade AS (
+    SELECT b.bump_to, b.id, b.operation_id, b.position
+    FROM believed AS b
+    WHERE NOT EXISTS (
+        SELECT 1 FROM carried AS c
+        INNER JOIN past AS p ON c.bump_to = p.number
+        WHERE c.operation_id = b.operation_id
+    )
+)
+SELECT
+    greatest(t.bump_to, $2 + 2, (
+        SELECT max(n.sequence) + 1 FROM mine AS n
+        WHERE n.sequence > t.bump_to AND n.sequence < t.bump_to + $3 - 1
+    )) AS bump_to,
+    o.id,
+    CASE WHEN o.kind = 'top_up' THEN y.id ELSE w.id END AS source_id,
+    CASE WHEN o.kind = 'top_up' THEN w.address ELSE d.destination END AS destination,
+    coalesce(d.asset, 'xlm') AS asset,
+    o.amount,
+    (
+        SELECT count(*)::int FROM mine AS f
+        INNER JOIN wallet.transaction_operations AS x ON f.id = x.transaction_id
+        WHERE x.operation_id = o.id AND f.state = 'failed'
+          AND f.created_at > greatest(o.settled_at, now() - interval '1 hour')
+    ) AS failures
+FROM unmade AS t
+INNER JOIN wallet.operations AS o ON t.operation_id = o.id
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+INNER JOIN wallet.wallets AS y ON y.kind = 'treasury'
+LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+WHERE t.id = (SELECT u.id FROM unmade AS u ORDER BY u.bump_to, u.id LIMIT 1)
+ORDER BY t.position;

@@ -1,0 +1,65 @@
+"""Everything that remembers a ledger, and how it is turned back when that ledger was a lie."""
+
+from dataclasses import dataclass
+
+from libs.common.db.pool import Database
+from services.wallet.domain.model import ChainHead
+
+#: Blocks and transactions by which a network is known again.
+_SAMPLE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What the records have of the past."""
+
+    #: Ledgers by the hashes of our newest transactions, up to some ledger.
+    transactions: dict[str, int]
+    #: Entropy of the newest blocks by index, up to some block.
+    blocks: dict[int, bytes]
+    #: The first ledger that took a transaction of ours; None: there is none.
+    first_ledger: int | None
+
+
+class TurningStore:
+    """Reads what is left of the past, and turns back what lies ahead of the present."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def past(self, *, ledger: int, block: int) -> Past:
+        """What is recorded up to a ledger and a block."""
+        async with self._database.session() as session:
+            taken = await session.many("taken_transactions", ledger, _SAMPLE)
+            blocks = await session.many("newest_blocks", block, _SAMPLE)
+            first = await session.one("first_taken")
+        return Past(
+            transactions={row["lookup_hash"]: row["ledger"] for row in taken},
+            blocks={row["index"]: row["entropy"] for row in blocks},
+            first_ledger=None if first is None else first["ledger"],
+        )
+
+    async def turn_back(self, head: ChainHead, *, unseen_for: float) -> bool:
+        """Makes this head the newest, and all that was seen at higher ledgers as of it; whether it
+        is the newest now. Not when a process has seen the kept head within the last `unseen_for`
+        seconds, and not when the clock of this head is behind the database's: then it is the one
+        that lags.
+        """
+        async with self._database.transaction() as session:
+            turned = await session.execute(
+                "turn_head",
+                head.ledger,
+                head.close_time,
+                head.current_block,
+                head.plantable_block,
+                head.paused,
+                head.block_seconds,
+                unseen_for,
+            )
+            if not turned:
+                kept = await session.one("head")
+                return kept is None or kept["ledger"] <= head.ledger
+            await session.execute("turn_blocks", head.ledger, head.plantable_block)
+            for name in ("transactions", "taken", "operations", "accounts", "balances"):
+                await session.execute(f"turn_{name}", head.ledger)
+            return True

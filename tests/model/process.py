@@ -1,0 +1,265 @@
+"""A wallet process of the model: the real chain, tracker, sender, payments and stores, over fake
+nodes, fake keys that sign, and a database that is gone when the process dies."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from libs.common.db.pool import Database, Session
+from libs.common.ids import OperationId, WalletId
+from services.wallet.chain.endpoints import FAILURES, Endpoints
+from services.wallet.chain.facade import Chain
+from services.wallet.chain.loads import alone
+from services.wallet.chain.model import FarmState, LedgerHead, SignedEnvelope, Signer
+from services.wallet.chain.rpc import Rpc
+from services.wallet.chain.signing import Bid
+from services.wallet.chain.wire import Resources
+from services.wallet.domain.heights import Heights, needed
+from services.wallet.domain.model import ChainHead
+from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.parts import EngineParts, RentTurn, Terms
+from services.wallet.engine.payer_numbers import PayerNumbers
+from services.wallet.engine.payments import PaymentCarrier
+from services.wallet.engine.sender import Outgoing, Sender
+from services.wallet.engine.sources import next_numbers
+from services.wallet.engine.tracker import Tracker
+from services.wallet.engine.watch import Sight
+from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.operations import OperationStore
+from services.wallet.store.payers import PayerStore
+from services.wallet.store.transactions import Draft, TransactionStore
+from tests.model.adversary import Facts, FakeRpc, Fate, Server
+from tests.model.network import BLOCK, FARM, NETWORK, STAKE, Network
+from tests.support.clock import FakeClock
+
+#: Stroops for each operation of a transaction, and seconds that an envelope lives.
+CAP, LIFETIME = 1000, 12
+_INCLUSION_FEE, _RESOURCE_FEE = 100, 50
+
+
+class MortalDatabase(Database):
+    """The database as a process sees it that may die before and after whatever it does there."""
+
+    def __init__(self, database: Database, fate: Fate) -> None:
+        super().__init__(database._pool, database._queries, database._timeout)
+        self._fate = fate
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        self._fate.step()
+        async with super().session() as session:
+            yield session
+        self._fate.step()
+
+
+class ModelEndpoints(Endpoints):
+    """Notes when a liar may have been believed because too few others could be asked."""
+
+    is_lonely = False
+
+    def usable(self) -> list[Rpc]:
+        found = super().usable()
+        is_few = len(found) < needed(self.configured)
+        if is_few and any(cast("FakeRpc", node).is_liar for node in found):
+            self.is_lonely = True
+        return found
+
+
+class Keys:
+    """The keys of all wallets, open."""
+
+    def __init__(self) -> None:
+        self._seeds: dict[WalletId, bytes] = {}
+
+    def add(self, wallet_id: WalletId, seed: bytes) -> None:
+        """A wallet's."""
+        self._seeds[wallet_id] = seed
+
+    def signer(self, wallet_id: WalletId) -> Signer:
+        """Its signer."""
+        return SeedSigner(self._seeds[wallet_id])
+
+    @asynccontextmanager
+    async def signers(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[Signer]]:
+        """As Keyring."""
+        yield [self.signer(item) for item in wallet_ids]
+
+
+class Process:
+    """What runs in one wallet process; nothing of it is left when it dies."""
+
+    def __init__(
+        self,
+        network: Network,
+        servers: Sequence[Server],
+        database: Database,
+        keys: Keys,
+        *,
+        treasury: SimpleNamespace,
+        clock: FakeClock,
+        fate: Fate,
+    ) -> None:
+        seen = Heights(len(servers))
+        self.nodes = [
+            FakeRpc(server, fate, seen=seen, position=position, clock=clock)
+            for position, server in enumerate(servers)
+        ]
+        # Nobody waits here: the next one is asked at once, and so are those that differ.
+        self.endpoints = ModelEndpoints(self.nodes, seen=seen, moment=0, clock=clock)
+        self.chain = Chain(NETWORK, self.endpoints)
+        cast("Any", self.chain)._reader = Facts()
+        self.fate = fate
+        self._network = network
+        self._keys = keys
+        self._treasury = treasury
+        mortal = MortalDatabase(database, fate)
+        self._transactions = TransactionStore(mortal)
+        payers = PayerStore(mortal)
+        self._sender = Sender(
+            self.chain,
+            self._transactions,
+            cast("Any", keys),
+            cast("Any", SimpleNamespace(wallet=treasury)),
+        )
+        self._parts = cast("EngineParts", self._made_parts(mortal))
+        numbers = PayerNumbers(self._parts, payers)
+        shapes = cast("Any", SimpleNamespace(forget=lambda kind: None))
+        self._tracker = Tracker(self._parts, shapes, numbers)
+        self._carrier = PaymentCarrier(self._parts, payers, numbers)
+        self._sight: Sight | None = None
+
+    def _made_parts(self, database: Database) -> SimpleNamespace:
+        return SimpleNamespace(
+            chain=self.chain,
+            operations=OperationStore(database),
+            transactions=self._transactions,
+            keyring=self._keys,
+            treasury=SimpleNamespace(wallet=self._treasury),
+            accounts=SimpleNamespace(touch=list, can_pay=True),
+            follower=self,
+            watch=self,
+            sender=self._sender,
+            terms=Terms(lifetime=LIFETIME, max_fee=CAP, parallel=1),
+            settled=lambda: None,
+            alarms=Alarms(),
+            rent_turn=RentTurn(),
+        )
+
+    # In the place of follower and watch -------------------------------------------------------
+
+    is_fresh = True
+
+    @property
+    def newest(self) -> Sight | None:
+        """The same; None before the first look."""
+        return self._sight
+
+    @property
+    def current(self) -> Sight:
+        """The newest that was seen."""
+        assert self._sight is not None
+        return self._sight
+
+    async def refresh(self) -> Sight:
+        """Follow the head; down again when it turns out to have been a lie."""
+        head = await self.chain.head()
+        before = 0 if self._sight is None else self._sight.ledger.sequence
+        if head.sequence > before or head.sequence < before - 2:
+            self._sight = _sight(head)
+        return self.current
+
+    # Its steps --------------------------------------------------------------------------------
+
+    async def probe(self) -> None:
+        """Look at every node, as loops do that never end."""
+        for node in self.nodes:
+            with suppress(*FAILURES):
+                await node.probe()
+
+    async def look(self) -> None:
+        """The tracker's step, after whatever the watch has seen."""
+        await self.refresh()
+        await self._tracker.step()
+
+    async def pay(self) -> None:
+        """The step of the payments' carrier."""
+        await self.refresh()
+        await self._carrier.step()
+
+    async def plant(
+        self, source: WalletId, address: str, farmers: Sequence[tuple[str, OperationId]]
+    ) -> None:
+        """Sign, commit and send an envelope for plants: a farmer's own, or one of a channel."""
+        sight = await self.refresh()
+        ledger, read = await self.chain.sequences([address])
+        numbers = await next_numbers(self._transactions, read, ledger)
+        if address not in numbers:
+            return
+        envelope = self._signed(source, [item for item, _ in farmers], numbers[address], sight)
+        ids = tuple(item for _, item in farmers)
+        self._network.plants[envelope.inner_hash or envelope.hash] = tuple(
+            farmer for farmer, _ in farmers
+        )
+        draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
+        at = sight.ledger.sequence
+        committed = await self._transactions.commit_signed([draft], ledger=at)
+        outgoing = [
+            Outgoing(id=one.id, envelope=one.envelope.xdr, max_fee=CAP * len(ids))
+            for one in committed.recorded
+        ]
+        await self._sender.send(outgoing, ledger=at)
+
+    def _signed(
+        self, source: WalletId, farmers: Sequence[str], sequence: int, sight: Sight
+    ) -> SignedEnvelope:
+        # The fee is what tells apart what has the same source, number and first farmer.
+        resources = Resources(
+            read_only=(),
+            read_write=(),
+            instructions=len(self._network.plants),
+            disk_read_bytes=0,
+            write_bytes=0,
+            fee=_RESOURCE_FEE,
+        )
+        bid = Bid(
+            max_time=sight.ledger.close_time + LIFETIME,
+            inclusion_fee=_INCLUSION_FEE,
+            max_fee=CAP * len(farmers),
+        )
+        load = alone(FARM.plant(farmer=farmers[0], index=BLOCK, stake=STAKE))
+        signer = self._keys.signer(source)
+        if len(farmers) > 1:
+            return self.chain.sign_direct(
+                load, resources, source=signer, sequence=sequence, bid=bid
+            )
+        return self.chain.sign_bumped(
+            load,
+            resources,
+            source=signer,
+            treasury=self._keys.signer(self._treasury.id),
+            sequence=sequence,
+            bid=bid,
+        )
+
+
+def _sight(head: LedgerHead) -> Sight:
+    farm = FarmState(index=BLOCK, timestamp=0, paused=False, token="", code_hash="", block=None)
+    chain_head = ChainHead(
+        ledger=head.sequence,
+        close_time=datetime.fromtimestamp(head.close_time, UTC),
+        current_block=BLOCK,
+        plantable_block=BLOCK,
+        paused=False,
+        block_seconds=300,
+    )
+    return Sight(
+        ledger=head,
+        farm=farm,
+        head=chain_head,
+        block=None,
+        inclusion_fee=_INCLUSION_FEE,
+        limits=cast("Any", None),
+        pace=5,
+    )

@@ -1,0 +1,103 @@
+"""When "not found after the bound" is a proof that no ledger has an envelope and none may."""
+
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.exclusion import (
+    DISAGREEMENT,
+    PATIENCE,
+    Exclusion,
+    Statement,
+    conclude,
+    is_proof_possible,
+)
+from services.wallet.domain.model import OpenTransaction, TransactionId, TransactionState
+
+BOUND, SIGNED = 500, 90
+X = Exclusion
+
+
+def transaction() -> OpenTransaction:
+    return OpenTransaction(
+        id=TransactionId(UUID(int=1)),
+        state=TransactionState.SENT,
+        source="G",
+        hash="00",
+        sequence=7,
+        lookup_hash="00",
+        envelope="",
+        max_time=BOUND,
+        fee_bid=100,
+        signed_ledger=SIGNED,
+        resend_ledger=100,
+        last_answer="",
+        operations=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("past_bound", "not_older", "status"),
+    list(product([True, False], [True, False], OutcomeStatus)),
+)
+def test_a_statement_counts_in_one_case_only(
+    past_bound: bool, not_older: bool, status: OutcomeStatus
+) -> None:
+    shown = LedgerHead(sequence=200, close_time=BOUND + past_bound)
+    answered = LedgerHead(sequence=200 if not_older else 199, close_time=600, oldest=91)
+    found = is_proof_possible(transaction(), shown, Outcome(status=status, head=answered, ledger=1))
+    assert found is (past_bound and not_older and status is OutcomeStatus.NOT_FOUND)
+
+
+def says(
+    used: int | None, *, oldest: int = 1, status: OutcomeStatus = OutcomeStatus.NOT_FOUND
+) -> Statement:
+    head = LedgerHead(sequence=200, close_time=BOUND + 1, oldest=oldest)
+    return Statement(head=head, outcome=Outcome(status=status, head=head), used=used)
+
+
+UNUSED, USED, FORGOT = says(None), says(150), says(150, oldest=SIGNED + 1)
+FOUND = says(150, status=OutcomeStatus.SUCCESS)
+SOON, LATE, HOPELESS = BOUND + 1, BOUND + PATIENCE + 1, BOUND + DISAGREEMENT + 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "statements", "now", "expected"),
+    [
+        # The head that nodes agree on has not passed the bound, whatever single ones say.
+        (3, [UNUSED, UNUSED, UNUSED], BOUND, X.NOT_YET),
+        # One node configured: its word. An unused number proves it, whatever is forgotten.
+        (1, [UNUSED], SOON, X.PROVEN),
+        (1, [says(None, oldest=SIGNED + 1)], SOON, X.PROVEN),
+        (1, [USED], SOON, X.NOT_YET),
+        # "Not found" of one node is no proof that somebody else used the number.
+        (1, [USED], LATE, X.SPENT),
+        (1, [FORGOT], LATE, X.SPENT),
+        (1, [], HOPELESS, X.NOT_YET),
+        # Several: two that say the same.
+        (2, [UNUSED, UNUSED], SOON, X.PROVEN),
+        (3, [UNUSED], SOON, X.NOT_YET),
+        (3, [UNUSED], LATE, X.PROVEN),
+        (2, [UNUSED, USED], SOON, X.NOT_YET),
+        (2, [UNUSED, USED], LATE, X.NOT_YET),
+        (2, [UNUSED, USED], HOPELESS, X.SPENT),
+        (3, [UNUSED, UNUSED, USED], SOON, X.PROVEN),
+        (3, [UNUSED, USED, USED], SOON, X.NOT_YET),
+        # The key may be in other hands (KEY_EXPORT): two that remember and do not find it.
+        (3, [UNUSED, USED, USED], LATE, X.PROVEN),
+        (2, [USED, USED], LATE, X.PROVEN),
+        (2, [USED, FORGOT], LATE, X.SPENT),
+        (3, [FORGOT, FORGOT, FORGOT], LATE, X.SPENT),
+        # One says that it has it: that is no silence, and nothing is concluded against it.
+        (2, [UNUSED, FOUND], LATE, X.NOT_YET),
+        (3, [UNUSED, UNUSED, FOUND], LATE, X.NOT_YET),
+        (2, [UNUSED, FOUND], HOPELESS, X.SPENT),
+    ],
+)
+def test_what_nodes_state(
+    configured: int, statements: list[Statement], now: int, expected: Exclusion
+) -> None:
+    assert conclude(transaction(), statements, now=now, configured=configured) is expected
+    assert conclude(transaction(), statements[::-1], now=now, configured=configured) is expected
