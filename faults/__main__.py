@@ -21,6 +21,7 @@ from demo.interrupt import run_to_end
 from demo.stack import Progress
 from faults import day_report, report
 from faults.day import BLOCKS_PER_HOUR, DayPlan, run_day
+from faults.liars import ALONE, THREE, liar_groups
 from faults.run import FaultPlan, FaultResult, run_faults
 from faults.scenarios import Group, groups
 
@@ -141,8 +142,9 @@ def _command(options: argparse.Namespace) -> str:
 def _chosen(options: argparse.Namespace) -> Sequence[Group]:
     """Groups with the rows that were asked for; groups without any are left out."""
     every = groups(farmers=options.farmers, random_kills=options.random)
+    every += liar_groups(every[0].config)
     if options.quick:
-        every = [_joined(every)]
+        every = _joined(every)
     chosen = [
         replace(
             group,
@@ -155,11 +157,19 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
     return [group for group in chosen if group.scenarios]
 
 
-def _joined(every: Sequence[Group]) -> Group:
-    """The rows of the short run, all on one pool with short blocks."""
+def _joined(every: Sequence[Group]) -> list[Group]:
+    """The rows of the short run, on a pool with short blocks; liars have nodes of their own."""
+    liars = next(group for group in every if group.name == THREE)
+    return [
+        _short("quick", [group for group in every if group.name not in (ALONE, THREE)]),
+        _short("quick-liars", [liars]),
+    ]
+
+
+def _short(name: str, every: Sequence[Group]) -> Group:
     rows = {row.name: row for group in every for row in group.scenarios if row.quick}
     config = replace(every[0].config, farmers=4, block_seconds=9)
-    return Group(name="quick", config=config, scenarios=tuple(rows.values()))
+    return Group(name=name, config=config, scenarios=tuple(rows.values()))
 
 
 if __name__ == "__main__":

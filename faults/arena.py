@@ -33,6 +33,10 @@ _COMEBACK = 60.0
 _WATCH = 0.1
 
 
+class PoolStoppedError(Exception):
+    """Everything is right again, and the pool does not go on: there is nothing left to break."""
+
+
 @dataclass(kw_only=True)
 class Arena:
     """One pool under attack."""
@@ -74,22 +78,23 @@ class Arena:
         """Names of all processes that must serve, but localnet."""
         return [name for name in self.world.stack.pids() if name != "localnet"]
 
-    async def misbehave(self, **faults: Any) -> None:
-        """Tells the node what to do wrong, besides what it does already."""
-        await self._post(faults)
+    async def misbehave(self, node: int = 0, **faults: Any) -> None:
+        """Tells a node what to do wrong, besides what it does already; 0 is the chain's own."""
+        await self._post(node, faults)
 
     async def behave(self) -> None:
-        """Everything about the node is right again."""
-        await self._post({"reset": True, "stale": False})
+        """Everything about the nodes is right again."""
+        for node in (0, *self.world.config.nodes):
+            await self._post(node, {"reset": True, "stale": False})
 
-    async def misdeeds(self) -> Mapping[str, int]:
-        """How often each of the node's faults has done something since it behaved last."""
-        async with self.world.session.get(f"{self.world.rpc_url}/faults") as reply:
+    async def misdeeds(self, node: int = 0) -> Mapping[str, int]:
+        """How often each of a node's faults has done something since it behaved last."""
+        async with self.world.session.get(f"{self.world.stack.node_url(node)}/faults") as reply:
             used: dict[str, int] = (await reply.json())["used"]
             return used
 
-    async def _post(self, body: Mapping[str, Any]) -> None:
-        url = f"{self.world.rpc_url}/faults"
+    async def _post(self, node: int, body: Mapping[str, Any]) -> None:
+        url = f"{self.world.stack.node_url(node)}/faults"
         async with self.world.session.post(url, json=body) as reply:
             if reply.status != 200:
                 raise RuntimeError(f"localnet refuses {body}: {await reply.text()}")
@@ -142,13 +147,17 @@ class Arena:
         return True
 
     async def _revive(self, name: str) -> None:
-        """Until it serves: one that was just killed may still look alive at first."""
+        """Until it serves: one that was just killed may still look alive at first.
+
+        PoolStoppedError when it does not, however long.
+        """
         for _ in range(_REVIVALS):
             if self.world.stack.has_ended(name):
                 await self.world.stack.begin(name)
             with suppress(ProcessDiedError):
                 await self.world.stack.wait_ready(name)
                 return
+        raise PoolStoppedError(f"{name} does not serve any more")
 
     async def cut_connections(self, role: str) -> int:
         """Ends every database session of the roles that are like `role`; how many there were."""

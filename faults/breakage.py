@@ -5,7 +5,7 @@ Each gives what tells how often it has struck so far (strikes.py).
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from faults.arena import Arena
-from faults.strikes import Kills, Misdeeds, Strikes, Struck, Waits
+from faults.strikes import Kills, Lied, Misdeeds, Strikes, Struck, Waits
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 
@@ -24,6 +24,8 @@ from libs.common.grpc.health import is_serving
 #: next time.
 _FIRST = 0.1
 _BETWEEN = 2.5
+#: Ledgers that an entry may live at most.
+_LONGEST_LIFE = 3_110_399
 #: Seconds between two trials whether a full disk is one.
 _LOOK = 0.5
 
@@ -61,6 +63,72 @@ def node(**faults: Any) -> Breakage:
             yield Misdeeds(arena=arena, faults=list(faults))
         finally:
             await arena.behave()
+
+    return broken
+
+
+def lying(nodes: Sequence[int], body: Mapping[str, Any]) -> Breakage:
+    """Nodes lie (localnet/rpc/lies), all in the same way; the chain's own node stays honest.
+
+    Wallet begins anew before: whom it has set aside for an earlier lie is asked again.
+    """
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        await _begin_anew(arena)
+        async with _telling(arena, nodes, body) as struck:
+            yield struck
+
+    return broken
+
+
+def lied(nodes: Sequence[int], body: Mapping[str, Any], *, seconds: float) -> Breakage:
+    """The same for a while only; from then on all nodes are honest."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        strikes = Strikes()
+
+        async def tell() -> None:
+            async with _telling(arena, nodes, body) as struck:
+                await asyncio.sleep(seconds)
+                strikes.count = await struck.so_far()
+
+        await _begin_anew(arena)
+        async with _beside(tell()):
+            yield strikes
+
+    return broken
+
+
+async def _begin_anew(arena: Arena) -> None:
+    for wallet in arena.wallets:
+        await arena.world.stack.restart(wallet)
+
+
+@asynccontextmanager
+async def _telling(
+    arena: Arena, nodes: Sequence[int], body: Mapping[str, Any]
+) -> AsyncIterator[Struck]:
+    for number in nodes:
+        await arena.misbehave(number, **body)
+    try:
+        yield Lied(arena=arena, nodes=nodes)
+    finally:
+        await arena.behave()
+
+
+def due(**remaining: int) -> Breakage:
+    """The farm's code or instance has so many ledgers left, of which calls renew it; afterwards it
+    has all that there may be."""
+
+    @asynccontextmanager
+    async def broken(arena: Arena) -> AsyncIterator[Struck]:
+        await arena.misbehave(lives=remaining)
+        try:
+            yield Strikes(count=1)
+        finally:
+            await arena.misbehave(lives=dict.fromkeys(remaining, _LONGEST_LIFE))
 
     return broken
 

@@ -1,7 +1,7 @@
 """PostgreSQL against the chain, for one phase of one block."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -32,14 +32,23 @@ class Findings:
     wrong: int = 0
     #: Transactions whose bid or whose price was above the cap.
     over_cap: int = 0
+    #: Stroops of KALE that were paid out above what was asked for.
+    overpaid: int = 0
+    #: Nobody was there who would have told the truth: what was given up is no fault of the pool's.
+    excused: bool = False
     #: The first differences in words.
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether everything is as promised."""
-        counted = (self.lost, self.doubled, self.left_open, self.wrong, self.over_cap)
-        return not any(counted) and not self.given_up
+        counted = (self.lost, self.doubled, self.left_open, self.wrong)
+        return not any((*counted, self.over_cap, self.overpaid)) and not self.counted_given_up
+
+    @property
+    def counted_given_up(self) -> dict[str, int]:
+        """What was given up and should not have been."""
+        return {} if self.excused else self.given_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,9 @@ class Question:
     fees_before: int
     #: Stroops of XLM that a transaction may cost for each of its operations.
     cap: int
+    #: The nodes that could be asked lied, or most of them: operations may be given up, and calls
+    #: that change nothing may be repeated; money and records must be right all the same.
+    excused: bool = False
 
 
 async def check(records: Records, witness: Witness, question: Question) -> Findings:
@@ -74,7 +86,7 @@ async def check(records: Records, witness: Witness, question: Question) -> Findi
     ]
     kinds = Counter(verdict.kind for verdict in judged)
     given_up = Counter(verdict.reason for verdict in judged if verdict.kind == "given_up")
-    again = repeated(witness, question)
+    again = [] if question.excused else repeated(witness, question)
     return Findings(
         asked=len(question.addresses),
         done=sum(address in on_chain for address in question.addresses),
@@ -83,6 +95,8 @@ async def check(records: Records, witness: Witness, question: Question) -> Findi
         left_open=kinds["left_open"],
         given_up=dict(given_up),
         wrong=kinds["wrong"],
+        overpaid=overpaid(on_chain) if question.phase == "withdraw" else 0,
+        excused=question.excused,
         over_cap=len(over_cap(witness.fees[question.fees_before :], question.cap)),
         notes=[*(verdict.note for verdict in judged if verdict.note), *again][:5],
     )
@@ -114,6 +128,11 @@ def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]
         for (address, index), reward in view.harvests.items()
         if index == block
     }
+
+
+def overpaid(withdrawn: Mapping[str, tuple[int, ...]]) -> int:
+    """Stroops that were paid more than once; `withdrawn` as `facts` gives it."""
+    return sum(amount * (times - 1) for amount, times in withdrawn.values())
 
 
 def recorded_figures(row: asyncpg.Record, phase: str) -> tuple[int, ...]:

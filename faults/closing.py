@@ -82,7 +82,8 @@ def windows(asked: Sequence[Question]) -> list[Question]:
 
 def _in_words(findings: Findings) -> list[str]:
     """At least one line when anything is wrong."""
-    given_up = [f"given up: {count} {reason}" for reason, count in findings.given_up.items()]
+    missing = findings.counted_given_up
+    given_up = [f"given up: {count} {reason}" for reason, count in missing.items()]
     return [*findings.notes, *given_up]
 
 

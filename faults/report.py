@@ -1,6 +1,7 @@
 """The table for people, Markdown and JSON; a failed cell tells how to see it again."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.machine import Origin
 from benchmarks.report import RESULTS, describe, markdown_table, to_json, write_files
+from faults import liars_report
 from faults.checker import Findings
 from faults.run import Cell, FaultResult
 
@@ -23,6 +25,7 @@ _COLUMNS = (
     "given up",
     "wrong",
     "over cap",
+    "overpaid",
     "kills",
     "struck",
     "seconds",
@@ -36,6 +39,11 @@ def show(console: Console, result: FaultResult) -> None:
     for cell in result.cells:
         table.add_row(*_row(cell), style="" if cell.passed else "red")
     console.print(table)
+    if told := liars_report.rows(result.cells):
+        liars = Table(*liars_report.COLUMNS, title="What lies have cost")
+        for row in told:
+            liars.add_row(*row, style="" if row[-1] == "ok" else "red")
+        console.print(liars)
     for line in problems(result):
         console.print(line, style="red", markup=False, highlight=False)
     console.print(summary(result), style="bold green" if result.passed else "bold red")
@@ -72,7 +80,9 @@ def problems(result: FaultResult) -> list[str]:
 
 def command(cell: Cell, seed: int) -> str:
     """Reproduces a cell."""
-    return f"python -m faults run --group {cell.group} --only '{cell.scenario}' --seed {seed}"
+    short = " --quick" if cell.group.startswith("quick") else ""
+    name = shlex.quote(cell.scenario)
+    return f"python -m faults run{short} --group {cell.group} --only {name} --seed {seed}"
 
 
 def write(result: FaultResult, directory: Path = RESULTS) -> list[Path]:
@@ -166,6 +176,8 @@ def as_markdown(result: FaultResult) -> str:
     parts += [describe(result.origin), "", f"Seed {result.seed}. {summary(result)}.", ""]
     parts += ["```", *result.commands, "```", ""]
     parts += markdown_table(_COLUMNS, [_row(cell) for cell in result.cells])
+    if told := liars_report.rows(result.cells):
+        parts += ["", "## What lies have cost", "", *markdown_table(liars_report.COLUMNS, told)]
     if lines := problems(result):
         parts += ["", "```", *lines, "```"]
     return "\n".join([*parts, ""])
@@ -184,6 +196,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
         given_up or "0",
         str(found.wrong),
         str(found.over_cap),
+        f"{found.overpaid:,}",
         str(cell.kills),
         str(cell.strikes),
         f"{cell.seconds:.1f}",

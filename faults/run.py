@@ -11,7 +11,7 @@ import grpc
 from benchmarks.machine import Origin, origin
 from demo.stack import Progress
 from demo.wallet_calls import Farmer, WaitTimeoutError, mine, wait_until
-from faults.arena import Arena, open_arena
+from faults.arena import Arena, PoolStoppedError, open_arena
 from faults.breakage import nothing
 from faults.checker import Findings, Question, check
 from faults.closing import closing_check
@@ -23,6 +23,8 @@ STAKE = 10_000_000
 #: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
 #: several are under way, and so much that each is signed and settled by itself.
 _APART = 0.3
+#: Seconds between two looks at records that are to become right by themselves.
+_LOOK = 1.0
 _UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
 
 
@@ -46,6 +48,8 @@ class Cell:
     error: str
     #: What the comparison found.
     findings: Findings
+    #: It may meet nothing.
+    optional: bool = False
 
     @property
     def passed(self) -> bool:
@@ -100,7 +104,9 @@ class FaultResult:
     def missed(self) -> list[tuple[str, str]]:
         """Rows, with their groups, that have struck in none of their phases: they show nothing."""
         rows = dict.fromkeys((cell.group, cell.scenario) for cell in self.cells)
-        struck = {(cell.group, cell.scenario) for cell in self.cells if cell.strikes}
+        struck = {
+            (cell.group, cell.scenario) for cell in self.cells if cell.strikes or cell.optional
+        }
         return [row for row in rows if row not in struck]
 
     @property
@@ -169,6 +175,8 @@ class _Farm:
         self._ripe = 0
         #: So many times each farmer has withdrawn.
         self._withdrawn = 0
+        #: Why nothing can be broken any more.
+        self._stopped: PoolStoppedError | None = None
         #: All that was asked of the pool, in order.
         self.asked: list[Question] = []
 
@@ -188,20 +196,39 @@ class _Farm:
 
     async def _row(self, scenario: Scenario) -> list[Cell]:
         farms = "plant" in scenario.phases
-        block = await self._arena.next_block() if farms else 0
+        try:
+            block = await self._next_block() if farms else 0
+        except Exception as error:
+            cells = [self._broken_off(scenario, phase, error) for phase in scenario.phases]
+            self._progress(_line(cells[0]))
+            return cells
         cells = []
         targets = {"harvest": self._ripe, "withdraw": self._withdrawn}
         for phase in scenario.phases:
             target = targets.get(phase, block)
+            if phase == "harvest" and scenario.excused and not self._is_closed(target):
+                # Liars kept everybody from opening the next block: there is nothing to ask for.
+                continue
             try:
                 cell = await self._cell(scenario, phase, target)
             except Exception as error:
                 cell = self._broken_off(scenario, phase, error)
+                if isinstance(error, PoolStoppedError) and self._stopped is None:
+                    self._stopped = PoolStoppedError(f"{error}, since '{scenario.name}', {phase}")
             cells.append(cell)
             self._progress(_line(cell))
         self._ripe = block if farms else self._ripe
         self._withdrawn += "withdraw" in scenario.phases
         return cells
+
+    def _is_closed(self, block: int) -> bool:
+        """Whether the chain has gone on to another block."""
+        return any(index > block for _, index in self._arena.witness.view.plants)
+
+    async def _next_block(self) -> int:
+        if self._stopped is not None:
+            raise self._stopped
+        return await self._arena.next_block()
 
     def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
         """A cell that could not be judged has failed; the rows after it may tell more."""
@@ -214,10 +241,13 @@ class _Farm:
             strikes=0,
             error=_in_words(error),
             findings=Findings(asked=0, done=0),
+            optional=scenario.optional,
         )
 
     async def _cell(self, scenario: Scenario, phase: str, block: int) -> Cell:
         arena = self._arena
+        if self._stopped is not None:
+            raise self._stopped
         arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
         call = await self._call(scenario, phase, block)
         question = Question(
@@ -227,13 +257,14 @@ class _Farm:
             calls_before=len(arena.witness.calls),
             fees_before=len(arena.witness.fees),
             cap=arena.cap,
+            excused=scenario.excused,
         )
         self.asked.append(question)
         kills, started = arena.kills, time.monotonic()
-        error, strikes = await _under_attack(arena, scenario, call)
-        seconds = time.monotonic() - started
+        error, strikes = await _under_attack(arena, scenario.of(phase), call)
+        seconds = time.monotonic() - started - scenario.lead
         await self._settled(scenario)
-        await arena.witness.catch_up()
+        findings = await self._findings(question, scenario)
         return Cell(
             group=self._group,
             scenario=scenario.name,
@@ -242,8 +273,20 @@ class _Farm:
             kills=arena.kills - kills,
             strikes=strikes,
             error=error,
-            findings=await check(arena.records, arena.witness, question),
+            findings=findings,
+            optional=scenario.optional,
         )
+
+    async def _findings(self, question: Question, scenario: Scenario) -> Findings:
+        """What is wrong when the time is over in which it may become right by itself."""
+        arena, deadline = self._arena, time.monotonic() + scenario.heals
+        while True:
+            await arena.witness.catch_up()
+            findings = await check(arena.records, arena.witness, question)
+            beyond_healing = findings.overpaid or findings.over_cap
+            if findings.is_clean or beyond_healing or time.monotonic() > deadline:
+                return findings
+            await asyncio.sleep(_LOOK)
 
     def _addresses(self, phase: str, block: int) -> list[str]:
         """Work is for those who have planted, harvest for those who have worked."""
@@ -323,6 +366,7 @@ async def _under_attack(
     """
     try:
         async with scenario.breakage(arena) as struck:
+            await asyncio.sleep(scenario.lead)
             task = asyncio.create_task(call)
             done, _ = await asyncio.wait({task}, timeout=scenario.hold)
             strikes = await struck.so_far()

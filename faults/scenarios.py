@@ -18,6 +18,8 @@ PHASES = (*FARMING, "withdraw")
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
 _WALLET = Path(__file__).parent.parent / "services" / "wallet"
+#: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the most.
+_DUE = 3_110_399 - 120_960 - 720
 #: MiB of the disk that is filled: a new cluster takes about a quarter of it.
 DISK_MIB = 320
 #: Callers that ask again as soon as they have an answer.
@@ -34,8 +36,12 @@ class Scenario:
     name: str
     #: What is broken.
     breakage: b.Breakage
+    #: Seconds that it is broken before the call: what is noticed only by a look now and then.
+    lead: float = 0.0
     #: Seconds after which it is mended even if the phase is not through.
     hold: float = 5.0
+    #: The same for withdrawals, where they need longer; None: as long as the others.
+    hold_withdrawals: float | None = None
     #: Seconds after mending in which everything must be settled.
     patience: float = 60.0
     #: The phase must be through while it is still broken.
@@ -46,6 +52,17 @@ class Scenario:
     in_turn: bool = False
     #: Belongs to the short run of `--quick`.
     quick: bool = False
+    #: Operations may be given up: those who were asked lied, or most of them.
+    excused: bool = False
+    #: It may meet nothing: who is not asked cannot lie.
+    optional: bool = False
+    #: Seconds in which records that are wrong must be right again once it is mended.
+    heals: float = 0.0
+
+    def of(self, phase: str) -> "Scenario":
+        """The row as it is in one phase."""
+        longer = self.hold_withdrawals if phase == "withdraw" else None
+        return self if longer is None else replace(self, hold=longer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +112,8 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="node-multicall", config=packed, scenarios=tuple(_node())),
         Group(name="history", config=plain, scenarios=tuple(_history())),
         Group(name="history-multicall", config=packed, scenarios=tuple(_history())),
+        Group(name="rent", config=plain, scenarios=tuple(_rent())),
+        Group(name="rent-multicall", config=packed, scenarios=tuple(_rent())),
         Group(name="range-first", config=range_first, scenarios=tuple(_lookups())),
         Group(name="machine", config=plain, scenarios=tuple(_machine())),
         Group(name="pool", config=whole, scenarios=tuple(_pool())),
@@ -186,6 +205,18 @@ def _node() -> Iterable[Scenario]:
 def _history() -> Iterable[Scenario]:
     """Ledgers took it, and no node can say so any more: only the chain's state can."""
     yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
+
+
+def _rent() -> Iterable[Scenario]:
+    """What comes due is not the farmers': their calls wait until the treasury has paid."""
+    for what in (("code",), ("instance",), ("code", "instance")):
+        yield Scenario(
+            name=f"{' and '.join(what)} due for rent",
+            breakage=b.due(**dict.fromkeys(what, _DUE)),
+            hold=30,
+            must_end=True,
+            phases=FARMING,
+        )
 
 
 def _lookups() -> Iterable[Scenario]:

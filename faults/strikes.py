@@ -69,3 +69,18 @@ class Misdeeds:
         """Uses of the least used of them: all of them are to happen."""
         used = await self.arena.misdeeds()
         return min(used.get(name, 0) for name in self.faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lied:
+    """Counted by the nodes that lie."""
+
+    #: Where they run.
+    arena: Arena
+    #: Their numbers.
+    nodes: Sequence[int]
+
+    async def so_far(self) -> int:
+        """How many of their answers were not as they should have been."""
+        told = [await self.arena.misdeeds(node) for node in self.nodes]
+        return sum(sum(used.values()) for used in told)
