@@ -157,11 +157,6 @@ class Chain(Signing):
             return [self]
         return [self._through(node) for node in self._endpoints.usable()]
 
-    @property
-    def agreed_ledger(self) -> int:
-        """The newest ledger that several nodes have shown, or the only one; 0 before the first."""
-        return 0 if self._endpoints is None else self._endpoints.heights.floor
-
     def is_known(self, farm: FarmState | None) -> bool:
         """Whether several nodes have shown this farm and block before, but for what changes with
         every plant and work."""

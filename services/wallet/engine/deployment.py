@@ -69,12 +69,12 @@ class Deployer:
         treasury = parts.treasury.wallet
         if await parts.transactions.is_busy(treasury.address):
             return
-        chain = parts.chain.trusted(Decision.USE_NUMBER)
-        read_ledger, read = await chain.sequences([treasury.address])
-        if treasury.address not in read:
-            return  # it is not funded yet
-        numbers = await next_numbers(parts.transactions, read, read_ledger)
-        envelope = await self._sign(step, numbers[treasury.address], max_fee)
+        try:
+            envelope = await self.signed(step, max_fee=max_fee)
+        except SimulationError as error:
+            raise DeploymentRefusedError(f"the step {step.name} would fail: {error}") from error
+        if envelope is None:
+            return
         ledger = sight.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
         if (await parts.transactions.commit_signed([draft], ledger=ledger)).recorded:
@@ -83,20 +83,24 @@ class Deployer:
             outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=max_fee)
             await parts.sender.send([outgoing], ledger=ledger)
 
-    async def _sign(self, step: DeploymentStep, sequence: int, max_fee: int) -> SignedEnvelope:
-        parts, sight = self._parts, self._parts.watch.current
-        async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
-            try:
-                return await parts.chain.sign_deployment(
-                    step,
-                    treasury=treasury,
-                    sequence=sequence,
-                    max_time=sight.ledger.close_time + parts.terms.lifetime,
-                    inclusion_fee=sight.inclusion_fee,
-                    max_fee=max_fee,
-                )
-            except SimulationError as error:
-                raise DeploymentRefusedError(f"the step {step.name} would fail: {error}") from error
+    async def signed(self, step: DeploymentStep, *, max_fee: int) -> SignedEnvelope | None:
+        """Sign a step of the treasury's, after the number that nodes agree on; None while the
+        treasury is not funded. Raises SimulationError, FeeCapExceededError."""
+        parts, sight, treasury = self._parts, self._parts.watch.current, self._parts.treasury.wallet
+        chain = parts.chain.trusted(Decision.USE_NUMBER)
+        ledger, read = await chain.sequences([treasury.address])
+        if treasury.address not in read:
+            return None
+        numbers = await next_numbers(parts.transactions, read, ledger)
+        async with parts.keyring.signers([treasury.id]) as (signer,):
+            return await parts.chain.sign_deployment(
+                step,
+                treasury=signer,
+                sequence=numbers[treasury.address],
+                max_time=sight.ledger.close_time + parts.terms.lifetime,
+                inclusion_fee=sight.inclusion_fee,
+                max_fee=max_fee,
+            )
 
 
 def _next_step(deployment: Deployment, lives: Mapping[str, int]) -> DeploymentStep | None:

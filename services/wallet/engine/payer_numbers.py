@@ -83,9 +83,10 @@ class PayerNumbers:
             return True
         return await self._has_failed(payer, account)
 
-    async def book(self, address: str, number: int, ledger: int) -> bool:
+    async def book(self, address: str, number: int, ledger: int) -> list[MadePayment]:
         """Settle the payments that were made when this payer stands at `number`, whatever was
-        thought of their envelopes; False when the number is no target of its envelopes."""
+        thought of their envelopes, and give them; none when the number is no target of its
+        envelopes."""
         made = await self._payers.made(address, number)
         waiting = [item for item in made if item.state is OperationState.QUEUED]
         if made:
@@ -97,7 +98,7 @@ class PayerNumbers:
             if item.state in {OperationState.FAILED, OperationState.EXPIRED}:
                 # Told by the farmer's balance, too: reconciliation finds what no record explains.
                 log.critical("paid, and recorded as not", operation=str(item.operation_id))
-        return bool(made)
+        return made
 
     async def _has_failed(self, payer: LeasedPayer, account: AccountState) -> bool:
         """Look for the transaction that used the number, and book it; whether it failed, and so
@@ -118,10 +119,6 @@ class PayerNumbers:
         elif seen.succeeded:
             log.critical("payments that no record knows", address=payer.address, hash=seen.hash)
         return not seen.succeeded
-
-    async def made(self, address: str, number: int) -> list[MadePayment]:
-        """Read the payments that were made when this payer stands at `number`."""
-        return await self._payers.made(address, number)
 
     async def _note(self, payer: LeasedPayer, verdict: Standing, number: int) -> None:
         reason = _WHY.get(verdict, "").format(number=number)

@@ -131,7 +131,8 @@ class PaymentClosings:
         thought not to be. Payments that are in both were made; the others were not, and are signed
         again."""
         address, number = transaction.source, reading.account.sequence
-        made = {item.operation_id: item.hash for item in await self._numbers.made(address, number)}
+        booked = await self._numbers.book(address, number, reading.used_ledger)
+        made = {item.operation_id: item.hash for item in booked}
         log.critical("payer overtaken", address=address, number=number, made=len(made))
 
         def settle(operation: CarriedOperation) -> Settlement:
@@ -140,7 +141,6 @@ class PaymentClosings:
                 return shown_paid(operation.id, ledger=reading.used_ledger, by=by)
             return later(operation)
 
-        await self._numbers.book(address, number, reading.used_ledger)
         return Closing(
             transaction_id=transaction.id,
             event=TransactionEvent.EXCLUDE,

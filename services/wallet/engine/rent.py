@@ -21,7 +21,6 @@ from services.wallet.domain.rent import (
 )
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.alarms import Alarm
-from services.wallet.engine.carriage import next_sequence
 from services.wallet.engine.deployment import Deployer
 from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sender import Outgoing
@@ -191,13 +190,15 @@ class RentKeeper:
         if known is not None and left < known.bid and ledger < known.ask_ledger:
             return self._too_dear(entry, known.bid, spent)
         try:
-            envelope = await self._sign(entry, sight, max_fee=left)
+            envelope = await self._deployer.signed(self._step(entry), max_fee=left)
         except FeeCapExceededError as error:
             self._needed[entry.name] = _Needed(bid=error.bid, ask_ledger=ledger + _ASK_EVERY)
             return self._too_dear(entry, error.bid, spent)
         except SimulationError as error:
             words = f"the {entry.name} cannot be extended: {error}"
             return Alarm(name=NAME, cause="simulation", message=words)
+        if envelope is None:
+            return None  # there is no treasury yet
         self._needed.pop(entry.name, None)
         return await self._send(entry, envelope, sight, left)
 
@@ -231,21 +232,6 @@ class RentKeeper:
         """Stroops that the treasury has above its reserves, as last read."""
         state = self._parts.accounts.treasury_state
         return 0 if state is None else max(0, state.xlm - (2 + state.reserves) * _RESERVE)
-
-    async def _sign(self, entry: Entry, sight: Sight, *, max_fee: int) -> SignedEnvelope:
-        parts = self._parts
-        chain = parts.chain.trusted(Decision.USE_NUMBER)
-        ledger, (payer,) = await chain.accounts([parts.treasury.wallet.address])
-        sequence = await next_sequence(parts, payer, ledger)
-        async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
-            return await parts.chain.sign_deployment(
-                self._step(entry),
-                treasury=treasury,
-                sequence=sequence,
-                max_time=sight.ledger.close_time + parts.terms.lifetime,
-                inclusion_fee=sight.inclusion_fee,
-                max_fee=max_fee,
-            )
 
     def _step(self, entry: Entry) -> DeploymentStep:
         parts = self._parts
