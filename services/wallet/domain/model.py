@@ -76,6 +76,8 @@ class OperationEvent(Enum):
     FAIL = "fail"
     RETRY = "retry"
     EXPIRE = "expire"
+    #: Its payer's number shows that it was paid, though it was given up on the word of nodes.
+    CORRECT = "correct"
 
 
 @unique

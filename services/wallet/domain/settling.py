@@ -56,8 +56,13 @@ def shown_paid(operation_id: OperationId, *, ledger: int, by: str, fee: int = 0)
         event=OperationEvent.SUCCEED,
         ledger=ledger,
         fee=fee,
-        message=f"the payer's number shows that it was paid, by {by}",
+        message=paid_by(by),
     )
+
+
+def paid_by(envelope: str) -> str:
+    """Say why a payment counts as made: its payer's number, and the envelope (hash) that did it."""
+    return f"the payer's number shows that it was paid, by {envelope}"
 
 
 def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement:

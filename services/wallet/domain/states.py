@@ -42,6 +42,9 @@ OPERATION_EDGES: Mapping[tuple[OperationState, OperationEvent], OperationState] 
     (_O.SENT, _E.RETRY): _O.QUEUED,
     # As for SIGNED.
     (_O.SENT, _E.EXPIRE): _O.EXPIRED,
+    # A payment that nodes said had failed was given up; its payer's number shows that it was made.
+    (_O.FAILED, _E.CORRECT): _O.SUCCEEDED,
+    (_O.EXPIRED, _E.CORRECT): _O.SUCCEEDED,
 }
 
 _T, _V = TransactionState, TransactionEvent

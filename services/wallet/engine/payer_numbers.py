@@ -21,6 +21,8 @@ _WHY = {
     Standing.AHEAD: "its number {number} was used by a transaction that no record knows",
     Standing.BEHIND: "payments are recorded as made that its number {number} says were not",
 }
+#: Where payments end that nodes said had failed.
+_GIVEN_UP = frozenset({OperationState.FAILED, OperationState.EXPIRED})
 #: What a payer may sign after: its number, and what the records say of it.
 Steady = tuple[int, PayerRecord]
 
@@ -89,15 +91,14 @@ class PayerNumbers:
         envelopes."""
         made = await self._payers.made(address, number)
         waiting = [item for item in made if item.state is OperationState.QUEUED]
+        given_up = [item for item in made if item.state in _GIVEN_UP]
         if made:
             paid = [shown_paid(item.operation_id, ledger=ledger, by=item.hash) for item in waiting]
-            await self._payers.book(address, number, paid)
-        if waiting:
+            await self._payers.book(address, number, paid, given_up, ledger=ledger)
+        if waiting or given_up:
             self._parts.settled()
-        for item in made:
-            if item.state in {OperationState.FAILED, OperationState.EXPIRED}:
-                # Told by the farmer's balance, too: reconciliation finds what no record explains.
-                log.critical("paid, and recorded as not", operation=str(item.operation_id))
+        for item in given_up:
+            log.critical("given up, and paid: corrected", operation=str(item.operation_id))
         return made
 
     async def _has_failed(self, payer: LeasedPayer, account: AccountState) -> bool:

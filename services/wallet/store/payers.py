@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from libs.common.db.pool import Database, Session
+from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.model import (
+    OperationEvent,
     OperationKind,
     OperationState,
     QueuedOperation,
@@ -21,7 +22,8 @@ from services.wallet.domain.payments import (
     WaitingPayment,
     recognised,
 )
-from services.wallet.domain.settling import shown_paid
+from services.wallet.domain.settling import paid_by, shown_paid
+from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.channels import insert_pool_accounts
@@ -64,9 +66,8 @@ class MadePayment:
     operation_id: OperationId
     #: Where that stands.
     state: OperationState
-    #: The transaction that carries it now; None for one in the queue.
-    carrier: TransactionId | None
-    #: Hash (hex) of the newest envelope that made it.
+    #: The newest transaction that may have made it, and its hash (hex).
+    transaction_id: TransactionId
     hash: str
 
 
@@ -171,17 +172,29 @@ class PayerStore:
             MadePayment(
                 operation_id=OperationId(row["id"]),
                 state=OperationState(row["state"]),
-                carrier=None if row["transaction_id"] is None else row["transaction_id"],
+                transaction_id=TransactionId(row["transaction_id"]),
                 hash=row["hash"],
             )
             for row in rows
         ]
 
-    async def book(self, address: str, number: int, settlements: Sequence[Settlement]) -> None:
-        """Settle payments that were made when a payer stands at this number, and remember it."""
+    async def book(
+        self,
+        address: str,
+        number: int,
+        settlements: Sequence[Settlement],
+        given_up: Sequence[MadePayment] = (),
+        *,
+        ledger: int = 0,
+    ) -> None:
+        """Settle payments that were made when a payer stands at this number, and remember it.
+
+        Correct those of them that were `given_up`, as made in a ledger.
+        """
         async with self._database.transaction() as session:
             await session.execute("insert_shown_target", address, number)
             changed = await settle(session, [(None, item) for item in settlements])
+            changed += await _correct(session, given_up, ledger) if given_up else []
         tell(changed)
 
     async def is_known(self, address: str, number: int) -> bool:
@@ -240,6 +253,19 @@ class PayerStore:
     async def stop(self, payer: WalletId, reason: str) -> bool:
         """Note why a payer may not sign, empty: it may; whether that is new."""
         return await self._database.execute("stop_payer", payer, reason) > 0
+
+
+async def _correct(session: Session, made: Sequence[MadePayment], ledger: int) -> list[Record]:
+    event = OperationEvent.CORRECT
+    return await session.many(
+        "correct_payments",
+        [item.operation_id for item in made],
+        [state.value for state in sources(OPERATION_EDGES, event)],
+        [item.transaction_id for item in made],
+        ledger,
+        target(OPERATION_EDGES, event).value,
+        [paid_by(item.hash) for item in made],
+    )
 
 
 async def _waiting(session: Session, payer: WalletId) -> list[WaitingPayment]:

@@ -14,6 +14,7 @@ from services.wallet.chain.model import AccountState
 from services.wallet.domain.audit import Action
 from services.wallet.domain.model import (
     Closing,
+    FailureReason,
     OperationEvent,
     OperationKind,
     OperationState,
@@ -51,6 +52,9 @@ FORGED = """
 INSERT INTO wallet.transactions (
     id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger, bump_to
 ) VALUES ($1, $2, 1, 'x', 'x', 'x', 1, 1, 1, $3)
+"""
+CORRECTED = """
+UPDATE wallet.operations SET state = 'succeeded', reason = NULL, transaction_id = $2 WHERE id = $1
 """
 CARRIED = "INSERT INTO wallet.transaction_operations VALUES ($1, 1, $2)"
 LIMIT = DailyLimit(farmer=10**12, pool=10**12)
@@ -330,6 +334,44 @@ async def test_what_a_number_says_is_booked_before_the_next_one_is_used(
         assert (number, record.paid, again) == (START + 1001, START + 1001, [])
     (made,) = await payers.made(payer.address, START + 1001)
     assert (made.operation_id, made.state) == (paid, OperationState.SUCCEEDED)
+
+
+@pytest.mark.parametrize("end", [OperationEvent.FAIL, OperationEvent.EXPIRE])
+async def test_a_payment_that_was_given_up_and_made_counts_as_made(
+    pool: Database, database: DatabaseAccess, end: OperationEvent
+) -> None:
+    """Nodes said that it failed; the payer's number says that it was paid."""
+    await open_payers(pool, 1)
+    paid, failed = [(await withdraw(pool))[0] for _ in range(2)]
+    (payer,) = await leased(pool)
+    store, payers = TransactionStore(pool), PayerStore(pool)
+    drafts = [draft(payer, paid), draft(payer, failed, number=START + 2, target=START + 2001)]
+    for item in drafts:
+        await store.commit_signed([item], ledger=LEDGER)
+        closing = ended(item, TransactionEvent.FAIL, end)
+        why = [replace(one, reason=FailureReason.REFUSED) for one in closing.settlements]
+        await store.close([replace(closing, settlements=tuple(why))])
+    async with connect(database.admin_dsn) as admin:
+        for one in (paid, failed):
+            with pytest.raises(asyncpg.RaiseError, match="never changes"):
+                await admin.execute(CORRECTED, one, drafts[0].id)
+
+    node = Node(payer.address)
+    node.number = START + 1001
+    parts = SimpleNamespace(chain=node, settled=lambda: None)
+    await PayerNumbers(cast(EngineParts, parts), payers).steady([payer])
+
+    operations = OperationStore(pool)
+    made, other = await operations.by_id(paid), await operations.by_id(failed)
+    assert made is not None
+    assert other is not None
+    assert (made.state, made.reason, made.ledger) == (OperationState.SUCCEEDED, None, LEDGER)
+    assert made.transaction_hash == drafts[0].envelope.hash
+    assert other.state in {OperationState.FAILED, OperationState.EXPIRED}
+    async with connect(database.admin_dsn) as admin:
+        for one in (paid, failed):
+            with pytest.raises(asyncpg.RaiseError, match="never changes"):
+                await admin.execute(CORRECTED, one, drafts[0].id)
 
 
 async def test_a_transaction_that_only_the_chain_knows_is_booked_whole_or_not_at_all(

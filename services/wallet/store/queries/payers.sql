@@ -119,9 +119,9 @@ LEFT JOIN LATERAL (
 
 -- name: payments_made :many
 -- The payments of a payer ($1, address) that have been made when its account stands at a target ($2),
--- with the hash of an envelope that made them.
+-- with an envelope that made them.
 SELECT DISTINCT ON (o.id)
-    o.id, o.state, o.transaction_id, t.hash
+    o.id, o.state, t.id AS transaction_id, t.hash
 FROM wallet.transactions AS t
 INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
 INNER JOIN wallet.operations AS o ON c.operation_id = o.id
@@ -132,6 +132,21 @@ ORDER BY o.id, t.id DESC;
 INSERT INTO wallet.shown_targets (payer_id, target)
 SELECT w.id, $2 FROM wallet.wallets AS w WHERE w.address = $1
 ON CONFLICT DO NOTHING;
+
+-- name: correct_payments :many
+-- Payments ($1) that were given up ($2) and were made, by these transactions ($3), in a ledger ($4):
+-- to the state $5, with a message each ($6).
+UPDATE wallet.operations AS o
+SET state = $5::wallet.operation_state,
+    transaction_id = n.transaction_id,
+    ledger = $4,
+    reason = NULL,
+    error_message = n.message,
+    settled_at = now()
+FROM unnest($1::uuid[], $3::uuid[], $6::text[]) AS n (id, transaction_id, message)
+WHERE o.id = n.id AND o.state = ANY($2::wallet.operation_state[])
+RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
+    o.transaction_id, o.unproven;
 
 -- name: stop_payer :exec
 -- Why a payer may not sign ($2); empty: it may.
