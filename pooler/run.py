@@ -151,8 +151,13 @@ class BlockLoop:
         A stake that is never worked is lost. A block that has time left is farmed as any other.
         """
         try:
-            block = (await self._client.block()).block
-            if block is None or self._watch.now() <= self._submit_at(block):
+            view = await self._client.block()
+            block = view.block
+            if block is None:
+                return
+            # Once the next block can be planted, nobody plants in this one: its time is over.
+            is_open = view.head.plantable_block == block.index
+            if is_open and self._watch.now() <= self._submit_at(block):
                 return
             planted = await self._planted(block.index)
             if planted:

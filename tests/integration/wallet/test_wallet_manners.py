@@ -160,11 +160,11 @@ async def test_a_node_that_wants_rest_gets_it(status: int) -> None:
             assert (await endpoints.head()).sequence == 101
             (sent,) = await endpoints.send(["AAAA"])
             assert not isinstance(sent, Exception)
-        assert monotonic() - started < 2
+        assert monotonic() - started < 7
         assert first.calls == []
         shown = endpoints.statuses()[0]
         assert (shown.state, shown.failures) == (S.HEALTHY, 0)
-        assert 5 < shown.resting <= 7
+        assert 0 < shown.resting <= 7
         assert f"HTTP {status}" in shown.reason
 
 

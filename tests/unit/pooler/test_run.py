@@ -9,6 +9,7 @@ import pytest
 from kalepool.plant.v1 import plant_pb2
 
 from libs.common.errors import FailedPreconditionError
+from libs.kale import farm
 from pooler.config import PoolerConfig
 from pooler.events import Event, Harvested, Mining, Planted, Registered, Trouble, Worked
 from pooler.report import describe_run
@@ -175,8 +176,15 @@ async def test_a_run_that_is_cancelled_ends_at_once(pool: FakePool, server: Fake
         await asyncio.wait_for(running, timeout=5)
 
 
-async def test_stakes_of_a_run_that_crashed_are_saved(pool: FakePool, server: FakeServer) -> None:
-    """The pooler dies after planting and comes back when the block's interval is over already."""
+@pytest.mark.parametrize("seconds", [0, 1], ids=["at once", "a second later"])
+async def test_stakes_of_a_run_that_crashed_are_saved(
+    pool: FakePool, server: FakeServer, seconds: int
+) -> None:
+    """The pooler dies after planting and comes back when the block's interval is over already,
+    which may be earlier than the block's own time says."""
+    founded = farm.founded(pool.chain.at())
+    pool.chain.state = replace(pool.chain.state, running=founded.running)
+    await asyncio.sleep(seconds)
     crashed = asyncio.create_task(run(config(server, blocks=0)))
     await until(lambda: bool(pool.plantings))
     crashed.cancel()
