@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import engine_pb2
 
 from cli.arguments import Run
 from cli.session import BATCH_TIMEOUT, Session
-from cli.show import cell
+from cli.show import Output, cell
 
 app = cyclopts.App(name="engine", help="Shows the submission engine; deploys its multicall.")
 ENDPOINT_COLUMNS = (
@@ -21,6 +21,7 @@ ENDPOINT_COLUMNS = (
     "contradictions",
     "reason",
 )
+ACCOUNT_COLUMNS = ("accounts", "made", "ready", "busy", "low", "stopped", "xlm")
 #: 1 XLM.
 _STROOPS_PER_XLM = 10_000_000
 #: XLM that an upload or a creation may cost.
@@ -36,9 +37,25 @@ async def status(*, session: Run) -> None:
         session.output.json_of(reply)
         return
     show_endpoints(session, reply.endpoints)
-    del reply.endpoints[:]
-    session.output.message(reply)
+    show_accounts(session.output, reply)
     session.output.rows(reply.rent, "entries", ("name", "ledgers_left", "due_ledger"))
+    for shown in ("endpoints", "channels", "payers"):
+        reply.ClearField(shown)
+    session.output.message(reply)
+
+
+def show_accounts(output: Output, status: engine_pb2.GetEngineStatusResponse) -> None:
+    """A line for the channel accounts and one for the payer accounts."""
+    channels, payers = status.channels, status.payers
+    rows = [
+        ("channels", *_counts(channels), str(channels.low), "", cell(channels, "xlm_stroops")),
+        ("payers", *_counts(payers), "", str(payers.stopped), ""),
+    ]
+    output.table(ACCOUNT_COLUMNS, rows)
+
+
+def _counts(accounts: engine_pb2.ChannelAccounts | engine_pb2.PayerAccounts) -> tuple[str, ...]:
+    return (str(accounts.made), str(accounts.ready), str(accounts.busy))
 
 
 def show_endpoints(session: Session, endpoints: Sequence[engine_pb2.StellarEndpoint]) -> None:

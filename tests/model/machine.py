@@ -154,7 +154,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._withdrawals: dict[OperationId, Paid] = {}
         #: A liar may have been believed, as nobody else could be asked.
         self._was_lonely = False
-        #: Withdrawals that were ever recorded as made and were not.
+        #: Withdrawals that were ever settled as what they were not.
         self.false_records: set[OperationId] = set()
 
     # Processes --------------------------------------------------------------------------------
@@ -529,7 +529,7 @@ class EngineMachine(RuleBasedStateMachine):
         return not self._open()
 
     def _open(self) -> list[str]:
-        """What is not settled, or recorded as paid and is not."""
+        """What is not settled, or is settled as what it is not."""
         self.promises()
         return [
             f"{row['kind']} {row['amount']} {row['state']}"
@@ -538,6 +538,8 @@ class EngineMachine(RuleBasedStateMachine):
         ]
 
     def _is_false(self, row: asyncpg.Record) -> bool:
-        """Whether a withdrawal is recorded as made and was not."""
-        is_paid = row["kind"] == "withdraw" and row["state"] == "succeeded"
-        return is_paid and not self._is_done(row)
+        """Whether a withdrawal is recorded as made and was not, or the other way round."""
+        if row["kind"] != "withdraw" or row["state"] not in {"succeeded", "failed", "expired"}:
+            return False
+        is_recorded_as_made: bool = row["state"] == "succeeded"
+        return self._is_done(row) is not is_recorded_as_made

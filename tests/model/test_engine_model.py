@@ -88,7 +88,7 @@ def test_false_records_of_payments_heal(database: DatabaseAccess) -> None:
             found.extend(self.false_records)
 
     machine = cast("type[EngineMachine]", lambda: Machine(database, PRETENDERS))
-    run_state_machine_as_test(machine, settings=settings(PROFILE, max_examples=10))
+    run_state_machine_as_test(machine, settings=settings(PROFILE, max_examples=MORE or 10))
     assert found, "no record was ever false"
 
 

@@ -10,6 +10,7 @@ from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdraw_pb2
 
+from cli.engine import show_accounts
 from cli.main import describe
 from cli.show import Output, cell, enum_name
 from libs.common.errors import FieldViolation, InvalidArgumentError, NotFoundError
@@ -153,6 +154,18 @@ def test_what_has_the_same_name_in_two_places_is_told_apart(
     Output(json=False).message(status)
     lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
     assert {"xlm 5.0000000 XLM", "treasury xlm 7.0000000 XLM"} <= lines
+
+
+def test_the_accounts_of_the_pool_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    status = engine_pb2.GetEngineStatusResponse(
+        channels=engine_pb2.ChannelAccounts(made=7, ready=6, busy=5, low=4, xlm_stroops=50_000_000),
+        payers=engine_pb2.PayerAccounts(made=3, ready=2, busy=1, stopped=9),
+    )
+    show_accounts(Output(json=False), status)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["accounts", "made", "ready", "busy", "low", "stopped", "xlm"] in lines
+    assert ["channels", "7", "6", "5", "4", "5.0000000", "XLM"] in lines
+    assert ["payers", "3", "2", "1", "9"] in lines
 
 
 def test_rent_is_told_with_its_units(capsys: pytest.CaptureFixture[str]) -> None:
