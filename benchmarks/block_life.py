@@ -15,7 +15,7 @@ from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.harvest.store.store import QUERIES as HARVEST_QUERIES
 from services.plant.store.store import QUERIES as PLANT_QUERIES
 from services.registry.store.store import QUERIES as REGISTRY_QUERIES
-from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.model import (
     Closing,
     NewOperation,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "contracts" / "multicall"
 BUILT = SOURCE / "target" / "wasm32v1-none" / "release" / "multicall.wasm"
 #: Where the wallet finds it.
-COMMITTED = ROOT / "services" / "wallet" / "chain" / "contracts" / "multicall.wasm"
+COMMITTED = ROOT / "services" / "wallet" / "chain" / "build" / "contracts" / "multicall.wasm"
 
 
 def cargo(*arguments: str) -> None:

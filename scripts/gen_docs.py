@@ -19,7 +19,7 @@ from libs.common.grpc.access import Access
 from libs.common.names import SERVICES
 from services.access import ACCESS
 from services.migrations import MigrationSettings
-from services.wallet.chain.health import ENDPOINT_EDGES
+from services.wallet.chain.node.health import ENDPOINT_EDGES
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
 
 StateT = TypeVar("StateT", bound=Enum)
@@ -116,7 +116,7 @@ def states() -> str:
             "One signed envelope: one source account, one sequence number, one time bound.\n",
             _diagram(TRANSACTION_EDGES),
             "## Stellar nodes\n",
-            "As each wallet process sees them, from `services/wallet/chain/health.py`.\n",
+            "As each wallet process sees them, from `services/wallet/chain/node/health.py`.\n",
             _diagram(ENDPOINT_EDGES),
         ]
     )

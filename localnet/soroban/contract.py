@@ -1,16 +1,14 @@
 """What contracts have in common: instance storage, entries of their own, errors by number."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from stellar_sdk import Address, scval, xdr
 
 from localnet.soroban.errors import HostError, contract_error, host_error
+from localnet.soroban.hosting import ContractHost
 from localnet.soroban.storage import Durability, code_key, data_key, instance_key
 from localnet.soroban.values import INSTANCE_KEY, order, symbol, vector
-
-if TYPE_CHECKING:
-    from localnet.soroban.host import Host
 
 #: Ledgers of a week at five seconds each.
 WEEK_OF_LEDGERS = 120_960
@@ -21,7 +19,7 @@ class BaseContract:
 
     functions: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, host: "Host", contract: str, instance: xdr.SCContractInstance) -> None:
+    def __init__(self, host: ContractHost, contract: str, instance: xdr.SCContractInstance) -> None:
         self.host = host
         self.id = contract
         self._executable = instance.executable

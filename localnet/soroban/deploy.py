@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from stellar_sdk import Address, StrKey, scval, xdr
 
@@ -10,12 +9,10 @@ from localnet.network import contract_id
 from localnet.soroban import cost
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.genesis import instance_data
+from localnet.soroban.hosting import ContractHost
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.uploads import UPLOADABLE, Uploadable, Work
 from localnet.soroban.values import VOID
-
-if TYPE_CHECKING:
-    from localnet.soroban.host import Host
 
 _CONSTRUCTOR = "__constructor"
 
@@ -57,7 +54,7 @@ def creation_of(function: xdr.HostFunction) -> xdr.CreateContractArgsV2:
     return xdr.CreateContractArgsV2(first.contract_id_preimage, first.executable, [])
 
 
-def upload(host: "Host", code: bytes) -> xdr.SCVal:
+def upload(host: ContractHost, code: bytes) -> xdr.SCVal:
     """Stores code under its hash, and gives the hash; once it is there, nothing changes."""
     digest = sha256(code).digest()
     model = UPLOADABLE.get(digest)
@@ -72,7 +69,7 @@ def upload(host: "Host", code: bytes) -> xdr.SCVal:
     return scval.to_bytes(digest)
 
 
-def create(host: "Host", args: xdr.CreateContractArgsV2) -> xdr.SCVal:
+def create(host: ContractHost, args: xdr.CreateContractArgsV2) -> xdr.SCVal:
     """Creates a contract, and gives its address; the deployer must have allowed it."""
     deployer = args.contract_id_preimage.from_address
     code = args.executable.wasm_hash
@@ -93,7 +90,7 @@ def create(host: "Host", args: xdr.CreateContractArgsV2) -> xdr.SCVal:
     return scval.to_address(contract)
 
 
-def _construct(host: "Host", contract: str, arguments: list[xdr.SCVal]) -> None:
+def _construct(host: ContractHost, contract: str, arguments: list[xdr.SCVal]) -> None:
     """No model has a constructor; a contract without one takes no arguments."""
     host.note_call(contract, _CONSTRUCTOR, arguments)
     if arguments:
@@ -102,7 +99,7 @@ def _construct(host: "Host", contract: str, arguments: list[xdr.SCVal]) -> None:
     host.note_return(contract, _CONSTRUCTOR, VOID)
 
 
-def _charge(host: "Host", work: Work) -> None:
+def _charge(host: ContractHost, work: Work) -> None:
     host.meter.charge(work.instructions, max(0, work.memory - cost.BASE_MEMORY))
 
 

@@ -1,7 +1,6 @@
 """Which model runs for which code: a contract is known by the hash of its code."""
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from stellar_sdk import scval, xdr
 
@@ -9,13 +8,11 @@ from localnet.soroban.callers import Multicall, Router, Tractor
 from localnet.soroban.contract import BaseContract
 from localnet.soroban.errors import HostError, host_error
 from localnet.soroban.farm import Farm, OldFarm
+from localnet.soroban.hosting import ContractHost
 from localnet.soroban.storage import code_key, instance_key
 from localnet.soroban.token import Token
 from localnet.soroban.uploads import HEAD_FARM_CODE, MULTICALL_CODE, OLD_BUILD
 from localnet.soroban.values import address
-
-if TYPE_CHECKING:
-    from localnet.soroban.host import Host
 
 #: Hash of the router that the recordings were made with.
 ROUTER_CODE = bytes.fromhex("0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5")
@@ -31,7 +28,7 @@ _BY_CODE: dict[bytes, type[BaseContract]] = {
 }
 
 
-def contract_for(host: "Host", contract: str) -> BaseContract:
+def contract_for(host: ContractHost, contract: str) -> BaseContract:
     """The contract with this id; Error(Storage, MissingValue) when there is none."""
     entry = host.storage.get(instance_key(contract))
     data = entry.entry.data.contract_data if entry is not None else None

@@ -21,48 +21,46 @@ from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
-from services.wallet import (
-    custody_servicer,
-    engine_servicer,
-    keys_servicer,
-    loops,
-    reconcile_servicer,
-    withdraw_servicer,
-)
-from services.wallet.chain.facade import Chain, open_chain
+from services.wallet import loops
+from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
-from services.wallet.custody_usecases import Custody
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.refusals import mark_of
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
-from services.wallet.engine.bell import Bell
-from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
-from services.wallet.engine.deployment import Deployer
-from services.wallet.engine.dispatch import Dispatcher
-from services.wallet.engine.figures import Figures
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.keyring import Keyring
-from services.wallet.engine.lanes import Lanes
-from services.wallet.engine.onboard import Onboarder
-from services.wallet.engine.packs import Packs
-from services.wallet.engine.parts import EngineParts, Terms
-from services.wallet.engine.payer_numbers import PayerNumbers
-from services.wallet.engine.payers import PayerKeeper
-from services.wallet.engine.payments import PaymentCarrier
-from services.wallet.engine.reconcile import Reconciler
-from services.wallet.engine.rent import RentKeeper, comes_due
-from services.wallet.engine.results import Results
+from services.wallet.engine.gauges import Figures
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.payments.carrier import PaymentCarrier
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
-from services.wallet.engine.shapes import ShapeBook
-from services.wallet.engine.sources import Sources
-from services.wallet.engine.tracker import Tracker
-from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.sequence_sources import Sources
+from services.wallet.engine.settle.tracker import Tracker
+from services.wallet.engine.settled_feed import Results
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.submit.dispatch import Dispatcher
+from services.wallet.engine.submit.packs import Packs
+from services.wallet.engine.submit.single_calls import Lanes
+from services.wallet.engine.template_book import ShapeBook
+from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
+from services.wallet.engine.treasury.deployment import Deployer
+from services.wallet.engine.treasury.onboarding import Onboarder
+from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.rent import RentKeeper, comes_due
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.watch import Watch
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.opening import open_keys
 from services.wallet.keys.provider import KeyProvider
-from services.wallet.servicer import FULL_NAME, INTERNAL, SETTLING, WalletServicer
+from services.wallet.servicers import custody as custody_servicer
+from services.wallet.servicers import engine as engine_servicer
+from services.wallet.servicers import keys as keys_servicer
+from services.wallet.servicers import reconciliation as reconcile_servicer
+from services.wallet.servicers import withdrawals as withdraw_servicer
+from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
@@ -75,8 +73,9 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
-from services.wallet.usecases import UseCases
-from services.wallet.withdrawal_usecases import Withdrawals
+from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.wallet import UseCases
+from services.wallet.usecases.withdrawals import Withdrawals
 
 #: Methods that take longer than a request usually may.
 _SLOW = (
@@ -210,7 +209,7 @@ class _Wiring:
             alarms=alarms,
             bell=self._changes,
             settled_bell=self._settled,
-            terms=Terms(
+            limits=OperatorLimits(
                 lifetime=max(1, settings.operation_timeout // 1000),
                 max_fee=settings.max_fee_stroops,
                 parallel=settings.prepare_parallel,

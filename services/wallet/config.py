@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key
 from libs.kale.constants import MAX_I64
-from services.wallet.chain.networks import Network, network_for
+from services.wallet.chain import Network, network_for
 from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.withdrawals import Asset, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings

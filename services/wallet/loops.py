@@ -5,22 +5,22 @@ from collections.abc import Awaitable, Callable
 
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
-from services.wallet.chain.errors import NetworkMismatchError
+from services.wallet.chain import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.bell import Bell
-from services.wallet.engine.channels import ChannelKeeper
-from services.wallet.engine.dispatch import Dispatcher
-from services.wallet.engine.figures import Figures
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.onboard import Onboarder
-from services.wallet.engine.payers import PayerKeeper
-from services.wallet.engine.payments import PaymentCarrier
-from services.wallet.engine.reconcile import Reconciler
-from services.wallet.engine.rent import RentKeeper
+from services.wallet.engine.gauges import Figures
+from services.wallet.engine.payments.carrier import PaymentCarrier
+from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
-from services.wallet.engine.tracker import Tracker
-from services.wallet.engine.treasury import Treasury
-from services.wallet.engine.watch import Watch
+from services.wallet.engine.settle.tracker import Tracker
+from services.wallet.engine.submit.dispatch import Dispatcher
+from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.onboarding import Onboarder
+from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.rent import RentKeeper
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
 

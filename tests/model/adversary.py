@@ -11,17 +11,17 @@ from typing import Any, TypeVar, cast
 from zlib import crc32
 
 from libs.common.clock import Clock
-from services.wallet.chain import wire
+from services.wallet.chain.build import wire
 from services.wallet.chain.errors import RpcRejectedError, RpcUnavailableError
-from services.wallet.chain.model import (
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.node.transport import Transport
+from services.wallet.domain.chain_facts import (
     CallResult,
     ContractError,
     LedgerHead,
     Outcome,
     OutcomeStatus,
 )
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.transport import Transport
 from services.wallet.domain.heights import Heights
 from tests.model.network import (
     FIRST_LEDGER,

@@ -19,7 +19,7 @@ from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from services.wallet.chain.model import AccountState
+from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
 from services.wallet.keys.seal import SealedKey

@@ -13,11 +13,11 @@ from stellar_sdk import (
     TransactionEnvelope,
 )
 
-from services.wallet.chain import wire
-from services.wallet.chain.calls import Farm, raw
-from services.wallet.chain.ledger_keys import account_key, pail_key, trustline_key
-from services.wallet.chain.model import CallResult, ContractError
+from services.wallet.chain.build import wire
+from services.wallet.chain.build.calls import Farm, raw
+from services.wallet.chain.build.ledger_keys import account_key, pail_key, trustline_key
 from services.wallet.chain.networks import network_for
+from services.wallet.domain.chain_facts import CallResult, ContractError
 
 BLOCK = 10
 STAKE = 7

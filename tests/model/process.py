@@ -9,23 +9,24 @@ from typing import Any, cast
 
 from libs.common.db.pool import Database, Session
 from libs.common.ids import OperationId, WalletId
-from services.wallet.chain.endpoints import FAILURES, Endpoints
+from services.wallet.chain.build.envelopes import sign_bumped, sign_direct
+from services.wallet.chain.build.loads import alone
+from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.facade import Chain
-from services.wallet.chain.loads import alone
-from services.wallet.chain.model import FarmState, LedgerHead, SignedEnvelope, Signer
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.signing import Bid
-from services.wallet.chain.wire import Resources
+from services.wallet.chain.node.endpoints import FAILURES, Endpoints
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.domain.bids import Bid, OperatorLimits
+from services.wallet.domain.chain_facts import FarmState, LedgerHead, SignedEnvelope, Signer
 from services.wallet.domain.heights import Heights, needed
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine.alarms import Alarms
-from services.wallet.engine.parts import EngineParts, RentTurn, Terms
-from services.wallet.engine.payer_numbers import PayerNumbers
-from services.wallet.engine.payments import PaymentCarrier
+from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.parts import EngineParts, RentTurn
+from services.wallet.engine.payments.carrier import PaymentCarrier
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sender import Outgoing, Sender
-from services.wallet.engine.sources import next_numbers
-from services.wallet.engine.tracker import Tracker
-from services.wallet.engine.watch import Sight
+from services.wallet.engine.sequence_sources import next_numbers
+from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
@@ -141,7 +142,7 @@ class Process:
             follower=self,
             watch=self,
             sender=self._sender,
-            terms=Terms(lifetime=LIFETIME, max_fee=CAP, parallel=1),
+            limits=OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1),
             settled=lambda: None,
             alarms=Alarms(),
             rent_turn=RentTurn(),
@@ -231,12 +232,18 @@ class Process:
         load = alone(FARM.plant(farmer=farmers[0], index=BLOCK, stake=STAKE))
         signer = self._keys.signer(source)
         if len(farmers) > 1:
-            return self.chain.sign_direct(
-                load, resources, source=signer, sequence=sequence, bid=bid
+            return sign_direct(
+                load,
+                resources,
+                network=self.chain.network,
+                source=signer,
+                sequence=sequence,
+                bid=bid,
             )
-        return self.chain.sign_bumped(
+        return sign_bumped(
             load,
             resources,
+            network=self.chain.network,
             source=signer,
             treasury=self._keys.signer(self._treasury.id),
             sequence=sequence,

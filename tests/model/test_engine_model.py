@@ -102,7 +102,7 @@ def by_the_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         is_past = head.close_time > transaction.max_time
         return (Exclusion.PROVEN if is_past else Exclusion.NOT_YET), 0
 
-    monkeypatch.setattr("services.wallet.engine.tracker.exclusion_of", hasty)
+    monkeypatch.setattr("services.wallet.engine.settle.tracker.exclusion_of", hasty)
 
 
 def by_one_witness(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def by_one_witness(monkeypatch: pytest.MonkeyPatch) -> None:
             return Exclusion.NOT_YET
         return Exclusion.PROVEN if statements else Exclusion.NOT_YET
 
-    monkeypatch.setattr("services.wallet.engine.exclusion.conclude", credulous)
+    monkeypatch.setattr("services.wallet.engine.settle.exclusion.conclude", credulous)
 
 
 def by_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def by_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_standing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signs for a payer whatever its number."""
-    path = "services.wallet.engine.payer_numbers.standing"
+    path = "services.wallet.engine.payments.payer_numbers.standing"
     monkeypatch.setattr(path, lambda record, number: Standing.STEADY)
 
 
@@ -135,7 +135,7 @@ def with_shared_targets(monkeypatch: pytest.MonkeyPatch) -> None:
         is_left = highest is not None and highest != record.paid and number + 1 < highest
         return highest if is_left else max(number + 1, highest or 0) + SPAN
 
-    monkeypatch.setattr("services.wallet.engine.payments.target_for", shared)
+    monkeypatch.setattr("services.wallet.engine.payments.carrier.target_for", shared)
 
 
 @pytest.mark.parametrize(

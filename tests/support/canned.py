@@ -7,8 +7,8 @@ from typing import Any, TypeVar, cast
 
 import aiohttp
 
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.transport import Transport
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.node.transport import Transport
 from services.wallet.domain.heights import Heights
 
 T = TypeVar("T")

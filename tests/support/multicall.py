@@ -9,7 +9,7 @@ from localnet.soroban.uploads import MULTICALL_CODE
 
 #: The file that the wallet ships.
 MULTICALL = (
-    resources.files("services.wallet.chain").joinpath("contracts/multicall.wasm").read_bytes()
+    resources.files("services.wallet.chain.build").joinpath("contracts/multicall.wasm").read_bytes()
 )
 SALT = b"multicall of the tests".ljust(32, b"\0")
 

@@ -64,7 +64,7 @@ impl Farm {
 }
 
 /// The committed file, as it is deployed.
-const COMPILED: &[u8] = include_bytes!("../../../services/wallet/chain/contracts/multicall.wasm");
+const COMPILED: &[u8] = include_bytes!("../../../services/wallet/chain/build/contracts/multicall.wasm");
 
 struct World {
     env: Env,

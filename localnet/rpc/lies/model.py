@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from localnet.ledger.close import ClosedLedger
+from localnet.ledger.node import Node
 from localnet.ledger.transaction import Transaction
-
-if TYPE_CHECKING:
-    from localnet.rpc.context import RpcContext
 
 #: A result of a method.
 Result = dict[str, Any]
@@ -34,12 +33,36 @@ class Memory:
             del self.sent[next(iter(self.sent))]
 
 
+class HonestNode(Protocol):
+    """What lies need of the node that tells them."""
+
+    @property
+    def node(self) -> Node:
+        """The node as it is."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What the nodes of this chain were sent."""
+        ...
+
+    @property
+    def latest(self) -> ClosedLedger:
+        """The newest ledger that it admits to know."""
+        ...
+
+    @property
+    def oldest(self) -> ClosedLedger:
+        """The oldest ledger that can be asked for."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """One answer and what is to be said instead."""
 
     #: The node as it is.
-    rpc: "RpcContext"
+    rpc: HonestNode
     #: The method.
     method: str
     #: Its parameters.

@@ -3,13 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localnet.rpc.lies import answers, entries, farm, heights, shapes, transactions
-from localnet.rpc.lies.model import Lie, Result, Told, is_text
-
-if TYPE_CHECKING:
-    from localnet.rpc.context import RpcContext
+from localnet.rpc.lies.model import HonestNode, Lie, Result, Told, is_text
 
 #: Lies about single answers; a node tells them in this order.
 LIES: dict[str, Lie] = {
@@ -77,7 +74,7 @@ class Lies:
         value = self.setting("send", method)
         return value is None or bool(answers.says(value)["takes"])
 
-    def asked(self, rpc: "RpcContext", method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def asked(self, rpc: HonestNode, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters that the node answers to."""
         for _, lie, value in self._about(method):
             if lie.ask is not None:
@@ -87,7 +84,7 @@ class Lies:
 
     def answer(
         self,
-        rpc: "RpcContext",
+        rpc: HonestNode,
         method: str,
         params: Mapping[str, Any],
         result: Result,

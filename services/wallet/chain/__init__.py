@@ -1,4 +1,98 @@
 """The only place of the pool that knows Stellar: XDR, JSON-RPC, envelopes, results.
 
-Everything that leaves it is a dataclass of model.py; stellar_sdk's types stay inside.
+This file is the door: other packages import from here. node/ asks nodes, read/ makes facts of
+their answers, build/ makes envelopes. What leaves is a dataclass of domain/chain_facts.py or one of
+these; the types of stellar_sdk stay inside.
 """
+
+from services.wallet.chain.build.calls import FarmCall, raw
+from services.wallet.chain.build.deploy import (
+    RENEW,
+    Deployment,
+    DeploymentStep,
+    extension,
+    multicall_deployment,
+)
+from services.wallet.chain.build.envelopes import raise_bid, replacing_bid, sign_bumped, sign_direct
+from services.wallet.chain.build.loads import Load, alone, authorize, together
+from services.wallet.chain.build.onboarding import (
+    MAX_FARMERS,
+    MAX_OPENINGS,
+    Newcomer,
+    Opening,
+    sign_onboarding,
+    sign_openings,
+)
+from services.wallet.chain.build.payments import MAX_ACCOUNTS, MAX_PAYMENTS, Payment, sign_payments
+from services.wallet.chain.build.resource_templates import (
+    FIRST_ALIKE,
+    Seat,
+    Shape,
+    UnderivableError,
+    opening,
+)
+from services.wallet.chain.build.wire import Resources
+from services.wallet.chain.errors import (
+    DisagreementError,
+    FeeCapExceededError,
+    NetworkMismatchError,
+    RpcUnavailableError,
+    SimulationError,
+    StaleAnswerError,
+    UnknownMetaError,
+)
+from services.wallet.chain.facade import Chain, Place, open_chain
+from services.wallet.chain.networks import Network, network_for
+from services.wallet.chain.node.health import EndpointState, EndpointStatus
+from services.wallet.chain.node.lists import LONGEST
+from services.wallet.chain.read.included import Included
+
+__all__ = [
+    "FIRST_ALIKE",
+    "LONGEST",
+    "MAX_ACCOUNTS",
+    "MAX_FARMERS",
+    "MAX_OPENINGS",
+    "MAX_PAYMENTS",
+    "RENEW",
+    "Chain",
+    "Deployment",
+    "DeploymentStep",
+    "DisagreementError",
+    "EndpointState",
+    "EndpointStatus",
+    "FarmCall",
+    "FeeCapExceededError",
+    "Included",
+    "Load",
+    "Network",
+    "NetworkMismatchError",
+    "Newcomer",
+    "Opening",
+    "Payment",
+    "Place",
+    "Resources",
+    "RpcUnavailableError",
+    "Seat",
+    "Shape",
+    "SimulationError",
+    "StaleAnswerError",
+    "UnderivableError",
+    "UnknownMetaError",
+    "alone",
+    "authorize",
+    "extension",
+    "multicall_deployment",
+    "network_for",
+    "open_chain",
+    "opening",
+    "raise_bid",
+    "raw",
+    "replacing_bid",
+    "sign_bumped",
+    "sign_direct",
+    "sign_onboarding",
+    "sign_openings",
+    "sign_payments",
+    "together",
+]

@@ -15,14 +15,14 @@ from typing import Generic, TypeVar
 from libs.common.clock import Clock
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from services.wallet.chain.endpoints import FAILURES, Endpoints, ask_ready, verdict
 from services.wallet.chain.errors import DisagreementError
 from services.wallet.chain.essence import Essence, essence
-from services.wallet.chain.health import EndpointStatus
-from services.wallet.chain.ledger_entries import Reader
-from services.wallet.chain.model import LedgerHead
-from services.wallet.chain.questions import HEAD, PASSPHRASE, Question
-from services.wallet.chain.rpc import Rpc, Sent
+from services.wallet.chain.node.endpoints import FAILURES, Endpoints, ask_ready, verdict
+from services.wallet.chain.node.health import EndpointStatus
+from services.wallet.chain.node.ledger_entries import Reader
+from services.wallet.chain.node.questions import HEAD, PASSPHRASE, Question
+from services.wallet.chain.node.rpc import Rpc, Sent
+from services.wallet.domain.chain_facts import LedgerHead
 from services.wallet.domain.heights import needed
 from services.wallet.domain.trust import PATIENCE
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from libs.common.errors import FailedPreconditionError, InternalError, UnavailableError
-from services.wallet.chain.model import ContractError
+from services.wallet.domain.chain_facts import ContractError
 
 
 class RpcUnavailableError(UnavailableError):

@@ -4,8 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeAlias
 
-from services.wallet.chain.included import Included
-from services.wallet.chain.model import BlockState, FarmState, LedgerHead, Outcome
+from services.wallet.chain.read.included import Included
+from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead, Outcome
 
 Essence: TypeAlias = Hashable
 

@@ -11,32 +11,52 @@ from typing import TypeVar, assert_never
 from stellar_sdk import xdr
 
 from libs.common.errors import PoolError
-from services.wallet.chain import ledger_keys
-from services.wallet.chain.account_bytes import (
+from services.wallet.chain.agreement import Agreement
+from services.wallet.chain.build import ledger_keys
+from services.wallet.chain.build.calls import Farm
+from services.wallet.chain.build.deploy import DeploymentStep, sign_step, unsigned_step
+from services.wallet.chain.build.envelopes import (
+    unsigned,
+)
+from services.wallet.chain.build.loads import Load
+from services.wallet.chain.build.payments import memo_key
+from services.wallet.chain.build.resource_templates import Shape, ShapeReader, exactly
+from services.wallet.chain.build.wire import Resources
+from services.wallet.chain.errors import DisagreementError, SimulationError, StaleAnswerError
+from services.wallet.chain.essence import stable_farm
+from services.wallet.chain.networks import Network, verify
+from services.wallet.chain.node.endpoints import HEDGE, Endpoints, open_endpoints
+from services.wallet.chain.node.health import EndpointStatus
+from services.wallet.chain.node.ledger_entries import Reader
+from services.wallet.chain.node.questions import INCLUSION_FEE
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.read.account_bytes import (
     AccountFields,
     TrustlineFields,
 )
-from services.wallet.chain.agreement import Agreement
-from services.wallet.chain.calls import Farm
-from services.wallet.chain.deploy import DeploymentStep, sign_step, unsigned_step
-from services.wallet.chain.endpoints import HEDGE, Endpoints, open_endpoints
-from services.wallet.chain.entries import account_state
-from services.wallet.chain.envelopes import (
-    unsigned,
-)
-from services.wallet.chain.errors import DisagreementError, SimulationError, StaleAnswerError
-from services.wallet.chain.essence import stable_farm
-from services.wallet.chain.health import EndpointStatus
-from services.wallet.chain.included import (
+from services.wallet.chain.read.entries import account_state
+from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.chain.read.included import (
     Included,
     outcome_question,
     presence_question,
     read_included,
 )
-from services.wallet.chain.ledger_entries import Reader
-from services.wallet.chain.limits import limits_question
-from services.wallet.chain.loads import Load
-from services.wallet.chain.model import (
+from services.wallet.chain.read.limits import limits_question
+from services.wallet.chain.read.number_use import read_used
+from services.wallet.chain.read.readers import (
+    FarmEntry,
+    read_account_entry,
+    read_block,
+    read_farm,
+    read_live_until,
+    read_memo,
+    read_pail,
+    read_trustline_entry,
+)
+from services.wallet.chain.read.results import Refusal, ResultReader
+from services.wallet.chain.read.simulations import preparation, second_opinion, simulation
+from services.wallet.domain.chain_facts import (
     AccountState,
     BlockState,
     ContractError,
@@ -48,30 +68,9 @@ from services.wallet.chain.model import (
     SignedEnvelope,
     Signer,
 )
-from services.wallet.chain.networks import Network, verify
-from services.wallet.chain.payouts import memo_key
-from services.wallet.chain.questions import INCLUSION_FEE
-from services.wallet.chain.readers import (
-    FarmEntry,
-    read_account_entry,
-    read_block,
-    read_farm,
-    read_live_until,
-    read_memo,
-    read_pail,
-    read_trustline_entry,
-)
-from services.wallet.chain.results import Refusal, ResultReader
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.shapes import Shape, ShapeReader, exactly
-from services.wallet.chain.signing import Signing
-from services.wallet.chain.simulations import preparation, second_opinion, simulation
-from services.wallet.chain.takings import read_takings
-from services.wallet.chain.used import read_used
-from services.wallet.chain.wire import Resources
+from services.wallet.domain.foreign_harvests import Taking
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.payments import SeenTransaction
-from services.wallet.domain.takings import Taking
 from services.wallet.domain.trust import TRUST, Decision, Needed
 from services.wallet.domain.withdrawals import Destination
 
@@ -96,7 +95,7 @@ class _Known:
     farm: FarmState | None = None
 
 
-class Chain(Signing):
+class Chain:
     """One network through its endpoints, through one of them, or by agreement of several.
 
     By itself it takes one node's word, and the next node's when that fails: for what a lie could
@@ -104,7 +103,7 @@ class Chain(Signing):
     """
 
     def __init__(self, network: Network, rpc: Endpoints | Rpc) -> None:
-        super().__init__(network)
+        self.network = network
         self._rpc: Endpoints | Rpc | Agreement = rpc
         self._reader = ResultReader(farm=network.farm, token=network.token)
         self.farm_calls = Farm(farm=network.farm, token=network.token)

@@ -7,8 +7,8 @@ from stellar_sdk import Asset
 
 from libs.kale.networks import NETWORKS
 from services.wallet.chain.errors import NetworkMismatchError
-from services.wallet.chain.model import FarmState
-from services.wallet.chain.rpc import host_of
+from services.wallet.chain.node.rpc import host_of
+from services.wallet.domain.chain_facts import FarmState
 
 #: Public endpoints; mainnet has none that may be used without an agreement.
 _RPC_URLS = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 
-from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.model import OpenTransaction
 
 

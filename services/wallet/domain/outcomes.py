@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 
-from services.wallet.chain.model import ContractError
+from services.wallet.domain.chain_facts import ContractError
 from services.wallet.domain.model import BLOCKLESS_KINDS, FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.

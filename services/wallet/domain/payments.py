@@ -18,8 +18,8 @@ then the envelope is valid only if the account has really reached that other tar
 possible if the payment was not made before (docs/reference/MONEY.md section 6). Before an envelope
 is signed for the number after a target, all payments of that target are booked, also when the
 records believe in a later one: whoever has been paid by one target is not paid by the next. What is
-made good (engine/repayments.py) is signed only after a number that the records explain, without
-payments that a target up to there may have made.
+made good (engine/payments/repayments.py) is signed only after a number that the records explain,
+without payments that a target up to there may have made.
 """
 
 from collections.abc import Collection, Sequence

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, unique
 
 from libs.common.ids import WalletId
-from services.wallet.chain.model import PailState
+from services.wallet.domain.chain_facts import PailState
 
 
 @unique

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from libs.kale.hash import leading_zeros, work_hash
-from services.wallet.chain.model import PailState
+from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.model import (
     Block,
     FailureReason,

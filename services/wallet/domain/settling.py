@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from libs.common.ids import OperationId
-from services.wallet.chain.model import ContractError, PailState
 from services.wallet.domain.blocks import Readiness, Verdict, readiness
+from services.wallet.domain.chain_facts import ContractError, PailState
 from services.wallet.domain.model import (
     BLOCKLESS_KINDS,
     CarriedOperation,

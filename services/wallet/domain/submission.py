@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import assert_never
 
-from services.wallet.chain.model import LedgerHead, SendResult, SendStatus
+from services.wallet.domain.chain_facts import LedgerHead, SendResult, SendStatus
 from services.wallet.domain.model import OpenTransaction, OperationKind, TransactionState
 
 #: Ledgers after which a transaction that was not seen is sent again: queues forget after two.

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum, unique
 
 from libs.common.ids import OperationId, WalletId
-from services.wallet.chain.model import AccountState
+from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import FailureReason, Operation
 
 

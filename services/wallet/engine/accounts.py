@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from libs.common.ids import WalletId
-from services.wallet.chain.facade import Chain
-from services.wallet.chain.model import AccountState
-from services.wallet.engine.treasury import Treasury
+from services.wallet.chain import Chain
+from services.wallet.domain.chain_facts import AccountState
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.wallets import WalletStore
 
 #: Accounts of one request: 200 keys, two for each.

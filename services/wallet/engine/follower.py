@@ -6,17 +6,16 @@ from datetime import UTC, datetime
 
 from libs.common.errors import UnavailableError
 from libs.common.log import get_logger
-from services.wallet.chain.errors import DisagreementError, NetworkMismatchError
-from services.wallet.chain.facade import Chain
-from services.wallet.chain.model import BlockState, FarmState, LedgerHead
+from services.wallet.chain import Chain, DisagreementError, NetworkMismatchError
 from services.wallet.domain.blocks import plantable_block
+from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead
 from services.wallet.domain.model import Block, ChainHead
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.turning import TOLERATED
+from services.wallet.engine.chain_view import Sight, Watch
 from services.wallet.engine.pace import Pace
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.watch import Sight, Watch
 from services.wallet.store.blocks import BlockStore
 
 log = get_logger(__name__)

@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 
-from services.wallet.chain.model import LedgerHead
+from services.wallet.domain.chain_facts import LedgerHead
 
 #: Looks that are remembered.
 _LOOKS = 20

@@ -2,40 +2,22 @@
 
 from dataclasses import dataclass, field
 
-from services.wallet.chain.facade import Chain
+from services.wallet.chain import Chain
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
-from services.wallet.engine.bell import Bell
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.keyring import Keyring
 from services.wallet.engine.sender import Sender
-from services.wallet.engine.treasury import Treasury
-from services.wallet.engine.watch import Watch
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.engine.wakeup import Bell
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 
 #: Seconds for which a process has an operation to itself. Two that work on the same one do no harm
 #: (only one can commit an envelope), so a short lease is enough, and a crash costs no more.
 LEASE = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """The operator's limits for one transaction."""
-
-    #: Seconds (of ledger close time) that an envelope may live.
-    lifetime: int
-    #: Stroops that the network may charge at most for each operation in a transaction.
-    max_fee: int
-    #: Operations that are simulated for themselves at the same time.
-    parallel: int
-    #: Stands for these limits and the budgets; changes with any of them.
-    mark: str = ""
-
-    def cap(self, operations: int, *, is_payment: bool) -> int:
-        """Stroops that a transaction may cost for so many operations; the bump of a payer's number
-        is one more."""
-        return self.max_fee * (operations + is_payment)
 
 
 @dataclass(kw_only=True)
@@ -62,7 +44,7 @@ class EngineParts:
     bell: Bell
     #: Rings when operations were settled.
     settled_bell: Bell
-    terms: Terms
+    limits: OperatorLimits
     #: What an operator has to change.
     alarms: Alarms = field(default_factory=Alarms)
     rent_turn: RentTurn = field(default_factory=RentTurn)

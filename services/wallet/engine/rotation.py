@@ -12,7 +12,7 @@ from libs.common.ids import WalletId
 from libs.common.log import get_logger, get_security_logger
 from services.wallet.domain.errors import KeysUnavailableError, KeysUnusableError
 from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, RotationId
-from services.wallet.engine.bell import Bell
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.provider import KeyProvider, KeyProviderError, WrappedKey, unwrap_one
 from services.wallet.store.keys import KeyStore, Rewrap
 

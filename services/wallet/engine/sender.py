@@ -8,15 +8,13 @@ from libs.common.clock import SystemClock
 from libs.common.errors import PoolError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
-from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.facade import Chain
-from services.wallet.chain.lists import LONGEST
-from services.wallet.chain.model import SendResult, SignedEnvelope, Signer
+from services.wallet.chain import LONGEST, Chain, FeeCapExceededError, raise_bid, replacing_bid
+from services.wallet.domain.chain_facts import SendResult, SignedEnvelope, Signer
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.alarms import Alarm, Alarms
-from services.wallet.engine.keyring import Keyring
-from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.transactions import Noted, TransactionStore
@@ -118,7 +116,9 @@ class Sender:
     async def _answers(self, outgoing: Sequence[Outgoing]) -> dict[TransactionId, Answer]:
         """What comes of each; bids are raised where that is asked for and allowed."""
         stuck = [item for item in outgoing if item.is_stuck]
-        replacing = {item.id: self._chain.replacing_bid(item.envelope) for item in stuck}
+        replacing = {
+            item.id: replacing_bid(item.envelope, network=self._chain.network) for item in stuck
+        }
         replaced = await self._raise(outgoing, replacing)
         for name, error in replaced.capped.items():
             log.info("stuck at the fee cap", transaction=str(name), error=str(error))
@@ -201,8 +201,12 @@ class Sender:
     ) -> SignedEnvelope | FeeCapExceededError | None:
         """Why not when the cap forbids it; None when it bids that much already."""
         try:
-            return self._chain.raise_bid(
-                item.envelope, treasury=treasury, fee=fee, max_fee=item.max_fee
+            return raise_bid(
+                item.envelope,
+                network=self._chain.network,
+                treasury=treasury,
+                fee=fee,
+                max_fee=item.max_fee,
             )
         except FeeCapExceededError as error:
             return error

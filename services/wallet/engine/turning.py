@@ -3,8 +3,7 @@
 import asyncio
 
 from libs.common.log import get_logger
-from services.wallet.chain.errors import DisagreementError, NetworkMismatchError
-from services.wallet.chain.facade import Chain
+from services.wallet.chain import Chain, DisagreementError, NetworkMismatchError
 from services.wallet.domain.model import ChainHead
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.turning import (

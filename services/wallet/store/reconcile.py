@@ -7,9 +7,9 @@ from uuid import UUID
 
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
-from services.wallet.chain.model import PailState
+from services.wallet.domain.chain_facts import PailState
+from services.wallet.domain.foreign_harvests import Taken, Taking
 from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept, Told
-from services.wallet.domain.takings import Taken, Taking
 
 
 @dataclass(frozen=True, kw_only=True)

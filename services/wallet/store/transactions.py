@@ -8,9 +8,10 @@ from operator import itemgetter
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
 from libs.common.metrics import METER
-from services.wallet.chain.model import SignedEnvelope
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.chain_facts import SignedEnvelope
+from services.wallet.domain.forgotten import Grown
 from services.wallet.domain.model import (
     CarriedOperation,
     Closing,
@@ -22,7 +23,6 @@ from services.wallet.domain.model import (
     TransactionState,
 )
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
-from services.wallet.domain.unseen import Grown
 from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import (
     Charge,

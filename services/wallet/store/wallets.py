@@ -5,8 +5,8 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
-from services.wallet.chain.model import AccountState
 from services.wallet.domain.audit import Act, Action
+from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import Balances, Wallet
 from services.wallet.keys.seal import SealedKey

@@ -4,7 +4,7 @@ import asyncio
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.chain.model import AccountState
+from services.wallet.domain.chain_facts import AccountState
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, seal_new_key
 from services.wallet.store.channels import ChannelStore

@@ -14,7 +14,7 @@ from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.grpc.client import open_channel
 from libs.kale.networks import LOCALNET
-from services.wallet.chain.deploy import (
+from services.wallet.chain.build.deploy import (
     LIFE,
     RENEW,
     Deployment,
@@ -24,7 +24,7 @@ from services.wallet.chain.deploy import (
     sign_step,
     unsigned_step,
 )
-from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.keys.signer import SeedSigner
 from tests.support.database import DatabaseAccess
 from tests.support.localnet_process import localnet_process

@@ -13,8 +13,6 @@ from stellar_sdk import Keypair
 from libs.common.errors import PoolError
 from localnet.app import RunningLocalnet, open_localnet
 from localnet.config import LocalnetSettings
-from services.wallet.chain import health
-from services.wallet.chain.endpoints import Endpoints, open_endpoints
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcRejectedError,
@@ -22,12 +20,14 @@ from services.wallet.chain.errors import (
     StaleAnswerError,
 )
 from services.wallet.chain.facade import Chain, open_chain
-from services.wallet.chain.health import AWAY_AFTER, EndpointState
-from services.wallet.chain.lists import LONGEST
 from services.wallet.chain.networks import network_for
-from services.wallet.chain.questions import INCLUSION_FEE, LATEST_LEDGER
-from services.wallet.chain.results import ResultReader
-from services.wallet.chain.simulations import simulation
+from services.wallet.chain.node import health
+from services.wallet.chain.node.endpoints import Endpoints, open_endpoints
+from services.wallet.chain.node.health import AWAY_AFTER, EndpointState
+from services.wallet.chain.node.lists import LONGEST
+from services.wallet.chain.node.questions import INCLUSION_FEE, LATEST_LEDGER
+from services.wallet.chain.read.results import ResultReader
+from services.wallet.chain.read.simulations import simulation
 from services.wallet.domain import heights
 from tests.support.json_rpc import ScriptedNode, failure, json_rpc_server, result
 from tests.support.tcp_relay import open_relay

@@ -13,15 +13,15 @@ from aiohttp import web
 
 from localnet.app import open_localnet
 from localnet.config import LocalnetSettings
-from services.wallet.chain import health, transport
-from services.wallet.chain.endpoints import Endpoints, open_endpoints
 from services.wallet.chain.errors import (
     RpcBusyError,
     RpcRejectedError,
     RpcUnavailableError,
 )
-from services.wallet.chain.health import AWAY_AFTER, EndpointState
-from services.wallet.chain.rpc import Rpc, open_rpc
+from services.wallet.chain.node import health, transport
+from services.wallet.chain.node.endpoints import Endpoints, open_endpoints
+from services.wallet.chain.node.health import AWAY_AFTER, EndpointState
+from services.wallet.chain.node.rpc import Rpc, open_rpc
 from services.wallet.domain.heights import Heights
 from tests.support.json_rpc import ScriptedNode, json_rpc_server, result
 from tests.support.tcp_relay import open_relay

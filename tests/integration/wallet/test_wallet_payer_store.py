@@ -10,8 +10,8 @@ import pytest
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.chain.model import AccountState
 from services.wallet.domain.audit import Action
+from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import (
     Closing,
     FailureReason,
@@ -25,8 +25,8 @@ from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransa
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
 from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.payer_numbers import PayerNumbers
-from services.wallet.engine.repayments import Repayments
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore

@@ -12,8 +12,8 @@ from kalepool.wallet.v1 import keys_pb2, keys_pb2_grpc, wallet_pb2
 from libs.common.db.pool import Database
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from services.wallet.engine.bell import Bell
 from services.wallet.engine.rotation import BATCH, KeyRotator
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key, unsealed

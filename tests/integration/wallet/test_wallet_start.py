@@ -25,17 +25,17 @@ from services.wallet.chain.networks import network_for
 from services.wallet.domain.errors import ChainUnknownError, TreasuryMissingError
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine import turning
-from services.wallet.engine.bell import Bell
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.treasury import Treasury
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.watch import Watch
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
-from services.wallet.usecases import UseCases
+from services.wallet.usecases.wallet import UseCases
 from tests.support.wallet_world import WalletWorld
 
 NOBODY = "http://127.0.0.1:1"

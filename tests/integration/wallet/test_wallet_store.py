@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from services.wallet.chain.model import AccountState, SignedEnvelope
+from services.wallet.domain.chain_facts import AccountState, SignedEnvelope
 from services.wallet.domain.errors import WrongBlockError
 from services.wallet.domain.model import (
     ChainHead,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stellar_sdk import Asset, Keypair, xdr
 
-from services.wallet.chain.account_bytes import (
+from services.wallet.chain.read.account_bytes import (
     AccountFields,
     TrustlineFields,
     read_account,

@@ -18,39 +18,40 @@ from stellar_sdk import (
 )
 
 from localnet.ledger.results import TxCode, TxOutcome, fee_bump_result
-from services.wallet.chain.account_bytes import read_account, read_trustline
-from services.wallet.chain.calls import Farm
-from services.wallet.chain.entries import account_state, decode_block, decode_farm, decode_pail
-from services.wallet.chain.envelopes import (
-    Terms,
+from services.wallet.chain.build.calls import Farm
+from services.wallet.chain.build.envelopes import (
     raise_bid,
     replacing_bid,
     sign_bumped,
     sign_direct,
 )
+from services.wallet.chain.build.ledger_keys import block_key, code_key
+from services.wallet.chain.build.loads import alone
+from services.wallet.chain.build.onboarding import Newcomer, sign_onboarding
+from services.wallet.chain.build.resource_templates import exactly
+from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.errors import (
     FeeCapExceededError,
     NetworkMismatchError,
     UnknownMetaError,
 )
 from services.wallet.chain.facade import Chain
-from services.wallet.chain.fields import head_of
-from services.wallet.chain.ledger_entries import Reader, entries_question
-from services.wallet.chain.ledger_keys import block_key, code_key
-from services.wallet.chain.loads import alone
-from services.wallet.chain.model import (
+from services.wallet.chain.networks import network_for, verify
+from services.wallet.chain.node.fields import head_of
+from services.wallet.chain.node.ledger_entries import Reader, entries_question
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.node.transaction_results import send_result
+from services.wallet.chain.read.account_bytes import read_account, read_trustline
+from services.wallet.chain.read.entries import account_state, decode_block, decode_farm, decode_pail
+from services.wallet.chain.read.results import ResultReader
+from services.wallet.domain.bids import Bid
+from services.wallet.domain.chain_facts import (
     Outcome,
     OutcomeStatus,
     PailState,
     SendStatus,
     SignedEnvelope,
 )
-from services.wallet.chain.networks import network_for, verify
-from services.wallet.chain.onboarding import Newcomer, sign_onboarding
-from services.wallet.chain.results import ResultReader, send_result
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.shapes import exactly
-from services.wallet.chain.wire import Resources
 from services.wallet.keys.signer import SeedSigner
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ T = TypeVar("T")
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
 FARM = "CC2V3ZQ3FIBPRT5D5SL7NBH6JLLK3YENWIKN6GGMXEA2BKKA7V5HSID3"
 PASSPHRASE = "Standalone Network ; February 2017"
+NETWORK = network_for("localnet", passphrase=PASSPHRASE)
 
 
 def recorded(name: str) -> dict[str, Any]:
@@ -360,9 +362,9 @@ def signer() -> SeedSigner:
     return SeedSigner(Keypair.random().raw_secret_key())
 
 
-def terms(*, max_fee: int = 1_000_000) -> Terms:
-    """Ordinary ones."""
-    return Terms(passphrase=PASSPHRASE, max_time=1234, inclusion_fee=200, max_fee=max_fee)
+def a_bid(*, max_fee: int = 1_000_000) -> Bid:
+    """An ordinary one."""
+    return Bid(max_time=1234, inclusion_fee=200, max_fee=max_fee)
 
 
 def needed() -> Resources:
@@ -379,11 +381,12 @@ def signed_plant(
     call = Farm(farm=FARM, token=token()).plant(farmer=farmer.address, index=1, stake=5)
     return sign_bumped(
         alone(call),
+        needed(),
+        network=NETWORK,
         source=farmer,
-        payer=payer,
+        treasury=payer,
         sequence=sequence,
-        terms=terms(max_fee=max_fee),
-        resources=needed(),
+        bid=a_bid(max_fee=max_fee),
     )
 
 
@@ -416,10 +419,11 @@ def test_no_bid_exceeds_the_cap() -> None:
     with pytest.raises(FeeCapExceededError):
         sign_direct(
             alone(work),
+            needed(),
+            network=NETWORK,
             source=signer(),
             sequence=1,
-            terms=terms(max_fee=100 + needed().fee - 1),
-            resources=needed(),
+            bid=a_bid(max_fee=100 + needed().fee - 1),
         )
 
 
@@ -428,7 +432,7 @@ def test_a_raised_bid_keeps_the_inner_transaction() -> None:
     old = signed_plant(signer(), treasury)
 
     def raised(fee: int, max_fee: int = 1_000_000) -> Any:
-        return raise_bid(old.xdr, passphrase=PASSPHRASE, payer=treasury, fee=fee, max_fee=max_fee)
+        return raise_bid(old.xdr, network=NETWORK, treasury=treasury, fee=fee, max_fee=max_fee)
 
     new = raised(old.fee_bid + 1)
     assert new is not None
@@ -445,17 +449,15 @@ def test_what_replaces_a_stuck_envelope() -> None:
     treasury, channel, resources = signer(), signer(), needed()
     bumped = signed_plant(signer(), treasury)
     wanted = resources.fee + 10 * 200 * 2
-    assert replacing_bid(bumped.xdr, passphrase=PASSPHRASE) == wanted
+    assert replacing_bid(bumped.xdr, network=NETWORK) == wanted
     work = Farm(farm=FARM, token=token()).work(
         farmer=signer().address, index=1, work_hash=bytes(32), nonce=0
     )
     direct = sign_direct(
-        alone(work), source=channel, sequence=1, terms=terms(), resources=resources
+        alone(work), resources, network=NETWORK, source=channel, sequence=1, bid=a_bid()
     )
-    assert replacing_bid(direct.xdr, passphrase=PASSPHRASE) == wanted
-    raised = raise_bid(
-        direct.xdr, passphrase=PASSPHRASE, payer=treasury, fee=wanted, max_fee=wanted
-    )
+    assert replacing_bid(direct.xdr, network=NETWORK) == wanted
+    raised = raise_bid(direct.xdr, network=NETWORK, treasury=treasury, fee=wanted, max_fee=wanted)
     assert raised is not None
     assert (raised.inner_hash, raised.source) == (direct.hash, channel.address)
 
@@ -463,16 +465,15 @@ def test_what_replaces_a_stuck_envelope() -> None:
 def test_an_onboarding_is_signed_by_all_of_its_farmers() -> None:
     treasury, farmers = signer(), [signer() for _ in range(19)]
     newcomers = [Newcomer(signer=item, has_account=False) for item in farmers]
-    asset = network_for("localnet").asset
-    signed = sign_onboarding(newcomers, treasury=treasury, sequence=5, asset=asset, terms=terms())
+    signed = sign_onboarding(newcomers, treasury=treasury, sequence=5, network=NETWORK, bid=a_bid())
     envelope = TransactionEnvelope.from_xdr(signed.xdr, PASSPHRASE)
     assert len(envelope.signatures) == 20
     assert len(envelope.transaction.operations) == 4 * 19
     assert signed.inner_hash is None
-    raised = raise_bid(signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=10**6, max_fee=10**7)
+    raised = raise_bid(signed.xdr, network=NETWORK, treasury=treasury, fee=10**6, max_fee=10**7)
     assert raised is not None
     assert raised.inner_hash == signed.hash
     with pytest.raises(ValueError, match="1 to 19"):
         sign_onboarding(
-            [*newcomers, newcomers[0]], treasury=treasury, sequence=5, asset=asset, terms=terms()
+            [*newcomers, newcomers[0]], treasury=treasury, sequence=5, network=NETWORK, bid=a_bid()
         )

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.bell import Bell
-from services.wallet.engine.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.parts import EngineParts, RentTurn
+from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.store.channels import ChannelStore, ChannelTotals
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stellar_sdk import Keypair, TransactionEnvelope, scval, xdr
 
-from services.wallet.chain.deploy import (
+from services.wallet.chain.build.deploy import (
     DeploymentStep,
     PreparedStep,
     contract_id,
@@ -18,7 +18,7 @@ from services.wallet.chain.deploy import (
     unsigned_step,
 )
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.model import SignedEnvelope
+from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.keys.signer import SeedSigner
 
 PASSPHRASE = "Standalone Network ; February 2017"

@@ -14,18 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stellar_sdk import StrKey, scval, xdr
 
-from services.wallet.chain.account_bytes import read_account, read_trustline
-from services.wallet.chain.calls import Farm
-from services.wallet.chain.entries import decode_farm, decode_pail
+from services.wallet.chain.build.calls import Farm
 from services.wallet.chain.errors import (
     RpcUnavailableError,
     StaleAnswerError,
     UnknownMetaError,
 )
-from services.wallet.chain.included import outcome_question, read_included
-from services.wallet.chain.ledger_entries import Entry
-from services.wallet.chain.limits import KEYS, limits_question
-from services.wallet.chain.questions import (
+from services.wallet.chain.node.ledger_entries import Entry
+from services.wallet.chain.node.questions import (
     HEAD,
     HEALTH,
     INCLUSION_FEE,
@@ -33,10 +29,14 @@ from services.wallet.chain.questions import (
     PASSPHRASE,
     Question,
 )
-from services.wallet.chain.results import ResultReader
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.simulations import preparation, simulation
-from services.wallet.chain.takings import read_takings
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.read.account_bytes import read_account, read_trustline
+from services.wallet.chain.read.entries import decode_farm, decode_pail
+from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.chain.read.included import outcome_question, read_included
+from services.wallet.chain.read.limits import KEYS, limits_question
+from services.wallet.chain.read.results import ResultReader
+from services.wallet.chain.read.simulations import preparation, simulation
 from tests.support.canned import canned_rpc
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"

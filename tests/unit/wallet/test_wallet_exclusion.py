@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.wallet.chain.model import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import (
     DISAGREEMENT,
     PATIENCE,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.wallet.chain.lists import FIRST_PAUSE, LAST_PAUSE, LONGEST, ListSize
+from services.wallet.chain.node.lists import FIRST_PAUSE, LAST_PAUSE, LONGEST, ListSize
 from tests.support.clock import FakeClock
 
 MANY = ["envelope"] * 60

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from libs.common.ids import OperationId, WalletId
 from libs.kale.hash import leading_zeros, work_hash
-from services.wallet.chain.model import LedgerHead, PailState
+from services.wallet.domain.chain_facts import LedgerHead, PailState
 from services.wallet.domain.model import (
     Block,
     FailureReason,

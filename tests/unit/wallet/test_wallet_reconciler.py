@@ -11,7 +11,7 @@ from libs.common.ids import WalletId
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.domain.reconciling import Balance, Difference, Finding
 from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.reconcile import Reconciler
+from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.store.reconcile import ReconcileStore
 
 SOUND, RICHER = WalletId(UUID(int=1)), WalletId(UUID(int=2))

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from libs.common.ids import WalletId
-from services.wallet.chain.model import PailState
+from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.reconciling import (
     Balance,
     Difference,

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stellar_sdk import StrKey, scval, xdr
 
-from services.wallet.chain.calls import Farm
-from services.wallet.chain.entries import decode_pail
-from services.wallet.chain.model import PailState
-from services.wallet.chain.record_bytes import read_record
+from services.wallet.chain.build.calls import Farm
+from services.wallet.chain.read.entries import decode_pail
+from services.wallet.chain.read.record_bytes import read_record
+from services.wallet.domain.chain_facts import PailState
 
 FARM = Farm(farm=StrKey.encode_contract(b"f" * 32), token=StrKey.encode_contract(b"t" * 32))
 names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)

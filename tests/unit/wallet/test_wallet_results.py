@@ -8,9 +8,9 @@ import pytest
 
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, new_id
-from services.wallet.engine import results
-from services.wallet.engine.bell import Bell
-from services.wallet.engine.results import Results
+from services.wallet.engine import settled_feed as results
+from services.wallet.engine.settled_feed import Results
+from services.wallet.engine.wakeup import Bell
 
 
 class Settled:

@@ -11,13 +11,15 @@ import pytest
 from aiohttp import web
 from stellar_sdk import Keypair
 
+from services.wallet.chain.build.ledger_keys import account_key
 from services.wallet.chain.errors import (
     NetworkMismatchError,
     RpcRejectedError,
     RpcUnavailableError,
     StaleAnswerError,
 )
-from services.wallet.chain.health import (
+from services.wallet.chain.networks import network_for
+from services.wallet.chain.node.health import (
     AWAY_AFTER,
     ENDPOINT_EDGES,
     FIRST_PAUSE,
@@ -27,11 +29,9 @@ from services.wallet.chain.health import (
     EndpointState,
     Health,
 )
-from services.wallet.chain.ledger_entries import Entry
-from services.wallet.chain.ledger_keys import account_key
-from services.wallet.chain.networks import network_for
-from services.wallet.chain.questions import HEAD, INCLUSION_FEE, LATEST_LEDGER, Question
-from services.wallet.chain.rpc import Rpc, host_of, open_rpc
+from services.wallet.chain.node.ledger_entries import Entry
+from services.wallet.chain.node.questions import HEAD, INCLUSION_FEE, LATEST_LEDGER, Question
+from services.wallet.chain.node.rpc import Rpc, host_of, open_rpc
 from services.wallet.domain.heights import Heights
 from tests.support.clock import FakeClock
 from tests.support.json_rpc import Answer, ScriptedNode, failure, json_rpc_server, result

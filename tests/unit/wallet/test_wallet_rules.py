@@ -13,14 +13,6 @@ from libs.common.errors import FailedPreconditionError
 from libs.common.ids import OperationId, WalletId
 from libs.kale.reward import BlockStats, reward
 from services.wallet.chain.errors import FARM_ERRORS, TOKEN_ERRORS
-from services.wallet.chain.model import (
-    BlockState,
-    ContractError,
-    LedgerHead,
-    PailState,
-    SendResult,
-    SendStatus,
-)
 from services.wallet.domain.blocks import (
     Readiness,
     check_acceptable,
@@ -28,6 +20,15 @@ from services.wallet.domain.blocks import (
     plantable_block,
     readiness,
 )
+from services.wallet.domain.chain_facts import (
+    BlockState,
+    ContractError,
+    LedgerHead,
+    PailState,
+    SendResult,
+    SendStatus,
+)
+from services.wallet.domain.forgotten import Grown, Trace, settled_by_state
 from services.wallet.domain.model import (
     BLOCKLESS_KINDS,
     CarriedOperation,
@@ -57,7 +58,6 @@ from services.wallet.domain.submission import (
     is_stuck,
     weigh,
 )
-from services.wallet.domain.unseen import Grown, Trace, settled_by_state
 
 K, R, E = OperationKind, FailureReason, OperationEvent
 NO_ID = UUID(int=1)

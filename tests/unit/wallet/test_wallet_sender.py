@@ -11,8 +11,8 @@ import pytest
 from libs.common.errors import PoolError
 from libs.common.ids import new_id
 from services.wallet.chain.errors import FeeCapExceededError, RpcUnavailableError
-from services.wallet.chain.lists import LONGEST
-from services.wallet.chain.model import SendResult, SendStatus
+from services.wallet.chain.node.lists import LONGEST
+from services.wallet.domain.chain_facts import SendResult, SendStatus
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN
 from services.wallet.engine.sender import Outgoing, Sender
@@ -41,6 +41,7 @@ class World:
         self.widely: list[str] = []
         #: Nodes in the settings.
         self.configured = 1
+        self.network = None
 
     async def send(
         self, envelopes: Sequence[str], *, widely: bool = False
@@ -50,11 +51,13 @@ class World:
         self.widely += list(envelopes) if widely else []
         return [self.says.get(envelope, PENDING) for envelope in envelopes]
 
-    def replacing_bid(self, envelope: str) -> int:
+    def replacing_bid(self, envelope: str, *, network: Any) -> int:
         """As the chain's."""
         return 1000
 
-    def raise_bid(self, envelope: str, *, treasury: Any, fee: int, max_fee: int) -> Any:
+    def raise_bid(
+        self, envelope: str, *, network: Any, treasury: Any, fee: int, max_fee: int
+    ) -> Any:
         """As the chain's."""
         if fee > max_fee:
             raise FeeCapExceededError("above")
@@ -80,7 +83,10 @@ class World:
         treasury = SimpleNamespace(wallet=SimpleNamespace(id=new_id()))
         world = cast("Any", self)
         sender = Sender(world, world, world, cast("Any", treasury))
-        await sender.send(list(outgoing.values()), ledger=70)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("services.wallet.engine.sender.raise_bid", self.raise_bid)
+            patched.setattr("services.wallet.engine.sender.replacing_bid", self.replacing_bid)
+            await sender.send(list(outgoing.values()), ledger=70)
         assert set(sender.sent) == set(self.noted) == {item.id for item in outgoing.values()}
         return {name: self.noted[item.id].text for name, item in outgoing.items()}
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import cast
 
+from services.wallet.chain.build.loads import Load
+from services.wallet.chain.build.resource_templates import Shape, opening
 from services.wallet.chain.facade import Chain
-from services.wallet.chain.loads import Load
-from services.wallet.chain.shapes import Shape, opening
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.shapes import ShapeBook, ShapeKey, pack_of
+from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
 
 PLANTS = ShapeKey(kind=OperationKind.PLANT, has_stake=True, opens=False)
 HARVESTS = ShapeKey(kind=OperationKind.HARVEST, has_stake=False, opens=False)

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
-from services.wallet.chain.calls import Farm, FarmCall
-from services.wallet.chain.errors import UnknownMetaError
-from services.wallet.chain.model import CallResult
-from services.wallet.chain.returns import _decoded, returned
-from services.wallet.chain.shapes import (
+from services.wallet.chain.build.calls import Farm, FarmCall
+from services.wallet.chain.build.resource_templates import (
     RESOURCE_FEE_MARGIN,
     Role,
     Seat,
@@ -22,6 +19,9 @@ from services.wallet.chain.shapes import (
     exactly,
     opening,
 )
+from services.wallet.chain.errors import UnknownMetaError
+from services.wallet.chain.read.return_values import _decoded, returned
+from services.wallet.domain.chain_facts import CallResult
 
 RECORDINGS = Path(__file__).parents[2] / "vectors" / "recordings"
 FARM_ID = "CC2V3ZQ3FIBPRT5D5SL7NBH6JLLK3YENWIKN6GGMXEA2BKKA7V5HSID3"

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.chain.model import FarmState, LedgerHead
+from services.wallet.domain.chain_facts import FarmState, LedgerHead
 from services.wallet.domain.model import ChainHead, OperationKind, QueuedOperation
-from services.wallet.engine.watch import Sight
+from services.wallet.engine.chain_view import Sight
 
 OPENED, SECONDS, MOST = 1_000_000, 300, 60
 

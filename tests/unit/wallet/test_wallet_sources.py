@@ -7,8 +7,8 @@ from uuid import UUID
 
 from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
-from services.wallet.engine.keyring import Keyring
-from services.wallet.engine.sources import Sources
+from services.wallet.engine.sequence_sources import Sources
+from services.wallet.engine.signers import Keyring
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
 

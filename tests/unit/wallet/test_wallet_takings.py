@@ -6,12 +6,12 @@ import pytest
 from stellar_sdk import Keypair, StrKey, scval
 
 from services.wallet.chain.errors import StaleAnswerError
-from services.wallet.chain.model import BlockState, LedgerHead, PailState
-from services.wallet.chain.questions import Question
-from services.wallet.chain.rpc import Rpc
-from services.wallet.chain.takings import read_takings
-from services.wallet.domain.takings import Taken, Taking, taken
-from services.wallet.domain.unseen import Grown, reward_of
+from services.wallet.chain.node.questions import Question
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.domain.chain_facts import BlockState, LedgerHead, PailState
+from services.wallet.domain.foreign_harvests import Taken, Taking, taken
+from services.wallet.domain.forgotten import Grown, reward_of
 
 T = TypeVar("T")
 TOKEN = StrKey.encode_contract(bytes(32))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.wallet.chain.essence import essence
-from services.wallet.chain.health import (
+from services.wallet.chain.node.health import (
     ENDPOINT_EDGES,
     FIRST_BAN,
     LONGEST_BAN,
@@ -15,8 +15,8 @@ from services.wallet.chain.health import (
     EndpointState,
     Health,
 )
-from services.wallet.chain.included import Included
-from services.wallet.chain.model import (
+from services.wallet.chain.read.included import Included
+from services.wallet.domain.chain_facts import (
     AccountState,
     BlockState,
     FarmState,

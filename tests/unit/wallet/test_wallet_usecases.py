@@ -15,7 +15,7 @@ from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
 from services.wallet.domain.model import ChainHead, Intent, NewOperation, OperationKind
 from services.wallet.store.operations import Check
 from services.wallet.store.refusals import Now
-from services.wallet.usecases import UseCases
+from services.wallet.usecases.wallet import UseCases
 
 FARMER = FarmerId(UUID(int=1))
 WORK, HARVEST = OperationKind.WORK, OperationKind.HARVEST

@@ -21,15 +21,18 @@ from stellar_sdk import (
 )
 from stellar_sdk.address import Address
 
-from services.wallet.chain import ledger_keys, wire
-from services.wallet.chain.calls import Farm, FarmCall
-from services.wallet.chain.envelopes import Terms, sign_bumped, sign_direct, unsigned
-from services.wallet.chain.loads import Load, alone, authorize, together
-from services.wallet.chain.shapes import Seat
-from services.wallet.chain.wire import Resources
+from services.wallet.chain.build import ledger_keys, wire
+from services.wallet.chain.build.calls import Farm, FarmCall
+from services.wallet.chain.build.envelopes import sign_bumped, sign_direct, unsigned
+from services.wallet.chain.build.loads import Load, alone, authorize, together
+from services.wallet.chain.build.resource_templates import Seat
+from services.wallet.chain.build.wire import Resources
+from services.wallet.chain.networks import network_for
+from services.wallet.domain.bids import Bid
 from services.wallet.keys.signer import SeedSigner
 
 PASSPHRASE = "Standalone Network ; February 2017"
+NETWORK = network_for("localnet", passphrase=PASSPHRASE)
 FARM_ID = StrKey.encode_contract(b"f" * 32)
 TOKEN_ID = StrKey.encode_contract(b"t" * 32)
 MULTICALL_ID = StrKey.encode_contract(b"m" * 32)
@@ -46,11 +49,9 @@ fees = st.integers(0, 2**31)
 hashes = st.binary(min_size=32, max_size=32)
 
 
-def terms(max_time: int, inclusion_fee: int) -> Terms:
+def a_bid(max_time: int, inclusion_fee: int) -> Bid:
     """With a cap that nothing meets."""
-    return Terms(
-        passphrase=PASSPHRASE, max_time=max_time, inclusion_fee=inclusion_fee, max_fee=2**62
-    )
+    return Bid(max_time=max_time, inclusion_fee=inclusion_fee, max_fee=2**62)
 
 
 def scvals(call: FarmCall) -> list[xdr.SCVal]:
@@ -144,11 +145,12 @@ def test_a_plant_under_a_fee_bump(
     load, resources = alone(call), needed(call, fee)
     signed = sign_bumped(
         load,
+        resources,
+        network=NETWORK,
         source=farmer,
-        payer=treasury,
+        treasury=treasury,
         sequence=sequence,
-        terms=terms(max_time, bid),
-        resources=resources,
+        bid=a_bid(max_time, bid),
     )
     inner = sdk_transaction(
         load,
@@ -189,15 +191,14 @@ def test_plants_of_several_farmers_by_a_channel(
     signers = [SeedSigner(seed) for seed in farmers]
     calls = [FARM.plant(farmer=item.address, index=7, stake=5) for item in signers]
     seats = [Seat(call=call, nonce=nonce) for call in calls]
-    network_id = terms(1, 1).network_id
     agreed = [
-        authorize(seat, signer, network_id=network_id, expiration=expiration)
+        authorize(seat, signer, network=NETWORK, expiration=expiration)
         for seat, signer in zip(seats, signers, strict=True)
     ]
     load, source = together(b"m" * 32, seats, agreed), SeedSigner(channel)
     resources = needed(calls[0], 1000)
     signed = sign_direct(
-        load, source=source, sequence=sequence, terms=terms(99, 100), resources=resources
+        load, resources, network=NETWORK, source=source, sequence=sequence, bid=a_bid(99, 100)
     )
     entries = [
         scval.to_vec(
@@ -225,9 +226,9 @@ def test_an_authorisation_is_what_the_network_asks_to_sign(
     """The preimage of the SDK's own types, and its signature by the farmer."""
     farmer = SeedSigner(seed)
     call = FARM.plant(farmer=farmer.address, index=7, stake=stake)
-    network_id = terms(1, 1).network_id
+    network_id = NETWORK.id
     encoded = authorize(
-        Seat(call=call, nonce=nonce), farmer, network_id=network_id, expiration=expiration
+        Seat(call=call, nonce=nonce), farmer, network=NETWORK, expiration=expiration
     )
     entry = xdr.SorobanAuthorizationEntry.from_xdr_bytes(encoded)
     assert entry.to_xdr_bytes() == encoded

@@ -12,11 +12,13 @@ from stellar_sdk import (
     Payment,
 )
 
-from services.wallet.chain.envelopes import Terms, raise_bid
+from services.wallet.chain.build.envelopes import raise_bid
+from services.wallet.chain.build.payments import Payment as Payout
+from services.wallet.chain.build.payments import sign_payments
 from services.wallet.chain.errors import FeeCapExceededError
-from services.wallet.chain.model import AccountState, ContractError, SignedEnvelope
-from services.wallet.chain.payouts import Payment as Payout
-from services.wallet.chain.payouts import sign_payments
+from services.wallet.chain.networks import network_for
+from services.wallet.domain.bids import Bid
+from services.wallet.domain.chain_facts import AccountState, ContractError, SignedEnvelope
 from services.wallet.domain.model import FailureReason, OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.withdrawals import Asset, Destination, refusal
@@ -25,6 +27,7 @@ from services.wallet.keys.signer import SeedSigner
 PASSPHRASE = Network.TESTNET_NETWORK_PASSPHRASE
 ISSUER = Keypair.random().public_key
 KALE = ChainAsset("KALE", ISSUER)
+NETWORK = network_for("testnet", asset=f"KALE:{ISSUER}")
 R = FailureReason
 
 
@@ -80,8 +83,8 @@ def test_what_is_not_the_payments_fault_is_tried_again() -> None:
     assert meaning(OperationKind.WITHDRAW, error).action is Action.RETRY
 
 
-def terms(*, max_fee: int = 1000) -> Terms:
-    return Terms(passphrase=PASSPHRASE, max_time=100, inclusion_fee=200, max_fee=max_fee)
+def a_bid(*, max_fee: int = 1000) -> Bid:
+    return Bid(max_time=100, inclusion_fee=200, max_fee=max_fee)
 
 
 def signer() -> SeedSigner:
@@ -133,12 +136,12 @@ def signed_by(
 ) -> SignedEnvelope:
     return sign_payments(
         payments,
+        network=NETWORK,
         payer=payer,
         treasury=treasury,
         sequence=7,
         bump_to=1007,
-        kale=KALE,
-        terms=terms(max_fee=max_fee),
+        bid=a_bid(max_fee=max_fee),
     )
 
 
@@ -154,7 +157,7 @@ def payouts(count: int, *, accounts: int) -> list[Payout]:
 def test_a_raised_bid_wraps_the_same_payments() -> None:
     treasury = signer()
     signed = signed_by(signer(), treasury, payouts(1, accounts=1))
-    raised = raise_bid(signed.xdr, passphrase=PASSPHRASE, payer=treasury, fee=900, max_fee=900)
+    raised = raise_bid(signed.xdr, network=NETWORK, treasury=treasury, fee=900, max_fee=900)
     assert raised is not None
     assert raised.inner_hash == signed.inner_hash
     assert raised.hash != signed.hash

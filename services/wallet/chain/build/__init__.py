@@ -1,0 +1,1 @@
+"""Envelopes: calls of the farm, what they need, payments, new accounts, deployments."""

@@ -1,0 +1,265 @@
+"""Deploying our multicall contract: its code is uploaded, then a contract is created from it.
+
+Two transactions of the treasury, in this order. Both can be repeated: code that is there already
+changes nothing, and a contract that is there already fails with Error(Storage, ExistingValue). A
+third one lets both live longer before they are archived (STELLAR.md section 2). The contract's id
+follows from network, deployer and salt, and the salt is the code's hash: one deployer has one
+multicall for each version of the code, wherever and however often it is asked for.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from stellar_sdk import (
+    Account,
+    InvokeHostFunction,
+    StrKey,
+    TransactionBuilder,
+    xdr,
+)
+from stellar_sdk import TransactionEnvelope as Envelope
+from stellar_sdk.address import Address
+
+from services.wallet.chain.build import ledger_keys
+from services.wallet.chain.build.envelopes import sign
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.node.fields import LONGEST_DATA, Json, decimal, objects, text, texts
+from services.wallet.domain.bids import MIN_INCLUSION_FEE
+from services.wallet.domain.chain_facts import SignedEnvelope, Signer
+from services.wallet.domain.rent import MULTICALL_LIFE, MULTICALL_THRESHOLD
+
+#: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
+#: mainnet, and below its maximum of 180.
+LIFE = MULTICALL_LIFE
+#: Authorisations of one step at most: each is the deployer's.
+_AUTHORISATIONS = 10
+#: Ledgers before their end from which on they are extended: 30 days.
+RENEW = MULTICALL_THRESHOLD
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentStep:
+    """One transaction of a deployment: the upload of the code, the creation of the contract, or a
+    longer life for both."""
+
+    #: For people and logs: upload, create or extend.
+    name: str
+    #: The account that it is a transaction of (strkey G...).
+    deployer: str
+    #: Passphrase of the network that it is for.
+    passphrase: str
+    #: The ledger entries (LedgerKeys, base64) that it makes, or lets live longer.
+    entries: tuple[str, ...]
+    #: What it asks of the host; None for a longer life.
+    function: xdr.HostFunction | None
+    #: Ledgers that the entries are to have left after a longer life.
+    extend_to: int = LIFE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """Where our multicall contract is for one deployer, and how it gets there."""
+
+    #: Its contract id (strkey C...).
+    contract: str
+    #: SHA-256 of its code (hex).
+    code_hash: str
+    #: Upload and creation, in the order in which they are done.
+    steps: tuple[DeploymentStep, ...]
+
+    @property
+    def entry_keys(self) -> list[str]:
+        """Ledger entries (base64) that tell how far it is."""
+        return [key for step in self.steps for key in step.entries]
+
+    def missing(self, present: Collection[str]) -> tuple[DeploymentStep, ...]:
+        """What is still to be done when these entries exist (and have not expired)."""
+        return tuple(step for step in self.steps if not set(step.entries) <= set(present))
+
+    def extension(self) -> DeploymentStep:
+        """Lets all of it live for LIFE ledgers from now on."""
+        first = self.steps[0]
+        return extension(
+            self.entry_keys, deployer=first.deployer, passphrase=first.passphrase, extend_to=LIFE
+        )
+
+
+def extension(
+    entries: Sequence[str], *, deployer: str, passphrase: str, extend_to: int
+) -> DeploymentStep:
+    """Lets entries (LedgerKeys, base64), of whatever contract, have so many ledgers left."""
+    return DeploymentStep(
+        name="extend",
+        deployer=deployer,
+        passphrase=passphrase,
+        entries=tuple(entries),
+        function=None,
+        extend_to=extend_to,
+    )
+
+
+@cache
+def multicall_code() -> bytes:
+    """The compiled contract (contracts/multicall)."""
+    return (resources.files(__package__) / "contracts" / "multicall.wasm").read_bytes()
+
+
+def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
+    """The multicall of this deployer (strkey G...) on the network with this passphrase."""
+    code = multicall_code()
+    code_hash = sha256(code).digest()
+    preimage = _preimage(deployer, salt=code_hash)
+    contract = contract_id(passphrase, preimage)
+    upload = DeploymentStep(
+        name="upload",
+        deployer=deployer,
+        passphrase=passphrase,
+        entries=(ledger_keys.code_key(code_hash.hex()),),
+        function=_upload(code),
+    )
+    create = DeploymentStep(
+        name="create",
+        deployer=deployer,
+        passphrase=passphrase,
+        entries=(ledger_keys.instance_key(contract),),
+        function=_create(preimage, code_hash),
+    )
+    return Deployment(contract=contract, code_hash=code_hash.hex(), steps=(upload, create))
+
+
+def contract_id(passphrase: str, preimage: xdr.ContractIDPreimage) -> str:
+    """The id (strkey C...) of the contract that is created from a deployer and a salt."""
+    network_id = xdr.Hash(sha256(passphrase.encode()).digest())
+    hashed = xdr.HashIDPreimage(
+        xdr.EnvelopeType.ENVELOPE_TYPE_CONTRACT_ID,
+        contract_id=xdr.HashIDPreimageContractID(
+            network_id=network_id, contract_id_preimage=preimage
+        ),
+    )
+    return StrKey.encode_contract(sha256(hashed.to_xdr_bytes()).digest())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStep:
+    """What a simulation found out about a step."""
+
+    #: Footprint, resources and their fee.
+    data: xdr.SorobanTransactionData
+    #: Authorisations; those of the source account need no signature of their own.
+    auth: tuple[xdr.SorobanAuthorizationEntry, ...]
+
+
+def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
+    """The envelope (base64) to simulate."""
+    return _build(step, sequence=sequence, max_time=max_time, prepared=None).to_xdr()
+
+
+def prepare_step(answer: Json) -> PreparedStep:
+    """Reads the answer of a simulation that succeeded; its fee has margins already."""
+    data = xdr.SorobanTransactionData.from_xdr(
+        text(answer, "transactionData", longest=LONGEST_DATA)
+    )
+    data.resource_fee = xdr.Int64(decimal(answer, "minResourceFee"))
+    results = objects(answer, "results", most=1) or [{}]  # a longer life has no result
+    entries = texts(results[0], "auth", most=_AUTHORISATIONS)
+    auth = tuple(xdr.SorobanAuthorizationEntry.from_xdr(entry) for entry in entries)
+    return PreparedStep(data=data, auth=auth)
+
+
+def sign_step(
+    step: DeploymentStep,
+    *,
+    treasury: Signer,
+    sequence: int,
+    max_time: int,
+    inclusion_fee: int,
+    max_fee: int,
+    prepared: PreparedStep,
+) -> SignedEnvelope:
+    """The signed transaction; FeeCapExceededError when its bid would exceed `max_fee` stroops.
+
+    The deployer must be the treasury: as the transaction's source it needs no other signature.
+    `max_time` (unix seconds) is the close time after which no ledger may take it. The upload pays
+    rent for the code's first life: about 9 XLM while the network's state is small, up to ten times
+    that when it is at its target. Its cap has to be far above that of a call.
+    """
+    if treasury.address != step.deployer:
+        raise ValueError(f"a step of {step.deployer} cannot be signed by {treasury.address}")
+    envelope = _build(step, sequence=sequence, max_time=max_time, prepared=prepared)
+    resources = prepared.data.resource_fee.int64
+    bid = max(MIN_INCLUSION_FEE, min(inclusion_fee, max_fee - resources)) + resources
+    if bid > max_fee:
+        raise FeeCapExceededError(
+            f"the bid of {bid} stroops exceeds the cap of {max_fee}",
+            bid=bid,
+            metadata={"bid": str(bid), "cap": str(max_fee)},
+        )
+    envelope.transaction.fee = bid
+    sign(envelope, treasury)
+    return SignedEnvelope(
+        xdr=envelope.to_xdr(),
+        hash=envelope.hash_hex(),
+        inner_hash=None,
+        source=step.deployer,
+        sequence=sequence,
+        max_time=max_time,
+        fee_bid=bid,
+    )
+
+
+def _build(
+    step: DeploymentStep, *, sequence: int, max_time: int, prepared: PreparedStep | None
+) -> Envelope:
+    source = Account(step.deployer, sequence - 1)
+    builder = TransactionBuilder(source, step.passphrase, base_fee=MIN_INCLUSION_FEE)
+    auth = list(prepared.auth) if prepared is not None else []
+    if step.function is None:
+        builder.append_extend_footprint_ttl_op(step.extend_to)
+        builder.set_soroban_data(_read_only(step.entries))  # what is to be extended is named here
+    else:
+        builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
+    builder.add_time_bounds(0, max_time)
+    if prepared is not None:
+        builder.set_soroban_data(prepared.data)
+    return builder.build()
+
+
+def _read_only(keys: Sequence[str]) -> xdr.SorobanTransactionData:
+    """A footprint alone; the simulation adds what it costs."""
+    footprint = xdr.LedgerFootprint(
+        read_only=[xdr.LedgerKey.from_xdr(key) for key in keys], read_write=[]
+    )
+    resources = xdr.SorobanResources(
+        footprint=footprint,
+        instructions=xdr.Uint32(0),
+        disk_read_bytes=xdr.Uint32(0),
+        write_bytes=xdr.Uint32(0),
+    )
+    return xdr.SorobanTransactionData(
+        ext=xdr.SorobanTransactionDataExt(v=0), resources=resources, resource_fee=xdr.Int64(0)
+    )
+
+
+def _preimage(deployer: str, *, salt: bytes) -> xdr.ContractIDPreimage:
+    from_address = xdr.ContractIDPreimageFromAddress(
+        address=Address(deployer).to_xdr_sc_address(), salt=xdr.Uint256(salt)
+    )
+    kind = xdr.ContractIDPreimageType.CONTRACT_ID_PREIMAGE_FROM_ADDRESS
+    return xdr.ContractIDPreimage(kind, from_address=from_address)
+
+
+def _upload(code: bytes) -> xdr.HostFunction:
+    kind = xdr.HostFunctionType.HOST_FUNCTION_TYPE_UPLOAD_CONTRACT_WASM
+    return xdr.HostFunction(kind, wasm=code)
+
+
+def _create(preimage: xdr.ContractIDPreimage, code_hash: bytes) -> xdr.HostFunction:
+    executable = xdr.ContractExecutable(
+        xdr.ContractExecutableType.CONTRACT_EXECUTABLE_WASM, wasm_hash=xdr.Hash(code_hash)
+    )
+    args = xdr.CreateContractArgsV2(preimage, executable, constructor_args=[])
+    kind = xdr.HostFunctionType.HOST_FUNCTION_TYPE_CREATE_CONTRACT_V2
+    return xdr.HostFunction(kind, create_contract_v2=args)

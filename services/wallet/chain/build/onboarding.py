@@ -1,0 +1,117 @@
+"""The treasury's own transactions: farmers' accounts with sponsored reserves, the pool's
+accounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stellar_sdk import Account, Asset, TransactionBuilder
+
+from services.wallet.chain.build.envelopes import sign
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.networks import Network
+from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid
+from services.wallet.domain.chain_facts import SignedEnvelope, Signer
+
+#: A transaction has at most 20 signatures: the treasury's and one per farmer.
+MAX_FARMERS = 19
+#: Operations of a transaction.
+MAX_OPENINGS = 100
+#: 1 XLM, or 1 KALE.
+STROOPS_PER_UNIT = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newcomer:
+    """A farmer to bring onto the chain."""
+
+    #: Its key: it must agree to the trustline and the sponsorship.
+    signer: Signer
+    #: The account exists already; only the trustline is missing.
+    has_account: bool
+
+
+def sign_onboarding(
+    newcomers: Sequence[Newcomer],
+    *,
+    treasury: Signer,
+    sequence: int,
+    network: Network,
+    bid: Bid,
+) -> SignedEnvelope:
+    """One transaction of the treasury for up to 19 farmers; all of it happens or nothing."""
+    if not 1 <= len(newcomers) <= MAX_FARMERS:
+        raise ValueError(f"1 to {MAX_FARMERS} farmers fit, not {len(newcomers)}")
+    builder = TransactionBuilder(
+        Account(treasury.address, sequence - 1), network.passphrase, base_fee=bid.inclusion_fee
+    )
+    builder.add_time_bounds(0, bid.max_time)
+    for newcomer in newcomers:
+        _append(builder, newcomer, treasury.address, network.asset)
+    signers = [treasury, *(newcomer.signer for newcomer in newcomers)]
+    return finish(builder, signers, len(newcomers), bid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """An account of the pool's own that the treasury creates."""
+
+    #: strkey G...
+    address: str
+    #: Stroops of XLM that it begins with.
+    amount: int
+
+
+def sign_openings(
+    openings: Sequence[Opening], *, network: Network, treasury: Signer, sequence: int, bid: Bid
+) -> SignedEnvelope:
+    """Sign one transaction of the treasury for up to 100 accounts; all of it happens or nothing."""
+    if not 1 <= len(openings) <= MAX_OPENINGS:
+        raise ValueError(f"1 to {MAX_OPENINGS} accounts fit, not {len(openings)}")
+    builder = TransactionBuilder(
+        Account(treasury.address, sequence - 1), network.passphrase, base_fee=bid.inclusion_fee
+    )
+    builder.add_time_bounds(0, bid.max_time)
+    for opening in openings:
+        amount = format_stroops(opening.amount)
+        builder.append_create_account_op(opening.address, starting_balance=amount)
+    return finish(builder, [treasury], len(openings), bid)
+
+
+def format_stroops(stroops: int) -> str:
+    """Stroops (of XLM or KALE) as the decimal that the SDK wants; exact."""
+    return f"{stroops // STROOPS_PER_UNIT}.{stroops % STROOPS_PER_UNIT:07}"
+
+
+def finish(
+    builder: TransactionBuilder, signers: Sequence[Signer], shares: int, bid: Bid
+) -> SignedEnvelope:
+    """Built and signed, the treasury first; the cap holds for each of `shares`, and what is bid for
+    inclusion is what it leaves at most."""
+    left = bid.max_fee * shares // max(1, len(builder.operations))
+    builder.base_fee = max(MIN_INCLUSION_FEE, min(bid.inclusion_fee, left))
+    envelope = builder.build()
+    transaction = envelope.transaction
+    if transaction.fee > bid.max_fee * shares:
+        raise FeeCapExceededError(
+            f"the bid of {transaction.fee} stroops exceeds the cap of {bid.max_fee}"
+        )
+    for signer in signers:
+        sign(envelope, signer)
+    return SignedEnvelope(
+        xdr=envelope.to_xdr(),
+        hash=envelope.hash_hex(),
+        inner_hash=None,
+        source=signers[0].address,
+        sequence=transaction.sequence,
+        max_time=bid.max_time,
+        fee_bid=transaction.fee,
+    )
+
+
+def _append(builder: TransactionBuilder, newcomer: Newcomer, treasury: str, asset: Asset) -> None:
+    address = newcomer.signer.address
+    builder.append_begin_sponsoring_future_reserves_op(address, source=treasury)
+    if not newcomer.has_account:
+        builder.append_create_account_op(address, starting_balance="0", source=treasury)
+    builder.append_change_trust_op(asset, source=address)
+    builder.append_end_sponsoring_future_reserves_op(source=address)

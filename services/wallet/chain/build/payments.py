@@ -1,0 +1,124 @@
+"""Transactions that make payments: a payer carries them, other accounts pay, the treasury bids.
+
+Protocol: domain/payments.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stellar_sdk import (
+    Account,
+    FeeBumpTransaction,
+    FeeBumpTransactionEnvelope,
+    StrKey,
+    TransactionBuilder,
+    xdr,
+)
+from stellar_sdk import Asset as ChainAsset
+
+from services.wallet.chain.build.envelopes import sign
+from services.wallet.chain.build.onboarding import format_stroops
+from services.wallet.chain.errors import FeeCapExceededError
+from services.wallet.chain.networks import Network
+from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid
+from services.wallet.domain.chain_facts import SignedEnvelope, Signer
+from services.wallet.domain.withdrawals import Asset
+
+#: A transaction has at most 20 signatures: the payer's and one per account that pays.
+MAX_ACCOUNTS = 19
+#: It has at most 100 operations, of which the last is the payer's own.
+MAX_PAYMENTS = 99
+#: SEP-29: an account with this data entry, set to "1", wants a memo with every payment.
+_MEMO_ENTRY = b"config.memo_required"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """What one account pays."""
+
+    #: The key of the account that pays.
+    signer: Signer
+    #: strkey G...
+    destination: str
+    #: What.
+    asset: Asset
+    #: In stroops.
+    amount: int
+
+
+def sign_payments(
+    payments: Sequence[Payment],
+    *,
+    payer: Signer,
+    treasury: Signer,
+    sequence: int,
+    bump_to: int,
+    network: Network,
+    bid: Bid,
+) -> SignedEnvelope:
+    """Sign one transaction of a payer for these payments; all of them happen or none.
+
+    Its last operation bumps the payer's number to `bump_to`. The treasury pays by a fee bump, so
+    that a bid can be raised around the same transaction. FeeCapExceededError above bid.max_fee
+    stroops for each payment and for the bump.
+    """
+    accounts = {payment.signer.address: payment.signer for payment in payments}
+    if not 1 <= len(payments) <= MAX_PAYMENTS or len(accounts) > MAX_ACCOUNTS:
+        raise ValueError(
+            f"1 to {MAX_PAYMENTS} payments of up to {MAX_ACCOUNTS} accounts fit, not "
+            f"{len(payments)} of {len(accounts)}"
+        )
+    source = Account(payer.address, sequence - 1)
+    builder = TransactionBuilder(source, network.passphrase, base_fee=MIN_INCLUSION_FEE)
+    builder.add_time_bounds(0, bid.max_time)
+    for payment in payments:
+        builder.append_payment_op(
+            payment.destination,
+            network.asset if payment.asset is Asset.KALE else ChainAsset.native(),
+            format_stroops(payment.amount),
+            source=payment.signer.address,
+        )
+    builder.append_bump_sequence_op(bump_to)
+    inner = builder.build()
+    count = len(inner.transaction.operations)
+    # A fee bump counts as one operation more.
+    left = bid.max_fee * count // (count + 1)
+    fee = max(MIN_INCLUSION_FEE, min(bid.inclusion_fee, left)) * (count + 1)
+    if fee > bid.max_fee * count:
+        raise FeeCapExceededError(
+            f"the bid of {fee} stroops exceeds the cap of {bid.max_fee} for each operation"
+        )
+    for signer in (payer, *accounts.values()):
+        sign(inner, signer)
+    outer = FeeBumpTransactionEnvelope(
+        FeeBumpTransaction(fee_source=treasury.address, fee=fee, inner_transaction_envelope=inner),
+        network.passphrase,
+    )
+    sign(outer, treasury)
+    return SignedEnvelope(
+        xdr=outer.to_xdr(),
+        hash=outer.hash_hex(),
+        inner_hash=inner.hash_hex(),
+        source=payer.address,
+        sequence=sequence,
+        max_time=bid.max_time,
+        fee_bid=fee,
+        bump_to=bump_to,
+    )
+
+
+def memo_key(address: str) -> str:
+    """Base64 of the key of the entry that says whether an account wants a memo."""
+    account = xdr.AccountID(
+        xdr.PublicKey(
+            xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519,
+            ed25519=xdr.Uint256(StrKey.decode_ed25519_public_key(address)),
+        )
+    )
+    data = xdr.LedgerKeyData(account_id=account, data_name=xdr.String64(_MEMO_ENTRY))
+    return xdr.LedgerKey(xdr.LedgerEntryType.DATA, data=data).to_xdr()
+
+
+def wants_memo(entry: xdr.LedgerEntryData | None) -> bool:
+    """What that entry says; an absent one says no."""
+    return entry is not None and entry.data is not None and entry.data.data_value.data_value == b"1"

@@ -1,0 +1,196 @@
+"""What a call needs, learned from one simulation and derived for all calls of its kind.
+
+The farm's storage keys (KALE_CONTRACT section 3) tell which entries of a simulated footprint belong
+to the farmer, to the block, or to everybody. Putting another farmer's (and another block's) keys in
+their places gives the footprint of another call; sizes are the same, and so are the resources.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+
+from stellar_sdk import xdr
+
+from services.wallet.chain.build import wire
+from services.wallet.chain.build.calls import Farm, FarmCall
+from services.wallet.chain.build.wire import Resources
+
+#: Stroops added to the resource fee, for the entries that another plant may make meanwhile (a plant
+#: that opens a block costs about 6,200 more). What is not used of it comes back.
+RESOURCE_FEE_MARGIN = 15_000
+
+
+#: CPU instructions that the plant which opens a block takes more (recordings of one for block 3 and
+#: of one that opens block 4: 1,549,748 and 1,582,253; both write 1,440 bytes).
+_OPENING_INSTRUCTIONS = 33_000
+#: The first block that is opened like all that follow: before it the farm's instance is shorter.
+FIRST_ALIKE = 2
+
+
+class UnderivableError(Exception):
+    """A footprint has an entry of the farmer's that no rule explains: simulate each call."""
+
+
+@unique
+class Role(Enum):
+    """Whose entry a key is."""
+
+    FIXED = "fixed"
+    BLOCK = "block"
+    PREVIOUS_BLOCK = "previous block"
+    ACCOUNT = "account"
+    TRUSTLINE = "trustline"
+    PAIL = "pail"
+    NONCE = "nonce"
+
+
+_OF_FARMER = frozenset({Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL, Role.NONCE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """One call in a transaction."""
+
+    #: The call.
+    call: FarmCall
+    #: Nonce of the farmer's authorisation; None when the farmer is the source, or need not agree.
+    nonce: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A place in a footprint."""
+
+    #: Whose entry.
+    role: Role
+    #: The LedgerKey, when it is FIXED.
+    key: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Footprint and resources of a transaction with a number of calls of one kind."""
+
+    #: Entries that are read.
+    read_only: tuple[Slot, ...]
+    #: Entries that are written.
+    read_write: tuple[Slot, ...]
+    #: CPU instructions.
+    instructions: int
+    #: Bytes read from disk.
+    disk_read_bytes: int
+    #: Bytes written.
+    write_bytes: int
+    #: Stroops for the resources, margin included.
+    resource_fee: int
+
+
+def opening(shape: Shape) -> Shape:
+    """What plants need when any of them may have to open their block, from what they need in one
+    that is open: the block before is read (KALE_CONTRACT section 6, plant step 6). As much is
+    written from FIRST_ALIKE on, and what a new Block costs is within the margin."""
+    return replace(
+        shape,
+        read_only=(*shape.read_only, Slot(role=Role.PREVIOUS_BLOCK)),
+        instructions=shape.instructions + _OPENING_INSTRUCTIONS,
+    )
+
+
+def exactly(data: xdr.SorobanTransactionData, fee: int) -> Resources:
+    """What a simulation found, as it is; `fee` is its resource fee in stroops."""
+    found = data.resources
+    return Resources(
+        read_only=tuple(key.to_xdr_bytes() for key in found.footprint.read_only),
+        read_write=tuple(key.to_xdr_bytes() for key in found.footprint.read_write),
+        instructions=found.instructions.uint32,
+        disk_read_bytes=found.disk_read_bytes.uint32,
+        write_bytes=found.write_bytes.uint32,
+        fee=fee + RESOURCE_FEE_MARGIN,
+    )
+
+
+class ShapeReader:
+    """Learns shapes from simulations and applies them to other calls."""
+
+    def __init__(self, farm: Farm, *, asset: bytes) -> None:
+        """`asset` is KALE as TrustLineAsset."""
+        self._farm = farm
+        self._asset = asset
+
+    def learn(self, data: xdr.SorobanTransactionData, fee: int, seats: Sequence[Seat]) -> Shape:
+        """The shape of a simulated transaction with these calls.
+
+        `fee` is the simulation's resource fee in stroops. UnderivableError when a key has no role.
+        """
+        roles = self._roles(seats)
+        keys = [seat.call.key for seat in seats]
+        footprint, resources = data.resources.footprint, data.resources
+        return Shape(
+            read_only=_slots(footprint.read_only, roles, keys),
+            read_write=_slots(footprint.read_write, roles, keys),
+            instructions=resources.instructions.uint32,
+            disk_read_bytes=resources.disk_read_bytes.uint32,
+            write_bytes=resources.write_bytes.uint32,
+            resource_fee=fee + RESOURCE_FEE_MARGIN,
+        )
+
+    def apply(self, shape: Shape, seats: Sequence[Seat]) -> Resources:
+        """The resources of as many calls of the same kind."""
+        return Resources(
+            read_only=self._keys(shape.read_only, seats),
+            read_write=self._keys(shape.read_write, seats),
+            instructions=shape.instructions,
+            disk_read_bytes=shape.disk_read_bytes,
+            write_bytes=shape.write_bytes,
+            fee=shape.resource_fee,
+        )
+
+    def _keys(self, slots: Sequence[Slot], seats: Sequence[Seat]) -> tuple[bytes, ...]:
+        found: dict[bytes, None] = {}  # no key may stand twice
+        for slot in slots:
+            of_farmer = slot.role in _OF_FARMER
+            for seat in seats if of_farmer else seats[:1]:
+                found[slot.key or self._key(slot.role, seat)] = None
+        return tuple(found)
+
+    def _key(self, role: Role, seat: Seat) -> bytes:
+        call, farm = seat.call, self._farm
+        match role:
+            case Role.BLOCK:
+                return farm.block_key(call.block_index)
+            case Role.PREVIOUS_BLOCK:
+                return farm.block_key(call.block_index - 1)
+            case Role.ACCOUNT:
+                return wire.account_key(call.key)
+            case Role.TRUSTLINE:
+                return wire.trustline_key(call.key, self._asset)
+            case Role.PAIL:
+                return farm.pail_key(call.key, call.block_index)
+            case Role.NONCE if seat.nonce is not None:
+                return wire.nonce_key(call.key, seat.nonce)
+        raise UnderivableError(f"{role.value} of {call.farmer}")
+
+    def _roles(self, seats: Iterable[Seat]) -> Mapping[bytes, Role]:
+        roles: dict[bytes, Role] = {}
+        for seat in seats:
+            wanted = [Role.BLOCK, Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL]
+            if seat.call.block_index > 0:
+                wanted.append(Role.PREVIOUS_BLOCK)
+            if seat.nonce is not None:
+                wanted.append(Role.NONCE)
+            roles |= {self._key(role, seat): role for role in wanted}
+        return roles
+
+
+def _slots(
+    keys: Sequence[xdr.LedgerKey], roles: Mapping[bytes, Role], farmers: Sequence[bytes]
+) -> tuple[Slot, ...]:
+    """One slot per role: with several calls, each farmer has the same roles."""
+    found: dict[Slot, None] = {}
+    for key in keys:
+        encoded = key.to_xdr_bytes()
+        role = roles.get(encoded, Role.FIXED)
+        if role is Role.FIXED and any(farmer in encoded for farmer in farmers):
+            raise UnderivableError(f"an entry of the farmer's own: {encoded.hex()}")
+        found[Slot(role=role, key=encoded if role is Role.FIXED else b"")] = None
+    return tuple(found)

@@ -1,0 +1,71 @@
+"""What may be asked of a node: a method with its parameters, and how its answer becomes facts.
+
+Answers are decoded where a node's failures are counted (`Rpc.ask`), so that one without facts is
+that node's failure and the next one is asked. Beyond that no JSON goes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from services.wallet.chain.node.fields import UINT32, Json, decimal, head_of, integer, text
+from services.wallet.domain.chain_facts import LedgerHead
+
+T = TypeVar("T")
+
+#: Characters of a passphrase at most; those of networks have about fifty.
+_PASSPHRASE = 256
+#: No transaction has this hash: asking for it gives the head with its close time on every version.
+_NO_HASH = "0" * 64
+#: Stroops that a contract call bids at least.
+_LEAST_BID = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Generic[T]):
+    """One call of JSON-RPC."""
+
+    #: Its method.
+    method: str
+    #: Its parameters.
+    parameters: Json
+    #: Makes facts of the result. What it raises because the result is not what the method answers
+    #: (ValueError, KeyError, ...) is the node's failure.
+    decode: Callable[[Json], T]
+    #: The field that has the ledger of the answer; None when the method tells none.
+    height: str | None = "latestLedger"
+
+
+def _fee(answer: Json) -> int:
+    bids = answer["sorobanInclusionFee"]
+    return max(_LEAST_BID, decimal(bids, "p90", high=UINT32))
+
+
+def _health(answer: Json) -> None:
+    # One that is not healthy says so in an error.
+    if answer.get("status", "healthy") != "healthy":
+        raise ValueError("status is not healthy")
+
+
+#: The latest ledger with its close time.
+HEAD: Question[LedgerHead] = Question(
+    method="getTransaction", parameters={"hash": _NO_HASH}, decode=head_of
+)
+#: The network's passphrase.
+PASSPHRASE: Question[str] = Question(
+    method="getNetwork",
+    parameters={},
+    decode=lambda answer: text(answer, "passphrase", longest=_PASSPHRASE),
+    height=None,
+)
+#: Whether it may be asked anything.
+HEALTH: Question[None] = Question(method="getHealth", parameters={}, decode=_health)
+#: The latest ledger's sequence.
+LATEST_LEDGER: Question[int] = Question(
+    method="getLatestLedger",
+    parameters={},
+    decode=lambda answer: integer(answer, "sequence", low=1),
+    height="sequence",
+)
+#: Stroops that most recent contract calls bid for inclusion (90th percentile).
+INCLUSION_FEE: Question[int] = Question(method="getFeeStats", parameters={}, decode=_fee)

@@ -1,0 +1,367 @@
+"""JSON-RPC of one Stellar node, with typed failures and a watch on its health and its age."""
+
+import asyncio
+import itertools
+import json
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from libs.common.clock import Clock, SystemClock
+from libs.common.errors import PoolError
+from libs.common.singleflight import SingleFlight
+from services.wallet.chain.errors import (
+    NetworkMismatchError,
+    RpcBusyError,
+    RpcRejectedError,
+    RpcUnavailableError,
+    StaleAnswerError,
+)
+from services.wallet.chain.node.bodies import LARGE_AT_ONCE
+from services.wallet.chain.node.fields import Json, close_time_of, integer
+from services.wallet.chain.node.health import PROBE_EVERY, EndpointState, EndpointStatus, Health
+from services.wallet.chain.node.ledger_entries import MAX_KEYS, Reader, entries_question
+from services.wallet.chain.node.lists import ListSize
+from services.wallet.chain.node.questions import HEAD, HEALTH, PASSPHRASE, Question
+from services.wallet.chain.node.transaction_results import send_result
+from services.wallet.chain.node.transport import ListRefusedError, Transport, open_transport
+from services.wallet.domain.chain_facts import LedgerHead, SendResult
+from services.wallet.domain.heights import Heights, Judgement, Standing
+
+#: Requests of one `entries` at the same time.
+_PARALLEL = 4
+#: JSON-RPC's code of the node's own trouble; every other one is about the request.
+_INTERNAL_ERROR = -32603
+#: Requests with envelopes at the same time: connections are left for reads.
+_SENDS = 32
+
+#: Characters of a node's words that are kept.
+_KEPT_TEXT = 300
+#: What decoding raises when an answer is not what its method answers.
+_UNDECODABLE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    RecursionError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+)
+
+#: Of a method that tells no ledger.
+_NO_HEIGHT = Judgement(standing=Standing.FINE)
+
+T = TypeVar("T")
+
+#: What sendTransaction said to an envelope, or why it said nothing: RpcUnavailableError means that
+#: the envelope may have been taken.
+Sent = SendResult | PoolError
+
+
+class Rpc:
+    """One endpoint. The ledger of every answer is compared with what all endpoints have shown
+    before the question was asked."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        host: str,
+        *,
+        passphrase: str,
+        seen: Heights,
+        position: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        """`position` is its own among all endpoints, whose heights are `seen`."""
+        self._clock = clock or SystemClock()
+        self.health = Health(host, self._clock)
+        self.position = position
+        #: What a probe asks besides of one that was set aside: whether it agrees again.
+        self.recheck: Callable[[Rpc], Awaitable[None]] | None = None
+        #: When it told a close time for the last time.
+        self._timed = float("-inf")
+        self._transport = transport
+        self._passphrase = passphrase
+        self._seen = seen
+        self._ids = itertools.count(1)
+        self._lists = ListSize(self._clock)
+        self._sends = asyncio.Semaphore(_SENDS)
+        self._probes: SingleFlight[None] = SingleFlight()
+
+    # Its state -------------------------------------------------------------------------------
+
+    async def probe(self) -> None:
+        """Asks which network it is on and how far it is; its health follows.
+
+        RpcUnavailableError, StaleAnswerError (it lags), or NetworkMismatchError.
+        """
+        await self._probes.run("probe", self._probe)
+
+    async def ready(self) -> None:
+        """Returns when it may be asked; it is probed first when it is not healthy. As `probe`;
+        RpcBusyError while it wants to be left alone."""
+        self.health.check_rest()
+        if self.health.state is not EndpointState.HEALTHY:
+            await self.probe()
+
+    async def aclose(self) -> None:
+        """Ends a probe that still runs."""
+        await self._probes.aclose()
+
+    def statuses(self) -> list[EndpointStatus]:
+        """How it is doing, as the one endpoint that there is."""
+        return [self.health.status()]
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator["Rpc"]:
+        """This endpoint: it is only one."""
+        yield self
+
+    # What may be asked -----------------------------------------------------------------------
+
+    async def ask(self, question: Question[T]) -> T:
+        """The facts in its answer. RpcUnavailableError also when the answer has none, or is from a
+        ledger that no other node knows; StaleAnswerError when it is of a ledger older than what was
+        agreed before the question."""
+        floor, method = self._seen.floor, question.method
+        request = self._request(method, question.parameters)
+
+        def read(answer: Any) -> tuple[int | None, int | None, T]:
+            result, height = self._result(answer, method, request["id"]), question.height
+            with self._decoding(method):
+                ledger = None if height is None else integer(result, height, low=1)
+                return ledger, close_time_of(result), question.decode(result)
+
+        self.health.check_rest()
+        judgement = _NO_HEIGHT
+        with self.health.watching():
+            body = json.dumps(request).encode()
+            ledger, close_time, facts = await self._transport.ask(method, body, read)
+            if ledger is not None:
+                judgement = self._judge(ledger, close_time, floor)
+        if judgement.standing is Standing.BEHIND:
+            reason = f"the Stellar node {self.health.host} {judgement.reason}"
+            self.health.lag(reason)
+            raise StaleAnswerError(reason, retry_after=1.0)
+        return facts
+
+    async def read(self, reading: Callable[["Rpc"], Awaitable[T]]) -> T:
+        """What this endpoint answers to several questions that belong together."""
+        return await reading(self)
+
+    async def head(self) -> LedgerHead:
+        """The latest ledger with its close time."""
+        return await self.ask(HEAD)
+
+    async def passphrase(self) -> str:
+        """The network's passphrase."""
+        return await self.ask(PASSPHRASE)
+
+    async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
+        """The ledger that was read and what the readers made of its entries, by their keys
+        (base64); missing ones are absent.
+
+        More than 200 keys take several requests: then it is the oldest ledger among the answers.
+        """
+        limit = asyncio.Semaphore(_PARALLEL)
+        keys = list(readers)
+
+        async def read(chunk: Sequence[str]) -> tuple[int, dict[str, T]]:
+            async with limit:
+                return await self.ask(entries_question({key: readers[key] for key in chunk}))
+
+        chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
+        parts = await asyncio.gather(*(read(chunk) for chunk in chunks))
+        found = {key: facts for _, part in parts for key, facts in part.items()}
+        return min((ledger for ledger, _ in parts), default=0), found
+
+    def parts(self, envelopes: Sequence[str]) -> Iterator[slice]:
+        """Where to cut envelopes into those that `send` is to be given together."""
+        return self._lists.parts(envelopes)
+
+    async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
+        """What sendTransaction says to each envelope. They go in one HTTP request, or in several
+        when the node turns out not to take so many. One endpoint is as `widely` as it gets."""
+        calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
+        sent: list[Sent] = []
+        try:
+            async with self._sends:
+                self.health.check_rest()
+                with self.health.watching():
+                    body = json.dumps(calls if len(calls) > 1 else calls[0]).encode()
+                    sent = await self._transport.ask(
+                        "sendTransaction",
+                        body,
+                        partial(self._sent, calls),
+                        is_list=len(calls) > 1,
+                    )
+                    _check_any(sent)
+        except ListRefusedError:
+            self._lists.failed(len(calls))
+            return await self._send_apart(envelopes)
+        except RpcBusyError as error:
+            return [error] * len(calls)  # that says nothing of the list
+        except PoolError as error:
+            sent = sent or [error] * len(calls)
+        if any(isinstance(item, PoolError) for item in sent):
+            self._lists.failed(len(calls))
+        else:
+            self._lists.answered(len(calls))
+        return sent
+
+    async def _send_apart(self, envelopes: Sequence[str]) -> list[Sent]:
+        parts = (self.send(envelopes[part]) for part in self.parts(envelopes))
+        return [sent for part in await asyncio.gather(*parts) for sent in part]
+
+    async def get(self, url: str) -> int:
+        """Status of a plain GET, for friendbots."""
+        return await self._transport.get(url)
+
+    # How it is asked -------------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        self.health.passphrase = await self.passphrase()
+        if self.health.passphrase != self._passphrase:
+            found, expected = self.health.passphrase, self._passphrase
+            reason = f"the node {self.health.host} is on {found!r}, not on {expected!r}"
+            self.health.mismatch(reason)
+            raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
+        await self.ask(HEALTH)
+        if self._clock.monotonic() - self._timed > PROBE_EVERY / 2:
+            await self.ask(HEAD)  # not every version tells a close time with its health
+        if self.health.state is EndpointState.SET_ASIDE and self.recheck is not None:
+            await self.recheck(self)
+        self.health.confirm()
+
+    def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
+        """What was said to each call; ListRefusedError, or what is wrong with all of it."""
+        if len(calls) == 1:
+            found = {calls[0]["id"]: answers}
+        elif isinstance(answers, list):
+            found = _by_id(answers)
+        elif _is_refusal(answers):
+            raise ListRefusedError
+        else:
+            raise self._transport.silent("sendTransaction", "an answer that is no list")
+        return [self._sent_one(call["id"], found.get(call["id"])) for call in calls]
+
+    def _sent_one(self, number: int, answer: Any) -> Sent:
+        try:
+            result = self._result(answer, "sendTransaction", number)
+            with self._decoding("sendTransaction"):
+                return send_result(result)
+        except PoolError as error:
+            return error
+
+    def _judge(self, ledger: int, close_time: int | None, floor: int) -> Judgement:
+        """What its height is worth; RpcUnavailableError when no other node knows it."""
+        self.health.ledger, now = ledger, self._clock.monotonic()
+        if close_time is not None:
+            self._timed = now
+        judgement = self._seen.claim(
+            self.position, ledger, now=now, floor=floor, close_time=close_time
+        )
+        if judgement.standing is Standing.CONTRADICTED:
+            self.health.contradict(judgement.reason)
+        if judgement.standing in {Standing.AHEAD, Standing.CONTRADICTED}:
+            reason = f"the Stellar node {self.health.host} {judgement.reason}"
+            raise RpcUnavailableError(reason, retry_after=1.0)
+        return judgement
+
+    def _request(self, method: str, parameters: Json) -> Json:
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method}
+        return {**request, "params": parameters} if parameters else request
+
+    def _result(self, answer: Any, method: str, number: int) -> Json:
+        if not isinstance(answer, dict):
+            raise self._transport.silent(method, "an answer that is not JSON-RPC")
+        # A request that cannot be parsed is refused without an id.
+        if answer.get("id") != number and (answer.get("id") is not None or "error" not in answer):
+            raise self._transport.silent(method, "the answer to another request")
+        error, result = answer.get("error"), answer.get("result")
+        if isinstance(error, dict):
+            message = self._transport.clean(_words(error))
+            if error.get("code") == _INTERNAL_ERROR:
+                raise self._transport.silent(method, message)
+            raise RpcRejectedError(f"{method}: {message}")
+        if not isinstance(result, dict):
+            raise self._transport.silent(method, "an answer that is not JSON-RPC")
+        return result
+
+    @contextmanager
+    def _decoding(self, method: str) -> Iterator[None]:
+        """An answer that no facts can be made of is as good as none."""
+        try:
+            yield
+        except _UNDECODABLE as error:
+            why = f"{type(error).__name__}: {error}"[:_KEPT_TEXT]
+            raise self._transport.silent(method, f"an answer that cannot be read ({why})") from None
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL: what may be shown of it. ValueError when it is no http(s) URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None  # its own message would show a part of the URL
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
+    return host if port is None else f"{host}:{port}"
+
+
+def _words(error: Json) -> str:
+    """What an error says; `data` has the reason where the message has only the kind."""
+    parts = [error.get("message"), error.get("data")]
+    return ": ".join(str(part)[:_KEPT_TEXT] for part in parts if isinstance(part, str) and part)
+
+
+def _by_id(answers: Sequence[Any]) -> dict[int, Json]:
+    """The answers to a list of calls, in whatever order, by the ids of the calls. Two answers to
+    one call are none."""
+    found = [item for item in answers if isinstance(item, dict) and type(item.get("id")) is int]
+    given = Counter(item["id"] for item in found)
+    return {item["id"]: item for item in found if given[item["id"]] == 1}
+
+
+def _is_refusal(answer: Any) -> bool:
+    """Whether one answer to a list of calls says that the list is wrong: then nothing of it was
+    carried out. A server's own trouble (-32603) says nothing of that."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, dict) and error.get("code") != _INTERNAL_ERROR
+
+
+def _check_any(sent: Sequence[Sent]) -> None:
+    """Raises why there is no answer when there is none at all."""
+    errors = [item for item in sent if isinstance(item, PoolError)]
+    if len(errors) == len(sent):
+        raise errors[0]
+
+
+@asynccontextmanager
+async def open_rpc(
+    url: str,
+    *,
+    passphrase: str,
+    timeout: float,
+    seen: Heights,
+    position: int = 0,
+    room: asyncio.Semaphore | None = None,
+) -> AsyncIterator[Rpc]:
+    """The endpoint at a URL; `timeout` (s) is for one request, `room` for large answers of all
+    endpoints."""
+    host = host_of(url)
+    room = room or asyncio.Semaphore(LARGE_AT_ONCE)
+    async with open_transport(url, host, timeout=timeout, room=room) as transport:
+        rpc = Rpc(transport, host, passphrase=passphrase, seen=seen, position=position)
+        try:
+            yield rpc
+        finally:
+            await rpc.aclose()

@@ -1,0 +1,33 @@
+"""Results of transactions as XDR: of those that a ledger took, and of those that a node refuses."""
+
+from stellar_sdk import xdr
+
+from services.wallet.chain.node.fields import Json, text
+from services.wallet.domain.chain_facts import SendResult, SendStatus
+
+#: Characters of a transaction's result at most: one of a hundred operations has fewer.
+RESULT_TEXT = 64 * 1024
+
+
+def send_result(answer: Json) -> SendResult:
+    """Read the answer of sendTransaction."""
+    status = SendStatus(answer["status"])
+    if status is not SendStatus.ERROR:
+        return SendResult(status=status)
+    try:
+        result = xdr.TransactionResult.from_xdr(text(answer, "errorResultXdr", longest=RESULT_TEXT))
+    except (LookupError, ValueError, EOFError, AttributeError, TypeError):
+        return SendResult(status=status)  # refused, and nobody can read why
+    outer, code = str(result.result.code.name), str(telling(result).code.name)
+    fee = result.fee_charged.int64 if outer == "txINSUFFICIENT_FEE" else None
+    if fee is not None and fee < 0:
+        return SendResult(status=status)
+    return SendResult(status=status, code=code, required_fee=fee)
+
+
+def telling(
+    result: xdr.TransactionResult,
+) -> xdr.TransactionResultResult | xdr.InnerTransactionResultResult:
+    """Of a fee bump, the part about its inner transaction, where that says more."""
+    inner = result.result.inner_result_pair
+    return result.result if inner is None else inner.result.result

@@ -1,0 +1,1 @@
+"""Facts from answers: entries, transactions and their results, simulations."""

@@ -1,0 +1,193 @@
+"""getTransaction and getTransactions: what became of transactions, decoded at the edge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.wallet.chain.errors import RpcTooLargeError, RpcUnavailableError, UnknownMetaError
+from services.wallet.chain.node.fields import (
+    Json,
+    hash_of,
+    head_of,
+    head_of_page,
+    integer,
+    objects,
+    raw_bytes,
+)
+from services.wallet.chain.node.questions import Question
+from services.wallet.chain.node.rpc import Rpc
+from services.wallet.chain.read.results import ResultReader
+from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
+
+#: Transactions of one getTransactions: few enough that one answer is decoded in a short turn.
+MAX_TRANSACTIONS = 100
+#: Of the largest ones, fewer are asked for: so many times fewer, and so many at least.
+_FEWER, _FEWEST = 5, 4
+#: Pages of one range at most: more than the ledgers that are ever looked through can fill.
+MAX_PAGES = 500
+#: A transaction's place (cursor) begins with its ledger.
+_LEDGER_SHIFT = 32
+#: Digits of a cursor at most.
+_DIGITS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Included:
+    """What the ledgers of a range have of the transactions that were asked for."""
+
+    #: What became of them, by hash (of a fee bump: the outer one).
+    outcomes: Mapping[str, Outcome]
+    #: Those whose result meta is of an unknown version, with the reason: it says nothing of them.
+    unreadable: Mapping[str, str]
+    #: The latest ledger that was looked at.
+    head: LedgerHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """One answer of getTransactions."""
+
+    #: Those that were asked for.
+    outcomes: Mapping[str, Outcome]
+    #: As in Included.
+    unreadable: Mapping[str, str]
+    #: Hashes of all.
+    hashes: frozenset[str]
+    #: The latest ledger.
+    head: LedgerHead
+    #: Where the next page begins; None after the last one.
+    cursor: int | None
+
+
+def outcome_question(
+    reader: ResultReader, tx_hash: str, functions: Sequence[str]
+) -> Question[Outcome]:
+    """What the node knows of a transaction, by either hash, that calls these functions."""
+
+    def decode(answer: Json) -> Outcome:
+        outcome = reader.outcome(answer, head_of(answer), functions)
+        if outcome.status is not OutcomeStatus.NOT_FOUND:
+            _check_name(answer, tx_hash)
+        return outcome
+
+    return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
+
+
+def presence_question(tx_hash: str) -> Question[bool]:
+    """Whether a ledger that the node remembers has a transaction, by either hash."""
+
+    def decode(answer: Json) -> bool:
+        status = answer.get("status")
+        if status not in {"SUCCESS", "FAILED", "NOT_FOUND"}:
+            raise ValueError("status is none of a transaction")
+        return bool(status != "NOT_FOUND")
+
+    return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
+
+
+async def read_included(
+    node: Rpc, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
+) -> Included:
+    """Looks through the ledgers from `first` on for transactions, by hash with their functions."""
+    scan = _Scan(reader, first, wanted)
+    for _ in range(MAX_PAGES):
+        try:
+            page = await node.ask(scan.question())
+        except RpcTooLargeError:
+            if not scan.ask_for_fewer():
+                raise
+            continue
+        scan.add(page)
+        if page.cursor is None:
+            return Included(outcomes=scan.outcomes, unreadable=scan.unreadable, head=page.head)
+    raise RpcUnavailableError("getTransactions has no end", retry_after=1.0)
+
+
+class _Scan:
+    """How far a range of ledgers has been looked through."""
+
+    def __init__(
+        self, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.unreadable: dict[str, str] = {}
+        self._reader = reader
+        self._wanted = wanted
+        self._begin = first
+        self._cursor: int | None = None
+        self._limit = MAX_TRANSACTIONS
+        self._seen: set[str] = set()
+
+    def question(self) -> Question[_Page]:
+        """The next page."""
+        page: dict[str, object] = {"limit": self._limit}
+        parameters: Json = {"startLedger": self._begin, "pagination": page}
+        if self._cursor is not None:
+            parameters = {"pagination": {"cursor": str(self._cursor), **page}}
+        return Question(method="getTransactions", parameters=parameters, decode=self._decode)
+
+    def ask_for_fewer(self) -> bool:
+        """Whether the same page is tried again with fewer transactions."""
+        self._limit //= _FEWER
+        return self._limit >= _FEWEST
+
+    def add(self, page: _Page) -> None:
+        """A page was read."""
+        self.outcomes |= page.outcomes
+        self.unreadable |= page.unreadable
+        self._seen |= page.hashes
+        if page.cursor is not None:
+            self._cursor, self._begin = page.cursor, page.cursor >> _LEDGER_SHIFT
+
+    def _decode(self, answer: Json) -> _Page:
+        head = head_of_page(answer)
+        items = objects(answer, "transactions", most=self._limit)
+        hashes = _names(items, self._begin, head.sequence)
+        if not self._seen.isdisjoint(hashes):
+            raise ValueError("transactions has one twice")
+        outcomes: dict[str, Outcome] = {}
+        unreadable: dict[str, str] = {}
+        for item in items:
+            name = item["txHash"]
+            if name in self._wanted:
+                try:
+                    outcomes[name] = self._reader.outcome(item, head, self._wanted[name])
+                except UnknownMetaError as error:
+                    unreadable[name] = str(error)
+        cursor = None
+        if len(items) == self._limit:
+            cursor = next_cursor(answer, self._cursor, self._begin, head.sequence)
+        return _Page(
+            outcomes=outcomes, unreadable=unreadable, hashes=hashes, head=head, cursor=cursor
+        )
+
+
+def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
+    """Where the next page begins: behind where this one did, and not behind the latest ledger."""
+    value = answer.get("cursor")
+    if not isinstance(value, str) or len(value) > _DIGITS or not value.isdecimal():
+        raise ValueError("cursor is no place")
+    place = int(value)
+    if place <= (before or 0) or not begin <= place >> _LEDGER_SHIFT <= latest:
+        raise ValueError("cursor does not move on")
+    return place
+
+
+def _names(items: Sequence[Json], begin: int, latest: int) -> frozenset[str]:
+    """The hashes of a page: each once, in ledgers that were asked for, in their order."""
+    hashes = [hash_of(item, "txHash") for item in items]
+    for item in items:
+        begin = integer(item, "ledger", low=begin, high=latest)
+        if item.get("status") not in {"SUCCESS", "FAILED"}:
+            raise ValueError("status is none of a transaction in a ledger")
+    found = frozenset(hashes)
+    if len(found) != len(hashes):
+        raise ValueError("transactions has one twice")
+    return found
+
+
+def _check_name(answer: Json, asked: str) -> None:
+    """Old versions do not tell the hash; a fee bump has two, and its result has the inner one."""
+    if "txHash" not in answer or answer["txHash"] == asked:
+        return
+    if bytes.fromhex(asked) not in raw_bytes(answer["resultXdr"], "resultXdr"):
+        raise ValueError("txHash is of another transaction")

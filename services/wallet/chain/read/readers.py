@@ -1,0 +1,69 @@
+"""What is read of ledger entries, each by its kind."""
+
+from dataclasses import dataclass
+
+from stellar_sdk import xdr
+
+from services.wallet.chain.build.payments import wants_memo
+from services.wallet.chain.node.ledger_entries import Entry
+from services.wallet.chain.read.account_bytes import (
+    AccountFields,
+    TrustlineFields,
+    read_account,
+    read_trustline,
+)
+from services.wallet.chain.read.entries import decode_block, decode_farm, decode_pail
+from services.wallet.domain.chain_facts import BlockState, FarmState, PailState
+
+
+def read_account_entry(entry: Entry) -> AccountFields:
+    """Read an account."""
+    return read_account(entry.data)
+
+
+def read_trustline_entry(entry: Entry) -> TrustlineFields:
+    """Read a trustline."""
+    return read_trustline(entry.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmEntry:
+    """The farm's instance."""
+
+    #: The farm without its block.
+    state: FarmState
+    #: The running block's index.
+    index: int
+    #: Last ledger of the instance's life.
+    live_until: int
+
+
+def read_farm(entry: Entry) -> FarmEntry:
+    """Read the farm's instance."""
+    state, index = decode_farm(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
+    return FarmEntry(state=state, index=index, live_until=entry.live_until)
+
+
+def read_block(index: int, entry: Entry) -> BlockState:
+    """Read the record of a block."""
+    return decode_block(
+        index,
+        xdr.LedgerEntryData.from_xdr_bytes(entry.data),
+        live_until=entry.live_until,
+        modified=entry.modified,
+    )
+
+
+def read_pail(entry: Entry) -> PailState:
+    """Read a pail."""
+    return decode_pail(entry.data, key=entry.key, live_until=entry.live_until)
+
+
+def read_memo(entry: Entry) -> bool:
+    """Read whether an account wants a memo with every payment (SEP-29)."""
+    return wants_memo(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
+
+
+def read_live_until(entry: Entry) -> int:
+    """Read the last ledger of its life."""
+    return entry.live_until

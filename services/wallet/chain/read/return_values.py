@@ -1,0 +1,184 @@
+"""What the calls of a transaction returned, out of its result meta.
+
+Decoding a whole meta costs a millisecond and more. In version 4 the return value stands just before
+the events at its end, which the answer also gives apart, so its place follows from their lengths,
+and nothing else needs to be read. What does not look exactly as expected is decoded as a whole.
+"""
+
+import base64
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stellar_sdk import scval, xdr
+
+from services.wallet.chain.errors import UnknownMetaError, error_name
+from services.wallet.chain.node.fields import INT64, Json, raw_bytes, texts
+from services.wallet.domain.chain_facts import CallResult, ContractError
+
+_u32 = struct.Struct(">I").pack
+_META_V4 = _u32(4)
+#: The newest version of a result meta that the SDK knows.
+_NEWEST_META = 4
+#: Events of one transaction at most.
+_EVENTS = 10_000
+_VEC = _u32(16) + _u32(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How a function's return value is written."""
+
+    #: Its type.
+    tag: bytes
+    #: Bytes of it, type included.
+    size: int
+    #: Reads what follows the type.
+    read: Callable[[bytes], int | None]
+
+
+def _gap(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _reward(data: bytes) -> int:
+    return _amount(int.from_bytes(data, "big", signed=True))
+
+
+def _amount(value: int) -> int:
+    if not 0 <= value <= INT64:
+        raise ValueError("a return value that is no amount")
+    return value
+
+
+def _nothing(_: bytes) -> None:
+    return None
+
+
+_FORMS: Mapping[str, _Form] = {
+    "plant": _Form(tag=_u32(1), size=4, read=_nothing),  # SCV_VOID
+    "work": _Form(tag=_u32(3), size=8, read=_gap),  # SCV_U32, the gap
+    "harvest": _Form(tag=_u32(10), size=20, read=_reward),  # SCV_I128, the reward
+}
+
+#: Errors of the token that a farm function can end in; the numbers overlap with the farm's own, but
+#: for what a function can meet they tell whose they are (contracts/multicall/README.md).
+_TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
+    "plant": frozenset({10, 11, 12, 13}),
+    "harvest": frozenset({13}),
+}
+
+
+def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
+    """The result of each function that a successful transaction called, in order.
+
+    Empty when it called none. UnknownMetaError for a meta that the SDK cannot read.
+    """
+    if not functions:
+        return ()
+    meta = answer["resultMetaXdr"]
+    if not isinstance(meta, str):
+        raise TypeError("resultMetaXdr is no text")
+    found = _at_the_end(meta, answer, functions)
+    return found or _decoded(raw_bytes(meta, "resultMetaXdr"), functions)
+
+
+def _length(text: str) -> int:
+    """Bytes that a text in base64 stands for."""
+    return len(text) // 4 * 3 - text.count("=", -2)
+
+
+def _part(text: str, start: int, end: int) -> bytes:
+    """Some of the bytes that a text in base64 stands for; three of them are four digits."""
+    first, last = start // 3, -(-end // 3)
+    return base64.b64decode(text[4 * first : 4 * last])[start - 3 * first : end - 3 * first]
+
+
+def _at_the_end(meta: str, answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...] | None:
+    """The results, if they stand where they should and all calls worked."""
+    if _part(meta, 0, 4) != _META_V4:
+        return None
+    events = [
+        *texts(answer.get("events") or {}, "transactionEventsXdr", most=_EVENTS),
+        *texts(answer, "diagnosticEventsXdr", most=_EVENTS),
+    ]
+    # Two counts of four bytes, and the events themselves.
+    end = _length(meta) - 8 - sum(map(_length, events))
+    if len(functions) == 1:
+        single = _values(meta, end, functions, prefix=b"")
+        if single is not None:
+            return single
+    return _values(meta, end, functions, prefix=_VEC + _u32(len(functions)))
+
+
+def _values(
+    meta: str, end: int, functions: Sequence[str], *, prefix: bytes
+) -> tuple[CallResult, ...] | None:
+    forms = [_FORMS[function] for function in functions]
+    position = len(prefix)
+    start = end - sum(form.size for form in forms) - position
+    if start < 0:
+        return None
+    values = _part(meta, start, end)
+    if values[:position] != prefix:
+        return None
+    results: list[CallResult] = []
+    for form in forms:
+        item = values[position : position + form.size]
+        if item[:4] != form.tag:
+            return None
+        results.append(CallResult(value=form.read(item[4:])))
+        position += form.size
+    return tuple(results)
+
+
+def decode_meta(meta: bytes) -> xdr.TransactionMetaV3 | xdr.TransactionMetaV4 | None:
+    """A TransactionMeta; None for versions without contracts. UnknownMetaError for one that is
+    newer than the SDK."""
+    if len(meta) < len(_META_V4):
+        raise ValueError("a result meta that ends too early")
+    if int.from_bytes(meta[: len(_META_V4)], "big", signed=True) > _NEWEST_META:
+        raise UnknownMetaError("the SDK does not know this version of result meta")
+    decoded = xdr.TransactionMeta.from_xdr_bytes(meta)
+    return decoded.v4 or decoded.v3
+
+
+def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:
+    body = decode_meta(meta)
+    value = None if body is None or body.soroban_meta is None else body.soroban_meta.return_value
+    if value is None:
+        raise ValueError("a result meta without a return value")
+    items = value.vec.sc_vec if value.vec is not None else [value]
+    return tuple(_result(item, function) for item, function in zip(items, functions, strict=True))
+
+
+def _result(value: xdr.SCVal, function: str) -> CallResult:
+    if value.error is not None:
+        return CallResult(error=call_error(value.error, function))
+    if function == "work":
+        return CallResult(value=scval.from_uint32(value))
+    if function == "harvest":
+        return CallResult(value=_amount(scval.from_int128(value)))
+    if value.type is not xdr.SCValType.SCV_VOID:
+        raise ValueError("a return value of a plant")
+    return CallResult()
+
+
+def call_error(error: xdr.SCError, function: str) -> ContractError:
+    """An error value that a multicall gave for one of its calls."""
+    if error.contract_code is not None:
+        number = error.contract_code.uint32
+        raiser = "token" if number in _TOKEN_NUMBERS.get(function, ()) else "farm"
+        return ContractError(raiser=raiser, code=error_name(raiser, number))
+    return host_error(error)
+
+
+def host_error(error: xdr.SCError) -> ContractError:
+    """An error of the host, such as Storage/ExceededLimit."""
+    kind = _camel(error.type.name.removeprefix("SCE_"))
+    code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
+    return ContractError(raiser="host", code=f"{kind}/{code}")
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,43 @@
+"""What a transaction may cost: its bid, the operator's caps, and the network's least."""
+
+from dataclasses import dataclass
+
+#: Lowest inclusion fee of an operation, in stroops.
+MIN_INCLUSION_FEE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bid:
+    """What one envelope may cost and how long it lives."""
+
+    #: Close time (unix seconds) after which no ledger may take it.
+    max_time: int
+    #: Stroops bid per operation for inclusion.
+    inclusion_fee: int
+    #: Stroops that the network may charge at most.
+    max_fee: int
+
+    def inclusion_within(self, *, operations: int, others: int) -> int:
+        """Give the stroops to bid for inclusion per operation: what is asked for, or what the cap
+        leaves beside the `others`. What a node says of it never makes a bid exceed the cap."""
+        left = (self.max_fee - others) // operations
+        return max(MIN_INCLUSION_FEE, min(self.inclusion_fee, left))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorLimits:
+    """The operator's limits for one transaction."""
+
+    #: Seconds (of ledger close time) that an envelope may live.
+    lifetime: int
+    #: Stroops that the network may charge at most for each operation in a transaction.
+    max_fee: int
+    #: Operations that are simulated for themselves at the same time.
+    parallel: int
+    #: Stands for these limits and the budgets; changes with any of them.
+    mark: str = ""
+
+    def cap(self, operations: int, *, is_payment: bool) -> int:
+        """Give the stroops that a transaction may cost for so many operations; the bump of a
+        payer's number is one more."""
+        return self.max_fee * (operations + is_payment)

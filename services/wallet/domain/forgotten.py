@@ -1,0 +1,84 @@
+"""Operations whose ledger no node remembers: what the chain's state says about them."""
+
+from dataclasses import dataclass, replace
+
+from libs.kale.reward import BlockStats, reward
+from services.wallet.domain.chain_facts import BlockState, PailState
+from services.wallet.domain.model import CarriedOperation, ChainHead, OperationKind, Settlement
+from services.wallet.domain.settling import excluded, planted_already, succeeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """What the records say of a farmer's pail in a block before it was harvested."""
+
+    #: Stroops staked.
+    stake: int
+    #: Ledgers between plant and best work.
+    gap: int
+    #: Leading zeros of the best work.
+    zeros: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What the chain's state shows of one operation, beside what the records say."""
+
+    #: The farmer's pail in the operation's block.
+    pail: PailState | None
+    #: That block; None when it is gone.
+    block: BlockState | None
+    #: For a harvest; None when the records do not say.
+    grown: Grown | None
+
+
+#: Said of what counts as made without having been seen.
+UNSEEN = "no node remembers the ledger that took it: it counts as made, the balance tells"
+
+
+def settled_by_state(
+    operation: CarriedOperation, trace: Trace, head: ChainHead, *, ledger: int, fee: int
+) -> Settlement:
+    """The settlement of an operation whose envelope a ledger took, nobody knows how.
+
+    What the state does not show as done has failed there, and may be tried again: the sequence
+    number is used, so that envelope is never taken another time. Accounts are looked at before they
+    are made (again). A payment counts as made rather than be made twice; one of a payer never comes
+    here, as the payer's number tells.
+    """
+    pail = trace.pail
+    match operation.kind:
+        case OperationKind.PLANT if pail is not None:
+            return planted_already(operation, pail, fee=fee)
+        case OperationKind.WORK if pail is not None and _is_best(operation, pail):
+            at = pail.sequence + (pail.gap or 0)
+            return succeeded(operation, value=pail.gap, ledger=at, fee=fee)
+        case OperationKind.HARVEST if pail is None and trace.block is not None:
+            value = reward_of(trace.block, trace.grown)
+            return succeeded(operation, value=value, ledger=ledger, fee=fee)
+        case OperationKind.WITHDRAW | OperationKind.TOP_UP:
+            # Of a transaction that was signed before there were payers.
+            made = succeeded(operation, value=None, ledger=ledger, fee=fee)
+            return replace(made, message=UNSEEN)
+    return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
+
+
+def _is_best(operation: CarriedOperation, pail: PailState) -> bool:
+    return pail.zeros is not None and pail.zeros == operation.zeros
+
+
+def reward_of(block: BlockState | None, grown: Grown | None) -> int:
+    """By the contract's formula: a closed block's totals no longer change. 0 without them."""
+    if block is None or grown is None:
+        return 0
+    stats = BlockStats(
+        min_gap=block.min_gap,
+        max_gap=block.max_gap,
+        min_stake=block.min_stake,
+        max_stake=block.max_stake,
+        min_zeros=block.min_zeros,
+        max_zeros=block.max_zeros,
+        staked_total=block.staked_total,
+        normalized_total=block.normalized_total,
+    )
+    return reward(stats, index=block.index, gap=grown.gap, stake=grown.stake, zeros=grown.zeros)

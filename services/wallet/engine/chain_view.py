@@ -1,0 +1,200 @@
+"""The newest known state of the chain, in this process's memory."""
+
+from dataclasses import dataclass
+
+from libs.common.clock import Clock
+from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid, OperatorLimits
+from services.wallet.domain.blocks import plant_bound, plantable_block
+from services.wallet.domain.chain_facts import FarmState, LedgerHead
+from services.wallet.domain.errors import ChainUnknownError
+from services.wallet.domain.model import Block, ChainHead, OperationKind, QueuedOperation
+from services.wallet.domain.packing import Limits
+from services.wallet.domain.rent import Entry, farm_entries, holding
+from services.wallet.engine.wakeup import Bell
+from services.wallet.store.operations import Wanted
+
+#: Seconds without an answer of the node after which the chain counts as away.
+STALE_AFTER = 10.0
+#: Part of the shortest time between two ledgers of late in which none surely follows.
+_SURELY = 0.6
+#: Kinds that can wait for a quiet ledger.
+_PATIENT = frozenset({OperationKind.HARVEST, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What was seen of the chain at one ledger."""
+
+    #: The ledger.
+    ledger: LedgerHead
+    #: The farm.
+    farm: FarmState
+    #: Both as everybody sees them.
+    head: ChainHead
+    #: The running block; None when there is none.
+    block: Block | None
+    #: Stroops that get a contract call in.
+    inclusion_fee: int
+    #: What fits into a ledger and into a transaction.
+    limits: Limits
+    #: Shortest time between two ledgers of late, in whole seconds; 0 while it is not known.
+    pace: int
+
+    @property
+    def farm_entries(self) -> list[Entry]:
+        """The farm's own entries, whose rent must not become a farmer's."""
+        return farm_entries(
+            instance_until=self.farm.instance_until,
+            code_until=self.farm.code_until,
+            max_entry_ttl=self.limits.max_entry_ledgers,
+        )
+
+    @property
+    def is_rent_due(self) -> bool:
+        """Whether calls of the farm wait: they would have to pay for its life."""
+        return bool(holding(self.farm_entries, self.ledger.sequence))
+
+    @property
+    def plantable_soon(self) -> int:
+        """The block that a plant in the next ledger goes to, if that does not come early.
+
+        What is sent for it names that block's entries, so a ledger that does come early only
+        refuses it.
+        """
+        return plantable_block(
+            index=self.farm.index,
+            has_block=self.farm.block is not None,
+            timestamp=self.farm.timestamp,
+            now=self.ledger.close_time + self.pace,
+            interval=self.head.block_seconds,
+        )
+
+    def is_open(self, block_index: int) -> bool:
+        """Whether somebody has planted in a block, so that it exists."""
+        return self.farm.index == block_index and self.farm.block is not None
+
+    def is_ahead(self, kind: OperationKind, block_index: int) -> bool:
+        """Whether it is a plant for a block that only the next ledger can open."""
+        return kind is OperationKind.PLANT and block_index > self.head.plantable_block
+
+    def bound(self, kind: OperationKind, block_index: int, lifetime: int) -> int:
+        """The close time (unix s) after which an envelope of this kind must not be included."""
+        end = self.ledger.close_time + lifetime
+        if kind is not OperationKind.PLANT:
+            return end
+        last = plant_bound(
+            ahead=self.is_ahead(kind, block_index),
+            timestamp=self.farm.timestamp,
+            now=self.ledger.close_time,
+            interval=self.head.block_seconds,
+        )
+        return min(end, last)
+
+    def bid(self, kind: OperationKind, block_index: int, limits: OperatorLimits) -> Bid:
+        """Give what an envelope of this kind may cost, and until when it may live."""
+        return Bid(
+            max_time=self.bound(kind, block_index, limits.lifetime),
+            inclusion_fee=self.inclusion_fee_for(kind),
+            max_fee=limits.max_fee,
+        )
+
+    def pause(self, operation: QueuedOperation, most: int) -> int:
+        """Seconds until what cannot be done now is tried again: `most`, or until a plant's block is
+        over, so that it is told of then."""
+        if operation.kind is not OperationKind.PLANT:
+            return most
+        if operation.block_index < self.head.plantable_block:
+            return 0
+        last = self.bound(operation.kind, operation.block_index, most)
+        return min(most, last + 1 - self.ledger.close_time)
+
+    def inclusion_fee_for(self, kind: OperationKind) -> int:
+        """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""
+        return MIN_INCLUSION_FEE if kind in _PATIENT else self.inclusion_fee
+
+    def over(self) -> Wanted:
+        """Which operations can be taken up while nothing can be done: those whose block is over, to
+        be settled as that."""
+        current = -1 if self.head.current_block is None else self.head.current_block
+        return Wanted(
+            ledger=self.ledger.sequence,
+            plant_until=self.head.plantable_block - 1,
+            work_until=current - 1,
+            harvest_before=0,
+        )
+
+    def wanted(self, *, only_urgent: bool = False) -> Wanted:
+        """Which operations can be taken up; with `only_urgent`, of harvests those that expire soon.
+
+        A pail lives as long as every temporary entry does; the last fifth of that is "soon".
+        """
+        current = -1 if self.head.current_block is None else self.head.current_block
+        life = self.limits.temporary_ledgers * max(1, self.pace) // self.head.block_seconds
+        return Wanted(
+            ledger=self.ledger.sequence,
+            plant_until=self.plantable_soon,
+            work_until=current,
+            harvest_before=current - life * 4 // 5 if only_urgent else current,
+        )
+
+
+class Watch:
+    """Holds the newest sight; `changed` rings with every new ledger, and `others` do, too."""
+
+    def __init__(self, clock: Clock, changed: Bell, *others: Bell) -> None:
+        self.changed = changed
+        self._bells = (changed, *others)
+        self._clock = clock
+        self._sight: Sight | None = None
+        self._heard = float("-inf")
+        #: When the newest sight came.
+        self._published = float("-inf")
+
+    def heard(self) -> None:
+        """The node answered; nothing is new."""
+        self._heard = self.now()
+
+    def publish(self, sight: Sight) -> None:
+        """Makes a newer sight known."""
+        self._sight = sight
+        self.heard()
+        self._published = self._heard
+        for bell in self._bells:
+            bell.ring()
+
+    def forget(self) -> None:
+        """The newest sight was a lie."""
+        self._sight = None
+        self._heard = self._published = float("-inf")
+
+    def lose(self) -> None:
+        """The chain is not what it was: nothing that was seen counts any more."""
+        self._heard = float("-inf")
+
+    def now(self) -> float:
+        """Seconds of the clock that freshness goes by."""
+        return self._clock.monotonic()
+
+    @property
+    def quiet(self) -> float:
+        """Seconds in which no ledger can follow the newest: nobody need ask. At most 0: it may."""
+        if self._sight is None:
+            return 0.0
+        return self._published + self._sight.pace * _SURELY - self.now()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the node answered not long ago."""
+        return self._sight is not None and self.now() - self._heard < STALE_AFTER
+
+    @property
+    def newest(self) -> Sight | None:
+        """The newest sight, however old."""
+        return self._sight
+
+    @property
+    def current(self) -> Sight:
+        """The newest sight. ChainUnknownError when the chain was not seen for a while."""
+        if self._sight is None or not self.is_fresh:
+            raise ChainUnknownError("the Stellar network is not available", retry_after=1.0)
+        return self._sight

@@ -1,0 +1,1 @@
+"""Payments that the ledger refuses to make twice, by payer accounts."""

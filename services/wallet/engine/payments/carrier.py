@@ -1,0 +1,203 @@
+"""Makes payments: each payer carries those that belong to it, one transaction at a time."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from libs.common.ids import OperationId, WalletId
+from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Payment, sign_payments
+from services.wallet.domain.model import (
+    PAYMENT_KINDS,
+    FailureReason,
+    OperationKind,
+    QueuedOperation,
+)
+from services.wallet.domain.payments import PayerRecord, target_for
+from services.wallet.domain.settling import apart, given_up, later
+from services.wallet.domain.trust import Decision
+from services.wallet.domain.withdrawals import Asset, Payout, refusal
+from services.wallet.engine.broken_keys import BROKEN, set_aside
+from services.wallet.engine.parts import LEASE, EngineParts
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.treasury.transactions import submit
+from services.wallet.store.payers import LeasedPayer, PayerStore
+
+#: Ledgers after which all payers are looked at.
+_LOOK_EVERY = 12
+#: Payments of one transaction: each farmer signs for its own, the treasury once for all top-ups.
+_MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENTS}
+
+
+class PaymentCarrier:
+    """Signs payments of all payers that have some and nothing in flight."""
+
+    def __init__(self, parts: EngineParts, payers: PayerStore, numbers: PayerNumbers) -> None:
+        self._parts = parts
+        self._payers = payers
+        self._numbers = numbers
+        #: The ledger from which on all payers are looked at, payments or not.
+        self._look_ledger = 0
+
+    async def step(self) -> bool:
+        """Take up what is due; whether there was anything."""
+        if not (self._parts.watch.is_fresh and self._parts.accounts.can_pay):
+            return False
+        await self._look()
+        progress = [await self._carry_kind(kind) for kind in PAYMENT_KINDS]
+        return any(progress)
+
+    async def _look(self) -> None:
+        """Hold the numbers of all payers against the records, now and then: one may be false."""
+        ledger = self._parts.watch.current.ledger.sequence
+        if self._look_ledger - _LOOK_EVERY <= ledger < self._look_ledger:
+            return
+        self._look_ledger = ledger + _LOOK_EVERY
+        leased = await self._payers.lease(None, seconds=LEASE)
+        if leased:
+            try:
+                await self._numbers.steady(leased)
+            finally:
+                await self._payers.give_back(leased)
+
+    async def _carry_kind(self, kind: OperationKind) -> bool:
+        ledger = self._parts.watch.current.ledger.sequence
+        waiting = await self._payers.waiting(kind, ledger=ledger)
+        if None in waiting and await self._payers.assign(kind):
+            waiting = await self._payers.waiting(kind, ledger=ledger)
+        wanted = [payer for payer in waiting if payer is not None]
+        leased = await self._payers.lease(wanted, seconds=LEASE) if wanted else []
+        if not leased:
+            return False
+        try:
+            return await self._carry_all(kind, leased, ledger)
+        finally:
+            await self._payers.give_back(leased)
+
+    async def _carry_all(
+        self, kind: OperationKind, leased: Sequence[LeasedPayer], ledger: int
+    ) -> bool:
+        steady = await self._numbers.steady(leased)
+        progress = False
+        for payer, (number, record) in steady.items():
+            claimed = await self._payers.claim(
+                kind, payer.wallet_id, limit=_MOST[kind], lease=LEASE, ledger=ledger
+            )
+            if claimed:
+                progress = True
+                await self._carry(payer, claimed, number, record)
+        return progress
+
+    async def _carry(
+        self,
+        payer: LeasedPayer,
+        claimed: Sequence[QueuedOperation],
+        number: int,
+        record: PayerRecord,
+    ) -> None:
+        """One transaction; what fails the first time with others goes alone the next time."""
+        payouts = await self._payouts(claimed)
+        together, rest = apart(await self._sound(claimed, payouts))
+        await self._parts.operations.settle_queued([later(operation) for operation in rest])
+        if not together:
+            return
+        members = frozenset(item.id for item in together)
+        bump_to = target_for(record, members, number)
+        try:
+            await self._submit(payer, together, payouts, sequence=number + 1, bump_to=bump_to)
+        except BROKEN as error:
+            await set_aside(self._parts, together, error)
+
+    async def _payouts(self, claimed: Sequence[QueuedOperation]) -> Mapping[OperationId, Payout]:
+        """Where each goes: a withdrawal to the farmer's address, a top-up to its channel."""
+        withdrawals = [item.id for item in claimed if item.kind is OperationKind.WITHDRAW]
+        top_ups = {
+            item.id: Payout(
+                operation_id=item.id,
+                destination=item.address,
+                asset=Asset.XLM,
+                is_stopped=False,
+            )
+            for item in claimed
+            if item.kind is OperationKind.TOP_UP
+        }
+        return top_ups | await self._parts.transactions.payouts(withdrawals)
+
+    async def _sound(
+        self, claimed: Sequence[QueuedOperation], payouts: Mapping[OperationId, Payout]
+    ) -> list[QueuedOperation]:
+        """Give up what would fail as things stand on the chain, by agreement; give the others.
+
+        What the treasury pays to channels is for the ledger to judge.
+        """
+        withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
+        if not withdrawals:
+            return list(claimed)
+        chain = self._parts.chain.trusted(Decision.REFUSE_DESTINATION)
+        _, found = await chain.accounts([item.address for item in withdrawals])
+        payers = {state.address: state for state in found}
+        destinations = await chain.destinations(
+            [payouts[item.id].destination for item in withdrawals]
+        )
+        sound, refused, waiting = [], [], []
+        taken: Counter[tuple[str, Asset]] = Counter()
+        for operation in withdrawals:
+            payout = payouts[operation.id]
+            payer, destination = payers[operation.address], destinations[payout.destination]
+            account = (operation.address, payout.asset)
+            reason = FailureReason.REFUSED if payout.is_stopped else None
+            reason = reason or refusal(payout.asset, operation.amount, payer, destination)
+            if reason is not None:
+                refused.append(given_up(operation, reason, "nothing was sent"))
+            elif refusal(payout.asset, taken[account] + operation.amount, payer, destination):
+                # After those that are paid now: together they would fail, and others with them.
+                waiting.append(later(operation))
+            else:
+                sound.append(operation)
+                taken[account] += operation.amount
+        await self._parts.operations.settle_queued([*refused, *waiting])
+        if refused:
+            self._parts.settled()
+        return sound
+
+    async def _submit(
+        self,
+        payer: LeasedPayer,
+        together: Sequence[QueuedOperation],
+        payouts: Mapping[OperationId, Payout],
+        *,
+        sequence: int,
+        bump_to: int,
+    ) -> None:
+        parts = self._parts
+        bid = parts.watch.current.bid(together[0].kind, 0, parts.limits)
+        treasury_id = parts.treasury.wallet.id
+        sources = [self._source(item) for item in together]
+        async with parts.keyring.signers([treasury_id, payer.wallet_id, *sources]) as signers:
+            treasury, payer_key, *keys = signers
+            payments = [
+                Payment(
+                    signer=key,
+                    destination=payouts[item.id].destination,
+                    asset=payouts[item.id].asset,
+                    amount=item.amount,
+                )
+                for key, item in zip(keys, together, strict=True)
+            ]
+            await submit(
+                parts,
+                together,
+                lambda: sign_payments(
+                    payments,
+                    network=parts.chain.network,
+                    payer=payer_key,
+                    treasury=treasury,
+                    sequence=sequence,
+                    bump_to=bump_to,
+                    bid=bid,
+                ),
+                payer=payer.wallet_id,
+            )
+
+    def _source(self, operation: QueuedOperation) -> WalletId:
+        """Whose account pays: the treasury's for a channel, else the farmer's own."""
+        is_top_up = operation.kind is OperationKind.TOP_UP
+        return self._parts.treasury.wallet.id if is_top_up else operation.wallet_id

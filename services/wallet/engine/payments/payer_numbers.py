@@ -1,0 +1,130 @@
+"""Reads payers' numbers and holds them against the records; what they show to be made is
+settled."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from libs.common.errors import PoolError
+from libs.common.log import get_logger
+from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.model import OperationState
+from services.wallet.domain.payments import PayerRecord, Standing, is_beginning, standing
+from services.wallet.domain.settling import shown_paid
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.payments.repayments import Repayments
+from services.wallet.store.payers import LeasedPayer, MadePayment, PayerStore
+
+log = get_logger(__name__)
+
+_WHY = {
+    Standing.AHEAD: "its number {number} was used by a transaction that no record knows",
+    Standing.BEHIND: "payments are recorded as made that its number {number} says were not",
+}
+#: Where payments end that nodes said had failed.
+_GIVEN_UP = frozenset({OperationState.FAILED, OperationState.EXPIRED})
+#: What a payer may sign after: its number, and what the records say of it.
+Steady = tuple[int, PayerRecord]
+
+
+class PayerNumbers:
+    """What the chain says of payers, by agreement."""
+
+    def __init__(self, parts: EngineParts, payers: PayerStore) -> None:
+        self._parts = parts
+        self._payers = payers
+        self._repayments = Repayments(parts)
+
+    async def steady(self, payers: Sequence[LeasedPayer]) -> dict[LeasedPayer, Steady]:
+        """Those of the payers that may sign, with their numbers; the others stop, and say why."""
+        ledger, accounts = await self._parts.chain.trusted(Decision.SETTLE_PAYMENT).accounts(
+            [payer.address for payer in payers]
+        )
+        records = await self._payers.records([payer.address for payer in payers])
+        found: dict[LeasedPayer, Steady] = {}
+        for payer, account in zip(payers, accounts, strict=True):
+            if account.exists:
+                record = await self._judged(payer, account, records[payer.address], ledger)
+                found |= {} if record is None else {payer: (account.sequence, record)}
+        return found
+
+    async def _judged(
+        self, payer: LeasedPayer, account: AccountState, record: PayerRecord, ledger: int
+    ) -> PayerRecord | None:
+        """The records by which a payer may sign; None when it has to wait."""
+        number, at = account.sequence, account.used_ledger or ledger
+        verdict = standing(record, number)
+        if verdict is Standing.BEHIND and not self._repayments.is_sure(payer.address, ledger):
+            return None
+        # Before anything is signed for the next number: what was made when it stands here.
+        if number != record.paid and await self.book(payer.address, number, at):
+            verdict = Standing.STEADY if verdict is Standing.AHEAD else verdict
+            record = replace(record, paid=number)
+        if verdict is Standing.BEHIND and not await self._is_known(payer, account):
+            await self._note(payer, Standing.AHEAD, number)
+            return None
+        if verdict is Standing.BEHIND:
+            unmade = await self._payers.unmade(payer.address, number)
+            if unmade:
+                await self._note(payer, verdict, number)
+                await self._repayments.repay(payer, unmade, number)
+                return None
+            # Another envelope may have made each of them: reconciliation tells what is missing.
+            verdict, record = Standing.STEADY, replace(record, paid=number)
+        self._repayments.is_well(payer.address)
+        if verdict is Standing.AHEAD and await self._has_failed(payer, account):
+            verdict, record = Standing.STEADY, replace(record, failed=number)
+        await self._note(payer, verdict, number)
+        return record if verdict is Standing.STEADY else None
+
+    async def _is_known(self, payer: LeasedPayer, account: AccountState) -> bool:
+        """Whether something that is on record, or on the chain, brought a payer to its number: what
+        else it may have made cannot be told."""
+        number = account.sequence
+        if is_beginning(number) or await self._payers.is_known(payer.address, number):
+            return True
+        return await self._has_failed(payer, account)
+
+    async def book(self, address: str, number: int, ledger: int) -> list[MadePayment]:
+        """Settle the payments that were made when this payer stands at `number`, whatever was
+        thought of their envelopes, and give them; none when the number is no target of its
+        envelopes."""
+        made = await self._payers.made(address, number)
+        waiting = [item for item in made if item.state is OperationState.QUEUED]
+        given_up = [item for item in made if item.state in _GIVEN_UP]
+        if made:
+            paid = [shown_paid(item.operation_id, ledger=ledger, by=item.hash) for item in waiting]
+            await self._payers.book(address, number, paid, given_up, ledger=ledger)
+        if waiting or given_up:
+            self._parts.settled()
+        for item in given_up:
+            log.critical("given up, and paid: corrected", operation=str(item.operation_id))
+        return made
+
+    async def _has_failed(self, payer: LeasedPayer, account: AccountState) -> bool:
+        """Look for the transaction that used the number, and book it; whether it failed, and so
+        paid nothing: the records may have it, as excluded. After another one the payer goes on with
+        the next look. Where no node has it any more, a person has to decide."""
+        chain = self._parts.chain.trusted(Decision.SETTLE_PAYMENT)
+        try:
+            seen = await chain.used_by(payer.address, account.used_ledger)
+        except PoolError as error:
+            # Such as of a ledger that nodes have forgotten; the other payers go on.
+            log.warning("not read", address=payer.address, error=str(error))
+            return False
+        if seen is None or not seen.explains(account.sequence):
+            return False
+        if await self._payers.book_found(payer, seen):
+            log.warning("lost transaction booked", address=payer.address, hash=seen.hash)
+            self._parts.settled()
+        elif seen.succeeded:
+            log.critical("payments that no record knows", address=payer.address, hash=seen.hash)
+        return not seen.succeeded
+
+    async def _note(self, payer: LeasedPayer, verdict: Standing, number: int) -> None:
+        reason = _WHY.get(verdict, "").format(number=number)
+        if reason != payer.stopped and await self._payers.stop(payer.wallet_id, reason):
+            if reason:
+                log.critical("payer stops", address=payer.address, reason=reason)
+            else:
+                log.info("payer goes on", address=payer.address)

@@ -1,0 +1,92 @@
+"""Makes payments that are recorded as made and were not, as their payer's number shows.
+
+Only a lie of all nodes that could be asked brings such a record about. The payments are signed
+again after the number that says so, with a target that uses up whatever else was signed on the word
+of that lie. Their records stay as they are, and become true. A payment that another envelope may
+have made is left alone: reconciliation tells what is missing.
+"""
+
+from collections.abc import Sequence
+
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain import FeeCapExceededError, Payment, sign_payments
+from services.wallet.domain.model import OperationKind
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.sender import Outgoing
+from services.wallet.store.payers import LeasedPayer, UnmadePayment
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: Ledgers for which a payer has to be behind: a node that lags shows that, too.
+_LEDGERS = 3
+#: Envelopes that failed within an hour after which a person has to look.
+_MOST = 3
+
+
+class Repayments:
+    """Waits until it is sure, then signs."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        #: Since which ledger payers have been behind.
+        self._since: dict[str, int] = {}
+
+    def is_well(self, address: str) -> None:
+        """Forget that a payer was behind."""
+        self._since.pop(address, None)
+
+    def is_sure(self, address: str, ledger: int) -> bool:
+        """Note that a payer is behind at this ledger; whether it has been for some ledgers."""
+        since = min(self._since.get(address, ledger), ledger)
+        self._since[address] = since
+        return ledger >= since + _LEDGERS
+
+    async def repay(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
+        """Sign for payments of one target that were not made, after `number`."""
+        if unmade[0].failures >= _MOST:
+            log.critical("payments cannot be made good", address=payer.address)
+            return
+        log.critical("payments are made good", address=payer.address, payments=len(unmade))
+        await self._sign(payer, unmade, number)
+
+    async def _sign(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
+        parts, sight = self._parts, self._parts.watch.current
+        bid = sight.bid(OperationKind.WITHDRAW, 0, parts.limits)
+        wallets = [parts.treasury.wallet.id, payer.wallet_id, *(item.source_id for item in unmade)]
+        async with parts.keyring.signers(wallets) as (treasury, payer_key, *keys):
+            payments = [
+                Payment(
+                    signer=key,
+                    destination=item.destination,
+                    asset=item.asset,
+                    amount=item.amount,
+                )
+                for key, item in zip(keys, unmade, strict=True)
+            ]
+            try:
+                envelope = sign_payments(
+                    payments,
+                    network=parts.chain.network,
+                    payer=payer_key,
+                    treasury=treasury,
+                    sequence=number + 1,
+                    bump_to=unmade[0].bump_to,
+                    bid=bid,
+                )
+            except FeeCapExceededError as error:
+                log.warning("fee cap", error=str(error))
+                return
+        ids = tuple(item.operation_id for item in unmade)
+        draft = Draft(
+            envelope=envelope,
+            operation_ids=ids,
+            stakes_returned=(0,) * len(ids),
+            payer_id=payer.wallet_id,
+        )
+        if await parts.transactions.commit_again(draft, ledger=sight.ledger.sequence):
+            await failpoint("wallet.transaction.signed")
+            cap = parts.limits.cap(len(ids), is_payment=True)
+            outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
+            await parts.sender.send([outgoing], ledger=sight.ledger.sequence)

@@ -1,0 +1,1 @@
+"""Records against the chain: what differs, and what others harvested."""

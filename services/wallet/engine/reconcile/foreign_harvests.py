@@ -1,0 +1,82 @@
+"""Records the harvests that somebody else made for our farmers, with what they paid."""
+
+from collections.abc import Mapping, Sequence
+
+from libs.common.errors import PoolError
+from libs.common.ids import WalletId
+from libs.common.log import get_logger
+from services.wallet.domain.chain_facts import BlockState
+from services.wallet.domain.foreign_harvests import Taking, taken
+from services.wallet.domain.reconciling import Difference, Finding
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.store.reconcile import ReconcileStore
+
+log = get_logger(__name__)
+
+#: Whose harvest, in which block.
+Harvested = tuple[WalletId, int]
+
+
+class Takings:
+    """Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool."""
+
+    def __init__(self, parts: EngineParts, store: ReconcileStore) -> None:
+        self._parts = parts
+        self._store = store
+
+    async def record(
+        self, farmers: Mapping[str, WalletId], *, first: int
+    ) -> list[Harvested] | None:
+        """Records what the records lack of these farmers' harvests from ledger `first` on; which.
+
+        None when the nodes did not tell: another look may. What is recorded, or on its way, stays
+        as it is: the database refuses a second harvest of a farmer and block.
+        """
+        if not farmers:
+            return []
+        try:
+            chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+            takings = await chain.takings(list(farmers), first=first)
+            blocks = await self._blocks(takings)
+        except PoolError as error:
+            log.warning("harvests not read", reason=error.reason, error=str(error))
+            return None
+        found: list[Harvested] = []
+        for taking in takings:
+            found += await self._record(taking, farmers[taking.address], blocks)
+        return found
+
+    async def _record(
+        self, taking: Taking, wallet_id: WalletId, blocks: Mapping[int, BlockState]
+    ) -> Sequence[Harvested]:
+        found: list[Harvested] = []
+        for item in taken(taking, blocks):
+            place = (wallet_id, item.block_index)
+            if not await self._store.insert_harvest(*place, item, taking):
+                continue
+            finding = Finding(
+                kind=Difference.HARVEST_WITHOUT_RECORD,
+                wallet_id=wallet_id,
+                block_index=item.block_index,
+                recorded="nothing",
+                on_chain=str(item.reward),
+            )
+            await self._store.note([finding], ledger=taking.ledger)
+            await self._store.settle_gone(item.block_index, [wallet_id], [], how="recorded")
+            log.warning(
+                "harvested by somebody else",
+                wallet=str(wallet_id),
+                block=item.block_index,
+                reward=item.reward,
+                transaction=taking.transaction_hash,
+            )
+            found.append(place)
+        return found
+
+    async def _blocks(self, takings: Sequence[Taking]) -> dict[int, BlockState]:
+        """The blocks by which several harvests in one transaction are told apart."""
+        indexes = {index for item in takings if len(item.pails) > 1 for index in item.pails}
+        chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+        blocks = {index: await chain.block(index) for index in indexes}
+        return {index: block for index, block in blocks.items() if block is not None}

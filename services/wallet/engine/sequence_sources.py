@@ -1,0 +1,129 @@
+"""Which account a transaction's sequence number comes from: a farmer's own, or a channel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.ids import OperationId, WalletId
+from libs.common.log import get_logger
+from services.wallet.chain import Chain
+from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.signers import Keyring
+from services.wallet.store.channels import ChannelStore, Lease
+from services.wallet.store.transactions import TransactionStore
+
+log = get_logger(__name__)
+
+#: Seconds for which a process has a channel account to itself, unless it gives it back earlier.
+LEASE = 10.0
+
+
+async def next_numbers(
+    transactions: TransactionStore, read: Mapping[str, int], ledger: int
+) -> dict[str, int]:
+    """The sequence numbers to use next, after those that a node showed at a ledger.
+
+    A node may show an older ledger than the one that took the account's last transaction: then
+    what is on record is newer. Otherwise the node's word counts, also when it is lower.
+    """
+    kept = await transactions.last_sequences(list(read), after=ledger)
+    return {address: max(number, kept.get(address, number)) + 1 for address, number in read.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An account with nothing in flight."""
+
+    #: Whose key signs.
+    wallet_id: WalletId
+    #: strkey G...
+    address: str
+    #: The sequence number to use.
+    sequence: int
+    #: It is the pool's, and pays for itself.
+    is_channel: bool
+
+
+class Sources:
+    """Finds sources with the sequence numbers that they have to use."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        channels: ChannelStore,
+        transactions: TransactionStore,
+        keyring: Keyring,
+    ) -> None:
+        self._chain = chain
+        self._channels = channels
+        self._transactions = transactions
+        self._keyring = keyring
+        self._is_wary = False
+        #: What was leased and not given back.
+        self._leases: list[Lease] = []
+
+    def beware(self) -> None:
+        """A channel's key may not open: from now on each is tried before the channel is used."""
+        self._is_wary = True
+
+    async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
+        """A source per operation; those whose farmer has no account get none.
+
+        A plant needs the farmer's consent, which is cheapest as the source's. A work or a harvest
+        needs nobody's: a channel is cheaper, when one is free.
+        """
+        free = [item for item in operations if item.kind is not OperationKind.PLANT]
+        channels = await self.channels(len(free)) if free else []
+        found = {item.id: source for item, source in zip(free, channels, strict=False)}
+        rest = [item for item in operations if item.id not in found]
+        numbers = await self._numbers([item.address for item in rest])
+        return found | {
+            item.id: Source(
+                wallet_id=item.wallet_id,
+                address=item.address,
+                sequence=numbers[item.address],
+                is_channel=False,
+            )
+            for item in rest
+            if item.address in numbers
+        }
+
+    async def channels(self, count: int) -> list[Source]:
+        """Up to so many channel accounts that can pay, for this process alone, until they are given
+        back."""
+        leased = await self._channels.lease(count, seconds=LEASE)
+        self._leases += leased
+        if self._is_wary:
+            leased = await self._opened(leased)
+        numbers = await self._numbers([lease.address for lease in leased])
+        return [
+            Source(
+                wallet_id=lease.wallet_id,
+                address=lease.address,
+                sequence=numbers[lease.address],
+                is_channel=True,
+            )
+            for lease in leased
+            if lease.address in numbers
+        ]
+
+    async def give_back(self) -> None:
+        """All channel accounts: those that were used have their envelope committed, and that keeps
+        them until it is closed."""
+        if self._leases:
+            await self._channels.give_back(self._leases)
+            self._leases = []
+
+    async def _opened(self, leased: list[Lease]) -> list[Lease]:
+        broken = await self._keyring.broken([lease.wallet_id for lease in leased])
+        if broken:
+            log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
+        return [lease for lease in leased if lease.wallet_id not in broken]
+
+    async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
+        """The sequence numbers to use next."""
+        if not addresses:
+            return {}
+        chain = self._chain.trusted(Decision.USE_NUMBER)
+        ledger, read = await chain.sequences(addresses)
+        return await next_numbers(self._transactions, read, ledger)

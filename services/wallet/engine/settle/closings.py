@@ -1,0 +1,134 @@
+"""The end of a transaction by what a ledger did with it, and what follows for its operations."""
+
+from libs.common.log import get_logger
+from services.wallet.domain.chain_facts import ContractError, Outcome, OutcomeStatus, PailState
+from services.wallet.domain.model import (
+    PAYMENT_KINDS,
+    CarriedOperation,
+    Closing,
+    OpenTransaction,
+    Settlement,
+    TransactionEvent,
+)
+from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.settling import excluded, later, refused, share, succeeded
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.template_book import ShapeBook
+
+log = get_logger(__name__)
+
+_UNKNOWN_ERROR = ContractError(raiser="transaction", code="UNKNOWN")
+#: Envelopes after which a payment goes alone, whoever is said to have failed: a node may lie.
+_SHARED = 4
+
+
+class Closings:
+    """Turns outcomes into closings."""
+
+    def __init__(self, parts: EngineParts, shapes: ShapeBook) -> None:
+        self._parts = parts
+        self._shapes = shapes
+
+    async def included(self, transaction: OpenTransaction, outcome: Outcome) -> Closing:
+        """Close what a ledger has."""
+        if outcome.status is OutcomeStatus.SUCCESS:
+            settlements = await self._after_success(transaction, outcome)
+            event, error = TransactionEvent.SUCCEED, ""
+        else:
+            settlements = await self._after_failure(transaction, outcome)
+            event, error = TransactionEvent.FAIL, str(outcome.error or _UNKNOWN_ERROR)
+            log.warning("transaction failed", transaction=str(transaction.id), error=error)
+        return Closing(
+            transaction_id=transaction.id,
+            event=event,
+            settlements=tuple(settlements),
+            ledger=outcome.ledger,
+            fee=outcome.fee_charged,
+            error=error,
+        )
+
+    async def excluded(self, transaction: OpenTransaction) -> Closing:
+        """Close what no ledger has and none may."""
+        head = (await self._parts.follower.refresh()).head
+        log.warning("transaction excluded", transaction=str(transaction.id))
+        return Closing(
+            transaction_id=transaction.id,
+            event=TransactionEvent.EXCLUDE,
+            settlements=tuple(
+                excluded(operation, head, last_answer=transaction.last_answer)
+                for operation in transaction.operations
+            ),
+        )
+
+    async def _after_success(
+        self, transaction: OpenTransaction, outcome: Outcome
+    ) -> list[Settlement]:
+        """Each call's own result: through a multicall, one may fail and the others do not."""
+        operations, count = transaction.operations, len(transaction.operations)
+        settlements: list[Settlement] = []
+        for position, operation in enumerate(operations):
+            result = outcome.results[position] if outcome.results else None
+            fee = share(outcome.fee_charged, count, position)
+            if result is None or result.error is None:
+                value = None if result is None else result.value
+                settlements.append(
+                    succeeded(operation, value=value, ledger=outcome.ledger, fee=fee)
+                )
+            else:
+                settlements.append(
+                    await self._refused(operation, result.error, outcome, fee, together=1)
+                )
+        return settlements
+
+    async def _after_failure(
+        self, transaction: OpenTransaction, outcome: Outcome
+    ) -> list[Settlement]:
+        error, count = outcome.error or _UNKNOWN_ERROR, len(transaction.operations)
+        self._disagree(transaction, error)
+        settlements: list[Settlement] = []
+        for position, operation in enumerate(transaction.operations):
+            fee = share(outcome.fee_charged, count, position)
+            # A payment is one operation of its transaction. What a node says of it decides who goes
+            # with whom the next time, and nothing else.
+            may_share = operation.kind in PAYMENT_KINDS and operation.attempts < _SHARED
+            if may_share and outcome.failing and position not in outcome.failing:
+                settlements.append(later(operation, fee=fee, pack_limit=count))
+            else:
+                settlements.append(
+                    await self._refused(operation, error, outcome, fee, together=count)
+                )
+        return settlements
+
+    def _disagree(self, transaction: OpenTransaction, error: ContractError) -> None:
+        """A trap of the host may mean that what was derived is wrong: simulate again."""
+        if error.raiser == "host":
+            for kind in {operation.kind for operation in transaction.operations}:
+                self._shapes.forget(kind)
+
+    async def _refused(
+        self,
+        operation: CarriedOperation,
+        error: ContractError,
+        outcome: Outcome,
+        fee: int,
+        *,
+        together: int,
+    ) -> Settlement:
+        head = (await self._parts.follower.refresh()).head
+        return refused(
+            operation,
+            error,
+            head,
+            pail=await self._pail(operation, error),
+            ledger=outcome.ledger,
+            fee=fee,
+            together=together,
+        )
+
+    async def _pail(self, operation: CarriedOperation, error: ContractError) -> PailState | None:
+        if meaning(operation.kind, error).action is not Action.LOOK_UP_PAIL:
+            return None
+        return await self._parts.chain.trusted(Decision.SETTLE_BY_PAIL).pail(
+            operation.address, operation.block_index
+        )

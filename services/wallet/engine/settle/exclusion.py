@@ -1,0 +1,55 @@
+"""Asks every node whether an envelope can still be included."""
+
+import asyncio
+
+from libs.common.errors import PoolError
+from libs.common.log import get_logger
+from services.wallet.chain import Chain
+from services.wallet.domain.chain_facts import LedgerHead, OutcomeStatus
+from services.wallet.domain.exclusion import (
+    Exclusion,
+    Statement,
+    conclude,
+    is_proof_possible,
+)
+from services.wallet.domain.model import FARM_KINDS, OpenTransaction
+
+log = get_logger(__name__)
+
+
+def functions_of(transaction: OpenTransaction) -> list[str]:
+    """The functions of the farm that it calls, in order."""
+    return [item.kind.value for item in transaction.operations if item.kind in FARM_KINDS]
+
+
+async def exclusion_of(
+    chain: Chain, transaction: OpenTransaction, head: LedgerHead
+) -> tuple[Exclusion, int]:
+    """Conclude from what all nodes say, each by itself; `head` is the agreed one.
+
+    The ledger that used the sequence number comes along, 0 when none did.
+    """
+    if head.close_time <= transaction.max_time:
+        return Exclusion.NOT_YET, 0
+    heard = await asyncio.gather(*(_statement(node, transaction) for node in chain.witnesses()))
+    statements = [item for item in heard if item is not None]
+    verdict = conclude(transaction, statements, now=head.close_time, configured=chain.configured)
+    return verdict, max((item.used or 0 for item in statements), default=0)
+
+
+async def _statement(node: Chain, transaction: OpenTransaction) -> Statement | None:
+    """What one node says; None when it says nothing that counts."""
+    try:
+        head = await node.head()
+        outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))
+        if outcome.status is not OutcomeStatus.NOT_FOUND:
+            return Statement(head=head, outcome=outcome, used=outcome.ledger)
+        if not is_proof_possible(transaction, head, outcome):
+            return None
+        used = await node.ledger_of_use(
+            source=transaction.source, sequence=transaction.sequence, head=head
+        )
+    except PoolError as error:
+        log.debug("no statement", transaction=str(transaction.id), error=str(error))
+        return None
+    return Statement(head=head, outcome=outcome, used=used)

@@ -1,0 +1,92 @@
+"""Closes transactions that a ledger took and no node shows any more, by the chain's state."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from libs.common.log import get_logger
+from services.wallet.chain import Chain, StaleAnswerError
+from services.wallet.domain.forgotten import Trace, settled_by_state
+from services.wallet.domain.model import (
+    FARM_KINDS,
+    Closing,
+    OpenTransaction,
+    OperationEvent,
+    OperationKind,
+    TransactionEvent,
+)
+from services.wallet.domain.settling import share
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+
+log = get_logger(__name__)
+
+
+class Unseen:
+    """What a node that forgot its history leaves to find out."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+
+    async def closing(self, transaction: OpenTransaction, *, ledger: int) -> Closing:
+        """Its end; `ledger` used the sequence number. The price is not known: the bid counts."""
+        head = (await self._parts.follower.refresh()).head
+        traces = await self._traces(transaction, ledger)
+        count = len(transaction.operations)
+        settlements = tuple(
+            settled_by_state(
+                operation,
+                trace,
+                head,
+                ledger=ledger,
+                fee=share(transaction.fee_bid, count, position),
+            )
+            for position, (operation, trace) in enumerate(
+                zip(transaction.operations, traces, strict=True)
+            )
+        )
+        worked = any(item.event is OperationEvent.SUCCEED for item in settlements)
+        log.warning("settled by the chain's state", transaction=str(transaction.id), worked=worked)
+        return Closing(
+            transaction_id=transaction.id,
+            event=TransactionEvent.SUCCEED if worked else TransactionEvent.FAIL,
+            settlements=settlements,
+            ledger=ledger,
+            fee=transaction.fee_bid,
+            error="" if worked else "no node remembers its ledger",
+        )
+
+    @asynccontextmanager
+    async def _nodes(self) -> AsyncIterator[Chain]:
+        """Several that agree, or the one that there is, for all requests."""
+        chain = self._parts.chain
+        if chain.configured > 1:
+            yield chain.trusted(Decision.RECORD_UNSEEN)
+            return
+        async with chain.pinned() as node:
+            yield node
+
+    async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
+        """In the order of the operations; read from one node, not before `ledger`."""
+        farm = [item for item in transaction.operations if item.kind in FARM_KINDS]
+        places = [(item.address, item.block_index) for item in farm]
+        harvests = [item for item in farm if item.kind is OperationKind.HARVEST]
+        grown = await self._parts.transactions.grown([item.id for item in harvests])
+        async with self._nodes() as node:
+            _check_seen((await node.head()).sequence, ledger)
+            read, pails = await node.pails_at(places) if places else (ledger, {})
+            _check_seen(read, ledger)
+            indexes = {item.block_index for item in harvests}
+            blocks = {index: await node.block(index) for index in indexes}
+        return [
+            Trace(
+                pail=pails.get((item.address, item.block_index)),
+                block=blocks.get(item.block_index),
+                grown=grown.get(item.id),
+            )
+            for item in transaction.operations
+        ]
+
+
+def _check_seen(head: int, ledger: int) -> None:
+    if head < ledger:
+        raise StaleAnswerError(f"the node has not seen ledger {ledger} yet")

@@ -1,0 +1,160 @@
+"""The end of a payer's transaction: its number says what became of it, whatever was said of its
+hash.
+
+What nodes say of the hash tells only why it failed and what it cost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.errors import PoolError
+from libs.common.log import get_logger
+from services.wallet.domain.chain_facts import AccountState, LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.model import (
+    CarriedOperation,
+    Closing,
+    OpenTransaction,
+    Settlement,
+    TransactionEvent,
+    TransactionId,
+)
+from services.wallet.domain.payments import Fate, fate
+from services.wallet.domain.settling import later, share, shown_paid
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.settle.closings import Closings
+
+log = get_logger(__name__)
+
+#: What is known of transactions' hashes; absent: nothing.
+Told = Mapping[TransactionId, Outcome]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What was read of a payer."""
+
+    #: The head that was shown before.
+    head: LedgerHead
+    #: The ledger that the account was read at.
+    ledger: int
+    #: The payer's account.
+    account: AccountState
+
+    @property
+    def used_ledger(self) -> int:
+        """The ledger that used the number, as far as the account says."""
+        return self.account.used_ledger or self.ledger
+
+
+class PaymentClosings:
+    """Closes payers' transactions by their numbers."""
+
+    def __init__(self, parts: EngineParts, closings: Closings, numbers: PayerNumbers) -> None:
+        self._parts = parts
+        self._closings = closings
+        self._numbers = numbers
+
+    async def of(self, transactions: Sequence[OpenTransaction], told: Told) -> list[Closing]:
+        """Close those whose end the numbers of their payers show, read by agreement."""
+        if not transactions:
+            return []
+        # Shown before the numbers are read: past the bound, an unused number stays unused.
+        head = await self._parts.chain.head()
+        chain = self._parts.chain.trusted(Decision.SETTLE_PAYMENT)
+        ledger, accounts = await chain.accounts([item.source for item in transactions])
+        closings: list[Closing] = []
+        for item, account in zip(transactions, accounts, strict=True):
+            reading = _Reading(head=head, ledger=ledger, account=account)
+            closing = await self._closing(item, reading, told) if account.exists else None
+            closings += [] if closing is None else [closing]
+        return closings
+
+    async def _closing(
+        self, transaction: OpenTransaction, reading: _Reading, told: Told
+    ) -> Closing | None:
+        number, bump_to = reading.account.sequence, transaction.bump_to or 0
+        match fate(sequence=transaction.sequence, bump_to=bump_to, number=number):
+            case Fate.PAID:
+                return await self._paid(transaction, reading, told)
+            case Fate.DEAD if number == transaction.sequence:
+                return await self._failed(transaction, reading, told)
+            case Fate.DEAD:
+                return await self._overtaken(transaction, reading)
+            case Fate.WAITING | Fate.UNKNOWN if self._is_over(transaction, reading):
+                return await self._closings.excluded(transaction)
+        return None
+
+    @staticmethod
+    def _is_over(transaction: OpenTransaction, reading: _Reading) -> bool:
+        """Whether the number was read past the envelope's bound."""
+        is_past = reading.head.close_time > transaction.max_time
+        return is_past and reading.ledger >= reading.head.sequence
+
+    async def _paid(self, transaction: OpenTransaction, reading: _Reading, told: Told) -> Closing:
+        outcome = await self._outcome(transaction, told)
+        if outcome is not None and outcome.status is OutcomeStatus.SUCCESS:
+            return await self._closings.included(transaction, outcome)
+        # By an earlier envelope of the same payments, or no node remembers: the bid counts as its
+        # cost.
+        count, fee = len(transaction.operations), transaction.fee_bid
+        return Closing(
+            transaction_id=transaction.id,
+            event=TransactionEvent.SUCCEED,
+            settlements=tuple(
+                shown_paid(
+                    operation.id,
+                    ledger=reading.used_ledger,
+                    by=transaction.hash,
+                    fee=share(fee, count, position),
+                )
+                for position, operation in enumerate(transaction.operations)
+            ),
+            ledger=reading.used_ledger,
+            fee=fee,
+        )
+
+    async def _failed(self, transaction: OpenTransaction, reading: _Reading, told: Told) -> Closing:
+        outcome = await self._outcome(transaction, told)
+        if outcome is None or outcome.status is not OutcomeStatus.FAILED:
+            outcome = Outcome(
+                status=OutcomeStatus.FAILED,
+                head=reading.head,
+                ledger=reading.used_ledger,
+                fee_charged=transaction.fee_bid,
+            )
+        return await self._closings.included(transaction, outcome)
+
+    async def _overtaken(self, transaction: OpenTransaction, reading: _Reading) -> Closing:
+        """Its number was passed over: another envelope of this payer was paid, as it once was
+        thought not to be. Payments that are in both were made; the others were not, and are signed
+        again."""
+        address, number = transaction.source, reading.account.sequence
+        booked = await self._numbers.book(address, number, reading.used_ledger)
+        made = {item.operation_id: item.hash for item in booked}
+        log.critical("payer overtaken", address=address, number=number, made=len(made))
+
+        def settle(operation: CarriedOperation) -> Settlement:
+            if operation.id in made:
+                by = made[operation.id]
+                return shown_paid(operation.id, ledger=reading.used_ledger, by=by)
+            return later(operation)
+
+        return Closing(
+            transaction_id=transaction.id,
+            event=TransactionEvent.EXCLUDE,
+            settlements=tuple(map(settle, transaction.operations)),
+        )
+
+    async def _outcome(self, transaction: OpenTransaction, told: Told) -> Outcome | None:
+        """What nodes say of the hash; None when they do not, or contradict one another."""
+        if transaction.id in told:
+            return told[transaction.id]
+        try:
+            return await self._parts.chain.trusted(Decision.SETTLE_PAYMENT).outcome(
+                transaction.lookup_hash, ()
+            )
+        except PoolError as error:
+            log.warning("not told", transaction=str(transaction.id), error=str(error))
+            return None

@@ -1,0 +1,248 @@
+"""Finds out what became of every open transaction, and settles what it carried."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from libs.common.errors import PoolError, UnavailableError
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain import DisagreementError, Included, UnknownMetaError
+from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
+from services.wallet.domain.exclusion import Exclusion
+from services.wallet.domain.model import (
+    Closing,
+    OpenTransaction,
+    OperationKind,
+    TransactionId,
+    TransactionState,
+)
+from services.wallet.domain.submission import is_due_to_send, is_stuck
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.settle.closings import Closings
+from services.wallet.engine.settle.exclusion import exclusion_of, functions_of
+from services.wallet.engine.settle.forgotten import Unseen
+from services.wallet.engine.settle.payment_closings import PaymentClosings
+from services.wallet.engine.template_book import ShapeBook
+
+log = get_logger(__name__)
+
+#: Transactions that are looked up one by one at the same time.
+_PARALLEL = 16
+#: Ledgers that are looked through at most; what is older is looked up one by one.
+_SCAN = 20
+#: Ledgers after which what another process has signed is followed by everybody.
+_LEFT_TO_OTHERS = 3
+
+
+class Tracker:
+    """Looks every open transaction up: what this process has sent at once, what others have signed
+    when they should have settled it by then. Two that follow the same one do no harm.
+
+    The new ledgers are read as a whole, by agreement, which settles nearly everything in a few
+    requests. What they do not show is looked up by its hash once it is due: to be sent again, or to
+    be proven excluded. Payments are settled by their payers' numbers instead.
+    """
+
+    def __init__(self, parts: EngineParts, shapes: ShapeBook, numbers: PayerNumbers) -> None:
+        self._parts = parts
+        self._closings = Closings(parts, shapes)
+        self._payments = PaymentClosings(parts, self._closings, numbers)
+        self._unseen = Unseen(parts)
+        self._limit = asyncio.Semaphore(_PARALLEL)
+        #: The last ledger that was looked through; None before the first look.
+        self._scanned: int | None = None
+
+    async def step(self) -> int:
+        """One look at everything that is followed; how many transactions there were."""
+        if self._parts.watch.newest is None:
+            return 0  # nothing was seen of the chain so far: the first ledger rings
+        await self._take_over()
+        head = self._parts.watch.current.ledger
+        followed = set(self._parts.sender.sent)
+        transactions = await self._parts.transactions.open(followed) if followed else []
+        self._forget(followed - {item.id for item in transactions})
+        if not transactions:
+            self._scanned = head.sequence
+            return 0
+        # The list came after the head: what a ledger up to that has was committed before, so it is
+        # in the list. Later ledgers may have more, and are looked through again.
+        told = await self._told(transactions, head)
+        rest = await self._settle(transactions, told)
+        await self._follow_up(rest)
+        return len(transactions)
+
+    async def _take_over(self) -> None:
+        """Follows what was signed some ledgers ago by others, at the start all that is open: who
+        signed it may be gone."""
+        scanned = self._scanned
+        head = self._parts.watch.current.ledger.sequence
+        until = head if scanned is None else head - _LEFT_TO_OTHERS
+        found = await self._parts.transactions.overdue(
+            signed_until=until, known=self._parts.sender.sent
+        )
+        if found:
+            self._parts.sender.sent.update(found)
+            self._scanned = min(scanned or head, *found.values())
+
+    def _forget(self, closed: Iterable[TransactionId]) -> None:
+        """Nothing is to be followed any more, whoever closed it."""
+        for transaction_id in closed:
+            self._parts.sender.sent.pop(transaction_id, None)
+
+    async def _told(
+        self, transactions: Sequence[OpenTransaction], head: LedgerHead
+    ) -> dict[TransactionId, Outcome]:
+        """What the ledgers since the last look say of these, as far as nodes agree."""
+        included = await self._scan(transactions, head)
+        if included is None:
+            return {}
+        for item in transactions:
+            if item.hash in included.unreadable:
+                _report_unreadable(item, included.unreadable[item.hash])
+        return {
+            item.id: included.outcomes[item.hash]
+            for item in transactions
+            if item.hash in included.outcomes
+        }
+
+    async def _scan(
+        self, transactions: Sequence[OpenTransaction], head: LedgerHead
+    ) -> Included | None:
+        """The ledgers since the last look; None when nodes do not give them."""
+        oldest = min(self._parts.sender.sent.values(), default=head.sequence)
+        # A ledger that was never there may have been looked through once, if a node said so.
+        scanned = min(self._scanned or oldest, head.sequence)
+        first = max(scanned, min(oldest, head.sequence), head.sequence - _SCAN, head.oldest) + 1
+        if first > head.sequence:
+            return None
+        wanted = {item.hash: functions_of(item) for item in transactions}
+        try:
+            included = await self._parts.chain.trusted(Decision.SETTLE_CALL).included(first, wanted)
+        except PoolError as error:
+            # Also RpcRejectedError: so nodes refuse a range that they do not have (yet).
+            log.warning("ledgers not read", error=str(error))
+            return None
+        self._scanned = max(scanned, min(included.head.sequence, head.sequence))
+        return included
+
+    async def _settle(
+        self, transactions: Sequence[OpenTransaction], told: Mapping[TransactionId, Outcome]
+    ) -> list[OpenTransaction]:
+        """Settles those whose end is known, all at once; gives the others."""
+        payments = [item for item in transactions if item.bump_to is not None]
+        closings = await self._close_payments(payments, told)
+        closings += [
+            await self._closings.included(item, told[item.id])
+            for item in transactions
+            if item.id in told and item.bump_to is None
+        ]
+        await self._close(closings)
+        closed = {closing.transaction_id for closing in closings}
+        self._parts.accounts.touch(
+            (operation.wallet_id, operation.address)
+            for transaction in transactions
+            if transaction.id in closed
+            for operation in transaction.operations
+            if operation.kind is not OperationKind.WORK  # it moves nothing of the farmer's
+        )
+        return [item for item in transactions if item.id not in closed]
+
+    async def _close_payments(
+        self, payments: Sequence[OpenTransaction], told: Mapping[TransactionId, Outcome]
+    ) -> list[Closing]:
+        """None at all while their payers cannot be read."""
+        try:
+            return await self._payments.of(payments, told)
+        except UnavailableError as error:
+            log.warning("payers not read", error=str(error))
+            return []
+
+    async def _follow_up(self, transactions: Iterable[OpenTransaction]) -> None:
+        """Looks up what is due to be sent (again), or past its bound."""
+        # Shown before any of them is looked up: the first half of the proof of exclusion.
+        head = await self._parts.chain.head()
+        due = [
+            item
+            for item in transactions
+            if is_due_to_send(item, head) or head.close_time > item.max_time
+        ]
+        found = await asyncio.gather(*(self._guarded(item, head) for item in due))
+        await self._close([item for item in found if isinstance(item, Closing)])
+        await self._parts.sender.send(
+            [item for item in found if isinstance(item, Outgoing)], ledger=head.sequence
+        )
+
+    async def _guarded(
+        self, transaction: OpenTransaction, head: LedgerHead
+    ) -> Closing | Outgoing | None:
+        """What could not be found out stays open; a failure of one does not touch the others."""
+        async with self._limit:
+            try:
+                return await self._follow(transaction, head)
+            except UnknownMetaError as error:
+                _report_unreadable(transaction, str(error))
+            except PoolError as error:
+                log.warning("lookup delayed", transaction=str(transaction.id), error=str(error))
+            except Exception:
+                log.exception("defect", transaction=str(transaction.id))
+        return None
+
+    async def _follow(
+        self, transaction: OpenTransaction, head: LedgerHead
+    ) -> Closing | Outgoing | None:
+        if transaction.bump_to is None:
+            closing = await self._looked_up(transaction, head)
+            if closing is not None:
+                return closing
+        if not is_due_to_send(transaction, head):
+            return None
+        is_payment, count = transaction.bump_to is not None, len(transaction.operations)
+        # A deployment carries no operation; its own bid is its cap.
+        cap = self._parts.limits.cap(count, is_payment=is_payment) or transaction.fee_bid
+        return Outgoing(
+            id=transaction.id,
+            envelope=transaction.envelope,
+            max_fee=cap,
+            is_stuck=is_stuck(transaction, head),
+            is_repeat=transaction.state is TransactionState.SENT,
+        )
+
+    async def _looked_up(self, transaction: OpenTransaction, head: LedgerHead) -> Closing | None:
+        """By its hash, or by what all nodes say once its bound has passed."""
+        outcome = await self._agreed_outcome(transaction)
+        if outcome is not None:
+            return await self._closings.included(transaction, outcome)
+        exclusion, ledger = await exclusion_of(self._parts.chain, transaction, head)
+        if exclusion is Exclusion.PROVEN:
+            return await self._closings.excluded(transaction)
+        if exclusion is Exclusion.SPENT:
+            return await self._unseen.closing(transaction, ledger=ledger)
+        return None
+
+    async def _agreed_outcome(self, transaction: OpenTransaction) -> Outcome | None:
+        """What a ledger did with it; None when nodes do not know, or contradict one another."""
+        functions = functions_of(transaction)
+        try:
+            outcome = await self._parts.chain.trusted(Decision.SETTLE_CALL).outcome(
+                transaction.lookup_hash, functions
+            )
+        except DisagreementError as error:
+            log.warning("nodes disagree", transaction=str(transaction.id), error=str(error))
+            return None
+        return None if outcome.status is OutcomeStatus.NOT_FOUND else outcome
+
+    async def _close(self, closings: Sequence[Closing]) -> None:
+        if not closings:
+            return
+        await failpoint("wallet.settle.before")
+        await self._parts.transactions.close(closings)
+        self._forget(closing.transaction_id for closing in closings)
+        await failpoint("wallet.settle.after")
+        self._parts.settled()
+
+
+def _report_unreadable(transaction: OpenTransaction, why: str) -> None:
+    log.critical("outcome unreadable", transaction=str(transaction.id), error=why)

@@ -1,0 +1,205 @@
+"""Takes up queued plants, works and harvests in bulk: builds, signs, commits, sends."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import OperationId
+from libs.common.log import get_logger
+from services.wallet.domain.blocks import RENT_DUE, readiness
+from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.packing import room
+from services.wallet.domain.refusals import Price, mark_of
+from services.wallet.domain.settling import given_up, judged, later
+from services.wallet.engine.alarms import Alarm
+from services.wallet.engine.broken_keys import BROKEN, set_aside
+from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.parts import LEASE, EngineParts
+from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sequence_sources import Sources
+from services.wallet.engine.submit.round import Made
+from services.wallet.engine.submit.single_calls import Lanes
+from services.wallet.store.operations import Wanted
+
+log = get_logger(__name__)
+
+#: Operations that are taken up at once: more only lengthen the time until the first is sent.
+ROUND = 250
+#: Seconds after which the queue is looked at even if nobody rang: another process may have recorded
+#: something.
+IDLE = 2.0
+
+#: Blocks that are remembered in which operations waited.
+_HELD = 10
+#: Why a budget forbids something, in words.
+_NO_ROOM = "the fee budget is used up, or reserved"
+#: Seconds until a work or a harvest that no budget allowed is tried again.
+_BUDGET_PAUSE = 30.0
+
+Group = tuple[OperationKind, int, bool]
+
+
+def alike(operation: QueuedOperation) -> Group:
+    """What operations must have in common to be built from one shape."""
+    return operation.kind, operation.block_index, operation.amount > 0
+
+
+class Dispatcher:
+    """One round after the other; each fills what the nodes' queue still holds."""
+
+    def __init__(self, parts: EngineParts, lanes: Lanes, sources: Sources) -> None:
+        """`sources` are those that the lanes use."""
+        self._parts = parts
+        self._lanes = lanes
+        self._sources = sources
+        #: Blocks in which operations have waited for the farm's rent.
+        self._held: set[int] = set()
+        #: Stands for the terms that were noted last.
+        self._mark = ""
+
+    async def step(self) -> None:
+        """One round: takes up what there is and fits, then waits for news if that was nothing."""
+        seen = self._parts.bell.rings
+        if not await self._round():
+            await self._parts.bell.wait(seen, IDLE)
+
+    async def _round(self) -> bool:
+        """Whether anything was sent or settled."""
+        parts = self._parts
+        if not (parts.watch.is_fresh and parts.accounts.can_pay):
+            return False
+        sight = parts.watch.current
+        await self._note_terms(sight)
+        queue = await parts.transactions.queue()
+        left = room(queue.share)
+        if queue.is_empty or left < self._lanes.smallest_share:
+            return False
+        if sight.is_rent_due:
+            self._hold(sight)
+        wanted = sight.over() if sight.is_rent_due else await self._wanted(sight)
+        limit = min(ROUND, left // self._lanes.smallest_share)
+        claimed = await parts.operations.claim(wanted, limit=limit, lease=LEASE)
+        return await self._bring(claimed, sight, left) if claimed else False
+
+    def _hold(self, sight: Sight) -> None:
+        """What is queued waits for the farm's rent, perhaps until its block is over."""
+        current = sight.head.current_block
+        self._held |= {sight.head.plantable_block, sight.plantable_soon}
+        self._held |= set() if current is None else {current}
+        self._held = set(sorted(self._held)[-_HELD:])
+
+    def _was_held(self, operation: QueuedOperation) -> bool:
+        """Whether it never had its turn, as the farm's rent was due."""
+        return operation.attempts == 0 and operation.block_index in self._held
+
+    async def _note_terms(self, sight: Sight) -> None:
+        """What was refused for its price is asked again when limits, budgets or prices change."""
+        mark = mark_of(self._parts.limits.mark, sight.limits.mark)
+        if mark != self._mark:
+            await self._parts.operations.note_terms(mark)
+            self._mark = mark
+
+    async def _wanted(self, sight: Sight) -> Wanted:
+        """Harvests wait while plants and works are under way, unless their block expires soon."""
+        wanted = sight.wanted()
+        if await self._parts.operations.has_urgent(wanted):
+            return sight.wanted(only_urgent=True)
+        return wanted
+
+    async def _bring(self, claimed: Sequence[QueuedOperation], sight: Sight, left: int) -> bool:
+        """Brings operations on their way, group by group, as far as there is room."""
+        ready, settled = self._judge(claimed, sight)
+        if sight.is_rent_due:
+            await self._parts.operations.release([item.id for item in ready])
+            ready = []
+        progress = bool(settled)
+        groups = [list(operations) for _, operations in groupby(ready, key=alike)]
+        for group in groups:
+            # Only the last one may have been cut by the number that is taken up at once.
+            goes_on = group is groups[-1] and len(claimed) == ROUND
+            try:
+                made = await self._lanes.make(group, sight, left, goes_on=goes_on)
+            except BROKEN as error:
+                self._sources.beware()  # it may be a channel's
+                await set_aside(self._parts, group, error)
+                progress = True
+                continue
+            settled += made.settled
+            left -= sum(draft.share for draft in made.drafts)
+            await self._parts.operations.release([item.id for item in made.unused])
+            progress |= await self._submit(made, group, sight)
+        await self._sources.give_back()
+        await self._parts.operations.settle_queued(settled)
+        if settled:
+            self._parts.settled()
+        return progress or bool(settled)
+
+    def _judge(
+        self, claimed: Sequence[QueuedOperation], sight: Sight
+    ) -> tuple[list[QueuedOperation], list[Settlement]]:
+        """Those that can be tried now, and what follows for the others."""
+        ready: list[QueuedOperation] = []
+        settled: list[Settlement] = []
+        for operation in claimed:
+            verdict = readiness(
+                operation.kind,
+                operation.block_index,
+                sight.head,
+                plantable_soon=sight.plantable_soon,
+            )
+            if verdict.reason is FailureReason.BLOCK_CLOSED and self._was_held(operation):
+                verdict = RENT_DUE
+            settlement = judged(operation, verdict, sight.head)
+            if settlement is None:
+                ready.append(operation)
+            else:
+                settled.append(settlement)
+        return ready, settled
+
+    async def _submit(self, made: Made, group: Sequence[QueuedOperation], sight: Sight) -> bool:
+        """Commits what is signed, then sends it; whether there was anything."""
+        if not made.drafts:
+            return False
+        parts, ledger = self._parts, sight.ledger.sequence
+        committed = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
+        await self._tell_unpaid(group, made, committed.unpaid)
+        await parts.operations.release(sorted(committed.spared))
+        recorded = committed.recorded
+        await failpoint("wallet.transaction.signed")
+        outgoing = [
+            Outgoing(
+                id=draft.id,
+                envelope=draft.envelope.xdr,
+                max_fee=parts.limits.max_fee * len(draft.operation_ids),
+            )
+            for draft in recorded
+        ]
+        await parts.sender.send(outgoing, ledger=ledger)
+        return bool(recorded)
+
+    async def _tell_unpaid(
+        self, group: Sequence[QueuedOperation], made: Made, ids: Collection[OperationId]
+    ) -> None:
+        """A plant that the fee budgets forbid is given up, as its block will not wait; others are
+        tried again."""
+        name = f"fees of {group[0].kind.value}s"
+        if not ids:
+            self._parts.alarms.over(name)
+            return
+        self._parts.alarms.tell(
+            Alarm(name=name, cause="FEE_DAILY", message=_NO_ROOM, details={"operations": len(ids)})
+        )
+        bids = {
+            item: -(-draft.envelope.fee_bid // len(draft.operation_ids))
+            for draft in made.drafts
+            for item in draft.operation_ids
+        }
+        settlements = [
+            given_up(item, FailureReason.FEE_BUDGET, _NO_ROOM, price=Price(bid=bids[item.id]))
+            if item.kind is OperationKind.PLANT
+            else later(item, seconds=_BUDGET_PAUSE)
+            for item in group
+            if item.id in ids
+        ]
+        await self._parts.operations.settle_queued(settlements)
+        self._parts.settled()

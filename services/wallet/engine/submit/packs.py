@@ -1,0 +1,243 @@
+"""Several farmers' calls in one transaction of a channel, through the multicall contract."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from libs.common.log import get_logger
+from services.wallet.chain import (
+    FeeCapExceededError,
+    Load,
+    Seat,
+    Shape,
+    SimulationError,
+    UnderivableError,
+    authorize,
+    sign_direct,
+    together,
+)
+from services.wallet.domain.model import QueuedOperation
+from services.wallet.domain.packing import Window, fits, share
+from services.wallet.domain.settling import later, smaller
+from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.sequence_sources import Source, Sources
+from services.wallet.engine.submit.round import Made, call_of, refuse
+from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
+from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: Ledgers beyond the envelope's life for which a farmer's authorisation is good.
+_SPARE_LEDGERS = 12
+#: What a simulation says when CPU or memory do not suffice.
+_TOO_BIG = "Budget/ExceededLimit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passenger:
+    """An operation with everything that its part of a transaction needs."""
+
+    operation: QueuedOperation
+    #: Its call, with the nonce of the farmer's authorisation.
+    seat: Seat
+    #: That authorisation, signed; None when none is needed.
+    authorization: bytes | None
+
+
+class Packs:
+    """Packs operations up to the network's limits, and splits what does not go together."""
+
+    def __init__(
+        self, parts: EngineParts, shapes: ShapeBook, sources: Sources, multicall: bytes
+    ) -> None:
+        """`multicall` is the raw contract id."""
+        self._parts = parts
+        self._shapes = shapes
+        self._sources = sources
+        self._multicall = multicall
+        #: How many calls of a kind go together, as far as is known.
+        self._windows: dict[ShapeKey, Window] = {}
+
+    async def make(
+        self,
+        key: ShapeKey,
+        operations: Sequence[QueuedOperation],
+        sight: Sight,
+        made: Made,
+        *,
+        goes_on: bool,
+    ) -> None:
+        """Drafts for operations that are alike; those that no channel is free for stay unused.
+
+        When it `goes_on`, those that do not fill a transaction wait for the next ones, too.
+        """
+        sources = await self._sources.channels(self._most_packs(key, operations))
+        if not sources:
+            made.unused += operations
+            return
+        passengers = await self._board(operations, sight)
+        ids = [source.wallet_id for source in sources]
+        async with self._parts.keyring.signers(ids) as signers:
+            channels = zip(sources, signers, strict=True)
+            await self._fill(key, passengers, channels, sight, made, goes_on=goes_on)
+
+    def _most_packs(self, key: ShapeKey, operations: Sequence[QueuedOperation]) -> int:
+        """Channels to take: more than one for each smallest pack is of no use."""
+        size = self._full(key)
+        smallest = min((item.pack_limit or size for item in operations), default=size)
+        return -(-len(operations) // max(1, min(size, smallest))) + 1
+
+    def _full(self, key: ShapeKey) -> int:
+        """Calls of a full transaction, as far as is known."""
+        return self._windows.get(key, Window()).next_size
+
+    async def _board(self, operations: Sequence[QueuedOperation], sight: Sight) -> list[Passenger]:
+        """Calls with the farmers' consent, where it is needed."""
+        chain = self._parts.chain
+        calls = [call_of(chain, operation) for operation in operations]
+        if not any(call.needs_farmer for call in calls):
+            return [
+                Passenger(operation=operation, seat=Seat(call=call), authorization=None)
+                for operation, call in zip(operations, calls, strict=True)
+            ]
+        life = self._parts.limits.lifetime // max(1, sight.pace)
+        expiration = sight.ledger.sequence + life + _SPARE_LEDGERS
+        wallets = [operation.wallet_id for operation in operations]
+        passengers: list[Passenger] = []
+        async with self._parts.keyring.signers(wallets) as signers:
+            for operation, call, signer in zip(operations, calls, signers, strict=True):
+                seat = Seat(call=call, nonce=secrets.randbits(63))
+                signed = authorize(seat, signer, network=chain.network, expiration=expiration)
+                passengers.append(Passenger(operation=operation, seat=seat, authorization=signed))
+        return passengers
+
+    async def _fill(
+        self,
+        key: ShapeKey,
+        passengers: Sequence[Passenger],
+        channels: Iterator[tuple[Source, SeedSigner]],
+        sight: Sight,
+        made: Made,
+        *,
+        goes_on: bool,
+    ) -> None:
+        waiting = sorted(passengers, key=_limit)
+        for _, group in groupby(waiting, key=_limit):
+            rest = list(group)
+            while rest:
+                if goes_on and made.drafts and len(rest) < self._full(key):
+                    break
+                channel = next(channels, None)
+                if channel is None:
+                    break
+                rest = await self._one(key, rest, channel, sight, made)
+        made.unused += made.missing([item.operation for item in waiting])
+
+    async def _one(
+        self,
+        key: ShapeKey,
+        rest: list[Passenger],
+        channel: tuple[Source, SeedSigner],
+        sight: Sight,
+        made: Made,
+    ) -> list[Passenger]:
+        """One transaction with as many of the rest as go together; gives who is left."""
+        window = self._windows.setdefault(key, Window())
+        while rest:
+            count = min(len(rest), _limit(rest[0]), window.next_size)
+            pack = rest[:count]
+            try:
+                shape = await self._shape(key, pack, channel[0], sight)
+            except SimulationError as error:
+                if str(error.error).endswith(_TOO_BIG) and count > 1:
+                    window.too_many(count)
+                    continue
+                if error.position is None and count > 1:
+                    # Nobody says which of them it is.
+                    limit = smaller(count)
+                    made.settled += [later(item.operation, pack_limit=limit) for item in pack]
+                    return rest[count:]
+                refused = rest.pop(error.position or 0).operation
+                made.settled.append(await refuse(self._parts, refused, error))
+                continue
+            except UnderivableError as error:
+                log.warning("no shape", kind=key.kind.value, error=str(error))
+                made.settled += [later(item.operation, pack_limit=1) for item in rest]
+                return []
+            if shape is None:
+                due = sight.ledger.sequence + 1
+                made.settled += [later(item.operation, due_ledger=due) for item in pack]
+                return rest[count:]
+            if not self._sign(pack, shape, channel, sight, made) and count > 1:
+                window.too_many(count)
+                continue
+            window.fitting(count)
+            return rest[count:]
+        return []
+
+    async def _shape(
+        self, key: ShapeKey, pack: Sequence[Passenger], source: Source, sight: Sight
+    ) -> Shape | None:
+        wanted = pack_of(key, len(pack))
+        first = pack[0].operation
+        if sight.is_ahead(first.kind, first.block_index):
+            return self._shapes.known(wanted, first.block_index)
+        return await self._shapes.shape(
+            wanted, self._load(pack), source=source.address, block_index=first.block_index
+        )
+
+    def _load(self, pack: Sequence[Passenger]) -> Load:
+        return together(
+            self._multicall,
+            [item.seat for item in pack],
+            [item.authorization for item in pack if item.authorization is not None],
+        )
+
+    def _sign(
+        self,
+        pack: Sequence[Passenger],
+        shape: Shape,
+        channel: tuple[Source, SeedSigner],
+        sight: Sight,
+        made: Made,
+    ) -> bool:
+        """Whether it fits into a transaction; then its draft is made, or everyone is settled."""
+        chain, (source, signer) = self._parts.chain, channel
+        operations = [item.operation for item in pack]
+        single = sight.bid(operations[0].kind, operations[0].block_index, self._parts.limits)
+        if single.max_time <= sight.ledger.close_time:
+            due = sight.ledger.sequence + 1
+            made.settled += [later(item, due_ledger=due) for item in operations]
+            return True
+        bid = replace(single, max_fee=single.max_fee * len(pack))
+        load = self._load(pack)
+        try:
+            envelope = sign_direct(
+                load,
+                chain.resources(shape, load),
+                network=chain.network,
+                source=signer,
+                sequence=source.sequence,
+                bid=bid,
+            )
+        except FeeCapExceededError as error:
+            made.dear += [(item, error) for item in operations]
+            return True
+        if envelope.usage is None or not fits(envelope.usage, sight.limits):
+            return False
+        made.drafts.append(
+            Draft(
+                envelope=envelope,
+                operation_ids=tuple(item.id for item in operations),
+                stakes_returned=tuple(made.stakes.get(item.id, 0) for item in operations),
+                share=share(envelope.usage, sight.limits),
+            )
+        )
+        return True
+
+
+def _limit(passenger: Passenger) -> int:
+    return passenger.operation.pack_limit or 1_000_000

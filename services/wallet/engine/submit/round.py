@@ -1,0 +1,70 @@
+"""What a round makes of operations, and what single calls and packs have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from libs.common.ids import OperationId
+from services.wallet.chain import Chain, FarmCall, FeeCapExceededError, SimulationError, alone
+from services.wallet.domain.chain_facts import ContractError
+from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
+from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.settling import later, refused
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.parts import EngineParts
+from services.wallet.store.transactions import Draft
+
+
+@dataclass(kw_only=True)
+class Made:
+    """What became of a group of operations."""
+
+    #: Signed and not durable yet.
+    drafts: list[Draft] = field(default_factory=list)
+    #: Settled without a transaction.
+    settled: list[Settlement] = field(default_factory=list)
+    #: Not needed now: there is no room.
+    unused: list[QueuedOperation] = field(default_factory=list)
+    #: Those whose bid would exceed the cap, with why.
+    dear: list[tuple[QueuedOperation, FeeCapExceededError]] = field(default_factory=list)
+    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
+    stakes: dict[OperationId, int] = field(default_factory=dict)
+
+    def missing(self, group: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+        """Those that nothing became of."""
+        done = {item for draft in self.drafts for item in draft.operation_ids}
+        done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
+        done |= {item.id for item, _ in self.dear}
+        return [item for item in group if item.id not in done]
+
+
+def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
+    """The call of the farm that an operation stands for."""
+    farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
+    if operation.kind is OperationKind.PLANT:
+        return farm.plant(farmer=farmer, index=index, stake=operation.amount)
+    if operation.kind is OperationKind.HARVEST:
+        return farm.harvest(farmer=farmer, index=index)
+    if operation.hash is None or operation.nonce is None:
+        raise ValueError(f"operation {operation.id} is no call of the farm")
+    return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
+
+
+async def refuse(
+    parts: EngineParts, operation: QueuedOperation, error: SimulationError
+) -> Settlement:
+    """What a simulation's refusal makes of an operation. It is the word of several nodes, where
+    there are several, since also one that only puts it off could do so until its block is over:
+    DisagreementError while they differ."""
+    sight = await parts.follower.refresh()
+    why: ContractError | None = error.error
+    if parts.chain.configured > 1:
+        load = alone(call_of(parts.chain, operation))
+        chain = parts.chain.trusted(Decision.REFUSE_BY_SIMULATION)
+        why = await chain.refusal(load, source=operation.address)
+    if why is None:
+        return later(operation, due_ledger=sight.ledger.sequence + 1)
+    pail = None
+    if meaning(operation.kind, why).action is Action.LOOK_UP_PAIL:
+        chain = parts.chain.trusted(Decision.SETTLE_BY_PAIL)
+        pail = await chain.pail(operation.address, operation.block_index)
+    return refused(operation, why, sight.head, pail=pail)

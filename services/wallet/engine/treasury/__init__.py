@@ -1,0 +1,1 @@
+"""The treasury's own transactions: new accounts, rent, deployments."""

@@ -1,0 +1,86 @@
+"""Keeps the pool's channel accounts: as many as wanted, each with enough XLM for its fees."""
+
+from dataclasses import dataclass
+
+from libs.common.ids import OperationId, new_id
+from libs.common.log import get_logger
+from services.wallet.chain import MAX_PAYMENTS
+from services.wallet.domain.model import OperationKind
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.treasury.new_accounts import make_keys, open_accounts
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.store.channels import ChannelStore, ChannelTotals
+
+log = get_logger(__name__)
+
+#: Ledgers after which all is looked at although nothing seems to be wanting.
+_LOOK_EVERY = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTerms:
+    """What the operator wants of the channel accounts."""
+
+    #: How many there are to be.
+    count: int
+    #: Stroops of XLM that each gets when it is made, and has after a top-up at least.
+    funding: int
+    #: Stroops of XLM below which it is topped up.
+    low: int
+
+
+class ChannelKeeper:
+    """Makes channel accounts, and has those that are low topped up by a payer."""
+
+    def __init__(
+        self,
+        parts: EngineParts,
+        store: ChannelStore,
+        provider: KeyProvider,
+        terms: ChannelTerms,
+    ) -> None:
+        self._parts = parts
+        self._store = store
+        self._provider = provider
+        self._terms = terms
+        #: The ledger from which on all is looked at again.
+        self._look_ledger = 0
+
+    async def step(self) -> bool:
+        """One look; whether there was anything to do."""
+        parts = self._parts
+        if not (parts.watch.is_fresh and parts.accounts.can_pay):
+            return False
+        totals, ledger = await self.totals(), parts.watch.current.ledger.sequence
+        is_early = 0 < self._look_ledger - ledger <= _LOOK_EVERY
+        if is_early and not self._is_wanting(totals):
+            return False
+        made = await self._make_keys(totals)
+        queued = await self._queue_top_ups()
+        sent = await open_accounts(parts, OperationKind.OPEN_CHANNEL, funding=self._terms.funding)
+        is_busy = made or queued or sent
+        self._look_ledger = ledger if is_busy else ledger + _LOOK_EVERY
+        return is_busy
+
+    def _is_wanting(self, totals: ChannelTotals) -> bool:
+        """Whether there are too few, or some have too little."""
+        return totals.made < self._terms.count or totals.ready < totals.made or totals.low > 0
+
+    async def totals(self) -> ChannelTotals:
+        """How they stand."""
+        return await self._store.totals(low=self._terms.low)
+
+    async def _make_keys(self, totals: ChannelTotals) -> bool:
+        made = await make_keys(self._provider, self._terms.count - totals.made)
+        return bool(made) and await self._store.insert(made, most=self._terms.count) > 0
+
+    async def _queue_top_ups(self) -> bool:
+        ids = [OperationId(new_id()) for _ in range(MAX_PAYMENTS)]
+        ledger = self._parts.watch.current.ledger.sequence
+        queued = await self._store.queue_top_ups(
+            ids, below=self._terms.low, amount=self._terms.funding, ledger=ledger
+        )
+        if queued:
+            log.info("channels low", count=queued, stroops=self._terms.low)
+            self._parts.bell.ring()
+        return queued > 0

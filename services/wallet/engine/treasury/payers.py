@@ -1,0 +1,42 @@
+"""Keeps the pool's payer accounts: as many as wanted, each with nothing but its reserve."""
+
+from services.wallet.domain.model import OperationKind
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.treasury.new_accounts import make_keys, open_accounts
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.store.payers import PayerStore, PayerTotals
+
+#: Stroops of XLM that a payer has: the reserve of an account without anything else. The treasury
+#: pays its fees.
+_RESERVE = 10_000_000
+
+
+class PayerKeeper:
+    """Makes payer accounts."""
+
+    def __init__(
+        self, parts: EngineParts, store: PayerStore, provider: KeyProvider, *, count: int
+    ) -> None:
+        """`count`: so many there are to be."""
+        self._parts = parts
+        self._store = store
+        self._provider = provider
+        self._count = count
+        #: None is missing, as last seen.
+        self._is_complete = False
+
+    async def step(self) -> None:
+        """Look once; nothing is looked at any more when all are there."""
+        parts = self._parts
+        if self._is_complete or not (parts.watch.is_fresh and parts.accounts.can_pay):
+            return
+        totals = await self.totals()
+        made = await make_keys(self._provider, self._count - totals.made)
+        if made:
+            await self._store.insert(made, most=self._count)
+        await open_accounts(parts, OperationKind.OPEN_PAYER, funding=_RESERVE)
+        self._is_complete = totals.ready >= max(totals.made, self._count)
+
+    async def totals(self) -> PayerTotals:
+        """Read how they stand."""
+        return await self._store.totals()

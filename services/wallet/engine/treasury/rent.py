@@ -1,0 +1,261 @@
+"""Pays the rent of what farmers' calls need, from the treasury, before it comes due."""
+
+from dataclasses import dataclass
+
+from libs.common.failpoints import failpoint
+from libs.common.log import get_logger
+from services.wallet.chain import (
+    Chain,
+    DeploymentStep,
+    FeeCapExceededError,
+    SimulationError,
+    extension,
+)
+from services.wallet.domain.chain_facts import SignedEnvelope
+from services.wallet.domain.rent import (
+    FARM_CODE,
+    FARM_INSTANCE,
+    Entry,
+    Rule,
+    farm_entries,
+    holding,
+    multicall_rule,
+    token_rule,
+    wanting,
+)
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.alarms import Alarm
+from services.wallet.engine.chain_view import Sight, Watch
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.treasury.deployment import Deployer
+from services.wallet.store.transactions import Draft
+
+log = get_logger(__name__)
+
+#: What its alarms are called.
+NAME = "rent"
+#: Ledgers between two looks at what nobody but us looks after: their rules count in days.
+_LOOK_EVERY = 360
+#: What the entries besides the farm's are called.
+_TOKEN, _MULTICALL, _MULTICALL_CODE = "token instance", "multicall instance", "multicall code"
+#: Ledgers until the network is asked again for the price of what was too dear.
+_ASK_EVERY = 60
+#: Stroops of a reserve, of which an account keeps two and those that it sponsors.
+_RESERVE = 5_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RentState:
+    """How rent stands."""
+
+    #: The ledger that this was seen at.
+    ledger: int
+    #: What is looked after, the farm's first.
+    entries: tuple[Entry, ...]
+    #: Calls of the farm wait, as they would have to pay.
+    holds_calls: bool
+    #: Stroops within 24 hours, what is in flight included.
+    spent: int
+    #: Stroops allowed within 24 hours.
+    budget: int
+    #: What an operator has to change; empty when nothing.
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Needed:
+    """An extension that was too dear."""
+
+    #: Stroops that it would have had to bid.
+    bid: int
+    #: The network is asked again in this ledger: prices move.
+    ask_ledger: int
+
+
+async def comes_due(chain: Chain, watch: Watch) -> bool:
+    """Whether a call that was simulated a moment ago may have been asked for the farm's rent."""
+    ledger, instance_until, code_until = await chain.trusted(Decision.PAY_RENT).farm_ends()
+    entries = farm_entries(
+        instance_until=instance_until,
+        code_until=code_until,
+        max_entry_ttl=watch.current.limits.max_entry_ledgers,
+    )
+    return bool(holding(entries, ledger))
+
+
+class RentKeeper:
+    """Looks with every ledger; one entry at a time, each by a transaction of its own."""
+
+    def __init__(
+        self, parts: EngineParts, deployer: Deployer, *, daily: int, multicall: str = ""
+    ) -> None:
+        """`daily` is the budget (stroops) of 24 hours; `multicall` the contract in use, if any."""
+        self._parts = parts
+        self._deployer = deployer
+        self._daily = daily
+        self._multicall = multicall
+        #: LedgerKeys (base64) by entry.
+        self._keys: dict[str, str] = {}
+        #: The entries besides the farm's, as last read, and the ledger of the next look at them.
+        self._others: list[Entry] = []
+        self._look_ledger = 0
+        #: What was too dear, by entry.
+        self._needed: dict[str, _Needed] = {}
+
+    async def step(self) -> None:
+        """One look; pays for what is due soonest."""
+        parts = self._parts
+        if not parts.watch.is_fresh:
+            return
+        sight = parts.watch.current
+        entries = await self._entries(sight)
+        due = wanting(entries, sight.ledger.sequence)
+        parts.rent_turn.is_waiting = bool(due) and not parts.alarms.message(NAME)
+        if due and await self._is_free():
+            if not due[0].is_farms:
+                # As it is now: what is known may be from before the last extension.
+                self._others = await self._read_others(sight.limits.max_entry_ledgers)
+                due = wanting([*sight.farm_entries, *self._others], sight.ledger.sequence)
+            await self._pay_first(due, sight)
+        elif not due:
+            self._needed.clear()
+            parts.alarms.over(NAME)
+
+    async def _is_free(self) -> bool:
+        """Whether the treasury is there and has nothing in flight, such as the last extension."""
+        treasury = self._parts.treasury
+        if not (treasury.is_open and self._parts.accounts.can_pay):
+            return False
+        return not await self._parts.transactions.is_busy(treasury.wallet.address)
+
+    async def state(self) -> RentState:
+        """How it stands, for people."""
+        sight = self._parts.watch.current
+        return RentState(
+            ledger=sight.ledger.sequence,
+            entries=(*sight.farm_entries, *self._others),
+            holds_calls=sight.is_rent_due,
+            spent=await self._parts.transactions.rent_spent(),
+            budget=self._daily,
+            error=self._parts.alarms.message(NAME),
+        )
+
+    async def _entries(self, sight: Sight) -> list[Entry]:
+        """All that is looked after; what is not the farm's is read now and then."""
+        ledger = sight.ledger.sequence
+        keys = self._parts.chain.farm_keys(sight.farm.code_hash)
+        self._keys |= dict(zip((FARM_INSTANCE, FARM_CODE), keys, strict=True))
+        if ledger >= self._look_ledger:
+            self._others = await self._read_others(sight.limits.max_entry_ledgers)
+            # Before the treasury is open nobody knows where the multicall is.
+            self._look_ledger = ledger + (_LOOK_EVERY if self._parts.treasury.is_open else 1)
+        return [*sight.farm_entries, *self._others]
+
+    async def _read_others(self, max_entry_ttl: int) -> list[Entry]:
+        rules: dict[str, tuple[str, Rule]] = {
+            _TOKEN: (self._parts.chain.token_key(), token_rule(max_entry_ttl))
+        }
+        if self._multicall and self._parts.treasury.is_open:
+            deployment = self._deployer.deployment()
+            # Another than ours is not looked after.
+            if deployment.contract == self._multicall:
+                rule = multicall_rule(max_entry_ttl)
+                code, instance = deployment.entry_keys
+                rules |= {_MULTICALL: (instance, rule), _MULTICALL_CODE: (code, rule)}
+        self._keys |= {name: key for name, (key, _) in rules.items()}
+        chain = self._parts.chain.trusted(Decision.PAY_RENT)
+        ends = await chain.ends([key for key, _ in rules.values()])
+        return [
+            Entry(name=name, until=ends[key], rule=rule)
+            for name, (key, rule) in rules.items()
+            if key in ends
+        ]
+
+    async def _pay_first(self, due: list[Entry], sight: Sight) -> None:
+        """Pays for the first that there is room for."""
+        refused: list[Alarm] = []
+        for entry in due:
+            alarm = await self._pay(entry, sight)
+            if alarm is None:
+                break
+            refused.append(alarm)
+        if refused:
+            self._parts.alarms.tell(_with_held(refused[0], due, sight))
+        else:
+            self._parts.alarms.over(NAME)
+
+    async def _pay(self, entry: Entry, sight: Sight) -> Alarm | None:
+        """Sends the extension of one entry; what is in its way, when an operator has to act."""
+        ledger = sight.ledger.sequence
+        spent = await self._parts.transactions.rent_spent()
+        left = max(0, min(self._daily - spent, self._spendable()))
+        known = self._needed.get(entry.name)
+        if known is not None and left < known.bid and ledger < known.ask_ledger:
+            return self._too_dear(entry, known.bid, spent)
+        try:
+            envelope = await self._deployer.signed(self._step(entry), max_fee=left)
+        except FeeCapExceededError as error:
+            self._needed[entry.name] = _Needed(bid=error.bid, ask_ledger=ledger + _ASK_EVERY)
+            return self._too_dear(entry, error.bid, spent)
+        except SimulationError as error:
+            words = f"the {entry.name} cannot be extended: {error}"
+            return Alarm(name=NAME, cause="simulation", message=words)
+        if envelope is None:
+            return None  # there is no treasury yet
+        self._needed.pop(entry.name, None)
+        return await self._send(entry, envelope, sight, left)
+
+    def _too_dear(self, entry: Entry, needed: int, spent: int) -> Alarm:
+        left, has = self._daily - spent, self._spendable()
+        start = f"the {entry.name} needs {needed} stroops of rent"
+        details = {"entry": entry.name, "due_ledger": entry.due_ledger, "needed": needed}
+        if left <= has:
+            words = f"{start}, and RENT_DAILY leaves {max(0, left)} of {self._daily}"
+            return Alarm(name=NAME, cause="RENT_DAILY", message=words, details=details)
+        words = f"{start}, and the treasury has {has} to spend: send it XLM"
+        return Alarm(name=NAME, cause="treasury", message=words, details=details)
+
+    async def _send(
+        self, entry: Entry, envelope: SignedEnvelope, sight: Sight, left: int
+    ) -> Alarm | None:
+        parts, ledger = self._parts, sight.ledger.sequence
+        draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=(), is_rent=True)
+        committed = await parts.transactions.commit_signed([draft], ledger=ledger)
+        if not committed.recorded:
+            # The treasury is busy, or another process was faster: the next ledger shows it. Or all
+            # is paused, which operators know.
+            return None
+        await failpoint("wallet.transaction.signed")
+        log.info("paying rent", entry=entry.name, bid=envelope.fee_bid, left=entry.left(ledger))
+        outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=left)
+        await parts.sender.send([outgoing], ledger=ledger)
+        return None
+
+    def _spendable(self) -> int:
+        """Stroops that the treasury has above its reserves, as last read."""
+        state = self._parts.accounts.treasury_state
+        return 0 if state is None else max(0, state.xlm - (2 + state.reserves) * _RESERVE)
+
+    def _step(self, entry: Entry) -> DeploymentStep:
+        parts = self._parts
+        return extension(
+            [self._keys[entry.name]],
+            deployer=parts.treasury.wallet.address,
+            passphrase=parts.chain.network.passphrase,
+            extend_to=entry.rule.extend_to,
+        )
+
+
+def _with_held(alarm: Alarm, due: list[Entry], sight: Sight) -> Alarm:
+    """The same, and that calls wait, where they do."""
+    held = holding(due, sight.ledger.sequence)
+    if not held:
+        return alarm
+    names = ", ".join(entry.name for entry in held)
+    return Alarm(
+        name=NAME,
+        cause=f"{alarm.cause}, calls wait",
+        message=f"plants, works and harvests wait for the rent of {names}: {alarm.message}",
+        details=alarm.details,
+    )

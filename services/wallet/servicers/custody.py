@@ -1,0 +1,148 @@
+"""kalepool.wallet.v1.CustodyService: what operators do about keys."""
+
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import grpc
+from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
+
+from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.identity import caller
+from libs.common.ids import FarmerId, OperationId
+from libs.common.paging import decode_token, size_of, token_after
+from services.wallet.domain.audit import Action, Head, Record
+from services.wallet.domain.pausing import Pause, Reach, Scope
+from services.wallet.servicers.messages import timestamp
+from services.wallet.usecases.custody import Custody
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+FULL_NAME = custody_pb2.DESCRIPTOR.services_by_name["CustodyService"].full_name
+#: Methods that read all there is.
+SLOW = ("VerifyAuditLog",)
+_ACTIONS = frozenset(action.value for action in Action)
+
+
+class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
+    """Thin: map, one call, map back."""
+
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
+
+    async def PauseSigning(
+        self, request: custody_pb2.PauseSigningRequest, context: Context
+    ) -> custody_pb2.PauseSigningResponse:
+        """See custody.proto."""
+        reach = await self._reach(request.reach)
+        await self._custody.pause(reach, reason=request.reason, actor=caller().identity)
+        return custody_pb2.PauseSigningResponse()
+
+    async def ResumeSigning(
+        self, request: custody_pb2.ResumeSigningRequest, context: Context
+    ) -> custody_pb2.ResumeSigningResponse:
+        """See custody.proto."""
+        reach = await self._reach(request.reach)
+        await self._custody.resume(reach, actor=caller().identity)
+        return custody_pb2.ResumeSigningResponse()
+
+    async def ReleaseOperation(
+        self, request: custody_pb2.ReleaseOperationRequest, context: Context
+    ) -> custody_pb2.ReleaseOperationResponse:
+        """See custody.proto."""
+        operation_id = OperationId(UUID(request.operation_id))
+        await self._custody.release(operation_id, actor=caller().identity)
+        return custody_pb2.ReleaseOperationResponse()
+
+    async def _reach(self, reach: custody_pb2.PauseReach) -> Reach:
+        """For whom."""
+        match reach.WhichOneof("reach"):
+            case "pooler_id":
+                return Reach(scope=Scope.POOLER, target=UUID(reach.pooler_id))
+            case "farmer_id":
+                return await self._custody.reach_of_farmer(FarmerId(UUID(reach.farmer_id)))
+        if not reach.everything:
+            raise InvalidArgumentError.of(
+                "reach", "must say everything, or name a pooler or a farmer"
+            )
+        return Reach(scope=Scope.EVERYTHING)
+
+    async def ListPauses(
+        self, request: custody_pb2.ListPausesRequest, context: Context
+    ) -> custody_pb2.ListPausesResponse:
+        """See custody.proto."""
+        pauses = await self._custody.store.pauses(over=request.include_ended)
+        return custody_pb2.ListPausesResponse(pauses=[_pause_message(item) for item in pauses])
+
+    async def ListAuditRecords(
+        self, request: custody_pb2.ListAuditRecordsRequest, context: Context
+    ) -> custody_pb2.ListAuditRecordsResponse:
+        """See custody.proto."""
+        if request.action and request.action not in _ACTIONS:
+            raise InvalidArgumentError.of("action", f"must be one of {', '.join(sorted(_ACTIONS))}")
+        size = size_of(request.page_size)
+        key = decode_token(request.page_token, [int])
+        found = await self._custody.store.latest(
+            before=None if key is None else key[0], action=request.action or None, limit=size + 1
+        )
+        return custody_pb2.ListAuditRecordsResponse(
+            records=[_record_message(item) for item in found[:size]],
+            next_page_token=token_after([item.number for item in found], size),
+        )
+
+    async def VerifyAuditLog(
+        self, request: custody_pb2.VerifyAuditLogRequest, context: Context
+    ) -> custody_pb2.VerifyAuditLogResponse:
+        """See custody.proto."""
+        number, digest = request.expected_number, request.expected_hash
+        if bool(number) != bool(digest):
+            missing = "expected_hash" if number else "expected_number"
+            raise InvalidArgumentError.of(missing, "is required with the other one")
+        expected = Head(number=number, hash=digest) if number else None
+        if request.begins_there and expected is None:
+            raise InvalidArgumentError.of("expected_number", "is required with begins_there")
+        found = await self._custody.verify(expected, begins_there=request.begins_there)
+        return custody_pb2.VerifyAuditLogResponse(
+            is_sound=not found.broken,
+            flaw=found.broken,
+            head_number=found.head.number,
+            head_hash=found.head.hash,
+        )
+
+    async def ExportKey(
+        self, request: custody_pb2.ExportKeyRequest, context: Context
+    ) -> custody_pb2.ExportKeyResponse:
+        """See custody.proto."""
+        parcel = await self._custody.export_key(
+            FarmerId(UUID(request.farmer_id)),
+            address=request.address,
+            reason=request.reason,
+            receiver_key=request.receiver_key,
+            actor=caller().identity,
+        )
+        return custody_pb2.ExportKeyResponse(
+            sender_key=parcel.sender_key, nonce=parcel.nonce, ciphertext=parcel.ciphertext
+        )
+
+
+def _pause_message(pause: Pause) -> custody_pb2.Pause:
+    return custody_pb2.Pause(
+        scope=pause.reach.scope.value,
+        target_id="" if pause.reach.target is None else str(pause.reach.target),
+        reason=pause.reason,
+        paused_by=pause.paused_by,
+        paused_at=timestamp(pause.paused_at),
+        resumed_by=pause.resumed_by or "",
+        resumed_at=None if pause.resumed_at is None else timestamp(pause.resumed_at),
+    )
+
+
+def _record_message(record: Record) -> custody_pb2.AuditRecord:
+    return custody_pb2.AuditRecord(
+        number=record.number,
+        at=timestamp(record.at),
+        actor=record.actor,
+        action=record.action,
+        subject=record.subject,
+        details=record.details,
+        hash=record.hash,
+    )

@@ -1,0 +1,138 @@
+"""kalepool.wallet.v1.EngineService: what operators ask of the submission engine."""
+
+from typing import Any, TypeAlias
+
+import grpc
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
+
+from services.wallet.chain import EndpointStatus
+from services.wallet.domain.pausing import Scope
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.deployment import Deployer
+from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.rent import RentKeeper, RentState
+from services.wallet.store.channels import ChannelTotals
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.payers import PayerTotals
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+FULL_NAME = engine_pb2.DESCRIPTOR.services_by_name["EngineService"].full_name
+#: Methods that wait for ledgers.
+SLOW = ("DeployMulticall",)
+
+
+class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
+    """Thin: each method is one call of the engine."""
+
+    def __init__(
+        self,
+        parts: EngineParts,
+        keeper: ChannelKeeper,
+        payers: PayerKeeper,
+        deployer: Deployer,
+        *,
+        rent: RentKeeper,
+        custody: CustodyStore,
+        multicall_contract_id: str,
+    ) -> None:
+        self._parts = parts
+        self._keeper = keeper
+        self._payers = payers
+        self._deployer = deployer
+        self._rent = rent
+        self._multicall = multicall_contract_id
+        self._custody = custody
+
+    async def GetEngineStatus(
+        self, request: engine_pb2.GetEngineStatusRequest, context: Context
+    ) -> engine_pb2.GetEngineStatusResponse:
+        """See engine.proto."""
+        sight = self._parts.watch.newest
+        backlog = await self._parts.transactions.backlog()
+        pauses = await self._custody.pauses(over=False)
+        return engine_pb2.GetEngineStatusResponse(
+            queued_operations=backlog.queued,
+            held_operations=backlog.held,
+            open_transactions=backlog.open,
+            open_share=backlog.share,
+            channels=_channels(await self._keeper.totals()),
+            payers=_payers(await self._payers.totals()),
+            multicall_contract_id=self._multicall,
+            ledger_seconds=0 if sight is None else sight.pace,
+            inclusion_fee_stroops=0 if sight is None else sight.inclusion_fee,
+            treasury=_treasury(self._parts.accounts),
+            is_paused=any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
+            pauses=len(pauses),
+            rent=_rent(await self._rent.state()),
+            endpoints=map(_endpoint, self._parts.chain.endpoints()),
+        )
+
+    async def DeployMulticall(
+        self, request: engine_pb2.DeployMulticallRequest, context: Context
+    ) -> engine_pb2.DeployMulticallResponse:
+        """See engine.proto."""
+        done = await self._deployer.deploy(max_fee=request.max_fee_stroops)
+        deployment = self._deployer.deployment()
+        return engine_pb2.DeployMulticallResponse(
+            contract_id=deployment.contract,
+            code_hash=deployment.code_hash,
+            already_there=not done,
+        )
+
+
+def _treasury(accounts: Accounts) -> engine_pb2.TreasuryAccount | None:
+    state = accounts.treasury_state
+    if state is None:
+        return None
+    return engine_pb2.TreasuryAccount(
+        address=state.address, xlm_stroops=state.xlm, is_low=accounts.is_treasury_low
+    )
+
+
+def _payers(totals: PayerTotals) -> engine_pb2.PayerAccounts:
+    return engine_pb2.PayerAccounts(
+        made=totals.made, ready=totals.ready, busy=totals.busy, stopped=totals.stopped
+    )
+
+
+def _rent(state: RentState) -> engine_pb2.RentStatus:
+    return engine_pb2.RentStatus(
+        entries=[
+            engine_pb2.RentEntry(
+                name=entry.name,
+                ledgers_left=entry.left(state.ledger),
+                due_ledger=entry.due_ledger,
+            )
+            for entry in state.entries
+        ],
+        rent_spent_stroops=state.spent,
+        rent_budget_stroops=state.budget,
+        calls_wait_for_rent=state.holds_calls,
+        rent_error=state.error,
+    )
+
+
+def _endpoint(status: EndpointStatus) -> engine_pb2.StellarEndpoint:
+    message = engine_pb2.StellarEndpoint(
+        host=status.host,
+        state=status.state.value,
+        reason=status.reason,
+        ledger=status.ledger,
+        latency_ms=round(status.latency * 1000),
+        contradictions=status.contradictions,
+    )
+    message.since.FromDatetime(status.since)
+    return message
+
+
+def _channels(totals: ChannelTotals) -> engine_pb2.ChannelAccounts:
+    return engine_pb2.ChannelAccounts(
+        made=totals.made,
+        ready=totals.ready,
+        busy=totals.busy,
+        low=totals.low,
+        xlm_stroops=totals.xlm,
+    )

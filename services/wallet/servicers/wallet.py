@@ -1,0 +1,226 @@
+"""kalepool.wallet.v1.WalletService: request to use case to reply."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.common.paging import id_after, size_of, token_after
+from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
+from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
+from services.wallet.servicers import messages
+from services.wallet.usecases.wallet import UseCases
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Item = TypeVar("Item")
+IntentOf = Callable[[Item], Intent]
+
+FULL_NAME = wallet_pb2.DESCRIPTOR.services_by_name["WalletService"].full_name
+#: Called by other services: the public rate limit is not for them.
+INTERNAL = (
+    "CreateWallet",
+    "GetWallet",
+    "GetBalances",
+    "Plant",
+    "Work",
+    "Harvest",
+    "BatchPlant",
+    "BatchWork",
+    "BatchHarvest",
+)
+#: Methods that wait until operations are settled.
+SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest")
+
+
+class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
+    """Thin: what a field may be is in the proto, everything else is in the use cases."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._use_cases = use_cases
+
+    async def CreateWallet(
+        self, request: wallet_pb2.CreateWalletRequest, context: Context
+    ) -> wallet_pb2.CreateWalletResponse:
+        """See wallet.proto."""
+        wallet = await self._use_cases.create_wallet(
+            FarmerId(UUID(request.farmer_id)),
+            PoolerId(UUID(request.pooler_id)),
+            payout_address=request.payout_address,
+        )
+        return wallet_pb2.CreateWalletResponse(wallet=messages.wallet_message(wallet))
+
+    async def GetWallet(
+        self, request: wallet_pb2.GetWalletRequest, context: Context
+    ) -> wallet_pb2.GetWalletResponse:
+        """See wallet.proto."""
+        wallet = await self._find_wallet(request)
+        if wallet is None or wallet.farmer_id is None:
+            raise WalletNotFoundError(f"there is no wallet with this {request.WhichOneof('by')}")
+        return wallet_pb2.GetWalletResponse(wallet=messages.wallet_message(wallet))
+
+    async def _find_wallet(self, request: wallet_pb2.GetWalletRequest) -> Wallet | None:
+        store = self._use_cases.wallets
+        match request.WhichOneof("by"):
+            case "wallet_id":
+                return await store.by_id(WalletId(UUID(request.wallet_id)))
+            case "farmer_id":
+                return await store.by_farmer(FarmerId(UUID(request.farmer_id)))
+            case _:
+                return await store.by_address(request.address)
+
+    async def ListWallets(
+        self, request: wallet_pb2.ListWalletsRequest, context: Context
+    ) -> wallet_pb2.ListWalletsResponse:
+        """See wallet.proto."""
+        size = size_of(request.page_size)
+        wallets = await self._use_cases.wallets.page(
+            pooler_id=PoolerId(UUID(request.pooler_id)) if request.pooler_id else None,
+            after=id_after(request.page_token),
+            limit=size + 1,
+        )
+        return wallet_pb2.ListWalletsResponse(
+            wallets=[messages.wallet_message(wallet) for wallet in wallets[:size]],
+            next_page_token=token_after([item.id for item in wallets], size),
+        )
+
+    async def GetBalances(
+        self, request: wallet_pb2.GetBalancesRequest, context: Context
+    ) -> wallet_pb2.GetBalancesResponse:
+        """See wallet.proto."""
+        ids = [FarmerId(UUID(value)) for value in request.farmer_ids]
+        balances = await self._use_cases.balances(ids)
+        return wallet_pb2.GetBalancesResponse(
+            balances=[messages.balances_message(wallet, item) for wallet, item in balances]
+        )
+
+    async def Plant(
+        self, request: wallet_pb2.PlantRequest, context: Context
+    ) -> wallet_pb2.PlantResponse:
+        """See wallet.proto."""
+        operation = await self._one(OperationKind.PLANT, request, messages.plant_intent)
+        return wallet_pb2.PlantResponse(operation=messages.operation_message(operation))
+
+    async def Work(
+        self, request: wallet_pb2.WorkRequest, context: Context
+    ) -> wallet_pb2.WorkResponse:
+        """See wallet.proto."""
+        operation = await self._one(OperationKind.WORK, request, messages.work_intent)
+        return wallet_pb2.WorkResponse(operation=messages.operation_message(operation))
+
+    async def Harvest(
+        self, request: wallet_pb2.HarvestRequest, context: Context
+    ) -> wallet_pb2.HarvestResponse:
+        """See wallet.proto."""
+        operation = await self._one(OperationKind.HARVEST, request, messages.harvest_intent)
+        return wallet_pb2.HarvestResponse(operation=messages.operation_message(operation))
+
+    async def BatchPlant(
+        self, request: wallet_pb2.BatchPlantRequest, context: Context
+    ) -> AsyncIterator[wallet_pb2.BatchPlantResponse]:
+        """See wallet.proto."""
+        async for one, others in self._batch(OperationKind.PLANT, request, messages.plant_intent):
+            yield wallet_pb2.BatchPlantResponse(operation=one, others=others)
+
+    async def BatchWork(
+        self, request: wallet_pb2.BatchWorkRequest, context: Context
+    ) -> AsyncIterator[wallet_pb2.BatchWorkResponse]:
+        """See wallet.proto."""
+        async for one, others in self._batch(OperationKind.WORK, request, messages.work_intent):
+            yield wallet_pb2.BatchWorkResponse(operation=one, others=others)
+
+    async def BatchHarvest(
+        self, request: wallet_pb2.BatchHarvestRequest, context: Context
+    ) -> AsyncIterator[wallet_pb2.BatchHarvestResponse]:
+        """See wallet.proto."""
+        intent_of = messages.harvest_intent
+        async for one, others in self._batch(OperationKind.HARVEST, request, intent_of):
+            yield wallet_pb2.BatchHarvestResponse(operation=one, others=others)
+
+    async def _one(
+        self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
+    ) -> Operation:
+        ids = await self._use_cases.submit(
+            kind,
+            request_id=request.request_id,
+            block_index=request.block_index,
+            intents=[intent_of(request.operation)],
+        )
+        return await self._use_cases.results.one(ids[0])
+
+    async def _batch(
+        self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
+    ) -> AsyncIterator[tuple[wallet_pb2.Operation, list[wallet_pb2.Operation]]]:
+        ids = await self._use_cases.submit(
+            kind,
+            request_id=request.request_id,
+            block_index=request.block_index,
+            intents=[intent_of(item) for item in request.operations],
+        )
+        async for settled in self._use_cases.results.of(ids):
+            one, *others = map(messages.operation_message, settled)
+            yield one, others
+
+    async def GetOperation(
+        self, request: wallet_pb2.GetOperationRequest, context: Context
+    ) -> wallet_pb2.GetOperationResponse:
+        """See wallet.proto."""
+        operation_id = OperationId(UUID(request.operation_id))
+        operation = await self._use_cases.operations.by_id(operation_id)
+        if operation is None:
+            raise OperationNotFoundError(f"there is no operation {operation_id}")
+        return wallet_pb2.GetOperationResponse(operation=messages.operation_message(operation))
+
+    async def ListOperations(
+        self, request: wallet_pb2.ListOperationsRequest, context: Context
+    ) -> wallet_pb2.ListOperationsResponse:
+        """See wallet.proto."""
+        size = size_of(request.page_size)
+        operations = await self._use_cases.operations.page(
+            farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
+            state=messages.STATES.get(request.state),
+            kind=messages.KINDS.get(request.kind),
+            before=id_after(request.page_token),
+            limit=size + 1,
+        )
+        return wallet_pb2.ListOperationsResponse(
+            operations=[messages.operation_message(item) for item in operations[:size]],
+            next_page_token=token_after([item.id for item in operations], size),
+        )
+
+    async def GetBlock(
+        self, request: wallet_pb2.GetBlockRequest, context: Context
+    ) -> wallet_pb2.GetBlockResponse:
+        """See wallet.proto."""
+        index = request.index if request.HasField("index") else None
+        block, head = await self._use_cases.block(index)
+        return wallet_pb2.GetBlockResponse(
+            block=None if block is None else messages.block_message(block, head),
+            head=messages.head_message(head),
+        )
+
+    async def WatchBlocks(
+        self, request: wallet_pb2.WatchBlocksRequest, context: Context
+    ) -> AsyncIterator[wallet_pb2.WatchBlocksResponse]:
+        """See wallet.proto."""
+        after_index = request.after_index if request.HasField("after_index") else None
+        async for block, head in self._use_cases.watch_blocks(after_index):
+            yield wallet_pb2.WatchBlocksResponse(
+                block=None if block is None else messages.block_message(block, head),
+                head=messages.head_message(head),
+            )
+
+    async def GetTreasury(
+        self, request: wallet_pb2.GetTreasuryRequest, context: Context
+    ) -> wallet_pb2.GetTreasuryResponse:
+        """See wallet.proto."""
+        wallet, balances = await self._use_cases.treasury()
+        return wallet_pb2.GetTreasuryResponse(
+            address=wallet.address,
+            is_funded=balances.is_funded,
+            xlm_stroops=balances.xlm,
+            reserved_stroops=messages.reserved_stroops(balances),
+            ledger=balances.ledger,
+        )

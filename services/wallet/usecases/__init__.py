@@ -1,0 +1,1 @@
+"""What callers can have done: one file per noun."""

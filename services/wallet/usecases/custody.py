@@ -1,0 +1,98 @@
+"""What wallet does for operators about keys: one coroutine per verb."""
+
+from dataclasses import dataclass
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, OperationId, PoolerId
+from libs.common.log import get_security_logger
+from services.wallet.domain.audit import Act, Action, Head, Verifier
+from services.wallet.domain.errors import (
+    KeyExportOffError,
+    NotHeldError,
+    PauseNotFoundError,
+    WalletNotFoundError,
+    WrongAddressError,
+)
+from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.wakeup import Bell
+from services.wallet.keys.export import Parcel
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.wallets import WalletStore
+
+security = get_security_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custody:
+    """The verbs, and what they work with."""
+
+    wallets: WalletStore
+    store: CustodyStore
+    keyring: Keyring
+    #: To ring when something may go on.
+    bell: Bell
+    #: Whether keys may leave the pool at all.
+    may_export: bool
+
+    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
+        """Stops signing; nothing new is signed once this has returned.
+
+        WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
+        """
+        if reach.scope is Scope.POOLER and reach.target is not None:
+            await self._check_pooler(PoolerId(reach.target))
+        await self.store.pause(reach, reason=reason, actor=actor)
+        security.warning("signing paused", reach=str(reach), actor=actor, why=reason)
+
+    async def _check_pooler(self, pooler_id: PoolerId) -> None:
+        if not await self.wallets.page(pooler_id=pooler_id, after=None, limit=1):
+            raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
+
+    async def resume(self, reach: Reach, *, actor: str) -> None:
+        """Ends a pause. PauseNotFoundError when there is none."""
+        if not await self.store.resume(reach, actor=actor):
+            raise PauseNotFoundError(f"signing is not paused for {reach}")
+        security.warning("signing resumed", reach=str(reach), actor=actor)
+        self.bell.ring()
+
+    async def release(self, operation_id: OperationId, *, actor: str) -> None:
+        """Let an operation be signed for again. NotHeldError when it does not wait for a person."""
+        if not await self.store.release(operation_id, actor=actor):
+            raise NotHeldError(f"operation {operation_id} does not wait for a person")
+        security.warning("operation released", operation=str(operation_id), actor=actor)
+        self.bell.ring()
+
+    async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
+        """A farmer's wallet, to be paused."""
+        return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
+
+    async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
+        """Reads the audit log, or what follows the noted record; the verifier tells of it."""
+        verifier = Verifier(expected=expected, begins_there=begins_there)
+        async for page in self.store.records(after=verifier.after):
+            if not verifier.take(page):
+                break
+        verifier.finish()
+        return verifier
+
+    async def export_key(
+        self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str
+    ) -> Parcel:
+        """A farmer's key, encrypted to the receiver; recorded before it leaves.
+
+        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, ReceiverKeyError.
+        """
+        if not self.may_export:
+            raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")
+        wallet = await self.wallets.of_farmer(farmer_id)
+        if wallet.address != address:
+            raise WrongAddressError(f"this is not the address of farmer {farmer_id}")
+        parcel = await self.keyring.export(wallet.id, receiver_key)
+        act = Act(
+            actor=actor, action=Action.EXPORT_KEY, subject=f"wallet {wallet.id}", details=reason
+        )
+        await self.store.record(act)
+        security.warning("key exported", wallet=str(wallet.id), actor=actor, why=reason)
+        await failpoint("wallet.key.exported")
+        return parcel

@@ -1,0 +1,257 @@
+"""What wallet does for its callers: one coroutine per verb."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from libs.kale.hash import leading_zeros
+from services.wallet.domain.blocks import check_acceptable
+from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.errors import (
+    BlockUnknownError,
+    ChainUnknownError,
+    HistoryGoneError,
+    RequestIdReusedError,
+    WalletNotFoundError,
+    WalletOfOtherPoolerError,
+)
+from services.wallet.domain.model import (
+    Balances,
+    Block,
+    ChainHead,
+    Intent,
+    NewOperation,
+    OperationKind,
+    Wallet,
+)
+from services.wallet.domain.refusals import Circumstances
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.settled_feed import Results
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.engine.wakeup import Bell
+from services.wallet.keys.provider import KeyProvider
+from services.wallet.keys.seal import seal_new_key
+from services.wallet.store.blocks import BlockStore
+from services.wallet.store.operations import Check, OperationStore
+from services.wallet.store.refusals import Now
+from services.wallet.store.wallets import WalletStore, balances_of
+
+#: Seconds between two messages of a block stream at most.
+SIGN_OF_LIFE = 15.0
+#: Blocks that a stream sends at most when it resumes: about three days.
+MAX_RESUMED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCases:
+    """The verbs, and what they work with."""
+
+    wallets: WalletStore
+    operations: OperationStore
+    blocks: BlockStore
+    provider: KeyProvider
+    accounts: Accounts
+    treasury_account: Treasury
+    watch: Watch
+    #: To ring when operations were recorded.
+    bell: Bell
+    #: Gives what was settled.
+    results: Results
+    #: The fee budgets, and stroops that a transaction may cost for each operation in it.
+    fees: FeeTerms
+    max_fee: int
+
+    async def create_wallet(
+        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
+    ) -> Wallet:
+        """The farmer's wallet: made with its key, its onboarding and the address that it pays out
+        to, or the one that is there.
+
+        Raises TreasuryMissingError for a new one while the treasury's key does not open: it alone
+        shows that the master key is the pool's, and nobody could open what another one seals.
+        """
+        wallet = await self.wallets.by_farmer(farmer_id)
+        if wallet is None:
+            _ = self.treasury_account.wallet
+            sealed = await seal_new_key(self.provider, WalletId(new_id()))
+            await self.wallets.insert_farmer(
+                sealed,
+                farmer_id=farmer_id,
+                pooler_id=pooler_id,
+                onboarding_id=OperationId(new_id()),
+                payout_address=payout_address,
+            )
+            self.bell.ring()
+            wallet = await self.wallets.by_farmer(farmer_id)
+        if wallet is None:
+            raise WalletNotFoundError(f"the wallet of farmer {farmer_id} was not recorded")
+        if wallet.pooler_id != pooler_id:
+            raise WalletOfOtherPoolerError(f"farmer {farmer_id} belongs to another pooler")
+        return wallet
+
+    async def balances(self, farmer_ids: Sequence[FarmerId]) -> list[tuple[Wallet, Balances]]:
+        """Wallets and what they have on the chain now, in order."""
+        wallets = await self._wallets_of(farmer_ids)
+        found = await self.accounts.read({item.id: item.address for item in wallets.values()})
+        ordered = [wallets[farmer_id] for farmer_id in farmer_ids]
+        return [(item, balances_of(found[item.id][1], found[item.id][0])) for item in ordered]
+
+    async def treasury(self) -> tuple[Wallet, Balances]:
+        """The account that pays, and what it has on the chain now."""
+        wallet = self.treasury_account.wallet
+        ledger, state = (await self.accounts.read({wallet.id: wallet.address}))[wallet.id]
+        return wallet, balances_of(state, ledger)
+
+    async def submit(
+        self,
+        kind: OperationKind,
+        *,
+        request_id: str,
+        block_index: int,
+        intents: Sequence[Intent],
+    ) -> list[OperationId]:
+        """Makes the operations durable and gives their ids; joins what is there already.
+
+        Raises WalletNotFoundError, WrongBlockError, BlockNotClosedError, RequestIdReusedError.
+        """
+        arguments = _digest(kind, block_index, intents)
+        if request_id and await self._is_known(request_id, arguments):
+            return await self.operations.batch_ids(request_id)
+        wallets = await self._wallets_of([intent.farmer_id for intent in intents])
+        check = self._check(kind, block_index)
+        now = self._now(kind)
+        operations = [_new_operation(wallets[item.farmer_id].id, item) for item in intents]
+        if not request_id:
+            made = await self.operations.record_one(
+                kind=kind, block_index=block_index, operation=operations[0], check=check, now=now
+            )
+            self.bell.ring()
+            return [made]
+        recorded = await self.operations.record_batch(
+            request_id,
+            arguments,
+            kind=kind,
+            block_index=block_index,
+            operations=operations,
+            check=check,
+            now=now,
+        )
+        await failpoint("wallet.batch.recorded")
+        if not recorded:  # the same call arrived twice at once: the other one was faster
+            await self._is_known(request_id, arguments)
+        self.bell.ring()
+        return await self.operations.batch_ids(request_id)
+
+    async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
+        """A block (None: the current one) as last seen, and the head."""
+        head = await self.blocks.head()
+        if head is None:
+            raise ChainUnknownError("the chain was not seen yet", retry_after=1.0)
+        wanted = head.current_block if index is None else index
+        block = None if wanted is None else await self.blocks.block(wanted)
+        if block is None and index is not None:
+            raise BlockUnknownError(f"block {index} was not seen on the chain")
+        return block, head
+
+    async def watch_blocks(
+        self, after_index: int | None
+    ) -> AsyncIterator[tuple[Block | None, ChainHead]]:
+        """Blocks missed since `after_index`, then the newest state, now and at every change."""
+        sight = self.watch.current
+        if after_index is not None and sight.block is not None:
+            for missed in await self._missed(after_index, sight.block.index):
+                yield missed, sight.head
+        while True:
+            seen, newest = self.watch.changed.rings, self.watch.newest or sight
+            yield newest.block, newest.head
+            sight = newest
+            await self._changed(seen, sight.block, sight.head)
+
+    async def _changed(self, seen: int, block: Block | None, head: ChainHead) -> None:
+        """Returns when the state differs from this one, or for a sign of life."""
+        loop_until = self.watch.now() + SIGN_OF_LIFE
+        while (left := loop_until - self.watch.now()) > 0:
+            await self.watch.changed.wait(seen, left)
+            seen, newest = self.watch.changed.rings, self.watch.newest
+            if newest is not None and _differs(newest.block, newest.head, block, head):
+                return
+
+    async def _missed(self, after: int, current: int) -> list[Block]:
+        if current - after > MAX_RESUMED:
+            raise HistoryGoneError(f"block {after} is too old to resume from")
+        missed = await self.blocks.between(after, current)
+        if len(missed) < current - after - 1:
+            raise HistoryGoneError(f"blocks after {after} were not seen")
+        return missed
+
+    async def _is_known(self, request_id: str, arguments: bytes) -> bool:
+        known = await self.operations.batch_arguments(request_id)
+        if known is not None and known != arguments:
+            raise RequestIdReusedError(f"request_id {request_id!r} stands for another batch")
+        return known is not None
+
+    def _check(self, kind: OperationKind, block_index: int) -> Check:
+        """Raises WrongBlockError or BlockNotClosedError by the newest that any process has seen.
+
+        Whoever asks may know a ledger that another process saw and kept, and this one did not yet.
+        """
+        seen = self.watch.current.head
+
+        def check(kept: ChainHead | None) -> None:
+            newest = seen if kept is None or kept.ledger <= seen.ledger else kept
+            check_acceptable(kind, block_index, newest)
+
+        return check
+
+    def _now(self, kind: OperationKind) -> Now:
+        """What refusals of this kind are held against."""
+        sight = self.watch.current
+        circumstances = Circumstances(
+            inclusion_fee=sight.inclusion_fee_for(kind),
+            usual_fit=max(0, self.max_fee - self.fees.reserve) // 2,
+            is_rent_due=sight.is_rent_due,
+            is_paused=sight.head.paused,
+        )
+        return Now(circumstances=circumstances, fees=self.fees)
+
+    async def _wallets_of(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
+        wallets = await self.wallets.of_farmers(farmer_ids)
+        missing = [str(item) for item in farmer_ids if item not in wallets]
+        if missing:
+            raise WalletNotFoundError(
+                f"{len(missing)} farmers have no wallet, the first is {missing[0]}",
+                metadata={"farmer_ids": ",".join(missing[:20])},
+            )
+        return wallets
+
+
+def _differs(block: Block | None, head: ChainHead, old: Block | None, old_head: ChainHead) -> bool:
+    """Whether watchers want to know: ledgers in which nothing happened do not count."""
+    return block != old or (head.current_block, head.plantable_block, head.paused) != (
+        old_head.current_block,
+        old_head.plantable_block,
+        old_head.paused,
+    )
+
+
+def _new_operation(wallet_id: WalletId, intent: Intent) -> NewOperation:
+    return NewOperation(
+        id=OperationId(new_id()),
+        wallet_id=wallet_id,
+        amount=intent.amount,
+        nonce=intent.nonce,
+        hash=intent.hash,
+        zeros=None if intent.hash is None else leading_zeros(intent.hash),
+    )
+
+
+def _digest(kind: OperationKind, block_index: int, intents: Sequence[Intent]) -> bytes:
+    """The same for the same batch, in whatever order its items come."""
+    items = sorted(
+        f"{item.farmer_id}:{item.amount}:{item.nonce}:{(item.hash or b'').hex()}"
+        for item in intents
+    )
+    return hashlib.sha256("\n".join([kind.value, str(block_index), *items]).encode()).digest()

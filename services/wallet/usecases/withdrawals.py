@@ -1,0 +1,77 @@
+"""What wallet does about withdrawals: one coroutine per verb."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.common.failpoints import failpoint
+from libs.common.ids import FarmerId, OperationId, new_id
+from libs.common.log import get_security_logger
+from services.wallet.domain.errors import WithdrawalNotFoundError
+from services.wallet.domain.withdrawals import (
+    Asset,
+    NewWithdrawal,
+    PayoutAddresses,
+    Withdrawal,
+    WithdrawalTerms,
+)
+from services.wallet.engine.settled_feed import Results
+from services.wallet.engine.wakeup import Bell
+from services.wallet.store.wallets import WalletStore
+from services.wallet.store.withdrawals import WithdrawalStore
+
+security = get_security_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawals:
+    """The verbs, and what they work with."""
+
+    wallets: WalletStore
+    store: WithdrawalStore
+    terms: WithdrawalTerms
+    #: To ring when one was recorded.
+    bell: Bell
+    #: Gives what was settled.
+    results: Results
+
+    async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
+        """Registers a farmer's outside address; from when on it counts."""
+        wallet_id = (await self.wallets.of_farmer(farmer_id)).id
+        cooling = self.terms.cooling
+        moment = await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
+        security.info("payout address set", wallet=str(wallet_id), address=address, actor=actor)
+        return moment
+
+    async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
+        """A farmer's outside addresses."""
+        return await self.store.addresses((await self.wallets.of_farmer(farmer_id)).id)
+
+    async def withdraw(
+        self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int, actor: str
+    ) -> Withdrawal:
+        """Sends an amount (stroops) to the farmer's outside address; answers when it is settled.
+
+        Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError,
+        SigningPausedError.
+        """
+        new = NewWithdrawal(
+            id=OperationId(new_id()),
+            request_id=request_id,
+            wallet_id=(await self.wallets.of_farmer(farmer_id)).id,
+            asset=asset,
+            amount=amount,
+            actor=actor,
+        )
+        withdrawal_id = await self.store.record(new, self.terms.limits[asset])
+        security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
+        await failpoint("wallet.withdrawal.recorded")
+        self.bell.ring()
+        await self.results.one(withdrawal_id)
+        return await self.withdrawal(withdrawal_id)
+
+    async def withdrawal(self, withdrawal_id: OperationId) -> Withdrawal:
+        """One withdrawal as it stands."""
+        found = await self.store.by_id(withdrawal_id)
+        if found is None:
+            raise WithdrawalNotFoundError(f"there is no withdrawal {withdrawal_id}")
+        return found
