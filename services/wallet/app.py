@@ -24,16 +24,16 @@ from services.access import ACCESS
 from services.wallet import loops
 from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
-from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.refusals import mark_of
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.gauges import Figures
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
@@ -43,16 +43,19 @@ from services.wallet.engine.settled_feed import Results
 from services.wallet.engine.signers import Keyring
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.submit.packs import Packs
+from services.wallet.engine.submit.round import Refuser
 from services.wallet.engine.submit.single_calls import Lanes
 from services.wallet.engine.template_book import ShapeBook
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.treasury.deployment import Deployer
+from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
+from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Bell, Wakeups
 from services.wallet.keys.opening import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import custody as custody_servicer
@@ -122,127 +125,282 @@ class _Wiring:
         self._settings = settings
         self._database = database
         self._chain = chain
+        self._provider = provider
         #: Rings with every new ledger.
         self._ledgers = Bell()
-        #: Rings when there may be something to take up: also with every new ledger.
-        self._changes = Bell()
-        #: Rings when operations were settled.
-        self._settled = Bell()
-        self._watch = Watch(SystemClock(), self._ledgers, self._changes)
-        wallets, blocks = WalletStore(database), BlockStore(database)
-        self._wallets = wallets
-        keyring = Keyring(provider, wallets)
-        self._treasury = Treasury(provider, wallets, chain, settings.treasury_seed())
-        self._accounts = Accounts(chain, wallets, self._treasury, low=settings.treasury_low_balance)
-        self._parts = self._engine(wallets, blocks, keyring)
-        self._parts.follower.on_turned.append(self._parts.sender.turn_back)
-        self._deployer = Deployer(self._parts)
-        contract = settings.multicall_contract_id
-        self._rent = RentKeeper(
-            self._parts, self._deployer, daily=settings.rent_daily, multicall=contract
-        )
-        self._channels = ChannelStore(database)
-        self._keeper = ChannelKeeper(self._parts, self._channels, provider, self._channel_terms())
-        self._payers = PayerStore(database)
-        self._payer_keeper = PayerKeeper(
-            self._parts, self._payers, provider, count=settings.payer_accounts
-        )
-        self._differences = ReconcileStore(database)
-        self._reconciler = Reconciler(self._parts, self._differences)
+        self._wakeups = Wakeups(changes=Bell(), settled=Bell())
         #: Rings when a rotation of keys is asked for.
         self._rotations = Bell()
+        self._watch = Watch(SystemClock(), self._ledgers, self._wakeups.changes)
+        self._limits = settings.limits()
+        self._open_stores()
+        self._open_ground()
+        self._open_treasury()
+        self._reconciler = Reconciler(chain, self._differences, self._watch, self._wakeups.changes)
         self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
-        self._serve(blocks, provider, keyring)
+        self._serve()
 
-    def _serve(self, blocks: BlockStore, provider: KeyProvider, keyring: Keyring) -> None:
+    def _open_stores(self) -> None:
+        database = self._database
+        self._wallets = WalletStore(database)
+        self._blocks = BlockStore(database)
+        self._operations = OperationStore(database)
+        self._transactions = TransactionStore(database, self._settings.fees())
+        self._channels = ChannelStore(database)
+        self._payers = PayerStore(database)
+        self._differences = ReconcileStore(database)
+        self._custody_store = CustodyStore(database)
+
+    def _open_ground(self) -> None:
+        """What all steps of the engine stand on."""
+        settings, chain = self._settings, self._chain
+        self._alarms = Alarms()
+        self._in_flight = InFlight()
+        self._keyring = Keyring(self._provider, self._wallets)
+        self._treasury = Treasury(self._provider, self._wallets, chain, settings.treasury_seed())
+        self._accounts = Accounts(
+            chain, self._wallets, self._treasury, low=settings.treasury_low_balance
+        )
+        self._follower = Follower(
+            chain,
+            self._blocks,
+            self._watch,
+            Turning(chain, TurningStore(self._database)),
+            block_seconds=settings.block_seconds,
+        )
+        self._follower.on_turned.append(self._in_flight.turn_back)
+        self._sender = Sender(
+            chain,
+            self._transactions,
+            self._keyring,
+            self._treasury,
+            in_flight=self._in_flight,
+            alarms=self._alarms,
+        )
+        self._broken_keys = BrokenKeys(
+            keyring=self._keyring, operations=self._operations, watch=self._watch
+        )
+
+    def _open_treasury(self) -> None:
+        """What the treasury's transactions do."""
+        settings, rent_turn = self._settings, RentTurn()
+        self._treasury_transactions = TreasuryTransactions(
+            chain=self._chain,
+            operations=self._operations,
+            transactions=self._transactions,
+            treasury=self._treasury,
+            accounts=self._accounts,
+            watch=self._watch,
+            sender=self._sender,
+            wakeups=self._wakeups,
+            limits=self._limits,
+            alarms=self._alarms,
+            rent_turn=rent_turn,
+        )
+        self._deployer = Deployer(
+            chain=self._chain,
+            treasury=self._treasury,
+            keyring=self._keyring,
+            transactions=self._transactions,
+            sender=self._sender,
+            watch=self._watch,
+            limits=self._limits,
+        )
+        self._rent = RentKeeper(
+            self._deployer,
+            chain=self._chain,
+            treasury=self._treasury,
+            accounts=self._accounts,
+            transactions=self._transactions,
+            sender=self._sender,
+            watch=self._watch,
+            alarms=self._alarms,
+            rent_turn=rent_turn,
+            daily=settings.rent_daily,
+            multicall=settings.multicall_contract_id,
+        )
+        new_accounts = NewAccounts(
+            chain=self._chain,
+            treasury=self._treasury,
+            keyring=self._keyring,
+            transactions=self._treasury_transactions,
+        )
+        self._keeper = ChannelKeeper(
+            self._channels,
+            self._provider,
+            self._channel_terms(),
+            watch=self._watch,
+            accounts=self._accounts,
+            new_accounts=new_accounts,
+            changes=self._wakeups.changes,
+        )
+        self._payer_keeper = PayerKeeper(
+            self._payers,
+            self._provider,
+            count=settings.payer_accounts,
+            watch=self._watch,
+            accounts=self._accounts,
+            new_accounts=new_accounts,
+        )
+
+    def _serve(self) -> None:
         """What callers may ask for."""
-        settings, wallets = self._settings, self._wallets
-        results = Results(self._parts.operations, self._settled)
+        settings, changes = self._settings, self._wakeups.changes
+        results = Results(self._operations, self._wakeups.settled)
         self._use_cases = UseCases(
-            wallets=wallets,
-            operations=self._parts.operations,
-            blocks=blocks,
-            provider=provider,
+            wallets=self._wallets,
+            operations=self._operations,
+            blocks=self._blocks,
+            provider=self._provider,
             accounts=self._accounts,
             treasury_account=self._treasury,
             watch=self._watch,
-            bell=self._changes,
+            bell=changes,
             results=results,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
         )
         self._custody = Custody(
-            wallets=wallets,
-            store=CustodyStore(self._database),
-            keyring=keyring,
-            bell=self._changes,
+            wallets=self._wallets,
+            store=self._custody_store,
+            keyring=self._keyring,
+            bell=changes,
             may_export=settings.key_export,
         )
         self._withdrawals = Withdrawals(
-            wallets=wallets,
+            wallets=self._wallets,
             store=WithdrawalStore(self._database),
             terms=settings.withdrawals(),
-            bell=self._changes,
+            bell=changes,
             results=results,
-        )
-
-    def _engine(self, wallets: WalletStore, blocks: BlockStore, keyring: Keyring) -> EngineParts:
-        settings, chain = self._settings, self._chain
-        transactions = TransactionStore(self._database, settings.fees())
-        alarms = Alarms()
-        return EngineParts(
-            chain=chain,
-            operations=OperationStore(self._database),
-            transactions=transactions,
-            keyring=keyring,
-            treasury=self._treasury,
-            accounts=self._accounts,
-            follower=Follower(
-                chain,
-                blocks,
-                self._watch,
-                Turning(chain, TurningStore(self._database)),
-                block_seconds=settings.block_seconds,
-            ),
-            watch=self._watch,
-            sender=Sender(chain, transactions, keyring, self._treasury, alarms=alarms),
-            alarms=alarms,
-            bell=self._changes,
-            settled_bell=self._settled,
-            limits=OperatorLimits(
-                lifetime=max(1, settings.operation_timeout // 1000),
-                max_fee=settings.max_fee_stroops,
-                parallel=settings.prepare_parallel,
-                mark=mark_of(settings.max_fee_stroops, settings.fees()),
-            ),
         )
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What runs in the background."""
-        parts = self._parts
         shapes = ShapeBook(self._chain, lambda: comes_due(self._chain, self._watch))
-        sources = Sources(self._chain, self._channels, parts.transactions, parts.keyring)
-        multicall = self._settings.multicall()
-        packs = None if multicall is None else Packs(parts, shapes, sources, multicall)
-        lanes = Lanes(parts, shapes, sources, packs)
-        numbers = PayerNumbers(parts, self._payers)
+        numbers = self._numbers()
+        changes = self._wakeups.changes
         return [
             loops.follow_chain(
-                parts.follower, self._watch, poll=self._settings.chain_poll_ms / 1000
+                self._follower, self._watch, poll=self._settings.chain_poll_ms / 1000
             ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
-            loops.dispatch(Dispatcher(parts, lanes, sources)),
-            loops.onboard(Onboarder(parts), self._changes),
-            loops.pay(PaymentCarrier(parts, self._payers, numbers), self._changes),
+            loops.dispatch(self._dispatcher(shapes)),
+            loops.onboard(self._onboarder(), changes),
+            loops.pay(self._payment_carrier(numbers), changes),
             loops.keep_channels(self._keeper, self._ledgers),
             loops.keep_payers(self._payer_keeper, self._ledgers),
             loops.keep_rent(self._rent, self._ledgers),
-            loops.tell_figures(Figures(parts, self._keeper, self._payer_keeper, self._rent)),
+            loops.tell_figures(self._figures()),
             loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
-            loops.track(Tracker(parts, shapes, numbers), self._ledgers),
+            loops.track(self._tracker(shapes, numbers), self._ledgers),
         ]
+
+    def _dispatcher(self, shapes: ShapeBook) -> Dispatcher:
+        chain, keyring, limits = self._chain, self._keyring, self._limits
+        sources = Sources(chain, self._channels, self._transactions, keyring)
+        refuser = Refuser(chain=chain, follower=self._follower)
+        multicall, packs = self._settings.multicall(), None
+        if multicall is not None:
+            packs = Packs(
+                chain,
+                keyring,
+                shapes,
+                sources,
+                refuser=refuser,
+                limits=limits,
+                multicall=multicall,
+            )
+        lanes = Lanes(
+            chain,
+            keyring,
+            shapes,
+            sources,
+            treasury=self._treasury,
+            refuser=refuser,
+            limits=limits,
+            alarms=self._alarms,
+            packs=packs,
+        )
+        return Dispatcher(
+            lanes,
+            sources,
+            operations=self._operations,
+            transactions=self._transactions,
+            accounts=self._accounts,
+            watch=self._watch,
+            sender=self._sender,
+            broken_keys=self._broken_keys,
+            wakeups=self._wakeups,
+            limits=limits,
+            alarms=self._alarms,
+        )
+
+    def _onboarder(self) -> Onboarder:
+        return Onboarder(
+            chain=self._chain,
+            operations=self._operations,
+            treasury=self._treasury,
+            keyring=self._keyring,
+            transactions=self._treasury_transactions,
+            broken_keys=self._broken_keys,
+        )
+
+    def _numbers(self) -> PayerNumbers:
+        repayments = Repayments(
+            chain=self._chain,
+            treasury=self._treasury,
+            keyring=self._keyring,
+            transactions=self._transactions,
+            sender=self._sender,
+            watch=self._watch,
+            limits=self._limits,
+        )
+        return PayerNumbers(self._chain, self._payers, repayments, self._wakeups)
+
+    def _payment_carrier(self, numbers: PayerNumbers) -> PaymentCarrier:
+        return PaymentCarrier(
+            self._payers,
+            numbers,
+            chain=self._chain,
+            treasury=self._treasury,
+            keyring=self._keyring,
+            accounts=self._accounts,
+            operations=self._operations,
+            payouts=self._transactions,
+            watch=self._watch,
+            transactions=self._treasury_transactions,
+            broken_keys=self._broken_keys,
+            wakeups=self._wakeups,
+        )
+
+    def _tracker(self, shapes: ShapeBook, numbers: PayerNumbers) -> Tracker:
+        return Tracker(
+            chain=self._chain,
+            transactions=self._transactions,
+            follower=self._follower,
+            watch=self._watch,
+            accounts=self._accounts,
+            sender=self._sender,
+            in_flight=self._in_flight,
+            shapes=shapes,
+            numbers=numbers,
+            limits=self._limits,
+            wakeups=self._wakeups,
+        )
+
+    def _figures(self) -> Figures:
+        return Figures(
+            chain=self._chain,
+            watch=self._watch,
+            accounts=self._accounts,
+            transactions=self._transactions,
+            channels=self._keeper,
+            payers=self._payer_keeper,
+            rent=self._rent,
+        )
 
     def _channel_terms(self) -> ChannelTerms:
         return ChannelTerms(
@@ -291,12 +449,15 @@ class _Wiring:
         servicer = WalletServicer(self._use_cases)
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
         engine = engine_servicer.EngineServicer(
-            self._parts,
-            self._keeper,
-            self._payer_keeper,
-            self._deployer,
+            chain=self._chain,
+            watch=self._watch,
+            accounts=self._accounts,
+            transactions=self._transactions,
+            channels=self._keeper,
+            payers=self._payer_keeper,
+            deployer=self._deployer,
             rent=self._rent,
-            custody=self._custody.store,
+            custody=self._custody_store,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -9,7 +9,9 @@ from libs.common.config import Milliseconds, Port, ServiceSettings
 from libs.kale.address import raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.refusals import mark_of
 from services.wallet.domain.withdrawals import Asset, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
 from services.wallet.keys.signer import load_treasury_seed
@@ -107,6 +109,15 @@ class WalletSettings(ServiceSettings, KeySettings):
             daily_per_pooler=self.fee_daily_per_pooler,
             reserve=self.fee_reserve,
             rent_daily=self.rent_daily,
+        )
+
+    def limits(self) -> OperatorLimits:
+        """The operator's limits for one transaction."""
+        return OperatorLimits(
+            lifetime=max(1, self.operation_timeout // 1000),
+            max_fee=self.max_fee_stroops,
+            parallel=self.prepare_parallel,
+            mark=mark_of(self.max_fee_stroops, self.fees()),
         )
 
     def withdrawals(self) -> WithdrawalTerms:

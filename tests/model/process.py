@@ -20,13 +20,17 @@ from services.wallet.domain.chain_facts import FarmState, LedgerHead, SignedEnve
 from services.wallet.domain.heights import Heights, needed
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import Sight
-from services.wallet.engine.parts import EngineParts, RentTurn
+from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
+from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.engine.sequence_sources import next_numbers
 from services.wallet.engine.settle.tracker import Tracker
+from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
+from services.wallet.engine.wakeup import Bell, Wakeups
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
@@ -118,35 +122,65 @@ class Process:
         mortal = MortalDatabase(database, fate)
         self._transactions = TransactionStore(mortal)
         payers = PayerStore(mortal)
+        place, in_flight = cast("Any", self), InFlight()
+        holder = cast("Any", SimpleNamespace(wallet=treasury))
         self._sender = Sender(
-            self.chain,
-            self._transactions,
-            cast("Any", keys),
-            cast("Any", SimpleNamespace(wallet=treasury)),
+            self.chain, self._transactions, cast("Any", keys), holder, in_flight=in_flight
         )
-        self._parts = cast("EngineParts", self._made_parts(mortal))
-        numbers = PayerNumbers(self._parts, payers)
-        shapes = cast("Any", SimpleNamespace(forget=lambda kind: None))
-        self._tracker = Tracker(self._parts, shapes, numbers)
-        self._carrier = PaymentCarrier(self._parts, payers, numbers)
-        self._sight: Sight | None = None
-
-    def _made_parts(self, database: Database) -> SimpleNamespace:
-        return SimpleNamespace(
+        operations = OperationStore(mortal)
+        accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
+        limits = OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1)
+        wakeups = Wakeups(changes=Bell(), settled=Bell())
+        repayments = Repayments(
             chain=self.chain,
-            operations=OperationStore(database),
+            treasury=holder,
+            keyring=cast("Any", keys),
             transactions=self._transactions,
-            keyring=self._keys,
-            treasury=SimpleNamespace(wallet=self._treasury),
-            accounts=SimpleNamespace(touch=list, can_pay=True),
-            follower=self,
-            watch=self,
             sender=self._sender,
-            limits=OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1),
-            settled=lambda: None,
-            alarms=Alarms(),
-            rent_turn=RentTurn(),
+            watch=place,
+            limits=limits,
         )
+        numbers = PayerNumbers(self.chain, payers, repayments, wakeups)
+        self._tracker = Tracker(
+            chain=self.chain,
+            transactions=self._transactions,
+            follower=place,
+            watch=place,
+            accounts=accounts,
+            sender=self._sender,
+            in_flight=in_flight,
+            shapes=cast("Any", SimpleNamespace(forget=lambda kind: None)),
+            numbers=numbers,
+            limits=limits,
+            wakeups=wakeups,
+        )
+        self._carrier = PaymentCarrier(
+            payers,
+            numbers,
+            chain=self.chain,
+            treasury=holder,
+            keyring=cast("Any", keys),
+            accounts=accounts,
+            operations=operations,
+            payouts=self._transactions,
+            watch=place,
+            transactions=TreasuryTransactions(
+                chain=self.chain,
+                operations=operations,
+                transactions=self._transactions,
+                treasury=holder,
+                accounts=accounts,
+                watch=place,
+                sender=self._sender,
+                wakeups=wakeups,
+                limits=limits,
+                alarms=Alarms(),
+                rent_turn=RentTurn(),
+            ),
+            broken_keys=BrokenKeys(keyring=cast("Any", keys), operations=operations, watch=place),
+            wakeups=wakeups,
+        )
+        self._sight: Sight | None = None
 
     # In the place of follower and watch -------------------------------------------------------
 

@@ -1,14 +1,17 @@
 """Operations of accounts whose keys do not open: they wait, and hold up nobody else."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.common.log import get_logger
 from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.settling import later
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.signers import Keyring
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
+from services.wallet.store.operations import OperationStore
 
 log = get_logger(__name__)
 
@@ -18,22 +21,31 @@ _KEY_PAUSE = 60
 BROKEN = (SealBrokenError, KeyProviderError, WalletNotFoundError)
 
 
-async def set_aside(
-    parts: EngineParts, operations: Sequence[QueuedOperation], error: Exception
-) -> None:
-    """After `error`: those whose keys do not open wait until that is mended, others are given back.
+@dataclass(frozen=True, kw_only=True)
+class BrokenKeys:
+    """Sets aside what cannot be signed."""
 
-    Raises `error` when all of these keys open: it is about another one, or none.
-    """
-    broken = await parts.keyring.broken([item.wallet_id for item in operations])
-    if not broken:
-        raise error
-    log.critical("keys do not open", wallets=sorted(map(str, broken)), error=str(error))
-    sight = parts.watch.newest
-    waiting = [
-        later(item, seconds=sight.pause(item, _KEY_PAUSE) if sight else _KEY_PAUSE)
-        for item in operations
-        if item.wallet_id in broken
-    ]
-    await parts.operations.settle_queued(waiting)
-    await parts.operations.release([item.id for item in operations if item.wallet_id not in broken])
+    keyring: Keyring
+    operations: OperationStore
+    watch: Watch
+
+    async def set_aside(self, operations: Sequence[QueuedOperation], error: Exception) -> None:
+        """After `error`: have those whose keys do not open wait until that is mended, and give the
+        others back.
+
+        Raises `error` when all of these keys open: it is about another one, or none.
+        """
+        broken = await self.keyring.broken([item.wallet_id for item in operations])
+        if not broken:
+            raise error
+        log.critical("keys do not open", wallets=sorted(map(str, broken)), error=str(error))
+        sight = self.watch.newest
+        waiting = [
+            later(item, seconds=sight.pause(item, _KEY_PAUSE) if sight else _KEY_PAUSE)
+            for item in operations
+            if item.wallet_id in broken
+        ]
+        await self.operations.settle_queued(waiting)
+        await self.operations.release(
+            [item.id for item in operations if item.wallet_id not in broken]
+        )

@@ -2,11 +2,13 @@
 
 from libs.common.log import get_logger
 from libs.common.metrics import METER
-from services.wallet.chain import EndpointState
-from services.wallet.engine.parts import EngineParts
+from services.wallet.chain import Chain, EndpointState
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper
+from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
@@ -54,20 +56,30 @@ class Figures:
     """Looks now and then; every process of a wallet tells the same of what they share."""
 
     def __init__(
-        self, parts: EngineParts, keeper: ChannelKeeper, payers: PayerKeeper, rent: RentKeeper
+        self,
+        *,
+        chain: Chain,
+        watch: Watch,
+        accounts: Accounts,
+        transactions: TransactionStore,
+        channels: ChannelKeeper,
+        payers: PayerKeeper,
+        rent: RentKeeper,
     ) -> None:
-        self._parts = parts
-        self._keeper = keeper
+        self._chain = chain
+        self._watch = watch
+        self._accounts = accounts
+        self._transactions = transactions
+        self._keeper = channels
         self._payers = payers
         self._rent = rent
         self._was_low = False
 
     async def step(self) -> None:
         """One look."""
-        parts = self._parts
-        if parts.watch.newest is not None:
-            _ledger.set(parts.watch.newest.ledger.sequence)
-        for position, endpoint in enumerate(parts.chain.endpoints()):
+        if self._watch.newest is not None:
+            _ledger.set(self._watch.newest.ledger.sequence)
+        for position, endpoint in enumerate(self._chain.endpoints()):
             healthy = endpoint.state is EndpointState.HEALTHY
             # The position in STELLAR_RPC_URLS: the address itself may hold a secret.
             _endpoints.set(int(healthy), {"position": position})
@@ -76,7 +88,7 @@ class Figures:
                 _states.set(is_it, {"position": position, "state": known.value})
             _contradictions.set(endpoint.contradictions, {"position": position})
         self._tell_treasury()
-        backlog = await parts.transactions.backlog()
+        backlog = await self._transactions.backlog()
         _queued.set(backlog.queued)
         _open.set(backlog.open)
         totals = await self._keeper.totals()
@@ -85,7 +97,7 @@ class Figures:
         payers = await self._payers.totals()
         for state in ("made", "ready", "busy", "stopped"):
             _payers.set(getattr(payers, state), {"state": state})
-        if parts.watch.is_fresh:
+        if self._watch.is_fresh:
             await self._tell_rent()
 
     async def _tell_rent(self) -> None:
@@ -96,7 +108,7 @@ class Figures:
             _lives.set(entry.left(state.ledger), {"entry": entry.name})
 
     def _tell_treasury(self) -> None:
-        accounts = self._parts.accounts
+        accounts = self._accounts
         state = accounts.treasury_state
         if state is None:
             return

@@ -1,7 +1,7 @@
 """Hands signed envelopes to the network and records what it said."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.clock import SystemClock
@@ -13,11 +13,12 @@ from services.wallet.domain.chain_facts import SendResult, SignedEnvelope, Signe
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.alarms import Alarm, Alarms
+from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.signers import Keyring
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
-from services.wallet.store.transactions import Noted, TransactionStore
+from services.wallet.store.transactions import Draft, Noted, TransactionStore
 
 log = get_logger(__name__)
 
@@ -68,8 +69,10 @@ class Sender:
         keyring: Keyring,
         treasury: Treasury,
         *,
+        in_flight: InFlight,
         alarms: Alarms | None = None,
     ) -> None:
+        self._in_flight = in_flight
         self._alarms = alarms or Alarms()
         self._now = SystemClock().monotonic
         #: When a bid was last held back by the cap.
@@ -79,19 +82,25 @@ class Sender:
         self._keyring = keyring
         self._treasury = treasury
         self._limit = asyncio.Semaphore(_PARALLEL)
-        #: What this process has sent and has not seen closed, with the ledger at which it was
-        #: signed: these it follows.
-        self.sent: dict[TransactionId, int] = {}
 
-    def turn_back(self, ledger: int) -> None:
-        """What was signed above this ledger was signed below it: the head was a lie."""
-        self.sent = {item: min(signed, ledger) for item, signed in self.sent.items()}
+    async def send_committed(
+        self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
+    ) -> None:
+        """Send drafts that were committed a moment ago, at a ledger; `cap` gives the stroops that
+        the network may charge for a draft, also when its bid is raised."""
+        if not drafts:
+            return
+        await failpoint("wallet.transaction.signed")
+        outgoing = [
+            Outgoing(id=draft.id, envelope=draft.envelope.xdr, max_fee=cap(draft))
+            for draft in drafts
+        ]
+        await self.send(outgoing, ledger=ledger)
 
     async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
         """Sends envelopes side by side and marks them as sent, whatever the answers were."""
         if outgoing:
-            for item in outgoing:
-                self.sent.setdefault(item.id, ledger)  # a later one when it is sent again
+            self._in_flight.follow((item.id for item in outgoing), ledger)
             starts = range(0, len(outgoing), LONGEST)
             noted = await asyncio.gather(
                 *(self._send_some(outgoing[start : start + LONGEST], ledger) for start in starts)

@@ -14,7 +14,9 @@ from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
-#: Seconds for which a process has a channel account to itself, unless it gives it back earlier.
+#: Seconds for which a process has an operation, or an account, to itself, unless it gives it back
+#: earlier. Two that work on the same operation do no harm (only one can commit an envelope), so a
+#: short lease is enough, and a crash costs no more.
 LEASE = 10.0
 
 

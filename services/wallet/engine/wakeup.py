@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 
 
 class Bell:
@@ -31,3 +32,18 @@ class Bell:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await event.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wakeups:
+    """What the engine's steps ring for others."""
+
+    #: There may be something to take up: recorded, free again, or due with a new ledger.
+    changes: Bell
+    #: Operations were settled.
+    settled: Bell
+
+    def tell_settled(self) -> None:
+        """Wake those who wait for results, and those who wait for room."""
+        self.settled.ring()
+        self.changes.ring()

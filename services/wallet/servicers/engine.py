@@ -5,10 +5,10 @@ from typing import Any, TypeAlias
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
-from services.wallet.chain import EndpointStatus
+from services.wallet.chain import Chain, EndpointStatus
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -16,6 +16,7 @@ from services.wallet.engine.treasury.rent import RentKeeper, RentState
 from services.wallet.store.channels import ChannelTotals
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.payers import PayerTotals
+from services.wallet.store.transactions import TransactionStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -29,17 +30,23 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
 
     def __init__(
         self,
-        parts: EngineParts,
-        keeper: ChannelKeeper,
+        *,
+        chain: Chain,
+        watch: Watch,
+        accounts: Accounts,
+        transactions: TransactionStore,
+        channels: ChannelKeeper,
         payers: PayerKeeper,
         deployer: Deployer,
-        *,
         rent: RentKeeper,
         custody: CustodyStore,
         multicall_contract_id: str,
     ) -> None:
-        self._parts = parts
-        self._keeper = keeper
+        self._chain = chain
+        self._watch = watch
+        self._accounts = accounts
+        self._transactions = transactions
+        self._keeper = channels
         self._payers = payers
         self._deployer = deployer
         self._rent = rent
@@ -50,8 +57,8 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
     ) -> engine_pb2.GetEngineStatusResponse:
         """See engine.proto."""
-        sight = self._parts.watch.newest
-        backlog = await self._parts.transactions.backlog()
+        sight = self._watch.newest
+        backlog = await self._transactions.backlog()
         pauses = await self._custody.pauses(over=False)
         return engine_pb2.GetEngineStatusResponse(
             queued_operations=backlog.queued,
@@ -63,11 +70,11 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             multicall_contract_id=self._multicall,
             ledger_seconds=0 if sight is None else sight.pace,
             inclusion_fee_stroops=0 if sight is None else sight.inclusion_fee,
-            treasury=_treasury(self._parts.accounts),
+            treasury=_treasury(self._accounts),
             is_paused=any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
             pauses=len(pauses),
             rent=_rent(await self._rent.state()),
-            endpoints=map(_endpoint, self._parts.chain.endpoints()),
+            endpoints=map(_endpoint, self._chain.endpoints()),
         )
 
     async def DeployMulticall(

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from libs.common.db.pool import Database
 from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.chain import Chain
 from services.wallet.domain.audit import Action
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import (
@@ -24,9 +25,9 @@ from services.wallet.domain.model import (
 from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransaction
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
+from services.wallet.engine.wakeup import Bell, Wakeups
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore
@@ -288,6 +289,22 @@ class Node:
         return self.ledger, [state]
 
 
+def numbers_of(node: Node, payers: PayerStore) -> PayerNumbers:
+    """What this node says of payers; nothing is signed."""
+    unused = cast(Any, None)
+    chain = cast(Chain, node)
+    repayments = Repayments(
+        chain=cast(Any, SimpleNamespace(network=None)),
+        treasury=unused,
+        keyring=unused,
+        transactions=unused,
+        sender=unused,
+        watch=unused,
+        limits=unused,
+    )
+    return PayerNumbers(chain, payers, repayments, Wakeups(changes=Bell(), settled=Bell()))
+
+
 @pytest.mark.parametrize("believed", [None, START + 1002, START + 2001])
 async def test_what_a_number_says_is_booked_before_the_next_one_is_used(
     pool: Database, monkeypatch: pytest.MonkeyPatch, believed: int | None
@@ -320,8 +337,7 @@ async def test_what_a_number_says_is_booked_before_the_next_one_is_used(
     monkeypatch.setattr(Repayments, "repay", repay)
     node = Node(payer.address)
     node.number = START + 1001
-    parts = SimpleNamespace(chain=node, settled=lambda: None)
-    numbers = PayerNumbers(cast(EngineParts, parts), payers)
+    numbers = numbers_of(node, payers)
     steady = await numbers.steady([payer])
     if believed == START + 2001:
         # Nodes lag for a ledger or two: nothing is made good, and nothing signed, before that.
@@ -358,8 +374,7 @@ async def test_a_payment_that_was_given_up_and_made_counts_as_made(
 
     node = Node(payer.address)
     node.number = START + 1001
-    parts = SimpleNamespace(chain=node, settled=lambda: None)
-    await PayerNumbers(cast(EngineParts, parts), payers).steady([payer])
+    await numbers_of(node, payers).steady([payer])
 
     operations = OperationStore(pool)
     made, other = await operations.by_id(paid), await operations.by_id(failed)

@@ -4,11 +4,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.parts import EngineParts, RentTurn
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.local import LocalKeyProvider
-from services.wallet.store.channels import ChannelStore, ChannelTotals
+from services.wallet.store.channels import ChannelTotals
 
 
 class World:
@@ -35,28 +34,28 @@ class World:
         self.looked.append("poor")
         return self.low
 
-    async def claim_for_treasury(self, kind: OperationKind, **_terms: Any) -> list[Any]:
-        """As the store's."""
+    async def create(self, kind: OperationKind, *, funding: int) -> bool:
+        """As NewAccounts."""
+        assert funding == 10
         self.looked.append(kind.value)
-        return []
+        return False
 
     def keeper(self) -> ChannelKeeper:
         """One that looks at this."""
-        parts = SimpleNamespace(
-            watch=SimpleNamespace(
-                is_fresh=True,
-                current=SimpleNamespace(ledger=SimpleNamespace(sequence=self.ledger)),
-            ),
-            accounts=SimpleNamespace(can_pay=True),
-            treasury=SimpleNamespace(wallet=SimpleNamespace(address="G")),
-            operations=self,
-            bell=Bell(),
-            rent_turn=RentTurn(),
+        self.watch = SimpleNamespace(
+            is_fresh=True,
+            current=SimpleNamespace(ledger=SimpleNamespace(sequence=self.ledger)),
         )
-        self.watch = parts.watch
-        terms = ChannelTerms(count=2, funding=10, low=5)
-        provider = LocalKeyProvider(bytes(32))
-        return ChannelKeeper(cast(EngineParts, parts), cast(ChannelStore, self), provider, terms)
+        world = cast(Any, self)
+        return ChannelKeeper(
+            world,
+            LocalKeyProvider(bytes(32)),
+            ChannelTerms(count=2, funding=10, low=5),
+            watch=cast(Any, self.watch),
+            accounts=cast(Any, SimpleNamespace(can_pay=True)),
+            new_accounts=world,
+            changes=Bell(),
+        )
 
     async def looks(self, keeper: ChannelKeeper, ledgers: int) -> list[list[str]]:
         """What it looks for in each of the next ledgers, beside the totals."""

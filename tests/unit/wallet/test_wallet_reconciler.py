@@ -10,8 +10,8 @@ import pytest
 from libs.common.ids import WalletId
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.domain.reconciling import Balance, Difference, Finding
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.reconcile.reconciler import Reconciler
+from services.wallet.engine.wakeup import Bell
 from services.wallet.store.reconcile import ReconcileStore
 
 SOUND, RICHER = WalletId(UUID(int=1)), WalletId(UUID(int=2))
@@ -89,8 +89,9 @@ class Store:
 @pytest.mark.parametrize("tells", [True, False])
 async def test_what_may_still_be_explained_is_not_counted_in(*, tells: bool) -> None:
     watch = SimpleNamespace(current=SimpleNamespace(head=SimpleNamespace(current_block=None)))
-    parts, store = SimpleNamespace(chain=Chain(tells=tells), watch=watch), Store()
-    await Reconciler(cast(EngineParts, parts), cast(ReconcileStore, store)).run()
+    chain, store = cast(Any, Chain(tells=tells)), Store()
+    reconciler = Reconciler(chain, cast(ReconcileStore, store), cast(Any, watch), Bell())
+    await reconciler.run()
     assert store.noted == [(Difference.BALANCE_DIFFERS, RICHER)]
     assert store.saved == {SOUND: 50} | ({RICHER: 80} if tells else {})
     assert store.settled == [SOUND, RICHER] if tells else [SOUND]

@@ -15,6 +15,7 @@ from services.wallet.chain.node.lists import LONGEST
 from services.wallet.domain.chain_facts import SendResult, SendStatus
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN
+from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.store.transactions import Noted
@@ -82,12 +83,13 @@ class World:
         """Sends; what was noted for each by the name of its envelope."""
         treasury = SimpleNamespace(wallet=SimpleNamespace(id=new_id()))
         world = cast("Any", self)
-        sender = Sender(world, world, world, cast("Any", treasury))
+        in_flight = InFlight()
+        sender = Sender(world, world, world, cast("Any", treasury), in_flight=in_flight)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr("services.wallet.engine.sender.raise_bid", self.raise_bid)
             patched.setattr("services.wallet.engine.sender.replacing_bid", self.replacing_bid)
             await sender.send(list(outgoing.values()), ledger=70)
-        assert set(sender.sent) == set(self.noted) == {item.id for item in outgoing.values()}
+        assert in_flight.ids == set(self.noted) == {item.id for item in outgoing.values()}
         return {name: self.noted[item.id].text for name, item in outgoing.items()}
 
 

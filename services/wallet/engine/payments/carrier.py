@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from libs.common.ids import OperationId, WalletId
-from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Payment, sign_payments
+from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Chain, Payment, sign_payments
 from services.wallet.domain.model import (
     PAYMENT_KINDS,
     FailureReason,
@@ -15,11 +15,18 @@ from services.wallet.domain.payments import PayerRecord, target_for
 from services.wallet.domain.settling import apart, given_up, later
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.withdrawals import Asset, Payout, refusal
-from services.wallet.engine.broken_keys import BROKEN, set_aside
-from services.wallet.engine.parts import LEASE, EngineParts
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
-from services.wallet.engine.treasury.transactions import submit
+from services.wallet.engine.sequence_sources import LEASE
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury.transactions import TreasuryTransactions
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.engine.wakeup import Wakeups
+from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, PayerStore
+from services.wallet.store.transactions import TransactionStore
 
 #: Ledgers after which all payers are looked at.
 _LOOK_EVERY = 12
@@ -30,16 +37,41 @@ _MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENT
 class PaymentCarrier:
     """Signs payments of all payers that have some and nothing in flight."""
 
-    def __init__(self, parts: EngineParts, payers: PayerStore, numbers: PayerNumbers) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        payers: PayerStore,
+        numbers: PayerNumbers,
+        *,
+        chain: Chain,
+        treasury: Treasury,
+        keyring: Keyring,
+        accounts: Accounts,
+        operations: OperationStore,
+        payouts: TransactionStore,
+        watch: Watch,
+        transactions: TreasuryTransactions,
+        broken_keys: BrokenKeys,
+        wakeups: Wakeups,
+    ) -> None:
+        """`payouts` tells where withdrawals go."""
         self._payers = payers
         self._numbers = numbers
+        self._chain = chain
+        self._treasury = treasury
+        self._keyring = keyring
+        self._accounts = accounts
+        self._operations = operations
+        self._payout_store = payouts
+        self._watch = watch
+        self._transactions = transactions
+        self._broken_keys = broken_keys
+        self._wakeups = wakeups
         #: The ledger from which on all payers are looked at, payments or not.
         self._look_ledger = 0
 
     async def step(self) -> bool:
         """Take up what is due; whether there was anything."""
-        if not (self._parts.watch.is_fresh and self._parts.accounts.can_pay):
+        if not (self._watch.is_fresh and self._accounts.can_pay):
             return False
         await self._look()
         progress = [await self._carry_kind(kind) for kind in PAYMENT_KINDS]
@@ -47,7 +79,7 @@ class PaymentCarrier:
 
     async def _look(self) -> None:
         """Hold the numbers of all payers against the records, now and then: one may be false."""
-        ledger = self._parts.watch.current.ledger.sequence
+        ledger = self._watch.current.ledger.sequence
         if self._look_ledger - _LOOK_EVERY <= ledger < self._look_ledger:
             return
         self._look_ledger = ledger + _LOOK_EVERY
@@ -59,7 +91,7 @@ class PaymentCarrier:
                 await self._payers.give_back(leased)
 
     async def _carry_kind(self, kind: OperationKind) -> bool:
-        ledger = self._parts.watch.current.ledger.sequence
+        ledger = self._watch.current.ledger.sequence
         waiting = await self._payers.waiting(kind, ledger=ledger)
         if None in waiting and await self._payers.assign(kind):
             waiting = await self._payers.waiting(kind, ledger=ledger)
@@ -96,7 +128,7 @@ class PaymentCarrier:
         """One transaction; what fails the first time with others goes alone the next time."""
         payouts = await self._payouts(claimed)
         together, rest = apart(await self._sound(claimed, payouts))
-        await self._parts.operations.settle_queued([later(operation) for operation in rest])
+        await self._operations.settle_queued([later(operation) for operation in rest])
         if not together:
             return
         members = frozenset(item.id for item in together)
@@ -104,7 +136,7 @@ class PaymentCarrier:
         try:
             await self._submit(payer, together, payouts, sequence=number + 1, bump_to=bump_to)
         except BROKEN as error:
-            await set_aside(self._parts, together, error)
+            await self._broken_keys.set_aside(together, error)
 
     async def _payouts(self, claimed: Sequence[QueuedOperation]) -> Mapping[OperationId, Payout]:
         """Where each goes: a withdrawal to the farmer's address, a top-up to its channel."""
@@ -119,7 +151,7 @@ class PaymentCarrier:
             for item in claimed
             if item.kind is OperationKind.TOP_UP
         }
-        return top_ups | await self._parts.transactions.payouts(withdrawals)
+        return top_ups | await self._payout_store.payouts(withdrawals)
 
     async def _sound(
         self, claimed: Sequence[QueuedOperation], payouts: Mapping[OperationId, Payout]
@@ -131,7 +163,7 @@ class PaymentCarrier:
         withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
         if not withdrawals:
             return list(claimed)
-        chain = self._parts.chain.trusted(Decision.REFUSE_DESTINATION)
+        chain = self._chain.trusted(Decision.REFUSE_DESTINATION)
         _, found = await chain.accounts([item.address for item in withdrawals])
         payers = {state.address: state for state in found}
         destinations = await chain.destinations(
@@ -153,9 +185,9 @@ class PaymentCarrier:
             else:
                 sound.append(operation)
                 taken[account] += operation.amount
-        await self._parts.operations.settle_queued([*refused, *waiting])
+        await self._operations.settle_queued([*refused, *waiting])
         if refused:
-            self._parts.settled()
+            self._wakeups.tell_settled()
         return sound
 
     async def _submit(
@@ -167,11 +199,10 @@ class PaymentCarrier:
         sequence: int,
         bump_to: int,
     ) -> None:
-        parts = self._parts
-        bid = parts.watch.current.bid(together[0].kind, 0, parts.limits)
-        treasury_id = parts.treasury.wallet.id
+        bid = self._transactions.bid(together[0].kind)
+        treasury_id = self._treasury.wallet.id
         sources = [self._source(item) for item in together]
-        async with parts.keyring.signers([treasury_id, payer.wallet_id, *sources]) as signers:
+        async with self._keyring.signers([treasury_id, payer.wallet_id, *sources]) as signers:
             treasury, payer_key, *keys = signers
             payments = [
                 Payment(
@@ -182,12 +213,11 @@ class PaymentCarrier:
                 )
                 for key, item in zip(keys, together, strict=True)
             ]
-            await submit(
-                parts,
+            await self._transactions.submit(
                 together,
                 lambda: sign_payments(
                     payments,
-                    network=parts.chain.network,
+                    network=self._chain.network,
                     payer=payer_key,
                     treasury=treasury,
                     sequence=sequence,
@@ -200,4 +230,4 @@ class PaymentCarrier:
     def _source(self, operation: QueuedOperation) -> WalletId:
         """Whose account pays: the treasury's for a channel, else the farmer's own."""
         is_top_up = operation.kind is OperationKind.TOP_UP
-        return self._parts.treasury.wallet.id if is_top_up else operation.wallet_id
+        return self._treasury.wallet.id if is_top_up else operation.wallet_id

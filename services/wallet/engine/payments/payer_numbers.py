@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
+from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationState
 from services.wallet.domain.payments import PayerRecord, Standing, is_beginning, standing
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.payments.repayments import Repayments
+from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.payers import LeasedPayer, MadePayment, PayerStore
 
 log = get_logger(__name__)
@@ -30,14 +31,17 @@ Steady = tuple[int, PayerRecord]
 class PayerNumbers:
     """What the chain says of payers, by agreement."""
 
-    def __init__(self, parts: EngineParts, payers: PayerStore) -> None:
-        self._parts = parts
+    def __init__(
+        self, chain: Chain, payers: PayerStore, repayments: Repayments, wakeups: Wakeups
+    ) -> None:
+        self._chain = chain
         self._payers = payers
-        self._repayments = Repayments(parts)
+        self._repayments = repayments
+        self._wakeups = wakeups
 
     async def steady(self, payers: Sequence[LeasedPayer]) -> dict[LeasedPayer, Steady]:
         """Those of the payers that may sign, with their numbers; the others stop, and say why."""
-        ledger, accounts = await self._parts.chain.trusted(Decision.SETTLE_PAYMENT).accounts(
+        ledger, accounts = await self._chain.trusted(Decision.SETTLE_PAYMENT).accounts(
             [payer.address for payer in payers]
         )
         records = await self._payers.records([payer.address for payer in payers])
@@ -96,7 +100,7 @@ class PayerNumbers:
             paid = [shown_paid(item.operation_id, ledger=ledger, by=item.hash) for item in waiting]
             await self._payers.book(address, number, paid, given_up, ledger=ledger)
         if waiting or given_up:
-            self._parts.settled()
+            self._wakeups.tell_settled()
         for item in given_up:
             log.critical("given up, and paid: corrected", operation=str(item.operation_id))
         return made
@@ -105,7 +109,7 @@ class PayerNumbers:
         """Look for the transaction that used the number, and book it; whether it failed, and so
         paid nothing: the records may have it, as excluded. After another one the payer goes on with
         the next look. Where no node has it any more, a person has to decide."""
-        chain = self._parts.chain.trusted(Decision.SETTLE_PAYMENT)
+        chain = self._chain.trusted(Decision.SETTLE_PAYMENT)
         try:
             seen = await chain.used_by(payer.address, account.used_ledger)
         except PoolError as error:
@@ -116,7 +120,7 @@ class PayerNumbers:
             return False
         if await self._payers.book_found(payer, seen):
             log.warning("lost transaction booked", address=payer.address, hash=seen.hash)
-            self._parts.settled()
+            self._wakeups.tell_settled()
         elif seen.succeeded:
             log.critical("payments that no record knows", address=payer.address, hash=seen.hash)
         return not seen.succeeded

@@ -8,14 +8,16 @@ have made is left alone: reconciliation tells what is missing.
 
 from collections.abc import Sequence
 
-from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
-from services.wallet.chain import FeeCapExceededError, Payment, sign_payments
+from services.wallet.chain import Chain, FeeCapExceededError, Payment, sign_payments
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.sender import Sender
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.payers import LeasedPayer, UnmadePayment
-from services.wallet.store.transactions import Draft
+from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
@@ -28,8 +30,24 @@ _MOST = 3
 class Repayments:
     """Waits until it is sure, then signs."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        treasury: Treasury,
+        keyring: Keyring,
+        transactions: TransactionStore,
+        sender: Sender,
+        watch: Watch,
+        limits: OperatorLimits,
+    ) -> None:
+        self._network = chain.network
+        self._treasury = treasury
+        self._keyring = keyring
+        self._transactions = transactions
+        self._sender = sender
+        self._watch = watch
+        self._limits = limits
         #: Since which ledger payers have been behind.
         self._since: dict[str, int] = {}
 
@@ -52,10 +70,10 @@ class Repayments:
         await self._sign(payer, unmade, number)
 
     async def _sign(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
-        parts, sight = self._parts, self._parts.watch.current
-        bid = sight.bid(OperationKind.WITHDRAW, 0, parts.limits)
-        wallets = [parts.treasury.wallet.id, payer.wallet_id, *(item.source_id for item in unmade)]
-        async with parts.keyring.signers(wallets) as (treasury, payer_key, *keys):
+        sight = self._watch.current
+        bid = sight.bid(OperationKind.WITHDRAW, 0, self._limits)
+        wallets = [self._treasury.wallet.id, payer.wallet_id, *(item.source_id for item in unmade)]
+        async with self._keyring.signers(wallets) as (treasury, payer_key, *keys):
             payments = [
                 Payment(
                     signer=key,
@@ -68,7 +86,7 @@ class Repayments:
             try:
                 envelope = sign_payments(
                     payments,
-                    network=parts.chain.network,
+                    network=self._network,
                     payer=payer_key,
                     treasury=treasury,
                     sequence=number + 1,
@@ -85,8 +103,6 @@ class Repayments:
             stakes_returned=(0,) * len(ids),
             payer_id=payer.wallet_id,
         )
-        if await parts.transactions.commit_again(draft, ledger=sight.ledger.sequence):
-            await failpoint("wallet.transaction.signed")
-            cap = parts.limits.cap(len(ids), is_payment=True)
-            outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=cap)
-            await parts.sender.send([outgoing], ledger=sight.ledger.sequence)
+        if await self._transactions.commit_again(draft, ledger=sight.ledger.sequence):
+            cap, ledger = self._limits.cap(len(ids), is_payment=True), sight.ledger.sequence
+            await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: cap)

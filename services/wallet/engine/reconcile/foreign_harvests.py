@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from libs.common.errors import PoolError
 from libs.common.ids import WalletId
 from libs.common.log import get_logger
+from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import BlockState
 from services.wallet.domain.foreign_harvests import Taking, taken
 from services.wallet.domain.reconciling import Difference, Finding
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
 from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
@@ -21,8 +21,8 @@ Harvested = tuple[WalletId, int]
 class Takings:
     """Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool."""
 
-    def __init__(self, parts: EngineParts, store: ReconcileStore) -> None:
-        self._parts = parts
+    def __init__(self, chain: Chain, store: ReconcileStore) -> None:
+        self._chain = chain
         self._store = store
 
     async def record(
@@ -36,7 +36,7 @@ class Takings:
         if not farmers:
             return []
         try:
-            chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+            chain = self._chain.trusted(Decision.RECORD_FOUND)
             takings = await chain.takings(list(farmers), first=first)
             blocks = await self._blocks(takings)
         except PoolError as error:
@@ -77,6 +77,6 @@ class Takings:
     async def _blocks(self, takings: Sequence[Taking]) -> dict[int, BlockState]:
         """The blocks by which several harvests in one transaction are told apart."""
         indexes = {index for item in takings if len(item.pails) > 1 for index in item.pails}
-        chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+        chain = self._chain.trusted(Decision.RECORD_FOUND)
         blocks = {index: await chain.block(index) for index in indexes}
         return {index: block for index, block in blocks.items() if block is not None}

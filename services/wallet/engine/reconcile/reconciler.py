@@ -7,7 +7,7 @@ from uuid import UUID
 
 from libs.common.ids import WalletId
 from libs.common.log import get_logger
-from services.wallet.chain import Place
+from services.wallet.chain import Chain, Place
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.reconciling import (
     Balance,
@@ -20,8 +20,9 @@ from services.wallet.domain.reconciling import (
     is_worth_harvesting,
 )
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.chain_view import Watch
 from services.wallet.engine.reconcile.foreign_harvests import Harvested, Takings
+from services.wallet.engine.wakeup import Bell
 from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
@@ -47,16 +48,19 @@ class Report:
 class Reconciler:
     """One run at a time; several processes do no harm."""
 
-    def __init__(self, parts: EngineParts, store: ReconcileStore) -> None:
-        self._parts = parts
+    def __init__(self, chain: Chain, store: ReconcileStore, watch: Watch, changes: Bell) -> None:
+        """`changes` rings when there is something to take up."""
+        self._chain = chain
+        self._watch = watch
+        self._changes = changes
         self._store = store
-        self._takings = Takings(parts, store)
+        self._takings = Takings(chain, store)
         self._running = asyncio.Lock()
 
     async def run(self) -> Report:
         """Everything once."""
         async with self._running:
-            current = self._parts.watch.current.head.current_block
+            current = self._watch.current.head.current_block
             report = await self._balances()
             if current is not None:
                 for block in range(max(0, current - _BLOCKS + 1), current + 1):
@@ -70,7 +74,7 @@ class Reconciler:
             return report
 
     async def _block(self, block: int, current: int) -> Report:
-        if await self._parts.chain.block(block) is None:
+        if await self._chain.block(block) is None:
             return Report()
         report, after = Report(), None
         while page := await self._store.kept(block, after=after, limit=_PAGE):
@@ -80,16 +84,16 @@ class Reconciler:
 
     async def _page(self, page: Sequence[Kept], block: int, current: int) -> Report:
         """Read between two reads of the records: what changed meanwhile waits for the next run."""
-        ledger = (await self._parts.chain.head()).sequence
+        ledger = (await self._chain.head()).sequence
         places = [(item.address, block) for item in page]
-        pails = await self._parts.chain.pails(places)
+        pails = await self._chain.pails(places)
         after = _before(page[0].wallet_id)
         again = await self._store.kept(block, after=after, limit=len(page))
         steady = [item for item in page if item in again]
         findings = _compared(steady, pails, ledger)
-        if findings and self._parts.chain.configured > 1:
+        if findings and self._chain.configured > 1:
             # What one node says is not recorded.
-            pails = await self._parts.chain.trusted(Decision.RECORD_FOUND).pails(places)
+            pails = await self._chain.trusted(Decision.RECORD_FOUND).pails(places)
             findings = _compared(steady, pails, ledger)
         settled = await self._settle(steady, pails, findings, current)
         taken = await self._harvested_by_others(steady, findings)
@@ -127,7 +131,7 @@ class Reconciler:
             if is_worth_harvesting(item, pail, current_block=current):
                 # A reward that no record leads to.
                 await self._store.queue_harvest(item)
-                self._parts.bell.ring()
+                self._changes.ring()
                 settled += 1
         return settled
 
@@ -205,13 +209,13 @@ class Reconciler:
         """The ledger that was read and what these farmers have, by address; by agreement when any
         of them has not what it should."""
         addresses = [item.address for item in page]
-        ledger, states = await self._parts.chain.accounts(addresses)
+        ledger, states = await self._chain.accounts(addresses)
         kale = {state.address: state.kale for state in states}
         differs = any(
             compare_balance(item, kale[item.address], ledger=ledger) is not None for item in page
         )
-        if differs and self._parts.chain.configured > 1:
-            chain = self._parts.chain.trusted(Decision.RECORD_FOUND)
+        if differs and self._chain.configured > 1:
+            chain = self._chain.trusted(Decision.RECORD_FOUND)
             ledger, states = await chain.accounts(addresses)
         return ledger, {state.address: state.kale for state in states}
 

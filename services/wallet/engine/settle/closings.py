@@ -1,6 +1,7 @@
 """The end of a transaction by what a ledger did with it, and what follows for its operations."""
 
 from libs.common.log import get_logger
+from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import ContractError, Outcome, OutcomeStatus, PailState
 from services.wallet.domain.model import (
     PAYMENT_KINDS,
@@ -13,7 +14,7 @@ from services.wallet.domain.model import (
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import excluded, later, refused, share, succeeded
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.follower import Follower
 from services.wallet.engine.template_book import ShapeBook
 
 log = get_logger(__name__)
@@ -26,8 +27,9 @@ _SHARED = 4
 class Closings:
     """Turns outcomes into closings."""
 
-    def __init__(self, parts: EngineParts, shapes: ShapeBook) -> None:
-        self._parts = parts
+    def __init__(self, chain: Chain, follower: Follower, shapes: ShapeBook) -> None:
+        self._chain = chain
+        self._follower = follower
         self._shapes = shapes
 
     async def included(self, transaction: OpenTransaction, outcome: Outcome) -> Closing:
@@ -50,7 +52,7 @@ class Closings:
 
     async def excluded(self, transaction: OpenTransaction) -> Closing:
         """Close what no ledger has and none may."""
-        head = (await self._parts.follower.refresh()).head
+        head = (await self._follower.refresh()).head
         log.warning("transaction excluded", transaction=str(transaction.id))
         return Closing(
             transaction_id=transaction.id,
@@ -115,7 +117,7 @@ class Closings:
         *,
         together: int,
     ) -> Settlement:
-        head = (await self._parts.follower.refresh()).head
+        head = (await self._follower.refresh()).head
         return refused(
             operation,
             error,
@@ -129,6 +131,6 @@ class Closings:
     async def _pail(self, operation: CarriedOperation, error: ContractError) -> PailState | None:
         if meaning(operation.kind, error).action is not Action.LOOK_UP_PAIL:
             return None
-        return await self._parts.chain.trusted(Decision.SETTLE_BY_PAIL).pail(
+        return await self._chain.trusted(Decision.SETTLE_BY_PAIL).pail(
             operation.address, operation.block_index
         )

@@ -16,7 +16,8 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.settling import share
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.follower import Follower
+from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
@@ -24,12 +25,14 @@ log = get_logger(__name__)
 class Unseen:
     """What a node that forgot its history leaves to find out."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    def __init__(self, chain: Chain, follower: Follower, transactions: TransactionStore) -> None:
+        self._chain = chain
+        self._follower = follower
+        self._transactions = transactions
 
     async def closing(self, transaction: OpenTransaction, *, ledger: int) -> Closing:
         """Its end; `ledger` used the sequence number. The price is not known: the bid counts."""
-        head = (await self._parts.follower.refresh()).head
+        head = (await self._follower.refresh()).head
         traces = await self._traces(transaction, ledger)
         count = len(transaction.operations)
         settlements = tuple(
@@ -58,7 +61,7 @@ class Unseen:
     @asynccontextmanager
     async def _nodes(self) -> AsyncIterator[Chain]:
         """Several that agree, or the one that there is, for all requests."""
-        chain = self._parts.chain
+        chain = self._chain
         if chain.configured > 1:
             yield chain.trusted(Decision.RECORD_UNSEEN)
             return
@@ -70,7 +73,7 @@ class Unseen:
         farm = [item for item in transaction.operations if item.kind in FARM_KINDS]
         places = [(item.address, item.block_index) for item in farm]
         harvests = [item for item in farm if item.kind is OperationKind.HARVEST]
-        grown = await self._parts.transactions.grown([item.id for item in harvests])
+        grown = await self._transactions.grown([item.id for item in harvests])
         async with self._nodes() as node:
             _check_seen((await node.head()).sequence, ledger)
             read, pails = await node.pails_at(places) if places else (ledger, {})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
+from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState, LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.model import (
     CarriedOperation,
@@ -21,7 +22,6 @@ from services.wallet.domain.model import (
 from services.wallet.domain.payments import Fate, fate
 from services.wallet.domain.settling import later, share, shown_paid
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.settle.closings import Closings
 
@@ -51,8 +51,8 @@ class _Reading:
 class PaymentClosings:
     """Closes payers' transactions by their numbers."""
 
-    def __init__(self, parts: EngineParts, closings: Closings, numbers: PayerNumbers) -> None:
-        self._parts = parts
+    def __init__(self, chain: Chain, closings: Closings, numbers: PayerNumbers) -> None:
+        self._chain = chain
         self._closings = closings
         self._numbers = numbers
 
@@ -61,8 +61,8 @@ class PaymentClosings:
         if not transactions:
             return []
         # Shown before the numbers are read: past the bound, an unused number stays unused.
-        head = await self._parts.chain.head()
-        chain = self._parts.chain.trusted(Decision.SETTLE_PAYMENT)
+        head = await self._chain.head()
+        chain = self._chain.trusted(Decision.SETTLE_PAYMENT)
         ledger, accounts = await chain.accounts([item.source for item in transactions])
         closings: list[Closing] = []
         for item, account in zip(transactions, accounts, strict=True):
@@ -152,7 +152,7 @@ class PaymentClosings:
         if transaction.id in told:
             return told[transaction.id]
         try:
-            return await self._parts.chain.trusted(Decision.SETTLE_PAYMENT).outcome(
+            return await self._chain.trusted(Decision.SETTLE_PAYMENT).outcome(
                 transaction.lookup_hash, ()
             )
         except PoolError as error:

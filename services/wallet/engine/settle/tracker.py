@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
-from services.wallet.chain import DisagreementError, Included, UnknownMetaError
+from services.wallet.chain import Chain, DisagreementError, Included, UnknownMetaError
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import Exclusion
 from services.wallet.domain.model import (
@@ -18,14 +19,19 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.submission import is_due_to_send, is_stuck
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.follower import Follower
+from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
-from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.engine.settle.closings import Closings
 from services.wallet.engine.settle.exclusion import exclusion_of, functions_of
 from services.wallet.engine.settle.forgotten import Unseen
 from services.wallet.engine.settle.payment_closings import PaymentClosings
 from services.wallet.engine.template_book import ShapeBook
+from services.wallet.engine.wakeup import Wakeups
+from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
@@ -46,24 +52,45 @@ class Tracker:
     be proven excluded. Payments are settled by their payers' numbers instead.
     """
 
-    def __init__(self, parts: EngineParts, shapes: ShapeBook, numbers: PayerNumbers) -> None:
-        self._parts = parts
-        self._closings = Closings(parts, shapes)
-        self._payments = PaymentClosings(parts, self._closings, numbers)
-        self._unseen = Unseen(parts)
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        transactions: TransactionStore,
+        follower: Follower,
+        watch: Watch,
+        accounts: Accounts,
+        sender: Sender,
+        in_flight: InFlight,
+        shapes: ShapeBook,
+        numbers: PayerNumbers,
+        limits: OperatorLimits,
+        wakeups: Wakeups,
+    ) -> None:
+        self._chain = chain
+        self._transactions = transactions
+        self._watch = watch
+        self._accounts = accounts
+        self._sender = sender
+        self._in_flight = in_flight
+        self._limits = limits
+        self._wakeups = wakeups
+        self._closings = Closings(chain, follower, shapes)
+        self._payments = PaymentClosings(chain, self._closings, numbers)
+        self._unseen = Unseen(chain, follower, transactions)
         self._limit = asyncio.Semaphore(_PARALLEL)
         #: The last ledger that was looked through; None before the first look.
         self._scanned: int | None = None
 
     async def step(self) -> int:
         """One look at everything that is followed; how many transactions there were."""
-        if self._parts.watch.newest is None:
+        if self._watch.newest is None:
             return 0  # nothing was seen of the chain so far: the first ledger rings
         await self._take_over()
-        head = self._parts.watch.current.ledger
-        followed = set(self._parts.sender.sent)
-        transactions = await self._parts.transactions.open(followed) if followed else []
-        self._forget(followed - {item.id for item in transactions})
+        head = self._watch.current.ledger
+        followed = self._in_flight.ids
+        transactions = await self._transactions.open(followed) if followed else []
+        self._in_flight.forget(followed - {item.id for item in transactions})
         if not transactions:
             self._scanned = head.sequence
             return 0
@@ -78,19 +105,12 @@ class Tracker:
         """Follows what was signed some ledgers ago by others, at the start all that is open: who
         signed it may be gone."""
         scanned = self._scanned
-        head = self._parts.watch.current.ledger.sequence
+        head = self._watch.current.ledger.sequence
         until = head if scanned is None else head - _LEFT_TO_OTHERS
-        found = await self._parts.transactions.overdue(
-            signed_until=until, known=self._parts.sender.sent
-        )
+        found = await self._transactions.overdue(signed_until=until, known=self._in_flight.ids)
         if found:
-            self._parts.sender.sent.update(found)
+            self._in_flight.take_over(found)
             self._scanned = min(scanned or head, *found.values())
-
-    def _forget(self, closed: Iterable[TransactionId]) -> None:
-        """Nothing is to be followed any more, whoever closed it."""
-        for transaction_id in closed:
-            self._parts.sender.sent.pop(transaction_id, None)
 
     async def _told(
         self, transactions: Sequence[OpenTransaction], head: LedgerHead
@@ -112,7 +132,7 @@ class Tracker:
         self, transactions: Sequence[OpenTransaction], head: LedgerHead
     ) -> Included | None:
         """The ledgers since the last look; None when nodes do not give them."""
-        oldest = min(self._parts.sender.sent.values(), default=head.sequence)
+        oldest = self._in_flight.oldest(head.sequence)
         # A ledger that was never there may have been looked through once, if a node said so.
         scanned = min(self._scanned or oldest, head.sequence)
         first = max(scanned, min(oldest, head.sequence), head.sequence - _SCAN, head.oldest) + 1
@@ -120,7 +140,7 @@ class Tracker:
             return None
         wanted = {item.hash: functions_of(item) for item in transactions}
         try:
-            included = await self._parts.chain.trusted(Decision.SETTLE_CALL).included(first, wanted)
+            included = await self._chain.trusted(Decision.SETTLE_CALL).included(first, wanted)
         except PoolError as error:
             # Also RpcRejectedError: so nodes refuse a range that they do not have (yet).
             log.warning("ledgers not read", error=str(error))
@@ -141,7 +161,7 @@ class Tracker:
         ]
         await self._close(closings)
         closed = {closing.transaction_id for closing in closings}
-        self._parts.accounts.touch(
+        self._accounts.touch(
             (operation.wallet_id, operation.address)
             for transaction in transactions
             if transaction.id in closed
@@ -163,7 +183,7 @@ class Tracker:
     async def _follow_up(self, transactions: Iterable[OpenTransaction]) -> None:
         """Looks up what is due to be sent (again), or past its bound."""
         # Shown before any of them is looked up: the first half of the proof of exclusion.
-        head = await self._parts.chain.head()
+        head = await self._chain.head()
         due = [
             item
             for item in transactions
@@ -171,7 +191,7 @@ class Tracker:
         ]
         found = await asyncio.gather(*(self._guarded(item, head) for item in due))
         await self._close([item for item in found if isinstance(item, Closing)])
-        await self._parts.sender.send(
+        await self._sender.send(
             [item for item in found if isinstance(item, Outgoing)], ledger=head.sequence
         )
 
@@ -201,7 +221,7 @@ class Tracker:
             return None
         is_payment, count = transaction.bump_to is not None, len(transaction.operations)
         # A deployment carries no operation; its own bid is its cap.
-        cap = self._parts.limits.cap(count, is_payment=is_payment) or transaction.fee_bid
+        cap = self._limits.cap(count, is_payment=is_payment) or transaction.fee_bid
         return Outgoing(
             id=transaction.id,
             envelope=transaction.envelope,
@@ -215,7 +235,7 @@ class Tracker:
         outcome = await self._agreed_outcome(transaction)
         if outcome is not None:
             return await self._closings.included(transaction, outcome)
-        exclusion, ledger = await exclusion_of(self._parts.chain, transaction, head)
+        exclusion, ledger = await exclusion_of(self._chain, transaction, head)
         if exclusion is Exclusion.PROVEN:
             return await self._closings.excluded(transaction)
         if exclusion is Exclusion.SPENT:
@@ -226,7 +246,7 @@ class Tracker:
         """What a ledger did with it; None when nodes do not know, or contradict one another."""
         functions = functions_of(transaction)
         try:
-            outcome = await self._parts.chain.trusted(Decision.SETTLE_CALL).outcome(
+            outcome = await self._chain.trusted(Decision.SETTLE_CALL).outcome(
                 transaction.lookup_hash, functions
             )
         except DisagreementError as error:
@@ -238,10 +258,10 @@ class Tracker:
         if not closings:
             return
         await failpoint("wallet.settle.before")
-        await self._parts.transactions.close(closings)
-        self._forget(closing.transaction_id for closing in closings)
+        await self._transactions.close(closings)
+        self._in_flight.forget(closing.transaction_id for closing in closings)
         await failpoint("wallet.settle.after")
-        self._parts.settled()
+        self._wakeups.tell_settled()
 
 
 def _report_unreadable(transaction: OpenTransaction, why: str) -> None:

@@ -3,23 +3,25 @@
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
-from libs.common.failpoints import failpoint
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.blocks import RENT_DUE, readiness
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
 from services.wallet.domain.refusals import Price, mark_of
 from services.wallet.domain.settling import given_up, judged, later
-from services.wallet.engine.alarms import Alarm
-from services.wallet.engine.broken_keys import BROKEN, set_aside
-from services.wallet.engine.chain_view import Sight
-from services.wallet.engine.parts import LEASE, EngineParts
-from services.wallet.engine.sender import Outgoing
-from services.wallet.engine.sequence_sources import Sources
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.alarms import Alarm, Alarms
+from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
+from services.wallet.engine.chain_view import Sight, Watch
+from services.wallet.engine.sender import Sender
+from services.wallet.engine.sequence_sources import LEASE, Sources
 from services.wallet.engine.submit.round import Made
 from services.wallet.engine.submit.single_calls import Lanes
-from services.wallet.store.operations import Wanted
+from services.wallet.engine.wakeup import Wakeups
+from services.wallet.store.operations import OperationStore, Wanted
+from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
@@ -47,11 +49,33 @@ def alike(operation: QueuedOperation) -> Group:
 class Dispatcher:
     """One round after the other; each fills what the nodes' queue still holds."""
 
-    def __init__(self, parts: EngineParts, lanes: Lanes, sources: Sources) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        sources: Sources,
+        *,
+        operations: OperationStore,
+        transactions: TransactionStore,
+        accounts: Accounts,
+        watch: Watch,
+        sender: Sender,
+        broken_keys: BrokenKeys,
+        wakeups: Wakeups,
+        limits: OperatorLimits,
+        alarms: Alarms,
+    ) -> None:
         """`sources` are those that the lanes use."""
-        self._parts = parts
         self._lanes = lanes
         self._sources = sources
+        self._operations = operations
+        self._transactions = transactions
+        self._accounts = accounts
+        self._watch = watch
+        self._sender = sender
+        self._broken_keys = broken_keys
+        self._wakeups = wakeups
+        self._limits = limits
+        self._alarms = alarms
         #: Blocks in which operations have waited for the farm's rent.
         self._held: set[int] = set()
         #: Stands for the terms that were noted last.
@@ -59,18 +83,17 @@ class Dispatcher:
 
     async def step(self) -> None:
         """One round: takes up what there is and fits, then waits for news if that was nothing."""
-        seen = self._parts.bell.rings
+        seen = self._wakeups.changes.rings
         if not await self._round():
-            await self._parts.bell.wait(seen, IDLE)
+            await self._wakeups.changes.wait(seen, IDLE)
 
     async def _round(self) -> bool:
         """Whether anything was sent or settled."""
-        parts = self._parts
-        if not (parts.watch.is_fresh and parts.accounts.can_pay):
+        if not (self._watch.is_fresh and self._accounts.can_pay):
             return False
-        sight = parts.watch.current
+        sight = self._watch.current
         await self._note_terms(sight)
-        queue = await parts.transactions.queue()
+        queue = await self._transactions.queue()
         left = room(queue.share)
         if queue.is_empty or left < self._lanes.smallest_share:
             return False
@@ -78,7 +101,7 @@ class Dispatcher:
             self._hold(sight)
         wanted = sight.over() if sight.is_rent_due else await self._wanted(sight)
         limit = min(ROUND, left // self._lanes.smallest_share)
-        claimed = await parts.operations.claim(wanted, limit=limit, lease=LEASE)
+        claimed = await self._operations.claim(wanted, limit=limit, lease=LEASE)
         return await self._bring(claimed, sight, left) if claimed else False
 
     def _hold(self, sight: Sight) -> None:
@@ -94,15 +117,15 @@ class Dispatcher:
 
     async def _note_terms(self, sight: Sight) -> None:
         """What was refused for its price is asked again when limits, budgets or prices change."""
-        mark = mark_of(self._parts.limits.mark, sight.limits.mark)
+        mark = mark_of(self._limits.mark, sight.limits.mark)
         if mark != self._mark:
-            await self._parts.operations.note_terms(mark)
+            await self._operations.note_terms(mark)
             self._mark = mark
 
     async def _wanted(self, sight: Sight) -> Wanted:
         """Harvests wait while plants and works are under way, unless their block expires soon."""
         wanted = sight.wanted()
-        if await self._parts.operations.has_urgent(wanted):
+        if await self._operations.has_urgent(wanted):
             return sight.wanted(only_urgent=True)
         return wanted
 
@@ -110,7 +133,7 @@ class Dispatcher:
         """Brings operations on their way, group by group, as far as there is room."""
         ready, settled = self._judge(claimed, sight)
         if sight.is_rent_due:
-            await self._parts.operations.release([item.id for item in ready])
+            await self._operations.release([item.id for item in ready])
             ready = []
         progress = bool(settled)
         groups = [list(operations) for _, operations in groupby(ready, key=alike)]
@@ -121,17 +144,17 @@ class Dispatcher:
                 made = await self._lanes.make(group, sight, left, goes_on=goes_on)
             except BROKEN as error:
                 self._sources.beware()  # it may be a channel's
-                await set_aside(self._parts, group, error)
+                await self._broken_keys.set_aside(group, error)
                 progress = True
                 continue
             settled += made.settled
             left -= sum(draft.share for draft in made.drafts)
-            await self._parts.operations.release([item.id for item in made.unused])
+            await self._operations.release([item.id for item in made.unused])
             progress |= await self._submit(made, group, sight)
         await self._sources.give_back()
-        await self._parts.operations.settle_queued(settled)
+        await self._operations.settle_queued(settled)
         if settled:
-            self._parts.settled()
+            self._wakeups.tell_settled()
         return progress or bool(settled)
 
     def _judge(
@@ -160,21 +183,16 @@ class Dispatcher:
         """Commits what is signed, then sends it; whether there was anything."""
         if not made.drafts:
             return False
-        parts, ledger = self._parts, sight.ledger.sequence
-        committed = await parts.transactions.commit_signed(made.drafts, ledger=ledger)
+        ledger = sight.ledger.sequence
+        committed = await self._transactions.commit_signed(made.drafts, ledger=ledger)
         await self._tell_unpaid(group, made, committed.unpaid)
-        await parts.operations.release(sorted(committed.spared))
+        await self._operations.release(sorted(committed.spared))
         recorded = committed.recorded
-        await failpoint("wallet.transaction.signed")
-        outgoing = [
-            Outgoing(
-                id=draft.id,
-                envelope=draft.envelope.xdr,
-                max_fee=parts.limits.max_fee * len(draft.operation_ids),
-            )
-            for draft in recorded
-        ]
-        await parts.sender.send(outgoing, ledger=ledger)
+        await self._sender.send_committed(
+            recorded,
+            ledger=ledger,
+            cap=lambda draft: self._limits.cap(len(draft.operation_ids), is_payment=False),
+        )
         return bool(recorded)
 
     async def _tell_unpaid(
@@ -184,9 +202,9 @@ class Dispatcher:
         tried again."""
         name = f"fees of {group[0].kind.value}s"
         if not ids:
-            self._parts.alarms.over(name)
+            self._alarms.over(name)
             return
-        self._parts.alarms.tell(
+        self._alarms.tell(
             Alarm(name=name, cause="FEE_DAILY", message=_NO_ROOM, details={"operations": len(ids)})
         )
         bids = {
@@ -201,5 +219,5 @@ class Dispatcher:
             for item in group
             if item.id in ids
         ]
-        await self._parts.operations.settle_queued(settlements)
-        self._parts.settled()
+        await self._operations.settle_queued(settlements)
+        self._wakeups.tell_settled()

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from libs.common.log import get_logger
 from services.wallet.chain import (
+    Chain,
     FeeCapExceededError,
     Load,
     Seat,
@@ -17,13 +18,14 @@ from services.wallet.chain import (
     sign_direct,
     together,
 )
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.packing import Window, fits, share
 from services.wallet.domain.settling import later, smaller
 from services.wallet.engine.chain_view import Sight
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sequence_sources import Source, Sources
-from services.wallet.engine.submit.round import Made, call_of, refuse
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.submit.round import Made, Refuser, call_of
 from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
@@ -51,10 +53,21 @@ class Packs:
     """Packs operations up to the network's limits, and splits what does not go together."""
 
     def __init__(
-        self, parts: EngineParts, shapes: ShapeBook, sources: Sources, multicall: bytes
+        self,
+        chain: Chain,
+        keyring: Keyring,
+        shapes: ShapeBook,
+        sources: Sources,
+        *,
+        refuser: Refuser,
+        limits: OperatorLimits,
+        multicall: bytes,
     ) -> None:
         """`multicall` is the raw contract id."""
-        self._parts = parts
+        self._chain = chain
+        self._keyring = keyring
+        self._refuser = refuser
+        self._limits = limits
         self._shapes = shapes
         self._sources = sources
         self._multicall = multicall
@@ -80,7 +93,7 @@ class Packs:
             return
         passengers = await self._board(operations, sight)
         ids = [source.wallet_id for source in sources]
-        async with self._parts.keyring.signers(ids) as signers:
+        async with self._keyring.signers(ids) as signers:
             channels = zip(sources, signers, strict=True)
             await self._fill(key, passengers, channels, sight, made, goes_on=goes_on)
 
@@ -96,18 +109,18 @@ class Packs:
 
     async def _board(self, operations: Sequence[QueuedOperation], sight: Sight) -> list[Passenger]:
         """Calls with the farmers' consent, where it is needed."""
-        chain = self._parts.chain
+        chain = self._chain
         calls = [call_of(chain, operation) for operation in operations]
         if not any(call.needs_farmer for call in calls):
             return [
                 Passenger(operation=operation, seat=Seat(call=call), authorization=None)
                 for operation, call in zip(operations, calls, strict=True)
             ]
-        life = self._parts.limits.lifetime // max(1, sight.pace)
+        life = self._limits.lifetime // max(1, sight.pace)
         expiration = sight.ledger.sequence + life + _SPARE_LEDGERS
         wallets = [operation.wallet_id for operation in operations]
         passengers: list[Passenger] = []
-        async with self._parts.keyring.signers(wallets) as signers:
+        async with self._keyring.signers(wallets) as signers:
             for operation, call, signer in zip(operations, calls, signers, strict=True):
                 seat = Seat(call=call, nonce=secrets.randbits(63))
                 signed = authorize(seat, signer, network=chain.network, expiration=expiration)
@@ -161,7 +174,7 @@ class Packs:
                     made.settled += [later(item.operation, pack_limit=limit) for item in pack]
                     return rest[count:]
                 refused = rest.pop(error.position or 0).operation
-                made.settled.append(await refuse(self._parts, refused, error))
+                made.settled.append(await self._refuser.settle(refused, error))
                 continue
             except UnderivableError as error:
                 log.warning("no shape", kind=key.kind.value, error=str(error))
@@ -205,9 +218,9 @@ class Packs:
         made: Made,
     ) -> bool:
         """Whether it fits into a transaction; then its draft is made, or everyone is settled."""
-        chain, (source, signer) = self._parts.chain, channel
+        chain, (source, signer) = self._chain, channel
         operations = [item.operation for item in pack]
-        single = sight.bid(operations[0].kind, operations[0].block_index, self._parts.limits)
+        single = sight.bid(operations[0].kind, operations[0].block_index, self._limits)
         if single.max_time <= sight.ledger.close_time:
             due = sight.ledger.sequence + 1
             made.settled += [later(item, due_ledger=due) for item in operations]

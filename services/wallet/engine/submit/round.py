@@ -10,7 +10,7 @@ from services.wallet.domain.model import OperationKind, QueuedOperation, Settlem
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import later, refused
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
+from services.wallet.engine.follower import Follower
 from services.wallet.store.transactions import Draft
 
 
@@ -49,22 +49,27 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
     return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
 
 
-async def refuse(
-    parts: EngineParts, operation: QueuedOperation, error: SimulationError
-) -> Settlement:
-    """What a simulation's refusal makes of an operation. It is the word of several nodes, where
-    there are several, since also one that only puts it off could do so until its block is over:
-    DisagreementError while they differ."""
-    sight = await parts.follower.refresh()
-    why: ContractError | None = error.error
-    if parts.chain.configured > 1:
-        load = alone(call_of(parts.chain, operation))
-        chain = parts.chain.trusted(Decision.REFUSE_BY_SIMULATION)
-        why = await chain.refusal(load, source=operation.address)
-    if why is None:
-        return later(operation, due_ledger=sight.ledger.sequence + 1)
-    pail = None
-    if meaning(operation.kind, why).action is Action.LOOK_UP_PAIL:
-        chain = parts.chain.trusted(Decision.SETTLE_BY_PAIL)
-        pail = await chain.pail(operation.address, operation.block_index)
-    return refused(operation, why, sight.head, pail=pail)
+@dataclass(frozen=True, kw_only=True)
+class Refuser:
+    """Settles operations that a simulation refuses."""
+
+    chain: Chain
+    follower: Follower
+
+    async def settle(self, operation: QueuedOperation, error: SimulationError) -> Settlement:
+        """Settle an operation by the word of several nodes, where there are several, since also
+        one that only puts it off could do so until its block is over. DisagreementError while they
+        differ."""
+        sight = await self.follower.refresh()
+        why: ContractError | None = error.error
+        if self.chain.configured > 1:
+            load = alone(call_of(self.chain, operation))
+            chain = self.chain.trusted(Decision.REFUSE_BY_SIMULATION)
+            why = await chain.refusal(load, source=operation.address)
+        if why is None:
+            return later(operation, due_ledger=sight.ledger.sequence + 1)
+        pail = None
+        if meaning(operation.kind, why).action is Action.LOOK_UP_PAIL:
+            chain = self.chain.trusted(Decision.SETTLE_BY_PAIL)
+            pail = await chain.pail(operation.address, operation.block_index)
+        return refused(operation, why, sight.head, pail=pail)

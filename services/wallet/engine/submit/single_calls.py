@@ -20,6 +20,7 @@ from services.wallet.chain import (
     sign_bumped,
     sign_direct,
 )
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import PailState, SignedEnvelope
 from services.wallet.domain.model import (
     FailureReason,
@@ -31,13 +32,14 @@ from services.wallet.domain.refusals import Price
 from services.wallet.domain.screening import Advice, Screening, screen
 from services.wallet.domain.settling import given_up, later
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.alarms import Alarm
+from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.chain_view import Sight
-from services.wallet.engine.parts import EngineParts
 from services.wallet.engine.sequence_sources import Source, Sources
+from services.wallet.engine.signers import Keyring
 from services.wallet.engine.submit.packs import Packs
-from services.wallet.engine.submit.round import Made, call_of, refuse
+from services.wallet.engine.submit.round import Made, Refuser, call_of
 from services.wallet.engine.template_book import ShapeBook, ShapeKey
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
 
@@ -68,20 +70,30 @@ class Lanes:
 
     def __init__(
         self,
-        parts: EngineParts,
+        chain: Chain,
+        keyring: Keyring,
         shapes: ShapeBook,
         sources: Sources,
+        *,
+        treasury: Treasury,
+        refuser: Refuser,
+        limits: OperatorLimits,
+        alarms: Alarms,
         packs: Packs | None = None,
     ) -> None:
         """Without `packs` everything goes singly."""
-        self._parts = parts
+        self._chain = chain
+        self._keyring = keyring
+        self._treasury = treasury
+        self._refuser = refuser
+        self._limits = limits
+        self._alarms = alarms
         self._packs = packs
-        self._chain: Chain = parts.chain
         self._shapes = shapes
         self._sources = sources
         #: Millionths of a ledger that a call of a shape takes, as last built.
         self._shares: dict[ShapeKey, int] = {}
-        self._exact = asyncio.Semaphore(parts.limits.parallel)
+        self._exact = asyncio.Semaphore(limits.parallel)
 
     @property
     def smallest_share(self) -> int:
@@ -122,7 +134,7 @@ class Lanes:
         name = f"{key.kind.value}s"
         if not made.dear:
             if made.drafts:
-                self._parts.alarms.over(name)
+                self._alarms.over(name)
             return
         _, first = made.dear[0]
         is_odd = first.fits_at is None and self._shapes.doubt(key.kind, sight.ledger.sequence)
@@ -130,7 +142,7 @@ class Lanes:
             due = sight.ledger.sequence + 1
             made.settled += [later(item, due_ledger=due) for item, _ in made.dear]
             return
-        self._parts.alarms.tell(
+        self._alarms.tell(
             Alarm(
                 name=name,
                 cause="MAX_FEE_STROOPS",
@@ -253,7 +265,7 @@ class Lanes:
                         block_index=operation.block_index,
                     )
                 except SimulationError as error:
-                    made.settled.append(await refuse(self._parts, operation, error))
+                    made.settled.append(await self._refuser.settle(operation, error))
                     del seated[0]
                     continue
                 except UnderivableError as error:
@@ -281,7 +293,7 @@ class Lanes:
             if isinstance(outcome, Resources):
                 resources[item.operation.id] = outcome
             else:
-                made.settled.append(await refuse(self._parts, item.operation, outcome))
+                made.settled.append(await self._refuser.settle(item.operation, outcome))
         ready = [item for item in seated if item.operation.id in resources]
         if ready and (was_due or await self._shapes.carries_rent()):
             due = sight.ledger.sequence + 1
@@ -322,9 +334,9 @@ class Lanes:
     ) -> list[Draft]:
         if not seated:
             return []
-        ids = [self._parts.treasury.wallet.id, *(item.source.wallet_id for item in seated)]
+        ids = [self._treasury.wallet.id, *(item.source.wallet_id for item in seated)]
         drafts: list[Draft] = []
-        async with self._parts.keyring.signers(ids) as (treasury, *signers):
+        async with self._keyring.signers(ids) as (treasury, *signers):
             for item, signer in zip(seated, signers, strict=True):
                 operation = item.operation
                 try:
@@ -356,7 +368,7 @@ class Lanes:
     ) -> SignedEnvelope | None:
         """None when its time bound would be over already."""
         operation = seated.operation
-        bid = sight.bid(operation.kind, operation.block_index, self._parts.limits)
+        bid = sight.bid(operation.kind, operation.block_index, self._limits)
         if bid.max_time <= sight.ledger.close_time:
             return None
         source, load = seated.source, seated.load

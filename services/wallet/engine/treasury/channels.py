@@ -6,8 +6,10 @@ from libs.common.ids import OperationId, new_id
 from libs.common.log import get_logger
 from services.wallet.chain import MAX_PAYMENTS
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.treasury.new_accounts import make_keys, open_accounts
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.treasury.new_accounts import NewAccounts, make_keys
+from services.wallet.engine.wakeup import Bell
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.store.channels import ChannelStore, ChannelTotals
 
@@ -34,12 +36,20 @@ class ChannelKeeper:
 
     def __init__(
         self,
-        parts: EngineParts,
         store: ChannelStore,
         provider: KeyProvider,
         terms: ChannelTerms,
+        *,
+        watch: Watch,
+        accounts: Accounts,
+        new_accounts: NewAccounts,
+        changes: Bell,
     ) -> None:
-        self._parts = parts
+        """`changes` rings when there is something to take up."""
+        self._watch = watch
+        self._accounts = accounts
+        self._new_accounts = new_accounts
+        self._changes = changes
         self._store = store
         self._provider = provider
         self._terms = terms
@@ -48,16 +58,17 @@ class ChannelKeeper:
 
     async def step(self) -> bool:
         """One look; whether there was anything to do."""
-        parts = self._parts
-        if not (parts.watch.is_fresh and parts.accounts.can_pay):
+        if not (self._watch.is_fresh and self._accounts.can_pay):
             return False
-        totals, ledger = await self.totals(), parts.watch.current.ledger.sequence
+        totals, ledger = await self.totals(), self._watch.current.ledger.sequence
         is_early = 0 < self._look_ledger - ledger <= _LOOK_EVERY
         if is_early and not self._is_wanting(totals):
             return False
         made = await self._make_keys(totals)
         queued = await self._queue_top_ups()
-        sent = await open_accounts(parts, OperationKind.OPEN_CHANNEL, funding=self._terms.funding)
+        sent = await self._new_accounts.create(
+            OperationKind.OPEN_CHANNEL, funding=self._terms.funding
+        )
         is_busy = made or queued or sent
         self._look_ledger = ledger if is_busy else ledger + _LOOK_EVERY
         return is_busy
@@ -76,11 +87,11 @@ class ChannelKeeper:
 
     async def _queue_top_ups(self) -> bool:
         ids = [OperationId(new_id()) for _ in range(MAX_PAYMENTS)]
-        ledger = self._parts.watch.current.ledger.sequence
+        ledger = self._watch.current.ledger.sequence
         queued = await self._store.queue_top_ups(
             ids, below=self._terms.low, amount=self._terms.funding, ledger=ledger
         )
         if queued:
             log.info("channels low", count=queued, stroops=self._terms.low)
-            self._parts.bell.ring()
+            self._changes.ring()
         return queued > 0

@@ -1,24 +1,28 @@
 """Deploys the multicall contract, step by step, each as durable as every other transaction."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from libs.common.errors import DeadlineExceededError
-from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain import (
     RENEW,
+    Chain,
     Deployment,
     DeploymentStep,
     SimulationError,
     multicall_deployment,
 )
+from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.errors import DeploymentRefusedError
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import next_numbers
-from services.wallet.store.transactions import Draft
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
@@ -28,17 +32,23 @@ _LOOK = 2.0
 _PATIENCE = 4
 
 
+@dataclass(frozen=True, kw_only=True)
 class Deployer:
     """Brings our multicall onto the network, from the treasury."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    chain: Chain
+    treasury: Treasury
+    keyring: Keyring
+    transactions: TransactionStore
+    sender: Sender
+    watch: Watch
+    limits: OperatorLimits
 
     def deployment(self) -> Deployment:
         """Where it is, or will be."""
         return multicall_deployment(
-            deployer=self._parts.treasury.wallet.address,
-            passphrase=self._parts.chain.network.passphrase,
+            deployer=self.treasury.wallet.address,
+            passphrase=self.chain.network.passphrase,
         )
 
     async def deploy(self, *, max_fee: int) -> bool:
@@ -49,12 +59,12 @@ class Deployer:
         Raises FeeCapExceededError, DeploymentRefusedError; DeadlineExceededError when no
         ledger took a step for a long time. It may be repeated after any of them.
         """
-        deployment, watch = self.deployment(), self._parts.watch
-        until = watch.now() + _PATIENCE * self._parts.limits.lifetime
+        deployment, watch = self.deployment(), self.watch
+        until = watch.now() + _PATIENCE * self.limits.lifetime
         any_missing = False
         while True:
             seen = watch.changed.rings
-            step = _next_step(deployment, await self._parts.chain.lives(deployment.entry_keys))
+            step = _next_step(deployment, await self.chain.lives(deployment.entry_keys))
             if step is None:
                 return any_missing
             any_missing = True
@@ -65,9 +75,8 @@ class Deployer:
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
         """Sends a step, unless the treasury has something in flight: perhaps this very step."""
-        parts, sight = self._parts, self._parts.watch.current
-        treasury = parts.treasury.wallet
-        if await parts.transactions.is_busy(treasury.address):
+        sight, treasury = self.watch.current, self.treasury.wallet
+        if await self.transactions.is_busy(treasury.address):
             return
         try:
             envelope = await self.signed(step, max_fee=max_fee)
@@ -77,27 +86,25 @@ class Deployer:
             return
         ledger = sight.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
-        if (await parts.transactions.commit_signed([draft], ledger=ledger)).recorded:
-            await failpoint("wallet.transaction.signed")
+        if (await self.transactions.commit_signed([draft], ledger=ledger)).recorded:
             log.info("deploying", step=step.name, bid=envelope.fee_bid)
-            outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=max_fee)
-            await parts.sender.send([outgoing], ledger=ledger)
+            await self.sender.send_committed([draft], ledger=ledger, cap=lambda _: max_fee)
 
     async def signed(self, step: DeploymentStep, *, max_fee: int) -> SignedEnvelope | None:
         """Sign a step of the treasury's, after the number that nodes agree on; None while the
         treasury is not funded. Raises SimulationError, FeeCapExceededError."""
-        parts, sight, treasury = self._parts, self._parts.watch.current, self._parts.treasury.wallet
-        chain = parts.chain.trusted(Decision.USE_NUMBER)
+        sight, treasury = self.watch.current, self.treasury.wallet
+        chain = self.chain.trusted(Decision.USE_NUMBER)
         ledger, read = await chain.sequences([treasury.address])
         if treasury.address not in read:
             return None
-        numbers = await next_numbers(parts.transactions, read, ledger)
-        async with parts.keyring.signers([treasury.id]) as (signer,):
-            return await parts.chain.sign_deployment(
+        numbers = await next_numbers(self.transactions, read, ledger)
+        async with self.keyring.signers([treasury.id]) as (signer,):
+            return await self.chain.sign_deployment(
                 step,
                 treasury=signer,
                 sequence=numbers[treasury.address],
-                max_time=sight.ledger.close_time + parts.limits.lifetime,
+                max_time=sight.ledger.close_time + self.limits.lifetime,
                 inclusion_fee=sight.inclusion_fee,
                 max_fee=max_fee,
             )

@@ -2,18 +2,15 @@
 them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.chain import MAX_OPENINGS, Opening, sign_openings
+from services.wallet.chain import MAX_OPENINGS, Chain, Opening, sign_openings
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.treasury.transactions import (
-    next_sequence,
-    settle_present,
-    submit,
-    take_up,
-)
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury.transactions import TreasuryTransactions
+from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import SealedKey, seal_new_key
 
@@ -30,33 +27,45 @@ async def make_keys(provider: KeyProvider, missing: int) -> list[tuple[SealedKey
     ]
 
 
-async def open_accounts(parts: EngineParts, kind: OperationKind, *, funding: int) -> bool:
-    """Have the treasury create accounts with `funding` stroops of XLM each, up to 100 in one
-    transaction; whether there were any to create."""
-    claimed = await take_up(parts, kind, limit=MAX_OPENINGS)
-    if not claimed:
-        return False
-    addresses = [parts.treasury.wallet.address, *(item.address for item in claimed)]
-    chain = parts.chain.trusted(Decision.USE_NUMBER)
-    ledger, (treasury, *states) = await chain.accounts(addresses)
-    there = [item for item, state in zip(claimed, states, strict=True) if state.exists]
-    await settle_present(parts, there, ledger)
-    missing = [item for item in claimed if item not in there]
-    if missing:
-        await _submit(parts, missing, funding, await next_sequence(parts, treasury, ledger))
-    return True
+@dataclass(frozen=True, kw_only=True)
+class NewAccounts:
+    """Has the treasury create accounts of the pool's own."""
 
+    chain: Chain
+    treasury: Treasury
+    keyring: Keyring
+    transactions: TreasuryTransactions
 
-async def _submit(
-    parts: EngineParts, operations: Sequence[QueuedOperation], funding: int, sequence: int
-) -> None:
-    bid = parts.watch.current.bid(operations[0].kind, 0, parts.limits)
-    openings = [Opening(address=item.address, amount=funding) for item in operations]
-    async with parts.keyring.signers([parts.treasury.wallet.id]) as (treasury,):
-        await submit(
-            parts,
-            operations,
-            lambda: sign_openings(
-                openings, network=parts.chain.network, treasury=treasury, sequence=sequence, bid=bid
-            ),
-        )
+    async def create(self, kind: OperationKind, *, funding: int) -> bool:
+        """Create accounts with `funding` stroops of XLM each, up to 100 in one transaction;
+        whether there were any to create."""
+        claimed = await self.transactions.take_up(kind, limit=MAX_OPENINGS)
+        if not claimed:
+            return False
+        addresses = [self.treasury.wallet.address, *(item.address for item in claimed)]
+        chain = self.chain.trusted(Decision.USE_NUMBER)
+        ledger, (treasury, *states) = await chain.accounts(addresses)
+        there = [item for item, state in zip(claimed, states, strict=True) if state.exists]
+        await self.transactions.settle_present(there, ledger)
+        missing = [item for item in claimed if item not in there]
+        if missing:
+            sequence = await self.transactions.next_sequence(treasury, ledger)
+            await self._submit(missing, funding, sequence)
+        return True
+
+    async def _submit(
+        self, operations: Sequence[QueuedOperation], funding: int, sequence: int
+    ) -> None:
+        bid = self.transactions.bid(operations[0].kind)
+        openings = [Opening(address=item.address, amount=funding) for item in operations]
+        async with self.keyring.signers([self.treasury.wallet.id]) as (treasury,):
+            await self.transactions.submit(
+                operations,
+                lambda: sign_openings(
+                    openings,
+                    network=self.chain.network,
+                    treasury=treasury,
+                    sequence=sequence,
+                    bid=bid,
+                ),
+            )

@@ -1,65 +1,67 @@
 """Brings farmers onto the chain: accounts and trustlines, up to 19 farmers in one transaction."""
 
-from services.wallet.chain import MAX_FARMERS, Newcomer, sign_onboarding
+from dataclasses import dataclass
+
+from services.wallet.chain import MAX_FARMERS, Chain, Newcomer, sign_onboarding
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, later
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.broken_keys import BROKEN, set_aside
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.treasury.transactions import (
-    next_sequence,
-    settle_present,
-    submit,
-    take_up,
-)
+from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
+from services.wallet.engine.signers import Keyring
+from services.wallet.engine.treasury.transactions import TreasuryTransactions
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.store.operations import OperationStore
 
 
+@dataclass(frozen=True, kw_only=True)
 class Onboarder:
     """One transaction of the treasury at a time."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    chain: Chain
+    operations: OperationStore
+    treasury: Treasury
+    keyring: Keyring
+    transactions: TreasuryTransactions
+    broken_keys: BrokenKeys
 
     async def step(self) -> bool:
-        """Takes up to 19 farmers; whether there were any."""
-        parts = self._parts
-        claimed = await take_up(parts, OperationKind.ONBOARD, limit=MAX_FARMERS)
+        """Take up to 19 farmers; whether there were any."""
+        claimed = await self.transactions.take_up(OperationKind.ONBOARD, limit=MAX_FARMERS)
         if not claimed:
             return False
-        addresses = [parts.treasury.wallet.address, *(item.address for item in claimed)]
-        chain = parts.chain.trusted(Decision.USE_NUMBER)
+        addresses = [self.treasury.wallet.address, *(item.address for item in claimed)]
+        chain = self.chain.trusted(Decision.USE_NUMBER)
         ledger, (payer, *found) = await chain.accounts(addresses)
         states = {state.address: state for state in found}
         present = [item for item in claimed if states[item.address].has_trustline]
-        await settle_present(parts, present, ledger)
+        await self.transactions.settle_present(present, ledger)
         missing = [item for item in claimed if not states[item.address].has_trustline]
         together, rest = apart(missing)
-        await parts.operations.settle_queued([later(operation) for operation in rest])
+        await self.operations.settle_queued([later(operation) for operation in rest])
         if together:
+            sequence = await self.transactions.next_sequence(payer, ledger)
             try:
-                await self._submit(together, states, await next_sequence(parts, payer, ledger))
+                await self._submit(together, states, sequence)
             except BROKEN as error:
-                await set_aside(parts, together, error)
+                await self.broken_keys.set_aside(together, error)
         return True
 
     async def _submit(
         self, missing: list[QueuedOperation], states: dict[str, AccountState], sequence: int
     ) -> None:
-        parts = self._parts
-        wallets = [parts.treasury.wallet.id, *(item.wallet_id for item in missing)]
-        bid = parts.watch.current.bid(missing[0].kind, 0, parts.limits)
-        async with parts.keyring.signers(wallets) as (treasury, *signers):
+        wallets = [self.treasury.wallet.id, *(item.wallet_id for item in missing)]
+        bid = self.transactions.bid(OperationKind.ONBOARD)
+        async with self.keyring.signers(wallets) as (treasury, *signers):
             newcomers = [
                 Newcomer(signer=signer, has_account=states[signer.address].exists)
                 for signer in signers
             ]
-            await submit(
-                parts,
+            await self.transactions.submit(
                 missing,
                 lambda: sign_onboarding(
                     newcomers,
-                    network=parts.chain.network,
+                    network=self.chain.network,
                     treasury=treasury,
                     sequence=sequence,
                     bid=bid,

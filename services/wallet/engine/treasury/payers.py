@@ -1,8 +1,9 @@
 """Keeps the pool's payer accounts: as many as wanted, each with nothing but its reserve."""
 
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.treasury.new_accounts import make_keys, open_accounts
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.treasury.new_accounts import NewAccounts, make_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.store.payers import PayerStore, PayerTotals
 
@@ -15,10 +16,19 @@ class PayerKeeper:
     """Makes payer accounts."""
 
     def __init__(
-        self, parts: EngineParts, store: PayerStore, provider: KeyProvider, *, count: int
+        self,
+        store: PayerStore,
+        provider: KeyProvider,
+        *,
+        count: int,
+        watch: Watch,
+        accounts: Accounts,
+        new_accounts: NewAccounts,
     ) -> None:
         """`count`: so many there are to be."""
-        self._parts = parts
+        self._watch = watch
+        self._accounts = accounts
+        self._new_accounts = new_accounts
         self._store = store
         self._provider = provider
         self._count = count
@@ -27,14 +37,13 @@ class PayerKeeper:
 
     async def step(self) -> None:
         """Look once; nothing is looked at any more when all are there."""
-        parts = self._parts
-        if self._is_complete or not (parts.watch.is_fresh and parts.accounts.can_pay):
+        if self._is_complete or not (self._watch.is_fresh and self._accounts.can_pay):
             return
         totals = await self.totals()
         made = await make_keys(self._provider, self._count - totals.made)
         if made:
             await self._store.insert(made, most=self._count)
-        await open_accounts(parts, OperationKind.OPEN_PAYER, funding=_RESERVE)
+        await self._new_accounts.create(OperationKind.OPEN_PAYER, funding=_RESERVE)
         self._is_complete = totals.ready >= max(totals.made, self._count)
 
     async def totals(self) -> PayerTotals:

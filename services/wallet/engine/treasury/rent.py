@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from services.wallet.chain import (
     Chain,
@@ -24,12 +23,14 @@ from services.wallet.domain.rent import (
     wanting,
 )
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.alarms import Alarm
+from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.chain_view import Sight, Watch
-from services.wallet.engine.parts import EngineParts
-from services.wallet.engine.sender import Outgoing
+from services.wallet.engine.sender import Sender
 from services.wallet.engine.treasury.deployment import Deployer
-from services.wallet.store.transactions import Draft
+from services.wallet.engine.treasury.transactions import RentTurn
+from services.wallet.engine.treasury_account import Treasury
+from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
@@ -88,11 +89,30 @@ class RentKeeper:
     """Looks with every ledger; one entry at a time, each by a transaction of its own."""
 
     def __init__(
-        self, parts: EngineParts, deployer: Deployer, *, daily: int, multicall: str = ""
+        self,
+        deployer: Deployer,
+        *,
+        chain: Chain,
+        treasury: Treasury,
+        accounts: Accounts,
+        transactions: TransactionStore,
+        sender: Sender,
+        watch: Watch,
+        alarms: Alarms,
+        rent_turn: RentTurn,
+        daily: int,
+        multicall: str = "",
     ) -> None:
         """`daily` is the budget (stroops) of 24 hours; `multicall` the contract in use, if any."""
-        self._parts = parts
         self._deployer = deployer
+        self._chain = chain
+        self._treasury = treasury
+        self._accounts = accounts
+        self._transactions = transactions
+        self._sender = sender
+        self._watch = watch
+        self._alarms = alarms
+        self._rent_turn = rent_turn
         self._daily = daily
         self._multicall = multicall
         #: LedgerKeys (base64) by entry.
@@ -105,13 +125,12 @@ class RentKeeper:
 
     async def step(self) -> None:
         """One look; pays for what is due soonest."""
-        parts = self._parts
-        if not parts.watch.is_fresh:
+        if not self._watch.is_fresh:
             return
-        sight = parts.watch.current
+        sight = self._watch.current
         entries = await self._entries(sight)
         due = wanting(entries, sight.ledger.sequence)
-        parts.rent_turn.is_waiting = bool(due) and not parts.alarms.message(NAME)
+        self._rent_turn.is_waiting = bool(due) and not self._alarms.message(NAME)
         if due and await self._is_free():
             if not due[0].is_farms:
                 # As it is now: what is known may be from before the last extension.
@@ -120,43 +139,43 @@ class RentKeeper:
             await self._pay_first(due, sight)
         elif not due:
             self._needed.clear()
-            parts.alarms.over(NAME)
+            self._alarms.over(NAME)
 
     async def _is_free(self) -> bool:
         """Whether the treasury is there and has nothing in flight, such as the last extension."""
-        treasury = self._parts.treasury
-        if not (treasury.is_open and self._parts.accounts.can_pay):
+        treasury = self._treasury
+        if not (treasury.is_open and self._accounts.can_pay):
             return False
-        return not await self._parts.transactions.is_busy(treasury.wallet.address)
+        return not await self._transactions.is_busy(treasury.wallet.address)
 
     async def state(self) -> RentState:
         """How it stands, for people."""
-        sight = self._parts.watch.current
+        sight = self._watch.current
         return RentState(
             ledger=sight.ledger.sequence,
             entries=(*sight.farm_entries, *self._others),
             holds_calls=sight.is_rent_due,
-            spent=await self._parts.transactions.rent_spent(),
+            spent=await self._transactions.rent_spent(),
             budget=self._daily,
-            error=self._parts.alarms.message(NAME),
+            error=self._alarms.message(NAME),
         )
 
     async def _entries(self, sight: Sight) -> list[Entry]:
         """All that is looked after; what is not the farm's is read now and then."""
         ledger = sight.ledger.sequence
-        keys = self._parts.chain.farm_keys(sight.farm.code_hash)
+        keys = self._chain.farm_keys(sight.farm.code_hash)
         self._keys |= dict(zip((FARM_INSTANCE, FARM_CODE), keys, strict=True))
         if ledger >= self._look_ledger:
             self._others = await self._read_others(sight.limits.max_entry_ledgers)
             # Before the treasury is open nobody knows where the multicall is.
-            self._look_ledger = ledger + (_LOOK_EVERY if self._parts.treasury.is_open else 1)
+            self._look_ledger = ledger + (_LOOK_EVERY if self._treasury.is_open else 1)
         return [*sight.farm_entries, *self._others]
 
     async def _read_others(self, max_entry_ttl: int) -> list[Entry]:
         rules: dict[str, tuple[str, Rule]] = {
-            _TOKEN: (self._parts.chain.token_key(), token_rule(max_entry_ttl))
+            _TOKEN: (self._chain.token_key(), token_rule(max_entry_ttl))
         }
-        if self._multicall and self._parts.treasury.is_open:
+        if self._multicall and self._treasury.is_open:
             deployment = self._deployer.deployment()
             # Another than ours is not looked after.
             if deployment.contract == self._multicall:
@@ -164,7 +183,7 @@ class RentKeeper:
                 code, instance = deployment.entry_keys
                 rules |= {_MULTICALL: (instance, rule), _MULTICALL_CODE: (code, rule)}
         self._keys |= {name: key for name, (key, _) in rules.items()}
-        chain = self._parts.chain.trusted(Decision.PAY_RENT)
+        chain = self._chain.trusted(Decision.PAY_RENT)
         ends = await chain.ends([key for key, _ in rules.values()])
         return [
             Entry(name=name, until=ends[key], rule=rule)
@@ -181,14 +200,14 @@ class RentKeeper:
                 break
             refused.append(alarm)
         if refused:
-            self._parts.alarms.tell(_with_held(refused[0], due, sight))
+            self._alarms.tell(_with_held(refused[0], due, sight))
         else:
-            self._parts.alarms.over(NAME)
+            self._alarms.over(NAME)
 
     async def _pay(self, entry: Entry, sight: Sight) -> Alarm | None:
         """Sends the extension of one entry; what is in its way, when an operator has to act."""
         ledger = sight.ledger.sequence
-        spent = await self._parts.transactions.rent_spent()
+        spent = await self._transactions.rent_spent()
         left = max(0, min(self._daily - spent, self._spendable()))
         known = self._needed.get(entry.name)
         if known is not None and left < known.bid and ledger < known.ask_ledger:
@@ -219,30 +238,27 @@ class RentKeeper:
     async def _send(
         self, entry: Entry, envelope: SignedEnvelope, sight: Sight, left: int
     ) -> Alarm | None:
-        parts, ledger = self._parts, sight.ledger.sequence
+        ledger = sight.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=(), is_rent=True)
-        committed = await parts.transactions.commit_signed([draft], ledger=ledger)
+        committed = await self._transactions.commit_signed([draft], ledger=ledger)
         if not committed.recorded:
             # The treasury is busy, or another process was faster: the next ledger shows it. Or all
             # is paused, which operators know.
             return None
-        await failpoint("wallet.transaction.signed")
         log.info("paying rent", entry=entry.name, bid=envelope.fee_bid, left=entry.left(ledger))
-        outgoing = Outgoing(id=draft.id, envelope=envelope.xdr, max_fee=left)
-        await parts.sender.send([outgoing], ledger=ledger)
+        await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: left)
         return None
 
     def _spendable(self) -> int:
         """Stroops that the treasury has above its reserves, as last read."""
-        state = self._parts.accounts.treasury_state
+        state = self._accounts.treasury_state
         return 0 if state is None else max(0, state.xlm - (2 + state.reserves) * _RESERVE)
 
     def _step(self, entry: Entry) -> DeploymentStep:
-        parts = self._parts
         return extension(
             [self._keys[entry.name]],
-            deployer=parts.treasury.wallet.address,
-            passphrase=parts.chain.network.passphrase,
+            deployer=self._treasury.wallet.address,
+            passphrase=self._chain.network.passphrase,
             extend_to=entry.rule.extend_to,
         )
 
