@@ -44,7 +44,7 @@ from services.wallet.engine.signers import Keyring
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser
-from services.wallet.engine.submit.single_calls import Lanes
+from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import ShapeBook
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.treasury.deployment import Deployer
@@ -313,7 +313,7 @@ class _Wiring:
                 limits=limits,
                 multicall=multicall,
             )
-        lanes = Lanes(
+        single_calls = SingleCalls(
             chain,
             keyring,
             shapes,
@@ -325,7 +325,7 @@ class _Wiring:
             packs=packs,
         )
         return Dispatcher(
-            lanes,
+            single_calls,
             sources,
             operations=self._operations,
             transactions=self._transactions,

@@ -17,8 +17,8 @@ from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
 from services.wallet.engine.chain_view import Sight, Watch
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import LEASE, Sources
-from services.wallet.engine.submit.round import Made
-from services.wallet.engine.submit.single_calls import Lanes
+from services.wallet.engine.submit.round import Round
+from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.transactions import TransactionStore
@@ -51,7 +51,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        lanes: Lanes,
+        single_calls: SingleCalls,
         sources: Sources,
         *,
         operations: OperationStore,
@@ -64,8 +64,8 @@ class Dispatcher:
         limits: OperatorLimits,
         alarms: Alarms,
     ) -> None:
-        """`sources` are those that the lanes use."""
-        self._lanes = lanes
+        """`sources` are those that the single calls use."""
+        self._single_calls = single_calls
         self._sources = sources
         self._operations = operations
         self._transactions = transactions
@@ -95,12 +95,12 @@ class Dispatcher:
         await self._note_terms(sight)
         queue = await self._transactions.queue()
         left = room(queue.share)
-        if queue.is_empty or left < self._lanes.smallest_share:
+        if queue.is_empty or left < self._single_calls.smallest_share:
             return False
         if sight.is_rent_due:
             self._hold(sight)
         wanted = sight.over() if sight.is_rent_due else await self._wanted(sight)
-        limit = min(ROUND, left // self._lanes.smallest_share)
+        limit = min(ROUND, left // self._single_calls.smallest_share)
         claimed = await self._operations.claim(wanted, limit=limit, lease=LEASE)
         return await self._bring(claimed, sight, left) if claimed else False
 
@@ -141,7 +141,7 @@ class Dispatcher:
             # Only the last one may have been cut by the number that is taken up at once.
             goes_on = group is groups[-1] and len(claimed) == ROUND
             try:
-                made = await self._lanes.make(group, sight, left, goes_on=goes_on)
+                made = await self._single_calls.make(group, sight, left, goes_on=goes_on)
             except BROKEN as error:
                 self._sources.beware()  # it may be a channel's
                 await self._broken_keys.set_aside(group, error)
@@ -179,7 +179,7 @@ class Dispatcher:
                 settled.append(settlement)
         return ready, settled
 
-    async def _submit(self, made: Made, group: Sequence[QueuedOperation], sight: Sight) -> bool:
+    async def _submit(self, made: Round, group: Sequence[QueuedOperation], sight: Sight) -> bool:
         """Commits what is signed, then sends it; whether there was anything."""
         if not made.drafts:
             return False
@@ -196,7 +196,7 @@ class Dispatcher:
         return bool(recorded)
 
     async def _tell_unpaid(
-        self, group: Sequence[QueuedOperation], made: Made, ids: Collection[OperationId]
+        self, group: Sequence[QueuedOperation], made: Round, ids: Collection[OperationId]
     ) -> None:
         """A plant that the fee budgets forbid is given up, as its block will not wait; others are
         tried again."""

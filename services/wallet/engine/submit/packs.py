@@ -1,10 +1,11 @@
 """Several farmers' calls in one transaction of a channel, through the multicall contract."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain import (
     Chain,
@@ -25,7 +26,7 @@ from services.wallet.domain.settling import later, smaller
 from services.wallet.engine.chain_view import Sight
 from services.wallet.engine.sequence_sources import Source, Sources
 from services.wallet.engine.signers import Keyring
-from services.wallet.engine.submit.round import Made, Refuser, call_of
+from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
 from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
@@ -39,7 +40,7 @@ _TOO_BIG = "Budget/ExceededLimit"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passenger:
+class PackedCall:
     """An operation with everything that its part of a transaction needs."""
 
     operation: QueuedOperation
@@ -47,6 +48,10 @@ class Passenger:
     seat: Seat
     #: That authorisation, signed; None when none is needed.
     authorization: bytes | None
+
+
+#: A channel account with the key that signs for it.
+Channel = tuple[Source, SeedSigner]
 
 
 class Packs:
@@ -78,24 +83,37 @@ class Packs:
         self,
         key: ShapeKey,
         operations: Sequence[QueuedOperation],
+        stakes: Mapping[OperationId, int],
         sight: Sight,
-        made: Made,
         *,
         goes_on: bool,
-    ) -> None:
-        """Drafts for operations that are alike; those that no channel is free for stay unused.
+    ) -> AsyncGenerator[Round, None]:
+        """Give drafts for operations that are alike, one transaction after the other; those that
+        no channel is free for stay unused.
 
         When it `goes_on`, those that do not fill a transaction wait for the next ones, too.
         """
         sources = await self._sources.channels(self._most_packs(key, operations))
         if not sources:
-            made.unused += operations
+            yield Round(unused=tuple(operations))
             return
-        passengers = await self._board(operations, sight)
+        calls = await self._authorized(operations, sight)
         ids = [source.wallet_id for source in sources]
         async with self._keyring.signers(ids) as signers:
-            channels = zip(sources, signers, strict=True)
-            await self._fill(key, passengers, channels, sight, made, goes_on=goes_on)
+            channels = iter(list(zip(sources, signers, strict=True)))
+            made = Round()
+            for _, group in groupby(sorted(calls, key=_limit), key=_limit):
+                rest = list(group)
+                while rest:
+                    if goes_on and made.drafts and len(rest) < self._full(key):
+                        break
+                    channel = next(channels, None)
+                    if channel is None:
+                        break
+                    part, rest = await self._one(key, rest, channel, sight, stakes)
+                    made += part
+                    yield part
+        yield Round(unused=made.missing(operations))
 
     def _most_packs(self, key: ShapeKey, operations: Sequence[QueuedOperation]) -> int:
         """Channels to take: more than one for each smallest pack is of no use."""
@@ -107,58 +125,39 @@ class Packs:
         """Calls of a full transaction, as far as is known."""
         return self._windows.get(key, Window()).next_size
 
-    async def _board(self, operations: Sequence[QueuedOperation], sight: Sight) -> list[Passenger]:
+    async def _authorized(
+        self, operations: Sequence[QueuedOperation], sight: Sight
+    ) -> list[PackedCall]:
         """Calls with the farmers' consent, where it is needed."""
         chain = self._chain
         calls = [call_of(chain, operation) for operation in operations]
         if not any(call.needs_farmer for call in calls):
             return [
-                Passenger(operation=operation, seat=Seat(call=call), authorization=None)
+                PackedCall(operation=operation, seat=Seat(call=call), authorization=None)
                 for operation, call in zip(operations, calls, strict=True)
             ]
         life = self._limits.lifetime // max(1, sight.pace)
         expiration = sight.ledger.sequence + life + _SPARE_LEDGERS
         wallets = [operation.wallet_id for operation in operations]
-        passengers: list[Passenger] = []
+        packed: list[PackedCall] = []
         async with self._keyring.signers(wallets) as signers:
             for operation, call, signer in zip(operations, calls, signers, strict=True):
                 seat = Seat(call=call, nonce=secrets.randbits(63))
                 signed = authorize(seat, signer, network=chain.network, expiration=expiration)
-                passengers.append(Passenger(operation=operation, seat=seat, authorization=signed))
-        return passengers
-
-    async def _fill(
-        self,
-        key: ShapeKey,
-        passengers: Sequence[Passenger],
-        channels: Iterator[tuple[Source, SeedSigner]],
-        sight: Sight,
-        made: Made,
-        *,
-        goes_on: bool,
-    ) -> None:
-        waiting = sorted(passengers, key=_limit)
-        for _, group in groupby(waiting, key=_limit):
-            rest = list(group)
-            while rest:
-                if goes_on and made.drafts and len(rest) < self._full(key):
-                    break
-                channel = next(channels, None)
-                if channel is None:
-                    break
-                rest = await self._one(key, rest, channel, sight, made)
-        made.unused += made.missing([item.operation for item in waiting])
+                packed.append(PackedCall(operation=operation, seat=seat, authorization=signed))
+        return packed
 
     async def _one(
         self,
         key: ShapeKey,
-        rest: list[Passenger],
-        channel: tuple[Source, SeedSigner],
+        waiting: Sequence[PackedCall],
+        channel: Channel,
         sight: Sight,
-        made: Made,
-    ) -> list[Passenger]:
-        """One transaction with as many of the rest as go together; gives who is left."""
+        stakes: Mapping[OperationId, int],
+    ) -> tuple[Round, list[PackedCall]]:
+        """One transaction with as many as go together, and who is left."""
         window = self._windows.setdefault(key, Window())
+        made, rest = Round(), list(waiting)
         while rest:
             count = min(len(rest), _limit(rest[0]), window.next_size)
             pack = rest[:count]
@@ -171,28 +170,25 @@ class Packs:
                 if error.position is None and count > 1:
                     # Nobody says which of them it is.
                     limit = smaller(count)
-                    made.settled += [later(item.operation, pack_limit=limit) for item in pack]
-                    return rest[count:]
+                    return made + _again(pack, pack_limit=limit), rest[count:]
                 refused = rest.pop(error.position or 0).operation
-                made.settled.append(await self._refuser.settle(refused, error))
+                made += Round(settled=(await self._refuser.settle(refused, error),))
                 continue
             except UnderivableError as error:
                 log.warning("no shape", kind=key.kind.value, error=str(error))
-                made.settled += [later(item.operation, pack_limit=1) for item in rest]
-                return []
+                return made + _again(rest, pack_limit=1), []
             if shape is None:
-                due = sight.ledger.sequence + 1
-                made.settled += [later(item.operation, due_ledger=due) for item in pack]
-                return rest[count:]
-            if not self._sign(pack, shape, channel, sight, made) and count > 1:
+                return made + postponed((item.operation for item in pack), sight), rest[count:]
+            signed = self._sign(pack, shape, channel, sight, stakes)
+            if signed is None and count > 1:
                 window.too_many(count)
                 continue
             window.fitting(count)
-            return rest[count:]
-        return []
+            return made + (signed or Round()), rest[count:]
+        return made, []
 
     async def _shape(
-        self, key: ShapeKey, pack: Sequence[Passenger], source: Source, sight: Sight
+        self, key: ShapeKey, pack: Sequence[PackedCall], source: Source, sight: Sight
     ) -> Shape | None:
         wanted = pack_of(key, len(pack))
         first = pack[0].operation
@@ -202,7 +198,7 @@ class Packs:
             wanted, self._load(pack), source=source.address, block_index=first.block_index
         )
 
-    def _load(self, pack: Sequence[Passenger]) -> Load:
+    def _load(self, pack: Sequence[PackedCall]) -> Load:
         return together(
             self._multicall,
             [item.seat for item in pack],
@@ -211,46 +207,50 @@ class Packs:
 
     def _sign(
         self,
-        pack: Sequence[Passenger],
+        pack: Sequence[PackedCall],
         shape: Shape,
-        channel: tuple[Source, SeedSigner],
+        channel: Channel,
         sight: Sight,
-        made: Made,
-    ) -> bool:
-        """Whether it fits into a transaction; then its draft is made, or everyone is settled."""
-        chain, (source, signer) = self._chain, channel
+        stakes: Mapping[OperationId, int],
+    ) -> Round | None:
+        """One draft, or what else becomes of everyone; None when it does not fit into a
+        transaction."""
+        source, signer = channel
         operations = [item.operation for item in pack]
         single = sight.bid(operations[0].kind, operations[0].block_index, self._limits)
         if single.max_time <= sight.ledger.close_time:
-            due = sight.ledger.sequence + 1
-            made.settled += [later(item, due_ledger=due) for item in operations]
-            return True
+            return postponed(operations, sight)
         bid = replace(single, max_fee=single.max_fee * len(pack))
         load = self._load(pack)
         try:
             envelope = sign_direct(
                 load,
-                chain.resources(shape, load),
-                network=chain.network,
+                self._chain.resources(shape, load),
+                network=self._chain.network,
                 source=signer,
                 sequence=source.sequence,
                 bid=bid,
             )
         except FeeCapExceededError as error:
-            made.dear += [(item, error) for item in operations]
-            return True
-        if envelope.usage is None or not fits(envelope.usage, sight.limits):
-            return False
-        made.drafts.append(
-            Draft(
-                envelope=envelope,
-                operation_ids=tuple(item.id for item in operations),
-                stakes_returned=tuple(made.stakes.get(item.id, 0) for item in operations),
-                share=share(envelope.usage, sight.limits),
+            return Round(
+                too_dear=tuple(TooDear(operation=item, error=error) for item in operations)
             )
+        if envelope.usage is None or not fits(envelope.usage, sight.limits):
+            return None
+        draft = Draft(
+            envelope=envelope,
+            operation_ids=tuple(item.id for item in operations),
+            stakes_returned=tuple(stakes.get(item.id, 0) for item in operations),
+            share=share(envelope.usage, sight.limits),
         )
-        return True
+        return Round(drafts=(draft,))
 
 
-def _limit(passenger: Passenger) -> int:
-    return passenger.operation.pack_limit or 1_000_000
+def _again(pack: Sequence[PackedCall], *, pack_limit: int) -> Round:
+    """Try these again, fewer together."""
+    waiting = (later(item.operation, pack_limit=pack_limit) for item in pack)
+    return Round(settled=tuple(waiting))
+
+
+def _limit(packed: PackedCall) -> int:
+    return packed.operation.pack_limit or 1_000_000

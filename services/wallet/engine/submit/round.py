@@ -1,40 +1,65 @@
 """What a round makes of operations, and what single calls and packs have in common."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from libs.common.ids import OperationId
 from services.wallet.chain import Chain, FarmCall, FeeCapExceededError, SimulationError, alone
 from services.wallet.domain.chain_facts import ContractError
 from services.wallet.domain.model import OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import later, refused
 from services.wallet.domain.trust import Decision
+from services.wallet.engine.chain_view import Sight
 from services.wallet.engine.follower import Follower
 from services.wallet.store.transactions import Draft
 
 
-@dataclass(kw_only=True)
-class Made:
-    """What became of a group of operations."""
+@dataclass(frozen=True, kw_only=True)
+class TooDear:
+    """An operation whose bid would exceed the cap."""
+
+    operation: QueuedOperation
+    #: Why.
+    error: FeeCapExceededError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What became of a group of operations; the parts of a round add up to it."""
 
     #: Signed and not durable yet.
-    drafts: list[Draft] = field(default_factory=list)
+    drafts: tuple[Draft, ...] = ()
     #: Settled without a transaction.
-    settled: list[Settlement] = field(default_factory=list)
+    settled: tuple[Settlement, ...] = ()
     #: Not needed now: there is no room.
-    unused: list[QueuedOperation] = field(default_factory=list)
-    #: Those whose bid would exceed the cap, with why.
-    dear: list[tuple[QueuedOperation, FeeCapExceededError]] = field(default_factory=list)
-    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
-    stakes: dict[OperationId, int] = field(default_factory=dict)
+    unused: tuple[QueuedOperation, ...] = ()
+    #: Those whose bid would exceed the cap.
+    too_dear: tuple[TooDear, ...] = ()
 
-    def missing(self, group: Sequence[QueuedOperation]) -> list[QueuedOperation]:
-        """Those that nothing became of."""
+    def __add__(self, other: "Round") -> "Round":
+        return Round(
+            drafts=self.drafts + other.drafts,
+            settled=self.settled + other.settled,
+            unused=self.unused + other.unused,
+            too_dear=self.too_dear + other.too_dear,
+        )
+
+    def missing(self, group: Iterable[QueuedOperation]) -> tuple[QueuedOperation, ...]:
+        """Give those that nothing became of."""
         done = {item for draft in self.drafts for item in draft.operation_ids}
         done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
-        done |= {item.id for item, _ in self.dear}
-        return [item for item in group if item.id not in done]
+        done |= {item.operation.id for item in self.too_dear}
+        return tuple(item for item in group if item.id not in done)
+
+
+def postponed(
+    operations: Iterable[QueuedOperation], sight: Sight, *, pack_limit: int | None = None
+) -> Round:
+    """Put operations off until the next ledger."""
+    due = sight.ledger.sequence + 1
+    return Round(
+        settled=tuple(later(item, due_ledger=due, pack_limit=pack_limit) for item in operations)
+    )
 
 
 def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:

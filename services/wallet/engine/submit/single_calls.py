@@ -1,7 +1,8 @@
 """Turns operations that are alike into signed drafts: alone, or several together."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from libs.common.errors import UnavailableError
@@ -13,6 +14,7 @@ from services.wallet.chain import (
     Load,
     Place,
     Resources,
+    Shape,
     SimulationError,
     UnderivableError,
     alone,
@@ -26,6 +28,7 @@ from services.wallet.domain.model import (
     FailureReason,
     OperationKind,
     QueuedOperation,
+    Settlement,
 )
 from services.wallet.domain.packing import WHOLE_LEDGER, share
 from services.wallet.domain.refusals import Price
@@ -37,7 +40,7 @@ from services.wallet.engine.chain_view import Sight
 from services.wallet.engine.sequence_sources import Source, Sources
 from services.wallet.engine.signers import Keyring
 from services.wallet.engine.submit.packs import Packs
-from services.wallet.engine.submit.round import Made, Refuser, call_of
+from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
 from services.wallet.engine.template_book import ShapeBook, ShapeKey
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.signer import SeedSigner
@@ -54,7 +57,7 @@ _CANDIDATES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seated:
+class Sourced:
     """An operation with the account that is its transaction's source."""
 
     #: What is to be done.
@@ -65,7 +68,21 @@ class Seated:
     load: Load
 
 
-class Lanes:
+@dataclass(frozen=True, kw_only=True)
+class Screened:
+    """What the pails tell of operations before anything is paid for them."""
+
+    #: Those to be simulated for themselves.
+    exact: tuple[QueuedOperation, ...]
+    #: Those that may go by a shape.
+    derived: tuple[QueuedOperation, ...]
+    #: What is shown to be done or hopeless.
+    settled: tuple[Settlement, ...]
+    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
+    stakes: Mapping[OperationId, int]
+
+
+class SingleCalls:
     """Builds single calls, under the farmers' fee bumps or by channel accounts, and packs."""
 
     def __init__(
@@ -101,69 +118,89 @@ class Lanes:
         return min(self._shares.values(), default=_GUESS)
 
     async def make(
-        self, group: list[QueuedOperation], sight: Sight, left: int, *, goes_on: bool = False
-    ) -> Made:
-        """Drafts for operations that are alike, as many as fit into what is left of the queue.
+        self, group: Sequence[QueuedOperation], sight: Sight, left: int, *, goes_on: bool = False
+    ) -> Round:
+        """Make drafts for operations that are alike, as many as fit into what is left of the queue.
 
         `goes_on`: more of their kind are queued, and come next.
         """
-        made = Made()
         key = _key(group[0], sight)
         # A call that is larger than what is left waits, as a ledger would pass it over; one that is
         # larger than a whole ledger is tried all the same, when nothing else is in flight.
         fitting = left // self._shares.get(key, _GUESS) or left // WHOLE_LEDGER
-        made.unused += group[fitting:]
+        made = Round(unused=tuple(group[fitting:]))
+        goes_on = goes_on and fitting >= len(group)
         try:
-            exact, derived = await self._screen(group[:fitting], sight, made)
-            await self._make_exactly(exact, sight, made)
-            await self._make_derived(
-                key, derived, sight, made, goes_on=goes_on and fitting >= len(group)
-            )
+            parts = self._parts(key, group[:fitting], sight, goes_on=goes_on)
+            async with aclosing(parts):
+                async for part in parts:
+                    made += part
         except UnavailableError as error:
             log.warning("dispatch delayed", error=str(error))
-            made.settled += [later(item, seconds=PAUSE) for item in made.missing(group)]
-        await self._settle_dear(key, made, sight)
-        return made
+            waiting = (later(item, seconds=PAUSE) for item in made.missing(group))
+            made += Round(settled=tuple(waiting))
+        return made + self._settled_dear(key, made, sight)
 
-    async def _settle_dear(self, key: ShapeKey, made: Made, sight: Sight) -> None:
-        """Gives up what costs more than the cap, unless the price may not be its own.
+    async def _parts(
+        self, key: ShapeKey, group: Sequence[QueuedOperation], sight: Sight, *, goes_on: bool
+    ) -> AsyncGenerator[Round, None]:
+        """Give one part of the round after the other: what is given stays, whatever comes."""
+        screened = await self._screen(group, sight)
+        yield Round(settled=screened.settled)
+        yield await self._make_exactly(screened.exact, screened.stakes, sight)
+        # Together where that is possible: one alone is cheaper without a multicall.
+        if self._packs is None or len(screened.derived) < 2:
+            yield await self._make_alike(key, screened.derived, screened.stakes, sight)
+            return
+        parts = self._packs.make(key, screened.derived, screened.stakes, sight, goes_on=goes_on)
+        async with aclosing(parts):
+            async for part in parts:
+                self._note_share(key, part.drafts)
+                yield part
+
+    def _note_share(self, key: ShapeKey, drafts: Sequence[Draft]) -> None:
+        """Remember what a call takes of a ledger: in the largest of several packs."""
+        packed = [draft for draft in drafts if len(draft.operation_ids) > 1]
+        if packed:
+            largest = max(packed, key=lambda draft: len(draft.operation_ids))
+            self._shares[key] = -(-largest.share // len(largest.operation_ids))
+
+    def _settled_dear(self, key: ShapeKey, made: Round, sight: Sight) -> Round:
+        """Give up what costs more than the cap, unless the price may not be its own.
 
         What a simulation showed while the farm's rent came due, which is the treasury's, is asked
         for again.
         """
         name = f"{key.kind.value}s"
-        if not made.dear:
+        if not made.too_dear:
             if made.drafts:
                 self._alarms.over(name)
-            return
-        _, first = made.dear[0]
+            return Round()
+        first = made.too_dear[0].error
         is_odd = first.fits_at is None and self._shapes.doubt(key.kind, sight.ledger.sequence)
         if is_odd or sight.is_rent_due:
-            due = sight.ledger.sequence + 1
-            made.settled += [later(item, due_ledger=due) for item, _ in made.dear]
-            return
+            return postponed((item.operation for item in made.too_dear), sight)
         self._alarms.tell(
             Alarm(
                 name=name,
                 cause="MAX_FEE_STROOPS",
                 message=first.message,
-                details={"operations": len(made.dear)},
+                details={"operations": len(made.too_dear)},
             )
         )
-        made.settled += [
+        given = (
             given_up(
-                item,
+                item.operation,
                 FailureReason.FEE_CAP,
-                error.message,
-                price=Price(bid=error.bid, fits_at=error.fits_at),
+                item.error.message,
+                price=Price(bid=item.error.bid, fits_at=item.error.fits_at),
             )
-            for item, error in made.dear
-        ]
+            for item in made.too_dear
+        )
+        return Round(settled=tuple(given))
 
-    async def _screen(
-        self, operations: Sequence[QueuedOperation], sight: Sight, made: Made
-    ) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
-        """Those to be simulated for themselves, and those that may go by a shape.
+    async def _screen(self, operations: Sequence[QueuedOperation], sight: Sight) -> Screened:
+        """Tell apart those to be simulated for themselves, and those that may go by a shape.
 
         What the pails show to be done or hopeless is settled here, and costs nothing.
         """
@@ -172,18 +209,22 @@ class Lanes:
         pails = await self._confirmed(operations, pails, sight)
         exact: list[QueuedOperation] = []
         derived: list[QueuedOperation] = []
+        settled: list[Settlement] = []
+        stakes: dict[OperationId, int] = {}
         for operation in operations:
             pail = pails.get(places[operation.id])
             if pail is not None and operation.kind is OperationKind.HARVEST:
-                made.stakes[operation.id] = pail.stake
+                stakes[operation.id] = pail.stake
             screening = _screened(operation, pails, sight)
             if screening.settlement is not None:
-                made.settled.append(screening.settlement)
+                settled.append(screening.settlement)
             elif screening.advice is Advice.SIMULATE or operation.pack_limit == 1:
                 exact.append(operation)
             else:
                 derived.append(operation)
-        return exact, derived
+        return Screened(
+            exact=tuple(exact), derived=tuple(derived), settled=tuple(settled), stakes=stakes
+        )
 
     async def _confirmed(
         self,
@@ -207,171 +248,164 @@ class Lanes:
         rest = {place: pail for place, pail in pails.items() if place not in ending}
         return rest | await chain.pails(ending)
 
-    async def _make_derived(
-        self,
-        key: ShapeKey,
-        operations: list[QueuedOperation],
-        sight: Sight,
-        made: Made,
-        *,
-        goes_on: bool,
-    ) -> None:
-        """Together where that is possible: one alone is cheaper without a multicall."""
-        if self._packs is None or len(operations) < 2:
-            await self._make_alike(key, operations, sight, made)
-            return
-        await self._packs.make(key, operations, sight, made, goes_on=goes_on)
-        packed = [draft for draft in made.drafts if len(draft.operation_ids) > 1]
-        if packed:
-            largest = max(packed, key=lambda draft: len(draft.operation_ids))
-            self._shares[key] = -(-largest.share // len(largest.operation_ids))
-
     # One shape for all ------------------------------------------------------------------------
 
     async def _make_alike(
-        self, key: ShapeKey, operations: list[QueuedOperation], sight: Sight, made: Made
-    ) -> None:
-        seated = await self._seat(operations, made)
-        resources = await self._first_shape(key, seated, sight, made)
-        if resources is None or not seated:
-            return
-        drafts = await self._sign(seated, resources, sight, made)
-        if drafts:
-            self._shares[key] = drafts[0].share
-        made.drafts += drafts
-
-    async def _first_shape(
         self,
         key: ShapeKey,
-        seated: list[Seated],
+        operations: Sequence[QueuedOperation],
+        stakes: Mapping[OperationId, int],
         sight: Sight,
-        made: Made,
-    ) -> dict[OperationId, Resources] | None:
-        """Resources of all, from the shape that the first of them shows.
+    ) -> Round:
+        sourced, made = await self._sourced(operations)
+        resources, rest, settled = await self._first_shape(key, sourced, sight)
+        made += Round(settled=settled)
+        if resources is None or not rest:
+            return made
+        signed = await self._sign(rest, resources, stakes, sight)
+        if signed.drafts:
+            self._shares[key] = signed.drafts[0].share
+        return made + signed
 
-        One whose simulation fails is settled as that and leaves; None when the shape cannot be had
-        at the moment: then all wait for the next ledger.
+    async def _first_shape(
+        self, key: ShapeKey, sourced: Sequence[Sourced], sight: Sight
+    ) -> tuple[dict[OperationId, Resources] | None, Sequence[Sourced], tuple[Settlement, ...]]:
+        """Resources of all, from the shape that the first of them shows; those that are left; and
+        what was settled.
+
+        One whose simulation fails is settled as that and leaves; no resources when the shape cannot
+        be had at the moment: then all wait for the next ledger.
         """
-        for _ in range(min(_CANDIDATES, len(seated))):
-            operation = seated[0].operation
-            if sight.is_ahead(operation.kind, operation.block_index):
-                shape = self._shapes.known(key, operation.block_index)
-            else:
-                try:
-                    shape = await self._shapes.shape(
-                        key,
-                        seated[0].load,
-                        source=seated[0].source.address,
-                        block_index=operation.block_index,
-                    )
-                except SimulationError as error:
-                    made.settled.append(await self._refuser.settle(operation, error))
-                    del seated[0]
-                    continue
-                except UnderivableError as error:
-                    log.warning("no shape", kind=key.kind.value, error=str(error))
-                    made.settled += [later(item.operation, pack_limit=1) for item in seated]
-                    return None
+        settled: list[Settlement] = []
+        rest = list(sourced)
+        for _ in range(min(_CANDIDATES, len(rest))):
+            operation = rest[0].operation
+            try:
+                shape = await self._shape(key, rest[0], sight)
+            except SimulationError as error:
+                settled.append(await self._refuser.settle(operation, error))
+                del rest[0]
+                continue
+            except UnderivableError as error:
+                log.warning("no shape", kind=key.kind.value, error=str(error))
+                settled += [later(item.operation, pack_limit=1) for item in rest]
+                return None, [], tuple(settled)
             if shape is None:
                 break
-            return {item.operation.id: self._chain.resources(shape, item.load) for item in seated}
-        due = sight.ledger.sequence + 1
-        made.settled += [later(item.operation, due_ledger=due) for item in seated]
-        return None
+            found = {item.operation.id: self._chain.resources(shape, item.load) for item in rest}
+            return found, rest, tuple(settled)
+        waiting = postponed((item.operation for item in rest), sight)
+        return None, [], (*settled, *waiting.settled)
+
+    async def _shape(self, key: ShapeKey, sourced: Sourced, sight: Sight) -> Shape | None:
+        operation = sourced.operation
+        if sight.is_ahead(operation.kind, operation.block_index):
+            return self._shapes.known(key, operation.block_index)
+        return await self._shapes.shape(
+            key,
+            sourced.load,
+            source=sourced.source.address,
+            block_index=operation.block_index,
+        )
 
     # Each simulated for itself ----------------------------------------------------------------
 
     async def _make_exactly(
-        self, operations: list[QueuedOperation], sight: Sight, made: Made
-    ) -> None:
+        self,
+        operations: Sequence[QueuedOperation],
+        stakes: Mapping[OperationId, int],
+        sight: Sight,
+    ) -> Round:
         """The network disagreed with what was derived for them, or with those around them."""
-        seated = await self._seat(operations, made)
-        was_due = bool(seated) and await self._shapes.carries_rent()
-        found = await asyncio.gather(*map(self._simulate, seated))
+        sourced, made = await self._sourced(operations)
+        was_due = bool(sourced) and await self._shapes.carries_rent()
+        found = await asyncio.gather(*map(self._simulate, sourced))
         resources: dict[OperationId, Resources] = {}
-        for item, outcome in zip(seated, found, strict=True):
+        for item, outcome in zip(sourced, found, strict=True):
             if isinstance(outcome, Resources):
                 resources[item.operation.id] = outcome
             else:
-                made.settled.append(await self._refuser.settle(item.operation, outcome))
-        ready = [item for item in seated if item.operation.id in resources]
+                settlement = await self._refuser.settle(item.operation, outcome)
+                made += Round(settled=(settlement,))
+        ready = [item for item in sourced if item.operation.id in resources]
         if ready and (was_due or await self._shapes.carries_rent()):
-            due = sight.ledger.sequence + 1
-            made.settled += [later(item.operation, due_ledger=due) for item in ready]
-            return
-        made.drafts += await self._sign(ready, resources, sight, made)
+            return made + postponed((item.operation for item in ready), sight)
+        return made + await self._sign(ready, resources, stakes, sight)
 
-    async def _simulate(self, seated: Seated) -> Resources | SimulationError:
+    async def _simulate(self, sourced: Sourced) -> Resources | SimulationError:
         async with self._exact:
             try:
-                source = seated.source.address
-                return await self._chain.simulate_exactly(seated.load, source=source)
+                source = sourced.source.address
+                return await self._chain.simulate_exactly(sourced.load, source=source)
             except SimulationError as error:
                 return error
 
-    # Seats, signatures ------------------------------------------------------------------------
+    # Sources, signatures ----------------------------------------------------------------------
 
-    async def _seat(self, operations: Sequence[QueuedOperation], made: Made) -> list[Seated]:
-        """Each with the account that is its transaction's source."""
+    async def _sourced(self, operations: Sequence[QueuedOperation]) -> tuple[list[Sourced], Round]:
+        """Each with the account that is its transaction's source; those without one are settled."""
         sources = await self._sources.of(operations)
-        seated: list[Seated] = []
+        sourced: list[Sourced] = []
+        settled: list[Settlement] = []
         for operation in operations:
             source = sources.get(operation.id)
             if source is None:
                 reason = FailureReason.NOT_FUNDED
-                made.settled.append(given_up(operation, reason, "the account does not exist"))
+                settled.append(given_up(operation, reason, "the account does not exist"))
             else:
                 load = alone(call_of(self._chain, operation))
-                seated.append(Seated(operation=operation, source=source, load=load))
-        return seated
+                sourced.append(Sourced(operation=operation, source=source, load=load))
+        return sourced, Round(settled=tuple(settled))
 
     async def _sign(
         self,
-        seated: Sequence[Seated],
-        resources: dict[OperationId, Resources],
+        sourced: Sequence[Sourced],
+        resources: Mapping[OperationId, Resources],
+        stakes: Mapping[OperationId, int],
         sight: Sight,
-        made: Made,
-    ) -> list[Draft]:
-        if not seated:
-            return []
-        ids = [self._treasury.wallet.id, *(item.source.wallet_id for item in seated)]
+    ) -> Round:
+        if not sourced:
+            return Round()
+        ids = [self._treasury.wallet.id, *(item.source.wallet_id for item in sourced)]
         drafts: list[Draft] = []
+        dear: list[TooDear] = []
+        over: list[QueuedOperation] = []
         async with self._keyring.signers(ids) as (treasury, *signers):
-            for item, signer in zip(seated, signers, strict=True):
+            for item, signer in zip(sourced, signers, strict=True):
                 operation = item.operation
                 try:
                     envelope = self._envelope(
                         item, (signer, treasury), resources[operation.id], sight
                     )
                 except FeeCapExceededError as error:
-                    made.dear.append((operation, error))
+                    dear.append(TooDear(operation=operation, error=error))
                     continue
                 if envelope is None:
-                    made.settled.append(later(operation, due_ledger=sight.ledger.sequence + 1))
+                    over.append(operation)
                     continue
                 drafts.append(
                     Draft(
                         envelope=envelope,
                         operation_ids=(operation.id,),
-                        stakes_returned=(made.stakes.get(operation.id, 0),),
+                        stakes_returned=(stakes.get(operation.id, 0),),
                         share=_share(envelope, sight),
                     )
                 )
-        return drafts
+        return Round(drafts=tuple(drafts), too_dear=tuple(dear)) + postponed(over, sight)
 
     def _envelope(
         self,
-        seated: Seated,
+        sourced: Sourced,
         signers: tuple[SeedSigner, SeedSigner],
         resources: Resources,
         sight: Sight,
     ) -> SignedEnvelope | None:
         """None when its time bound would be over already."""
-        operation = seated.operation
+        operation = sourced.operation
         bid = sight.bid(operation.kind, operation.block_index, self._limits)
         if bid.max_time <= sight.ledger.close_time:
             return None
-        source, load = seated.source, seated.load
+        source, load = sourced.source, sourced.load
         if source.is_channel:
             return sign_direct(
                 load,
