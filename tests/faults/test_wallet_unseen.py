@@ -133,8 +133,9 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
 
         await until(noted)
         await admin.execute(RESUME, pause)
-        await world.revive()  # it has seen the ledger, and died before that was written down
+        await world.wait_until_dead()  # it has seen the ledger, which is not written down
         await forget(world)
+        await world.restart()
         await asked
 
         async def ended() -> bool:

@@ -61,6 +61,11 @@ class WalletWorld:
 
     async def revive(self) -> None:
         """Waits until the wallet has died of a failpoint, then starts it without any."""
+        await self.wait_until_dead()
+        await self.restart()
+
+    async def wait_until_dead(self) -> None:
+        """Returns when the wallet has died of a failpoint."""
 
         async def died() -> bool:
             try:
@@ -70,7 +75,6 @@ class WalletWorld:
             return False
 
         await eventually(died, "the failpoint was not reached")
-        await self.restart()
 
     async def wait_until_serving(self) -> None:
         """Returns when its health check says so."""

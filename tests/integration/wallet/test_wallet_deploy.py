@@ -223,6 +223,14 @@ async def test_the_multicall_in_use_lives_longer_by_itself(
         async with SorobanServerAsync(world.rpc_url) as server:
             treasury = Treasury(server, keypair)
             await eventually(treasury.exists, "the treasury is not funded", world.wallet)
+            # The wallet must not use the treasury's numbers meanwhile, nor have used one just now.
+            await world.wallet.stop(number=9)
+            stopped = (await server.get_latest_ledger()).sequence
+
+            async def is_quiet() -> bool:
+                return bool((await server.get_latest_ledger()).sequence > stopped + 1)
+
+            await eventually(is_quiet, "no ledger closes")
             for step in treasury.deployment.steps:
                 signed = await treasury.simulate_and_sign(step)
                 await settle(server, TransactionEnvelope.from_xdr(signed.xdr, LOCALNET.passphrase))
