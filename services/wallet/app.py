@@ -27,9 +27,9 @@ from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.broken_keys import BrokenKeys
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.gauges import Figures
+from services.wallet.engine.gauges import Gauges
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
@@ -39,13 +39,13 @@ from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import Sources
 from services.wallet.engine.settle.tracker import Tracker
-from services.wallet.engine.settled_feed import Results
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.settled_feed import SettledFeed
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser
 from services.wallet.engine.submit.single_calls import SingleCalls
-from services.wallet.engine.template_book import ShapeBook
+from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.new_accounts import NewAccounts
@@ -55,8 +55,8 @@ from services.wallet.engine.treasury.rent import RentKeeper, comes_due
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.wakeup import Bell, Wakeups
-from services.wallet.keys.opening import open_keys
+from services.wallet.engine.wakeup import Wakeup, Wakeups
+from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
@@ -127,16 +127,18 @@ class _Wiring:
         self._chain = chain
         self._provider = provider
         #: Rings with every new ledger.
-        self._ledgers = Bell()
-        self._wakeups = Wakeups(changes=Bell(), settled=Bell())
+        self._ledgers = Wakeup()
+        self._wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
         #: Rings when a rotation of keys is asked for.
-        self._rotations = Bell()
-        self._watch = Watch(SystemClock(), self._ledgers, self._wakeups.changes)
+        self._rotations = Wakeup()
+        self._chain_view = ChainView(SystemClock(), self._ledgers, self._wakeups.changes)
         self._limits = settings.limits()
         self._open_stores()
         self._open_ground()
         self._open_treasury()
-        self._reconciler = Reconciler(chain, self._differences, self._watch, self._wakeups.changes)
+        self._reconciler = Reconciler(
+            chain, self._differences, self._chain_view, self._wakeups.changes
+        )
         self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
         self._serve()
 
@@ -156,7 +158,7 @@ class _Wiring:
         settings, chain = self._settings, self._chain
         self._alarms = Alarms()
         self._in_flight = InFlight()
-        self._keyring = Keyring(self._provider, self._wallets)
+        self._signers = Signers(self._provider, self._wallets)
         self._treasury = Treasury(self._provider, self._wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(
             chain, self._wallets, self._treasury, low=settings.treasury_low_balance
@@ -164,7 +166,7 @@ class _Wiring:
         self._follower = Follower(
             chain,
             self._blocks,
-            self._watch,
+            self._chain_view,
             Turning(chain, TurningStore(self._database)),
             block_seconds=settings.block_seconds,
         )
@@ -172,13 +174,13 @@ class _Wiring:
         self._sender = Sender(
             chain,
             self._transactions,
-            self._keyring,
+            self._signers,
             self._treasury,
             in_flight=self._in_flight,
             alarms=self._alarms,
         )
         self._broken_keys = BrokenKeys(
-            keyring=self._keyring, operations=self._operations, watch=self._watch
+            signers=self._signers, operations=self._operations, chain_view=self._chain_view
         )
 
     def _open_treasury(self) -> None:
@@ -190,7 +192,7 @@ class _Wiring:
             transactions=self._transactions,
             treasury=self._treasury,
             accounts=self._accounts,
-            watch=self._watch,
+            chain_view=self._chain_view,
             sender=self._sender,
             wakeups=self._wakeups,
             limits=self._limits,
@@ -200,10 +202,10 @@ class _Wiring:
         self._deployer = Deployer(
             chain=self._chain,
             treasury=self._treasury,
-            keyring=self._keyring,
+            signers=self._signers,
             transactions=self._transactions,
             sender=self._sender,
-            watch=self._watch,
+            chain_view=self._chain_view,
             limits=self._limits,
         )
         self._rent = RentKeeper(
@@ -213,7 +215,7 @@ class _Wiring:
             accounts=self._accounts,
             transactions=self._transactions,
             sender=self._sender,
-            watch=self._watch,
+            chain_view=self._chain_view,
             alarms=self._alarms,
             rent_turn=rent_turn,
             daily=settings.rent_daily,
@@ -222,14 +224,14 @@ class _Wiring:
         new_accounts = NewAccounts(
             chain=self._chain,
             treasury=self._treasury,
-            keyring=self._keyring,
+            signers=self._signers,
             transactions=self._treasury_transactions,
         )
         self._keeper = ChannelKeeper(
             self._channels,
             self._provider,
             self._channel_terms(),
-            watch=self._watch,
+            chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,
             changes=self._wakeups.changes,
@@ -238,7 +240,7 @@ class _Wiring:
             self._payers,
             self._provider,
             count=settings.payer_accounts,
-            watch=self._watch,
+            chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,
         )
@@ -246,7 +248,7 @@ class _Wiring:
     def _serve(self) -> None:
         """What callers may ask for."""
         settings, changes = self._settings, self._wakeups.changes
-        results = Results(self._operations, self._wakeups.settled)
+        results = SettledFeed(self._operations, self._wakeups.settled)
         self._use_cases = UseCases(
             wallets=self._wallets,
             operations=self._operations,
@@ -254,8 +256,8 @@ class _Wiring:
             provider=self._provider,
             accounts=self._accounts,
             treasury_account=self._treasury,
-            watch=self._watch,
-            bell=changes,
+            chain_view=self._chain_view,
+            wakeup=changes,
             results=results,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
@@ -263,51 +265,51 @@ class _Wiring:
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
-            keyring=self._keyring,
-            bell=changes,
+            signers=self._signers,
+            wakeup=changes,
             may_export=settings.key_export,
         )
         self._withdrawals = Withdrawals(
             wallets=self._wallets,
             store=WithdrawalStore(self._database),
             terms=settings.withdrawals(),
-            bell=changes,
+            wakeup=changes,
             results=results,
         )
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What runs in the background."""
-        shapes = ShapeBook(self._chain, lambda: comes_due(self._chain, self._watch))
+        templates = TemplateBook(self._chain, lambda: comes_due(self._chain, self._chain_view))
         numbers = self._numbers()
         changes = self._wakeups.changes
         return [
             loops.follow_chain(
-                self._follower, self._watch, poll=self._settings.chain_poll_ms / 1000
+                self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
-            loops.dispatch(self._dispatcher(shapes)),
+            loops.dispatch(self._dispatcher(templates)),
             loops.onboard(self._onboarder(), changes),
             loops.pay(self._payment_carrier(numbers), changes),
             loops.keep_channels(self._keeper, self._ledgers),
             loops.keep_payers(self._payer_keeper, self._ledgers),
             loops.keep_rent(self._rent, self._ledgers),
-            loops.tell_figures(self._figures()),
+            loops.set_gauges(self._gauges()),
             loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
-            loops.track(self._tracker(shapes, numbers), self._ledgers),
+            loops.track(self._tracker(templates, numbers), self._ledgers),
         ]
 
-    def _dispatcher(self, shapes: ShapeBook) -> Dispatcher:
-        chain, keyring, limits = self._chain, self._keyring, self._limits
-        sources = Sources(chain, self._channels, self._transactions, keyring)
+    def _dispatcher(self, templates: TemplateBook) -> Dispatcher:
+        chain, signers, limits = self._chain, self._signers, self._limits
+        sources = Sources(chain, self._channels, self._transactions, signers)
         refuser = Refuser(chain=chain, follower=self._follower)
         multicall, packs = self._settings.multicall(), None
         if multicall is not None:
             packs = Packs(
                 chain,
-                keyring,
-                shapes,
+                signers,
+                templates,
                 sources,
                 refuser=refuser,
                 limits=limits,
@@ -315,8 +317,8 @@ class _Wiring:
             )
         single_calls = SingleCalls(
             chain,
-            keyring,
-            shapes,
+            signers,
+            templates,
             sources,
             treasury=self._treasury,
             refuser=refuser,
@@ -330,7 +332,7 @@ class _Wiring:
             operations=self._operations,
             transactions=self._transactions,
             accounts=self._accounts,
-            watch=self._watch,
+            chain_view=self._chain_view,
             sender=self._sender,
             broken_keys=self._broken_keys,
             wakeups=self._wakeups,
@@ -343,7 +345,7 @@ class _Wiring:
             chain=self._chain,
             operations=self._operations,
             treasury=self._treasury,
-            keyring=self._keyring,
+            signers=self._signers,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
         )
@@ -352,10 +354,10 @@ class _Wiring:
         repayments = Repayments(
             chain=self._chain,
             treasury=self._treasury,
-            keyring=self._keyring,
+            signers=self._signers,
             transactions=self._transactions,
             sender=self._sender,
-            watch=self._watch,
+            chain_view=self._chain_view,
             limits=self._limits,
         )
         return PayerNumbers(self._chain, self._payers, repayments, self._wakeups)
@@ -366,35 +368,35 @@ class _Wiring:
             numbers,
             chain=self._chain,
             treasury=self._treasury,
-            keyring=self._keyring,
+            signers=self._signers,
             accounts=self._accounts,
             operations=self._operations,
             payouts=self._transactions,
-            watch=self._watch,
+            chain_view=self._chain_view,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
             wakeups=self._wakeups,
         )
 
-    def _tracker(self, shapes: ShapeBook, numbers: PayerNumbers) -> Tracker:
+    def _tracker(self, templates: TemplateBook, numbers: PayerNumbers) -> Tracker:
         return Tracker(
             chain=self._chain,
             transactions=self._transactions,
             follower=self._follower,
-            watch=self._watch,
+            chain_view=self._chain_view,
             accounts=self._accounts,
             sender=self._sender,
             in_flight=self._in_flight,
-            shapes=shapes,
+            templates=templates,
             numbers=numbers,
             limits=self._limits,
             wakeups=self._wakeups,
         )
 
-    def _figures(self) -> Figures:
-        return Figures(
+    def _gauges(self) -> Gauges:
+        return Gauges(
             chain=self._chain,
-            watch=self._watch,
+            chain_view=self._chain_view,
             accounts=self._accounts,
             transactions=self._transactions,
             channels=self._keeper,
@@ -450,7 +452,7 @@ class _Wiring:
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
         engine = engine_servicer.EngineServicer(
             chain=self._chain,
-            watch=self._watch,
+            chain_view=self._chain_view,
             accounts=self._accounts,
             transactions=self._transactions,
             channels=self._keeper,
@@ -471,7 +473,7 @@ class _Wiring:
         withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 
     async def _sees_chain(self) -> bool:
-        return self._watch.is_fresh
+        return self._chain_view.is_fresh
 
     async def _has_keys(self) -> bool:
         return self._treasury.is_open

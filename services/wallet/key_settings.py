@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from libs.common.config import Milliseconds, Settings
 from services.wallet.keys.local import load_master_key, load_previous_keys
-from services.wallet.keys.opening import AwsOptions, KeyOptions, Kind, VaultOptions
+from services.wallet.keys.open_providers import AwsOptions, KeyOptions, Kind, VaultOptions
 from services.wallet.keys.provider import MasterKeyError
 from services.wallet.keys.vault_session import AppRole, Login, TokenFile
 

@@ -7,9 +7,9 @@ from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
 from services.wallet.chain import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.gauges import Figures
+from services.wallet.engine.gauges import Gauges
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
@@ -20,7 +20,7 @@ from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper
 from services.wallet.engine.treasury_account import Treasury
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
 
@@ -69,7 +69,7 @@ async def repeat(
             away = ""
 
 
-async def follow_chain(follower: Follower, watch: Watch, *, poll: float) -> None:
+async def follow_chain(follower: Follower, chain_view: ChainView, *, poll: float) -> None:
     """Looks for a new ledger every `poll` seconds, once there may be one."""
 
     async def step() -> None:
@@ -78,7 +78,7 @@ async def follow_chain(follower: Follower, watch: Watch, *, poll: float) -> None
         except NetworkMismatchError:
             follower.forget()  # the node may be another one next time: verify from the beginning
             raise
-        await asyncio.sleep(max(poll, watch.quiet))
+        await asyncio.sleep(max(poll, chain_view.quiet))
 
     await repeat("follow", step)
 
@@ -94,29 +94,29 @@ async def dispatch(dispatcher: Dispatcher) -> None:
     await repeat("dispatch", dispatcher.step)
 
 
-async def keep_channels(keeper: ChannelKeeper, ledgers: Bell) -> None:
+async def keep_channels(keeper: ChannelKeeper, ledgers: Wakeup) -> None:
     """Makes and tops up channel accounts, with every new ledger."""
 
     async def step() -> None:
-        seen = ledgers.rings
+        seen = ledgers.count
         await keeper.step()
         await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("channels", step)
 
 
-async def keep_rent(keeper: RentKeeper, ledgers: Bell) -> None:
+async def keep_rent(keeper: RentKeeper, ledgers: Wakeup) -> None:
     """Pays the rent of what calls need, before it comes due; looks with every new ledger."""
 
     async def step() -> None:
-        seen = ledgers.rings
+        seen = ledgers.count
         await keeper.step()
         await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("rent", step)
 
 
-async def tell_figures(figures: Figures) -> None:
+async def set_gauges(figures: Gauges) -> None:
     """Tells how the wallet stands."""
 
     async def step() -> None:
@@ -126,33 +126,33 @@ async def tell_figures(figures: Figures) -> None:
     await repeat("figures", step)
 
 
-async def onboard(onboarder: Onboarder, bell: Bell) -> None:
+async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
     """Brings farmers onto the chain, as long as there are any."""
 
     async def step() -> None:
-        seen = bell.rings
+        seen = wakeup.count
         if not await onboarder.step():
-            await bell.wait(seen, LEDGERLESS)
+            await wakeup.wait(seen, LEDGERLESS)
 
     await repeat("onboard", step)
 
 
-async def pay(carrier: PaymentCarrier, bell: Bell) -> None:
+async def pay(carrier: PaymentCarrier, wakeup: Wakeup) -> None:
     """Makes payments, as long as there are any."""
 
     async def step() -> None:
-        seen = bell.rings
+        seen = wakeup.count
         if not await carrier.step():
-            await bell.wait(seen, LEDGERLESS)
+            await wakeup.wait(seen, LEDGERLESS)
 
     await repeat("pay", step)
 
 
-async def keep_payers(keeper: PayerKeeper, ledgers: Bell) -> None:
+async def keep_payers(keeper: PayerKeeper, ledgers: Wakeup) -> None:
     """Makes payer accounts, with every new ledger until all are there."""
 
     async def step() -> None:
-        seen = ledgers.rings
+        seen = ledgers.count
         await keeper.step()
         await ledgers.wait(seen, LEDGERLESS)
 
@@ -170,35 +170,35 @@ async def reconcile(reconciler: Reconciler, *, interval: float) -> None:
         await repeat("reconcile", step)
 
 
-async def rotate_keys(rotator: KeyRotator, bell: Bell) -> None:
+async def rotate_keys(rotator: KeyRotator, wakeup: Wakeup) -> None:
     """Brings data keys under the current KEK, when somebody has asked for it."""
 
     async def step() -> None:
-        seen = bell.rings
+        seen = wakeup.count
         if not await rotator.step():
-            await bell.wait(seen, MEND)
+            await wakeup.wait(seen, MEND)
 
     await repeat("keys", step)
 
 
-async def track(tracker: Tracker, ledgers: Bell) -> None:
+async def track(tracker: Tracker, ledgers: Wakeup) -> None:
     """Looks at open transactions with every new ledger, and at once at the start."""
 
     async def step() -> None:
-        seen = ledgers.rings
+        seen = ledgers.count
         await tracker.step()
         await ledgers.wait(seen, LEDGERLESS)
 
     await repeat("track", step)
 
 
-async def refresh_accounts(accounts: Accounts, ledgers: Bell) -> None:
+async def refresh_accounts(accounts: Accounts, ledgers: Wakeup) -> None:
     """Reads accounts with every new ledger, and soon after something happened to them."""
 
     async def step() -> None:
-        seen = ledgers.rings
+        seen = ledgers.count
         await accounts.refresh()
-        while ledgers.rings == seen:
+        while ledgers.count == seen:
             await ledgers.wait(seen, IDLE)
             await accounts.catch_up()
 

@@ -68,12 +68,12 @@ class Envelope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class PaidHarvest:
     """A transaction in a ledger."""
 
     envelope: Envelope
     ledger: int
-    #: Results of the calls; empty when it failed as a whole, and for payments.
+    #: SettledFeed of the calls; empty when it failed as a whole, and for payments.
     results: tuple[CallResult, ...]
     error: ContractError | None
 
@@ -95,7 +95,7 @@ class Network:
     #: Payments that were made, with their ledgers.
     paid: list[tuple[int, Paid]] = field(default_factory=list)
     #: By the inner hash.
-    taken: dict[str, Taken] = field(default_factory=dict)
+    taken: dict[str, PaidHarvest] = field(default_factory=dict)
     queue: dict[str, Envelope] = field(default_factory=dict)
     #: All that any node was ever sent, by inner hash, with the ledger of the first time.
     received: dict[str, tuple[int, Envelope]] = field(default_factory=dict)
@@ -192,7 +192,9 @@ class Network:
             self.paid += [(ledger, payment) for payment in item.payments]
             results = tuple(self._plant(farmer, ledger) for farmer in item.farmers)
         self.numbers[item.source].append((ledger, number))
-        self.taken[item.lookup] = Taken(envelope=item, ledger=ledger, results=results, error=error)
+        self.taken[item.lookup] = PaidHarvest(
+            envelope=item, ledger=ledger, results=results, error=error
+        )
 
     def _obstacle(self, item: Envelope, ledger: int, traps: frozenset[str]) -> ContractError | None:
         """Why all of it fails, if it does."""

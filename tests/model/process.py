@@ -21,7 +21,7 @@ from services.wallet.domain.heights import Heights, needed
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.broken_keys import BrokenKeys
-from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
@@ -30,7 +30,7 @@ from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.engine.sequence_sources import next_numbers
 from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
-from services.wallet.engine.wakeup import Bell, Wakeups
+from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
@@ -87,8 +87,8 @@ class Keys:
         return SeedSigner(self._seeds[wallet_id])
 
     @asynccontextmanager
-    async def signers(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[Signer]]:
-        """As Keyring."""
+    async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[Signer]]:
+        """As Signers."""
         yield [self.signer(item) for item in wallet_ids]
 
 
@@ -130,14 +130,14 @@ class Process:
         operations = OperationStore(mortal)
         accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
         limits = OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1)
-        wakeups = Wakeups(changes=Bell(), settled=Bell())
+        wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
         repayments = Repayments(
             chain=self.chain,
             treasury=holder,
-            keyring=cast("Any", keys),
+            signers=cast("Any", keys),
             transactions=self._transactions,
             sender=self._sender,
-            watch=place,
+            chain_view=place,
             limits=limits,
         )
         numbers = PayerNumbers(self.chain, payers, repayments, wakeups)
@@ -145,11 +145,11 @@ class Process:
             chain=self.chain,
             transactions=self._transactions,
             follower=place,
-            watch=place,
+            chain_view=place,
             accounts=accounts,
             sender=self._sender,
             in_flight=in_flight,
-            shapes=cast("Any", SimpleNamespace(forget=lambda kind: None)),
+            templates=cast("Any", SimpleNamespace(forget=lambda kind: None)),
             numbers=numbers,
             limits=limits,
             wakeups=wakeups,
@@ -159,50 +159,52 @@ class Process:
             numbers,
             chain=self.chain,
             treasury=holder,
-            keyring=cast("Any", keys),
+            signers=cast("Any", keys),
             accounts=accounts,
             operations=operations,
             payouts=self._transactions,
-            watch=place,
+            chain_view=place,
             transactions=TreasuryTransactions(
                 chain=self.chain,
                 operations=operations,
                 transactions=self._transactions,
                 treasury=holder,
                 accounts=accounts,
-                watch=place,
+                chain_view=place,
                 sender=self._sender,
                 wakeups=wakeups,
                 limits=limits,
                 alarms=Alarms(),
                 rent_turn=RentTurn(),
             ),
-            broken_keys=BrokenKeys(keyring=cast("Any", keys), operations=operations, watch=place),
+            broken_keys=BrokenKeys(
+                signers=cast("Any", keys), operations=operations, chain_view=place
+            ),
             wakeups=wakeups,
         )
-        self._sight: Sight | None = None
+        self._chain_state: ChainState | None = None
 
-    # In the place of follower and watch -------------------------------------------------------
+    # In the place of follower and chain view ---------------------------------------------------
 
     is_fresh = True
 
     @property
-    def newest(self) -> Sight | None:
+    def newest(self) -> ChainState | None:
         """The same; None before the first look."""
-        return self._sight
+        return self._chain_state
 
     @property
-    def current(self) -> Sight:
+    def current(self) -> ChainState:
         """The newest that was seen."""
-        assert self._sight is not None
-        return self._sight
+        assert self._chain_state is not None
+        return self._chain_state
 
-    async def refresh(self) -> Sight:
+    async def refresh(self) -> ChainState:
         """Follow the head; down again when it turns out to have been a lie."""
         head = await self.chain.head()
-        before = 0 if self._sight is None else self._sight.ledger.sequence
+        before = 0 if self._chain_state is None else self._chain_state.ledger.sequence
         if head.sequence > before or head.sequence < before - 2:
-            self._sight = _sight(head)
+            self._chain_state = _chain_state(head)
         return self.current
 
     # Its steps --------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class Process:
                 await node.probe()
 
     async def look(self) -> None:
-        """The tracker's step, after whatever the watch has seen."""
+        """The tracker's step, after whatever the chain view has seen."""
         await self.refresh()
         await self._tracker.step()
 
@@ -227,18 +229,20 @@ class Process:
         self, source: WalletId, address: str, farmers: Sequence[tuple[str, OperationId]]
     ) -> None:
         """Sign, commit and send an envelope for plants: a farmer's own, or one of a channel."""
-        sight = await self.refresh()
+        chain_state = await self.refresh()
         ledger, read = await self.chain.sequences([address])
         numbers = await next_numbers(self._transactions, read, ledger)
         if address not in numbers:
             return
-        envelope = self._signed(source, [item for item, _ in farmers], numbers[address], sight)
+        envelope = self._signed(
+            source, [item for item, _ in farmers], numbers[address], chain_state
+        )
         ids = tuple(item for _, item in farmers)
         self._network.plants[envelope.inner_hash or envelope.hash] = tuple(
             farmer for farmer, _ in farmers
         )
         draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
-        at = sight.ledger.sequence
+        at = chain_state.ledger.sequence
         committed = await self._transactions.commit_signed([draft], ledger=at)
         outgoing = [
             Outgoing(id=one.id, envelope=one.envelope.xdr, max_fee=CAP * len(ids))
@@ -247,7 +251,7 @@ class Process:
         await self._sender.send(outgoing, ledger=at)
 
     def _signed(
-        self, source: WalletId, farmers: Sequence[str], sequence: int, sight: Sight
+        self, source: WalletId, farmers: Sequence[str], sequence: int, chain_state: ChainState
     ) -> SignedEnvelope:
         # The fee is what tells apart what has the same source, number and first farmer.
         resources = Resources(
@@ -259,7 +263,7 @@ class Process:
             fee=_RESOURCE_FEE,
         )
         bid = Bid(
-            max_time=sight.ledger.close_time + LIFETIME,
+            max_time=chain_state.ledger.close_time + LIFETIME,
             inclusion_fee=_INCLUSION_FEE,
             max_fee=CAP * len(farmers),
         )
@@ -285,7 +289,7 @@ class Process:
         )
 
 
-def _sight(head: LedgerHead) -> Sight:
+def _chain_state(head: LedgerHead) -> ChainState:
     farm = FarmState(index=BLOCK, timestamp=0, paused=False, token="", code_hash="", block=None)
     chain_head = ChainHead(
         ledger=head.sequence,
@@ -295,7 +299,7 @@ def _sight(head: LedgerHead) -> Sight:
         paused=False,
         block_seconds=300,
     )
-    return Sight(
+    return ChainState(
         ledger=head,
         farm=farm,
         head=chain_head,

@@ -20,7 +20,7 @@ from services.wallet.chain.build.envelopes import (
 )
 from services.wallet.chain.build.loads import Load
 from services.wallet.chain.build.payments import memo_key
-from services.wallet.chain.build.resource_templates import Shape, ShapeReader, exactly
+from services.wallet.chain.build.resource_templates import ResourceTemplate, TemplateReader, exactly
 from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.errors import DisagreementError, SimulationError, StaleAnswerError
 from services.wallet.chain.essence import stable_farm
@@ -35,7 +35,7 @@ from services.wallet.chain.read.account_bytes import (
     TrustlineFields,
 )
 from services.wallet.chain.read.entries import account_state
-from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
 from services.wallet.chain.read.included import (
     Included,
     outcome_question,
@@ -68,7 +68,7 @@ from services.wallet.domain.chain_facts import (
     SignedEnvelope,
     Signer,
 )
-from services.wallet.domain.foreign_harvests import Taking
+from services.wallet.domain.foreign_harvests import ForeignHarvest
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.payments import SeenTransaction
 from services.wallet.domain.trust import TRUST, Decision, Needed
@@ -108,7 +108,7 @@ class Chain:
         self._reader = ResultReader(farm=network.farm, token=network.token)
         self.farm_calls = Farm(farm=network.farm, token=network.token)
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
-        self._shapes = ShapeReader(self.farm_calls, asset=self._asset)
+        self._templates = TemplateReader(self.farm_calls, asset=self._asset)
         self._known = _Known()
         #: All endpoints, of whichever of them this is a view.
         self._endpoints = rpc if isinstance(rpc, Endpoints) else None
@@ -283,12 +283,14 @@ class Chain:
         ledger, found = await self._rpc.entries(dict.fromkeys(keys, read_pail))
         return ledger, {keys[key]: pail for key, pail in found.items() if pail.live_until >= ledger}
 
-    async def takings(self, addresses: Sequence[str], *, first: int) -> list[Taking]:
+    async def foreign_harvests(
+        self, addresses: Sequence[str], *, first: int
+    ) -> list[ForeignHarvest]:
         """Harvests of these farmers, by whomever, from ledger `first` on, as far back as the node
         remembers."""
         farm, token = self.network.farm, self.network.token
         return await self._rpc.read(
-            lambda node: read_takings(node, addresses, farm=farm, token=token, first=first)
+            lambda node: read_foreign_harvests(node, addresses, farm=farm, token=token, first=first)
         )
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
@@ -303,14 +305,14 @@ class Chain:
         """The network's limits for contract calls."""
         return await self._rpc.ask(limits_question())
 
-    async def simulate(self, load: Load, *, source: str) -> Shape:
+    async def simulate(self, load: Load, *, source: str) -> ResourceTemplate:
         """What a load needs, found by a simulation; good for all loads of its kind.
 
         SimulationError: the call would fail, or one call of a multicall would. UnderivableError:
         what was found holds for this very load only; see `simulate_exactly`.
         """
         data, fee = await self._simulate(load, source)
-        return self._shapes.learn(data, fee, load.seats)
+        return self._templates.learn(data, fee, load.carried_calls)
 
     async def simulate_exactly(self, load: Load, *, source: str) -> Resources:
         """The resources of this very load, without any derivation. SimulationError as above."""
@@ -320,7 +322,9 @@ class Chain:
     async def refusal(self, load: Load, *, source: str) -> ContractError | None:
         """Why a simulation says that a load would fail; None when it would not."""
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
-        question = simulation(self._reader, envelope, [seat.call for seat in load.seats])
+        question = simulation(
+            self._reader, envelope, [carried_call.call for carried_call in load.carried_calls]
+        )
 
         async def reading(node: Rpc) -> ContractError | None:
             found = await node.ask(question)
@@ -328,9 +332,9 @@ class Chain:
 
         return await self._rpc.read(reading)
 
-    def resources(self, shape: Shape, load: Load) -> Resources:
+    def resources(self, template: ResourceTemplate, load: Load) -> Resources:
         """What another load of the same kind needs."""
-        return self._shapes.apply(shape, load.seats)
+        return self._templates.apply(template, load.carried_calls)
 
     async def farm_ends(self) -> tuple[int, int, int]:
         """The ledger that was read, and the last ones of the farm's instance and its code (0: not
@@ -440,7 +444,7 @@ class Chain:
 
     async def _simulate(self, load: Load, source: str) -> tuple[xdr.SorobanTransactionData, int]:
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
-        calls = [seat.call for seat in load.seats]
+        calls = [carried_call.call for carried_call in load.carried_calls]
         question = simulation(self._reader, envelope, calls)
         answer = await self._rpc.ask(question)
         if isinstance(self._rpc, Endpoints) and self._rpc.configured > 1:

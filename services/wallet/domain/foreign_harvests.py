@@ -8,7 +8,7 @@ from services.wallet.domain.forgotten import Grown, reward_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taking:
+class ForeignHarvest:
     """What one transaction did for one farmer."""
 
     #: strkey G... of the farmer.
@@ -24,7 +24,7 @@ class Taking:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class PaidHarvest:
     """One harvest."""
 
     #: KALE block.
@@ -35,24 +35,28 @@ class Taken:
     stake: int
 
 
-def taken(taking: Taking, blocks: Mapping[int, BlockState]) -> Sequence[Taken]:
+def paid_harvests(
+    foreign_harvest: ForeignHarvest, blocks: Mapping[int, BlockState]
+) -> Sequence[PaidHarvest]:
     """The harvests of a transaction; none when what was minted does not add up to them.
 
     One mint for one pail is that pail's. Of several, which is whose follows from the contract's
     formula; `blocks` are those that are still alive.
     """
-    if len(taking.pails) == 1 and len(taking.minted) == 1:
-        ((index, pail),) = taking.pails.items()
-        reward = taking.minted[0] - pail.stake
-        return [Taken(block_index=index, reward=reward, stake=pail.stake)] if reward >= 0 else []
+    if len(foreign_harvest.pails) == 1 and len(foreign_harvest.minted) == 1:
+        ((index, pail),) = foreign_harvest.pails.items()
+        reward = foreign_harvest.minted[0] - pail.stake
+        return (
+            [PaidHarvest(block_index=index, reward=reward, stake=pail.stake)] if reward >= 0 else []
+        )
     found = [
-        Taken(
+        PaidHarvest(
             block_index=index, reward=reward_of(blocks.get(index), _grown(pail)), stake=pail.stake
         )
-        for index, pail in taking.pails.items()
+        for index, pail in foreign_harvest.pails.items()
     ]
     paid = sorted(item.reward + item.stake for item in found if item.reward + item.stake)
-    return found if paid == sorted(taking.minted) else []
+    return found if paid == sorted(foreign_harvest.minted) else []
 
 
 def _grown(pail: PailState) -> Grown | None:

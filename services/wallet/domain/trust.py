@@ -45,7 +45,7 @@ class Decision(Enum):
     REFUSE_BY_SIMULATION = "refuse by a simulation"
     REFUSE_DESTINATION = "refuse a destination"
     RECORD_FOUND = "record what reconciliation found"
-    RECORD_UNSEEN = "record what no node remembers"
+    RECORD_FORGOTTEN = "record what no node remembers"
     SHOW_BALANCES = "show balances"
 
 
@@ -91,7 +91,7 @@ TRUST: Mapping[Decision, Needed] = {
     # Plants, works, harvests and balances that no record has.
     Decision.RECORD_FOUND: Needed.TWO_WORDS,
     # What became of a transaction whose ledger no node has any more.
-    Decision.RECORD_UNSEEN: Needed.STATE,
+    Decision.RECORD_FORGOTTEN: Needed.STATE,
     # What is shown is read again with the next ledger.
     Decision.SHOW_BALANCES: Needed.ONE_WORD,
 }

@@ -18,7 +18,7 @@ class Alarm:
     cause: str
     #: In words, for people.
     message: str
-    #: Figures, for the log; that they change is not told.
+    #: Gauges, for the log; that they change is not told.
     details: Mapping[str, object] = field(default_factory=dict)
 
 

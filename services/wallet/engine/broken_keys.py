@@ -7,8 +7,8 @@ from libs.common.log import get_logger
 from services.wallet.domain.errors import WalletNotFoundError
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.settling import later
-from services.wallet.engine.chain_view import Watch
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.signers import Signers
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
 from services.wallet.store.operations import OperationStore
@@ -25,9 +25,9 @@ BROKEN = (SealBrokenError, KeyProviderError, WalletNotFoundError)
 class BrokenKeys:
     """Sets aside what cannot be signed."""
 
-    keyring: Keyring
+    signers: Signers
     operations: OperationStore
-    watch: Watch
+    chain_view: ChainView
 
     async def set_aside(self, operations: Sequence[QueuedOperation], error: Exception) -> None:
         """After `error`: have those whose keys do not open wait until that is mended, and give the
@@ -35,13 +35,13 @@ class BrokenKeys:
 
         Raises `error` when all of these keys open: it is about another one, or none.
         """
-        broken = await self.keyring.broken([item.wallet_id for item in operations])
+        broken = await self.signers.broken([item.wallet_id for item in operations])
         if not broken:
             raise error
         log.critical("keys do not open", wallets=sorted(map(str, broken)), error=str(error))
-        sight = self.watch.newest
+        chain_state = self.chain_view.newest
         waiting = [
-            later(item, seconds=sight.pause(item, _KEY_PAUSE) if sight else _KEY_PAUSE)
+            later(item, seconds=chain_state.pause(item, _KEY_PAUSE) if chain_state else _KEY_PAUSE)
             for item in operations
             if item.wallet_id in broken
         ]

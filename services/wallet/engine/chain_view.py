@@ -10,7 +10,7 @@ from services.wallet.domain.errors import ChainUnknownError
 from services.wallet.domain.model import Block, ChainHead, OperationKind, QueuedOperation
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.rent import Entry, farm_entries, holding
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.operations import Wanted
 
 #: Seconds without an answer of the node after which the chain counts as away.
@@ -22,7 +22,7 @@ _PATIENT = frozenset({OperationKind.HARVEST, OperationKind.OPEN_CHANNEL, Operati
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class ChainState:
     """What was seen of the chain at one ledger."""
 
     #: The ledger.
@@ -138,33 +138,33 @@ class Sight:
         )
 
 
-class Watch:
-    """Holds the newest sight; `changed` rings with every new ledger, and `others` do, too."""
+class ChainView:
+    """Holds the newest state of the chain; `changed` wakes with every new ledger, `others`, too."""
 
-    def __init__(self, clock: Clock, changed: Bell, *others: Bell) -> None:
+    def __init__(self, clock: Clock, changed: Wakeup, *others: Wakeup) -> None:
         self.changed = changed
-        self._bells = (changed, *others)
+        self._wakeups = (changed, *others)
         self._clock = clock
-        self._sight: Sight | None = None
+        self._chain_state: ChainState | None = None
         self._heard = float("-inf")
-        #: When the newest sight came.
+        #: When the newest state came.
         self._published = float("-inf")
 
     def heard(self) -> None:
         """The node answered; nothing is new."""
         self._heard = self.now()
 
-    def publish(self, sight: Sight) -> None:
-        """Makes a newer sight known."""
-        self._sight = sight
+    def publish(self, chain_state: ChainState) -> None:
+        """Makes a newer state known."""
+        self._chain_state = chain_state
         self.heard()
         self._published = self._heard
-        for bell in self._bells:
-            bell.ring()
+        for wakeup in self._wakeups:
+            wakeup.notify()
 
     def forget(self) -> None:
-        """The newest sight was a lie."""
-        self._sight = None
+        """The newest state was a lie."""
+        self._chain_state = None
         self._heard = self._published = float("-inf")
 
     def lose(self) -> None:
@@ -178,23 +178,23 @@ class Watch:
     @property
     def quiet(self) -> float:
         """Seconds in which no ledger can follow the newest: nobody need ask. At most 0: it may."""
-        if self._sight is None:
+        if self._chain_state is None:
             return 0.0
-        return self._published + self._sight.pace * _SURELY - self.now()
+        return self._published + self._chain_state.pace * _SURELY - self.now()
 
     @property
     def is_fresh(self) -> bool:
         """Whether the node answered not long ago."""
-        return self._sight is not None and self.now() - self._heard < STALE_AFTER
+        return self._chain_state is not None and self.now() - self._heard < STALE_AFTER
 
     @property
-    def newest(self) -> Sight | None:
-        """The newest sight, however old."""
-        return self._sight
+    def newest(self) -> ChainState | None:
+        """The newest state, however old."""
+        return self._chain_state
 
     @property
-    def current(self) -> Sight:
-        """The newest sight. ChainUnknownError when the chain was not seen for a while."""
-        if self._sight is None or not self.is_fresh:
+    def current(self) -> ChainState:
+        """The newest state. ChainUnknownError when the chain was not seen for a while."""
+        if self._chain_state is None or not self.is_fresh:
             raise ChainUnknownError("the Stellar network is not available", retry_after=1.0)
-        return self._sight
+        return self._chain_state

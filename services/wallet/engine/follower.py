@@ -13,7 +13,7 @@ from services.wallet.domain.model import Block, ChainHead
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.turning import TOLERATED
-from services.wallet.engine.chain_view import Sight, Watch
+from services.wallet.engine.chain_view import ChainState, ChainView
 from services.wallet.engine.pace import Pace
 from services.wallet.engine.turning import Turning
 from services.wallet.store.blocks import BlockStore
@@ -29,13 +29,13 @@ _LIMITS_EVERY = 60
 
 
 class Follower:
-    """Reads head and farm, keeps them in Postgres and in the watch."""
+    """Reads head and farm, keeps them in Postgres and in memory."""
 
     def __init__(
         self,
         chain: Chain,
         store: BlockStore,
-        watch: Watch,
+        chain_view: ChainView,
         turning: Turning,
         *,
         block_seconds: int,
@@ -45,7 +45,7 @@ class Follower:
         self._turning = turning
         #: The newest head that was kept, by whatever process, when this one last looked.
         self._kept_head: ChainHead | None = None
-        self._watch = watch
+        self._chain_view = chain_view
         self._block_seconds = block_seconds
         #: Told of the ledger when the head was turned back.
         self.on_turned: list[Callable[[int], None]] = []
@@ -59,7 +59,7 @@ class Follower:
         self._limits_due = 0
         self._pace = Pace()
 
-    async def refresh(self) -> Sight:
+    async def refresh(self) -> ChainState:
         """Looks at the chain now; keeps what is new. Raises UnavailableError, or
         NetworkMismatchError when it is not the network and farm that we know."""
         async with self._lock:
@@ -76,15 +76,15 @@ class Follower:
         """The next look verifies the network anew, unless it is the farm's code that changed."""
         self._is_verified = False
 
-    async def _look(self) -> Sight:
+    async def _look(self) -> ChainState:
         ledger = await self._chain.head()
-        newest = self._watch.newest
+        newest = self._chain_view.newest
         if newest is not None and 0 <= newest.ledger.sequence - ledger.sequence <= TOLERATED:
-            self._watch.heard()
+            self._chain_view.heard()
             return newest
         farm = await self._farm()
         await self._stay_above_kept(_head(ledger, farm, self._block_seconds))
-        sight = Sight(
+        chain_state = ChainState(
             ledger=ledger,
             farm=farm,
             head=_head(ledger, farm, self._block_seconds),
@@ -93,9 +93,9 @@ class Follower:
             limits=await self._limits_at(ledger),
             pace=self._pace.seconds(ledger),
         )
-        await self._keep(sight)
-        self._watch.publish(sight)
-        return sight
+        await self._keep(chain_state)
+        self._chain_view.publish(chain_state)
+        return chain_state
 
     async def _limits_at(self, ledger: LedgerHead) -> Limits:
         """The network's limits, read again now and then: they move, and plans with them."""
@@ -111,10 +111,10 @@ class Follower:
     async def _farm(self) -> FarmState:
         farm = await self._confirmed_farm()
         if farm is None:
-            self._watch.lose()
+            self._chain_view.lose()
             raise NetworkMismatchError("the farm is gone: was the network reset?")
         if self._code_hash not in {None, farm.code_hash}:
-            self._watch.lose()
+            self._chain_view.lose()
             raise NetworkMismatchError(
                 "the farm's code has changed: check its rules, then restart wallet",
                 metadata={"expected": str(self._code_hash), "found": farm.code_hash},
@@ -138,7 +138,7 @@ class Follower:
     async def _stay_above_kept(self, head: ChainHead) -> None:
         """Nothing is published below a head that was kept, unless that was a lie."""
         kept = self._kept_head or await self._store.head()
-        newest = self._watch.newest
+        newest = self._chain_view.newest
         if newest is not None and (kept is None or kept.ledger < newest.head.ledger):
             kept = newest.head
         if kept is None or kept.ledger - head.ledger <= TOLERATED:
@@ -157,19 +157,19 @@ class Follower:
         """Nothing that was remembered of higher ledgers counts any more."""
         self._kept_head = head
         self._seen_index, self._kept_block, self._limits_due = None, None, 0
-        self._watch.forget()
+        self._chain_view.forget()
         for tell in self.on_turned:
             tell(head.ledger)
 
-    async def _keep(self, sight: Sight) -> None:
-        if self._seen_index != sight.farm.index:
-            await self._keep_closed(sight.farm.index)
-        if sight.farm.block is not None:
-            await self._keep_block(sight.farm.block)
-        if not await self._store.save_head(sight.head):
+    async def _keep(self, chain_state: ChainState) -> None:
+        if self._seen_index != chain_state.farm.index:
+            await self._keep_closed(chain_state.farm.index)
+        if chain_state.farm.block is not None:
+            await self._keep_block(chain_state.farm.block)
+        if not await self._store.save_head(chain_state.head):
             # Another process has seen more, or kept a lie: the next look finds out.
             self._kept_head = await self._store.head()
-        self._seen_index = sight.farm.index
+        self._seen_index = chain_state.farm.index
 
     async def _keep_closed(self, current: int) -> None:
         """The final state of blocks that closed since the last look, also before a restart."""
@@ -209,7 +209,7 @@ def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
 def _block(state: BlockState) -> Block:
     return Block(
         index=state.index,
-        # First seen: the table keeps the ledger of the first sight.
+        # First seen: the table keeps the ledger of the first time.
         opened_ledger=state.modified,
         opened_at=datetime.fromtimestamp(state.timestamp, UTC),
         entropy=state.entropy,

@@ -4,7 +4,7 @@ from libs.common.log import get_logger
 from libs.common.metrics import METER
 from services.wallet.chain import Chain, EndpointState
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper
@@ -52,14 +52,14 @@ _contradictions = METER.create_gauge(
 )
 
 
-class Figures:
+class Gauges:
     """Looks now and then; every process of a wallet tells the same of what they share."""
 
     def __init__(
         self,
         *,
         chain: Chain,
-        watch: Watch,
+        chain_view: ChainView,
         accounts: Accounts,
         transactions: TransactionStore,
         channels: ChannelKeeper,
@@ -67,7 +67,7 @@ class Figures:
         rent: RentKeeper,
     ) -> None:
         self._chain = chain
-        self._watch = watch
+        self._chain_view = chain_view
         self._accounts = accounts
         self._transactions = transactions
         self._keeper = channels
@@ -77,8 +77,8 @@ class Figures:
 
     async def step(self) -> None:
         """One look."""
-        if self._watch.newest is not None:
-            _ledger.set(self._watch.newest.ledger.sequence)
+        if self._chain_view.newest is not None:
+            _ledger.set(self._chain_view.newest.ledger.sequence)
         for position, endpoint in enumerate(self._chain.endpoints()):
             healthy = endpoint.state is EndpointState.HEALTHY
             # The position in STELLAR_RPC_URLS: the address itself may hold a secret.
@@ -97,7 +97,7 @@ class Figures:
         payers = await self._payers.totals()
         for state in ("made", "ready", "busy", "stopped"):
             _payers.set(getattr(payers, state), {"state": state})
-        if self._watch.is_fresh:
+        if self._chain_view.is_fresh:
             await self._tell_rent()
 
     async def _tell_rent(self) -> None:

@@ -12,7 +12,7 @@ from libs.common.ids import WalletId
 from libs.common.log import get_logger, get_security_logger
 from services.wallet.domain.errors import KeysUnavailableError, KeysUnusableError
 from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, RotationId
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider, KeyProviderError, WrappedKey, unwrap_one
 from services.wallet.store.keys import KeyStore, Rewrap
 
@@ -26,11 +26,11 @@ BATCH = 50
 class KeyRotator:
     """Starts rotations, and carries them out step by step."""
 
-    def __init__(self, provider: KeyProvider, store: KeyStore, bell: Bell) -> None:
-        """`bell` rings when a rotation is asked for."""
+    def __init__(self, provider: KeyProvider, store: KeyStore, wakeup: Wakeup) -> None:
+        """`wakeup` rings when a rotation is asked for."""
         self._provider = provider
         self._store = store
-        self._bell = bell
+        self._bell = wakeup
         #: The rotation that is being carried out, and the last wallet that was looked at.
         self._id: RotationId | None = None
         self._after: WalletId | None = None
@@ -48,7 +48,7 @@ class KeyRotator:
             raise KeysUnusableError(str(error)) from error
         rotation = await self._store.start_rotation(current, actor=actor)
         security.info("rotation of keys", kek=current, actor=actor)
-        self._bell.ring()
+        self._bell.notify()
         return rotation
 
     async def status(self) -> KeyStatus:

@@ -14,7 +14,7 @@ from services.wallet.domain.model import TransactionId
 from services.wallet.domain.submission import ABOVE_CAP, UNKNOWN, Answer, NextStep, weigh
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.in_flight import InFlight
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.seal import SealBrokenError
@@ -66,7 +66,7 @@ class Sender:
         self,
         chain: Chain,
         store: TransactionStore,
-        keyring: Keyring,
+        signers: Signers,
         treasury: Treasury,
         *,
         in_flight: InFlight,
@@ -79,7 +79,7 @@ class Sender:
         self._capped_at = float("-inf")
         self._chain = chain
         self._store = store
-        self._keyring = keyring
+        self._signers = signers
         self._treasury = treasury
         self._limit = asyncio.Semaphore(_PARALLEL)
 
@@ -198,7 +198,7 @@ class Sender:
     ) -> dict[TransactionId, SignedEnvelope | FeeCapExceededError | None]:
         """The fee bump of each, as `_bump` has it."""
         try:
-            async with self._keyring.signers([self._treasury.wallet.id]) as (treasury,):
+            async with self._signers.open([self._treasury.wallet.id]) as (treasury,):
                 return {item.id: self._bump(item, treasury, fees[item.id]) for item in low}
         except _NO_KEY as error:
             # What needs no key must go out all the same.

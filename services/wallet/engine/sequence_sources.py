@@ -8,7 +8,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
 
@@ -54,12 +54,12 @@ class Sources:
         chain: Chain,
         channels: ChannelStore,
         transactions: TransactionStore,
-        keyring: Keyring,
+        signers: Signers,
     ) -> None:
         self._chain = chain
         self._channels = channels
         self._transactions = transactions
-        self._keyring = keyring
+        self._signers = signers
         self._is_wary = False
         #: What was leased and not given back.
         self._leases: list[Lease] = []
@@ -117,7 +117,7 @@ class Sources:
             self._leases = []
 
     async def _opened(self, leased: list[Lease]) -> list[Lease]:
-        broken = await self._keyring.broken([lease.wallet_id for lease in leased])
+        broken = await self._signers.broken([lease.wallet_id for lease in leased])
         if broken:
             log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
         return [lease for lease in leased if lease.wallet_id not in broken]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from libs.common.ids import OperationId
 from services.wallet.domain.model import Operation
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.operations import OperationStore
 
 #: Seconds after which settled operations are looked for even if nobody rang: other processes settle
@@ -16,10 +16,10 @@ _POLL = 1.0
 _News = asyncio.Queue[list[Operation] | Exception]
 
 
-class Results:
+class SettledFeed:
     """A thousand operations are waited for by many calls; each ring costs one query."""
 
-    def __init__(self, operations: OperationStore, settled: Bell) -> None:
+    def __init__(self, operations: OperationStore, settled: Wakeup) -> None:
         """`settled` rings when operations were settled here."""
         self._operations = operations
         self._settled = settled
@@ -74,7 +74,7 @@ class Results:
         """Until nobody waits any more; a failure is everybody's."""
         try:
             while self._waiting:
-                seen = self._settled.rings
+                seen = self._settled.count
                 found: dict[_News, list[Operation]] = {}
                 for operation in await self._operations.settled_among(list(self._waiting)):
                     for news in self._waiting.pop(operation.id, set()):

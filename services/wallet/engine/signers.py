@@ -12,7 +12,7 @@ from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.wallets import WalletStore
 
 
-class Keyring:
+class Signers:
     """Unseals keys of the database with the key provider."""
 
     def __init__(self, provider: KeyProvider, wallets: WalletStore) -> None:
@@ -20,7 +20,7 @@ class Keyring:
         self._wallets = wallets
 
     @asynccontextmanager
-    async def signers(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
+    async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
         """The wallets' signers, in order; all are wiped when the block ends."""
         sealed = await self._wallets.sealed_keys(wallet_ids)
         for wallet_id in wallet_ids:
@@ -38,7 +38,7 @@ class Keyring:
 
     async def export(self, wallet_id: WalletId, receiver_key: bytes) -> Parcel:
         """A wallet's seed, encrypted to an X25519 key. ReceiverKeyError when that is none."""
-        async with self.signers([wallet_id]) as (signer,):
+        async with self.open([wallet_id]) as (signer,):
             try:
                 return signer.export(receiver_key)
             except ValueError as error:

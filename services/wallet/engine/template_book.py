@@ -1,11 +1,18 @@
-"""The shapes of the calls that are being made: one simulation per kind and block, and per size of a
-transaction until its size is known."""
+"""The templates of the calls that are being made: one simulation per kind and block, and per size
+of a transaction until its size is known."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from libs.common.log import get_logger
-from services.wallet.chain import FIRST_ALIKE, Chain, Load, Shape, SimulationError, opening
+from services.wallet.chain import (
+    FIRST_ALIKE,
+    Chain,
+    Load,
+    ResourceTemplate,
+    SimulationError,
+    opening_template,
+)
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 
@@ -16,7 +23,7 @@ _BELIEF = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapeKey:
+class TemplateKey:
     """What calls must have in common to need the same."""
 
     #: What they do.
@@ -31,14 +38,14 @@ class ShapeKey:
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """A shape with the block that it was simulated in."""
+    """A template with the block that it was simulated in."""
 
-    shape: Shape
+    template: ResourceTemplate
     block_index: int
 
 
-class ShapeBook:
-    """Remembers shapes; the network's word is asked for once per key and block.
+class TemplateBook:
+    """Remembers templates; the network's word is asked for once per key and block.
 
     Transactions with several calls are asked for once per block whatever their size, as long as the
     network says of one size what it said before: then the others that are known have not changed.
@@ -48,26 +55,26 @@ class ShapeBook:
         """`rent` tells whether calls are being asked for the farm's rent: never, without it."""
         self._chain = chain
         self._rent = rent
-        self._known: dict[ShapeKey, _Known] = {}
+        self._known: dict[TemplateKey, _Known] = {}
         #: By key without a size: since which block one size has not changed until which.
-        self._unchanged: dict[ShapeKey, tuple[int, int]] = {}
+        self._unchanged: dict[TemplateKey, tuple[int, int]] = {}
         #: By kind: the ledger until which a price that is too high is not doubted again.
         self._believed_until: dict[OperationKind, int] = {}
         #: Whether the network agreed, so far, with what is derived for plants that open a block.
         self._opens_as_derived = True
 
-    def known(self, key: ShapeKey, block_index: int) -> Shape | None:
-        """A shape of this or an earlier block; the farm's entries keep their sizes.
+    def known(self, key: TemplateKey, block_index: int) -> ResourceTemplate | None:
+        """A template of this or an earlier block; the farm's entries keep their sizes.
 
         Where others open every block, no simulation ever shows what that takes: it is derived.
         """
         found = self._known.get(key)
         if found is not None:
-            return found.shape
+            return found.template
         plain = self._known.get(replace(key, opens=False)) if key.opens else None
         if plain is None or not self._opens_as_derived or block_index < FIRST_ALIKE:
             return None
-        return opening(plain.shape)
+        return opening_template(plain.template)
 
     async def carries_rent(self) -> bool:
         """Whether what is simulated now may ask for the farm's rent, which is not a farmer's.
@@ -76,10 +83,10 @@ class ShapeBook:
         """
         return self._rent is not None and await self._rent()
 
-    async def shape(
-        self, key: ShapeKey, load: Load, *, source: str, block_index: int
-    ) -> Shape | None:
-        """The shape for a block, simulated with this load when nothing tells it yet.
+    async def template(
+        self, key: TemplateKey, load: Load, *, source: str, block_index: int
+    ) -> ResourceTemplate | None:
+        """The template for a block, simulated with this load when nothing tells it yet.
 
         An earlier block's serves when the simulation comes too early (a node simulates at its
         latest ledger, not at the next); None while the farm's rent is due.
@@ -87,26 +94,26 @@ class ShapeBook:
         """
         found = self._known.get(key)
         if found is not None and self._holds(key, found, block_index):
-            self._known[key] = _Known(shape=found.shape, block_index=block_index)
-            return found.shape
+            self._known[key] = _Known(template=found.template, block_index=block_index)
+            return found.template
         if await self.carries_rent():
             return None
         try:
-            shape = await self._chain.simulate(load, source=source)
+            template = await self._chain.simulate(load, source=source)
         except SimulationError as error:
             if found is None or meaning(key.kind, error.error).action is not Action.WAIT:
                 raise
-            return found.shape
+            return found.template
         if await self.carries_rent():
             return None
         log.debug("simulated", kind=key.kind.value, together=key.together, opens=key.opens)
-        self._known[key] = _Known(shape=shape, block_index=block_index)
-        if found is not None and found.shape == shape:
+        self._known[key] = _Known(template=template, block_index=block_index)
+        if found is not None and found.template == template:
             self._unchanged[_of_any_size(key)] = (found.block_index, block_index)
-        return shape
+        return template
 
     def forget(self, kind: OperationKind) -> None:
-        """The network disagreed with a shape of this kind: simulate again, derive no opening."""
+        """The network disagreed with a template of this kind: simulate again, derive no opening."""
         self._opens_as_derived &= kind is not OperationKind.PLANT
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
@@ -120,7 +127,7 @@ class ShapeBook:
         self._unchanged = {key: at for key, at in self._unchanged.items() if key.kind is not kind}
         return True
 
-    def _holds(self, key: ShapeKey, found: _Known, block_index: int) -> bool:
+    def _holds(self, key: TemplateKey, found: _Known, block_index: int) -> bool:
         """Whether what is known is this block's, too: found in it, or since the block from which on
         another size has not changed."""
         since, until = self._unchanged.get(_of_any_size(key), (block_index, -1))
@@ -129,11 +136,11 @@ class ShapeBook:
         )
 
 
-def pack_of(key: ShapeKey, together: int) -> ShapeKey:
+def pack_of(key: TemplateKey, together: int) -> TemplateKey:
     """The key of so many of these calls in one transaction."""
     return replace(key, together=together)
 
 
-def _of_any_size(key: ShapeKey) -> ShapeKey:
+def _of_any_size(key: TemplateKey) -> TemplateKey:
     """What transactions with several such calls share; a call without a multicall stays itself."""
     return replace(key, together=min(key.together, 1))

@@ -5,7 +5,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain, RpcUnavailableError
 from services.wallet.domain.errors import TreasuryMissingError
 from services.wallet.domain.model import Wallet
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.keys.provider import KeyProvider, MasterKeyError
 from services.wallet.keys.seal import seal_new_key, seal_seed
 from services.wallet.keys.signer import address_of
@@ -50,7 +50,7 @@ class Treasury:
             raise MasterKeyError(
                 f"TREASURY_SECRET_FILE is of another account than the treasury {wallet.address}"
             )
-        async with Keyring(self._provider, self._wallets).signers([wallet.id]):
+        async with Signers(self._provider, self._wallets).open([wallet.id]):
             self._imported = None
         self._wallet = wallet
         log.info("treasury", address=wallet.address)

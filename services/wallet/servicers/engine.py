@@ -8,7 +8,7 @@ from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 from services.wallet.chain import Chain, EndpointStatus
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -32,7 +32,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self,
         *,
         chain: Chain,
-        watch: Watch,
+        chain_view: ChainView,
         accounts: Accounts,
         transactions: TransactionStore,
         channels: ChannelKeeper,
@@ -43,7 +43,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         multicall_contract_id: str,
     ) -> None:
         self._chain = chain
-        self._watch = watch
+        self._chain_view = chain_view
         self._accounts = accounts
         self._transactions = transactions
         self._keeper = channels
@@ -57,7 +57,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
     ) -> engine_pb2.GetEngineStatusResponse:
         """See engine.proto."""
-        sight = self._watch.newest
+        chain_state = self._chain_view.newest
         backlog = await self._transactions.backlog()
         pauses = await self._custody.pauses(over=False)
         return engine_pb2.GetEngineStatusResponse(
@@ -68,8 +68,8 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             channels=_channels(await self._keeper.totals()),
             payers=_payers(await self._payers.totals()),
             multicall_contract_id=self._multicall,
-            ledger_seconds=0 if sight is None else sight.pace,
-            inclusion_fee_stroops=0 if sight is None else sight.inclusion_fee,
+            ledger_seconds=0 if chain_state is None else chain_state.pace,
+            inclusion_fee_stroops=0 if chain_state is None else chain_state.inclusion_fee,
             treasury=_treasury(self._accounts),
             is_paused=any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
             pauses=len(pauses),

@@ -318,7 +318,7 @@ def queued_operation(row: Record) -> QueuedOperation:
 
 
 def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:
-    """What goes first; those that can share a shape stand together."""
+    """What goes first; those that can share a template stand together."""
     has_stake = operation.amount > 0
     return _ORDER[operation.kind], operation.block_index, has_stake, operation.id
 

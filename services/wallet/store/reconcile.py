@@ -8,7 +8,7 @@ from uuid import UUID
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
-from services.wallet.domain.foreign_harvests import Taken, Taking
+from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept, Told
 
 
@@ -110,7 +110,7 @@ class ReconcileStore:
         )
 
     async def insert_harvest(
-        self, wallet_id: WalletId, block: int, found: Taken, taking: Taking
+        self, wallet_id: WalletId, block: int, found: PaidHarvest, foreign_harvest: ForeignHarvest
     ) -> bool:
         """Records a harvest that somebody else made; False when one is recorded or on its way."""
         made = await self._database.execute(
@@ -120,8 +120,8 @@ class ReconcileStore:
             block,
             found.reward,
             found.stake,
-            taking.ledger,
-            taking.transaction_hash,
+            foreign_harvest.ledger,
+            foreign_harvest.transaction_hash,
         )
         return bool(made)
 

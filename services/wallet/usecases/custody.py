@@ -14,8 +14,8 @@ from services.wallet.domain.errors import (
     WrongAddressError,
 )
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.engine.signers import Keyring
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.signers import Signers
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.export import Parcel
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
@@ -29,9 +29,9 @@ class Custody:
 
     wallets: WalletStore
     store: CustodyStore
-    keyring: Keyring
+    signers: Signers
     #: To ring when something may go on.
-    bell: Bell
+    wakeup: Wakeup
     #: Whether keys may leave the pool at all.
     may_export: bool
 
@@ -54,14 +54,14 @@ class Custody:
         if not await self.store.resume(reach, actor=actor):
             raise PauseNotFoundError(f"signing is not paused for {reach}")
         security.warning("signing resumed", reach=str(reach), actor=actor)
-        self.bell.ring()
+        self.wakeup.notify()
 
     async def release(self, operation_id: OperationId, *, actor: str) -> None:
         """Let an operation be signed for again. NotHeldError when it does not wait for a person."""
         if not await self.store.release(operation_id, actor=actor):
             raise NotHeldError(f"operation {operation_id} does not wait for a person")
         security.warning("operation released", operation=str(operation_id), actor=actor)
-        self.bell.ring()
+        self.wakeup.notify()
 
     async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
         """A farmer's wallet, to be paused."""
@@ -88,7 +88,7 @@ class Custody:
         wallet = await self.wallets.of_farmer(farmer_id)
         if wallet.address != address:
             raise WrongAddressError(f"this is not the address of farmer {farmer_id}")
-        parcel = await self.keyring.export(wallet.id, receiver_key)
+        parcel = await self.signers.export(wallet.id, receiver_key)
         act = Act(
             actor=actor, action=Action.EXPORT_KEY, subject=f"wallet {wallet.id}", details=reason
         )

@@ -28,10 +28,10 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.refusals import Circumstances
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
-from services.wallet.engine.settled_feed import Results
+from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.engine.treasury_account import Treasury
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.blocks import BlockStore
@@ -55,11 +55,11 @@ class UseCases:
     provider: KeyProvider
     accounts: Accounts
     treasury_account: Treasury
-    watch: Watch
+    chain_view: ChainView
     #: To ring when operations were recorded.
-    bell: Bell
+    wakeup: Wakeup
     #: Gives what was settled.
-    results: Results
+    results: SettledFeed
     #: The fee budgets, and stroops that a transaction may cost for each operation in it.
     fees: FeeTerms
     max_fee: int
@@ -84,7 +84,7 @@ class UseCases:
                 onboarding_id=OperationId(new_id()),
                 payout_address=payout_address,
             )
-            self.bell.ring()
+            self.wakeup.notify()
             wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
             raise WalletNotFoundError(f"the wallet of farmer {farmer_id} was not recorded")
@@ -128,7 +128,7 @@ class UseCases:
             made = await self.operations.record_one(
                 kind=kind, block_index=block_index, operation=operations[0], check=check, now=now
             )
-            self.bell.ring()
+            self.wakeup.notify()
             return [made]
         recorded = await self.operations.record_batch(
             request_id,
@@ -142,7 +142,7 @@ class UseCases:
         await failpoint("wallet.batch.recorded")
         if not recorded:  # the same call arrived twice at once: the other one was faster
             await self._is_known(request_id, arguments)
-        self.bell.ring()
+        self.wakeup.notify()
         return await self.operations.batch_ids(request_id)
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
@@ -160,22 +160,22 @@ class UseCases:
         self, after_index: int | None
     ) -> AsyncIterator[tuple[Block | None, ChainHead]]:
         """Blocks missed since `after_index`, then the newest state, now and at every change."""
-        sight = self.watch.current
-        if after_index is not None and sight.block is not None:
-            for missed in await self._missed(after_index, sight.block.index):
-                yield missed, sight.head
+        chain_state = self.chain_view.current
+        if after_index is not None and chain_state.block is not None:
+            for missed in await self._missed(after_index, chain_state.block.index):
+                yield missed, chain_state.head
         while True:
-            seen, newest = self.watch.changed.rings, self.watch.newest or sight
+            seen, newest = self.chain_view.changed.count, self.chain_view.newest or chain_state
             yield newest.block, newest.head
-            sight = newest
-            await self._changed(seen, sight.block, sight.head)
+            chain_state = newest
+            await self._changed(seen, chain_state.block, chain_state.head)
 
     async def _changed(self, seen: int, block: Block | None, head: ChainHead) -> None:
         """Returns when the state differs from this one, or for a sign of life."""
-        loop_until = self.watch.now() + SIGN_OF_LIFE
-        while (left := loop_until - self.watch.now()) > 0:
-            await self.watch.changed.wait(seen, left)
-            seen, newest = self.watch.changed.rings, self.watch.newest
+        loop_until = self.chain_view.now() + SIGN_OF_LIFE
+        while (left := loop_until - self.chain_view.now()) > 0:
+            await self.chain_view.changed.wait(seen, left)
+            seen, newest = self.chain_view.changed.count, self.chain_view.newest
             if newest is not None and _differs(newest.block, newest.head, block, head):
                 return
 
@@ -198,7 +198,7 @@ class UseCases:
 
         Whoever asks may know a ledger that another process saw and kept, and this one did not yet.
         """
-        seen = self.watch.current.head
+        seen = self.chain_view.current.head
 
         def check(kept: ChainHead | None) -> None:
             newest = seen if kept is None or kept.ledger <= seen.ledger else kept
@@ -208,12 +208,12 @@ class UseCases:
 
     def _now(self, kind: OperationKind) -> Now:
         """What refusals of this kind are held against."""
-        sight = self.watch.current
+        chain_state = self.chain_view.current
         circumstances = Circumstances(
-            inclusion_fee=sight.inclusion_fee_for(kind),
+            inclusion_fee=chain_state.inclusion_fee_for(kind),
             usual_fit=max(0, self.max_fee - self.fees.reserve) // 2,
-            is_rent_due=sight.is_rent_due,
-            is_paused=sight.head.paused,
+            is_rent_due=chain_state.is_rent_due,
+            is_paused=chain_state.head.paused,
         )
         return Now(circumstances=circumstances, fees=self.fees)
 

@@ -14,8 +14,8 @@ from services.wallet.domain.withdrawals import (
     Withdrawal,
     WithdrawalTerms,
 )
-from services.wallet.engine.settled_feed import Results
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.settled_feed import SettledFeed
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 
@@ -30,9 +30,9 @@ class Withdrawals:
     store: WithdrawalStore
     terms: WithdrawalTerms
     #: To ring when one was recorded.
-    bell: Bell
+    wakeup: Wakeup
     #: Gives what was settled.
-    results: Results
+    results: SettledFeed
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Registers a farmer's outside address; from when on it counts."""
@@ -65,7 +65,7 @@ class Withdrawals:
         withdrawal_id = await self.store.record(new, self.terms.limits[asset])
         security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
-        self.bell.ring()
+        self.wakeup.notify()
         await self.results.one(withdrawal_id)
         return await self.withdrawal(withdrawal_id)
 

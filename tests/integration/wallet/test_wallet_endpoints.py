@@ -108,7 +108,7 @@ async def test_one_endpoint_is_used_as_before() -> None:
         included = await chain.included(head.sequence, {"0" * 64: []})
         assert (included.outcomes, included.unreadable) == ({}, {})
         assert included.head == head
-        assert await chain.takings([ADDRESS], first=head.sequence) == []
+        assert await chain.foreign_harvests([ADDRESS], first=head.sequence) == []
         assert await endpoints.ask(INCLUSION_FEE) >= 100
         await until(endpoints, S.HEALTHY)
 

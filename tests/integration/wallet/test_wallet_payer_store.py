@@ -27,7 +27,7 @@ from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
-from services.wallet.engine.wakeup import Bell, Wakeups
+from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore
@@ -296,13 +296,13 @@ def numbers_of(node: Node, payers: PayerStore) -> PayerNumbers:
     repayments = Repayments(
         chain=cast(Any, SimpleNamespace(network=None)),
         treasury=unused,
-        keyring=unused,
+        signers=unused,
         transactions=unused,
         sender=unused,
-        watch=unused,
+        chain_view=unused,
         limits=unused,
     )
-    return PayerNumbers(chain, payers, repayments, Wakeups(changes=Bell(), settled=Bell()))
+    return PayerNumbers(chain, payers, repayments, Wakeups(changes=Wakeup(), settled=Wakeup()))
 
 
 @pytest.mark.parametrize("believed", [None, START + 1002, START + 2001])

@@ -13,7 +13,7 @@ from libs.common.db.pool import Database
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.engine.rotation import BATCH, KeyRotator
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import seal_new_key, unsealed
@@ -43,7 +43,7 @@ async def wallets(pool: Database, count: int, provider: KeyProvider) -> dict[Wal
 
 
 def rotator(pool: Database, provider: KeyProvider = AFTER) -> KeyRotator:
-    return KeyRotator(provider, KeyStore(pool), Bell())
+    return KeyRotator(provider, KeyStore(pool), Wakeup())
 
 
 async def signs(pool: Database, provider: KeyProvider, made: dict[WalletId, str]) -> bool:

@@ -25,11 +25,11 @@ from services.wallet.chain.networks import network_for
 from services.wallet.domain.errors import ChainUnknownError, TreasuryMissingError
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine import turning
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.turning import Turning
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.store.blocks import BlockStore
@@ -60,13 +60,13 @@ async def chain() -> AsyncIterator[Chain]:
 @asynccontextmanager
 async def following(
     world: WalletWorld, pool: Database, *, farm: str = "", rpc_url: str = ""
-) -> AsyncIterator[tuple[Follower, Watch]]:
+) -> AsyncIterator[tuple[Follower, ChainView]]:
     """A follower of the world's localnet, and what it watches."""
     network = network_for("localnet", farm=farm, rpc_url=rpc_url or world.rpc_url)
-    watch = Watch(SystemClock(), Bell())
+    chain_view = ChainView(SystemClock(), Wakeup())
     async with open_chain(network, timeout=2) as opened:
         back = Turning(opened, TurningStore(pool))
-        yield Follower(opened, BlockStore(pool), watch, back, block_seconds=6), watch
+        yield Follower(opened, BlockStore(pool), chain_view, back, block_seconds=6), chain_view
 
 
 # The treasury
@@ -119,19 +119,19 @@ async def test_no_key_is_sealed_that_the_pool_could_not_open(pool: Database, cha
 
 @pytest.mark.e2e
 async def test_the_right_network_is_followed(world: WalletWorld, pool: Database) -> None:
-    async with following(world, pool) as (follower, watch):
-        sight = await follower.refresh()
-        assert watch.is_fresh
-        assert watch.current is sight
-    assert await BlockStore(pool).head() == sight.head
+    async with following(world, pool) as (follower, chain_view):
+        chain_state = await follower.refresh()
+        assert chain_view.is_fresh
+        assert chain_view.current is chain_state
+    assert await BlockStore(pool).head() == chain_state.head
 
 
 @pytest.mark.e2e
 async def test_a_farm_that_is_not_there(world: WalletWorld, pool: Database) -> None:
-    async with following(world, pool, farm=TESTNET.farm) as (follower, watch):
+    async with following(world, pool, farm=TESTNET.farm) as (follower, chain_view):
         with pytest.raises(NetworkMismatchError, match="there is no farm"):
             await follower.refresh()
-        assert not watch.is_fresh
+        assert not chain_view.is_fresh
 
 
 async def record_transaction(pool: Database, *, ledger: int | None, signed: int = 1) -> UUID:
@@ -165,10 +165,10 @@ async def test_a_chain_that_begins_anew(world: WalletWorld, pool: Database, take
     """It has nothing of what is recorded."""
     await BlockStore(pool).save_head(FAR_AHEAD)
     await record_transaction(pool, ledger=taken_by)
-    async with following(world, pool) as (follower, watch):
+    async with following(world, pool) as (follower, chain_view):
         with pytest.raises(NetworkMismatchError, match="was reset"):
             await follower.refresh()
-        assert not watch.is_fresh
+        assert not chain_view.is_fresh
     assert await BlockStore(pool).head() == FAR_AHEAD
 
 
@@ -180,29 +180,29 @@ async def test_a_head_that_was_a_lie_is_turned_back(
     store = BlockStore(pool)
     await store.save_head(FAR_AHEAD)
     in_flight = await record_transaction(pool, ledger=None, signed=10**6)
-    async with following(world, pool) as (follower, watch):
+    async with following(world, pool) as (follower, chain_view):
         told: list[int] = []
         follower.on_turned.append(told.append)
         async with asyncio.timeout(20):
             while True:
                 try:
-                    sight = await follower.refresh()
+                    chain_state = await follower.refresh()
                     break
                 except DisagreementError:
-                    assert not watch.is_fresh
+                    assert not chain_view.is_fresh
                     assert await store.head() == FAR_AHEAD
                     await asyncio.sleep(0.2)
-        assert watch.current is sight
-        assert told == [sight.ledger.sequence]
-    assert await store.head() == sight.head
+        assert chain_view.current is chain_state
+        assert told == [chain_state.ledger.sequence]
+    assert await store.head() == chain_state.head
     async with pool.session() as session:
         (signed, resend) = await session.connection.fetchrow(
             "SELECT signed_ledger, resend_ledger FROM wallet.transactions WHERE id = $1", in_flight
         ) or (None, None)
     assert signed is not None
     assert resend is not None
-    assert signed < sight.ledger.sequence
-    assert resend <= sight.ledger.sequence
+    assert signed < chain_state.ledger.sequence
+    assert resend <= chain_state.ledger.sequence
 
 
 @pytest.mark.e2e
@@ -224,11 +224,11 @@ async def test_a_head_that_another_process_still_sees_is_not_turned_back(
 async def test_a_process_goes_on_whatever_another_one_keeps(
     world: WalletWorld, pool: Database
 ) -> None:
-    async with following(world, pool) as (follower, watch):
+    async with following(world, pool) as (follower, chain_view):
         first = await follower.refresh()
         await BlockStore(pool).save_head(FAR_AHEAD)
         async with asyncio.timeout(20):
-            while watch.current.ledger.sequence < first.ledger.sequence + 5:
+            while chain_view.current.ledger.sequence < first.ledger.sequence + 5:
                 await follower.refresh()
                 await asyncio.sleep(0.1)
     assert await BlockStore(pool).head() == FAR_AHEAD
@@ -236,11 +236,11 @@ async def test_a_process_goes_on_whatever_another_one_keeps(
 
 @pytest.mark.e2e
 async def test_a_node_that_is_away(world: WalletWorld, pool: Database) -> None:
-    async with following(world, pool, rpc_url=NOBODY) as (follower, watch):
+    async with following(world, pool, rpc_url=NOBODY) as (follower, chain_view):
         with pytest.raises(RpcUnavailableError):
             await follower.refresh()
         with pytest.raises(ChainUnknownError):
-            _ = watch.current
+            _ = chain_view.current
 
 
 async def test_an_older_head_is_not_kept(pool: Database) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.store.channels import ChannelTotals
 
@@ -42,7 +42,7 @@ class World:
 
     def keeper(self) -> ChannelKeeper:
         """One that looks at this."""
-        self.watch = SimpleNamespace(
+        self.chain_view = SimpleNamespace(
             is_fresh=True,
             current=SimpleNamespace(ledger=SimpleNamespace(sequence=self.ledger)),
         )
@@ -51,10 +51,10 @@ class World:
             world,
             LocalKeyProvider(bytes(32)),
             ChannelTerms(count=2, funding=10, low=5),
-            watch=cast(Any, self.watch),
+            chain_view=cast(Any, self.chain_view),
             accounts=cast(Any, SimpleNamespace(can_pay=True)),
             new_accounts=world,
-            changes=Bell(),
+            changes=Wakeup(),
         )
 
     async def looks(self, keeper: ChannelKeeper, ledgers: int) -> list[list[str]]:
@@ -65,7 +65,7 @@ class World:
             await keeper.step()
             found.append(self.looked)
             self.ledger += 1
-            self.watch.current.ledger.sequence = self.ledger
+            self.chain_view.current.ledger.sequence = self.ledger
         return found
 
 

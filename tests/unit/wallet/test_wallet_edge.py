@@ -32,7 +32,7 @@ from services.wallet.chain.node.questions import (
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.account_bytes import read_account, read_trustline
 from services.wallet.chain.read.entries import decode_farm, decode_pail
-from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
 from services.wallet.chain.read.included import outcome_question, read_included
 from services.wallet.chain.read.limits import KEYS, limits_question
 from services.wallet.chain.read.results import ResultReader
@@ -319,7 +319,7 @@ MINTED = StrKey.encode_ed25519_public_key(bytes(32))
 
 
 def mints() -> dict[str, Any]:
-    """An answer to all that a search for takings asks first: one mint, and the head."""
+    """An answer to all that a search for foreign_harvests asks first: one mint, and the head."""
     event = {
         "topic": [scval.to_symbol("mint").to_xdr(), scval.to_address(MINTED).to_xdr(), ""],
         "contractId": TOKEN,
@@ -354,10 +354,10 @@ async def test_a_lie_about_events_is_its_nodes_failure(lie: str) -> None:
     transport, rpc = canned_rpc()
     transport.result = mints()
     with pytest.raises(StaleAnswerError):  # the mint was read, its transaction is not there
-        await read_takings(rpc, [MINTED], farm=FARM, token=TOKEN, first=250)
+        await read_foreign_harvests(rpc, [MINTED], farm=FARM, token=TOKEN, first=250)
     EVENT_LIES[lie](transport.result)
     with pytest.raises(RpcUnavailableError, match="cannot be read"):
-        await read_takings(rpc, [MINTED], farm=FARM, token=TOKEN, first=250)
+        await read_foreign_harvests(rpc, [MINTED], farm=FARM, token=TOKEN, first=250)
     assert rpc.health.failures == 1
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from services.wallet.key_settings import KeySettings
 from services.wallet.keys.local import LocalKeyProvider
-from services.wallet.keys.opening import open_keys
+from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.vault_session import AppRole, TokenFile
 
 KEY = base64.b64encode(b"k" * 32).decode()

@@ -11,7 +11,7 @@ from libs.common.ids import WalletId
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.domain.reconciling import Balance, Difference, Finding
 from services.wallet.engine.reconcile.reconciler import Reconciler
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.reconcile import ReconcileStore
 
 SOUND, RICHER = WalletId(UUID(int=1)), WalletId(UUID(int=2))
@@ -46,7 +46,7 @@ class Chain:
         kale = {"G1": 50, "G2": 80}
         return 200, [SimpleNamespace(address=one, kale=kale[one]) for one in addresses]
 
-    async def takings(self, _: object, *, first: int) -> list[Any]:
+    async def foreign_harvests(self, _: object, *, first: int) -> list[Any]:
         """No harvests, if it tells."""
         assert first == 101
         if not self._tells:
@@ -88,9 +88,9 @@ class Store:
 
 @pytest.mark.parametrize("tells", [True, False])
 async def test_what_may_still_be_explained_is_not_counted_in(*, tells: bool) -> None:
-    watch = SimpleNamespace(current=SimpleNamespace(head=SimpleNamespace(current_block=None)))
+    chain_view = SimpleNamespace(current=SimpleNamespace(head=SimpleNamespace(current_block=None)))
     chain, store = cast(Any, Chain(tells=tells)), Store()
-    reconciler = Reconciler(chain, cast(ReconcileStore, store), cast(Any, watch), Bell())
+    reconciler = Reconciler(chain, cast(ReconcileStore, store), cast(Any, chain_view), Wakeup())
     await reconciler.run()
     assert store.noted == [(Difference.BALANCE_DIFFERS, RICHER)]
     assert store.saved == {SOUND: 50} | ({RICHER: 80} if tells else {})

@@ -9,8 +9,8 @@ import pytest
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, new_id
 from services.wallet.engine import settled_feed as results
-from services.wallet.engine.settled_feed import Results
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.settled_feed import SettledFeed
+from services.wallet.engine.wakeup import Wakeup
 
 
 class Settled:
@@ -45,85 +45,91 @@ def table() -> Table:
 
 
 @pytest.fixture
-def bell() -> Bell:
+def wakeup() -> Wakeup:
     """Rings when something was settled."""
-    return Bell()
+    return Wakeup()
 
 
 @pytest.fixture
-def waiting(table: Table, bell: Bell, monkeypatch: pytest.MonkeyPatch) -> Results:
+def waiting(table: Table, wakeup: Wakeup, monkeypatch: pytest.MonkeyPatch) -> SettledFeed:
     """What is tested; nobody looks unless it rings."""
     monkeypatch.setattr(results, "_POLL", 3600.0)
-    return Results(cast("Any", table), bell)
+    return SettledFeed(cast("Any", table), wakeup)
 
 
-async def collect(waiting: Results, ids: list[OperationId]) -> list[OperationId]:
+async def collect(waiting: SettledFeed, ids: list[OperationId]) -> list[OperationId]:
     """Ids in the order in which they came."""
     return [item.id async for settled in waiting.of(ids) for item in settled]
 
 
-async def settle(table: Table, bell: Bell, *ids: OperationId) -> None:
+async def settle(table: Table, wakeup: Wakeup, *ids: OperationId) -> None:
     """Time passes, then these are settled."""
     await asyncio.sleep(0.01)
     table.settled += ids
-    bell.ring()
+    wakeup.notify()
 
 
-async def test_many_calls_share_one_look(table: Table, bell: Bell, waiting: Results) -> None:
+async def test_many_calls_share_one_look(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
     ids = [OperationId(new_id()) for _ in range(60)]
     calls = [
         asyncio.create_task(collect(waiting, ids[start : start + 3])) for start in range(0, 60, 3)
     ]
-    await settle(table, bell, *ids[:30])
+    await settle(table, wakeup, *ids[:30])
     await asyncio.sleep(0.01)
     before = table.looks
-    await settle(table, bell, *ids[30:])
+    await settle(table, wakeup, *ids[30:])
     assert [sorted(found) for found in await asyncio.gather(*calls)] == [
         sorted(ids[start : start + 3]) for start in range(0, 60, 3)
     ]
     assert table.looks == before + 1
 
 
-async def test_what_two_wait_for_both_get_once(table: Table, bell: Bell, waiting: Results) -> None:
+async def test_what_two_wait_for_both_get_once(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
     one, two = OperationId(new_id()), OperationId(new_id())
     table.settled.append(one)
     calls = [asyncio.create_task(collect(waiting, ids)) for ids in ([one, two], [two, two])]
-    await settle(table, bell, two)
-    await settle(table, bell)
+    await settle(table, wakeup, two)
+    await settle(table, wakeup)
     assert await asyncio.gather(*calls) == [[one, two], [two]]
     # Nobody waits any more; the next one does not wait for a ring to begin.
     assert (await waiting.one(one)).id == one
 
 
 async def test_an_outage_is_everybodys_and_passes(
-    table: Table, bell: Bell, waiting: Results
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
 ) -> None:
     ids = [OperationId(new_id()) for _ in range(2)]
     calls = [asyncio.create_task(waiting.one(item)) for item in ids]
     await asyncio.sleep(0.01)
     table.away = True
-    bell.ring()
+    wakeup.notify()
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(item) for item in found] == [UnavailableError, UnavailableError]
     table.away = False
     again = asyncio.create_task(waiting.one(ids[0]))
-    await settle(table, bell, ids[0])
+    await settle(table, wakeup, ids[0])
     assert (await again).id == ids[0]
 
 
-async def test_who_goes_away_is_forgotten(table: Table, bell: Bell, waiting: Results) -> None:
+async def test_who_goes_away_is_forgotten(
+    table: Table, wakeup: Wakeup, waiting: SettledFeed
+) -> None:
     gone, stays = OperationId(new_id()), OperationId(new_id())
     call, other = (asyncio.create_task(waiting.one(item)) for item in (gone, stays))
     await asyncio.sleep(0.01)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    await settle(table, bell, gone, stays)
+    await settle(table, wakeup, gone, stays)
     assert (await other).id == stays
     assert waiting._waiting == {}
 
 
 async def test_others_settle_too(
-    table: Table, waiting: Results, monkeypatch: pytest.MonkeyPatch
+    table: Table, waiting: SettledFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process's work is found without a ring."""
     monkeypatch.setattr(results, "_POLL", 0.01)

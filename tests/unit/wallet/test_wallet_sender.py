@@ -26,7 +26,7 @@ AWAY = RpcUnavailableError("away")
 
 
 class World:
-    """A network, a database and a keyring that do as they are told."""
+    """A network, a database and signers that do as they are told."""
 
     def __init__(self) -> None:
         #: What the network says to an envelope, where it is not PENDING.
@@ -73,8 +73,8 @@ class World:
         self.noted |= {item.transaction_id: item for item in noted}
 
     @asynccontextmanager
-    async def signers(self, wallet_ids: Sequence[Any]) -> AsyncIterator[list[str]]:
-        """As the keyring's."""
+    async def open(self, wallet_ids: Sequence[Any]) -> AsyncIterator[list[str]]:
+        """As Signers."""
         if self.broken is not None:
             raise self.broken
         yield ["the treasury"]

@@ -8,15 +8,15 @@ import pytest
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import FarmState, LedgerHead
 from services.wallet.domain.model import ChainHead, OperationKind, QueuedOperation
-from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.chain_view import ChainState
 
 OPENED, SECONDS, MOST = 1_000_000, 300, 60
 
 
-def sight(after: int) -> Sight:
+def chain_state(after: int) -> ChainState:
     """Block 7, so many seconds after it was opened."""
     now = OPENED + after
-    return Sight(
+    return ChainState(
         ledger=LedgerHead(sequence=500, close_time=now, oldest=1),
         farm=FarmState(
             index=7,
@@ -75,9 +75,9 @@ def operation(kind: OperationKind, block: int) -> QueuedOperation:
 def test_a_plant_does_not_wait_for_longer_than_its_block(
     after: int, block: int, seconds: int
 ) -> None:
-    assert sight(after).pause(operation(OperationKind.PLANT, block), MOST) == seconds
+    assert chain_state(after).pause(operation(OperationKind.PLANT, block), MOST) == seconds
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OperationKind if kind.value != "plant"])
 def test_nothing_else_has_a_known_end(kind: OperationKind) -> None:
-    assert sight(299).pause(operation(kind, 7), MOST) == MOST
+    assert chain_state(299).pause(operation(kind, 7), MOST) == MOST

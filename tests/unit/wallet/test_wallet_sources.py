@@ -8,7 +8,7 @@ from uuid import UUID
 from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
 from services.wallet.engine.sequence_sources import Sources
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
 
@@ -59,7 +59,7 @@ def sources_of(pool: Pool) -> Sources:
         cast(Chain, pool),
         cast(ChannelStore, pool),
         cast(TransactionStore, pool),
-        cast(Keyring, pool),
+        cast(Signers, pool),
     )
 
 

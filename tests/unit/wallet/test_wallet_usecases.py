@@ -63,10 +63,12 @@ async def submitted(kind: OperationKind, block: int, *, seen: ChainHead, kept: C
     """The tables after a call for one farmer to a process that has seen `seen`."""
     pool = Pool(kept)
     parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__, pool)
-    sight = SimpleNamespace(head=seen, is_rent_due=False, inclusion_fee_for=lambda _: 100)
-    watch = SimpleNamespace(current=sight)
-    bell = SimpleNamespace(ring=lambda: None)
-    usecases = UseCases(**parts | {"watch": watch, "bell": bell, "fees": FeeTerms(), "max_fee": 9})
+    chain_state = SimpleNamespace(head=seen, is_rent_due=False, inclusion_fee_for=lambda _: 100)
+    chain_view = SimpleNamespace(current=chain_state)
+    wakeup = SimpleNamespace(notify=lambda: None)
+    usecases = UseCases(
+        **parts | {"chain_view": chain_view, "wakeup": wakeup, "fees": FeeTerms(), "max_fee": 9}
+    )
     intent = Intent(farmer_id=FARMER, nonce=1, hash=bytes(32))
     await usecases.submit(kind, request_id="", block_index=block, intents=[intent])
     return pool

@@ -25,7 +25,7 @@ from services.wallet.chain.build import ledger_keys, wire
 from services.wallet.chain.build.calls import Farm, FarmCall
 from services.wallet.chain.build.envelopes import sign_bumped, sign_direct, unsigned
 from services.wallet.chain.build.loads import Load, alone, authorize, together
-from services.wallet.chain.build.resource_templates import Seat
+from services.wallet.chain.build.resource_templates import CarriedCall
 from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.networks import network_for
 from services.wallet.domain.bids import Bid
@@ -190,12 +190,12 @@ def test_plants_of_several_farmers_by_a_channel(
 ) -> None:
     signers = [SeedSigner(seed) for seed in farmers]
     calls = [FARM.plant(farmer=item.address, index=7, stake=5) for item in signers]
-    seats = [Seat(call=call, nonce=nonce) for call in calls]
+    carried_calls = [CarriedCall(call=call, nonce=nonce) for call in calls]
     agreed = [
-        authorize(seat, signer, network=NETWORK, expiration=expiration)
-        for seat, signer in zip(seats, signers, strict=True)
+        authorize(carried_call, signer, network=NETWORK, expiration=expiration)
+        for carried_call, signer in zip(carried_calls, signers, strict=True)
     ]
-    load, source = together(b"m" * 32, seats, agreed), SeedSigner(channel)
+    load, source = together(b"m" * 32, carried_calls, agreed), SeedSigner(channel)
     resources = needed(calls[0], 1000)
     signed = sign_direct(
         load, resources, network=NETWORK, source=source, sequence=sequence, bid=a_bid(99, 100)
@@ -228,7 +228,7 @@ def test_an_authorisation_is_what_the_network_asks_to_sign(
     call = FARM.plant(farmer=farmer.address, index=7, stake=stake)
     network_id = NETWORK.id
     encoded = authorize(
-        Seat(call=call, nonce=nonce), farmer, network=NETWORK, expiration=expiration
+        CarriedCall(call=call, nonce=nonce), farmer, network=NETWORK, expiration=expiration
     )
     entry = xdr.SorobanAuthorizationEntry.from_xdr_bytes(encoded)
     assert entry.to_xdr_bytes() == encoded

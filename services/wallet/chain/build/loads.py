@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.wallet.chain.build import wire
 from services.wallet.chain.build.calls import FarmCall
-from services.wallet.chain.build.resource_templates import Seat
+from services.wallet.chain.build.resource_templates import CarriedCall
 from services.wallet.chain.build.wire import Invocation
 from services.wallet.chain.networks import Network
 from services.wallet.domain.chain_facts import Signer
@@ -18,7 +18,7 @@ class Load:
     #: What the transaction calls.
     invocation: Invocation
     #: The farmers' calls in it, in order.
-    seats: tuple[Seat, ...]
+    carried_calls: tuple[CarriedCall, ...]
     #: SorobanAuthorizationEntries.
     authorizations: tuple[bytes, ...] = ()
 
@@ -26,42 +26,48 @@ class Load:
 def alone(call: FarmCall) -> Load:
     """One call; a farmer that has to agree must be the transaction's source."""
     agreed = (wire.source_authorization(call.authorized()),) if call.needs_farmer else ()
-    return Load(invocation=call.invocation, seats=(Seat(call=call),), authorizations=agreed)
+    return Load(
+        invocation=call.invocation, carried_calls=(CarriedCall(call=call),), authorizations=agreed
+    )
 
 
-def together(multicall: bytes, seats: Sequence[Seat], authorizations: Sequence[bytes] = ()) -> Load:
+def together(
+    multicall: bytes, carried_calls: Sequence[CarriedCall], authorizations: Sequence[bytes] = ()
+) -> Load:
     """Calls of several farmers through the multicall contract (raw id): one fails for itself."""
     calls = [
         wire.sc_vec(
             [
-                wire.sc_contract(seat.call.invocation.contract),
-                wire.sc_symbol(seat.call.invocation.function),
-                wire.sc_vec(seat.call.invocation.arguments),
+                wire.sc_contract(carried_call.call.invocation.contract),
+                wire.sc_symbol(carried_call.call.invocation.function),
+                wire.sc_vec(carried_call.call.invocation.arguments),
             ]
         )
-        for seat in seats
+        for carried_call in carried_calls
     ]
     return Load(
         invocation=Invocation(contract=multicall, function="exec", arguments=(wire.sc_vec(calls),)),
-        seats=tuple(seats),
+        carried_calls=tuple(carried_calls),
         authorizations=tuple(authorizations),
     )
 
 
-def authorize(seat: Seat, signer: Signer, *, network: Network, expiration: int) -> bytes:
+def authorize(
+    carried_call: CarriedCall, signer: Signer, *, network: Network, expiration: int
+) -> bytes:
     """The farmer's authorisation of its call until a ledger, for a source that is not its own.
 
-    The nonce is the seat's; its entry lives until `expiration` and is paid for until then.
+    The nonce is the carried_call's; its entry lives until `expiration` and is paid for until then.
     """
-    if seat.nonce is None:
-        raise ValueError(f"the call of {seat.call.farmer} has no nonce")
-    invocation = seat.call.authorized()
+    if carried_call.nonce is None:
+        raise ValueError(f"the call of {carried_call.call.farmer} has no nonce")
+    invocation = carried_call.call.authorized()
     payload = wire.authorization_hash(
-        network.id, nonce=seat.nonce, expiration=expiration, invocation=invocation
+        network.id, nonce=carried_call.nonce, expiration=expiration, invocation=invocation
     )
     return wire.authorization(
-        seat.call.key,
-        nonce=seat.nonce,
+        carried_call.call.key,
+        nonce=carried_call.nonce,
         expiration=expiration,
         signature=signer.sign(payload),
         invocation=invocation,

@@ -15,7 +15,7 @@ from services.wallet.domain.chain_facts import SignedEnvelope, Signer
 #: A transaction has at most 20 signatures: the treasury's and one per farmer.
 MAX_FARMERS = 19
 #: Operations of a transaction.
-MAX_OPENINGS = 100
+MAX_NEW_ACCOUNTS = 100
 #: 1 XLM, or 1 KALE.
 STROOPS_PER_UNIT = 10_000_000
 
@@ -52,7 +52,7 @@ def sign_onboarding(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class NewAccount:
     """An account of the pool's own that the treasury creates."""
 
     #: strkey G...
@@ -61,20 +61,25 @@ class Opening:
     amount: int
 
 
-def sign_openings(
-    openings: Sequence[Opening], *, network: Network, treasury: Signer, sequence: int, bid: Bid
+def sign_new_accounts(
+    new_accounts: Sequence[NewAccount],
+    *,
+    network: Network,
+    treasury: Signer,
+    sequence: int,
+    bid: Bid,
 ) -> SignedEnvelope:
     """Sign one transaction of the treasury for up to 100 accounts; all of it happens or nothing."""
-    if not 1 <= len(openings) <= MAX_OPENINGS:
-        raise ValueError(f"1 to {MAX_OPENINGS} accounts fit, not {len(openings)}")
+    if not 1 <= len(new_accounts) <= MAX_NEW_ACCOUNTS:
+        raise ValueError(f"1 to {MAX_NEW_ACCOUNTS} accounts fit, not {len(new_accounts)}")
     builder = TransactionBuilder(
         Account(treasury.address, sequence - 1), network.passphrase, base_fee=bid.inclusion_fee
     )
     builder.add_time_bounds(0, bid.max_time)
-    for opening in openings:
-        amount = format_stroops(opening.amount)
-        builder.append_create_account_op(opening.address, starting_balance=amount)
-    return finish(builder, [treasury], len(openings), bid)
+    for new_account in new_accounts:
+        amount = format_stroops(new_account.amount)
+        builder.append_create_account_op(new_account.address, starting_balance=amount)
+    return finish(builder, [treasury], len(new_accounts), bid)
 
 
 def format_stroops(stroops: int) -> str:

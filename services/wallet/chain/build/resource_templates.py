@@ -48,7 +48,7 @@ _OF_FARMER = frozenset({Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL, Role.NONCE})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
+class CarriedCall:
     """One call in a transaction."""
 
     #: The call.
@@ -68,7 +68,7 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class ResourceTemplate:
     """Footprint and resources of a transaction with a number of calls of one kind."""
 
     #: Entries that are read.
@@ -85,14 +85,14 @@ class Shape:
     resource_fee: int
 
 
-def opening(shape: Shape) -> Shape:
+def opening_template(template: ResourceTemplate) -> ResourceTemplate:
     """What plants need when any of them may have to open their block, from what they need in one
     that is open: the block before is read (KALE_CONTRACT section 6, plant step 6). As much is
     written from FIRST_ALIKE on, and what a new Block costs is within the margin."""
     return replace(
-        shape,
-        read_only=(*shape.read_only, Slot(role=Role.PREVIOUS_BLOCK)),
-        instructions=shape.instructions + _OPENING_INSTRUCTIONS,
+        template,
+        read_only=(*template.read_only, Slot(role=Role.PREVIOUS_BLOCK)),
+        instructions=template.instructions + _OPENING_INSTRUCTIONS,
     )
 
 
@@ -109,23 +109,25 @@ def exactly(data: xdr.SorobanTransactionData, fee: int) -> Resources:
     )
 
 
-class ShapeReader:
-    """Learns shapes from simulations and applies them to other calls."""
+class TemplateReader:
+    """Learns templates from simulations and applies them to other calls."""
 
     def __init__(self, farm: Farm, *, asset: bytes) -> None:
         """`asset` is KALE as TrustLineAsset."""
         self._farm = farm
         self._asset = asset
 
-    def learn(self, data: xdr.SorobanTransactionData, fee: int, seats: Sequence[Seat]) -> Shape:
-        """The shape of a simulated transaction with these calls.
+    def learn(
+        self, data: xdr.SorobanTransactionData, fee: int, carried_calls: Sequence[CarriedCall]
+    ) -> ResourceTemplate:
+        """The template of a simulated transaction with these calls.
 
         `fee` is the simulation's resource fee in stroops. UnderivableError when a key has no role.
         """
-        roles = self._roles(seats)
-        keys = [seat.call.key for seat in seats]
+        roles = self._roles(carried_calls)
+        keys = [carried_call.call.key for carried_call in carried_calls]
         footprint, resources = data.resources.footprint, data.resources
-        return Shape(
+        return ResourceTemplate(
             read_only=_slots(footprint.read_only, roles, keys),
             read_write=_slots(footprint.read_write, roles, keys),
             instructions=resources.instructions.uint32,
@@ -134,27 +136,29 @@ class ShapeReader:
             resource_fee=fee + RESOURCE_FEE_MARGIN,
         )
 
-    def apply(self, shape: Shape, seats: Sequence[Seat]) -> Resources:
+    def apply(self, template: ResourceTemplate, carried_calls: Sequence[CarriedCall]) -> Resources:
         """The resources of as many calls of the same kind."""
         return Resources(
-            read_only=self._keys(shape.read_only, seats),
-            read_write=self._keys(shape.read_write, seats),
-            instructions=shape.instructions,
-            disk_read_bytes=shape.disk_read_bytes,
-            write_bytes=shape.write_bytes,
-            fee=shape.resource_fee,
+            read_only=self._keys(template.read_only, carried_calls),
+            read_write=self._keys(template.read_write, carried_calls),
+            instructions=template.instructions,
+            disk_read_bytes=template.disk_read_bytes,
+            write_bytes=template.write_bytes,
+            fee=template.resource_fee,
         )
 
-    def _keys(self, slots: Sequence[Slot], seats: Sequence[Seat]) -> tuple[bytes, ...]:
+    def _keys(
+        self, slots: Sequence[Slot], carried_calls: Sequence[CarriedCall]
+    ) -> tuple[bytes, ...]:
         found: dict[bytes, None] = {}  # no key may stand twice
         for slot in slots:
             of_farmer = slot.role in _OF_FARMER
-            for seat in seats if of_farmer else seats[:1]:
-                found[slot.key or self._key(slot.role, seat)] = None
+            for carried_call in carried_calls if of_farmer else carried_calls[:1]:
+                found[slot.key or self._key(slot.role, carried_call)] = None
         return tuple(found)
 
-    def _key(self, role: Role, seat: Seat) -> bytes:
-        call, farm = seat.call, self._farm
+    def _key(self, role: Role, carried_call: CarriedCall) -> bytes:
+        call, farm = carried_call.call, self._farm
         match role:
             case Role.BLOCK:
                 return farm.block_key(call.block_index)
@@ -166,19 +170,19 @@ class ShapeReader:
                 return wire.trustline_key(call.key, self._asset)
             case Role.PAIL:
                 return farm.pail_key(call.key, call.block_index)
-            case Role.NONCE if seat.nonce is not None:
-                return wire.nonce_key(call.key, seat.nonce)
+            case Role.NONCE if carried_call.nonce is not None:
+                return wire.nonce_key(call.key, carried_call.nonce)
         raise UnderivableError(f"{role.value} of {call.farmer}")
 
-    def _roles(self, seats: Iterable[Seat]) -> Mapping[bytes, Role]:
+    def _roles(self, carried_calls: Iterable[CarriedCall]) -> Mapping[bytes, Role]:
         roles: dict[bytes, Role] = {}
-        for seat in seats:
+        for carried_call in carried_calls:
             wanted = [Role.BLOCK, Role.ACCOUNT, Role.TRUSTLINE, Role.PAIL]
-            if seat.call.block_index > 0:
+            if carried_call.call.block_index > 0:
                 wanted.append(Role.PREVIOUS_BLOCK)
-            if seat.nonce is not None:
+            if carried_call.nonce is not None:
                 wanted.append(Role.NONCE)
-            roles |= {self._key(role, seat): role for role in wanted}
+            roles |= {self._key(role, carried_call): role for role in wanted}
         return roles
 
 

@@ -21,7 +21,7 @@ from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.entries import decode_pail
 from services.wallet.chain.read.return_values import decode_meta
 from services.wallet.domain.chain_facts import OutcomeStatus, PailState
-from services.wallet.domain.foreign_harvests import Taking
+from services.wallet.domain.foreign_harvests import ForeignHarvest
 
 _MINT = scval.to_symbol("mint").to_xdr()
 #: Topics of one filter, and filters of one getEvents, at most.
@@ -74,15 +74,15 @@ class _Harvest:
     gone: tuple[tuple[str, int, PailState], ...] = ()
 
 
-async def read_takings(
+async def read_foreign_harvests(
     rpc: Endpoints | Rpc, addresses: Sequence[str], *, farm: str, token: str, first: int
-) -> list[Taking]:
+) -> list[ForeignHarvest]:
     """All harvests of these farmers from ledger `first` on, as far back as the node remembers."""
     head = await rpc.head()
     first = max(first, head.oldest)
     if first > head.sequence:
         return []
-    found: list[Taking] = []
+    found: list[ForeignHarvest] = []
     for start in range(0, len(addresses), _TOPICS * _FILTERS):
         chosen = addresses[start : start + _TOPICS * _FILTERS]
         minted: dict[str, dict[str, list[int]]] = {}
@@ -90,7 +90,7 @@ async def read_takings(
             farmers = minted.setdefault(mint.tx_hash, {})
             farmers.setdefault(mint.address, []).append(mint.amount)
         for name, farmers in minted.items():
-            found += _takings(await rpc.ask(_harvest(name, farm)), name, farmers)
+            found += _foreign_harvests(await rpc.ask(_harvest(name, farm)), name, farmers)
     return found
 
 
@@ -184,15 +184,15 @@ def _harvest(tx_hash: str, farm: str) -> Question[_Harvest]:
     return Question(method="getTransaction", parameters={"hash": tx_hash}, decode=decode)
 
 
-def _takings(
+def _foreign_harvests(
     harvest: _Harvest, name: str, farmers: Mapping[str, Sequence[int]]
-) -> Iterator[Taking]:
+) -> Iterator[ForeignHarvest]:
     if harvest.status is OutcomeStatus.NOT_FOUND:
         raise StaleAnswerError(f"a node has events of transaction {name}, and not the transaction")
     if harvest.status is not OutcomeStatus.SUCCESS:
         return
     for address, minted in farmers.items():
-        yield Taking(
+        yield ForeignHarvest(
             address=address,
             minted=tuple(minted),
             pails={index: pail for farmer, index, pail in harvest.gone if farmer == address},

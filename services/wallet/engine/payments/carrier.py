@@ -17,10 +17,10 @@ from services.wallet.domain.trust import Decision
 from services.wallet.domain.withdrawals import Asset, Payout, refusal
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sequence_sources import LEASE
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeups
@@ -44,11 +44,11 @@ class PaymentCarrier:
         *,
         chain: Chain,
         treasury: Treasury,
-        keyring: Keyring,
+        signers: Signers,
         accounts: Accounts,
         operations: OperationStore,
         payouts: TransactionStore,
-        watch: Watch,
+        chain_view: ChainView,
         transactions: TreasuryTransactions,
         broken_keys: BrokenKeys,
         wakeups: Wakeups,
@@ -58,11 +58,11 @@ class PaymentCarrier:
         self._numbers = numbers
         self._chain = chain
         self._treasury = treasury
-        self._keyring = keyring
+        self._signers = signers
         self._accounts = accounts
         self._operations = operations
         self._payout_store = payouts
-        self._watch = watch
+        self._chain_view = chain_view
         self._transactions = transactions
         self._broken_keys = broken_keys
         self._wakeups = wakeups
@@ -71,7 +71,7 @@ class PaymentCarrier:
 
     async def step(self) -> bool:
         """Take up what is due; whether there was anything."""
-        if not (self._watch.is_fresh and self._accounts.can_pay):
+        if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         await self._look()
         progress = [await self._carry_kind(kind) for kind in PAYMENT_KINDS]
@@ -79,7 +79,7 @@ class PaymentCarrier:
 
     async def _look(self) -> None:
         """Hold the numbers of all payers against the records, now and then: one may be false."""
-        ledger = self._watch.current.ledger.sequence
+        ledger = self._chain_view.current.ledger.sequence
         if self._look_ledger - _LOOK_EVERY <= ledger < self._look_ledger:
             return
         self._look_ledger = ledger + _LOOK_EVERY
@@ -91,7 +91,7 @@ class PaymentCarrier:
                 await self._payers.give_back(leased)
 
     async def _carry_kind(self, kind: OperationKind) -> bool:
-        ledger = self._watch.current.ledger.sequence
+        ledger = self._chain_view.current.ledger.sequence
         waiting = await self._payers.waiting(kind, ledger=ledger)
         if None in waiting and await self._payers.assign(kind):
             waiting = await self._payers.waiting(kind, ledger=ledger)
@@ -202,7 +202,7 @@ class PaymentCarrier:
         bid = self._transactions.bid(together[0].kind)
         treasury_id = self._treasury.wallet.id
         sources = [self._source(item) for item in together]
-        async with self._keyring.signers([treasury_id, payer.wallet_id, *sources]) as signers:
+        async with self._signers.open([treasury_id, payer.wallet_id, *sources]) as signers:
             treasury, payer_key, *keys = signers
             payments = [
                 Payment(

@@ -12,9 +12,9 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain, FeeCapExceededError, Payment, sign_payments
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.payers import LeasedPayer, UnmadePayment
 from services.wallet.store.transactions import Draft, TransactionStore
@@ -35,18 +35,18 @@ class Repayments:
         *,
         chain: Chain,
         treasury: Treasury,
-        keyring: Keyring,
+        signers: Signers,
         transactions: TransactionStore,
         sender: Sender,
-        watch: Watch,
+        chain_view: ChainView,
         limits: OperatorLimits,
     ) -> None:
         self._network = chain.network
         self._treasury = treasury
-        self._keyring = keyring
+        self._signers = signers
         self._transactions = transactions
         self._sender = sender
-        self._watch = watch
+        self._chain_view = chain_view
         self._limits = limits
         #: Since which ledger payers have been behind.
         self._since: dict[str, int] = {}
@@ -70,10 +70,10 @@ class Repayments:
         await self._sign(payer, unmade, number)
 
     async def _sign(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
-        sight = self._watch.current
-        bid = sight.bid(OperationKind.WITHDRAW, 0, self._limits)
+        chain_state = self._chain_view.current
+        bid = chain_state.bid(OperationKind.WITHDRAW, 0, self._limits)
         wallets = [self._treasury.wallet.id, payer.wallet_id, *(item.source_id for item in unmade)]
-        async with self._keyring.signers(wallets) as (treasury, payer_key, *keys):
+        async with self._signers.open(wallets) as (treasury, payer_key, *keys):
             payments = [
                 Payment(
                     signer=key,
@@ -103,6 +103,6 @@ class Repayments:
             stakes_returned=(0,) * len(ids),
             payer_id=payer.wallet_id,
         )
-        if await self._transactions.commit_again(draft, ledger=sight.ledger.sequence):
-            cap, ledger = self._limits.cap(len(ids), is_payment=True), sight.ledger.sequence
+        if await self._transactions.commit_again(draft, ledger=chain_state.ledger.sequence):
+            cap, ledger = self._limits.cap(len(ids), is_payment=True), chain_state.ledger.sequence
             await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: cap)

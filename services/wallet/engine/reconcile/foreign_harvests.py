@@ -7,7 +7,7 @@ from libs.common.ids import WalletId
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import BlockState
-from services.wallet.domain.foreign_harvests import Taking, taken
+from services.wallet.domain.foreign_harvests import ForeignHarvest, paid_harvests
 from services.wallet.domain.reconciling import Difference, Finding
 from services.wallet.domain.trust import Decision
 from services.wallet.store.reconcile import ReconcileStore
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 Harvested = tuple[WalletId, int]
 
 
-class Takings:
+class ForeignHarvests:
     """Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool."""
 
     def __init__(self, chain: Chain, store: ReconcileStore) -> None:
@@ -37,23 +37,23 @@ class Takings:
             return []
         try:
             chain = self._chain.trusted(Decision.RECORD_FOUND)
-            takings = await chain.takings(list(farmers), first=first)
-            blocks = await self._blocks(takings)
+            foreign_harvests = await chain.foreign_harvests(list(farmers), first=first)
+            blocks = await self._blocks(foreign_harvests)
         except PoolError as error:
             log.warning("harvests not read", reason=error.reason, error=str(error))
             return None
         found: list[Harvested] = []
-        for taking in takings:
-            found += await self._record(taking, farmers[taking.address], blocks)
+        for foreign_harvest in foreign_harvests:
+            found += await self._record(foreign_harvest, farmers[foreign_harvest.address], blocks)
         return found
 
     async def _record(
-        self, taking: Taking, wallet_id: WalletId, blocks: Mapping[int, BlockState]
+        self, foreign_harvest: ForeignHarvest, wallet_id: WalletId, blocks: Mapping[int, BlockState]
     ) -> Sequence[Harvested]:
         found: list[Harvested] = []
-        for item in taken(taking, blocks):
+        for item in paid_harvests(foreign_harvest, blocks):
             place = (wallet_id, item.block_index)
-            if not await self._store.insert_harvest(*place, item, taking):
+            if not await self._store.insert_harvest(*place, item, foreign_harvest):
                 continue
             finding = Finding(
                 kind=Difference.HARVEST_WITHOUT_RECORD,
@@ -62,21 +62,23 @@ class Takings:
                 recorded="nothing",
                 on_chain=str(item.reward),
             )
-            await self._store.note([finding], ledger=taking.ledger)
+            await self._store.note([finding], ledger=foreign_harvest.ledger)
             await self._store.settle_gone(item.block_index, [wallet_id], [], how="recorded")
             log.warning(
                 "harvested by somebody else",
                 wallet=str(wallet_id),
                 block=item.block_index,
                 reward=item.reward,
-                transaction=taking.transaction_hash,
+                transaction=foreign_harvest.transaction_hash,
             )
             found.append(place)
         return found
 
-    async def _blocks(self, takings: Sequence[Taking]) -> dict[int, BlockState]:
+    async def _blocks(self, foreign_harvests: Sequence[ForeignHarvest]) -> dict[int, BlockState]:
         """The blocks by which several harvests in one transaction are told apart."""
-        indexes = {index for item in takings if len(item.pails) > 1 for index in item.pails}
+        indexes = {
+            index for item in foreign_harvests if len(item.pails) > 1 for index in item.pails
+        }
         chain = self._chain.trusted(Decision.RECORD_FOUND)
         blocks = {index: await chain.block(index) for index in indexes}
         return {index: block for index, block in blocks.items() if block is not None}

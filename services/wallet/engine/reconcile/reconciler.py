@@ -20,9 +20,9 @@ from services.wallet.domain.reconciling import (
     is_worth_harvesting,
 )
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.chain_view import Watch
-from services.wallet.engine.reconcile.foreign_harvests import Harvested, Takings
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.reconcile.foreign_harvests import ForeignHarvests, Harvested
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
@@ -48,19 +48,21 @@ class Report:
 class Reconciler:
     """One run at a time; several processes do no harm."""
 
-    def __init__(self, chain: Chain, store: ReconcileStore, watch: Watch, changes: Bell) -> None:
+    def __init__(
+        self, chain: Chain, store: ReconcileStore, chain_view: ChainView, changes: Wakeup
+    ) -> None:
         """`changes` rings when there is something to take up."""
         self._chain = chain
-        self._watch = watch
+        self._chain_view = chain_view
         self._changes = changes
         self._store = store
-        self._takings = Takings(chain, store)
+        self._foreign_harvests = ForeignHarvests(chain, store)
         self._running = asyncio.Lock()
 
     async def run(self) -> Report:
         """Everything once."""
         async with self._running:
-            current = self._watch.current.head.current_block
+            current = self._chain_view.current.head.current_block
             report = await self._balances()
             if current is not None:
                 for block in range(max(0, current - _BLOCKS + 1), current + 1):
@@ -131,7 +133,7 @@ class Reconciler:
             if is_worth_harvesting(item, pail, current_block=current):
                 # A reward that no record leads to.
                 await self._store.queue_harvest(item)
-                self._changes.ring()
+                self._changes.notify()
                 settled += 1
         return settled
 
@@ -145,7 +147,7 @@ class Reconciler:
         gone = [item for item in steady if item.wallet_id in missing]
         first = min((item.planted_ledger for item in gone), default=0)
         farmers = {item.address: item.wallet_id for item in gone}
-        return set(await self._takings.record(farmers, first=first) or ())
+        return set(await self._foreign_harvests.record(farmers, first=first) or ())
 
     async def _events(
         self,
@@ -223,7 +225,7 @@ class Reconciler:
         """Records harvests since the last look that no record has; None when nobody tells."""
         first = min((item.since or 0 for item in differing), default=0) + 1
         farmers = {item.address: item.wallet_id for item in differing}
-        return await self._takings.record(farmers, first=first)
+        return await self._foreign_harvests.record(farmers, first=first)
 
     async def _note(self, findings: Sequence[Finding], ledger: int) -> int:
         if not findings:

@@ -15,7 +15,7 @@ from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import excluded, later, refused, share, succeeded
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.follower import Follower
-from services.wallet.engine.template_book import ShapeBook
+from services.wallet.engine.template_book import TemplateBook
 
 log = get_logger(__name__)
 
@@ -27,10 +27,10 @@ _SHARED = 4
 class Closings:
     """Turns outcomes into closings."""
 
-    def __init__(self, chain: Chain, follower: Follower, shapes: ShapeBook) -> None:
+    def __init__(self, chain: Chain, follower: Follower, templates: TemplateBook) -> None:
         self._chain = chain
         self._follower = follower
-        self._shapes = shapes
+        self._templates = templates
 
     async def included(self, transaction: OpenTransaction, outcome: Outcome) -> Closing:
         """Close what a ledger has."""
@@ -106,7 +106,7 @@ class Closings:
         """A trap of the host may mean that what was derived is wrong: simulate again."""
         if error.raiser == "host":
             for kind in {operation.kind for operation in transaction.operations}:
-                self._shapes.forget(kind)
+                self._templates.forget(kind)
 
     async def _refused(
         self,

@@ -22,7 +22,7 @@ from services.wallet.store.transactions import TransactionStore
 log = get_logger(__name__)
 
 
-class Unseen:
+class Forgotten:
     """What a node that forgot its history leaves to find out."""
 
     def __init__(self, chain: Chain, follower: Follower, transactions: TransactionStore) -> None:
@@ -63,7 +63,7 @@ class Unseen:
         """Several that agree, or the one that there is, for all requests."""
         chain = self._chain
         if chain.configured > 1:
-            yield chain.trusted(Decision.RECORD_UNSEEN)
+            yield chain.trusted(Decision.RECORD_FORGOTTEN)
             return
         async with chain.pinned() as node:
             yield node

@@ -20,16 +20,16 @@ from services.wallet.domain.model import (
 from services.wallet.domain.submission import is_due_to_send, is_stuck
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.engine.settle.closings import Closings
 from services.wallet.engine.settle.exclusion import exclusion_of, functions_of
-from services.wallet.engine.settle.forgotten import Unseen
+from services.wallet.engine.settle.forgotten import Forgotten
 from services.wallet.engine.settle.payment_closings import PaymentClosings
-from services.wallet.engine.template_book import ShapeBook
+from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.transactions import TransactionStore
 
@@ -58,36 +58,36 @@ class Tracker:
         chain: Chain,
         transactions: TransactionStore,
         follower: Follower,
-        watch: Watch,
+        chain_view: ChainView,
         accounts: Accounts,
         sender: Sender,
         in_flight: InFlight,
-        shapes: ShapeBook,
+        templates: TemplateBook,
         numbers: PayerNumbers,
         limits: OperatorLimits,
         wakeups: Wakeups,
     ) -> None:
         self._chain = chain
         self._transactions = transactions
-        self._watch = watch
+        self._chain_view = chain_view
         self._accounts = accounts
         self._sender = sender
         self._in_flight = in_flight
         self._limits = limits
         self._wakeups = wakeups
-        self._closings = Closings(chain, follower, shapes)
+        self._closings = Closings(chain, follower, templates)
         self._payments = PaymentClosings(chain, self._closings, numbers)
-        self._unseen = Unseen(chain, follower, transactions)
+        self._forgotten = Forgotten(chain, follower, transactions)
         self._limit = asyncio.Semaphore(_PARALLEL)
         #: The last ledger that was looked through; None before the first look.
         self._scanned: int | None = None
 
     async def step(self) -> int:
         """One look at everything that is followed; how many transactions there were."""
-        if self._watch.newest is None:
+        if self._chain_view.newest is None:
             return 0  # nothing was seen of the chain so far: the first ledger rings
         await self._take_over()
-        head = self._watch.current.ledger
+        head = self._chain_view.current.ledger
         followed = self._in_flight.ids
         transactions = await self._transactions.open(followed) if followed else []
         self._in_flight.forget(followed - {item.id for item in transactions})
@@ -105,7 +105,7 @@ class Tracker:
         """Follows what was signed some ledgers ago by others, at the start all that is open: who
         signed it may be gone."""
         scanned = self._scanned
-        head = self._watch.current.ledger.sequence
+        head = self._chain_view.current.ledger.sequence
         until = head if scanned is None else head - _LEFT_TO_OTHERS
         found = await self._transactions.overdue(signed_until=until, known=self._in_flight.ids)
         if found:
@@ -239,7 +239,7 @@ class Tracker:
         if exclusion is Exclusion.PROVEN:
             return await self._closings.excluded(transaction)
         if exclusion is Exclusion.SPENT:
-            return await self._unseen.closing(transaction, ledger=ledger)
+            return await self._forgotten.closing(transaction, ledger=ledger)
         return None
 
     async def _agreed_outcome(self, transaction: OpenTransaction) -> Outcome | None:

@@ -14,7 +14,7 @@ from services.wallet.domain.settling import given_up, judged, later
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
-from services.wallet.engine.chain_view import Sight, Watch
+from services.wallet.engine.chain_view import ChainState, ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import LEASE, Sources
 from services.wallet.engine.submit.round import Round
@@ -42,7 +42,7 @@ Group = tuple[OperationKind, int, bool]
 
 
 def alike(operation: QueuedOperation) -> Group:
-    """What operations must have in common to be built from one shape."""
+    """What operations must have in common to be built from one template."""
     return operation.kind, operation.block_index, operation.amount > 0
 
 
@@ -57,7 +57,7 @@ class Dispatcher:
         operations: OperationStore,
         transactions: TransactionStore,
         accounts: Accounts,
-        watch: Watch,
+        chain_view: ChainView,
         sender: Sender,
         broken_keys: BrokenKeys,
         wakeups: Wakeups,
@@ -70,7 +70,7 @@ class Dispatcher:
         self._operations = operations
         self._transactions = transactions
         self._accounts = accounts
-        self._watch = watch
+        self._chain_view = chain_view
         self._sender = sender
         self._broken_keys = broken_keys
         self._wakeups = wakeups
@@ -83,31 +83,31 @@ class Dispatcher:
 
     async def step(self) -> None:
         """One round: takes up what there is and fits, then waits for news if that was nothing."""
-        seen = self._wakeups.changes.rings
+        seen = self._wakeups.changes.count
         if not await self._round():
             await self._wakeups.changes.wait(seen, IDLE)
 
     async def _round(self) -> bool:
         """Whether anything was sent or settled."""
-        if not (self._watch.is_fresh and self._accounts.can_pay):
+        if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
-        sight = self._watch.current
-        await self._note_terms(sight)
+        chain_state = self._chain_view.current
+        await self._note_terms(chain_state)
         queue = await self._transactions.queue()
         left = room(queue.share)
         if queue.is_empty or left < self._single_calls.smallest_share:
             return False
-        if sight.is_rent_due:
-            self._hold(sight)
-        wanted = sight.over() if sight.is_rent_due else await self._wanted(sight)
+        if chain_state.is_rent_due:
+            self._hold(chain_state)
+        wanted = chain_state.over() if chain_state.is_rent_due else await self._wanted(chain_state)
         limit = min(ROUND, left // self._single_calls.smallest_share)
         claimed = await self._operations.claim(wanted, limit=limit, lease=LEASE)
-        return await self._bring(claimed, sight, left) if claimed else False
+        return await self._bring(claimed, chain_state, left) if claimed else False
 
-    def _hold(self, sight: Sight) -> None:
+    def _hold(self, chain_state: ChainState) -> None:
         """What is queued waits for the farm's rent, perhaps until its block is over."""
-        current = sight.head.current_block
-        self._held |= {sight.head.plantable_block, sight.plantable_soon}
+        current = chain_state.head.current_block
+        self._held |= {chain_state.head.plantable_block, chain_state.plantable_soon}
         self._held |= set() if current is None else {current}
         self._held = set(sorted(self._held)[-_HELD:])
 
@@ -115,24 +115,26 @@ class Dispatcher:
         """Whether it never had its turn, as the farm's rent was due."""
         return operation.attempts == 0 and operation.block_index in self._held
 
-    async def _note_terms(self, sight: Sight) -> None:
+    async def _note_terms(self, chain_state: ChainState) -> None:
         """What was refused for its price is asked again when limits, budgets or prices change."""
-        mark = mark_of(self._limits.mark, sight.limits.mark)
+        mark = mark_of(self._limits.mark, chain_state.limits.mark)
         if mark != self._mark:
             await self._operations.note_terms(mark)
             self._mark = mark
 
-    async def _wanted(self, sight: Sight) -> Wanted:
+    async def _wanted(self, chain_state: ChainState) -> Wanted:
         """Harvests wait while plants and works are under way, unless their block expires soon."""
-        wanted = sight.wanted()
+        wanted = chain_state.wanted()
         if await self._operations.has_urgent(wanted):
-            return sight.wanted(only_urgent=True)
+            return chain_state.wanted(only_urgent=True)
         return wanted
 
-    async def _bring(self, claimed: Sequence[QueuedOperation], sight: Sight, left: int) -> bool:
+    async def _bring(
+        self, claimed: Sequence[QueuedOperation], chain_state: ChainState, left: int
+    ) -> bool:
         """Brings operations on their way, group by group, as far as there is room."""
-        ready, settled = self._judge(claimed, sight)
-        if sight.is_rent_due:
+        ready, settled = self._judge(claimed, chain_state)
+        if chain_state.is_rent_due:
             await self._operations.release([item.id for item in ready])
             ready = []
         progress = bool(settled)
@@ -141,7 +143,7 @@ class Dispatcher:
             # Only the last one may have been cut by the number that is taken up at once.
             goes_on = group is groups[-1] and len(claimed) == ROUND
             try:
-                made = await self._single_calls.make(group, sight, left, goes_on=goes_on)
+                made = await self._single_calls.make(group, chain_state, left, goes_on=goes_on)
             except BROKEN as error:
                 self._sources.beware()  # it may be a channel's
                 await self._broken_keys.set_aside(group, error)
@@ -150,7 +152,7 @@ class Dispatcher:
             settled += made.settled
             left -= sum(draft.share for draft in made.drafts)
             await self._operations.release([item.id for item in made.unused])
-            progress |= await self._submit(made, group, sight)
+            progress |= await self._submit(made, group, chain_state)
         await self._sources.give_back()
         await self._operations.settle_queued(settled)
         if settled:
@@ -158,7 +160,7 @@ class Dispatcher:
         return progress or bool(settled)
 
     def _judge(
-        self, claimed: Sequence[QueuedOperation], sight: Sight
+        self, claimed: Sequence[QueuedOperation], chain_state: ChainState
     ) -> tuple[list[QueuedOperation], list[Settlement]]:
         """Those that can be tried now, and what follows for the others."""
         ready: list[QueuedOperation] = []
@@ -167,23 +169,25 @@ class Dispatcher:
             verdict = readiness(
                 operation.kind,
                 operation.block_index,
-                sight.head,
-                plantable_soon=sight.plantable_soon,
+                chain_state.head,
+                plantable_soon=chain_state.plantable_soon,
             )
             if verdict.reason is FailureReason.BLOCK_CLOSED and self._was_held(operation):
                 verdict = RENT_DUE
-            settlement = judged(operation, verdict, sight.head)
+            settlement = judged(operation, verdict, chain_state.head)
             if settlement is None:
                 ready.append(operation)
             else:
                 settled.append(settlement)
         return ready, settled
 
-    async def _submit(self, made: Round, group: Sequence[QueuedOperation], sight: Sight) -> bool:
+    async def _submit(
+        self, made: Round, group: Sequence[QueuedOperation], chain_state: ChainState
+    ) -> bool:
         """Commits what is signed, then sends it; whether there was anything."""
         if not made.drafts:
             return False
-        ledger = sight.ledger.sequence
+        ledger = chain_state.ledger.sequence
         committed = await self._transactions.commit_signed(made.drafts, ledger=ledger)
         await self._tell_unpaid(group, made, committed.unpaid)
         await self._operations.release(sorted(committed.spared))

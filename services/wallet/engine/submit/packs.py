@@ -8,11 +8,11 @@ from itertools import groupby
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain import (
+    CarriedCall,
     Chain,
     FeeCapExceededError,
     Load,
-    Seat,
-    Shape,
+    ResourceTemplate,
     SimulationError,
     UnderivableError,
     authorize,
@@ -23,11 +23,11 @@ from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.packing import Window, fits, share
 from services.wallet.domain.settling import later, smaller
-from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Source, Sources
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
-from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
+from services.wallet.engine.template_book import TemplateBook, TemplateKey, pack_of
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
 
@@ -45,7 +45,7 @@ class PackedCall:
 
     operation: QueuedOperation
     #: Its call, with the nonce of the farmer's authorisation.
-    seat: Seat
+    carried_call: CarriedCall
     #: That authorisation, signed; None when none is needed.
     authorization: bytes | None
 
@@ -60,8 +60,8 @@ class Packs:
     def __init__(
         self,
         chain: Chain,
-        keyring: Keyring,
-        shapes: ShapeBook,
+        signers: Signers,
+        templates: TemplateBook,
         sources: Sources,
         *,
         refuser: Refuser,
@@ -70,21 +70,21 @@ class Packs:
     ) -> None:
         """`multicall` is the raw contract id."""
         self._chain = chain
-        self._keyring = keyring
+        self._signers = signers
         self._refuser = refuser
         self._limits = limits
-        self._shapes = shapes
+        self._templates = templates
         self._sources = sources
         self._multicall = multicall
         #: How many calls of a kind go together, as far as is known.
-        self._windows: dict[ShapeKey, Window] = {}
+        self._windows: dict[TemplateKey, Window] = {}
 
     async def make(
         self,
-        key: ShapeKey,
+        key: TemplateKey,
         operations: Sequence[QueuedOperation],
         stakes: Mapping[OperationId, int],
-        sight: Sight,
+        chain_state: ChainState,
         *,
         goes_on: bool,
     ) -> AsyncGenerator[Round, None]:
@@ -97,9 +97,9 @@ class Packs:
         if not sources:
             yield Round(unused=tuple(operations))
             return
-        calls = await self._authorized(operations, sight)
+        calls = await self._authorized(operations, chain_state)
         ids = [source.wallet_id for source in sources]
-        async with self._keyring.signers(ids) as signers:
+        async with self._signers.open(ids) as signers:
             channels = iter(list(zip(sources, signers, strict=True)))
             made = Round()
             for _, group in groupby(sorted(calls, key=_limit), key=_limit):
@@ -110,49 +110,55 @@ class Packs:
                     channel = next(channels, None)
                     if channel is None:
                         break
-                    part, rest = await self._one(key, rest, channel, sight, stakes)
+                    part, rest = await self._one(key, rest, channel, chain_state, stakes)
                     made += part
                     yield part
         yield Round(unused=made.missing(operations))
 
-    def _most_packs(self, key: ShapeKey, operations: Sequence[QueuedOperation]) -> int:
+    def _most_packs(self, key: TemplateKey, operations: Sequence[QueuedOperation]) -> int:
         """Channels to take: more than one for each smallest pack is of no use."""
         size = self._full(key)
         smallest = min((item.pack_limit or size for item in operations), default=size)
         return -(-len(operations) // max(1, min(size, smallest))) + 1
 
-    def _full(self, key: ShapeKey) -> int:
+    def _full(self, key: TemplateKey) -> int:
         """Calls of a full transaction, as far as is known."""
         return self._windows.get(key, Window()).next_size
 
     async def _authorized(
-        self, operations: Sequence[QueuedOperation], sight: Sight
+        self, operations: Sequence[QueuedOperation], chain_state: ChainState
     ) -> list[PackedCall]:
         """Calls with the farmers' consent, where it is needed."""
         chain = self._chain
         calls = [call_of(chain, operation) for operation in operations]
         if not any(call.needs_farmer for call in calls):
             return [
-                PackedCall(operation=operation, seat=Seat(call=call), authorization=None)
+                PackedCall(
+                    operation=operation, carried_call=CarriedCall(call=call), authorization=None
+                )
                 for operation, call in zip(operations, calls, strict=True)
             ]
-        life = self._limits.lifetime // max(1, sight.pace)
-        expiration = sight.ledger.sequence + life + _SPARE_LEDGERS
+        life = self._limits.lifetime // max(1, chain_state.pace)
+        expiration = chain_state.ledger.sequence + life + _SPARE_LEDGERS
         wallets = [operation.wallet_id for operation in operations]
         packed: list[PackedCall] = []
-        async with self._keyring.signers(wallets) as signers:
+        async with self._signers.open(wallets) as signers:
             for operation, call, signer in zip(operations, calls, signers, strict=True):
-                seat = Seat(call=call, nonce=secrets.randbits(63))
-                signed = authorize(seat, signer, network=chain.network, expiration=expiration)
-                packed.append(PackedCall(operation=operation, seat=seat, authorization=signed))
+                carried_call = CarriedCall(call=call, nonce=secrets.randbits(63))
+                signed = authorize(
+                    carried_call, signer, network=chain.network, expiration=expiration
+                )
+                packed.append(
+                    PackedCall(operation=operation, carried_call=carried_call, authorization=signed)
+                )
         return packed
 
     async def _one(
         self,
-        key: ShapeKey,
+        key: TemplateKey,
         waiting: Sequence[PackedCall],
         channel: Channel,
-        sight: Sight,
+        chain_state: ChainState,
         stakes: Mapping[OperationId, int],
     ) -> tuple[Round, list[PackedCall]]:
         """One transaction with as many as go together, and who is left."""
@@ -162,7 +168,7 @@ class Packs:
             count = min(len(rest), _limit(rest[0]), window.next_size)
             pack = rest[:count]
             try:
-                shape = await self._shape(key, pack, channel[0], sight)
+                template = await self._template(key, pack, channel[0], chain_state)
             except SimulationError as error:
                 if str(error.error).endswith(_TOO_BIG) and count > 1:
                     window.too_many(count)
@@ -175,11 +181,13 @@ class Packs:
                 made += Round(settled=(await self._refuser.settle(refused, error),))
                 continue
             except UnderivableError as error:
-                log.warning("no shape", kind=key.kind.value, error=str(error))
+                log.warning("no template", kind=key.kind.value, error=str(error))
                 return made + _again(rest, pack_limit=1), []
-            if shape is None:
-                return made + postponed((item.operation for item in pack), sight), rest[count:]
-            signed = self._sign(pack, shape, channel, sight, stakes)
+            if template is None:
+                return made + postponed((item.operation for item in pack), chain_state), rest[
+                    count:
+                ]
+            signed = self._sign(pack, template, channel, chain_state, stakes)
             if signed is None and count > 1:
                 window.too_many(count)
                 continue
@@ -187,45 +195,45 @@ class Packs:
             return made + (signed or Round()), rest[count:]
         return made, []
 
-    async def _shape(
-        self, key: ShapeKey, pack: Sequence[PackedCall], source: Source, sight: Sight
-    ) -> Shape | None:
+    async def _template(
+        self, key: TemplateKey, pack: Sequence[PackedCall], source: Source, chain_state: ChainState
+    ) -> ResourceTemplate | None:
         wanted = pack_of(key, len(pack))
         first = pack[0].operation
-        if sight.is_ahead(first.kind, first.block_index):
-            return self._shapes.known(wanted, first.block_index)
-        return await self._shapes.shape(
+        if chain_state.is_ahead(first.kind, first.block_index):
+            return self._templates.known(wanted, first.block_index)
+        return await self._templates.template(
             wanted, self._load(pack), source=source.address, block_index=first.block_index
         )
 
     def _load(self, pack: Sequence[PackedCall]) -> Load:
         return together(
             self._multicall,
-            [item.seat for item in pack],
+            [item.carried_call for item in pack],
             [item.authorization for item in pack if item.authorization is not None],
         )
 
     def _sign(
         self,
         pack: Sequence[PackedCall],
-        shape: Shape,
+        template: ResourceTemplate,
         channel: Channel,
-        sight: Sight,
+        chain_state: ChainState,
         stakes: Mapping[OperationId, int],
     ) -> Round | None:
         """One draft, or what else becomes of everyone; None when it does not fit into a
         transaction."""
         source, signer = channel
         operations = [item.operation for item in pack]
-        single = sight.bid(operations[0].kind, operations[0].block_index, self._limits)
-        if single.max_time <= sight.ledger.close_time:
-            return postponed(operations, sight)
+        single = chain_state.bid(operations[0].kind, operations[0].block_index, self._limits)
+        if single.max_time <= chain_state.ledger.close_time:
+            return postponed(operations, chain_state)
         bid = replace(single, max_fee=single.max_fee * len(pack))
         load = self._load(pack)
         try:
             envelope = sign_direct(
                 load,
-                self._chain.resources(shape, load),
+                self._chain.resources(template, load),
                 network=self._chain.network,
                 source=signer,
                 sequence=source.sequence,
@@ -235,13 +243,13 @@ class Packs:
             return Round(
                 too_dear=tuple(TooDear(operation=item, error=error) for item in operations)
             )
-        if envelope.usage is None or not fits(envelope.usage, sight.limits):
+        if envelope.usage is None or not fits(envelope.usage, chain_state.limits):
             return None
         draft = Draft(
             envelope=envelope,
             operation_ids=tuple(item.id for item in operations),
             stakes_returned=tuple(stakes.get(item.id, 0) for item in operations),
-            share=share(envelope.usage, sight.limits),
+            share=share(envelope.usage, chain_state.limits),
         )
         return Round(drafts=(draft,))
 

@@ -9,7 +9,7 @@ from services.wallet.domain.model import OperationKind, QueuedOperation, Settlem
 from services.wallet.domain.outcomes import Action, meaning
 from services.wallet.domain.settling import later, refused
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.follower import Follower
 from services.wallet.store.transactions import Draft
 
@@ -53,10 +53,10 @@ class Round:
 
 
 def postponed(
-    operations: Iterable[QueuedOperation], sight: Sight, *, pack_limit: int | None = None
+    operations: Iterable[QueuedOperation], chain_state: ChainState, *, pack_limit: int | None = None
 ) -> Round:
     """Put operations off until the next ledger."""
-    due = sight.ledger.sequence + 1
+    due = chain_state.ledger.sequence + 1
     return Round(
         settled=tuple(later(item, due_ledger=due, pack_limit=pack_limit) for item in operations)
     )
@@ -85,16 +85,16 @@ class Refuser:
         """Settle an operation by the word of several nodes, where there are several, since also
         one that only puts it off could do so until its block is over. DisagreementError while they
         differ."""
-        sight = await self.follower.refresh()
+        chain_state = await self.follower.refresh()
         why: ContractError | None = error.error
         if self.chain.configured > 1:
             load = alone(call_of(self.chain, operation))
             chain = self.chain.trusted(Decision.REFUSE_BY_SIMULATION)
             why = await chain.refusal(load, source=operation.address)
         if why is None:
-            return later(operation, due_ledger=sight.ledger.sequence + 1)
+            return later(operation, due_ledger=chain_state.ledger.sequence + 1)
         pail = None
         if meaning(operation.kind, why).action is Action.LOOK_UP_PAIL:
             chain = self.chain.trusted(Decision.SETTLE_BY_PAIL)
             pail = await chain.pail(operation.address, operation.block_index)
-        return refused(operation, why, sight.head, pail=pail)
+        return refused(operation, why, chain_state.head, pail=pail)

@@ -14,7 +14,7 @@ from services.wallet.chain import (
     Load,
     Place,
     Resources,
-    Shape,
+    ResourceTemplate,
     SimulationError,
     UnderivableError,
     alone,
@@ -36,12 +36,12 @@ from services.wallet.domain.screening import Advice, Screening, screen
 from services.wallet.domain.settling import given_up, later
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.alarms import Alarm, Alarms
-from services.wallet.engine.chain_view import Sight
+from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Source, Sources
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
-from services.wallet.engine.template_book import ShapeBook, ShapeKey
+from services.wallet.engine.template_book import TemplateBook, TemplateKey
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
@@ -74,7 +74,7 @@ class Screened:
 
     #: Those to be simulated for themselves.
     exact: tuple[QueuedOperation, ...]
-    #: Those that may go by a shape.
+    #: Those that may go by a template.
     derived: tuple[QueuedOperation, ...]
     #: What is shown to be done or hopeless.
     settled: tuple[Settlement, ...]
@@ -88,8 +88,8 @@ class SingleCalls:
     def __init__(
         self,
         chain: Chain,
-        keyring: Keyring,
-        shapes: ShapeBook,
+        signers: Signers,
+        templates: TemplateBook,
         sources: Sources,
         *,
         treasury: Treasury,
@@ -100,16 +100,16 @@ class SingleCalls:
     ) -> None:
         """Without `packs` everything goes singly."""
         self._chain = chain
-        self._keyring = keyring
+        self._signers = signers
         self._treasury = treasury
         self._refuser = refuser
         self._limits = limits
         self._alarms = alarms
         self._packs = packs
-        self._shapes = shapes
+        self._templates = templates
         self._sources = sources
-        #: Millionths of a ledger that a call of a shape takes, as last built.
-        self._shares: dict[ShapeKey, int] = {}
+        #: Millionths of a ledger that a call of a template takes, as last built.
+        self._shares: dict[TemplateKey, int] = {}
         self._exact = asyncio.Semaphore(limits.parallel)
 
     @property
@@ -118,20 +118,25 @@ class SingleCalls:
         return min(self._shares.values(), default=_GUESS)
 
     async def make(
-        self, group: Sequence[QueuedOperation], sight: Sight, left: int, *, goes_on: bool = False
+        self,
+        group: Sequence[QueuedOperation],
+        chain_state: ChainState,
+        left: int,
+        *,
+        goes_on: bool = False,
     ) -> Round:
         """Make drafts for operations that are alike, as many as fit into what is left of the queue.
 
         `goes_on`: more of their kind are queued, and come next.
         """
-        key = _key(group[0], sight)
+        key = _key(group[0], chain_state)
         # A call that is larger than what is left waits, as a ledger would pass it over; one that is
         # larger than a whole ledger is tried all the same, when nothing else is in flight.
         fitting = left // self._shares.get(key, _GUESS) or left // WHOLE_LEDGER
         made = Round(unused=tuple(group[fitting:]))
         goes_on = goes_on and fitting >= len(group)
         try:
-            parts = self._parts(key, group[:fitting], sight, goes_on=goes_on)
+            parts = self._parts(key, group[:fitting], chain_state, goes_on=goes_on)
             async with aclosing(parts):
                 async for part in parts:
                     made += part
@@ -139,33 +144,40 @@ class SingleCalls:
             log.warning("dispatch delayed", error=str(error))
             waiting = (later(item, seconds=PAUSE) for item in made.missing(group))
             made += Round(settled=tuple(waiting))
-        return made + self._settled_dear(key, made, sight)
+        return made + self._settled_dear(key, made, chain_state)
 
     async def _parts(
-        self, key: ShapeKey, group: Sequence[QueuedOperation], sight: Sight, *, goes_on: bool
+        self,
+        key: TemplateKey,
+        group: Sequence[QueuedOperation],
+        chain_state: ChainState,
+        *,
+        goes_on: bool,
     ) -> AsyncGenerator[Round, None]:
         """Give one part of the round after the other: what is given stays, whatever comes."""
-        screened = await self._screen(group, sight)
+        screened = await self._screen(group, chain_state)
         yield Round(settled=screened.settled)
-        yield await self._make_exactly(screened.exact, screened.stakes, sight)
+        yield await self._make_exactly(screened.exact, screened.stakes, chain_state)
         # Together where that is possible: one alone is cheaper without a multicall.
         if self._packs is None or len(screened.derived) < 2:
-            yield await self._make_alike(key, screened.derived, screened.stakes, sight)
+            yield await self._make_alike(key, screened.derived, screened.stakes, chain_state)
             return
-        parts = self._packs.make(key, screened.derived, screened.stakes, sight, goes_on=goes_on)
+        parts = self._packs.make(
+            key, screened.derived, screened.stakes, chain_state, goes_on=goes_on
+        )
         async with aclosing(parts):
             async for part in parts:
                 self._note_share(key, part.drafts)
                 yield part
 
-    def _note_share(self, key: ShapeKey, drafts: Sequence[Draft]) -> None:
+    def _note_share(self, key: TemplateKey, drafts: Sequence[Draft]) -> None:
         """Remember what a call takes of a ledger: in the largest of several packs."""
         packed = [draft for draft in drafts if len(draft.operation_ids) > 1]
         if packed:
             largest = max(packed, key=lambda draft: len(draft.operation_ids))
             self._shares[key] = -(-largest.share // len(largest.operation_ids))
 
-    def _settled_dear(self, key: ShapeKey, made: Round, sight: Sight) -> Round:
+    def _settled_dear(self, key: TemplateKey, made: Round, chain_state: ChainState) -> Round:
         """Give up what costs more than the cap, unless the price may not be its own.
 
         What a simulation showed while the farm's rent came due, which is the treasury's, is asked
@@ -177,9 +189,11 @@ class SingleCalls:
                 self._alarms.over(name)
             return Round()
         first = made.too_dear[0].error
-        is_odd = first.fits_at is None and self._shapes.doubt(key.kind, sight.ledger.sequence)
-        if is_odd or sight.is_rent_due:
-            return postponed((item.operation for item in made.too_dear), sight)
+        is_odd = first.fits_at is None and self._templates.doubt(
+            key.kind, chain_state.ledger.sequence
+        )
+        if is_odd or chain_state.is_rent_due:
+            return postponed((item.operation for item in made.too_dear), chain_state)
         self._alarms.tell(
             Alarm(
                 name=name,
@@ -199,14 +213,16 @@ class SingleCalls:
         )
         return Round(settled=tuple(given))
 
-    async def _screen(self, operations: Sequence[QueuedOperation], sight: Sight) -> Screened:
-        """Tell apart those to be simulated for themselves, and those that may go by a shape.
+    async def _screen(
+        self, operations: Sequence[QueuedOperation], chain_state: ChainState
+    ) -> Screened:
+        """Tell apart those to be simulated for themselves, and those that may go by a template.
 
         What the pails show to be done or hopeless is settled here, and costs nothing.
         """
         places = {item.id: (item.address, item.block_index) for item in operations}
         pails = await self._chain.pails(list(places.values()))
-        pails = await self._confirmed(operations, pails, sight)
+        pails = await self._confirmed(operations, pails, chain_state)
         exact: list[QueuedOperation] = []
         derived: list[QueuedOperation] = []
         settled: list[Settlement] = []
@@ -215,7 +231,7 @@ class SingleCalls:
             pail = pails.get(places[operation.id])
             if pail is not None and operation.kind is OperationKind.HARVEST:
                 stakes[operation.id] = pail.stake
-            screening = _screened(operation, pails, sight)
+            screening = _screened(operation, pails, chain_state)
             if screening.settlement is not None:
                 settled.append(screening.settlement)
             elif screening.advice is Advice.SIMULATE or operation.pack_limit == 1:
@@ -230,7 +246,7 @@ class SingleCalls:
         self,
         operations: Sequence[QueuedOperation],
         pails: dict[Place, PailState],
-        sight: Sight,
+        chain_state: ChainState,
     ) -> dict[Place, PailState]:
         """The pails, as several nodes have them where they would end an operation, or tell the
         stake that a harvest brings back, which is recorded and nowhere on the chain afterwards."""
@@ -240,7 +256,7 @@ class SingleCalls:
             (item.address, item.block_index)
             for item in operations
             if item.kind is OperationKind.HARVEST
-            or _screened(item, pails, sight).settlement is not None
+            or _screened(item, pails, chain_state).settlement is not None
         ]
         if not ending:
             return pails
@@ -248,60 +264,62 @@ class SingleCalls:
         rest = {place: pail for place, pail in pails.items() if place not in ending}
         return rest | await chain.pails(ending)
 
-    # One shape for all ------------------------------------------------------------------------
+    # One template for all ---------------------------------------------------------------------
 
     async def _make_alike(
         self,
-        key: ShapeKey,
+        key: TemplateKey,
         operations: Sequence[QueuedOperation],
         stakes: Mapping[OperationId, int],
-        sight: Sight,
+        chain_state: ChainState,
     ) -> Round:
         sourced, made = await self._sourced(operations)
-        resources, rest, settled = await self._first_shape(key, sourced, sight)
+        resources, rest, settled = await self._first_template(key, sourced, chain_state)
         made += Round(settled=settled)
         if resources is None or not rest:
             return made
-        signed = await self._sign(rest, resources, stakes, sight)
+        signed = await self._sign(rest, resources, stakes, chain_state)
         if signed.drafts:
             self._shares[key] = signed.drafts[0].share
         return made + signed
 
-    async def _first_shape(
-        self, key: ShapeKey, sourced: Sequence[Sourced], sight: Sight
+    async def _first_template(
+        self, key: TemplateKey, sourced: Sequence[Sourced], chain_state: ChainState
     ) -> tuple[dict[OperationId, Resources] | None, Sequence[Sourced], tuple[Settlement, ...]]:
-        """Resources of all, from the shape that the first of them shows; those that are left; and
-        what was settled.
+        """Give the resources of all, from the template that the first of them shows; those that
+        are left; and what was settled.
 
-        One whose simulation fails is settled as that and leaves; no resources when the shape cannot
-        be had at the moment: then all wait for the next ledger.
+        One whose simulation fails is settled as that and leaves; no resources when the template
+        cannot be had at the moment: then all wait for the next ledger.
         """
         settled: list[Settlement] = []
         rest = list(sourced)
         for _ in range(min(_CANDIDATES, len(rest))):
             operation = rest[0].operation
             try:
-                shape = await self._shape(key, rest[0], sight)
+                template = await self._template(key, rest[0], chain_state)
             except SimulationError as error:
                 settled.append(await self._refuser.settle(operation, error))
                 del rest[0]
                 continue
             except UnderivableError as error:
-                log.warning("no shape", kind=key.kind.value, error=str(error))
+                log.warning("no template", kind=key.kind.value, error=str(error))
                 settled += [later(item.operation, pack_limit=1) for item in rest]
                 return None, [], tuple(settled)
-            if shape is None:
+            if template is None:
                 break
-            found = {item.operation.id: self._chain.resources(shape, item.load) for item in rest}
+            found = {item.operation.id: self._chain.resources(template, item.load) for item in rest}
             return found, rest, tuple(settled)
-        waiting = postponed((item.operation for item in rest), sight)
+        waiting = postponed((item.operation for item in rest), chain_state)
         return None, [], (*settled, *waiting.settled)
 
-    async def _shape(self, key: ShapeKey, sourced: Sourced, sight: Sight) -> Shape | None:
+    async def _template(
+        self, key: TemplateKey, sourced: Sourced, chain_state: ChainState
+    ) -> ResourceTemplate | None:
         operation = sourced.operation
-        if sight.is_ahead(operation.kind, operation.block_index):
-            return self._shapes.known(key, operation.block_index)
-        return await self._shapes.shape(
+        if chain_state.is_ahead(operation.kind, operation.block_index):
+            return self._templates.known(key, operation.block_index)
+        return await self._templates.template(
             key,
             sourced.load,
             source=sourced.source.address,
@@ -314,11 +332,11 @@ class SingleCalls:
         self,
         operations: Sequence[QueuedOperation],
         stakes: Mapping[OperationId, int],
-        sight: Sight,
+        chain_state: ChainState,
     ) -> Round:
         """The network disagreed with what was derived for them, or with those around them."""
         sourced, made = await self._sourced(operations)
-        was_due = bool(sourced) and await self._shapes.carries_rent()
+        was_due = bool(sourced) and await self._templates.carries_rent()
         found = await asyncio.gather(*map(self._simulate, sourced))
         resources: dict[OperationId, Resources] = {}
         for item, outcome in zip(sourced, found, strict=True):
@@ -328,9 +346,9 @@ class SingleCalls:
                 settlement = await self._refuser.settle(item.operation, outcome)
                 made += Round(settled=(settlement,))
         ready = [item for item in sourced if item.operation.id in resources]
-        if ready and (was_due or await self._shapes.carries_rent()):
-            return made + postponed((item.operation for item in ready), sight)
-        return made + await self._sign(ready, resources, stakes, sight)
+        if ready and (was_due or await self._templates.carries_rent()):
+            return made + postponed((item.operation for item in ready), chain_state)
+        return made + await self._sign(ready, resources, stakes, chain_state)
 
     async def _simulate(self, sourced: Sourced) -> Resources | SimulationError:
         async with self._exact:
@@ -362,7 +380,7 @@ class SingleCalls:
         sourced: Sequence[Sourced],
         resources: Mapping[OperationId, Resources],
         stakes: Mapping[OperationId, int],
-        sight: Sight,
+        chain_state: ChainState,
     ) -> Round:
         if not sourced:
             return Round()
@@ -370,12 +388,12 @@ class SingleCalls:
         drafts: list[Draft] = []
         dear: list[TooDear] = []
         over: list[QueuedOperation] = []
-        async with self._keyring.signers(ids) as (treasury, *signers):
+        async with self._signers.open(ids) as (treasury, *signers):
             for item, signer in zip(sourced, signers, strict=True):
                 operation = item.operation
                 try:
                     envelope = self._envelope(
-                        item, (signer, treasury), resources[operation.id], sight
+                        item, (signer, treasury), resources[operation.id], chain_state
                     )
                 except FeeCapExceededError as error:
                     dear.append(TooDear(operation=operation, error=error))
@@ -388,22 +406,22 @@ class SingleCalls:
                         envelope=envelope,
                         operation_ids=(operation.id,),
                         stakes_returned=(stakes.get(operation.id, 0),),
-                        share=_share(envelope, sight),
+                        share=_share(envelope, chain_state),
                     )
                 )
-        return Round(drafts=tuple(drafts), too_dear=tuple(dear)) + postponed(over, sight)
+        return Round(drafts=tuple(drafts), too_dear=tuple(dear)) + postponed(over, chain_state)
 
     def _envelope(
         self,
         sourced: Sourced,
         signers: tuple[SeedSigner, SeedSigner],
         resources: Resources,
-        sight: Sight,
+        chain_state: ChainState,
     ) -> SignedEnvelope | None:
         """None when its time bound would be over already."""
         operation = sourced.operation
-        bid = sight.bid(operation.kind, operation.block_index, self._limits)
-        if bid.max_time <= sight.ledger.close_time:
+        bid = chain_state.bid(operation.kind, operation.block_index, self._limits)
+        if bid.max_time <= chain_state.ledger.close_time:
             return None
         source, load = sourced.source, sourced.load
         if source.is_channel:
@@ -427,19 +445,20 @@ class SingleCalls:
 
 
 def _screened(
-    operation: QueuedOperation, pails: Mapping[Place, PailState], sight: Sight
+    operation: QueuedOperation, pails: Mapping[Place, PailState], chain_state: ChainState
 ) -> Screening:
     pail = pails.get((operation.address, operation.block_index))
-    return screen(operation, pail, key=raw(operation.address), block=sight.block)
+    return screen(operation, pail, key=raw(operation.address), block=chain_state.block)
 
 
-def _key(operation: QueuedOperation, sight: Sight) -> ShapeKey:
-    return ShapeKey(
+def _key(operation: QueuedOperation, chain_state: ChainState) -> TemplateKey:
+    return TemplateKey(
         kind=operation.kind,
         has_stake=operation.amount > 0,
-        opens=operation.kind is OperationKind.PLANT and not sight.is_open(operation.block_index),
+        opens=operation.kind is OperationKind.PLANT
+        and not chain_state.is_open(operation.block_index),
     )
 
 
-def _share(envelope: SignedEnvelope, sight: Sight) -> int:
-    return 0 if envelope.usage is None else share(envelope.usage, sight.limits)
+def _share(envelope: SignedEnvelope, chain_state: ChainState) -> int:
+    return 0 if envelope.usage is None else share(envelope.usage, chain_state.limits)

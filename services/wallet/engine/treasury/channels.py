@@ -7,9 +7,9 @@ from libs.common.log import get_logger
 from services.wallet.chain import MAX_PAYMENTS
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.new_accounts import NewAccounts, make_keys
-from services.wallet.engine.wakeup import Bell
+from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.store.channels import ChannelStore, ChannelTotals
 
@@ -40,13 +40,13 @@ class ChannelKeeper:
         provider: KeyProvider,
         terms: ChannelTerms,
         *,
-        watch: Watch,
+        chain_view: ChainView,
         accounts: Accounts,
         new_accounts: NewAccounts,
-        changes: Bell,
+        changes: Wakeup,
     ) -> None:
         """`changes` rings when there is something to take up."""
-        self._watch = watch
+        self._chain_view = chain_view
         self._accounts = accounts
         self._new_accounts = new_accounts
         self._changes = changes
@@ -58,9 +58,9 @@ class ChannelKeeper:
 
     async def step(self) -> bool:
         """One look; whether there was anything to do."""
-        if not (self._watch.is_fresh and self._accounts.can_pay):
+        if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
-        totals, ledger = await self.totals(), self._watch.current.ledger.sequence
+        totals, ledger = await self.totals(), self._chain_view.current.ledger.sequence
         is_early = 0 < self._look_ledger - ledger <= _LOOK_EVERY
         if is_early and not self._is_wanting(totals):
             return False
@@ -87,11 +87,11 @@ class ChannelKeeper:
 
     async def _queue_top_ups(self) -> bool:
         ids = [OperationId(new_id()) for _ in range(MAX_PAYMENTS)]
-        ledger = self._watch.current.ledger.sequence
+        ledger = self._chain_view.current.ledger.sequence
         queued = await self._store.queue_top_ups(
             ids, below=self._terms.low, amount=self._terms.funding, ledger=ledger
         )
         if queued:
             log.info("channels low", count=queued, stroops=self._terms.low)
-            self._changes.ring()
+            self._changes.notify()
         return queued > 0

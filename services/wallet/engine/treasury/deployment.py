@@ -17,10 +17,10 @@ from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.errors import DeploymentRefusedError
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import next_numbers
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.transactions import Draft, TransactionStore
 
@@ -38,10 +38,10 @@ class Deployer:
 
     chain: Chain
     treasury: Treasury
-    keyring: Keyring
+    signers: Signers
     transactions: TransactionStore
     sender: Sender
-    watch: Watch
+    chain_view: ChainView
     limits: OperatorLimits
 
     def deployment(self) -> Deployment:
@@ -59,23 +59,23 @@ class Deployer:
         Raises FeeCapExceededError, DeploymentRefusedError; DeadlineExceededError when no
         ledger took a step for a long time. It may be repeated after any of them.
         """
-        deployment, watch = self.deployment(), self.watch
-        until = watch.now() + _PATIENCE * self.limits.lifetime
+        deployment, chain_view = self.deployment(), self.chain_view
+        until = chain_view.now() + _PATIENCE * self.limits.lifetime
         any_missing = False
         while True:
-            seen = watch.changed.rings
+            seen = chain_view.changed.count
             step = _next_step(deployment, await self.chain.lives(deployment.entry_keys))
             if step is None:
                 return any_missing
             any_missing = True
-            if watch.now() > until:
+            if chain_view.now() > until:
                 raise DeadlineExceededError(f"no ledger took the step {step.name}")
             await self._do(step, max_fee)
-            await watch.changed.wait(seen, _LOOK)
+            await chain_view.changed.wait(seen, _LOOK)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
         """Sends a step, unless the treasury has something in flight: perhaps this very step."""
-        sight, treasury = self.watch.current, self.treasury.wallet
+        chain_state, treasury = self.chain_view.current, self.treasury.wallet
         if await self.transactions.is_busy(treasury.address):
             return
         try:
@@ -84,7 +84,7 @@ class Deployer:
             raise DeploymentRefusedError(f"the step {step.name} would fail: {error}") from error
         if envelope is None:
             return
-        ledger = sight.ledger.sequence
+        ledger = chain_state.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
         if (await self.transactions.commit_signed([draft], ledger=ledger)).recorded:
             log.info("deploying", step=step.name, bid=envelope.fee_bid)
@@ -93,19 +93,19 @@ class Deployer:
     async def signed(self, step: DeploymentStep, *, max_fee: int) -> SignedEnvelope | None:
         """Sign a step of the treasury's, after the number that nodes agree on; None while the
         treasury is not funded. Raises SimulationError, FeeCapExceededError."""
-        sight, treasury = self.watch.current, self.treasury.wallet
+        chain_state, treasury = self.chain_view.current, self.treasury.wallet
         chain = self.chain.trusted(Decision.USE_NUMBER)
         ledger, read = await chain.sequences([treasury.address])
         if treasury.address not in read:
             return None
         numbers = await next_numbers(self.transactions, read, ledger)
-        async with self.keyring.signers([treasury.id]) as (signer,):
+        async with self.signers.open([treasury.id]) as (signer,):
             return await self.chain.sign_deployment(
                 step,
                 treasury=signer,
                 sequence=numbers[treasury.address],
-                max_time=sight.ledger.close_time + self.limits.lifetime,
-                inclusion_fee=sight.inclusion_fee,
+                max_time=chain_state.ledger.close_time + self.limits.lifetime,
+                inclusion_fee=chain_state.inclusion_fee,
                 max_fee=max_fee,
             )
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.chain import MAX_OPENINGS, Chain, Opening, sign_openings
+from services.wallet.chain import MAX_NEW_ACCOUNTS, Chain, NewAccount, sign_new_accounts
 from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.trust import Decision
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.provider import KeyProvider
@@ -33,13 +33,13 @@ class NewAccounts:
 
     chain: Chain
     treasury: Treasury
-    keyring: Keyring
+    signers: Signers
     transactions: TreasuryTransactions
 
     async def create(self, kind: OperationKind, *, funding: int) -> bool:
         """Create accounts with `funding` stroops of XLM each, up to 100 in one transaction;
         whether there were any to create."""
-        claimed = await self.transactions.take_up(kind, limit=MAX_OPENINGS)
+        claimed = await self.transactions.take_up(kind, limit=MAX_NEW_ACCOUNTS)
         if not claimed:
             return False
         addresses = [self.treasury.wallet.address, *(item.address for item in claimed)]
@@ -57,12 +57,12 @@ class NewAccounts:
         self, operations: Sequence[QueuedOperation], funding: int, sequence: int
     ) -> None:
         bid = self.transactions.bid(operations[0].kind)
-        openings = [Opening(address=item.address, amount=funding) for item in operations]
-        async with self.keyring.signers([self.treasury.wallet.id]) as (treasury,):
+        new_accounts = [NewAccount(address=item.address, amount=funding) for item in operations]
+        async with self.signers.open([self.treasury.wallet.id]) as (treasury,):
             await self.transactions.submit(
                 operations,
-                lambda: sign_openings(
-                    openings,
+                lambda: sign_new_accounts(
+                    new_accounts,
                     network=self.chain.network,
                     treasury=treasury,
                     sequence=sequence,

@@ -8,7 +8,7 @@ from services.wallet.domain.model import OperationKind, QueuedOperation
 from services.wallet.domain.settling import apart, later
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
-from services.wallet.engine.signers import Keyring
+from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.operations import OperationStore
@@ -21,7 +21,7 @@ class Onboarder:
     chain: Chain
     operations: OperationStore
     treasury: Treasury
-    keyring: Keyring
+    signers: Signers
     transactions: TreasuryTransactions
     broken_keys: BrokenKeys
 
@@ -52,7 +52,7 @@ class Onboarder:
     ) -> None:
         wallets = [self.treasury.wallet.id, *(item.wallet_id for item in missing)]
         bid = self.transactions.bid(OperationKind.ONBOARD)
-        async with self.keyring.signers(wallets) as (treasury, *signers):
+        async with self.signers.open(wallets) as (treasury, *signers):
             newcomers = [
                 Newcomer(signer=signer, has_account=states[signer.address].exists)
                 for signer in signers

@@ -2,7 +2,7 @@
 
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.accounts import Accounts
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.new_accounts import NewAccounts, make_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.store.payers import PayerStore, PayerTotals
@@ -21,12 +21,12 @@ class PayerKeeper:
         provider: KeyProvider,
         *,
         count: int,
-        watch: Watch,
+        chain_view: ChainView,
         accounts: Accounts,
         new_accounts: NewAccounts,
     ) -> None:
         """`count`: so many there are to be."""
-        self._watch = watch
+        self._chain_view = chain_view
         self._accounts = accounts
         self._new_accounts = new_accounts
         self._store = store
@@ -37,7 +37,7 @@ class PayerKeeper:
 
     async def step(self) -> None:
         """Look once; nothing is looked at any more when all are there."""
-        if self._is_complete or not (self._watch.is_fresh and self._accounts.can_pay):
+        if self._is_complete or not (self._chain_view.is_fresh and self._accounts.can_pay):
             return
         totals = await self.totals()
         made = await make_keys(self._provider, self._count - totals.made)

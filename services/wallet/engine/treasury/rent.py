@@ -25,7 +25,7 @@ from services.wallet.domain.rent import (
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
-from services.wallet.engine.chain_view import Sight, Watch
+from services.wallet.engine.chain_view import ChainState, ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.transactions import RentTurn
@@ -74,13 +74,13 @@ class _Needed:
     ask_ledger: int
 
 
-async def comes_due(chain: Chain, watch: Watch) -> bool:
+async def comes_due(chain: Chain, chain_view: ChainView) -> bool:
     """Whether a call that was simulated a moment ago may have been asked for the farm's rent."""
     ledger, instance_until, code_until = await chain.trusted(Decision.PAY_RENT).farm_ends()
     entries = farm_entries(
         instance_until=instance_until,
         code_until=code_until,
-        max_entry_ttl=watch.current.limits.max_entry_ledgers,
+        max_entry_ttl=chain_view.current.limits.max_entry_ledgers,
     )
     return bool(holding(entries, ledger))
 
@@ -97,7 +97,7 @@ class RentKeeper:
         accounts: Accounts,
         transactions: TransactionStore,
         sender: Sender,
-        watch: Watch,
+        chain_view: ChainView,
         alarms: Alarms,
         rent_turn: RentTurn,
         daily: int,
@@ -110,7 +110,7 @@ class RentKeeper:
         self._accounts = accounts
         self._transactions = transactions
         self._sender = sender
-        self._watch = watch
+        self._chain_view = chain_view
         self._alarms = alarms
         self._rent_turn = rent_turn
         self._daily = daily
@@ -125,18 +125,20 @@ class RentKeeper:
 
     async def step(self) -> None:
         """One look; pays for what is due soonest."""
-        if not self._watch.is_fresh:
+        if not self._chain_view.is_fresh:
             return
-        sight = self._watch.current
-        entries = await self._entries(sight)
-        due = wanting(entries, sight.ledger.sequence)
+        chain_state = self._chain_view.current
+        entries = await self._entries(chain_state)
+        due = wanting(entries, chain_state.ledger.sequence)
         self._rent_turn.is_waiting = bool(due) and not self._alarms.message(NAME)
         if due and await self._is_free():
             if not due[0].is_farms:
                 # As it is now: what is known may be from before the last extension.
-                self._others = await self._read_others(sight.limits.max_entry_ledgers)
-                due = wanting([*sight.farm_entries, *self._others], sight.ledger.sequence)
-            await self._pay_first(due, sight)
+                self._others = await self._read_others(chain_state.limits.max_entry_ledgers)
+                due = wanting(
+                    [*chain_state.farm_entries, *self._others], chain_state.ledger.sequence
+                )
+            await self._pay_first(due, chain_state)
         elif not due:
             self._needed.clear()
             self._alarms.over(NAME)
@@ -150,26 +152,26 @@ class RentKeeper:
 
     async def state(self) -> RentState:
         """How it stands, for people."""
-        sight = self._watch.current
+        chain_state = self._chain_view.current
         return RentState(
-            ledger=sight.ledger.sequence,
-            entries=(*sight.farm_entries, *self._others),
-            holds_calls=sight.is_rent_due,
+            ledger=chain_state.ledger.sequence,
+            entries=(*chain_state.farm_entries, *self._others),
+            holds_calls=chain_state.is_rent_due,
             spent=await self._transactions.rent_spent(),
             budget=self._daily,
             error=self._alarms.message(NAME),
         )
 
-    async def _entries(self, sight: Sight) -> list[Entry]:
+    async def _entries(self, chain_state: ChainState) -> list[Entry]:
         """All that is looked after; what is not the farm's is read now and then."""
-        ledger = sight.ledger.sequence
-        keys = self._chain.farm_keys(sight.farm.code_hash)
+        ledger = chain_state.ledger.sequence
+        keys = self._chain.farm_keys(chain_state.farm.code_hash)
         self._keys |= dict(zip((FARM_INSTANCE, FARM_CODE), keys, strict=True))
         if ledger >= self._look_ledger:
-            self._others = await self._read_others(sight.limits.max_entry_ledgers)
+            self._others = await self._read_others(chain_state.limits.max_entry_ledgers)
             # Before the treasury is open nobody knows where the multicall is.
             self._look_ledger = ledger + (_LOOK_EVERY if self._treasury.is_open else 1)
-        return [*sight.farm_entries, *self._others]
+        return [*chain_state.farm_entries, *self._others]
 
     async def _read_others(self, max_entry_ttl: int) -> list[Entry]:
         rules: dict[str, tuple[str, Rule]] = {
@@ -191,22 +193,22 @@ class RentKeeper:
             if key in ends
         ]
 
-    async def _pay_first(self, due: list[Entry], sight: Sight) -> None:
+    async def _pay_first(self, due: list[Entry], chain_state: ChainState) -> None:
         """Pays for the first that there is room for."""
         refused: list[Alarm] = []
         for entry in due:
-            alarm = await self._pay(entry, sight)
+            alarm = await self._pay(entry, chain_state)
             if alarm is None:
                 break
             refused.append(alarm)
         if refused:
-            self._alarms.tell(_with_held(refused[0], due, sight))
+            self._alarms.tell(_with_held(refused[0], due, chain_state))
         else:
             self._alarms.over(NAME)
 
-    async def _pay(self, entry: Entry, sight: Sight) -> Alarm | None:
+    async def _pay(self, entry: Entry, chain_state: ChainState) -> Alarm | None:
         """Sends the extension of one entry; what is in its way, when an operator has to act."""
-        ledger = sight.ledger.sequence
+        ledger = chain_state.ledger.sequence
         spent = await self._transactions.rent_spent()
         left = max(0, min(self._daily - spent, self._spendable()))
         known = self._needed.get(entry.name)
@@ -223,7 +225,7 @@ class RentKeeper:
         if envelope is None:
             return None  # there is no treasury yet
         self._needed.pop(entry.name, None)
-        return await self._send(entry, envelope, sight, left)
+        return await self._send(entry, envelope, chain_state, left)
 
     def _too_dear(self, entry: Entry, needed: int, spent: int) -> Alarm:
         left, has = self._daily - spent, self._spendable()
@@ -236,9 +238,9 @@ class RentKeeper:
         return Alarm(name=NAME, cause="treasury", message=words, details=details)
 
     async def _send(
-        self, entry: Entry, envelope: SignedEnvelope, sight: Sight, left: int
+        self, entry: Entry, envelope: SignedEnvelope, chain_state: ChainState, left: int
     ) -> Alarm | None:
-        ledger = sight.ledger.sequence
+        ledger = chain_state.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=(), is_rent=True)
         committed = await self._transactions.commit_signed([draft], ledger=ledger)
         if not committed.recorded:
@@ -263,9 +265,9 @@ class RentKeeper:
         )
 
 
-def _with_held(alarm: Alarm, due: list[Entry], sight: Sight) -> Alarm:
+def _with_held(alarm: Alarm, due: list[Entry], chain_state: ChainState) -> Alarm:
     """The same, and that calls wait, where they do."""
-    held = holding(due, sight.ledger.sequence)
+    held = holding(due, chain_state.ledger.sequence)
     if not held:
         return alarm
     names = ", ".join(entry.name for entry in held)

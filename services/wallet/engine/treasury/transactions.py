@@ -12,7 +12,7 @@ from services.wallet.domain.settling import later
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
-from services.wallet.engine.chain_view import Watch
+from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import LEASE, next_numbers
 from services.wallet.engine.treasury_account import Treasury
@@ -40,7 +40,7 @@ class TreasuryTransactions:
     transactions: TransactionStore
     treasury: Treasury
     accounts: Accounts
-    watch: Watch
+    chain_view: ChainView
     sender: Sender
     wakeups: Wakeups
     limits: OperatorLimits
@@ -49,7 +49,7 @@ class TreasuryTransactions:
 
     async def take_up(self, kind: OperationKind, *, limit: int) -> list[QueuedOperation]:
         """Take up operations of a kind, if the treasury can pay and has nothing in flight."""
-        if not (self.watch.is_fresh and self.accounts.can_pay):
+        if not (self.chain_view.is_fresh and self.accounts.can_pay):
             return []
         if self.rent_turn.is_waiting:  # farmers' calls may soon have to wait for it
             return []
@@ -57,13 +57,13 @@ class TreasuryTransactions:
             kind,
             limit=limit,
             lease=LEASE,
-            ledger=self.watch.current.ledger.sequence,
+            ledger=self.chain_view.current.ledger.sequence,
             treasury=self.treasury.wallet.address,
         )
 
     def bid(self, kind: OperationKind) -> Bid:
         """Give what an envelope for operations of this kind may cost now."""
-        return self.watch.current.bid(kind, 0, self.limits)
+        return self.chain_view.current.bid(kind, 0, self.limits)
 
     async def next_sequence(self, treasury: AccountState, ledger: int) -> int:
         """Give the treasury's next sequence number, after what a node showed at a ledger."""
@@ -118,7 +118,7 @@ class TreasuryTransactions:
             self.alarms.tell(alarm)
             await self._postpone(operations)
             return
-        ids, ledger = tuple(item.id for item in operations), self.watch.current.ledger.sequence
+        ids, ledger = tuple(item.id for item in operations), self.chain_view.current.ledger.sequence
         draft = Draft(
             envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids), payer_id=payer
         )

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import cast
 
 from services.wallet.chain.build.loads import Load
-from services.wallet.chain.build.resource_templates import Shape, opening
+from services.wallet.chain.build.resource_templates import ResourceTemplate, opening_template
 from services.wallet.chain.facade import Chain
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.template_book import ShapeBook, ShapeKey, pack_of
+from services.wallet.engine.template_book import TemplateBook, TemplateKey, pack_of
 
-PLANTS = ShapeKey(kind=OperationKind.PLANT, has_stake=True, opens=False)
-HARVESTS = ShapeKey(kind=OperationKind.HARVEST, has_stake=False, opens=False)
-NEEDED = Shape(
+PLANTS = TemplateKey(kind=OperationKind.PLANT, has_stake=True, opens=False)
+HARVESTS = TemplateKey(kind=OperationKind.HARVEST, has_stake=False, opens=False)
+NEEDED = ResourceTemplate(
     read_only=(),
     read_write=(),
     instructions=1_000_000,
@@ -29,30 +29,32 @@ class Network:
         self.needed = NEEDED
         self.asked = 0
 
-    async def simulate(self, load: Load, *, source: str) -> Shape:
+    async def simulate(self, load: Load, *, source: str) -> ResourceTemplate:
         """What it needs at the moment."""
         assert (load, source) == (LOAD, "G")
         self.asked += 1
         return self.needed
 
 
-async def sizes(book: ShapeBook, block_index: int, *counts: int) -> list[Shape]:
+async def sizes(book: TemplateBook, block_index: int, *counts: int) -> list[ResourceTemplate]:
     """Shapes of transactions with so many harvests, of 0 for one without a multicall; those that
     nothing tells are left out."""
     keys = [pack_of(HARVESTS, count) for count in counts]
-    shapes = [await book.shape(key, LOAD, source="G", block_index=block_index) for key in keys]
-    return [shape for shape in shapes if shape is not None]
+    templates = [
+        await book.template(key, LOAD, source="G", block_index=block_index) for key in keys
+    ]
+    return [template for template in templates if template is not None]
 
 
 async def test_every_new_size_is_asked_for_once() -> None:
     network = Network()
-    assert await sizes(ShapeBook(cast(Chain, network)), 1, 27, 3, 27, 3) == [NEEDED] * 4
+    assert await sizes(TemplateBook(cast(Chain, network)), 1, 27, 3, 27, 3) == [NEEDED] * 4
     assert network.asked == 2
 
 
 async def test_known_sizes_are_not_asked_for_again_once_one_of_them_is_unchanged() -> None:
     network = Network()
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     await sizes(book, 1, 0, 27, 3, 5)
     assert network.asked == 4
     await sizes(book, 2, 27, 3, 5, 27)
@@ -65,7 +67,7 @@ async def test_known_sizes_are_not_asked_for_again_once_one_of_them_is_unchanged
 
 async def test_when_one_size_has_changed_the_others_are_asked_for_too() -> None:
     network = Network()
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     await sizes(book, 1, 27, 3)
     network.needed = replace(NEEDED, instructions=1_100_000)
     assert await sizes(book, 2, 27, 3) == [network.needed] * 2
@@ -74,7 +76,7 @@ async def test_when_one_size_has_changed_the_others_are_asked_for_too() -> None:
 
 async def test_what_is_older_than_the_last_change_is_asked_for() -> None:
     network = Network()
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     await sizes(book, 1, 27, 3)
     network.needed = replace(NEEDED, instructions=1_100_000)
     await sizes(book, 2, 27)
@@ -84,7 +86,7 @@ async def test_what_is_older_than_the_last_change_is_asked_for() -> None:
 
 async def test_nothing_known_stands_once_the_network_disagreed() -> None:
     network = Network()
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     await sizes(book, 1, 27, 3)
     await sizes(book, 2, 27)
     book.forget(OperationKind.HARVEST)
@@ -96,11 +98,11 @@ async def test_nothing_known_stands_once_the_network_disagreed() -> None:
 async def test_plants_that_open_a_block_need_no_simulation_of_their_own() -> None:
     """On a network where others open every block there never is one."""
     network, ahead = Network(), replace(PLANTS, opens=True)
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     assert book.known(ahead, 7) is None
-    await book.shape(PLANTS, LOAD, source="G", block_index=6)
+    await book.template(PLANTS, LOAD, source="G", block_index=6)
     derived = book.known(ahead, 7)
-    assert derived == opening(NEEDED)
+    assert derived == opening_template(NEEDED)
     assert derived != NEEDED
     # The very first opening is another one; so is that of a kind that was not seen.
     assert book.known(ahead, 1) is None
@@ -108,12 +110,12 @@ async def test_plants_that_open_a_block_need_no_simulation_of_their_own() -> Non
     assert book.known(pack_of(ahead, 5), 7) is None
     # What was simulated counts more, and nothing is derived once the network disagreed.
     network.needed = replace(NEEDED, instructions=1_234_567)
-    await book.shape(ahead, LOAD, source="G", block_index=7)
+    await book.template(ahead, LOAD, source="G", block_index=7)
     assert book.known(ahead, 8) == network.needed
     book.forget(OperationKind.WORK)
     assert book.known(ahead, 8) == network.needed
     book.forget(OperationKind.PLANT)
-    await book.shape(PLANTS, LOAD, source="G", block_index=8)
+    await book.template(PLANTS, LOAD, source="G", block_index=8)
     assert book.known(ahead, 9) is None
 
 
@@ -131,7 +133,7 @@ class Rent:
 async def test_what_is_simulated_while_rent_comes_due_is_thrown_away() -> None:
     """Due before, due after, and not: only the last is what a call needs."""
     network, rent = Network(), Rent(True, False, True, False, False)
-    book = ShapeBook(cast(Chain, network), rent)
+    book = TemplateBook(cast(Chain, network), rent)
     network.needed = replace(NEEDED, resource_fee=31_000_000)
     assert await sizes(book, 1, 3) == []
     assert network.asked == 0
@@ -146,7 +148,7 @@ async def test_what_is_simulated_while_rent_comes_due_is_thrown_away() -> None:
 
 async def test_a_price_that_is_too_high_is_asked_for_once_more_and_then_believed() -> None:
     network = Network()
-    book = ShapeBook(cast(Chain, network))
+    book = TemplateBook(cast(Chain, network))
     await sizes(book, 1, 3)
     assert book.doubt(OperationKind.HARVEST, 100)
     await sizes(book, 1, 3)

@@ -11,13 +11,13 @@ from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 from services.wallet.chain.build.calls import Farm, FarmCall
 from services.wallet.chain.build.resource_templates import (
     RESOURCE_FEE_MARGIN,
+    CarriedCall,
+    ResourceTemplate,
     Role,
-    Seat,
-    Shape,
-    ShapeReader,
+    TemplateReader,
     UnderivableError,
     exactly,
-    opening,
+    opening_template,
 )
 from services.wallet.chain.errors import UnknownMetaError
 from services.wallet.chain.read.return_values import _decoded, returned
@@ -47,9 +47,9 @@ def farm() -> Farm:
     return Farm(farm=FARM_ID, token=StrKey.encode_contract(bytes(32)))
 
 
-def reader() -> ShapeReader:
+def reader() -> TemplateReader:
     """For the recordings' farm and asset."""
-    return ShapeReader(farm(), asset=trustline().asset.to_xdr_bytes())
+    return TemplateReader(farm(), asset=trustline().asset.to_xdr_bytes())
 
 
 def simulated(name: str) -> tuple[xdr.SorobanTransactionData, int]:
@@ -103,11 +103,11 @@ def call(name: str, farmer: str, index: int) -> FarmCall:
     return farm().plant(farmer=farmer, index=index, stake=5)
 
 
-def seats_of(name: str, data: xdr.SorobanTransactionData) -> list[Seat]:
+def carried_calls_of(name: str, data: xdr.SorobanTransactionData) -> list[CarriedCall]:
     """The calls of a recorded simulation; all recordings are about block 1."""
     nonces = nonces_in(data)
     calls = [call(name, farmer, 1) for farmer in farmers_in(data)]
-    return [Seat(call=item, nonce=nonces.get(item.key)) for item in calls]
+    return [CarriedCall(call=item, nonce=nonces.get(item.key)) for item in calls]
 
 
 def keys(data: xdr.SorobanTransactionData) -> tuple[set[bytes], set[bytes]]:
@@ -130,18 +130,18 @@ NAMES = (
 )
 
 
-def learned(name: str) -> tuple[Shape, list[Seat], xdr.SorobanTransactionData]:
-    """The shape of a recording."""
+def learned(name: str) -> tuple[ResourceTemplate, list[CarriedCall], xdr.SorobanTransactionData]:
+    """The template of a recording."""
     data, fee = simulated(name)
-    seats = seats_of(name, data)
-    assert seats
-    return reader().learn(data, fee, seats), seats, data
+    carried_calls = carried_calls_of(name, data)
+    assert carried_calls
+    return reader().learn(data, fee, carried_calls), carried_calls, data
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shape_gives_back_what_it_was_learned_from(name: str) -> None:
-    shape, seats, data = learned(name)
-    resources = reader().apply(shape, seats)
+    template, carried_calls, data = learned(name)
+    resources = reader().apply(template, carried_calls)
     read, written = keys(data)
     assert (set(resources.read_only), set(resources.read_write)) == (read, written)
     assert (len(resources.read_only), len(resources.read_write)) == (len(read), len(written))
@@ -152,37 +152,41 @@ def test_a_shape_gives_back_what_it_was_learned_from(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_other_farmers_and_another_block_change_their_entries_only(name: str) -> None:
-    shape, seats, data = learned(name)
+    template, carried_calls, data = learned(name)
     others = [
-        Seat(
+        CarriedCall(
             call=call(name, Keypair.random().public_key, 8),
-            nonce=None if seat.nonce is None else seat.nonce + 1,
+            nonce=None if carried_call.nonce is None else carried_call.nonce + 1,
         )
-        for seat in seats
+        for carried_call in carried_calls
     ]
-    resources = reader().apply(shape, others)
+    resources = reader().apply(template, others)
     before, after = set().union(*keys(data)), {*resources.read_only, *resources.read_write}
     kept = before & after
-    mine = [seat.call.key for seat in seats]
+    mine = [carried_call.call.key for carried_call in carried_calls]
     assert not any(key in entry for entry in after for key in mine)
-    slots = {*shape.read_only, *shape.read_write}
+    slots = {*template.read_only, *template.read_write}
     assert kept == {slot.key for slot in slots if slot.role is Role.FIXED}
     assert len(after) == len(before)
 
 
 def test_the_opening_plant_reads_the_block_before() -> None:
-    shape, _, _ = learned("simulate_plant_first_of_block_farmer_source")
-    assert Role.PREVIOUS_BLOCK in {slot.role for slot in shape.read_only}
-    assert Role.BLOCK in {slot.role for slot in shape.read_write}
+    template, _, _ = learned("simulate_plant_first_of_block_farmer_source")
+    assert Role.PREVIOUS_BLOCK in {slot.role for slot in template.read_only}
+    assert Role.BLOCK in {slot.role for slot in template.read_write}
 
 
 def test_what_opens_a_block_is_derived_as_the_network_has_it() -> None:
     """Of the recordings, one plant is for block 3, and one opens block 4."""
     found, fee = simulated("simulate_plant_first_of_block")
     plain = carried("get_tx_plant_stale_footprint")
-    expected = reader().learn(found, fee, [Seat(call=call("plant", farmers_in(found)[0], 4))])
-    seat = Seat(call=call("plant", farmers_in(plain)[0], 3))
-    derived = opening(reader().learn(plain, simulated("simulate_plant")[1], [seat]))
+    expected = reader().learn(
+        found, fee, [CarriedCall(call=call("plant", farmers_in(found)[0], 4))]
+    )
+    carried_call = CarriedCall(call=call("plant", farmers_in(plain)[0], 3))
+    derived = opening_template(
+        reader().learn(plain, simulated("simulate_plant")[1], [carried_call])
+    )
     assert set(derived.read_only) == set(expected.read_only)
     assert set(derived.read_write) == set(expected.read_write)
     assert 0 <= derived.instructions - expected.instructions < 1_000
@@ -195,9 +199,11 @@ def test_an_entry_of_the_farmers_that_no_rule_explains() -> None:
     """Derived it would be wrong for everybody else."""
     data, fee = simulated("simulate_plant_stake_farmer_source")
     (farmer,) = farmers_in(data)
-    seat = Seat(call=call("plant", farmer, 2))  # the pail of block 1 is not this call's
+    carried_call = CarriedCall(
+        call=call("plant", farmer, 2)
+    )  # the pail of block 1 is not this call's
     with pytest.raises(UnderivableError):
-        reader().learn(data, fee, [seat])
+        reader().learn(data, fee, [carried_call])
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from stellar_sdk import Keypair, StrKey, scval
 from services.wallet.chain.errors import StaleAnswerError
 from services.wallet.chain.node.questions import Question
 from services.wallet.chain.node.rpc import Rpc
-from services.wallet.chain.read.foreign_harvests import read_takings
+from services.wallet.chain.read.foreign_harvests import read_foreign_harvests
 from services.wallet.domain.chain_facts import BlockState, LedgerHead, PailState
-from services.wallet.domain.foreign_harvests import Taken, Taking, taken
+from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest, paid_harvests
 from services.wallet.domain.forgotten import Grown, reward_of
 
 T = TypeVar("T")
@@ -41,8 +41,10 @@ def pail(stake: int, *, is_worked: bool = True) -> PailState:
     return PailState(sequence=100, stake=stake, gap=gap, zeros=zeros, live_until=0)
 
 
-def taking(minted: tuple[int, ...], pails: dict[int, PailState]) -> Taking:
-    return Taking(address="G", minted=minted, pails=pails, ledger=300, transaction_hash="ab")
+def foreign_harvest(minted: tuple[int, ...], pails: dict[int, PailState]) -> ForeignHarvest:
+    return ForeignHarvest(
+        address="G", minted=minted, pails=pails, ledger=300, transaction_hash="ab"
+    )
 
 
 def paid(index: int, stake: int) -> int:
@@ -54,16 +56,16 @@ BLOCKS = {4: block(4), 5: block(5)}
 
 def test_one_mint_is_the_one_pails_reward_and_stake() -> None:
     """What the token paid counts, not what the formula says; the block may have expired."""
-    found = taken(taking((130,), {5: pail(30)}), {})
-    assert list(found) == [Taken(block_index=5, reward=100, stake=30)]
+    found = paid_harvests(foreign_harvest((130,), {5: pail(30)}), {})
+    assert list(found) == [PaidHarvest(block_index=5, reward=100, stake=30)]
 
 
 def test_of_several_the_formula_tells_which_is_whose() -> None:
     minted = (paid(5, 30) + 30, paid(4, 0))
-    found = taken(taking(minted, {4: pail(0), 5: pail(30)}), BLOCKS)
+    found = paid_harvests(foreign_harvest(minted, {4: pail(0), 5: pail(30)}), BLOCKS)
     assert list(found) == [
-        Taken(block_index=4, reward=paid(4, 0), stake=0),
-        Taken(block_index=5, reward=paid(5, 30), stake=30),
+        PaidHarvest(block_index=4, reward=paid(4, 0), stake=0),
+        PaidHarvest(block_index=5, reward=paid(5, 30), stake=30),
     ]
 
 
@@ -80,12 +82,14 @@ def test_of_several_the_formula_tells_which_is_whose() -> None:
 def test_what_does_not_add_up_is_left_alone(
     minted: tuple[int, ...], pails: dict[int, PailState]
 ) -> None:
-    assert not list(taken(taking(minted, pails), BLOCKS))
+    assert not list(paid_harvests(foreign_harvest(minted, pails), BLOCKS))
 
 
 def test_without_its_block_nothing_is_guessed() -> None:
     minted = (paid(4, 0), paid(5, 30) + 30)
-    assert not list(taken(taking(minted, {4: pail(0), 5: pail(30)}), {4: block(4)}))
+    assert not list(
+        paid_harvests(foreign_harvest(minted, {4: pail(0), 5: pail(30)}), {4: block(4)})
+    )
 
 
 class Nodes:
@@ -115,10 +119,10 @@ class Nodes:
         return question.decode(page)
 
 
-async def read(status: str) -> list[Taking]:
+async def read(status: str) -> list[ForeignHarvest]:
     farmer = Keypair.random().public_key
     nodes = cast(Rpc, Nodes(status))
-    return await read_takings(nodes, [farmer], farm=TOKEN, token=TOKEN, first=250)
+    return await read_foreign_harvests(nodes, [farmer], farm=TOKEN, token=TOKEN, first=250)
 
 
 async def test_a_transaction_that_one_node_does_not_have_yet_is_asked_for_again() -> None:
