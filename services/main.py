@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from libs.common.config import ServiceSettings, Settings
+from libs.common.errors import PoolError
 from libs.common.grpc.server import RunningServer, run_service
 from services.migrations import MigrationSettings, migrate_one
 
@@ -28,7 +29,10 @@ def main(
         settings = read_settings(settings_class)
         run_service(name, settings, lambda: open_app(settings))
     elif command == ["migrate"]:
-        ran = asyncio.run(migrate_one(name, read_settings(MigrationSettings)))
+        try:
+            ran = asyncio.run(migrate_one(name, read_settings(MigrationSettings)))
+        except PoolError as error:
+            sys.exit(f"migrate: {error}")
         print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     else:
         _fail(f"usage: python -m services.{name} [serve|migrate]")

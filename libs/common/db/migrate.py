@@ -16,6 +16,7 @@ import asyncpg
 
 from libs.common.db.pool import translated_errors
 from libs.common.db.tls import DatabaseAddress
+from libs.common.db.version import refuse_old
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 _FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
@@ -80,7 +81,13 @@ async def ensure_roles(admin: DatabaseAddress, passwords: Mapping[str, str | Non
 
 async def _connect(address: DatabaseAddress) -> Connection:
     with translated_errors():
-        return await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
+        connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
+    try:
+        await refuse_old(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 async def _run_missing(

@@ -12,6 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from libs.common.db.queries import Query, load_queries
 from libs.common.db.tls import DatabaseAddress
+from libs.common.db.version import refuse_old
 from libs.common.errors import UnavailableError
 
 Record: TypeAlias = asyncpg.Record
@@ -162,7 +163,8 @@ async def open_database(
     name: str,
     actor: Callable[[], str] | None = None,
 ) -> AsyncIterator[Database]:
-    """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards.
+    """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards. One that is
+    too old is refused when the first connection is made, by DatabaseTooOldError.
 
     `queries` is the service's queries.sql (or several files with distinct names); `name` is shown
     in pg_stat_activity. `actor` says who is behind the next session, for the database's records.
@@ -185,6 +187,7 @@ async def open_database(
         timeout=min(timeout, 10),
         server_settings=_server_settings(name, timeout_ms),
         connection_class=_Connection,
+        init=refuse_old,
     )
     async with _opened(pool) as opened:
         yield Database(opened, loaded, timeout, actor)

@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from libs.common.states import StateTable
+
 
 class FarmerStatus(Enum):
     """Values as in the database."""
@@ -21,18 +23,19 @@ class FarmerEvent(Enum):
     RESUMED = "resumed"
 
 
-_S = FarmerStatus
+_S, _E = FarmerStatus, FarmerEvent
 
-TRANSITIONS: dict[tuple[FarmerStatus, FarmerEvent], FarmerStatus] = {
-    # wallet has made its key.
-    (_S.PROVISIONING, FarmerEvent.WALLET_MADE): _S.ACTIVE,
-    # Is not planted any more.
-    (_S.ACTIVE, FarmerEvent.SUSPENDED): _S.SUSPENDED,
-    # Twice is the same as once.
-    (_S.SUSPENDED, FarmerEvent.SUSPENDED): _S.SUSPENDED,
-    (_S.SUSPENDED, FarmerEvent.RESUMED): _S.ACTIVE,
-    (_S.ACTIVE, FarmerEvent.RESUMED): _S.ACTIVE,
-}
+#: `leaving` and `departed` are kept for what has no RPC yet: nothing leads to them.
+TRANSITIONS: StateTable[FarmerStatus, FarmerEvent] = StateTable(
+    initial=_S.PROVISIONING,
+    edges={
+        (_S.PROVISIONING, _E.WALLET_MADE): (_S.ACTIVE, "wallet has made its key."),
+        (_S.ACTIVE, _E.SUSPENDED): (_S.SUSPENDED, "It is not planted any more."),
+        (_S.SUSPENDED, _E.SUSPENDED): (_S.SUSPENDED, "Twice is the same as once."),
+        (_S.SUSPENDED, _E.RESUMED): (_S.ACTIVE, "It is planted again."),
+        (_S.ACTIVE, _E.RESUMED): (_S.ACTIVE, "Twice is the same as once."),
+    },
+)
 
 
 def sources(event: FarmerEvent) -> tuple[FarmerStatus, ...]:

@@ -45,7 +45,7 @@ BLOCKLESS_KINDS = (*TREASURY_KINDS, *PAYMENT_KINDS)
 
 @unique
 class OperationState(Enum):
-    """Where an operation stands (DESIGN section 5)."""
+    """Where an operation stands (docs/states.md)."""
 
     QUEUED = "queued"
     SIGNED = "signed"

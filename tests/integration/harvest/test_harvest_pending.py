@@ -9,25 +9,14 @@ import asyncpg
 import pytest
 
 from libs.batches.model import HORIZON
-from libs.common.db.migrate import migrate
 from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import PoolerId, new_id
 from services.harvest.store.store import QUERIES, Store
-from services.migrations import migrations_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 700
-#: What the third migration and those on top of it made.
-UNDO = """
-DROP TRIGGER trigger_works_pending ON work.works;
-DROP TRIGGER trigger_harvests_pending ON harvest.harvests;
-DROP TRIGGER trigger_items_pending ON harvest.batch_items;
-DROP FUNCTION harvest.note_repeats, harvest.note_works, harvest.note_harvests, harvest.is_final;
-DROP TABLE harvest.pending;
-DELETE FROM harvest.schema_migrations WHERE number IN (3, 6, 7);
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,24 +176,3 @@ async def test_only_the_database_writes_it(events: Events) -> None:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await own.execute(statement)
     assert await events.rows() == {(BLOCK, person.farmer_id)}
-
-
-async def test_what_was_pending_before_it_existed_is_pending_after(events: Events) -> None:
-    await events.world.connection.execute(UNDO)
-    kept = [await events.worker(BLOCK), await events.worker(BLOCK - 1)]
-    paid, vain, late = [await events.worker() for _ in range(3)]
-    await events.worker(BLOCK - HORIZON - 1)
-    await events.world.worked(events.pooler, kept[0], BLOCK, zeros=5)
-    await events.harvested(paid)
-    await events.harvested(vain, "NOT_WORKED")
-    await events.harvested(late, "EXPIRED")
-    address = DatabaseAddress(dsn=events.database.admin_dsn)
-    done = await migrate(address, schema="harvest", folder=migrations_of("harvest"))
-    assert done == ["0003_pending.sql", "0006_pauses.sql", "0007_repeats.sql"]
-    assert await events.rows() == {
-        (BLOCK, kept[0].farmer_id),
-        (BLOCK - 1, kept[1].farmer_id),
-        (BLOCK, late.farmer_id),
-    }
-    new = await events.worker()
-    assert (BLOCK, new.farmer_id) in await events.rows()

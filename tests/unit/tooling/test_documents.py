@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell to type is there."""
+"""What the documents tell to type, to read or to change is there."""
 
 import re
 from pathlib import Path
@@ -8,14 +8,50 @@ import pytest
 from libs.common.names import SERVICES
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PARTS = ("docs", "services", "libs", "localnet", "tests/model", "contracts")
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(path for part in PARTS for path in (ROOT / part).rglob("*.md")),
+]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]+)")
+#: A path in backticks; what has a placeholder (`<name>`, `*`) names nothing that is there.
+NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
+#: What commands make, and what is of one installation.
+MADE = ("var/", ".venv/", "deploy/secrets", "deploy/backups")
+#: Files of one installation, such as deploy/wallet.env.
+OWN = re.compile(r"deploy/\w+\.env")
 
 
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    assert [link for link in LINK.findall(read(path)) if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_path_that_is_named_is_there(path: Path) -> None:
+    """From the root, from beside the document, or within wallet, whose rooms have short names."""
+    places = (ROOT, path.parent, ROOT / "services" / "wallet")
+    ours = {entry.name for place in places for entry in place.iterdir() if entry.is_dir()}
+    missing = [
+        named
+        for named in NAMED.findall(read(path))
+        if named.partition("/")[0] in ours
+        and not named.startswith(MADE)
+        and not OWN.fullmatch(named)
+        and not any((place / named).exists() for place in places)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_make_target_is_one(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), flags=re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", read(path), flags=re.MULTILINE)) <= targets

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class CustodyServiceStub:
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -77,7 +77,7 @@ class CustodyServiceStub:
 
 class CustodyServiceServicer:
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -204,7 +204,7 @@ def add_CustodyServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CustodyService:
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class CustodyServiceStub:
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -87,7 +87,7 @@ class CustodyServiceStub:
 @_typing.type_check_only
 class CustodyServiceAsyncStub(CustodyServiceStub):
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -142,7 +142,7 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
 
 class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators do about keys: the audit log, the kill switch, and a key that leaves the pool
-    (DESIGN section 4). Served by wallet.
+    (docs/custody.md). Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """

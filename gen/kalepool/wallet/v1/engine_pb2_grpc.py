@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EngineServiceStub:
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet.
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class EngineServiceStub:
 
 
 class EngineServiceServicer:
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet.
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet.
     """
 
     def GetEngineStatus(self, request, context):
@@ -97,7 +97,7 @@ def add_EngineServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EngineService:
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet.
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EngineServiceStub:
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet."""
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -52,7 +52,7 @@ class EngineServiceStub:
 
 @_typing.type_check_only
 class EngineServiceAsyncStub(EngineServiceStub):
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet."""
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetEngineStatus: _aio.UnaryUnaryMultiCallable[_engine_pb2.GetEngineStatusRequest, _engine_pb2.GetEngineStatusResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class EngineServiceAsyncStub(EngineServiceStub):
     """
 
 class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators ask of the submission engine (DESIGN section 5). Served by wallet."""
+    """What operators ask of the submission engine (docs/architecture.md). Served by wallet."""
 
     @_abc_1.abstractmethod
     def GetEngineStatus(

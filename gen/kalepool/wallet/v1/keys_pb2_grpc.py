@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class KeyServiceStub:
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 
@@ -49,7 +49,7 @@ class KeyServiceStub:
 
 
 class KeyServiceServicer:
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 
@@ -98,7 +98,7 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService:
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 

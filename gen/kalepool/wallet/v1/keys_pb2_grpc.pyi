@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 
@@ -53,7 +53,7 @@ class KeyServiceStub:
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 
@@ -75,7 +75,7 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators ask about key-encryption keys (KEKs; DESIGN section 4). Served by wallet. No reply
+    """What operators ask about key-encryption keys (KEKs; docs/custody.md). Served by wallet. No reply
     and no error has a secret in it.
     """
 

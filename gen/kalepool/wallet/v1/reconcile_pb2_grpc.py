@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReconciliationServiceStub:
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.
@@ -51,7 +51,7 @@ class ReconciliationServiceStub:
 
 
 class ReconciliationServiceServicer:
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.
@@ -102,7 +102,7 @@ def add_ReconciliationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReconciliationService:
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.

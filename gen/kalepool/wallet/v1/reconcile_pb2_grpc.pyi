@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReconciliationServiceStub:
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.
@@ -55,7 +55,7 @@ class ReconciliationServiceStub:
 
 @_typing.type_check_only
 class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.
@@ -79,7 +79,7 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     """
 
 class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Compares what is recorded with the chain (DESIGN section 5: the chain is the truth). Served by
+    """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
     wallet, which also does it by itself every RECONCILE_INTERVAL.
 
     Errors of every RPC: as in WalletService.

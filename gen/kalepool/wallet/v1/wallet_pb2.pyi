@@ -115,7 +115,7 @@ class _OperationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operat
     """Its time passed without a ledger taking it, which is proven. Final."""
 
 class OperationState(_OperationState, metaclass=_OperationStateEnumTypeWrapper):
-    """Where an operation stands (DESIGN section 5)."""
+    """Where an operation stands (docs/states.md)."""
 
 OPERATION_STATE_UNSPECIFIED: OperationState.ValueType  # 0
 """Never sent."""

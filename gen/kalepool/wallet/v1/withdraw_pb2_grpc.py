@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WithdrawalServiceStub:
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.
@@ -66,7 +66,7 @@ class WithdrawalServiceStub:
 
 
 class WithdrawalServiceServicer:
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.
@@ -162,7 +162,7 @@ def add_WithdrawalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WithdrawalService:
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.

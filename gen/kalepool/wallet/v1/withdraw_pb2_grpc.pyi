@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WithdrawalServiceStub:
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.
@@ -73,7 +73,7 @@ class WithdrawalServiceStub:
 
 @_typing.type_check_only
 class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.
@@ -115,7 +115,7 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     """
 
 class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (DESIGN section 4).
+    """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
     Errors of every RPC: as in WalletService.

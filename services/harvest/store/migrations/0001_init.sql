@@ -58,6 +58,73 @@ FOR EACH ROW EXECUTE FUNCTION harvest.refuse_change();
 CREATE TRIGGER trigger_harvests_no_truncate BEFORE TRUNCATE ON harvest.harvests
 FOR EACH STATEMENT EXECUTE FUNCTION harvest.refuse_change();
 
+-- Whether nothing of a block is left to harvest for a farmer after a harvest of this kind: it was paid,
+-- or no later try can mend it, since the pail was harvested, never worked, or has expired.
+CREATE FUNCTION harvest.is_final(status harvest.harvest_status, reason text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN status = 'success' OR reason IN ('NOT_PLANTED', 'NOT_WORKED', 'BLOCK_EXPIRED');
+
+-- What is worked and not harvested, so that no sweep looks through the events of days. Only the database
+-- writes it, in the statements that write the events.
+CREATE TABLE harvest.pending (
+    block_index int NOT NULL,
+    farmer_id uuid NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Tries that failed, and when the last one did: each leaves an event, so the pauses between grow.
+    failures int NOT NULL DEFAULT 0,
+    failed_at timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (block_index, farmer_id)
+);
+
+CREATE FUNCTION harvest.note_works() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO harvest.pending (block_index, farmer_id, pooler_id)
+    SELECT n.block_index, n.farmer_id, n.pooler_id
+    FROM noted AS n
+    WHERE n.status = 'success'
+        -- A farmer may have several works in a block, the last of them recorded after the harvest.
+        AND NOT EXISTS (
+            SELECT 1 FROM harvest.harvests AS h
+            WHERE h.block_index = n.block_index AND h.farmer_id = n.farmer_id
+                AND harvest.is_final(h.status, h.reason)
+        )
+    -- In one order, so that two batches with the same farmers never wait crosswise.
+    ORDER BY n.block_index, n.farmer_id
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION harvest.note_harvests() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    -- All of them in one order, so that two batches with the same farmers never wait crosswise.
+    PERFORM 1
+    FROM harvest.pending AS p
+    INNER JOIN noted AS n ON n.block_index = p.block_index AND n.farmer_id = p.farmer_id
+    ORDER BY p.block_index, p.farmer_id
+    FOR UPDATE OF p;
+    DELETE FROM harvest.pending AS p
+    USING noted AS n
+    WHERE n.block_index = p.block_index AND n.farmer_id = p.farmer_id
+        AND harvest.is_final(n.status, n.reason);
+    UPDATE harvest.pending AS p
+    SET failures = p.failures + 1, failed_at = now()
+    FROM noted AS n
+    WHERE n.block_index = p.block_index AND n.farmer_id = p.farmer_id
+        -- Once in a transaction: see note_repeats.
+        AND p.failed_at <> now();
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.note_works(), harvest.note_harvests() FROM public;
+
+CREATE TRIGGER trigger_works_pending AFTER INSERT ON work.works
+REFERENCING NEW TABLE AS noted
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.note_works();
+CREATE TRIGGER trigger_harvests_pending AFTER INSERT ON harvest.harvests
+REFERENCING NEW TABLE AS noted
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.note_harvests();
+
 -- What each farmer has earned; changes in the statement that writes the event.
 CREATE TABLE harvest.balances (
     farmer_id uuid PRIMARY KEY REFERENCES registry.farmers (id),
@@ -92,8 +159,37 @@ CREATE TABLE harvest.batch_items (
     PRIMARY KEY (batch_id, farmer_id)
 );
 
+-- Who asks again for what nobody has mended is answered by the operation that failed before. That leaves
+-- no event, and is a try all the same.
+CREATE FUNCTION harvest.note_repeats() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM 1
+    FROM harvest.pending AS p
+    INNER JOIN harvest.batches AS b ON b.block_index = p.block_index
+    INNER JOIN noted AS n ON n.batch_id = b.id AND n.farmer_id = p.farmer_id
+    ORDER BY p.block_index, p.farmer_id
+    FOR UPDATE OF p;
+    UPDATE harvest.pending AS p
+    SET failures = p.failures + 1, failed_at = now()
+    FROM noted AS n
+    INNER JOIN harvest.batches AS b ON b.id = n.batch_id
+    WHERE p.block_index = b.block_index AND p.farmer_id = n.farmer_id
+        AND n.event_id IS NOT NULL AND p.failed_at <> now();
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.note_repeats() FROM public;
+CREATE TRIGGER trigger_items_pending AFTER UPDATE ON harvest.batch_items
+REFERENCING NEW TABLE AS noted
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.note_repeats();
+
 GRANT SELECT, INSERT ON harvest.harvests TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON harvest.batches TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON harvest.batch_items TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE ON harvest.balances TO kalepool_harvest;
+GRANT SELECT ON harvest.pending TO kalepool_harvest;
 GRANT SELECT ON harvest.balances TO kalepool_registry;
+
+-- wallet compares events with the chain.
+GRANT USAGE ON SCHEMA harvest TO kalepool_wallet;
+GRANT SELECT ON harvest.harvests TO kalepool_wallet;

@@ -86,3 +86,7 @@ GRANT SELECT, INSERT ON plant.plantings TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON plant.batches TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON plant.batch_items TO kalepool_plant;
 GRANT SELECT ON plant.plantings TO kalepool_work, kalepool_harvest;
+
+-- wallet compares events with the chain.
+GRANT USAGE ON SCHEMA plant TO kalepool_wallet;
+GRANT SELECT ON plant.plantings TO kalepool_wallet;

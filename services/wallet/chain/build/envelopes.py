@@ -1,8 +1,8 @@
 """Envelopes of farm calls: built, signed, wrapped in a fee bump.
 
-Two carriers (DESIGN section 5). A fee bump: the farmer's own account is the inner source, so its
-signature authorises the call and its sequence number orders it, and the treasury pays. A channel
-account of the pool: it is the source and pays for itself.
+Two carriers (docs/adr/0001-carriers.md). A fee bump: the farmer's own account is the inner source,
+so its signature authorises the call and its sequence number orders it, and the treasury pays. A
+channel account of the pool: it is the source and pays for itself.
 """
 
 import base64

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from enum import Enum, unique
 
 from libs.common.clock import Clock
 from libs.common.log import get_logger
+from libs.common.states import StateTable
 from services.wallet.chain.errors import (
     RpcBusyError,
     RpcRejectedError,
@@ -72,43 +73,63 @@ class EndpointSign(Enum):
 
 _S, _G = EndpointState, EndpointSign
 
-ENDPOINT_EDGES: Mapping[tuple[EndpointState, EndpointSign], EndpointState] = {
-    (_S.UNVERIFIED, _G.CONFIRM): _S.HEALTHY,
-    (_S.UNVERIFIED, _G.LAG): _S.LAGGING,
-    (_S.UNVERIFIED, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.UNVERIFIED, _G.FAIL): _S.AWAY,
-    (_S.HEALTHY, _G.CONFIRM): _S.HEALTHY,
-    (_S.HEALTHY, _G.LAG): _S.LAGGING,
-    # Every probe asks for the passphrase: another node may stand at the same address by now.
-    (_S.HEALTHY, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.HEALTHY, _G.FAIL): _S.AWAY,
-    (_S.LAGGING, _G.CONFIRM): _S.HEALTHY,
-    (_S.LAGGING, _G.LAG): _S.LAGGING,
-    (_S.LAGGING, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.LAGGING, _G.FAIL): _S.AWAY,
-    (_S.AWAY, _G.CONFIRM): _S.HEALTHY,
-    (_S.AWAY, _G.LAG): _S.LAGGING,
-    (_S.AWAY, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.AWAY, _G.FAIL): _S.AWAY,
-    # Only its passphrase brings it back. Silence does not: what comes after it is not known.
-    (_S.WRONG_NETWORK, _G.CONFIRM): _S.HEALTHY,
-    (_S.WRONG_NETWORK, _G.LAG): _S.LAGGING,
-    (_S.WRONG_NETWORK, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.WRONG_NETWORK, _G.FAIL): _S.WRONG_NETWORK,
-    (_S.UNVERIFIED, _G.CONTRADICT): _S.SET_ASIDE,
-    (_S.HEALTHY, _G.CONTRADICT): _S.SET_ASIDE,
-    (_S.LAGGING, _G.CONTRADICT): _S.SET_ASIDE,
-    (_S.AWAY, _G.CONTRADICT): _S.SET_ASIDE,
-    # It is not used anyway.
-    (_S.WRONG_NETWORK, _G.CONTRADICT): _S.WRONG_NETWORK,
-    # After the time that it is set aside for, by a probe that matches what the others say.
-    (_S.SET_ASIDE, _G.CONFIRM): _S.HEALTHY,
-    # Neither brings it back: a liar could choose to lag.
-    (_S.SET_ASIDE, _G.LAG): _S.SET_ASIDE,
-    (_S.SET_ASIDE, _G.FAIL): _S.SET_ASIDE,
-    (_S.SET_ASIDE, _G.MISMATCH): _S.WRONG_NETWORK,
-    (_S.SET_ASIDE, _G.CONTRADICT): _S.SET_ASIDE,
-}
+ENDPOINT_EDGES: StateTable[EndpointState, EndpointSign] = StateTable(
+    initial=_S.UNVERIFIED,
+    edges={
+        (_S.UNVERIFIED, _G.CONFIRM): (_S.HEALTHY, "A probe found our network."),
+        (_S.UNVERIFIED, _G.LAG): (_S.LAGGING, "It is behind."),
+        (_S.UNVERIFIED, _G.MISMATCH): (
+            _S.WRONG_NETWORK,
+            "The first probe found another passphrase.",
+        ),
+        (_S.UNVERIFIED, _G.FAIL): (_S.AWAY, "It never gave a usable answer."),
+        (_S.HEALTHY, _G.CONFIRM): (_S.HEALTHY, "A probe found all as before."),
+        (_S.HEALTHY, _G.LAG): (_S.LAGGING, "It fell behind."),
+        (_S.HEALTHY, _G.MISMATCH): (
+            _S.WRONG_NETWORK,
+            "Every probe asks for the passphrase: another node may stand at the same "
+            "address by now.",
+        ),
+        (_S.HEALTHY, _G.FAIL): (_S.AWAY, "It failed several times in a row."),
+        (_S.LAGGING, _G.CONFIRM): (_S.HEALTHY, "It caught up."),
+        (_S.LAGGING, _G.LAG): (_S.LAGGING, "It is still behind."),
+        (_S.LAGGING, _G.MISMATCH): (_S.WRONG_NETWORK, "Another node stands at the same address."),
+        (_S.LAGGING, _G.FAIL): (_S.AWAY, "It failed several times in a row."),
+        (_S.AWAY, _G.CONFIRM): (_S.HEALTHY, "It is back."),
+        (_S.AWAY, _G.LAG): (_S.LAGGING, "It is back, and behind."),
+        (_S.AWAY, _G.MISMATCH): (_S.WRONG_NETWORK, "Another node stands at the same address."),
+        (_S.AWAY, _G.FAIL): (_S.AWAY, "It is still away."),
+        (_S.WRONG_NETWORK, _G.CONFIRM): (_S.HEALTHY, "Only its passphrase brings it back."),
+        (_S.WRONG_NETWORK, _G.LAG): (_S.LAGGING, "The passphrase is ours again, and it is behind."),
+        (_S.WRONG_NETWORK, _G.MISMATCH): (_S.WRONG_NETWORK, "It is still on another network."),
+        (_S.WRONG_NETWORK, _G.FAIL): (
+            _S.WRONG_NETWORK,
+            "Silence does not bring it back: what comes after it is not known.",
+        ),
+        (_S.UNVERIFIED, _G.CONTRADICT): (_S.SET_ASIDE, "Most others say otherwise."),
+        (_S.HEALTHY, _G.CONTRADICT): (_S.SET_ASIDE, "Most others say otherwise."),
+        (_S.LAGGING, _G.CONTRADICT): (_S.SET_ASIDE, "Most others say otherwise."),
+        (_S.AWAY, _G.CONTRADICT): (_S.SET_ASIDE, "Most others say otherwise."),
+        (_S.WRONG_NETWORK, _G.CONTRADICT): (_S.WRONG_NETWORK, "It is not used anyway."),
+        (_S.SET_ASIDE, _G.CONFIRM): (
+            _S.HEALTHY,
+            "The time that it is set aside for is over, and a probe matches what the others say.",
+        ),
+        (_S.SET_ASIDE, _G.LAG): (
+            _S.SET_ASIDE,
+            "Lagging does not bring it back: a liar could choose to lag.",
+        ),
+        (_S.SET_ASIDE, _G.FAIL): (
+            _S.SET_ASIDE,
+            "Failing does not bring it back: a liar could choose to fail.",
+        ),
+        (_S.SET_ASIDE, _G.MISMATCH): (_S.WRONG_NETWORK, "A probe found another passphrase."),
+        (_S.SET_ASIDE, _G.CONTRADICT): (
+            _S.SET_ASIDE,
+            "It is contradicted again, and set aside for longer.",
+        ),
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True)

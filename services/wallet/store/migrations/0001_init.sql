@@ -3,10 +3,12 @@
 
 CREATE SCHEMA chain;
 
-CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury');
+CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
-CREATE TYPE wallet.operation_kind AS ENUM ('onboard', 'plant', 'work', 'harvest');
+CREATE TYPE wallet.operation_kind AS ENUM (
+    'onboard', 'plant', 'work', 'harvest', 'open_channel', 'top_up', 'withdraw', 'open_payer'
+);
 CREATE TYPE wallet.operation_state AS ENUM (
     'queued', 'signed', 'sent', 'succeeded', 'failed', 'expired'
 );
@@ -24,15 +26,20 @@ CREATE TABLE wallet.wallets (
     address varchar(56) NOT NULL UNIQUE,
     status wallet.wallet_status NOT NULL DEFAULT 'pending',
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- Until when a wallet process has a channel or payer account to itself.
+    leased_until timestamptz NOT NULL DEFAULT '-infinity',
+    -- Why a payer may not sign: its number and the records do not agree. Empty: it may.
+    stopped text NOT NULL DEFAULT '',
+    -- Only a farmer's wallet belongs to somebody.
     CONSTRAINT wallets_owner CHECK (
-        (kind = 'farmer' AND farmer_id IS NOT NULL AND pooler_id IS NOT NULL)
-        OR (kind = 'treasury' AND farmer_id IS NULL AND pooler_id IS NULL)
+        (kind = 'farmer') = (farmer_id IS NOT NULL) AND (farmer_id IS NULL) = (pooler_id IS NULL)
     )
 );
 CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind = 'treasury';
 CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
+CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
 
--- Nobody but the service's own role may read it; a row is never changed and never deleted.
+-- Nobody but the service's own role may read it; a row is never deleted, a seed never changed.
 CREATE TABLE wallet.sealed_keys (
     wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
     kek_id text NOT NULL,
@@ -62,9 +69,9 @@ CREATE TABLE wallet.transactions (
     state wallet.transaction_state NOT NULL DEFAULT 'signed',
     source varchar(56) NOT NULL,
     sequence bigint NOT NULL,
-    hash varchar(64) NOT NULL UNIQUE,
+    hash varchar(64) NOT NULL,
     -- What it is looked up by: a fee bump's inner hash, which stays when the bid is raised.
-    lookup_hash varchar(64) NOT NULL UNIQUE,
+    lookup_hash varchar(64) NOT NULL,
     envelope text NOT NULL,
     -- Close time (unix seconds) after which no ledger may take it.
     max_time bigint NOT NULL,
@@ -78,6 +85,14 @@ CREATE TABLE wallet.transactions (
     error text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz,
+    -- Millionths of a ledger that it takes: what is open must fit into the nodes' queue.
+    ledger_share int NOT NULL DEFAULT 0 CHECK (ledger_share >= 0),
+    -- A payment of a payer ends with a BumpSequence to this number: the account stands there if, and
+    -- only if, the transaction succeeded. Null for all other transactions.
+    bump_to bigint,
+    CONSTRAINT transactions_bump_to CHECK (bump_to > sequence),
+    -- It pays for longer lives of the farm's entries and others: booked apart from fees.
+    is_rent boolean NOT NULL DEFAULT false,
     CONSTRAINT transactions_closed CHECK (
         (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))
     ),
@@ -88,6 +103,15 @@ CREATE TABLE wallet.transactions (
 -- A source account has at most one transaction in flight.
 CREATE UNIQUE INDEX idx_transactions_one_open ON wallet.transactions (source)
 WHERE state IN ('signed', 'sent');
+-- Most indexes here begin with something that grows with time: new rows go to their ends, and months of
+-- history cost them nothing. A hash covers its time bound, so that the same one comes with the same
+-- bound, if ever; and a fee bump's covers the inner transaction: two of one hash have one inner hash.
+CREATE UNIQUE INDEX idx_transactions_lookup_hash ON wallet.transactions (max_time, lookup_hash);
+CREATE INDEX idx_transactions_ledger ON wallet.transactions (ledger) WHERE ledger IS NOT NULL;
+CREATE INDEX idx_transactions_payers ON wallet.transactions (source, bump_to)
+WHERE bump_to IS NOT NULL;
+-- What rent has cost lately, without reading what else was sent.
+CREATE INDEX idx_transactions_rent ON wallet.transactions (created_at) WHERE is_rent;
 
 CREATE TABLE wallet.operations (
     id uuid PRIMARY KEY,
@@ -116,6 +140,16 @@ CREATE TABLE wallet.operations (
     due_ledger int NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
+    -- Operations that it may share a transaction with, itself included; less after each that failed
+    -- as a whole, and 1 means: alone, and simulated for itself.
+    pack_limit smallint CHECK (pack_limit >= 1),
+    -- Reconciliation recorded it, by what the chain says; no batch asked for it.
+    is_found boolean NOT NULL DEFAULT false,
+    -- Hash of somebody else's transaction that did it.
+    found_hash varchar(64),
+    -- Envelopes after which another one was signed without a proof that they were excluded or had
+    -- failed: the chain's state was all that there was to go by.
+    unproven smallint NOT NULL DEFAULT 0 CHECK (unproven >= 0),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -125,18 +159,30 @@ CREATE TABLE wallet.operations (
     CONSTRAINT operations_carried CHECK (
         state NOT IN ('signed', 'sent') OR transaction_id IS NOT NULL
     ),
+    -- A pail shows zeros only: of a work that was found there nobody knows the nonce.
     CONSTRAINT operations_work CHECK (
-        (kind = 'work') = (nonce IS NOT NULL AND hash IS NOT NULL AND zeros IS NOT NULL)
+        (kind = 'work') = (
+            zeros IS NOT NULL AND (is_found OR (nonce IS NOT NULL AND hash IS NOT NULL))
+        )
     )
 ) WITH (fillfactor = 70);
 -- The same thing is never done twice: what did not fail is joined.
 CREATE UNIQUE INDEX idx_operations_once ON wallet.operations (
-    wallet_id, kind, block_index, coalesce(nonce, -1)
+    block_index, wallet_id, kind, coalesce(nonce, -1)
 ) WHERE state NOT IN ('failed', 'expired');
 CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE state = 'queued';
+CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index)
+WHERE state IN ('queued', 'signed', 'sent');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
-CREATE INDEX idx_operations_block ON wallet.operations (block_index, kind);
+CREATE INDEX idx_operations_block ON wallet.operations (block_index, wallet_id, kind);
+-- What moved a farmer's balance since a ledger is found without reading all that it ever did.
+CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
+WHERE ledger IS NOT NULL;
+-- What no batch asked for is found by plant, work and harvest without reading all that was.
+CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_found;
+CREATE INDEX idx_operations_held ON wallet.operations (id)
+WHERE state = 'queued' AND unproven >= 2;
 
 -- Every envelope that ever carried an operation.
 CREATE TABLE wallet.transaction_operations (
@@ -164,19 +210,288 @@ CREATE TABLE wallet.batch_operations (
 );
 CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operation_id);
 
--- What is settled stays as it is, whoever asks: the last line of defence behind the guarded updates.
+-- What is closed stays as it is, whoever asks: the last line of defence behind the guarded updates.
 CREATE FUNCTION wallet.refuse_change_of_settled() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
 END
 $$;
-CREATE TRIGGER operations_settled_stay BEFORE UPDATE OR DELETE ON wallet.operations
-FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'expired'))
-EXECUTE FUNCTION wallet.refuse_change_of_settled();
 CREATE TRIGGER transactions_closed_stay BEFORE UPDATE OR DELETE ON wallet.transactions
 FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'excluded'))
 EXECUTE FUNCTION wallet.refuse_change_of_settled();
+
+-- Payments -----------------------------------------------------------------------------------
+
+-- The payer that a payment (withdraw, top_up) belongs to, for ever: by the number of that account the
+-- ledger tells which of all its envelopes was paid.
+CREATE TABLE wallet.payments (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    payer_id uuid NOT NULL REFERENCES wallet.wallets (id)
+);
+CREATE INDEX idx_payments_payer ON wallet.payments (payer_id, operation_id);
+
+-- Payers that may be given payments, the one with the fewest first: its place, and how many there are.
+CREATE FUNCTION wallet.free_payers() RETURNS TABLE (id uuid, place bigint, count bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+SELECT
+    w.id,
+    row_number() OVER (ORDER BY w.status = 'pending', count(b.payer_id), w.id) AS place,
+    count(*) OVER () AS count
+FROM wallet.wallets AS w
+LEFT JOIN (
+    SELECT p.payer_id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.payments AS p ON o.id = p.operation_id
+    WHERE o.state IN ('queued', 'signed', 'sent') AND o.kind IN ('withdraw', 'top_up')
+) AS b ON w.id = b.payer_id
+WHERE w.kind = 'payer' AND w.stopped = ''
+GROUP BY w.id;
+END;
+
+-- Numbers that payers were shown to stand at, as far as these are targets of payments that no
+-- succeeded envelope tells of: what was settled by them counts as made, and is made good when the
+-- number turns out to have been a lie.
+CREATE TABLE wallet.shown_targets (
+    payer_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    target bigint NOT NULL,
+    PRIMARY KEY (payer_id, target)
+);
+
+CREATE FUNCTION wallet.refuse_change_of_payment() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'a payment belongs to its payer for ever';
+END
+$$;
+CREATE TRIGGER payments_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet.payments
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_payment();
+
+-- No envelope carries a payment but one of the payer that the payment belongs to.
+CREATE FUNCTION wallet.refuse_foreign_payment() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    foreign_payment uuid;
+BEGIN
+    SELECT n.operation_id INTO foreign_payment
+    FROM added AS n
+    INNER JOIN wallet.operations AS o ON n.operation_id = o.id
+    INNER JOIN wallet.transactions AS t ON n.transaction_id = t.id
+    LEFT JOIN wallet.payments AS p ON n.operation_id = p.operation_id
+    LEFT JOIN wallet.wallets AS w ON p.payer_id = w.id
+    WHERE o.kind IN ('withdraw', 'top_up')
+      AND (t.bump_to IS NULL OR w.address IS DISTINCT FROM t.source)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'payment % is not one of this payer', foreign_payment;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER transaction_operations_payers AFTER INSERT ON wallet.transaction_operations
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
+
+-- What is settled stays as it is, but for a payment that was given up on the word of nodes, and that
+-- its payer's number shows to have been made.
+CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'UPDATE'
+        AND OLD.state IN ('failed', 'expired')
+        AND NEW.state = 'succeeded'
+        AND (NEW.id, NEW.kind, NEW.wallet_id, NEW.block_index, NEW.amount, NEW.fee_charged)
+            = (OLD.id, OLD.kind, OLD.wallet_id, OLD.block_index, OLD.amount, OLD.fee_charged)
+        AND EXISTS (
+            SELECT 1
+            FROM wallet.transactions AS t
+            INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
+            INNER JOIN wallet.payments AS p ON c.operation_id = p.operation_id
+            INNER JOIN wallet.shown_targets AS s ON p.payer_id = s.payer_id AND t.bump_to = s.target
+            WHERE t.id = NEW.transaction_id AND c.operation_id = OLD.id
+        )
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
+END
+$$;
+CREATE TRIGGER operations_settled_stay BEFORE UPDATE OR DELETE ON wallet.operations
+FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'expired'))
+EXECUTE FUNCTION wallet.refuse_change_of_operation();
+
+-- Withdrawals ------------------------------------------------------------------------------
+
+-- Every outside address that a farmer ever had; the newest that is effective counts. An empty one
+-- means: none.
+CREATE TABLE wallet.payout_addresses (
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    number int NOT NULL CHECK (number >= 1),
+    address varchar(56) NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT now(),
+    effective_at timestamptz NOT NULL,
+    PRIMARY KEY (wallet_id, number)
+);
+
+-- The outside address of a wallet that counts now; empty or null: withdrawals have stopped. `since` is
+-- a moment that was before now: what has counted by then counts, also when the clock was set back.
+CREATE FUNCTION wallet.payout_address(wallet_id uuid, since timestamptz) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT a.address
+    FROM (
+        SELECT
+            p.number,
+            p.address,
+            p.effective_at,
+            lead(p.registered_at) OVER (ORDER BY p.number) AS replaced_at,
+            max(p.registered_at) OVER () AS newest
+        FROM wallet.payout_addresses AS p
+        WHERE p.wallet_id = payout_address.wallet_id
+    ) AS a
+    WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest, since))
+    ORDER BY a.number DESC
+    LIMIT 1
+);
+
+-- What a farmer wanted sent; what became of it is in its operation.
+CREATE TABLE wallet.withdrawals (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+    -- 'kale' or 'xlm'.
+    asset text NOT NULL CHECK (asset IN ('kale', 'xlm')),
+    amount bigint NOT NULL CHECK (amount > 0),
+    destination varchar(56) NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (wallet_id, request_id)
+);
+-- What is still to leave, and what has left lately.
+CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
+WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
+
+-- Audit log and kill switch -------------------------------------------------------------------
+
+-- What was done with keys and money, chained by hashes: each row's hash covers the row and the hash
+-- before it. Rows are added only, by one transaction at a time.
+CREATE TABLE wallet.audit_log (
+    number bigint PRIMARY KEY CHECK (number >= 1),
+    at timestamptz NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    details text NOT NULL,
+    previous bytea NOT NULL CHECK (octet_length(previous) = 32),
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32)
+);
+
+CREATE FUNCTION wallet.refuse_change_of_audit_log() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit log never changes';
+END
+$$;
+CREATE TRIGGER audit_log_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet.audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_audit_log();
+
+-- Where nothing is signed: everywhere, for one pooler, or for one wallet.
+CREATE TABLE wallet.pauses (
+    id uuid PRIMARY KEY,
+    scope text NOT NULL CHECK (scope IN ('everything', 'pooler', 'wallet')),
+    target uuid,
+    reason text NOT NULL,
+    paused_by text NOT NULL,
+    paused_at timestamptz NOT NULL DEFAULT now(),
+    resumed_by text,
+    resumed_at timestamptz,
+    CONSTRAINT pauses_target CHECK ((scope = 'everything') = (target IS NULL)),
+    CONSTRAINT pauses_resumed CHECK ((resumed_by IS NULL) = (resumed_at IS NULL))
+);
+CREATE UNIQUE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) NULLS NOT DISTINCT
+WHERE resumed_at IS NULL;
+
+-- Whether nothing may be signed for a wallet of this pooler (none for those of the pool itself).
+CREATE FUNCTION wallet.is_paused(wallet_id uuid, pooler_id uuid) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (
+    SELECT 1 FROM wallet.pauses AS p
+    WHERE p.resumed_at IS NULL
+      AND (
+          p.scope = 'everything'
+          OR (p.scope = 'pooler' AND p.target = is_paused.pooler_id)
+          OR (p.scope = 'wallet' AND p.target = is_paused.wallet_id)
+      )
+);
+
+-- Whether a moment that was waited for has come. Nothing waits for longer than two minutes: a moment
+-- further ahead was set by a clock that has been set back since, and is not waited for.
+CREATE FUNCTION wallet.is_due(moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN moment <= now() OR moment > now() + interval '2 minutes';
+
+-- Whether a ledger that was waited for has come. Nothing waits for more than 60 ledgers: one further
+-- ahead was told by a node that lied about the height, and is not waited for.
+CREATE FUNCTION wallet.is_due_at(due int, ledger int) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN due <= ledger OR due > ledger + 64;
+
+-- What the network was paid, by hour and pooler: the fee budgets are held against it.
+CREATE TABLE wallet.fee_hours (
+    hour timestamptz NOT NULL,
+    -- None for what the pool does for itself.
+    pooler_id uuid,
+    stroops bigint NOT NULL CHECK (stroops >= 0),
+    CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
+);
+
+-- What operators allow, and what the network asks for, as last seen; refusals stand while it stays.
+CREATE TABLE wallet.operator_terms (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    mark text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
+-- Operations that ended because of something that an operator has to change: the same wish is answered
+-- by the same operation until that has happened.
+CREATE TABLE wallet.refusals (
+    operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
+    -- The terms under which it was refused.
+    mark text NOT NULL,
+    -- Stroops that its envelope would have had to bid; none when nobody knows.
+    bid bigint,
+    -- Inclusion fee (stroops) at which the cap would have been kept; none when nobody knows.
+    fits_at bigint,
+    -- When it was found that what was in its way is gone.
+    lifted_at timestamptz
+);
+
+-- What reconciliation found: records and chain that do not say the same.
+CREATE TABLE wallet.differences (
+    id uuid PRIMARY KEY,
+    kind text NOT NULL,
+    wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    -- 0 for a balance.
+    block_index int NOT NULL,
+    recorded text NOT NULL,
+    on_chain text NOT NULL,
+    -- Ledger that the chain was read at.
+    ledger int NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT now(),
+    -- How it was settled; empty while it is open.
+    settled text NOT NULL DEFAULT '',
+    settled_at timestamptz,
+    CONSTRAINT differences_settled CHECK ((settled <> '') = (settled_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX idx_differences_open ON wallet.differences (wallet_id, block_index, kind)
+WHERE settled_at IS NULL;
+
+-- The KALE that a farmer's account had when it was last reconciled.
+CREATE TABLE wallet.reconciled_balances (
+    wallet_id uuid PRIMARY KEY REFERENCES wallet.wallets (id),
+    ledger int NOT NULL,
+    kale_stroops bigint NOT NULL
+);
 
 -- The chain ----------------------------------------------------------------------------------
 
@@ -242,14 +557,16 @@ SELECT
     o.nonce,
     o.hash,
     o.gap,
-    t.hash::text AS transaction_hash,
+    coalesce(t.hash, o.found_hash)::text AS transaction_hash,
     o.ledger,
     o.fee_charged,
     o.attempts,
     o.reason,
     o.error_message,
     o.created_at,
-    o.settled_at
+    o.settled_at,
+    o.zeros,
+    o.is_found
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id;
@@ -267,7 +584,17 @@ SELECT
     a.kale_stroops,
     a.xlm_stroops,
     a.ledger,
-    a.refreshed_at
+    a.refreshed_at,
+    -- As wallet.is_paused, which its readers may not ask: pauses are wallet's own.
+    EXISTS (
+        SELECT 1 FROM wallet.pauses AS p
+        WHERE p.resumed_at IS NULL
+          AND (
+              p.scope = 'everything'
+              OR (p.scope = 'pooler' AND p.target = w.pooler_id)
+              OR (p.scope = 'wallet' AND p.target = w.id)
+          )
+    ) AS is_paused
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'farmer';
@@ -292,20 +619,31 @@ SELECT
     o.reason,
     o.error_message,
     o.created_at,
-    o.settled_at
+    o.settled_at,
+    o.zeros,
+    o.is_found
 FROM wallet.all_operations AS o
 WHERE o.settled_at IS NOT NULL;
 
 GRANT USAGE ON SCHEMA wallet, chain TO
 kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE (status) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (status, leased_until, stopped) ON wallet.wallets TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals, wallet.payments,
+wallet.shown_targets TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 
@@ -313,3 +651,48 @@ GRANT SELECT ON wallet.farmer_accounts, chain.blocks, chain.head TO
 kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 GRANT SELECT ON wallet.settled_operations, wallet.batch_operations TO
 kalepool_plant, kalepool_work, kalepool_harvest;
+
+-- Rotation of the KEK -------------------------------------------------------------------------
+
+-- Rotation of the key-encryption key (KEK): only how a data key is wrapped ever changes.
+GRANT UPDATE (kek_id, wrapped_data_key) ON wallet.sealed_keys TO kalepool_wallet;
+CREATE INDEX idx_sealed_keys_kek ON wallet.sealed_keys (kek_id, wallet_id);
+
+-- A lost or changed seed is lost money: nobody does it by mistake, whatever rights they have.
+CREATE FUNCTION wallet.refuse_change_of_seed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'the sealed seed of wallet % never changes and is never deleted', OLD.wallet_id;
+END
+$$;
+CREATE TRIGGER sealed_keys_seeds_stay BEFORE UPDATE ON wallet.sealed_keys
+FOR EACH ROW WHEN (
+    (OLD.wallet_id, OLD.nonce, OLD.sealed_seed, OLD.created_at)
+    IS DISTINCT FROM (NEW.wallet_id, NEW.nonce, NEW.sealed_seed, NEW.created_at)
+) EXECUTE FUNCTION wallet.refuse_change_of_seed();
+CREATE TRIGGER sealed_keys_rows_stay BEFORE DELETE ON wallet.sealed_keys
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_change_of_seed();
+
+CREATE FUNCTION wallet.refuse_loss_of_seeds() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'sealed seeds are never deleted';
+END
+$$;
+CREATE TRIGGER sealed_keys_stay BEFORE TRUNCATE ON wallet.sealed_keys
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_loss_of_seeds();
+
+CREATE TABLE wallet.key_rotations (
+    id uuid PRIMARY KEY,
+    -- The KEK under which all data keys are to be.
+    kek_id text NOT NULL,
+    rewrapped int NOT NULL DEFAULT 0 CHECK (rewrapped >= 0),
+    -- Data keys that did not open; they stayed as they were.
+    failed int NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+CREATE UNIQUE INDEX idx_key_rotations_one_open ON wallet.key_rotations ((ended_at IS NULL))
+WHERE ended_at IS NULL;
+GRANT SELECT, INSERT, UPDATE (rewrapped, failed, ended_at) ON wallet.key_rotations
+TO kalepool_wallet;

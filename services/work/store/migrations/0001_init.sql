@@ -11,9 +11,10 @@ CREATE TABLE work.works (
     farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
     pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
     custodial_wallet varchar(56) NOT NULL,
-    -- 64 bits without a sign: more than bigint holds.
-    nonce numeric(20) NOT NULL CHECK (nonce BETWEEN 0 AND 18446744073709551615),
-    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    -- 64 bits without a sign: more than bigint holds. Neither nonce nor hash is known of a work that
+    -- reconciliation found in a pail.
+    nonce numeric(20) CHECK (nonce BETWEEN 0 AND 18446744073709551615),
+    hash bytea CHECK (octet_length(hash) = 32),
     zeros int NOT NULL CHECK (zeros BETWEEN 0 AND 64),
     gap int NOT NULL CHECK (gap >= 0),
     transaction_hash varchar(64) NOT NULL,
@@ -29,6 +30,9 @@ CREATE TABLE work.works (
 CREATE INDEX idx_works_block_pooler ON work.works (block_index, pooler_id);
 CREATE INDEX idx_works_block_farmer ON work.works (block_index, farmer_id);
 CREATE INDEX idx_works_pooler_block ON work.works (pooler_id, block_index DESC, id DESC);
+-- What is to be harvested is found without reading the works themselves.
+CREATE INDEX idx_works_done ON work.works (block_index, farmer_id) INCLUDE (pooler_id)
+WHERE status = 'success';
 
 -- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
 CREATE FUNCTION work.ensure_partition(block int) RETURNS void
@@ -88,7 +92,6 @@ CREATE TABLE work.batch_items (
     event_id uuid,
     PRIMARY KEY (batch_id, farmer_id)
 );
-CREATE INDEX idx_batch_items_farmer ON work.batch_items (farmer_id, batch_id);
 
 -- How each nonce of a request was judged. `sent` ones are in batch_items.
 CREATE TYPE work.judgement AS ENUM ('sent', 'surpassed', 'rejected');
@@ -105,10 +108,16 @@ CREATE TABLE work.submissions (
     message text NOT NULL DEFAULT '',
     PRIMARY KEY (batch_id, position)
 );
-CREATE INDEX idx_submissions_farmer ON work.submissions (farmer_id, batch_id);
+-- What was sent in a block is found by its batches, and a farmer in each of them: new rows go to the
+-- index's end, whatever the history.
+CREATE INDEX idx_submissions_farmer ON work.submissions (batch_id, farmer_id);
 
 GRANT SELECT, INSERT ON work.works TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON work.batch_items TO kalepool_work;
 GRANT SELECT, INSERT ON work.submissions TO kalepool_work;
 GRANT SELECT ON work.works TO kalepool_harvest;
+
+-- wallet compares events with the chain.
+GRANT USAGE ON SCHEMA work TO kalepool_wallet;
+GRANT SELECT ON work.works TO kalepool_wallet;

@@ -1,0 +1,49 @@
+"""Which PostgreSQL this pool runs on."""
+
+from functools import cache
+from typing import Protocol
+
+from libs.common.errors import UnavailableError
+from libs.common.log import get_logger
+
+log = get_logger(__name__)
+
+#: The oldest major version: schemas say UNIQUE NULLS NOT DISTINCT, which is new in it.
+LEAST = 15
+
+
+class DatabaseTooOldError(UnavailableError):
+    """PostgreSQL is older than what this pool needs."""
+
+    default_reason = "DATABASE_TOO_OLD"
+
+
+class _Version(Protocol):
+    """asyncpg's ServerVersion."""
+
+    @property
+    def major(self) -> int:
+        """15 of PostgreSQL 15.4."""
+
+
+class _Connection(Protocol):
+    """What is asked of a connection."""
+
+    def get_server_version(self) -> _Version:
+        """The version that the server named when the connection began."""
+
+
+async def refuse_old(connection: _Connection) -> None:
+    """Raise DatabaseTooOldError below LEAST; costs no round trip."""
+    major = connection.get_server_version().major
+    if major < LEAST:
+        _tell(major)
+        raise DatabaseTooOldError(
+            f"PostgreSQL {major} is too old: this pool needs {LEAST} or newer"
+        )
+
+
+@cache
+def _tell(major: int) -> None:
+    """Log it once: the health check asks every second."""
+    log.error("postgresql is too old", major=major, least=LEAST)
