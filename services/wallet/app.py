@@ -185,7 +185,7 @@ class _Wiring:
 
     def _open_treasury(self) -> None:
         """What the treasury's transactions do."""
-        settings, rent_turn = self._settings, RentTurn()
+        rent_turn = RentTurn()
         self._treasury_transactions = TreasuryTransactions(
             chain=self._chain,
             operations=self._operations,
@@ -199,6 +199,10 @@ class _Wiring:
             alarms=self._alarms,
             rent_turn=rent_turn,
         )
+        self._open_rent(rent_turn)
+        self._open_accounts()
+
+    def _open_rent(self, rent_turn: RentTurn) -> None:
         self._deployer = Deployer(
             chain=self._chain,
             treasury=self._treasury,
@@ -218,9 +222,11 @@ class _Wiring:
             chain_view=self._chain_view,
             alarms=self._alarms,
             rent_turn=rent_turn,
-            daily=settings.rent_daily,
-            multicall=settings.multicall_contract_id,
+            daily=self._settings.rent_daily,
+            multicall=self._settings.multicall_contract_id,
         )
+
+    def _open_accounts(self) -> None:
         new_accounts = NewAccounts(
             chain=self._chain,
             treasury=self._treasury,
@@ -239,7 +245,7 @@ class _Wiring:
         self._payer_keeper = PayerKeeper(
             self._payers,
             self._provider,
-            count=settings.payer_accounts,
+            count=self._settings.payer_accounts,
             chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,

@@ -120,69 +120,81 @@ class Process:
         self._keys = keys
         self._treasury = treasury
         mortal = MortalDatabase(database, fate)
+        self._operations = OperationStore(mortal)
         self._transactions = TransactionStore(mortal)
-        payers = PayerStore(mortal)
-        place, in_flight = cast("Any", self), InFlight()
-        holder = cast("Any", SimpleNamespace(wallet=treasury))
+        self._payers = PayerStore(mortal)
+        self._in_flight = InFlight()
+        self._holder = cast("Any", SimpleNamespace(wallet=treasury))
+        self._accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
+        self._limits = OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1)
+        self._wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
         self._sender = Sender(
-            self.chain, self._transactions, cast("Any", keys), holder, in_flight=in_flight
+            self.chain,
+            self._transactions,
+            cast("Any", keys),
+            self._holder,
+            in_flight=self._in_flight,
         )
-        operations = OperationStore(mortal)
-        accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
-        limits = OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1)
-        wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
+        numbers = self._numbers()
+        self._tracker = self._made_tracker(numbers)
+        self._carrier = self._made_carrier(numbers)
+        self._chain_state: ChainState | None = None
+
+    def _numbers(self) -> PayerNumbers:
         repayments = Repayments(
             chain=self.chain,
-            treasury=holder,
-            signers=cast("Any", keys),
+            treasury=self._holder,
+            signers=cast("Any", self._keys),
             transactions=self._transactions,
             sender=self._sender,
-            chain_view=place,
-            limits=limits,
+            chain_view=cast("Any", self),
+            limits=self._limits,
         )
-        numbers = PayerNumbers(self.chain, payers, repayments, wakeups)
-        self._tracker = Tracker(
+        return PayerNumbers(self.chain, self._payers, repayments, self._wakeups)
+
+    def _made_tracker(self, numbers: PayerNumbers) -> Tracker:
+        return Tracker(
             chain=self.chain,
             transactions=self._transactions,
-            follower=place,
-            chain_view=place,
-            accounts=accounts,
+            follower=cast("Any", self),
+            chain_view=cast("Any", self),
+            accounts=self._accounts,
             sender=self._sender,
-            in_flight=in_flight,
+            in_flight=self._in_flight,
             templates=cast("Any", SimpleNamespace(forget=lambda kind: None)),
             numbers=numbers,
-            limits=limits,
-            wakeups=wakeups,
+            limits=self._limits,
+            wakeups=self._wakeups,
         )
-        self._carrier = PaymentCarrier(
-            payers,
+
+    def _made_carrier(self, numbers: PayerNumbers) -> PaymentCarrier:
+        view, keys = cast("Any", self), cast("Any", self._keys)
+        return PaymentCarrier(
+            self._payers,
             numbers,
             chain=self.chain,
-            treasury=holder,
-            signers=cast("Any", keys),
-            accounts=accounts,
-            operations=operations,
+            treasury=self._holder,
+            signers=keys,
+            accounts=self._accounts,
+            operations=self._operations,
             payouts=self._transactions,
-            chain_view=place,
+            chain_view=view,
             transactions=TreasuryTransactions(
                 chain=self.chain,
-                operations=operations,
+                operations=self._operations,
                 transactions=self._transactions,
-                treasury=holder,
-                accounts=accounts,
-                chain_view=place,
+                treasury=self._holder,
+                accounts=self._accounts,
+                chain_view=view,
                 sender=self._sender,
-                wakeups=wakeups,
-                limits=limits,
+                wakeups=self._wakeups,
+                limits=self._limits,
                 alarms=Alarms(),
                 rent_turn=RentTurn(),
             ),
-            broken_keys=BrokenKeys(
-                signers=cast("Any", keys), operations=operations, chain_view=place
-            ),
-            wakeups=wakeups,
+            broken_keys=BrokenKeys(signers=keys, operations=self._operations, chain_view=view),
+            wakeups=self._wakeups,
         )
-        self._chain_state: ChainState | None = None
 
     # In the place of follower and chain view ---------------------------------------------------
 
