@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services libs localnet pooler cli demo benchmarks faults security backup scripts tests
+CODE := services libs localnet pooler cli devstack demo benchmarks faults security backup scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25

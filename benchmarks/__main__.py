@@ -14,8 +14,8 @@ from rich.console import Console
 from benchmarks.report import all_goals, as_json, show, write
 from benchmarks.run import BenchPlan, run_bench
 from benchmarks.world import Carrier
-from demo.interrupt import run_to_end
-from demo.stack import Progress
+from devstack.interrupt import run_to_end
+from devstack.stack import Progress
 
 
 def main(arguments: list[str]) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 from stellar_sdk import xdr
 
-from demo.chain_view import call_rpc, pail_changes, read_transactions
-from demo.farm_calls import inner_envelope
+from devstack.chain_view import call_rpc, pail_changes, read_transactions
+from devstack.farm_calls import inner_envelope
 
 #: Ledgers in a page of getLedgers at most.
 _LEDGER_PAGE = 200

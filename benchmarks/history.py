@@ -32,7 +32,7 @@ from benchmarks.block_life import Life, Timings, queries_of
 from benchmarks.machine import Origin, origin
 from benchmarks.report import describe, markdown_table, to_json, write_files
 from benchmarks.server_time import server_clock
-from demo.postgres import EmbeddedPostgres
+from devstack.postgres import EmbeddedPostgres
 from libs.common.db.pool import Database, open_database
 from libs.common.db.queries import load_queries
 from libs.common.db.tls import DatabaseAddress

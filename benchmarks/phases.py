@@ -20,8 +20,8 @@ from benchmarks.chain import (
 from benchmarks.fewest import Fewest, fewest, leanest
 from benchmarks.meter import Reading, measure
 from benchmarks.world import World
-from demo.stack import Progress
-from demo.wallet_calls import Farmer, mine, wait_until
+from devstack.stack import Progress
+from devstack.wallet_calls import Farmer, mine, wait_until
 
 #: Stroops of KALE that a farmer stakes: 1 KALE and a little more for each, so that amounts differ.
 STAKE = 10_000_000

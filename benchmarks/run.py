@@ -9,7 +9,7 @@ from benchmarks.phases import STAKE, run_block
 from benchmarks.results import BenchResult, CarrierRun
 from benchmarks.throttle import throttled
 from benchmarks.world import Carrier, World, WorldConfig, open_world
-from demo.stack import Progress
+from devstack.stack import Progress
 
 #: Far above what any run needs, so that only the wallet limits itself.
 UNLIMITED = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import aiohttp
 
-from demo.pool_calls import PoolCaller, open_pool_caller
-from demo.run import fund, pooler_config, settle
-from demo.stack import Progress, Stack, StackConfig, open_stack
-from demo.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
+from devstack.farmers import fund, pooler_config, settle
+from devstack.pool_calls import PoolCaller, open_pool_caller
+from devstack.stack import Progress, Stack, StackConfig, open_stack
+from devstack.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
 from libs.common.names import SERVICES
 
 DIRECTORY = Path("var") / "bench"

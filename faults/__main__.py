@@ -17,8 +17,8 @@ from rich.console import Console
 
 from benchmarks.report import RESULTS
 from benchmarks.world import Carrier
-from demo.interrupt import run_to_end
-from demo.stack import Progress
+from devstack.interrupt import run_to_end
+from devstack.stack import Progress
 from faults import day_report, report
 from faults.day import BLOCKS_PER_HOUR, DayPlan, run_day
 from faults.liars import ALONE, THREE, liar_groups

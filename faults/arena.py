@@ -13,10 +13,10 @@ import aiohttp
 import asyncpg
 
 from benchmarks.world import World, WorldConfig, open_world, wallet_names
-from demo.pool_calls import PoolCaller
-from demo.processes import ProcessDiedError
-from demo.stack import Progress
-from demo.wallet_calls import Farmer, WalletCaller, wait_until
+from devstack.pool_calls import PoolCaller
+from devstack.processes import ProcessDiedError
+from devstack.stack import Progress
+from devstack.wallet_calls import Farmer, WalletCaller, wait_until
 from faults.clock import FakeClock, fake_clock
 from faults.disk import SmallDisk, small_disk
 from faults.records import Records

@@ -13,9 +13,10 @@ from typing import TypeVar
 import asyncpg
 from stellar_sdk import Asset
 
-from demo.chain_view import ChainView, call_rpc, read_kale_balances
-from demo.run import FUNDING, settled_verdict
-from demo.wallet_calls import wait_until
+from devstack.chain_view import ChainView, call_rpc, read_kale_balances
+from devstack.check import settled_verdict
+from devstack.farmers import FUNDING
+from devstack.wallet_calls import wait_until
 from faults.arena import Arena
 from faults.checker import Findings, Question, check, facts, over_cap, recorded_figures
 from faults.witness import Witness

@@ -16,12 +16,12 @@ import psutil
 
 from benchmarks.machine import Origin, origin
 from benchmarks.world import Carrier, open_channels
-from demo.chain_view import ChainView
-from demo.check import Verdict
-from demo.processes import Command, Process
-from demo.run import pooler_config, settle, settled_verdict
-from demo.stack import Progress, Stack, StackConfig, open_stack
-from demo.wallet_calls import open_caller
+from devstack.chain_view import ChainView
+from devstack.check import Verdict, settled_verdict
+from devstack.farmers import pooler_config, settle
+from devstack.processes import Command, Process
+from devstack.stack import Progress, Stack, StackConfig, open_stack
+from devstack.wallet_calls import open_caller
 from faults.witness import Reader
 from libs.common.names import SERVICES
 from pooler.config import PoolerConfig

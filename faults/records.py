@@ -5,7 +5,7 @@ from pathlib import Path
 
 import asyncpg
 
-from demo.check import AWAY
+from devstack.check import AWAY
 from libs.common.db.queries import load_queries
 
 _QUERIES = load_queries(Path(__file__).parent / "records.sql")

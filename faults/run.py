@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from benchmarks.machine import Origin, origin
-from demo.stack import Progress
-from demo.wallet_calls import Farmer, WaitTimeoutError, mine, wait_until
+from devstack.stack import Progress
+from devstack.wallet_calls import Farmer, WaitTimeoutError, mine, wait_until
 from faults.arena import Arena, PoolStoppedError, open_arena
 from faults.breakage import nothing
 from faults.checker import Findings, Question, check

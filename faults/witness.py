@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 from stellar_sdk import MuxedAccount, xdr
 
-from demo.chain_view import ChainView, add_transaction, call_rpc, read_transactions
-from demo.farm_calls import FarmCall, farm_calls
+from devstack.chain_view import ChainView, add_transaction, call_rpc, read_transactions
+from devstack.farm_calls import FarmCall, farm_calls
 
 #: Seconds until a read that failed is repeated: the node may have been told to fail.
 _PAUSE = 0.2

@@ -14,8 +14,8 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from demo.interrupt import run_to_end
-from demo.stack import Progress
+from devstack.interrupt import run_to_end
+from devstack.stack import Progress
 from libs.common.names import SERVICES
 from security.access import columns, picture
 from security.farming import Farmed

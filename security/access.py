@@ -12,7 +12,7 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from stellar_sdk import Keypair
 
-from demo.stack import OPERATOR, Stack
+from devstack.stack import OPERATOR, Stack
 from libs.common.authority import make_authority
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access, Owned

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 from stellar_sdk import StrKey
 
-from demo.stack import Stack
+from devstack.stack import Stack
 from libs.common.ids import WalletId
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, open_seed

@@ -23,8 +23,8 @@ from rich.table import Table
 
 from benchmarks.machine import Origin, origin
 from benchmarks.report import describe, markdown_table, to_json, write_files
-from demo.processes import Command, Process
-from demo.stack import OPERATOR, StackConfig, open_stack
+from devstack.processes import Command, Process
+from devstack.stack import OPERATOR, StackConfig, open_stack
 from libs.common.grpc.identity import CallerKind
 
 #: The bare server's throughput that is to be left, at least.

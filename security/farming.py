@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from kalepool.wallet.v1 import wallet_pb2
 
-from demo.pool_calls import open_pool_caller
-from demo.run import pooler_config, settle
-from demo.stack import Progress, Stack
-from demo.wallet_calls import open_caller
+from devstack.farmers import pooler_config, settle
+from devstack.pool_calls import open_pool_caller
+from devstack.stack import Progress, Stack
+from devstack.wallet_calls import open_caller
 from pooler.config import PoolerConfig
 from pooler.run import run
 

@@ -16,7 +16,7 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import engine_pb2
 from stellar_sdk import Keypair
 
-from demo.stack import Stack, who_calls
+from devstack.stack import Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
 from libs.common.names import SERVICES

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import grpc
 
-from demo.stack import Stack
+from devstack.stack import Stack
 from libs.common.grpc.trace import REQUEST_ID
 from security.arrivals import Records, request_id
 from security.fuzz import PARALLEL, TIMEOUT, Target

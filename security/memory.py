@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from demo.stack import Stack
+from devstack.stack import Stack
 
 MEBIBYTE = 1 << 20
 #: What a process may grow after it has warmed up: caches fill, heaps fragment.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 
-from demo.stack import Progress, Stack, StackConfig, open_stack
+from devstack.stack import Progress, Stack, StackConfig, open_stack
 from libs.common.names import SERVICES
 from security.access import differences, matrix, trespasses
 from security.canaries import Search, search_all

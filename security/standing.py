@@ -11,7 +11,7 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
-from demo.stack import Stack
+from devstack.stack import Stack
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.names import SERVICES

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stack import open_stack
+from devstack.stack import open_stack
 from security.access import columns, differences, expected, matrix, rpcs, trespasses
 from security.run import stack_config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from demo.stack import Stack, open_stack
+from devstack.stack import Stack, open_stack
 from security.canaries import canaries, flush, search, search_all
 from security.farming import FARMERS, farm
 from security.fuzz import open_targets, register, send_hostile

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stack import Stack, open_stack
+from devstack.stack import Stack, open_stack
 from security.fuzz import LONG, Target, ask_long, open_targets, register, rpcs, send_hostile
 from security.leaving import give_up
 from security.rpcs import services

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from demo.chain_view import ChainPlant
-from demo.farm_calls import FarmCall
+from devstack.chain_view import ChainPlant
+from devstack.farm_calls import FarmCall
 from faults.checker import Findings, Question, check, over_cap
 from faults.witness import SeenCall, SeenFee, SeenPayment, Witness
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from demo.chain_view import ChainPlant, ChainView
-from demo.farm_calls import FarmCall
+from devstack.chain_view import ChainPlant, ChainView
+from devstack.farm_calls import FarmCall
 from faults import closing, run
 from faults.checker import Question, check
 from faults.closing import after_farming, after_withdrawals, asked_again, unmatched, windows

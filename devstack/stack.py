@@ -17,8 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
-from demo.postgres import EmbeddedPostgres
-from demo.processes import Command, Process, ProcessDiedError
+from devstack.postgres import EmbeddedPostgres
+from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
 from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import open_channel

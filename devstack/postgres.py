@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from urllib.parse import quote
 
-from demo.postgres_place import Place, PostgresStartError
+from devstack.postgres_place import Place, PostgresStartError
 
 __all__ = ["EmbeddedPostgres", "PostgresStartError", "stop_detached"]
 

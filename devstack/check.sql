@@ -1,4 +1,4 @@
--- What the pool recorded, for the comparison with the chain (demo/check.py).
+-- What the pool recorded, for the comparison with the chain (devstack/check.py).
 
 -- name: farmers :many
 SELECT id AS farmer_id, custodial_public_key AS address

@@ -1,6 +1,7 @@
-"""The demo's verdict: PostgreSQL's events equal the chain, farmer by farmer, stroop by stroop."""
+"""The verdict on a run: PostgreSQL's events equal the chain, farmer by farmer, stroop by stroop."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -8,11 +9,15 @@ from uuid import UUID
 import asyncpg
 from stellar_sdk import Asset
 
-from demo.chain_view import ChainView, read_kale_balances
+from devstack.chain_view import ChainView, read_kale_balances
+from devstack.stack import Stack
 from libs.common.db.queries import load_queries
+from libs.kale.networks import NETWORKS
 
 #: PostgreSQL is not there: it restarts, or cuts its sessions.
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+#: Seconds in which records that are on their way may still arrive before the verdict.
+SETTLE_SECONDS = 20.0
 _QUERIES = load_queries(Path(__file__).parent / "check.sql")
 
 
@@ -100,6 +105,31 @@ async def compare(
         verdict, on_chain, {row["farmer_id"]: row["current_balance"] for row in booked}
     )
     return verdict
+
+
+async def settled_verdict(
+    stack: Stack, funded: Mapping[str, int], read: Callable[[], Awaitable[ChainView]]
+) -> Verdict:
+    """The comparison, once nothing changes any more: events are recorded after the ledger.
+
+    `read` gives the chain as it is now.
+    """
+    code, _, issuer = NETWORKS["localnet"].asset.partition(":")
+    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while True:
+        is_late = asyncio.get_running_loop().time() > deadline
+        try:
+            chain = await read()
+            verdict = await compare(
+                stack.admin_dsn, stack.rpc_url, Asset(code, issuer), funded, chain
+            )
+        except AWAY:
+            if is_late:
+                raise
+        else:
+            if verdict.equal or is_late:
+                return verdict
+        await asyncio.sleep(1)
 
 
 async def _compare_events(

@@ -1,4 +1,4 @@
-"""What happened on the chain, read from its JSON-RPC alone: the other side of the demo's check.
+"""What happened on the chain, read from its JSON-RPC alone: the other side of the verdict.
 
 Nothing of the pool's code is used here, so that an error in it can't hide itself.
 """
@@ -12,7 +12,7 @@ import aiohttp
 from stellar_sdk import Address, Asset, Keypair, scval, xdr
 from stellar_sdk.soroban_rpc import GetTransactionStatus
 
-from demo.farm_calls import farm_calls
+from devstack.farm_calls import farm_calls
 
 PAGE = 200
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from demo.wallet_calls import Farmer, Shown
+from devstack.wallet_calls import Farmer, Shown
 from libs.common.grpc.tls import transport_of
 from libs.common.ids import FarmerId, PoolerId
 from libs.kale.hash import leading_zeros

@@ -1,4 +1,4 @@
-"""Calls of wallet as registry, plant, work and harvest make them; for benchmarks and fault runs."""
+"""Calls of wallet as registry, plant, work and harvest make them; for trials."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from kalepool.wallet.v1 import (
     withdraw_pb2_grpc,
 )
 
-from demo.stack import OPERATOR, Stack, who_calls
+from devstack.stack import OPERATOR, Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.identity import CallerKind
 from libs.common.ids import new_id
