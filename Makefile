@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Folders with our own Python code (gen/ is generated).
-CODE := services libs localnet pooler cli demo benchmarks faults security backup scripts tests
+CODE := services libs localnet pooler cli devstack demo trials backup scripts tests
 
 # Settings of single targets.
 FARMERS ?= 25
@@ -108,21 +108,21 @@ demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
 
 bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENCH_ARGS='--farmers 100')
-	@$(PY) -m benchmarks run $(BENCH_ARGS)
+	@$(PY) -m trials.bench run $(BENCH_ARGS)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
-	@$(PY) -m faults run $(FAULTS_ARGS)
+	@$(PY) -m trials.faults run $(FAULTS_ARGS)
 	$(if $(strip $(FAULTS_ARGS)),,@$(MAKE) day history)
 
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
-	@$(PY) -m faults day $(DAY_ARGS)
+	@$(PY) -m trials.day $(DAY_ARGS)
 
 security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--requests 5000 --abandoned 5000')
-	@$(PY) -m security $(SECURITY_ARGS)
-	@$(PY) -m security.cost
+	@$(PY) -m trials.security $(SECURITY_ARGS)
+	@$(PY) -m trials.security.cost
 
 history: setup ## Compare a block's statements with and without 10 million events (HISTORY_ARGS='--events 100000')
-	@$(PY) -m benchmarks.history $(HISTORY_ARGS)
+	@$(PY) -m trials.history $(HISTORY_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

@@ -19,7 +19,7 @@ _OPTIONS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "host": "PGH
 
 
 async def program(name: str, *, least: int) -> str:
-    """Where it is: on PATH, or in the wheel that the demo's server comes from. BackupError.
+    """Where it is: on PATH, or in the wheel that devstack's server comes from. BackupError.
 
     It must not be older than the server, whose major version is `least`.
     """

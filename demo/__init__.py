@@ -1,4 +1,4 @@
-"""The whole pool on one machine: PostgreSQL, localnet and the five services as processes.
+"""The demo: a whole pool on this machine farms some blocks (run), or stays (up, down).
 
-Used by `make demo`, `make up` and the end-to-end tests. Not part of a deployment.
+Pools are started by devstack; nothing but the demo's own tests imports this package.
 """

@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from demo.interrupt import run_to_end
 from demo.run import run_demo
 from demo.standing import down, supervise, up
+from devstack.interrupt import run_to_end
 
 
 def main(arguments: list[str]) -> int:

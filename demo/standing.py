@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from demo.processes import is_alive
-from demo.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
+from devstack.processes import is_alive
+from devstack.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
 from libs.common.private_file import new_private_file
 
 DIRECTORY = Path("var") / "up"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from demo.postgres import EmbeddedPostgres
+from devstack.postgres import EmbeddedPostgres
 from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
 from services.migrations import migrate_all, migrations_of

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from demo.postgres import EmbeddedPostgres
+from devstack.postgres import EmbeddedPostgres
 from tests.support.database import DatabaseAccess, DatabaseFactory
 
 

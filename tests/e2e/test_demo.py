@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from demo.run import DIRECTORY
-from demo.stack import StackConfig
+from devstack.stack import StackConfig
 from libs.common.names import SERVICES
 from tests.support.breaking import farm_while
 

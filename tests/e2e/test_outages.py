@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stack import Stack, StackConfig
+from devstack.stack import Stack, StackConfig
 from tests.support.breaking import farm_while
 
 pytestmark = pytest.mark.e2e

@@ -8,13 +8,13 @@ import pytest
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 
 
-_DAY = "day --farmers 5 --blocks 3 --ledger-seconds 0.1 --kill-every 1"
+_DAY = "trials.day --farmers 5 --blocks 3 --ledger-seconds 0.1 --kill-every 1"
 
 
-@pytest.mark.parametrize("command", ["run --quick", _DAY])
+@pytest.mark.parametrize("command", ["trials.faults run --quick", _DAY])
 def test_the_short_run_finds_nothing(command: str) -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "faults", *command.split(), "--no-write"],
+        [sys.executable, "-m", *command.split(), "--no-write"],
         check=False,
         capture_output=True,
         text=True,

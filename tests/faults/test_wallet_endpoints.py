@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from kalepool.wallet.v1 import wallet_pb2
 
-from demo.processes import Command, Process
+from devstack.processes import Command, Process
 from tests.support.database import DatabaseFactory, connect
 from tests.support.json_rpc import ScriptedNode
 from tests.support.tcp_relay import TcpRelay, open_relay

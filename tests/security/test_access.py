@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.stack import open_stack
-from security.access import columns, differences, expected, matrix, rpcs, trespasses
-from security.run import stack_config
+from devstack.stack import open_stack
+from trials.security.access import columns, differences, expected, matrix, rpcs, trespasses
+from trials.security.run import stack_config
 
 pytestmark = pytest.mark.e2e
 

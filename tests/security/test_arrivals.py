@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from libs.common.names import SERVICES
-from security.arrivals import Arrival, Records, request_id
+from trials.security.arrivals import Arrival, Records, request_id
 
 
 def line(identifier: str, event: str = "request", status: str = "OK") -> str:

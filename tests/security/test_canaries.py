@@ -7,11 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from demo.stack import Stack, open_stack
-from security.canaries import canaries, flush, search, search_all
-from security.farming import FARMERS, farm
-from security.fuzz import open_targets, register, send_hostile
-from security.run import stack_config
+from devstack.stack import Stack, open_stack
+from trials.canaries import canaries, flush, search, search_all
+from trials.security.farming import FARMERS, farm
+from trials.security.fuzz import open_targets, register, send_hostile
+from trials.security.run import stack_config
 
 
 @pytest.mark.e2e
@@ -69,7 +69,7 @@ def test_a_secret_is_found_wherever_it_begins(tmp_path: Path, length: int) -> No
 def test_a_file_is_searched_across_the_pieces_that_it_is_read_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("security.canaries._PIECE", 64)
+    monkeypatch.setattr("trials.canaries._PIECE", 64)
     secret = os.urandom(40)
     for start in range(150):
         (tmp_path / "log").write_bytes(bytes(start) + secret + bytes(200 - start))

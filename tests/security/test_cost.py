@@ -3,9 +3,10 @@
 import pytest
 from rich.console import Console
 
-from security import cost
-from security.cost import Cost, Turn, content, show
 from tests.support.results import ORIGIN
+from trials.report import show
+from trials.security import cost
+from trials.security.cost import Cost, Turn, report_of
 
 
 def measured(ratio: float) -> Cost:
@@ -29,6 +30,6 @@ def test_the_command_fails_when_the_goal_is_missed(
 def test_the_table_says_the_goal_and_whether_it_was_met(ratio: float, word: str) -> None:
     console = Console(width=120)
     with console.capture() as said:
-        show(measured(ratio), console)
+        show(console, report_of(measured(ratio)))
     assert f"{ratio:.2f} of the bare server's throughput; goal {word}" in said.get()
-    assert content(measured(ratio))["met"] is (ratio >= 0.5)
+    assert report_of(measured(ratio)).content["met"] is (ratio >= 0.5)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from demo.stack import Stack, open_stack
-from security.fuzz import LONG, Target, ask_long, open_targets, register, rpcs, send_hostile
-from security.leaving import give_up
-from security.rpcs import services
-from security.run import stack_config
-from security.standing import fallen
+from devstack.stack import Stack, open_stack
+from trials.security.fuzz import LONG, Target, ask_long, open_targets, register, rpcs, send_hostile
+from trials.security.leaving import give_up
+from trials.security.rpcs import services
+from trials.security.run import stack_config
+from trials.security.standing import fallen
 
 
 def test_every_rpc_has_a_process_that_serves_it() -> None:

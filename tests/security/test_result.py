@@ -1,4 +1,4 @@
-"""What makes `python -m security` fail, and what it shows."""
+"""What makes `python -m trials.security` fail, and what it shows."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from security.__main__ import show
-from security.access import columns, rpcs
-from security.canaries import Search
-from security.farming import FARMERS, Farmed
-from security.fuzz import LONG, Outcome
-from security.leaving import Abandoned, Tally
-from security.memory import MEBIBYTE, Growth
-from security.run import FuzzPlan, FuzzResult
+from trials.canaries import Search
+from trials.report import show
+from trials.security.access import columns, rpcs
+from trials.security.farming import FARMERS, Farmed
+from trials.security.fuzz import LONG, Outcome
+from trials.security.leaving import Abandoned, Tally
+from trials.security.memory import MEBIBYTE, Growth
+from trials.security.run import FuzzPlan, FuzzResult
+from trials.security.tables import output_of
 
 WELL = Counter(OK=40, INVALID_ARGUMENT=30, NOT_FOUND=20, DEADLINE_EXCEEDED=10)
 
@@ -77,7 +78,7 @@ def test_what_is_wrong_is_told(bad: FuzzResult, words: str) -> None:
     assert words in failure
     console = Console(width=120)
     with console.capture() as said:
-        show(console, bad)
+        show(console, output_of(bad))
     assert words in said.get()
 
 
@@ -106,7 +107,7 @@ def test_an_rpc_that_hardly_answers_is_told(statuses: Counter[str], is_told: boo
 def test_what_was_searched_and_given_up_is_shown() -> None:
     console = Console(width=120)
     with console.capture() as said:
-        show(console, GOOD)
+        show(console, output_of(GOOD))
     text = " ".join(said.get().split())
     assert "92 forms of secrets looked for in 1,204 files (47.0 MiB)" in text
     assert "│ all │ 240 │ 15 │ 101 │ 60 │" in text

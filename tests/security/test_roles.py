@@ -3,8 +3,8 @@
 import pytest
 
 from libs.common.names import SERVICES
-from security.roles import ALLOWED, breaches, undeclared
 from tests.support.database import DatabaseAccess, connect
+from trials.security.roles import ALLOWED, breaches, undeclared
 
 
 async def test_every_table_and_view_is_declared(database: DatabaseAccess) -> None:

@@ -1,14 +1,11 @@
 """A whole pool farms a block while something is broken in it again and again."""
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable
 
-from rich.console import Console
-
-from demo.run import farm
-from demo.screen import Screen
-from demo.stack import Stack, StackConfig, open_stack
+from devstack.farming import farm
+from devstack.stack import Stack, StackConfig, open_stack
+from pooler.report import TextReport
 
 #: Seconds until a block is farmed, at the latest.
 PATIENCE = 240.0
@@ -21,11 +18,10 @@ async def farm_while(
 
     Returns how often it was broken.
     """
-    screen = Screen(Console(file=io.StringIO()))
     breaks = 0
     async with open_stack(config) as stack:
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-            farming = group.create_task(farm(stack, 3, 1, screen))
+            farming = group.create_task(farm(stack, 3, 1, TextReport(), print))
             while not (await asyncio.wait({farming}, timeout=every))[0]:
                 await break_once(stack)
                 breaks += 1

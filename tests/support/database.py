@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from demo.postgres import EmbeddedPostgres
+from devstack.postgres import EmbeddedPostgres
 from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
 from services.migrations import migrate_all, role_of

@@ -1,6 +1,6 @@
 """What results of measurements and fault runs have in common in tests."""
 
-from benchmarks.machine import Origin
+from trials.machine import Origin
 
 #: Some machine and commit.
 ORIGIN = Origin(

@@ -15,7 +15,7 @@ import aiohttp
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
-from demo.processes import Command, Process, ProcessDiedError
+from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.ids import new_id

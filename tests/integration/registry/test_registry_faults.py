@@ -10,7 +10,7 @@ import grpc
 import pytest
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
-from demo.processes import Command, Process, ProcessDiedError
+from devstack.processes import Command, Process, ProcessDiedError
 from libs.common import failpoints
 from libs.common.errors import InternalError, PoolError, UnavailableError
 from libs.common.grpc.client import open_channel

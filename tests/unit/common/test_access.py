@@ -3,8 +3,8 @@
 import pytest
 
 from libs.common.grpc.access import Access
-from security.access import rpcs
 from services.access import ACCESS
+from trials.security.access import rpcs
 
 SIGNING = {
     "Plant": "plant",

@@ -18,7 +18,7 @@ from libs.common.paging import encode_token
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import RuleError, Surroundings, declared
 from libs.kale.formats import FORMATS
-from security.rpcs import services
+from trials.security.rpcs import services
 
 AROUND = Surroundings(formats=FORMATS, settings={"MAX_FARMERS": 1000})
 SOMEBODY = "0190a5f0-0000-7000-8000-00000000000a"

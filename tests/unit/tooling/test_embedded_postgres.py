@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from demo.postgres import EmbeddedPostgres, PostgresStartError, stop_detached
+from devstack.postgres import EmbeddedPostgres, PostgresStartError, stop_detached
 from tests.support.database import connect
 
 #: Seconds that cleaning up after a killed owner may take.
@@ -89,7 +89,7 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from demo.postgres import EmbeddedPostgres
+from devstack.postgres import EmbeddedPostgres
 home, detached = Path(sys.argv[1]), sys.argv[2] == "detached"
 with EmbeddedPostgres(home, durable=False, detached=detached) as server:
     print(server.pid, server.admin_dsn, flush=True)

@@ -1,0 +1,51 @@
+"""A pool farms some blocks, then its records are compared with the chain."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from devstack.chain_view import read_chain
+from devstack.check import Verdict, settled_verdict
+from devstack.farmers import pooler_config, settle
+from devstack.stack import Progress, Stack
+from pooler.events import Observer
+from pooler.run import RunSummary, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmResult:
+    """What farming some blocks came to."""
+
+    #: What the pooler did.
+    run: RunSummary
+    #: What the comparison found.
+    verdict: Verdict
+    #: Farmers times blocks.
+    asked: int
+
+    @property
+    def all_farmed(self) -> bool:
+        """Whether everybody was planted and harvested in every block, and no stake was lost."""
+        run = self.run
+        return (
+            min(run.planted, run.harvested) >= self.asked
+            and run.worked == run.planted
+            and run.still_pending == 0
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether all was farmed, and the records are what is on the chain."""
+        return self.all_farmed and self.verdict.equal
+
+
+async def farm(
+    stack: Stack, farmers: int, blocks: int, observe: Observer, progress: Progress
+) -> FarmResult:
+    """Registers, funds, farms and compares on a running pool."""
+    config, funded = await settle(stack, pooler_config(stack, farmers, blocks), observe, progress)
+    progress("farming")
+    summary = await run(config, observe)
+    progress("comparing the records with the chain")
+    verdict = await settled_verdict(stack, funded, partial(read_chain, stack.rpc_url))
+    stack.check()
+    return FarmResult(run=summary, verdict=verdict, asked=farmers * blocks)

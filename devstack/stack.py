@@ -1,0 +1,356 @@
+"""Wires the whole pool up on this machine: PostgreSQL, migrations, localnet, five services."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from devstack.postgres import EmbeddedPostgres
+from devstack.processes import Command, Process, ProcessDiedError
+from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
+from libs.common.db.tls import DatabaseAddress
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.health import is_serving
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
+from libs.common.grpc.tls import TlsFiles, Transport, transport_of
+from libs.common.names import SERVICES
+from services.access import ACCESS
+from services.migrations import migrate_all, role_of
+
+#: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
+FIXED_PORTS = {
+    "registry": 50051,
+    "wallet": 50052,
+    "plant": 50053,
+    "work": 50054,
+    "harvest": 50055,
+    "localnet": 8000,
+}
+#: Folder of the pool's certificates, in that of its data.
+CERTIFICATES = "certificates"
+#: The one who runs it.
+OPERATOR = "operator"
+#: Days that its certificates are valid.
+DAYS = 30.0
+#: Seconds until everything serves at the latest.
+START_TIMEOUT = 90.0
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """How to run the pool on this machine."""
+
+    #: Folder for data and logs; it is emptied at start.
+    directory: Path
+    #: Seconds between two ledgers.
+    ledger_seconds: float = 1.0
+    #: Seconds of a KALE block.
+    block_seconds: int = 30
+    #: Use FIXED_PORTS instead of free ones.
+    fixed_ports: bool = False
+    #: The services that run; their schemas are all there in any case.
+    services: tuple[str, ...] = SERVICES
+    #: More variables by process name ("wallet", "localnet", "postgres" ...), for tests.
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: Folder of PostgreSQL's data and log; None: below `directory`.
+    postgres_home: Path | None = None
+    #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
+    nodes: tuple[int, ...] = ()
+
+
+class Stack:
+    """The running pool."""
+
+    def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
+        self.config = config
+        self.ports = _choose_ports(fixed=config.fixed_ports)
+        self._postgres = postgres
+        self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
+        self._authority = make_authority(TRUST_DOMAIN)
+        self._issued: dict[tuple[CallerKind, str], TlsFiles] = {}
+        self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self._commands: dict[str, Command] = {}
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def rpc_url(self) -> str:
+        """JSON-RPC of the local Stellar network."""
+        return f"http://127.0.0.1:{self.ports['localnet']}"
+
+    def node_url(self, number: int) -> str:
+        """JSON-RPC of one node of the local Stellar network; 0 is the chain's own."""
+        return f"{self.rpc_url}/node/{number}" if number else self.rpc_url
+
+    @property
+    def admin_dsn(self) -> str:
+        """PostgreSQL with all rights, for checks."""
+        return self._postgres.admin_dsn
+
+    def service_dsn(self, name: str) -> str:
+        """The database as one service sees it."""
+        return _with_login(self.admin_dsn, role_of(name), self._passwords[name])
+
+    def secrets(self) -> dict[str, str]:
+        """What must not be seen anywhere, by name."""
+        passwords = {f"password of {name}": value for name, value in self._passwords.items()}
+        return {"master key": self._master_key, **passwords}
+
+    def certificates(self, kind: CallerKind, name: str) -> TlsFiles:
+        """A certificate of this pool's authority."""
+        if (kind, name) not in self._issued:
+            folder = self.config.directory.absolute() / CERTIFICATES
+            if not self._issued:
+                self._authority.save(folder)
+            certificate, key = self._authority.issue(kind, name, days=DAYS).save(folder, name)
+            authority = folder / CERTIFICATE_FILE
+            self._issued[kind, name] = TlsFiles(
+                certificate=certificate, key=key, authority=authority
+            )
+        return self._issued[kind, name]
+
+    def transport(self, kind: CallerKind, name: str) -> Transport:
+        """Calls in this name."""
+        return transport_of(self.certificates(kind, name))
+
+    def authority_of(self, trust_domain: str) -> Authority:
+        """This pool's authority with names of another domain: for who should not get in."""
+        return replace(self._authority, trust_domain=trust_domain)
+
+    def operator(self) -> Transport:
+        """Calls as somebody who runs the pool."""
+        return self.transport(CallerKind.OPERATOR, OPERATOR)
+
+    def target(self, service: str) -> str:
+        """Where a service listens (host:port)."""
+        return f"127.0.0.1:{self.ports[service]}"
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    async def start(self, progress: Progress) -> None:
+        """Starts everything in order and waits until all serve."""
+        progress("migrating the database")
+        await migrate_all(DatabaseAddress(dsn=self.admin_dsn), self._passwords)
+        progress("starting the local Stellar network")
+        await self._start(self._localnet())
+        await self._wait("localnet", partial(_answers, self.rpc_url))
+        progress(f"starting {', '.join(self.config.services)}")
+        for name in self.config.services:
+            await self._start(self._service(name))
+        for name in self.config.services:
+            await self.wait_ready(name)
+
+    async def start_copy(self, service: str, name: str) -> None:
+        """Starts one more process of a service under another name; waits until it serves."""
+        (self.ports[name],) = _free_ports(1)
+        command = self._service(service)
+        environment = {**command.environment, "PORT": str(self.ports[name])}
+        await self._start(replace(command, name=name, environment=environment))
+        await self.wait_ready(name)
+
+    async def restart(
+        self,
+        name: str,
+        *,
+        number: int = signal.SIGKILL,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Kills one process and starts it again at the same place; waits until it serves.
+
+        `environment` is on top of what it had at first, for this run of it only.
+        """
+        await self.end(name, number=number)
+        await self.begin(name, environment=environment)
+        await self.wait_ready(name)
+
+    async def restart_postgres(self, *, number: int = signal.SIGINT) -> None:
+        """Ends PostgreSQL by a signal under all that runs, and starts it again."""
+        await asyncio.to_thread(self._postgres.restart, number=number)
+
+    @property
+    def postgres_has_ended(self) -> bool:
+        """Whether PostgreSQL is gone, by itself or because it was ended."""
+        return not self._postgres.is_running
+
+    @asynccontextmanager
+    async def hung(self, name: str) -> AsyncIterator[None]:
+        """A process that does nothing while the block runs, and keeps its connections."""
+        pid = self._processes[name].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def configure(self, name: str, environment: Mapping[str, str]) -> None:
+        """More variables for a process, from its next start on."""
+        command = self._commands[name]
+        own = {**command.environment, **environment}
+        self._commands[name] = replace(command, environment=own)
+
+    async def end(self, name: str, *, number: int = signal.SIGKILL) -> None:
+        """Ends one process, if it has not ended already."""
+        await self._processes[name].stop(number=number)
+
+    async def begin(self, name: str, *, environment: Mapping[str, str] | None = None) -> None:
+        """Starts a process that has ended, without waiting for it."""
+        command = self._commands[name]
+        own = {**command.environment, **(environment or {})}
+        await self._run(replace(command, environment=own))
+
+    async def wait_ready(self, name: str) -> None:
+        """Returns when a process serves; ProcessDiedError when it does not."""
+        if name == "localnet":
+            await self._wait(name, partial(_answers, self.rpc_url))
+        else:
+            service = self._commands[name].arguments[-1].rpartition(".")[2]
+            await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process is gone, by itself or because it was ended."""
+        return not self._processes[name].is_running
+
+    def check(self) -> None:
+        """Raises ProcessDiedError when a process has ended by itself."""
+        for process in self._processes.values():
+            process.check()
+
+    async def stop(self) -> None:
+        """Stops the services first, then the network; PostgreSQL is stopped by its owner."""
+        services = [process for name, process in self._processes.items() if name != "localnet"]
+        await asyncio.gather(*(process.stop() for process in services))
+        if "localnet" in self._processes:
+            await self._processes["localnet"].stop()
+
+    async def _start(self, command: Command) -> None:
+        self._commands[command.name] = command
+        await self._run(command)
+
+    async def _run(self, command: Command) -> None:
+        process = Process(command, self.config.directory / "logs")
+        self._processes[command.name] = process
+        await process.start()
+
+    async def _wait(self, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+        while not await ready():
+            self._processes[name].check()
+            if asyncio.get_running_loop().time() > deadline:
+                tail = self._processes[name].log_tail()
+                raise ProcessDiedError(f"{name} does not serve after {START_TIMEOUT} s:\n{tail}")
+            await asyncio.sleep(0.1)
+
+    def _localnet(self) -> Command:
+        environment = {
+            "LOCALNET_PORT": str(self.ports["localnet"]),
+            "LOCALNET_LEDGER_SECONDS": str(self.config.ledger_seconds),
+            "LOCALNET_BLOCK_SECONDS": str(self.config.block_seconds),
+            "LOCALNET_NODES": str(max(self.config.nodes, default=0) + 1),
+            **self.config.environment.get("localnet", {}),
+        }
+        return Command(name="localnet", arguments=("-m", "localnet"), environment=environment)
+
+    def _service(self, name: str) -> Command:
+        environment = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.ports[name]),
+            **self.certificates(CallerKind.SERVICE, name).environment,
+            "DATABASE_URL": self.service_dsn(name),
+            # Everybody shares one address here; poolers on a real network each have their own.
+            "API_RATE_LIMIT": "100000",
+            **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
+            **(self._wallet_environment() if name == "wallet" else {}),
+            **self.config.environment.get(name, {}),
+        }
+        return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
+
+    def _wallet_environment(self) -> dict[str, str]:
+        return {
+            "STELLAR_RPC_URL": self.rpc_url,
+            "STELLAR_RPC_URLS": ",".join(map(self.node_url, self.config.nodes)),
+            "FRIENDBOT_URL": f"{self.rpc_url}/friendbot",
+            "MASTER_KEY": self._master_key,
+            "BLOCK_SECONDS": str(self.config.block_seconds),
+            "CHAIN_POLL_MS": "200",
+        }
+
+
+def who_calls(method: str) -> tuple[CallerKind, str]:
+    """Whose certificate to show for a method by its full name: the operator's, or that of a service
+    where the operator may not call it."""
+    entry = ACCESS.get(method)
+    if entry is None or entry.operators:  # the standard services have no entry
+        return CallerKind.OPERATOR, OPERATOR
+    return CallerKind.SERVICE, min(entry.services)
+
+
+@asynccontextmanager
+async def open_stack(
+    config: StackConfig, progress: Progress = lambda _: None
+) -> AsyncIterator[Stack]:
+    """Runs the pool while the block runs; stops everything at its end, whatever ended it."""
+    shutil.rmtree(config.directory, ignore_errors=True)
+    (config.directory / "logs").mkdir(parents=True)
+    progress("starting PostgreSQL")
+    async with contextlib.AsyncExitStack() as cleanup:
+        postgres = EmbeddedPostgres(
+            config.postgres_home or config.directory / "postgres",
+            environment=config.environment.get("postgres", {}),
+        )
+        cleanup.enter_context(postgres)
+        stack = Stack(config, postgres)
+        cleanup.push_async_callback(stack.stop)
+        await stack.start(progress)
+        yield stack
+
+
+def _choose_ports(*, fixed: bool) -> dict[str, int]:
+    if fixed:
+        return dict(FIXED_PORTS)
+    return dict(zip(FIXED_PORTS, _free_ports(len(FIXED_PORTS)), strict=True))
+
+
+def _free_ports(count: int) -> Iterable[int]:
+    """Ports that were free a moment ago; held together, so that none is given twice."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            listener = held.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            ports.append(int(listener.getsockname()[1]))
+    return ports
+
+
+def _with_login(dsn: str, user: str, password: str) -> str:
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))
+
+
+async def _serves(target: str, service: str, transport: Transport) -> bool:
+    async with open_channel(target, transport, name=service) as channel:
+        return await is_serving(channel)
+
+
+async def _answers(rpc_url: str) -> bool:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "getHealth"}
+    try:
+        async with aiohttp.ClientSession() as session, session.post(rpc_url, json=request) as reply:
+            return reply.status == 200 and "result" in await reply.json(content_type=None)
+    except (aiohttp.ClientError, OSError, ValueError):
+        return False

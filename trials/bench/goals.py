@@ -1,0 +1,96 @@
+"""What a run is held against (issue 4): figure beside goal, met or not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trials.bench.phases import PhaseResult
+from trials.bench.results import CarrierRun, processes_compared
+from trials.world import Carrier
+
+#: Stroops of XLM per farmer and block at the measured settings: plant, work and harvest together,
+#: without a stake. One adds a write of the farmer's trustline, a read of the token and the burn's
+#: event: 6,373 stroops on the measured network (STELLAR.md section 3), which a run reports.
+FEE_GOALS = {Carrier.SINGLE: 46_000, Carrier.MULTICALL: 34_000}
+#: Milliseconds of CPU of the wallet per operation, building, signing and recording included.
+CPU_GOAL = 1.0
+#: Ledgers above the fewest possible.
+LEDGER_SLACK = 1
+#: Time of two wallet processes as a part of that of one, when the wallet is the limit.
+PROCESSES_GOAL = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """One figure and what it should be."""
+
+    #: What is measured.
+    name: str
+    #: What came out.
+    figure: float
+    #: What it should be at most.
+    at_most: float
+    #: Unit of both.
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether it is good enough."""
+        return self.figure <= self.at_most
+
+
+def goals_of(run: CarrierRun) -> list[Goal]:
+    """All goals of one carrier's run."""
+    goals = [goal for phase in run.phases for goal in _phase_goals(run.name, phase)]
+    if run.network_as_measured and not run.staked:
+        goals.append(
+            Goal(
+                name=f"{run.name}: XLM per farmer and block",
+                figure=round(run.fee_each),
+                at_most=FEE_GOALS[run.carrier],
+                unit="stroops",
+            )
+        )
+    return goals
+
+
+def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
+    """Two wallet processes are to be faster than one where the wallet is the limit, which only a
+    limit to its CPU makes sure of: nothing else is compared."""
+    return [
+        Goal(
+            name="two wallet processes: seconds of all phases, as a part of one's",
+            figure=round(two.wall_seconds / one.wall_seconds, 2),
+            at_most=PROCESSES_GOAL,
+            unit="",
+        )
+        for one, two in processes_compared(runs)
+        if one.cpu_share is not None
+    ]
+
+
+def _phase_goals(run: str, phase: PhaseResult) -> Iterable[Goal]:
+    name = f"{run}, {phase.name}"
+    yield Goal(
+        name=f"{name}: operations that did not succeed",
+        figure=phase.requested - phase.succeeded,
+        at_most=0,
+        unit="",
+    )
+    yield Goal(
+        name=f"{name}: difference between wallet and chain",
+        figure=abs(phase.succeeded - phase.on_chain),
+        at_most=0,
+        unit="",
+    )
+    yield Goal(
+        name=f"{name}: ledgers ({phase.fewest.ledgers} at best)",
+        figure=phase.ledgers_used,
+        at_most=phase.fewest.ledgers + LEDGER_SLACK,
+        unit="ledgers",
+    )
+    yield Goal(
+        name=f"{name}: CPU of the wallet per operation",
+        figure=round(phase.cpu_ms_each, 2),
+        at_most=CPU_GOAL,
+        unit="ms",
+    )

@@ -1,0 +1,302 @@
+"""A day of blocks in compressed time: one pool, many farmers, and a kill now and then."""
+
+import asyncio
+import math
+import signal
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import psutil
+
+from devstack.chain_view import ChainView
+from devstack.check import Verdict, settled_verdict
+from devstack.farmers import pooler_config, settle
+from devstack.processes import Command, Process
+from devstack.stack import Progress, Stack, StackConfig, open_stack
+from devstack.wallet_calls import open_caller
+from libs.common.names import SERVICES
+from pooler.config import PoolerConfig
+from trials.chain_reader import Reader
+from trials.machine import Origin, origin
+from trials.world import Carrier, open_channels
+
+DIRECTORY = Path("var") / "day"
+#: Ledgers of a block, and blocks of an hour, on the real network.
+LEDGERS_PER_BLOCK = 60
+BLOCKS_PER_HOUR = 12
+#: What is killed: every service, and the database as a crash would end it.
+POSTGRES = "postgres"
+VICTIMS = (*SERVICES, POSTGRES)
+#: Zeros that end the search for a farmer: mining is not what is tried here.
+ENOUGH_ZEROS = 2
+#: Of all farmers in all blocks, what has to be planted: a kill costs seconds, and a block of a day
+#: in compressed time has twelve.
+LEAST_PLANTED = 0.9
+#: Seconds between two looks at the pool.
+_LOOK = 1.0
+#: Ledgers that the node remembers: a few hours of the day, as nobody needs more.
+_RETENTION = 3_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayPlan:
+    """What to run."""
+
+    #: Farmers.
+    farmers: int
+    #: Blocks to farm: 12 are an hour.
+    blocks: int
+    #: Seconds of a ledger; the real network's has about 5.
+    ledger_seconds: float
+    #: How operations travel.
+    carrier: Carrier
+    #: Blocks between two kills; 0 kills nothing.
+    kill_every: int
+    #: Makes the choice of victims the same again.
+    seed: int
+
+    @property
+    def kills(self) -> bool:
+        """Whether anything is to be killed."""
+        return 0 < self.kill_every < self.blocks
+
+    @property
+    def block_seconds(self) -> int:
+        """Seconds of a block, as many ledgers as on the real network."""
+        return max(1, round(LEDGERS_PER_BLOCK * self.ledger_seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hour:
+    """Twelve blocks of the day."""
+
+    #: From 1.
+    number: int
+    #: On the chain: pails made, worked and harvested in its blocks, at the end of the day.
+    planted: int
+    worked: int
+    harvested: int
+    #: What was killed.
+    killed: tuple[str, ...]
+    #: Most MiB that each process had in this hour.
+    peak_mib: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayResult:
+    """What it came to."""
+
+    #: Machine, versions, commit.
+    origin: Origin
+    #: As it was asked for.
+    plan: DayPlan
+    #: In order.
+    hours: list[Hour]
+    #: Seconds of the farming.
+    seconds: float
+    #: Events compared, records against chain.
+    compared: int
+    #: Every difference, in words.
+    differences: list[str]
+    #: Planted on the chain and not worked, in blocks that are over: their stakes are lost.
+    unworked: int
+    #: Worked on the chain and not harvested, in blocks that are over.
+    unharvested: int
+
+    @property
+    def planted(self) -> int:
+        """Pails made in the day's blocks."""
+        return sum(hour.planted for hour in self.hours)
+
+    @property
+    def asked(self) -> int:
+        """Pails that there would be without any fault."""
+        return self.plan.farmers * self.plan.blocks
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as promised."""
+        farmed = bool(self.hours) and all(hour.harvested for hour in self.hours)
+        killed = any(hour.killed for hour in self.hours) or not self.plan.kills
+        return (
+            farmed
+            and killed
+            and self.planted >= LEAST_PLANTED * self.asked
+            and self.compared > 0
+            and not self.differences
+            and not self.unworked
+            and not self.unharvested
+        )
+
+
+async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
+    """The whole day on a pool of its own, with the reference pooler as a process."""
+    environment = {name: {"LOG_LEVEL": "warning"} for name in SERVICES}
+    environment["wallet"]["CHAIN_POLL_MS"] = "100"
+    environment["localnet"] = {"LOCALNET_RETENTION_LEDGERS": str(_RETENTION)}
+    config = StackConfig(
+        directory=DIRECTORY,
+        ledger_seconds=plan.ledger_seconds,
+        block_seconds=plan.block_seconds,
+        environment=environment,
+    )
+    async with (
+        open_stack(config, progress) as stack,
+        open_caller(stack, ["wallet"]) as caller,
+        aiohttp.ClientSession() as session,
+    ):
+        await open_channels(stack, caller, plan.carrier, {}, progress)
+        asked = pooler_config(stack, plan.farmers, plan.blocks)
+        settled, funded = await settle(stack, asked, lambda _event: None, progress)
+        day = _Day(plan, stack, Reader(session, stack.rpc_url), progress)
+        started = time.monotonic()
+        await day.farm(settled)
+        seconds = time.monotonic() - started
+        progress("comparing the records with the chain")
+        verdict = await settled_verdict(stack, funded, day.view)
+        return await day.result(verdict, seconds)
+
+
+@dataclass(kw_only=True)
+class _Seen:
+    """What was seen of one hour while it ran."""
+
+    killed: list[str] = field(default_factory=list)
+    peak_mib: dict[str, float] = field(default_factory=dict)
+
+
+class _Day:
+    """Watches and disturbs the pool while a pooler farms."""
+
+    def __init__(self, plan: DayPlan, stack: Stack, reader: Reader, progress: Progress) -> None:
+        self._plan = plan
+        self._stack = stack
+        self._reader = reader
+        self._progress = progress
+        # Only what is to be killed hangs on it, and a seed is to give the same again.
+        self._random = Random(plan.seed)
+        self._seen: dict[int, _Seen] = {}
+        self._first: int | None = None
+        #: Number of the block, from 0, in which the next kill is due.
+        self._next_kill = plan.kill_every
+
+    async def view(self) -> ChainView:
+        """The chain as it is now."""
+        await self._reader.catch_up()
+        return self._reader.view
+
+    async def farm(self, config: PoolerConfig) -> None:
+        """Until the pooler has farmed all blocks; ProcessDiedError when it ends otherwise."""
+        pooler = Process(_pooler(config), self._stack.config.directory / "logs")
+        await pooler.start()
+        try:
+            while pooler.is_running:
+                await self._look()
+                await asyncio.sleep(_LOOK)
+        finally:
+            await pooler.stop()
+        if pooler.status != 0:
+            pooler.check()
+
+    async def _look(self) -> None:
+        """Reads what is new, measures, and kills what is due."""
+        view = await self.view()
+        if not view.plants:
+            return
+        (_, block) = next(reversed(view.plants))
+        if self._first is None:
+            self._first = block
+        number = block - self._first
+        if number >= self._plan.blocks:
+            return
+        if number // BLOCKS_PER_HOUR not in self._seen:
+            self._progress(f"hour {number // BLOCKS_PER_HOUR + 1} begins: {_sum(view)}")
+        seen = self._seen.setdefault(number // BLOCKS_PER_HOUR, _Seen())
+        self._measure(seen)
+        if self._plan.kill_every and number >= self._next_kill:
+            self._next_kill = number + self._plan.kill_every
+            seen.killed.append(await self._kill())
+
+    def _measure(self, seen: _Seen) -> None:
+        for name, pid in self._stack.pids().items():
+            with suppress(psutil.NoSuchProcess):
+                mib = psutil.Process(pid).memory_info().rss / 2**20
+                seen.peak_mib[name] = max(mib, seen.peak_mib.get(name, 0.0))
+
+    async def _kill(self) -> str:
+        """kill -9 at some instant of a block, and a new start."""
+        victim = self._random.choice(VICTIMS)
+        await asyncio.sleep(self._random.uniform(0, self._plan.block_seconds))
+        self._progress(f"kill {victim}")
+        if victim == POSTGRES:
+            await self._stack.restart_postgres(number=signal.SIGQUIT)
+        else:
+            await self._stack.end(victim)
+            await self._stack.begin(victim)
+        return victim
+
+    async def result(self, verdict: Verdict, seconds: float) -> DayResult:
+        """What the day came to."""
+        view, first = self._reader.view, self._first or 0
+        last = first + self._plan.blocks
+        # The newest one is open: somebody planted in it to close the one before.
+        open_block = max((block for _, block in view.plants), default=first)
+        planted, worked, harvested = (
+            Counter((block - first) // BLOCKS_PER_HOUR for _, block in events if block < last)
+            for events in (view.plants, view.works, view.harvests)
+        )
+        return DayResult(
+            origin=await origin(self._stack.admin_dsn),
+            plan=self._plan,
+            hours=[
+                Hour(
+                    number=hour + 1,
+                    planted=planted[hour],
+                    worked=worked[hour],
+                    harvested=harvested[hour],
+                    killed=tuple(self._seen[hour].killed) if hour in self._seen else (),
+                    peak_mib=self._seen[hour].peak_mib if hour in self._seen else {},
+                )
+                for hour in range(math.ceil(self._plan.blocks / BLOCKS_PER_HOUR))
+            ],
+            seconds=seconds,
+            compared=verdict.compared,
+            differences=verdict.differences,
+            unworked=_missing(view.plants, view.works, open_block),
+            unharvested=_missing(view.works, view.harvests, open_block),
+        )
+
+
+def _pooler(config: PoolerConfig) -> Command:
+    """The reference pooler as its own process."""
+    if config.tls is None:
+        raise ValueError("the pooler of a day shows a certificate")
+    options: dict[str, object] = {
+        "--id": config.pooler_id,
+        "--blocks": config.blocks,
+        "--enough-zeros": ENOUGH_ZEROS,
+        "--closing-seconds": config.closing_seconds,
+        "--tls-cert-file": config.tls.certificate,
+        "--tls-key-file": config.tls.key,
+        "--tls-ca-file": config.tls.authority,
+        **{f"--{name}-target": target for name, target in asdict(config.targets).items()},
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    return Command(name="pooler", arguments=("-m", "pooler", *words), environment={})
+
+
+def _missing(
+    done: Collection[tuple[str, int]], followed: Collection[tuple[str, int]], before: int
+) -> int:
+    """How many of blocks before a given one were not followed by the next step."""
+    return sum(key[1] < before and key not in followed for key in done)
+
+
+def _sum(view: ChainView) -> str:
+    return f"{len(view.plants)} planted, {len(view.works)} worked, {len(view.harvests)} harvested"

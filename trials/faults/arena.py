@@ -1,0 +1,225 @@
+"""The running pool that things are broken in, and the tools to break and to mend it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from devstack.pool_calls import PoolCaller
+from devstack.processes import ProcessDiedError
+from devstack.stack import Progress
+from devstack.wallet_calls import Farmer, WalletCaller, wait_until
+from trials.faults.clock import FakeClock, fake_clock
+from trials.faults.disk import SmallDisk, small_disk
+from trials.faults.records import Records
+from trials.faults.witness import Witness
+from trials.world import World, WorldConfig, open_world, wallet_names
+
+DIRECTORY = Path("var") / "faults"
+#: Stroops of XLM that a transaction may cost in these runs, for each of its operations.
+CAP = 1_000_000
+#: Starts of a wallet until it counts as broken: the rows that follow will tell.
+_REVIVALS = 3
+#: Seconds that the node has to start in.
+_COMEBACK = 60.0
+#: Seconds between two looks for a wallet that has died.
+_WATCH = 0.1
+
+
+class PoolStoppedError(Exception):
+    """Everything is right again, and the pool does not go on: there is nothing left to break."""
+
+
+@dataclass(kw_only=True)
+class Arena:
+    """One pool under attack."""
+
+    #: The processes.
+    world: World
+    #: Outside memory of the chain.
+    witness: Witness
+    #: What the pool recorded.
+    records: Records
+    #: Stroops of XLM that a transaction may cost.
+    cap: int
+    #: The wall clock of the services and of PostgreSQL, where it can be set wrong.
+    clock: FakeClock | None = None
+    #: PostgreSQL's disk, where it can be filled.
+    disk: SmallDisk | None = None
+    #: Processes that were killed, or killed themselves, so far.
+    kills: int = 0
+    #: What decides about random instants; set for each cell.
+    random: Random = field(default_factory=Random)
+
+    @property
+    def farmers(self) -> Sequence[Farmer]:
+        """Who farms."""
+        return self.world.farmers
+
+    @property
+    def farm(self) -> WalletCaller | PoolCaller:
+        """Who plants, works and harvests: a pooler where there is a whole pool."""
+        return self.world.pool or self.world.caller
+
+    @property
+    def wallets(self) -> list[str]:
+        """Names of the wallet processes."""
+        return wallet_names(self.world.config.wallets)
+
+    @property
+    def services(self) -> list[str]:
+        """Names of all processes that must serve, but localnet."""
+        return [name for name in self.world.stack.pids() if name != "localnet"]
+
+    async def misbehave(self, node: int = 0, **faults: Any) -> None:
+        """Tells a node what to do wrong, besides what it does already; 0 is the chain's own."""
+        await self._post(node, faults)
+
+    async def behave(self) -> None:
+        """Everything about the nodes is right again."""
+        for node in (0, *self.world.config.nodes):
+            await self._post(node, {"reset": True, "stale": False})
+
+    async def misdeeds(self, node: int = 0) -> Mapping[str, int]:
+        """How often each of a node's faults has done something since it behaved last."""
+        async with self.world.session.get(f"{self.world.stack.node_url(node)}/faults") as reply:
+            used: dict[str, int] = (await reply.json())["used"]
+            return used
+
+    async def _post(self, node: int, body: Mapping[str, Any]) -> None:
+        url = f"{self.world.stack.node_url(node)}/faults"
+        async with self.world.session.post(url, json=body) as reply:
+            if reply.status != 200:
+                raise RuntimeError(f"localnet refuses {body}: {await reply.text()}")
+
+    async def forget_history(self) -> None:
+        """The node loses every ledger before its newest; the witness has them."""
+        await self.witness.catch_up()
+        await self.misbehave(forget_before=2**31 - 1)
+
+    async def kill(self, name: str = "wallet", *, number: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, or another signal, and a new start, without waiting until it serves."""
+        self.kills += 1
+        await self.world.stack.end(name, number=number)
+        await self.world.stack.begin(name)
+
+    async def arm(self, failpoint: str) -> None:
+        """Starts the wallet with a failpoint at which it kills itself."""
+        with suppress(ProcessDiedError):  # reached already while it starts
+            await self.world.stack.restart(
+                "wallet", environment={"FAILPOINTS": f"{failpoint}=kill"}
+            )
+
+    async def revive_dead(self) -> None:
+        """Starts every wallet that has died; for ever."""
+        while True:
+            for name in self.wallets:
+                if self.world.stack.has_ended(name):
+                    self.kills += 1
+                    await self.world.stack.begin(name)
+            await asyncio.sleep(_WATCH)
+
+    async def mend(self) -> None:
+        """Everything runs and behaves."""
+        if self.world.stack.postgres_has_ended:
+            await self.world.stack.restart_postgres()
+        await wait_until(self._behaves, "localnet does not come back", seconds=_COMEBACK)
+        await self.world.stack.wait_ready("localnet")
+        for name in self.services:
+            await self._revive(name)
+
+    async def _behaves(self) -> bool:
+        """Whether localnet answers, as it should; it listens a moment after its start, and one that
+        was just ended may still look alive at first."""
+        if self.world.stack.has_ended("localnet"):
+            await self.world.stack.begin("localnet")
+        try:
+            await self.behave()
+        except aiohttp.ClientConnectionError:
+            return False
+        return True
+
+    async def _revive(self, name: str) -> None:
+        """Until it serves: one that was just killed may still look alive at first.
+
+        PoolStoppedError when it does not, however long.
+        """
+        for _ in range(_REVIVALS):
+            if self.world.stack.has_ended(name):
+                await self.world.stack.begin(name)
+            with suppress(ProcessDiedError):
+                await self.world.stack.wait_ready(name)
+                return
+        raise PoolStoppedError(f"{name} does not serve any more")
+
+    async def cut_connections(self, role: str) -> int:
+        """Ends every database session of the roles that are like `role`; how many there were."""
+        return len(await self.records.many("cut_connections", role))
+
+    async def refuses_writes(self) -> bool:
+        """Whether PostgreSQL has no room for what is new."""
+        try:
+            await self.records.many("write_much")
+        except asyncpg.DiskFullError:
+            return True
+        return False
+
+    async def next_block(self) -> int:
+        """The first block that nobody has planted in, as soon as it can be planted."""
+        head = (await self.world.caller.block()).head
+        block = max(head.plantable_block, head.current_block + 1)
+
+        async def plantable() -> bool:
+            return (await self.world.caller.block()).head.plantable_block >= block
+
+        patience = 2.0 * self.world.config.block_seconds + 60
+        await wait_until(plantable, f"block {block} is not plantable", seconds=patience)
+        return block
+
+
+@asynccontextmanager
+async def open_arena(
+    name: str, config: WorldConfig, progress: Progress, *, disk_mib: int = 0, clock: bool = False
+) -> AsyncIterator[Arena]:
+    """Starts everything, with logs in a folder of this name; sets the cap and short envelopes.
+
+    `disk_mib` gives PostgreSQL a disk of its own of that size, `clock` gives the services and
+    PostgreSQL a wall clock that can be set; NotHereError where this machine cannot do that.
+    """
+    environment = {
+        "MAX_FEE_STROOPS": str(CAP),
+        "OPERATION_TIMEOUT": "5000",
+        "CHANNEL_ACCOUNTS": "12",
+        # In milliseconds: withdrawals begin at once.
+        "WITHDRAW_COOLING": "1",
+        **config.wallet_environment,
+    }
+    with ExitStack() as held:
+        fake = held.enter_context(fake_clock()) if clock else None
+        disk = held.enter_context(small_disk(disk_mib)) if disk_mib else None
+        config = replace(
+            config,
+            directory=DIRECTORY / name,
+            wallet_environment=environment,
+            common_environment=fake.environment if fake else {},
+            postgres_home=disk.home if disk else None,
+        )
+        async with open_world(config, progress) as world:
+            witness = Witness(world.session, world.rpc_url)
+            await witness.catch_up()
+            await world.caller.pay_out_to(world.farmers, world.opener.address)
+            yield Arena(
+                world=world,
+                witness=witness,
+                records=Records(world.stack.admin_dsn),
+                cap=int(environment["MAX_FEE_STROOPS"]),
+                clock=fake,
+                disk=disk,
+            )

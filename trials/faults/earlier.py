@@ -1,0 +1,83 @@
+"""Rows that were run apart stand together: what an earlier run of the same commit has left.
+
+The JSON that is read is a build output: git ignores it, and a fresh clone has none.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from trials import report
+from trials.faults.checker import Findings
+from trials.faults.run import Cell, FaultResult
+from trials.faults.tables import report_of
+from trials.machine import Origin
+
+
+def write(result: FaultResult, directory: Path = report.RESULTS) -> list[Path]:
+    """Write a run, together with the earlier ones of its commit and seed; the files.
+
+    Rows that were run again are replaced.
+    """
+    earlier = directory / result.origin.label / "faults.json"
+    if earlier.exists():
+        result = joined(read(earlier), result)
+    return report.write(report_of(result), directory)
+
+
+def read(path: Path) -> FaultResult:
+    """What `write` has left for programs."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    own = {field.name for field in fields(Cell)}
+    cells = [
+        Cell(
+            **{name: value for name, value in item.items() if name in own - {"findings"}},
+            findings=Findings(**item["findings"]),
+        )
+        for item in content["cells"]
+    ]
+    return FaultResult(
+        origin=Origin(**content["origin"]),
+        seed=content["seed"],
+        cells=cells,
+        final=content["final"],
+        not_run=content["not_run"],
+        whole=content["whole"],
+        commands=content["commands"],
+    )
+
+
+def joined(old: FaultResult, new: FaultResult) -> FaultResult:
+    """Both; of what both have, the new one's.
+
+    What was wrong at the end of a group is wrong until all of its rows were run again: those that
+    are run alone have a pool of their own.
+    """
+    if old.seed != new.seed:
+        return new
+    again = {(cell.group, cell.scenario, cell.phase) for cell in new.cells}
+    return replace(
+        new,
+        cells=[
+            cell
+            for cell in old.cells
+            if cell.group not in new.whole and (cell.group, cell.scenario, cell.phase) not in again
+        ]
+        + new.cells,
+        final=_kept(old.final, new) + new.final,
+        not_run=_kept(old.not_run, new) + new.not_run,
+        whole=list(dict.fromkeys([*old.whole, *new.whole])),
+        commands=list(dict.fromkeys([*old.commands, *new.commands])),
+    )
+
+
+def _kept(lines: Sequence[str], new: FaultResult) -> list[str]:
+    """Lines of groups that the new run has not run wholly, nor has the same of."""
+    known = {*new.final, *new.not_run}
+    return [line for line in lines if _group(line) not in new.whole and line not in known]
+
+
+def _group(line: str) -> str:
+    """Lines about a group begin with its name."""
+    return line.partition(":")[0]

@@ -1,0 +1,46 @@
+-- What wallet recorded, read with all rights (trials/faults/records.py).
+
+-- name: operations :many
+SELECT
+    o.address, o.state::text AS state, o.amount, o.gap, p.zeros, o.ledger, o.reason,
+    o.stake_returned
+FROM wallet.all_operations AS o
+INNER JOIN wallet.operations AS p ON o.operation_id = p.id
+WHERE o.kind::text = $1 AND o.block_index = $2
+ORDER BY o.created_at, o.operation_id;
+
+-- name: succeeded :many
+-- All that is recorded as done, with where each withdrawal went.
+SELECT
+    o.kind::text AS kind, o.address, o.block_index, o.amount, o.gap, p.zeros, o.ledger,
+    o.stake_returned, w.destination
+FROM wallet.all_operations AS o
+INNER JOIN wallet.operations AS p ON o.operation_id = p.id
+LEFT JOIN wallet.withdrawals AS w ON o.operation_id = w.operation_id AND w.asset = 'kale'
+WHERE o.state = 'succeeded'
+ORDER BY o.created_at, o.operation_id;
+
+-- name: count_last_bound :one
+-- Close time (unix seconds) after which no ledger takes anything that was signed so far.
+SELECT coalesce(max(max_time), 0) AS bound FROM wallet.transactions;
+
+-- name: count_open_operations :one
+SELECT count(*) AS open FROM wallet.operations
+WHERE state::text NOT IN ('succeeded', 'failed', 'expired');
+
+-- name: count_open_transactions :one
+SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
+
+-- name: count_ledgers :one
+-- Ledgers that have taken anything of ours.
+SELECT count(DISTINCT ledger) AS ledgers FROM wallet.transactions;
+
+-- name: cut_connections :many
+-- Ends every session of the services' roles that are like $1, whatever it is doing.
+SELECT pg_terminate_backend(pid) AS ended
+FROM pg_stat_activity
+WHERE usename LIKE $1;
+
+-- name: write_much :many
+-- Needs more room on the disk, for as long as the session lasts.
+CREATE TEMPORARY TABLE much AS SELECT generate_series(1, 100000) AS number;

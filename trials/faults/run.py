@@ -1,0 +1,395 @@
+"""Runs the table: each row breaks each phase of a block, and withdrawals, once."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+
+from devstack.stack import Progress
+from devstack.wallet_calls import Farmer, WaitTimeoutError, mine, wait_until
+from trials.faults.arena import Arena, PoolStoppedError, open_arena
+from trials.faults.breakage import nothing
+from trials.faults.checker import Findings, Question, check
+from trials.faults.closing import closing_check
+from trials.faults.refusal import NotHereError
+from trials.faults.scenarios import PHASES, Group, Scenario
+from trials.machine import Origin, origin
+
+#: Stroops of KALE that the first farmer stakes; each one more stakes a stroop more.
+STAKE = 10_000_000
+#: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
+#: several are under way, and so much that each is signed and settled by itself.
+_APART = 0.3
+#: Seconds between two looks at records that are to become right by themselves.
+_LOOK = 1.0
+_UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One thing broken in one phase."""
+
+    #: The group of rows.
+    group: str
+    #: The row.
+    scenario: str
+    #: plant, work, harvest or withdraw.
+    phase: str
+    #: Seconds from the call to the last result.
+    seconds: float
+    #: Wallet processes that died.
+    kills: int
+    #: How often what was to happen did, until the phase was through.
+    strikes: int
+    #: Call that failed in an unexpected way, in words; empty when none did.
+    error: str
+    #: What the comparison found.
+    findings: Findings
+    #: It may meet nothing.
+    optional: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as promised."""
+        return self.findings.is_clean and not self.error
+
+    @property
+    def is_unreached(self) -> bool:
+        """Nothing was broken before the phase was through."""
+        return not self.strikes
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        if not self.passed:
+            return "FAILED"
+        return "not reached" if self.is_unreached else "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """What to run."""
+
+    #: Groups with the rows that were chosen.
+    groups: Sequence[Group]
+    #: Makes random instants the same again.
+    seed: int
+    #: Asks for the same again.
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultResult:
+    """What it came to."""
+
+    #: Machine, versions, commit.
+    origin: Origin
+    #: Makes random instants the same again.
+    seed: int
+    #: In the order in which they ran.
+    cells: list[Cell]
+    #: What is wrong at the end of a group, in words.
+    final: list[str]
+    #: Groups that this machine cannot run, and why.
+    not_run: list[str]
+    #: Groups of which all rows were to be run.
+    whole: list[str]
+    #: What was asked for.
+    commands: list[str]
+
+    @property
+    def missed(self) -> list[tuple[str, str]]:
+        """Rows, with their groups, that have struck in none of their phases: they show nothing."""
+        rows = dict.fromkeys((cell.group, cell.scenario) for cell in self.cells)
+        struck = {
+            (cell.group, cell.scenario) for cell in self.cells if cell.strikes or cell.optional
+        }
+        return [row for row in rows if row not in struck]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as promised, and was tried."""
+        right = bool(self.cells) and all(cell.passed for cell in self.cells)
+        return right and not self.final and not self.missed
+
+
+async def run_faults(
+    plan: FaultPlan, progress: Progress, keep: Callable[[FaultResult], object]
+) -> FaultResult:
+    """All groups one after another, each on a pool of its own; `keep` gets what there is after
+    each, as the next one may take long."""
+    cells: list[Cell] = []
+    final: list[str] = []
+    not_run: list[str] = []
+    result = FaultResult(
+        origin=await origin(),
+        seed=plan.seed,
+        cells=cells,
+        final=final,
+        not_run=not_run,
+        whole=[],
+        commands=[plan.command],
+    )
+    for group in plan.groups:
+        progress(f"== {group.name}: {len(group.scenarios)} rows")
+        try:
+            async with open_arena(
+                group.name, group.config, _quiet, disk_mib=group.disk_mib, clock=group.clock
+            ) as arena:
+                result = replace(result, origin=await origin(arena.world.stack.admin_dsn))
+                farm = _Farm(arena, plan.seed, progress)
+                cells += await farm.run(group)
+                final += [f"{group.name}: {item}" for item in await _closed(arena, farm.asked)]
+        except NotHereError as error:
+            not_run.append(f"{group.name}: {error}")
+            progress(f"not run: {error}")
+        if group.is_whole:
+            result.whole.append(group.name)
+        keep(result)
+    return result
+
+
+async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
+    """What is wrong at the end; an end that cannot be judged is wrong."""
+    try:
+        return await closing_check(arena, asked)
+    except Exception as error:
+        return [f"the end cannot be judged: {_in_words(error)}"]
+
+
+def _quiet(_text: str) -> None:
+    """Nobody wants to know how the pool starts."""
+
+
+class _Farm:
+    """Goes from block to block: plants it, works it, and harvests the one before."""
+
+    def __init__(self, arena: Arena, seed: int, progress: Progress) -> None:
+        self._arena = arena
+        self._group = ""
+        self._seed = seed
+        self._progress = progress
+        self._ripe = 0
+        #: So many times each farmer has withdrawn.
+        self._withdrawn = 0
+        #: Why nothing can be broken any more.
+        self._stopped: PoolStoppedError | None = None
+        #: All that was asked of the pool, in order.
+        self.asked: list[Question] = []
+
+    async def run(self, group: Group) -> list[Cell]:
+        """All rows of a group, or as many as give enough kills."""
+        self._group = group.name
+        block = await self._arena.next_block()
+        for phase in PHASES[:2]:
+            await self._cell(_UNBROKEN, phase, block)
+        self._ripe = block
+        cells: list[Cell] = []
+        for scenario in group.scenarios:
+            cells += await self._row(scenario)
+            if group.enough_kills is not None and self._arena.kills >= group.enough_kills:
+                break
+        return cells
+
+    async def _row(self, scenario: Scenario) -> list[Cell]:
+        farms = "plant" in scenario.phases
+        try:
+            block = await self._next_block() if farms else 0
+        except Exception as error:
+            cells = [self._broken_off(scenario, phase, error) for phase in scenario.phases]
+            self._progress(_line(cells[0]))
+            return cells
+        cells = []
+        targets = {"harvest": self._ripe, "withdraw": self._withdrawn}
+        for phase in scenario.phases:
+            target = targets.get(phase, block)
+            if phase == "harvest" and scenario.excused and not self._is_closed(target):
+                # Liars kept everybody from opening the next block: there is nothing to ask for.
+                continue
+            try:
+                cell = await self._cell(scenario, phase, target)
+            except Exception as error:
+                cell = self._broken_off(scenario, phase, error)
+                if isinstance(error, PoolStoppedError) and self._stopped is None:
+                    self._stopped = PoolStoppedError(f"{error}, since '{scenario.name}', {phase}")
+            cells.append(cell)
+            self._progress(_line(cell))
+        self._ripe = block if farms else self._ripe
+        self._withdrawn += "withdraw" in scenario.phases
+        return cells
+
+    def _is_closed(self, block: int) -> bool:
+        """Whether the chain has gone on to another block."""
+        return any(index > block for _, index in self._arena.witness.view.plants)
+
+    async def _next_block(self) -> int:
+        if self._stopped is not None:
+            raise self._stopped
+        return await self._arena.next_block()
+
+    def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
+        """A cell that could not be judged has failed; the rows after it may tell more."""
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=phase,
+            seconds=0.0,
+            kills=0,
+            strikes=0,
+            error=_in_words(error),
+            findings=Findings(asked=0, done=0),
+            optional=scenario.optional,
+        )
+
+    async def _cell(self, scenario: Scenario, phase: str, block: int) -> Cell:
+        arena = self._arena
+        if self._stopped is not None:
+            raise self._stopped
+        arena.random.seed(f"{self._seed}:{scenario.name}:{phase}")
+        call = await self._call(scenario, phase, block)
+        question = Question(
+            phase=phase,
+            block=block,
+            addresses=self._addresses(phase, block),
+            calls_before=len(arena.witness.calls),
+            fees_before=len(arena.witness.fees),
+            cap=arena.cap,
+            excused=scenario.excused,
+        )
+        self.asked.append(question)
+        kills, started = arena.kills, time.monotonic()
+        error, strikes = await _under_attack(arena, scenario.of(phase), call)
+        seconds = time.monotonic() - started - scenario.lead
+        await self._settled(scenario)
+        findings = await self._findings(question, scenario)
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=phase,
+            seconds=seconds,
+            kills=arena.kills - kills,
+            strikes=strikes,
+            error=error,
+            findings=findings,
+            optional=scenario.optional,
+        )
+
+    async def _findings(self, question: Question, scenario: Scenario) -> Findings:
+        """What is wrong when the time is over in which it may become right by itself."""
+        arena, deadline = self._arena, time.monotonic() + scenario.heals
+        while True:
+            await arena.witness.catch_up()
+            findings = await check(arena.records, arena.witness, question)
+            beyond_healing = findings.overpaid or findings.over_cap
+            if findings.is_clean or beyond_healing or time.monotonic() > deadline:
+                return findings
+            await asyncio.sleep(_LOOK)
+
+    def _addresses(self, phase: str, block: int) -> list[str]:
+        """Work is for those who have planted, harvest for those who have worked."""
+        view = self._arena.witness.view
+        known = {"work": set(view.plants), "harvest": set(view.works)}.get(phase)
+        addresses = [farmer.address for farmer in self._arena.farmers]
+        return [item for item in addresses if known is None or (item, block) in known]
+
+    async def _call(
+        self, scenario: Scenario, phase: str, block: int
+    ) -> Coroutine[Any, Any, object]:
+        """The call that is to be attacked; what it needs is read before."""
+        addresses = set(self._addresses(phase, block))
+        farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
+        stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
+        entropy = await self._entropy(block) if phase == "work" and farmers else b""
+        name = f"{scenario.name} {phase} {block}"
+        if not scenario.in_turn:
+            return self._one_call(name, phase, block, stakes, entropy)
+        return _in_turn(
+            [
+                self._one_call(f"{name} {number}", phase, block, {farmer: stake}, entropy)
+                for number, (farmer, stake) in enumerate(stakes.items())
+            ]
+        )
+
+    def _one_call(
+        self, name: str, phase: str, block: int, stakes: Mapping[Farmer, int], entropy: bytes
+    ) -> Coroutine[Any, Any, object]:
+        farm, farmers = self._arena.farm, list(stakes)
+        if phase == "plant":
+            return farm.plant(name, block, stakes)
+        if phase == "work":
+            return farm.work(name, mine(farmers, block, entropy), block)
+        if phase == "withdraw":
+            return self._arena.world.caller.withdraw(name, farmers, block + 1)
+        return farm.harvest(name, block, farmers)
+
+    async def _entropy(self, block: int) -> bytes:
+        """Waits until the wallet, too, has seen the block."""
+        caller = self._arena.world.caller
+
+        async def seen() -> bool:
+            return (await caller.block()).head.current_block >= block
+
+        await wait_until(seen, f"the wallet does not see block {block}", seconds=60)
+        return (await caller.block(block)).block.entropy
+
+    async def _settled(self, scenario: Scenario) -> None:
+        """Returns when nothing is under way any more, or when the time is over."""
+
+        async def closed() -> bool:
+            records = self._arena.records
+            operations = await records.count("count_open_operations")
+            return not operations and not await records.count("count_open_transactions")
+
+        try:
+            await wait_until(closed, "something is open", seconds=scenario.patience)
+        except WaitTimeoutError:
+            return  # the check finds it
+
+
+async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Begins one call after another, and waits for all."""
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(call)
+            await asyncio.sleep(_APART)
+
+
+async def _under_attack(
+    arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, object]
+) -> tuple[str, int]:
+    """Breaks, calls, mends, waits for the results.
+
+    What went wrong with the call, in words, and how often it was struck while it was under way.
+    """
+    try:
+        async with scenario.breakage(arena) as struck:
+            await asyncio.sleep(scenario.lead)
+            task = asyncio.create_task(call)
+            done, _ = await asyncio.wait({task}, timeout=scenario.hold)
+            strikes = await struck.so_far()
+            if scenario.must_end and not done:
+                task.cancel()
+                return f"no result within {scenario.hold:.0f} s while it was broken", strikes
+    finally:
+        await arena.mend()
+    done, _ = await asyncio.wait({task}, timeout=scenario.patience)
+    if not done:
+        task.cancel()
+        return f"no result {scenario.patience:.0f} s after everything was right again", strikes
+    failure = task.exception()
+    return "" if failure is None else _in_words(failure), strikes
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_in_words(one) for one in error.exceptions)
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _line(cell: Cell) -> str:
+    return f"{cell.verdict:<11} {cell.seconds:6.1f} s  {cell.phase:<8} {cell.scenario}"

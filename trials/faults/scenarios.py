@@ -1,0 +1,339 @@
+"""The table: what is broken, in which surroundings."""
+
+import math
+import re
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from libs.common.names import SERVICES
+from trials.faults import breakage as b
+from trials.world import Carrier, WorldConfig
+
+FARMING = ("plant", "work", "harvest")
+PHASES = (*FARMING, "withdraw")
+#: Room for three single plants in a ledger: bids are refused and raised.
+CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
+_FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
+_WALLET = Path(__file__).parents[2] / "services" / "wallet"
+#: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the most.
+_DUE = 3_110_399 - 120_960 - 720
+#: MiB of the disk that is filled: a new cluster takes about a quarter of it.
+DISK_MIB = 320
+#: Callers that ask again as soon as they have an answer.
+FLOOD = 200
+#: Kills in one cell of the random rows.
+KILLS_PER_CELL = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One row of the table."""
+
+    #: Names it, also on the command line.
+    name: str
+    #: What is broken.
+    breakage: b.Breakage
+    #: Seconds that it is broken before the call: what is noticed only by a look now and then.
+    lead: float = 0.0
+    #: Seconds after which it is mended even if the phase is not through.
+    hold: float = 5.0
+    #: The same for withdrawals, where they need longer; None: as long as the others.
+    hold_withdrawals: float | None = None
+    #: Seconds after mending in which everything must be settled.
+    patience: float = 60.0
+    #: The phase must be through while it is still broken.
+    must_end: bool = False
+    #: Phases that can meet it.
+    phases: tuple[str, ...] = PHASES
+    #: Each farmer is called for apart, one shortly after the other, instead of all in one call.
+    in_turn: bool = False
+    #: Belongs to the short run of `--quick`.
+    quick: bool = False
+    #: Operations may be given up: those who were asked lied, or most of them.
+    excused: bool = False
+    #: It may meet nothing: who is not asked cannot lie.
+    optional: bool = False
+    #: Seconds in which records that are wrong must be right again once it is mended.
+    heals: float = 0.0
+
+    def of(self, phase: str) -> "Scenario":
+        """The row as it is in one phase."""
+        longer = self.hold_withdrawals if phase == "withdraw" else None
+        return self if longer is None else replace(self, hold=longer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows that share one running pool."""
+
+    #: Names it.
+    name: str
+    #: The pool.
+    config: WorldConfig
+    #: Its rows, in order.
+    scenarios: tuple[Scenario, ...]
+    #: Rows after this many kills are left out; None runs all.
+    enough_kills: int | None = None
+    #: MiB of a disk of its own for PostgreSQL; 0: none.
+    disk_mib: int = 0
+    #: Services and PostgreSQL have a wall clock that can be set.
+    clock: bool = False
+    #: All of its rows are there: none was left out by who asked for it.
+    is_whole: bool = True
+
+
+#: What no block passes: rotation and export of keys are killed in tests of their own.
+_ELSEWHERE = "wallet.key"
+
+
+def failpoints() -> list[str]:
+    """Every failpoint that a block or a withdrawal can pass, in alphabetical order."""
+    sources = (path.read_text(encoding="utf-8") for path in sorted(_WALLET.rglob("*.py")))
+    names = {name for source in sources for name in _FAILPOINT.findall(source)}
+    return sorted(name for name in names if not name.startswith(_ELSEWHERE))
+
+
+def groups(*, farmers: int, random_kills: int) -> list[Group]:
+    """All of it; `random_kills` is how many there are to be at least."""
+    plain = WorldConfig(farmers=farmers, ledger_seconds=0.5, block_seconds=14)
+    packed = replace(plain, carrier=Carrier.MULTICALL)
+    # Slow enough for every fault to find something under way.
+    whole = replace(plain, whole=True, ledger_seconds=1.5, block_seconds=20)
+    crowd = replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24)
+    slow = replace(plain, ledger_seconds=1.0, block_seconds=100)
+    range_first = replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"})
+    return [
+        Group(name="kill", config=plain, scenarios=tuple(_kills())),
+        Group(name="kill-multicall", config=packed, scenarios=tuple(_kills())),
+        Group(name="node", config=plain, scenarios=tuple(_node())),
+        Group(name="node-multicall", config=packed, scenarios=tuple(_node())),
+        Group(name="history", config=plain, scenarios=tuple(_history())),
+        Group(name="history-multicall", config=packed, scenarios=tuple(_history())),
+        Group(name="rent", config=plain, scenarios=tuple(_rent())),
+        Group(name="rent-multicall", config=packed, scenarios=tuple(_rent())),
+        Group(name="range-first", config=range_first, scenarios=tuple(_lookups())),
+        Group(name="machine", config=plain, scenarios=tuple(_machine())),
+        Group(name="pool", config=whole, scenarios=tuple(_pool())),
+        Group(name="pool-disk", config=whole, scenarios=tuple(_disk()), disk_mib=DISK_MIB),
+        Group(name="pool-clock", config=whole, scenarios=tuple(_clock()), clock=True),
+        Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
+        Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
+        Group(name="two-multicall", config=replace(packed, wallets=2), scenarios=tuple(_two())),
+        Group(name="slow", config=slow, scenarios=tuple(_slow())),
+        _random("random", plain, random_kills),
+        _random("random-multicall", packed, random_kills),
+    ]
+
+
+def _kills() -> Iterable[Scenario]:
+    """Every commit edge: at the first passage, and at a later one when others are under way."""
+    yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30)
+    for name in failpoints():
+        for passage in (1, 3):
+            failpoint = f"{name}@{passage}"
+            yield Scenario(
+                name=f"kill at {failpoint}",
+                breakage=b.kill_at_raise(failpoint, skip_ledgers=12)
+                if name == _RAISED
+                else b.kill_at(failpoint),
+                hold=30,
+                phases=_PASSED_IN.get(name, PHASES),
+                in_turn=passage > 1,
+                quick=passage == 1 and name == "wallet.transaction.signed",
+            )
+
+
+#: The failpoint that is passed only when something better paid is in the way.
+_RAISED = "wallet.bid.raised"
+#: Where failpoints are passed that not every phase passes.
+_PASSED_IN = {
+    "wallet.batch.recorded": FARMING,
+    # Harvests and withdrawals can wait, and never bid more.
+    _RAISED: ("plant", "work"),
+    "wallet.withdrawal.recorded": ("withdraw",),
+}
+
+_MANY = 10**6
+_LOOKUPS = ("getTransaction", "getTransactions")
+
+
+def _node() -> Iterable[Scenario]:
+    every = {"*": 6}
+    yield Scenario(
+        name="answers of sends are lost", breakage=b.node(drops={"sendTransaction": 5}), quick=True
+    )
+    yield Scenario(name="every answer is lost", breakage=b.node(drops={"*": _MANY}), hold=3)
+    yield Scenario(name="sends fail", breakage=b.node(failures={"sendTransaction": 5}))
+    yield Scenario(name="everything fails", breakage=b.node(failures={"*": _MANY}), hold=3)
+    yield Scenario(name="some calls fail", breakage=b.node(failures=every))
+    yield Scenario(
+        name="simulations fail",
+        breakage=b.node(failures={"simulateTransaction": 5}),
+        phases=FARMING,  # a withdrawal calls no contract
+    )
+    yield Scenario(
+        name="lookups fail", breakage=b.node(failures=dict.fromkeys(_LOOKUPS, _MANY)), hold=6
+    )
+    yield Scenario(
+        name="lookups are lost", breakage=b.node(drops=dict.fromkeys(_LOOKUPS, _MANY)), hold=4
+    )
+    yield Scenario(name="ledger entries fail", breakage=b.node(failures={"getLedgerEntries": 8}))
+    yield Scenario(name="calls take a second", breakage=b.node(delays={"*": 1.0}), hold=8)
+    yield Scenario(name="answers overtake each other", breakage=b.node(jitter=1.5), hold=8)
+    yield Scenario(name="older answers are repeated", breakage=b.node(repeats={"*": _MANY}), hold=6)
+    yield Scenario(
+        name="older lookups are repeated",
+        breakage=b.node(repeats=dict.fromkeys(_LOOKUPS, _MANY), drops={"sendTransaction": 5}),
+        hold=6,
+    )
+    yield Scenario(name="try again later, a few times", breakage=b.node(try_again_later=5))
+    yield Scenario(
+        name="try again later, all the time", breakage=b.node(try_again_later=_MANY), hold=6
+    )
+    yield Scenario(name="a ledger drops our set", breakage=b.node(skip_ledgers=2), quick=True)
+    yield Scenario(name="many ledgers drop our set", breakage=b.node(skip_ledgers=14), hold=8)
+    yield Scenario(
+        name="a stale replica that says healthy", breakage=b.stale_replica(4.0, after=0.1), hold=5
+    )
+    yield Scenario(name="a node that restarts", breakage=b.restarted_node(0.1), hold=5)
+    yield from _lookups()
+
+
+def _history() -> Iterable[Scenario]:
+    """Ledgers took it, and no node can say so any more: only the chain's state can."""
+    yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
+
+
+def _rent() -> Iterable[Scenario]:
+    """What comes due is not the farmers': their calls wait until the treasury has paid."""
+    for what in (("code",), ("instance",), ("code", "instance")):
+        yield Scenario(
+            name=f"{' and '.join(what)} due for rent",
+            breakage=b.due(**dict.fromkeys(what, _DUE)),
+            hold=30,
+            must_end=True,
+            phases=FARMING,
+        )
+
+
+def _lookups() -> Iterable[Scenario]:
+    """Ledgers close between the two reads of getTransaction, in this node's order; whole ledgers
+    cannot be read, so that each transaction is looked up."""
+    torn: dict[str, Any] = {"read_gap": 0.6, "failures": {"getTransactions": _MANY}}
+    yield Scenario(name="lookups torn by a ledger", breakage=b.node(**torn), hold=12)
+    yield Scenario(
+        name="lookups torn, answers of sends lost",
+        breakage=b.node(**torn, drops={"sendTransaction": _MANY}),
+        hold=10,
+    )
+
+
+def _machine() -> Iterable[Scenario]:
+    yield Scenario(
+        name="database connections are cut",
+        breakage=b.cut_database(r"kalepool\_wallet", 0.7),
+        hold=5,
+        quick=True,
+    )
+    yield Scenario(
+        name="the wallet stands still past its bounds",
+        breakage=b.frozen("wallet", 8, 0.05),
+        hold=9,
+    )
+
+
+def _pool() -> Iterable[Scenario]:
+    """All five services, called by a pooler: each of them, and what they stand on."""
+    yield Scenario(name="the whole pool, nothing is broken", breakage=b.nothing(), hold=30)
+    for name in (*SERVICES, "localnet"):
+        yield Scenario(
+            name=f"{name} is killed", breakage=b.ended(name, signal.SIGKILL), hold=6, patience=120
+        )
+        yield Scenario(
+            name=f"{name} is stopped", breakage=b.ended(name, signal.SIGTERM), hold=6, patience=120
+        )
+        yield Scenario(name=f"{name} hangs", breakage=b.frozen(name, 6, 0.05), hold=7, patience=120)
+    for name in SERVICES:
+        yield Scenario(
+            name=f"{name} is flooded with calls", breakage=b.flooded(name, FLOOD), hold=6
+        )
+    yield Scenario(
+        name="PostgreSQL crashes", breakage=b.ended_postgres(signal.SIGQUIT), hold=6, patience=120
+    )
+    yield Scenario(
+        name="PostgreSQL restarts", breakage=b.ended_postgres(signal.SIGINT), hold=6, patience=120
+    )
+    yield Scenario(
+        name="everybody's database connections are cut",
+        breakage=b.cut_database(r"kalepool\_%", 0.7),
+        hold=5,
+    )
+
+
+def _disk() -> Iterable[Scenario]:
+    yield Scenario(name="PostgreSQL's disk is full", breakage=b.full_disk(), hold=6, patience=120)
+
+
+def _clock() -> Iterable[Scenario]:
+    """There and back again: the way back is a step the other way."""
+    for seconds in (3_600, -3_600):
+        yield Scenario(
+            name=f"clocks step by {seconds:+,} s",
+            breakage=b.wrong_clock(seconds, after=2.0, hold=2.0),
+            hold=45,
+            must_end=True,
+        )
+
+
+def _crowd() -> Iterable[Scenario]:
+    """Three plants a ledger: what is refused bids more, up to the cap and not a stroop above."""
+    yield Scenario(name="a full queue", breakage=b.crowd(), hold=30)
+    yield Scenario(
+        name="a full queue, kill at a raise",
+        breakage=b.kill_at(_RAISED),
+        hold=30,
+        phases=_PASSED_IN[_RAISED],
+    )
+    yield Scenario(
+        name="a full queue, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
+    )
+
+
+def _two() -> Iterable[Scenario]:
+    yield Scenario(name="two wallets", breakage=b.nothing(), hold=30)
+    yield Scenario(name="two wallets, kills", breakage=b.random_kills(3, first=0.3, life=3), hold=8)
+    yield Scenario(
+        name="two wallets, answers of sends lost", breakage=b.node(drops={"sendTransaction": 10})
+    )
+    yield Scenario(
+        name="two wallets, one stands still", breakage=b.frozen("wallet", 8, 0.05), hold=9
+    )
+
+
+def _slow() -> Iterable[Scenario]:
+    """Longer than the wallet waits for any answer."""
+    yield Scenario(
+        name="sends take 30 s", breakage=b.node(delays={"sendTransaction": 30.0}), hold=35
+    )
+    yield Scenario(name="calls take 30 s", breakage=b.node(delays={"*": 30.0}), hold=35)
+
+
+def _random(name: str, config: WorldConfig, kills: int) -> Group:
+    """Enough rows for as many kills even if most phases are through after the first."""
+    rows = (
+        Scenario(
+            name=f"random kills {number}",
+            breakage=b.random_kills(KILLS_PER_CELL, first=0.3, life=3.0),
+            hold=3.0 * KILLS_PER_CELL,
+        )
+        for number in range(1, math.ceil(kills / len(PHASES)) + 1)
+    )
+    return Group(
+        name=name,
+        config=replace(config, ledger_seconds=1.0),
+        scenarios=tuple(rows),
+        enough_kills=kills,
+    )

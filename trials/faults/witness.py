@@ -1,0 +1,108 @@
+"""Calls, fees and payments on the chain, kept outside of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from stellar_sdk import MuxedAccount, xdr
+
+from devstack.farm_calls import FarmCall, farm_calls
+from trials.chain_reader import Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenCall:
+    """One call of the farm in a ledger."""
+
+    #: The call.
+    call: FarmCall
+    #: Its ledger.
+    ledger: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenFee:
+    """What one contract call was to cost and did cost."""
+
+    #: Hash (hex) of the transaction.
+    hash: str
+    #: Operations that it carried.
+    calls: int
+    #: Stroops of XLM that the network might have charged.
+    bid: int
+    #: Stroops of XLM that it did charge.
+    charged: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenPayment:
+    """KALE that one account has paid another, by a classic payment that worked."""
+
+    #: strkey G...
+    source: str
+    #: strkey G...
+    destination: str
+    #: In stroops.
+    amount: int
+
+
+class Witness(Reader):
+    """A reader that also remembers calls, fees and payments."""
+
+    def __init__(self, session: aiohttp.ClientSession, rpc_url: str) -> None:
+        super().__init__(session, rpc_url)
+        #: The farm's calls in the order in which they were applied.
+        self.calls: list[SeenCall] = []
+        #: Contract calls and payments in the same order.
+        self.fees: list[SeenFee] = []
+        #: Payments in the order in which they were applied, withdrawals among them.
+        self.payments: list[SeenPayment] = []
+
+    def add(self, item: dict[str, Any]) -> None:
+        """Takes one transaction more."""
+        super().add(item)
+        calls, payments = farm_calls(item), _payments(item)
+        if item["status"] == "SUCCESS":
+            self.payments += payments
+        if not calls and not payments:
+            return
+        self.calls += [SeenCall(call=call, ledger=int(item["ledger"])) for call in calls]
+        envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
+        result = xdr.TransactionResult.from_xdr(item["resultXdr"])
+        self.fees.append(
+            SeenFee(
+                hash=item["txHash"],
+                calls=len(calls) or len(payments),
+                bid=_bid(envelope),
+                charged=result.fee_charged.int64,
+            )
+        )
+
+
+def _payments(item: dict[str, Any]) -> list[SeenPayment]:
+    """The payments of KALE, by accounts that are not the transaction's own, in a transaction."""
+    envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
+    if envelope.fee_bump is not None:
+        envelope = xdr.TransactionEnvelope(
+            xdr.EnvelopeType.ENVELOPE_TYPE_TX, v1=envelope.fee_bump.tx.inner_tx.v1
+        )
+    found = []
+    for operation in [] if envelope.v1 is None else envelope.v1.tx.operations:
+        payment, source = operation.body.payment_op, operation.source_account
+        if payment is not None and source is not None and payment.asset.alpha_num4 is not None:
+            found.append(
+                SeenPayment(
+                    source=MuxedAccount.from_xdr_object(source).account_id,
+                    destination=MuxedAccount.from_xdr_object(payment.destination).account_id,
+                    amount=payment.amount.int64,
+                )
+            )
+    return found
+
+
+def _bid(envelope: xdr.TransactionEnvelope) -> int:
+    if envelope.fee_bump is not None:
+        return envelope.fee_bump.tx.fee.int64
+    if envelope.v1 is None:
+        raise ValueError("an envelope without a transaction of version 1")
+    return envelope.v1.tx.fee.uint32

@@ -1,0 +1,1 @@
+"""What months of history do to the statements of a block (`make history`)."""

@@ -1,0 +1,332 @@
+"""The statements of one block: what the services ask of PostgreSQL, timed one by one."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+from libs.batches.model import HORIZON
+from libs.common.db.pool import Database
+from libs.common.ids import FarmerId, OperationId, WalletId, new_id
+from services.harvest.store.store import QUERIES as HARVEST_QUERIES
+from services.plant.store.store import QUERIES as PLANT_QUERIES
+from services.registry.store.store import QUERIES as REGISTRY_QUERIES
+from services.wallet.domain.chain_facts import SignedEnvelope
+from services.wallet.domain.model import (
+    Closing,
+    NewOperation,
+    OperationEvent,
+    OperationKind,
+    Settlement,
+    TransactionEvent,
+)
+from services.wallet.store import QUERIES as WALLET_QUERIES
+from services.wallet.store.operations import OperationStore, Wanted
+from services.wallet.store.transactions import Draft, Noted, TransactionStore
+from services.work.store.store import QUERIES as WORK_QUERIES
+from trials.history.server_time import Clock
+
+#: Operations of one call to wallet.
+_CHUNK = 50
+#: Operations that wallet takes up at once.
+_ROUND = 250
+_PAGE = 100
+#: When in a block each kind is carried: ledgers after its first.
+_LEDGER_OF = {OperationKind.PLANT: 0, OperationKind.WORK: 50, OperationKind.HARVEST: 10}
+
+#: (farmer, wallet, address).
+Farmer: TypeAlias = tuple[UUID, UUID, str]
+
+
+@dataclass(kw_only=True)
+class Timings:
+    """Every statement's seconds, by its name, in the order of their first run."""
+
+    #: Of the server's processes.
+    clock: Clock
+    #: What the server has worked.
+    of: dict[str, list[float]] = field(default_factory=dict)
+    #: How long the caller has waited.
+    waited: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[None]:
+        """Times the block."""
+        started, worked = time.perf_counter(), self.clock()
+        yield
+        self.waited.setdefault(name, []).append(time.perf_counter() - started)
+        self.of.setdefault(name, []).append(self.clock() - worked)
+
+
+def queries_of(service: str) -> Path | Sequence[Path]:
+    """A service's queries."""
+    found: Mapping[str, Path | Sequence[Path]] = {
+        "registry": REGISTRY_QUERIES,
+        "wallet": WALLET_QUERIES,
+        "plant": PLANT_QUERIES,
+        "work": WORK_QUERIES,
+        "harvest": HARVEST_QUERIES,
+    }
+    return found[service]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One database in the services' hands."""
+
+    #: Each service's, with its own role.
+    databases: Mapping[str, Database]
+    pooler_id: UUID
+    farmers: Sequence[Farmer]
+    #: Seconds that the server has worked for these databases.
+    clock: Clock
+
+    async def block(self, block: int, times: Timings) -> None:
+        """All of one block that nobody has planted in, and the harvest of the one before."""
+        await self._plants(block, times)
+        await self._works(block, times)
+        await self._harvests(block, times)
+        await self._reads_of_wallet(block, times)
+
+    async def _plants(self, block: int, times: Timings) -> None:
+        plant, batch, farmers = self.databases["plant"], new_id(), self.farmers
+        with times.take("plant: ensure_partition"):
+            await plant.execute("ensure_partition", block)
+        with times.take("plant: candidates"):
+            found = await plant.many("candidates", self.pooler_id, block, 1000)
+        _expect(len(found), len(farmers), "farmers can plant")
+        stakes = [10_000_000 for _ in farmers]
+        with times.take("plant: insert_batch"):
+            await plant.execute("insert_batch", batch, str(batch), self.pooler_id, block, b"x")
+        with times.take("plant: insert_items"):
+            await plant.execute("insert_items", batch, *_columns(farmers), stakes)
+        await self._through_wallet(OperationKind.PLANT, batch, farmers, (block, block), times)
+        with times.take("plant: events_of_batch"):
+            await plant.many("events_of_batch", batch)
+        with times.take("plant: list_plantings"):
+            await plant.many("list_plantings", *self._page(block))
+        with times.take("plant: list_plantings of a farmer"):
+            await plant.many("list_plantings", *self._newest_of(self.farmers[7][0]))
+        with times.take("plant: open_batches"):
+            await plant.many("open_batches")
+
+    async def _works(self, block: int, times: Timings) -> None:
+        work, batch, farmers = self.databases["work"], new_id(), self.farmers
+        with times.take("work: ensure_partition"):
+            await work.execute("ensure_partition", block)
+        with times.take("work: farmers"):
+            await work.many("farmers", self.pooler_id, block, [item[0] for item in farmers])
+        nonces = list(range(len(farmers)))
+        hashes, zeros = [bytes(32) for _ in farmers], [5 for _ in farmers]
+        none = ["" for _ in farmers]
+        with times.take("work: insert_batch"):
+            await work.execute("insert_batch", batch, str(batch), self.pooler_id, block, b"x")
+        with times.take("work: insert_items"):
+            await work.execute("insert_items", batch, *_columns(farmers), nonces, hashes, zeros)
+        given = [[item[0] for item in farmers], nonces, hashes, zeros, ["sent" for _ in farmers]]
+        with times.take("work: insert_submissions"):
+            await work.execute("insert_submissions", batch, nonces, *given, none, none)
+        await self._through_wallet(OperationKind.WORK, batch, farmers, (block, block), times)
+        with times.take("work: farmers, again"):
+            await work.many("farmers", self.pooler_id, block, [item[0] for item in farmers])
+        with times.take("work: verdicts"):
+            await work.many("verdicts", batch)
+        with times.take("work: list_works"):
+            await work.many("list_works", *self._page(block))
+        with times.take("work: open_batches"):
+            await work.many("open_batches")
+
+    async def _harvests(self, current: int, times: Timings) -> None:
+        """A sweep finds the block before, and harvests it."""
+        harvest, batch, block = self.databases["harvest"], new_id(), current - 1
+        sweep = (None, current, max(0, current - HORIZON))
+        with times.take("harvest: pending_blocks"):
+            await harvest.many("pending_blocks", *sweep, 300, 60.0)
+        with times.take("harvest: candidates"):
+            found = await harvest.many("candidates", self.pooler_id, block)
+        if not found:
+            return  # nobody has worked in it: the first one after the history
+        _expect(len(found), len(self.farmers), "farmers can harvest")
+        with times.take("harvest: ensure_partition"):
+            await harvest.execute("ensure_partition", block)
+        with times.take("harvest: insert_batch"):
+            await harvest.execute("insert_batch", batch, str(batch), self.pooler_id, block, b"x")
+        with times.take("harvest: insert_items"):
+            await harvest.execute("insert_items", batch, *_columns(self.farmers))
+        blocks = (block, current)
+        await self._through_wallet(OperationKind.HARVEST, batch, self.farmers, blocks, times)
+        with times.take("harvest: count_pending"):
+            await harvest.one("count_pending", *sweep)
+        with times.take("harvest: events_of_batch"):
+            await harvest.many("events_of_batch", batch)
+        with times.take("harvest: list_harvests"):
+            await harvest.many("list_harvests", *self._page(block))
+        with times.take("harvest: open_batches"):
+            await harvest.many("open_batches")
+
+    async def _through_wallet(
+        self,
+        kind: OperationKind,
+        batch: UUID,
+        farmers: Sequence[Farmer],
+        blocks: tuple[int, int],
+        times: Timings,
+    ) -> None:
+        """From a plan to its events; `blocks` are the batch's and the current one."""
+        operations = await self._submit(kind, batch, farmers, blocks[0], times)
+        await self._carry(kind, blocks[1], times)
+        with times.take("wallet: settled_among"):
+            settled = await OperationStore(self.databases["wallet"]).settled_among(operations)
+        _expect(len(settled), len(operations), "operations are settled")
+        service = self.databases[kind.value]
+        with times.take(f"{kind.value}: record"):
+            await service.execute("record", batch)
+        with times.take(f"{kind.value}: complete"):
+            _expect(await service.one("complete", batch) is not None, True, "batch is complete")
+
+    async def _submit(
+        self,
+        kind: OperationKind,
+        batch: UUID,
+        farmers: Sequence[Farmer],
+        block: int,
+        times: Timings,
+    ) -> list[OperationId]:
+        """wallet makes operations durable."""
+        store, made = OperationStore(self.databases["wallet"]), list[OperationId]()
+        with times.take("wallet: record_batch, all"):
+            for start in range(0, len(farmers), _CHUNK):
+                request = f"{kind.value}-{batch}-{start // _CHUNK}"
+                await store.record_batch(
+                    request,
+                    bytes(32),
+                    kind=kind,
+                    block_index=block,
+                    operations=[_wish(kind, item) for item in farmers[start : start + _CHUNK]],
+                    check=lambda _head: None,
+                )
+                made += await store.batch_ids(request)
+        return made
+
+    async def _carry(self, kind: OperationKind, block: int, times: Timings) -> None:
+        """wallet signs, sends and settles, round by round."""
+        operations = OperationStore(self.databases["wallet"])
+        transactions = TransactionStore(self.databases["wallet"])
+        ledger = block * 60 + _LEDGER_OF[kind]
+        wanted = Wanted(ledger=ledger, plant_until=block, work_until=block, harvest_before=block)
+        for _ in range(0, len(self.farmers), _ROUND):
+            with times.take("wallet: queue"):
+                await transactions.queue()
+            with times.take("wallet: has_urgent"):
+                await operations.has_urgent(wanted)
+            with times.take("wallet: claim"):
+                claimed = await operations.claim(wanted, limit=_ROUND, lease=60.0)
+            with times.take("wallet: last_sequences"):
+                await transactions.last_sequences(
+                    [item.address for item in claimed], after=ledger - 1
+                )
+            drafts = [
+                Draft(
+                    envelope=_envelope(item.address, ledger),
+                    operation_ids=(item.id,),
+                    stakes_returned=(0,),
+                )
+                for item in claimed
+            ]
+            with times.take("wallet: commit_signed"):
+                done = await transactions.commit_signed(drafts, ledger=ledger)
+            _expect(len(done.recorded), min(_ROUND, len(self.farmers)), "envelopes are recorded")
+            notes = [
+                Noted(transaction_id=item.id, resend_ledger=ledger + 3, text="PENDING")
+                for item in drafts
+            ]
+            with times.take("wallet: note_answers"):
+                await transactions.note_answers(notes)
+            with times.take("wallet: open"):
+                await transactions.open([item.id for item in drafts])
+            with times.take("wallet: close"):
+                await transactions.close([_closing(item, ledger + 1) for item in drafts])
+
+    async def _reads_of_wallet(self, block: int, times: Timings) -> None:
+        wallet, operations = self.databases["wallet"], OperationStore(self.databases["wallet"])
+        with times.take("wallet: backlog"):
+            await TransactionStore(wallet).backlog()
+        with times.take("wallet: list_operations of a farmer"):
+            await operations.page(
+                farmer_id=FarmerId(self.farmers[7][0]),
+                state=None,
+                kind=None,
+                before=None,
+                limit=1,
+            )
+        with times.take("wallet: kept_in_block"):
+            await wallet.many("kept_in_block", block, None, _PAGE)
+        with times.take("wallet: balances_since"):
+            await wallet.many("balances_since", None, _PAGE)
+        with times.take("wallet: fees_committed"):
+            await wallet.many("fees_committed")
+
+    def _page(self, block: int) -> tuple[object, ...]:
+        """A block's first page of events."""
+        return (self.pooler_id, block, None, None, None, _PAGE)
+
+    def _newest_of(self, farmer: UUID) -> tuple[object, ...]:
+        """The newest event of a farmer."""
+        return (self.pooler_id, None, farmer, None, None, 1)
+
+
+def _expect(found: object, wanted: object, what: str) -> None:
+    """What is timed must be what it is meant to be."""
+    if found != wanted:
+        raise RuntimeError(f"{what}: {found} instead of {wanted}")
+
+
+def _columns(farmers: Sequence[Farmer]) -> tuple[list[object], ...]:
+    """What every batch has of its items: farmers, ids, chunks, addresses."""
+    return (
+        [item[0] for item in farmers],
+        [new_id() for _ in farmers],
+        [place // _CHUNK for place in range(len(farmers))],
+        [item[2] for item in farmers],
+    )
+
+
+def _wish(kind: OperationKind, farmer: Farmer) -> NewOperation:
+    is_work = kind is OperationKind.WORK
+    return NewOperation(
+        id=OperationId(new_id()),
+        wallet_id=WalletId(farmer[1]),
+        amount=10_000_000 if kind is OperationKind.PLANT else 0,
+        nonce=7 if is_work else None,
+        hash=bytes(32) if is_work else None,
+        zeros=5 if is_work else None,
+    )
+
+
+def _envelope(source: str, ledger: int) -> SignedEnvelope:
+    name = uuid4().hex * 2
+    return SignedEnvelope(
+        xdr=name,
+        hash=name,
+        inner_hash=name[::-1],
+        source=source,
+        sequence=1_000_000 + ledger,
+        max_time=ledger * 5,
+        fee_bid=100,
+    )
+
+
+def _closing(draft: Draft, ledger: int) -> Closing:
+    return Closing(
+        transaction_id=draft.id,
+        event=TransactionEvent.SUCCEED,
+        settlements=tuple(
+            Settlement(operation_id=item, event=OperationEvent.SUCCEED, ledger=ledger, fee=100)
+            for item in draft.operation_ids
+        ),
+        ledger=ledger,
+        fee=100,
+    )

@@ -1,0 +1,50 @@
+"""python -m trials.security: hostile requests over all RPCs, and calls that are given up.
+
+A pool farms a block first. Then every caller is tried on every method, every pooler on another's
+things, and every verb on every table as every database role, too; and at the end all that the pool
+has written, and told with errors, is searched for its secrets. Exit status 1 when a request was
+answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or did not serve, memory grew,
+somebody may do what is not declared, or a secret was found.
+"""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from devstack.interrupt import run_to_end
+from devstack.stack import Progress
+from trials.report import progress_on, show
+from trials.security.run import FuzzPlan, run_fuzz
+from trials.security.tables import output_of
+
+#: Columns of a terminal that is none: the tables are wide.
+_WIDTH = 120
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    plan = FuzzPlan(requests=options.requests, abandoned=options.abandoned, seed=options.seed)
+    return run_to_end(_run(plan, console, progress_on(console)))
+
+
+async def _run(plan: FuzzPlan, console: Console, progress: Progress) -> int:
+    output = output_of(await run_fuzz(plan, progress))
+    show(console, output)
+    return 0 if output.passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trials.security", description=__doc__)
+    parser.add_argument("--requests", type=int, default=100_000, help="hostile requests")
+    parser.add_argument(
+        "--abandoned", type=int, default=100_000, help="calls given up in a handler"
+    )
+    parser.add_argument("--seed", type=int, default=20_261_124, help="of all choices")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

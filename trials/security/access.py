@@ -1,0 +1,274 @@
+"""Tries the table of who may call what: every caller on every method, every pooler on another's."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import json_format, message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from stellar_sdk import Keypair
+
+from devstack.stack import OPERATOR, Stack
+from libs.common.authority import make_authority
+from libs.common.errors import PoolError
+from libs.common.grpc.access import Access, Owned
+from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
+from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
+from libs.common.ids import new_id
+from libs.common.names import SERVICES
+from services.access import ACCESS
+from trials.security.rpcs import path_of, services
+
+#: Seconds of one call; one that is let in may wait for the chain, and need not end.
+TIMEOUT = 3.0
+#: Columns of the matrix that are no callers of the pool.
+STRANGERS = ("plaintext", "other authority", "other domain")
+#: What tells that a call was not let in.
+_REFUSALS = frozenset({"ACCESS_DENIED", "UNKNOWN_IDENTITY"})
+#: What methods ask for besides the field that says whose it is.
+_BESIDES: Mapping[str, Mapping[str, Any]] = {
+    "UpdatePooler": {"name": "x"},
+    "UpdateFarmer": {"stakePercentage": "0.5"},
+    "Plant": {"blockIndex": 1},
+    "SubmitWork": {
+        "blockIndex": 1,
+        "submissions": [{"farmerId": str(new_id()), "nonce": "1", "timestamp": "1"}],
+    },
+    "Harvest": {"blockIndex": 1},
+    "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
+    "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rpc:
+    """One RPC of one process."""
+
+    #: Short name of the service's process.
+    process: str
+    #: The RPC.
+    method: MethodDescriptor
+
+    @property
+    def path(self) -> str:
+        """As HTTP/2 has it."""
+        return path_of(self.method)
+
+    @property
+    def access(self) -> Access:
+        """Its entry."""
+        return ACCESS[self.path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """A pooler with what is its own: an id for each kind."""
+
+    pooler_id: str
+    ids: Mapping[Owned, str]
+
+
+def rpcs() -> list[Rpc]:
+    """Every RPC of ours, at the process that serves it; the common ones at registry."""
+    return [
+        Rpc(process=service.file.package.split(".")[1].replace("common", "registry"), method=method)
+        for service in services()
+        if service.file.package.startswith("kalepool.")
+        for method in service.methods
+    ]
+
+
+def expected(rpc: Rpc, column: str) -> bool:
+    """Whether the table lets a caller in."""
+    if column in STRANGERS:
+        return False
+    access = rpc.access
+    return {"pooler": access.poolers, OPERATOR: access.operators}.get(
+        column, column in access.services
+    )
+
+
+def columns() -> tuple[str, ...]:
+    """All who call."""
+    return (*STRANGERS, "pooler", OPERATOR, *SERVICES)
+
+
+async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
+    """Who was let in, by full method name and column."""
+    found: dict[tuple[str, str], bool] = {}
+    for column in columns():
+        async with _channels(stack, _transport(stack, column)) as channels:
+            for rpc in rpcs():
+                error = await attempt(channels[rpc.process], rpc, {})
+                found[rpc.path, column] = _is_in(error, stranger=column in STRANGERS)
+    return found
+
+
+def differences(found: Mapping[tuple[str, str], bool]) -> list[str]:
+    """Where the pool does not do as the table says."""
+    return [
+        f"{column} {'is' if found[rpc.path, column] else 'is not'} let in to {rpc.path}"
+        for rpc in rpcs()
+        for column in columns()
+        if found[rpc.path, column] is not expected(rpc, column)
+    ]
+
+
+async def trespasses(stack: Stack) -> list[str]:
+    """Where a pooler gets at another's, or not at its own; of every method that names an owner."""
+    one, other = [await make_owner(stack) for _ in range(2)]
+    own = stack.transport(CallerKind.POOLER, one.pooler_id)
+    found: list[str] = []
+    async with _channels(stack, own) as channels:
+        for rpc in rpcs():
+            for field, kind in rpc.access.owned.items():
+                channel = channels[rpc.process]
+                tries = {"its own": one.ids[kind], "another's": other.ids[kind], "no": _nobodys()}
+                for whose, identifier in tries.items():
+                    error = await attempt(channel, rpc, _request(rpc, field, identifier))
+                    reason = "" if error is None else error.reason
+                    if reason == "INVALID_REQUEST" or (reason == "NOT_YOURS") is (
+                        whose == "its own"
+                    ):
+                        found.append(f"{rpc.path} with {whose} {field}: {reason or 'OK'}")
+    return found
+
+
+async def attempt(
+    channel: grpc.aio.Channel, rpc: Rpc, request: Mapping[str, Any]
+) -> PoolError | None:
+    """What is said to a call; None when it is answered."""
+    method, request_class = rpc.method, message_factory.GetMessageClass(rpc.method.input_type)
+    message = json_format.ParseDict(dict(request), request_class())
+    reply = message_factory.GetMessageClass(method.output_type).FromString
+    try:
+        if not method.server_streaming:
+            unary: Any = channel.unary_unary(rpc.path, _bytes, reply)
+            await call(unary, message, timeout=TIMEOUT)
+            return None
+        stream: Any = channel.unary_stream(rpc.path, _bytes, reply)
+        await call(_first(stream), message, timeout=TIMEOUT)
+    except PoolError as error:
+        return error
+    return None
+
+
+async def make_owner(stack: Stack) -> Owner:
+    """A pooler with a farmer, its wallet and the operation that brings it onto the chain."""
+    operator = stack.operator()
+    async with _channels(stack, operator) as channels:
+        registry: registry_pb2_grpc.RegistryServiceAsyncStub = (
+            registry_pb2_grpc.RegistryServiceStub(channels["registry"])
+        )
+        key = Keypair.random().public_key
+        pooler = await registry.RegisterPooler(
+            registry_pb2.RegisterPoolerRequest(name="owner", public_key=key)
+        )
+        pooler_id = pooler.pooler.pooler_id
+        farmer = await registry.RegisterFarmer(
+            registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id)
+        )
+        wallet: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
+            channels["wallet"]
+        )
+        made = await wallet.GetWallet(wallet_pb2.GetWalletRequest(farmer_id=farmer.farmer_id))
+        operations = await wallet.ListOperations(
+            wallet_pb2.ListOperationsRequest(farmer_id=farmer.farmer_id)
+        )
+    operation = operations.operations[0].operation_id
+    return Owner(
+        pooler_id=pooler_id,
+        ids={
+            Owned.POOLER: pooler_id,
+            Owned.FARMER: farmer.farmer_id,
+            Owned.WALLET: made.wallet.wallet_id,
+            Owned.OPERATION: operation,
+            Owned.WITHDRAWAL: operation,
+        },
+    )
+
+
+def _request(rpc: Rpc, field: str, identifier: str) -> dict[str, Any]:
+    described = rpc.method.input_type.fields_by_name[field]
+    value: Any = [identifier] if described.is_repeated else identifier
+    return {**_BESIDES.get(rpc.method.name, {}), described.json_name: value}
+
+
+def _is_in(error: PoolError | None, *, stranger: bool) -> bool:
+    """An UNAVAILABLE is the refusal of a handshake; to who has passed it, it may be an answer."""
+    if error is None:
+        return True
+    return error.reason not in _REFUSALS and not (stranger and error.reason == "UNAVAILABLE")
+
+
+def _transport(stack: Stack, column: str) -> Transport:
+    if column == "plaintext":
+        return PLAINTEXT
+    if column in STRANGERS:
+        return _stranger(stack, column)
+    if column == "pooler":
+        return stack.transport(CallerKind.POOLER, _nobodys())
+    kind = CallerKind.OPERATOR if column == OPERATOR else CallerKind.SERVICE
+    return stack.transport(kind, column)
+
+
+def _stranger(stack: Stack, column: str) -> Transport:
+    """An operator, says somebody whose word does not count; or one of another pool."""
+    trusted = stack.certificates(CallerKind.OPERATOR, OPERATOR).authority
+    folder = trusted.parent / column.replace(" ", "-")
+    if column == "other authority":
+        authority = make_authority(TRUST_DOMAIN)
+    else:
+        authority = stack.authority_of("another.example")
+    certificate, key = authority.issue(CallerKind.OPERATOR, OPERATOR).save(folder, OPERATOR)
+    return transport_of(TlsFiles(certificate=certificate, key=key, authority=trusted))
+
+
+@asynccontextmanager
+async def _channels(
+    stack: Stack, transport: Transport
+) -> AsyncIterator[Mapping[str, grpc.aio.Channel]]:
+    async with AsyncExitStack() as cleanup:
+        yield {
+            name: await cleanup.enter_async_context(
+                open_channel(stack.target(name), transport, name=name)
+            )
+            for name in SERVICES
+        }
+
+
+def _first(stream: Any) -> Any:
+    """The first message of a stream as if it were a unary call's."""
+
+    async def ask(request: Any, **how: Any) -> Any:
+        started = stream(request, **how)
+        try:
+            return await started.read()
+        finally:
+            started.cancel()
+
+    return ask
+
+
+def _bytes(message: Any) -> bytes:
+    return bytes(message.SerializeToString())
+
+
+def _nobodys() -> str:
+    return str(new_id())
+
+
+def picture(found: Mapping[tuple[str, str], bool]) -> Sequence[tuple[str, ...]]:
+    """Rows for people: a method, and who was let in."""
+    return [
+        (
+            rpc.path.rpartition(".")[2],
+            *("x" if found[rpc.path, column] else "" for column in columns()),
+        )
+        for rpc in rpcs()
+    ]

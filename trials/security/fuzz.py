@@ -1,0 +1,249 @@
+"""Sends hostile requests to every RPC of a running pool."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2
+from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2
+from stellar_sdk import Keypair
+
+from devstack.stack import Stack, who_calls
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.errors import from_rpc_error
+from libs.common.names import SERVICES
+from trials.security.hostile import Hostility
+from trials.security.rpcs import path_of, services
+
+#: Seconds of one call; a well-formed one may wait for the chain.
+TIMEOUT = 1.0
+#: Calls at the same time.
+PARALLEL = 48
+_COMMON = "kalepool.common.v1"
+#: What the standard health service of grpc.aio does not do.
+UNSERVED = frozenset({"grpc.health.v1.Health.List"})
+#: Statuses that no request may cause.
+FORBIDDEN = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+#: Statuses that tell nothing about the request, as of a service that hangs or is full.
+SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+#: Statuses that any RPC has for some of the requests.
+ANSWERED = ("OK", "INVALID_ARGUMENT")
+#: RPCs that wait for ledgers, or ask the chain about each farmer: few have an answer within
+#: TIMEOUT, so each is asked once more with this request.
+LONG: Mapping[str, bytes] = {
+    "wallet ReconciliationService/Reconcile": b"",
+    "wallet EngineService/DeployMulticall": engine_pb2.DeployMulticallRequest(
+        max_fee_stroops=10**10
+    ).SerializeToString(),
+}
+#: The patience of that (s).
+PATIENCE = 60.0
+#: Part of an RPC's calls that may be SILENT, and the part that has to be ANSWERED; some more or
+#: less where there are few calls.
+MOST_SILENT, LEAST_ANSWERED, _FEW = 0.2, 0.2, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One RPC of one process."""
+
+    #: Short name of the service's process.
+    process: str
+    #: The RPC.
+    method: MethodDescriptor
+    #: The connection.
+    channel: grpc.aio.Channel
+
+    @property
+    def path(self) -> str:
+        """As HTTP/2 has it."""
+        return path_of(self.method)
+
+    @property
+    def name(self) -> str:
+        """For people: the process, and the RPC without its package."""
+        return f"{self.process} {self.path.rpartition('.')[2]}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of a run."""
+
+    #: Calls that were made.
+    calls: int = 0
+    #: Calls by status, for each RPC of each process.
+    by_rpc: dict[str, Counter[str]] = field(default_factory=dict)
+    #: What must not be: a description of each, the first hundred.
+    complaints: list[str] = field(default_factory=list)
+    #: What callers were told with their errors, details included.
+    told: set[str] = field(default_factory=set)
+
+    def __iadd__(self, other: "Outcome") -> "Outcome":
+        self.calls += other.calls
+        for rpc, statuses in other.by_rpc.items():
+            self.by_rpc.setdefault(rpc, Counter()).update(statuses)
+        self.told |= other.told
+        self.complaints = (self.complaints + other.complaints)[:100]
+        return self
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """Calls by status."""
+        return sum(self.by_rpc.values(), Counter())
+
+    @property
+    def silences(self) -> list[str]:
+        """RPCs that hardly answer, in words."""
+        found = []
+        for rpc, statuses in sorted(self.by_rpc.items()):
+            calls, silent, answered = statuses.total(), silent_of(statuses), answered_of(statuses)
+            is_silent = silent > MOST_SILENT * calls + _FEW
+            if rpc not in LONG and (is_silent or answered < LEAST_ANSWERED * calls - _FEW):
+                found.append(f"{rpc}: of {calls} calls {silent} silent, {answered} answered")
+        return found
+
+    def count(self, target: Target, status: str) -> None:
+        """Notes an answer, or that there was none."""
+        self.by_rpc.setdefault(target.name, Counter())[status] += 1
+
+    def complain(self, text: str) -> None:
+        """Notes what must not be."""
+        if len(self.complaints) < 100:
+            self.complaints.append(text)
+
+
+def silent_of(statuses: Mapping[str, int]) -> int:
+    """Calls that were told nothing about their request."""
+    return sum(statuses.get(status, 0) for status in SILENT)
+
+
+def answered_of(statuses: Mapping[str, int]) -> int:
+    """Calls that were answered, or told what is wrong with them."""
+    return sum(statuses.get(status, 0) for status in ANSWERED)
+
+
+def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
+    """Every RPC with the process that serves it; Info and health with each."""
+    health: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]  # its types are another pool's
+    everywhere: list[ServiceDescriptor] = [
+        health,
+        *(one for one in services() if one.file.package == _COMMON),
+    ]
+    for process in SERVICES:
+        own = [one for one in services() if one.file.package == f"kalepool.{process}.v1"]
+        for service in (*own, *everywhere):
+            for method in service.methods:
+                if method.full_name not in UNSERVED:
+                    yield process, method
+
+
+@asynccontextmanager
+async def open_targets(stack: Stack) -> AsyncIterator[Sequence[Target]]:
+    """Connections to every RPC."""
+    async with AsyncExitStack() as cleanup:
+        found = [(process, method, who_calls(path_of(method))) for process, method in rpcs()]
+        channels = {
+            (process, who): await cleanup.enter_async_context(
+                open_channel(stack.target(process), stack.transport(*who), name=process)
+            )
+            for process, who in {(process, who) for process, _, who in found}
+        }
+        yield [
+            Target(process=process, method=method, channel=channels[process, who])
+            for process, method, who in found
+        ]
+
+
+async def register(stack: Stack) -> list[str]:
+    """A pooler and a farmer, so that some requests are about somebody; their ids."""
+    async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
+        stub = registry_pb2_grpc.RegistryServiceStub(channel)
+        key = Keypair.random().public_key
+        pooler = await stub.RegisterPooler(
+            registry_pb2.RegisterPoolerRequest(name="fuzz", public_key=key)
+        )
+        pooler_id = pooler.pooler.pooler_id
+        farmer = await stub.RegisterFarmer(registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id))
+        return [pooler_id, farmer.farmer_id]
+
+
+async def send_hostile(
+    targets: Sequence[Target], *, count: int, seed: int, ids: Sequence[str]
+) -> Outcome:
+    """`count` requests, evenly over all RPCs."""
+    hostility = Hostility(dice=random.Random(seed), ids=ids)
+    outcome, turns = Outcome(), itertools.cycle(targets)
+
+    async def one() -> None:
+        target = next(turns)
+        raw = hostility.raw(target.method.input_type)
+        await _ask(target, raw, outcome)
+
+    await _repeat(one, outcome, count)
+    return outcome
+
+
+async def ask_long(targets: Sequence[Target]) -> list[str]:
+    """Which of the LONG RPCs do not answer even who is patient."""
+    found = []
+    for target in (one for one in targets if one.name in LONG):
+        try:
+            await target.channel.unary_unary(target.path, bytes, bytes)(
+                LONG[target.name], timeout=PATIENCE
+            )
+        except grpc.aio.AioRpcError as error:
+            found.append(f"{target.name}: {error.code().name} after {PATIENCE} s at most")
+    return found
+
+
+async def _repeat(step: Callable[[], Awaitable[None]], outcome: Outcome, count: int) -> None:
+    async def worker() -> None:
+        while outcome.calls < count:
+            outcome.calls += 1
+            await step()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(PARALLEL):
+            group.create_task(worker())
+
+
+async def _ask(target: Target, raw: bytes, outcome: Outcome) -> None:
+    try:
+        if target.method.server_streaming:
+            call = target.channel.unary_stream(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
+            await call.read()
+            call.cancel()
+        else:
+            await target.channel.unary_unary(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
+    except grpc.aio.AioRpcError as error:
+        outcome.count(target, error.code().name)
+        outcome.told.add(f"{error.details()} {error.trailing_metadata()!r}")
+        _judge(target, raw, error, outcome)
+    else:
+        outcome.count(target, "OK")
+
+
+def _judge(target: Target, raw: bytes, error: grpc.aio.AioRpcError, outcome: Outcome) -> None:
+    """A caller can cause only errors that tell what to do about it."""
+    what = f"{target.path} {raw[:100]!r}: {error.code().name} {error.details()}"
+    if error.code() in FORBIDDEN:
+        outcome.complain(what)
+    elif error.code() is grpc.StatusCode.INVALID_ARGUMENT and target.path.startswith("/kalepool."):
+        typed = from_rpc_error(error)
+        if not typed.violations and typed.reason != "MALFORMED_REQUEST":
+            outcome.complain(f"no field is named: {what}")

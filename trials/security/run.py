@@ -1,0 +1,209 @@
+"""The long run: hostile requests and calls that are given up, against a whole pool."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from devstack.stack import Progress, Stack, StackConfig, open_stack
+from libs.common.names import SERVICES
+from trials.canaries import Search, search_all
+from trials.security.access import differences, matrix, trespasses
+from trials.security.farming import Farmed, farm
+from trials.security.fuzz import Outcome, Target, ask_long, open_targets, register, send_hostile
+from trials.security.leaving import Abandoned, give_up
+from trials.security.memory import Growth, growth, resident
+from trials.security.roles import breaches, undeclared
+from trials.security.standing import fallen
+
+#: Part of the calls that warms everything up before memory is first looked at.
+WARM_UP = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzPlan:
+    """How much."""
+
+    #: Hostile requests.
+    requests: int
+    #: Calls and streams that are given up and have reached a handler by then.
+    abandoned: int
+    #: The same seed sends the same requests.
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzResult:
+    """What came of it."""
+
+    #: What was asked for.
+    plan: FuzzPlan
+    #: What the pool did before anybody attacked it.
+    farmed: Farmed
+    #: The hostile requests.
+    hostile: Outcome
+    #: The calls that were given up.
+    abandoned: Abandoned
+    #: Memory over the hostile requests, after their warm-up.
+    hostile_growth: Sequence[Growth]
+    #: Memory over the calls that were given up, after their warm-up.
+    abandoned_growth: Sequence[Growth]
+    #: RPCs that were called.
+    rpcs: int
+    #: What the database's roles may do and should not, or the reverse; undeclared relations.
+    breaches: Sequence[str]
+    #: Who was let in to what, by full method name and caller.
+    access: Mapping[tuple[str, str], bool]
+    #: Where that is not what the table says, or a pooler got at another's.
+    intrusions: Sequence[str]
+    #: Services that did not serve, or did not read, after a part.
+    fallen: Sequence[str]
+    #: What was looked for in all that the pool wrote.
+    search: Search
+
+    @property
+    def failures(self) -> list[str]:
+        """All that should not be, in words; none: passed."""
+        return [
+            *self._shortfalls(),
+            *(one.text for one in self._growth() if not one.is_flat),
+            *self.breaches,
+            *self.intrusions,
+            *self.fallen,
+            *self.hostile.complaints,
+            *self.hostile.silences,
+            *self.search.leaks,
+        ]
+
+    def _growth(self) -> Sequence[Growth]:
+        return (*self.hostile_growth, *self.abandoned_growth)
+
+    def _shortfalls(self) -> Iterator[str]:
+        """What was not done at all, so that nothing is shown by it."""
+        if not self.farmed.is_whole:
+            yield f"not every farmer went all the way: {self.farmed}"
+        if self.abandoned.all.arrived < self.plan.abandoned:
+            arrived, left = self.abandoned.all.arrived, self.abandoned.all.left
+            yield f"of {left} calls that were given up only {arrived} reached a handler"
+
+
+def stack_config(directory: Path) -> StackConfig:
+    """A pool for attacks: everybody shares one address here, so nobody has a rate limit."""
+    # All that is logged at all: it is searched for secrets, and has a record of each request.
+    common = {"API_RATE_LIMIT": "0", "LOG_LEVEL": "debug"}
+    # In milliseconds: withdrawals begin at once.
+    environment = {**dict.fromkeys(SERVICES, common), "wallet": {**common, "WITHDRAW_COOLING": "1"}}
+    return StackConfig(
+        directory=directory, ledger_seconds=0.5, block_seconds=20, environment=environment
+    )
+
+
+async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
+    """All of it; ProcessDiedError when a process has ended."""
+    with tempfile.TemporaryDirectory() as scratch:
+        async with (
+            open_stack(stack_config(Path(scratch) / "stack"), progress) as stack,
+            open_targets(stack) as targets,
+        ):
+            return await _Attack(plan, stack, targets, progress).run()
+
+
+class _Attack:
+    """One pool, from its first block to the search of what is left."""
+
+    def __init__(
+        self, plan: FuzzPlan, stack: Stack, targets: Sequence[Target], progress: Progress
+    ) -> None:
+        self._plan = plan
+        self._stack = stack
+        self._targets = targets
+        self._progress = progress
+        self._dice = random.Random(plan.seed)
+        #: A pooler and a farmer of its own.
+        self._ids: Sequence[str] = ()
+        #: Services that did not stand a part.
+        self._fallen: list[str] = []
+
+    async def run(self) -> FuzzResult:
+        """In this order: an attack may stop all signing."""
+        farmed = await farm(self._stack, self._progress)
+        self._ids = await register(self._stack)
+        await self._look("farming")
+        access, intrusions = await self._access()
+        hostile, hostile_growth = await self._hostile()
+        abandoned, abandoned_growth = await self._abandoned()
+        return FuzzResult(
+            plan=self._plan,
+            farmed=farmed,
+            hostile=hostile,
+            abandoned=abandoned,
+            hostile_growth=hostile_growth,
+            abandoned_growth=abandoned_growth,
+            rpcs=len(self._targets),
+            breaches=await _breaches(self._stack),
+            access=access,
+            intrusions=intrusions,
+            fallen=self._fallen,
+            search=await self._search(hostile.told),
+        )
+
+    async def _access(self) -> tuple[Mapping[tuple[str, str], bool], Sequence[str]]:
+        self._progress("every caller on every method")
+        access = await matrix(self._stack)
+        intrusions = [*differences(access), *await trespasses(self._stack)]
+        await self._look("every caller on every method")
+        return access, intrusions
+
+    async def _hostile(self) -> tuple[Outcome, Sequence[Growth]]:
+        count, outcome, before = self._plan.requests, Outcome(), resident(self._stack)
+        self._progress(f"{count} hostile requests to {len(self._targets)} RPCs")
+        for share in (WARM_UP, 1 - WARM_UP):
+            before, seed = resident(self._stack), self._dice.getrandbits(32)
+            outcome += await send_hostile(
+                self._targets, count=round(count * share), seed=seed, ids=self._ids
+            )
+        after = resident(self._stack)
+        await self._look("hostile requests")
+        self._fallen += await ask_long(self._targets)
+        return outcome, growth(before, after)
+
+    async def _abandoned(self) -> tuple[Abandoned, Sequence[Growth]]:
+        count, outcome, before = self._plan.abandoned, Abandoned(), resident(self._stack)
+        self._progress(f"calls and streams that are given up, until {count} have reached a handler")
+        for share in (WARM_UP, 1 - WARM_UP):
+            before, seed = resident(self._stack), self._dice.getrandbits(32)
+            outcome += await give_up(
+                self._stack, self._targets, count=round(count * share), seed=seed, ids=self._ids
+            )
+        after = resident(self._stack)
+        await self._look("calls that were given up")
+        return outcome, growth(before, after)
+
+    async def _look(self, part: str) -> None:
+        """Whether all still run, serve and read after a part."""
+        self._stack.check()
+        faults = await fallen(self._stack, self._ids[0])
+        self._fallen += [f"after {part}: {fault}" for fault in faults]
+
+    async def _search(self, told: Collection[str]) -> Search:
+        """Of the pool's folder, with what callers were told put beside its logs."""
+        self._progress("looking for secrets in all that was written")
+        file = self._stack.config.directory / "told"
+        await asyncio.to_thread(file.write_text, "\n".join(told), encoding="utf-8")
+        return await search_all(self._stack)
+
+
+async def _breaches(stack: Stack) -> list[str]:
+    """Every verb on every table as every service."""
+    admin = await asyncpg.connect(stack.admin_dsn)
+    try:
+        found = [f"{item} is not declared" for item in sorted(await undeclared(admin))]
+        for service in SERVICES:
+            found += map(str, await breaches(admin, service, stack.service_dsn(service)))
+    finally:
+        await admin.close()
+    return found

@@ -1,0 +1,118 @@
+"""The columns and rows of a long run."""
+
+from libs.common.names import SERVICES
+from trials.report import Output, Table
+from trials.security.access import columns, picture
+from trials.security.farming import Farmed
+from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SILENT, silent_of
+from trials.security.memory import mebibytes
+from trials.security.roles import ALLOWED
+from trials.security.run import FuzzResult
+
+
+def output_of(result: FuzzResult) -> Output:
+    """What was tried, what was answered, who was let in, and what was found of secrets."""
+    found, failures = result.search, result.failures
+    return Output(
+        parts=[
+            f"before: {_in_words(result.farmed)}",
+            _statuses(result),
+            _answers(result),
+            _left(result),
+            _memory(result),
+            _roles(),
+            "S select, I insert, U update, u update of some columns; tried one by one",
+            _access(result),
+            f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
+            f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
+            f"{len(found.leaks)} found",
+        ],
+        problems=failures,
+        verdict="FAILED" if failures else "passed",
+        passed=not failures,
+    )
+
+
+def _in_words(farmed: Farmed) -> str:
+    return (
+        f"{farmed.planted} planted, {farmed.worked} worked, {farmed.harvested} harvested, "
+        f"{farmed.withdrawn} withdrawn"
+    )
+
+
+def _statuses(result: FuzzResult) -> Table:
+    hostile = result.hostile
+    return Table(
+        title=f"{hostile.calls} requests, {result.rpcs} RPCs",
+        columns=("status", "calls"),
+        rows=[(name, str(count)) for name, count in hostile.statuses.most_common()],
+    )
+
+
+def _answers(result: FuzzResult) -> Table:
+    """How much each RPC says about its requests."""
+    rows = []
+    for rpc, statuses in sorted(result.hostile.by_rpc.items()):
+        mark = "*" if rpc in LONG else ""
+        share = f"{silent_of(statuses) / statuses.total():.1%}{mark}"
+        told = (str(statuses[status]) for status in ANSWERED)
+        rows.append((rpc, str(statuses.total()), *told, share))
+    return Table(
+        title=f"answers: {LEAST_ANSWERED:.0%} OK or INVALID_ARGUMENT at least, {MOST_SILENT:.0%} "
+        f"{' or '.join(SILENT)} at most (* any, but answers who is patient)",
+        columns=("RPC", "calls", *ANSWERED, "silent"),
+        rows=rows,
+    )
+
+
+def _left(result: FuzzResult) -> Table:
+    abandoned = result.abandoned
+    tallies = (
+        ("unary", abandoned.unary),
+        ("streams", abandoned.streams),
+        ("health, which keeps no records", abandoned.unrecorded),
+        ("all", abandoned.all),
+    )
+    rows = []
+    for name, tally in tallies:
+        figures = (tally.left, tally.at_once, tally.arrived, tally.cancelled)
+        rows.append((name, *(f"{figure:,}" for figure in figures)))
+    return Table(
+        title=f"given up, until {result.plan.abandoned} had reached a handler",
+        columns=(
+            *("calls", "given up", "of these before anything was sent"),
+            *("reached a handler", "of these while it ran"),
+        ),
+        rows=rows,
+    )
+
+
+def _memory(result: FuzzResult) -> Table:
+    rows = []
+    for pair in zip(result.hostile_growth, result.abandoned_growth, strict=True):
+        grown = (f"{mebibytes(one.before)} to {mebibytes(one.after)}" for one in pair)
+        rows.append((pair[0].process, *grown))
+    return Table(
+        title="resident MiB after warm-up",
+        columns=("process", "hostile requests", "given up"),
+        rows=rows,
+    )
+
+
+def _roles() -> Table:
+    return Table(
+        title="what each service's role may do",
+        columns=("table or view", *SERVICES),
+        rows=[
+            (relation, *(allowed.get(service, "") for service in SERVICES))
+            for relation, allowed in ALLOWED.items()
+        ],
+    )
+
+
+def _access(result: FuzzResult) -> Table:
+    return Table(
+        title="who is let in to what",
+        columns=("method", *columns()),
+        rows=picture(result.access),
+    )

@@ -1,0 +1,220 @@
+"""The pool's custody part as real processes: PostgreSQL, localnet, wallet, and its farmers."""
+
+import json
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from pathlib import Path
+
+import aiohttp
+
+from devstack.farmers import fund, pooler_config, settle
+from devstack.pool_calls import PoolCaller, open_pool_caller
+from devstack.stack import Progress, Stack, StackConfig, open_stack
+from devstack.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
+from libs.common.names import SERVICES
+
+DIRECTORY = Path("var") / "bench"
+#: Seconds of a ledger while farmers are brought onto the chain, which is not measured.
+SETUP_LEDGER_SECONDS = 1.0
+#: Seconds that an idle connection to the chain's JSON-RPC is kept.
+_KEEP_SECONDS = 3.0
+#: Seconds that bringing one farmer onto the chain may take.
+_PATIENCE_PER_FARMER = 1.0
+
+
+@unique
+class Carrier(Enum):
+    """How operations travel."""
+
+    SINGLE = "single"
+    MULTICALL = "multicall"
+
+
+#: Singly, two ledgers' worth of works or harvests have a source each; packs are few, and dear.
+_CHANNELS = {
+    Carrier.SINGLE: {"CHANNEL_ACCOUNTS": "500", "CHANNEL_FUNDING": "20000000"},
+    Carrier.MULTICALL: {"CHANNEL_ACCOUNTS": "60", "CHANNEL_FUNDING": "200000000"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """What to build."""
+
+    #: How many farmers.
+    farmers: int
+    #: How operations travel.
+    carrier: Carrier = Carrier.SINGLE
+    #: Wallet processes on the one database.
+    wallets: int = 1
+    #: Seconds between two ledgers while it is measured.
+    ledger_seconds: float = 5.0
+    #: Seconds of a KALE block.
+    block_seconds: int = 120
+    #: Limits of the network to change; nothing means mainnet's as measured.
+    network_settings: Mapping[str, int] = field(default_factory=dict)
+    #: More variables for localnet.
+    localnet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: More variables for the wallet.
+    wallet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: All five services instead of wallet alone; the farmers are then those of a pooler.
+    whole: bool = False
+    #: Variables for every service and PostgreSQL.
+    common_environment: Mapping[str, str] = field(default_factory=dict)
+    #: Folder of PostgreSQL's data; None: below `directory`.
+    postgres_home: Path | None = None
+    #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
+    nodes: tuple[int, ...] = ()
+    #: Folder for data and logs, emptied at start.
+    directory: Path = DIRECTORY
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What runs."""
+
+    #: As it was asked for.
+    config: WorldConfig
+    #: The processes.
+    stack: Stack
+    #: Calls of the wallets.
+    caller: WalletCaller
+    #: For the chain's JSON-RPC.
+    session: aiohttp.ClientSession
+    #: Who farms.
+    farmers: Sequence[Farmer]
+    #: One more farmer, who opens the blocks before and after those that are measured.
+    opener: Farmer
+    #: Calls of the whole pool, where it runs.
+    pool: PoolCaller | None = None
+
+    @property
+    def rpc_url(self) -> str:
+        """The chain's JSON-RPC."""
+        return self.stack.rpc_url
+
+    def wallet_pids(self) -> list[int]:
+        """Process ids of the wallets."""
+        pids = self.stack.pids()
+        return [pids[name] for name in wallet_names(self.config.wallets)]
+
+
+def wallet_names(count: int) -> list[str]:
+    """What the wallet processes of a stack are called."""
+    return ["wallet", *(f"wallet-{number}" for number in range(2, count + 1))]
+
+
+@asynccontextmanager
+async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[World]:
+    """Builds everything, farmers funded with KALE included; stops it at the end."""
+    async with AsyncExitStack() as cleanup:
+        stack = await cleanup.enter_async_context(open_stack(_stack_config(config), progress))
+        names = wallet_names(config.wallets)
+        for name in names[1:]:
+            await stack.start_copy("wallet", name)
+        caller = await cleanup.enter_async_context(open_caller(stack, names))
+        # The node closes what is idle for 5 s.
+        connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_SECONDS)
+        session = await cleanup.enter_async_context(aiohttp.ClientSession(connector=connector))
+        pool = None
+        if config.whole:
+            asked = pooler_config(stack, config.farmers + 1, blocks=0)
+            settled, _ = await settle(stack, asked, lambda _event: None, progress)
+            pool = await cleanup.enter_async_context(open_pool_caller(settled))
+            opener, *farmers = await pool.farmers()
+        else:
+            opener, *farmers = await _settle_farmers(stack, caller, config.farmers + 1, progress)
+        await open_channels(stack, caller, config.carrier, config.wallet_environment, progress)
+        progress(f"ledgers of {config.ledger_seconds:g} s from now on")
+        await stack.restart(
+            "localnet", environment={"LOCALNET_LEDGER_SECONDS": str(config.ledger_seconds)}
+        )
+        yield World(
+            config=config,
+            stack=stack,
+            caller=caller,
+            session=session,
+            farmers=farmers,
+            opener=opener,
+            pool=pool,
+        )
+
+
+def _stack_config(config: WorldConfig) -> StackConfig:
+    localnet = {
+        # Kept on disk, so that the chain goes on when its ledgers become slower.
+        "LOCALNET_STATE_DIR": str((config.directory / "chain").absolute()),
+        "LOCALNET_NETWORK_SETTINGS": json.dumps(dict(config.network_settings)),
+        **config.localnet_environment,
+    }
+    wallet = {
+        # A fifth of a ledger: with ledgers of 5 s, as every wallet does it that nobody configures.
+        "CHAIN_POLL_MS": str(round(config.ledger_seconds * 200)),
+        "BATCH_TIMEOUT": "3600000",
+        "API_RATE_LIMIT": "0",
+        "LOG_LEVEL": "warning",
+        **config.wallet_environment,
+    }
+    return StackConfig(
+        directory=config.directory,
+        ledger_seconds=min(SETUP_LEDGER_SECONDS, config.ledger_seconds),
+        block_seconds=config.block_seconds,
+        services=SERVICES if config.whole else ("wallet",),
+        environment={
+            **dict.fromkeys((*SERVICES, "postgres"), config.common_environment),
+            "localnet": localnet,
+            "wallet": {**config.common_environment, **wallet},
+            # What is harvested is harvested by who asks for it.
+            "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
+        },
+        postgres_home=config.postgres_home,
+        nodes=config.nodes,
+    )
+
+
+async def open_channels(
+    stack: Stack,
+    caller: WalletCaller,
+    carrier: Carrier,
+    more: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Channel accounts for all wallet processes, and the multicall that they are the sources of.
+
+    `more` are variables of the wallet on top of those that a carrier needs.
+    """
+    environment = {**_CHANNELS[carrier], **more}
+    if carrier is Carrier.MULTICALL:
+        progress("deploying the multicall")
+        environment["MULTICALL_CONTRACT_ID"] = await caller.deploy_multicall()
+    for name in [name for name in stack.pids() if name.startswith("wallet")]:
+        stack.configure(name, environment)
+        await stack.restart(name, number=signal.SIGTERM)
+    count = int(environment["CHANNEL_ACCOUNTS"])
+    progress(f"making {count} channel accounts")
+
+    async def ready() -> bool:
+        return (await caller.engine_status()).channels.ready == count
+
+    await wait_until(ready, f"{count} channels are not ready", seconds=120, poll=1.0)
+
+
+async def _settle_farmers(
+    stack: Stack, caller: WalletCaller, count: int, progress: Progress
+) -> list[Farmer]:
+    """Farmers with accounts, trustlines and KALE."""
+    progress(f"making {count} wallets")
+    farmers = await caller.create_farmers(count)
+    progress(f"bringing {count} farmers onto the chain")
+
+    async def ready() -> bool:
+        return await caller.count_ready() == count
+
+    patience = 60 + count * _PATIENCE_PER_FARMER
+    await wait_until(ready, f"{count} farmers are not ready", seconds=patience, poll=1.0)
+    progress("giving them KALE to stake")
+    await fund(stack.rpc_url, [farmer.address for farmer in farmers])
+    return farmers
