@@ -78,6 +78,8 @@ class OperationEvent(Enum):
     EXPIRE = "expire"
     #: Its payer's number shows that it was paid, though it was given up on the word of nodes.
     CORRECT = "correct"
+    #: The chain has no trace of what nodes said had worked.
+    DENY = "deny"
 
 
 @unique

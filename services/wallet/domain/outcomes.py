@@ -33,8 +33,13 @@ class Meaning:
 
     #: What to do.
     action: Action
-    #: Why, for FAIL.
+    #: Why, for FAIL, and for LOOK_UP_PAIL when the pail does not show it done.
     reason: FailureReason | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is given up, unless it turns out to be done already."""
+        return self.action is Action.FAIL or self.reason is not None
 
 
 def _fail(reason: FailureReason) -> Meaning:
@@ -56,7 +61,10 @@ _FARM: Mapping[tuple[OperationKind, str], Meaning] = {
     # In the ledger of the plant itself; the next ledger is late enough.
     (OperationKind.WORK, "GapCountTooLow"): _WAIT,
     (OperationKind.WORK, "HashInvalid"): _fail(FailureReason.HASH_INVALID),
-    (OperationKind.WORK, "ZeroCountTooLow"): _fail(FailureReason.ZEROS_TOO_LOW),
+    # An earlier envelope of its own may have shown as many zeros, which a node denied.
+    (OperationKind.WORK, "ZeroCountTooLow"): Meaning(
+        action=Action.LOOK_UP_PAIL, reason=FailureReason.ZEROS_TOO_LOW
+    ),
     (OperationKind.HARVEST, "BlockMissing"): _fail(FailureReason.BLOCK_EXPIRED),
     (OperationKind.HARVEST, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
     # The head that we saw says that the block is closed; a node may be a ledger behind it.

@@ -6,6 +6,7 @@ from enum import Enum, unique
 
 from libs.common.ids import WalletId
 from services.wallet.domain.chain_facts import PailState
+from services.wallet.domain.model import OperationKind
 
 
 @unique
@@ -128,6 +129,14 @@ def compare(kept: Kept, pail: PailState | None, *, ledger: int) -> Iterator[Find
     elif recorded > there:
         yield found(Difference.RECORD_WITHOUT_WORK, kept.zeros, pail.zeros)
 
+
+#: Kinds of operations that a difference denies, once it was found twice: they are recorded as done,
+#: and the chain has no trace of them. What was never planted was not worked either.
+DENIED: Mapping[Difference, tuple[OperationKind, ...]] = {
+    Difference.RECORD_WITHOUT_PLANT: (OperationKind.PLANT, OperationKind.WORK),
+    Difference.RECORD_WITHOUT_WORK: (OperationKind.WORK,),
+    Difference.RECORD_WITHOUT_HARVEST: (OperationKind.HARVEST,),
+}
 
 #: What a difference of operations is called when events have it.
 _OF_EVENTS: Mapping[Difference, Difference] = {

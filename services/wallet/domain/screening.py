@@ -12,7 +12,7 @@ from services.wallet.domain.model import (
     QueuedOperation,
     Settlement,
 )
-from services.wallet.domain.settling import given_up, planted_already
+from services.wallet.domain.settling import given_up, planted_already, worked_already
 
 
 @unique
@@ -71,6 +71,9 @@ def _screen_work(
             return _settled(given_up(operation, reason, "the hash is not that of the nonce"))
     if pail is None:
         return _SIMULATE
+    done = worked_already(operation, pail, fee=0)
+    if done is not None:
+        return _settled(done)
     zeros = leading_zeros(operation.hash)
     if pail.zeros is not None and zeros <= pail.zeros:
         message = f"{zeros} zeros, and {pail.zeros} were shown before"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from libs.common.ids import OperationId
+from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import Readiness, Verdict, readiness
 from services.wallet.domain.chain_facts import ContractError, PailState
 from services.wallet.domain.model import (
@@ -74,6 +75,30 @@ def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Se
         ledger=pail.sequence,
         fee=fee,
     )
+
+
+def worked_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement | None:
+    """Settle a work by its pail when an earlier envelope of its own has done it, whatever nodes
+    said of that envelope; None when the pail does not show it."""
+    earlier = operation.attempts - isinstance(operation, CarriedOperation)
+    if earlier < 1 or pail.zeros is None or pail.zeros != _zeros(operation):
+        return None
+    gap = pail.gap or 0
+    return succeeded(operation, value=gap, ledger=pail.sequence + gap, fee=fee)
+
+
+def _zeros(operation: AnyOperation) -> int | None:
+    """Leading zeros of a work's hash."""
+    if isinstance(operation, CarriedOperation):
+        return operation.zeros
+    return None if operation.hash is None else leading_zeros(operation.hash)
+
+
+def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement | None:
+    """Settle by its pail what is done already; None when it is not."""
+    if operation.kind is OperationKind.PLANT:
+        return planted_already(operation, pail, fee=fee)
+    return worked_already(operation, pail, fee=fee)
 
 
 def given_up(
@@ -181,19 +206,23 @@ def refused(
     fee: int = 0,
     together: int = 1,
 ) -> Settlement:
-    """A simulation or a ledger refused it; `pail` is the farmer's, for a plant that met one.
+    """A simulation or a ledger refused it; `pail` is the farmer's, where that tells whether it is
+    done already.
 
     `head` must not be older than the refusal: a call that met the next block is told as that.
     `together`: so many operations failed as one; which of them is the reason is not known.
     """
     verdict = readiness(operation.kind, operation.block_index, head)
     what = meaning(operation.kind, error)
+    done = None
     if what.action is Action.LOOK_UP_PAIL and pail is not None:
-        return planted_already(operation, pail, fee=fee)
+        done = done_already(operation, pail, fee=fee)
+    if done is not None:
+        return done
     if verdict.readiness is Readiness.FAIL:
         reason = verdict.reason or FailureReason.REFUSED
         return given_up(operation, reason, verdict.message, ledger=ledger, fee=fee)
-    if what.action is Action.FAIL and together == 1:
+    if what.is_final and together == 1:
         reason = what.reason or FailureReason.REFUSED
         return given_up(operation, reason, str(error), ledger=ledger, fee=fee)
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):

@@ -76,6 +76,11 @@ OPERATION_EDGES: StateTable[OperationState, OperationEvent] = StateTable(
             _O.SUCCEEDED,
             "The same, of a payment that had expired on the word of nodes.",
         ),
+        (_O.SUCCEEDED, _E.DENY): (
+            _O.FAILED,
+            "Nodes said that a call worked; reconciliation found twice that the chain has no trace "
+            "of it.",
+        ),
     },
 )
 

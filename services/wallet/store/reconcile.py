@@ -9,7 +9,10 @@ from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
-from services.wallet.domain.reconciling import Balance, Difference, Finding, Kept, Told
+from services.wallet.domain.model import OperationEvent
+from services.wallet.domain.reconciling import DENIED, Balance, Difference, Finding, Kept, Told
+from services.wallet.domain.states import OPERATION_EDGES, sources, target
+from services.wallet.store.operations import tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,29 @@ class ReconcileStore:
         among those that were found."""
         names = [f"{item.kind.value} {item.wallet_id}" for item in found]
         return await self._database.execute("settle_differences", block, list(wallets), names, how)
+
+    async def deny(
+        self, block: int, findings: Sequence[Finding], pails: Mapping[WalletId, PailState]
+    ) -> int:
+        """Record as failed what these findings deny, of those that an earlier run noted, too; the
+        number of operations. `pails` are those that are there."""
+        rows = [
+            (item, kind, pails.get(item.wallet_id))
+            for item in findings
+            for kind in DENIED.get(item.kind, ())
+        ]
+        changed = await self._database.many(
+            "deny_operations",
+            [state.value for state in sources(OPERATION_EDGES, OperationEvent.DENY)],
+            block,
+            [item.wallet_id for item, _, _ in rows],
+            [item.kind.value for item, _, _ in rows],
+            [kind.value for _, kind, _ in rows],
+            target(OPERATION_EDGES, OperationEvent.DENY).value,
+            [None if pail is None else pail.zeros or 0 for _, _, pail in rows],
+        )
+        tell(changed)
+        return len(changed)
 
     async def insert_plant(self, kept: Kept, pail: PailState) -> None:
         """Records a plant as the chain has it."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncpg
 import pytest
 from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc, wallet_pb2
 
@@ -24,6 +25,27 @@ FORGE = """
 INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, amount, ledger, settled_at)
 SELECT gen_random_uuid(), 'plant', id, $2, 'succeeded', 5, 1, now()
 FROM wallet.wallets WHERE farmer_id = $1
+"""
+FORGE_WORK = """
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, nonce, hash, zeros, ledger, settled_at
+)
+SELECT
+    gen_random_uuid(), 'work', id, $2, 'succeeded', 7, decode(repeat('00', 32), 'hex'), 64, 1, now()
+FROM wallet.wallets WHERE farmer_id = $1
+"""
+OF_FARMER = """
+SELECT o.* FROM wallet.operations AS o INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE w.farmer_id = $1 AND o.block_index = $2 ORDER BY o.kind DESC
+LIMIT 1
+"""
+WORKS = """
+SELECT o.* FROM wallet.operations AS o INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE w.farmer_id = $1 AND o.block_index = $2 AND o.kind = 'work' ORDER BY o.zeros
+"""
+DENY = """
+UPDATE wallet.operations SET state = 'failed', reason = 'REFUSED'
+WHERE wallet_id = (SELECT id FROM wallet.wallets WHERE farmer_id = $1) AND block_index = $2
 """
 
 
@@ -95,21 +117,47 @@ async def test_lost_records_are_found_and_the_reward_is_fetched(alone: WalletWor
     assert await kinds(alone, opener) == []
 
 
-async def test_a_forged_record_is_found_and_waits_for_a_person(
+async def test_a_record_of_what_never_was_is_told_and_then_corrected(
     alone: WalletWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """As nodes make it that lie about a result, or an insider."""
     farmer, block = await grown(alone)
     (other,) = await alone.create_farmers(1)
     await alone.wait_until_ready([other])
     async with connect(alone.database.admin_dsn) as admin:
         await admin.execute(FORGE, UUID(other), block)
-    await run(alone)
-    await run(alone)
+    assert (await run(alone)).found == 1
     assert await kinds(alone, other) == ["record_without_plant"]
     assert await kinds(alone, farmer) == []
     line = ["reconcile", "list", "--wallet-target", alone.target, "--transport", "plaintext"]
     assert await asyncio.to_thread(main, line) == 1
     assert "record_without_plant" in capsys.readouterr().out
+    assert (await run(alone)).settled == 1
+    await run(alone)
+    assert await kinds(alone, other) == []
+    async with connect(alone.database.admin_dsn) as admin:
+        (forged,) = await admin.fetch(OF_FARMER, UUID(other), block)
+        assert (forged["state"], forged["reason"]) == ("failed", "REFUSED")
+        # What the chain has is nobody's to deny.
+        with pytest.raises(asyncpg.RaiseError, match="never changes"):
+            await admin.execute(DENY, UUID(farmer), block)
+
+
+async def test_a_work_that_never_was_is_corrected_and_the_one_before_stays(
+    alone: WalletWorld,
+) -> None:
+    farmer, block = await grown(alone)
+    async with connect(alone.database.admin_dsn) as admin:
+        (real,) = await admin.fetch(OF_FARMER, UUID(farmer), block)
+        await admin.execute(FORGE_WORK, UUID(farmer), block)
+        await run(alone)
+        assert await kinds(alone, farmer) == ["record_without_work"]
+        await run(alone)
+        rows = await admin.fetch(WORKS, UUID(farmer), block)
+        assert [(row["zeros"], row["state"]) for row in rows] == [
+            (real["zeros"], "succeeded"),
+            (64, "failed"),
+        ]
 
 
 async def test_money_that_no_operation_explains_is_found_once(alone: WalletWorld) -> None:

@@ -200,6 +200,20 @@ def test_only_a_better_hash_is_sent() -> None:
     assert screen(operation, pail(), key=KEY, block=block()).advice is Advice.SEND
 
 
+def test_what_an_earlier_envelope_has_shown_is_worked() -> None:
+    """Nodes denied it; the pail shows as many zeros as this very hash has."""
+    operation = replace(queued(OperationKind.WORK, nonce=3), attempts=1)
+    zeros = leading_zeros(hash_of(3))
+    there = pail(zeros=zeros)
+    found = screen(operation, there, key=KEY, block=block()).settlement
+    assert found is not None
+    assert (found.event, found.gap) == (OperationEvent.SUCCEED, there.gap)
+    assert found.ledger == there.sequence + (there.gap or 0)
+    better = screen(operation, pail(zeros=zeros + 1), key=KEY, block=block()).settlement
+    assert better is not None
+    assert better.reason is FailureReason.ZEROS_TOO_LOW
+
+
 def test_what_a_node_may_not_show_yet_is_left_to_a_simulation() -> None:
     work, harvest = queued(OperationKind.WORK, nonce=3), queued(OperationKind.HARVEST)
     assert screen(work, None, key=KEY, block=block()).advice is Advice.SIMULATE

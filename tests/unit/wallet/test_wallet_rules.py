@@ -246,7 +246,7 @@ def test_before_the_first_block() -> None:
         (K.WORK, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
         (K.WORK, "farm", "GapCountTooLow", Action.WAIT, None),
         (K.WORK, "farm", "HashInvalid", Action.FAIL, R.HASH_INVALID),
-        (K.WORK, "farm", "ZeroCountTooLow", Action.FAIL, R.ZEROS_TOO_LOW),
+        (K.WORK, "farm", "ZeroCountTooLow", Action.LOOK_UP_PAIL, R.ZEROS_TOO_LOW),
         (K.HARVEST, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
         (K.HARVEST, "farm", "WorkMissing", Action.FAIL, R.NOT_WORKED),
         (K.HARVEST, "farm", "BlockMissing", Action.FAIL, R.BLOCK_EXPIRED),
@@ -271,7 +271,9 @@ def test_every_contract_error_has_a_meaning_with_a_reason(kind: OperationKind) -
     errors += [("token", name) for name in TOKEN_ERRORS.values()]
     for raiser, code in errors:
         found = meaning(kind, ContractError(raiser=raiser, code=code))
-        assert (found.reason is not None) == (found.action is Action.FAIL)
+        if found.action is not Action.LOOK_UP_PAIL:
+            assert (found.reason is not None) == (found.action is Action.FAIL)
+        assert found.is_final == (found.reason is not None)
 
 
 def test_pauses_of_an_onboarding_grow_up_to_a_limit() -> None:
@@ -305,6 +307,30 @@ def test_a_pail_that_exists_settles_the_plant_as_what_it_is() -> None:
     )
     gone = refused(carried(K.PLANT), error, head(), pail=None)
     assert gone.event is OperationEvent.RETRY
+
+
+@pytest.mark.parametrize(
+    ("attempts", "zeros", "event"),
+    [
+        (1, 6, OperationEvent.FAIL),
+        (2, 5, OperationEvent.FAIL),
+        (2, 6, OperationEvent.SUCCEED),
+        (2, 7, OperationEvent.FAIL),
+        (2, None, OperationEvent.FAIL),
+    ],
+)
+def test_a_work_is_done_when_its_own_earlier_envelope_showed_as_many_zeros(
+    attempts: int, zeros: int | None, event: OperationEvent
+) -> None:
+    gap = None if zeros is None else 4
+    pail = PailState(sequence=77, stake=123, gap=gap, zeros=zeros, live_until=9)
+    error = ContractError(raiser="farm", code="ZeroCountTooLow")
+    found = refused(carried(K.WORK, attempts=attempts), error, head(), pail=pail, fee=3)
+    assert (found.event, found.fee) == (event, 3)
+    if event is OperationEvent.SUCCEED:
+        assert (found.gap, found.ledger) == (4, 81)
+    else:
+        assert found.reason is R.ZEROS_TOO_LOW
 
 
 @pytest.mark.parametrize("code", ["PailMissing", "HashInvalid", "BlockMissing"])

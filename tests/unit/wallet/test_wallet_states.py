@@ -29,6 +29,7 @@ OPERATIONS = {
     E.EXPIRE: ({S.QUEUED, S.SIGNED, S.SENT}, S.EXPIRED),
     E.RETRY: ({S.QUEUED, S.SIGNED, S.SENT}, S.QUEUED),
     E.CORRECT: ({S.FAILED, S.EXPIRED}, S.SUCCEEDED),
+    E.DENY: ({S.SUCCEEDED}, S.FAILED),
 }
 TRANSACTIONS = {
     V.SEND: ({T.SIGNED}, T.SENT),
@@ -53,7 +54,7 @@ def test_transaction_edges(state: TransactionState, event: TransactionEvent) -> 
 
 
 def test_nothing_leaves_a_final_state_but_by_a_correction() -> None:
-    left = {state for state, event in OPERATION_EDGES if event is not E.CORRECT}
+    left = {state for state, event in OPERATION_EDGES if event not in {E.CORRECT, E.DENY}}
     assert left == {S.QUEUED, S.SIGNED, S.SENT}
     assert {state for state, _ in TRANSACTION_EDGES} == {T.SIGNED, T.SENT}
 

@@ -10,6 +10,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain, Place
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.reconciling import (
+    DENIED,
     Balance,
     Difference,
     Finding,
@@ -98,8 +99,10 @@ class Reconciler:
             pails = await self._chain.trusted(Decision.RECORD_FOUND).pails(places)
             findings = _compared(steady, pails, ledger)
         settled = await self._settle(steady, pails, findings, current)
-        taken = await self._harvested_by_others(steady, findings)
+        taken, is_whole = await self._harvested_by_others(steady, findings)
         findings = [item for item in findings if (item.wallet_id, block) not in taken]
+        if is_whole:
+            settled += await self._deny(steady, findings, pails)
         findings += await self._events(steady, pails, findings, ledger)
         found = await self._note(findings, ledger)
         await self._store.settle_gone(
@@ -139,15 +142,37 @@ class Reconciler:
 
     async def _harvested_by_others(
         self, steady: Sequence[Kept], findings: Sequence[Finding]
-    ) -> set[Harvested]:
-        """Records the harvests that explain why planted pails are gone; whose and where."""
+    ) -> tuple[set[Harvested], bool]:
+        """Records the harvests that explain why planted pails are gone: whose and where, and
+        whether nodes told of all, as long ago as these were planted."""
         missing = {
             item.wallet_id for item in findings if item.kind is Difference.RECORD_WITHOUT_PLANT
         }
         gone = [item for item in steady if item.wallet_id in missing]
         first = min((item.planted_ledger for item in gone), default=0)
         farmers = {item.address: item.wallet_id for item in gone}
-        return set(await self._foreign_harvests.record(farmers, first=first) or ())
+        found = await self._foreign_harvests.record(farmers, first=first)
+        is_whole = not gone or (await self._chain.head()).oldest <= first
+        return set(found or ()), found is not None and is_whole
+
+    async def _deny(
+        self,
+        steady: Sequence[Kept],
+        findings: Sequence[Finding],
+        pails: Mapping[Place, PailState],
+    ) -> int:
+        """Records as failed what the chain has no trace of, when an earlier run found the same."""
+        if not any(item.kind in DENIED for item in findings):
+            return 0
+        there = {
+            item.wallet_id: pails[item.address, item.block_index]
+            for item in steady
+            if (item.address, item.block_index) in pails
+        }
+        denied = await self._store.deny(steady[0].block_index, findings, there)
+        if denied:
+            log.critical("recorded as done, and not on the chain: corrected", operations=denied)
+        return denied
 
     async def _events(
         self,

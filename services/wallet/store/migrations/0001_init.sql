@@ -293,8 +293,9 @@ CREATE TRIGGER transaction_operations_payers AFTER INSERT ON wallet.transaction_
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 
--- What is settled stays as it is, but for a payment that was given up on the word of nodes, and that
--- its payer's number shows to have been made.
+-- What is settled stays as it is, but for a payment that was given up on the word of nodes and that
+-- its payer's number shows to have been made, and for a call that nodes said had worked and of which
+-- reconciliation found no trace on the chain.
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
@@ -310,6 +311,26 @@ BEGIN
             INNER JOIN wallet.payments AS p ON c.operation_id = p.operation_id
             INNER JOIN wallet.shown_targets AS s ON p.payer_id = s.payer_id AND t.bump_to = s.target
             WHERE t.id = NEW.transaction_id AND c.operation_id = OLD.id
+        )
+    THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'UPDATE'
+        AND OLD.state = 'succeeded'
+        AND NEW.state = 'failed'
+        AND (NEW.id, NEW.kind, NEW.wallet_id, NEW.block_index, NEW.amount, NEW.fee_charged)
+            = (OLD.id, OLD.kind, OLD.wallet_id, OLD.block_index, OLD.amount, OLD.fee_charged)
+        AND EXISTS (
+            SELECT 1 FROM wallet.differences AS d
+            WHERE d.wallet_id = OLD.wallet_id
+              AND d.block_index = OLD.block_index
+              AND d.settled_at IS NULL
+              AND (d.kind, OLD.kind) IN (
+                  ('record_without_plant', 'plant'),
+                  ('record_without_plant', 'work'),
+                  ('record_without_work', 'work'),
+                  ('record_without_harvest', 'harvest')
+              )
         )
     THEN
         RETURN NEW;
