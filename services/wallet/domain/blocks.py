@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import assert_never
 
 from services.wallet.domain.errors import BlockNotClosedError, WrongBlockError
-from services.wallet.domain.model import BLOCKLESS_KINDS, ChainHead, FailureReason, OperationKind
+from services.wallet.domain.model import ChainHead, FailureReason, OperationKind
 
 
 @unique
@@ -71,14 +72,23 @@ def readiness(
 
     `plantable_soon` is the block that the next ledger may plant: a plant for it may be sent.
     """
-    if kind in BLOCKLESS_KINDS:
-        return GO
-    if kind is OperationKind.PLANT:
-        return _plant_readiness(block_index, head, max(plantable_soon, head.plantable_block))
     current = -1 if head.current_block is None else head.current_block
-    if kind is OperationKind.WORK:
-        return _work_readiness(block_index, current)
-    return GO if block_index < current else WAIT
+    match kind:
+        case OperationKind.PLANT:
+            return _plant_readiness(block_index, head, max(plantable_soon, head.plantable_block))
+        case OperationKind.WORK:
+            return _work_readiness(block_index, current)
+        case OperationKind.HARVEST:
+            return GO if block_index < current else WAIT
+        case (
+            OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            return GO
+    assert_never(kind)
 
 
 def _plant_readiness(block_index: int, head: ChainHead, soon: int) -> Verdict:

@@ -29,20 +29,6 @@ class OperationKind(Enum):
     OPEN_PAYER = "open_payer"
 
 
-#: Calls of the farm, one farmer's each; their values are the functions' names.
-FARM_KINDS = (OperationKind.PLANT, OperationKind.WORK, OperationKind.HARVEST)
-#: What the treasury's own transactions do. Each can be repeated: what is there is not made again.
-TREASURY_KINDS = (
-    OperationKind.ONBOARD,
-    OperationKind.OPEN_CHANNEL,
-    OperationKind.OPEN_PAYER,
-)
-#: Classic payments, which only payer accounts carry: the ledger refuses to make one twice.
-PAYMENT_KINDS = (OperationKind.TOP_UP, OperationKind.WITHDRAW)
-#: What no block of the farm limits.
-BLOCKLESS_KINDS = (*TREASURY_KINDS, *PAYMENT_KINDS)
-
-
 @unique
 class OperationState(Enum):
     """Where an operation stands (docs/states.md)."""

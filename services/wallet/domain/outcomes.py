@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 
 from services.wallet.domain.chain_facts import ContractError
-from services.wallet.domain.model import BLOCKLESS_KINDS, FailureReason, OperationKind
+from services.wallet.domain.kinds import OPERATION_KINDS
+from services.wallet.domain.model import FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
 MAX_ATTEMPTS = 5
@@ -99,7 +100,7 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
     """
     if kind is OperationKind.WITHDRAW:
         return _PAYMENT.get(error.code, _RETRY)
-    if kind in BLOCKLESS_KINDS:
+    if not OPERATION_KINDS[kind].has_block:
         return _RETRY
     if error.raiser == "farm":
         return _FARM.get((kind, error.code), _REFUSED)
@@ -112,11 +113,11 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
 
 def may_retry(kind: OperationKind, attempts: int) -> bool:
     """Whether an operation may get another envelope after `attempts` of them."""
-    return kind in BLOCKLESS_KINDS or attempts < MAX_ATTEMPTS
+    return not OPERATION_KINDS[kind].has_block or attempts < MAX_ATTEMPTS
 
 
 def pause(kind: OperationKind, attempts: int) -> int:
     """Ledgers to wait before the next attempt: one, but 1, 2, 4 ... for an onboarding."""
-    if kind not in BLOCKLESS_KINDS:
+    if OPERATION_KINDS[kind].has_block:
         return 1
     return min(MAX_PAUSE, 1 << max(0, min(attempts, 16) - 1))

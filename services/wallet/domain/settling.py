@@ -7,8 +7,8 @@ from libs.common.ids import OperationId
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import Readiness, Verdict, readiness
 from services.wallet.domain.chain_facts import ContractError, PailState
+from services.wallet.domain.kinds import OPERATION_KINDS, Returned
 from services.wallet.domain.model import (
-    BLOCKLESS_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -40,11 +40,12 @@ def smaller(count: int) -> int:
 
 def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: int) -> Settlement:
     """An included transaction worked; `value` is what the contract returned."""
+    returned = OPERATION_KINDS[operation.kind].returned
     return Settlement(
         operation_id=operation.id,
         event=OperationEvent.SUCCEED,
-        amount=value if operation.kind is OperationKind.HARVEST else None,
-        gap=value if operation.kind is OperationKind.WORK else None,
+        amount=value if returned is Returned.REWARD else None,
+        gap=value if returned is Returned.GAP else None,
         ledger=ledger,
         fee=fee,
     )
@@ -181,7 +182,7 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
 
     When the cap kept it out, that is the reason that people can do something about.
     """
-    if last_answer == ABOVE_CAP and operation.kind not in BLOCKLESS_KINDS:
+    if last_answer == ABOVE_CAP and OPERATION_KINDS[operation.kind].has_block:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)
     if verdict.readiness is Readiness.FAIL:
@@ -189,7 +190,7 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
     if not may_retry(operation.kind, operation.attempts):
         message = f"no ledger took any of {operation.attempts} envelopes"
         return _expired(operation, FailureReason.EXPIRED, message)
-    if operation.kind in BLOCKLESS_KINDS:
+    if not OPERATION_KINDS[operation.kind].has_block:
         # Those that wait behind it have their turn meanwhile.
         due = head.ledger + pause(operation.kind, operation.attempts)
         return later(operation, due_ledger=due, pack_limit=1)
@@ -228,7 +229,7 @@ def refused(
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
         return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
     due = head.ledger + pause(operation.kind, operation.attempts)
-    alone = operation.kind in BLOCKLESS_KINDS
+    alone = not OPERATION_KINDS[operation.kind].has_block
     limit = None if what.action is Action.WAIT else 1 if alone else smaller(together)
     return later(operation, due_ledger=due, fee=fee, pack_limit=limit)
 

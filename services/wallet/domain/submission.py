@@ -5,7 +5,8 @@ from enum import Enum, unique
 from typing import assert_never
 
 from services.wallet.domain.chain_facts import LedgerHead, SendResult, SendStatus
-from services.wallet.domain.model import OpenTransaction, OperationKind, TransactionState
+from services.wallet.domain.kinds import OPERATION_KINDS
+from services.wallet.domain.model import OpenTransaction, TransactionState
 
 #: Ledgers after which a transaction that was not seen is sent again: queues forget after two.
 _QUEUE_MEMORY = 3
@@ -80,15 +81,12 @@ def is_due_to_send(transaction: OpenTransaction, head: LedgerHead) -> bool:
 
 #: Ledgers in which a node's queue keeps a transaction at most: one that is older was passed over.
 _STUCK_AFTER = 5
-#: What cannot wait for a calmer ledger.
-_URGENT = frozenset({OperationKind.PLANT, OperationKind.WORK})
 
 
 def is_stuck(transaction: OpenTransaction, head: LedgerHead) -> bool:
     """Whether ledgers pass a transaction over that cannot wait: then it is to bid more."""
-    kinds = {operation.kind for operation in transaction.operations}
     return (
         transaction.state is TransactionState.SENT
         and head.sequence - transaction.signed_ledger > _STUCK_AFTER
-        and bool(kinds & _URGENT)
+        and any(OPERATION_KINDS[item.kind].is_urgent for item in transaction.operations)
     )

@@ -7,6 +7,7 @@ from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid, OperatorLimits
 from services.wallet.domain.blocks import plant_bound, plantable_block
 from services.wallet.domain.chain_facts import FarmState, LedgerHead
 from services.wallet.domain.errors import ChainUnknownError
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import Block, ChainHead, OperationKind, QueuedOperation
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.rent import Entry, farm_entries, holding
@@ -17,8 +18,6 @@ from services.wallet.store.operations import Wanted
 STALE_AFTER = 10.0
 #: Part of the shortest time between two ledgers of late in which none surely follows.
 _SURELY = 0.6
-#: Kinds that can wait for a quiet ledger.
-_PATIENT = frozenset({OperationKind.HARVEST, OperationKind.OPEN_CHANNEL, OperationKind.TOP_UP})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +74,12 @@ class ChainState:
 
     def is_ahead(self, kind: OperationKind, block_index: int) -> bool:
         """Whether it is a plant for a block that only the next ledger can open."""
-        return kind is OperationKind.PLANT and block_index > self.head.plantable_block
+        return OPERATION_KINDS[kind].opens_block and block_index > self.head.plantable_block
 
     def bound(self, kind: OperationKind, block_index: int, lifetime: int) -> int:
         """The close time (unix s) after which an envelope of this kind must not be included."""
         end = self.ledger.close_time + lifetime
-        if kind is not OperationKind.PLANT:
+        if not OPERATION_KINDS[kind].opens_block:
             return end
         last = plant_bound(
             ahead=self.is_ahead(kind, block_index),
@@ -101,7 +100,7 @@ class ChainState:
     def pause(self, operation: QueuedOperation, most: int) -> int:
         """Seconds until what cannot be done now is tried again: `most`, or until a plant's block is
         over, so that it is told of then."""
-        if operation.kind is not OperationKind.PLANT:
+        if not OPERATION_KINDS[operation.kind].opens_block:
             return most
         if operation.block_index < self.head.plantable_block:
             return 0
@@ -110,7 +109,7 @@ class ChainState:
 
     def inclusion_fee_for(self, kind: OperationKind) -> int:
         """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""
-        return MIN_INCLUSION_FEE if kind in _PATIENT else self.inclusion_fee
+        return MIN_INCLUSION_FEE if OPERATION_KINDS[kind].is_patient else self.inclusion_fee
 
     def over(self) -> Wanted:
         """Which operations can be taken up while nothing can be done: those whose block is over, to

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
-from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.kinds import OPERATION_KINDS
+from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
@@ -74,7 +75,7 @@ class Sources:
         A plant needs the farmer's consent, which is cheapest as the source's. A work or a harvest
         needs nobody's: a channel is cheaper, when one is free.
         """
-        free = [item for item in operations if item.kind is not OperationKind.PLANT]
+        free = [item for item in operations if not OPERATION_KINDS[item.kind].needs_consent]
         channels = await self.channels(len(free)) if free else []
         found = {item.id: source for item, source in zip(free, channels, strict=False)}
         rest = [item for item in operations if item.id not in found]

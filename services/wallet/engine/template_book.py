@@ -13,6 +13,7 @@ from services.wallet.chain import (
     SimulationError,
     opening_template,
 )
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 
@@ -114,7 +115,7 @@ class TemplateBook:
 
     def forget(self, kind: OperationKind) -> None:
         """The network disagreed with a template of this kind: simulate again, derive no opening."""
-        self._opens_as_derived &= kind is not OperationKind.PLANT
+        self._opens_as_derived &= not OPERATION_KINDS[kind].opens_block
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
     def doubt(self, kind: OperationKind, ledger: int) -> bool:

@@ -8,8 +8,8 @@ from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
 from libs.common.ids import FarmerId
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
-    FARM_KINDS,
     Balances,
     Block,
     ChainHead,
@@ -94,7 +94,7 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
         block_index=operation.block_index,
         state=_STATE_NUMBERS[operation.state],
         # Others move XLM, or say themselves what they move.
-        amount=operation.amount if operation.kind in FARM_KINDS else 0,
+        amount=operation.amount if OPERATION_KINDS[operation.kind].has_block else 0,
         nonce=operation.nonce or 0,
         hash=operation.hash or b"",
         gap=operation.gap or 0,

@@ -29,8 +29,8 @@ from services.wallet.domain.chain_facts import (
     SendStatus,
 )
 from services.wallet.domain.forgotten import Grown, Trace, settled_by_state
+from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, carried_by
 from services.wallet.domain.model import (
-    BLOCKLESS_KINDS,
     CarriedOperation,
     ChainHead,
     FailureReason,
@@ -292,6 +292,18 @@ def test_reasons_are_those_of_the_proto() -> None:
     assert {reason.value for reason in R} <= names
 
 
+# Kinds
+
+
+def test_every_kind_has_its_row() -> None:
+    assert list(OPERATION_KINDS) == list(K)
+    assert {carried_by(carrier) for carrier in Carrier} == {
+        (K.PLANT, K.WORK, K.HARVEST),
+        (K.ONBOARD, K.OPEN_CHANNEL, K.OPEN_PAYER),
+        (K.TOP_UP, K.WITHDRAW),
+    }
+
+
 # Settling
 
 
@@ -373,7 +385,7 @@ def test_a_plant_that_the_cap_kept_out_says_so() -> None:
     assert onboarding.event is OperationEvent.RETRY
 
 
-@pytest.mark.parametrize("kind", BLOCKLESS_KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in K if not OPERATION_KINDS[kind].has_block])
 def test_what_no_ledger_takes_of_the_treasury_lets_others_go_before(kind: OperationKind) -> None:
     waits = [
         excluded(carried(kind, attempts=attempts), head(), last_answer="txFAILED").due_ledger

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from libs.common.ids import OperationId, WalletId
 from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Chain, Payment, sign_payments
+from services.wallet.domain.kinds import Carrier, carried_by
 from services.wallet.domain.model import (
-    PAYMENT_KINDS,
     FailureReason,
     OperationKind,
     QueuedOperation,
@@ -74,7 +74,7 @@ class PaymentCarrier:
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         await self._look()
-        progress = [await self._carry_kind(kind) for kind in PAYMENT_KINDS]
+        progress = [await self._carry_kind(kind) for kind in carried_by(Carrier.PAYER)]
         return any(progress)
 
     async def _look(self) -> None:

@@ -3,8 +3,8 @@
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import ContractError, Outcome, OutcomeStatus, PailState
+from services.wallet.domain.kinds import OPERATION_KINDS, Carrier
 from services.wallet.domain.model import (
-    PAYMENT_KINDS,
     CarriedOperation,
     Closing,
     OpenTransaction,
@@ -93,7 +93,10 @@ class Closings:
             fee = share(outcome.fee_charged, count, position)
             # A payment is one operation of its transaction. What a node says of it decides who goes
             # with whom the next time, and nothing else.
-            may_share = operation.kind in PAYMENT_KINDS and operation.attempts < _SHARED
+            may_share = (
+                OPERATION_KINDS[operation.kind].carrier is Carrier.PAYER
+                and operation.attempts < _SHARED
+            )
             if may_share and outcome.failing and position not in outcome.failing:
                 settlements.append(later(operation, fee=fee, pack_limit=count))
             else:

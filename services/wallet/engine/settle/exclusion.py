@@ -12,14 +12,17 @@ from services.wallet.domain.exclusion import (
     conclude,
     is_proof_possible,
 )
-from services.wallet.domain.model import FARM_KINDS, OpenTransaction
+from services.wallet.domain.kinds import OPERATION_KINDS
+from services.wallet.domain.model import OpenTransaction
 
 log = get_logger(__name__)
 
 
 def functions_of(transaction: OpenTransaction) -> list[str]:
     """The functions of the farm that it calls, in order."""
-    return [item.kind.value for item in transaction.operations if item.kind in FARM_KINDS]
+    return [
+        item.kind.value for item in transaction.operations if OPERATION_KINDS[item.kind].has_block
+    ]
 
 
 async def exclusion_of(

@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 from libs.common.log import get_logger
 from services.wallet.chain import Chain, StaleAnswerError
 from services.wallet.domain.forgotten import Trace, settled_by_state
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
-    FARM_KINDS,
     Closing,
     OpenTransaction,
     OperationEvent,
-    OperationKind,
     TransactionEvent,
 )
 from services.wallet.domain.settling import share
@@ -70,9 +69,9 @@ class Forgotten:
 
     async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
         """In the order of the operations; read from one node, not before `ledger`."""
-        farm = [item for item in transaction.operations if item.kind in FARM_KINDS]
+        farm = [item for item in transaction.operations if OPERATION_KINDS[item.kind].has_block]
         places = [(item.address, item.block_index) for item in farm]
-        harvests = [item for item in farm if item.kind is OperationKind.HARVEST]
+        harvests = [item for item in farm if OPERATION_KINDS[item.kind].returns_stake]
         grown = await self._transactions.grown([item.id for item in harvests])
         async with self._nodes() as node:
             _check_seen((await node.head()).sequence, ledger)

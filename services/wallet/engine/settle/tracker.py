@@ -10,10 +10,10 @@ from services.wallet.chain import Chain, DisagreementError, Included, UnknownMet
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import Exclusion
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
     Closing,
     OpenTransaction,
-    OperationKind,
     TransactionId,
     TransactionState,
 )
@@ -166,7 +166,7 @@ class Tracker:
             for transaction in transactions
             if transaction.id in closed
             for operation in transaction.operations
-            if operation.kind is not OperationKind.WORK  # it moves nothing of the farmer's
+            if OPERATION_KINDS[operation.kind].moves_balance
         )
         return [item for item in transactions if item.id not in closed]
 

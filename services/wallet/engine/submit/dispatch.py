@@ -7,6 +7,7 @@ from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.blocks import RENT_DUE, readiness
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import FailureReason, OperationKind, QueuedOperation, Settlement
 from services.wallet.domain.packing import room
 from services.wallet.domain.refusals import Price, mark_of
@@ -218,7 +219,7 @@ class Dispatcher:
         }
         settlements = [
             given_up(item, FailureReason.FEE_BUDGET, _NO_ROOM, price=Price(bid=bids[item.id]))
-            if item.kind is OperationKind.PLANT
+            if OPERATION_KINDS[item.kind].is_given_up_unpaid
             else later(item, seconds=_BUDGET_PAUSE)
             for item in group
             if item.id in ids

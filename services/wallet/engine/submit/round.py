@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from services.wallet.chain import Chain, FarmCall, FeeCapExceededError, SimulationError, alone
 from services.wallet.domain.chain_facts import ContractError
@@ -65,13 +66,25 @@ def postponed(
 def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
     """The call of the farm that an operation stands for."""
     farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
-    if operation.kind is OperationKind.PLANT:
-        return farm.plant(farmer=farmer, index=index, stake=operation.amount)
-    if operation.kind is OperationKind.HARVEST:
-        return farm.harvest(farmer=farmer, index=index)
-    if operation.hash is None or operation.nonce is None:
-        raise ValueError(f"operation {operation.id} is no call of the farm")
-    return farm.work(farmer=farmer, index=index, work_hash=operation.hash, nonce=operation.nonce)
+    match operation.kind:
+        case OperationKind.PLANT:
+            return farm.plant(farmer=farmer, index=index, stake=operation.amount)
+        case OperationKind.HARVEST:
+            return farm.harvest(farmer=farmer, index=index)
+        case OperationKind.WORK:
+            if operation.hash is None or operation.nonce is None:
+                raise ValueError(f"work {operation.id} has no hash")
+            work_hash, nonce = operation.hash, operation.nonce
+            return farm.work(farmer=farmer, index=index, work_hash=work_hash, nonce=nonce)
+        case (
+            OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            raise ValueError(f"operation {operation.id} is no call of the farm")
+    assert_never(operation.kind)
 
 
 @dataclass(frozen=True, kw_only=True)

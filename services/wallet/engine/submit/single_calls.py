@@ -24,9 +24,9 @@ from services.wallet.chain import (
 )
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import PailState, SignedEnvelope
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
     FailureReason,
-    OperationKind,
     QueuedOperation,
     Settlement,
 )
@@ -229,7 +229,7 @@ class SingleCalls:
         stakes: dict[OperationId, int] = {}
         for operation in operations:
             pail = pails.get(places[operation.id])
-            if pail is not None and operation.kind is OperationKind.HARVEST:
+            if pail is not None and OPERATION_KINDS[operation.kind].returns_stake:
                 stakes[operation.id] = pail.stake
             screening = _screened(operation, pails, chain_state)
             if screening.settlement is not None:
@@ -255,7 +255,7 @@ class SingleCalls:
         ending = [
             (item.address, item.block_index)
             for item in operations
-            if item.kind is OperationKind.HARVEST
+            if OPERATION_KINDS[item.kind].returns_stake
             or _screened(item, pails, chain_state).settlement is not None
         ]
         if not ending:
@@ -455,7 +455,7 @@ def _key(operation: QueuedOperation, chain_state: ChainState) -> TemplateKey:
     return TemplateKey(
         kind=operation.kind,
         has_stake=operation.amount > 0,
-        opens=operation.kind is OperationKind.PLANT
+        opens=OPERATION_KINDS[operation.kind].opens_block
         and not chain_state.is_open(operation.block_index),
     )
 

@@ -1,0 +1,90 @@
+"""The kinds of operations, a row each: what carries one, and how it differs from the others.
+
+A new kind is one row here and its own code; what is asked of a kind is asked of its row, so that no
+place can forget it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from services.wallet.domain.model import OperationKind
+
+
+@unique
+class Carrier(Enum):
+    """Whose transactions carry operations of a kind."""
+
+    #: The farmer's own under the treasury's fee bump, or a channel account's: a call of the farm.
+    FARM = "farm"
+    #: The treasury's, one at a time. Each can be repeated: what is there is not made again.
+    TREASURY = "treasury"
+    #: A payer account's: a classic payment, which the ledger refuses to make twice.
+    PAYER = "payer"
+
+
+@unique
+class Returned(Enum):
+    """What a call of the farm returns, besides that it worked."""
+
+    NOTHING = "nothing"
+    #: Ledgers between the plant and this work.
+    GAP = "gap"
+    #: Stroops of KALE.
+    REWARD = "reward"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How one kind of operation differs from the others."""
+
+    #: What carries it.
+    carrier: Carrier
+    #: It cannot wait for a calmer ledger: it bids more when ledgers pass it over.
+    is_urgent: bool = False
+    #: Nobody waits for it: it pays what a quiet ledger asks.
+    is_patient: bool = False
+    #: It may be the call that opens its block, which must not be over then.
+    opens_block: bool = False
+    #: The farmer has to consent, which is cheapest as the source of the transaction.
+    needs_consent: bool = False
+    #: It changes what the farmer's account has.
+    moves_balance: bool = True
+    #: It gives a stake back, which is nowhere on the chain afterwards.
+    returns_stake: bool = False
+    #: Its block does not wait: where no budget allows its fee it is given up, not put off.
+    is_given_up_unpaid: bool = False
+    #: What it returns.
+    returned: Returned = Returned.NOTHING
+
+    @property
+    def has_block(self) -> bool:
+        """Whether a block of the farm limits it."""
+        return self.carrier is Carrier.FARM
+
+
+OPERATION_KINDS: Mapping[OperationKind, Kind] = {
+    OperationKind.ONBOARD: Kind(carrier=Carrier.TREASURY),
+    OperationKind.PLANT: Kind(
+        carrier=Carrier.FARM,
+        is_urgent=True,
+        opens_block=True,
+        needs_consent=True,
+        is_given_up_unpaid=True,
+    ),
+    OperationKind.WORK: Kind(
+        carrier=Carrier.FARM, is_urgent=True, moves_balance=False, returned=Returned.GAP
+    ),
+    OperationKind.HARVEST: Kind(
+        carrier=Carrier.FARM, is_patient=True, returns_stake=True, returned=Returned.REWARD
+    ),
+    OperationKind.OPEN_CHANNEL: Kind(carrier=Carrier.TREASURY, is_patient=True),
+    OperationKind.TOP_UP: Kind(carrier=Carrier.PAYER, is_patient=True),
+    OperationKind.WITHDRAW: Kind(carrier=Carrier.PAYER),
+    OperationKind.OPEN_PAYER: Kind(carrier=Carrier.TREASURY),
+}
+
+
+def carried_by(carrier: Carrier) -> tuple[OperationKind, ...]:
+    """Give the kinds that a carrier carries, in the order in which the engine prefers them."""
+    return tuple(kind for kind in OperationKind if OPERATION_KINDS[kind].carrier is carrier)
