@@ -54,7 +54,7 @@ def _settings_of(service: str) -> type[ServiceSettings]:
         for value in vars(module).values()
         if inspect.isclass(value)
         and issubclass(value, ServiceSettings)
-        and value is not ServiceSettings
+        and value.__module__ == module.__name__
     )
     settings: type[ServiceSettings] = found
     return settings

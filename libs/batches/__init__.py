@@ -1,1 +1,4 @@
-"""Durable batches: what plant, work and harvest share. Knows wallet's RPCs, no KALE rules."""
+"""Durable batches: what plant, work and harvest share.
+
+Knows wallet's RPCs and views, and no KALE rule.
+"""

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from kalepool.common.v1 import common_pb2
 
+from libs.batches.model import Event
 from libs.common.ids import PoolerId
 from libs.common.paging import decode_token, encode_token, size_of
+
+EventT = TypeVar("EventT", bound=Event)
 
 
 class ListRequest(Protocol):
@@ -45,9 +48,24 @@ class EventFilter:
         block, event = self.before if self.before is not None else (None, None)
         return (self.pooler_id, self.block_index, self.farmer_id, block, event, self.limit + 1)
 
-    def next_token(self, keys: Sequence[tuple[int, UUID]]) -> str:
-        """The token after a page, by the keys of what was found; empty on the last page."""
-        return encode_token(keys[self.limit - 1]) if len(keys) > self.limit else ""
+    def page_of(self, found: Sequence[EventT]) -> "Page[EventT]":
+        """The page in what the list queries found."""
+        events = tuple(found[: self.limit])
+        if len(found) <= self.limit:
+            return Page(events=events, next_token="")
+        return Page(
+            events=events, next_token=encode_token((events[-1].block_index, events[-1].event_id))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[EventT]):
+    """Some of the events, newest block first."""
+
+    #: At most as many as the filter says.
+    events: Sequence[EventT]
+    #: The token of the next page; empty on the last one.
+    next_token: str
 
 
 def failure_reason(name: str) -> common_pb2.FailureReason.ValueType:

@@ -4,14 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from libs.common.errors import FailedPreconditionError, NotFoundError
-from libs.common.ids import BatchId, PoolerId
+from libs.common.ids import BatchId, FarmerId, PoolerId
 
 #: Blocks that are looked back: two days, where the chain keeps a pail for one.
 HORIZON = 600
 
-Item_co = TypeVar("Item_co", covariant=True)
 ItemT = TypeVar("ItemT")
 
 
@@ -37,6 +37,34 @@ class WrongBlockError(FailedPreconditionError):
     """The block is not the one that this can be done in now."""
 
     default_reason = "WRONG_BLOCK"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRequest:
+    """A call that makes a batch, checked; each service's has more."""
+
+    #: Whose farmers.
+    pooler_id: PoolerId
+    #: In which block.
+    block_index: int
+    #: The caller's name for it, or the default one.
+    request_id: str
+    #: SHA-256 of the arguments.
+    digest: bytes
+
+
+class PlannedItem(Protocol):
+    """What every item of a plan has; each service's has more."""
+
+    @property
+    def farmer_id(self) -> FarmerId:
+        """Who."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Its custodial wallet, strkey G..."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +115,34 @@ class Chunk(Generic[ItemT]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Event:
+    """What became of one farmer; each service's has more."""
+
+    #: UUIDv7.
+    event_id: UUID
+    #: Who.
+    farmer_id: FarmerId
+    #: KALE block.
+    block_index: int
+    #: strkey G...
+    custodial_wallet: str
+    #: success or failed.
+    status: str
+    #: Failure reason, or empty.
+    reason: str
+    #: In words.
+    error_message: str
+    #: Hex, or empty.
+    transaction_hash: str
+    #: Ledger that took it; 0 when none did.
+    ledger: int
+    #: Stroops of XLM.
+    fee_charged: int
+    #: When it was settled.
+    settled_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChainHead:
     """Where the chain is, as wallet has written it to chain.head."""
 
@@ -125,6 +181,11 @@ class BatchStore(Protocol[ItemT]):
     async def record(self, batch_id: BatchId) -> bool:
         """Writes an event for all that is settled; True once the batch is complete."""
         ...
+
+
+def chunk_numbers(items: int, chunk_size: int) -> list[int]:
+    """Which call of wallet each item of a plan goes with, in order."""
+    return [position // chunk_size for position in range(items)]
 
 
 def digest_of(*arguments: object) -> bytes:

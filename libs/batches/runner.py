@@ -56,7 +56,8 @@ class BatchRunner(Generic[ItemT]):
     ) -> None:
         """`parallel` is how many chunks of one batch are with wallet at a time; what is settled is
         recorded every `record_every` seconds while the rest is open."""
-        self._name = name
+        #: The service's.
+        self.name = name
         self._store = store
         self._submit = submit
         self._parallel = parallel
@@ -71,7 +72,7 @@ class BatchRunner(Generic[ItemT]):
         """Starts every batch that is open and does not run here."""
         for batch_id in await self._store.open_batches():
             if batch_id not in self._flight.running():
-                log.info("batch resumed", service_batch=self._name, batch=str(batch_id))
+                log.info("batch resumed", service_batch=self.name, batch=str(batch_id))
                 task = asyncio.create_task(self.run(batch_id))
                 task.add_done_callback(_log_failure)
 
@@ -81,15 +82,15 @@ class BatchRunner(Generic[ItemT]):
 
     async def _complete(self, batch_id: BatchId) -> None:
         set_deadline(None)  # the batch's time is not its caller's
-        await failpoint(f"{self._name}.batch.planned")
+        await failpoint(f"{self.name}.batch.planned")
         delay = _FIRST_DELAY
         while True:
             try:
                 async with self._recording(batch_id):
                     await self._send_all(batch_id)
-                await failpoint(f"{self._name}.batch.settled")
+                await failpoint(f"{self.name}.batch.settled")
                 if await self._store.record(batch_id):
-                    await failpoint(f"{self._name}.batch.recorded")
+                    await failpoint(f"{self.name}.batch.recorded")
                     return
             except PoolError as error:
                 log.warning("batch delayed", batch=str(batch_id), reason=error.reason)

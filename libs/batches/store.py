@@ -1,20 +1,51 @@
-"""The tables that plant, work and harvest have alike: batches, and where the chain is.
+"""The tables that plant, work and harvest have alike: batches, and where the chain is."""
 
-The queries of these names are in each service's queries.sql, over its own schema.
-"""
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Generic, TypeVar
+from uuid import UUID
 
-from libs.batches.listing import EventFilter
-from libs.batches.model import Batch, ChainHead, FarmerNotFoundError, PoolerNotFoundError
-from libs.common.db.pool import Database, Session
+from libs.batches.listing import EventFilter, Page
+from libs.batches.model import (
+    Batch,
+    BatchRequest,
+    ChainHead,
+    Chunk,
+    Event,
+    FarmerNotFoundError,
+    PlannedItem,
+    PoolerNotFoundError,
+    chunk_numbers,
+)
+from libs.common.db.pool import Database, Record, Session
 from libs.common.errors import UnavailableError
-from libs.common.ids import BatchId, PoolerId
+from libs.common.ids import BatchId, PoolerId, new_id
+
+#: To be loaded with the service's own queries, which hold the parts.
+QUERIES = Path(__file__).parent / "queries.sql"
+
+ItemT = TypeVar("ItemT")
+EventT = TypeVar("EventT", bound=Event)
 
 
-class BatchTables:
-    """Base of a service's store; with `chunks` it satisfies libs.batches.model.BatchStore."""
+class BatchTables(ABC, Generic[ItemT, EventT]):
+    """Base of a service's store; satisfies libs.batches.model.BatchStore.
+
+    ItemT is what wallet is told of an item, EventT what becomes of it.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    @abstractmethod
+    def item_of(self, row: Record) -> ItemT:
+        """An item, of a row with the columns of the part `item`."""
+
+    @abstractmethod
+    def event_of(self, row: Record) -> EventT:
+        """An event, of a row with Event's columns and those of the part `event`."""
 
     async def head(self) -> ChainHead:
         """Where the chain is; UnavailableError before wallet has seen it."""
@@ -42,13 +73,13 @@ class BatchTables:
         """Batches that are not completed, oldest first."""
         return [row["id"] for row in await self.database.many("open_batches")]
 
-    async def check_filter(self, chosen: EventFilter) -> None:
+    async def check_known(self, pooler_id: PoolerId, farmer_id: UUID | None = None) -> None:
         """Raises PoolerNotFoundError or FarmerNotFoundError for an id that nobody has."""
-        known = await self.database.one("known", chosen.pooler_id, chosen.farmer_id)
+        known = await self.database.one("known", pooler_id, farmer_id)
         if known is None or not known["pooler"]:
-            raise PoolerNotFoundError(f"no pooler {chosen.pooler_id}")
+            raise PoolerNotFoundError(f"no pooler {pooler_id}")
         if not known["farmer"]:
-            raise FarmerNotFoundError(f"no farmer {chosen.farmer_id}")
+            raise FarmerNotFoundError(f"no farmer {farmer_id}")
 
     async def ensure_partition(self, block_index: int) -> None:
         """Makes the events' partition of a block, before the transaction that plans it.
@@ -61,6 +92,51 @@ class BatchTables:
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> None:
         """Waits until no other transaction plans a batch of the pooler, whatever its block."""
         await session.execute("lock_pooler", str(pooler_id))
+
+    async def insert_batch(
+        self,
+        session: Session,
+        request: BatchRequest,
+        items: Sequence[PlannedItem],
+        chunk_size: int,
+        *columns: Sequence[object],
+    ) -> BatchId:
+        """Makes a plan durable; `columns` are what the service knows of its items besides."""
+        batch_id = BatchId(new_id())
+        await session.execute(
+            "insert_batch",
+            batch_id,
+            request.request_id,
+            request.pooler_id,
+            request.block_index,
+            request.digest,
+        )
+        await session.execute(
+            "insert_items",
+            batch_id,
+            [item.farmer_id for item in items],
+            [new_id() for _ in items],
+            chunk_numbers(len(items), chunk_size),
+            [item.address for item in items],
+            *columns,
+        )
+        return batch_id
+
+    async def chunks(self, batch_id: BatchId) -> list[Chunk[ItemT]]:
+        """What is still to be settled, as calls of wallet."""
+        batch = await self.batch(batch_id)
+        rows = await self.database.many("items", batch_id)
+        return [
+            Chunk(
+                request_id=request_id,
+                block_index=batch.block_index,
+                number=number,
+                items=tuple(map(self.item_of, items)),
+            )
+            for (number, request_id), items in groupby(
+                rows, key=lambda row: (row["chunk"], row["request_id"])
+            )
+        ]
 
     async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
         """Marks the items of a chunk that wallet refused as a whole."""
@@ -84,3 +160,14 @@ class BatchTables:
             told = await self.database.one("record_found", row["block_index"])
             recorded += 0 if told is None else int(told["recorded"])
         return recorded
+
+    async def events_of_batch(self, batch_id: BatchId) -> tuple[EventT, ...]:
+        """One per item of a completed batch."""
+        rows = await self.database.many("events_of_batch", batch_id)
+        return tuple(map(self.event_of, rows))
+
+    async def page(self, chosen: EventFilter) -> Page[EventT]:
+        """Recorded events, newest block first; PoolerNotFoundError or FarmerNotFoundError."""
+        await self.check_known(chosen.pooler_id, chosen.farmer_id)
+        rows = await self.database.many("list_events", *chosen.arguments())
+        return chosen.page_of([self.event_of(row) for row in rows])

@@ -7,9 +7,10 @@ import grpc
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 
 from libs.batches.listing import failure_reason, filter_of
-from libs.batches.model import default_request_id, digest_of
+from libs.batches.model import BatchRequest, default_request_id, digest_of
 from libs.common.ids import FarmerId, PoolerId
-from services.harvest.domain.model import Harvest, HarvestRequest, HarvestSummary
+from services.harvest.domain.model import Harvest, HarvestSummary
+from services.harvest.store.store import Store
 from services.harvest.usecases import Harvester
 
 #: Blocks of a sweep when nothing is said: about a day's.
@@ -19,7 +20,8 @@ DEFAULT_SWEEP = 300
 class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
     """Serves kalepool.harvest.v1.HarvestService."""
 
-    def __init__(self, harvester: Harvester) -> None:
+    def __init__(self, store: Store, harvester: Harvester) -> None:
+        self._store = store
         self._harvester = harvester
 
     async def Harvest(
@@ -52,13 +54,9 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> harvest_pb2.ListHarvestsResponse:
         """See harvest.proto."""
-        chosen = filter_of(request)
-        harvests = await self._harvester.harvests(chosen)
+        page = await self._store.page(filter_of(request))
         return harvest_pb2.ListHarvestsResponse(
-            harvests=map(harvest_message, harvests[: chosen.limit]),
-            next_page_token=chosen.next_token(
-                [(harvest.block_index, harvest.harvest_id) for harvest in harvests]
-            ),
+            harvests=map(harvest_message, page.events), next_page_token=page.next_token
         )
 
     async def GetBalance(
@@ -79,11 +77,11 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
         return response
 
 
-def domain_request(request: harvest_pb2.HarvestRequest) -> HarvestRequest:
+def domain_request(request: harvest_pb2.HarvestRequest) -> BatchRequest:
     """The request as the domain knows it."""
     pooler, block = UUID(request.pooler_id), request.block_index
     arguments = (str(pooler), block)
-    return HarvestRequest(
+    return BatchRequest(
         pooler_id=PoolerId(pooler),
         block_index=block,
         request_id=request.request_id or default_request_id("harvest", *arguments),
@@ -108,7 +106,7 @@ def summary_message(summary: HarvestSummary) -> harvest_pb2.HarvestResponse:
 def harvest_message(harvest: Harvest) -> harvest_pb2.HarvestRecord:
     """One harvest."""
     message = harvest_pb2.HarvestRecord(
-        harvest_id=str(harvest.harvest_id),
+        harvest_id=str(harvest.event_id),
         farmer_id=str(harvest.farmer_id),
         block_index=harvest.block_index,
         custodial_wallet=harvest.custodial_wallet,
@@ -121,5 +119,5 @@ def harvest_message(harvest: Harvest) -> harvest_pb2.HarvestRecord:
         ledger=harvest.ledger,
         fee_charged=harvest.fee_charged,
     )
-    message.harvested_at.FromDatetime(harvest.harvested_at)
+    message.harvested_at.FromDatetime(harvest.settled_at)
     return message

@@ -4,17 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from libs.batches.listing import EventFilter
-from libs.batches.model import FarmerNotFoundError, PoolerNotFoundError, digest_of
+from libs.batches.model import BatchRequest, FarmerNotFoundError, digest_of
+from libs.batches.requests import Plan, complete
 from libs.batches.runner import BatchRunner
-from libs.common.failpoints import failpoint
+from libs.common.db.pool import Session
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from libs.common.log import get_logger
 from services.harvest.domain.errors import BlockNotClosedError
 from services.harvest.domain.model import (
     Balance,
-    Harvest,
-    HarvestRequest,
     HarvestSummary,
     PendingBlock,
 )
@@ -39,15 +37,15 @@ class Harvester:
     #: Seconds that a sweep waits for one block; the block's batch goes on by itself.
     patience: float
 
-    async def harvest(self, request: HarvestRequest) -> HarvestSummary:
+    async def harvest(self, request: BatchRequest) -> HarvestSummary:
         """Harvests everyone who worked in the block, or joins the batch that this is already."""
-        batch = await self.store.batch_by_request(request.pooler_id, request.request_id)
-        if batch is None:
-            batch_id = await self._accept(request)
-        else:
-            batch_id = batch.joined_by(request.digest)
-        await self.runner.run(batch_id)
-        return await self._summary(batch_id)
+        batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
+        return HarvestSummary(
+            block_index=batch.block_index,
+            pooler_id=batch.pooler_id,
+            harvests=await self.store.events_of_batch(batch.batch_id),
+            processing_time_ms=batch.processing_time_ms,
+        )
 
     async def harvest_pending(
         self, pooler_id: PoolerId | None, max_blocks: int, *, pause: float | None = None
@@ -57,8 +55,8 @@ class Harvester:
         With a pause (seconds), what has failed waits 1, 2, 4 ... 32 times as long before the next
         try; without, everything is tried.
         """
-        if pooler_id is not None and not await self.store.pooler_exists(pooler_id):
-            raise PoolerNotFoundError(f"no pooler {pooler_id}")
+        if pooler_id is not None:
+            await self.store.check_known(pooler_id)
         current = (await self.store.head()).current_block or 0
         pending = await self.store.pending_blocks(
             pooler_id=pooler_id, current_block=current, limit=max_blocks, pause=pause
@@ -66,11 +64,6 @@ class Harvester:
         swept = await self._sweep_all(pending)
         left = await self.store.count_pending(pooler_id=pooler_id, current_block=current)
         return [summary for summary in swept if summary is not None], left
-
-    async def harvests(self, chosen: EventFilter) -> list[Harvest]:
-        """What was recorded, newest block first."""
-        await self.store.check_filter(chosen)
-        return await self.store.list_harvests(chosen)
 
     async def balance(self, farmer_id: FarmerId) -> Balance:
         """What a farmer has earned."""
@@ -102,27 +95,20 @@ class Harvester:
             log.warning("sweep goes on without", block=block.block_index)
             return None
 
-    async def _accept(self, request: HarvestRequest) -> BatchId:
-        """Decides who is harvested, and makes it durable."""
+    async def _prepare(self, request: BatchRequest) -> Plan:
+        """Checks the request; its plan is who is harvested."""
         await self._check(request)
-        await self.store.ensure_partition(request.block_index)
-        async with self.store.database.transaction() as session:
-            await self.store.lock_pooler(session, request.pooler_id)
-            batch = await self.store.batch_by_request(
-                request.pooler_id, request.request_id, session
-            )
-            if batch is not None:
-                return batch.joined_by(request.digest)
+
+        async def decide(session: Session) -> BatchId:
             candidates = await self.store.candidates(
                 session, request.pooler_id, request.block_index
             )
-            batch_id = await self.store.insert_batch(session, request, candidates, self.chunk_size)
-        await failpoint("harvest.batch.accepted")
-        return batch_id
+            return await self.store.insert_batch(session, request, candidates, self.chunk_size)
 
-    async def _check(self, request: HarvestRequest) -> None:
-        if not await self.store.pooler_exists(request.pooler_id):
-            raise PoolerNotFoundError(f"no pooler {request.pooler_id}")
+        return decide
+
+    async def _check(self, request: BatchRequest) -> None:
+        await self.store.check_known(request.pooler_id)
         head = await self.store.head()
         if head.current_block is None or request.block_index >= head.current_block:
             raise BlockNotClosedError(
@@ -130,19 +116,10 @@ class Harvester:
                 metadata=head.metadata(),
             )
 
-    async def _summary(self, batch_id: BatchId) -> HarvestSummary:
-        batch = await self.store.batch(batch_id)
-        return HarvestSummary(
-            block_index=batch.block_index,
-            pooler_id=batch.pooler_id,
-            harvests=await self.store.events_of_batch(batch_id),
-            processing_time_ms=batch.processing_time_ms,
-        )
 
-
-def _sweep_request(pooler_id: PoolerId, block_index: int) -> HarvestRequest:
+def _sweep_request(pooler_id: PoolerId, block_index: int) -> BatchRequest:
     """A fresh request: what failed before is tried again."""
-    return HarvestRequest(
+    return BatchRequest(
         pooler_id=pooler_id,
         block_index=block_index,
         request_id=f"sweep:{new_id()}",

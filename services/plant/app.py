@@ -1,18 +1,13 @@
 """Where plant is wired."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from kalepool.plant.v1 import plant_pb2_grpc
 
-from libs.batches.found import FoundRecorder
-from libs.batches.runner import BatchRunner, recover_for_ever
+from libs.batches.app import open_batches
 from libs.batches.wallet import WalletClient
-from libs.common.db.pool import open_database
-from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.access import ACCESS
@@ -26,30 +21,15 @@ from services.plant.usecases import Planter
 async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
     """Runs plant while the block runs."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
-                queries=QUERIES,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                name="plant",
+        parts = await stack.enter_async_context(
+            open_batches(
+                settings, name="plant", queries=QUERIES, store=Store, submit=WalletClient.plant
             )
         )
-        transport = transport_of(settings.tls_files())
-        channel = await stack.enter_async_context(
-            open_channel(settings.wallet_target, transport, name="wallet")
+        planter = Planter(
+            store=parts.store, runner=parts.runner, chunk_size=settings.max_batch_size
         )
-        wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
-        store = Store(database)
-        runner = BatchRunner("plant", store, wallet.plant, parallel=settings.parallel_limit)
-        stack.push_async_callback(runner.aclose)
-        planter = Planter(store=store, runner=runner, chunk_size=settings.max_batch_size)
-        servicer = PlantServicer(planter, max_farmers=settings.max_farmers)
-        found = FoundRecorder("plant", store)
-        recovery = asyncio.create_task(
-            recover_for_ever(runner, found, interval=settings.recovery_seconds)
-        )
-        stack.callback(recovery.cancel)
+        servicer = PlantServicer(parts.store, planter, max_farmers=settings.max_farmers)
         spec = ServiceSpec(
             name="plant",
             full_names=("kalepool.plant.v1.PlantService",),
@@ -59,7 +39,7 @@ async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
             access=ACCESS,
-            checks={"database": database.is_up, "wallet": wallet.is_serving},
+            checks=parts.checks,
             method_timeouts={"Plant": settings.batch_timeout / 1000},
         )
-        yield await stack.enter_async_context(open_server(spec, settings, transport))
+        yield await stack.enter_async_context(open_server(spec, settings, parts.transport))

@@ -1,20 +1,11 @@
 """plant's settings."""
 
-from typing import Annotated
-
-from pydantic import Field
-
-from libs.common.config import Port, ServiceSettings
+from libs.batches.config import BatchSettings
+from libs.common.config import Port
 
 
-class PlantSettings(ServiceSettings):
-    """What plant reads on top of what every service reads."""
+class PlantSettings(BatchSettings):
+    """What plant reads on top of what every service with batches reads."""
 
     #: Port to listen on.
     port: Port = 50053
-    #: Farmers of one call of wallet.
-    max_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
-    #: Calls of wallet at a time, per batch.
-    parallel_limit: Annotated[int, Field(ge=1, le=100)] = 10
-    #: Seconds between two looks for batches that a crash has left open.
-    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0

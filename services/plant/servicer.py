@@ -10,13 +10,15 @@ from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
 from libs.common.ids import PoolerId
 from services.plant.domain.model import Planting, PlantRequest, PlantSummary
+from services.plant.store.store import Store
 from services.plant.usecases import Planter
 
 
 class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
     """Serves kalepool.plant.v1.PlantService."""
 
-    def __init__(self, planter: Planter, *, max_farmers: int) -> None:
+    def __init__(self, store: Store, planter: Planter, *, max_farmers: int) -> None:
+        self._store = store
         self._planter = planter
         self._max_farmers = max_farmers
 
@@ -33,13 +35,9 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> plant_pb2.ListPlantingsResponse:
         """See plant.proto."""
-        chosen = filter_of(request)
-        plantings = await self._planter.plantings(chosen)
+        page = await self._store.page(filter_of(request))
         return plant_pb2.ListPlantingsResponse(
-            plantings=map(planting_message, plantings[: chosen.limit]),
-            next_page_token=chosen.next_token(
-                [(planting.block_index, planting.planting_id) for planting in plantings]
-            ),
+            plantings=map(planting_message, page.events), next_page_token=page.next_token
         )
 
 
@@ -74,7 +72,7 @@ def summary_message(summary: PlantSummary) -> plant_pb2.PlantResponse:
 def planting_message(planting: Planting) -> plant_pb2.Planting:
     """One planting."""
     message = plant_pb2.Planting(
-        planting_id=str(planting.planting_id),
+        planting_id=str(planting.event_id),
         farmer_id=str(planting.farmer_id),
         block_index=planting.block_index,
         custodial_wallet=planting.custodial_wallet,
@@ -86,5 +84,5 @@ def planting_message(planting: Planting) -> plant_pb2.Planting:
         ledger=planting.ledger,
         fee_charged=planting.fee_charged,
     )
-    message.planted_at.FromDatetime(planting.planted_at)
+    message.planted_at.FromDatetime(planting.settled_at)
     return message

@@ -1,19 +1,14 @@
 """Where work is wired."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from kalepool.work.v1 import work_pb2_grpc
 
-from libs.batches.found import FoundRecorder
-from libs.batches.runner import BatchRunner, recover_for_ever
+from libs.batches.app import open_batches
 from libs.batches.wallet import WalletClient
 from libs.common.clock import SystemClock
-from libs.common.db.pool import open_database
-from libs.common.grpc.client import open_channel
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
-from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from libs.kale.networks import farm_of
 from services.access import ACCESS
@@ -28,26 +23,14 @@ from services.work.usecases import Submitter
 async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
     """Runs work while the block runs."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
-                queries=QUERIES,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                name="work",
+        parts = await stack.enter_async_context(
+            open_batches(
+                settings, name="work", queries=QUERIES, store=Store, submit=WalletClient.work
             )
         )
-        transport = transport_of(settings.tls_files())
-        channel = await stack.enter_async_context(
-            open_channel(settings.wallet_target, transport, name="wallet")
-        )
-        wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
-        store = Store(database)
-        runner = BatchRunner("work", store, wallet.work, parallel=settings.parallel_limit)
-        stack.push_async_callback(runner.aclose)
         submitter = Submitter(
-            store=store,
-            runner=runner,
+            store=parts.store,
+            runner=parts.runner,
             hasher=Hasher(
                 batch_size=settings.max_batch_size,
                 parallel=settings.parallel_limit,
@@ -56,12 +39,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
             clock=SystemClock(),
             chunk_size=settings.max_batch_size,
         )
-        servicer = WorkServicer(submitter)
-        found = FoundRecorder("work", store)
-        recovery = asyncio.create_task(
-            recover_for_ever(runner, found, interval=settings.recovery_seconds)
-        )
-        stack.callback(recovery.cancel)
+        servicer = WorkServicer(parts.store, submitter)
         spec = ServiceSpec(
             name="work",
             full_names=("kalepool.work.v1.WorkService",),
@@ -71,7 +49,7 @@ async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
             access=ACCESS,
-            checks={"database": database.is_up, "wallet": wallet.is_serving},
+            checks=parts.checks,
             method_timeouts={"SubmitWork": settings.batch_timeout / 1000},
         )
-        yield await stack.enter_async_context(open_server(spec, settings, transport))
+        yield await stack.enter_async_context(open_server(spec, settings, parts.transport))

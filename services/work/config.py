@@ -1,22 +1,13 @@
 """work's settings."""
 
-from typing import Annotated
-
-from pydantic import Field
-
-from libs.common.config import Milliseconds, Port, ServiceSettings
+from libs.batches.config import BatchSettings
+from libs.common.config import Milliseconds, Port
 
 
-class WorkSettings(ServiceSettings):
-    """What work reads on top of what every service reads."""
+class WorkSettings(BatchSettings):
+    """What work reads on top of what every service with batches reads."""
 
     #: Port to listen on.
     port: Port = 50054
-    #: Farmers of one call of wallet.
-    max_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
-    #: Calls of wallet at a time, per batch.
-    parallel_limit: Annotated[int, Field(ge=1, le=100)] = 10
-    #: Seconds between two looks for batches that a crash has left open.
-    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0
     #: Milliseconds that the check of one nonce may take.
     nonce_validation_timeout: Milliseconds = 5_000

@@ -10,13 +10,15 @@ from libs.batches.listing import failure_reason, filter_of
 from libs.batches.model import default_request_id, digest_of
 from libs.common.ids import FarmerId, PoolerId
 from services.work.domain.model import Submission, Verdict, Work, WorkRequest, WorkSummary
+from services.work.store.store import Store
 from services.work.usecases import Submitter
 
 
 class WorkServicer(work_pb2_grpc.WorkServiceServicer):
     """Serves kalepool.work.v1.WorkService."""
 
-    def __init__(self, submitter: Submitter) -> None:
+    def __init__(self, store: Store, submitter: Submitter) -> None:
+        self._store = store
         self._submitter = submitter
 
     async def SubmitWork(
@@ -29,11 +31,9 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         self, request: work_pb2.ListWorksRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> work_pb2.ListWorksResponse:
         """See work.proto."""
-        chosen = filter_of(request)
-        works = await self._submitter.works(chosen)
+        page = await self._store.page(filter_of(request))
         return work_pb2.ListWorksResponse(
-            works=map(work_message, works[: chosen.limit]),
-            next_page_token=chosen.next_token([(work.block_index, work.work_id) for work in works]),
+            works=map(work_message, page.events), next_page_token=page.next_token
         )
 
 
@@ -100,7 +100,7 @@ def verdict_message(verdict: Verdict, estimate: int) -> work_pb2.Verdict:
 def work_message(work: Work) -> work_pb2.Work:
     """One work."""
     message = work_pb2.Work(
-        work_id=str(work.work_id),
+        work_id=str(work.event_id),
         farmer_id=str(work.farmer_id),
         block_index=work.block_index,
         custodial_wallet=work.custodial_wallet,
@@ -115,7 +115,7 @@ def work_message(work: Work) -> work_pb2.Work:
         ledger=work.ledger,
         fee_charged=work.fee_charged,
     )
-    message.worked_at.FromDatetime(work.worked_at)
+    message.worked_at.FromDatetime(work.settled_at)
     return message
 
 

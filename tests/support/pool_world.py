@@ -117,19 +117,27 @@ class PoolWorld:
             zeros,
         )
 
-    async def found(self, person: Person, block: int, kind: str, **values: object) -> UUID:
+    async def found(self, person: Person, block: int, kind: str, **values: Any) -> UUID:
         """An operation that reconciliation recorded: settled, and asked for by no batch."""
+        return await self.settled(person, block, kind, is_found=True, **values)
+
+    async def settled(
+        self, person: Person, block: int, kind: str, *, reason: str | None = None, **values: object
+    ) -> UUID:
+        """An operation that has come to its end; it failed when there is a reason."""
         operation_id = new_id()
         names = "".join(f", {name}" for name in values)
-        places = "".join(f", ${number}" for number in range(5, 5 + len(values)))
+        places = "".join(f", ${number}" for number in range(7, 7 + len(values)))
         await self.connection.execute(
-            f"INSERT INTO wallet.operations (id, wallet_id, block_index, kind, state, ledger, "  # noqa: S608  (the test's own words)
-            f"settled_at, is_found{names}) VALUES ($1, $2, $3, $4::wallet.operation_kind, "
-            f"'succeeded', 103, now(), true{places})",
+            f"INSERT INTO wallet.operations (id, wallet_id, block_index, kind, state, reason, "  # noqa: S608  (the test's own words)
+            f"ledger, settled_at{names}) VALUES ($1, $2, $3, $4::wallet.operation_kind, "
+            f"$5::wallet.operation_state, $6, 103, now(){places})",
             operation_id,
             person.wallet_id,
             block,
             kind,
+            "failed" if reason else "succeeded",
+            reason,
             *values.values(),
         )
         return operation_id

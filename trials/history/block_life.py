@@ -107,9 +107,9 @@ class Life:
         with times.take("plant: events_of_batch"):
             await plant.many("events_of_batch", batch)
         with times.take("plant: list_plantings"):
-            await plant.many("list_plantings", *self._page(block))
+            await plant.many("list_events", *self._page(block))
         with times.take("plant: list_plantings of a farmer"):
-            await plant.many("list_plantings", *self._newest_of(self.farmers[7][0]))
+            await plant.many("list_events", *self._newest_of(self.farmers[7][0]))
         with times.take("plant: open_batches"):
             await plant.many("open_batches")
 
@@ -135,7 +135,7 @@ class Life:
         with times.take("work: verdicts"):
             await work.many("verdicts", batch)
         with times.take("work: list_works"):
-            await work.many("list_works", *self._page(block))
+            await work.many("list_events", *self._page(block))
         with times.take("work: open_batches"):
             await work.many("open_batches")
 
@@ -163,7 +163,7 @@ class Life:
         with times.take("harvest: events_of_batch"):
             await harvest.many("events_of_batch", batch)
         with times.take("harvest: list_harvests"):
-            await harvest.many("list_harvests", *self._page(block))
+            await harvest.many("list_events", *self._page(block))
         with times.take("harvest: open_batches"):
             await harvest.many("open_batches")
 

@@ -166,12 +166,10 @@ async def open_database(
     """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards. One that is
     too old is refused when the first connection is made, by DatabaseTooOldError.
 
-    `queries` is the service's queries.sql (or several files with distinct names); `name` is shown
+    `queries` is the service's queries.sql, or several files that belong together; `name` is shown
     in pg_stat_activity. `actor` says who is behind the next session, for the database's records.
     """
-    loaded: dict[str, Query] = {}
-    for path in [queries] if isinstance(queries, Path) else queries:
-        loaded |= load_queries(path)
+    loaded = load_queries(*([queries] if isinstance(queries, Path) else queries))
     timeout = timeout_ms / 1000
     pool: asyncpg.Pool[Record] = asyncpg.create_pool(
         address.dsn,

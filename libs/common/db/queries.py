@@ -1,24 +1,30 @@
 """SQL lives in .sql files: `-- name: X :one|:many|:exec`, then one statement.
 
 `:one` gives one row or None, `:many` rows, `:exec` the number of rows touched.
+
+What differs between statements that are alike otherwise is a part: `-- name: X :part`, then SQL
+that stands wherever a statement says `{X}`. All of it comes from files, and none from a call.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 QueryKind = Literal["one", "many", "exec"]
+_PART = "part"
 _HEADER = re.compile(
-    r"^-- name: (?P<name>[a-z][a-z0-9_]*) :(?P<kind>one|many|exec)\s*$", re.MULTILINE
+    r"^-- name: (?P<name>[a-z][a-z0-9_]*) :(?P<kind>one|many|exec|part)\s*$", re.MULTILINE
 )
+_PLACE = re.compile(r"\{(?P<name>[a-z][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """One named statement."""
 
-    #: Unique in its file.
+    #: Unique in its files.
     name: str
     #: What it gives back.
     kind: QueryKind
@@ -26,18 +32,52 @@ class Query:
     sql: str
 
 
-def load_queries(path: Path) -> dict[str, Query]:
-    """Reads a .sql file; raises ValueError for a name that stands twice or no names at all."""
+def load_queries(*paths: Path) -> dict[str, Query]:
+    """Reads .sql files that belong together.
+
+    Raises ValueError for a name that stands twice, a file without names, a part that is missing and
+    one that no statement uses.
+    """
+    queries: dict[str, Query] = {}
+    parts: dict[str, str] = {}
+    for path in paths:
+        for name, kind, sql in _sections(path):
+            if name in queries or name in parts:
+                raise ValueError(f"{path.name}: query {name} stands twice")
+            if kind == _PART:
+                parts[name] = sql
+            else:
+                queries[name] = Query(name=name, kind=cast("QueryKind", kind), sql=sql)
+    for name, sql in parts.items():
+        _filled(name, sql, {})  # a part of parts would hide what a statement does
+    used = {place["name"] for query in queries.values() for place in _PLACE.finditer(query.sql)}
+    if unused := parts.keys() - used:
+        raise ValueError(f"parts that no query uses: {', '.join(sorted(unused))}")
+    return {
+        name: Query(name=name, kind=query.kind, sql=_filled(name, query.sql, parts))
+        for name, query in queries.items()
+    }
+
+
+def _sections(path: Path) -> list[tuple[str, str, str]]:
+    """Name, kind and SQL of everything in a file, in order."""
     text = path.read_text(encoding="utf-8")
     headers = list(_HEADER.finditer(text))
     if not headers:
         raise ValueError(f"{path.name}: no '-- name:' line")
     ends = [header.start() for header in headers[1:]] + [len(text)]
-    queries: dict[str, Query] = {}
-    for header, end in zip(headers, ends, strict=True):
-        name = header["name"]
-        if name in queries:
-            raise ValueError(f"{path.name}: query {name} stands twice")
-        sql = text[header.end() : end].strip().rstrip(";")
-        queries[name] = Query(name=name, kind=cast("QueryKind", header["kind"]), sql=sql)
-    return queries
+    return [
+        (header["name"], header["kind"], text[header.end() : end].strip().rstrip(";"))
+        for header, end in zip(headers, ends, strict=True)
+    ]
+
+
+def _filled(name: str, sql: str, parts: Mapping[str, str]) -> str:
+    """SQL with its parts in their places."""
+
+    def part(place: re.Match[str]) -> str:
+        if place["name"] not in parts:
+            raise ValueError(f"{name}: no part {place['name']}")
+        return parts[place["name"]]
+
+    return _PLACE.sub(part, sql)

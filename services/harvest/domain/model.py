@@ -2,23 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
+from libs.batches.model import Event
 from libs.common.ids import FarmerId, PoolerId
-
-
-@dataclass(frozen=True, kw_only=True)
-class HarvestRequest:
-    """A call of Harvest, checked."""
-
-    #: Whose farmers.
-    pooler_id: PoolerId
-    #: Which block.
-    block_index: int
-    #: The caller's name for it, or the default one.
-    request_id: str
-    #: SHA-256 of the arguments.
-    digest: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,35 +30,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Harvest:
+class Harvest(Event):
     """A recorded harvest."""
 
-    #: UUIDv7.
-    harvest_id: UUID
-    #: Who.
-    farmer_id: FarmerId
-    #: KALE block.
-    block_index: int
-    #: strkey G...
-    custodial_wallet: str
     #: Stroops of KALE paid, without the stake.
     reward_amount: int
     #: Stroops of KALE that came back as stake.
     stake_returned: int
-    #: success or failed.
-    status: str
-    #: Failure reason, or empty.
-    reason: str
-    #: In words.
-    error_message: str
-    #: Hex, or empty.
-    transaction_hash: str
-    #: Ledger that paid; 0 when none did.
-    ledger: int
-    #: Stroops of XLM.
-    fee_charged: int
-    #: When it was settled.
-    harvested_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

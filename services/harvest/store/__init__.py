@@ -1,1 +1,1 @@
-"""harvest's tables: SQL in queries.sql, one typed method per query."""
+"""harvest's tables: its own SQL in queries.sql, what all batches share in libs/batches."""

@@ -1,32 +1,36 @@
 """Typed access to harvest's tables."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from uuid import UUID
 
-from libs.batches.listing import EventFilter
-from libs.batches.model import HORIZON, Chunk
+from libs.batches.model import HORIZON
+from libs.batches.store import QUERIES as BATCH_QUERIES
 from libs.batches.store import BatchTables
-from libs.common.db.pool import Session
-from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
+from libs.common.db.pool import Record, Session
+from libs.common.ids import FarmerId, PoolerId
 from services.harvest.domain.model import (
     Balance,
     Candidate,
     Harvest,
-    HarvestRequest,
     PendingBlock,
 )
 
-QUERIES = Path(__file__).parent / "queries.sql"
+#: What is asked of them: its own, and what all services with batches ask alike.
+QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
-class Store(BatchTables):
-    """All of it; satisfies libs.batches.model.BatchStore."""
+class Store(BatchTables[FarmerId, Harvest]):
+    """All of it; wallet is told of farmers."""
 
-    async def pooler_exists(self, pooler_id: PoolerId) -> bool:
-        """Whether there is such a pooler."""
-        return await self.database.one("pooler_exists", pooler_id) is not None
+    def item_of(self, row: Record) -> FarmerId:
+        """See BatchTables."""
+        farmer_id: FarmerId = row["farmer_id"]
+        return farmer_id
+
+    def event_of(self, row: Record) -> Harvest:
+        """See BatchTables."""
+        return Harvest(**row)
 
     async def farmer_exists(self, farmer_id: FarmerId) -> bool:
         """Whether there is such a farmer."""
@@ -72,57 +76,6 @@ class Store(BatchTables):
         """Farmers who worked in the block and have not harvested it."""
         rows = await session.many("candidates", pooler_id, block_index)
         return [Candidate(**row) for row in rows]
-
-    async def insert_batch(
-        self,
-        session: Session,
-        request: HarvestRequest,
-        candidates: Sequence[Candidate],
-        chunk_size: int,
-    ) -> BatchId:
-        """Makes a plan durable."""
-        batch_id = BatchId(new_id())
-        await session.execute(
-            "insert_batch",
-            batch_id,
-            request.request_id,
-            request.pooler_id,
-            request.block_index,
-            request.digest,
-        )
-        await session.execute(
-            "insert_items",
-            batch_id,
-            [item.farmer_id for item in candidates],
-            [new_id() for _ in candidates],
-            [position // chunk_size for position in range(len(candidates))],
-            [item.address for item in candidates],
-        )
-        return batch_id
-
-    async def chunks(self, batch_id: BatchId) -> list[Chunk[FarmerId]]:
-        """What is still to be settled, as calls of wallet."""
-        batch = await self.batch(batch_id)
-        rows = await self.database.many("items", batch_id)
-        return [
-            Chunk(
-                request_id=f"harvest-{batch_id}-{number}",
-                block_index=batch.block_index,
-                number=number,
-                items=tuple(row["farmer_id"] for row in items),
-            )
-            for number, items in groupby(rows, key=lambda row: row["chunk"])
-        ]
-
-    async def events_of_batch(self, batch_id: BatchId) -> tuple[Harvest, ...]:
-        """One per item of a completed batch."""
-        rows = await self.database.many("events_of_batch", batch_id)
-        return tuple(Harvest(**row) for row in rows)
-
-    async def list_harvests(self, chosen: EventFilter) -> list[Harvest]:
-        """Recorded harvests, newest block first."""
-        rows = await self.database.many("list_harvests", *chosen.arguments())
-        return [Harvest(**row) for row in rows]
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
         """The poolers (ids) whose farmers these are; "" when there is one that is nobody's."""

@@ -1,26 +1,17 @@
 """What plant keeps, as plain data."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
+from libs.batches.model import BatchRequest, Event
 from libs.common.ids import FarmerId, PoolerId
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlantRequest:
+class PlantRequest(BatchRequest):
     """A call of Plant, checked."""
 
-    #: Whose farmers.
-    pooler_id: PoolerId
-    #: In which block.
-    block_index: int
     #: Farmers at most.
     capacity: int
-    #: The caller's name for it, or the default one.
-    request_id: str
-    #: SHA-256 of the arguments.
-    digest: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,38 +38,14 @@ class PlannedPlant:
     address: str
     #: Stroops of KALE.
     stake: int
-    #: Which call of wallet it goes with.
-    chunk: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planting:
+class Planting(Event):
     """A recorded planting."""
 
-    #: UUIDv7.
-    planting_id: UUID
-    #: Who.
-    farmer_id: FarmerId
-    #: KALE block.
-    block_index: int
-    #: strkey G...
-    custodial_wallet: str
     #: Stroops of KALE.
     stake_amount: int
-    #: success or failed.
-    status: str
-    #: Failure reason, or empty.
-    reason: str
-    #: In words.
-    error_message: str
-    #: Hex, or empty.
-    transaction_hash: str
-    #: Ledger of the plant; 0 when it failed.
-    ledger: int
-    #: Stroops of XLM.
-    fee_charged: int
-    #: When it was settled.
-    planted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

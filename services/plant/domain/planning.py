@@ -1,4 +1,4 @@
-"""Who plants with what stake, and in which call of wallet."""
+"""Who plants with what stake."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,13 @@ from libs.kale.amounts import stake_amount
 from services.plant.domain.model import Candidate, PlannedPlant
 
 
-def plan(candidates: Sequence[Candidate], *, chunk_size: int) -> list[PlannedPlant]:
+def plan(candidates: Sequence[Candidate]) -> list[PlannedPlant]:
     """Stake is the farmer's part of its balance, rounded down; 0 is legal (KALE_CONTRACT 11)."""
     return [
         PlannedPlant(
             farmer_id=candidate.farmer_id,
             address=candidate.address,
             stake=stake_amount(candidate.balance, candidate.stake_bps),
-            chunk=position // chunk_size,
         )
-        for position, candidate in enumerate(candidates)
+        for candidate in candidates
     ]

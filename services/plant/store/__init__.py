@@ -1,1 +1,1 @@
-"""plant's tables: SQL in queries.sql, one typed method per query."""
+"""plant's tables: its own SQL in queries.sql, what all batches share in libs/batches."""

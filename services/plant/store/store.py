@@ -1,21 +1,28 @@
 """Typed access to plant's tables."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from libs.batches.listing import EventFilter
-from libs.batches.model import Chunk
+from libs.batches.store import QUERIES as BATCH_QUERIES
 from libs.batches.store import BatchTables
-from libs.common.db.pool import Session
-from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
+from libs.common.db.pool import Record, Session
+from libs.common.ids import BatchId, FarmerId, PoolerId
 from services.plant.domain.model import Candidate, PlannedPlant, Planting, PlantRequest
 
-QUERIES = Path(__file__).parent / "queries.sql"
+#: What is asked of them: its own, and what all services with batches ask alike.
+QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
-class Store(BatchTables):
-    """All of it; satisfies libs.batches.model.BatchStore."""
+class Store(BatchTables[tuple[FarmerId, int], Planting]):
+    """All of it; wallet is told of (farmer, stake)."""
+
+    def item_of(self, row: Record) -> tuple[FarmerId, int]:
+        """See BatchTables."""
+        return row["farmer_id"], row["stake"]
+
+    def event_of(self, row: Record) -> Planting:
+        """See BatchTables."""
+        return Planting(**row)
 
     async def pooler_is_active(self, pooler_id: PoolerId) -> bool | None:
         """None for an unknown pooler."""
@@ -29,50 +36,13 @@ class Store(BatchTables):
         rows = await session.many("candidates", pooler_id, block_index, limit)
         return [Candidate(**row) for row in rows]
 
-    async def insert_batch(
-        self, session: Session, request: PlantRequest, plan: Sequence[PlannedPlant]
+    async def insert_plan(
+        self,
+        session: Session,
+        request: PlantRequest,
+        plan: Sequence[PlannedPlant],
+        chunk_size: int,
     ) -> BatchId:
         """Makes a plan durable."""
-        batch_id = BatchId(new_id())
-        await session.execute(
-            "insert_batch",
-            batch_id,
-            request.request_id,
-            request.pooler_id,
-            request.block_index,
-            request.digest,
-        )
-        await session.execute(
-            "insert_items",
-            batch_id,
-            [item.farmer_id for item in plan],
-            [new_id() for _ in plan],
-            [item.chunk for item in plan],
-            [item.address for item in plan],
-            [item.stake for item in plan],
-        )
-        return batch_id
-
-    async def chunks(self, batch_id: BatchId) -> list[Chunk[tuple[FarmerId, int]]]:
-        """What is still to be settled, as calls of wallet."""
-        batch = await self.batch(batch_id)
-        rows = await self.database.many("items", batch_id)
-        return [
-            Chunk(
-                request_id=f"plant-{batch_id}-{number}",
-                block_index=batch.block_index,
-                number=number,
-                items=tuple((row["farmer_id"], row["stake"]) for row in items),
-            )
-            for number, items in groupby(rows, key=lambda row: row["chunk"])
-        ]
-
-    async def events_of_batch(self, batch_id: BatchId) -> tuple[Planting, ...]:
-        """One per item of a completed batch."""
-        rows = await self.database.many("events_of_batch", batch_id)
-        return tuple(Planting(**row) for row in rows)
-
-    async def list_plantings(self, chosen: EventFilter) -> list[Planting]:
-        """Recorded plantings, newest block first."""
-        rows = await self.database.many("list_plantings", *chosen.arguments())
-        return [Planting(**row) for row in rows]
+        stakes = [item.stake for item in plan]
+        return await self.insert_batch(session, request, plan, chunk_size, stakes)

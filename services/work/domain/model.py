@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
+from libs.batches.model import BatchRequest, Event
 from libs.common.ids import FarmerId, PoolerId
 from libs.kale.reward import BlockStats
 
@@ -21,19 +21,11 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkRequest:
+class WorkRequest(BatchRequest):
     """A call of SubmitWork, checked."""
 
-    #: Whose farmers.
-    pooler_id: PoolerId
-    #: In which block.
-    block_index: int
     #: At least one.
     submissions: tuple[Submission, ...]
-    #: The caller's name for it, or the default one.
-    request_id: str
-    #: SHA-256 of the arguments.
-    digest: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,17 +153,9 @@ class WorkSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Work(Event):
     """A recorded work."""
 
-    #: UUIDv7.
-    work_id: UUID
-    #: Who.
-    farmer_id: FarmerId
-    #: KALE block.
-    block_index: int
-    #: strkey G...
-    custodial_wallet: str
     #: The nonce; 0 without a hash.
     nonce: int
     #: Its hash; empty when it is not known: reconciliation found the work in the farmer's pail.
@@ -180,17 +164,3 @@ class Work:
     zeros: int
     #: Ledgers between plant and work.
     gap: int
-    #: success or failed.
-    status: str
-    #: Failure reason, or empty.
-    reason: str
-    #: In words.
-    error_message: str
-    #: Hex, or empty.
-    transaction_hash: str
-    #: Ledger that took it; 0 when none did.
-    ledger: int
-    #: Stroops of XLM.
-    fee_charged: int
-    #: When it was settled.
-    worked_at: datetime

@@ -1,1 +1,1 @@
-"""work's tables: SQL in queries.sql, one typed method per query."""
+"""work's tables: its own SQL in queries.sql, what all batches share in libs/batches."""

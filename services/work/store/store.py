@@ -1,14 +1,12 @@
 """Typed access to work's tables."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from libs.batches.listing import EventFilter
-from libs.batches.model import Chunk
+from libs.batches.store import QUERIES as BATCH_QUERIES
 from libs.batches.store import BatchTables
-from libs.common.db.pool import Session
-from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
+from libs.common.db.pool import Record, Session
+from libs.common.ids import BatchId, FarmerId, PoolerId
 from libs.kale.reward import BlockStats
 from services.work.domain.model import (
     Block,
@@ -20,15 +18,20 @@ from services.work.domain.model import (
     WorkRequest,
 )
 
-QUERIES = Path(__file__).parent / "queries.sql"
+#: What is asked of them: its own, and what all services with batches ask alike.
+QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
-class Store(BatchTables):
-    """All of it; satisfies libs.batches.model.BatchStore."""
+class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
+    """All of it; wallet is told of (farmer, nonce, hash)."""
 
-    async def pooler_exists(self, pooler_id: PoolerId) -> bool:
-        """Whether there is such a pooler."""
-        return await self.database.one("pooler_exists", pooler_id) is not None
+    def item_of(self, row: Record) -> tuple[FarmerId, int, bytes]:
+        """See BatchTables."""
+        return row["farmer_id"], int(row["nonce"]), row["hash"]
+
+    def event_of(self, row: Record) -> Work:
+        """See BatchTables."""
+        return Work(**{**row, "nonce": int(row["nonce"] or 0), "hash": row["hash"] or b""})
 
     async def block(self, index: int) -> Block | None:
         """A block as wallet last saw it."""
@@ -60,7 +63,7 @@ class Store(BatchTables):
             for row in rows
         }
 
-    async def insert_batch(
+    async def insert_judged(
         self,
         session: Session,
         request: WorkRequest,
@@ -69,14 +72,14 @@ class Store(BatchTables):
         chunk_size: int,
     ) -> BatchId:
         """Makes judgements and plan durable."""
-        batch_id = BatchId(new_id())
-        await session.execute(
-            "insert_batch",
-            batch_id,
-            request.request_id,
-            request.pooler_id,
-            request.block_index,
-            request.digest,
+        batch_id = await self.insert_batch(
+            session,
+            request,
+            plan,
+            chunk_size,
+            [item.nonce for item in plan],
+            [item.digest for item in plan],
+            [item.zeros for item in plan],
         )
         await session.execute(
             "insert_submissions",
@@ -90,42 +93,9 @@ class Store(BatchTables):
             [one.reason for one in judged],
             [one.message for one in judged],
         )
-        await session.execute(
-            "insert_items",
-            batch_id,
-            [item.farmer_id for item in plan],
-            [new_id() for _ in plan],
-            [position // chunk_size for position in range(len(plan))],
-            [item.address for item in plan],
-            [item.nonce for item in plan],
-            [item.digest for item in plan],
-            [item.zeros for item in plan],
-        )
         return batch_id
-
-    async def chunks(self, batch_id: BatchId) -> list[Chunk[tuple[FarmerId, int, bytes]]]:
-        """What is still to be settled, as calls of wallet."""
-        batch = await self.batch(batch_id)
-        rows = await self.database.many("items", batch_id)
-        return [
-            Chunk(
-                request_id=f"work-{batch_id}-{number}",
-                block_index=batch.block_index,
-                number=number,
-                items=tuple((row["farmer_id"], int(row["nonce"]), row["hash"]) for row in items),
-            )
-            for number, items in groupby(rows, key=lambda row: row["chunk"])
-        ]
 
     async def verdicts(self, batch_id: BatchId) -> tuple[Verdict, ...]:
         """One per submission of a completed batch, in order."""
         rows = await self.database.many("verdicts", batch_id)
         return tuple(Verdict(**{**row, "nonce": int(row["nonce"])}) for row in rows)
-
-    async def list_works(self, chosen: EventFilter) -> list[Work]:
-        """Recorded works, newest block first."""
-        rows = await self.database.many("list_works", *chosen.arguments())
-        return [
-            Work(**{**row, "nonce": int(row["nonce"] or 0), "hash": row["hash"] or b""})
-            for row in rows
-        ]

@@ -197,7 +197,7 @@ async def test_what_wallet_refuses_is_recorded(plant: Plant) -> None:
     assert answer.plantings[0].reason == 11  # BLOCK_CLOSED
 
 
-@pytest.mark.parametrize("point", ["planned", "settled", "recorded"])
+@pytest.mark.parametrize("point", ["accepted", "planned", "settled", "recorded"])
 async def test_a_cut_off_batch_is_completed(plant: Plant, point: str) -> None:
     await plant.world.farmer(plant.pooler)
     failpoints.arm(f"plant.batch.{point}@1=raise")

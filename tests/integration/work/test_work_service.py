@@ -338,6 +338,6 @@ async def test_what_was_sent_is_found_without_reading_the_history(work: Work) ->
     )
     await connection.execute("ANALYZE work.batches")
     person = await work.planter()
-    sql = load_queries(QUERIES)["farmers"].sql
+    sql = load_queries(*QUERIES)["farmers"].sql
     plan = await connection.fetch(f"EXPLAIN {sql}", work.pooler, BLOCK, [person.farmer_id])
     assert [row for row in plan if "idx_batches_block_pooler" in row[0]], plan

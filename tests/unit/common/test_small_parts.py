@@ -86,3 +86,38 @@ def test_query_files_are_read_by_name(tmp_path: Path) -> None:
     path.write_text("-- name: a :one\nSELECT 1;\n-- name: a :one\nSELECT 2;\n")
     with pytest.raises(ValueError, match="twice"):
         load_queries(path)
+    path.write_text("SELECT 1;\n")
+    with pytest.raises(ValueError, match="no '-- name:' line"):
+        load_queries(path)
+
+
+def test_parts_of_one_file_stand_in_the_queries_of_another(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared.sql", tmp_path / "own.sql"
+    shared.write_text(
+        "-- name: all :many\nSELECT {columns}, '{}' FROM {schema}.t;\n"
+        "-- name: one :one\nSELECT 1 FROM {schema}.t;\n"
+    )
+    own.write_text("-- name: schema :part\nplant\n\n-- name: columns :part\n-- why\na, b\n")
+    queries = load_queries(shared, own)
+    assert list(queries) == ["all", "one"]
+    assert queries["all"].sql == "SELECT -- why\na, b, '{}' FROM plant.t"
+    assert queries["one"].sql == "SELECT 1 FROM plant.t"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-- name: b :part\nx\n", "query b stands twice"),
+        ("-- name: a :part\nx\n", "query a stands twice"),
+        ("-- name: c :one\nSELECT {nowhere}\n", "c: no part nowhere"),
+        ("-- name: c :part\n1\n", "no query uses: c"),
+        ("-- name: c :part\n{b}\n", "c: no part b"),
+    ],
+)
+def test_parts_that_do_not_fit_are_told(tmp_path: Path, text: str, message: str) -> None:
+    first, second = tmp_path / "first.sql", tmp_path / "second.sql"
+    first.write_text("-- name: a :one\nSELECT {b}\n-- name: b :part\n1\n")
+    assert load_queries(first)["a"].sql == "SELECT 1"
+    second.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_queries(first, second)

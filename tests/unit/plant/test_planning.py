@@ -1,4 +1,4 @@
-"""The plan of a Plant call: stakes and chunks."""
+"""The plan of a Plant call: stakes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,15 +19,9 @@ candidates = st.lists(
 )
 
 
-@given(candidates, st.integers(1, 12))
-def test_everyone_is_planned_once_in_order_with_its_floor(
-    people: list[Candidate], size: int
-) -> None:
-    planned = plan(people, chunk_size=size)
+@given(candidates)
+def test_everyone_is_planned_once_in_order_with_its_floor(people: list[Candidate]) -> None:
+    planned = plan(people)
     assert [one.farmer_id for one in planned] == [one.farmer_id for one in people]
     for one, candidate in zip(planned, people, strict=True):
         assert one.stake == candidate.balance * candidate.stake_bps // 10_000
-    chunks = [one.chunk for one in planned]
-    assert chunks == sorted(chunks)
-    assert all(chunks.count(number) <= size for number in set(chunks))
-    assert len(set(chunks)) == -(-len(people) // size)

@@ -1,0 +1,83 @@
+"""What the services with batches wire alike: database, wallet, runner and recovery."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from libs.batches.config import BatchSettings
+from libs.batches.found import FoundRecorder
+from libs.batches.model import Chunk
+from libs.batches.runner import BatchRunner, recover_for_ever
+from libs.batches.store import BatchTables
+from libs.batches.wallet import WalletClient
+from libs.common.db.pool import Database, open_database
+from libs.common.grpc.client import open_channel
+from libs.common.grpc.tls import Transport, transport_of
+
+ItemT = TypeVar("ItemT")
+StoreT = TypeVar("StoreT", bound=BatchTables[Any, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchParts(Generic[StoreT, ItemT]):
+    """What a service builds its use cases on."""
+
+    #: Its tables.
+    store: StoreT
+    #: Runs batches through wallet.
+    runner: BatchRunner[ItemT]
+    #: How it is reached, and reaches others.
+    transport: Transport
+    #: What it cannot do without, for the health check.
+    checks: Mapping[str, Callable[[], Awaitable[bool]]]
+
+
+@asynccontextmanager
+async def open_batches(
+    settings: BatchSettings,
+    *,
+    name: str,
+    queries: Sequence[Path],
+    store: Callable[[Database], StoreT],
+    submit: Callable[[WalletClient, Chunk[ItemT]], Awaitable[None]],
+) -> AsyncIterator[BatchParts[StoreT, ItemT]]:
+    """Runs batches that are open, and records what was found, while the block runs.
+
+    `name` is the service's, and `submit` is wallet's method for a chunk of its items.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(
+                settings.database(),
+                queries=queries,
+                pool_size=settings.database_pool_size,
+                timeout_ms=settings.database_timeout,
+                name=name,
+            )
+        )
+        transport = transport_of(settings.tls_files())
+        channel = await stack.enter_async_context(
+            open_channel(settings.wallet_target, transport, name="wallet")
+        )
+        wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
+        tables = store(database)
+        runner: BatchRunner[ItemT] = BatchRunner(
+            name, tables, partial(submit, wallet), parallel=settings.parallel_limit
+        )
+        stack.push_async_callback(runner.aclose)
+        recovery = asyncio.create_task(
+            recover_for_ever(
+                runner, FoundRecorder(name, tables), interval=settings.recovery_seconds
+            )
+        )
+        stack.callback(recovery.cancel)
+        yield BatchParts(
+            store=tables,
+            runner=runner,
+            transport=transport,
+            checks={"database": database.is_up, "wallet": wallet.is_serving},
+        )

@@ -1,0 +1,18 @@
+"""The settings that plant, work and harvest have alike."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from libs.common.config import ServiceSettings
+
+
+class BatchSettings(ServiceSettings):
+    """What a service with batches reads on top of what every service reads."""
+
+    #: Farmers of one call of wallet.
+    max_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
+    #: Calls of wallet at a time, per batch.
+    parallel_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    #: Seconds between two looks for batches that a crash has left open.
+    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0

@@ -1,0 +1,49 @@
+"""How a plan is cut into calls of wallet, and a list into pages."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.batches.listing import EventFilter
+from libs.batches.model import Event, chunk_numbers
+from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.common.paging import encode_token
+
+
+@given(st.integers(0, 30), st.integers(1, 12))
+def test_chunks_are_filled_in_order(items: int, size: int) -> None:
+    chunks = chunk_numbers(items, size)
+    assert len(chunks) == items
+    assert chunks == sorted(chunks)
+    assert all(chunks.count(number) <= size for number in set(chunks))
+    assert len(set(chunks)) == -(-items // size)
+
+
+def event(block: int) -> Event:
+    return Event(
+        event_id=new_id(),
+        farmer_id=FarmerId(new_id()),
+        block_index=block,
+        custodial_wallet="G",
+        status="success",
+        reason="",
+        error_message="",
+        transaction_hash="",
+        ledger=1,
+        fee_charged=0,
+        settled_at=datetime.now(UTC),
+    )
+
+
+@given(st.integers(0, 5), st.integers(1, 5))
+def test_one_event_more_than_a_page_means_another_page(found: int, limit: int) -> None:
+    events = [event(block) for block in range(found)]
+    chosen = EventFilter(
+        pooler_id=PoolerId(new_id()), block_index=None, farmer_id=None, before=None, limit=limit
+    )
+    page = chosen.page_of(events)
+    assert list(page.events) == events[:limit]
+    last = events[limit - 1] if found > limit else None
+    expected = "" if last is None else encode_token((last.block_index, last.event_id))
+    assert page.next_token == expected
