@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mutants.campaign import Campaign, Plan
+from mutants.campaign import BusyError, Campaign, Plan
 from mutants.excuses import ExcuseError
 from mutants.report import as_json, show, tally
 from mutants.runner import MeasureError
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write("".join(f"{line}\n" for line in campaign.listing()))
             return 0
         outcomes = campaign.run()
-    except (ExcuseError, MeasureError) as error:
+    except (BusyError, ExcuseError, MeasureError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 2
     except KeyboardInterrupt:
