@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     plan = Plan(
         root=ROOT,
         only=tuple(options.only),
+        ids=tuple(options.id),
         tests=tuple(options.tests),
         only_changed=options.changed,
         workers=options.workers,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", action="append", default=[], help="a file, folder or pattern")
+    parser.add_argument("--id", action="append", default=[], help="a mutant that was told")
     parser.add_argument(
         "--tests", action="append", default=[], help="only tests of this folder or file"
     )

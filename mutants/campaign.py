@@ -36,6 +36,8 @@ class Plan:
     root: Path
     #: Files, folders or patterns; all when there are none.
     only: tuple[str, ...] = ()
+    #: Ids of mutants, as the report shows them; all when there are none.
+    ids: tuple[str, ...] = ()
     #: Folders or files of tests; those that belong to each target when there are none.
     tests: tuple[str, ...] = ()
     #: Only lines that have changed.
@@ -69,6 +71,8 @@ class Campaign:
         self._outcomes: dict[str, Outcome] = {}
 
     def _chosen(self, everything: list[Mutant]) -> list[Mutant]:
+        if self._plan.ids:
+            return [item for item in everything if item.id in self._plan.ids]
         if not self._plan.only_changed:
             return everything
         changed = changed_lines(self._plan.root)

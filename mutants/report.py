@@ -112,5 +112,5 @@ def _line(outcome: Outcome) -> str:
     tests = f"{outcome.tests} tests" if outcome.tests else "no test runs it"
     if outcome.left_out:
         tests += f", {outcome.left_out} left out"
-    where = f"{mutant.path}:{mutant.line} {mutant.function}"
-    return f"{outcome.verdict.value}: {where}: {mutant.mutation}{nth}: {mutant.text} [{tests}]"
+    head = f"{outcome.verdict.value} {mutant.id}: {mutant.path}:{mutant.line} {mutant.function}"
+    return f"{head}: {mutant.mutation}{nth}: {mutant.text} [{tests}]"

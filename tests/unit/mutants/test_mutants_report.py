@@ -100,7 +100,8 @@ def test_the_report_has_packages_survivors_and_stale_excuses(tmp_path: Path) -> 
     assert list(by_package(found)) == ["libs", "services/a/domain"]
     text = io.StringIO()
     show(Console(file=text, width=200), found, excuses)
-    assert "survived: services/a/domain/b.py:2 f: `+` to `-`: return a + 1 + 1" in text.getvalue()
+    line = f"survived {MUTANTS[0].id}: services/a/domain/b.py:2 f: `+` to `-`: return a + 1 + 1"
+    assert line in text.getvalue()
     assert "stale excuse: services/a/domain/b.py f: `1` to `2`" in text.getvalue()
     told = as_json(found, excuses)
     assert (told["killed"], told["is_good"]) == (0.75, False)

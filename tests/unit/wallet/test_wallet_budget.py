@@ -101,6 +101,8 @@ def test_the_pools_own_transactions_are_nobodys_share() -> None:
 def test_nothing_is_limited_or_kept_back_that_the_operator_does_not_name() -> None:
     terms = FeeTerms()
     assert not terms.has_caps
+    assert FeeTerms(daily=1).has_caps
+    assert FeeTerms(daily_per_pooler=1).has_caps
     assert (terms.reserve, terms.rent_daily) == (0, 0)
 
 
