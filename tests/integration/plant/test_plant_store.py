@@ -22,8 +22,8 @@ from tests.support.pool_world import Person, PoolWorld, eventually
 BLOCK = 41
 #: Of an operation that is not settled as succeeded: nobody knows a ledger.
 NO_LEDGER = 0
-#: Switched off, so that rows come in the order that a query asks for, and not in an index's.
-BY_INDEX = ("indexscan", "indexonlyscan", "bitmapscan", "mergejoin")
+#: Switched off, so that rows come in the order that a query asks for, and in no other by chance.
+IN_ORDER = ("indexscan", "indexonlyscan", "bitmapscan", "mergejoin", "sort")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Tables:
 async def plant(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by plant's own role, and one pooler."""
     async with connect(database.admin_dsn) as connection:
-        for name in BY_INDEX:
+        for name in IN_ORDER:
             await connection.execute(f'ALTER DATABASE "{database.name}" SET enable_{name} = off')
     async with (
         connect(database.admin_dsn) as connection,
@@ -432,7 +432,9 @@ async def test_what_was_found_becomes_events_block_by_block(plant: Tables) -> No
     await plant.settled(nobody, found=True)  # not registered yet
     assert await blocks_of(plant, BLOCK) == [BLOCK, 43]
     assert await blocks_of(plant, BLOCK + 1) == [43]
-    assert await plant.store.record_found(BLOCK) == 4
+    await plant.store.ensure_partition(BLOCK)
+    assert await plant.database.one("record_found", 43) == (1,)  # its own block's
+    assert await plant.store.record_found(BLOCK) == 3
     failed = (77, "", NO_LEDGER, 9, "failed", "REFUSED", "in words")
     succeeded = (77, "ab" * 32, 103, 9, "success", "", "")
     assert await plant.events() == [
@@ -459,7 +461,9 @@ async def test_what_an_event_tells_already_is_not_found_again(plant: Tables) -> 
     assert await plant.store.record(batch)
     await plant.world.planted(plant.pooler, elsewhere, BLOCK + 1)
     await plant.settled(planted, found=True)
+    await plant.settled(planted, found=True, reason="REFUSED")
     assert await blocks_of(plant, 0) == []
+    assert await plant.database.one("record_found", BLOCK) == (0,)
     # What failed, and what is of another block, tells nothing of it.
     found = []
     for one in (failed, elsewhere):
