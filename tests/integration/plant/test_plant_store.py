@@ -412,6 +412,13 @@ async def blocks_of(plant: Tables, first: int) -> list[int]:
     return [row["block_index"] for row in await plant.database.many("found_blocks", first)]
 
 
+async def recorded(plant: Tables, block: int) -> int:
+    """How many events one block's statement writes."""
+    row = await plant.database.one("record_found", block)
+    assert row is not None
+    return int(row["recorded"])
+
+
 async def test_what_was_found_becomes_events_block_by_block(plant: Tables) -> None:
     people = await plant.people(4)
     one, two, three, four = people
@@ -433,7 +440,7 @@ async def test_what_was_found_becomes_events_block_by_block(plant: Tables) -> No
     assert await blocks_of(plant, BLOCK) == [BLOCK, 43]
     assert await blocks_of(plant, BLOCK + 1) == [43]
     await plant.store.ensure_partition(BLOCK)
-    assert await plant.database.one("record_found", 43) == (1,)  # its own block's
+    assert await recorded(plant, 43) == 1  # its own block's
     assert await plant.store.record_found(BLOCK) == 3
     failed = (77, "", NO_LEDGER, 9, "failed", "REFUSED", "in words")
     succeeded = (77, "ab" * 32, 103, 9, "success", "", "")
@@ -463,7 +470,7 @@ async def test_what_an_event_tells_already_is_not_found_again(plant: Tables) -> 
     await plant.settled(planted, found=True)
     await plant.settled(planted, found=True, reason="REFUSED")
     assert await blocks_of(plant, 0) == []
-    assert await plant.database.one("record_found", BLOCK) == (0,)
+    assert await recorded(plant, BLOCK) == 0
     # What failed, and what is of another block, tells nothing of it.
     found = []
     for one in (failed, elsewhere):
