@@ -20,12 +20,16 @@ DAY_ARGS ?=
 SECURITY_ARGS ?=
 HISTORY_ARGS ?=
 PYTEST_ARGS ?=
+# CHANGED=1: only lines that have changed.
+CHANGED ?=
+MUTANTS_ARGS ?=
+MUTANTS_WORKERS ?= 2
 # More than there are cores: many tests wait for ledgers.
 PYTEST_WORKERS ?= 3
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults day security history up down secrets certificates lock clean
+	contracts verify-contracts test test-fast demo bench faults day security history mutants up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -123,6 +127,9 @@ security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 aba
 
 history: setup ## Compare a block's statements with and without 10 million events (HISTORY_ARGS='--events 100000')
 	@$(PY) -m trials.history $(HISTORY_ARGS)
+
+mutants: setup ## Make wrong changes and show which no test notices (CHANGED=1; MUTANTS_ARGS='--only services/plant'; MUTANTS_WORKERS=2)
+	@$(PY) -m mutants --workers $(MUTANTS_WORKERS) $(if $(CHANGED),--changed) $(MUTANTS_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

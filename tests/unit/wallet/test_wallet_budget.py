@@ -85,6 +85,27 @@ def test_a_poor_treasury_stops_plants_alone(treasury: int, plants: bool, allowed
     assert (not purse.exceeded({A: 100}, plants=[A] if plants else [])) is allowed
 
 
+def test_what_was_signed_is_not_in_the_treasury_any_more() -> None:
+    purse = Purse(FeeTerms(), books(treasury=150))
+    assert not purse.exceeded({A: 100}, plants=[A])
+    assert purse.exceeded({A: 51}, plants=[A]) == {A}
+    assert not purse.exceeded({A: 50}, plants=[A])
+
+
+def test_the_pools_own_transactions_are_nobodys_share() -> None:
+    purse = Purse(FeeTerms(daily_per_pooler=10), books())
+    assert not purse.exceeded({None: 50})
+    assert purse.exceeded({A: 11, None: 50}) == {A}
+
+
+def test_nothing_is_limited_or_kept_back_that_the_operator_does_not_name() -> None:
+    terms = FeeTerms()
+    assert not terms.has_caps
+    assert FeeTerms(daily=1).has_caps
+    assert FeeTerms(daily_per_pooler=1).has_caps
+    assert (terms.reserve, terms.rent_daily) == (0, 0)
+
+
 def test_each_plant_of_a_pack_keeps_its_reserve() -> None:
     purse = Purse(FeeTerms(daily=1000, reserve=10), books())
     assert not purse.exceeded({A: 100, B: 50}, plants=[A, A, B])

@@ -80,6 +80,13 @@ def test_every_limit_of_a_transaction_counts(name: str, most: int) -> None:
     assert not fits(replace(PLANT, **{name: most + 1}), LIMITS)
 
 
+def test_shares_are_millionths_of_what_binds_first() -> None:
+    whole = replace(PLANT, write_bytes=LIMITS.ledger_write_bytes)
+    assert share(whole, LIMITS) == 1_000_000
+    # Small ones are limited by their number alone.
+    assert share(PLANT, replace(LIMITS, ledger_transactions=10)) == 100_000
+
+
 @given(st.integers(0, 4 * WHOLE_LEDGER))
 def test_room_is_never_more_than_what_may_be_in_flight(used: int) -> None:
     assert room(used) == max(0, IN_FLIGHT - used)
@@ -108,6 +115,18 @@ def test_the_window_finds_the_limit_that_nobody_tells(limit: int, waiting: list[
             window.fitting(size)
     assert min(limit, 40) <= window.next_size <= max(limit, 40)
     assert window.next_size <= limit
+
+
+def test_the_window_begins_with_forty_and_halves() -> None:
+    window = Window()
+    assert window.next_size == 40
+    window.too_many(40)
+    assert window.next_size == 20
+    window.too_many(20)
+    assert window.next_size == 10
+    # So many go after all: nothing is known to be too many any more.
+    window.fitting(20)
+    assert window.next_size == 40
 
 
 def test_a_limit_that_moves_is_found_again() -> None:

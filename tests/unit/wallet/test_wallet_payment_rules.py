@@ -20,11 +20,16 @@ from services.wallet.domain.payments import (
     SPAN,
     Fate,
     PayerRecord,
+    SeenPayment,
+    SeenTransaction,
     Standing,
+    WaitingPayment,
     fate,
+    recognised,
     standing,
     target_for,
 )
+from services.wallet.domain.withdrawals import Asset
 
 START = 77 << 32
 ONE, TWO = OperationId(UUID(int=1)), OperationId(UUID(int=2))
@@ -80,6 +85,15 @@ def test_the_same_payments_keep_their_target_and_others_get_one_of_their_own() -
     assert apart == first + SPAN
     paid = replace(signed, paid=first)
     assert target_for(paid, [ONE, TWO], first) == first + 1 + SPAN
+    # A target that was reached is nobody's any more, also where a node shows a number below it.
+    assert target_for(paid, [ONE, TWO], START) == first + SPAN
+
+
+def test_a_target_is_above_every_number_that_the_records_know() -> None:
+    assert target_for(PayerRecord(failed=START + 5), [ONE], START) == START + 5 + SPAN
+    assert target_for(PayerRecord(highest=START + 9), [ONE], START) == START + 9 + SPAN
+    # Paid by a payer whose targets are not known: after a restore.
+    assert target_for(PayerRecord(paid=START), [], START) == START + 1 + SPAN
 
 
 def test_payments_that_fail_a_thousand_times_get_another_target() -> None:
@@ -87,6 +101,50 @@ def test_payments_that_fail_a_thousand_times_get_another_target() -> None:
     last = START + SPAN - 1
     assert target_for(record, [ONE], last) == START + 1 + SPAN
     assert target_for(record, [ONE], last + 1) > START + 1 + SPAN
+
+
+# What a ledger has of a payer -----------------------------------------------------------------
+
+
+def seen(*, succeeded: bool) -> SeenTransaction:
+    """One that used number 10 and was to bump to 1010."""
+    return SeenTransaction(
+        hash="aa",
+        inner_hash="bb",
+        envelope="",
+        sequence=10,
+        bump_to=1010,
+        max_time=0,
+        ledger=5,
+        fee_charged=100,
+        succeeded=succeeded,
+        payments=(),
+    )
+
+
+def test_a_transaction_explains_the_number_that_it_left_behind() -> None:
+    assert [seen(succeeded=True).explains(number) for number in (10, 1010)] == [False, True]
+    assert [seen(succeeded=False).explains(number) for number in (10, 1010)] == [True, False]
+
+
+def payment(amount: int, destination: str = "GA") -> SeenPayment:
+    return SeenPayment(source="GP", destination=destination, asset=Asset.KALE, amount=amount)
+
+
+def test_each_payment_of_a_ledger_is_one_that_waited() -> None:
+    three = OperationId(UUID(int=3))
+    waiting = [
+        WaitingPayment(operation_id=ONE, payment=payment(7)),
+        WaitingPayment(operation_id=TWO, payment=payment(7)),
+        WaitingPayment(operation_id=three, payment=payment(8)),
+    ]
+    assert recognised([], waiting) == []
+    assert recognised([payment(8), payment(7)], waiting) == [three, ONE]
+    # Alike ones in the order in which they were asked for, and each once.
+    assert recognised([payment(7), payment(7)], waiting) == [ONE, TWO]
+    assert recognised([payment(7)] * 3, waiting) is None
+    assert recognised([payment(7), payment(9)], waiting) is None
+    assert recognised([payment(7, "GB")], waiting) is None
 
 
 # Whatever nodes say ----------------------------------------------------------------------------

@@ -68,7 +68,10 @@ def test_what_cannot_be_paid_is_refused_before_it_is_signed(
     ("code", "reason"),
     [
         ("PAYMENT_UNDERFUNDED", R.INSUFFICIENT_BALANCE),
+        ("PAYMENT_SRC_NO_TRUST", R.NO_TRUSTLINE),
+        ("PAYMENT_SRC_NOT_AUTHORIZED", R.REFUSED),
         ("PAYMENT_NO_TRUST", R.DESTINATION_REFUSES),
+        ("PAYMENT_NOT_AUTHORIZED", R.DESTINATION_REFUSES),
         ("PAYMENT_LINE_FULL", R.DESTINATION_REFUSES),
         ("PAYMENT_NO_DESTINATION", R.DESTINATION_MISSING),
     ],

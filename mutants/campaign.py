@@ -1,0 +1,163 @@
+"""One run: from the files to what became of each of their mutants."""
+
+import fcntl
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mutants.excuses import Excuse, excused, read_excuses, stale
+from mutants.measured import MapStore, digest_of_statement
+from mutants.model import Mutant, Outcome, Verdict
+from mutants.results import ResultStore
+from mutants.runner import Lane, Progress, measure_all, try_all
+from mutants.selection import Selection, Selector
+from mutants.sql_code import statements
+from mutants.targets import changed_lines, files_of_tests, mutants_of, target_files
+from mutants.tree import listed_files
+from mutants.usage import Usage
+
+#: Where everything is kept; git ignores it.
+FOLDER = "var/mutants"
+EXCUSES = "tests/mutants/equivalent.toml"
+_USERS = re.compile(r"(?:services|libs|tests)/.*\.py")
+
+
+class BusyError(Exception):
+    """Another run uses the same copies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is asked for."""
+
+    #: The repository.
+    root: Path
+    #: Files, folders or patterns; all when there are none.
+    only: tuple[str, ...] = ()
+    #: Ids of mutants, as the report shows them; all when there are none.
+    ids: tuple[str, ...] = ()
+    #: Folders or files of tests; those that belong to each target when there are none.
+    tests: tuple[str, ...] = ()
+    #: Only lines that have changed.
+    only_changed: bool = False
+    #: How many copies of the tree.
+    workers: int = 2
+    #: Seconds of tests for one mutant.
+    budget: float = 60.0
+    #: Whether to try again what was tried.
+    is_fresh: bool = False
+    #: Whether to try what is excused, too: an excuse is wrong when a test notices it.
+    tries_excused: bool = False
+
+
+class Campaign:
+    """All mutants of a plan."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._folder = plan.root / FOLDER
+        self._files = listed_files(plan.root)
+        self._targets = target_files(self._files, plan.only)
+        excuses = read_excuses(plan.root / EXCUSES)
+        everything = [mutant for path in self._targets for mutant in mutants_of(plan.root, path)]
+        #: Excuses for mutants that are not made any more.
+        self.stale: list[Excuse] = stale(everything, excuses)
+        self._mutants = self._chosen(everything)
+        self._excused = {} if plan.tries_excused else excused(self._mutants, excuses)
+        self._statements = dict(self._digests())
+        self._outcomes: dict[str, Outcome] = {}
+
+    def _chosen(self, everything: list[Mutant]) -> list[Mutant]:
+        if self._plan.ids:
+            return [item for item in everything if item.id in self._plan.ids]
+        if not self._plan.only_changed:
+            return everything
+        changed = changed_lines(self._plan.root)
+        return [item for item in everything if item.line in changed.get(item.path, ())]
+
+    def _digests(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """How the recorder names each query, by file and name."""
+        for path in self._targets:
+            if path.endswith(".sql"):
+                source = (self._plan.root / path).read_text(encoding="utf-8")
+                for name, sql in statements(source).items():
+                    yield (path, name), digest_of_statement(sql)
+
+    def listing(self) -> list[str]:
+        """A line for each mutant."""
+        return [
+            f"{item.id} {item.path}:{item.line} {item.function}: {item.mutation}: {item.text}"
+            for item in self._mutants
+        ]
+
+    def run(self) -> list[Outcome]:
+        """Try them; what is known from before is not tried again."""
+        for mutant in self._mutants:
+            if mutant.id in self._excused:
+                self._outcomes[mutant.id] = Outcome(mutant=mutant, verdict=Verdict.EXCUSED)
+        if len(self._outcomes) < len(self._mutants):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / "lock").open("w") as lock:
+                self._hold(lock)
+                self._try()
+        return [self._outcomes[mutant.id] for mutant in self._mutants]
+
+    def _hold(self, lock: IO[str]) -> None:
+        """Two runs would write into each other's copies; the lock ends with the process."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError("another run is in progress here") from None
+
+    def _try(self) -> None:
+        lanes = [
+            Lane(self._plan.root, self._folder / f"copy{number}")
+            for number in range(self._plan.workers)
+        ]
+        for lane in lanes:
+            lane.prepare()
+        selector = self._selector(lanes)
+        results = ResultStore(self._plan.root, self._folder / "results")
+        open_ones = []
+        for mutant in self._mutants:
+            if mutant.id in self._outcomes:
+                continue
+            selection = self._select(selector, mutant)
+            known = None if self._plan.is_fresh else results.find(mutant, selection)
+            if known is None and selection.tests:
+                open_ones.append(mutant)
+                continue
+            known = known or Outcome(mutant=mutant, verdict=Verdict.SURVIVED)
+            selector.note_killer(mutant, known.killer)
+            self._outcomes[mutant.id] = known
+
+        def done(outcome: Outcome, selection: Selection) -> None:
+            selector.note_killer(outcome.mutant, outcome.killer)
+            results.keep(outcome, selection)
+            self._outcomes[outcome.mutant.id] = outcome
+            self._tell(outcome)
+
+        self._progress(f"{len(self._mutants)} mutants, {len(open_ones)} to try")
+        try_all(lanes, open_ones, lambda mutant: self._select(selector, mutant), done)
+
+    def _selector(self, lanes: list[Lane]) -> Selector:
+        store = MapStore(self._plan.root, self._folder / "map")
+        chosen = files_of_tests(
+            self._files, {mutant.path for mutant in self._mutants}, self._plan.tests
+        )
+        measure_all(lanes, chosen, store, self._progress)
+        users = [path for path in self._files if _USERS.fullmatch(path)]
+        usage = Usage({path: (self._plan.root / path).read_text("utf-8") for path in users})
+        return Selector(store.read(chosen), usage, budget=self._plan.budget)
+
+    def _select(self, selector: Selector, mutant: Mutant) -> Selection:
+        return selector.select(mutant, self._statements.get((mutant.path, mutant.function), ""))
+
+    def _tell(self, outcome: Outcome) -> None:
+        mutant = outcome.mutant
+        where = f"{mutant.path}:{mutant.line} {mutant.mutation}"
+        count = f"{len(self._outcomes)}/{len(self._mutants)}"
+        self._progress(f"{count}  {outcome.verdict.value}  {where}  ({outcome.seconds:.1f} s)")

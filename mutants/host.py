@@ -1,0 +1,110 @@
+"""A process that runs pytest once per line of its input, each time in a fork of itself.
+
+It has imported what takes long and what no mutant changes, so that a run begins at once. It never
+imports our own code: a fork imports the mutated file like any other. A line is a JSON object with
+"arguments" for pytest, a "log" file and "seconds"; the answer has "status" (pytest's, None when the
+time was over) and "killer", the first test that failed.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: What nearly every test imports; what is not installed is passed over.
+PRELOADED = (
+    "_pytest.assertion.rewrite",
+    "aiohttp",
+    "asyncpg",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "cryptography.x509",
+    "cyclopts",
+    "google.protobuf.descriptor_pb2",
+    "google.rpc.error_details_pb2",
+    "hypothesis.stateful",
+    "nacl.signing",
+    "opentelemetry.sdk.metrics",
+    "psutil",
+    "pydantic_settings",
+    "pytest_asyncio.plugin",
+    "rich.console",
+    "rich.table",
+    "stellar_sdk",
+    "structlog",
+    "uuid_utils.compat",
+)
+
+
+class FirstFailure:
+    """Notes the first test that fails."""
+
+    def __init__(self) -> None:
+        self.test = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Pytest's hook."""
+        if report.failed and not self.test:
+            self.test = report.nodeid
+
+
+def main() -> int:
+    """Read lines until the input ends."""
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for line in sys.stdin:
+        answer = _run(json.loads(line))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _run(request: dict[str, Any]) -> dict[str, Any]:
+    """Fork, wait, and end what is left of the fork's processes."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _be_the_run(request, writing)
+    os.close(writing)
+    ready, _, _ = select.select([reading], [], [], request["seconds"])
+    # The answer is one write; a process that the run left behind may keep the pipe open.
+    told = os.read(reading, 1 << 16) if ready else b""
+    os.close(reading)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    if not ready:
+        return {"status": None, "killer": ""}
+    # A fork that died without a word failed, too.
+    answer: dict[str, Any] = json.loads(told) if told else {"status": -1, "killer": ""}
+    return answer
+
+
+def _be_the_run(request: dict[str, Any], writing: int) -> None:
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    importlib.invalidate_caches()
+    first = FirstFailure()
+    status = -1
+    try:
+        status = int(pytest.main(request["arguments"], plugins=[first]))
+    finally:
+        os.write(writing, json.dumps({"status": status, "killer": first.test}).encode())
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A plugin of pytest that notes which lines and which statements each test runs.
+
+Loaded by `-p mutants.recording` before our code is imported; MUTANTS_RECORD names the file that it
+writes. One context of coverage.py per test; what runs at import or between tests counts for none.
+"""
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import coverage
+import pytest
+
+from mutants.measured import RECORD_VARIABLE, SOURCES, digest_of_statement
+
+_STATEMENTS = "_get_statement"
+
+
+class Recorder:
+    """Notes what runs, test by test."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._root = Path.cwd()
+        self._coverage = coverage.Coverage(
+            data_file=None, config_file=False, source=[str(self._root / name) for name in SOURCES]
+        )
+        self._current = ""
+        self._statements: defaultdict[str, set[str]] = defaultdict(set)
+        self._seconds: dict[str, float] = {}
+        self._failed: set[str] = set()
+
+    def begin(self) -> None:
+        """Start to look."""
+        self._coverage.start()
+        # Whatever prepares, fetches or executes with arguments comes by here.
+        original = getattr(asyncpg.Connection, _STATEMENTS)
+        setattr(asyncpg.Connection, _STATEMENTS, self._noting(original))
+
+    def _noting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        async def get_statement(connection: Any, query: str, *rest: Any, **named: Any) -> Any:
+            self._statements[self._current].add(digest_of_statement(query))
+            return await original(connection, query, *rest, **named)
+
+        return get_statement
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Give what runs from setup to teardown to this test."""
+        started = time.monotonic()
+        self._switch(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self._switch("")
+            self._seconds[item.nodeid] = round(time.monotonic() - started, 3)
+
+    def _switch(self, context: str) -> None:
+        self._current = context
+        self._coverage.switch_context(context)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test that does not pass cannot show anything."""
+        if not report.passed:
+            self._failed.add(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the record."""
+        self._coverage.stop()
+        data = self._coverage.get_data()
+        lines: dict[str, dict[str, list[str]]] = {}
+        for measured in sorted(data.measured_files()):
+            path = Path(measured).relative_to(self._root).as_posix()
+            lines[path] = {
+                str(line): sorted(context for context in contexts if context)
+                for line, contexts in data.contexts_by_lineno(measured).items()
+            }
+        record = {
+            "seconds": self._seconds,
+            "failed": sorted(self._failed),
+            "statements": {name: sorted(found) for name, found in self._statements.items()},
+            "lines": lines,
+        }
+        self._target.write_text(json.dumps(record), encoding="utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin before any test file is imported."""
+    target = os.environ.get(RECORD_VARIABLE)
+    if target is not None:
+        recorder = Recorder(Path(target))
+        recorder.begin()
+        config.pluginmanager.register(recorder, "mutants-recorder")
