@@ -143,6 +143,19 @@ async def test_a_record_of_what_never_was_is_told_and_then_corrected(
             await admin.execute(DENY, UUID(farmer), block)
 
 
+async def test_plants_that_were_to_open_a_block_and_never_were_are_corrected(
+    alone: WalletWorld,
+) -> None:
+    farmer, block = await grown(alone)
+    async with connect(alone.database.admin_dsn) as admin:
+        await admin.execute(FORGE, UUID(farmer), block + 1)
+        await run(alone)
+        assert await kinds(alone, farmer) == ["record_without_plant"]
+        await run(alone)
+        (forged,) = await admin.fetch(OF_FARMER, UUID(farmer), block + 1)
+        assert forged["state"] == "failed"
+
+
 async def test_a_work_that_never_was_is_corrected_and_the_one_before_stays(
     alone: WalletWorld,
 ) -> None:

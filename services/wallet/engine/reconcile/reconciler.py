@@ -66,7 +66,8 @@ class Reconciler:
             current = self._chain_view.current.head.current_block
             report = await self._balances()
             if current is not None:
-                for block in range(max(0, current - _BLOCKS + 1), current + 1):
+                # The next one, too: nodes may have said that plants opened it, and they did not.
+                for block in range(max(0, current - _BLOCKS + 1), current + 2):
                     report = _sum(report, await self._block(block, current))
             log.info(
                 "reconciled",
@@ -77,8 +78,8 @@ class Reconciler:
             return report
 
     async def _block(self, block: int, current: int) -> Report:
-        if await self._chain.block(block) is None:
-            return Report()
+        if block <= current and await self._chain.block(block) is None:
+            return Report()  # it has expired
         report, after = Report(), None
         while page := await self._store.kept(block, after=after, limit=_PAGE):
             report = _sum(report, await self._page(page, block, current))
