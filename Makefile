@@ -129,7 +129,7 @@ history: setup ## Compare a block's statements with and without 10 million event
 	@$(PY) -m trials.history $(HISTORY_ARGS)
 
 mutants: setup ## Make wrong changes and show which no test notices (CHANGED=1; MUTANTS_ARGS='--only services/plant'; MUTANTS_WORKERS=2)
-	@$(PY) -m mutants --workers $(MUTANTS_WORKERS) $(if $(CHANGED),--changed) $(MUTANTS_ARGS)
+	@$(PY) -m trials.mutants --workers $(MUTANTS_WORKERS) $(if $(CHANGED),--changed) $(MUTANTS_ARGS)
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

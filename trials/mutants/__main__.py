@@ -1,4 +1,4 @@
-"""python -m mutants: which realistic wrong changes the tests do not notice.
+"""python -m trials.mutants: which realistic wrong changes the tests do not notice.
 
 Measures which test runs which line and which query, changes one place at a time in a copy of the
 tree, and runs the tests that run it. What was tried is kept in var/mutants and is not tried again
@@ -16,12 +16,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mutants.campaign import BusyError, Campaign, Plan
-from mutants.excuses import ExcuseError
-from mutants.report import as_json, show, tally
-from mutants.runner import MeasureError
+from trials.mutants.campaign import BusyError, Campaign, Plan
+from trials.mutants.excuses import ExcuseError
+from trials.mutants.report import as_json, show, tally
+from trials.mutants.runner import MeasureError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mutants",
+        prog="python -m trials.mutants",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

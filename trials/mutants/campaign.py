@@ -4,19 +4,20 @@ import fcntl
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-from mutants.excuses import Excuse, excused, read_excuses, stale
-from mutants.measured import MapStore, digest_of_statement
-from mutants.model import Mutant, Outcome, Verdict
-from mutants.results import ResultStore
-from mutants.runner import Lane, Progress, measure_all, try_all
-from mutants.selection import Selection, Selector
-from mutants.sql_code import statements
-from mutants.targets import changed_lines, files_of_tests, mutants_of, target_files
-from mutants.tree import listed_files
-from mutants.usage import Usage
+from trials.mutants.excuses import Excuse, excused, read_excuses, stale
+from trials.mutants.measured import MapStore, digest_of_statement
+from trials.mutants.model import Mutant, Outcome, Verdict
+from trials.mutants.results import ResultStore
+from trials.mutants.runner import Lane, Progress, measure_all, try_all
+from trials.mutants.selection import Selection, Selector
+from trials.mutants.statements import read_sources, sent
+from trials.mutants.targets import changed_lines, files_of_tests, mutants_of, target_files
+from trials.mutants.tree import listed_files
+from trials.mutants.usage import Usage
 
 #: Where everything is kept; git ignores it.
 FOLDER = "var/mutants"
@@ -78,13 +79,14 @@ class Campaign:
         changed = changed_lines(self._plan.root)
         return [item for item in everything if item.line in changed.get(item.path, ())]
 
-    def _digests(self) -> Iterator[tuple[tuple[str, str], str]]:
-        """How the recorder names each query, by file and name."""
+    def _digests(self) -> Iterator[tuple[tuple[str, str], frozenset[str]]]:
+        """How the recorder names the statements of each section, by file and name."""
+        queries = [path for path in self._files if fnmatch(path, "*/queries*.sql")]
+        sources = read_sources(self._plan.root, [*queries, *self._targets])
         for path in self._targets:
             if path.endswith(".sql"):
-                source = (self._plan.root / path).read_text(encoding="utf-8")
-                for name, sql in statements(source).items():
-                    yield (path, name), digest_of_statement(sql)
+                for name, texts in sent(path, sources).items():
+                    yield (path, name), frozenset(map(digest_of_statement, texts))
 
     def listing(self) -> list[str]:
         """A line for each mutant."""
@@ -154,7 +156,9 @@ class Campaign:
         return Selector(store.read(chosen), usage, budget=self._plan.budget)
 
     def _select(self, selector: Selector, mutant: Mutant) -> Selection:
-        return selector.select(mutant, self._statements.get((mutant.path, mutant.function), ""))
+        return selector.select(
+            mutant, self._statements.get((mutant.path, mutant.function), frozenset())
+        )
 
     def _tell(self, outcome: Outcome) -> None:
         mutant = outcome.mutant

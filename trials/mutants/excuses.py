@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutants.model import Mutant
+from trials.mutants.model import Mutant
 
 _TEXTS = ("file", "function", "mutation", "line", "reason")
 

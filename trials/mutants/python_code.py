@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mutants.model import Mutant, Span, numbered
+from trials.mutants.model import Mutant, Span, numbered
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str, str]] = {
     # operator: how it is found, how it is told, what takes its place

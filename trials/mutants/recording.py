@@ -1,7 +1,8 @@
 """A plugin of pytest that notes which lines and which statements each test runs.
 
-Loaded by `-p mutants.recording` before our code is imported; MUTANTS_RECORD names the file that it
-writes. One context of coverage.py per test; what runs at import or between tests counts for none.
+Loaded by `-p trials.mutants.recording` before our code is imported; MUTANTS_RECORD names the file
+that it writes. One context of coverage.py per test; what runs at import or between tests counts for
+none.
 """
 
 import json
@@ -16,7 +17,7 @@ import asyncpg
 import coverage
 import pytest
 
-from mutants.measured import RECORD_VARIABLE, SOURCES, digest_of_statement
+from trials.mutants.measured import RECORD_VARIABLE, SOURCES, digest_of_statement
 
 _STATEMENTS = "_get_statement"
 

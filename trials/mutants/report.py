@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
-from mutants.excuses import Excuse
-from mutants.model import Outcome, Verdict
-from mutants.results import as_entry
+from trials.mutants.excuses import Excuse
+from trials.mutants.model import Outcome, Verdict
+from trials.mutants.results import as_entry
 
 #: At least this part of what is not excused is to be killed.
 LEAST_KILLED = 0.90

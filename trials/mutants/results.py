@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mutants.measured import digest_of, file_of
-from mutants.model import Mutant, Outcome, Verdict
-from mutants.selection import Selection
+from trials.mutants.measured import digest_of, file_of
+from trials.mutants.model import Mutant, Outcome, Verdict
+from trials.mutants.selection import Selection
 
 
 class ResultStore:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from mutants.measured import RECORD_VARIABLE, MapStore
-from mutants.model import Mutant, Outcome, Verdict
-from mutants.selection import Selection
-from mutants.tree import Tree
+from trials.mutants.measured import RECORD_VARIABLE, MapStore
+from trials.mutants.model import Mutant, Outcome, Verdict
+from trials.mutants.selection import Selection
+from trials.mutants.tree import Tree
 
 Progress = Callable[[str], None]
 #: Seconds that a run may take besides its tests: to start, to make a database.
@@ -29,12 +29,12 @@ class MeasureError(Exception):
 
 
 class Host:
-    """A process of mutants.host in one copy."""
+    """A process of trials.mutants.host in one copy."""
 
     def __init__(self, tree: Tree, log: Path) -> None:
         self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mutants.host"],
+            [sys.executable, "-m", "trials.mutants.host"],
             cwd=tree.folder,
             env=tree.environment(),
             stdin=subprocess.PIPE,
@@ -43,7 +43,7 @@ class Host:
         )
 
     def run(self, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
-        """One run of pytest; see mutants.host."""
+        """One run of pytest; see trials.mutants.host."""
         request = {"arguments": list(arguments), "log": str(self._log), "seconds": seconds}
         sending, receiving = _pipes(self._process)
         sending.write(json.dumps(request) + "\n")
@@ -81,7 +81,15 @@ class Lane:
         record = self.folder / "record.json"
         record.unlink(missing_ok=True)
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "pytest", *_PYTEST, "-p", "mutants.recording", *test_files],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                *_PYTEST,
+                "-p",
+                "trials.mutants.recording",
+                *test_files,
+            ],
             cwd=self.tree.folder,
             env={**self.tree.environment(), RECORD_VARIABLE: str(record)},
             check=False,

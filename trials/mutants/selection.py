@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from mutants.measured import Measured, file_of
-from mutants.model import Mutant
-from mutants.usage import Usage
+from trials.mutants.measured import Measured, file_of
+from trials.mutants.model import Mutant
+from trials.mutants.usage import Usage
 
 #: Folders of tests that start no database.
 _QUICK = "tests/unit/"
@@ -41,9 +41,9 @@ class Selector:
             known.pop(test, None)
             known[test] = None
 
-    def select(self, mutant: Mutant, statement: str = "") -> Selection:
-        """The tests for one, `statement` being the digest of its query."""
-        found = self._of_statement(statement) if statement else self._of_code(mutant)
+    def select(self, mutant: Mutant, statements: Collection[str] = ()) -> Selection:
+        """The tests for one, `statements` being the digests of those that its query is sent as."""
+        found = self._of_statements(statements) if statements else self._of_code(mutant)
         ordered = sorted(found, key=lambda test: self._rank(mutant, test))
         chosen: list[str] = []
         seconds = 0.0
@@ -56,8 +56,8 @@ class Selector:
         left_out = len(ordered) - len(chosen)
         return Selection(tests=tuple(chosen), left_out=left_out, seconds=seconds)
 
-    def _of_statement(self, statement: str) -> set[str]:
-        return set(self._measured.statements.get(statement, ()))
+    def _of_statements(self, statements: Collection[str]) -> set[str]:
+        return {test for item in statements for test in self._measured.statements.get(item, ())}
 
     def _of_code(self, mutant: Mutant) -> set[str]:
         found = self._of_lines(mutant.path, mutant.span.lines())

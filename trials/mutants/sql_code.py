@@ -7,8 +7,8 @@ that nothing uses, and such a mutant would show nothing.
 import re
 from collections.abc import Iterator, Sequence
 
-from mutants.model import Mutant, Span, numbered
-from mutants.sql_tokens import Token, closing, condition_parts, list_end, tokens_of
+from trials.mutants.model import Mutant, Span, numbered
+from trials.mutants.sql_tokens import Token, closing, condition_parts, list_end, tokens_of
 
 _HEADER = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*) :\w+[^\n]*\n", re.MULTILINE)
 _COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "=": "<>", "<>": "=", "!=": "="}
@@ -30,16 +30,6 @@ def sql_mutants(path: str, source: str) -> list[Mutant]:
     for header, end in zip(headers, ends, strict=True):
         found += _Maker(path, source, header["name"], header.end(), end).query()
     return numbered(found)
-
-
-def statements(source: str) -> dict[str, str]:
-    """The text of each query as a service sends it, by name."""
-    headers = list(_HEADER.finditer(source))
-    ends = [header.start() for header in headers[1:]] + [len(source)]
-    return {
-        header["name"]: source[header.end() : end].strip().rstrip(";")
-        for header, end in zip(headers, ends, strict=True)
-    }
 
 
 class _Maker:

@@ -9,6 +9,7 @@ _TOKEN = re.compile(
     (?P<gap>\s+|--[^\n]*|/\*.*?\*/)
   | (?P<text>[eE]?'(?:[^']|'')*')
   | (?P<name>"[^"]+")
+  | (?P<part>\{[a-z][a-z0-9_]*\})
   | (?P<argument>\$\d+)
   | (?P<number>\d+(?:\.\d+)?)
   | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
@@ -32,7 +33,7 @@ _LIST_ENDS = {
 class Token:
     """A word, number, string, argument or mark."""
 
-    #: text, name, argument, number, word or mark.
+    #: text, name, part (of other statements, as it stands), argument, number, word or mark.
     kind: str
     #: As it stands there; words in upper case.
     value: str

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mutants.model import Mutant
-from mutants.python_code import python_mutants
-from mutants.sql_code import sql_mutants
+from trials.mutants.model import Mutant
+from trials.mutants.python_code import python_mutants
+from trials.mutants.sql_code import sql_mutants
 
 #: What is mutated; a `*` takes folders in, too.
 PATTERNS = (
@@ -32,7 +32,13 @@ SUITES = (
     ("libs/kale/", ("unit/kale", "unit/common", "unit/pooler", "integration/work")),
     (
         "libs/batches/",
-        ("unit/common", "integration/plant", "integration/work", "integration/harvest"),
+        (
+            "unit/common",
+            "integration/batches",
+            "integration/plant",
+            "integration/work",
+            "integration/harvest",
+        ),
     ),
     ("libs/", ("unit/common", "unit/cli", "integration/common", "integration/registry")),
 )

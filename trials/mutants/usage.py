@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mutants.model import Span
+from trials.mutants.model import Span
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: How often a name is followed into the constant that is made from it.

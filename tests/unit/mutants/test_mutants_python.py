@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from mutants.model import Mutant
-from mutants.python_code import python_mutants
+from trials.mutants.model import Mutant
+from trials.mutants.python_code import python_mutants
 
 
 def made(source: str) -> list[Mutant]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mutants.excuses import Excuse, ExcuseError, excused, read_excuses, stale
-from mutants.model import Outcome, Verdict
-from mutants.python_code import python_mutants
-from mutants.report import as_json, by_package, show, tally
-from mutants.targets import files_of_tests, mutants_of, parse_diff, target_files
-from mutants.tree import Tree
+from trials.mutants.excuses import Excuse, ExcuseError, excused, read_excuses, stale
+from trials.mutants.model import Outcome, Verdict
+from trials.mutants.python_code import python_mutants
+from trials.mutants.report import as_json, by_package, show, tally
+from trials.mutants.targets import files_of_tests, mutants_of, parse_diff, target_files
+from trials.mutants.tree import Tree
 
 ROOT = Path(__file__).resolve().parents[3]
 PATH = "services/a/domain/b.py"

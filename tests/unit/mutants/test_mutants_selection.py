@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from mutants.measured import MapStore, Measured
-from mutants.model import Mutant, Outcome, Span, Verdict
-from mutants.results import ResultStore
-from mutants.selection import Selection, Selector
-from mutants.usage import Usage
+from trials.mutants.measured import MapStore, Measured
+from trials.mutants.model import Mutant, Outcome, Span, Verdict
+from trials.mutants.results import ResultStore
+from trials.mutants.selection import Selection, Selector
+from trials.mutants.usage import Usage
 
 QUICK = "tests/unit/wallet/test_wallet_rules.py::test_quick"
 ABOUT = "tests/unit/wallet/test_wallet_bids.py::test_about"
@@ -65,8 +65,8 @@ def test_what_failed_for_a_neighbour_is_tried_first() -> None:
 
 
 def test_a_query_has_the_tests_that_send_it() -> None:
-    assert selector().select(MUTANT, "abc").tests == (SLOW,)
-    assert selector().select(MUTANT, "nobody").tests == ()
+    assert selector().select(MUTANT, ["abc"]).tests == (SLOW,)
+    assert selector().select(MUTANT, ["nobody"]).tests == ()
 
 
 def test_a_constant_has_the_tests_of_its_users_also_through_another_constant() -> None:

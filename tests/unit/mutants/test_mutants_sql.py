@@ -2,9 +2,10 @@
 
 import pytest
 
-from mutants.model import Mutant
-from mutants.sql_code import sql_mutants, statements
-from mutants.sql_tokens import tokens_of
+from trials.mutants.model import Mutant
+from trials.mutants.sql_code import sql_mutants
+from trials.mutants.sql_tokens import tokens_of
+from trials.mutants.statements import SHARED, sent
 
 HEADER = "-- name: q :many\n"
 
@@ -128,7 +129,29 @@ def test_a_mutant_belongs_to_its_query() -> None:
         ("one", 2, "SELECT 1;"),
         ("two", 6, "SELECT 2;"),
     ]
-    assert statements(source) == {"one": "SELECT 1", "two": "-- Why.\nSELECT 2"}
+    assert sent("q.sql", {"q.sql": source}) == {"one": {"SELECT 1"}, "two": {"-- Why.\nSELECT 2"}}
+
+
+def test_a_shared_query_is_sent_as_each_service_fills_it() -> None:
+    shared = "-- name: all :many\nSELECT * FROM {table};\n\n-- name: now :one\nSELECT now();\n"
+    own = "-- name: table :part\n{name}.t\n\n-- name: mine :one\nSELECT {table};\n"
+    sources = {
+        SHARED: shared,
+        "a.sql": own.replace("{name}", "a"),
+        "b.sql": own.replace("{name}", "b"),
+        "c.sql": "-- name: other :one\nSELECT 3;\n",
+    }
+    assert sent(SHARED, sources) == {
+        "all": {"SELECT * FROM a.t", "SELECT * FROM b.t"},
+        "now": {"SELECT now()"},
+    }
+    assert sent("b.sql", sources) == {
+        "table": {"SELECT * FROM b.t", "SELECT b.t"},
+        "mine": {"SELECT b.t"},
+    }
+    assert sent("c.sql", sources) == {"other": {"SELECT 3"}}
+    (mutant,) = sql_mutants(SHARED, "-- name: q :one\nSELECT 1 FROM {table} WHERE a = 1;\n")[:1]
+    assert "{table}" in mutant.text
 
 
 def test_what_no_rule_knows_is_refused() -> None:
