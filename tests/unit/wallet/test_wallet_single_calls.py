@@ -1,0 +1,280 @@
+"""Calls that go alone: from a group of operations to drafts, and what becomes of the others."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from libs.common.errors import UnavailableError
+from libs.common.ids import OperationId
+from services.wallet.chain import SimulationError, UnderivableError
+from services.wallet.domain.bids import OperatorLimits
+from services.wallet.domain.chain_facts import ContractError, PailState
+from services.wallet.domain.model import (
+    FailureReason,
+    OperationEvent,
+    OperationKind,
+    QueuedOperation,
+)
+from services.wallet.domain.packing import WHOLE_LEDGER
+from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.chain_view import ChainState
+from services.wallet.engine.submit.packs import Packs
+from services.wallet.engine.submit.round import Round
+from services.wallet.engine.submit.single_calls import PAUSE, SingleCalls
+from tests.support.signing import (
+    LEDGER,
+    LIMITS,
+    FakeChain,
+    FakeRefuser,
+    FakeSigners,
+    FakeSources,
+    FakeTemplates,
+    chain_state,
+    operation,
+)
+
+DENIED = SimulationError(ContractError(raiser="farm", code="WorkMissing"), "no")
+
+
+class World:
+    """Single calls over stand-ins; with channels, packs too when they are wanted."""
+
+    def __init__(
+        self,
+        *,
+        channels: int = 0,
+        for_singles: bool = False,
+        packs: bool = False,
+        limits: OperatorLimits = LIMITS,
+    ) -> None:
+        self.chain, self.templates = FakeChain(), FakeTemplates()
+        self.sources, self.refuser = (
+            FakeSources(channels=channels, for_singles=for_singles),
+            FakeRefuser(),
+        )
+        self.alarms = Alarms()
+        chain, signers = cast(Any, self.chain), cast(Any, FakeSigners())
+        templates, sources = cast(Any, self.templates), cast(Any, self.sources)
+        refuser = cast(Any, self.refuser)
+        self.calls = SingleCalls(
+            chain,
+            signers,
+            templates,
+            sources,
+            treasury=cast(Any, _Treasury()),
+            refuser=refuser,
+            limits=limits,
+            alarms=self.alarms,
+            packs=Packs(
+                chain,
+                signers,
+                templates,
+                sources,
+                refuser=refuser,
+                limits=limits,
+                multicall=bytes(32),
+            )
+            if packs
+            else None,
+        )
+
+    async def make(
+        self,
+        group: Sequence[QueuedOperation],
+        *,
+        left: int = WHOLE_LEDGER,
+        state: ChainState | None = None,
+    ) -> Round:
+        """One round, in which nothing may be lost."""
+        made = await self.calls.make(group, state or chain_state(), left)
+        assert made.missing(group) == ()
+        assert made.too_dear == () or len(made.too_dear) <= len(made.settled)
+        return made
+
+
+class _Treasury:
+    """It is open."""
+
+    class wallet:  # noqa: N801  (stands for an attribute)
+        id = OperationId
+
+
+def harvests(world: World, count: int, *, stake: int = 11) -> list[QueuedOperation]:
+    """Operations whose pails can be harvested."""
+    group = [operation() for _ in range(count)]
+    world.chain.plant(*group, stake=stake)
+    return group
+
+
+def drafted(made: Round) -> list[OperationId]:
+    return [item for draft in made.drafts for item in draft.operation_ids]
+
+
+async def test_each_goes_under_a_fee_bump_of_its_own() -> None:
+    world = World()
+    group = harvests(world, 3)
+    made = await world.make(group)
+    assert drafted(made) == [item.id for item in group]
+    assert len({draft.envelope.source for draft in made.drafts}) == 3
+    assert {draft.envelope.sequence for draft in made.drafts} == {5}
+    assert all(draft.envelope.inner_hash is not None for draft in made.drafts)
+    # A harvest's stake is known from the pail, which is gone afterwards.
+    assert {draft.stakes_returned for draft in made.drafts} == {(11,)}
+    assert world.templates.asked == [1]
+
+
+async def test_what_a_ledger_has_no_room_for_waits_untouched() -> None:
+    world = World()
+    group = harvests(world, 5)
+    # Before one was built, a call is thought to take a hundredth of a ledger.
+    made = await world.make(group, left=WHOLE_LEDGER * 3 // 100)
+    assert (len(made.drafts), made.unused) == (3, tuple(group[3:]))
+    assert world.calls.smallest_share == 10_000
+    # One that is larger than what is left is tried only when a whole ledger is free.
+    assert (await world.make(group[3:], left=9_999)).unused == tuple(group[3:])
+
+
+async def test_whoever_has_no_account_is_given_up() -> None:
+    world = World()
+    group = harvests(world, 3)
+    world.sources.missing = {group[1].address}
+    made = await world.make(group)
+    assert drafted(made) == [group[0].id, group[2].id]
+    (settled,) = made.settled
+    assert (settled.operation_id, settled.reason) == (group[1].id, FailureReason.NOT_FUNDED)
+
+
+async def test_what_the_pails_show_costs_nothing() -> None:
+    world = World()
+    planted, fresh = (operation(OperationKind.PLANT, block=7) for _ in range(2))
+    world.chain.shown[planted.address, 7] = PailState(
+        sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
+    )
+    made = await world.make([planted, fresh])
+    assert drafted(made) == [fresh.id]
+    (settled,) = made.settled
+    assert (settled.operation_id, settled.event) == (planted.id, OperationEvent.SUCCEED)
+
+
+async def test_one_that_is_refused_leaves_and_the_next_one_shows_the_template() -> None:
+    world = World()
+    group = harvests(world, 4)
+    world.templates.answers = [DENIED, DENIED]
+    made = await world.make(group)
+    assert world.refuser.refused == [group[0].id, group[1].id]
+    assert drafted(made) == [group[2].id, group[3].id]
+
+
+async def test_after_some_that_are_refused_the_rest_waits_for_the_next_ledger() -> None:
+    world = World()
+    group = harvests(world, 7)
+    world.templates.answers = [DENIED] * 9
+    made = await world.make(group)
+    assert (made.drafts, len(world.refuser.refused)) == ((), 5)
+    waiting = [item for item in made.settled if item.event is OperationEvent.RETRY]
+    assert [item.due_ledger for item in waiting] == [LEDGER + 1] * 2
+
+
+async def test_what_cannot_be_derived_is_simulated_for_itself() -> None:
+    world = World()
+    group = harvests(world, 3)
+    world.templates.answers = [UnderivableError("a key of its own")]
+    made = await world.make(group)
+    assert {(item.event, item.pack_limit) for item in made.settled} == {(OperationEvent.RETRY, 1)}
+    alone = [operation(pack_limit=1) for _ in range(2)]
+    world.chain.plant(*alone)
+    world.chain.exact[alone[1].address] = DENIED
+    made = await world.make(alone)
+    assert world.chain.simulated == [item.address for item in alone]
+    assert drafted(made) == [alone[0].id]
+    assert world.refuser.refused == [alone[1].id]
+
+
+async def test_while_rent_is_due_what_was_simulated_for_itself_waits() -> None:
+    world = World()
+    item = operation(pack_limit=1)
+    world.chain.plant(item)
+    world.templates.is_rent_due = True
+    made = await world.make([item])
+    assert made.drafts == ()
+    assert [one.due_ledger for one in made.settled] == [LEDGER + 1]
+
+
+async def test_a_plant_ahead_of_its_block_takes_what_is_known() -> None:
+    world = World()
+    plant = operation(OperationKind.PLANT, block=8)
+    made = await world.make([plant])
+    assert (made.drafts, world.templates.asked) == ((), [])
+    assert [one.due_ledger for one in made.settled] == [LEDGER + 1]
+
+
+async def test_above_the_cap_everything_is_given_up_once_with_its_price() -> None:
+    world = World(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
+    group = harvests(world, 2)
+    made = await world.make(group)
+    assert {item.reason for item in made.settled} == {FailureReason.FEE_CAP}
+    assert {item.asked for item in made.settled} == {5200}
+    assert "cap" in world.alarms.message("harvests")
+    assert len(made.settled) == 2
+
+
+async def test_a_price_that_is_odd_is_asked_for_again() -> None:
+    """No inclusion fee would keep the cap: perhaps it is not the call's own price."""
+    world = World(limits=OperatorLimits(lifetime=30, max_fee=5000, parallel=1))
+    world.templates.is_doubted = True
+    made = await world.make(harvests(world, 2))
+    assert {(item.event, item.due_ledger) for item in made.settled} == {
+        (OperationEvent.RETRY, LEDGER + 1)
+    }
+    assert world.alarms.message("harvests") == ""
+
+
+async def test_the_alarm_is_over_when_something_goes_again() -> None:
+    world = World(limits=OperatorLimits(lifetime=30, max_fee=5100, parallel=1))
+    await world.make(harvests(world, 1))
+    world.calls._limits = LIMITS
+    await world.make(harvests(world, 1))
+    assert world.alarms.message("harvests") == ""
+
+
+async def test_whose_time_is_over_waits_for_the_next_ledger() -> None:
+    world = World(limits=OperatorLimits(lifetime=0, max_fee=10**6, parallel=1))
+    made = await world.make(harvests(world, 2))
+    assert made.drafts == ()
+    assert [item.due_ledger for item in made.settled] == [LEDGER + 1] * 2
+
+
+async def test_while_the_node_is_away_all_wait() -> None:
+    world = World()
+    world.chain.error = UnavailableError("away")
+    made = await world.make([operation() for _ in range(3)])
+    assert [(item.event, item.pause) for item in made.settled] == [
+        (OperationEvent.RETRY, PAUSE)
+    ] * 3
+
+
+async def test_what_was_made_before_the_node_went_away_is_kept() -> None:
+    world = World()
+    alone, other = operation(pack_limit=1), operation()
+    world.chain.plant(alone, other)
+    world.templates.answers = [cast(Any, UnavailableError("away"))]
+    made = await world.make([alone, other])
+    assert drafted(made) == [alone.id]
+    assert [(item.operation_id, item.pause) for item in made.settled] == [(other.id, PAUSE)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_two_go_together_where_there_is_a_multicall(count: int) -> None:
+    world = World(channels=4, packs=True)
+    group = harvests(world, count)
+    made = await world.make(group)
+    assert [len(draft.operation_ids) for draft in made.drafts] == [count]
+    assert world.calls.smallest_share == 10_000 // count
+
+
+async def test_channels_carry_what_needs_no_consent() -> None:
+    world = World(channels=2, for_singles=True)
+    made = await world.make(harvests(world, 2))
+    assert [draft.envelope.sequence for draft in made.drafts] == [70, 71]
+    assert all(draft.envelope.inner_hash is None for draft in made.drafts)
