@@ -240,10 +240,10 @@ async def test_submissions_come_from_a_file(recorder: Recorder, tmp_path: Path) 
         place.write_text(json.dumps(value), encoding="utf-8")
         assert await run(*line.split(), str(place)) == 0
     expected = work_pb2.Submission(farmer_id=SOMEBODY, nonce=2**64 - 1, timestamp=1)
+    assert len(recorder.calls) == 2
     for _, request in recorder.calls:
         assert isinstance(request, work_pb2.SubmitWorkRequest)
         assert list(request.submissions) == [expected]
-    assert len(recorder.calls) == 2
 
 
 async def test_a_withdrawal_that_failed_is_no_success(

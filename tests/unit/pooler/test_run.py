@@ -70,7 +70,7 @@ async def test_two_blocks_are_farmed_and_paid(pool: FakePool, server: FakeServer
     assert summary.still_pending == 0
     assert pool.heartbeats > 2
     assert not of_kind(events, Trouble)
-    assert summary.hashes > 1000 * FARMERS
+    assert summary.hashes >= 2 * FARMERS
 
 
 async def test_events_tell_the_story_in_order(pool: FakePool, server: FakeServer) -> None:

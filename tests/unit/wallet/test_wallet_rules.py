@@ -128,17 +128,16 @@ def test_plantable_block(index: int, has_block: bool, now: int, expected: int) -
     timestamp=st.integers(0, 10**6),
     silence=st.integers(0, 2000),
     opened_after=st.integers(0, 1000),
-    included_after=st.integers(0, 5000),
+    included_at=st.floats(0, 1),
 )
 def test_a_plant_within_its_bound_goes_to_its_block(
-    timestamp: int, silence: int, opened_after: int, included_after: int
+    timestamp: int, silence: int, opened_after: int, included_at: float
 ) -> None:
     """Whoever opens blocks meanwhile, and whenever the envelope is included."""
     now, interval = timestamp + silence, 300
     wanted = plantable_block(index=7, has_block=True, timestamp=timestamp, now=now, interval=300)
-    included = now + included_after
-    if included > plant_bound(ahead=False, timestamp=timestamp, now=now, interval=interval):
-        return
+    bound = plant_bound(ahead=False, timestamp=timestamp, now=now, interval=interval)
+    included = now + round((bound - now) * included_at)
     index, mark = 7, timestamp
     opened = now + opened_after
     if opened <= included and opened >= mark + interval:  # somebody opened the next block before
