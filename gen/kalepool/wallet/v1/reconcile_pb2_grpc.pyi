@@ -43,7 +43,8 @@ class ReconciliationServiceStub:
     recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
     no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
     paid. plant, work and harvest then write the events that are missing. KALE that came from outside
-    is told once and counted in. What is on its way is left alone.
+    is told once and counted in. A call that is recorded as done and of which the chain has no trace
+    is told by one run and recorded as failed by the next. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -68,7 +69,8 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
     no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
     paid. plant, work and harvest then write the events that are missing. KALE that came from outside
-    is told once and counted in. What is on its way is left alone.
+    is told once and counted in. A call that is recorded as done and of which the chain has no trace
+    is told by one run and recorded as failed by the next. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -96,7 +98,8 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         recorded as it is there, and so is a work of a closed block; a pail that was worked, whose reward
         no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
         paid. plant, work and harvest then write the events that are missing. KALE that came from outside
-        is told once and counted in. What is on its way is left alone.
+        is told once and counted in. A call that is recorded as done and of which the chain has no trace
+        is told by one run and recorded as failed by the next. What is on its way is left alone.
 
         Command line: kalepool reconcile run
         """
