@@ -254,7 +254,8 @@ class _Wiring:
     def _serve(self) -> None:
         """What callers may ask for."""
         settings, changes = self._settings, self._wakeups.changes
-        results = SettledFeed(self._operations, self._wakeups.settled)
+        self._settled_feed = SettledFeed(self._operations, self._wakeups.settled)
+        self._withdrawal_store = WithdrawalStore(self._database)
         self._use_cases = UseCases(
             wallets=self._wallets,
             operations=self._operations,
@@ -264,7 +265,6 @@ class _Wiring:
             treasury_account=self._treasury,
             chain_view=self._chain_view,
             wakeup=changes,
-            results=results,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
         )
@@ -277,10 +277,10 @@ class _Wiring:
         )
         self._withdrawals = Withdrawals(
             wallets=self._wallets,
-            store=WithdrawalStore(self._database),
+            store=self._withdrawal_store,
             terms=settings.withdrawals(),
             wakeup=changes,
-            results=results,
+            settled=self._settled_feed,
         )
 
     def loops(self) -> list[Coroutine[None, None, None]]:
@@ -454,7 +454,12 @@ class _Wiring:
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
-        servicer = WalletServicer(self._use_cases)
+        servicer = WalletServicer(
+            self._use_cases,
+            wallets=self._wallets,
+            operations=self._operations,
+            settled=self._settled_feed,
+        )
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(servicer, server)
         engine = engine_servicer.EngineServicer(
             chain=self._chain,
@@ -473,9 +478,11 @@ class _Wiring:
         reconcile_pb2_grpc.add_ReconciliationServiceServicer_to_server(differences, server)
         keys = keys_servicer.KeyServicer(self._rotator)
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
-        custody = custody_servicer.CustodyServicer(self._custody)
+        custody = custody_servicer.CustodyServicer(self._custody, self._custody_store)
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
-        withdrawals = withdraw_servicer.WithdrawalServicer(self._withdrawals)
+        withdrawals = withdraw_servicer.WithdrawalServicer(
+            self._withdrawals, self._withdrawal_store
+        )
         withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 
     async def _sees_chain(self) -> bool:

@@ -13,6 +13,7 @@ from libs.common.paging import decode_token, size_of, token_after
 from services.wallet.domain.audit import Action, Head, Record
 from services.wallet.domain.pausing import Pause, Reach, Scope
 from services.wallet.servicers.messages import timestamp
+from services.wallet.store.custody import CustodyStore
 from services.wallet.usecases.custody import Custody
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -26,8 +27,9 @@ _ACTIONS = frozenset(action.value for action in Action)
 class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
     """Thin: map, one call, map back."""
 
-    def __init__(self, custody: Custody) -> None:
+    def __init__(self, custody: Custody, store: CustodyStore) -> None:
         self._custody = custody
+        self._store = store
 
     async def PauseSigning(
         self, request: custody_pb2.PauseSigningRequest, context: Context
@@ -70,7 +72,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.ListPausesRequest, context: Context
     ) -> custody_pb2.ListPausesResponse:
         """See custody.proto."""
-        pauses = await self._custody.store.pauses(over=request.include_ended)
+        pauses = await self._store.pauses(over=request.include_ended)
         return custody_pb2.ListPausesResponse(pauses=[_pause_message(item) for item in pauses])
 
     async def ListAuditRecords(
@@ -81,7 +83,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
             raise InvalidArgumentError.of("action", f"must be one of {', '.join(sorted(_ACTIONS))}")
         size = size_of(request.page_size)
         key = decode_token(request.page_token, [int])
-        found = await self._custody.store.latest(
+        found = await self._store.latest(
             before=None if key is None else key[0], action=request.action or None, limit=size + 1
         )
         return custody_pb2.ListAuditRecordsResponse(

@@ -11,7 +11,10 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.paging import id_after, size_of, token_after
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
 from services.wallet.domain.model import Intent, Operation, OperationKind, Wallet
+from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.servicers import messages
+from services.wallet.store.operations import OperationStore
+from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.wallet import UseCases
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -38,8 +41,18 @@ SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     """Thin: what a field may be is in the proto, everything else is in the use cases."""
 
-    def __init__(self, use_cases: UseCases) -> None:
+    def __init__(
+        self,
+        use_cases: UseCases,
+        *,
+        wallets: WalletStore,
+        operations: OperationStore,
+        settled: SettledFeed,
+    ) -> None:
         self._use_cases = use_cases
+        self._wallets = wallets
+        self._operations = operations
+        self._settled = settled
 
     async def CreateWallet(
         self, request: wallet_pb2.CreateWalletRequest, context: Context
@@ -76,7 +89,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.ListWalletsResponse:
         """See wallet.proto."""
         size = size_of(request.page_size)
-        wallets = await self._use_cases.wallets.page(
+        wallets = await self._wallets.page(
             pooler_id=PoolerId(UUID(request.pooler_id)) if request.pooler_id else None,
             after=id_after(request.page_token),
             limit=size + 1,
@@ -148,7 +161,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             block_index=request.block_index,
             intents=[intent_of(request.operation)],
         )
-        return await self._use_cases.results.one(ids[0])
+        return await self._settled.one(ids[0])
 
     async def _batch(
         self, kind: OperationKind, request: Any, intent_of: "IntentOf[Any]"
@@ -159,7 +172,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             block_index=request.block_index,
             intents=[intent_of(item) for item in request.operations],
         )
-        async for settled in self._use_cases.results.of(ids):
+        async for settled in self._settled.of(ids):
             one, *others = map(messages.operation_message, settled)
             yield one, others
 
@@ -168,7 +181,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.GetOperationResponse:
         """See wallet.proto."""
         operation_id = OperationId(UUID(request.operation_id))
-        operation = await self._use_cases.operations.by_id(operation_id)
+        operation = await self._operations.by_id(operation_id)
         if operation is None:
             raise OperationNotFoundError(f"there is no operation {operation_id}")
         return wallet_pb2.GetOperationResponse(operation=messages.operation_message(operation))
@@ -178,7 +191,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.ListOperationsResponse:
         """See wallet.proto."""
         size = size_of(request.page_size)
-        operations = await self._use_cases.operations.page(
+        operations = await self._operations.page(
             farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
             state=messages.STATES.get(request.state),
             kind=messages.KINDS.get(request.kind),

@@ -11,6 +11,7 @@ from libs.common.ids import FarmerId, OperationId
 from libs.common.paging import id_after, size_of, token_after
 from services.wallet.domain.withdrawals import Asset, Withdrawal
 from services.wallet.servicers import messages
+from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases.withdrawals import Withdrawals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -30,8 +31,9 @@ _ASSETS = {
 class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
     """Thin: map, one call, map back."""
 
-    def __init__(self, withdrawals: Withdrawals) -> None:
+    def __init__(self, withdrawals: Withdrawals, store: WithdrawalStore) -> None:
         self._withdrawals = withdrawals
+        self._store = store
 
     async def SetPayoutAddress(
         self, request: withdraw_pb2.SetPayoutAddressRequest, context: Context
@@ -79,7 +81,7 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
     ) -> withdraw_pb2.ListWithdrawalsResponse:
         """See withdraw.proto."""
         size = size_of(request.page_size)
-        found = await self._withdrawals.store.page(
+        found = await self._store.page(
             farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
             before=id_after(request.page_token),
             limit=size + 1,

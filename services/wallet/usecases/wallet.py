@@ -29,7 +29,6 @@ from services.wallet.domain.model import (
 from services.wallet.domain.refusals import Circumstances
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.chain_view import ChainView
-from services.wallet.engine.settled_feed import SettledFeed
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider
@@ -58,8 +57,6 @@ class UseCases:
     chain_view: ChainView
     #: To ring when operations were recorded.
     wakeup: Wakeup
-    #: Gives what was settled.
-    results: SettledFeed
     #: The fee budgets, and stroops that a transaction may cost for each operation in it.
     fees: FeeTerms
     max_fee: int

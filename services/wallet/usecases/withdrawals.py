@@ -32,7 +32,7 @@ class Withdrawals:
     #: To ring when one was recorded.
     wakeup: Wakeup
     #: Gives what was settled.
-    results: SettledFeed
+    settled: SettledFeed
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Registers a farmer's outside address; from when on it counts."""
@@ -66,7 +66,7 @@ class Withdrawals:
         security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
         self.wakeup.notify()
-        await self.results.one(withdrawal_id)
+        await self.settled.one(withdrawal_id)
         return await self.withdrawal(withdrawal_id)
 
     async def withdrawal(self, withdrawal_id: OperationId) -> Withdrawal:
