@@ -1,9 +1,9 @@
 """The lies that a node may tell: POST /node/1/faults {"lies": {name: value, ...}}.
 
 A body with "lies" replaces all earlier lies of the node. A member {"methods": [...]} beside it
-limits the lies to these methods. GET of the same path shows in "used" how often each lie has changed
-an answer. Lies are told in base64 only: an answer with xdrFormat "json" shows the true transactions
-and entries.
+limits the lies to these methods. GET of the same path shows in "used" how often each lie has
+changed an answer. Lies are told in base64 only: an answer with xdrFormat "json" shows the true
+transactions and entries.
 
 Transactions are named by "all", "paying" (classic payments), "calls" (contract calls),
 {"accounts": [G...]} (their sources or payers) or a list of hashes, outer or inner.
