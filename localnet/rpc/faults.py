@@ -3,7 +3,7 @@
 Each field of the body sets one fault. {"reset": true} clears all faults. Faults whose fields are
 left out stay as they are. A list of calls counts here as one call, that of its first method, except
 for repeats and try_again_later. GET /faults also shows in "used" how often each fault has had an
-effect since the last reset: a fault that was set and met no call has not happened.
+effect since the last reset: a fault that was set and met nothing has not happened.
 
 * delays: {method: seconds} before a call is looked at ("*" is every method)
 * failures: {method: calls} that answer HTTP 503 before they are looked at
@@ -77,7 +77,7 @@ class Faults:
     used: Counter[str] = field(default_factory=Counter)
 
     def change(self, body: Mapping[str, Any], snapshot: Snapshot) -> None:
-        """Apply a POST /faults body; the ValueError names the fault in the body."""
+        """Apply a POST /faults body; the ValueError names the error in the body."""
         known = {"reset", "stale", "forget_before", *self.table()}
         unknown = set(body) - known
         if unknown:

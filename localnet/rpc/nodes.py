@@ -49,7 +49,7 @@ class Nodes:
             fork.close_ledger(close_time)
 
     def change(self, number: int, body: Mapping[str, Any]) -> None:
-        """Apply the body of POST /faults; the ValueError names the fault in the body."""
+        """Apply the body of POST /faults; the ValueError names the error in the body."""
         context = self.contexts[number]
         if number and _CHAIN & set(body):
             raise ValueError(f"{sorted(_CHAIN & set(body))} are the chain's: POST /faults")

@@ -81,7 +81,7 @@ class Lie:
     methods: frozenset[str]
     #: Returns the changed answer.
     tell: Callable[[Told], Result]
-    #: Checks a setting; the ValueError names the fault in the setting.
+    #: Checks a setting; the ValueError names the error in the setting.
     check: Callable[[Any], None]
     #: Returns the parameters with which the node is asked, so that it can answer at all.
     ask: Callable[[Told], Mapping[str, Any]] | None = None

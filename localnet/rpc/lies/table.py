@@ -48,7 +48,7 @@ class Lies:
     methods: frozenset[str] | None = None
 
     def change(self, told: Any, methods: Any) -> None:
-        """Replace all lies; the ValueError names the fault in the body."""
+        """Replace all lies; the ValueError names the error in the body."""
         if not isinstance(told, dict):
             raise ValueError("lies: expected an object")  # noqa: TRY004
         if set(told) - NAMES:
