@@ -1,4 +1,4 @@
-"""python -m localnet [--port 8000 --ledger-seconds 5 --block-seconds 300 ...]."""
+"""The command `python -m localnet [--port 8000 --ledger-seconds 5 --block-seconds 300 ...]`."""
 
 import asyncio
 import json

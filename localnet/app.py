@@ -1,4 +1,4 @@
-"""Wiring: one node, its timer, its HTTP server."""
+"""The assembly of a localnet: one node, its timer, its HTTP server."""
 
 import asyncio
 import time
@@ -25,25 +25,25 @@ class RunningLocalnet:
 
     #: The node itself, for tests and checks in the same process.
     node: Node
-    #: What clients can ask.
+    #: The nodes that clients can ask.
     nodes: Nodes
-    #: Where JSON-RPC is.
+    #: URL of JSON-RPC.
     url: str
-    #: What runs beside the server; none of it ends unless something is broken.
+    #: Tasks that run beside the server; none of them ends unless something is broken.
     loops: tuple[asyncio.Task[None], ...]
 
     @property
     def rpc(self) -> RpcContext:
-        """What the methods of the first node work with; its faults may be changed."""
+        """The context of the methods of the first node; its faults may be changed."""
         return self.nodes.first
 
     @property
     def urls(self) -> list[str]:
-        """JSON-RPC of every node."""
+        """URLs of JSON-RPC of all nodes."""
         return node_urls(self.url, len(self.nodes.contexts))
 
     def close_ledger(self, close_time: int | None = None) -> ClosedLedger:
-        """Close a ledger now (with `timer=False` the only way)."""
+        """Close a ledger now; with `timer=False` no other way exists."""
         now = int(self.rpc.clock()) if close_time is None else close_time
         pending = bool(self.node.queue.transactions())
         skip = self.rpc.faults.skips_ledger(pending=pending)
@@ -53,7 +53,7 @@ class RunningLocalnet:
 
 
 def node_urls(url: str, count: int) -> list[str]:
-    """JSON-RPC of so many nodes; the first is at `url` itself."""
+    """Return the JSON-RPC URLs of so many nodes; the first URL is `url` itself."""
     return [url, *(f"{url}/node/{number}" for number in range(1, count))]
 
 
@@ -71,7 +71,7 @@ def _open_store(settings: LocalnetSettings) -> SqliteStore | None:
 async def open_localnet(
     settings: LocalnetSettings, *, timer: bool = True, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[RunningLocalnet]:
-    """Start a localnet; without the timer ledgers close only by `close_ledger`."""
+    """Start a localnet; without the timer, only `close_ledger` closes ledgers."""
     store = _open_store(settings)
     try:
         network = Network(passphrase=settings.passphrase)
@@ -118,7 +118,7 @@ async def _serving(nodes: Nodes, *, timer: bool) -> AsyncIterator[RunningLocalne
 
 
 async def _close_ledgers(nodes: Nodes) -> None:
-    """Close ledgers on time; a late one does not make the next ones hurry."""
+    """Close ledgers on time; after a late ledger, the next ones keep the normal interval."""
     loop, rpc, chain = asyncio.get_running_loop(), nodes.first, nodes.chain
     due = loop.time()
     while True:
@@ -126,7 +126,7 @@ async def _close_ledgers(nodes: Nodes) -> None:
         await asyncio.sleep(due - loop.time())
         pending, now = chain.queue.transactions(), int(rpc.clock())
         candidates = [] if rpc.faults.skips_ledger(pending=bool(pending)) else pending
-        # In a thread, so that requests are answered meanwhile.
+        # The work is done in a thread, so that requests are answered meanwhile.
         prepared = await asyncio.to_thread(chain.prepare, candidates, now)
         chain.commit(prepared)
         nodes.close_forks(now)

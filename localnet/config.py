@@ -1,4 +1,4 @@
-"""The settings of a localnet: command line, then LOCALNET_* in the environment, then these."""
+"""Settings of a localnet: from the command line, then LOCALNET_* variables, then these defaults."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,6 +1,7 @@
 """Friendbot and faucet: real transactions of the localnet's own accounts.
 
-Requests that arrive together share a transaction, as one account has at most one pending.
+Requests that arrive together share a transaction, because one account has at most one pending
+transaction.
 """
 
 import asyncio
@@ -18,32 +19,32 @@ from localnet.ledger.node import Node
 from localnet.ledger.queue import Status
 from localnet.network import Network
 
-#: XLM that friendbot gives.
+#: Amount of XLM that the friendbot gives.
 FRIENDBOT_XLM = "10000"
-#: Operations in one transaction at most.
+#: Maximum number of operations in one transaction.
 MAX_OPERATIONS = 100
-#: Seconds between two looks for a transaction in the history, as a part of the ledger time.
+#: Number of times per ledger that the history is searched for a transaction.
 _POLL_PART = 10
 #: Stroops per operation that the funding accounts bid.
 _BID = 10_000
 
 
 class FundingError(Exception):
-    """The account cannot be funded; the text goes to the caller."""
+    """An error: the account cannot be funded; the text goes to the caller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """One operation to be done."""
+    """One requested operation."""
 
     #: The operation.
     operation: Operation
-    #: Gets the transaction's description, or the error.
+    #: Future that gets the transaction's description, or the error.
     done: "asyncio.Future[dict[str, Any]]"
 
 
 class _Payer:
-    """Does operations of one source account, batch after batch."""
+    """A payer that does operations of one source account, batch after batch."""
 
     def __init__(self, node: Node, keypair: Keypair, network: Network, poll: float) -> None:
         self._node = node
@@ -53,23 +54,26 @@ class _Payer:
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue()
 
     async def do(self, operation: Operation) -> dict[str, Any]:
-        """Do one operation; returns when it is in a ledger."""
+        """Do one operation; return when the operation is in a ledger."""
         done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait(_Request(operation=operation, done=done))
         return await done
 
     async def run(self) -> None:
-        """Take what waits, send it, wait for it; for ever."""
+        """Take the waiting requests, send them and wait for their transaction, for ever."""
         while True:
             batch = [await self._waiting.get()]
-            # One turn of the loop lets requests that came together join.
+            # One turn of the event loop lets requests that came together join the batch.
             await asyncio.sleep(0)
             while len(batch) < MAX_OPERATIONS and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             await self._settle(batch)
 
     async def _settle(self, batch: list[_Request]) -> None:
-        """Until every request is done: one that fails leaves, the others try again."""
+        """Try until every request is done.
+
+        A request that fails leaves the batch, and the others are tried again.
+        """
         while batch:
             found = await self._in_ledger([r.operation for r in batch])
             if found.transaction.ok:
@@ -114,7 +118,7 @@ def _resolve(request: _Request, answer: dict[str, Any] | FundingError) -> None:
 
 
 def _without_failures(batch: list[_Request], found: Found) -> list[_Request]:
-    """The requests that did not fail by themselves."""
+    """Return the requests that did not fail by themselves."""
     result = xdr.TransactionResult.from_xdr_bytes(found.transaction.result).result
     rest = []
     for request, outcome in zip(batch, result.results or [], strict=False):
@@ -132,7 +136,7 @@ def _without_failures(batch: list[_Request], found: Found) -> list[_Request]:
 
 
 def description(found: Found) -> dict[str, Any]:
-    """The transaction in the shape of Horizon's, which the public friendbot answers with."""
+    """Return the transaction in Horizon's form, with which the public friendbot answers."""
     transaction = found.transaction
 
     def text(data: bytes) -> str:
@@ -150,7 +154,7 @@ def description(found: Found) -> dict[str, Any]:
 
 
 class Funding:
-    """What GET /friendbot and GET /kale do."""
+    """The work of GET /friendbot and GET /kale."""
 
     def __init__(self, node: Node, *, ledger_seconds: float) -> None:
         network, poll = node.genesis.network, ledger_seconds / _POLL_PART
@@ -160,21 +164,21 @@ class Funding:
         self._faucet = _Payer(node, network.faucet, network, poll)
 
     async def run(self) -> None:
-        """Serve requests; for ever."""
+        """Serve requests for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._friendbot.run())
             tasks.create_task(self._faucet.run())
 
     async def create_account(self, address: str) -> dict[str, Any]:
-        """10,000 XLM for an account that does not exist."""
+        """Create an account that does not exist, with 10,000 XLM."""
         raw = _raw(address)
         if self._node.snapshot.get(account_key(raw)) is not None:
-            # Both wordings: SDKs look for the first, the public friendbot says the second.
+            # Both texts are there: SDKs look for the first, the public friendbot gives the second.
             raise FundingError("createAccountAlreadyExist: account already funded")
         return await self._friendbot.do(CreateAccount(address, FRIENDBOT_XLM))
 
     async def pay_kale(self, address: str, amount: str) -> dict[str, Any]:
-        """KALE, in stroops, for an account that has the trustline."""
+        """Pay KALE, in stroops, to an account that has the trustline."""
         raw = _raw(address)
         if not amount.isdigit() or not 0 < int(amount) < 2**63:
             raise FundingError("amount must be a number of stroops above 0")

@@ -1,4 +1,4 @@
-"""Which keys, assets and contracts a localnet has; all of it follows from the passphrase."""
+"""The keys, assets and contracts of a localnet; all of them follow from the passphrase."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ KALE_CODE = "KALE"
 
 
 def _keypair(label: str) -> Keypair:
-    """A key that everybody can derive: a localnet has no secrets."""
+    """Return a key that everybody can derive: a localnet has no secrets."""
     return Keypair.from_raw_ed25519_seed(sha256(label.encode()).digest())
 
 
@@ -45,12 +45,12 @@ class Network:
 
     @cached_property
     def faucet(self) -> Keypair:
-        """The account that GET /kale pays from."""
+        """The account from which GET /kale pays."""
         return _keypair("kalepool localnet faucet")
 
     @cached_property
     def friendbot(self) -> Keypair:
-        """The account that GET /friendbot creates accounts from."""
+        """The account with which GET /friendbot creates accounts."""
         return _keypair("kalepool localnet friendbot")
 
     @cached_property
@@ -94,7 +94,7 @@ class Network:
 
 
 def contract_id(network_id: bytes, preimage: xdr.ContractIDPreimage) -> bytes:
-    """Raw id of the contract that is created from this deployer and salt (or asset)."""
+    """Return the raw id of the contract that is created from this deployer and salt (or asset)."""
     hashed = xdr.HashIDPreimage(
         xdr.EnvelopeType.ENVELOPE_TYPE_CONTRACT_ID,
         contract_id=xdr.HashIDPreimageContractID(

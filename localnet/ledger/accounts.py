@@ -1,4 +1,4 @@
-"""Accounts as values: the XDR AccountEntry without its nesting."""
+"""Accounts as values: the content of an XDR AccountEntry without the nesting."""
 
 from dataclasses import dataclass, replace
 
@@ -20,9 +20,9 @@ class Signer:
 
     #: The signer key in XDR.
     key: xdr.SignerKey
-    #: Its weight, 1 to 255.
+    #: Weight of the signer, 1 to 255.
     weight: int
-    #: Raw key of the account that pays its reserve, if not the owner.
+    #: Raw key of the account that pays the signer's reserve, if not the owner.
     sponsor: bytes | None = None
 
 
@@ -36,9 +36,9 @@ class Account:
     balance: int
     #: Sequence number used last.
     seq_num: int
-    #: Trustlines, data entries and signers that it owns.
+    #: Number of trustlines, data entries and signers that the account owns.
     sub_entries: int = 0
-    #: AccountFlags.
+    #: AccountFlags as a number.
     flags: int = 0
     #: Home domain.
     home_domain: bytes = b""
@@ -46,44 +46,45 @@ class Account:
     thresholds: bytes = b"\x01\x00\x00\x00"
     #: Signers besides the master key.
     signers: tuple[Signer, ...] = ()
-    #: Reserves that others pay for it.
+    #: Number of reserves that other accounts pay for this account.
     num_sponsored: int = 0
-    #: Reserves that it pays for others.
+    #: Number of reserves that this account pays for other accounts.
     num_sponsoring: int = 0
-    #: Ledger and its time that used the last sequence number; None before the first use.
+    #: Sequence and close time of the ledger that used the last sequence number; None before the
+    #: first use.
     sequence_used: tuple[int, int] | None = None
-    #: Raw key of the account that pays for this account itself.
+    #: Raw key of the account that pays the reserve of this account itself.
     sponsor: bytes | None = None
 
     @property
     def reserve(self) -> int:
-        """Stroops that may not be spent."""
+        """Stroops that the account may not spend."""
         return (2 + self.sub_entries + self.num_sponsoring - self.num_sponsored) * BASE_RESERVE
 
     @property
     def available(self) -> int:
-        """Stroops that may be spent."""
+        """Stroops that the account may spend."""
         return self.balance - self.reserve
 
     @property
     def key(self) -> bytes:
-        """Its ledger key."""
+        """Ledger key of the account."""
         return account_key(self.raw)
 
 
 def load_account(state: Readable, raw: bytes) -> Account | None:
-    """The account with this raw key, or None."""
+    """Return the account with this raw key, or None."""
     record = state.get(account_key(raw))
     return None if record is None else _from_record(record)
 
 
 def store_account(state: Changes, account: Account) -> None:
-    """Write the account."""
+    """Write the account into the state."""
     state.put(account.key, ledger_entry(_account_data(account), account.sponsor))
 
 
 def adjust(state: Changes, raw: bytes, **deltas: int) -> Account:
-    """Add to fields of an account that exists, store it and return it."""
+    """Add to fields of an existing account, store the account and return it."""
     account = load_account(state, raw)
     if account is None:
         raise KeyError(raw.hex())
@@ -93,7 +94,7 @@ def adjust(state: Changes, raw: bytes, **deltas: int) -> Account:
 
 
 def ledger_entry(data: xdr.LedgerEntryData, sponsor: bytes | None) -> xdr.LedgerEntry:
-    """An entry around its data; lastModified is set when it is stored."""
+    """Wrap entry data in a LedgerEntry; `Changes.put` sets lastModified later."""
     ext = xdr.LedgerEntryExt(0)
     if sponsor is not None:
         ext = xdr.LedgerEntryExt(
@@ -157,7 +158,7 @@ def _account_data(account: Account) -> xdr.LedgerEntryData:
 
 
 def _extension(account: Account) -> xdr.AccountEntryExt:
-    """The smallest extension that holds what the account has, as stellar-core grows it."""
+    """Return the smallest extension that holds the account's values, as stellar-core grows it."""
     sponsored = account.num_sponsored or account.num_sponsoring
     if account.sequence_used is None and not sponsored:
         return xdr.AccountEntryExt(0)

@@ -1,7 +1,7 @@
-"""Apply one transaction: charge, sequence number, operations, refund.
+"""The application of one transaction: charge, sequence number, operations, refund.
 
-A transaction that was charged and fails keeps its fee and its sequence number; nothing else of it
-stays.
+A transaction that was charged and then fails loses its fee and uses up its sequence number. None of
+its other changes stays.
 """
 
 import logging
@@ -51,23 +51,23 @@ class Charged:
     tx: Transaction
     #: Stroops per operation that inclusion costs in this ledger.
     base_fee: int
-    #: Stroops taken.
+    #: Stroops that were taken.
     fee: int
-    #: The payer's entry before and after.
+    #: The payer's entry before and after the charge.
     payer: tuple[Record, Record]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Executed:
-    """A transaction that ran; the refund is still to come."""
+    """A transaction that ran but did not get its refund yet."""
 
-    #: The transaction and its fee.
+    #: The transaction and the fee that was taken for it.
     charged: Charged
-    #: What it came to.
+    #: Outcome of the transaction.
     outcome: TxOutcome
-    #: txChangesBefore of its meta.
+    #: txChangesBefore of the transaction's meta.
     before: bytes
-    #: Meta of its operations; empty when it failed.
+    #: Meta of the operations; empty when the transaction failed.
     operations: tuple[OperationMeta, ...]
     #: Charges and return value of a Soroban transaction.
     soroban: SorobanMeta | None
@@ -77,9 +77,9 @@ class Executed:
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """A transaction in a ledger, as clients will see it."""
+    """A transaction in a ledger, in the form that clients see."""
 
-    #: Its hash (the outer one of a fee bump).
+    #: Hash of the transaction (the outer hash of a fee bump).
     hash: bytes
     #: Hash of the inner transaction of a fee bump; else None.
     inner_hash: bytes | None
@@ -89,26 +89,26 @@ class Applied:
     result: bytes
     #: TransactionMeta in XDR.
     meta: bytes
-    #: True when it did all that it says.
+    #: True when the transaction succeeded.
     ok: bool
     #: True for a Soroban transaction.
     soroban: bool
-    #: Stroops per operation that it paid for inclusion.
+    #: Stroops per operation that the transaction paid for inclusion.
     inclusion_fee: int
     #: TransactionEvents in XDR.
     events: tuple[bytes, ...]
-    #: ContractEvents in XDR, by operation; empty when it failed.
+    #: ContractEvents in XDR, by operation; empty when the transaction failed.
     contract_events: tuple[tuple[bytes, ...], ...]
     #: DiagnosticEvents in XDR.
     diagnostics: tuple[bytes, ...]
-    #: LedgerEntryChanges of taking the fee.
+    #: LedgerEntryChanges of the charge.
     fee_changes: bytes
-    #: LedgerEntryChanges of giving back the refund.
+    #: LedgerEntryChanges of the refund.
     refund_changes: bytes
 
 
 def charge(tx: Transaction, state: Changes, base_fee: int) -> Charged:
-    """Take the fee, or what the payer has, before anything of the ledger is applied."""
+    """Take the fee, or all that the payer has, before anything of the ledger is applied."""
     key = account_key(tx.fee_source)
     before, payer = state.get(key), load_account(state, tx.fee_source)
     if before is None or payer is None:
@@ -147,8 +147,9 @@ def execute(
             return _execute_soroban(charged, state, context, before, fixed)
         outcome, operations = _execute_classic(tx, state, network, context.close_time)
     except Exception:
-        # As stellar-core does: a defect fails the transaction that shows it, never the ledger. What
-        # it had changed is not committed; its fee is taken, and its number is used.
+        # stellar-core does the same: a defect fails the transaction that shows the defect, never
+        # the ledger. The transaction's changes are not committed; its fee is taken, and its
+        # sequence number is used.
         _log.exception("transaction %s failed within localnet", tx.hash.hex())
         outcome, operations = TxOutcome(code=TxCode.txINTERNAL_ERROR), ()
     return Executed(
@@ -161,7 +162,7 @@ def execute(
     )
 
 
-#: Verdicts that come before the sequence number is used.
+#: Codes of failures that are found before the sequence number is used.
 _BEFORE_SEQUENCE = frozenset(
     {
         TxCode.txMALFORMED,
@@ -187,7 +188,11 @@ def _fixed_fee(tx: Transaction, context: SorobanContext) -> int:
 
 
 def _use_sequence(tx: Transaction, state: Changes, context: SorobanContext, *, used: bool) -> bytes:
-    """txChangesBefore: the payer of a fee bump as it is, the source with its new sequence."""
+    """Use the sequence number and return txChangesBefore.
+
+    txChangesBefore shows the payer of a fee bump unchanged and the source with its new sequence
+    number.
+    """
     pairs: list[tuple[Record, Record]] = []
     payer = state.get(account_key(tx.fee_source))
     if tx.fee_bump and payer is not None:
@@ -232,7 +237,7 @@ def _execute_soroban(
 def _execute_classic(
     tx: Transaction, state: Changes, network: Network, close_time: int
 ) -> tuple[TxOutcome, tuple[OperationMeta, ...]]:
-    """All operations run, also after one failed, but they stay only together."""
+    """Run all operations, also after one failed; keep their changes only when all succeeded."""
     changes = Changes(state, state.sequence)
     sponsorships: dict[bytes, bytes] = {}
     results, metas = [], []
@@ -273,7 +278,7 @@ def _apply_operation(context: Context, body: xdr.OperationBody) -> OperationOutc
 
 
 def finish(executed: Executed, state: Changes, network: Network) -> Applied:
-    """Give back what was not used, after all transactions of the ledger ran."""
+    """Refund the unused part of the fee, after all transactions of the ledger ran."""
     charged, tx = executed.charged, executed.charged.tx
     refund = 0
     if executed.soroban is not None:
@@ -329,6 +334,7 @@ def _result(executed: Executed, fee: int) -> bytes:
     tx, outcome = executed.charged.tx, executed.outcome
     if not tx.fee_bump:
         return tx_result(fee, outcome)
-    # The inner result tells what the inner transaction would have paid by itself.
+    # The inner result tells the fee that the inner transaction would have paid without the fee
+    # bump.
     inner_fee = fee - executed.charged.base_fee
     return fee_bump_result(fee, outcome, inner_hash=tx.inner.hash, inner_fee=inner_fee)

@@ -1,4 +1,7 @@
-"""Close one ledger: from a state and a transaction set to the next state, header and history."""
+"""The closing of one ledger.
+
+A state and a transaction set give the next state, the header and the history.
+"""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -24,7 +27,7 @@ _ZERO_HASH = bytes(32)
 class ClosedLedger:
     """One ledger of the history."""
 
-    #: Sequence.
+    #: Sequence of the ledger.
     sequence: int
     #: Close time in seconds since 1970.
     close_time: int
@@ -36,15 +39,15 @@ class ClosedLedger:
     tx_set: bytes
     #: Transactions in the order in which they were applied.
     transactions: tuple[Applied, ...]
-    #: Stroops of fees ever collected.
+    #: Stroops of all fees collected since the first ledger.
     fee_pool: int
 
     def header_entry(self) -> bytes:
-        """LedgerHeaderHistoryEntry in XDR."""
+        """Return the LedgerHeaderHistoryEntry in XDR."""
         return self.hash + self.header + bytes(4)
 
     def close_meta(self) -> bytes:
-        """LedgerCloseMeta v2 in XDR."""
+        """Return the LedgerCloseMeta v2 in XDR."""
         processing = [
             bytes(4) + t.hash + t.result + t.fee_changes + t.meta + t.refund_changes
             for t in self.transactions
@@ -68,17 +71,17 @@ class Closing:
 
     #: The ledger.
     ledger: ClosedLedger
-    #: Entries that changed; None means removed.
+    #: Entries that changed, by key; None means that the entry was removed.
     changes: dict[bytes, Record | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Genesis:
-    """The part of a network's rules that no ledger entry holds."""
+    """The rules of a network that no ledger entry holds."""
 
     #: The network.
     network: Network
-    #: The farm's interval in seconds.
+    #: The farm's block interval in seconds.
     block_seconds: int
 
 
@@ -90,7 +93,10 @@ def close(
     genesis: Genesis,
     close_time: int,
 ) -> Closing:
-    """Apply a transaction set; pure, so that it may run beside the event loop."""
+    """Apply a transaction set to a snapshot.
+
+    The function is pure, so that it may run in a thread beside the event loop.
+    """
     sequence = snapshot.sequence + 1
     state = Changes(SnapshotAt(snapshot=snapshot, sequence=sequence), sequence)
     context = SorobanContext(
@@ -99,7 +105,7 @@ def close(
         network_id=genesis.network.id,
         settings=read_settings(state),
         block_seconds=genesis.block_seconds,
-        # Rent stays at its floor until gigabytes of state, which a localnet never holds.
+        # Rent stays at its minimum until the state has gigabytes, which a localnet never reaches.
         state_size=0,
     )
     charged = [charge(tx, state, fee) for tx, fee in _ordered(chosen)]
@@ -112,7 +118,11 @@ def close(
 
 
 def _ordered(chosen: TransactionSet) -> list[tuple[Transaction, int]]:
-    """Classic transactions first; within a phase by hash, so that no one can choose a place."""
+    """Return the transactions in the order in which they are applied, each with its base fee.
+
+    Classic transactions come first. Within a phase the order is by hash, so that nobody can choose
+    a place.
+    """
 
     def by_hash(transactions: Iterable[Transaction]) -> list[Transaction]:
         return sorted(transactions, key=lambda tx: tx.hash)
@@ -123,7 +133,7 @@ def _ordered(chosen: TransactionSet) -> list[tuple[Transaction, int]]:
 
 
 def pack_tx_set(chosen: TransactionSet, previous_hash: bytes) -> bytes:
-    """GeneralizedTransactionSet in XDR."""
+    """Return the GeneralizedTransactionSet in XDR."""
     classic = [tx.envelope for tx in sorted(chosen.classic, key=lambda tx: tx.hash)]
     component = struct.pack(">iiq", 0, 1, chosen.classic_base_fee) + array(classic)
     classic_phase = struct.pack(">i", 0) + array([component] if classic else [])
@@ -145,7 +155,7 @@ def seal(
     chosen: TransactionSet,
     applied: Sequence[Applied],
 ) -> ClosedLedger:
-    """Make the header over everything."""
+    """Make the header of a ledger over its transactions and its predecessor."""
     previous_hash = previous.hash if previous else _ZERO_HASH
     tx_set = pack_tx_set(chosen, previous_hash)
     results = array([t.hash + t.result for t in applied])
@@ -158,7 +168,8 @@ def seal(
         previous_hash=previous_hash,
         tx_set_hash=sha256(tx_set).digest(),
         results_hash=sha256(results).digest(),
-        # There are no buckets; a digest over the history stands in for theirs.
+        # Localnet has no buckets; a digest over the history takes the place of the bucket list's
+        # hash.
         state_hash=sha256(previous_hash + results).digest(),
     )
     return ClosedLedger(

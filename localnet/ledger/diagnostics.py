@@ -1,4 +1,4 @@
-"""Diagnostic events that the ledger itself writes, and the text form of all of them."""
+"""Diagnostic events that the ledger itself writes, and the text form of all diagnostic events."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -7,7 +7,7 @@ from stellar_sdk import StrKey, scval, xdr
 
 from localnet.ledger.host_text import value_text
 
-#: Names of the metrics that stellar-core appends to every Soroban transaction's diagnostics.
+#: Names of the metrics that stellar-core appends to the diagnostics of every Soroban transaction.
 METRICS = (
     "read_entry",
     "write_entry",
@@ -48,7 +48,7 @@ def _diagnostic(
 def error_event(
     kind: xdr.SCErrorType, message: str, *numbers: int, code: xdr.SCErrorCode | None = None
 ) -> bytes:
-    """An error event of the ledger's own: a message and the numbers that did not fit."""
+    """Make an error event of the ledger itself: a message and the numbers that did not fit."""
     reason = xdr.SCErrorCode.SCEC_EXCEEDED_LIMIT if code is None else code
     error = xdr.SCVal(xdr.SCValType.SCV_ERROR, error=xdr.SCError(kind, code=reason))
     data = scval.to_vec([scval.to_string(message), *(scval.to_uint64(n) for n in numbers)])
@@ -56,7 +56,7 @@ def error_event(
 
 
 def host_failed_event(error: xdr.SCError) -> bytes:
-    """What follows the host's own events when a call failed."""
+    """Make the event that follows the host's own events when a call failed."""
     value = xdr.SCVal(xdr.SCValType.SCV_ERROR, error=error)
     topics = [scval.to_symbol("host_fn_failed"), value]
     return _diagnostic(topics, scval.to_void(), successful=False).to_xdr_bytes()
@@ -70,7 +70,7 @@ def _metric_prefix(name: str, successful: bool) -> bytes:
 
 
 def metric_events(values: dict[str, int], *, successful: bool) -> list[bytes]:
-    """One event per metric; those not given are 0."""
+    """Make one event per metric; a metric that `values` lacks is 0."""
     return [
         _metric_prefix(name, successful) + values.get(name, 0).to_bytes(8, "big")
         for name in METRICS
@@ -78,7 +78,7 @@ def metric_events(values: dict[str, int], *, successful: bool) -> list[bytes]:
 
 
 def event_log(events: Iterable[xdr.DiagnosticEvent]) -> str:
-    """The "Event log" that follows an error's name in a simulation's error, newest first."""
+    """Return the "Event log" that follows an error's name in a simulation's error, newest first."""
     lines = [
         f"   {index}: {_event_text(event)}\n" for index, event in enumerate(reversed(list(events)))
     ]
@@ -102,7 +102,10 @@ def _event_text(event: xdr.DiagnosticEvent) -> str:
 
 
 def _topic_text(topics: list[xdr.SCVal]) -> Iterable[str]:
-    """In the topics of fn_call the contract's id, 32 bytes, is shown as its address."""
+    """Return the text of each topic.
+
+    The second topic of fn_call, the contract's id of 32 bytes, is shown as an address.
+    """
     for index, topic in enumerate(topics):
         if index == 1 and topic.bytes is not None and len(topic.bytes.sc_bytes) == 32:
             yield StrKey.encode_contract(topic.bytes.sc_bytes)

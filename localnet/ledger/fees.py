@@ -1,6 +1,6 @@
-"""What a Soroban transaction costs: resource fee and rent, by the formulas of stellar-core.
+"""The cost of a Soroban transaction: resource fee and rent, by the formulas of stellar-core.
 
-All amounts are stroops, all divisions round up.
+All amounts are stroops. All divisions round up.
 """
 
 from collections.abc import Iterable
@@ -14,31 +14,31 @@ from localnet.soroban.uploads import module_bytes
 _KIB = 1024
 #: Instructions per unit of the compute fee.
 _INSTRUCTIONS_UNIT = 10_000
-#: Bytes that a transaction's result is taken to need in history.
+#: Bytes of history that the fee assumes for a transaction's result.
 _RESULT_BYTES = 300
-#: Bytes of a TTL entry, written whenever a lifetime is set or extended.
+#: Bytes of a TTL entry, which is written whenever a lifetime is set or extended.
 _TTL_ENTRY_BYTES = 48
-#: Rent per KiB is never below this.
+#: Minimum of the rent per KiB.
 _MINIMUM_RENT_PER_KB = 1000
-#: Code pays this part of the rent of other entries.
+#: Divisor for the rent of code: code pays this part of the rent of other entries.
 _CODE_DISCOUNT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class RentChange:
-    """How one entry's size and lifetime changed."""
+    """The change of one entry's size and lifetime."""
 
     #: Persistent entries pay twice the rent of temporary ones (by the settings of mainnet).
     persistent: bool
     #: True for a contract's code.
     code: bool = False
-    #: Bytes before; 0 when it is new.
+    #: Bytes before the change; 0 when the entry is new.
     old_size: int
-    #: Bytes after.
+    #: Bytes after the change.
     new_size: int
-    #: Last ledger of its life before; 0 when it is new.
+    #: Last ledger of the entry's life before the change; 0 when the entry is new.
     old_live_until: int
-    #: Last ledger of its life after.
+    #: Last ledger of the entry's life after the change.
     new_live_until: int
 
 
@@ -47,7 +47,7 @@ def _per(amount: int, fee: int, unit: int) -> int:
 
 
 def non_refundable_fee(settings: NetworkSettings, usage: Usage) -> int:
-    """Fee for the declared resources; charged whatever becomes of the transaction."""
+    """Return the fee for the declared resources, which is charged even if the transaction fails."""
     return (
         _per(usage.instructions, settings.fee_instructions, _INSTRUCTIONS_UNIT)
         + usage.disk_reads * settings.fee_disk_read_entry
@@ -60,12 +60,12 @@ def non_refundable_fee(settings: NetworkSettings, usage: Usage) -> int:
 
 
 def events_fee(settings: NetworkSettings, size: int) -> int:
-    """Refundable fee for `size` bytes of events and return value."""
+    """Return the refundable fee for `size` bytes of events and return value."""
     return _per(size, settings.fee_events_kb, _KIB)
 
 
 def rent_per_kb(settings: NetworkSettings, state_size: int) -> int:
-    """Rent fee per KiB while the Soroban state has `state_size` bytes."""
+    """Return the rent fee per KiB while the Soroban state has `state_size` bytes."""
     span = max(0, settings.rent_high - settings.rent_low)
     if state_size < settings.state_target:
         rent = settings.rent_low + _per(state_size, span, max(1, settings.state_target))
@@ -80,7 +80,7 @@ def rent_per_kb(settings: NetworkSettings, state_size: int) -> int:
 def rent_fee(
     settings: NetworkSettings, changes: Iterable[RentChange], *, sequence: int, state_size: int
 ) -> int:
-    """Rent for every extension and every growth, seen by ledger `sequence`."""
+    """Return the rent for every longer lifetime and every growth, as of ledger `sequence`."""
     per_kb = rent_per_kb(settings, state_size)
     fee = extended = 0
     for change in changes:
@@ -107,13 +107,19 @@ def _entry_rent(settings: NetworkSettings, change: RentChange, sequence: int, pe
 
 
 def _rent_size(key: bytes, record: Record) -> int:
-    """Bytes that rent is paid for: code also pays for the memory that its parsed module takes."""
+    """Return the bytes that rent is paid for.
+
+    Code also pays for the memory that its parsed module takes.
+    """
     code = code_hash(key)
     return len(record.packed) + (module_bytes(code) if code is not None else 0)
 
 
 def rent_changes(changes: Iterable[Change]) -> list[RentChange]:
-    """The entries among these changes that owe rent: longer life or more bytes."""
+    """Return the entries among these changes that owe rent.
+
+    These are the entries with a longer life or more bytes.
+    """
     found = []
     for change in changes:
         if change.after is None or change.after.live_until is None:

@@ -17,9 +17,9 @@ from localnet.soroban.host import genesis_entries
 
 #: The sequence of the first ledger.
 FIRST = 1
-#: Stroops of the issuer and of the faucet: 10,000 XLM.
+#: Stroops of the issuer and of the faucet, each: 10,000 XLM.
 _WORKING_BALANCE = 10_000 * 10**7
-#: Stroops of the friendbot: a million accounts' worth.
+#: Stroops of the friendbot: enough for a million accounts.
 _FRIENDBOT_BALANCE = 10**6 * _WORKING_BALANCE
 
 _NO_TRANSACTIONS = TransactionSet(
@@ -30,7 +30,7 @@ _NO_TRANSACTIONS = TransactionSet(
 def genesis_ledger(
     genesis: Genesis, close_time: int, overrides: Mapping[str, int]
 ) -> tuple[Snapshot, ClosedLedger]:
-    """The state and the header of the first ledger."""
+    """Make the state and the header of the first ledger."""
     empty = Snapshot(sequence=FIRST, close_time=close_time, records={})
     state = Changes(empty, FIRST)
     _put_settings(state, overrides)
@@ -73,7 +73,7 @@ def _put_accounts(state: Changes, network: Network) -> None:
 
 
 def _put_contracts(state: Changes, genesis: Genesis, close_time: int) -> None:
-    """The contracts as their constructors left them."""
+    """Put the contracts into the state as their constructors left them."""
     network = genesis.network
     context = SorobanContext(
         sequence=FIRST,

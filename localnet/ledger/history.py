@@ -1,4 +1,4 @@
-"""Closed ledgers that can still be asked for."""
+"""Closed ledgers that clients can still ask for."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from localnet.ledger.close import ClosedLedger
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A transaction and where it is."""
+    """A transaction and its place in the history."""
 
-    #: Its ledger.
+    #: The ledger that holds the transaction.
     ledger: ClosedLedger
-    #: Its place in the ledger, from 1.
+    #: Place of the transaction in the ledger, from 1.
     order: int
     #: The transaction.
     transaction: Applied
@@ -38,11 +38,14 @@ class History:
         return self._ledgers[min(self._bounds())]
 
     def _bounds(self) -> tuple[int, int]:
-        """First and last key: a dict keeps the order in which ledgers were added."""
+        """Return the first and the last key.
+
+        A dict keeps the order in which ledgers were added.
+        """
         return next(iter(self._ledgers)), next(reversed(self._ledgers))
 
     def add(self, ledger: ClosedLedger) -> None:
-        """Add the next ledger; the oldest may fall out."""
+        """Add the next ledger; drop the oldest one when the history is full."""
         self._ledgers[ledger.sequence] = ledger
         for order, transaction in enumerate(ledger.transactions, start=1):
             self._by_hash[transaction.hash] = (ledger.sequence, order)
@@ -52,13 +55,13 @@ class History:
             self._forget(self.oldest)
 
     def copy(self) -> "History":
-        """The same ledgers, to go on from in another way."""
+        """Return a copy of the history, which can go on differently."""
         other = History(self._retention)
         other._ledgers, other._by_hash = dict(self._ledgers), dict(self._by_hash)
         return other
 
     def forget_before(self, sequence: int) -> None:
-        """Lose every ledger below `sequence`, but never the newest."""
+        """Drop every ledger below `sequence`, but never the newest."""
         while self.oldest.sequence < min(sequence, self.latest.sequence):
             self._forget(self.oldest)
 
@@ -70,18 +73,18 @@ class History:
                     del self._by_hash[known]
 
     def get(self, sequence: int) -> ClosedLedger | None:
-        """The ledger, if it is kept."""
+        """Return the ledger with this sequence, or None when it is not kept."""
         return self._ledgers.get(sequence)
 
     def range(self, first: int, last: int) -> Iterator[ClosedLedger]:
-        """The kept ledgers from `first` to `last`, both included."""
+        """Yield the kept ledgers from `first` to `last`, both included."""
         for sequence in range(max(first, self.oldest.sequence), last + 1):
             ledger = self._ledgers.get(sequence)
             if ledger is not None:
                 yield ledger
 
     def find(self, tx_hash: bytes) -> Found | None:
-        """A transaction by its hash, or by the inner hash of a fee bump."""
+        """Find a transaction by its hash, or by the inner hash of a fee bump."""
         place = self._by_hash.get(tx_hash)
         if place is None:
             return None

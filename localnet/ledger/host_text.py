@@ -1,4 +1,4 @@
-"""Contract values as the host prints them in error texts."""
+"""Contract values in the text form that the host prints in errors."""
 
 from stellar_sdk import Address, scval, xdr
 
@@ -19,7 +19,7 @@ _NUMBERS = frozenset(
 
 
 def value_text(value: xdr.SCVal) -> str:
-    """One value."""
+    """Return the text of one value."""
     if value.vec is not None:
         return "[" + ", ".join(value_text(v) for v in value.vec.sc_vec) + "]"
     if value.map is not None:
@@ -29,7 +29,10 @@ def value_text(value: xdr.SCVal) -> str:
 
 
 def _leaf_text(value: xdr.SCVal) -> str:
-    """A value without others inside; what has no text of its own prints as its XDR name."""
+    """Return the text of a value that contains no other values.
+
+    A value without a text form of its own is shown as the name of its XDR type.
+    """
     text = value.type.name
     if value.error is not None:
         text = describe(value.error)

@@ -1,35 +1,36 @@
-"""Ledger keys as XDR bytes: the form in which the state is indexed."""
+"""Ledger keys as XDR bytes: the form by which the state is indexed."""
 
 from functools import cache, lru_cache
 from hashlib import sha256
 
 from stellar_sdk import xdr
 
-#: Leading bytes of a LedgerKey or PublicKey of an ed25519 account: two zero discriminants.
+#: Leading bytes of the LedgerKey of an ed25519 account: the zero discriminants of LedgerKey and of
+#: PublicKey.
 _ACCOUNT_PREFIX = bytes(8)
 
 
 def account_key(raw: bytes) -> bytes:
-    """Key of the account with this raw ed25519 key."""
+    """Return the ledger key of the account with this raw ed25519 key."""
     return _ACCOUNT_PREFIX + raw
 
 
 def account_id(raw: bytes) -> xdr.AccountID:
-    """The XDR account id of a raw ed25519 key."""
+    """Return the XDR account id of a raw ed25519 key."""
     return xdr.AccountID(
         xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, ed25519=xdr.Uint256(raw))
     )
 
 
 def raw_account(account: xdr.AccountID) -> bytes:
-    """The raw ed25519 key of an XDR account id."""
+    """Return the raw ed25519 key of an XDR account id."""
     key = account.account_id.ed25519
     assert key is not None  # noqa: S101  (the only kind of account id there is)
     return key.uint256
 
 
 def raw_muxed(account: xdr.MuxedAccount) -> bytes:
-    """The raw ed25519 key of a source account, muxed or not."""
+    """Return the raw ed25519 key of a source account, muxed or not."""
     if account.ed25519 is not None:
         return account.ed25519.uint256
     assert account.med25519 is not None  # noqa: S101  (the union has two arms)
@@ -38,7 +39,7 @@ def raw_muxed(account: xdr.MuxedAccount) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def trustline_key(raw: bytes, asset: bytes) -> bytes:
-    """Key of an account's trustline; `asset` is the packed TrustLineAsset."""
+    """Return the ledger key of an account's trustline; `asset` is the packed TrustLineAsset."""
     return xdr.LedgerKey(
         xdr.LedgerEntryType.TRUSTLINE,
         trust_line=xdr.LedgerKeyTrustLine(
@@ -48,7 +49,7 @@ def trustline_key(raw: bytes, asset: bytes) -> bytes:
 
 
 def data_key(raw: bytes, name: bytes) -> bytes:
-    """Key of an account's data entry."""
+    """Return the ledger key of an account's data entry."""
     return xdr.LedgerKey(
         xdr.LedgerEntryType.DATA,
         data=xdr.LedgerKeyData(account_id=account_id(raw), data_name=xdr.String64(name)),
@@ -57,7 +58,7 @@ def data_key(raw: bytes, name: bytes) -> bytes:
 
 @cache
 def config_key(setting: xdr.ConfigSettingID) -> bytes:
-    """Key of one of the network's settings."""
+    """Return the ledger key of one of the network's settings."""
     return xdr.LedgerKey(
         xdr.LedgerEntryType.CONFIG_SETTING,
         config_setting=xdr.LedgerKeyConfigSetting(config_setting_id=setting),
@@ -65,12 +66,15 @@ def config_key(setting: xdr.ConfigSettingID) -> bytes:
 
 
 def key_type(key: bytes) -> xdr.LedgerEntryType:
-    """What kind of entry a key names: its first four bytes."""
+    """Return the type of entry that a key names: the key's first four bytes."""
     return xdr.LedgerEntryType(int.from_bytes(key[:4], "big"))
 
 
 def is_soroban(key: bytes) -> bool:
-    """True for contract data and code, the entries that have a lifetime and pay rent."""
+    """Tell whether the key names contract data or code.
+
+    Only these entries have a lifetime and pay rent.
+    """
     return key_type(key) in (
         xdr.LedgerEntryType.CONTRACT_DATA,
         xdr.LedgerEntryType.CONTRACT_CODE,
@@ -78,12 +82,15 @@ def is_soroban(key: bytes) -> bool:
 
 
 def code_hash(key: bytes) -> bytes | None:
-    """The hash that a contract code's key names; None for any other key."""
+    """Return the hash in the key of a contract's code; None for any other key."""
     return key[4:] if key_type(key) is xdr.LedgerEntryType.CONTRACT_CODE else None
 
 
 def is_persistent(key: bytes) -> bool:
-    """True unless it is temporary contract data, whose durability is the key's last word."""
+    """Tell whether the key names anything but temporary contract data.
+
+    The durability of contract data is the last word of its key.
+    """
     return (
         key_type(key) is not xdr.LedgerEntryType.CONTRACT_DATA
         or int.from_bytes(key[-4:], "big") == xdr.ContractDataDurability.PERSISTENT
@@ -91,10 +98,13 @@ def is_persistent(key: bytes) -> bool:
 
 
 def ttl_key(key: bytes) -> bytes:
-    """Key of the lifetime of a contract entry."""
+    """Return the ledger key of the lifetime of a contract entry."""
     return int(xdr.LedgerEntryType.TTL).to_bytes(4, "big") + sha256(key).digest()
 
 
 def trustline_asset(asset: xdr.Asset) -> bytes:
-    """The packed TrustLineAsset of a credit asset: both unions have the same arms."""
+    """Return the packed TrustLineAsset of a credit asset.
+
+    The XDR unions Asset and TrustLineAsset have the same arms for credit assets.
+    """
     return asset.to_xdr_bytes()

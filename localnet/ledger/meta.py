@@ -1,4 +1,4 @@
-"""TransactionMeta v4 and its parts, packed by joining the packed bytes of what is inside."""
+"""TransactionMeta v4 and its parts, packed by joining the packed bytes of the parts."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _META_VERSION = struct.pack(">i", 4)
 
 
 def array(items: Sequence[bytes]) -> bytes:
-    """An XDR array of variable length."""
+    """Pack an XDR array of variable length."""
     return struct.pack(">I", len(items)) + b"".join(items)
 
 
@@ -24,13 +24,13 @@ def _change(kind: LedgerEntryChangeType, packed: bytes) -> bytes:
 
 
 def _ttl_entry(key: bytes, live_until: int, modified: int) -> bytes:
-    """A LedgerEntry of type TTL."""
+    """Pack a LedgerEntry of type TTL."""
     body = sha256(key).digest() + struct.pack(">I", live_until)
     return struct.pack(">Ii", modified, LedgerEntryType.TTL) + body + _VOID_EXT
 
 
 def _ttl_changes(change: Change) -> list[bytes]:
-    """The changes of the lifetime that goes with a contract entry."""
+    """Return the changes of the TTL entry that belongs to a contract entry."""
 
     def entry(record: Record) -> bytes:
         return _ttl_entry(change.key, record.live_until or 0, record.ttl_modified)
@@ -63,7 +63,7 @@ def _entry_changes(change: Change) -> list[bytes]:
 
 
 def entry_changes(changes: Iterable[Change]) -> bytes:
-    """LedgerEntryChanges; a lifetime's change comes before its entry's."""
+    """Pack LedgerEntryChanges; the change of a lifetime comes before the change of its entry."""
     packed: list[bytes] = []
     for change in changes:
         packed += _ttl_changes(change)
@@ -72,7 +72,7 @@ def entry_changes(changes: Iterable[Change]) -> bytes:
 
 
 def state_and_updated(pairs: Iterable[tuple[Record, Record]]) -> bytes:
-    """LedgerEntryChanges that show each entry before and after, also when nothing changed."""
+    """Pack LedgerEntryChanges that show each entry before and after, also when nothing changed."""
     packed: list[bytes] = []
     for before, after in pairs:
         packed.append(_change(LedgerEntryChangeType.LEDGER_ENTRY_STATE, before.packed))
@@ -82,7 +82,7 @@ def state_and_updated(pairs: Iterable[tuple[Record, Record]]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class OperationMeta:
-    """What one operation did."""
+    """The effects of one operation."""
 
     #: LedgerEntryChanges in XDR.
     changes: bytes
@@ -90,25 +90,25 @@ class OperationMeta:
     events: tuple[bytes, ...] = ()
 
     def packed(self) -> bytes:
-        """OperationMetaV2 in XDR."""
+        """Return the OperationMetaV2 in XDR."""
         return _VOID_EXT + self.changes + array(self.events)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SorobanMeta:
-    """What a Soroban transaction was charged, and what it returned."""
+    """The charges and the return value of a Soroban transaction."""
 
     #: Stroops for the declared resources.
     non_refundable: int
     #: Stroops for events and rent.
     refundable: int
-    #: Stroops of rent within the refundable part.
+    #: Stroops of rent, a part of `refundable`.
     rent: int
-    #: The return value in XDR; None when it failed.
+    #: The return value in XDR; None when the transaction failed.
     return_value: bytes | None
 
     def packed(self) -> bytes:
-        """SorobanTransactionMetaV2 in XDR."""
+        """Return the SorobanTransactionMetaV2 in XDR."""
         ext = struct.pack(">iiqqq", 1, 0, self.non_refundable, self.refundable, self.rent)
         if self.return_value is None:
             return ext + struct.pack(">i", 0)
@@ -116,7 +116,7 @@ class SorobanMeta:
 
 
 def transaction_event(stage: TransactionEventStage, event: bytes) -> bytes:
-    """A TransactionEvent in XDR."""
+    """Pack a TransactionEvent."""
     return struct.pack(">i", stage) + event
 
 
@@ -128,7 +128,7 @@ def transaction_meta(
     events: Sequence[bytes],
     diagnostics: Sequence[bytes],
 ) -> bytes:
-    """TransactionMeta v4 in XDR; refunds are no part of it since protocol 23."""
+    """Pack a TransactionMeta v4; refunds are no part of the meta since protocol 23."""
     return (
         _META_VERSION
         + _VOID_EXT

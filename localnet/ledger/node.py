@@ -1,4 +1,4 @@
-"""One node: the latest state, its history, its queue, and the closing of ledgers."""
+"""One node: the latest state, the history, the queue, and the closing of ledgers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,31 +15,31 @@ from localnet.ledger.state import Record, Snapshot
 from localnet.ledger.transaction import Transaction, parse
 from localnet.ledger.validation import Moment, validate_sent
 
-#: Ledgers between two sweeps of temporary entries whose life is over.
+#: Number of ledgers from one removal of expired temporary entries to the next.
 _EVICTION_LEDGERS = 64
 
 
 class Store(Protocol):
-    """Where a node keeps its chain."""
+    """The storage in which a node keeps its chain."""
 
     def load(self) -> tuple[Snapshot, list[ClosedLedger]] | None:
-        """What was kept: the latest state and the history, oldest first; None when new."""
+        """Return the latest state and the history, oldest first; None when the storage is new."""
 
     def save(
         self, ledger: ClosedLedger, changes: Mapping[bytes, Record | None], oldest: int
     ) -> None:
-        """Keep one more ledger, all of it or nothing; those below `oldest` may go."""
+        """Keep one more ledger, all of it or nothing; ledgers below `oldest` may be dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A computed ledger with the transactions that it takes out of the queue."""
+    """A computed ledger with the transactions that leave the queue because of it."""
 
-    #: The state that it was computed from.
+    #: The state from which the ledger was computed.
     base: Snapshot
     #: The ledger.
     closing: Closing
-    #: Transactions that are in it.
+    #: Transactions that are in the ledger.
     included: tuple[Transaction, ...]
     #: Transactions that can no longer be in any ledger.
     invalid: tuple[Transaction, ...]
@@ -49,7 +49,7 @@ class Prepared:
 class Node:
     """A chain with one node."""
 
-    #: What no ledger entry holds.
+    #: The rules that no ledger entry holds.
     genesis: Genesis
     #: The latest state.
     snapshot: Snapshot
@@ -57,9 +57,9 @@ class Node:
     history: History
     #: Pending transactions.
     queue: Queue = field(default_factory=Queue)
-    #: Where the chain is kept; None means only here.
+    #: The storage of the chain; None means that the chain is only in memory.
     store: Store | None = None
-    #: Last ledgers of entries that were set by hand since the last ledger, by key.
+    #: Last ledger of each entry whose lifetime was set by hand since the last ledger, by key.
     _lives: dict[bytes, int] = field(default_factory=dict)
 
     @property
@@ -68,12 +68,12 @@ class Node:
         return read_settings(self.snapshot)
 
     def submit(self, envelope: bytes) -> tuple[Transaction, Answer]:
-        """Take an envelope; ValueError when it is not one."""
+        """Take an envelope into the queue; ValueError when the bytes are no envelope."""
         tx = parse(envelope, self.genesis.network.id)
         return tx, self.submit_parsed(tx)
 
     def submit_parsed(self, tx: Transaction) -> Answer:
-        """Take a transaction."""
+        """Take a parsed transaction into the queue."""
         moment = Moment(
             sequence=self.snapshot.sequence + 1,
             close_time=self.snapshot.close_time,
@@ -82,7 +82,7 @@ class Node:
         return self.queue.add(tx, self.snapshot, moment)
 
     def prepare(self, candidates: Iterable[Transaction], close_time: int) -> Prepared:
-        """Compute the next ledger; changes nothing, so it may run in a thread."""
+        """Compute the next ledger; nothing changes, so that this may run in a thread."""
         base = self.snapshot
         close_time = max(close_time, base.close_time)
         moment = Moment(
@@ -138,12 +138,18 @@ class Node:
         return self.commit(self.prepare(candidates, close_time))
 
     def fork(self) -> "Node":
-        """A node with the same past, whose next ledgers are its own; it is kept nowhere."""
+        """Return a node with the same past and ledgers of its own from now on.
+
+        The new node has no storage.
+        """
         history = self.history.copy()
         return Node(genesis=self.genesis, snapshot=self.snapshot, history=history)
 
     def set_lives(self, lives: Mapping[bytes, int]) -> None:
-        """Let entries live for so many more ledgers, from now on: what only time does elsewhere."""
+        """Let each entry live for the given number of ledgers from now on.
+
+        On other networks only the passing of time has this effect.
+        """
         records = dict(self.snapshot.records)
         for key, remaining in lives.items():
             self._lives[key] = self.snapshot.sequence + remaining
@@ -153,10 +159,10 @@ class Node:
     def _lives_set(
         self, changes: Mapping[bytes, Record | None], *, is_newer: bool
     ) -> dict[bytes, Record | None]:
-        """What the next ledger keeps of `set_lives`.
+        """Return the entries with the lifetimes that `set_lives` set, for the next ledger.
 
-        Entries that it changes have the lives that it gave them, unless it was computed before
-        (`is_newer`).
+        When the next ledger changes an entry, the entry keeps the lifetime that the ledger gave it,
+        unless the ledger was computed before `set_lives` was called (`is_newer`).
         """
         kept: dict[bytes, Record | None] = {}
         for key, live_until in self._lives.items():
@@ -184,7 +190,7 @@ def open_node(
     overrides: Mapping[str, int] | None = None,
     store: Store | None = None,
 ) -> Node:
-    """A node that goes on from its store, or starts with the first ledger."""
+    """Open a node that goes on from its storage, or starts with the first ledger."""
     history = History(retention)
     kept = store.load() if store is not None else None
     if kept is not None:

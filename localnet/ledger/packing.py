@@ -1,8 +1,8 @@
-"""Which pending transactions get into a ledger, and what inclusion costs there.
+"""The choice of pending transactions for a ledger, and the price of inclusion.
 
-The highest bids go first. A ledger that had to leave something out for want of room charges
-everyone in it the lowest bid that got in (surge pricing), separately for classic and for Soroban
-transactions.
+The highest bids go first. A ledger that had to leave a transaction out for lack of space charges
+every included transaction the lowest included bid (surge pricing). Classic and Soroban transactions
+are priced separately.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,18 +14,18 @@ from localnet.ledger.transaction import Transaction
 
 
 def bid(tx: Transaction) -> Fraction:
-    """Inclusion fee per operation."""
+    """Return the inclusion fee per operation."""
     return Fraction(tx.inclusion_fee, tx.fee_operations)
 
 
 def better_fee(tx: Transaction, other: Transaction) -> int:
-    """The lowest fee with which `tx` would outbid `other`."""
+    """Return the lowest fee with which `tx` would outbid `other`."""
     return tx.resource_fee + int(bid(other) * tx.fee_operations) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransactionSet:
-    """What a ledger holds."""
+    """The transactions of a ledger and their base fees."""
 
     #: Classic transactions.
     classic: tuple[Transaction, ...]
@@ -45,8 +45,8 @@ class TransactionSet:
 class Clusters:
     """Groups of transactions that touch each other's written entries.
 
-    Dependent transactions run one after another, so each group must fit the instructions of one
-    cluster, and all groups together must pack into the clusters that a ledger has.
+    Dependent transactions run one after another. Each group must therefore fit the instructions of
+    one cluster, and all groups together must fit the clusters that a ledger has.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -60,7 +60,7 @@ class Clusters:
         self._readers: dict[bytes, set[int]] = {}
 
     def add(self, tx: Transaction) -> bool:
-        """Take the transaction, or leave everything as it was and return False."""
+        """Add the transaction; when it does not fit, change nothing and return False."""
         assert tx.soroban is not None  # noqa: S101  (only Soroban transactions have clusters)
         reads, writes = tx.soroban.read_only, tx.soroban.read_write
         joined = {self._writers[k] for k in reads + writes if k in self._writers}
@@ -94,7 +94,7 @@ class Clusters:
         return max(self._groups, default=-1) + 1
 
     def packed(self) -> tuple[tuple[Transaction, ...], ...]:
-        """The clusters as they will run."""
+        """Return the clusters as they will run."""
         groups = list(self._groups.values())
         places = self._pack([size for _, size in groups]) or []
         bins: list[list[Transaction]] = [[] for _ in range(self._bins)]
@@ -103,7 +103,10 @@ class Clusters:
         return tuple(tuple(b) for b in bins if b)
 
     def _pack(self, sizes: Sequence[int]) -> list[int] | None:
-        """First fit, largest first: the bin of each size, or None when they do not fit."""
+        """Return the bin of each size, or None when the sizes do not fit.
+
+        The method is first fit, largest first.
+        """
         left = [self._capacity] * self._bins
         places = [0] * len(sizes)
         if sum(sizes) <= self._capacity:
@@ -118,14 +121,14 @@ class Clusters:
 
 
 def total_limit(settings: NetworkSettings) -> Usage:
-    """A ledger's limit with the instructions of all clusters together."""
+    """Return a ledger's limit with the instructions of all clusters together."""
     limit = settings.ledger_limit
     more = limit.instructions * (settings.clusters - 1)
     return limit + Usage(instructions=more)
 
 
 def build_set(candidates: Iterable[Transaction], settings: NetworkSettings) -> TransactionSet:
-    """Fill a ledger from the candidates."""
+    """Choose the transactions of a ledger from the candidates."""
     ordered = sorted(candidates, key=lambda tx: (-bid(tx), tx.hash))
     classic, classic_fee = _fill_classic([tx for tx in ordered if not tx.is_soroban])
     clusters, soroban_fee = _fill_soroban([tx for tx in ordered if tx.is_soroban], settings)

@@ -1,7 +1,7 @@
-"""The pending transactions of one node, and what sendTransaction answers.
+"""The pending transactions of one node, and the answers to sendTransaction.
 
-The order of the checks is stellar-core's: a ban, then the account's own pending transaction, then
-room in the queue, and only then whether the transaction is valid.
+The order of the checks is that of stellar-core: first a ban, then another pending transaction of
+the same account, then the space in the queue, and last the validity of the transaction.
 """
 
 from collections.abc import Iterable
@@ -22,20 +22,20 @@ from localnet.ledger.validation import (
     validate_sent,
 )
 
-#: How many ledgers' worth of transactions the queue holds.
+#: Capacity of the queue as a multiple of one ledger's limits.
 QUEUE_LEDGERS = 2
 #: Ledgers after which a pending transaction is dropped.
 MAX_AGE = 4
-#: Ledgers for which a dropped or outbid envelope is not taken again.
+#: Ledgers for which a dropped or outbid envelope is refused.
 BAN_LEDGERS = 10
-#: Ledgers for which an envelope that got into a ledger answers TRY_AGAIN_LATER (measured).
+#: Ledgers for which an envelope that got into a ledger is answered TRY_AGAIN_LATER (measured).
 APPLIED_BAN_LEDGERS = 8
-#: How many times the old inclusion fee per operation a replacement must offer.
+#: A replacement must offer this many times the old inclusion fee per operation.
 REPLACE_FACTOR = 10
 
 
 class Status(StrEnum):
-    """Answers of sendTransaction."""
+    """Statuses that sendTransaction answers."""
 
     PENDING = "PENDING"
     DUPLICATE = "DUPLICATE"
@@ -45,11 +45,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What becomes of a transaction that is sent."""
+    """The answer to a transaction that is sent."""
 
     #: The status.
     status: Status
-    #: Why, when the status is ERROR.
+    #: The reason, when the status is ERROR.
     verdict: Verdict | None = None
 
 
@@ -57,7 +57,7 @@ class Answer:
 class _Pending:
     #: The transaction.
     tx: Transaction
-    #: Ledgers that closed without it.
+    #: Number of ledgers that closed without the transaction.
     age: int = 0
 
 
@@ -67,7 +67,7 @@ def _error(tx: Transaction, code: TxCode, fee: int) -> Answer:
 
 
 def _usage(tx: Transaction) -> Usage:
-    """What a transaction takes of the queue's room."""
+    """Return the part of the queue's capacity that a transaction takes."""
     return tx.soroban.usage if tx.soroban else Usage(count=tx.fee_operations)
 
 
@@ -75,22 +75,22 @@ def _usage(tx: Transaction) -> Usage:
 class Queue:
     """Pending transactions: at most one per source account."""
 
-    #: By source account.
+    #: Pending transactions by source account.
     _pending: dict[bytes, _Pending] = field(default_factory=dict)
-    #: Room taken by Soroban (True) and by classic (False) transactions.
+    #: Capacity taken by Soroban (True) and by classic (False) transactions.
     _used: dict[bool, Usage] = field(default_factory=lambda: {True: Usage(), False: Usage()})
-    #: Envelope hash -> sequence of the last ledger for which it is refused.
+    #: Last ledger for which an envelope is refused, by the envelope's hash.
     _banned: dict[bytes, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def transactions(self) -> list[Transaction]:
-        """All pending transactions, oldest first."""
+        """Return all pending transactions, oldest first."""
         return [p.tx for p in self._pending.values()]
 
     def add(self, tx: Transaction, state: Readable, moment: Moment) -> Answer:
-        """Take a transaction or say why not; `moment` is the next ledger."""
+        """Take a transaction, or answer why not; `moment` is the next ledger."""
         code = malformed(tx)
         if code is not None:
             return Answer(status=Status.ERROR, verdict=Verdict(outcome=TxOutcome(code=code)))
@@ -108,7 +108,10 @@ class Queue:
     def _judge(
         self, tx: Transaction, replaced: Transaction | None, state: Readable, moment: Moment
     ) -> Answer:
-        """Room first, then validity; only a valid transaction pushes others out."""
+        """Check the space in the queue first, then the validity of the transaction.
+
+        Only a valid transaction evicts others.
+        """
         evicted, outbid = self._make_room(tx, replaced, moment)
         if outbid is not None:
             self._ban([tx], moment.sequence, BAN_LEDGERS)
@@ -124,7 +127,10 @@ class Queue:
         return Answer(status=Status.PENDING)
 
     def closed(self, applied: Iterable[Transaction], sequence: int) -> None:
-        """Ledger `sequence` closed with these transactions: they leave, the others grow older."""
+        """Note that ledger `sequence` closed with these transactions.
+
+        These transactions leave the queue. The age of the others grows by one.
+        """
         for tx in applied:
             self._banned[tx.hash] = sequence + APPLIED_BAN_LEDGERS
             pending = self._pending.get(tx.source)
@@ -167,7 +173,11 @@ class Queue:
     def _make_room(
         self, tx: Transaction, replaced: Transaction | None, moment: Moment
     ) -> tuple[list[Transaction], Transaction | None]:
-        """(transactions to evict, None), or ([], the one to outbid) when the queue stays full."""
+        """Find the transactions to evict so that `tx` fits the queue.
+
+        Returns (transactions to evict, None). Returns ([], the transaction to outbid) when the
+        queue stays full.
+        """
         limit = (
             total_limit(moment.settings) if tx.is_soroban else Usage(count=MAX_TX_SET_SIZE)
         ) * QUEUE_LEDGERS
@@ -189,14 +199,14 @@ class Queue:
 
 
 def _beside(tx: Transaction, current: Transaction) -> Answer | None:
-    """What another pending transaction of the same source says to this one."""
+    """Return the answer that another pending transaction of the same source causes, or None."""
     if tx.hash in (current.hash, current.inner.hash):
         return Answer(status=Status.DUPLICATE)
     if tx.sequence < current.sequence:
         return _error(tx, TxCode.txBAD_SEQ, minimum_fee(tx))
     if not tx.fee_bump or tx.sequence != current.sequence:
         return Answer(status=Status.TRY_AGAIN_LATER)
-    # Rounded up: stroops of inclusion fee that make ten times the pending bid per operation.
+    # Stroops of inclusion fee that make ten times the pending bid per operation, rounded up.
     needed = -(
         -current.inclusion_fee * REPLACE_FACTOR * tx.fee_operations // current.fee_operations
     )

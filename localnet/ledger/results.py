@@ -1,6 +1,6 @@
 """Transaction and operation results, packed as XDR.
 
-The unions are packed by hand: a ledger of hundreds of results is then a matter of microseconds.
+The unions are packed by hand, so that hundreds of results of one ledger take only microseconds.
 """
 
 import struct
@@ -9,44 +9,47 @@ from enum import IntEnum
 
 from stellar_sdk.xdr import OperationResultCode, OperationType, TransactionResultCode
 
-#: Code of a transaction as a whole.
+#: Result code of a whole transaction.
 TxCode = TransactionResultCode
-#: Code of an operation that did not get to its own result.
+#: Result code of an operation that failed before its own rules were checked.
 OpCode = OperationResultCode
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperationOutcome:
-    """One operation's result."""
+    """The result of one operation."""
 
     #: The OperationResult in XDR.
     packed: bytes
-    #: True when the operation did what it says.
+    #: True when the operation succeeded.
     ok: bool
 
 
 def op_error(code: OpCode) -> OperationOutcome:
-    """An operation that failed before its own rules: opBAD_AUTH, opNO_ACCOUNT and so on."""
+    """Make the result of an operation that failed before its own rules were checked.
+
+    Examples are opBAD_AUTH and opNO_ACCOUNT.
+    """
     return OperationOutcome(packed=struct.pack(">i", code), ok=False)
 
 
 def op_result(kind: OperationType, code: IntEnum, payload: bytes = b"") -> OperationOutcome:
-    """An operation's own result; every operation's success is code 0."""
+    """Make an operation's own result; the code 0 means success for every operation."""
     return OperationOutcome(packed=struct.pack(">iii", 0, kind, code) + payload, ok=code == 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TxOutcome:
-    """What a transaction came to, without the fee."""
+    """The outcome of a transaction, without the fee."""
 
-    #: The (inner) transaction's code.
+    #: Code of the (inner) transaction.
     code: TxCode
-    #: Results of its operations; empty unless the code is txSUCCESS or txFAILED.
+    #: Results of the operations; empty unless the code is txSUCCESS or txFAILED.
     operations: tuple[OperationOutcome, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True when it did all that it says."""
+        """True when the transaction succeeded."""
         return self.code is TxCode.txSUCCESS
 
 
@@ -59,12 +62,12 @@ def _body(outcome: TxOutcome) -> bytes:
 
 
 def tx_result(fee: int, outcome: TxOutcome) -> bytes:
-    """A TransactionResult in XDR."""
+    """Pack a TransactionResult."""
     return struct.pack(">q", fee) + _body(outcome) + bytes(4)
 
 
 def fee_bump_result(fee: int, outcome: TxOutcome, *, inner_hash: bytes, inner_fee: int) -> bytes:
-    """A fee bump's TransactionResult around the result of its inner transaction."""
+    """Pack a fee bump's TransactionResult around the result of its inner transaction."""
     code = TxCode.txFEE_BUMP_INNER_SUCCESS if outcome.ok else TxCode.txFEE_BUMP_INNER_FAILED
     inner = struct.pack(">q", inner_fee) + _body(outcome) + bytes(4)
     return struct.pack(">qi", fee, code) + inner_hash + inner + bytes(4)

@@ -1,4 +1,4 @@
-"""The network's limits and fees, read from the ConfigSetting entries that clients read, too."""
+"""The network's limits and fees, read from the ConfigSetting entries that clients can also read."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from localnet.ledger.keys import config_key
 from localnet.ledger.state import Readable
 from localnet.ledger.xdr_json import to_json
 
-#: Stroops per operation that a bid must offer at least.
+#: Lowest bid in stroops per operation.
 BASE_FEE = 100
-#: Protocol version that headers and getNetwork tell: the one of the recordings.
+#: Protocol version in headers and in the answer of getNetwork: the version of the recordings.
 PROTOCOL_VERSION = 24
-#: Classic operations in one ledger at most.
+#: Maximum number of classic operations in one ledger.
 MAX_TX_SET_SIZE = 1000
 
 
@@ -25,17 +25,17 @@ MAX_TX_SET_SIZE = 1000
 class Usage:
     """Amounts in every dimension that limits a transaction or a ledger."""
 
-    #: Transactions.
+    #: Number of transactions.
     count: int = 0
     #: CPU instructions.
     instructions: int = 0
     #: Bytes of envelopes.
     tx_bytes: int = 0
-    #: Entries read from disk (classic entries in a footprint).
+    #: Number of entries read from disk (classic entries in a footprint).
     disk_reads: int = 0
     #: Bytes read from disk.
     disk_read_bytes: int = 0
-    #: Entries written.
+    #: Number of entries written.
     write_entries: int = 0
     #: Bytes written.
     write_bytes: int = 0
@@ -50,7 +50,7 @@ class Usage:
         return Usage(**{f: getattr(self, f) * factor for f in _DIMENSIONS})
 
     def fits(self, limit: "Usage") -> bool:
-        """True when no dimension is above the limit's."""
+        """Tell whether no dimension is above the limit."""
         return all(getattr(self, f) <= getattr(limit, f) for f in _DIMENSIONS)
 
 
@@ -59,19 +59,20 @@ _DIMENSIONS = tuple(Usage.__dataclass_fields__)
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What the ConfigSetting entries say."""
+    """The values of the ConfigSetting entries."""
 
-    #: Most that one transaction may declare.
+    #: Maximum that one transaction may declare.
     tx_limit: Usage
-    #: Most that the Soroban transactions of one ledger may declare; instructions are per cluster.
+    #: Maximum that the Soroban transactions of one ledger may declare; instructions are per
+    #: cluster.
     ledger_limit: Usage
-    #: Clusters of dependent transactions that run side by side.
+    #: Number of clusters of dependent transactions that run side by side.
     clusters: int
     #: Bytes of memory that one transaction may use.
     tx_memory: int
     #: Bytes of events and return value that one transaction may produce.
     tx_events_bytes: int
-    #: Keys in one footprint at most.
+    #: Maximum number of keys in one footprint.
     tx_footprint: int
     #: Stroops per 10,000 instructions.
     fee_instructions: int
@@ -95,26 +96,25 @@ class NetworkSettings:
     rent_low: int
     #: Stroops per KiB of rent at the target.
     rent_high: int
-    #: Growth of the rent above the target.
+    #: Growth factor of the rent above the target.
     rent_growth: int
-    #: Rent of persistent entries: KiB times ledgers for one rent fee.
+    #: Denominator of the rent of persistent entries: KiB times ledgers for one rent fee.
     rent_persistent: int
-    #: The same for temporary entries.
+    #: Denominator of the rent of temporary entries, in the same unit.
     rent_temporary: int
-    #: Ledgers that a temporary entry lives at least.
+    #: Minimum lifetime of a temporary entry in ledgers.
     min_temporary_ttl: int
-    #: Ledgers that a persistent entry lives at least.
+    #: Minimum lifetime of a persistent entry in ledgers.
     min_persistent_ttl: int
-    #: Ledgers that any entry lives at most.
+    #: Maximum lifetime of any entry in ledgers.
     max_entry_ttl: int
 
 
 def default_entries(overrides: Mapping[str, int] | None = None) -> list[xdr.ConfigSettingEntry]:
-    """The recorded ConfigSetting entries, with changes by name.
+    """Return the recorded ConfigSetting entries, with changes by name.
 
-    A name is an entry and its field: {"contract_bandwidth_v0.tx_max_size_bytes": 70000}.
-
-    Raises KeyError for a name that no entry has.
+    A name is an entry and its field: {"contract_bandwidth_v0.tx_max_size_bytes": 70000}. Raises
+    KeyError for a name that no entry has.
     """
     text = resources.files(__package__).joinpath("config_settings.json").read_text()
     parsed = [_setting(data) for data in json.loads(text)["entries"]]
@@ -134,7 +134,7 @@ def _setting(data: str) -> xdr.ConfigSettingEntry:
 
 
 def _override(by_name: dict[str, Any], path: str, value: int) -> None:
-    """Change one number; 64-bit numbers are text in the JSON form of XDR."""
+    """Change one number; the JSON form of XDR writes 64-bit numbers as text."""
     name, _, field = path.partition(".")
     holder, leaf = (by_name[name], field) if field else (by_name, name)
     if leaf not in holder:
@@ -143,14 +143,17 @@ def _override(by_name: dict[str, Any], path: str, value: int) -> None:
 
 
 def read_settings(state: Readable) -> NetworkSettings:
-    """The settings that a state holds."""
+    """Return the settings that a state holds."""
     records = (state.get(config_key(setting)) for setting in xdr.ConfigSettingID)
     return _parse_settings(tuple(r.packed for r in records if r is not None))
 
 
 @lru_cache(maxsize=8)
 def _parse_settings(entries: tuple[bytes, ...]) -> NetworkSettings:
-    """Cached by the entries themselves, as every submission asks for them."""
+    """Parse the entries.
+
+    The cache is keyed by the entries themselves, because every submission asks for the settings.
+    """
     found: dict[str, Any] = {}
     for packed in entries:
         setting = xdr.LedgerEntry.from_xdr_bytes(packed).data.config_setting
@@ -160,7 +163,7 @@ def _parse_settings(entries: tuple[bytes, ...]) -> NetworkSettings:
 
 
 def _from_json(found: Mapping[str, Any]) -> NetworkSettings:
-    """From the XDR's JSON form, whose names are those of the protocol."""
+    """Build the settings from the JSON form of the XDR, whose names are those of the protocol."""
 
     def number(entry: str, field: str) -> int:
         return int(found[entry][field])

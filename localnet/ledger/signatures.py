@@ -1,4 +1,4 @@
-"""Who signed: weights, thresholds, and the rule that no signature may be idle."""
+"""Signature checks: weights, thresholds, and the rule that every signature must be needed."""
 
 from enum import IntEnum
 from functools import lru_cache
@@ -12,7 +12,7 @@ from localnet.ledger.transaction import Signed
 
 
 class Threshold(IntEnum):
-    """Which of an account's thresholds an operation needs; the index into its bytes."""
+    """The thresholds of an account; the value is the index into the account's threshold bytes."""
 
     LOW = 1
     MEDIUM = 2
@@ -21,7 +21,10 @@ class Threshold(IntEnum):
 
 @lru_cache(maxsize=65_536)
 def verify(key: bytes, message: bytes, signature: bytes) -> bool:
-    """Check an ed25519 signature; cached, as every transaction is checked twice."""
+    """Check an ed25519 signature.
+
+    Results are cached, because every transaction is checked twice.
+    """
     try:
         nacl.bindings.crypto_sign_open(signature + message, key)
     except (nacl.exceptions.BadSignatureError, ValueError):
@@ -30,14 +33,14 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 class SignatureChecker:
-    """Checks of one transaction against its signatures; remembers which ones were of use."""
+    """Checks of one transaction's signatures; the checker remembers which signatures were used."""
 
     def __init__(self, signed: Signed) -> None:
         self._signed = signed
         self._used = [False] * len(signed.signatures)
 
     def account(self, account: Account, threshold: Threshold) -> bool:
-        """True when the account's signers reach the threshold."""
+        """Tell whether the account's signers reach the threshold."""
         master = account.thresholds[0]
         weights = [(account.raw, master)] if master else []
         weights += [
@@ -46,15 +49,15 @@ class SignatureChecker:
         return self._reaches(weights, account.thresholds[threshold])
 
     def master_only(self, raw: bytes) -> bool:
-        """True when the key itself signed: for accounts that do not exist yet."""
+        """Tell whether the key itself signed; this is for accounts that do not exist yet."""
         return self._reaches([(raw, 1)], 0)
 
     def extra_signer(self, signer: xdr.SignerKey) -> bool:
-        """True when a signer that the preconditions name has signed."""
+        """Tell whether a signer that the preconditions name has signed."""
         return signer.ed25519 is not None and self._reaches([(signer.ed25519.uint256, 1)], 0)
 
     def all_used(self) -> bool:
-        """True when every signature served a check."""
+        """Tell whether every signature was used by a check."""
         return all(self._used)
 
     def _reaches(self, weights: list[tuple[bytes, int]], needed: int) -> bool:

@@ -1,4 +1,4 @@
-"""The three Soroban operations: run them, charge them, write what they changed."""
+"""The three Soroban operations: their run, their charges and their changes to the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,19 +36,19 @@ class SorobanContext:
 
     #: Sequence of the ledger.
     sequence: int
-    #: Its close time.
+    #: Close time of the ledger.
     close_time: int
     #: Network id.
     network_id: bytes
-    #: Limits and fees.
+    #: Limits and fees of the network.
     settings: NetworkSettings
-    #: The farm's interval in seconds.
+    #: The farm's block interval in seconds.
     block_seconds: int
-    #: Bytes of Soroban state, which the rent depends on.
+    #: Bytes of Soroban state, on which the rent depends.
     state_size: int
 
     def ledger_info(self) -> LedgerInfo:
-        """The same for the contracts' host."""
+        """Return the ledger in the form that the contract host takes."""
         return LedgerInfo(
             sequence=self.sequence,
             close_time=self.close_time,
@@ -68,20 +68,20 @@ class SorobanContext:
 class HostView:
     """Ledger entries in the form that the host reads."""
 
-    #: Where they come from.
+    #: The source of the entries.
     state: Readable
 
     def get(self, key: bytes) -> Entry | None:
-        """The live entry under a key."""
+        """Return the live entry under a key, or None."""
         record = self.state.get(key)
         return None if record is None else Entry(entry=record.entry, live_until=record.live_until)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SorobanOutcome:
-    """What a Soroban operation came to."""
+    """The outcome of a Soroban operation."""
 
-    #: Its result.
+    #: Result of the operation.
     outcome: OperationOutcome
     #: ContractEvents in XDR.
     events: tuple[bytes, ...] = ()
@@ -91,19 +91,19 @@ class SorobanOutcome:
     return_value: bytes | None = None
     #: Stroops for events and rent.
     refundable: int = 0
-    #: Stroops of rent in it.
+    #: Stroops of rent, a part of `refundable`.
     rent: int = 0
 
 
 def apply_soroban(tx: Transaction, state: Changes, context: SorobanContext) -> SorobanOutcome:
-    """Run the transaction's one operation; `state` takes its changes only when it succeeds."""
+    """Run the transaction's one operation; change `state` only when the operation succeeds."""
     assert tx.soroban is not None  # noqa: S101  (validated)
     body = tx.operations[0].body
     if body.extend_footprint_ttl_op is not None:
         extend_to = body.extend_footprint_ttl_op.extend_to.uint32
         return _extend(tx.soroban, state, context, extend_to)
     if body.restore_footprint_op is not None:
-        # Nothing to restore: persistent entries outlive any localnet by their 120 days.
+        # There is nothing to restore: persistent entries live 120 days, longer than any localnet.
         code = Restore.RESTORE_FOOTPRINT_SUCCESS
         return SorobanOutcome(outcome=op_result(body.type, code))
     return _invoke(tx, tx.soroban, state, context)
@@ -168,9 +168,9 @@ def _raw(account: xdr.MuxedAccount) -> bytes:
 def _settle(
     result: InvocationResult, soroban: Soroban, state: Changes, context: SorobanContext
 ) -> SorobanOutcome:
-    """Judge what the host did by the declared resources and by the refundable fee."""
+    """Judge the host's result by the declared resources and by the refundable fee."""
     failure = _over_budget(result, soroban, context)
-    # A host that runs out of its budget cannot afford to hand out its events either.
+    # A host that exceeds its budget cannot pay for its events either.
     diagnostics = result.diagnostics if failure is None else ()
     host_events = [d.to_xdr_bytes() for d in diagnostics]
     if failure is None and not result.ok:
@@ -201,7 +201,10 @@ _Failure = tuple[Invoke, list[bytes]]
 
 
 def used_instructions(result: InvocationResult) -> int:
-    """What a call really takes: 6 % less than a simulation declares for it (measured)."""
+    """Return the instructions that a call uses.
+
+    The number is 6 % less than a simulation declares for the call (measured).
+    """
     return result.resources.instructions * 94 // 100
 
 
@@ -222,12 +225,15 @@ def _over_budget(
 
 
 def written_bytes(changes: Readable, keys: Sequence[bytes]) -> int:
-    """Bytes that an operation writes: every entry of its read-write footprint that is left."""
+    """Return the bytes that an operation writes.
+
+    Every entry of its read-write footprint that still exists counts.
+    """
     return sum(len(r.packed) for r in map(changes.get, keys) if r is not None)
 
 
 def read_bytes(state: Readable, keys: Sequence[bytes]) -> int:
-    """Bytes read from disk: the classic entries of a footprint."""
+    """Return the bytes read from disk: the sizes of the classic entries of a footprint."""
     return sum(len(r.packed) for r in map(state.get, keys) if r is not None and not r.live_until)
 
 
@@ -273,7 +279,7 @@ def write_changes(
 ) -> None:
     """Put the host's changes into the ledger; the whole read-write footprint counts as written.
 
-    A new temporary entry, also a nonce, lives for the network's minimum at least.
+    A new temporary entry, also a nonce, lives at least for the network's minimum lifetime.
     """
     shortest = changes.sequence + settings.min_temporary_ttl - 1
     by_key = {c.key: c for c in result.changes}
@@ -295,7 +301,7 @@ def write_changes(
 
 
 def _output_size(result: InvocationResult) -> int:
-    """Bytes of events and return value."""
+    """Return the bytes of events and return value."""
     value = 0 if result.value is None else len(result.value.to_xdr_bytes())
     return value + sum(len(e.to_xdr_bytes()) for e in result.events)
 

@@ -1,4 +1,4 @@
-"""The chain on disk: one SQLite file, one transaction per ledger."""
+"""The chain on disk: one SQLite file, one database transaction per ledger."""
 
 import json
 import sqlite3
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS transactions (
 
 
 class StoreMismatchError(Exception):
-    """The folder holds the chain of another network."""
+    """An error: the folder holds the chain of another network."""
 
 
 def _texts(items: Iterable[bytes]) -> list[str]:
@@ -63,10 +63,10 @@ def _blobs(items: Iterable[str]) -> tuple[bytes, ...]:
 
 
 class SqliteStore:
-    """A chain in one folder; only one process may use it."""
+    """A chain in one folder; only one process may use the folder."""
 
     def __init__(self, folder: Path, *, identity: Mapping[str, str]) -> None:
-        """Open or make the file; StoreMismatchError when it is another network's."""
+        """Open or create the file; StoreMismatchError when the file is another network's."""
         folder.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(folder / _FILE, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -77,7 +77,10 @@ class SqliteStore:
         self._check(identity)
 
     def _check(self, identity: Mapping[str, str]) -> None:
-        """Two networks (or two block lengths) must not share a folder."""
+        """Check that the folder belongs to this network.
+
+        Two networks (or two block lengths) must not share a folder.
+        """
         known = dict(self._db.execute("SELECT name, value FROM identity"))
         if known and known != dict(identity):
             self.close()
@@ -89,7 +92,7 @@ class SqliteStore:
         self._db.close()
 
     def load(self) -> tuple[Snapshot, list[ClosedLedger]] | None:
-        """The latest state and the history, oldest first."""
+        """Return the latest state and the history, oldest first; None when the file is new."""
         ledgers = self._load_ledgers()
         if not ledgers:
             return None

@@ -1,6 +1,6 @@
 """Ledger entries with their lifetimes, and nested sets of changes to them.
 
-Every record keeps its packed XDR beside the object: packing is what costs time in Python.
+Every record keeps its packed XDR beside the object, because packing is the slow part in Python.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,23 +15,23 @@ from localnet.ledger.keys import is_soroban
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One ledger entry as it is stored."""
+    """One ledger entry in its stored form."""
 
     #: The LedgerEntry in XDR.
     packed: bytes
     #: Last ledger in which a contract entry exists; None for other entries.
     live_until: int | None = None
-    #: Ledger that set `live_until` last.
+    #: Ledger that last set `live_until`.
     ttl_modified: int = 0
 
     @cached_property
     def entry(self) -> xdr.LedgerEntry:
-        """The entry as an object; treat it as frozen."""
+        """The entry as an object; callers must not change the object."""
         return xdr.LedgerEntry.from_xdr_bytes(self.packed)
 
     @property
     def last_modified(self) -> int:
-        """Ledger that wrote the entry last: the first word of its XDR."""
+        """Ledger that last wrote the entry: the first word of its XDR."""
         return int.from_bytes(self.packed[:4], "big")
 
     @property
@@ -51,7 +51,7 @@ def make_record(
     live_until: int | None = None,
     ttl_modified: int = 0,
 ) -> Record:
-    """A record of `entry` as written by ledger `sequence`."""
+    """Make a record of `entry` as written by ledger `sequence`."""
     body = entry.to_xdr_bytes()[4:]
     return Record(
         packed=sequence.to_bytes(4, "big") + body,
@@ -61,29 +61,29 @@ def make_record(
 
 
 class Readable(Protocol):
-    """Anything that entries can be read from by their key."""
+    """Anything from which entries can be read by their key."""
 
     def get(self, key: bytes) -> Record | None:
-        """The live entry under a LedgerKey in XDR, or None."""
+        """Return the live entry under a LedgerKey in XDR, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """All entries as one ledger left them; nothing changes it."""
+    """All entries as one ledger left them; a snapshot never changes."""
 
     #: Sequence of the ledger.
     sequence: int
-    #: Its close time in seconds since 1970.
+    #: Close time of the ledger in seconds since 1970.
     close_time: int
-    #: Entries by packed key, expired ones included until they are evicted.
+    #: Entries by packed key; expired entries are included until they are evicted.
     records: Mapping[bytes, Record]
 
     def get(self, key: bytes) -> Record | None:
-        """The entry, unless its life is over."""
+        """Return the entry, or None when its life is over."""
         return self.get_at(key, self.sequence)
 
     def get_at(self, key: bytes, sequence: int) -> Record | None:
-        """The entry as ledger `sequence` sees it, unless its life is over by then."""
+        """Return the entry as of ledger `sequence`, or None when its life is over by then."""
         record = self.records.get(key)
         if record is None or (record.live_until is not None and record.live_until < sequence):
             return None
@@ -92,23 +92,23 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotAt:
-    """A snapshot seen by a later ledger: some lifetimes end in between."""
+    """A snapshot as of a later ledger: some lifetimes end in between."""
 
-    #: The entries.
+    #: The snapshot that holds the entries.
     snapshot: Snapshot
-    #: The ledger that looks at them.
+    #: Sequence of the later ledger.
     sequence: int
 
     def get(self, key: bytes) -> Record | None:
-        """The entry, unless its life is over."""
+        """Return the entry, or None when its life is over."""
         return self.snapshot.get_at(key, self.sequence)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became of one entry."""
+    """The change of one entry."""
 
-    #: Its key in XDR.
+    #: Key of the entry in XDR.
     key: bytes
     #: The entry before, or None.
     before: Record | None
@@ -117,7 +117,7 @@ class Change:
 
 
 class Changes:
-    """Changes on top of something readable; they reach it only by `commit_to`."""
+    """Changes on top of a readable base; `commit_to` hands them to the parent set of changes."""
 
     def __init__(self, base: Readable, sequence: int) -> None:
         self.base = base
@@ -125,7 +125,7 @@ class Changes:
         self._touched: dict[bytes, Record | None] = {}
 
     def get(self, key: bytes) -> Record | None:
-        """The entry as these changes leave it."""
+        """Return the entry as these changes leave it."""
         if key in self._touched:
             return self._touched[key]
         return self.base.get(key)
@@ -144,7 +144,7 @@ class Changes:
         return record
 
     def touch(self, key: bytes) -> None:
-        """Write an entry as it is: only its lastModified changes."""
+        """Write an entry without changes to its data; only its lastModified changes."""
         record = self.get(key)
         if record is not None:
             self._touched[key] = Record(
@@ -167,16 +167,16 @@ class Changes:
         self._touched[key] = None
 
     def __iter__(self) -> Iterator[Change]:
-        """Every change, in the order in which the entries were first touched."""
+        """Yield every change, in the order in which the entries were first touched."""
         for key, after in self._touched.items():
             before = self.base.get(key)
             if before is not after:
                 yield Change(key=key, before=before, after=after)
 
     def commit_to(self, parent: "Changes") -> None:
-        """Hand these changes to the set that they were made on."""
+        """Add these changes to the set of changes that is their base."""
         parent._touched.update(self._touched)
 
     def applied(self) -> dict[bytes, Record | None]:
-        """The changes as key -> entry (None: removed), for the one who owns the base."""
+        """Return the changes as key -> entry (None: removed), for the owner of the base."""
         return dict(self._touched)

@@ -1,7 +1,7 @@
-"""An envelope as it came, parsed once: hashes, fees, bounds and resources that the rules ask for.
+"""A received envelope, parsed once: the hashes, fees, bounds and resources that the rules need.
 
-Hashes are made from slices of the received bytes: XDR has one encoding, and packing it again would
-cost more than everything else.
+Hashes are made from slices of the received bytes. XDR has one encoding, and to pack the envelope
+again would cost more than all other steps.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ _DISK_TYPES = frozenset({xdr.LedgerEntryType.ACCOUNT, xdr.LedgerEntryType.TRUSTL
 class Signed:
     """A payload hash and the signatures over it."""
 
-    #: What the signatures sign; also the transaction's hash.
+    #: The hash that the signatures sign; it is also the transaction's hash.
     hash: bytes
-    #: (hint, signature) in the order of the envelope.
+    #: Pairs of (hint, signature) in the order of the envelope.
     signatures: tuple[tuple[bytes, bytes], ...]
 
 
@@ -37,15 +37,15 @@ class Signed:
 class Soroban:
     """The declared resources of a Soroban transaction."""
 
-    #: The data as it came.
+    #: The data as received.
     data: xdr.SorobanTransactionData
-    #: Read-only keys of the footprint, packed, in the order declared.
+    #: Read-only keys of the footprint, packed, in the declared order.
     read_only: tuple[bytes, ...]
-    #: Read-write keys of the footprint.
+    #: Read-write keys of the footprint, in the same form.
     read_write: tuple[bytes, ...]
-    #: Stroops that the resources may cost.
+    #: Maximum cost of the resources in stroops.
     resource_fee: int
-    #: The declared amounts, with the envelope's size.
+    #: The declared amounts, with the size of the envelope.
     usage: Usage
 
 
@@ -55,15 +55,15 @@ class Transaction:
 
     #: The envelope in XDR.
     envelope: bytes
-    #: The inner transaction (the only one, without a fee bump).
+    #: The inner transaction of a fee bump; otherwise the only transaction.
     inner: Signed
-    #: The outer transaction of a fee bump.
+    #: The outer transaction of a fee bump; otherwise None.
     outer: Signed | None
     #: Raw key of the account whose sequence number is used.
     source: bytes
-    #: Raw key of the account that pays.
+    #: Raw key of the account that pays the fee.
     fee_source: bytes
-    #: Stroops that the payer offers in all.
+    #: Stroops that the payer offers in total.
     fee: int
     #: Stroops that the inner transaction offers.
     inner_fee: int
@@ -78,17 +78,17 @@ class Transaction:
 
     @property
     def hash(self) -> bytes:
-        """The hash that clients look it up by: the outer one of a fee bump."""
+        """The hash by which clients look the transaction up: the outer hash of a fee bump."""
         return (self.outer or self.inner).hash
 
     @property
     def fee_bump(self) -> bool:
-        """True for a fee bump."""
+        """True when the envelope is a fee bump."""
         return self.outer is not None
 
     @property
     def fee_operations(self) -> int:
-        """Operations that the inclusion fee is counted by; a fee bump counts one more."""
+        """Number of operations that the inclusion fee is counted by; a fee bump counts one more."""
         return len(self.operations) + (1 if self.fee_bump else 0)
 
     @property
@@ -98,21 +98,21 @@ class Transaction:
 
     @property
     def inclusion_fee(self) -> int:
-        """What is offered for inclusion: the fee without the resource fee."""
+        """Stroops offered for inclusion: the fee without the resource fee."""
         return self.fee - self.resource_fee
 
     @cached_property
     def is_soroban(self) -> bool:
-        """True when any operation is a Soroban one."""
+        """True when any operation is a Soroban operation."""
         return any(o.body.type in _SOROBAN_OPERATIONS for o in self.operations)
 
     def fee_at(self, base_fee: int) -> int:
-        """Stroops that it pays up front when an operation's inclusion costs `base_fee`."""
+        """Return the stroops to pay up front when inclusion costs `base_fee` per operation."""
         return self.resource_fee + min(base_fee * self.fee_operations, self.inclusion_fee)
 
     @property
     def time_bounds(self) -> tuple[int, int]:
-        """(minTime, maxTime) in seconds; 0 is open."""
+        """(minTime, maxTime) in seconds; 0 means no bound."""
         v2 = self.conditions.v2
         bounds = self.conditions.time_bounds or (v2.time_bounds if v2 else None)
         if bounds is None:
@@ -121,7 +121,7 @@ class Transaction:
 
     @property
     def ledger_bounds(self) -> tuple[int, int]:
-        """(minLedger, maxLedger); 0 is open."""
+        """(minLedger, maxLedger); 0 means no bound."""
         bounds = self.conditions.v2.ledger_bounds if self.conditions.v2 else None
         if bounds is None:
             return 0, 0
@@ -129,7 +129,7 @@ class Transaction:
 
 
 def parse(envelope: bytes, network_id: bytes) -> Transaction:
-    """Read an envelope; ValueError (or an XDR error that is one) when it is not one."""
+    """Parse an envelope; ValueError (or an XDR error derived from it) when the bytes are none."""
     parsed = xdr.TransactionEnvelope.from_xdr_bytes(envelope)
     if parsed.fee_bump is not None:
         return _parse_fee_bump(envelope, parsed.fee_bump, network_id)
@@ -137,7 +137,7 @@ def parse(envelope: bytes, network_id: bytes) -> Transaction:
         inner = _signed(envelope[4:], parsed.v1.signatures, network_id)
         return _build(envelope, parsed.v1.tx, inner)
     if parsed.v0 is not None:
-        # A V0 transaction is signed as the V1 transaction with an ed25519 source.
+        # A V0 transaction is signed like the V1 transaction with an ed25519 source.
         inner = _signed(bytes(4) + envelope[4:], parsed.v0.signatures, network_id)
         return _build(envelope, _upgrade(parsed.v0.tx), inner)
     raise ValueError("no transaction in the envelope")
@@ -151,7 +151,7 @@ def _parse_fee_bump(
         raise ValueError("a fee bump without an inner transaction")
     outer_kind = int(xdr.EnvelopeType.ENVELOPE_TYPE_TX_FEE_BUMP)
     outer = _signed(envelope[4:], bump.signatures, network_id, kind=outer_kind)
-    # fee source, fee and the inner envelope's type come before the inner transaction.
+    # Fee source, fee and the inner envelope's type come before the inner transaction.
     start = 4 + (36 if bump.tx.fee_source.ed25519 is not None else 44) + 8 + 4
     end = len(envelope) - _signatures_size(bump.signatures) - 4
     inner = _signed(envelope[start:end], inner_envelope.signatures, network_id)
@@ -221,7 +221,7 @@ def _build(
         sequence=tx.seq_num.sequence_number.int64,
         conditions=tx.cond,
         operations=tuple(tx.operations),
-        # What counts of a fee bump is the size of its inner envelope (measured).
+        # For a fee bump, the size of its inner envelope counts (measured).
         soroban=_soroban(tx.ext.soroban_data, len(envelope) if outer is None else inner_size),
     )
 
@@ -249,5 +249,5 @@ def _soroban(data: xdr.SorobanTransactionData | None, size: int) -> Soroban | No
 
 
 def disk_reads(keys: tuple[bytes, ...]) -> int:
-    """Entries of a footprint that are read from disk: the classic ones."""
+    """Return the number of footprint entries that are read from disk: the classic entries."""
     return sum(key_type(k) in _DISK_TYPES for k in keys)

@@ -1,4 +1,4 @@
-"""Trustlines as values, and moving credit between them."""
+"""Trustlines as values, and the movement of credit between them."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ CLAWBACK = int(xdr.TrustLineFlags.TRUSTLINE_CLAWBACK_ENABLED_FLAG)
 
 @dataclass(frozen=True, kw_only=True)
 class Trustline:
-    """One account's line for one asset."""
+    """The trustline of one account for one asset."""
 
     #: Raw key of the holder.
     raw: bytes
@@ -23,16 +23,16 @@ class Trustline:
     asset: bytes
     #: Stroops of the asset.
     balance: int
-    #: Most that the holder accepts.
+    #: Maximum balance that the holder accepts.
     limit: int
-    #: TrustLineFlags.
+    #: TrustLineFlags as a number.
     flags: int
-    #: Raw key of the account that pays its reserve, if not the holder.
+    #: Raw key of the account that pays the trustline's reserve, if not the holder.
     sponsor: bytes | None = None
 
     @property
     def key(self) -> bytes:
-        """Its ledger key."""
+        """Ledger key of the trustline."""
         return trustline_key(self.raw, self.asset)
 
     @property
@@ -42,7 +42,7 @@ class Trustline:
 
 
 def load_trustline(state: Readable, raw: bytes, asset: bytes) -> Trustline | None:
-    """An account's line for an asset, or None."""
+    """Return an account's trustline for an asset, or None."""
     record = state.get(trustline_key(raw, asset))
     if record is None:
         return None
@@ -59,7 +59,7 @@ def load_trustline(state: Readable, raw: bytes, asset: bytes) -> Trustline | Non
 
 
 def store_trustline(state: Changes, line: Trustline) -> None:
-    """Write the line."""
+    """Write the trustline into the state."""
     data = xdr.LedgerEntryData(
         xdr.LedgerEntryType.TRUSTLINE,
         trust_line=xdr.TrustLineEntry(
@@ -75,14 +75,14 @@ def store_trustline(state: Changes, line: Trustline) -> None:
 
 
 def credit(state: Changes, line: Trustline, amount: int) -> Trustline:
-    """Add to (or with a negative amount take from) the line's balance."""
+    """Add the amount to the trustline's balance; a negative amount is taken from it."""
     changed = replace(line, balance=line.balance + amount)
     store_trustline(state, changed)
     return changed
 
 
 def asset_issuer(asset: bytes) -> bytes:
-    """Raw key of the issuer of a packed credit asset."""
+    """Return the raw key of the issuer of a packed credit asset."""
     parsed = xdr.TrustLineAsset.from_xdr_bytes(asset)
     arm = parsed.alpha_num4 or parsed.alpha_num12
     if arm is None:

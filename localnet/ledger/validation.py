@@ -1,4 +1,4 @@
-"""Is a transaction valid? Asked when it is sent and again when it is applied."""
+"""The validity of transactions, checked on sending and again on application."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from localnet.soroban.deploy import is_supported
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """The ledger that a transaction is judged for."""
+    """The ledger for which a transaction is judged."""
 
-    #: Its sequence.
+    #: Sequence of the ledger.
     sequence: int
-    #: Its close time (when sent: the last ledger's).
+    #: Close time of the ledger (for a transaction that is sent: the close time of the last ledger).
     close_time: int
     #: The network's limits and fees.
     settings: NetworkSettings
@@ -32,25 +32,25 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Why a transaction is not valid."""
+    """The reason why a transaction is not valid."""
 
-    #: The inner (or only) transaction's outcome.
+    #: Outcome of the inner (or only) transaction.
     outcome: TxOutcome
-    #: True when a fee bump's own part is at fault, not its inner transaction.
+    #: True when the fault is in a fee bump's own part, not in its inner transaction.
     outer: bool = False
-    #: The fee that the result tells: what it would pay, or would have to pay.
+    #: The fee in the result: the fee that the transaction would pay, or would have to pay.
     fee: int = 0
-    #: Diagnostic events in XDR that explain it.
+    #: Diagnostic events in XDR that explain the fault.
     diagnostics: tuple[bytes, ...] = ()
 
 
 def minimum_fee(tx: Transaction) -> int:
-    """Stroops with the lowest inclusion fee that any transaction may offer."""
+    """Return the transaction's fee in stroops with the lowest inclusion fee that is allowed."""
     return tx.resource_fee + BASE_FEE * tx.fee_operations
 
 
 def malformed(tx: Transaction) -> TxCode | None:
-    """What is wrong with its form, before anything else is looked at."""
+    """Return the fault in the transaction's form, or None; this is the first of all checks."""
     if not tx.operations:
         return TxCode.txMISSING_OPERATION
     if not tx.is_soroban:
@@ -72,7 +72,7 @@ _RESOURCE_NAMES = {
 
 
 def soroban_invalid(soroban: Soroban, settings: NetworkSettings) -> bytes | None:
-    """The diagnostic event that says which declared resource is wrong, or None."""
+    """Return the diagnostic event that names the wrong declared resource, or None."""
     storage = xdr.SCErrorType.SCE_STORAGE
     for field, name in _RESOURCE_NAMES.items():
         declared, limit = getattr(soroban.usage, field), getattr(settings.tx_limit, field)
@@ -126,7 +126,7 @@ def _check_operation(
     checker: SignatureChecker,
     settings: NetworkSettings,
 ) -> OperationOutcome | None:
-    """What is wrong with an operation before it is applied: signature, kind or body."""
+    """Return the fault of an operation before it is applied (signature, kind or body), or None."""
     own = operation.source_account
     raw = tx.source if own is None else raw_muxed(own)
     rule, body = RULES.get(operation.body.type), operation.body
@@ -153,7 +153,7 @@ def _soroban_threshold(body: xdr.OperationBody) -> Threshold:
 def check_soroban_body(
     body: xdr.OperationBody, tx: Transaction, settings: NetworkSettings
 ) -> OperationOutcome | None:
-    """The rules of the three Soroban operations that need no state."""
+    """Check the rules of the three Soroban operations that need no state."""
     assert tx.soroban is not None  # noqa: S101  (a Soroban transaction without is malformed)
     invoke = body.invoke_host_function_op
     if invoke is not None:
@@ -177,7 +177,7 @@ def check_soroban_body(
 def check_operations(
     tx: Transaction, state: Readable, checker: SignatureChecker, settings: NetworkSettings
 ) -> TxOutcome | None:
-    """txFAILED with a result per operation when one of them cannot be applied."""
+    """Return txFAILED with a result per operation when one of them cannot be applied."""
     results = [_check_operation(o, tx, state, checker, settings) for o in tx.operations]
     if all(r is None for r in results):
         return None if checker.all_used() else TxOutcome(code=TxCode.txBAD_AUTH_EXTRA)
@@ -192,7 +192,7 @@ def check_operations(
 def _check_inner(
     tx: Transaction, state: Readable, moment: Moment, early: Callable[[], TxCode | None]
 ) -> TxOutcome | None:
-    """The rules that hold for plain and for inner transactions alike."""
+    """Check the rules that hold for plain and for inner transactions alike."""
     code = _bounds(tx, moment) or early()
     if code is not None:
         return TxOutcome(code=code)
@@ -212,7 +212,7 @@ def _check_inner(
 
 
 def _fee_too_low(tx: Transaction) -> int | None:
-    """The lowest fee that would do, when the offered one does not."""
+    """Return the lowest sufficient fee when the offered fee is too low, else None."""
     if tx.inclusion_fee < BASE_FEE * tx.fee_operations:
         return minimum_fee(tx)
     inner = tx.inner_fee - tx.resource_fee
@@ -222,7 +222,7 @@ def _fee_too_low(tx: Transaction) -> int | None:
 
 
 def _check_payer(tx: Transaction, state: Readable) -> TxCode | None:
-    """The fee bump's own rules: its account, its signatures."""
+    """Check the fee bump's own rules: its account and its signatures."""
     if tx.outer is None:
         return None
     payer = load_account(state, tx.fee_source)
@@ -235,7 +235,7 @@ def _check_payer(tx: Transaction, state: Readable) -> TxCode | None:
 
 
 def _affordable(tx: Transaction, state: Readable, committed: int) -> bool:
-    """True when the payer has the whole fee beside what it owes for pending transactions."""
+    """Tell whether the payer has the whole fee beside the fees of its pending transactions."""
     payer = load_account(state, tx.fee_source)
     return payer is None or payer.available - committed >= tx.fee
 
@@ -254,7 +254,7 @@ def _structure(tx: Transaction, moment: Moment) -> Verdict | None:
 def validate_sent(
     tx: Transaction, state: Readable, moment: Moment, *, committed: int
 ) -> Verdict | None:
-    """Judge a transaction that is sent; None when it is valid.
+    """Judge a transaction that is sent; return None when the transaction is valid.
 
     `committed` is the sum of the fees that its payer offers in other pending transactions.
     """
@@ -281,7 +281,7 @@ def validate_sent(
 
 
 def validate_applied(tx: Transaction, state: Readable, moment: Moment) -> TxOutcome | None:
-    """Judge a transaction whose fee is charged already; None when it may run."""
+    """Judge a transaction whose fee is already charged; return None when it may run."""
     wrong = _structure(tx, moment)
     if wrong is not None:
         return wrong.outcome
@@ -292,5 +292,5 @@ def validate_applied(tx: Transaction, state: Readable, moment: Moment) -> TxOutc
 
 
 def exceeds_ledger(usage: Usage, settings: NetworkSettings) -> bool:
-    """True when no ledger could ever hold it."""
+    """Tell whether the usage exceeds the limits of any ledger."""
     return not usage.fits(settings.ledger_limit)

@@ -1,4 +1,4 @@
-"""What a JSON-RPC method works with."""
+"""The context of a JSON-RPC method."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,41 +20,44 @@ Params = Mapping[str, Any]
 
 @dataclass(kw_only=True)
 class RpcContext:
-    """A node as its clients see it."""
+    """A node in the form that its clients see."""
 
     #: The node.
     node: Node
-    #: The settings.
+    #: The settings of the localnet.
     settings: LocalnetSettings
-    #: Misbehaviour that is switched on.
+    #: Faults that are switched on.
     faults: Faults
-    #: What it says that is not so.
+    #: Lies that the node tells.
     lies: Lies = field(default_factory=Lies)
-    #: What the nodes of this chain were sent.
+    #: Transactions that the nodes of this chain were sent.
     memory: Memory = field(default_factory=Memory)
     #: Wall clock in seconds since 1970.
     clock: Callable[[], float] = time.time
-    #: Where GET /friendbot is, for getNetwork; empty until the port is known.
+    #: URL of GET /friendbot, for getNetwork; empty until the port is known.
     friendbot_url: str = field(default="")
 
     @property
     def snapshot(self) -> Snapshot:
-        """The state that answers are made from: the latest, or a frozen one."""
+        """The state from which answers are made: the latest one, or a frozen one."""
         return self.faults.frozen or self.node.snapshot
 
     @property
     def latest(self) -> ClosedLedger:
-        """The newest ledger that this node admits to know."""
+        """The newest ledger that this node shows to clients."""
         return self.node.history.get(self.snapshot.sequence) or self.node.history.latest
 
     @property
     def oldest(self) -> ClosedLedger:
-        """The oldest ledger that can be asked for."""
+        """The oldest ledger that clients can ask for."""
         return self.node.history.oldest
 
 
 def wants_json(params: Params) -> bool:
-    """True for xdrFormat "json"; anything but that, "base64" or nothing is refused."""
+    """Tell whether xdrFormat is "json".
+
+    "base64" and no value mean False; any other value is refused.
+    """
     wanted = params.get("xdrFormat", "")
     if wanted not in ("", "base64", "json"):
         raise invalid_params(f"got '{wanted}': expected base64, json for optional 'xdrFormat'")

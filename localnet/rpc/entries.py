@@ -1,4 +1,4 @@
-"""getLedgerEntries."""
+"""The method getLedgerEntries."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from localnet.rpc.context import Params, RpcContext, wants_json
 from localnet.rpc.encoding import base64
 from localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params
 
-#: Keys in one call at most.
+#: Maximum number of keys in one call.
 MAX_KEYS = 200
 
 
@@ -22,7 +22,7 @@ def _parse_key(text: Any, index: int) -> xdr.LedgerKey:
 
 
 async def get_ledger_entries(rpc: RpcContext, params: Params) -> dict[str, Any]:
-    """The entries that live; keys without one are just absent."""
+    """Return the live entries; a key without a live entry is left out."""
     as_json = wants_json(params)
     texts = params.get("keys")
     if not isinstance(texts, list):

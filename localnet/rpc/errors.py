@@ -10,7 +10,7 @@ INTERNAL_ERROR = -32603
 
 
 class RpcError(Exception):
-    """An answer without a result."""
+    """An error that becomes an answer without a result."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class RpcError(Exception):
         self.data = data
 
     def to_json(self) -> dict[str, Any]:
-        """The error member of the answer."""
+        """Return the error member of the answer."""
         body: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.data is not None:
             body["data"] = self.data
@@ -27,10 +27,10 @@ class RpcError(Exception):
 
 
 def invalid_params(message: str, data: Any = None) -> RpcError:
-    """-32602."""
+    """Make an error with code -32602."""
     return RpcError(INVALID_PARAMS, message, data)
 
 
 def invalid_request(message: str) -> RpcError:
-    """-32600."""
+    """Make an error with code -32600."""
     return RpcError(INVALID_REQUEST, message)

@@ -1,4 +1,4 @@
-"""getEvents."""
+"""The method getEvents."""
 
 import re
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from localnet.rpc.encoding import base64, timestamp
 from localnet.rpc.errors import invalid_params, invalid_request
 from localnet.rpc.paging import page_limit, total_order_id
 
-#: Events in a page: when not asked otherwise, and at most.
+#: Number of events in a page: the default, and the maximum.
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
-#: Ledgers that one call looks through at most.
+#: Maximum number of ledgers that one call searches.
 MAX_LEDGERS = 10_000
-#: Filters, contracts per filter and topic filters per filter at most.
+#: Maximum number of filters, of contracts per filter and of topic filters per filter.
 MAX_FILTERS = 5
-#: The place of events that follow all transactions of a ledger.
+#: Place of the events that follow all transactions of a ledger.
 _AFTER_ALL = (1 << 20) - 1
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,10})")
 _TYPES = {
@@ -34,36 +34,37 @@ _TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedEvent:
-    """One event and where it is."""
+    """One event and its place in the history."""
 
-    #: Its total order id and its index there.
+    #: Total order id of the event's operation, and index of the event in the operation.
     place: tuple[int, int]
-    #: Its ledger.
+    #: Ledger of the event.
     ledger: ClosedLedger
-    #: Its transaction.
+    #: Transaction of the event.
     transaction: Applied
     #: ContractEvent in XDR.
     packed: bytes
 
     @property
     def cursor(self) -> str:
-        """Its id, which is a cursor, too."""
+        """The id of the event, which is also a cursor."""
         return f"{self.place[0]:019d}-{self.place[1]:010d}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventFilter:
-    """One filter; an event must pass one of them."""
+    """One filter; an event must pass at least one filter of the call."""
 
-    #: Types, or all when empty.
+    #: Types that pass; all types when empty.
     types: frozenset[str]
-    #: Contracts (C...), or all when empty.
+    #: Contracts (C...) that pass; all contracts when empty.
     contracts: frozenset[str]
-    #: Topic patterns in base64 with "*" (one) and a closing "**" (any number); all when empty.
+    #: Topic patterns in base64, with "*" (one topic) and a closing "**" (any number); all pass when
+    #: empty.
     topics: tuple[tuple[str, ...], ...]
 
     def passes(self, kind: str, contract: str | None, topics: list[str]) -> bool:
-        """True for an event that this filter lets through."""
+        """Tell whether the event passes this filter."""
         return (
             (not self.types or kind in self.types)
             and (not self.contracts or contract in self.contracts)
@@ -81,7 +82,7 @@ def _matches(pattern: tuple[str, ...], topics: list[str]) -> bool:
 
 
 def ledger_events(ledger: ClosedLedger) -> Iterator[PlacedEvent]:
-    """All events of a ledger in their order: fees, then operations, then refunds."""
+    """Yield all events of a ledger in their order: fees, then operations, then refunds."""
     stages: tuple[list[tuple[Applied, bytes]], ...] = ([], [], [])
     for transaction in ledger.transactions:
         for event in transaction.events:
@@ -108,7 +109,7 @@ def ledger_events(ledger: ClosedLedger) -> Iterator[PlacedEvent]:
 
 
 async def get_events(rpc: RpcContext, params: Params) -> dict[str, Any]:
-    """A page of events that pass the filters."""
+    """Return a page of the events that pass the filters."""
     as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
     filters = _filters(params)
     after, first = _start(rpc, params)
@@ -116,7 +117,7 @@ async def get_events(rpc: RpcContext, params: Params) -> dict[str, Any]:
     if isinstance(params.get("endLedger"), int) and params["endLedger"] > 0:
         end = min(end, params["endLedger"])
     page: list[dict[str, Any]] = []
-    # Without a full page the cursor is the end of what was looked through.
+    # Without a full page, the cursor is the end of the searched ledgers.
     cursor = f"{total_order_id(end, 0, 0) - 1:019d}-{2**32 - 1:010d}"
     for ledger in rpc.node.history.range(first, end - 1):
         for event in ledger_events(ledger):
@@ -141,7 +142,7 @@ def _page(rpc: RpcContext, page: list[dict[str, Any]], cursor: str) -> dict[str,
 
 
 def _start(rpc: RpcContext, params: Params) -> tuple[tuple[int, int], int]:
-    """(the place after which to start, the first ledger)."""
+    """Return (the place after which the page starts, the first ledger)."""
     cursor = (params.get("pagination") or {}).get("cursor")
     start = params.get("startLedger", 0)
     if cursor:
@@ -184,7 +185,7 @@ def _filter(given: Any, index: int) -> EventFilter:
 def _event_json(
     event: PlacedEvent, filters: list[EventFilter], *, as_json: bool
 ) -> dict[str, Any] | None:
-    """The event as an answer shows it, or None when no filter lets it through."""
+    """Return the event in the form of an answer, or None when it passes no filter."""
     parsed = xdr.ContractEvent.from_xdr_bytes(event.packed)
     body = parsed.body.v0
     assert body is not None  # noqa: S101  (the union has one arm)

@@ -1,20 +1,20 @@
-"""Misbehaviour on demand, for the fault tests: a small table that POST /faults changes.
+"""Faults on demand, for the fault tests: a small table that POST /faults changes.
 
-Each field of the body sets one fault, {"reset": true} clears all, fields left out stay as they are.
-A list of calls is one call here, that of its first method, but for repeats and try_again_later.
-GET /faults also says by "used" how often each has done something since the last reset: a fault that
-was set and met nothing has not happened.
+Each field of the body sets one fault. {"reset": true} clears all faults. Faults whose fields are
+left out stay as they are. A list of calls counts here as one call, that of its first method, except
+for repeats and try_again_later. GET /faults also shows in "used" how often each fault has had an
+effect since the last reset: a fault that was set and met nothing has not happened.
 
 * delays: {method: seconds} before a call is looked at ("*" is every method)
 * failures: {method: calls} that answer HTTP 503 before they are looked at
 * busy: {method: calls} that answer HTTP 429 with Retry-After: retry_after (seconds, a whole number)
-* closes: {method: calls} after whose answer the connection is closed, without a word of it
+* closes: {method: calls} after whose answer the connection is closed without an announcement
 * drops: {method: calls} that are carried out, but whose answer is lost (the connection breaks)
 * repeats: {method: calls} that get the answer of an earlier call with the same parameters
 * jitter: seconds; every answer is held back for a random part of it, so answers overtake each other
 * try_again_later: submissions that answer TRY_AGAIN_LATER without being looked at
 * skip_ledgers: ledgers that close without any pending transaction
-* stale: true freezes answers at the latest ledger, false ends it
+* stale: true freezes answers at the latest ledger, false ends the freeze
 * read_gap: seconds between the two reads of getTransaction
 * forget_before: ledgers below this sequence are lost from the history, at once
 """
@@ -28,14 +28,14 @@ from typing import Any
 
 from localnet.ledger.state import Snapshot
 
-#: Applies to every method.
+#: Method name that stands for every method.
 EVERY = "*"
-#: What nobody sets: what was done, and what is remembered for it.
+#: Fields that nobody sets: the use of the faults, and the data kept for them.
 _INNER = frozenset({"frozen", "given", "used"})
 
 
 def _use(table: dict[str, int], method: str) -> bool:
-    """Count one use of a fault for this method; True when there was one left."""
+    """Count one use of a fault for this method; return True when a use was left."""
     for name in (method, EVERY):
         if table.get(name, 0) > 0:
             table[name] -= 1
@@ -45,15 +45,15 @@ def _use(table: dict[str, int], method: str) -> bool:
 
 @dataclass(kw_only=True)
 class Faults:
-    """What is wrong with this node at the moment."""
+    """The faults of one node at the moment."""
 
-    #: Seconds by method.
+    #: Delay in seconds, by method.
     delays: dict[str, float] = field(default_factory=dict)
     #: Calls left that fail, by method.
     failures: dict[str, int] = field(default_factory=dict)
-    #: Calls left that are told to come later, by method.
+    #: Calls left that are told to come later (HTTP 429), by method.
     busy: dict[str, int] = field(default_factory=dict)
-    #: Seconds that they are told to wait.
+    #: Seconds that these calls are told to wait.
     retry_after: int = 1
     #: Calls left after which the connection is closed, by method.
     closes: dict[str, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Faults:
     drops: dict[str, int] = field(default_factory=dict)
     #: Calls left that get an older answer, by method.
     repeats: dict[str, int] = field(default_factory=dict)
-    #: Longest time in seconds that an answer is held back.
+    #: Maximum time in seconds for which an answer is held back.
     jitter: float = 0.0
     #: Submissions left that answer TRY_AGAIN_LATER.
     try_again_later: int = 0
@@ -69,15 +69,15 @@ class Faults:
     skip_ledgers: int = 0
     #: Seconds between the two reads of getTransaction, in which ledgers may close.
     read_gap: float = 0.0
-    #: The state that answers are frozen at.
+    #: The state at which answers are frozen.
     frozen: Snapshot | None = None
-    #: Answers by call that are given again.
+    #: Answers by call that are given to later calls.
     given: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    #: How often each fault has done something, by its name.
+    #: Number of times that each fault had an effect, by its name.
     used: Counter[str] = field(default_factory=Counter)
 
     def change(self, body: Mapping[str, Any], snapshot: Snapshot) -> None:
-        """Apply a POST /faults body; ValueError names what is wrong with it."""
+        """Apply a POST /faults body; the ValueError names the error in the body."""
         known = {"reset", "stale", "forget_before", *self.table()}
         unknown = set(body) - known
         if unknown:
@@ -91,11 +91,11 @@ class Faults:
             self.given.clear()
 
     def table(self) -> dict[str, Any]:
-        """The faults that are counted or timed."""
+        """Return the faults that are counted or timed."""
         return {name: value for name, value in vars(self).items() if name not in _INNER}
 
     def to_json(self) -> dict[str, Any]:
-        """What GET /faults answers."""
+        """Return the answer to GET /faults."""
         return {**self.table(), "stale": self.frozen is not None, "used": dict(self.used)}
 
     async def hold_up(self, method: str) -> None:
@@ -103,19 +103,19 @@ class Faults:
         await self._sleep("delays", self.delays.get(method, self.delays.get(EVERY, 0.0)))
 
     def fails(self, method: str) -> bool:
-        """True when this call answers 503."""
+        """Tell whether this call answers 503."""
         return self._count("failures", _use(self.failures, method))
 
     def is_busy(self, method: str) -> bool:
-        """True when this call answers 429."""
+        """Tell whether this call answers 429."""
         return self._count("busy", _use(self.busy, method))
 
     def closes_connection(self, method: str) -> bool:
-        """True when the connection is closed after this call."""
+        """Tell whether the connection is closed after this call."""
         return self._count("closes", _use(self.closes, method))
 
     def may_repeat(self, method: str) -> bool:
-        """True when calls of this method are to get older answers."""
+        """Tell whether calls of this method are to get older answers."""
         return self.repeats.get(method, self.repeats.get(EVERY, 0)) > 0
 
     def repeated(self, method: str) -> None:
@@ -123,11 +123,11 @@ class Faults:
         self._count("repeats", _use(self.repeats, method))
 
     async def hold_back(self) -> None:
-        """Let other answers overtake this one."""
+        """Hold this answer back, so that other answers overtake it."""
         await self._sleep("jitter", random.uniform(0, self.jitter))
 
     def drops_answer(self, method: str) -> bool:
-        """True when this call's answer is lost."""
+        """Tell whether this call's answer is lost."""
         return self._count("drops", _use(self.drops, method))
 
     async def between_reads(self) -> None:
@@ -135,14 +135,17 @@ class Faults:
         await self._sleep("read_gap", self.read_gap)
 
     def storms(self) -> bool:
-        """True when this submission answers TRY_AGAIN_LATER."""
+        """Tell whether this submission answers TRY_AGAIN_LATER."""
         if self.try_again_later <= 0:
             return False
         self.try_again_later -= 1
         return self._count("try_again_later", True)
 
     def skips_ledger(self, *, pending: bool) -> bool:
-        """True when this ledger takes no pending transaction; `pending` says if there are any."""
+        """Tell whether this ledger takes no pending transaction.
+
+        `pending` says whether there are pending transactions.
+        """
         if self.skip_ledgers <= 0:
             return False
         self.skip_ledgers -= 1
@@ -150,7 +153,7 @@ class Faults:
         return True
 
     def note_age(self, newest: Snapshot) -> None:
-        """Count an answer if the state that it was made from is older than the newest."""
+        """Count an answer whose state is older than the newest state."""
         frozen = self.frozen
         self._count("stale", frozen is not None and frozen.sequence < newest.sequence)
 
@@ -179,7 +182,7 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
     return {str(k): _number(f"{name}.{k}", v) for k, v in value.items()}
 
 
-#: What reads each fault from a body.
+#: Functions that read each fault from a body.
 _SETTINGS: dict[str, Callable[[str, Any], object]] = {
     "delays": _numbers,
     "failures": _numbers,

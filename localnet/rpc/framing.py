@@ -1,6 +1,7 @@
-"""JSON-RPC in HTTP, as the bridge that stellar-rpc uses (creachadair/jrpc2) reads and writes it.
+"""JSON-RPC in HTTP, read and written like the bridge of stellar-rpc (creachadair/jrpc2).
 
-Checked against what stellar-rpc 27.1.1 answered to odd requests (tests/vectors/recordings/v27).
+The behaviour was checked against the answers of stellar-rpc 27.1.1 to odd requests
+(tests/vectors/recordings/v27).
 """
 
 import json
@@ -15,7 +16,7 @@ from localnet.rpc.errors import INVALID_REQUEST, PARSE_ERROR, RpcError, invalid_
 #: Members that a call may have.
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 
-#: Every answer says so.
+#: Header of every answer.
 VARY = {"Vary": "Origin"}
 
 
@@ -23,40 +24,40 @@ VARY = {"Vary": "Origin"}
 class Call:
     """One call of a request."""
 
-    #: What the answer repeats; None where there is none to give.
+    #: The id that the answer repeats; None when the call has no id.
     id: Any
-    #: The method; empty when the call is not well formed.
+    #: Name of the method; empty when the call is not well formed.
     method: str
-    #: Parameters as they came.
+    #: Parameters as received.
     params: Any
-    #: What is wrong with the call, before its method is looked up.
+    #: The error of the call that is found before its method is looked up.
     wrong: RpcError | None = None
 
     @property
     def is_notification(self) -> bool:
-        """True for a call that wants no answer."""
+        """True when the call wants no answer."""
         return self.wrong is None and self.id is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What came in one body."""
+    """The content of one HTTP body."""
 
     #: The calls in order.
     calls: Sequence[Call]
-    #: A list of calls is answered by a list.
+    #: True for a list of calls, which is answered by a list.
     is_list: bool
 
 
 def check_content_type(request: web.Request) -> None:
-    """Only JSON is read."""
+    """Check that the content type is JSON; no other type is read."""
     if request.content_type != "application/json" or "Content-Type" not in request.headers:
         text = "content-type must be application/json\n"
         raise web.HTTPUnsupportedMediaType(text=text, headers=VARY)
 
 
 def read_request(body: bytes) -> Request:
-    """Parse a body; HTTP 500 where it is not JSON at all."""
+    """Parse a body; HTTP 500 when the body is not JSON."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -90,7 +91,7 @@ def _wrong(call_id: Any, error: RpcError) -> Call:
 
 
 def members(call: Call) -> Mapping[str, Any]:
-    """The parameters by name; as in Go, a member that is null is one that is not there."""
+    """Return the parameters by name; as in Go, a member that is null counts as absent."""
     if isinstance(call.params, list):
         name = call.method[:1].upper() + call.method[1:]
         words = f"json: cannot unmarshal array into Go value of type protocol.{name}Request"
@@ -99,17 +100,17 @@ def members(call: Call) -> Mapping[str, Any]:
 
 
 def result(call_id: Any, value: Any) -> dict[str, Any]:
-    """An answer with a result."""
+    """Make an answer with a result."""
     return {"jsonrpc": "2.0", "id": call_id, "result": value}
 
 
 def failure(call_id: Any, error: RpcError) -> dict[str, Any]:
-    """An answer with an error."""
+    """Make an answer with an error."""
     return {"jsonrpc": "2.0", "id": call_id, "error": error.to_json()}
 
 
 def written(request: Request, answers: Sequence[Any]) -> bytes | None:
-    """The body of an answer; None for nothing to say."""
+    """Return the body of an answer; None when there is no answer to send."""
     if not answers:
         return None
     body = list(answers) if request.is_list else answers[0]
@@ -117,12 +118,12 @@ def written(request: Request, answers: Sequence[Any]) -> bytes | None:
 
 
 def cors(origin: str | None) -> dict[str, str]:
-    """Headers of every answer; browsers from anywhere may ask."""
+    """Return the headers of every answer, which allow calls from browsers of any origin."""
     return VARY if origin is None else {**VARY, "Access-Control-Allow-Origin": origin}
 
 
 def preflight(request: web.Request) -> web.Response:
-    """The answer to a browser that asks whether it may ask."""
+    """Answer a browser that asks for permission to call."""
     wanted = {
         "Access-Control-Allow-Headers": "Access-Control-Request-Headers",
         "Access-Control-Allow-Methods": "Access-Control-Request-Method",

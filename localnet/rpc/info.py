@@ -1,4 +1,7 @@
-"""getHealth, getNetwork, getVersionInfo, getLatestLedger, getFeeStats: the node about itself."""
+"""Methods about the node itself.
+
+These are getHealth, getNetwork, getVersionInfo, getLatestLedger and getFeeStats.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,15 +11,18 @@ from localnet.ledger.settings import PROTOCOL_VERSION
 from localnet.rpc.context import Params, RpcContext
 from localnet.rpc.encoding import base64
 
-#: Ledgers that the Soroban fee statistics look back.
+#: Number of ledgers that the Soroban fee statistics cover.
 _SOROBAN_FEE_LEDGERS = 50
-#: Ledgers that the classic fee statistics look back.
+#: Number of ledgers that the classic fee statistics cover.
 _CLASSIC_FEE_LEDGERS = 10
 _PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 
 
 async def get_health(rpc: RpcContext, _params: Params) -> dict[str, Any]:
-    """Always healthy: a node that lags behind does not know it."""
+    """Answer that the node is healthy; this holds also for a node that lags behind.
+
+    Such a node does not know that it lags.
+    """
     return {
         "status": "healthy",
         "latestLedger": rpc.latest.sequence,
@@ -28,7 +34,7 @@ async def get_health(rpc: RpcContext, _params: Params) -> dict[str, Any]:
 
 
 async def get_network(rpc: RpcContext, _params: Params) -> dict[str, Any]:
-    """Passphrase, protocol, and where the friendbot is."""
+    """Return the passphrase, the protocol version and the URL of the friendbot."""
     answer: dict[str, Any] = {
         "passphrase": rpc.settings.passphrase,
         "protocolVersion": PROTOCOL_VERSION,
@@ -39,7 +45,7 @@ async def get_network(rpc: RpcContext, _params: Params) -> dict[str, Any]:
 
 
 async def get_version_info(_rpc: RpcContext, _params: Params) -> dict[str, Any]:
-    """What software this is."""
+    """Return the version of the software."""
     return {
         "version": "24.0.0-localnet",
         "commitHash": "",
@@ -50,7 +56,7 @@ async def get_version_info(_rpc: RpcContext, _params: Params) -> dict[str, Any]:
 
 
 async def get_latest_ledger(rpc: RpcContext, _params: Params) -> dict[str, Any]:
-    """The newest ledger."""
+    """Return the newest ledger."""
     return {
         "id": rpc.latest.hash.hex(),
         "protocolVersion": PROTOCOL_VERSION,
@@ -62,11 +68,14 @@ async def get_latest_ledger(rpc: RpcContext, _params: Params) -> dict[str, Any]:
 
 
 def _distribution(fees: Sequence[int], ledgers: int) -> dict[str, Any]:
-    """Numbers are text, as the real thing's 64-bit numbers are."""
+    """Return the distribution of fees.
+
+    Numbers are text, like the 64-bit numbers of the real RPC.
+    """
     ordered = sorted(fees)
 
     def percentile(percent: int) -> int:
-        """Nearest rank."""
+        """Return the percentile by the nearest rank."""
         return ordered[-(-len(ordered) * percent // 100) - 1] if ordered else 0
 
     mode = Counter(ordered).most_common(1)[0][0] if ordered else 0
@@ -80,7 +89,7 @@ def _distribution(fees: Sequence[int], ledgers: int) -> dict[str, Any]:
 
 
 async def get_fee_stats(rpc: RpcContext, _params: Params) -> dict[str, Any]:
-    """What inclusion cost in the last ledgers."""
+    """Return the inclusion fees of the last ledgers."""
     latest = rpc.latest.sequence
 
     def window(ledgers: int, *, soroban: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""getLedgers."""
+"""The method getLedgers."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 from localnet.rpc.paging import page_limit, start_ledger
 
-#: Ledgers in a page: when not asked otherwise, and at most.
+#: Number of ledgers in a page: the default, and the maximum.
 DEFAULT_LIMIT = 5
 MAX_LIMIT = 200
 
 
 async def get_ledgers(rpc: RpcContext, params: Params) -> dict[str, Any]:
-    """A page of ledgers."""
+    """Return a page of ledgers."""
     as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
     cursor = (params.get("pagination") or {}).get("cursor")
     if not cursor:

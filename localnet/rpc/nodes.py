@@ -1,4 +1,4 @@
-"""The nodes of one chain as their clients see them, each with faults and lies of its own."""
+"""The nodes of one chain as their clients see them, each with its own faults and lies."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from localnet.rpc.lies.model import Memory
 from localnet.rpc.lies.table import Lies
 from localnet.soroban.storage import code_key, instance_key
 
-#: What is told of one node alone.
+#: Members of a POST /faults body that concern the lies of one node.
 _LIES = frozenset({"lies", "methods"})
-#: What is the chain's own: it can only be told at the first node.
+#: Members that concern the chain itself; only the first node accepts them.
 _CHAIN = frozenset({"lives", "forget_before", "skip_ledgers"})
 _LIVES = frozenset({"code", "instance", "contract"})
 
 
 class Nodes:
-    """All nodes; the first is the chain's own."""
+    """All nodes; the first one is the chain's own node."""
 
     def __init__(self, chain: Node, settings: LocalnetSettings, clock: Callable[[], float]) -> None:
         self.chain = chain
-        #: Chains that only liars know, by name.
+        #: Chains that only lying nodes follow, by name.
         self._forks: dict[str, Node] = {}
         memory = Memory()
         self.contexts = [
@@ -39,17 +39,17 @@ class Nodes:
         return self.contexts[0]
 
     def announce(self, friendbot_url: str) -> None:
-        """Tell every node where the friendbot is."""
+        """Tell every node the URL of the friendbot."""
         for context in self.contexts:
             context.friendbot_url = friendbot_url
 
     def close_forks(self, close_time: int) -> None:
-        """Close a ledger of every chain that liars follow, beside the real one."""
+        """Close a ledger of every chain that lying nodes follow, beside the real chain."""
         for fork in self._forks.values():
             fork.close_ledger(close_time)
 
     def change(self, number: int, body: Mapping[str, Any]) -> None:
-        """Apply the body of POST /faults; ValueError names what is wrong with it."""
+        """Apply the body of POST /faults; the ValueError names the error in the body."""
         context = self.contexts[number]
         if number and _CHAIN & set(body):
             raise ValueError(f"{sorted(_CHAIN & set(body))} are the chain's: POST /faults")
@@ -66,7 +66,7 @@ class Nodes:
             self.chain.history.forget_before(int(body["forget_before"]))
 
     def show(self, number: int) -> dict[str, Any]:
-        """What GET /faults answers."""
+        """Return the answer to GET /faults."""
         context = self.contexts[number]
         methods = context.lies.methods
         return {
@@ -76,7 +76,7 @@ class Nodes:
         }
 
     def _follow(self, context: RpcContext) -> None:
-        """Let a node follow the chain that it is told to; forks that nobody follows end."""
+        """Let a node follow the chain that its lies name; drop the forks that no node follows."""
         name = context.lies.told.get("fork")
         if name is None:
             context.node = self.chain
@@ -88,7 +88,7 @@ class Nodes:
         self._forks = {n: fork for n, fork in self._forks.items() if n in followed}
 
     def _set_lives(self, lives: Any) -> None:
-        """Remaining ledgers of a contract (the farm, if none is named) and of its code."""
+        """Set the remaining ledgers of a contract (the farm, if none is named) and of its code."""
         if not isinstance(lives, dict) or not set(lives) <= _LIVES:
             raise ValueError(f"lives: expected an object of {sorted(_LIVES)}")
         contract = str(lives.get("contract") or self._farm)

@@ -6,13 +6,13 @@ from typing import Any
 from localnet.rpc.context import Params, RpcContext
 from localnet.rpc.errors import invalid_params, invalid_request
 
-#: Bits of a transaction's and of an operation's place in a total order id (SEP-35).
+#: Bit positions of a transaction's place and of the ledger in a total order id (SEP-35).
 _ORDER_SHIFT, _LEDGER_SHIFT = 12, 32
 _ORDER_MASK = (1 << (_LEDGER_SHIFT - _ORDER_SHIFT)) - 1
 
 
 def total_order_id(ledger: int, order: int, operation: int) -> int:
-    """Ledger, transaction and operation in one number that sorts."""
+    """Return ledger, transaction and operation as one number that sorts by them."""
     return ledger << _LEDGER_SHIFT | order << _ORDER_SHIFT | operation
 
 
@@ -20,9 +20,9 @@ def total_order_id(ledger: int, order: int, operation: int) -> int:
 class TransactionCursor:
     """The transaction after which a page starts."""
 
-    #: Its ledger.
+    #: Ledger of the transaction.
     ledger: int
-    #: Its place in the ledger, from 1; 0 is before the first.
+    #: Place of the transaction in the ledger, from 1; 0 is before the first.
     order: int
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class TransactionCursor:
 
     @staticmethod
     def parse(text: Any) -> "TransactionCursor":
-        """Read a cursor; an RPC error when it is none."""
+        """Parse a cursor; an RPC error when the text is none."""
         try:
             number = int(text)
         except (TypeError, ValueError) as error:
@@ -42,7 +42,7 @@ class TransactionCursor:
 
 
 def page_limit(params: Params, default: int, most: int) -> int:
-    """The page size that is asked for."""
+    """Return the page size that the call asks for."""
     limit = (params.get("pagination") or {}).get("limit", default) or default
     if not isinstance(limit, int):
         raise invalid_params("invalid parameters")
@@ -52,7 +52,7 @@ def page_limit(params: Params, default: int, most: int) -> int:
 
 
 def start_ledger(rpc: RpcContext, params: Params) -> int:
-    """The start of a page without a cursor."""
+    """Return the first ledger of a page without a cursor."""
     start, oldest, latest = params.get("startLedger", 0), rpc.oldest.sequence, rpc.latest.sequence
     if not isinstance(start, int):
         raise invalid_params("invalid parameters")

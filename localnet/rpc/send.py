@@ -1,4 +1,4 @@
-"""sendTransaction."""
+"""The method sendTransaction."""
 
 import binascii
 from base64 import b64decode
@@ -17,7 +17,10 @@ from localnet.rpc.errors import invalid_params
 
 
 def error_result(tx: Transaction, verdict: Verdict) -> bytes:
-    """The TransactionResult of a refusal: a fee bump wraps what is wrong with its inner part."""
+    """Return the TransactionResult of a refusal.
+
+    The result of a fee bump wraps the error of its inner transaction.
+    """
     inner_failed = tx.fee_bump and not verdict.outer and verdict.fee > 0
     if not inner_failed:
         return tx_result(verdict.fee, verdict.outcome)
@@ -42,7 +45,7 @@ def _submitted(rpc: RpcContext, tx: Transaction) -> Answer:
     if rpc.faults.storms():
         return Answer(status=Status.TRY_AGAIN_LATER)
     if not rpc.lies.takes("sendTransaction"):
-        # Its answer may be that of an honest node.
+        # The answer may be the same as that of an honest node.
         rpc.faults.used["send"] += 1
         return Answer(status=Status.PENDING)
     return rpc.node.submit_parsed(tx)

@@ -1,6 +1,6 @@
-"""The HTTP server: JSON-RPC at POST /, and the localnet-only endpoints beside it.
+"""The HTTP server: JSON-RPC at POST /, and the endpoints that only localnet has.
 
-With several nodes each has a path of its own, /node/1 and so on; /node/0 is / once more.
+With several nodes, each one has a path of its own: /node/1 and so on. /node/0 is the same as /.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from localnet.rpc.transactions import get_transaction, get_transactions
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of a request at most, as stellar-rpc has it.
+#: Maximum bytes of a request, as in stellar-rpc.
 _LARGEST_BODY = 512 * 1024
-#: Where the nodes are.
+#: Path of the nodes.
 _NODE = r"/node/{number:\d{1,2}}"
-#: Seconds after an answer in which its connection is closed, where a fault says so.
+#: Seconds from an answer to the closing of its connection, when a fault asks for it.
 _LAST_WORDS = 0.005
 
 Method = Callable[[RpcContext, Params], Awaitable[dict[str, Any]]]
@@ -60,7 +60,7 @@ METHODS: dict[str, Method] = {
 
 
 def make_app(nodes: Nodes, funding: Funding) -> web.Application:
-    """The application; the caller runs it."""
+    """Make the application; the caller runs it."""
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_polite])
     handlers = _Handlers(nodes, funding)
     app.add_routes(
@@ -84,7 +84,7 @@ def make_app(nodes: Nodes, funding: Funding) -> web.Application:
 async def _polite(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answers to wrong paths and methods in the words of Go's server."""
+    """Answer wrong paths and methods with the texts of Go's server."""
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -94,14 +94,14 @@ async def _polite(
 
 
 class _Handlers:
-    """One method per endpoint."""
+    """The handlers, one method per endpoint."""
 
     def __init__(self, nodes: Nodes, funding: Funding) -> None:
         self._nodes = nodes
         self._funding = funding
 
     async def json_rpc(self, request: web.Request) -> web.StreamResponse:
-        """One call, or a list of calls, which is a single request for what goes wrong."""
+        """Answer one call or a list of calls; for faults, a list counts as a single request."""
         rpc = self._nodes.contexts[self._number(request)]
         framing.check_content_type(request)
         try:
@@ -126,11 +126,11 @@ class _Handlers:
         return _response(request, _body(rpc, asked, given, name))
 
     async def preflight(self, request: web.Request) -> web.StreamResponse:
-        """A browser asks whether it may ask."""
+        """Answer a browser that asks for permission to call."""
         return framing.preflight(request)
 
     def _number(self, request: web.Request) -> int:
-        """Which node is asked."""
+        """Return the number of the node that is asked."""
         number = int(request.match_info.get("number", "0"))
         if number >= len(self._nodes.contexts):
             raise web.HTTPNotFound
@@ -158,11 +158,11 @@ class _Handlers:
             return web.json_response(problem, status=400)
 
     async def show_faults(self, request: web.Request) -> web.StreamResponse:
-        """The misbehaviour that is switched on."""
+        """Show the faults and lies that are switched on."""
         return web.json_response(self._nodes.show(self._number(request)))
 
     async def change_faults(self, request: web.Request) -> web.StreamResponse:
-        """Switch misbehaviour on or off."""
+        """Switch faults and lies on or off."""
         number = self._number(request)
         try:
             body = json.loads(await request.read())
@@ -197,7 +197,7 @@ async def _answer(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
 
 
 async def _repeatable(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
-    """The answer, or that of an earlier call when the node was told to repeat itself."""
+    """Return the answer, or that of an earlier call when the node was told to repeat answers."""
     faults = rpc.faults
     if not faults.may_repeat(call.method):
         return await _call(rpc, call)
@@ -210,7 +210,7 @@ async def _repeatable(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
 
 
 async def _call(rpc: RpcContext, call: framing.Call) -> dict[str, Any]:
-    """The true answer, and what the node makes of it."""
+    """Return the true answer as changed by the node's lies."""
     method = METHODS.get(call.method)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, "method not found", call.method)

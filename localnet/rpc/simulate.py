@@ -1,4 +1,4 @@
-"""simulateTransaction: run a call at the latest ledger and tell what it would need and cost."""
+"""The method simulateTransaction: a run at the latest ledger that returns needs and costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,26 +30,26 @@ from localnet.soroban.host import invoke
 from localnet.soroban.model import AuthMode, InvocationResult
 
 _AUTH_MODES: tuple[AuthMode, ...] = ("enforce", "record", "record_allow_nonroot")
-#: Bytes of the largest envelope around an operation and a footprint: muxed sources, every
-#: precondition, two payload signers, a hash memo and twenty signatures.
+#: Bytes of the largest envelope around an operation and a footprint. The envelope has muxed
+#: sources, every precondition, two payload signers, a hash memo and twenty signatures.
 _ENVELOPE_BYTES = 1892
-#: Bytes of an account's extensions, which it has as soon as it used a sequence number.
+#: Bytes of an account's extensions, which exist from the first use of a sequence number.
 _EXTENSION_BYTES = 52
 _ACCOUNT = xdr.LedgerEntryType.ACCOUNT
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Cost:
-    """What a simulated operation declares and pays."""
+    """The resources that a simulated operation declares, and the fee that it pays."""
 
     #: The transaction data.
     data: xdr.SorobanTransactionData
-    #: Stroops.
+    #: Resource fee in stroops.
     fee: int
 
 
 def _margin(value: int, *, more: int, factor_percent: int) -> int:
-    """A measured amount with the margin that the real simulation adds; nothing stays nothing."""
+    """Return a measured amount with the margin that the real simulation adds; 0 stays 0."""
     return max(value + more, value * factor_percent // 100) if value else 0
 
 
@@ -101,7 +101,11 @@ def _inner(envelope: xdr.TransactionEnvelope) -> xdr.Transaction | None:
 
 
 def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
-    """Signed entries are enforced; without any, the host records what would be needed."""
+    """Return the mode of authorisation.
+
+    Signed entries are enforced. Without any entries, the host records the entries that would be
+    needed.
+    """
     asked = params.get("authMode", "")
     if not asked:
         return "enforce" if call.auth else "record"
@@ -112,7 +116,10 @@ def _auth_mode(call: xdr.InvokeHostFunctionOp, params: Params) -> AuthMode:
 
 
 def _context(rpc: RpcContext, snapshot: Snapshot) -> SorobanContext:
-    """The latest ledger itself; its clock is that ledger's or, as in RPC 24.0, the wall's."""
+    """Return the latest ledger as the context.
+
+    Its clock is that ledger's close time or, as in RPC 24.0, the wall clock.
+    """
     wall = rpc.settings.simulation_clock == "wall"
     return SorobanContext(
         sequence=snapshot.sequence,
@@ -184,7 +191,7 @@ def _failure(result: InvocationResult, sequence: int) -> dict[str, Any]:
 
 
 def _is_vm_log(event: xdr.DiagnosticEvent) -> bool:
-    """The VM's own last word comes after the error was put together."""
+    """Tell whether the event is the VM's own log, which is written after the error was composed."""
     body = event.event.body.v0
     first = body.topics[0].sym if body and body.topics else None
     return first is not None and first.sc_symbol == b"log"
@@ -217,7 +224,10 @@ def _invocation_cost(
 
 
 def _account_growth(state: Readable, keys: Sequence[bytes]) -> int:
-    """Bytes that accounts grow by with their first sequence number: a simulation counts them."""
+    """Return the bytes by which accounts grow with their first sequence number.
+
+    A simulation counts these bytes.
+    """
     found = [load_account(state, k[8:]) for k in keys if key_type(k) is _ACCOUNT]
     return sum(
         _EXTENSION_BYTES + 4 * len(account.signers)
@@ -242,7 +252,7 @@ def _cost(
     *,
     output: int = 0,
 ) -> _Cost:
-    """Resources and fee with the real simulation's margins."""
+    """Return the resources and the fee with the real simulation's margins."""
     size = _ENVELOPE_BYTES + len(body.to_xdr_bytes()) + len(footprint.to_xdr_bytes())
     sized = usage + Usage(tx_bytes=_margin(size, more=500, factor_percent=110))
     rent = rent_fee(
@@ -278,14 +288,14 @@ def _cost_json(cost: _Cost, *, as_json: bool) -> dict[str, Any]:
 def _state_changes(
     changes: Changes, written: Sequence[bytes], *, as_json: bool
 ) -> list[dict[str, Any]]:
-    """Every entry of the read-write footprint, before and after."""
+    """Return every entry of the read-write footprint, before and after."""
     found = []
     for key in written:
         before, after = changes.base.get(key), changes.get(key)
         if before is None and after is None:
             continue
         kind = "created" if before is None else "deleted" if after is None else "updated"
-        # A changed contract entry keeps its lastModified here; any other shows 0.
+        # A changed contract entry keeps its lastModified here; any other entry shows 0.
         modified = before.packed[:4] if before is not None and is_soroban(key) else bytes(4)
         old = None if before is None else before.packed
         new = None if after is None else modified + after.packed[4:]
@@ -325,7 +335,7 @@ def _simulate_extend(
 
 
 def _simulate_restore(rpc: RpcContext, body: xdr.OperationBody, *, as_json: bool) -> dict[str, Any]:
-    """Nothing is archived here, so nothing needs restoring."""
+    """Return the cost of a restore; nothing is archived here, so nothing needs restoring."""
     snapshot = rpc.snapshot
     changes = Changes(snapshot, snapshot.sequence)
     cost = _cost(Usage(), _footprint((), ()), body, changes, _context(rpc, snapshot))

@@ -1,4 +1,4 @@
-"""getTransaction and getTransactions."""
+"""The methods getTransaction and getTransactions."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from localnet.rpc.encoding import base64
 from localnet.rpc.errors import invalid_params
 from localnet.rpc.paging import TransactionCursor, page_limit, start_ledger
 
-#: Transactions in a page: when not asked otherwise, and at most.
+#: Number of transactions in a page: the default, and the maximum.
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -28,11 +28,11 @@ def _ledger_range(rpc: RpcContext) -> dict[str, Any]:
 
 
 async def get_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
-    """One transaction by its hash, or by the inner hash of a fee bump.
+    """Return one transaction by its hash, or by the inner hash of a fee bump.
 
-    The two reads are apart, as in the real thing: with a ledger closing between them NOT_FOUND can
-    be said with a latestLedger that holds the transaction (transaction first, RPC 25.1), or that
-    is older than what was looked at (range first, RPC 24.0).
+    The two reads are separate, as in the real RPC. A ledger may close between them. Then NOT_FOUND
+    can come with a latestLedger that holds the transaction (transaction first, RPC 25.1), or with
+    one that is older than the ledgers that were searched (range first, RPC 24.0).
     """
     as_json, text = wants_json(params), params.get("hash", "")
     tx_hash = _parse_hash(text)
@@ -54,7 +54,7 @@ async def get_transaction(rpc: RpcContext, params: Params) -> dict[str, Any]:
             "ledger": 0,
             "createdAt": "0",
         }
-    # The hash that was asked for, also when it is the inner one.
+    # The hash that was asked for is shown, even when it is the inner one.
     details = transaction_json(found, as_json=as_json) | {"txHash": text}
     return answer | details | {"createdAt": str(found.ledger.close_time)}
 
@@ -70,13 +70,13 @@ def _parse_hash(text: Any) -> bytes:
 
 
 def _find(rpc: RpcContext, tx_hash: bytes) -> Found | None:
-    """The transaction, unless this node pretends not to know its ledger yet."""
+    """Find the transaction, unless this node pretends not to know its ledger yet."""
     found = rpc.node.history.find(tx_hash)
     return None if found is None or found.ledger.sequence > rpc.snapshot.sequence else found
 
 
 def transaction_json(found: Found, *, as_json: bool) -> dict[str, Any]:
-    """One transaction with everything about it."""
+    """Return one transaction with all its parts."""
     transaction, ledger = found.transaction, found.ledger
     body = {
         "status": "SUCCESS" if transaction.ok else "FAILED",
@@ -104,7 +104,7 @@ def _parts_xdr(transaction: Applied) -> dict[str, Any]:
 
 
 def _parts_json(transaction: Applied) -> dict[str, Any]:
-    """The same as readable JSON (SEP-51)."""
+    """Return the parts as readable JSON (SEP-51)."""
     body: dict[str, Any] = {
         "envelopeJson": to_json(xdr.TransactionEnvelope.from_xdr_bytes(transaction.envelope)),
         "resultJson": to_json(xdr.TransactionResult.from_xdr_bytes(transaction.result)),
@@ -128,7 +128,7 @@ def _parts_json(transaction: Applied) -> dict[str, Any]:
 
 
 async def get_transactions(rpc: RpcContext, params: Params) -> dict[str, Any]:
-    """A page of transactions in the order of their application."""
+    """Return a page of transactions in the order of their application."""
     as_json, limit = wants_json(params), page_limit(params, DEFAULT_LIMIT, MAX_LIMIT)
     start = _start(rpc, params)
     page: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Authorisation: trees recorded while simulating, or given ones enforced with their signatures."""
+"""Authorisation: recorded trees of a simulation, or given trees enforced with their signatures."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ from localnet.soroban.values import VOID, is_account
 
 
 class Authorized(Protocol):
-    """Something that an address must have allowed."""
+    """An action that an address must have allowed."""
 
     @property
     def depth(self) -> int:
-        """How many calls are below it."""
+        """Number of calls below the action in the stack."""
         ...
 
     def invocation(self) -> xdr.SorobanAuthorizedInvocation:
-        """It as a node of an authorisation tree."""
+        """Return the action as a node of an authorisation tree."""
         ...
 
 
@@ -36,15 +36,15 @@ class Frame:
 
     #: Contract id (strkey).
     contract: str
-    #: Function.
+    #: Name of the function.
     function: str
-    #: Arguments.
+    #: Arguments of the call.
     arguments: tuple[xdr.SCVal, ...]
-    #: Calls below it.
+    #: Number of calls below this call in the stack.
     depth: int
 
     def invocation(self) -> xdr.SorobanAuthorizedInvocation:
-        """This call as a node of an authorisation tree."""
+        """Return this call as a node of an authorisation tree."""
         call = xdr.InvokeContractArgs(
             contract_address=Address(self.contract).to_xdr_sc_address(),
             function_name=xdr.SCSymbol(self.function.encode()),
@@ -58,46 +58,46 @@ class Frame:
 
 @dataclass(kw_only=True)
 class _Tracker:
-    """One authorisation entry while calls run."""
+    """One authorisation entry and its use by the running calls."""
 
     address: str
     entry: xdr.SorobanAuthorizationEntry
-    #: The nodes of running calls, outermost first: (depth, node).
+    #: The nodes of running calls as (depth, node), outermost first.
     active: list[tuple[int, xdr.SorobanAuthorizedInvocation]] = field(default_factory=list)
-    #: Nodes that a call has used already, the root first.
+    #: Ids of the nodes that a call has already used, the root first.
     used: set[int] = field(default_factory=set)
 
     @property
     def started(self) -> bool:
-        """Whether its root is used, so its signature checked."""
+        """True when the root of the tree is used, and its signature is therefore checked."""
         return bool(self.used)
 
     def use(self, node: xdr.SorobanAuthorizedInvocation, depth: int) -> None:
-        """The call at this depth is the one that the node allows."""
+        """Note that the node allows the call at this depth."""
         self.used.add(id(node))
         self.active.append((depth, node))
 
     def give_back(self, node: xdr.SorobanAuthorizedInvocation) -> None:
-        """The call failed, so the node may be used again."""
+        """Make the node usable again after its call failed."""
         self.used.discard(id(node))
 
     def leave(self, depth: int) -> None:
-        """A call at this depth has ended."""
+        """Note that the call at this depth has ended."""
         self.active = [item for item in self.active if item[0] < depth]
 
 
 class _Journal:
-    """What has to be undone when the call fails that did it."""
+    """The steps that must be undone when the call that made them fails."""
 
     def __init__(self) -> None:
         self._steps: list[Callable[[], object]] = []
 
     def note(self, step: Callable[[], object]) -> None:
-        """`step` undoes what was just done."""
+        """Note `step`, which undoes the action that was just done."""
         self._steps.append(step)
 
     def snapshot(self) -> Callable[[], None]:
-        """A function that undoes everything done from now on, the last first."""
+        """Return a function that undoes everything done from now on, the last action first."""
         kept = len(self._steps)
 
         def undo() -> None:
@@ -108,7 +108,7 @@ class _Journal:
 
 
 class RecordingAuth(_Journal):
-    """Grants everything and writes down the trees."""
+    """Authorisation that grants everything and records the trees."""
 
     def __init__(self, storage: Storage, source: str, *, allow_nonroot: bool) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class RecordingAuth(_Journal):
         self._trackers: list[_Tracker] = []
 
     def require(self, address: str, frame: Authorized) -> int:
-        """Adds the running call to the address's tree; gives the instructions that it took."""
+        """Add the running call to the address's tree; return the instructions that this took."""
         node = frame.invocation()
         for tracker in self._trackers:
             if tracker.address == address and tracker.active:
@@ -132,12 +132,12 @@ class RecordingAuth(_Journal):
         return self._add_tree(address, node, frame.depth)
 
     def leave(self, depth: int) -> None:
-        """A call at this depth has ended."""
+        """Note that the call at this depth has ended."""
         for tracker in self._trackers:
             tracker.leave(depth)
 
     def entries(self) -> tuple[xdr.SorobanAuthorizationEntry, ...]:
-        """One entry per tree."""
+        """Return one entry per tree."""
         return tuple(tracker.entry for tracker in self._trackers)
 
     def _add_tree(self, address: str, node: xdr.SorobanAuthorizedInvocation, depth: int) -> int:
@@ -173,7 +173,10 @@ class RecordingAuth(_Journal):
 
 
 class EnforcingAuth(_Journal):
-    """Grants what signed entries allow: the right tree, an unused nonce, a signature in time."""
+    """Authorisation that grants the actions that signed entries allow.
+
+    An entry needs the right tree, an unused nonce and a signature that has not expired.
+    """
 
     def __init__(
         self,
@@ -191,9 +194,9 @@ class EnforcingAuth(_Journal):
         ]
 
     def require(self, address: str, frame: Authorized) -> int:
-        """HostError(Auth, InvalidAction) unless an entry of the address covers the running call.
+        """Check that an entry of the address covers the running call; return the instructions used.
 
-        Gives the instructions that it took.
+        Raises HostError(Auth, InvalidAction) otherwise.
         """
         wanted = _comparable(frame.invocation().function)
         for earlier, tracker in enumerate(self._trackers):
@@ -211,12 +214,12 @@ class EnforcingAuth(_Journal):
         )
 
     def leave(self, depth: int) -> None:
-        """A call at this depth has ended."""
+        """Note that the call at this depth has ended."""
         for tracker in self._trackers:
             tracker.leave(depth)
 
     def entries(self) -> tuple[xdr.SorobanAuthorizationEntry, ...]:
-        """The entries that were given."""
+        """Return the entries that were given."""
         return self._entries
 
     def _covers(self, tracker: _Tracker, wanted: bytes, depth: int) -> bool:
@@ -253,7 +256,10 @@ class EnforcingAuth(_Journal):
         _spend_nonce(self._storage, tracker.address, credentials.nonce.int64, until=until)
 
     def _is_signed(self, tracker: _Tracker, signature: xdr.SCVal) -> bool:
-        """Contracts sign by code of their own, which none of localnet's has."""
+        """Tell whether the entry is signed by its account.
+
+        Contracts sign by code of their own, and no contract of localnet has such code.
+        """
         if not is_account(tracker.address):
             return False
         found = self._storage.get(account_key(tracker.address))
@@ -263,7 +269,10 @@ class EnforcingAuth(_Journal):
 
 
 def _comparable(function: xdr.SorobanAuthorizedFunction) -> bytes:
-    """What two nodes are compared by: a creation of version 1 is one without arguments."""
+    """Return the bytes by which two nodes are compared.
+
+    A creation of version 1 counts as a creation without constructor arguments.
+    """
     first = function.create_contract_host_fn
     if first is None:
         return function.to_xdr_bytes()
@@ -299,7 +308,10 @@ def _payload(entry: xdr.SorobanAuthorizationEntry, network_id: bytes) -> bytes:
 
 
 def _spend_nonce(storage: Storage, address: str, nonce: int, *, until: int | None) -> None:
-    """A nonce is an entry that lives until its signature expires; it must not be there yet."""
+    """Store the nonce as an entry that lives until the signature expires.
+
+    Raises HostError(Auth, ExistingValue) when the entry exists already.
+    """
     value = xdr.SCVal(
         xdr.SCValType.SCV_LEDGER_KEY_NONCE, nonce_key=xdr.SCNonceKey(nonce=xdr.Int64(nonce))
     )
@@ -316,5 +328,5 @@ def _spend_nonce(storage: Storage, address: str, nonce: int, *, until: int | Non
             val=VOID,
         ),
     )
-    # A simulation does not know the expiration yet and reckons with the longest life.
+    # A simulation does not know the expiration yet and assumes the longest lifetime.
     storage.put(key, data, until if until is not None else storage.longest_life())

@@ -1,4 +1,4 @@
-"""Contracts that call others: the tractor (many harvests), the router and our multicall."""
+"""Contracts that call other contracts: the tractor (many harvests), the router, our multicall."""
 
 from typing import ClassVar
 
@@ -19,12 +19,15 @@ _FARM = symbol("FARM")
 
 
 class Tractor(BaseContract):
-    """kale_tractor 2.0.0 (KALE_CONTRACT section 10)."""
+    """The contract kale_tractor 2.0.0 (KALE_CONTRACT section 10)."""
 
     functions: ClassVar[frozenset[str]] = frozenset({"harvest"})
 
     def harvest(self, farmer: xdr.SCVal, pails: xdr.SCVal) -> xdr.SCVal:
-        """harvest(farmer, indices): rewards in order, 0 for each that failed or paid nothing."""
+        """Run harvest(farmer, indices): return the rewards in order.
+
+        The reward is 0 for each harvest that failed or paid nothing.
+        """
         self.host.meter.charge(cost.CALLER)
         indices = items_of(pails)
         if not indices:
@@ -43,19 +46,22 @@ class Tractor(BaseContract):
 
 
 class Router(BaseContract):
-    """The measuring router of the recordings: exec fails as a whole, exec_each call by call."""
+    """The measuring router of the recordings.
+
+    A failed call fails the whole of exec, but only its own part of exec_each.
+    """
 
     functions: ClassVar[frozenset[str]] = frozenset({"exec", "exec_each"})
 
     def exec(self, calls: xdr.SCVal) -> xdr.SCVal:
-        """exec(calls): the return values; a call that fails fails everything."""
+        """Run exec(calls): return the return values; one failed call fails everything."""
         self.host.meter.charge(cost.CALLER)
         return vector(
             *(self.host.call(contract, name, items) for contract, name, items in _calls(calls))
         )
 
     def exec_each(self, calls: xdr.SCVal) -> xdr.SCVal:
-        """exec_each(calls): whether each call succeeded."""
+        """Run exec_each(calls): return for each call whether it succeeded."""
         self.host.meter.charge(cost.CALLER)
         answers = [
             self.host.try_call(contract, name, items) for contract, name, items in _calls(calls)
@@ -64,12 +70,12 @@ class Router(BaseContract):
 
 
 class Multicall(BaseContract):
-    """Our contract (contracts/multicall): a value or an error of each call."""
+    """Our contract (contracts/multicall), which returns a value or an error for each call."""
 
     functions: ClassVar[frozenset[str]] = frozenset({"exec"})
 
     def exec(self, calls: xdr.SCVal) -> xdr.SCVal:
-        """exec(calls): what each call returned, or its error as a value."""
+        """Run exec(calls): return the value of each call, or its error as a value."""
         self.host.meter.charge(cost.CALLER)
         return vector(*(_answer(self.host.try_call(*call)) for call in _calls(calls)))
 
@@ -81,12 +87,12 @@ def _answer(answer: xdr.SCVal | xdr.SCError) -> xdr.SCVal:
 
 
 def tractor_storage(farm: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
-    """What the tractor's constructor stores."""
+    """Return the storage that the tractor's constructor writes."""
     return [(_FARM, farm)]
 
 
 def _calls(calls: xdr.SCVal) -> list[tuple[str, str, list[xdr.SCVal]]]:
-    """vec<(address, symbol, vec<val>)>"""
+    """Read a value of type vec<(address, symbol, vec<val>)>."""
     parsed = []
     for call in items_of(calls):
         contract, name, items = items_of(call)
@@ -95,7 +101,7 @@ def _calls(calls: xdr.SCVal) -> list[tuple[str, str, list[xdr.SCVal]]]:
 
 
 def _contract(value: xdr.SCVal) -> str:
-    """The id of a contract; an account cannot be called."""
+    """Return the id of a contract; ValueError for an account, which cannot be called."""
     found = address_text(value)
     if is_account(found):
         raise ValueError("not a contract")

@@ -1,4 +1,4 @@
-"""What contracts have in common: instance storage, entries of their own, errors by number."""
+"""The common parts of all contracts: instance storage, entries of their own, errors by number."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -10,12 +10,12 @@ from localnet.soroban.hosting import ContractHost
 from localnet.soroban.storage import Durability, code_key, data_key, instance_key
 from localnet.soroban.values import INSTANCE_KEY, order, symbol, vector
 
-#: Ledgers of a week at five seconds each.
+#: Number of ledgers in a week, at five seconds each.
 WEEK_OF_LEDGERS = 120_960
 
 
 class BaseContract:
-    """One running contract; a public function of the contract is listed in `functions`."""
+    """One running contract; `functions` lists the public functions of the contract."""
 
     functions: ClassVar[frozenset[str]] = frozenset()
 
@@ -29,21 +29,24 @@ class BaseContract:
         }
 
     def function(self, name: str) -> Callable[..., xdr.SCVal] | None:
-        """The contract's function of this name."""
+        """Return the contract's function of this name, or None."""
         return getattr(self, name, None) if name in self.functions else None
 
     def fail(self, number: int) -> HostError:
-        """The contract's own error."""
+        """Return the contract's own error with this number."""
         return contract_error(number)
 
     @property
     def code_hash(self) -> bytes | None:
-        """SHA-256 of its code; None for the built-in token."""
+        """SHA-256 of the contract's code; None for the built-in token."""
         wasm = self._executable.wasm_hash
         return wasm.hash if wasm is not None else None
 
     def become(self, code: bytes) -> None:
-        """Runs other code from the next call on; Error(Storage, MissingValue) without it."""
+        """Run other code from the next call on.
+
+        Raises Error(Storage, MissingValue) when the code does not exist.
+        """
         if self.host.storage.get(code_key(code)) is None:
             words = scval.to_string("Wasm does not exist")
             raise host_error("STORAGE", "MISSING_VALUE", words, scval.to_bytes(code))
@@ -55,20 +58,20 @@ class BaseContract:
         self.host.emit(topics, vector(), xdr.ContractEventType.SYSTEM)
 
     def instance_get(self, key: xdr.SCVal) -> xdr.SCVal | None:
-        """A value of the instance's storage."""
+        """Return a value of the instance's storage, or None."""
         item = self._instance.get(key.to_xdr_bytes())
         return item.val if item is not None else None
 
     def instance_put(self, key: xdr.SCVal, value: xdr.SCVal) -> None:
-        """Sets a value of the instance's storage; `save_instance` writes it."""
+        """Set a value of the instance's storage; `save_instance` writes it to the ledger."""
         self._instance[key.to_xdr_bytes()] = xdr.SCMapEntry(key=key, val=value)
 
     def instance_remove(self, key: xdr.SCVal) -> None:
-        """Removes a value of the instance's storage."""
+        """Remove a value of the instance's storage."""
         self._instance.pop(key.to_xdr_bytes(), None)
 
     def save_instance(self) -> None:
-        """Writes the instance, its storage in the host's order."""
+        """Write the instance, with its storage in the host's order."""
         items = sorted(self._instance.values(), key=lambda item: order(item.key))
         instance = xdr.SCContractInstance(
             executable=self._executable, storage=xdr.SCMap(items) if items else None
@@ -82,7 +85,10 @@ class BaseContract:
         )
 
     def extend_life(self) -> None:
-        """The contracts' own rule: instance and code are renewed at most once a week of ledgers."""
+        """Extend the lifetimes of instance and code.
+
+        The contracts' own rule is to extend them at most once a week of ledgers.
+        """
         life = self.host.ledger.settings.max_entry_ttl - 1
         keys = [instance_key(self.id)]
         if self.code_hash is not None:
@@ -91,14 +97,14 @@ class BaseContract:
             self.host.storage.extend(key, threshold=life - WEEK_OF_LEDGERS, extend_to=life)
 
     def get(self, key: xdr.SCVal, durability: Durability) -> xdr.SCVal | None:
-        """The value of an entry of this contract."""
+        """Return the value of an entry of this contract, or None."""
         entry = self.host.storage.get(data_key(self.id, key, durability))
         if entry is None or entry.entry.data.contract_data is None:
             return None
         return entry.entry.data.contract_data.val
 
     def put(self, key: xdr.SCVal, value: xdr.SCVal, durability: Durability) -> None:
-        """Writes an entry of this contract."""
+        """Write an entry of this contract."""
         storage = self.host.storage
         storage.put(
             data_key(self.id, key, durability),
@@ -107,7 +113,7 @@ class BaseContract:
         )
 
     def remove(self, key: xdr.SCVal, durability: Durability) -> None:
-        """Removes an entry of this contract."""
+        """Remove an entry of this contract."""
         self.host.storage.remove(data_key(self.id, key, durability))
 
 
@@ -120,7 +126,7 @@ def _executable_value(executable: xdr.ContractExecutable) -> xdr.SCVal:
 def contract_data(
     contract: str, key: xdr.SCVal, value: xdr.SCVal, durability: Durability
 ) -> xdr.LedgerEntryData:
-    """A contract data entry."""
+    """Make a contract data entry."""
     kinds = {
         "temporary": xdr.ContractDataDurability.TEMPORARY,
         "persistent": xdr.ContractDataDurability.PERSISTENT,
@@ -136,7 +142,10 @@ def contract_data(
 
 
 def checked(value: int, bits: int = 128) -> int:
-    """A signed number that fits; else the trap of a checked sum, Error(WasmVm, InvalidAction)."""
+    """Return a signed number that fits into the bits.
+
+    Raises Error(WasmVm, InvalidAction) otherwise, the trap of a checked sum.
+    """
     if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
         raise host_error("WASM_VM", "INVALID_ACTION")
     return value

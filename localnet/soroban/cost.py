@@ -1,14 +1,14 @@
-"""What calls cost in instructions and memory: constants measured on the real network.
+"""The cost of calls in instructions and memory: constants measured on the real network.
 
-A top-level call instantiates the farm's VM; calls below a router or tractor share most of it. The
-figures are those that simulations declared (tests/vectors/recordings, simulate_*.json); what is
-really used is about 6 % less. The formula, which gives single calls to the instruction and calls
-of a router within 0.03 %:
+A top-level call instantiates the farm's VM; calls below a router or tractor share most of that
+cost. The figures are those that simulations declared (tests/vectors/recordings, simulate_*.json).
+The real use is about 6 % less. This formula gives single calls to the instruction and calls of a
+router within 0.03 %:
 
     TOP, or CALLER + NESTED of each call
     + OPENING, REWORK, BURN, MINT, DECAY_PERIOD where they apply
-    + of each authorisation that is not the source's own: tree, or bare when its account is missing
-      + earlier x trees that came before it (the host looks through them one by one)
+    + for each authorisation that is not the source's own: tree, or bare when its account is missing
+      + earlier x trees that came before it (the host looks through the trees one by one)
       + nested x calls below the tree's root
 """
 
@@ -21,58 +21,62 @@ from localnet.soroban.model import HostSettings, Resources
 TOP = {"plant": 1_532_536, "work": 1_587_198, "harvest": 1_530_000}
 #: Instructions of a call of the farm made by another contract.
 NESTED = {"plant": 704_645, "work": 767_020, "harvest": 725_746}
-#: Anything else that a transaction may call.
+#: Instructions of any other call by a transaction.
 OTHER_CALL = 1_500_000
-#: A router, a multicall or a tractor by itself.
+#: Instructions of a router, a multicall or a tractor without the calls that it makes.
 CALLER = 530_008
-#: The nested burn of a stake.
+#: Instructions of the nested burn of a stake.
 BURN = 174_185
-#: The nested mint of a harvest.
+#: Instructions of the nested mint of a harvest.
 MINT = 19_139
-#: A work on a pail that was worked before.
+#: Extra instructions of a work on a pail that was worked before.
 REWORK = 24_601
-#: A plant that opens a block after one that is there.
+#: Extra instructions of a plant that opens a block after an existing one.
 OPENING = 49_717
-#: A plant that opens the first block of all: less to read.
+#: Extra instructions of a plant that opens the first block of all, where less is read.
 FIRST_OPENING = -30_807
-#: One decay period in a harvest.
+#: Instructions of one decay period in a harvest.
 DECAY_PERIOD = 17_000
 
-#: Memory of a call: 27 nested plants or harvests fit into 40 MiB, 28 do not; works take less.
+#: Bytes of memory of a call: 27 nested plants or harvests fit into 40 MiB, 28 do not; works take
+#: less.
 BASE_MEMORY = 1_200_000
 MEMORY = {"plant": 1_500_000, "work": 1_400_000, "harvest": 1_500_000}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuthPrice:
-    """Instructions that authorisations take."""
+    """The instructions that authorisations take."""
 
-    #: A tree of an account that exists: nonce and signature.
+    #: A tree of an existing account: nonce and signature.
     tree: int
-    #: A tree of an account that does not: its nonce alone.
+    #: A tree of a missing account: only the nonce.
     bare: int
-    #: Each tree that came before it.
+    #: Each tree that came before the tree.
     earlier: int
     #: Each call below a tree's root.
     nested: int
 
 
-#: Trees that a simulation writes down.
+#: Price of trees that a simulation records.
 RECORDED = AuthPrice(tree=530_647, bare=80_643, earlier=5_380, nested=10_677)
-#: Trees that were given, with their signatures.
+#: Price of trees that were given with their signatures.
 CHECKED = AuthPrice(tree=524_097, bare=0, earlier=7_714, nested=8_513)
 
 
 @dataclass(kw_only=True)
 class Meter:
-    """Counts one invocation; ends it with Error(Budget, ExceededLimit) above the limits."""
+    """The cost of one invocation.
+
+    Above the limits the meter ends the invocation with Error(Budget, ExceededLimit).
+    """
 
     settings: HostSettings
     instructions: int = 0
     memory: int = field(default=BASE_MEMORY)
 
     def charge(self, instructions: int, memory: int = 0) -> None:
-        """Adds to the bill."""
+        """Add instructions and bytes of memory to the cost."""
         self.instructions += instructions
         self.memory += memory
         over = (
@@ -83,5 +87,5 @@ class Meter:
             raise host_error("BUDGET", "EXCEEDED_LIMIT")
 
     def total(self) -> Resources:
-        """The bill."""
+        """Return the total cost."""
         return Resources(instructions=self.instructions, memory_bytes=self.memory)

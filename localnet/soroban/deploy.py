@@ -19,15 +19,18 @@ _CONSTRUCTOR = "__constructor"
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """What the deployer allows: the creation of one contract, as the root of a tree."""
+    """The creation of one contract, which the deployer allows as the root of a tree."""
 
-    #: Deployer and salt, code, constructor's arguments.
+    #: Deployer and salt, code and constructor arguments.
     args: xdr.CreateContractArgsV2
-    #: Nothing is above it.
+    #: Depth in the stack: no call is above a creation.
     depth: int = 0
 
     def invocation(self) -> xdr.SorobanAuthorizedInvocation:
-        """This creation as a node of an authorisation tree; the host always writes version 2."""
+        """Return this creation as a node of an authorisation tree.
+
+        The host always writes version 2.
+        """
         types = xdr.SorobanAuthorizedFunctionType
         function = xdr.SorobanAuthorizedFunction(
             types.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CREATE_CONTRACT_V2_HOST_FN,
@@ -37,7 +40,7 @@ class Creation:
 
 
 def is_supported(function: xdr.HostFunction) -> bool:
-    """Whether localnet runs it: all but the creation of token contracts."""
+    """Tell whether localnet runs the function: all but the creation of token contracts."""
     if function.invoke_contract is not None or function.wasm is not None:
         return True
     args = creation_of(function)
@@ -46,7 +49,7 @@ def is_supported(function: xdr.HostFunction) -> bool:
 
 
 def creation_of(function: xdr.HostFunction) -> xdr.CreateContractArgsV2:
-    """The arguments of either version; version 1 has no constructor."""
+    """Return the creation arguments of either version; version 1 has no constructor arguments."""
     if function.create_contract_v2 is not None:
         return function.create_contract_v2
     first = function.create_contract
@@ -55,7 +58,10 @@ def creation_of(function: xdr.HostFunction) -> xdr.CreateContractArgsV2:
 
 
 def upload(host: ContractHost, code: bytes) -> xdr.SCVal:
-    """Stores code under its hash, and gives the hash; once it is there, nothing changes."""
+    """Store code under its hash and return the hash.
+
+    Nothing changes when the code exists already.
+    """
     digest = sha256(code).digest()
     model = UPLOADABLE.get(digest)
     if model is None:
@@ -70,7 +76,7 @@ def upload(host: ContractHost, code: bytes) -> xdr.SCVal:
 
 
 def create(host: ContractHost, args: xdr.CreateContractArgsV2) -> xdr.SCVal:
-    """Creates a contract, and gives its address; the deployer must have allowed it."""
+    """Create a contract and return its address; the deployer must have allowed the creation."""
     deployer = args.contract_id_preimage.from_address
     code = args.executable.wasm_hash
     assert deployer is not None  # noqa: S101  (validated)
@@ -91,7 +97,10 @@ def create(host: ContractHost, args: xdr.CreateContractArgsV2) -> xdr.SCVal:
 
 
 def _construct(host: ContractHost, contract: str, arguments: list[xdr.SCVal]) -> None:
-    """No model has a constructor; a contract without one takes no arguments."""
+    """Run the constructor.
+
+    No model has a constructor, and a contract without a constructor takes no arguments.
+    """
     host.note_call(contract, _CONSTRUCTOR, arguments)
     if arguments:
         words = scval.to_string("constructor invocation has failed with error")

@@ -6,49 +6,58 @@ from stellar_sdk import xdr
 
 
 class HostError(Exception):
-    """Ends a call; a contract that calls with `try` may catch it."""
+    """An error that ends a call; a contract that calls with `try` may catch it."""
 
     def __init__(
         self, error: xdr.SCError, *, words: Sequence[xdr.SCVal] = (), function: str = ""
     ) -> None:
-        """`error` is what the caller sees.
+        """Make an error; the caller sees `error`.
 
-        `words` are what the host's error event says of it, in `function` of the host (none: outside
-        of the contract's own code).
+        The host's error event describes the error with `words`. `function` is the function of the
+        host that failed (empty: outside of the contract's own code).
         """
         super().__init__(describe(error))
         self.error = error
         self.words = tuple(words)
         self.function = function
-        #: Whether the call that it arose in has written its events.
+        #: True when the call in which the error arose has written its events.
         self.explained = False
 
     @property
     def is_contract(self) -> bool:
-        """Whether a contract raised it by its number."""
+        """True when a contract raised the error by its number."""
         return self.error.type is xdr.SCErrorType.SCE_CONTRACT
 
     @property
     def caught(self) -> xdr.SCError:
-        """What a catching contract sees: host errors are Error(Context, InvalidAction)."""
+        """The error that a catching contract sees.
+
+        For host errors this is Error(Context, InvalidAction).
+        """
         if self.is_contract:
             return self.error
         return xdr.SCError(xdr.SCErrorType.SCE_CONTEXT, code=xdr.SCErrorCode.SCEC_INVALID_ACTION)
 
 
 def contract_error(number: int) -> HostError:
-    """Error(Contract, #number)."""
+    """Make Error(Contract, #number)."""
     return HostError(xdr.SCError(xdr.SCErrorType.SCE_CONTRACT, contract_code=xdr.Uint32(number)))
 
 
 def host_error(kind: str, code: str, *words: xdr.SCVal, function: str = "") -> HostError:
-    """host_error("STORAGE", "EXCEEDED_LIMIT") and the like; see HostError for the rest."""
+    """Make a host error, for example host_error("STORAGE", "EXCEEDED_LIMIT").
+
+    HostError describes the other parameters.
+    """
     error = xdr.SCError(xdr.SCErrorType[f"SCE_{kind}"], code=xdr.SCErrorCode[f"SCEC_{code}"])
     return HostError(error, words=words, function=function)
 
 
 def describe(error: xdr.SCError) -> str:
-    """`Error(Contract, #8)`, `Error(Storage, ExceededLimit)`: the host's own words."""
+    """Return the host's text for an error.
+
+    Examples are `Error(Contract, #8)` and `Error(Storage, ExceededLimit)`.
+    """
     kind = _camel(error.type.name.removeprefix("SCE_"))
     if error.contract_code is not None:
         return f"Error({kind}, #{error.contract_code.uint32})"

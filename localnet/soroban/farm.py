@@ -1,4 +1,4 @@
-"""The KALE farm: plant, work, harvest and its admin's functions (KALE_CONTRACT section 6)."""
+"""The KALE farm: plant, work, harvest and the functions of its admin (KALE_CONTRACT section 6)."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -27,14 +27,14 @@ _HASH_SIZE = 32
 
 
 class Farm(BaseContract):
-    """The build at the head of the source."""
+    """The farm's build at the head of the source."""
 
     functions: ClassVar[frozenset[str]] = frozenset(
         {"plant", "work", "harvest", "pause", "unpause", "upgrade", "remove_block"}
     )
 
     def plant(self, farmer: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
-        """plant(farmer, amount)"""
+        """Run plant(farmer, amount)."""
         who, stake = address_text(farmer), scval.from_int128(amount)
         self._charge("plant")
         self.host.require_auth(who)
@@ -57,7 +57,7 @@ class Farm(BaseContract):
         return VOID
 
     def work(self, farmer: xdr.SCVal, digest: xdr.SCVal, nonce: xdr.SCVal) -> xdr.SCVal:
-        """work(farmer, hash, nonce)"""
+        """Run work(farmer, hash, nonce)."""
         shown, number = scval.from_bytes(digest), scval.from_uint64(nonce)
         key = Address(address_text(farmer)).key
         if len(shown) != _HASH_SIZE:
@@ -83,7 +83,7 @@ class Farm(BaseContract):
         return scval.to_uint32(gap)
 
     def harvest(self, farmer: xdr.SCVal, index: xdr.SCVal) -> xdr.SCVal:
-        """harvest(farmer, index)"""
+        """Run harvest(farmer, index)."""
         address_text(farmer)  # another type traps before anything is looked up
         number = scval.from_uint32(index)
         self._charge("harvest")
@@ -110,14 +110,14 @@ class Farm(BaseContract):
         return scval.to_int128(reward)
 
     def pause(self) -> xdr.SCVal:
-        """pause()"""
+        """Run pause()."""
         self._require_admin()
         if self._is_paused():
             raise self.fail(4)
         return self._set_paused(paused=True)
 
     def unpause(self) -> xdr.SCVal:
-        """unpause()"""
+        """Run unpause()."""
         self._require_admin()
         if not self._is_paused():
             raise self.fail(5)
@@ -126,7 +126,7 @@ class Farm(BaseContract):
         return VOID
 
     def upgrade(self, code: xdr.SCVal) -> xdr.SCVal:
-        """upgrade(hash): the next call runs this code."""
+        """Run upgrade(hash): the next call runs the code with this hash."""
         wanted = scval.from_bytes(code)
         if len(wanted) != _HASH_SIZE:
             raise ValueError("not a hash")
@@ -136,13 +136,16 @@ class Farm(BaseContract):
         return VOID
 
     def remove_block(self, index: xdr.SCVal) -> xdr.SCVal:
-        """remove_block(index)"""
+        """Run remove_block(index)."""
         self._require_admin()
         self.remove(_block_key(scval.from_uint32(index)), "temporary")
         return VOID
 
     def _block_to_plant(self, farm_block: BlockRecord) -> tuple[int, BlockRecord, BlockRecord]:
-        """Step 6 of plant: the block, opened when its time has come, and FarmBlock."""
+        """Do step 6 of plant: return the index, the block and FarmBlock.
+
+        The next block is opened when its time has come.
+        """
         index, now = self._farm_index(), self.host.ledger.close_time
         if now >= farm_block.timestamp + self.host.ledger.settings.block_seconds:
             self.host.meter.charge(cost.OPENING if index > 0 else cost.FIRST_OPENING)
@@ -159,7 +162,7 @@ class Farm(BaseContract):
     def _worked_block(
         self, block: BlockRecord, pail: PailRecord, gap: int, zeros: int
     ) -> BlockRecord:
-        """Steps 6 and 7 of work."""
+        """Do steps 6 and 7 of work."""
         total = block.normalized_total + sum(self._weights(block, gap, pail.stake, zeros))
         if pail.gap is None or pail.zeros is None:
             staked = checked(block.staked_total - pail.stake)
@@ -167,7 +170,7 @@ class Farm(BaseContract):
         if zeros <= pail.zeros:
             raise self.fail(7)
         self.host.meter.charge(cost.REWORK)
-        # The old share is taken off as if it had been made at the new gap.
+        # The old share is subtracted as if it had been made at the new gap.
         total -= sum(self._weights(block, gap, pail.stake, pail.zeros))
         return replace(block, normalized_total=checked(total))
 
@@ -232,10 +235,13 @@ class Farm(BaseContract):
 
 
 class OldFarm(Farm):
-    """The build of March 2025: unpause is inverted, and a rollover reads the old block too."""
+    """The farm's build of March 2025.
+
+    Its unpause is inverted, and a plant that opens a block reads the old block too.
+    """
 
     def unpause(self) -> xdr.SCVal:
-        """unpause(), which passes only while the farm is not paused."""
+        """Run unpause(), which succeeds only while the farm is not paused."""
         self._require_admin()
         if self._is_paused():
             raise self.fail(5)
@@ -249,7 +255,7 @@ class OldFarm(Farm):
 
 
 def genesis_storage(admin: str, token: str, now: int) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
-    """What the constructor stores."""
+    """Return the storage that the constructor writes."""
     return [
         (_BLOCK, BlockRecord(timestamp=now).to_value()),
         (_ASSET, address(token)),

@@ -1,6 +1,7 @@
 """The farm's arithmetic (KALE_CONTRACT sections 4, 5 and 7), written for localnet alone.
 
-The pool has its own in libs/kale; both are pinned by the same vectors, so neither tests itself.
+The pool has its own arithmetic in libs/kale. The same vectors check both, so that neither tests
+itself.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ DECAY_PERIOD = 8_640
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRecord:
-    """A Block, or FarmBlock."""
+    """A Block or the FarmBlock."""
 
     timestamp: int
     min_gap: int = UNSET_U32
@@ -36,7 +37,7 @@ class BlockRecord:
     normalized_total: int = 0
 
     def to_value(self) -> xdr.SCVal:
-        """As it is stored."""
+        """Return the record as the farm stores it."""
         return record(
             {
                 "entropy": scval.to_bytes(self.entropy),
@@ -54,7 +55,7 @@ class BlockRecord:
 
     @staticmethod
     def from_value(value: xdr.SCVal) -> "BlockRecord":
-        """Reads what is stored."""
+        """Read a record from its stored form."""
         fields = fields_of(value)
         return BlockRecord(
             timestamp=scval.from_uint64(fields["timestamp"]),
@@ -70,7 +71,7 @@ class BlockRecord:
         )
 
     def opened(self, now: int) -> "BlockRecord":
-        """The Block that is made of this FarmBlock: marks become 0, totals start at 0."""
+        """Return the Block made of this FarmBlock: unset marks become 0, totals start at 0."""
         return replace(
             self,
             timestamp=now,
@@ -83,7 +84,7 @@ class BlockRecord:
         )
 
     def with_stake(self, stake: int) -> "BlockRecord":
-        """FarmBlock after a plant."""
+        """Return the FarmBlock after a plant."""
         return replace(
             self,
             min_stake=min(self.min_stake, stake),
@@ -91,7 +92,7 @@ class BlockRecord:
         )
 
     def with_work(self, gap: int, zeros: int, digest: bytes) -> "BlockRecord":
-        """FarmBlock after a work."""
+        """Return the FarmBlock after a work."""
         return replace(
             self,
             min_gap=min(self.min_gap, gap),
@@ -112,7 +113,7 @@ class PailRecord:
     zeros: int | None = None
 
     def to_value(self) -> xdr.SCVal:
-        """As it is stored."""
+        """Return the record as the farm stores it."""
         return record(
             {
                 "gap": _optional(self.gap),
@@ -124,7 +125,7 @@ class PailRecord:
 
     @staticmethod
     def from_value(value: xdr.SCVal) -> "PailRecord":
-        """Reads what is stored."""
+        """Read a record from its stored form."""
         fields = fields_of(value)
         gap, zeros = fields["gap"], fields["zeros"]
         return PailRecord(
@@ -140,14 +141,14 @@ def _optional(number: int | None) -> xdr.SCVal:
 
 
 def digest_of(index: int, nonce: int, entropy: bytes, farmer: bytes) -> bytes:
-    """keccak-256 of the 76-byte preimage."""
+    """Return the keccak-256 hash of the 76-byte preimage."""
     data = index.to_bytes(4, "big") + nonce.to_bytes(8, "big") + entropy + farmer
     digest: bytes = sha3.keccak_256(data).digest()
     return digest
 
 
 def zeros_of(digest: bytes) -> int:
-    """Leading zero half bytes."""
+    """Return the number of leading zero half bytes."""
     count = 0
     for byte in digest:
         if byte:
@@ -157,12 +158,12 @@ def zeros_of(digest: bytes) -> int:
 
 
 def periods_of(index: int) -> int:
-    """Decay periods that have gone by."""
+    """Return the number of decay periods that have passed."""
     return max(0, index - DECAY_START) // DECAY_PERIOD
 
 
 def reward_of_block(index: int) -> int:
-    """Stroops that a block shares out."""
+    """Return the stroops that a block shares out."""
     factor = SCALE
     for _ in range(periods_of(index)):
         factor = factor * FACTOR // SCALE
@@ -172,7 +173,10 @@ def reward_of_block(index: int) -> int:
 
 
 def weights_of(block: BlockRecord, gap: int, stake: int, zeros: int) -> tuple[int, int, int] | None:
-    """Weights of gap, stake and zeros; None for a block whose maxima lie below its minima."""
+    """Return the weights of gap, stake and zeros.
+
+    Returns None for a block whose maxima lie below its minima.
+    """
     lows = (block.min_gap, block.min_stake, block.min_zeros)
     highs = (block.max_gap, block.max_stake, block.max_zeros)
     if any(high < low for low, high in zip(lows, highs, strict=True)):
@@ -187,6 +191,6 @@ def weights_of(block: BlockRecord, gap: int, stake: int, zeros: int) -> tuple[in
 
 
 def reward_of_pail(index: int, block: BlockRecord, weight: int) -> int:
-    """Stroops paid on top of the stake."""
+    """Return the stroops paid on top of the stake."""
     pot = reward_of_block(index) + block.staked_total
     return weight * pot // max(1, block.normalized_total)

@@ -19,10 +19,10 @@ _Storage = Sequence[tuple[xdr.SCVal, xdr.SCVal]]
 def entries(
     network: Network, ledger: LedgerInfo, *, farm_code: bytes = OLD_BUILD
 ) -> Iterator[tuple[bytes, Entry]]:
-    """(LedgerKey XDR, entry) of farm, token, tractor, router and their code.
+    """Yield (LedgerKey XDR, entry) of farm, token, tractor, router and their code.
 
-    Both builds of the farm are there, so that its admin can upgrade it (a farm of the older build
-    cannot be unpaused otherwise); `farm_code` says which one it starts with.
+    Both builds of the farm exist, so that its admin can upgrade it (a farm of the older build
+    cannot be unpaused otherwise). `farm_code` names the build at the start.
     """
     farm_id, token_id = _id(network.farm), _id(network.token)
     issuer = network.issuer.public_key
@@ -41,7 +41,7 @@ def entries(
 
 
 def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.LedgerEntryData:
-    """A contract's instance; `code` None is the built-in token."""
+    """Make a contract's instance; `code` None means the built-in token."""
     kinds = xdr.ContractExecutableType
     executable = (
         xdr.ContractExecutable(kinds.CONTRACT_EXECUTABLE_STELLAR_ASSET)
@@ -58,7 +58,10 @@ def instance_data(contract: str, code: bytes | None, storage: _Storage) -> xdr.L
 
 
 def code_data(code: bytes) -> xdr.LedgerEntryData:
-    """A code entry; a model needs no code, so its body is its hash, as often as it is long."""
+    """Make a code entry.
+
+    A model needs no code, so the body is the hash, repeated up to the length of the real code.
+    """
     figures = PLACED.get(code)
     extension = xdr.ContractCodeEntryExt(0) if figures is None else figures.extension()
     body = code if figures is None else figures.body(code)
@@ -82,7 +85,7 @@ def _entry(key: Key, data: xdr.LedgerEntryData, ledger: LedgerInfo) -> tuple[byt
         data=data,
         ext=xdr.LedgerEntryExt(0),
     )
-    # The constructor has renewed instance and code already.
+    # The constructor has already extended the lifetimes of instance and code.
     life = ledger.sequence + ledger.settings.max_entry_ttl - 1
     return key.raw, Entry(entry=entry, live_until=life)
 

@@ -1,4 +1,4 @@
-"""Runs host functions: frames, events, errors, rollback; `invoke` is the way in."""
+"""The run of host functions: frames, events, errors, rollback; `invoke` is the entry point."""
 
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
@@ -36,12 +36,12 @@ class Contract(Protocol):
     """A contract's functions by name."""
 
     def function(self, name: str) -> Callable[..., xdr.SCVal] | None:
-        """The function, or None."""
+        """Return the function of this name, or None."""
         ...
 
 
 class Host:
-    """One invocation while it runs."""
+    """One running invocation."""
 
     def __init__(
         self, storage: Storage, auth: RecordingAuth | EnforcingAuth, ledger: LedgerInfo
@@ -56,16 +56,16 @@ class Host:
 
     @property
     def frame(self) -> Frame:
-        """The running call."""
+        """The frame of the running call."""
         return self._frames[-1]
 
     @property
     def is_nested(self) -> bool:
-        """Whether another contract made the running call."""
+        """True when another contract made the running call."""
         return len(self._frames) > 1
 
     def call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> xdr.SCVal:
-        """Calls a contract from another; everything that it did is undone when it fails."""
+        """Call a contract from another one; when the call fails, all its effects are undone."""
         try:
             return self._call(contract, function, arguments)
         except HostError as error:
@@ -98,7 +98,7 @@ class Host:
         return value
 
     def run(self, function: xdr.HostFunction) -> xdr.SCVal:
-        """What a transaction asks for."""
+        """Run the host function that a transaction asks for."""
         if function.invoke_contract is not None:
             return self._run_call(function.invoke_contract)
         if function.wasm is not None:
@@ -121,7 +121,10 @@ class Host:
     def try_call(
         self, contract: str, function: str, arguments: Sequence[xdr.SCVal]
     ) -> xdr.SCVal | xdr.SCError:
-        """Calls a contract and catches its failure; a trap of storage or budget is not caught."""
+        """Call a contract and catch its failure.
+
+        A failure of the footprint or of the budget is not caught.
+        """
         try:
             return self._call(contract, function, arguments)
         except HostError as error:
@@ -131,22 +134,25 @@ class Host:
             return error.caught
 
     def authorize(self, address: str, creation: Authorized) -> None:
-        """The address must have allowed the creation of a contract."""
+        """Require that the address has allowed the creation of a contract."""
         self.meter.charge(self._auth.require(address, creation))
         self._auth.leave(creation.depth)
 
     def note_call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> None:
-        """The diagnostic event of a call that begins."""
+        """Note the diagnostic event of a call that begins."""
         raw = scval.to_bytes(StrKey.decode_contract(contract))
         topics = [symbol("fn_call"), raw, symbol(function)]
         self._note(self._running, topics, arguments_of(arguments))
 
     def note_return(self, contract: str, function: str, value: xdr.SCVal) -> None:
-        """The diagnostic event of a call that succeeded."""
+        """Note the diagnostic event of a call that succeeded."""
         self._note(contract, [symbol("fn_return"), symbol(function)], value)
 
     def require_auth(self, address: str) -> None:
-        """The address must have allowed the running call; a calling contract has, by calling."""
+        """Require that the address has allowed the running call.
+
+        A calling contract allows the call by making it.
+        """
         if self.is_nested and self._frames[-2].contract == address:
             return
         self.meter.charge(self._auth.require(address, self.frame))
@@ -157,17 +163,17 @@ class Host:
         data: xdr.SCVal,
         kind: xdr.ContractEventType = xdr.ContractEventType.CONTRACT,
     ) -> None:
-        """An event of the running contract."""
+        """Emit an event of the running contract."""
         event = _event(self.frame.contract, kind, topics=topics, data=data)
         self._events.append(event)
         self._diagnostics.append((event, True))
 
     def events(self) -> tuple[xdr.ContractEvent, ...]:
-        """Contract events that stand."""
+        """Return the contract events that were not undone."""
         return tuple(self._events)
 
     def diagnostics(self, *, ok: bool) -> tuple[xdr.DiagnosticEvent, ...]:
-        """All events in order."""
+        """Return all events in order."""
         return tuple(
             xdr.DiagnosticEvent(in_successful_contract_call=ok and stands, event=event)
             for event, stands in self._diagnostics
@@ -175,11 +181,14 @@ class Host:
 
     @property
     def _running(self) -> str | None:
-        """The running contract; None before the first."""
+        """The running contract; None before the first call."""
         return self._frames[-1].contract if self._frames else None
 
     def _check_callable(self, contract: str, function: str) -> None:
-        """Error(Context, InvalidAction) for the host's own functions and for running contracts."""
+        """Check that the function may be called.
+
+        Raises Error(Context, InvalidAction) for the host's own functions and for running contracts.
+        """
         if function.startswith("__"):
             words = scval.to_string("can't invoke a reserved function directly")
             raise self.refuse(host_error("CONTEXT", "INVALID_ACTION", words, symbol(function)))
@@ -196,7 +205,7 @@ class Host:
             raise self.refuse(error) from error
 
     def refuse(self, error: HostError) -> HostError:
-        """Says why a call or a deployment is not made; the error to raise."""
+        """Note why a call or a deployment is not made; return the error to raise."""
         error.explained = True
         self._error(error, _said(error))
         return error
@@ -208,7 +217,7 @@ class Host:
             self._explain(error)
             raise
         except ValueError as error:
-            # An argument of another type than the contract declares: its code traps.
+            # An argument has another type than the contract declares, so the contract's code traps.
             raise host_error("WASM_VM", "INVALID_ACTION") from error
 
     def _function_of(self, contract: Contract, frame: Frame) -> Callable[..., xdr.SCVal]:
@@ -223,13 +232,16 @@ class Host:
     def _passed(
         self, how: str, error: HostError, function: str, arguments: Sequence[xdr.SCVal]
     ) -> None:
-        """The caller's event about a call that failed; `how` is the host function it called by."""
+        """Note the caller's event about a failed call.
+
+        `how` is the host function that made the call.
+        """
         error.explained, error.function = True, how
         words = scval.to_string(f"contract {how} failed")
         self._error(error, vector(words, symbol(function), vector(*arguments)))
 
     def _explain(self, error: HostError) -> None:
-        """Events of the call in which an error arose, and of each that it passes through."""
+        """Note the events of the call in which an error arose, and of each call it ends."""
         if error.explained:
             self._escalated(error, error.function)
             return
@@ -244,12 +256,12 @@ class Host:
             self._trapped(error, vector(words, number), "fail_with_error")
 
     def _trapped(self, error: HostError, data: xdr.SCVal, function: str) -> None:
-        """The three events with which a VM that traps says why."""
+        """Note the three events with which a trapping VM gives its reason."""
         self._error(error, data)
         self._escalated(error, function)
 
     def _escalated(self, error: HostError, function: str) -> None:
-        """The events of a VM that traps because a function of the host failed."""
+        """Note the events of a VM that traps because a function of the host failed."""
         words = f"escalating error to VM trap from failed host function call: {function}"
         self._error(error, scval.to_string(words))
         last = vector(
@@ -277,10 +289,11 @@ def invoke(
     footprint: Footprint | None,
     auth_mode: AuthMode,
 ) -> InvocationResult:
-    """Runs a host function as a transaction of `source` would; nothing is kept in the view.
+    """Run a host function as a transaction of `source` would; nothing is kept in the view.
 
-    `auth_mode` enforce takes signed entries in `auth`; the record modes grant everything and write
-    the trees down. `footprint` None writes down what is touched, else it is enforced.
+    The `auth_mode` enforce takes signed entries in `auth`. The record modes grant everything and
+    record the trees. With `footprint` None the touched keys are recorded; otherwise the footprint
+    is enforced.
     """
     storage = Storage(view, ledger, footprint)
     granting = (
@@ -310,7 +323,7 @@ def invoke(
 
 
 def genesis_entries(network: Network, ledger: LedgerInfo) -> Iterable[tuple[bytes, Entry]]:
-    """The contracts of a localnet as their constructors left them: (LedgerKey XDR, entry)."""
+    """Return the contracts as their constructors left them, as (LedgerKey XDR, entry)."""
     return genesis.entries(network, ledger)
 
 

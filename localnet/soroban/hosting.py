@@ -1,4 +1,4 @@
-"""What contracts, deployments and the registry need of the host that runs them."""
+"""The parts of the running host that contracts, deployments and the registry need."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,30 +13,30 @@ from localnet.soroban.storage import Storage
 
 
 class ContractHost(Protocol):
-    """One invocation while it runs, as what it runs sees it."""
+    """One running invocation, as seen by the code that it runs."""
 
     @property
     def storage(self) -> Storage:
-        """The entries."""
+        """The ledger entries."""
         ...
 
     @property
     def ledger(self) -> LedgerInfo:
-        """The ledger that it runs in."""
+        """The ledger in which the invocation runs."""
         ...
 
     @property
     def meter(self) -> Meter:
-        """What it has cost so far."""
+        """The cost of the invocation so far."""
         ...
 
     @property
     def is_nested(self) -> bool:
-        """Whether another contract made the running call."""
+        """True when another contract made the running call."""
         ...
 
     def call(self, contract: str, function: str, arguments: Sequence[xdr.SCVal]) -> xdr.SCVal:
-        """Call a contract from another; everything that it did is undone when it fails."""
+        """Call a contract from another one; when the call fails, all its effects are undone."""
         ...
 
     def try_call(
@@ -71,5 +71,5 @@ class ContractHost(Protocol):
         ...
 
     def refuse(self, error: HostError) -> HostError:
-        """Say why a call or a deployment is not made; give the error to raise."""
+        """Note why a call or a deployment is not made; return the error to raise."""
         ...

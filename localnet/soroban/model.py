@@ -1,4 +1,4 @@
-"""What goes into an invocation and what comes out."""
+"""The inputs and the outputs of an invocation."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -10,29 +10,29 @@ AuthMode = Literal["record", "record_allow_nonroot", "enforce"]
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """Network settings that the host needs; defaults as measured on mainnet."""
+    """Network settings that the host needs; the defaults were measured on mainnet."""
 
-    #: Ledgers that a new temporary entry lives at least.
+    #: Minimum lifetime of a new temporary entry in ledgers.
     min_temporary_ttl: int = 17_280
-    #: Ledgers that a new persistent entry lives at least.
+    #: Minimum lifetime of a new persistent entry in ledgers.
     min_persistent_ttl: int = 2_073_600
-    #: Ledgers that an entry may live at most.
+    #: Maximum lifetime of an entry in ledgers.
     max_entry_ttl: int = 3_110_400
     #: Seconds of a KALE block (300 on the real network).
     block_seconds: int = 300
-    #: Instructions of a transaction at most.
+    #: Maximum instructions of a transaction.
     tx_max_instructions: int = 400_000_000
-    #: Bytes of memory of a transaction at most.
+    #: Maximum bytes of memory of a transaction.
     tx_memory_limit: int = 41_943_040
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerInfo:
-    """The ledger that an invocation runs in."""
+    """The ledger in which an invocation runs."""
 
-    #: Its sequence.
+    #: Sequence of the ledger.
     sequence: int
-    #: Its close time, unix seconds.
+    #: Close time of the ledger in unix seconds.
     close_time: int
     #: SHA-256 of the network's passphrase.
     network_id: bytes
@@ -42,19 +42,22 @@ class LedgerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A ledger entry and its life."""
+    """A ledger entry and its lifetime."""
 
     #: The entry.
     entry: xdr.LedgerEntry
-    #: Last ledger in which it exists; None for classic entries.
+    #: Last ledger in which the entry exists; None for classic entries.
     live_until: int | None
 
 
 class LedgerView(Protocol):
-    """The state before an invocation; expired entries may be given: the host checks lives."""
+    """The state before an invocation.
+
+    The view may return expired entries, because the host checks lifetimes.
+    """
 
     def get(self, key: bytes) -> Entry | None:
-        """The entry with this LedgerKey (XDR), or None."""
+        """Return the entry with this LedgerKey (XDR), or None."""
         ...
 
 
@@ -62,27 +65,27 @@ class LedgerView(Protocol):
 class Footprint:
     """LedgerKeys (XDR) that an invocation may touch, each list in the host's order."""
 
-    #: Only read.
+    #: Keys that are only read.
     read_only: tuple[bytes, ...]
-    #: Read and written.
+    #: Keys that are read and written.
     read_write: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EntryChange:
-    """One entry before and after; in the order of the footprint."""
+    """One entry before and after an invocation; changes are in the order of the footprint."""
 
     #: LedgerKey (XDR).
     key: bytes
-    #: None when it was not there (or had expired).
+    #: The entry before; None when it did not exist (or had expired).
     before: Entry | None
-    #: None when it was removed.
+    #: The entry after; None when it was removed.
     after: Entry | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What an invocation used, as a simulation declares it (with its margins)."""
+    """The resources that an invocation used, as a simulation declares them (with its margins)."""
 
     #: CPU instructions.
     instructions: int
@@ -92,13 +95,13 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class InvocationResult:
-    """What an invocation did; nothing of it is kept in the view."""
+    """The result of an invocation; none of its effects are kept in the view."""
 
-    #: Whether it succeeded.
+    #: True when the invocation succeeded.
     ok: bool
     #: The return value.
     value: xdr.SCVal | None
-    #: Why it failed.
+    #: The reason of a failure.
     error: xdr.SCError | None
     #: Contract events in order; none after a failure.
     events: tuple[xdr.ContractEvent, ...]
@@ -106,9 +109,9 @@ class InvocationResult:
     diagnostics: tuple[xdr.DiagnosticEvent, ...]
     #: Entries written, removed or extended; none after a failure.
     changes: tuple[EntryChange, ...]
-    #: What was touched, or was given.
+    #: The keys that were touched, or the given footprint.
     footprint: Footprint
-    #: The authorisations that were asked for, or were given.
+    #: The authorisations that were asked for, or the given ones.
     auth: tuple[xdr.SorobanAuthorizationEntry, ...]
-    #: What it used.
+    #: Resources that the invocation used.
     resources: Resources

@@ -1,4 +1,4 @@
-"""Which model runs for which code: a contract is known by the hash of its code."""
+"""The choice of the model that runs: a contract is recognised by the hash of its code."""
 
 from hashlib import sha256
 
@@ -14,9 +14,9 @@ from localnet.soroban.token import Token
 from localnet.soroban.uploads import HEAD_FARM_CODE, MULTICALL_CODE, OLD_BUILD
 from localnet.soroban.values import address
 
-#: Hash of the router that the recordings were made with.
+#: Hash of the router with which the recordings were made.
 ROUTER_CODE = bytes.fromhex("0eb0f2d6c2ad4ba6115391f1fcb3f808514963f27809b8d19d99d4d5ba62d5e5")
-#: The tractor was never recorded: any hash names it.
+#: Hash of the tractor; the tractor was never recorded, so that any hash can stand for it.
 TRACTOR_CODE = sha256(b"kalepool localnet tractor").digest()
 
 _BY_CODE: dict[bytes, type[BaseContract]] = {
@@ -29,7 +29,7 @@ _BY_CODE: dict[bytes, type[BaseContract]] = {
 
 
 def contract_for(host: ContractHost, contract: str) -> BaseContract:
-    """The contract with this id; Error(Storage, MissingValue) when there is none."""
+    """Return the contract with this id; Error(Storage, MissingValue) when it does not exist."""
     entry = host.storage.get(instance_key(contract))
     data = entry.entry.data.contract_data if entry is not None else None
     if data is None or data.val.instance is None:

@@ -1,4 +1,4 @@
-"""Signatures of an account under an authorisation entry, checked as its built-in contract does."""
+"""Signatures of an account under an authorisation entry, checked as by its built-in contract."""
 
 from collections.abc import Iterator
 
@@ -8,17 +8,19 @@ from stellar_sdk import xdr
 
 from localnet.soroban.values import fields_of
 
-#: Signatures that one entry may carry.
+#: Maximum number of signatures of one entry.
 _MOST = 20
-#: Places in an account's thresholds: the master key's weight, and what contract calls need.
+#: Indexes into an account's thresholds: the master key's weight and the threshold of contract
+#: calls.
 _MASTER, _MEDIUM = 0, 2
 _ED25519 = xdr.SignerKeyType.SIGNER_KEY_TYPE_ED25519
 
 
 def is_signed(account: xdr.AccountEntry, payload: bytes, signature: xdr.SCVal) -> bool:
-    """True when each signature is good, by a signer, in order of keys, and all weigh enough.
+    """Tell whether all signatures are valid, in order of keys, and reach the threshold.
 
-    A signature that does not count spoils the others, too: so it is on the real network.
+    Every signature must be by a signer. A signature that does not count makes the others invalid
+    too, as on the real network.
     """
     try:
         signatures = list(_signatures(signature))
@@ -34,7 +36,10 @@ def is_signed(account: xdr.AccountEntry, payload: bytes, signature: xdr.SCVal) -
 
 
 def _signatures(value: xdr.SCVal) -> Iterator[tuple[bytes, bytes]]:
-    """(public key, signature) of each; ValueError for anything else than a vector of such maps."""
+    """Yield (public key, signature) of each signature.
+
+    Raises ValueError for anything but a vector of such maps.
+    """
     for item in value.vec.sc_vec if value.vec is not None else ():
         fields = fields_of(item)
         if fields.keys() != {"public_key", "signature"}:

@@ -21,13 +21,13 @@ _DURABILITY = {
 
 @dataclass(frozen=True)
 class Key:
-    """A ledger key: its bytes, its place in a footprint, and what errors say of it."""
+    """A ledger key: its bytes, its place in a footprint, and its description in errors."""
 
     #: LedgerKey XDR.
     raw: bytes
-    #: Sorts as the host sorts footprints.
+    #: Sort key that gives the host's order of footprints.
     order: tuple[object, ...]
-    #: For contract data: contract address and key, else None.
+    #: Contract address and key for contract data, else None.
     subject: tuple[xdr.SCVal, xdr.SCVal] | None = None
 
     def __hash__(self) -> int:
@@ -38,7 +38,7 @@ class Key:
 
 
 def data_key(contract: str, key: xdr.SCVal, durability: Durability) -> Key:
-    """An entry of a contract (or, for nonces, of an account)."""
+    """Return the key of an entry of a contract (or, for nonces, of an account)."""
     address = Address(contract).to_xdr_sc_address()
     data = xdr.LedgerKeyContractData(contract=address, key=key, durability=_DURABILITY[durability])
     raw = xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr_bytes()
@@ -49,13 +49,13 @@ def data_key(contract: str, key: xdr.SCVal, durability: Durability) -> Key:
 
 @lru_cache(maxsize=256)
 def instance_key(contract: str) -> Key:
-    """A contract's instance."""
+    """Return the key of a contract's instance."""
     return data_key(contract, INSTANCE_KEY, "persistent")
 
 
 @lru_cache(maxsize=256)
 def code_key(code_hash: bytes) -> Key:
-    """A contract's code."""
+    """Return the key of a contract's code."""
     code = xdr.LedgerKeyContractCode(hash=xdr.Hash(code_hash))
     raw = xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=code).to_xdr_bytes()
     return Key(raw, (7, code_hash))
@@ -63,7 +63,7 @@ def code_key(code_hash: bytes) -> Key:
 
 @lru_cache(maxsize=65_536)
 def account_key(address: str) -> Key:
-    """An account."""
+    """Return the key of an account."""
     account = Keypair.from_public_key(address).xdr_account_id()
     raw = xdr.LedgerKey(
         xdr.LedgerEntryType.ACCOUNT, account=xdr.LedgerKeyAccount(account_id=account)
@@ -73,7 +73,7 @@ def account_key(address: str) -> Key:
 
 @lru_cache(maxsize=65_536)
 def trustline_key(address: str, asset: bytes) -> Key:
-    """An account's trustline; `asset` is the packed TrustLineAsset."""
+    """Return the key of an account's trustline; `asset` is the packed TrustLineAsset."""
     line = xdr.LedgerKeyTrustLine(
         account_id=Keypair.from_public_key(address).xdr_account_id(),
         asset=xdr.TrustLineAsset.from_xdr_bytes(asset),
@@ -84,7 +84,7 @@ def trustline_key(address: str, asset: bytes) -> Key:
 
 
 class FootprintError(HostError):
-    """An entry outside of the footprint was touched."""
+    """An error: an entry outside of the footprint was touched."""
 
     def __init__(self, key: Key) -> None:
         super().__init__(
@@ -95,7 +95,7 @@ class FootprintError(HostError):
 
 
 class Storage:
-    """An overlay over the view; `None` in it means removed."""
+    """The view with the invocation's changes on top; `None` in the changes means removed."""
 
     def __init__(self, view: LedgerView, ledger: LedgerInfo, footprint: Footprint | None) -> None:
         self._view = view
@@ -108,12 +108,12 @@ class Storage:
         self._now: dict[Key, Entry | None] = {}
 
     def get(self, key: Key) -> Entry | None:
-        """The entry when it exists and lives."""
+        """Return the entry, or None when it does not exist or has expired."""
         self._access(key, write=False)
         return self._read(key)
 
     def put(self, key: Key, data: xdr.LedgerEntryData, live_until: int | None) -> None:
-        """Writes an entry; one that is there keeps its life and its sponsor."""
+        """Write an entry; an existing entry keeps its lifetime and its sponsor."""
         self._access(key, write=True)
         before = self._read(key)
         entry = xdr.LedgerEntry(
@@ -125,13 +125,13 @@ class Storage:
         self._now[key] = Entry(entry=entry, live_until=life)
 
     def remove(self, key: Key) -> None:
-        """Removes an entry."""
+        """Remove an entry."""
         self._access(key, write=True)
         self._read(key)
         self._now[key] = None
 
     def extend(self, key: Key, *, threshold: int, extend_to: int) -> None:
-        """Raises the remaining life to `extend_to` when it is at most `threshold` ledgers."""
+        """Raise the remaining lifetime to `extend_to` when it is at most `threshold` ledgers."""
         entry = self.get(key)
         if entry is None or entry.live_until is None:
             return
@@ -140,18 +140,18 @@ class Storage:
             self._now[key] = Entry(entry=entry.entry, live_until=max(entry.live_until, until))
 
     def first_life(self, durability: Durability) -> int:
-        """Last ledger of an entry that is made now."""
+        """Return the last ledger in which an entry that is made now lives."""
         settings = self._ledger.settings
         temporary = durability == "temporary"
         ttl = settings.min_temporary_ttl if temporary else settings.min_persistent_ttl
         return self._ledger.sequence + ttl - 1
 
     def longest_life(self) -> int:
-        """Last ledger that an entry may live to."""
+        """Return the last ledger to which an entry may live."""
         return self._ledger.sequence + self._ledger.settings.max_entry_ttl - 1
 
     def snapshot(self) -> Callable[[], None]:
-        """A function that undoes every change made from now on; accesses stay noted."""
+        """Return a function that undoes every change made from now on; accesses stay noted."""
         kept = dict(self._now)
 
         def undo() -> None:
@@ -161,7 +161,7 @@ class Storage:
         return undo
 
     def footprint(self) -> Footprint:
-        """What was given, or else what was touched."""
+        """Return the given footprint, or else the touched keys."""
         if self._given is not None:
             return self._given
         ordered = sorted(self._touched, key=lambda key: key.order)
@@ -171,7 +171,7 @@ class Storage:
         )
 
     def changes(self) -> tuple[EntryChange, ...]:
-        """Every entry that was written, removed or extended, in the footprint's order."""
+        """Return every entry that was written, removed or extended, in the footprint's order."""
         ordered = sorted(self._now, key=lambda key: key.order)
         return tuple(
             EntryChange(key=key.raw, before=self._before.get(key), after=self._now[key])

@@ -41,7 +41,7 @@ class Token(BaseContract):
     )
 
     def burn(self, holder: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
-        """burn(from, amount)"""
+        """Run burn(from, amount)."""
         who, stroops = address_text(holder), self._amount(amount)
         self._check_not_issuer(who)
         self.host.require_auth(who)
@@ -50,7 +50,7 @@ class Token(BaseContract):
         return VOID
 
     def mint(self, receiver: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
-        """mint(to, amount), by the admin"""
+        """Run mint(to, amount), which the admin must authorise."""
         who, stroops = address_text(receiver), self._amount(amount)
         self._check_not_issuer(who)
         self.host.require_auth(address_text(self._must(_ADMIN)))
@@ -59,9 +59,10 @@ class Token(BaseContract):
         return VOID
 
     def transfer(self, sender: xdr.SCVal, receiver: xdr.SCVal, amount: xdr.SCVal) -> xdr.SCVal:
-        """transfer(from, to, amount); `to` may be a muxed account.
+        """Run transfer(from, to, amount); `to` may be a muxed account.
 
-        What the issuer sends is minted and what it gets is burnt, and told as such.
+        An amount that the issuer sends is minted, and an amount that the issuer receives is burnt.
+        The events say so.
         """
         self.host.meter.charge(cost.OTHER_CALL)
         stroops, source = self._amount(amount), address_text(sender)
@@ -82,7 +83,7 @@ class Token(BaseContract):
         return VOID
 
     def balance(self, holder: xdr.SCVal) -> xdr.SCVal:
-        """balance(id)"""
+        """Run balance(id)."""
         self.host.meter.charge(cost.OTHER_CALL)
         who = address_text(holder)
         if not is_account(who):
@@ -92,22 +93,22 @@ class Token(BaseContract):
         return scval.to_int128(self._trustline(who).balance.int64)
 
     def decimals(self) -> xdr.SCVal:
-        """decimals(): 7"""
+        """Run decimals(): return 7."""
         self.host.meter.charge(cost.OTHER_CALL)
         return scval.to_uint32(7)
 
     def name(self) -> xdr.SCVal:
-        """name(): CODE:ISSUER"""
+        """Run name(): return CODE:ISSUER."""
         self.host.meter.charge(cost.OTHER_CALL)
         return scval.to_string(self._title())
 
     def symbol(self) -> xdr.SCVal:
-        """symbol(): CODE"""
+        """Run symbol(): return CODE."""
         self.host.meter.charge(cost.OTHER_CALL)
         return scval.to_string(self._title().partition(":")[0])
 
     def admin(self) -> xdr.SCVal:
-        """admin()"""
+        """Run admin()."""
         self.host.meter.charge(cost.OTHER_CALL)
         return self._must(_ADMIN)
 
@@ -195,13 +196,13 @@ class Token(BaseContract):
 
 
 def packed_asset(code: str, issuer: str) -> bytes:
-    """TrustLineAsset XDR of an asset with a code of at most four letters."""
+    """Return the TrustLineAsset XDR of an asset with a code of at most four letters."""
     raw = StrKey.decode_ed25519_public_key(issuer)
     return (1).to_bytes(4, "big") + code.encode().ljust(4, b"\0") + bytes(4) + raw
 
 
 def genesis_storage(code: str, issuer: str, admin: str) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
-    """What the network stores when the contract is deployed and the admin is set."""
+    """Return the storage that the network writes on deployment and on setting the admin."""
     info = record(
         {
             "asset_code": scval.to_string(code),

@@ -1,10 +1,10 @@
-"""Code that may be uploaded: localnet runs models, so it takes only code that it has a model of.
+"""Code that may be uploaded: localnet runs models, so it takes only code for which it has a model.
 
 The figures are those of the real host (soroban-env-host 23, mainnet's calibration) for this very
-file: `make contracts` prints them. Another file has another hash, and is not known.
+file: `make contracts` prints them. Another file has another hash and is not known.
 
-Code that genesis puts there is without its bytes, but rent is paid for as many as the real file
-has, and for the memory of its parsed module.
+Code that genesis stores is without its bytes. Rent is nevertheless paid for as many bytes as the
+real file has, and for the memory of its parsed module.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stellar_sdk import xdr
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What the host does, with the margins of a simulation."""
+    """The host's work for one step, with the margins of a simulation."""
 
     #: CPU instructions.
     instructions: int
@@ -27,13 +27,13 @@ class Work:
 class Module:
     """One file of code as the host parses it."""
 
-    #: Bytes that its parsed module takes in memory; rent is paid for them, too.
+    #: Bytes of memory that the parsed module takes; rent is paid for these, too.
     module_bytes: int
-    #: What the host counts in it, in the order of ContractCodeCostInputs.
+    #: The host's counts of the file's parts, in the order of ContractCodeCostInputs.
     counts: tuple[int, ...]
 
     def extension(self) -> xdr.ContractCodeEntryExt:
-        """The counts as the code's entry holds them."""
+        """Return the counts as the code's entry holds them."""
         inputs = xdr.ContractCodeCostInputs(xdr.ExtensionPoint(0), *map(xdr.Uint32, self.counts))
         v1 = xdr.ContractCodeEntryV1(ext=xdr.ExtensionPoint(0), cost_inputs=inputs)
         return xdr.ContractCodeEntryExt(1, v1=v1)
@@ -41,13 +41,13 @@ class Module:
 
 @dataclass(frozen=True, kw_only=True)
 class Placed(Module):
-    """Code that genesis puts there."""
+    """Code that genesis stores."""
 
     #: Bytes of the real file.
     size: int
 
     def body(self, code: bytes) -> bytes:
-        """As many bytes as the real file has: a model needs none of them."""
+        """Return as many bytes as the real file has; a model needs none of them."""
         return (code * (self.size // len(code) + 1))[: self.size]
 
 
@@ -55,15 +55,15 @@ class Placed(Module):
 class Uploadable(Module):
     """Code that may be uploaded."""
 
-    #: Uploading it.
+    #: Work of uploading the code.
     upload: Work
-    #: Uploading it when it is there already.
+    #: Work of uploading the code when it exists already.
     upload_again: Work
-    #: Creating a contract that runs it.
+    #: Work of creating a contract that runs the code.
     create: Work
 
 
-#: SHA-256 of contracts/multicall as it is compiled.
+#: SHA-256 of the compiled contracts/multicall.
 MULTICALL_CODE = bytes.fromhex("a192d592ef057d0d7ef529115741ec9c668d5a87ce5b09f651df7af7cd83b70d")
 
 UPLOADABLE = {
@@ -81,16 +81,16 @@ UPLOADABLE = {
 
 #: The farm's build of March 2025, which mainnet ran at the time of the recordings.
 OLD_BUILD = bytes.fromhex("db2c14290d4964e3805f2527dd132939ba5fb3fccac56b30bfab8fd091011627")
-#: The head of the farm's source was never recorded: any hash names it.
+#: Hash of the head of the farm's source; it was never recorded, so that any hash can stand for it.
 HEAD_FARM_CODE = sha256(b"kalepool localnet farm at HEAD").digest()
 
-#: With its instance the farm's code pays 141 stroops of rent a ledger, as it was measured.
+#: With its instance, the farm's code pays 141 stroops of rent per ledger, as measured.
 _FARM = Placed(size=19_492, module_bytes=504_136, counts=(8054, 68, 3, 5, 32, 7, 1, 38, 13, 1016))
-#: Code of genesis whose real file is known; the head's build is taken to be as large.
+#: Code of genesis whose real file is known; the head's build is assumed to be as large.
 PLACED = {OLD_BUILD: _FARM, HEAD_FARM_CODE: _FARM}
 
 
 def module_bytes(code: bytes) -> int:
-    """Memory that rent counts for code with this hash; nothing where its file is not known."""
+    """Return the memory that rent counts for code with this hash; 0 when its file is not known."""
     found = UPLOADABLE.get(code) or PLACED.get(code)
     return 0 if found is None else found.module_bytes

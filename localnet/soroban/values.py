@@ -1,4 +1,4 @@
-"""ScVal short-hands that the contracts are written in."""
+"""Short functions for ScVals, used by the contract models."""
 
 from collections.abc import Mapping, Sequence
 from string import ascii_letters, digits
@@ -7,7 +7,7 @@ from stellar_sdk import Address, StrKey, scval, xdr
 from stellar_sdk.address import AddressType
 
 VOID = scval.to_void()
-#: Types that only the host itself writes.
+#: Types that only the host itself writes; a transaction may not pass them.
 _NO_ARGUMENTS = frozenset(
     {
         xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE,
@@ -20,22 +20,25 @@ INSTANCE_KEY = xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
 
 
 def symbol(name: str) -> xdr.SCVal:
-    """A symbol."""
+    """Make a symbol."""
     return scval.to_symbol(name)
 
 
 def vector(*items: xdr.SCVal) -> xdr.SCVal:
-    """A vector."""
+    """Make a vector."""
     return scval.to_vec(list(items))
 
 
 def address(text: str) -> xdr.SCVal:
-    """An account or contract address."""
+    """Make an account or contract address."""
     return scval.to_address(text)
 
 
 def address_text(value: xdr.SCVal) -> str:
-    """strkey of an account or a contract; ValueError for what no contract takes."""
+    """Return the strkey of an account or a contract; ValueError for any other address.
+
+    No contract takes other addresses.
+    """
     found: Address = scval.from_address(value)
     if found.type not in {AddressType.ACCOUNT, AddressType.CONTRACT}:
         raise ValueError("neither an account nor a contract")
@@ -43,7 +46,7 @@ def address_text(value: xdr.SCVal) -> str:
 
 
 def receiver_of(value: xdr.SCVal) -> tuple[str, int | None]:
-    """strkey and, for a muxed account, the number in it; ValueError for another type."""
+    """Return the strkey and, for a muxed account, its number; ValueError for another type."""
     muxed = value.address.muxed_account if value.address is not None else None
     if muxed is None:
         return address_text(value), None
@@ -51,44 +54,53 @@ def receiver_of(value: xdr.SCVal) -> tuple[str, int | None]:
 
 
 def items_of(value: xdr.SCVal) -> list[xdr.SCVal]:
-    """The items of a vector; ValueError for another type and for a vector without content."""
+    """Return the items of a vector.
+
+    Raises ValueError for another type and for a vector without content.
+    """
     if value.vec is None:
         raise ValueError("not a vector")
     return value.vec.sc_vec
 
 
 def name_of(value: xdr.SCVal) -> str:
-    """The text of a symbol; ValueError for another type and for what no symbol may hold."""
+    """Return the text of a symbol.
+
+    Raises ValueError for another type and for characters that no symbol may hold.
+    """
     if value.sym is None:
         raise ValueError("not a symbol")
     return symbol_text(value.sym)
 
 
 def symbol_text(value: xdr.SCSymbol) -> str:
-    """The text of a symbol: letters, digits and underscores only, else ValueError."""
+    """Return the text of a symbol.
+
+    Raises ValueError for characters other than letters, digits and underscores.
+    """
     if not _SYMBOL_LETTERS.issuperset(value.sc_symbol):
         raise ValueError("not a symbol")
     return value.sc_symbol.decode()
 
 
 def is_account(text: str) -> bool:
-    """Whether it is a G address."""
+    """Tell whether the text is a G address."""
     return text.startswith("G")
 
 
 def record(fields: Mapping[str, xdr.SCVal]) -> xdr.SCVal:
-    """A map with symbol keys in byte order, as contract structs are stored."""
+    """Make a map with symbol keys in byte order, as contract structs are stored."""
     items = [xdr.SCMapEntry(key=symbol(name), val=fields[name]) for name in sorted(fields)]
     return xdr.SCVal(xdr.SCValType.SCV_MAP, map=xdr.SCMap(items))
 
 
 def fields_of(value: xdr.SCVal) -> dict[str, xdr.SCVal]:
-    """The fields of a record; ValueError for another type."""
+    """Return the fields of a record; ValueError for another type."""
     return {name_of(key): item for key, item in pairs_of(value)}
 
 
 def check_argument(value: xdr.SCVal) -> None:
-    """ValueError for a value that the host does not take from a transaction."""
+    """Check that the host takes the value from a transaction; ValueError otherwise."""
     if value.type in _NO_ARGUMENTS:
         raise ValueError("no value for a contract")
     if value.type is xdr.SCValType.SCV_SYMBOL:
@@ -103,21 +115,24 @@ def check_argument(value: xdr.SCVal) -> None:
 
 
 def pairs_of(value: xdr.SCVal) -> list[tuple[xdr.SCVal, xdr.SCVal]]:
-    """The pairs of a map; ValueError for another type and for a map without content."""
+    """Return the pairs of a map; ValueError for another type and for a map without content."""
     if value.map is None:
         raise ValueError("not a map")
     return [(item.key, item.val) for item in value.map.sc_map]
 
 
 def arguments_of(items: Sequence[xdr.SCVal]) -> xdr.SCVal:
-    """Arguments as the host shows them in fn_call events: none is void, one is itself."""
+    """Return arguments as the host shows them in fn_call events.
+
+    No argument is shown as void, a single argument as itself.
+    """
     if not items:
         return VOID
     return items[0] if len(items) == 1 else vector(*items)
 
 
 def order(value: xdr.SCVal) -> tuple[object, ...]:
-    """A key that sorts values as the host does: by type, then content, text by letters."""
+    """Return a key that sorts values as the host does: by type, then content, text by letters."""
     kind = value.type.value
     if value.vec is not None:
         return (kind, tuple(order(item) for item in value.vec.sc_vec))

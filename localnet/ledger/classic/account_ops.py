@@ -1,4 +1,4 @@
-"""Operations on one account: merge, sequence, data entries."""
+"""Operations on one account: merge, sequence number, data entries."""
 
 import struct
 from dataclasses import replace
@@ -93,7 +93,7 @@ def _apply_bump(ctx: Context, body: xdr.OperationBody) -> OperationOutcome:
     assert op is not None  # noqa: S101  (checked with the body)
     account, wanted = ctx.account, op.bump_to.sequence_number.int64
     if wanted > account.seq_num:
-        # As with a number that a transaction uses, the ledger and its time are noted.
+        # As for a sequence number that a transaction uses, the ledger and its close time are noted.
         used = (ctx.sequence, ctx.close_time)
         store_account(ctx.state, replace(account, seq_num=wanted, sequence_used=used))
     return op_result(OperationType.BUMP_SEQUENCE, Bump.BUMP_SEQUENCE_SUCCESS)

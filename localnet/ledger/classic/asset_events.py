@@ -1,4 +1,4 @@
-"""Events of classic operations: the ones that the asset's contract would emit."""
+"""Events of classic operations: the same events that the asset's contract would emit."""
 
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ def _address(raw: bytes) -> xdr.SCVal:
 
 
 def contract_event(contract: xdr.ContractID, topics: list[xdr.SCVal], data: xdr.SCVal) -> bytes:
-    """A ContractEvent of type CONTRACT in XDR."""
+    """Make a ContractEvent of type CONTRACT in XDR."""
     return xdr.ContractEvent(
         ext=xdr.ExtensionPoint(0),
         contract_id=contract,
@@ -34,7 +34,7 @@ def contract_event(contract: xdr.ContractID, topics: list[xdr.SCVal], data: xdr.
 def moved(
     passphrase: str, asset: bytes, amount: int, *, sender: bytes, receiver: bytes, issuer: bytes
 ) -> bytes:
-    """transfer, or mint / burn when the issuer is the sender / the receiver."""
+    """Make a transfer event, or mint / burn when the issuer is the sender / the receiver."""
     topics: list[xdr.SCVal]
     if sender == issuer and receiver != issuer:
         topics = [scval.to_symbol("mint"), _address(receiver)]
@@ -47,7 +47,7 @@ def moved(
 
 
 def fee_event(native_contract: bytes, payer: bytes, amount: int) -> bytes:
-    """The fee event: what a transaction paid, or with a negative amount got back."""
+    """Make the fee event: the amount that a transaction paid, or got back when negative."""
     contract = xdr.ContractID(xdr.Hash(native_contract))
     topics = [scval.to_symbol("fee"), _address(payer)]
     return contract_event(contract, topics, scval.to_int128(amount))

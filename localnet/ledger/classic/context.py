@@ -1,4 +1,4 @@
-"""What a classic operation works with, and how it refuses."""
+"""The context of a classic operation, and the way in which an operation is refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from localnet.network import Network
 
 
 class OperationRefusedError(Exception):
-    """The operation cannot be done; carries its result."""
+    """An error: the operation cannot be done; the error carries the operation's result."""
 
     def __init__(self, outcome: OperationOutcome) -> None:
         super().__init__(outcome.packed.hex())
@@ -28,13 +28,13 @@ class Context:
 
     #: The network, for the ids in events.
     network: Network
-    #: Entries; the operation's changes go here.
+    #: The entries; the operation writes its changes here.
     state: Changes
     #: Raw key of the operation's source account, which exists.
     source: bytes
-    #: Sequence of the ledger that applies it.
+    #: Sequence of the ledger that applies the operation.
     sequence: int
-    #: Its close time in seconds since 1970.
+    #: Close time of that ledger in seconds since 1970.
     close_time: int
     #: Sponsored account -> its sponsor, while BeginSponsoringFutureReserves is open.
     sponsorships: dict[bytes, bytes]
@@ -43,7 +43,7 @@ class Context:
 
     @property
     def account(self) -> Account:
-        """The source account."""
+        """The source account of the operation."""
         account = load_account(self.state, self.source)
         if account is None:
             raise OperationRefusedError(op_error(OpCode.opNO_ACCOUNT))
@@ -52,33 +52,33 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How one kind of operation is judged and done."""
+    """The functions that judge and do one kind of operation."""
 
-    #: Threshold of the source account that its signatures must reach.
+    #: Returns the threshold of the source account that the signatures must reach.
     threshold: Callable[[xdr.OperationBody], Threshold]
-    #: What is wrong with the body whatever the state: a result, or None.
+    #: Returns the fault of the body, independent of the state: a result, or None.
     check: Callable[[xdr.OperationBody, bytes], OperationOutcome | None]
-    #: Does it; raises OperationRefusedError.
+    #: Does the operation; raises OperationRefusedError.
     apply: Callable[[Context, xdr.OperationBody], OperationOutcome]
 
 
 def low(_: xdr.OperationBody) -> Threshold:
-    """Low threshold."""
+    """Return the low threshold."""
     return Threshold.LOW
 
 
 def medium(_: xdr.OperationBody) -> Threshold:
-    """Medium threshold."""
+    """Return the medium threshold."""
     return Threshold.MEDIUM
 
 
 def high(_: xdr.OperationBody) -> Threshold:
-    """High threshold."""
+    """Return the high threshold."""
     return Threshold.HIGH
 
 
 def unchecked(_body: xdr.OperationBody, _source: bytes) -> OperationOutcome | None:
-    """For bodies that cannot be wrong by themselves."""
+    """Return None, for bodies that cannot be wrong by themselves."""
     return None
 
 
@@ -88,9 +88,10 @@ def refuse(kind: xdr.OperationType, code: IntEnum) -> NoReturn:
 
 
 def claim_reserve(ctx: Context, owner: bytes, too_low: OperationOutcome) -> bytes | None:
-    """Reserve for one new entry of `owner`: paid by its sponsor, if one is open, or by itself.
+    """Claim the reserve for one new entry of `owner`, from its open sponsor or from itself.
 
-    Returns the sponsor's raw key or None. `too_low` is the result when the payer cannot afford it.
+    Returns the sponsor's raw key or None. `too_low` is the result when the payer cannot afford the
+    reserve.
     """
     account = load_account(ctx.state, owner)
     if account is None:
@@ -109,7 +110,7 @@ def claim_reserve(ctx: Context, owner: bytes, too_low: OperationOutcome) -> byte
 
 
 def sponsor_pays(ctx: Context, sponsor: bytes, count: int, too_low: OperationOutcome) -> None:
-    """Count `count` reserves to the sponsor."""
+    """Charge `count` reserves to the sponsor."""
     payer = load_account(ctx.state, sponsor)
     if payer is None or payer.available < count * BASE_RESERVE:
         raise OperationRefusedError(too_low)
@@ -117,7 +118,7 @@ def sponsor_pays(ctx: Context, sponsor: bytes, count: int, too_low: OperationOut
 
 
 def release_reserve(ctx: Context, owner: bytes, sponsor: bytes | None) -> None:
-    """Give back the reserve of an entry of `owner` that is removed."""
+    """Give back the reserve of a removed entry of `owner`."""
     if sponsor is None:
         adjust(ctx.state, owner, sub_entries=-1)
         return

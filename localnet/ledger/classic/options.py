@@ -19,7 +19,7 @@ _MAX_SIGNERS = 20
 
 
 def _threshold(body: xdr.OperationBody) -> Threshold:
-    """High as soon as keys or thresholds change."""
+    """Return the high threshold when keys or thresholds change, else the medium one."""
     op = body.set_options_op
     fields = (
         op and op.master_weight,

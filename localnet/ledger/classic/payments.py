@@ -1,4 +1,4 @@
-"""Payment and CreateAccount."""
+"""The operations Payment and CreateAccount."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ from localnet.ledger.results import OperationOutcome, op_result
 from localnet.ledger.trustlines import asset_issuer, credit, load_trustline
 
 _NATIVE = xdr.Asset(xdr.AssetType.ASSET_TYPE_NATIVE).to_xdr_bytes()
-#: Raw key that is no account's: the native asset has no issuer.
+#: Raw key that belongs to no account: the native asset has no issuer.
 _NOBODY = b""
 
 
@@ -75,7 +75,7 @@ def _pay_native(ctx: Context, receiver: bytes, amount: int) -> None:
 
 
 def _pay_credit(ctx: Context, receiver: bytes, asset: bytes, issuer: bytes, amount: int) -> None:
-    """The receiver's side is judged first, as stellar-core's path payment does."""
+    """Move credit; the receiver's side is judged first, as stellar-core's path payment does."""
     if receiver != issuer:
         line = load_trustline(ctx.state, receiver, asset)
         if line is None:
@@ -134,7 +134,7 @@ def _apply_create(ctx: Context, body: xdr.OperationBody) -> OperationOutcome:
 
 
 def _sponsored(ctx: Context, raw: bytes, balance: int) -> Account:
-    """The new account; its two reserves are its own or its sponsor's."""
+    """Return the new account; its two reserves are charged to itself or to its sponsor."""
     too_low = op_result(OperationType.CREATE_ACCOUNT, Create.CREATE_ACCOUNT_LOW_RESERVE)
     account = Account(raw=raw, balance=balance, seq_num=ctx.sequence << 32)
     sponsor = ctx.sponsorships.get(raw)

@@ -1,4 +1,4 @@
-"""Which classic operations there are."""
+"""The list of classic operations."""
 
 from stellar_sdk.xdr import OperationType
 
@@ -13,7 +13,7 @@ from localnet.ledger.classic.sponsorship import (
 )
 from localnet.ledger.classic.trust import CHANGE_TRUST, SET_TRUST_LINE_FLAGS
 
-#: Every classic operation that localnet does; the rest is opNOT_SUPPORTED.
+#: Every classic operation that localnet supports; all others get opNOT_SUPPORTED.
 RULES: dict[OperationType, Rule] = {
     OperationType.CREATE_ACCOUNT: CREATE_ACCOUNT,
     OperationType.PAYMENT: PAYMENT,

@@ -47,13 +47,13 @@ def _apply_end(ctx: Context, _body: xdr.OperationBody) -> OperationOutcome:
 def _check_revoke(body: xdr.OperationBody, _source: bytes) -> OperationOutcome | None:
     op = body.revoke_sponsorship_op
     if op is None or op.ledger_key is None or op.ledger_key.type not in _OWNED:
-        # Signers and claimable balances: no pool sponsors those.
+        # Signers and claimable balances are not supported: no pool sponsors these.
         return op_error(OpCode.opNOT_SUPPORTED)
     return None
 
 
 def _apply_revoke(ctx: Context, body: xdr.OperationBody) -> OperationOutcome:
-    """Hand an entry's reserve to the open sponsor of its owner, or back to the owner."""
+    """Move an entry's reserve to the open sponsor of the entry's owner, or back to the owner."""
     op = body.revoke_sponsorship_op
     assert op is not None  # noqa: S101  (checked with the body)
     assert op.ledger_key is not None  # noqa: S101

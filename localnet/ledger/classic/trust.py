@@ -1,4 +1,4 @@
-"""ChangeTrust and SetTrustLineFlags."""
+"""The operations ChangeTrust and SetTrustLineFlags."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ def _remove(ctx: Context, line: Trustline | None) -> None:
 
 
 def _require_issuer(ctx: Context, asset: bytes) -> int:
-    """The issuer's flags."""
+    """Check that the asset's issuer exists, and return its flags."""
     issuer = load_account(ctx.state, asset_issuer(asset))
     if issuer is None:
         refuse(_KIND, Trust.CHANGE_TRUST_NO_ISSUER)

@@ -9,7 +9,7 @@ from localnet.ledger.results import TxOutcome, tx_result
 from localnet.rpc.encoding import base64
 from localnet.rpc.lies.model import Lie, Result, Told, is_number, is_text, one_of
 
-#: What a simulation says of a pail that is there already.
+#: The error that a simulation gives for an existing pail.
 _REFUSAL = "HostError: Error(Contract, #8)\n\nEvent log (newest first):\n"
 _SEND = frozenset({"sendTransaction"})
 _SIMULATE = frozenset({"simulateTransaction"})
@@ -48,7 +48,7 @@ def _simulation(told: Told) -> Result:
 
 
 def says(value: Any) -> dict[str, Any]:
-    """A setting of `send` in full."""
+    """Return a setting of `send` with all its members."""
     if value == "swallow":
         return {"says": "PENDING", "takes": False}
     given: dict[str, Any] = {"takes": True, **value}
@@ -56,7 +56,10 @@ def says(value: Any) -> dict[str, Any]:
 
 
 def _send(told: Told) -> Result:
-    """The true answer comes from whether the envelope was taken: see `says`."""
+    """Change the status that is answered.
+
+    The setting (see `says`) also decides whether the envelope was really taken.
+    """
     lie = says(told.value)
     kept = {n: told.result[n] for n in ("hash", "latestLedger", "latestLedgerCloseTime")}
     if lie["says"] != "ERROR":

@@ -22,12 +22,12 @@ from localnet.rpc.lies.model import (
 
 ENTRIES = frozenset({"getLedgerEntries"})
 _MEMO_REQUIRED = b"config.memo_required"
-#: What becomes of an entry: another one, or None when it is said not to be there.
+#: Changes an entry: returns another one, or None for an entry that is to seem missing.
 Change = Callable[[xdr.LedgerEntryData], xdr.LedgerEntryData | None]
 
 
 def changed(told: Told, change: Change) -> Result:
-    """Each entry as the lie has it."""
+    """Return the result with each entry changed by the lie."""
     entries = []
     for entry in told.result["entries"]:
         if "xdr" not in entry:
@@ -39,13 +39,13 @@ def changed(told: Told, change: Change) -> Result:
 
 
 def missing(told: Told) -> Iterable[xdr.LedgerKey]:
-    """Keys that were asked for and have no entry."""
+    """Return the keys that were asked for and have no entry."""
     found = {entry.get("key") for entry in told.result["entries"]}
     return (xdr.LedgerKey.from_xdr(k) for k in told.params["keys"] if k not in found)
 
 
 def with_entry(result: Result, key: xdr.LedgerKey, data: xdr.LedgerEntryData) -> Result:
-    """One entry more, which was written just now."""
+    """Return the result with one more entry, which seems to be written just now."""
     entry = {
         "key": base64(key.to_xdr_bytes()),
         "xdr": base64(data.to_xdr_bytes()),
@@ -62,7 +62,7 @@ def _address(account: xdr.AccountID) -> str:
 
 
 def _by_address(kind: LedgerEntryType, add: Callable[[Any, int], None]) -> Callable[[Told], Result]:
-    """Adds to entries of a kind, or hides them, by their owners."""
+    """Make a lie that adds to entries of a kind, or hides them, by their owners."""
 
     def tell(told: Told) -> Result:
         def change(data: xdr.LedgerEntryData) -> xdr.LedgerEntryData | None:
@@ -93,7 +93,10 @@ def _add_balance(owned: xdr.AccountEntry | xdr.TrustLineEntry, more: int) -> Non
 
 
 def _payer(told: Told) -> Result:
-    """Numbers of accounts whose transactions bump them, as if the last one had ended so."""
+    """Show the sequence numbers as if the last transactions had ended in the way of the setting.
+
+    Only accounts are changed whose transactions bump their sequence numbers.
+    """
     last = {tx.source: tx for tx in told.rpc.memory.sent.values() if _bump(tx) is not None}
 
     def change(data: xdr.LedgerEntryData) -> xdr.LedgerEntryData:
@@ -107,7 +110,7 @@ def _payer(told: Told) -> Result:
 
 
 def _bump(tx: Transaction) -> int | None:
-    """The number that the last operation of a transaction bumps its source to."""
+    """Return the sequence number to which the last operation of a transaction bumps its source."""
     bump = tx.operations[-1].body.bump_sequence_op if tx.operations else None
     return None if bump is None else bump.bump_to.sequence_number.int64
 

@@ -16,7 +16,7 @@ from localnet.soroban.values import symbol, vector
 _PAIL_FIELDS = frozenset({"stake", "zeros", "gap", "sequence"})
 _BLOCK_FIELDS = {"index", "timestamp", "entropy"}
 _OTHER_ENTROPY = bytes(range(32))
-#: Limits of a transaction and a ledger that a lie makes all small or all large.
+#: Limits of a transaction and of a ledger that a lie makes all small or all large.
 _LIMITS = {
     "contract_compute_v0": ("ledger_max_instructions", "tx_max_instructions", "tx_memory_limit"),
     "contract_ledger_cost_v0": (
@@ -35,7 +35,7 @@ _BLOCK_KEY, _INDEX_KEY, _PAUSED_KEY = (
 
 
 def _named(entry: xdr.ContractDataEntry | xdr.LedgerKeyContractData | None, name: str) -> bool:
-    """True for an entry of the farm that is kept under this name."""
+    """Tell whether the entry is one of the farm that is stored under this name."""
     parts = entry.key.vec.sc_vec if entry is not None and entry.key.vec is not None else []
     return bool(parts) and parts[0].sym is not None and parts[0].sym.sc_symbol == name.encode()
 
@@ -57,7 +57,7 @@ def _pails(told: Told) -> Result:
 
 
 def _with_pails(told: Told, result: Result) -> Result:
-    """Pails where there are none."""
+    """Return the result with pails where there are none."""
     for key in missing(told):
         wanted = key.contract_data
         if wanted is None or not _named(wanted, "Pail") or wanted.contract.contract_id is None:
@@ -93,7 +93,7 @@ def _block(told: Told) -> Result:
 
 
 def _storage(data: xdr.LedgerEntryData) -> list[xdr.SCMapEntry]:
-    """What the farm's instance keeps; nothing of other entries."""
+    """Return the storage of the farm's instance; nothing for other entries."""
     entry = data.contract_data
     instance = None if entry is None else entry.val.instance
     items = instance.storage.sc_map if instance is not None and instance.storage else []

@@ -5,11 +5,11 @@ from typing import Any
 
 from localnet.rpc.lies.model import Lie, Result, Told, is_number
 
-#: Members that name the newest ledger.
+#: Members of answers that name the newest ledger.
 _NEWEST = frozenset({"latestLedger"})
-#: Members that name any ledger.
+#: Members of answers that name any ledger.
 _LEDGERS = _NEWEST | {"oldestLedger", "ledger", "lastModifiedLedgerSeq", "liveUntilLedgerSeq"}
-#: Members that are a ledger's close time.
+#: Members of answers that are a ledger's close time.
 _TIMES = frozenset(
     {
         "latestLedgerCloseTime",
@@ -37,7 +37,10 @@ _EVERYWHERE = frozenset(
 
 
 def _added(value: Any, names: frozenset[str], more: int) -> Any:
-    """Add to every member of these names, as deep as it may be; 0 is no ledger and no time."""
+    """Add to every member with one of these names, at any depth.
+
+    A 0 means no ledger or no time and stays 0.
+    """
     if isinstance(value, list):
         return [_added(item, names, more) for item in value]
     if not isinstance(value, dict):
@@ -49,7 +52,7 @@ def _added(value: Any, names: frozenset[str], more: int) -> Any:
 
 
 def _sum(value: Any, more: int) -> Any:
-    """Numbers stay numbers, and text stays text."""
+    """Add to a number or to the text of a number; the type stays the same."""
     if value in (0, "0"):
         return value
     return type(value)(int(value) + more)
@@ -68,7 +71,7 @@ def _tell(names: frozenset[str]) -> Callable[[Told], Result]:
 
 
 def _known(told: Told) -> Mapping[str, Any]:
-    """A start that the node does not have is taken for its newest ledger."""
+    """Replace a start that the node does not have by its newest ledger."""
     start, latest = told.params.get("startLedger"), told.rpc.latest.sequence
     if not isinstance(start, int) or start <= latest:
         return told.params
@@ -76,7 +79,7 @@ def _known(told: Told) -> Mapping[str, Any]:
 
 
 def _shifted(told: Told) -> Mapping[str, Any]:
-    """The real start of what is asked for."""
+    """Return the parameters with the real start and end of the range that is asked for."""
     names = {"startLedger", "endLedger"} & set(told.params)
     oldest, latest = told.rpc.oldest.sequence, told.rpc.latest.sequence
     real = {n: min(max(int(told.params[n]) - told.value, oldest), latest) for n in names}

@@ -1,4 +1,4 @@
-"""What a lie is: a pure function from an answer to another one."""
+"""The model of a lie: a pure function from an answer to another one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,24 +8,24 @@ from localnet.ledger.close import ClosedLedger
 from localnet.ledger.node import Node
 from localnet.ledger.transaction import Transaction
 
-#: A result of a method.
+#: The result of a method.
 Result = dict[str, Any]
 EVERY = "*"
-#: Hashes of sent transactions that are remembered.
+#: Number of hashes of sent transactions that are remembered.
 _REMEMBERED = 20_000
 
 
 @dataclass(kw_only=True)
 class Memory:
-    """What the nodes of a chain were sent, and what they invented about it."""
+    """The transactions that a chain's nodes were sent, and the inclusions that they invented."""
 
-    #: Transactions by hash, the inner one's too.
+    #: Transactions by hash, also by the hash of the inner transaction.
     sent: dict[str, Transaction] = field(default_factory=dict)
-    #: Ledger and close time at which an invented transaction is said to be included.
+    #: Ledger and close time at which an invented transaction seems to be included, by hash.
     invented: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def note(self, tx: Transaction) -> None:
-        """Remember what was sent, the newest last; the oldest are forgotten."""
+        """Remember a sent transaction as the newest; forget the oldest ones."""
         for tx_hash in (tx.hash.hex(), tx.inner.hash.hex()):
             self.sent.pop(tx_hash, None)
             self.sent[tx_hash] = tx
@@ -34,42 +34,42 @@ class Memory:
 
 
 class HonestNode(Protocol):
-    """What lies need of the node that tells them."""
+    """The parts of a node that its lies need."""
 
     @property
     def node(self) -> Node:
-        """The node as it is."""
+        """The node without its lies."""
         ...
 
     @property
     def memory(self) -> Memory:
-        """What the nodes of this chain were sent."""
+        """The transactions that the nodes of this chain were sent."""
         ...
 
     @property
     def latest(self) -> ClosedLedger:
-        """The newest ledger that it admits to know."""
+        """The newest ledger that the node shows to clients."""
         ...
 
     @property
     def oldest(self) -> ClosedLedger:
-        """The oldest ledger that can be asked for."""
+        """The oldest ledger that clients can ask for."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """One answer and what is to be said instead."""
+    """One answer and the lie about it."""
 
-    #: The node as it is.
+    #: The node without its lies.
     rpc: HonestNode
-    #: The method.
+    #: Name of the method.
     method: str
-    #: Its parameters.
+    #: Parameters of the call.
     params: Mapping[str, Any]
-    #: The true answer, or what another lie has made of it.
+    #: The true answer, or the answer as changed by other lies.
     result: Result
-    #: The lie's setting.
+    #: Setting of the lie.
     value: Any
 
 
@@ -77,36 +77,36 @@ class Told:
 class Lie:
     """One kind of lie."""
 
-    #: Methods whose answers it may change.
+    #: Methods whose answers the lie may change.
     methods: frozenset[str]
-    #: What is said.
+    #: Returns the changed answer.
     tell: Callable[[Told], Result]
-    #: Checks a setting; ValueError says what is wrong with it.
+    #: Checks a setting; the ValueError names the error in the setting.
     check: Callable[[Any], None]
-    #: The parameters that the node is asked with, so that it can answer at all.
+    #: Returns the parameters with which the node is asked, so that it can answer at all.
     ask: Callable[[Told], Mapping[str, Any]] | None = None
 
 
 def is_number(value: Any) -> None:
-    """An integer."""
+    """Check that the value is an integer."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"expected an integer, got {value!r}")  # noqa: TRY004
 
 
 def is_flag(value: Any) -> None:
-    """True or false."""
+    """Check that the value is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"expected true or false, got {value!r}")  # noqa: TRY004
 
 
 def is_text(value: Any) -> None:
-    """A text."""
+    """Check that the value is a text."""
     if not isinstance(value, str):
         raise ValueError(f"expected a text, got {value!r}")  # noqa: TRY004
 
 
 def one_of(*words: str) -> Callable[[Any], None]:
-    """One of these words."""
+    """Make a check that the value is one of these words."""
 
     def check(value: Any) -> None:
         if value not in words:
@@ -116,7 +116,10 @@ def one_of(*words: str) -> Callable[[Any], None]:
 
 
 def word_or_numbers(words: tuple[str, ...], names: frozenset[str] | None) -> Callable[[Any], None]:
-    """One of these words, or an object of numbers with these names (None: any)."""
+    """Make a check for one of these words, or an object of numbers.
+
+    The object's names must be among `names` (None: any).
+    """
 
     def check(value: Any) -> None:
         if not isinstance(value, dict):
@@ -132,7 +135,7 @@ def word_or_numbers(words: tuple[str, ...], names: frozenset[str] | None) -> Cal
 
 
 def by_address(value: Any) -> None:
-    """{address or "*": integer or null}."""
+    """Check that the value is {address or "*": integer or null}."""
     if not isinstance(value, dict):
         raise ValueError("expected an object of address -> integer")  # noqa: TRY004
     for number in value.values():

@@ -1,4 +1,4 @@
-"""Lies of form and of size: answers that nobody can read, or nobody should."""
+"""Lies of form and of size: answers that cannot be read, or that should not be read."""
 
 import asyncio
 import struct
@@ -12,7 +12,7 @@ from aiohttp import web
 from localnet.rpc.lies.model import is_number, one_of
 
 _FORMS = ("xdr", "no_hash", "wrong_id", "types", "no_result", "null", "html", "error")
-#: Sizes when none is given: bytes, or items, or levels.
+#: Sizes when none is given, in bytes, items or levels.
 _SIZES = {
     "zip": 1_500_000_000,
     "plain": 500_000_000,
@@ -27,12 +27,12 @@ _HEAD = b'{"jsonrpc":"2.0","id":1,"result":{"latestLedger":1,"padding":'
 
 
 def check_form(value: Any) -> None:
-    """One of the forms."""
+    """Check that the value is one of the forms."""
     one_of(*_FORMS)(value)
 
 
 def check_huge(value: Any) -> None:
-    """A kind, or {"kind": ..., "size": ...}."""
+    """Check that the value is a kind, or {"kind": ..., "size": ...}."""
     given = value if isinstance(value, dict) else {"kind": value}
     if not set(given) <= {"kind", "size"}:
         raise ValueError('expected {"kind": ..., "size": ...}')
@@ -41,7 +41,7 @@ def check_huge(value: Any) -> None:
 
 
 def deformed(form: str, answer: dict[str, Any]) -> Any:
-    """An answer in a form that it should not have; text for what is no JSON."""
+    """Return an answer in a form that it should not have; text for a form that is no JSON."""
     if form in _TWISTS:
         twisted = {n: _TWISTS[form](v) for n, v in answer.items() if n == "result"}
         return {**answer, **twisted}
@@ -57,7 +57,7 @@ def deformed(form: str, answer: dict[str, Any]) -> Any:
 
 
 def _blind(value: Any, name: str = "") -> Any:
-    """Every XDR is one that cannot be read."""
+    """Replace every XDR by one that cannot be read."""
     if isinstance(value, dict):
         return {n: _blind(v, n) for n, v in value.items()}
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def _blind(value: Any, name: str = "") -> Any:
 
 
 def _nameless(value: Any) -> Any:
-    """Nothing says which transaction or entry it is."""
+    """Remove every name of a transaction or an entry."""
     if isinstance(value, dict):
         names = {"txHash", "hash", "key"}
         return {n: _nameless(v) for n, v in value.items() if n not in names}
@@ -75,7 +75,7 @@ def _nameless(value: Any) -> Any:
 
 
 def _mistyped(value: Any) -> Any:
-    """Numbers are lists, lists are numbers, texts are objects."""
+    """Turn numbers into lists, lists into numbers and texts into objects."""
     if isinstance(value, dict):
         return {name: _mistyped(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -105,7 +105,7 @@ async def send_huge(request: web.Request, value: Any) -> web.StreamResponse:
             await response.write(piece)
         await response.write_eof()
     except (ConnectionError, asyncio.CancelledError):
-        # Who asked has had enough.
+        # The client has closed the connection.
         if request.transport is not None:
             request.transport.abort()
     return response
@@ -142,7 +142,7 @@ def _plain(kind: str, size: int) -> Iterator[bytes]:
 
 @lru_cache(maxsize=2)
 def _zipped(size: int) -> tuple[bytes, ...]:
-    """A gzip stream in pieces: the same block again and again, compressed once."""
+    """Return a gzip stream in pieces: the same block repeated, compressed once."""
     block = b"x" * _CHUNK
     count = max(1, size // _CHUNK)
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

@@ -1,4 +1,4 @@
-"""All lies by name, and those that one node tells."""
+"""All lies by name, and the lies that one node tells."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from localnet.rpc.lies import answers, entries, farm, heights, shapes, transactions
 from localnet.rpc.lies.model import HonestNode, Lie, Result, Told, is_text
 
-#: Lies about single answers; a node tells them in this order.
+#: Lies about single answers; a node applies them in this order.
 LIES: dict[str, Lie] = {
     "succeeded": transactions.SUCCEEDED,
     "failed": transactions.FAILED,
@@ -32,23 +32,23 @@ LIES: dict[str, Lie] = {
     "shift_ledgers": heights.SHIFT_LEDGERS,
     "add_seconds": heights.ADD_SECONDS,
 }
-#: Those that are told by other means: of the chain that a node follows, and of an answer's form.
+#: Lies with other mechanisms: about the chain that a node follows, and about an answer's form.
 _OTHERS = {"fork": is_text, "form": shapes.check_form, "huge": shapes.check_huge}
-#: All of them.
+#: Names of all lies.
 NAMES = frozenset(LIES) | frozenset(_OTHERS)
 
 
 @dataclass(kw_only=True)
 class Lies:
-    """What one node says that is not so."""
+    """The lies of one node."""
 
-    #: Settings by name.
+    #: Settings of the lies by name.
     told: dict[str, Any] = field(default_factory=dict)
-    #: The methods that it lies about; None: every one.
+    #: The methods that the node lies about; None means every method.
     methods: frozenset[str] | None = None
 
     def change(self, told: Any, methods: Any) -> None:
-        """Replace all; ValueError names what is wrong."""
+        """Replace all lies; the ValueError names the error in the body."""
         if not isinstance(told, dict):
             raise ValueError("lies: expected an object")  # noqa: TRY004
         if set(told) - NAMES:
@@ -64,18 +64,18 @@ class Lies:
         self.methods = None if methods is None else frozenset(methods)
 
     def setting(self, name: str, method: str) -> Any:
-        """The setting of a lie that is told in answers of this method; else None."""
+        """Return the setting of a lie when answers of this method tell it; else None."""
         if self.methods is not None and method not in self.methods:
             return None
         return self.told.get(name)
 
     def takes(self, method: str) -> bool:
-        """False when what is sent is thrown away."""
+        """Tell whether sent envelopes are taken; False means that they are thrown away."""
         value = self.setting("send", method)
         return value is None or bool(answers.says(value)["takes"])
 
     def asked(self, rpc: HonestNode, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The parameters that the node answers to."""
+        """Return the parameters that the node answers to."""
         for _, lie, value in self._about(method):
             if lie.ask is not None:
                 told = Told(rpc=rpc, method=method, params=params, result={}, value=value)
@@ -90,7 +90,7 @@ class Lies:
         result: Result,
         used: Counter[str],
     ) -> Result:
-        """The answer that is given; `used` counts the lies that changed it."""
+        """Return the answer that is given; `used` counts the lies that changed the answer."""
         used["fork"] += "fork" in self.told
         for name, lie, value in self._about(method):
             told = Told(rpc=rpc, method=method, params=params, result=result, value=value)

@@ -1,4 +1,4 @@
-"""Lies about what became of transactions."""
+"""Lies about the outcome of transactions."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,14 +24,14 @@ from localnet.rpc.lies.model import Lie, Result, Told
 
 _LOOKUPS = frozenset({"getTransaction", "getTransactions"})
 _WORDS = ("all", "paying", "calls")
-#: How operations fail; those that are not named here fail for want of a signature.
+#: Failure codes of operations; operations that are not named here fail for lack of a signature.
 _FAILURES = {
     OperationType.PAYMENT: xdr.PaymentResultCode.PAYMENT_UNDERFUNDED,
     OperationType.INVOKE_HOST_FUNCTION: (
         xdr.InvokeHostFunctionResultCode.INVOKE_HOST_FUNCTION_TRAPPED
     ),
 }
-#: What follows the code of a call that succeeded: the hash of its events.
+#: Bytes that follow the success code of a call: the hash of its events.
 _SUCCESS_PAYLOAD = {OperationType.INVOKE_HOST_FUNCTION: bytes(32)}
 
 
@@ -44,7 +44,7 @@ def _check(value: Any) -> None:
 
 
 def _is_meant(told: Told, tx_hash: str) -> bool:
-    """True when the lie is about this transaction."""
+    """Tell whether the lie is about this transaction."""
     if told.value == "all":
         return True
     tx = _transaction(told, tx_hash)
@@ -119,7 +119,7 @@ def _succeeded(told: Told) -> Result:
 
 
 def _turned(told: Told, item: Result, *, ok: bool) -> Result:
-    """A transaction that is in a ledger, with the other end."""
+    """Return a transaction that is in a ledger with the opposite outcome."""
     before, after = ("FAILED", "SUCCESS") if ok else ("SUCCESS", "FAILED")
     if item["status"] != before or "envelopeXdr" not in item or not _is_meant(told, item["txHash"]):
         return item
@@ -131,7 +131,7 @@ def _turned(told: Told, item: Result, *, ok: bool) -> Result:
 
 
 def _inventions(told: Told) -> Iterable[Result]:
-    """Transactions that are in no ledger, once their ledger is read."""
+    """Yield transactions that are in no ledger, once the ledger invented for them is read."""
     first = told.params.get("startLedger") or 0
     for tx in {tx.hash: tx for tx in told.rpc.memory.sent.values()}.values():
         known = _invented(told, tx.hash.hex())
@@ -140,7 +140,7 @@ def _inventions(told: Told) -> Iterable[Result]:
 
 
 def _invented(told: Told, tx_hash: str) -> Transaction | None:
-    """The transaction that was sent and is in no ledger, if the lie is about it."""
+    """Return the transaction that was sent and is in no ledger, if the lie is about it."""
     tx = told.rpc.memory.sent.get(tx_hash)
     if tx is None or _find(told, tx_hash) is not None or not _is_meant(told, tx_hash):
         return None
@@ -166,7 +166,7 @@ def _story(told: Told, tx: Transaction, tx_hash: str, *, ok: bool) -> Result:
 
 
 def _outcome(tx: Transaction, fee: int, *, ok: bool) -> Result:
-    """Result and meta as a ledger would have them, without any change."""
+    """Return result and meta as a ledger would have them, without any change of entries."""
     code = TxCode.txSUCCESS if ok else TxCode.txFAILED
     operations = tuple(_operation(o.body.type, ok=ok) for o in tx.operations)
     outcome = TxOutcome(code=code, operations=operations)
