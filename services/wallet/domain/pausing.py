@@ -1,4 +1,4 @@
-"""The kill switch: where nothing is signed."""
+"""The kill switch: for whom nothing is signed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @unique
 class Scope(Enum):
-    """How far a pause reaches."""
+    """Extent of a pause."""
 
     EVERYTHING = "everything"
     POOLER = "pooler"
@@ -17,7 +17,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """For whom nothing is signed."""
+    """Those for whom nothing is signed."""
 
     #: How far.
     scope: Scope
@@ -25,7 +25,7 @@ class Reach:
     target: UUID | None = None
 
     def __str__(self) -> str:
-        """As the audit log names it."""
+        """Return the text by which the audit log names this reach."""
         return self.scope.value if self.target is None else f"{self.scope.value} {self.target}"
 
 
