@@ -32,7 +32,7 @@ class WithdrawalNotFoundError(NotFoundError):
 
 
 class PauseNotFoundError(NotFoundError):
-    """Signing is not paused for these."""
+    """Signing is not paused for the wallet, pooler or pool that was named."""
 
     default_reason = "PAUSE_NOT_FOUND"
 
