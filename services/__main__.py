@@ -1,4 +1,4 @@
-"""python -m services migrate: brings every schema up to date."""
+"""python -m services migrate: bring every schema up to date."""
 
 import asyncio
 import json

@@ -38,8 +38,7 @@ class Harvester:
     patience: float
 
     async def harvest(self, request: BatchRequest) -> HarvestSummary:
-        """Harvest for everyone who worked in the block, or join the batch that this request has
-        made."""
+        """Harvest for everyone who worked in the block, or join the batch of this request."""
         batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
         return HarvestSummary(
             block_index=batch.block_index,
@@ -88,8 +87,10 @@ class Harvester:
         return await asyncio.gather(*map(sweep, pending))
 
     async def _sweep(self, block: PendingBlock) -> HarvestSummary | None:
-        """Harvest one block; return None when it takes too long: the other blocks must not wait for
-        it."""
+        """Harvest one block.
+
+        Returns None when that takes too long: the other blocks must not wait for it.
+        """
         try:
             async with asyncio.timeout(self.patience):
                 return await self.harvest(_sweep_request(block.pooler_id, block.block_index))

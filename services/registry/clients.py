@@ -1,5 +1,7 @@
-"""Client of wallet for registry: wallet makes wallets, and pays out to one address of each
-farmer."""
+"""Client of wallet for registry.
+
+wallet makes wallets, and pays out to one address of each farmer.
+"""
 
 from uuid import UUID
 

@@ -1,5 +1,4 @@
-"""registry's gRPC interface: each method maps the request, makes a call and maps the result
-back."""
+"""registry's gRPC interface: each method maps the request, makes a call and maps the result."""
 
 from typing import Any
 from uuid import UUID

@@ -94,8 +94,7 @@ class Registry:
         return seen
 
     async def register_farmer(self, new: NewFarmer) -> Farmer:
-        """Register a farmer with its wallet, or return the farmer that this request has
-        registered."""
+        """Register a farmer with its wallet, or return the farmer that this request registered."""
         farmer_id = await self._enrol(new)
         farmer = await self.farmer(farmer_id)
         if farmer.digest != new.digest:

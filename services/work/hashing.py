@@ -1,5 +1,4 @@
-"""Computation of the hashes of many nonces: in batches, some in parallel, with a time limit
-each."""
+"""Computation of the hashes of many nonces: in batches, in parallel, each with a time limit."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -31,8 +31,7 @@ class Submitter:
     chunk_size: int
 
     async def submit(self, request: WorkRequest) -> WorkSummary:
-        """Send the best nonce of each farmer, or join the batch that this request has made
-        already."""
+        """Send the best nonce of each farmer, or join the batch of this request."""
         batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
         block = await self.store.block(batch.block_index)
         if block is None:

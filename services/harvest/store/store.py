@@ -49,11 +49,10 @@ class Store(BatchTables[FarmerId, Harvest]):
         limit: int,
         pause: float | None = None,
     ) -> list[PendingBlock]:
-        """Return closed blocks with something to harvest that is not on the way, earliest expiry
-        first.
+        """Return closed blocks that have something to harvest, earliest expiry first.
 
-        A failed harvest is left out for 1, 2, 4 ... 32 times `pause` seconds; with None it is not
-        left out.
+        Harvests that are on the way do not count. A failed harvest is left out for 1, 2, 4 ... 32
+        times `pause` seconds; with None it is not left out.
         """
         rows = await self.database.many(
             "pending_blocks",
@@ -66,8 +65,7 @@ class Store(BatchTables[FarmerId, Harvest]):
         return [PendingBlock(**row) for row in rows]
 
     async def count_pending(self, *, pooler_id: PoolerId | None, current_block: int) -> int:
-        """Count the harvests of closed blocks that are still open, also those that are on the
-        way."""
+        """Count the open harvests of closed blocks, also those that are on the way."""
         row = await self.database.one(
             "count_pending", pooler_id, current_block, current_block - HORIZON
         )
@@ -81,7 +79,9 @@ class Store(BatchTables[FarmerId, Harvest]):
         return [Candidate(**row) for row in rows]
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
-        """Return the poolers (ids) that own these farmers, with "" when one of the farmers is
-        nobody's."""
+        """Return the poolers (ids) that own these farmers.
+
+        The result has "" when one of the farmers is nobody's.
+        """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}

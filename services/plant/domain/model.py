@@ -30,7 +30,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedPlant:
-    """A farmer with its stake, decided."""
+    """A farmer with its planned stake."""
 
     #: The farmer.
     farmer_id: FarmerId

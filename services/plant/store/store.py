@@ -32,8 +32,7 @@ class Store(BatchTables[tuple[FarmerId, int], Planting]):
     async def candidates(
         self, session: Session, pooler_id: PoolerId, block_index: int, limit: int
     ) -> list[Candidate]:
-        """Return the farmers who can plant in the block and have not, in the order of
-        registration."""
+        """Return farmers who can plant in the block and have not, in the order of registration."""
         rows = await session.many("candidates", pooler_id, block_index, limit)
         return [Candidate(**row) for row in rows]
 

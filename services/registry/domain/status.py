@@ -1,5 +1,4 @@
-"""The statuses of a farmer and their changes, as a table: a change that is not in it cannot
-happen."""
+"""The statuses of a farmer, with a table of their changes: no other change can happen."""
 
 from enum import Enum
 

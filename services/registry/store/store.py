@@ -37,14 +37,18 @@ class Store:
         return None if row is None else Pooler(**row)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
-        """Return one pooler and lock its row: nobody else changes the row until the transaction
-        ends."""
+        """Return one pooler; None when there is none.
+
+        Its row is locked: nobody else changes the row until the transaction ends.
+        """
         row = await session.one("lock_pooler", pooler_id)
         return None if row is None else Pooler(**row)
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
-        """Return the poolers (ids) that own these farmers, with "" when one of the farmers is
-        nobody's."""
+        """Return the poolers (ids) that own these farmers.
+
+        The result has "" when one of the farmers is nobody's.
+        """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}
 
@@ -88,8 +92,10 @@ class Store:
         await session.execute("count_farmer", farmer.pooler_id)
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer | None:
-        """Return one farmer, with the facts that other tables have about it; None when there is
-        none."""
+        """Return one farmer, with the facts that other tables have about it.
+
+        Returns None when there is no such farmer.
+        """
         row = await self.database.one("farmer", farmer_id)
         return None if row is None else _farmer(row)
 

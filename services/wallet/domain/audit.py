@@ -39,11 +39,11 @@ class Action(Enum):
 class Act:
     """An act with keys or money."""
 
-    #: Who did it: a caller, or `wallet` itself.
+    #: The actor: a caller, or `wallet` itself.
     actor: str
     #: Kind of the act.
     action: Action
-    #: To whom or what.
+    #: The subject: whom or what the act concerns.
     subject: str
     #: Anything else, as text; never a secret.
     details: str = ""
@@ -57,13 +57,13 @@ class Record:
     number: int
     #: When it was committed, to the microsecond.
     at: datetime
-    #: Who did it: a caller, or `wallet` itself.
+    #: The actor: a caller, or `wallet` itself.
     actor: str
     #: Kind of the act, as text: a newer version may know more actions.
     action: str
-    #: To whom or what.
+    #: The subject: whom or what the act concerns.
     subject: str
-    #: Anything else.
+    #: Anything else, as text.
     details: str
     #: Hash of the record before.
     previous: bytes
@@ -119,8 +119,7 @@ def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> b
 
 @dataclass(kw_only=True)
 class Verifier:
-    """Check of records in their order; it stops at the first record that is not as it was
-    written."""
+    """Check of records in their order; it stops at the first flaw."""
 
     #: A head that was noted elsewhere, earlier; the records must contain it.
     expected: Head | None = None
@@ -159,8 +158,7 @@ class Verifier:
         return self.expected.number - 1 if self.begins_there and self.expected else 0
 
     def _is_first(self, record: Record) -> bool:
-        """Tell whether no record before this one is known, so that the noted hash alone vouches for
-        it."""
+        """Tell whether no record before this one is known: only the noted hash vouches for it."""
         return record.number == self.after + 1 and self.after > 0
 
     @property

@@ -35,7 +35,7 @@ class OperatorLimits:
     lifetime: int
     #: Stroops that the network may charge at most for each operation in a transaction.
     max_fee: int
-    #: Operations that are simulated for themselves at the same time.
+    #: Operations that are simulated each on its own at the same time.
     parallel: int
     #: Stands for these limits and the budgets; changes with any of them.
     mark: str = ""

@@ -40,10 +40,10 @@ RENT_DUE = Verdict(
 
 
 def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, interval: int) -> int:
-    """Return the block that a plant at close time `now` goes to (KALE_CONTRACT section 6, plant
-    step 6).
+    """Return the block that a plant at close time `now` goes to.
 
-    `timestamp` is FarmBlock's, all times in unix seconds.
+    The rule is KALE_CONTRACT section 6, plant step 6. `timestamp` is FarmBlock's, all times in unix
+    seconds.
     """
     if now >= timestamp + interval:
         return index + 1

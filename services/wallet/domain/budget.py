@@ -46,10 +46,10 @@ Costs = Mapping[PoolerId | None, int]
 
 
 def shared_costs(bid: int, poolers: Sequence[PoolerId | None]) -> Costs:
-    """Return what a transaction may cost each pooler; `poolers` has one entry for each operation in
-    it.
+    """Return what a transaction may cost each pooler.
 
-    The share of each operation is rounded up, so the sum is never below the bid.
+    `poolers` has one entry for each operation in the transaction. The share of each operation is
+    rounded up, so the sum is never below the bid.
     """
     each = -(-bid // max(1, len(poolers)))
     costs: Counter[PoolerId | None] = Counter()

@@ -1,9 +1,8 @@
-"""The proof, from what nodes show, that no ledger has an envelope and none may (STELLAR.md section
-1).
+"""The proof that no ledger has an envelope and none may (STELLAR.md section 1).
 
-The proof is for envelopes whose repetition the contract or the ledger refuses anyway (plants,
-works, harvests, new accounts): a wrong answer costs a fee. Payments have a proof of their own, by
-their payer's number (domain/payments.py).
+The proof rests on what nodes show. It is for envelopes whose repetition the contract or the ledger
+refuses anyway (plants, works, harvests, new accounts): a wrong answer costs a fee. Payments have a
+proof of their own, by their payer's number (domain/payments.py).
 """
 
 from collections.abc import Sequence
@@ -29,8 +28,10 @@ class Exclusion(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """Answers of one node past the bound, in this order: its head, the lookup, the source's
-    number."""
+    """Answers of one node past the bound.
+
+    The node was asked in this order: its head, the lookup, the source's number.
+    """
 
     #: Its head, shown before the other two questions were asked.
     head: LedgerHead

@@ -57,11 +57,11 @@ class Standing(Enum):
 
     #: It may be used.
     FINE = "fine"
-    #: It is older than what was agreed before the question.
+    #: It is older than the value that was agreed before the question.
     BEHIND = "behind"
     #: It is above what the clock allows, and no second node shows it.
     AHEAD = "ahead"
-    #: Others contradict it, more than one of them.
+    #: More than one other node contradicts it.
     CONTRADICTED = "contradicted"
 
 
@@ -139,7 +139,7 @@ class Line:
         if not self._marks:
             return float("inf")
         if self._pace is not None:
-            # Some values are heard of late, none early: the earliest of them tell the clock.
+            # Some values are heard of late, none early: the earliest values tell the clock.
             clock = max(value - heard * self._pace for heard, value in self._marks)
             return clock + now * self._pace + self.tolerance
         heard, value = self._marks[-1]
@@ -175,7 +175,7 @@ class Line:
             if other != node
         )
 
-    # How it is counted -----------------------------------------------------------------------
+    # How values are counted ------------------------------------------------------------------
 
     def _shown(self, now: float) -> tuple[int, int] | None:
         """Return the greatest value that enough nodes show, and the number of these nodes.

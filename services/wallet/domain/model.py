@@ -64,7 +64,7 @@ class OperationEvent(Enum):
     EXPIRE = "expire"
     #: Its payer's number shows that it was paid, though it was given up on the word of nodes.
     CORRECT = "correct"
-    #: The chain has no trace of what nodes said had worked.
+    #: The chain has no trace of a call that, by the word of nodes, had worked.
     DENY = "deny"
 
 
@@ -80,8 +80,10 @@ class TransactionEvent(Enum):
 
 @unique
 class FailureReason(Enum):
-    """Reasons of an operation's failure: names of kalepool.common.v1.FailureReason without the
-    prefix."""
+    """Reasons of an operation's failure.
+
+    The names are those of kalepool.common.v1.FailureReason without the prefix.
+    """
 
     NOT_FUNDED = "NOT_FUNDED"
     NO_TRUSTLINE = "NO_TRUSTLINE"
@@ -127,7 +129,7 @@ class Wallet:
 
     #: UUIDv7.
     id: WalletId
-    #: Whose it is; None for the treasury.
+    #: The farmer that it belongs to; None for the treasury.
     farmer_id: FarmerId | None
     #: The farmer's pooler; None for the treasury.
     pooler_id: PoolerId | None
@@ -181,7 +183,7 @@ class Operation:
 
     #: UUIDv7.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
     #: The farmer; None for a channel account.
     farmer_id: FarmerId | None
@@ -211,7 +213,7 @@ class Operation:
     attempts: int
     #: Why it failed or expired.
     reason: FailureReason | None
-    #: The same in words.
+    #: The reason in words.
     error_message: str
     #: When it was recorded.
     created_at: datetime
@@ -225,7 +227,7 @@ class QueuedOperation:
 
     #: The operation.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
     #: Whose key signs.
     wallet_id: WalletId
@@ -251,7 +253,7 @@ class CarriedOperation:
 
     #: The operation.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
     #: The farmer's wallet.
     wallet_id: WalletId
@@ -319,7 +321,7 @@ class Settlement:
     fee: int = 0
     #: Why it failed or expired.
     reason: FailureReason | None = None
-    #: The same in words.
+    #: The reason in words.
     message: str = ""
     #: For RETRY: not before this ledger.
     due_ledger: int = 0

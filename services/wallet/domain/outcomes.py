@@ -1,5 +1,4 @@
-"""The decision tables of simulations and results: the meaning of a contract error for an
-operation."""
+"""Decision tables of simulations and results: the meaning of contract errors for operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ _REFUSED = _fail(FailureReason.REFUSED)
 # section 8). A row stands for every call that can raise it, unless the call is named.
 _FARM: Mapping[tuple[OperationKind, str], Meaning] = {
     (OperationKind.PLANT, "FarmPaused"): _fail(FailureReason.FARM_PAUSED),
-    # The pail is there: by an envelope of ours or by anyone else's. The chain says which stake.
+    # The pail is there: by an envelope of ours or by anyone else's. The chain tells its stake.
     (OperationKind.PLANT, "PailExists"): Meaning(action=Action.LOOK_UP_PAIL),
     (OperationKind.WORK, "BlockMissing"): _fail(FailureReason.BLOCK_CLOSED),
     (OperationKind.WORK, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
@@ -118,8 +117,7 @@ def may_retry(kind: OperationKind, attempts: int) -> bool:
 
 
 def pause(kind: OperationKind, attempts: int) -> int:
-    """Return the ledgers to wait before the next attempt: one, but 1, 2, 4 ... for an
-    onboarding."""
+    """Return the ledgers to wait before the next attempt: one, for an onboarding 1, 2, 4 ..."""
     if OPERATION_KINDS[kind].has_block:
         return 1
     return min(MAX_PAUSE, 1 << max(0, min(attempts, 16) - 1))

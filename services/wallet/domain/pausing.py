@@ -19,7 +19,7 @@ class Scope(Enum):
 class Reach:
     """Those for whom nothing is signed."""
 
-    #: How far.
+    #: How far the pause reaches.
     scope: Scope
     #: The pooler's or wallet's id; None for everything.
     target: UUID | None = None
@@ -33,9 +33,9 @@ class Reach:
 class Pause:
     """A pause, in force or over."""
 
-    #: For whom.
+    #: Those for whom nothing is signed.
     reach: Reach
-    #: Why.
+    #: The reason for the pause.
     reason: str
     #: Who paused.
     paused_by: str

@@ -33,8 +33,8 @@ from services.wallet.domain.withdrawals import Asset
 
 #: Numbers between two targets: so often the same payments may fail before they get another target.
 SPAN = 1000
-#: An account begins with the number of the ledger that made it in the upper half, and 0 in the
-#: lower.
+#: An account begins with a number that has the ledger that made it in the upper half, and 0 in the
+#: lower half.
 _BEGINNING = 1 << 32
 
 
@@ -48,7 +48,7 @@ class PayerRecord:
     failed: int | None = None
     #: The greatest target that was ever signed for; None before the first.
     highest: int | None = None
-    #: The payments that it was signed for.
+    #: The payments for which the greatest target was signed.
     members: frozenset[OperationId] = frozenset()
 
     @property

@@ -91,6 +91,5 @@ def standing(
 
 
 def mark_of(*terms: object) -> str:
-    """Return a mark that stands for the terms: equal for equal terms, different for different
-    ones."""
+    """Return a mark that stands for the terms: equal for equal terms, else different."""
     return sha256(repr(terms).encode()).hexdigest()[:16]

@@ -42,8 +42,10 @@ class Rule:
 
 
 def farm_rule(max_entry_ttl: int) -> Rule:
-    """Return the rule of the farm's instance and of its code (KALE_CONTRACT section 3,
-    Lifetimes)."""
+    """Return the rule of the farm's instance and of its code.
+
+    The source is KALE_CONTRACT section 3, Lifetimes.
+    """
     most = _most(max_entry_ttl)
     return Rule(threshold=max(0, most - WEEK), extend_to=most)
 

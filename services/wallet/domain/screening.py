@@ -33,7 +33,7 @@ class Screening:
 
     #: How to go on.
     advice: Advice
-    #: With SETTLED.
+    #: The settlement, with SETTLED.
     settlement: Settlement | None = None
 
 

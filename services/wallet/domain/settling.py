@@ -34,14 +34,15 @@ _PARTS = 4
 
 
 def smaller(count: int) -> int:
-    """Return the number of operations that may go together after `count` of them failed
-    together."""
+    """Return how many operations may go together after `count` of them failed together."""
     return max(1, count // _PARTS)
 
 
 def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: int) -> Settlement:
-    """Settle an operation whose included transaction worked; `value` is what the contract
-    returned."""
+    """Settle an operation whose included transaction worked.
+
+    `value` is what the contract returned.
+    """
     returned = OPERATION_KINDS[operation.kind].returned
     return Settlement(
         operation_id=operation.id,
@@ -65,8 +66,10 @@ def shown_paid(operation_id: OperationId, *, ledger: int, by: str, fee: int = 0)
 
 
 def paid_by(envelope: str) -> str:
-    """Return the reason why a payment counts as made: its payer's number, and the envelope (hash)
-    that made it."""
+    """Return the reason why a payment counts as made.
+
+    The reason names the payer's number, and the envelope (hash) that made the payment.
+    """
     return f"the payer's number shows that it was paid, by {envelope}"
 
 
@@ -188,10 +191,10 @@ def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settle
 
 
 def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) -> Settlement:
-    """Settle an operation whose envelope is proven never to be included: another envelope, or the
-    end.
+    """Settle an operation whose envelope is proven never to be included.
 
-    When the cap kept the envelope out, that is the reason that people can do something about.
+    The operation gets another envelope or ends. When the cap kept the envelope out, that is the
+    reason that people can do something about.
     """
     if last_answer == ABOVE_CAP and OPERATION_KINDS[operation.kind].has_block:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)

@@ -1,5 +1,4 @@
-"""The two state machines as tables {(state, event): state}; a step that is not in them is
-refused."""
+"""The two state machines as tables {(state, event): state}; any other step is refused."""
 
 from collections.abc import Mapping
 from enum import Enum

@@ -79,7 +79,8 @@ def is_due_to_send(transaction: OpenTransaction, head: LedgerHead) -> bool:
     return head.close_time <= transaction.max_time and head.sequence >= transaction.resend_ledger
 
 
-#: Ledgers in which a node's queue keeps a transaction at most: one that is older was passed over.
+#: Ledgers in which a node's queue keeps a transaction at most: an older transaction was passed
+#: over.
 _STUCK_AFTER = 5
 
 

@@ -52,14 +52,16 @@ class Decision(Enum):
     SHOW_BALANCES = "show balances"
 
 
-#: Seconds without a second node that can be asked after which the only one left is believed, for
-#: what needs TWO_WORDS.
+#: Seconds without a second node that can be asked, after which the only node left is believed, for
+#: decisions that need TWO_WORDS.
 PATIENCE = 10.0
 
 TRUST: Mapping[Decision, Needed] = {
-    # Within what clock and pace allow since two nodes showed a ledger (domain/heights.py).
+    # The head has to be within what clock and pace allow since two nodes showed a ledger
+    # (domain/heights.py).
     Decision.FOLLOW_HEAD: Needed.ONE_WORD,
-    # A kept head, a block or a clock that was a lie: down again, when two say so for a while.
+    # A kept head, a block or a clock that was a lie is turned back when two nodes say so for a
+    # while.
     Decision.TURN_HEAD_BACK: Needed.TWO_WORDS,
     # Passphrase, farm, code and token: another network is never farmed on.
     Decision.IDENTIFY_NETWORK: Needed.TWO_WORDS,
@@ -86,7 +88,8 @@ TRUST: Mapping[Decision, Needed] = {
     # "No ledger has it and none may", by the words of each node (domain/exclusion.py): the farm
     # refuses a second plant or harvest, so a wrong end costs a fee.
     Decision.EXCLUDE_ENVELOPE: Needed.TWO_WORDS,
-    # Planted already, or better work there: the operation ends without a transaction.
+    # When it is planted already, or a better work is there, the operation ends without a
+    # transaction.
     Decision.SETTLE_BY_PAIL: Needed.TWO_WORDS,
     # A refusal that ends an operation for good.
     Decision.REFUSE_BY_SIMULATION: Needed.TWO_WORDS,
@@ -96,6 +99,6 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.RECORD_FOUND: Needed.TWO_WORDS,
     # The result of a transaction whose ledger no node has any more.
     Decision.RECORD_FORGOTTEN: Needed.STATE,
-    # What is shown is read again with the next ledger.
+    # The balances that are shown are read again with the next ledger.
     Decision.SHOW_BALANCES: Needed.ONE_WORD,
 }

@@ -1,5 +1,4 @@
-"""A kept head that was a lie: when a lower head counts, and whether the network is still the
-same."""
+"""A kept head that was a lie: when a lower one counts, and whether the network is the same."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class WithdrawalTerms:
 
     #: Seconds until a changed address counts.
     cooling: float
-    #: By asset.
+    #: Daily limits by asset.
     limits: Mapping[Asset, DailyLimit]
 
 
@@ -78,7 +78,7 @@ class Withdrawal:
     asset: Asset
     #: How much, in stroops.
     amount: int
-    #: Where to (strkey G...).
+    #: The destination (strkey G...).
     destination: str
     #: The operation that carries it.
     operation: Operation

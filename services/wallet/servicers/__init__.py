@@ -1,2 +1,4 @@
-"""gRPC: one file per noun. Messages become the arguments of use cases; their results become
-messages."""
+"""gRPC servicers, one file per noun.
+
+Messages become the arguments of use cases; their results become messages.
+"""

@@ -71,8 +71,10 @@ class Custody:
         return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
 
     async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
-        """Check the audit log, or the records after the noted one; return the verifier with the
-        result."""
+        """Check the audit log, or the records after the noted one; return the verifier.
+
+        The verifier holds the result.
+        """
         verifier = Verifier(expected=expected, begins_there=begins_there)
         async for page in self.store.records(after=verifier.after):
             if not verifier.take(page):
@@ -83,10 +85,10 @@ class Custody:
     async def export_key(
         self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str
     ) -> Parcel:
-        """Return a farmer's key, encrypted to the receiver; the export is recorded before the key
-        leaves.
+        """Return a farmer's key, encrypted to the receiver.
 
-        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, ReceiverKeyError.
+        The export is recorded before the key leaves. Raises KeyExportOffError, WalletNotFoundError,
+        WrongAddressError, ReceiverKeyError.
         """
         if not self.may_export:
             raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")

@@ -94,8 +94,7 @@ class UseCases:
         return wallet
 
     async def balances(self, farmer_ids: Sequence[FarmerId]) -> list[tuple[Wallet, Balances]]:
-        """Return the wallets and their current balances on the chain, in the order of
-        `farmer_ids`."""
+        """Return the wallets and their balances on the chain now, in the order of `farmer_ids`."""
         wallets = await self._wallets_of(farmer_ids)
         found = await self.accounts.read({item.id: item.address for item in wallets.values()})
         ordered = [wallets[farmer_id] for farmer_id in farmer_ids]
@@ -115,10 +114,10 @@ class UseCases:
         block_index: int,
         intents: Sequence[Intent],
     ) -> list[OperationId]:
-        """Make the operations durable and return their ids; join the operations that are there
-        already.
+        """Make the operations durable and return their ids.
 
-        Raises WalletNotFoundError, WrongBlockError, BlockNotClosedError, RequestIdReusedError.
+        Operations that are there already are joined. Raises WalletNotFoundError, WrongBlockError,
+        BlockNotClosedError, RequestIdReusedError.
         """
         arguments = _digest(kind, block_index, intents)
         if request_id and await self._is_known(request_id, arguments):
@@ -162,8 +161,10 @@ class UseCases:
     async def watch_blocks(
         self, after_index: int | None
     ) -> AsyncIterator[tuple[Block | None, ChainHead]]:
-        """Yield the blocks missed since `after_index`, then the newest state, now and at every
-        change."""
+        """Yield the blocks missed since `after_index`, then the newest state.
+
+        The newest state is yielded at once and at every change.
+        """
         chain_state = self.chain_view.current
         if after_index is not None and chain_state.block is not None:
             for missed in await self._missed(after_index, chain_state.block.index):
