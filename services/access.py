@@ -17,7 +17,7 @@ CLIENTS = Access(operators=True, poolers=True)
 
 
 def _services(*names: str) -> Access:
-    """Return access for other services, and nobody else."""
+    """Return access for the named services, and nobody else."""
     return Access(services=frozenset(names))
 
 

@@ -122,7 +122,7 @@ class HistoryGoneError(OutOfRangeError):
 
 
 class BusyError(ConflictError):
-    """The same operations were changing all the time; the call may be repeated."""
+    """Other calls were changing these operations all the time; the call may be repeated."""
 
     default_reason = "BUSY"
 

@@ -13,7 +13,7 @@ TransactionId = NewType("TransactionId", UUID)
 
 @unique
 class OperationKind(Enum):
-    """Effect of an operation on the chain; in the order in which the engine prefers the kinds."""
+    """Kinds of operations by their effect on the chain, in the engine's order of preference."""
 
     ONBOARD = "onboard"
     PLANT = "plant"

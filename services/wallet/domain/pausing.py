@@ -17,7 +17,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """Those for whom nothing is signed."""
+    """Scope and target of a pause: they tell for whom nothing is signed."""
 
     #: How far the pause reaches.
     scope: Scope
