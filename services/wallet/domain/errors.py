@@ -122,7 +122,7 @@ class HistoryGoneError(OutOfRangeError):
 
 
 class BusyError(ConflictError):
-    """Other calls were changing these operations all the time; the call may be repeated."""
+    """The operations were being changed all the time; the call may be repeated."""
 
     default_reason = "BUSY"
 
