@@ -1,4 +1,4 @@
-"""python -m services migrate: brings every schema up to date."""
+"""python -m services migrate: bring every schema up to date."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from services.migrations import MigrationSettings, migrate_all
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the one command there is; prints what ran as one JSON line."""
+    """Run the one command there is; print what ran as one JSON line."""
     if arguments != ["migrate"]:
         print("usage: python -m services migrate", file=sys.stderr)  # noqa: T201
         return 2

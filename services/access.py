@@ -1,7 +1,7 @@
-"""Who may call what: the one table, closed by default. A method without an entry is nobody's.
+"""The table of who may call what, closed by default: a method without an entry is open to nobody.
 
-Signing is for the service whose events it makes, each its own kind. Poolers see and touch what is
-theirs: the fields that say whose it is are named next to each method.
+Each kind of signing is open only to the service that records its events. Poolers see and touch only
+what is theirs: the fields that say to whom it belongs are named next to each method.
 """
 
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from libs.common.grpc.access import Access, Owned
 
 _PLANT, _WORK, _HARVEST, _REGISTRY = "plant", "work", "harvest", "registry"
 
-#: Those who run the pool, and nobody else.
+#: Access for operators, who run the pool, and nobody else.
 OPERATORS = Access(operators=True)
-#: Poolers and those who run the pool: it shows nothing of a single pooler.
+#: Access for poolers and operators: such a method shows nothing of a single pooler.
 CLIENTS = Access(operators=True, poolers=True)
 
 
 def _services(*names: str) -> Access:
-    """Other services, and nobody else."""
+    """Return access for the named services, and nobody else."""
     return Access(services=frozenset(names))
 
 
 def _own(*services: str, **owned: Owned) -> Access:
-    """Poolers for what is theirs, those who run the pool, and some services."""
+    """Return access for operators, some services, and poolers for what is theirs."""
     return Access(services=frozenset(services), operators=True, poolers=True, owned=owned)
 
 
@@ -107,7 +107,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
 }
 
-#: By full method name: /kalepool.plant.v1.PlantService/Plant.
+#: Access by full method name: /kalepool.plant.v1.PlantService/Plant.
 ACCESS: Mapping[str, Access] = {
     f"/{service}/{method}": entry
     for service, methods in _METHODS.items()

@@ -23,7 +23,7 @@ def main(
     settings_class: type[SettingsT],
     open_app: Callable[[SettingsT], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
-    """Runs the command in sys.argv; exit status 2 for a wrong one or wrong settings."""
+    """Run the command in sys.argv; exit with status 2 for a wrong command or wrong settings."""
     command = sys.argv[1:] or ["serve"]
     if command == ["serve"]:
         settings = read_settings(settings_class)
@@ -39,8 +39,11 @@ def main(
 
 
 def read_settings(settings_class: type[AnySettings]) -> AnySettings:
-    """Reads the environment; tells every wrong variable by its name, never its value, and ends the
-    process with status 2."""
+    """Read the settings from the environment.
+
+    Wrong settings end the process with status 2; the message names every wrong variable, never its
+    value.
+    """
     try:
         return settings_class()
     except ValidationError as error:

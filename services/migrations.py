@@ -1,4 +1,4 @@
-"""All services' migrations in the order that their foreign keys want.
+"""The migrations of all services, in the order that their foreign keys require.
 
 Command line: python -m services migrate
 """
@@ -15,7 +15,7 @@ from libs.common.names import SERVICES
 
 
 class MigrationSettings(Settings):
-    """What the migration job reads."""
+    """Settings of the migration job."""
 
     #: PostgreSQL, with a role that may create roles and schemas.
     database_admin_url: SecretStr
@@ -33,12 +33,12 @@ class MigrationSettings(Settings):
     harvest_db_password: SecretStr = SecretStr("")
 
     def admin(self) -> DatabaseAddress:
-        """Where PostgreSQL is, and how it is trusted."""
+        """Return the address of PostgreSQL and the authorities that vouch for it."""
         dsn = self.database_admin_url.get_secret_value()
         return DatabaseAddress(dsn=dsn, authority=self.database_ca_file)
 
     def passwords(self) -> dict[str, str | None]:
-        """Service name to password, None for "leave it"."""
+        """Return the password of each service by its name; None leaves the password as it is."""
         fields: dict[str, SecretStr] = {
             name: getattr(self, f"{name}_db_password") for name in SERVICES
         }
@@ -46,19 +46,22 @@ class MigrationSettings(Settings):
 
 
 def role_of(service: str) -> str:
-    """The database role of a service."""
+    """Return the database role of a service."""
     return f"kalepool_{service}"
 
 
 def migrations_of(service: str) -> Path:
-    """The folder of a service's migrations."""
+    """Return the folder of a service's migrations."""
     return Path(__file__).parent / service / "store" / "migrations"
 
 
 async def migrate_all(
     admin: DatabaseAddress, passwords: Mapping[str, str | None] | None = None
 ) -> dict[str, list[str]]:
-    """Roles first, then every schema; returns the files that ran, by service. Safe to repeat."""
+    """Make the roles, then migrate every schema; return the files that ran, by service.
+
+    The call is safe to repeat.
+    """
     given = passwords or {}
     await ensure_roles(admin, {role_of(name): given.get(name) for name in SERVICES})
     ran: dict[str, list[str]] = {}
@@ -68,7 +71,10 @@ async def migrate_all(
 
 
 async def migrate_one(service: str, settings: MigrationSettings) -> list[str]:
-    """Roles, then one service's schema; those that it points at must be there."""
+    """Make the roles, then migrate one service's schema; return the files that ran.
+
+    The schemas that its foreign keys refer to must exist.
+    """
     admin, given = settings.admin(), settings.passwords()
     await ensure_roles(admin, {role_of(name): given[name] for name in SERVICES})
     return await migrate(admin, schema=service, folder=migrations_of(service))

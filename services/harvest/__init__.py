@@ -1,5 +1,5 @@
-"""harvest: what was paid for which block, and what each farmer has earned.
+"""harvest: the payments for each block, and the earnings of each farmer.
 
 Owns the schema `harvest`: harvests (append-only), balances, and the batches that made them.
-Invariant: event and balance change in one statement, and a farmer is paid once for a block.
+Invariants: event and balance change in one statement, and a farmer is paid once for a block.
 """

@@ -1,4 +1,4 @@
-"""Where harvest is wired."""
+"""Wiring of harvest."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from services.harvest.usecases import Harvester
 
 @asynccontextmanager
 async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
-    """Runs harvest while the block runs."""
+    """Run harvest while the block runs."""
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(

@@ -9,7 +9,7 @@ from libs.common.config import Port
 
 
 class HarvestSettings(BatchSettings):
-    """What harvest reads on top of what every service with batches reads."""
+    """Settings that harvest reads on top of those of every service with batches."""
 
     #: Port to listen on.
     port: Port = 50055

@@ -1,4 +1,4 @@
-"""The sweep that forgets nothing."""
+"""The loop that sweeps all pending harvests, so that none is forgotten."""
 
 import asyncio
 
@@ -13,7 +13,10 @@ BLOCKS = 300
 
 
 async def sweep_for_ever(harvester: Harvester, *, interval: float) -> None:
-    """Harvests what is pending every `interval` seconds, what has failed less and less often."""
+    """Harvest all pending blocks every `interval` seconds.
+
+    A harvest that has failed is tried less and less often.
+    """
     while True:
         await asyncio.sleep(interval)
         try:

@@ -1,4 +1,4 @@
-"""harvest's gRPC face: map, call, map back."""
+"""harvest's gRPC interface: each method maps the request, makes a call and maps the result back."""
 
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,12 @@ from services.harvest.domain.model import Harvest, HarvestSummary
 from services.harvest.store.store import Store
 from services.harvest.usecases import Harvester
 
-#: Blocks of a sweep when nothing is said: about a day's.
+#: Blocks of a sweep when the request names no number: about a day's.
 DEFAULT_SWEEP = 300
 
 
 class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
-    """Serves kalepool.harvest.v1.HarvestService."""
+    """Servicer of kalepool.harvest.v1.HarvestService."""
 
     def __init__(self, store: Store, harvester: Harvester) -> None:
         self._store = store
@@ -78,7 +78,7 @@ class HarvestServicer(harvest_pb2_grpc.HarvestServiceServicer):
 
 
 def domain_request(request: harvest_pb2.HarvestRequest) -> BatchRequest:
-    """The request as the domain knows it."""
+    """Return the request in the domain's terms."""
     pooler, block = UUID(request.pooler_id), request.block_index
     arguments = (str(pooler), block)
     return BatchRequest(
@@ -90,7 +90,7 @@ def domain_request(request: harvest_pb2.HarvestRequest) -> BatchRequest:
 
 
 def summary_message(summary: HarvestSummary) -> harvest_pb2.HarvestResponse:
-    """The reply of Harvest."""
+    """Return the reply of Harvest."""
     return harvest_pb2.HarvestResponse(
         block_index=summary.block_index,
         pooler_id=str(summary.pooler_id),
@@ -104,7 +104,7 @@ def summary_message(summary: HarvestSummary) -> harvest_pb2.HarvestResponse:
 
 
 def harvest_message(harvest: Harvest) -> harvest_pb2.HarvestRecord:
-    """One harvest."""
+    """Return the message of one harvest."""
     message = harvest_pb2.HarvestRecord(
         harvest_id=str(harvest.event_id),
         farmer_id=str(harvest.farmer_id),

@@ -1,4 +1,4 @@
-"""What harvest does: plan, run, tell, sweep."""
+"""Use cases of harvest: plan, run, report, sweep."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Harvester:
     patience: float
 
     async def harvest(self, request: BatchRequest) -> HarvestSummary:
-        """Harvests everyone who worked in the block, or joins the batch that this is already."""
+        """Harvest for everyone who worked in the block, or join the batch of this request."""
         batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
         return HarvestSummary(
             block_index=batch.block_index,
@@ -50,10 +50,10 @@ class Harvester:
     async def harvest_pending(
         self, pooler_id: PoolerId | None, max_blocks: int, *, pause: float | None = None
     ) -> tuple[list[HarvestSummary], int]:
-        """Sweeps closed blocks, earliest expiry first; also how many harvests are still open.
+        """Sweep closed blocks, earliest expiry first; also return how many harvests are still open.
 
-        With a pause (seconds), what has failed waits 1, 2, 4 ... 32 times as long before the next
-        try; without, everything is tried.
+        With a pause (seconds), a failed harvest waits 1, 2, 4 ... 32 times as long before the next
+        try; without a pause, everything is tried.
         """
         if pooler_id is not None:
             await self.store.check_known(pooler_id)
@@ -66,7 +66,7 @@ class Harvester:
         return [summary for summary in swept if summary is not None], left
 
     async def balance(self, farmer_id: FarmerId) -> Balance:
-        """What a farmer has earned."""
+        """Return a farmer's earnings."""
         balance = await self.store.balance(farmer_id)
         if balance is not None:
             return balance
@@ -77,7 +77,7 @@ class Harvester:
         )
 
     async def _sweep_all(self, pending: Sequence[PendingBlock]) -> list[HarvestSummary | None]:
-        """Several at a time, in order: each takes a ledger at least."""
+        """Sweep the blocks in order, several at a time: each takes a ledger at least."""
         slots = asyncio.Semaphore(_SWEEPS)
 
         async def sweep(block: PendingBlock) -> HarvestSummary | None:
@@ -87,7 +87,10 @@ class Harvester:
         return await asyncio.gather(*map(sweep, pending))
 
     async def _sweep(self, block: PendingBlock) -> HarvestSummary | None:
-        """Harvests one block; None when that takes too long: the others must not wait for it."""
+        """Harvest one block.
+
+        Returns None when that takes too long: the other blocks must not wait for it.
+        """
         try:
             async with asyncio.timeout(self.patience):
                 return await self.harvest(_sweep_request(block.pooler_id, block.block_index))
@@ -96,7 +99,7 @@ class Harvester:
             return None
 
     async def _prepare(self, request: BatchRequest) -> Plan:
-        """Checks the request; its plan is who is harvested."""
+        """Check the request; return its plan, which decides who is harvested."""
         await self._check(request)
 
         async def decide(session: Session) -> BatchId:
@@ -118,7 +121,7 @@ class Harvester:
 
 
 def _sweep_request(pooler_id: PoolerId, block_index: int) -> BatchRequest:
-    """A fresh request: what failed before is tried again."""
+    """Return a fresh request, so that a failed harvest is tried again."""
     return BatchRequest(
         pooler_id=pooler_id,
         block_index=block_index,

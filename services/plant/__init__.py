@@ -1,5 +1,5 @@
-"""plant: which farmers staked what in which block.
+"""plant: the stakes of farmers by block.
 
-Owns the schema `plant`: plantings (append-only) and the batches that made them. Invariant: a batch
+Owns the schema `plant`: plantings (append-only) and the batches that made them. Invariants: a batch
 is durable before wallet hears of it, and a farmer has at most one successful planting in a block.
 """

@@ -1,4 +1,4 @@
-"""Where plant is wired."""
+"""Wiring of plant."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +19,7 @@ from services.plant.usecases import Planter
 
 @asynccontextmanager
 async def open_app(settings: PlantSettings) -> AsyncIterator[RunningServer]:
-    """Runs plant while the block runs."""
+    """Run plant while the block runs."""
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(

@@ -5,7 +5,7 @@ from libs.common.config import Port
 
 
 class PlantSettings(BatchSettings):
-    """What plant reads on top of what every service with batches reads."""
+    """Settings that plant reads on top of those of every service with batches."""
 
     #: Port to listen on.
     port: Port = 50053

@@ -1,4 +1,4 @@
-"""plant's gRPC face: map, call, map back."""
+"""plant's gRPC interface: each method maps the request, makes a call and maps the result back."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from services.plant.usecases import Planter
 
 
 class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
-    """Serves kalepool.plant.v1.PlantService."""
+    """Servicer of kalepool.plant.v1.PlantService."""
 
     def __init__(self, store: Store, planter: Planter, *, max_farmers: int) -> None:
         self._store = store
@@ -42,7 +42,7 @@ class PlantServicer(plant_pb2_grpc.PlantServiceServicer):
 
 
 def domain_request(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRequest:
-    """The request as the domain knows it."""
+    """Return the request in the domain's terms."""
     pooler, block = UUID(request.pooler_id), request.block_index
     capacity = request.max_farmers_capacity or max_farmers
     arguments = (str(pooler), block, capacity)
@@ -56,7 +56,7 @@ def domain_request(request: plant_pb2.PlantRequest, max_farmers: int) -> PlantRe
 
 
 def summary_message(summary: PlantSummary) -> plant_pb2.PlantResponse:
-    """The reply of Plant."""
+    """Return the reply of Plant."""
     return plant_pb2.PlantResponse(
         block_index=summary.block_index,
         pooler_id=str(summary.pooler_id),
@@ -70,7 +70,7 @@ def summary_message(summary: PlantSummary) -> plant_pb2.PlantResponse:
 
 
 def planting_message(planting: Planting) -> plant_pb2.Planting:
-    """One planting."""
+    """Return the message of one planting."""
     message = plant_pb2.Planting(
         planting_id=str(planting.event_id),
         farmer_id=str(planting.farmer_id),

@@ -1,4 +1,4 @@
-"""What plant does: plan, run, tell."""
+"""Use cases of plant: plan, run, report."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Planter:
     chunk_size: int
 
     async def plant(self, request: PlantRequest) -> PlantSummary:
-        """Plants every eligible farmer, or joins the batch that this request is already."""
+        """Plant every eligible farmer, or join the batch that this request has made already."""
         batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
         return PlantSummary(
             block_index=batch.block_index,
@@ -35,7 +35,7 @@ class Planter:
         )
 
     async def _prepare(self, request: PlantRequest) -> Plan:
-        """Checks the request; its plan is who plants what."""
+        """Check the request; return its plan, which decides who plants with what stake."""
         await self._check(request)
 
         async def decide(session: Session) -> BatchId:

@@ -1,5 +1,5 @@
 """registry: poolers, farmers, and their agreement.
 
-Owns the schema `registry`. Invariant: a pooler never has more farmers than it takes, and a request
-id registers one farmer, whoever crashed in between.
+Owns the schema `registry`. Invariants: a pooler never has more farmers than its maximum, and a
+request id registers one farmer, even when a process crashes in between.
 """

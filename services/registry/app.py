@@ -1,4 +1,4 @@
-"""Where registry is wired."""
+"""Wiring of registry."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from services.registry.usecases import Registry
 
 @asynccontextmanager
 async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
-    """Runs registry while the block runs."""
+    """Run registry while the block runs."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(

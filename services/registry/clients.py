@@ -1,4 +1,7 @@
-"""wallet as registry sees it: it makes wallets, and pays out to one address of each farmer."""
+"""Client of wallet for registry.
+
+wallet makes wallets, and pays out to one address of each farmer.
+"""
 
 from uuid import UUID
 
@@ -26,13 +29,16 @@ class WalletClient:
         )
 
     async def is_serving(self) -> bool:
-        """For the health check."""
+        """Tell whether wallet is serving, for the health check."""
         return await is_serving(self._channel)
 
     async def create_wallet(
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str
     ) -> tuple[WalletId, str]:
-        """The farmer's wallet and its address; asking again gives the same."""
+        """Return the farmer's wallet and its address; make the wallet when there is none.
+
+        A repeated call returns the same wallet.
+        """
         request = wallet_pb2.CreateWalletRequest(
             farmer_id=str(farmer_id), pooler_id=str(pooler_id), payout_address=payout_address
         )
@@ -40,6 +46,6 @@ class WalletClient:
         return WalletId(UUID(response.wallet.wallet_id)), response.wallet.address
 
     async def set_payout_address(self, farmer_id: FarmerId, address: str) -> None:
-        """Where the farmer's withdrawals are to go; asking again changes nothing."""
+        """Set the address that the farmer's withdrawals go to; a repeated call changes nothing."""
         request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
         await call(self._withdrawals.SetPayoutAddress, request, timeout=TIMEOUT)

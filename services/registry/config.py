@@ -8,7 +8,7 @@ from libs.common.config import Port, ServiceSettings
 
 
 class RegistrySettings(ServiceSettings):
-    """What registry reads on top of what every service reads."""
+    """Settings that registry reads on top of those of every service."""
 
     #: Port to listen on.
     port: Port = 50051

@@ -1,4 +1,4 @@
-"""Completes registrations that a crash has cut off."""
+"""The loop that completes registrations that a crash has cut off."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ PAGE = 100
 
 
 async def provision_for_ever(registry: Registry, *, interval: float) -> None:
-    """Every `interval` seconds, looks for farmers who have waited that long for a wallet."""
+    """Look every `interval` seconds for farmers who have waited that long for a wallet."""
     while True:
         try:
             await provision_waiting(registry, older_than=interval)
@@ -26,7 +26,10 @@ async def provision_for_ever(registry: Registry, *, interval: float) -> None:
 
 
 async def provision_waiting(registry: Registry, *, older_than: float) -> None:
-    """One round through all who wait; refusals, however many, do not keep the others waiting."""
+    """Make one round through all farmers who wait for a wallet.
+
+    Refusals, however many, do not keep the other farmers waiting.
+    """
     after: FarmerId | None = None
     while page := await registry.store.provisioning(older_than, after=after, limit=PAGE):
         for farmer_id, pooler_id in page:

@@ -1,4 +1,4 @@
-"""Messages to domain and back."""
+"""Mapping of messages to the domain and back."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.kale.amounts import format_percentage, parse_percentage
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 
-#: Part of the balance that is staked when nothing is said: the seed's default, 0.1.
+#: Part of the balance that is staked when the request names none: the seed's default, 0.1.
 DEFAULT_STAKE_BPS = 1_000
 
 
 def new_pooler(
     request: registry_pb2.RegisterPoolerRequest, max_farmers: int
 ) -> tuple[NewPooler, Change]:
-    """RegisterPooler's arguments."""
+    """Return the arguments of RegisterPooler."""
     pooler = NewPooler(
         name=request.name,
         public_key=request.public_key,
@@ -29,7 +29,7 @@ def new_pooler(
 
 
 def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, Change]:
-    """UpdatePooler's arguments."""
+    """Return the arguments of UpdatePooler."""
     pooler_id = PoolerId(UUID(request.pooler_id))
     values: dict[str, object] = {}
     if request.HasField("name"):
@@ -42,7 +42,7 @@ def pooler_change(request: registry_pb2.UpdatePoolerRequest) -> tuple[PoolerId, 
 
 
 def new_farmer(request: registry_pb2.RegisterFarmerRequest) -> NewFarmer:
-    """RegisterFarmer's arguments."""
+    """Return the arguments of RegisterFarmer."""
     stake = DEFAULT_STAKE_BPS
     if request.stake_percentage:
         stake = parse_percentage(request.stake_percentage)
@@ -58,7 +58,7 @@ def new_farmer(request: registry_pb2.RegisterFarmerRequest) -> NewFarmer:
 
 
 def farmer_change(request: registry_pb2.UpdateFarmerRequest) -> tuple[FarmerId, Change]:
-    """UpdateFarmer's arguments."""
+    """Return the arguments of UpdateFarmer."""
     farmer_id = FarmerId(UUID(request.farmer_id))
     values: dict[str, object] = {}
     if request.HasField("stake_percentage"):
@@ -71,12 +71,12 @@ def farmer_change(request: registry_pb2.UpdateFarmerRequest) -> tuple[FarmerId, 
 
 
 def change(method: str, request_id: str, values: dict[str, object]) -> Change:
-    """A repeatable change."""
+    """Return a repeatable change."""
     return Change(request_id=request_id, method=method, digest=_digest(values), values=dict(values))
 
 
 def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
-    """A pooler as it is shown."""
+    """Return the message of a pooler."""
     message = registry_pb2.Pooler(
         pooler_id=str(pooler.pooler_id),
         name=pooler.name,
@@ -95,7 +95,7 @@ def pooler_message(pooler: Pooler) -> registry_pb2.Pooler:
 
 
 def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
-    """A farmer as it is shown."""
+    """Return the message of a farmer."""
     message = registry_pb2.Farmer(
         farmer_id=str(farmer.farmer_id),
         custodial_wallet=farmer.custodial_wallet,
@@ -112,7 +112,7 @@ def farmer_message(farmer: Farmer) -> registry_pb2.Farmer:
 
 
 def registered_message(farmer: Farmer) -> registry_pb2.RegisterFarmerResponse:
-    """The reply of RegisterFarmer: the seed's fields."""
+    """Return the reply of RegisterFarmer: the seed's fields."""
     response = registry_pb2.RegisterFarmerResponse(
         farmer_id=str(farmer.farmer_id),
         custodial_wallet=farmer.custodial_wallet,
@@ -125,12 +125,12 @@ def registered_message(farmer: Farmer) -> registry_pb2.RegisterFarmerResponse:
 
 
 def farmer_status(farmer: Farmer) -> registry_pb2.FarmerStatus.ValueType:
-    """The status as the proto names it."""
+    """Return the status as the proto names it."""
     return registry_pb2.FarmerStatus.Value(f"FARMER_STATUS_{farmer.status.name}")
 
 
 def _metadata(metadata: struct_pb2.Struct) -> str:
-    """As JSON, the same text for the same values."""
+    """Return the metadata as JSON, the same text for the same values."""
     return json.dumps(json_format.MessageToDict(metadata), sort_keys=True, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""registry's gRPC face: map, call, map back."""
+"""registry's gRPC interface: each method maps the request, makes a call and maps the result."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from services.registry.usecases import Registry
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
-    """Serves kalepool.registry.v1.RegistryService."""
+    """Servicer of kalepool.registry.v1.RegistryService."""
 
     def __init__(self, registry: Registry, *, max_farmers: int) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""What registry does: poolers, farmers, and what may change of them."""
+"""Use cases of registry: poolers, farmers, and their changes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Registry:
 
     #: registry's tables.
     store: Store
-    #: Makes wallets.
+    #: Client of wallet, which makes wallets.
     wallet: WalletClient
 
     async def register_pooler(self, new: NewPooler, change: Change) -> Pooler:
-        """A new pooler, or the one that this request has made."""
+        """Register a pooler and return it, or return the pooler that this request has made."""
 
         async def act(session: Session, pooler_id: PoolerId) -> None:
             if not await self.store.insert_pooler(session, pooler_id, new):
@@ -49,14 +49,14 @@ class Registry:
         return await self.pooler(await self._once(change, PoolerId(new_id()), act))
 
     async def pooler(self, pooler_id: PoolerId) -> Pooler:
-        """One pooler."""
+        """Return one pooler."""
         pooler = await self.store.pooler(pooler_id)
         if pooler is None:
             raise _no_pooler(pooler_id)
         return pooler
 
     async def update_pooler(self, pooler_id: PoolerId, change: Change) -> Pooler:
-        """Changes a pooler, once per request id."""
+        """Change a pooler, once per request id."""
         values = change.values
 
         async def act(session: Session, _: PoolerId) -> None:
@@ -81,20 +81,20 @@ class Registry:
         return await self.pooler(pooler_id)
 
     async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> Pooler:
-        """Suspends or resumes a pooler."""
+        """Suspend or resume a pooler."""
         if not await self.store.set_pooler_active(pooler_id, active=active):
             raise _no_pooler(pooler_id)
         return await self.pooler(pooler_id)
 
     async def heartbeat(self, pooler_id: PoolerId) -> datetime:
-        """The pooler is alive."""
+        """Note that the pooler is alive; return the moment noted."""
         seen = await self.store.heartbeat(pooler_id)
         if seen is None:
             raise _no_pooler(pooler_id)
         return seen
 
     async def register_farmer(self, new: NewFarmer) -> Farmer:
-        """A new farmer with its wallet, or the one that this request has registered."""
+        """Register a farmer with its wallet, or return the farmer that this request registered."""
         farmer_id = await self._enrol(new)
         farmer = await self.farmer(farmer_id)
         if farmer.digest != new.digest:
@@ -105,7 +105,7 @@ class Registry:
         return farmer
 
     async def provision(self, farmer_id: FarmerId, pooler_id: PoolerId) -> None:
-        """Gives a farmer its wallet; safe to repeat, after a crash at any instant too."""
+        """Give a farmer its wallet; this is safe to repeat, also after a crash at any instant."""
         await failpoint("registry.farmer.enrolled")
         farmer = await self.farmer(farmer_id)
         wallet_id, address = await self.wallet.create_wallet(
@@ -117,14 +117,14 @@ class Registry:
         await failpoint("registry.farmer.active")
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer:
-        """One farmer."""
+        """Return one farmer."""
         farmer = await self.store.farmer(farmer_id)
         if farmer is None:
             raise _no_farmer(farmer_id)
         return farmer
 
     async def update_farmer(self, farmer_id: FarmerId, change: Change) -> Farmer:
-        """Changes a farmer, once per request id; wallet learns a new payout address first."""
+        """Change a farmer, once per request id; wallet receives a new payout address first."""
         farmer, values = await self.farmer(farmer_id), change.values
         stake, payout = values.get("stake_bps"), _text(values, "payout_wallet_address")
         if payout is not None and not farmer.custodial_wallet:
@@ -147,7 +147,7 @@ class Registry:
         return await self.farmer(farmer_id)
 
     async def move_farmer(self, farmer_id: FarmerId, event: FarmerEvent) -> Farmer:
-        """Suspends or resumes a farmer, as the table of statuses allows."""
+        """Suspend or resume a farmer, as the table of statuses allows."""
         moved = await self.store.set_farmer_status(farmer_id, target(event), sources(event))
         farmer = await self.farmer(farmer_id)
         if not moved:
@@ -158,7 +158,7 @@ class Registry:
         return farmer
 
     async def _enrol(self, new: NewFarmer) -> FarmerId:
-        """Takes a place with the pooler, once per request id."""
+        """Take a place with the pooler, once per request id."""
         async with self.store.database.transaction() as session:
             pooler = await self.store.lock_pooler(session, new.pooler_id)
             if pooler is None:
@@ -180,7 +180,7 @@ class Registry:
     async def _once(
         self, change: Change, subject: IdT, act: Callable[[Session, IdT], Awaitable[None]]
     ) -> IdT:
-        """Acts and notes the request in one transaction; a repeat gives the first subject."""
+        """Act and note the request in one transaction; a repeat returns the first subject."""
         async with self.store.database.transaction() as session:
             if change.request_id and not await self.store.insert_request(
                 session, change.request_id, change.method, change.digest, subject
@@ -193,7 +193,7 @@ class Registry:
 
 
 def _same(change: Change, known: tuple[bytes, UUID] | None) -> UUID:
-    """The first call's subject, if the two ask for the same."""
+    """Return the first call's subject, if both calls ask for the same."""
     if known is None or known[0] != change.digest:
         raise _reused(change.request_id)
     return known[1]

@@ -1,6 +1,6 @@
-"""wallet: the only holder of keys and the only one that talks to Stellar.
+"""wallet: the only holder of keys and the only service that talks to Stellar.
 
 Owns the schemas `wallet` (wallets, sealed keys, operations, transactions) and `chain` (blocks as
-seen on the chain). Invariant: an operation is durable before a byte leaves, and a new envelope for
-it is signed only once the old one can never be included.
+seen on the chain). Invariants: an operation is durable before a byte leaves, and a new envelope for
+it is signed only once the old envelope can never be included.
 """

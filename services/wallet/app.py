@@ -1,4 +1,4 @@
-"""Where wallet is wired: database, keys, chain, engine, loops, server."""
+"""Wiring of wallet: database, keys, chain, engine, loops, server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -91,7 +91,7 @@ _SLOW = (
 
 @asynccontextmanager
 async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
-    """Runs wallet while the block runs."""
+    """Run wallet while the block runs."""
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(open_keys(settings.keys()))
         database = await stack.enter_async_context(
@@ -126,10 +126,10 @@ class _Wiring:
         self._database = database
         self._chain = chain
         self._provider = provider
-        #: Rings with every new ledger.
+        #: Notified with every new ledger.
         self._ledgers = Wakeup()
         self._wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
-        #: Rings when a rotation of keys is asked for.
+        #: Notified when a rotation of keys is asked for.
         self._rotations = Wakeup()
         self._chain_view = ChainView(SystemClock(), self._ledgers, self._wakeups.changes)
         self._limits = settings.limits()
@@ -154,7 +154,7 @@ class _Wiring:
         self._custody_store = CustodyStore(database)
 
     def _open_ground(self) -> None:
-        """What all steps of the engine stand on."""
+        """Make the parts that all steps of the engine use."""
         settings, chain = self._settings, self._chain
         self._alarms = Alarms()
         self._in_flight = InFlight()
@@ -184,7 +184,7 @@ class _Wiring:
         )
 
     def _open_treasury(self) -> None:
-        """What the treasury's transactions do."""
+        """Make the parts that use the treasury's transactions."""
         rent_turn = RentTurn()
         self._treasury_transactions = TreasuryTransactions(
             chain=self._chain,
@@ -252,7 +252,7 @@ class _Wiring:
         )
 
     def _serve(self) -> None:
-        """What callers may ask for."""
+        """Make the use cases of callers."""
         settings, changes = self._settings, self._wakeups.changes
         self._settled_feed = SettledFeed(self._operations, self._wakeups.settled)
         self._withdrawal_store = WithdrawalStore(self._database)
@@ -284,7 +284,7 @@ class _Wiring:
         )
 
     def loops(self) -> list[Coroutine[None, None, None]]:
-        """What runs in the background."""
+        """Return the loops that run in the background."""
         templates = TemplateBook(self._chain, lambda: comes_due(self._chain, self._chain_view))
         numbers = self._numbers()
         changes = self._wakeups.changes
@@ -418,7 +418,7 @@ class _Wiring:
         )
 
     def spec(self) -> ServiceSpec:
-        """The server."""
+        """Return the specification of the server."""
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
@@ -494,7 +494,7 @@ class _Wiring:
 
 @asynccontextmanager
 async def _running(coroutines: list[Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    """Runs them while the block runs, and cancels them at its end."""
+    """Run the coroutines while the block runs, and cancel them at its end."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
         try:

@@ -18,7 +18,7 @@ from services.wallet.keys.signer import load_treasury_seed
 
 
 class WalletSettings(ServiceSettings, KeySettings):
-    """What wallet reads on top of the common settings."""
+    """Settings that wallet reads on top of the common ones."""
 
     #: Port to listen on; 0 lets the system choose.
     port: Port = 50_052
@@ -89,7 +89,10 @@ class WalletSettings(ServiceSettings, KeySettings):
     prepare_parallel: Annotated[int, Field(ge=1, le=100)] = 10
 
     def network(self) -> Network:
-        """The network, farm and asset to work with; ValueError when they are no set."""
+        """Return the network, farm and asset to work with.
+
+        Raises ValueError when they do not fit together.
+        """
         return network_for(
             self.stellar_network,
             farm=self.kale_contract_id,
@@ -99,11 +102,11 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
 
     def treasury_seed(self) -> bytes | None:
-        """The seed of an existing treasury account, if one is given."""
+        """Return the seed of an existing treasury account, if one is given."""
         return load_treasury_seed(self.treasury_secret_file)
 
     def fees(self) -> FeeTerms:
-        """The fee budgets."""
+        """Return the fee budgets."""
         return FeeTerms(
             daily=self.fee_daily,
             daily_per_pooler=self.fee_daily_per_pooler,
@@ -112,7 +115,7 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
 
     def limits(self) -> OperatorLimits:
-        """The operator's limits for one transaction."""
+        """Return the operator's limits for one transaction."""
         return OperatorLimits(
             lifetime=max(1, self.operation_timeout // 1000),
             max_fee=self.max_fee_stroops,
@@ -121,7 +124,7 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
 
     def withdrawals(self) -> WithdrawalTerms:
-        """What may be withdrawn."""
+        """Return the operator's terms for withdrawals."""
         kale = DailyLimit(farmer=self.withdraw_daily_kale, pool=self.withdraw_daily_kale_pool)
         xlm = DailyLimit(farmer=self.withdraw_daily_xlm, pool=self.withdraw_daily_xlm_pool)
         return WithdrawalTerms(
@@ -129,12 +132,15 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
 
     def multicall(self) -> bytes | None:
-        """The raw id of the multicall contract; None without one. ValueError when it is none."""
+        """Return the raw id of the multicall contract; None without one.
+
+        Raises ValueError when the setting is no contract id.
+        """
         return raw_key(self.multicall_contract_id) if self.multicall_contract_id else None
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        """Tells at the start what would only fail later."""
+        """Check the settings at the start, so that none fails only later."""
         self.network()
         self.treasury_seed()
         if self.multicall_contract_id and not self.channel_accounts:

@@ -1,4 +1,4 @@
-"""Settings of the key providers: one of them seals, every one that is set up opens."""
+"""Settings of the key providers: one of them seals; every provider that is set up opens."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,7 +15,7 @@ from services.wallet.keys.vault_session import AppRole, Login, TokenFile
 
 
 class KeySettings(Settings):
-    """Where key-encryption keys (KEKs) are."""
+    """Settings of the providers of key-encryption keys (KEKs)."""
 
     #: What seals new keys: local (MASTER_KEY), vault or aws-kms. Others that are set up still open
     #: what they sealed before.
@@ -59,7 +59,10 @@ class KeySettings(Settings):
     key_cache_entries: Annotated[int, Field(ge=1, le=100_000)] = 2000
 
     def keys(self) -> KeyOptions:
-        """The providers. MasterKeyError names the setting that is missing or does not fit."""
+        """Return the options of the providers.
+
+        Raises MasterKeyError, which names the setting that is missing or does not fit.
+        """
         options = KeyOptions(
             sealing=self.key_provider,
             local=self._local(),
@@ -124,13 +127,13 @@ class KeySettings(Settings):
 
     @model_validator(mode="after")
     def _keys_fit_together(self) -> Self:
-        """Tells at the start what would only fail later."""
+        """Check the settings at the start, so that none fails only later."""
         self.keys()
         return self
 
 
 def _check_address(name: str, address: str) -> None:
-    """Data keys go this way in clear, so it has to be TLS, except within this machine."""
+    """Check that the address uses TLS, except within this machine: data keys go there in clear."""
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname:
         return

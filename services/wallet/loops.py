@@ -30,23 +30,23 @@ log = get_logger(__name__)
 RETRY = 1.0
 #: Seconds between two tries when somebody has to mend something first.
 MEND = 10.0
-#: Seconds after which a loop looks again even if nobody rang.
+#: Seconds after which a loop looks again even without a wakeup.
 IDLE = 2.0
-#: The same for what waits for a ledger anyway: it looks again in case that a look came to nothing.
+#: The same for a loop that waits for a ledger anyway: it looks again in case a look had no result.
 LEDGERLESS = 10.0
-#: Seconds between two looks at what operators are told.
+#: Seconds between two updates of the gauges that operators see.
 TELL = 10.0
 
 
 def never() -> bool:
-    """The end of a loop that has none."""
+    """Return False, as the end condition of a loop that never ends."""
     return False
 
 
 async def repeat(
     name: str, step: Callable[[], Awaitable[object]], *, until: Callable[[], bool] = never
 ) -> None:
-    """Repeats a step, whatever happens to it; an outage is logged once, then its end."""
+    """Repeat a step, whatever happens to it; an outage is logged once, then its end."""
     away = ""
     while not until():
         try:
@@ -70,7 +70,7 @@ async def repeat(
 
 
 async def follow_chain(follower: Follower, chain_view: ChainView, *, poll: float) -> None:
-    """Looks for a new ledger every `poll` seconds, once there may be one."""
+    """Look for a new ledger every `poll` seconds, once there may be one."""
 
     async def step() -> None:
         try:
@@ -84,18 +84,18 @@ async def follow_chain(follower: Follower, chain_view: ChainView, *, poll: float
 
 
 async def open_treasury(treasury: Treasury) -> None:
-    """Until the treasury's key is there and opens; then the loop is over."""
+    """Try to open the treasury's key until it is there and opens; then the loop is over."""
 
     await repeat("treasury", treasury.open, until=lambda: treasury.is_open)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:
-    """Takes up queued operations."""
+    """Take up queued operations."""
     await repeat("dispatch", dispatcher.step)
 
 
 async def keep_channels(keeper: ChannelKeeper, ledgers: Wakeup) -> None:
-    """Makes and tops up channel accounts, with every new ledger."""
+    """Make and top up channel accounts, with every new ledger."""
 
     async def step() -> None:
         seen = ledgers.count
@@ -106,7 +106,7 @@ async def keep_channels(keeper: ChannelKeeper, ledgers: Wakeup) -> None:
 
 
 async def keep_rent(keeper: RentKeeper, ledgers: Wakeup) -> None:
-    """Pays the rent of what calls need, before it comes due; looks with every new ledger."""
+    """Pay the rent of what calls need, before it comes due; look with every new ledger."""
 
     async def step() -> None:
         seen = ledgers.count
@@ -117,7 +117,7 @@ async def keep_rent(keeper: RentKeeper, ledgers: Wakeup) -> None:
 
 
 async def set_gauges(figures: Gauges) -> None:
-    """Tells how the wallet stands."""
+    """Set the gauges that show the wallet's state."""
 
     async def step() -> None:
         await figures.step()
@@ -127,7 +127,7 @@ async def set_gauges(figures: Gauges) -> None:
 
 
 async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
-    """Brings farmers onto the chain, as long as there are any."""
+    """Onboard farmers on the chain, as long as there are any to onboard."""
 
     async def step() -> None:
         seen = wakeup.count
@@ -138,7 +138,7 @@ async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:
 
 
 async def pay(carrier: PaymentCarrier, wakeup: Wakeup) -> None:
-    """Makes payments, as long as there are any."""
+    """Make payments, as long as there are any."""
 
     async def step() -> None:
         seen = wakeup.count
@@ -149,7 +149,7 @@ async def pay(carrier: PaymentCarrier, wakeup: Wakeup) -> None:
 
 
 async def keep_payers(keeper: PayerKeeper, ledgers: Wakeup) -> None:
-    """Makes payer accounts, with every new ledger until all are there."""
+    """Make payer accounts, with every new ledger until all are there."""
 
     async def step() -> None:
         seen = ledgers.count
@@ -160,7 +160,7 @@ async def keep_payers(keeper: PayerKeeper, ledgers: Wakeup) -> None:
 
 
 async def reconcile(reconciler: Reconciler, *, interval: float) -> None:
-    """Compares records with the chain every `interval` seconds; 0: never by itself."""
+    """Compare records with the chain every `interval` seconds; 0: never by itself."""
 
     async def step() -> None:
         await asyncio.sleep(interval)
@@ -171,7 +171,7 @@ async def reconcile(reconciler: Reconciler, *, interval: float) -> None:
 
 
 async def rotate_keys(rotator: KeyRotator, wakeup: Wakeup) -> None:
-    """Brings data keys under the current KEK, when somebody has asked for it."""
+    """Wrap data keys under the current KEK, when somebody has asked for it."""
 
     async def step() -> None:
         seen = wakeup.count
@@ -182,7 +182,7 @@ async def rotate_keys(rotator: KeyRotator, wakeup: Wakeup) -> None:
 
 
 async def track(tracker: Tracker, ledgers: Wakeup) -> None:
-    """Looks at open transactions with every new ledger, and at once at the start."""
+    """Look at open transactions with every new ledger, and at once at the start."""
 
     async def step() -> None:
         seen = ledgers.count
@@ -193,7 +193,7 @@ async def track(tracker: Tracker, ledgers: Wakeup) -> None:
 
 
 async def refresh_accounts(accounts: Accounts, ledgers: Wakeup) -> None:
-    """Reads accounts with every new ledger, and soon after something happened to them."""
+    """Read accounts with every new ledger, and soon after something happened to them."""
 
     async def step() -> None:
         seen = ledgers.count

@@ -1,4 +1,4 @@
-"""Where work is wired."""
+"""Wiring of work."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +21,7 @@ from services.work.usecases import Submitter
 
 @asynccontextmanager
 async def open_app(settings: WorkSettings) -> AsyncIterator[RunningServer]:
-    """Runs work while the block runs."""
+    """Run work while the block runs."""
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             open_batches(

@@ -5,7 +5,7 @@ from libs.common.config import Milliseconds, Port
 
 
 class WorkSettings(BatchSettings):
-    """What work reads on top of what every service with batches reads."""
+    """Settings that work reads on top of those of every service with batches."""
 
     #: Port to listen on.
     port: Port = 50054

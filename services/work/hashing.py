@@ -1,4 +1,4 @@
-"""Computes the hashes of many nonces: in batches, some at a time, none longer than allowed."""
+"""Computation of the hashes of many nonces: in batches, in parallel, each with a time limit."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from services.work.domain.model import Block, FarmerState, Submission
 
 @dataclass(frozen=True, kw_only=True)
 class Hasher:
-    """The seed's limits: batches of 50, 10 in parallel, 5 s per nonce."""
+    """Hasher with the seed's limits: batches of 50, 10 in parallel, 5 s per nonce."""
 
     #: Nonces of one batch.
     batch_size: int
@@ -28,7 +28,10 @@ class Hasher:
         farmers: Mapping[FarmerId, FarmerState],
         block: Block,
     ) -> list[bytes | None]:
-        """One per submission: the hash, None for an unknown farmer, TIMED_OUT for a late one."""
+        """Return one result per submission: its hash, or None for an unknown farmer.
+
+        A check that takes too long gives TIMED_OUT.
+        """
         found: list[bytes | None] = []
         limit = asyncio.Semaphore(self.parallel)
         for start in range(0, len(submissions), self.batch_size):

@@ -1,4 +1,4 @@
-"""work's gRPC face: map, call, map back."""
+"""work's gRPC interface: each method maps the request, makes a call and maps the result back."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from services.work.usecases import Submitter
 
 
 class WorkServicer(work_pb2_grpc.WorkServiceServicer):
-    """Serves kalepool.work.v1.WorkService."""
+    """Servicer of kalepool.work.v1.WorkService."""
 
     def __init__(self, store: Store, submitter: Submitter) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
 
 
 def domain_request(request: work_pb2.SubmitWorkRequest) -> WorkRequest:
-    """The request as the domain knows it."""
+    """Return the request in the domain's terms."""
     pooler, block = UUID(request.pooler_id), request.block_index
     submissions = tuple(map(_submission, request.submissions))
     arguments = (
@@ -64,7 +64,7 @@ def _submission(item: work_pb2.Submission) -> Submission:
 
 
 def summary_message(summary: WorkSummary) -> work_pb2.SubmitWorkResponse:
-    """The reply of SubmitWork."""
+    """Return the reply of SubmitWork."""
     return work_pb2.SubmitWorkResponse(
         block_index=summary.block_index,
         pooler_id=str(summary.pooler_id),
@@ -81,7 +81,7 @@ def summary_message(summary: WorkSummary) -> work_pb2.SubmitWorkResponse:
 
 
 def verdict_message(verdict: Verdict, estimate: int) -> work_pb2.Verdict:
-    """One verdict."""
+    """Return the message of one verdict."""
     return work_pb2.Verdict(
         farmer_id=str(verdict.farmer_id),
         nonce=verdict.nonce,
@@ -98,7 +98,7 @@ def verdict_message(verdict: Verdict, estimate: int) -> work_pb2.Verdict:
 
 
 def work_message(work: Work) -> work_pb2.Work:
-    """One work."""
+    """Return the message of one work."""
     message = work_pb2.Work(
         work_id=str(work.event_id),
         farmer_id=str(work.farmer_id),

@@ -1,4 +1,4 @@
-"""What work does: check, judge, run, tell."""
+"""Use cases of work: check, judge, run, report."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,13 @@ class Submitter:
     runner: BatchRunner[tuple[FarmerId, int, bytes]]
     #: Computes hashes.
     hasher: Hasher
-    #: What time it is.
+    #: Clock that tells the current time.
     clock: Clock
     #: Farmers of one call of wallet.
     chunk_size: int
 
     async def submit(self, request: WorkRequest) -> WorkSummary:
-        """Sends the best nonce of each farmer, or joins the batch that this request is already."""
+        """Send the best nonce of each farmer, or join the batch of this request."""
         batch = await complete(request, self._prepare, store=self.store, runner=self.runner)
         block = await self.store.block(batch.block_index)
         if block is None:
@@ -46,14 +46,14 @@ class Submitter:
         )
 
     async def _prepare(self, request: WorkRequest) -> Plan:
-        """Checks the request and hashes its nonces; its plan is how each is judged."""
+        """Check the request and hash its nonces; return its plan, which judges each nonce."""
         block = await self._check(request)
         farmer_ids = list({one.farmer_id for one in request.submissions})
         known = await self.store.farmers(request.pooler_id, block.index, farmer_ids)
         hashes = await self.hasher.hashes(request.submissions, known, block)
 
         async def decide(session: Session) -> BatchId:
-            # Read again under the lock: what another call has sent meanwhile counts.
+            # Read again under the lock: nonces that another call has sent meanwhile count.
             farmers = await self.store.farmers(request.pooler_id, block.index, list(known), session)
             judged = judge(request.submissions, hashes, farmers, block, self.clock.now())
             return await self.store.insert_judged(

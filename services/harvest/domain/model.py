@@ -1,4 +1,4 @@
-"""What harvest keeps, as plain data."""
+"""Data that harvest keeps, as plain data classes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +11,11 @@ from libs.common.ids import FarmerId, PoolerId
 class PendingBlock:
     """A block that has something to harvest."""
 
-    #: Whose farmers.
+    #: The pooler of the farmers.
     pooler_id: PoolerId
-    #: Which block.
+    #: The block.
     block_index: int
-    #: How many.
+    #: Number of farmers with something to harvest.
     farmers: int
 
 
@@ -23,7 +23,7 @@ class PendingBlock:
 class Candidate:
     """A farmer with something to harvest."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: strkey G...
     address: str
@@ -41,11 +41,11 @@ class Harvest(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestSummary:
-    """What became of a request."""
+    """Result of a request."""
 
     #: KALE block.
     block_index: int
-    #: Whose.
+    #: The pooler of the farmers.
     pooler_id: PoolerId
     #: One per farmer.
     harvests: tuple[Harvest, ...]
@@ -54,20 +54,20 @@ class HarvestSummary:
 
     @property
     def successful(self) -> int:
-        """Farmers who were paid."""
+        """Return the number of farmers who were paid."""
         return sum(harvest.status == "success" for harvest in self.harvests)
 
     @property
     def total_rewards(self) -> int:
-        """Stroops of KALE that they were paid, without their stakes."""
+        """Return the stroops of KALE that the farmers were paid, without their stakes."""
         return sum(harvest.reward_amount for harvest in self.harvests)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """What a farmer has earned with the pool."""
+    """Earnings of a farmer with the pool."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: Stroops of KALE earned; what was withdrawn is not taken off.
     current_balance: int

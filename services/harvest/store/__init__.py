@@ -1,1 +1,1 @@
-"""harvest's tables: its own SQL in queries.sql, what all batches share in libs/batches."""
+"""harvest's tables: its own SQL in queries.sql, the SQL that all batches share in libs/batches."""

@@ -16,12 +16,12 @@ from services.harvest.domain.model import (
     PendingBlock,
 )
 
-#: What is asked of them: its own, and what all services with batches ask alike.
+#: Queries: those of harvest, and those that all services with batches share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
 class Store(BatchTables[FarmerId, Harvest]):
-    """All of it; wallet is told of farmers."""
+    """All tables of harvest; the items sent to wallet are farmers."""
 
     def item_of(self, row: Record) -> FarmerId:
         """See BatchTables."""
@@ -33,11 +33,11 @@ class Store(BatchTables[FarmerId, Harvest]):
         return Harvest(**row)
 
     async def farmer_exists(self, farmer_id: FarmerId) -> bool:
-        """Whether there is such a farmer."""
+        """Tell whether the farmer exists."""
         return await self.database.one("farmer_exists", farmer_id) is not None
 
     async def balance(self, farmer_id: FarmerId) -> Balance | None:
-        """What a farmer has earned; None when nothing yet."""
+        """Return a farmer's earnings; None when the farmer has earned nothing yet."""
         row = await self.database.one("balance", farmer_id)
         return None if row is None else Balance(**row)
 
@@ -49,9 +49,10 @@ class Store(BatchTables[FarmerId, Harvest]):
         limit: int,
         pause: float | None = None,
     ) -> list[PendingBlock]:
-        """Closed blocks with something to harvest that is not on the way, earliest expiry first.
+        """Return closed blocks that have something to harvest, earliest expiry first.
 
-        What has failed is left out for 1, 2, 4 ... 32 times `pause` seconds; None: it is not.
+        Harvests that are on the way do not count. A failed harvest is left out for 1, 2, 4 ... 32
+        times `pause` seconds; with None it is not left out.
         """
         rows = await self.database.many(
             "pending_blocks",
@@ -64,7 +65,7 @@ class Store(BatchTables[FarmerId, Harvest]):
         return [PendingBlock(**row) for row in rows]
 
     async def count_pending(self, *, pooler_id: PoolerId | None, current_block: int) -> int:
-        """Harvests of closed blocks that are still open, also those that are on the way."""
+        """Count the open harvests of closed blocks, also those that are on the way."""
         row = await self.database.one(
             "count_pending", pooler_id, current_block, current_block - HORIZON
         )
@@ -73,11 +74,14 @@ class Store(BatchTables[FarmerId, Harvest]):
     async def candidates(
         self, session: Session, pooler_id: PoolerId, block_index: int
     ) -> list[Candidate]:
-        """Farmers who worked in the block and have not harvested it."""
+        """Return the farmers who worked in the block and have not harvested it."""
         rows = await session.many("candidates", pooler_id, block_index)
         return [Candidate(**row) for row in rows]
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
-        """The poolers (ids) whose farmers these are; "" when there is one that is nobody's."""
+        """Return the poolers (ids) that own these farmers.
+
+        The result has "" when one of the farmers is nobody's.
+        """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}

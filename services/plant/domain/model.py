@@ -1,4 +1,4 @@
-"""What plant keeps, as plain data."""
+"""Data that plant keeps, as plain data classes."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class PlantRequest(BatchRequest):
 class Candidate:
     """A farmer who may plant."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: strkey G...
     address: str
@@ -30,9 +30,9 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedPlant:
-    """A farmer with its stake, decided."""
+    """A farmer with its planned stake."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: strkey G...
     address: str
@@ -50,11 +50,11 @@ class Planting(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PlantSummary:
-    """What became of a request."""
+    """Result of a request."""
 
     #: KALE block.
     block_index: int
-    #: Whose.
+    #: The pooler of the farmers.
     pooler_id: PoolerId
     #: One per farmer.
     plantings: tuple[Planting, ...]
@@ -63,10 +63,10 @@ class PlantSummary:
 
     @property
     def successful(self) -> int:
-        """Farmers who are planted."""
+        """Return the number of farmers who are planted."""
         return sum(planting.status == "success" for planting in self.plantings)
 
     @property
     def total_staked(self) -> int:
-        """Stroops of KALE that they staked."""
+        """Return the stroops of KALE that the planted farmers staked."""
         return sum(one.stake_amount for one in self.plantings if one.status == "success")

@@ -1,4 +1,4 @@
-"""Who plants with what stake."""
+"""Choice of the stake of each farmer who plants."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,10 @@ from services.plant.domain.model import Candidate, PlannedPlant
 
 
 def plan(candidates: Sequence[Candidate]) -> list[PlannedPlant]:
-    """Stake is the farmer's part of its balance, rounded down; 0 is legal (KALE_CONTRACT 11)."""
+    """Plan the stake of each farmer: its part of its balance, rounded down.
+
+    A stake of 0 is legal (KALE_CONTRACT 11).
+    """
     return [
         PlannedPlant(
             farmer_id=candidate.farmer_id,

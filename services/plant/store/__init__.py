@@ -1,1 +1,1 @@
-"""plant's tables: its own SQL in queries.sql, what all batches share in libs/batches."""
+"""plant's tables: its own SQL in queries.sql, the SQL that all batches share in libs/batches."""

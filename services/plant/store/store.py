@@ -9,12 +9,12 @@ from libs.common.db.pool import Record, Session
 from libs.common.ids import BatchId, FarmerId, PoolerId
 from services.plant.domain.model import Candidate, PlannedPlant, Planting, PlantRequest
 
-#: What is asked of them: its own, and what all services with batches ask alike.
+#: Queries: those of plant, and those that all services with batches share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
 class Store(BatchTables[tuple[FarmerId, int], Planting]):
-    """All of it; wallet is told of (farmer, stake)."""
+    """All tables of plant; the items sent to wallet are (farmer, stake)."""
 
     def item_of(self, row: Record) -> tuple[FarmerId, int]:
         """See BatchTables."""
@@ -25,14 +25,14 @@ class Store(BatchTables[tuple[FarmerId, int], Planting]):
         return Planting(**row)
 
     async def pooler_is_active(self, pooler_id: PoolerId) -> bool | None:
-        """None for an unknown pooler."""
+        """Tell whether the pooler is active; None for an unknown pooler."""
         row = await self.database.one("pooler_is_active", pooler_id)
         return None if row is None else bool(row["is_active"])
 
     async def candidates(
         self, session: Session, pooler_id: PoolerId, block_index: int, limit: int
     ) -> list[Candidate]:
-        """Farmers who can plant in the block and have not, in the order of registration."""
+        """Return farmers who can plant in the block and have not, in the order of registration."""
         rows = await session.many("candidates", pooler_id, block_index, limit)
         return [Candidate(**row) for row in rows]
 
@@ -43,6 +43,6 @@ class Store(BatchTables[tuple[FarmerId, int], Planting]):
         plan: Sequence[PlannedPlant],
         chunk_size: int,
     ) -> BatchId:
-        """Makes a plan durable."""
+        """Make a plan durable."""
         stakes = [item.stake for item in plan]
         return await self.insert_batch(session, request, plan, chunk_size, stakes)

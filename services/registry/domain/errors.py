@@ -9,13 +9,13 @@ from libs.common.errors import (
 
 
 class PoolerNotFoundError(NotFoundError):
-    """No such pooler."""
+    """No pooler has this id."""
 
     default_reason = "POOLER_NOT_FOUND"
 
 
 class FarmerNotFoundError(NotFoundError):
-    """No such farmer."""
+    """No farmer has this id."""
 
     default_reason = "FARMER_NOT_FOUND"
 
@@ -33,19 +33,19 @@ class PoolerSuspendedError(FailedPreconditionError):
 
 
 class PoolFullError(ResourceExhaustedError):
-    """The pooler has as many farmers as it takes."""
+    """The pooler has its maximum of farmers."""
 
     default_reason = "POOL_FULL"
 
 
 class MaxFarmersTooLowError(FailedPreconditionError):
-    """The pooler has more farmers than that."""
+    """The pooler has more farmers than the new maximum."""
 
     default_reason = "MAX_FARMERS_TOO_LOW"
 
 
 class FarmerStatusError(FailedPreconditionError):
-    """A farmer in this status cannot do that."""
+    """The farmer's status does not allow the change."""
 
     default_reason = "FARMER_STATUS"
 

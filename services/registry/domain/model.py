@@ -1,4 +1,4 @@
-"""What registry keeps, as plain data."""
+"""Data that registry keeps, as plain data classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from services.registry.domain.status import FarmerStatus
 
 @dataclass(frozen=True, kw_only=True)
 class Pooler:
-    """Who runs a mining machine."""
+    """The operator of a mining machine."""
 
     #: UUIDv7.
     pooler_id: PoolerId
-    #: What people call it.
+    #: Its name for people.
     name: str
     #: Its own Stellar account (strkey G...).
     public_key: str
@@ -40,9 +40,9 @@ class Farmer:
     farmer_id: FarmerId
     #: strkey G..., or empty while it is made.
     custodial_wallet: str
-    #: Who farms for it.
+    #: The pooler that farms for it.
     pooler_id: PoolerId
-    #: Where it stands.
+    #: Its status.
     status: FarmerStatus
     #: Ten-thousandths of its balance that are staked.
     stake_bps: int
@@ -78,7 +78,7 @@ class NewPooler:
 class NewFarmer:
     """A farmer to register."""
 
-    #: With whom.
+    #: The pooler to register with.
     pooler_id: PoolerId
     #: 0 to 10,000.
     stake_bps: int
@@ -86,7 +86,7 @@ class NewFarmer:
     payout_wallet_address: str
     #: JSON.
     metadata: str
-    #: The caller's, or a fresh one.
+    #: The caller's request id, or a fresh one.
     request_id: str
     #: SHA-256 of the arguments.
     digest: bytes
@@ -94,11 +94,11 @@ class NewFarmer:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A repeatable change: what a request id stands for."""
+    """A repeatable change, as a request id identifies it."""
 
-    #: The caller's, or empty.
+    #: The caller's request id, or empty.
     request_id: str
-    #: Which RPC.
+    #: The RPC.
     method: str
     #: SHA-256 of the arguments.
     digest: bytes

@@ -1,4 +1,4 @@
-"""Where a farmer stands, as a table: what is not in it cannot happen."""
+"""The statuses of a farmer, with a table of their changes: no other change can happen."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from libs.common.states import StateTable
 
 
 class FarmerStatus(Enum):
-    """Values as in the database."""
+    """Status of a farmer; the values are those in the database."""
 
     PROVISIONING = "provisioning"
     ACTIVE = "active"
@@ -16,7 +16,7 @@ class FarmerStatus(Enum):
 
 
 class FarmerEvent(Enum):
-    """What can happen to a farmer."""
+    """Event that can happen to a farmer."""
 
     WALLET_MADE = "wallet made"
     SUSPENDED = "suspended"
@@ -25,7 +25,7 @@ class FarmerEvent(Enum):
 
 _S, _E = FarmerStatus, FarmerEvent
 
-#: `leaving` and `departed` are kept for what has no RPC yet: nothing leads to them.
+#: `leaving` and `departed` are kept for changes that have no RPC yet: no event leads to them.
 TRANSITIONS: StateTable[FarmerStatus, FarmerEvent] = StateTable(
     initial=_S.PROVISIONING,
     edges={
@@ -39,11 +39,11 @@ TRANSITIONS: StateTable[FarmerStatus, FarmerEvent] = StateTable(
 
 
 def sources(event: FarmerEvent) -> tuple[FarmerStatus, ...]:
-    """The statuses in which an event can happen."""
+    """Return the statuses in which an event can happen."""
     return tuple(status for status, known in TRANSITIONS if known is event)
 
 
 def target(event: FarmerEvent) -> FarmerStatus:
-    """The status that an event leads to; each has one."""
+    """Return the status that an event leads to; each event has one."""
     (found,) = {end for (_, known), end in TRANSITIONS.items() if known is event}
     return found

@@ -14,13 +14,13 @@ QUERIES = Path(__file__).parent / "queries.sql"
 
 
 class Store:
-    """All of it; methods that take part in a caller's transaction take its session."""
+    """All tables of registry; methods that take part in a caller's transaction take its session."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     async def insert_pooler(self, session: Session, pooler_id: PoolerId, pooler: NewPooler) -> bool:
-        """Adds a pooler; False: its public key is taken."""
+        """Add a pooler; return False when its public key is taken."""
         row = await session.one(
             "insert_pooler",
             pooler_id,
@@ -32,22 +32,28 @@ class Store:
         return row is not None
 
     async def pooler(self, pooler_id: PoolerId) -> Pooler | None:
-        """One pooler."""
+        """Return one pooler; None when there is none."""
         row = await self.database.one("pooler", pooler_id)
         return None if row is None else Pooler(**row)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler | None:
-        """One pooler, whose row nobody else changes until the transaction ends."""
+        """Return one pooler; None when there is none.
+
+        Its row is locked: nobody else changes the row until the transaction ends.
+        """
         row = await session.one("lock_pooler", pooler_id)
         return None if row is None else Pooler(**row)
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
-        """The poolers (ids) whose farmers these are; "" when there is one that is nobody's."""
+        """Return the poolers (ids) that own these farmers.
+
+        The result has "" when one of the farmers is nobody's.
+        """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}
 
     async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
-        """Poolers in the order of their ids."""
+        """Return poolers in the order of their ids."""
         return [Pooler(**row) for row in await self.database.many("list_poolers", after, limit)]
 
     async def update_pooler(
@@ -59,20 +65,20 @@ class Store:
         api_endpoint: str | None,
         max_farmers: int | None,
     ) -> None:
-        """Changes what is not None."""
+        """Change the fields that are not None."""
         await session.execute("update_pooler", pooler_id, name, api_endpoint, max_farmers)
 
     async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> bool:
-        """Suspends or resumes; False: no such pooler."""
+        """Suspend or resume a pooler; return False when there is no such pooler."""
         return await self.database.execute("set_pooler_active", pooler_id, active) == 1
 
     async def heartbeat(self, pooler_id: PoolerId) -> datetime | None:
-        """Sets last_seen to now; None: no such pooler."""
+        """Set last_seen to now and return it; return None when there is no such pooler."""
         row = await self.database.one("heartbeat", pooler_id)
         return None if row is None else row["last_seen"]
 
     async def insert_farmer(self, session: Session, farmer_id: FarmerId, farmer: NewFarmer) -> None:
-        """Adds a farmer and counts it; the pooler's row must be locked."""
+        """Add a farmer and count it; the pooler's row must be locked."""
         await session.execute(
             "insert_farmer",
             farmer_id,
@@ -86,28 +92,31 @@ class Store:
         await session.execute("count_farmer", farmer.pooler_id)
 
     async def farmer(self, farmer_id: FarmerId) -> Farmer | None:
-        """One farmer with what is true of it elsewhere."""
+        """Return one farmer, with the facts that other tables have about it.
+
+        Returns None when there is no such farmer.
+        """
         row = await self.database.one("farmer", farmer_id)
         return None if row is None else _farmer(row)
 
     async def farmer_of_request(
         self, session: Session, pooler_id: PoolerId, request_id: str
     ) -> FarmerId | None:
-        """The farmer that a request id has registered."""
+        """Return the farmer that a request id has registered; None when there is none."""
         row = await session.one("farmer_of_request", pooler_id, request_id)
         return None if row is None else row["id"]
 
     async def list_farmers(
         self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
     ) -> list[Farmer]:
-        """Farmers in the order of their ids."""
+        """Return farmers in the order of their ids."""
         rows = await self.database.many("list_farmers", pooler_id, after, limit)
         return [_farmer(row) for row in rows]
 
     async def provisioning(
         self, older_than: float, *, after: FarmerId | None, limit: int
     ) -> list[tuple[FarmerId, PoolerId]]:
-        """A page of farmers without a wallet for longer than this many seconds, by id."""
+        """Return a page of farmers without a wallet for longer than this many seconds, by id."""
         rows = await self.database.many("provisioning", older_than, after, limit)
         return [(row["farmer_id"], row["pooler_id"]) for row in rows]
 
@@ -119,7 +128,10 @@ class Store:
         status: FarmerStatus,
         allowed: Sequence[FarmerStatus],
     ) -> None:
-        """Gives a farmer its wallet; one that is in none of the statuses allowed keeps its own."""
+        """Give a farmer its wallet.
+
+        A farmer that is in none of the allowed statuses keeps its own wallet.
+        """
         await self.database.execute(
             "activate_farmer",
             farmer_id,
@@ -132,7 +144,7 @@ class Store:
     async def set_farmer_status(
         self, farmer_id: FarmerId, status: FarmerStatus, allowed: Sequence[FarmerStatus]
     ) -> bool:
-        """Changes the status from one of those allowed; False: it is in none of them."""
+        """Change the status from one of those allowed; return False when it is none of them."""
         row = await self.database.one(
             "set_farmer_status", farmer_id, status.value, [one.value for one in allowed]
         )
@@ -147,7 +159,7 @@ class Store:
         metadata: str | None,
         payout_wallet_address: str | None,
     ) -> None:
-        """Changes what is not None."""
+        """Change the fields that are not None."""
         await session.execute(
             "update_farmer", farmer_id, stake_bps, metadata, payout_wallet_address
         )
@@ -155,14 +167,14 @@ class Store:
     async def request(
         self, session: Session, request_id: str, method: str
     ) -> tuple[bytes, UUID] | None:
-        """Digest and subject of a request that was made before."""
+        """Return digest and subject of a request that was made before; None when there is none."""
         row = await session.one("request", request_id, method)
         return None if row is None else (row["digest"], row["subject_id"])
 
     async def insert_request(
         self, session: Session, request_id: str, method: str, digest: bytes, subject: UUID
     ) -> bool:
-        """Notes a request; False: another call was faster."""
+        """Note a request; return False when another call was faster."""
         row = await session.one("insert_request", request_id, method, digest, subject)
         return row is not None
 

@@ -1,1 +1,2 @@
-"""Pure rules of the wallet: operations, transactions, blocks, and what the chain's answers mean."""
+"""Pure rules of the wallet: operations, transactions, blocks, the meaning of the chain's
+answers."""

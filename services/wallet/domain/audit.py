@@ -1,4 +1,4 @@
-"""The audit log: acts, chained by SHA-256, and what proves that none was changed or left out."""
+"""The audit log: acts chained by SHA-256, and the proof that no act was changed or left out."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, unique
 
-#: What the first record follows.
+#: Hash that the first record names as the previous one.
 GENESIS = bytes(32)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @unique
 class Action(Enum):
-    """What is recorded."""
+    """Kind of a recorded act."""
 
     #: Keys signed an envelope; subject: its hash.
     SIGN = "sign"
@@ -23,9 +23,9 @@ class Action(Enum):
     SET_PAYOUT_ADDRESS = "set_payout_address"
     #: A withdrawal was asked for; subject: the wallet.
     WITHDRAW = "withdraw"
-    #: Nothing more is signed; subject: for whom.
+    #: Signing was paused; subject: for whom.
     PAUSE = "pause"
-    #: It is again; subject: for whom.
+    #: Signing was resumed; subject: for whom.
     RESUME = "resume"
     #: A person lets an operation be signed for again; subject: the operation.
     RELEASE = "release"
@@ -37,13 +37,13 @@ class Action(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """Something that was done with keys or money."""
+    """An act with keys or money."""
 
-    #: Who did it: a caller, or `wallet` itself.
+    #: The actor: a caller, or `wallet` itself.
     actor: str
-    #: What.
+    #: Kind of the act.
     action: Action
-    #: To whom or what.
+    #: The subject: whom or what the act concerns.
     subject: str
     #: Anything else, as text; never a secret.
     details: str = ""
@@ -57,13 +57,13 @@ class Record:
     number: int
     #: When it was committed, to the microsecond.
     at: datetime
-    #: Who.
+    #: The actor: a caller, or `wallet` itself.
     actor: str
-    #: What, as text: a newer version may know more actions.
+    #: Kind of the act, as text: a newer version may know more actions.
     action: str
-    #: To whom or what.
+    #: The subject: whom or what the act concerns.
     subject: str
-    #: Anything else.
+    #: Anything else, as text.
     details: str
     #: Hash of the record before.
     previous: bytes
@@ -73,16 +73,16 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Where the chain ends; who keeps it elsewhere can prove that nothing was cut off."""
+    """End of the chain; whoever keeps a copy elsewhere can prove that nothing was cut off."""
 
-    #: Of the newest record; 0 when there is none.
+    #: Number of the newest record; 0 when there is none.
     number: int = 0
     #: Its hash.
     hash: bytes = GENESIS
 
 
 def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
-    """The records of these acts, to follow `head`."""
+    """Return the records of these acts, to follow `head`."""
     records: list[Record] = []
     for number, act in enumerate(acts, start=head.number + 1):
         previous = records[-1].hash if records else head.hash
@@ -104,7 +104,10 @@ def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
 
 
 def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> bytes:
-    """SHA-256 over all fields; each text has its length before it, so none runs into another."""
+    """Hash all fields with SHA-256.
+
+    The length of each text precedes the text, so that no text runs into another.
+    """
     digest = hashlib.sha256(previous)
     digest.update(number.to_bytes(8, "big"))
     digest.update(((at - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True))
@@ -116,19 +119,20 @@ def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> b
 
 @dataclass(kw_only=True)
 class Verifier:
-    """Takes the records in order and stops at the first that is not what was written."""
+    """Check of records in their order; it stops at the first flaw."""
 
-    #: Must be met on the way: noted elsewhere, earlier.
+    #: A head that was noted elsewhere, earlier; the records must contain it.
     expected: Head | None = None
-    #: It is the first one that is taken: what stands before it was verified when it was noted.
+    #: The noted record is the first one that is taken: the records before it were verified when it
+    #: was noted.
     begins_there: bool = False
     #: The newest record that is sound.
     head: Head = field(default_factory=Head)
-    #: What is wrong, in words; empty while nothing is.
+    #: The flaw in words; empty while there is none.
     broken: str = ""
 
     def take(self, records: Iterable[Record]) -> bool:
-        """The next records; whether all was sound so far."""
+        """Check the next records and tell whether all records were sound so far."""
         for record in records:
             self.broken = self.broken or self._flaw(record)
             if self.broken:
@@ -139,7 +143,7 @@ class Verifier:
         return not self.broken
 
     def finish(self) -> bool:
-        """There are no more; whether the chain is whole."""
+        """Tell whether the chain is whole, after the last record."""
         if (
             not self.broken
             and self.expected is not None
@@ -150,11 +154,11 @@ class Verifier:
 
     @property
     def after(self) -> int:
-        """The number after which records are to be taken."""
+        """Return the number after which records are to be taken."""
         return self.expected.number - 1 if self.begins_there and self.expected else 0
 
     def _is_first(self, record: Record) -> bool:
-        """Whether no record before it is known, so that the noted hash alone speaks for it."""
+        """Tell whether no record before this one is known: only the noted hash vouches for it."""
         return record.number == self.after + 1 and self.after > 0
 
     @property

@@ -1,4 +1,4 @@
-"""What a transaction may cost: its bid, the operator's caps, and the network's least."""
+"""Cost of a transaction: its bid, the operator's caps, and the network's minimum."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ MIN_INCLUSION_FEE = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Bid:
-    """What one envelope may cost and how long it lives."""
+    """Highest cost of one envelope, and its lifetime."""
 
     #: Close time (unix seconds) after which no ledger may take it.
     max_time: int
@@ -18,8 +18,11 @@ class Bid:
     max_fee: int
 
     def inclusion_within(self, *, operations: int, others: int) -> int:
-        """Give the stroops to bid for inclusion per operation: what is asked for, or what the cap
-        leaves beside the `others`. What a node says of it never makes a bid exceed the cap."""
+        """Return the stroops to bid for inclusion per operation.
+
+        The bid is the inclusion fee asked for, or what the cap leaves beside the `others` when that
+        is less. No answer of a node makes a bid exceed the cap.
+        """
         left = (self.max_fee - others) // operations
         return max(MIN_INCLUSION_FEE, min(self.inclusion_fee, left))
 
@@ -32,12 +35,14 @@ class OperatorLimits:
     lifetime: int
     #: Stroops that the network may charge at most for each operation in a transaction.
     max_fee: int
-    #: Operations that are simulated for themselves at the same time.
+    #: Operations that are simulated each on its own at the same time.
     parallel: int
     #: Stands for these limits and the budgets; changes with any of them.
     mark: str = ""
 
     def cap(self, operations: int, *, is_payment: bool) -> int:
-        """Give the stroops that a transaction may cost for so many operations; the bump of a
-        payer's number is one more."""
+        """Return the stroops that a transaction with so many operations may cost.
+
+        The bump of a payer's number counts as one more operation.
+        """
         return self.max_fee * (operations + is_payment)

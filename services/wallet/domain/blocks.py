@@ -1,4 +1,4 @@
-"""Which block a plant goes to, and whether an operation's block allows it now."""
+"""Choice of the block that a plant goes to, and whether an operation's block allows it now."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -10,7 +10,7 @@ from services.wallet.domain.model import ChainHead, FailureReason, OperationKind
 
 @unique
 class Readiness(Enum):
-    """Whether an operation can be tried now."""
+    """Readiness of an operation: whether it can be tried now."""
 
     GO = "go"
     WAIT = "wait"
@@ -19,7 +19,7 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What to do with a queued operation."""
+    """Decision about a queued operation."""
 
     #: Try, wait for the next ledger, or give up.
     readiness: Readiness
@@ -31,7 +31,7 @@ class Verdict:
 
 GO = Verdict(readiness=Readiness.GO)
 WAIT = Verdict(readiness=Readiness.WAIT)
-#: Of what has waited for the farm's rent until its block was over.
+#: Verdict on an operation that has waited for the farm's rent until its block was over.
 RENT_DUE = Verdict(
     readiness=Readiness.FAIL,
     reason=FailureReason.RENT_DUE,
@@ -40,9 +40,10 @@ RENT_DUE = Verdict(
 
 
 def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, interval: int) -> int:
-    """The block that a plant at close time `now` goes to (KALE_CONTRACT section 6, plant step 6).
+    """Return the block that a plant at close time `now` goes to.
 
-    `timestamp` is FarmBlock's, all times in unix seconds.
+    The rule is KALE_CONTRACT section 6, plant step 6. `timestamp` is FarmBlock's, all times in unix
+    seconds.
     """
     if now >= timestamp + interval:
         return index + 1
@@ -52,12 +53,13 @@ def plantable_block(*, index: int, has_block: bool, timestamp: int, now: int, in
 
 
 def plant_bound(*, ahead: bool, timestamp: int, now: int, interval: int) -> int:
-    """The latest close time (unix s) at which a plant surely goes to its block.
+    """Return the latest close time (unix s) at which a plant surely goes to its block.
 
-    Its block is the one that is plantable: before the interval is over, its last second counts.
-    Afterwards the next block opens at `now` or later, so it cannot be over before a whole interval
-    has passed. With `ahead` it is the block that cannot be opened before the interval is over. An
-    envelope with this bound never plants in another block, whatever its simulation saw.
+    The block of the plant is the plantable one. Before the interval is over, the last second of the
+    interval is the bound. Afterwards the next block opens at `now` or later, so it cannot be over
+    before a whole interval has passed. With `ahead`, the block of the plant is the one that cannot
+    be opened before the interval is over. An envelope with this bound never plants in another
+    block, whatever its simulation saw.
     """
     end = timestamp + interval
     if now < end:
@@ -68,7 +70,7 @@ def plant_bound(*, ahead: bool, timestamp: int, now: int, interval: int) -> int:
 def readiness(
     kind: OperationKind, block_index: int, head: ChainHead, *, plantable_soon: int = 0
 ) -> Verdict:
-    """Whether an operation's block allows it at this head.
+    """Judge whether an operation's block allows it at this head.
 
     `plantable_soon` is the block that the next ledger may plant: a plant for it may be sent.
     """
@@ -118,9 +120,10 @@ def _closed(block_index: int, now: int) -> Verdict:
 
 
 def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> None:
-    """Raises WrongBlockError or BlockNotClosedError when a new batch makes no sense for a block.
+    """Check that a new batch makes sense for a block.
 
-    A plant for the block after the current one is accepted before that can be opened: it waits.
+    Raises WrongBlockError or BlockNotClosedError when it does not. A plant for the block after the
+    current one is accepted before that block can be opened: the plant waits.
     """
     current = -1 if head.current_block is None else head.current_block
     metadata = {

@@ -1,4 +1,4 @@
-"""Fee budgets: what may be bid within a day, and what must be left for works and harvests."""
+"""Fee budgets: the most that may be bid within a day, and the reserve for works and harvests."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,27 +11,27 @@ from libs.common.ids import PoolerId
 class FeeTerms:
     """The operator's limits, in stroops of XLM."""
 
-    #: For all transactions within 24 hours; 0: no limit.
+    #: Limit for all transactions within 24 hours; 0: no limit.
     daily: int = 0
-    #: For those of one pooler's farmers within 24 hours; 0: no limit.
+    #: Limit for the transactions of one pooler's farmers within 24 hours; 0: no limit.
     daily_per_pooler: int = 0
-    #: What is kept back for each work and harvest that is still to follow a plant.
+    #: Reserve for each work and harvest that is still to follow a plant.
     reserve: int = 0
-    #: For longer lives of the entries that calls need, within 24 hours, apart from all others; 0:
-    #: nothing.
+    #: Limit for extending the lives of the entries that calls need, within 24 hours, apart from all
+    #: other limits; 0: nothing may be spent.
     rent_daily: int = 0
 
     @property
     def has_caps(self) -> bool:
-        """Whether anything but the treasury's balance limits a bid."""
+        """Tell whether anything but the treasury's balance limits a bid."""
         return bool(self.daily or self.daily_per_pooler)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Books:
-    """What is spent, or may be, by pooler; None stands for the pool itself."""
+    """Stroops that are spent or may be spent, by pooler; None stands for the pool itself."""
 
-    #: Stroops charged within 24 hours, or bid by what is in flight.
+    #: Stroops charged within 24 hours, or bid by transactions in flight.
     committed: Mapping[PoolerId | None, int]
     #: Works and harvests that are to follow.
     obligations: Mapping[PoolerId | None, int]
@@ -46,9 +46,10 @@ Costs = Mapping[PoolerId | None, int]
 
 
 def shared_costs(bid: int, poolers: Sequence[PoolerId | None]) -> Costs:
-    """What a transaction may cost each pooler, one entry of `poolers` for each operation in it.
+    """Return what a transaction may cost each pooler.
 
-    Rounded up for each operation, so the sum is never below the bid.
+    `poolers` has one entry for each operation in the transaction. The share of each operation is
+    rounded up, so the sum is never below the bid.
     """
     each = -(-bid // max(1, len(poolers)))
     costs: Counter[PoolerId | None] = Counter()
@@ -58,24 +59,26 @@ def shared_costs(bid: int, poolers: Sequence[PoolerId | None]) -> Costs:
 
 
 class Purse:
-    """Says of one envelope after the other whether it may be signed, and keeps count."""
+    """Count of the bids: it decides for one envelope after the other whether it may be signed."""
 
     def __init__(self, terms: FeeTerms, books: Books) -> None:
         self._terms = terms
         self._spent = Counter(books.committed)
         self._obligations = Counter(books.obligations)
-        # What is in flight is not taken off the balance before a ledger takes it.
+        # The bid of a transaction in flight is not taken off the balance before a ledger takes it.
         self._treasury = books.treasury
 
     def exceeded(
         self, costs: Costs, *, plants: Sequence[PoolerId | None] = ()
     ) -> frozenset[PoolerId | None]:
-        """Whose bids among these do not fit; nobody's: they count from now on. `plants` has the
+        """Return the poolers whose bids among these do not fit.
+
+        When all bids fit, the result is empty and the bids count from now on. `plants` has the
         pooler of each plant that the envelope carries.
 
-        Works and harvests may use a budget up to its last stroop, plants only what is not needed
-        for those that follow. The treasury's balance stops plants alone: what was planted is worth
-        trying to harvest until the network itself refuses.
+        Works and harvests may use a budget up to its last stroop. Plants may use only what the
+        works and harvests that follow do not need. The treasury's balance stops plants alone: what
+        was planted is worth trying to harvest until the network itself refuses.
         """
         keeps = bool(plants)
         beyond = [who for who, cost in costs.items() if not self._fits(who, cost, keeps=keeps)]

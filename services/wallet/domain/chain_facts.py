@@ -1,4 +1,4 @@
-"""What the chain says, without XDR."""
+"""Facts of the chain, without XDR."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,15 +8,15 @@ from services.wallet.domain.packing import Usage
 
 
 class Signer(Protocol):
-    """Holds one ed25519 key and signs with it; the seed never leaves it."""
+    """Holder of one ed25519 key, which signs with it; the seed never leaves it."""
 
     @property
     def address(self) -> str:
-        """The key's address (strkey G...)."""
+        """Return the key's address (strkey G...)."""
         ...
 
     def sign(self, payload: bytes) -> bytes:
-        """The 64-byte signature of `payload`."""
+        """Return the 64-byte signature of `payload`."""
         ...
 
 
@@ -66,7 +66,7 @@ class BlockState:
     timestamp: int
     #: 32 bytes.
     entropy: bytes
-    #: Bounds that its pails are measured by.
+    #: Bounds by which its pails are measured.
     min_gap: int
     max_gap: int
     min_stake: int
@@ -107,7 +107,7 @@ class FarmState:
 
 @dataclass(frozen=True, kw_only=True)
 class PailState:
-    """A Pail record: what a farmer did in a block and has not harvested."""
+    """A Pail record: the plant and work of a farmer in a block, not harvested yet."""
 
     #: Ledger of the plant.
     sequence: int
@@ -139,14 +139,14 @@ class SignedEnvelope:
     max_time: int
     #: Stroops that the network may charge at most.
     fee_bid: int
-    #: What it takes of a ledger's limits; None for a classic transaction, which has other ones.
+    #: Its use of a ledger's limits; None for a classic transaction, which has other limits.
     usage: Usage | None = None
-    #: Of a payment: the number that its last operation bumps the source's to; else None.
+    #: For a payment: the number to which its last operation bumps the source's number; else None.
     bump_to: int | None = None
 
 
 class SendStatus(Enum):
-    """What a node said to an envelope; STELLAR.md section 1 tells what it can mean."""
+    """A node's answer to an envelope; STELLAR.md section 1 tells what it can mean."""
 
     PENDING = "PENDING"
     DUPLICATE = "DUPLICATE"
@@ -162,13 +162,13 @@ class SendResult:
     status: SendStatus
     #: Transaction result code of an ERROR, such as txBAD_SEQ.
     code: str | None = None
-    #: Stroops that would get in, told with txINSUFFICIENT_FEE.
+    #: Stroops that would suffice for inclusion, told with txINSUFFICIENT_FEE.
     required_fee: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContractError:
-    """Why a call failed on the chain, and who said so."""
+    """Cause of a call's failure on the chain, and who raised it."""
 
     #: farm, token, host (a trap of the host), or transaction (classic result code).
     raiser: str
@@ -180,7 +180,7 @@ class ContractError:
 
 
 class OutcomeStatus(Enum):
-    """What getTransaction said of a hash."""
+    """Status that getTransaction reports for a hash."""
 
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
@@ -189,7 +189,7 @@ class OutcomeStatus(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class CallResult:
-    """What became of one call in a transaction that worked as a whole."""
+    """Result of one call in a transaction that worked as a whole."""
 
     #: What the contract returned: a work's gap, a harvest's reward; None for a plant.
     value: int | None = None
@@ -199,7 +199,7 @@ class CallResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a node knows of a transaction."""
+    """A node's knowledge of a transaction."""
 
     #: Included and worked, included and failed, or not seen.
     status: OutcomeStatus
@@ -213,5 +213,5 @@ class Outcome:
     results: tuple[CallResult, ...] = ()
     #: Why it failed.
     error: ContractError | None = None
-    #: Positions of the operations that failed themselves; empty when nobody says.
+    #: Positions of the operations that failed themselves; empty when no node tells them.
     failing: tuple[int, ...] = ()

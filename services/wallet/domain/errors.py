@@ -32,7 +32,7 @@ class WithdrawalNotFoundError(NotFoundError):
 
 
 class PauseNotFoundError(NotFoundError):
-    """Signing is not paused there."""
+    """Signing is not paused for the wallet, pooler or pool that was named."""
 
     default_reason = "PAUSE_NOT_FOUND"
 
@@ -92,7 +92,7 @@ class SigningPausedError(FailedPreconditionError):
 
 
 class WithdrawalLimitError(ResourceExhaustedError):
-    """It exceeds what may leave within 24 hours."""
+    """The withdrawal exceeds what may leave within 24 hours."""
 
     default_reason = "WITHDRAWAL_LIMIT"
 
@@ -122,7 +122,7 @@ class HistoryGoneError(OutOfRangeError):
 
 
 class BusyError(ConflictError):
-    """The same operations were changing all the time; the call may be repeated."""
+    """The operations were being changed all the time; the call may be repeated."""
 
     default_reason = "BUSY"
 

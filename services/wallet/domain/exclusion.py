@@ -1,8 +1,8 @@
-"""The proof that no ledger has an envelope and none may (STELLAR.md section 1), by what nodes show.
+"""The proof that no ledger has an envelope and none may (STELLAR.md section 1).
 
-It is for envelopes whose repetition the contract or the ledger refuses anyway (plants, works,
-harvests, new accounts): a wrong answer costs a fee. Payments have a proof of their own, by their
-payer's number (domain/payments.py).
+The proof rests on what nodes show. It is for envelopes whose repetition the contract or the ledger
+refuses anyway (plants, works, harvests, new accounts): a wrong answer costs a fee. Payments have a
+proof of their own, by their payer's number (domain/payments.py).
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,25 @@ from services.wallet.domain.model import OpenTransaction
 
 @unique
 class Exclusion(Enum):
-    """What "not found after the bound" comes to."""
+    """Conclusion from "not found after the bound"."""
 
     #: No ledger has it and none may.
     PROVEN = "proven"
     #: Look again.
     NOT_YET = "not yet"
-    #: Its sequence number is used, and nobody shows any more by what: the chain's state decides.
+    #: Its sequence number is used, and no node shows any more by which transaction: the chain's
+    #: state decides.
     SPENT = "spent"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """What one node said past the bound, in this order: its head, the lookup, the source's
-    number."""
+    """Answers of one node past the bound.
 
-    #: Shown before the others were asked.
+    The node was asked in this order: its head, the lookup, the source's number.
+    """
+
+    #: Its head, shown before the other two questions were asked.
     head: LedgerHead
     #: What it knows of the transaction.
     outcome: Outcome
@@ -39,7 +42,7 @@ class Statement:
 
     @property
     def is_found(self) -> bool:
-        """Whether the node says that a ledger has it."""
+        """Tell whether the node says that a ledger has the transaction."""
         return self.outcome.status is not OutcomeStatus.NOT_FOUND
 
 
@@ -51,10 +54,10 @@ DISAGREEMENT = 300
 
 
 def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: Outcome) -> bool:
-    """Say whether NOT_FOUND, asked after `head` was shown, may mean "never".
+    """Tell whether NOT_FOUND, asked after `head` was shown, may mean "never".
 
-    The head is past the bound, and the answer is not older than the head. The other half of the
-    proof is the source's sequence number.
+    The head must be past the bound, and the answer must not be older than the head. The other half
+    of the proof is the source's sequence number.
     """
     return (
         outcome.status is OutcomeStatus.NOT_FOUND
@@ -66,17 +69,19 @@ def is_proof_possible(transaction: OpenTransaction, head: LedgerHead, outcome: O
 def conclude(
     transaction: OpenTransaction, statements: Sequence[Statement], *, now: int, configured: int
 ) -> Exclusion:
-    """Conclude from what nodes state; `now` is the close time of the agreed head, `configured`
-    the number of nodes in the settings.
+    """Conclude from the nodes' statements whether an envelope is excluded.
 
-    An unused number proves that no ledger has the envelope, whatever a node remembers. A used one
-    may have been used by this very envelope; when two nodes remember the ledgers since it was
-    signed and do not find it, somebody else who has the key used it. One node alone may just not
-    know it, so then the chain's state decides.
+    `now` is the close time of the agreed head, `configured` the number of nodes in the settings.
 
-    With several nodes configured two must say the same, and more than say the opposite; when the
-    others are silent, one is enough after PATIENCE. While one node says that it has the
-    transaction, and no second one, nothing is concluded; after DISAGREEMENT the state decides.
+    An unused number proves that no ledger has the envelope, whatever a node remembers. A used
+    number may have been used by this very envelope. When two nodes remember the ledgers since the
+    envelope was signed and do not find it, somebody else who has the key used the number. One node
+    alone may just not know the envelope, so then the chain's state decides.
+
+    With several nodes configured, two must say the same, and more nodes than say the opposite; when
+    the others are silent, one is enough after PATIENCE. While one node says that it has the
+    transaction, and no second one does, nothing is concluded; after DISAGREEMENT the chain's state
+    decides.
     """
     if now <= transaction.max_time:
         return Exclusion.NOT_YET

@@ -1,4 +1,4 @@
-"""Harvests as the chain shows them, by whomever: what each of them paid."""
+"""Harvests as the chain shows them, whoever made them, and what each harvest paid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from services.wallet.domain.forgotten import Grown, reward_of
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignHarvest:
-    """What one transaction did for one farmer."""
+    """Effect of one transaction on one farmer."""
 
     #: strkey G... of the farmer.
     address: str
@@ -38,10 +38,10 @@ class PaidHarvest:
 def paid_harvests(
     foreign_harvest: ForeignHarvest, blocks: Mapping[int, BlockState]
 ) -> Sequence[PaidHarvest]:
-    """The harvests of a transaction; none when what was minted does not add up to them.
+    """Return the harvests of a transaction; none when the minted amounts do not add up to them.
 
-    One mint for one pail is that pail's. Of several, which is whose follows from the contract's
-    formula; `blocks` are those that are still alive.
+    One mint for one pail belongs to that pail. With several mints or pails, the contract's formula
+    tells which mint belongs to which pail; `blocks` are the blocks that are still alive.
     """
     if len(foreign_harvest.pails) == 1 and len(foreign_harvest.minted) == 1:
         ((index, pail),) = foreign_harvest.pails.items()

@@ -1,4 +1,4 @@
-"""Operations whose ledger no node remembers: what the chain's state says about them."""
+"""Operations whose ledger no node remembers: settlement by the chain's state."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,7 @@ from services.wallet.domain.settling import excluded, planted_already, succeeded
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """What the records say of a farmer's pail in a block before it was harvested."""
+    """A farmer's pail in a block before it was harvested, by the records."""
 
     #: Stroops staked.
     stake: int
@@ -22,29 +22,29 @@ class Grown:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What the chain's state shows of one operation, beside what the records say."""
+    """Traces of one operation in the chain's state and in the records."""
 
     #: The farmer's pail in the operation's block.
     pail: PailState | None
     #: That block; None when it is gone.
     block: BlockState | None
-    #: For a harvest; None when the records do not say.
+    #: The pail before a harvest; None when the records do not say.
     grown: Grown | None
 
 
-#: Said of what counts as made without having been seen.
+#: Message for a payment that counts as made without having been seen.
 UNSEEN = "no node remembers the ledger that took it: it counts as made, the balance tells"
 
 
 def settled_by_state(
     operation: CarriedOperation, trace: Trace, head: ChainHead, *, ledger: int, fee: int
 ) -> Settlement:
-    """The settlement of an operation whose envelope a ledger took, nobody knows how.
+    """Settle an operation whose envelope a ledger took, while nobody knows with which result.
 
-    What the state does not show as done has failed there, and may be tried again: the sequence
-    number is used, so that envelope is never taken another time. Accounts are looked at before they
-    are made (again). A payment counts as made rather than be made twice; one of a payer never comes
-    here, as the payer's number tells.
+    An operation that the state does not show as done has failed there, and may be tried again: the
+    sequence number is used, so that envelope is never taken another time. Accounts are looked at
+    before they are made (again). A payment counts as made rather than be made twice. A payment of a
+    payer account never comes here, as the payer's number tells.
     """
     pail = trace.pail
     match operation.kind:
@@ -57,7 +57,7 @@ def settled_by_state(
             value = reward_of(trace.block, trace.grown)
             return succeeded(operation, value=value, ledger=ledger, fee=fee)
         case OperationKind.WITHDRAW | OperationKind.TOP_UP:
-            # Of a transaction that was signed before there were payers.
+            # The transaction was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
             return replace(made, message=UNSEEN)
     return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
@@ -68,7 +68,10 @@ def _is_best(operation: CarriedOperation, pail: PailState) -> bool:
 
 
 def reward_of(block: BlockState | None, grown: Grown | None) -> int:
-    """By the contract's formula: a closed block's totals no longer change. 0 without them."""
+    """Return the reward by the contract's formula; 0 without the block or the pail.
+
+    A closed block's totals no longer change.
+    """
     if block is None or grown is None:
         return 0
     stats = BlockStats(

@@ -1,10 +1,10 @@
-"""The height and the clock of the network, as several nodes show them and nobody can fake alone.
+"""The height and the clock of the network, as several nodes show them and no node can fake alone.
 
 Ledgers and their close times both grow with the clock, so one rule serves for both. A value counts
 when enough nodes show it, or a later one. The word of a single node counts within what the clock
-allows since the last value that counted; a jump beyond that counts when it stays steady for a
-while. So nothing that a node said once sticks, and neither an outage (its length is in the bound)
-nor a restart (nothing is remembered) is mistaken for a lie.
+allows since the last value that counted. A jump beyond that counts when it stays steady for a
+while. So no single answer of a node has a lasting effect. Neither an outage (its length is in the
+bound) nor a restart (nothing is remembered) is mistaken for a lie.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from enum import Enum, unique
 TOLERATED_LEDGERS = 2
 #: Seconds by which the close time of a ledger may run ahead of the clock that earlier ones showed.
 TOLERATED_SECONDS = 3
-#: The same until a few ledgers have shown how late they are heard of.
+#: The same tolerance until a few ledgers have shown how late they are heard of.
 _TOLERATED_AT_FIRST = 15
 #: Seconds by which a close time may lie behind: nodes that are a few ledgers late.
 _LATE_SECONDS = 60
-#: How far above what counts a claim has to be so that it is a contradiction and no haste.
+#: How far a claim has to exceed the limit to count as a contradiction, not as merely early.
 _CONTRADICTORY_LEDGERS = 10
 _CONTRADICTORY_SECONDS = 60
 #: Seconds after which a claim that was not repeated counts no more.
@@ -35,38 +35,41 @@ STEADY = 30.0
 _MARKS = 64
 _WINDOW = 60.0
 _SPAN = 10.0
-#: How much faster than of late ledgers may come.
+#: How much faster ledgers may come than they did lately.
 _HASTE = 1.5
-#: Ledgers a second while the pace is not known: of one node, and of several.
+#: Ledgers a second while the pace is not known: with one node, and with several.
 _ANY_PACE = (20.0, 2.0)
 #: Ledgers whose close times are compared.
 _TIMES = 16
 
 
 def needed(nodes: int) -> int:
-    """How many of so many nodes have to show a value: one of them is honest, if most of all are."""
+    """Return how many of so many nodes have to show a value.
+
+    One of the returned number is honest, if most of all nodes are.
+    """
     return 2 if nodes == 2 else (nodes + 1) // 2
 
 
 @unique
 class Standing(Enum):
-    """What a claim is worth."""
+    """Worth of a claim."""
 
     #: It may be used.
     FINE = "fine"
-    #: It is older than what was agreed before the question.
+    #: It is older than the value that was agreed before the question.
     BEHIND = "behind"
-    #: More than the clock allows, and no second node shows it.
+    #: It is above what the clock allows, and no second node shows it.
     AHEAD = "ahead"
-    #: Others contradict it, more than one of them.
+    #: More than one other node contradicts it.
     CONTRADICTED = "contradicted"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What became of a claim."""
+    """Verdict on a claim."""
 
-    #: What it is worth.
+    #: Worth of the claim.
     standing: Standing
     #: Why, in words; empty when it is fine.
     reason: str = ""
@@ -77,7 +80,7 @@ _FINE = Judgement(standing=Standing.FINE)
 
 @dataclass(frozen=True, kw_only=True)
 class _Claim:
-    """What a node said last."""
+    """The last statement of a node."""
 
     #: The ledger or the close time.
     value: int
@@ -89,7 +92,7 @@ class _Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class _Jump:
-    """A value that the clock does not explain, and that may turn out to be true."""
+    """A value that the clock does not explain, but that may turn out to be true."""
 
     #: The value at first, and when that was.
     value: int
@@ -102,8 +105,11 @@ class Line:
     """One number that grows with the clock, as nodes show it."""
 
     def __init__(self, nodes: int, *, pace: float | None, late: int) -> None:
-        """`pace` is what it grows by in a second, None when that is to be found out; values lie
-        at most `late` below what counts."""
+        """Start without any value.
+
+        `pace` is the growth in a second, None when that is to be found out. Values lie at most
+        `late` below the value that counts.
+        """
         #: The value that counts; None before the first.
         self.agreed: int | None = None
         #: Nodes that show it, or a later one.
@@ -123,24 +129,24 @@ class Line:
 
     @property
     def tolerance(self) -> int:
-        """By how much a value may exceed what the clock allows."""
+        """Return by how much a value may exceed what the clock allows."""
         if self._pace is None:
             return TOLERATED_LEDGERS
         return TOLERATED_SECONDS if len(self._marks) > _TIMES // 2 else _TOLERATED_AT_FIRST
 
     def limit(self, now: float) -> float:
-        """The greatest value that a single node is believed."""
+        """Return the greatest value at which a single node is believed."""
         if not self._marks:
             return float("inf")
         if self._pace is not None:
-            # Some values are heard of late, none early: the earliest of them tell the clock.
+            # Some values are heard of late, none early: the earliest values tell the clock.
             clock = max(value - heard * self._pace for heard, value in self._marks)
             return clock + now * self._pace + self.tolerance
         heard, value = self._marks[-1]
         return value + (now - heard) * self._known_pace() + self.tolerance
 
     def hear(self, node: int, value: int, now: float) -> None:
-        """A node shows this value."""
+        """Take in the value that a node shows."""
         before = self._claims.get(node)
         moved = now if before is None or before.value != value else before.moved
         self._claims[node] = _Claim(value=value, heard=now, moved=moved)
@@ -162,17 +168,20 @@ class Line:
             self._watch_jump(shown, now)
 
     def others_at(self, node: int, value: int, now: float) -> int:
-        """Other nodes that are heard of late and show no more than this value."""
+        """Count the other nodes that were heard of lately and show no more than this value."""
         return sum(
             claim.value <= value and now - claim.heard <= FRESH
             for other, claim in self._claims.items()
             if other != node
         )
 
-    # How it is counted -----------------------------------------------------------------------
+    # How values are counted ------------------------------------------------------------------
 
     def _shown(self, now: float) -> tuple[int, int] | None:
-        """The greatest value that enough nodes show, and how many do; None when nobody knows."""
+        """Return the greatest value that enough nodes show, and the number of these nodes.
+
+        Returns None when nobody knows.
+        """
         fresh = self._fresh(now)
         claims = self._moving(fresh, now)
         if len(fresh) >= self._needed:
@@ -186,24 +195,27 @@ class Line:
         return shown, sum(value >= shown for value in values)
 
     def _may_begin(self, values: Sequence[int], shown: int, now: float) -> bool:
-        """At the start nothing tells who is right: those who differ wait for the others."""
+        """Tell whether the first value may count.
+
+        At the start nothing tells which node is right: nodes that differ wait for the others.
+        """
         is_all = len(self._claims) >= self._nodes
         is_late = now - (self._first or 0) >= PATIENCE
         return is_all or is_late or values[0] - shown <= self.tolerance
 
     def _fresh(self, now: float) -> list[_Claim]:
-        """Claims of late."""
+        """Return the claims that were heard lately."""
         return [claim for claim in self._claims.values() if now - claim.heard <= FRESH]
 
     def _moving(self, fresh: list[_Claim], now: float) -> list[_Claim]:
-        """Without those of nodes that stand still while others go on."""
+        """Leave out the claims of nodes that stand still while others go on."""
         moving = [claim for claim in fresh if now - claim.moved <= FROZEN]
         still = len(fresh) - len(moving)
         is_halted = still >= max(2, self._needed)  # the network itself stands still
         return fresh if is_halted or not moving else moving
 
     def _continues(self, value: int, now: float) -> bool:
-        """Whether it goes on from what counts, as the clock allows."""
+        """Tell whether a value goes on from the one that counts, as the clock allows."""
         return (self.agreed or 0) - self._late <= value <= self.limit(now)
 
     def _count(self, value: int, now: float) -> None:
@@ -218,7 +230,7 @@ class Line:
         self._count(value, now)
 
     def _watch_jump(self, value: int, now: float) -> None:
-        """Believes a jump that stays steady, unless as many nodes go on from before."""
+        """Believe a jump that stays steady, unless as many nodes go on from before."""
         claims = self._moving(self._fresh(now), now)
         going_on = sum(self._continues(claim.value, now) for claim in claims)
         if 2 * going_on >= len(claims):
@@ -233,13 +245,13 @@ class Line:
             self._begin_anew(value, now)
 
     def _is_steady(self, jump: _Jump, value: int, now: float) -> bool:
-        """Whether it grows from the first value on as such a line does."""
+        """Tell whether a jump grows from its first value on at the pace of such a line."""
         pace = self._any_pace if self._pace is None else self._pace
         most = jump.value + (now - jump.since) * pace + _TOLERATED_AT_FIRST
         return jump.last <= value <= most
 
     def _known_pace(self) -> float:
-        """What it grows by in a second at most, by the last minute."""
+        """Return the greatest growth in a second, by the last minute."""
         last = self._marks[-1]
         first = next(mark for mark in self._marks if last[0] - mark[0] <= _WINDOW)
         span = last[0] - first[0]
@@ -247,27 +259,28 @@ class Line:
 
 
 class Heights:
-    """What all nodes together say of the newest ledger and of its close time."""
+    """Joint statement of all nodes about the newest ledger and its close time."""
 
     def __init__(self, nodes: int) -> None:
         self.ledgers = Line(nodes, pace=None, late=TOLERATED_LEDGERS)
         self.times = Line(nodes, pace=1.0, late=_LATE_SECONDS)
-        #: Nodes that make a lie of what another one says.
+        #: Number of nodes whose contradiction makes another node's claim a lie.
         self._accusers = max(2, needed(nodes))
         #: Close times by ledger and node, of the last ledgers.
         self._told: dict[int, dict[int, int]] = {}
 
     @property
     def floor(self) -> int:
-        """The agreed ledger: answers that are asked for from now on should not lie far below it."""
+        """Return the agreed ledger: later answers should not lie far below it."""
         return self.ledgers.agreed or 0
 
     def claim(
         self, node: int, ledger: int, *, now: float, floor: int = 0, close_time: int | None = None
     ) -> Judgement:
-        """Weighs what a node shows in one answer; `floor` is that of before the question.
+        """Judge what a node shows in one answer.
 
-        `now` is by the monotonic clock.
+        `floor` is the value of `Heights.floor` before the question. `now` is by the monotonic
+        clock.
         """
         self.ledgers.hear(node, ledger, now)
         if close_time is not None:
@@ -304,7 +317,7 @@ class Heights:
         return _FINE
 
     def _is_told_otherwise(self, node: int, ledger: int, close_time: int) -> bool:
-        """Whether most nodes, and never one alone, gave this ledger one other close time."""
+        """Tell whether most nodes, and never one alone, gave this ledger one other close time."""
         told = self._told.setdefault(ledger, {})
         told[node] = close_time
         if len(self._told) > _TIMES:
@@ -316,7 +329,7 @@ class Heights:
         return max(votes.values(), default=0) >= self._accusers
 
     def _ahead(self, line: Line, node: int, value: int, now: float, margin: int) -> Standing:
-        """What a value above the limit is worth: a little haste is no lie."""
+        """Judge a value above the limit: being a little ahead is no lie."""
         limit = line.limit(now)
         is_lie = value > limit + margin
         is_lie = is_lie and line.others_at(node, int(limit), now) >= self._accusers

@@ -10,25 +10,25 @@ RotationId = NewType("RotationId", UUID)
 
 @dataclass(frozen=True, kw_only=True)
 class KeyRotation:
-    """One rotation, and how far it is."""
+    """One rotation and its progress."""
 
-    #: Names it.
+    #: Id of the rotation.
     id: RotationId
     #: The KEK under which all data keys are to be.
     kek_id: str
     #: Data keys that were wrapped anew.
     rewrapped: int
-    #: Data keys that did not open, as of its end; they are as they were.
+    #: Data keys that did not open, as of its end; they are unchanged.
     failed: int
     #: When it was asked for.
     started_at: datetime
-    #: When it was through, or another one took its place; None while it is open.
+    #: When it was complete, or another rotation took its place; None while it is open.
     ended_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class KekUse:
-    """One KEK, and how much depends on it."""
+    """One KEK and the number of data keys under it."""
 
     #: Its name.
     kek_id: str
@@ -40,7 +40,7 @@ class KekUse:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyStatus:
-    """How the keys stand; nothing in it is secret."""
+    """State of the keys; nothing in it is secret."""
 
     #: Kind of the provider that seals: local, vault or aws-kms.
     provider: str

@@ -1,7 +1,7 @@
-"""The kinds of operations, a row each: what carries one, and how it differs from the others.
+"""The kinds of operations, a row each: the carrier of a kind, and its differences from other kinds.
 
-A new kind is one row here and its own code; what is asked of a kind is asked of its row, so that no
-place can forget it.
+A new kind is one row here and its own code. Code that asks about a kind asks its row, so that no
+place can forget a kind.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,20 @@ from services.wallet.domain.model import OperationKind
 
 @unique
 class Carrier(Enum):
-    """Whose transactions carry operations of a kind."""
+    """Owner of the transactions that carry operations of a kind."""
 
-    #: The farmer's own under the treasury's fee bump, or a channel account's: a call of the farm.
+    #: The farmer, under the treasury's fee bump, or a channel account: a call of the farm.
     FARM = "farm"
-    #: The treasury's, one at a time. Each can be repeated: what is there is not made again.
+    #: The treasury, one transaction at a time. Each can be repeated: an account that is there is
+    #: not made again.
     TREASURY = "treasury"
-    #: A payer account's: a classic payment, which the ledger refuses to make twice.
+    #: A payer account: a classic payment, which the ledger refuses to make twice.
     PAYER = "payer"
 
 
 @unique
 class Returned(Enum):
-    """What a call of the farm returns, besides that it worked."""
+    """Value that a call of the farm returns, besides that it worked."""
 
     NOTHING = "nothing"
     #: Ledgers between the plant and this work.
@@ -36,9 +37,9 @@ class Returned(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How one kind of operation differs from the others."""
+    """Differences of one kind of operation from the others."""
 
-    #: What carries it.
+    #: Carrier of its operations.
     carrier: Carrier
     #: It cannot wait for a calmer ledger: it bids more when ledgers pass it over.
     is_urgent: bool = False
@@ -48,18 +49,18 @@ class Kind:
     opens_block: bool = False
     #: The farmer has to consent, which is cheapest as the source of the transaction.
     needs_consent: bool = False
-    #: It changes what the farmer's account has.
+    #: It changes the balance of the farmer's account.
     moves_balance: bool = True
-    #: It gives a stake back, which is nowhere on the chain afterwards.
+    #: It gives a stake back; the chain has no record of the stake afterwards.
     returns_stake: bool = False
     #: Its block does not wait: where no budget allows its fee it is given up, not put off.
     is_given_up_unpaid: bool = False
-    #: What it returns.
+    #: Value that its call returns.
     returned: Returned = Returned.NOTHING
 
     @property
     def has_block(self) -> bool:
-        """Whether a block of the farm limits it."""
+        """Tell whether a block of the farm limits the kind."""
         return self.carrier is Carrier.FARM
 
 
@@ -86,5 +87,5 @@ OPERATION_KINDS: Mapping[OperationKind, Kind] = {
 
 
 def carried_by(carrier: Carrier) -> tuple[OperationKind, ...]:
-    """Give the kinds that a carrier carries, in the order in which the engine prefers them."""
+    """Return the kinds that a carrier carries, in the order in which the engine prefers them."""
     return tuple(kind for kind in OperationKind if OPERATION_KINDS[kind].carrier is carrier)

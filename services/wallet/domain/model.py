@@ -1,4 +1,4 @@
-"""What the wallet speaks of: wallets, operations, transactions, blocks."""
+"""The wallet's model: wallets, operations, transactions, blocks."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ TransactionId = NewType("TransactionId", UUID)
 
 @unique
 class OperationKind(Enum):
-    """What an operation does on the chain, in the order in which the engine prefers them."""
+    """Kinds of operations by their effect on the chain, in the engine's order of preference."""
 
     ONBOARD = "onboard"
     PLANT = "plant"
@@ -31,7 +31,7 @@ class OperationKind(Enum):
 
 @unique
 class OperationState(Enum):
-    """Where an operation stands (docs/states.md)."""
+    """State of an operation (docs/states.md)."""
 
     QUEUED = "queued"
     SIGNED = "signed"
@@ -43,7 +43,7 @@ class OperationState(Enum):
 
 @unique
 class TransactionState(Enum):
-    """Where a signed envelope stands; SIGNED and SENT are open and hold their source account."""
+    """State of a signed envelope; SIGNED and SENT are open and hold their source account."""
 
     SIGNED = "signed"
     SENT = "sent"
@@ -54,7 +54,7 @@ class TransactionState(Enum):
 
 @unique
 class OperationEvent(Enum):
-    """What happens to an operation."""
+    """Event of an operation."""
 
     SIGN = "sign"
     SEND = "send"
@@ -64,13 +64,13 @@ class OperationEvent(Enum):
     EXPIRE = "expire"
     #: Its payer's number shows that it was paid, though it was given up on the word of nodes.
     CORRECT = "correct"
-    #: The chain has no trace of what nodes said had worked.
+    #: The chain has no trace of a call that, by the word of nodes, had worked.
     DENY = "deny"
 
 
 @unique
 class TransactionEvent(Enum):
-    """What happens to a transaction."""
+    """Event of a transaction."""
 
     SEND = "send"
     SUCCEED = "succeed"
@@ -80,7 +80,10 @@ class TransactionEvent(Enum):
 
 @unique
 class FailureReason(Enum):
-    """Why an operation failed: names of kalepool.common.v1.FailureReason without the prefix."""
+    """Reasons of an operation's failure.
+
+    The names are those of kalepool.common.v1.FailureReason without the prefix.
+    """
 
     NOT_FUNDED = "NOT_FUNDED"
     NO_TRUSTLINE = "NO_TRUSTLINE"
@@ -104,7 +107,7 @@ class FailureReason(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Balances:
-    """What an address has on the chain, as read at one ledger."""
+    """Holdings of an address on the chain, as read at one ledger."""
 
     #: The account exists.
     is_funded: bool
@@ -126,7 +129,7 @@ class Wallet:
 
     #: UUIDv7.
     id: WalletId
-    #: Whose it is; None for the treasury.
+    #: The farmer that it belongs to; None for the treasury.
     farmer_id: FarmerId | None
     #: The farmer's pooler; None for the treasury.
     pooler_id: PoolerId | None
@@ -142,7 +145,7 @@ class Wallet:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """What a caller wants done for one farmer."""
+    """A caller's wish for one farmer."""
 
     #: The farmer.
     farmer_id: FarmerId
@@ -180,7 +183,7 @@ class Operation:
 
     #: UUIDv7.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
     #: The farmer; None for a channel account.
     farmer_id: FarmerId | None
@@ -190,7 +193,7 @@ class Operation:
     address: str
     #: Block that it is for; 0 for ONBOARD.
     block_index: int
-    #: Where it stands.
+    #: Its state.
     state: OperationState
     #: Stroops: stake of a plant, reward of a harvest.
     amount: int
@@ -210,7 +213,7 @@ class Operation:
     attempts: int
     #: Why it failed or expired.
     reason: FailureReason | None
-    #: The same in words.
+    #: The reason in words.
     error_message: str
     #: When it was recorded.
     created_at: datetime
@@ -224,7 +227,7 @@ class QueuedOperation:
 
     #: The operation.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
     #: Whose key signs.
     wallet_id: WalletId
@@ -250,9 +253,9 @@ class CarriedOperation:
 
     #: The operation.
     id: OperationId
-    #: What it does.
+    #: Its kind.
     kind: OperationKind
-    #: Whose it is.
+    #: The farmer's wallet.
     wallet_id: WalletId
     #: The farmer's address.
     address: str
@@ -268,7 +271,7 @@ class CarriedOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTransaction:
-    """A signed envelope whose fate is not known yet."""
+    """A signed envelope whose result is not known yet."""
 
     #: UUIDv7.
     id: TransactionId
@@ -292,9 +295,9 @@ class OpenTransaction:
     signed_ledger: int
     #: From this ledger on it is to be sent (again), if no ledger has it.
     resend_ledger: int
-    #: What a node said to it last.
+    #: The last answer of a node to it.
     last_answer: str
-    #: Of a payment: the number that its payer stands at if, and only if, it succeeded.
+    #: For a payment: the number that its payer stands at if, and only if, it succeeded.
     bump_to: int | None = None
     #: What it carries.
     operations: tuple[CarriedOperation, ...]
@@ -302,7 +305,7 @@ class OpenTransaction:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """The change of one operation that follows from what was learned."""
+    """The change of one operation that follows from new knowledge about it."""
 
     #: The operation.
     operation_id: OperationId
@@ -318,7 +321,7 @@ class Settlement:
     fee: int = 0
     #: Why it failed or expired.
     reason: FailureReason | None = None
-    #: The same in words.
+    #: The reason in words.
     message: str = ""
     #: For RETRY: not before this ledger.
     due_ledger: int = 0
@@ -336,7 +339,7 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True)
 class Closing:
-    """The end of a transaction, and what follows for the operations that it carried."""
+    """The end of a transaction, and the settlements of the operations that it carried."""
 
     #: The transaction.
     transaction_id: TransactionId
@@ -381,7 +384,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainHead:
-    """Where the chain is."""
+    """The chain's latest ledger and the block state at it."""
 
     #: Latest ledger.
     ledger: int

@@ -1,4 +1,4 @@
-"""What a contract error means for an operation: the decision tables of simulations and results."""
+"""Decision tables of simulations and results: the meaning of contract errors for operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_PAUSE = 60
 
 @unique
 class Action(Enum):
-    """What to do with an operation that met an error."""
+    """Action for an operation that met an error."""
 
     #: Give it up for the reason told.
     FAIL = "fail"
@@ -39,7 +39,7 @@ class Meaning:
 
     @property
     def is_final(self) -> bool:
-        """Whether it is given up, unless it turns out to be done already."""
+        """Tell whether the operation is given up, unless it turns out to be done already."""
         return self.action is Action.FAIL or self.reason is not None
 
 
@@ -55,7 +55,7 @@ _REFUSED = _fail(FailureReason.REFUSED)
 # section 8). A row stands for every call that can raise it, unless the call is named.
 _FARM: Mapping[tuple[OperationKind, str], Meaning] = {
     (OperationKind.PLANT, "FarmPaused"): _fail(FailureReason.FARM_PAUSED),
-    # The pail is there: by an envelope of ours or by anyone else's. The chain says which stake.
+    # The pail is there: by an envelope of ours or by anyone else's. The chain tells its stake.
     (OperationKind.PLANT, "PailExists"): Meaning(action=Action.LOOK_UP_PAIL),
     (OperationKind.WORK, "BlockMissing"): _fail(FailureReason.BLOCK_CLOSED),
     (OperationKind.WORK, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
@@ -77,7 +77,7 @@ _TOKEN: Mapping[tuple[OperationKind, str], Meaning] = {
     (OperationKind.PLANT, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
     (OperationKind.HARVEST, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
 }
-# Of the classic operation that pays a withdrawal, which the treasury's transaction carries.
+# Errors of the classic operation that pays a withdrawal, which the treasury's transaction carries.
 _PAYMENT: Mapping[str, Meaning] = {
     "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
     "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
@@ -93,10 +93,10 @@ _PAYMENT: Mapping[str, Meaning] = {
 
 
 def meaning(kind: OperationKind, error: ContractError) -> Meaning:
-    """What an error of a simulation or of an included transaction means for its operation.
+    """Return the meaning of an error of a simulation or an included transaction for its operation.
 
     A host error (stale footprint, resources that no longer suffice) or a transaction code may be
-    gone with a fresh simulation; a contract error that no table has is a refusal.
+    gone with a fresh simulation. A contract error that no table has is a refusal.
     """
     if kind is OperationKind.WITHDRAW:
         return _PAYMENT.get(error.code, _RETRY)
@@ -112,12 +112,12 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
 
 
 def may_retry(kind: OperationKind, attempts: int) -> bool:
-    """Whether an operation may get another envelope after `attempts` of them."""
+    """Tell whether an operation may get another envelope after `attempts` envelopes."""
     return not OPERATION_KINDS[kind].has_block or attempts < MAX_ATTEMPTS
 
 
 def pause(kind: OperationKind, attempts: int) -> int:
-    """Ledgers to wait before the next attempt: one, but 1, 2, 4 ... for an onboarding."""
+    """Return the ledgers to wait before the next attempt: one, for an onboarding 1, 2, 4 ..."""
     if OPERATION_KINDS[kind].has_block:
         return 1
     return min(MAX_PAUSE, 1 << max(0, min(attempts, 16) - 1))

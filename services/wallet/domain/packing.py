@@ -1,12 +1,12 @@
-"""How much fits: into one transaction, and into one ledger, by the network's own limits."""
+"""Capacity of one transaction and of one ledger, by the network's own limits."""
 
 from dataclasses import dataclass
 
 #: A whole ledger, in the unit that shares of it are counted in.
 WHOLE_LEDGER = 1_000_000
-#: What is in flight at most: what the next ledger takes. A node's queue holds twice that, but drops
-#: and bans what it has held for some ledgers, and with equal bids chance decides who that is
-#: (STELLAR.md section 1): what waits here instead loses nothing.
+#: The largest share in flight: what the next ledger takes. A node's queue holds twice that, but
+#: drops and bans a transaction that it has held for some ledgers, and with equal bids chance
+#: decides which (STELLAR.md section 1). An operation that waits here instead loses nothing.
 IN_FLIGHT = WHOLE_LEDGER
 
 
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What one transaction takes."""
+    """Use that one transaction makes of the limits."""
 
     #: CPU instructions.
     instructions: int
@@ -57,7 +57,7 @@ class Usage:
 
 
 def fits(usage: Usage, limits: Limits) -> bool:
-    """Whether one transaction may take that much. A simulation checks CPU and memory only."""
+    """Tell whether one transaction may use that much; a simulation checks CPU and memory only."""
     return (
         usage.instructions <= limits.transaction_instructions
         and usage.footprint <= limits.transaction_footprint
@@ -68,10 +68,10 @@ def fits(usage: Usage, limits: Limits) -> bool:
 
 
 def share(usage: Usage, limits: Limits) -> int:
-    """The part of a ledger (in millionths) that it takes of what binds first; rounded up.
+    """Return the part of a ledger (in millionths) that a transaction takes, rounded up.
 
-    Plants and works all write the farm's instance, so their instructions count against one
-    cluster.
+    The limit that binds first counts. Plants and works all write the farm's instance, so their
+    instructions count against one cluster.
     """
     parts = (
         (usage.instructions, limits.ledger_instructions),
@@ -84,12 +84,12 @@ def share(usage: Usage, limits: Limits) -> int:
 
 
 def room(open_shares: int) -> int:
-    """What may be sent beside the shares that are in flight, in millionths of a ledger."""
+    """Return the share that may be sent beside the shares in flight, in millionths of a ledger."""
     return max(0, IN_FLIGHT - open_shares)
 
 
 def ledgers_needed(count: int, each: int) -> int:
-    """The fewest ledgers that take `count` transactions with a share of `each`."""
+    """Return the fewest ledgers that take `count` transactions with a share of `each`."""
     per_ledger = WHOLE_LEDGER // each
     return -(-count // per_ledger)
 
@@ -99,10 +99,10 @@ _FIRST_TRY = 40
 
 
 class Window:
-    """How many calls of a kind go into one transaction: found by trying, halving what is unknown.
+    """The number of calls of a kind that go into one transaction, found by bisection.
 
-    Instructions, bytes and entries could be counted beforehand; what a nested call takes of the
-    memory limit only a simulation tells.
+    Instructions, bytes and entries could be counted beforehand; only a simulation tells how much of
+    the memory limit a nested call takes.
     """
 
     def __init__(self) -> None:
@@ -111,18 +111,18 @@ class Window:
 
     @property
     def next_size(self) -> int:
-        """The number to try: the largest that fits, once that is known."""
+        """Return the number to try: the largest that fits, once that is known."""
         if self._bad is None:
             return max(_FIRST_TRY, self._good)
         return max(1, self._good, (self._good + self._bad) // 2)
 
     def fitting(self, count: int) -> None:
-        """So many went together."""
+        """Note that so many calls fit into one transaction."""
         self._good = max(self._good, count)
         if self._bad is not None and self._bad <= self._good:
             self._bad = None
 
     def too_many(self, count: int) -> None:
-        """So many did not."""
+        """Note that so many calls did not fit into one transaction."""
         self._bad = count
         self._good = min(self._good, count - 1)

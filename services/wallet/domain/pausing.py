@@ -1,4 +1,4 @@
-"""The kill switch: where nothing is signed."""
+"""The kill switch: for whom nothing is signed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @unique
 class Scope(Enum):
-    """How far a pause reaches."""
+    """Extent of a pause."""
 
     EVERYTHING = "everything"
     POOLER = "pooler"
@@ -17,15 +17,15 @@ class Scope(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """For whom nothing is signed."""
+    """Scope and target of a pause: they tell for whom nothing is signed."""
 
-    #: How far.
+    #: How far the pause reaches.
     scope: Scope
     #: The pooler's or wallet's id; None for everything.
     target: UUID | None = None
 
     def __str__(self) -> str:
-        """As the audit log names it."""
+        """Return the text by which the audit log names this reach."""
         return self.scope.value if self.target is None else f"{self.scope.value} {self.target}"
 
 
@@ -33,9 +33,9 @@ class Reach:
 class Pause:
     """A pause, in force or over."""
 
-    #: For whom.
+    #: Those for whom nothing is signed.
     reach: Reach
-    #: Why.
+    #: The reason for the pause.
     reason: str
     #: Who paused.
     paused_by: str

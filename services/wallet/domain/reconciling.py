@@ -1,4 +1,4 @@
-"""What the records say against what the chain says, for farmers with nothing on its way."""
+"""Comparison of the records with the chain, for farmers without any operation on its way."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from services.wallet.domain.model import OperationKind
 
 @unique
 class Difference(Enum):
-    """How records and chain can differ."""
+    """Kinds of differences between records and chain."""
 
     #: The chain has a plant that is not recorded as done.
     PLANT_WITHOUT_RECORD = "plant_without_record"
     #: A plant is recorded as done, and there is neither its pail nor a harvest.
     RECORD_WITHOUT_PLANT = "record_without_plant"
-    #: Another stake.
+    #: The chain has another stake than is recorded.
     STAKE_DIFFERS = "stake_differs"
     #: The pail was worked better than is recorded.
     WORK_WITHOUT_RECORD = "work_without_record"
@@ -27,7 +27,7 @@ class Difference(Enum):
     RECORD_WITHOUT_HARVEST = "record_without_harvest"
     #: The pail was harvested, and no harvest is recorded.
     HARVEST_WITHOUT_RECORD = "harvest_without_record"
-    # The same of events, which plant, work and harvest write.
+    # The same differences for events, which plant, work and harvest write.
     PLANT_WITHOUT_EVENT = "plant_without_event"
     EVENT_WITHOUT_PLANT = "event_without_plant"
     EVENT_STAKE_DIFFERS = "event_stake_differs"
@@ -41,9 +41,9 @@ class Difference(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What the records say of a farmer in a block, as far as it is settled."""
+    """Settled records of a farmer in a block."""
 
-    #: Whose.
+    #: The farmer's wallet.
     wallet_id: WalletId
     #: strkey G...
     address: str
@@ -65,9 +65,9 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the events say of a farmer in a block: successes only."""
+    """Events of a farmer in a block: successes only."""
 
-    #: Whose.
+    #: The farmer's wallet.
     wallet_id: WalletId
     #: Stroops planted; None without an event.
     stake: int | None
@@ -83,11 +83,11 @@ class Told:
 class Finding:
     """One difference."""
 
-    #: What it is.
+    #: Kind of the difference.
     kind: Difference
-    #: Whose.
+    #: The farmer's wallet.
     wallet_id: WalletId
-    #: In which block; 0 for a balance.
+    #: The block; 0 for a balance.
     block_index: int
     #: What the records say.
     recorded: str
@@ -96,9 +96,10 @@ class Finding:
 
 
 def compare(kept: Kept, pail: PailState | None, *, ledger: int) -> Iterator[Finding]:
-    """The differences of one farmer in one block that is alive on the chain.
+    """Yield the differences of one farmer in one block that is alive on the chain.
 
-    `ledger` is what the chain was read at: nothing is said about what was settled later.
+    `ledger` is the ledger that the chain was read at: nothing is said about operations that were
+    settled later.
     """
     if kept.is_moving or kept.ledger > ledger:
         return
@@ -130,15 +131,16 @@ def compare(kept: Kept, pail: PailState | None, *, ledger: int) -> Iterator[Find
         yield found(Difference.RECORD_WITHOUT_WORK, kept.zeros, pail.zeros)
 
 
-#: Kinds of operations that a difference denies, once it was found twice: they are recorded as done,
-#: and the chain has no trace of them. What was never planted was not worked either.
+#: Kinds of operations that a difference denies, once it was found twice: operations of these kinds
+#: are recorded as done, and the chain has no trace of them. A pail that was never planted was not
+#: worked either.
 DENIED: Mapping[Difference, tuple[OperationKind, ...]] = {
     Difference.RECORD_WITHOUT_PLANT: (OperationKind.PLANT, OperationKind.WORK),
     Difference.RECORD_WITHOUT_WORK: (OperationKind.WORK,),
     Difference.RECORD_WITHOUT_HARVEST: (OperationKind.HARVEST,),
 }
 
-#: What a difference of operations is called when events have it.
+#: The event's name for each difference of operations.
 _OF_EVENTS: Mapping[Difference, Difference] = {
     Difference.PLANT_WITHOUT_RECORD: Difference.PLANT_WITHOUT_EVENT,
     Difference.RECORD_WITHOUT_PLANT: Difference.EVENT_WITHOUT_PLANT,
@@ -152,16 +154,16 @@ _OF_EVENTS: Mapping[Difference, Difference] = {
 def compare_events(
     kept: Kept, told: Told, pail: PailState | None, *, ledger: int
 ) -> Iterator[Finding]:
-    """The differences between a farmer's events in a block and the chain.
+    """Yield the differences between a farmer's events in a block and the chain.
 
-    For a farmer whose operations agree with the chain: events follow from those, so there the
-    operations' differences tell all.
+    This is for a farmer whose operations agree with the chain. Events follow from operations, so
+    where operations differ, their differences tell all.
     """
     if told.is_fresh or kept.is_moving:
         return
     events = replace(kept, stake=told.stake, zeros=told.zeros, is_harvested=told.is_harvested)
     if pail is None and kept.is_harvested:
-        # The chain has nothing left to compare with; the record is what it said.
+        # The chain has nothing left to compare with; the record keeps what the chain said.
         if not told.is_harvested:
             yield Finding(
                 kind=Difference.HARVEST_WITHOUT_EVENT,
@@ -176,21 +178,21 @@ def compare_events(
 
 
 def _zeros(zeros: int | None) -> int:
-    """0 is a worked value."""
+    """Return the zeros as a number to compare, -1 for None: 0 is a worked value."""
     return -1 if zeros is None else zeros
 
 
 def is_worth_harvesting(kept: Kept, pail: PailState | None, *, current_block: int) -> bool:
-    """Whether a pail that the records know less of would pay, and nobody may come for it."""
+    """Tell whether a pail that the records know less of would pay, and nobody may come for it."""
     is_ripe = pail is not None and pail.zeros is not None and kept.block_index < current_block
     return is_ripe and not kept.is_moving and (kept.stake is None or kept.zeros is None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """A farmer's KALE at the last look, and what moved it since as far as is recorded."""
+    """A farmer's KALE at the last look, and the recorded changes since then."""
 
-    #: Whose.
+    #: The farmer's wallet.
     wallet_id: WalletId
     #: strkey G...
     address: str
@@ -207,7 +209,7 @@ class Balance:
 
 
 def compare_balance(balance: Balance, kale: int, *, ledger: int) -> Finding | None:
-    """The difference of one account, if it can be told and there is one."""
+    """Return the difference of one account, if it can be told and there is one."""
     if balance.since is None or balance.is_moving or balance.ledger > ledger:
         return None
     expected = balance.kale + balance.moved

@@ -1,6 +1,6 @@
-"""Refusals that no repetition cures: who asks again is answered by the same operation.
+"""Refusals that no repetition cures: whoever asks again is answered by the same operation.
 
-That ends when what was in its way has changed.
+A refusal ends when its cause has changed.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ LASTING = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What an operation would have cost that was refused for that."""
+    """The price of an operation that was refused because of that price."""
 
     #: Stroops that its envelope would have had to bid for it.
     bid: int
@@ -33,11 +33,11 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """An operation that ended for one of LASTING, under the terms that still hold."""
+    """An operation that ended for a reason in LASTING, under the terms that still hold."""
 
     #: The operation.
     operation_id: OperationId
-    #: Whose budget it is about.
+    #: The pooler whose budget it is about.
     pooler_id: PoolerId | None
     #: Why.
     reason: FailureReason
@@ -49,9 +49,9 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
-    """What the network and the farm are like now."""
+    """State of the network and the farm now."""
 
-    #: Stroops that get a call of this kind in.
+    #: Inclusion fee (stroops) at which ledgers take a call of this kind.
     inclusion_fee: int
     #: Inclusion fee (stroops) at which an ordinary call keeps the cap.
     usual_fit: int
@@ -62,9 +62,10 @@ class Circumstances:
 
 
 def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal], bool]) -> bool:
-    """Whether it would be refused again; `has_room` tells of a budget, and counts what it allows.
+    """Tell whether an operation would be refused again.
 
-    What a price of nobody's knowledge was about is judged by that of an ordinary call.
+    `has_room` tells whether a budget has room, and counts what it allows. A refusal for a price
+    that nobody knows is judged by the price of an ordinary call.
     """
     match refusal.reason:
         case FailureReason.FEE_CAP:
@@ -84,11 +85,11 @@ def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal]
 def standing(
     refusals: Iterable[Refusal], now: Circumstances, *, has_room: Callable[[Refusal], bool]
 ) -> list[Refusal]:
-    """Those of them that would be refused again, in the order in which they were refused first."""
+    """Return the refusals that would be repeated now, in the order of the first refusal."""
     ordered = sorted(refusals, key=lambda refusal: refusal.operation_id)
     return [refusal for refusal in ordered if stands(refusal, now, has_room=has_room)]
 
 
 def mark_of(*terms: object) -> str:
-    """Stands for terms: the same for the same, another for others."""
+    """Return a mark that stands for the terms: equal for equal terms, else different."""
     return sha256(repr(terms).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Rent: how long what the farm needs still lives, when that is to be made longer, and how far.
+"""Rent: the lives of the entries that the farm needs, when they are extended, and how far.
 
 Contracts extend their own lives: once an entry has at most so many ledgers left, whoever calls pays
 for more. The treasury pays earlier, so that no farmer's call ever finds anything due.
@@ -23,7 +23,7 @@ MULTICALL_THRESHOLD = 518_400
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """When an entry comes due, and how far it is extended."""
+    """Rule of an entry: when it comes due, and how far it is extended."""
 
     #: Ledgers left at which it is due: a call would have to pay for more.
     threshold: int
@@ -32,44 +32,50 @@ class Rule:
 
     @property
     def lead(self) -> int:
-        """Ledgers before it is due at which it is extended."""
+        """Return the ledgers before the entry is due at which it is extended."""
         return max(0, min(LEAD, (self.extend_to - self.threshold) // 4))
 
     @property
     def guard(self) -> int:
-        """Ledgers before it is due from which on calls wait."""
+        """Return the ledgers before the entry is due from which on calls wait."""
         return min(GUARD, self.lead // 2)
 
 
 def farm_rule(max_entry_ttl: int) -> Rule:
-    """Of the farm's instance and of its code (KALE_CONTRACT section 3, Lifetimes)."""
+    """Return the rule of the farm's instance and of its code.
+
+    The source is KALE_CONTRACT section 3, Lifetimes.
+    """
     most = _most(max_entry_ttl)
     return Rule(threshold=max(0, most - WEEK), extend_to=most)
 
 
 def token_rule(max_entry_ttl: int) -> Rule:
-    """Of the token's instance, which has no code: at most a week is paid ahead, too."""
+    """Return the rule of the token's instance: here too at most a week is paid ahead.
+
+    The token has no code.
+    """
     most = _most(max_entry_ttl)
     threshold = min(_TOKEN_THRESHOLD, most // 2)
     return Rule(threshold=threshold, extend_to=min(threshold + WEEK, most))
 
 
 def multicall_rule(max_entry_ttl: int) -> Rule:
-    """Of our multicall's instance and code."""
+    """Return the rule of our multicall's instance and code."""
     life = min(MULTICALL_LIFE, _most(max_entry_ttl))
     return Rule(threshold=min(MULTICALL_THRESHOLD, life // 4), extend_to=life)
 
 
 def _most(max_entry_ttl: int) -> int:
-    """Ledgers that an entry can be extended to at most."""
+    """Return the ledgers that an entry can be extended to at most."""
     return max(0, max_entry_ttl - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A ledger entry whose rent is the treasury's."""
+    """A ledger entry whose rent the treasury pays."""
 
-    #: For people, and unlike every other's: "farm code".
+    #: Name for people, unique among the entries: "farm code".
     name: str
     #: Last ledger of its life.
     until: int
@@ -80,28 +86,28 @@ class Entry:
 
     @property
     def due_ledger(self) -> int:
-        """The first ledger in which a call would have to pay for more."""
+        """Return the first ledger in which a call would have to pay for more."""
         return self.until - self.rule.threshold
 
     def left(self, ledger: int) -> int:
-        """Ledgers left after this one; negative when it has ended."""
+        """Return the ledgers left after this one; negative when the entry has ended."""
         return self.until - ledger
 
     def wants_more(self, ledger: int) -> bool:
-        """Whether it is to be extended now."""
+        """Tell whether the entry is to be extended now."""
         return ledger >= self.due_ledger - self.rule.lead
 
     def holds_calls(self, ledger: int) -> bool:
-        """Whether a call that is signed now might have to pay for more."""
+        """Tell whether a call that is signed now might have to pay for more."""
         return self.is_farms and ledger >= self.due_ledger - self.rule.guard
 
 
-#: What the farm's entries are called.
+#: Names of the farm's entries.
 FARM_INSTANCE, FARM_CODE = "farm instance", "farm code"
 
 
 def farm_entries(*, instance_until: int, code_until: int, max_entry_ttl: int) -> list[Entry]:
-    """The farm's instance and its code, as far as their ends (0: not known) are known."""
+    """Return the farm's instance and its code, as far as their ends (0: not known) are known."""
     rule = farm_rule(max_entry_ttl)
     ends = {FARM_INSTANCE: instance_until, FARM_CODE: code_until}
     return [
@@ -112,11 +118,14 @@ def farm_entries(*, instance_until: int, code_until: int, max_entry_ttl: int) ->
 
 
 def wanting(entries: Iterable[Entry], ledger: int) -> list[Entry]:
-    """Those to be extended now: what farmers' calls need first, and what is due soonest."""
+    """Return the entries to be extended now.
+
+    The entries that farmers' calls need come first, and among equals those that are due soonest.
+    """
     chosen = [entry for entry in entries if entry.wants_more(ledger)]
     return sorted(chosen, key=lambda entry: (not entry.is_farms, entry.due_ledger, entry.name))
 
 
 def holding(entries: Iterable[Entry], ledger: int) -> list[Entry]:
-    """Those that calls of the farm wait for."""
+    """Return the entries that calls of the farm wait for."""
     return [entry for entry in entries if entry.holds_calls(ledger)]

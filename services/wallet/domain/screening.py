@@ -1,4 +1,4 @@
-"""What a farmer's pail tells of an operation before anything is paid for it."""
+"""Judgement of an operation by the farmer's pail, before anything is paid for the operation."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -17,7 +17,7 @@ from services.wallet.domain.settling import given_up, planted_already, worked_al
 
 @unique
 class Advice(Enum):
-    """How to go on with an operation."""
+    """Advice on how to go on with an operation."""
 
     #: As it looks, it will work.
     SEND = "send"
@@ -29,11 +29,11 @@ class Advice(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Screening:
-    """What was found out."""
+    """Result of a screening."""
 
     #: How to go on.
     advice: Advice
-    #: With SETTLED.
+    #: The settlement, with SETTLED.
     settlement: Settlement | None = None
 
 
@@ -44,11 +44,11 @@ _SIMULATE = Screening(advice=Advice.SIMULATE)
 def screen(
     operation: QueuedOperation, pail: PailState | None, *, key: bytes, block: Block | None
 ) -> Screening:
-    """What to do with an operation, by its pail as a node shows it (None: there is none).
+    """Advise on an operation by its pail as a node shows it (None: there is no pail).
 
-    Only what stays true is concluded: a pail never goes back in its zeros, and a hash is right or
-    wrong. What a node that lags may not show yet is left to a simulation. `key` is the farmer's raw
-    key, `block` the running one.
+    Only conclusions that stay true are drawn: a pail never goes back in its zeros, and a hash is
+    right or wrong. A pail that a lagging node may not show yet is left to a simulation. `key` is
+    the farmer's raw key, `block` the running block.
     """
     if operation.kind is OperationKind.PLANT:
         return _SEND if pail is None else _settled(planted_already(operation, pail, fee=0))

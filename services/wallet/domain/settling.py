@@ -1,4 +1,4 @@
-"""The settlement of an operation that follows from what was learned about it."""
+"""The settlement of an operation that follows from new knowledge about it."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -25,7 +25,7 @@ AnyOperation = QueuedOperation | CarriedOperation
 
 
 def share(total: int, parts: int, position: int) -> int:
-    """One part of a fee that several operations caused; the parts add up to the total."""
+    """Return one part of a fee that several operations caused; the parts add up to the total."""
     return total // parts + (1 if position < total % parts else 0)
 
 
@@ -34,12 +34,15 @@ _PARTS = 4
 
 
 def smaller(count: int) -> int:
-    """Operations that may go together after a transaction with `count` of them failed."""
+    """Return how many operations may go together after `count` of them failed together."""
     return max(1, count // _PARTS)
 
 
 def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: int) -> Settlement:
-    """An included transaction worked; `value` is what the contract returned."""
+    """Settle an operation whose included transaction worked.
+
+    `value` is what the contract returned.
+    """
     returned = OPERATION_KINDS[operation.kind].returned
     return Settlement(
         operation_id=operation.id,
@@ -63,12 +66,15 @@ def shown_paid(operation_id: OperationId, *, ledger: int, by: str, fee: int = 0)
 
 
 def paid_by(envelope: str) -> str:
-    """Say why a payment counts as made: its payer's number, and the envelope (hash) that did it."""
+    """Return the reason why a payment counts as made.
+
+    The reason names the payer's number, and the envelope (hash) that made the payment.
+    """
     return f"the payer's number shows that it was paid, by {envelope}"
 
 
 def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement:
-    """The pail is on the chain: the plant is settled as what it is there."""
+    """Settle a plant whose pail is on the chain, with the stake and the ledger of that pail."""
     return Settlement(
         operation_id=operation.id,
         event=OperationEvent.SUCCEED,
@@ -79,8 +85,11 @@ def planted_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Se
 
 
 def worked_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement | None:
-    """Settle a work by its pail when an earlier envelope of its own has done it, whatever nodes
-    said of that envelope; None when the pail does not show it."""
+    """Settle a work by its pail when an earlier envelope of its own has done it.
+
+    What nodes said of that envelope does not count. Returns None when the pail does not show the
+    work.
+    """
     earlier = operation.attempts - isinstance(operation, CarriedOperation)
     if earlier < 1 or pail.zeros is None or pail.zeros != _zeros(operation):
         return None
@@ -89,14 +98,14 @@ def worked_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Set
 
 
 def _zeros(operation: AnyOperation) -> int | None:
-    """Leading zeros of a work's hash."""
+    """Return the leading zeros of a work's hash."""
     if isinstance(operation, CarriedOperation):
         return operation.zeros
     return None if operation.hash is None else leading_zeros(operation.hash)
 
 
 def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement | None:
-    """Settle by its pail what is done already; None when it is not."""
+    """Settle an operation by its pail when it is done already; return None when it is not."""
     if operation.kind is OperationKind.PLANT:
         return planted_already(operation, pail, fee=fee)
     return worked_already(operation, pail, fee=fee)
@@ -111,7 +120,10 @@ def given_up(
     fee: int = 0,
     price: Price | None = None,
 ) -> Settlement:
-    """It cannot work; `price` is what it would have cost, when that is why."""
+    """Settle an operation that cannot work.
+
+    `price` is what the operation would have cost, when the price is the reason.
+    """
     return Settlement(
         asked=0 if price is None else price.bid,
         fits_at=None if price is None else price.fits_at,
@@ -132,7 +144,7 @@ def later(
     fee: int = 0,
     pack_limit: int | None = None,
 ) -> Settlement:
-    """Another look at it, not before a ledger and not before some seconds have passed."""
+    """Put an operation off, until a ledger and until some seconds have passed."""
     return Settlement(
         operation_id=operation.id,
         event=OperationEvent.RETRY,
@@ -146,12 +158,13 @@ def later(
 def apart(
     claimed: Sequence[QueuedOperation],
 ) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
-    """Those that share a transaction of the treasury now, and those that wait for the next one.
+    """Split operations into those that share a transaction of the treasury now and those that wait.
 
-    It happens as a whole or not at all, so an operation that failed before goes alone, unless the
-    ledger said that it was others who failed: it must not hold up the others again. The oldest has
-    its turn: else whoever keeps asking for what fails would keep those waiting for ever whom it
-    failed with.
+    The second list waits for the next transaction. A transaction happens as a whole or not at all.
+    So an operation that failed before goes alone, unless the ledger said that others failed: it
+    must not hold up the others again. The oldest operation has its turn first. Otherwise a caller
+    who keeps asking for an operation that fails would keep those that failed with it waiting for
+    ever.
     """
     # Ids are in the order of time.
     waiting = sorted(claimed, key=lambda operation: operation.id)
@@ -166,7 +179,7 @@ def _goes_alone(operation: QueuedOperation) -> bool:
 
 
 def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settlement | None:
-    """What its block's verdict makes of a queued operation; None when it can be tried now."""
+    """Settle a queued operation by its block's verdict; return None when it can be tried now."""
     match verdict.readiness:
         case Readiness.GO:
             return None
@@ -178,9 +191,10 @@ def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settle
 
 
 def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) -> Settlement:
-    """Its envelope can never be included, which is proven: another one, or the end.
+    """Settle an operation whose envelope is proven never to be included.
 
-    When the cap kept it out, that is the reason that people can do something about.
+    The operation gets another envelope or ends. When the cap kept the envelope out, that is the
+    reason that people can do something about.
     """
     if last_answer == ABOVE_CAP and OPERATION_KINDS[operation.kind].has_block:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
@@ -191,7 +205,7 @@ def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) 
         message = f"no ledger took any of {operation.attempts} envelopes"
         return _expired(operation, FailureReason.EXPIRED, message)
     if not OPERATION_KINDS[operation.kind].has_block:
-        # Those that wait behind it have their turn meanwhile.
+        # The operations that wait behind it have their turn meanwhile.
         due = head.ledger + pause(operation.kind, operation.attempts)
         return later(operation, due_ledger=due, pack_limit=1)
     return later(operation)
@@ -207,11 +221,11 @@ def refused(
     fee: int = 0,
     together: int = 1,
 ) -> Settlement:
-    """A simulation or a ledger refused it; `pail` is the farmer's, where that tells whether it is
-    done already.
+    """Settle an operation that a simulation or a ledger refused.
 
-    `head` must not be older than the refusal: a call that met the next block is told as that.
-    `together`: so many operations failed as one; which of them is the reason is not known.
+    `pail` is the farmer's pail, where that tells whether the operation is done already. `head` must
+    not be older than the refusal: a call that met the next block is reported with that reason.
+    `together` operations failed as one; which of them is the reason is not known.
     """
     verdict = readiness(operation.kind, operation.block_index, head)
     what = meaning(operation.kind, error)

@@ -1,4 +1,4 @@
-"""The two state machines as tables {(state, event): state}; what is not in them is refused."""
+"""The two state machines as tables {(state, event): state}; any other step is refused."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -123,11 +123,11 @@ _Event = TypeVar("_Event", bound=Enum)
 
 
 def sources(edges: Mapping[tuple[_State, _Event], _State], event: _Event) -> list[_State]:
-    """The states in which an event is possible, for guarded updates."""
+    """Return the states in which an event is possible, for guarded updates."""
     return [state for (state, possible) in edges if possible is event]
 
 
 def target(edges: Mapping[tuple[_State, _Event], _State], event: _Event) -> _State:
-    """The one state that an event leads to, wherever it comes from."""
+    """Return the one state that an event leads to, from every state."""
     (state,) = {following for (_, possible), following in edges.items() if possible is event}
     return state

@@ -1,4 +1,4 @@
-"""What an answer of sendTransaction allows to be done next (STELLAR.md section 1)."""
+"""The next step that an answer of sendTransaction allows (STELLAR.md section 1)."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -14,7 +14,7 @@ _QUEUE_MEMORY = 3
 
 @unique
 class NextStep(Enum):
-    """What to do with a transaction after an answer. None of them concludes "not included"."""
+    """Next step of a transaction after an answer; no step concludes "not included"."""
 
     #: Wait for a ledger or for the bound.
     WATCH = "watch"
@@ -26,7 +26,7 @@ class NextStep(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer, weighed."""
+    """A node's answer and its consequences."""
 
     #: What to do.
     step: NextStep
@@ -34,21 +34,21 @@ class Answer:
     text: str
     #: Ledgers after which it is sent again, if no ledger has it by then.
     resend_after: int
-    #: With RAISE_BID: the stroops that would get in.
+    #: With RAISE_BID: the stroops that would suffice for inclusion.
     required_fee: int = 0
 
 
 UNKNOWN = Answer(step=NextStep.WATCH, text="no answer: it may have been taken", resend_after=1)
 
-#: Said of an envelope whose bid was refused and may not be raised any more.
+#: Text for an envelope whose bid was refused and may not be raised any more.
 ABOVE_CAP = "txINSUFFICIENT_FEE, and more is above the cap"
 
-#: Refusals that need nobody: a look at the ledger tells what they mean.
+#: Refusals that need no person: a look at the ledger tells what they mean.
 _EXPECTED = frozenset({"txBAD_SEQ", "txTOO_LATE", "txTOO_EARLY"})
 
 
 def weigh(result: SendResult) -> Answer:
-    """The next step after an answer."""
+    """Decide on the next step after an answer."""
     match result.status:
         case SendStatus.PENDING | SendStatus.DUPLICATE | SendStatus.TRY_AGAIN_LATER:
             # TRY_AGAIN_LATER proves nothing: this very envelope may be in a ledger.
@@ -71,20 +71,21 @@ def _weigh_error(result: SendResult) -> Answer:
 
 
 def is_due_to_send(transaction: OpenTransaction, head: LedgerHead) -> bool:
-    """Whether an envelope that was not seen is to be sent (again), byte by byte the same.
+    """Tell whether an envelope that was not seen is to be sent (again), byte by byte the same.
 
-    One that was never marked as sent (a crash may have come between) is due at once. Past the bound
-    sending is of no use.
+    An envelope that was never marked as sent (a crash may have come between) is due at once. Past
+    the bound sending is of no use.
     """
     return head.close_time <= transaction.max_time and head.sequence >= transaction.resend_ledger
 
 
-#: Ledgers in which a node's queue keeps a transaction at most: one that is older was passed over.
+#: Ledgers in which a node's queue keeps a transaction at most: an older transaction was passed
+#: over.
 _STUCK_AFTER = 5
 
 
 def is_stuck(transaction: OpenTransaction, head: LedgerHead) -> bool:
-    """Whether ledgers pass a transaction over that cannot wait: then it is to bid more."""
+    """Tell whether ledgers pass over a transaction that cannot wait: then it is to bid more."""
     return (
         transaction.state is TransactionState.SENT
         and head.sequence - transaction.signed_ledger > _STUCK_AFTER

@@ -1,8 +1,11 @@
-"""The trust table: which decision needs whose word. SECURITY.md tells what can happen all the same.
+"""The trust table: how many nodes' words each decision needs.
 
-`chain` takes one node's word and the next node when that fails, `chain.agreed` takes what two nodes
-say alike. With one node configured there is nobody else to ask, and its word counts for both; what
-moves money rests on the ledger's own rules then, too (a payer's number, a pail that is there).
+SECURITY.md tells what can happen all the same.
+
+`chain` takes one node's word and the next node's when that node fails; `chain.agreed` takes what
+two nodes say alike. With one node configured there is nobody else to ask, and its word counts for
+both. What moves money rests on the ledger's own rules then, too (a payer's number, a pail that is
+there).
 """
 
 from collections.abc import Mapping
@@ -11,23 +14,23 @@ from enum import Enum, unique
 
 @unique
 class Needed(Enum):
-    """What a decision rests on."""
+    """Evidence that a decision rests on."""
 
-    #: What one node says: a lie costs a ledger or two of time.
+    #: The statement of one node: a lie costs a ledger or two of time.
     ONE_WORD = "one word"
     #: Two nodes that say the same. When there is only one that can be asked, it counts after
     #: PATIENCE: a lie of the last one left may cost time and records, which heal, and no money.
     TWO_WORDS = "two words"
-    #: The sequence number of the payment's own payer account, past the last bound: whatever it was
-    #: taken for, the ledger refuses a second payment.
+    #: The sequence number of the payment's own payer account, past the last bound: whatever used
+    #: that number, the ledger refuses a second payment.
     PAYER_NUMBER = "the payer's number"
-    #: What the ledger has of it, whoever says which transaction did it.
+    #: The ledger's state, whoever says which transaction caused it.
     STATE = "the state"
 
 
 @unique
 class Decision(Enum):
-    """What is decided by what nodes say."""
+    """Decisions that depend on what nodes say."""
 
     FOLLOW_HEAD = "follow the head"
     TURN_HEAD_BACK = "turn the head back"
@@ -49,23 +52,26 @@ class Decision(Enum):
     SHOW_BALANCES = "show balances"
 
 
-#: Seconds without a second node that can be asked after which the only one left is believed, for
-#: what needs TWO_WORDS.
+#: Seconds without a second node that can be asked, after which the only node left is believed, for
+#: decisions that need TWO_WORDS.
 PATIENCE = 10.0
 
 TRUST: Mapping[Decision, Needed] = {
-    # Within what clock and pace allow since two nodes showed a ledger (domain/heights.py).
+    # The head has to be within what clock and pace allow since two nodes showed a ledger
+    # (domain/heights.py).
     Decision.FOLLOW_HEAD: Needed.ONE_WORD,
-    # A kept head, a block or a clock that was a lie: down again, when two say so for a while.
+    # A kept head, a block or a clock that was a lie is turned back when two nodes say so for a
+    # while.
     Decision.TURN_HEAD_BACK: Needed.TWO_WORDS,
     # Passphrase, farm, code and token: another network is never farmed on.
     Decision.IDENTIFY_NETWORK: Needed.TWO_WORDS,
     # Index, time, entropy and bounds; stakes and weights may differ from ledger to ledger.
     Decision.PUBLISH_BLOCK: Needed.TWO_WORDS,
-    # Too large: transactions that nobody takes; too small: none at all. Both are time.
+    # Too large a limit makes transactions that no ledger takes; too small a limit, none at all.
+    # Both cost time.
     Decision.READ_LIMITS: Needed.TWO_WORDS,
-    # An ordinary one by one word; one that is ten times the minimum is asked of a second node, and
-    # the cap holds in any case.
+    # One node's word is enough for an ordinary bid. For a bid of ten times the minimum a second
+    # node is asked. The cap holds in any case.
     Decision.BID_FOR_INCLUSION: Needed.ONE_WORD,
     # The next number of an account that signs. A wrong one moves nothing, but nobody takes the
     # envelope, and an account waits until that one has expired.
@@ -77,12 +83,13 @@ TRUST: Mapping[Decision, Needed] = {
     # A second plant or harvest is refused by the farm: a wrong end costs a fee, and the record of
     # it heals by the pail.
     Decision.SETTLE_CALL: Needed.TWO_WORDS,
-    # An account that is made out to be there is not made; one that seems missing costs a fee.
+    # An account that nodes claim to exist is not made; one that seems missing costs a fee.
     Decision.SETTLE_FUNDING: Needed.TWO_WORDS,
     # "No ledger has it and none may", by the words of each node (domain/exclusion.py): the farm
     # refuses a second plant or harvest, so a wrong end costs a fee.
     Decision.EXCLUDE_ENVELOPE: Needed.TWO_WORDS,
-    # Planted already, or better work there: the operation ends without a transaction.
+    # When it is planted already, or a better work is there, the operation ends without a
+    # transaction.
     Decision.SETTLE_BY_PAIL: Needed.TWO_WORDS,
     # A refusal that ends an operation for good.
     Decision.REFUSE_BY_SIMULATION: Needed.TWO_WORDS,
@@ -90,8 +97,8 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.REFUSE_DESTINATION: Needed.TWO_WORDS,
     # Plants, works, harvests and balances that no record has.
     Decision.RECORD_FOUND: Needed.TWO_WORDS,
-    # What became of a transaction whose ledger no node has any more.
+    # The result of a transaction whose ledger no node has any more.
     Decision.RECORD_FORGOTTEN: Needed.STATE,
-    # What is shown is read again with the next ledger.
+    # The balances that are shown are read again with the next ledger.
     Decision.SHOW_BALANCES: Needed.ONE_WORD,
 }

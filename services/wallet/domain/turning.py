@@ -1,4 +1,4 @@
-"""A head that was a lie: when the lower one counts, and whether the network is still the same."""
+"""A kept head that was a lie: when a lower one counts, and whether the network is the same."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ UNSEEN_FOR = 15.0
 
 
 class Lower:
-    """Heads below the kept one, one after the other: a lower one counts once it goes on."""
+    """Heads below the kept one, in order: a lower head counts once it goes on."""
 
     def __init__(self) -> None:
         self._seen: list[int] = []
 
     def see(self, ledger: int) -> bool:
-        """Notes one; whether several of them have followed each other by now."""
+        """Note a lower head and tell whether several of them have followed each other by now."""
         if self._seen and ledger < self._seen[-1]:
             self._seen.clear()
         if not self._seen or ledger > self._seen[-1]:
@@ -27,26 +27,26 @@ class Lower:
         return len(self._seen) == _LEDGERS
 
     def forget(self) -> None:
-        """The head is not below the kept one."""
+        """Forget the lower heads, as the head is not below the kept one."""
         self._seen.clear()
 
 
 @unique
 class Sameness(Enum):
-    """Whether the network is the one that the records are of."""
+    """Identity of the network with the one that the records describe."""
 
     SAME = "same"
-    #: It has what the records have not, in the place of it.
+    #: It has other facts in the place of the recorded ones.
     RESET = "reset"
-    #: There is nothing that both remember.
+    #: Records and network have no fact in common.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remembered:
-    """What records and network both say of the past."""
+    """Facts of the past in the records and on the network."""
 
-    #: Of our newest transactions in ledgers that the nodes remember: whether they are there.
+    #: For each of our newest transactions in ledgers that the nodes remember: whether it is there.
     transactions: Sequence[bool]
     #: Entropy by index of blocks as recorded, and as the network has them.
     recorded: Mapping[int, bytes]
@@ -56,8 +56,11 @@ class Remembered:
 
 
 def sameness(what: Remembered) -> Sameness:
-    """One thing that both remember alike shows that the network is the same: a lie may have put
-    other records beside it, and a network that begins anew has nothing of the old one."""
+    """Judge whether the network is the one that the records describe.
+
+    One fact that both remember alike shows that the network is the same: a lie may have put other
+    records beside it, and a network that begins anew has nothing of the old one.
+    """
     both = [
         what.recorded[index] == what.shown[index] for index in what.recorded if index in what.shown
     ]

@@ -1,4 +1,4 @@
-"""Withdrawals: what may leave, where to, and why one is refused before anything is signed."""
+"""Withdrawals: the limits, the destinations, and the refusals before anything is signed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from services.wallet.domain.model import FailureReason, Operation
 
 @unique
 class Asset(Enum):
-    """What can be withdrawn."""
+    """Assets that can be withdrawn."""
 
     KALE = "kale"
     XLM = "xlm"
@@ -24,17 +24,17 @@ class DailyLimit:
 
     #: From one farmer's account.
     farmer: int
-    #: From all of them.
+    #: From all farmers' accounts together.
     pool: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithdrawalTerms:
-    """What the operator allows."""
+    """The operator's terms for withdrawals."""
 
     #: Seconds until a changed address counts.
     cooling: float
-    #: By asset.
+    #: Daily limits by asset.
     limits: Mapping[Asset, DailyLimit]
 
 
@@ -44,19 +44,19 @@ class PayoutAddresses:
 
     #: Where withdrawals go now (strkey G...); empty: nowhere.
     address: str
-    #: What it will be; None when no change is waiting.
+    #: The address after the pending change; None when no change is waiting.
     pending: str | None
-    #: From when on.
+    #: When the pending change takes effect.
     pending_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewWithdrawal:
-    """What a farmer wants sent."""
+    """A farmer's request for a withdrawal."""
 
     #: UUIDv7, the operation's and the withdrawal's.
     id: OperationId
-    #: Makes a repeat give the same one.
+    #: Id that makes a repeated request return the same withdrawal.
     request_id: str
     #: The farmer's wallet.
     wallet_id: WalletId
@@ -72,21 +72,21 @@ class NewWithdrawal:
 class Withdrawal:
     """One withdrawal as recorded."""
 
-    #: What made it idempotent.
+    #: Id that made the request idempotent.
     request_id: str
     #: What is sent.
     asset: Asset
     #: How much, in stroops.
     amount: int
-    #: Where to (strkey G...).
+    #: The destination (strkey G...).
     destination: str
-    #: Where it stands.
+    #: The operation that carries it.
     operation: Operation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payout:
-    """Where the operation of a withdrawal sends what."""
+    """Destination and asset of a withdrawal's operation."""
 
     #: The operation.
     operation_id: OperationId
@@ -111,10 +111,10 @@ class Destination:
 def refusal(
     asset: Asset, amount: int, payer: AccountState, destination: Destination
 ) -> FailureReason | None:
-    """Why a payment would fail as things stand on the chain, the first reason there is; None when
-    it can be tried.
+    """Return the first reason why a payment would fail as things stand on the chain.
 
-    XLM that the reserve holds back is for the ledger to find out.
+    Returns None when the payment can be tried. Whether the reserve holds back XLM is for the ledger
+    to find out.
     """
     is_kale, account = asset is Asset.KALE, destination.account
     obstacles = {

@@ -1,1 +1,4 @@
-"""gRPC: one file per noun; a message becomes a use case's arguments, its answer a message."""
+"""gRPC servicers, one file per noun.
+
+Messages become the arguments of use cases; their results become messages.
+"""

@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.CustodyService: what operators do about keys."""
+"""kalepool.wallet.v1.CustodyService: operators' acts on keys."""
 
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -19,13 +19,13 @@ from services.wallet.usecases.custody import Custody
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 FULL_NAME = custody_pb2.DESCRIPTOR.services_by_name["CustodyService"].full_name
-#: Methods that read all there is.
+#: Methods that read whole tables.
 SLOW = ("VerifyAuditLog",)
 _ACTIONS = frozenset(action.value for action in Action)
 
 
 class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
-    """Thin: map, one call, map back."""
+    """Thin servicer: each method maps the request, makes one call and maps the result back."""
 
     def __init__(self, custody: Custody, store: CustodyStore) -> None:
         self._custody = custody
@@ -56,7 +56,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         return custody_pb2.ReleaseOperationResponse()
 
     async def _reach(self, reach: custody_pb2.PauseReach) -> Reach:
-        """For whom."""
+        """Return those for whom signing is paused or resumed."""
         match reach.WhichOneof("reach"):
             case "pooler_id":
                 return Reach(scope=Scope.POOLER, target=UUID(reach.pooler_id))

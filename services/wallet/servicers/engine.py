@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.EngineService: what operators ask of the submission engine."""
+"""kalepool.wallet.v1.EngineService: operators' questions to the submission engine."""
 
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ SLOW = ("DeployMulticall",)
 
 
 class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
-    """Thin: each method is one call of the engine."""
+    """Thin servicer: each method is one call of the engine."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.KeyService: what operators ask about key-encryption keys."""
+"""kalepool.wallet.v1.KeyService: operators' requests about key-encryption keys."""
 
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ FULL_NAME = keys_pb2.DESCRIPTOR.services_by_name["KeyService"].full_name
 
 
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
-    """Thin: each method is one call of the rotator."""
+    """Thin servicer: each method is one call of the rotator."""
 
     def __init__(self, rotator: KeyRotator) -> None:
         self._rotator = rotator

@@ -1,4 +1,4 @@
-"""Between the domain and kalepool.wallet.v1: pure mapping, both ways."""
+"""Pure mapping between the domain and kalepool.wallet.v1, both ways."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -34,7 +34,7 @@ KINDS = {
 }
 
 
-#: The protos' numbers, looked up once: thousands of operations are told of in a block.
+#: The protos' numbers, looked up once: thousands of operations are reported in a block.
 _KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
 _STATE_NUMBERS = {state: number for number, state in STATES.items()}
 _REASON_NUMBERS = {
@@ -45,19 +45,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def timestamp(value: datetime) -> Timestamp:
-    """A protobuf timestamp."""
+    """Return the protobuf timestamp."""
     since = value - _EPOCH
     seconds = since.days * 86_400 + since.seconds
     return Timestamp(seconds=seconds, nanos=since.microseconds * 1_000)
 
 
 def reason_number(reason: FailureReason | None) -> common_pb2.FailureReason.ValueType:
-    """The proto's number of a reason."""
+    """Return the proto's number of a reason."""
     return common_pb2.FAILURE_REASON_UNSPECIFIED if reason is None else _REASON_NUMBERS[reason]
 
 
 def wallet_message(wallet: Wallet) -> wallet_pb2.Wallet:
-    """A farmer's wallet with its balances as last read."""
+    """Return the message of a farmer's wallet, with its balances as last read."""
     ready = wallet.is_ready
     return wallet_pb2.Wallet(
         wallet_id=str(wallet.id),
@@ -71,7 +71,7 @@ def wallet_message(wallet: Wallet) -> wallet_pb2.Wallet:
 
 
 def balances_message(wallet: Wallet, balances: Balances) -> wallet_pb2.Balances:
-    """What a farmer's address has."""
+    """Return the message of the balances of a farmer's address."""
     return wallet_pb2.Balances(
         farmer_id=str(wallet.farmer_id or ""),
         address=wallet.address,
@@ -84,7 +84,7 @@ def balances_message(wallet: Wallet, balances: Balances) -> wallet_pb2.Balances:
 
 
 def operation_message(operation: Operation) -> wallet_pb2.Operation:
-    """One operation."""
+    """Return the message of one operation."""
     return wallet_pb2.Operation(
         operation_id=str(operation.id),
         kind=_KIND_NUMBERS[operation.kind],
@@ -93,7 +93,7 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
         address=operation.address,
         block_index=operation.block_index,
         state=_STATE_NUMBERS[operation.state],
-        # Others move XLM, or say themselves what they move.
+        # Operations without a block move XLM, or say themselves what they move.
         amount=operation.amount if OPERATION_KINDS[operation.kind].has_block else 0,
         nonce=operation.nonce or 0,
         hash=operation.hash or b"",
@@ -110,7 +110,7 @@ def operation_message(operation: Operation) -> wallet_pb2.Operation:
 
 
 def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:
-    """A block; whether it is the current one depends on the head."""
+    """Return the message of a block; whether it is the current one depends on the head."""
     return wallet_pb2.Block(
         index=block.index,
         opened_ledger=block.opened_ledger,
@@ -131,7 +131,7 @@ def block_message(block: Block, head: ChainHead) -> wallet_pb2.Block:
 
 
 def head_message(head: ChainHead) -> wallet_pb2.ChainHead:
-    """Where the chain is."""
+    """Return the message of the chain's head."""
     return wallet_pb2.ChainHead(
         ledger=head.ledger,
         close_time=timestamp(head.close_time),
@@ -142,22 +142,22 @@ def head_message(head: ChainHead) -> wallet_pb2.ChainHead:
 
 
 def plant_intent(operation: wallet_pb2.PlantOperation) -> Intent:
-    """A plant."""
+    """Return the intent of a plant."""
     return Intent(farmer_id=FarmerId(UUID(operation.farmer_id)), amount=operation.stake)
 
 
 def work_intent(operation: wallet_pb2.WorkOperation) -> Intent:
-    """A work."""
+    """Return the intent of a work."""
     return Intent(
         farmer_id=FarmerId(UUID(operation.farmer_id)), nonce=operation.nonce, hash=operation.hash
     )
 
 
 def harvest_intent(operation: wallet_pb2.HarvestOperation) -> Intent:
-    """A harvest."""
+    """Return the intent of a harvest."""
     return Intent(farmer_id=FarmerId(UUID(operation.farmer_id)))
 
 
 def reserved_stroops(balances: Balances) -> int:
-    """Stroops of XLM that an account cannot spend; 0 when it does not exist."""
+    """Return the stroops of XLM that an account cannot spend; 0 when it does not exist."""
     return (2 + balances.reserves) * _BASE_RESERVE if balances.is_funded else 0

@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.ReconciliationService: records against the chain."""
+"""kalepool.wallet.v1.ReconciliationService: comparison of the records with the chain."""
 
 from typing import Any, TypeAlias
 
@@ -13,12 +13,12 @@ from services.wallet.store.reconcile import Entry, ReconcileStore
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 FULL_NAME = reconcile_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name
-#: Methods that read all there is.
+#: Methods that read whole tables.
 SLOW = ("Reconcile",)
 
 
 class ReconciliationServicer(reconcile_pb2_grpc.ReconciliationServiceServicer):
-    """Thin: one call, map."""
+    """Thin servicer: each method makes one call and maps the result."""
 
     def __init__(self, reconciler: Reconciler, store: ReconcileStore) -> None:
         self._reconciler = reconciler

@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.WalletService: request to use case to reply."""
+"""kalepool.wallet.v1.WalletService: mapping of requests to use cases, and of results to replies."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias, TypeVar
@@ -39,7 +39,7 @@ SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest
 
 
 class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
-    """Thin: what a field may be is in the proto, everything else is in the use cases."""
+    """Thin servicer: the proto limits the fields, everything else is in the use cases."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""kalepool.wallet.v1.WithdrawalService: farmers' money on its way out."""
+"""kalepool.wallet.v1.WithdrawalService: farmers' withdrawals."""
 
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -29,7 +29,7 @@ _ASSETS = {
 
 
 class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
-    """Thin: map, one call, map back."""
+    """Thin servicer: each method maps the request, makes one call and maps the result back."""
 
     def __init__(self, withdrawals: Withdrawals, store: WithdrawalStore) -> None:
         self._withdrawals = withdrawals

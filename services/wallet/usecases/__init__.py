@@ -1,1 +1,1 @@
-"""What callers can have done: one file per noun."""
+"""Use cases of callers: one file per noun."""

@@ -1,4 +1,4 @@
-"""What wallet does for operators about keys: one coroutine per verb."""
+"""Use cases of operators for keys: one coroutine per verb."""
 
 from dataclasses import dataclass
 
@@ -25,20 +25,20 @@ security = get_security_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Custody:
-    """The verbs, and what they work with."""
+    """Use cases for keys, and the parts that they use."""
 
     wallets: WalletStore
     store: CustodyStore
     signers: Signers
-    #: To ring when something may go on.
+    #: Wakeup to notify when operations may go on.
     wakeup: Wakeup
     #: Whether keys may leave the pool at all.
     may_export: bool
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Stops signing; nothing new is signed once this has returned.
+        """Stop signing; nothing new is signed once this has returned.
 
-        WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
+        Raises WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
         """
         if reach.scope is Scope.POOLER and reach.target is not None:
             await self._check_pooler(PoolerId(reach.target))
@@ -50,25 +50,31 @@ class Custody:
             raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
 
     async def resume(self, reach: Reach, *, actor: str) -> None:
-        """Ends a pause. PauseNotFoundError when there is none."""
+        """End a pause. Raises PauseNotFoundError when there is none."""
         if not await self.store.resume(reach, actor=actor):
             raise PauseNotFoundError(f"signing is not paused for {reach}")
         security.warning("signing resumed", reach=str(reach), actor=actor)
         self.wakeup.notify()
 
     async def release(self, operation_id: OperationId, *, actor: str) -> None:
-        """Let an operation be signed for again. NotHeldError when it does not wait for a person."""
+        """Let an operation be signed for again.
+
+        Raises NotHeldError when the operation does not wait for a person.
+        """
         if not await self.store.release(operation_id, actor=actor):
             raise NotHeldError(f"operation {operation_id} does not wait for a person")
         security.warning("operation released", operation=str(operation_id), actor=actor)
         self.wakeup.notify()
 
     async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
-        """A farmer's wallet, to be paused."""
+        """Return the reach that is a farmer's wallet, to be paused."""
         return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
 
     async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
-        """Reads the audit log, or what follows the noted record; the verifier tells of it."""
+        """Check the audit log, or the records after the noted one; return the verifier.
+
+        The verifier holds the result.
+        """
         verifier = Verifier(expected=expected, begins_there=begins_there)
         async for page in self.store.records(after=verifier.after):
             if not verifier.take(page):
@@ -79,9 +85,10 @@ class Custody:
     async def export_key(
         self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str
     ) -> Parcel:
-        """A farmer's key, encrypted to the receiver; recorded before it leaves.
+        """Return a farmer's key, encrypted to the receiver.
 
-        Raises KeyExportOffError, WalletNotFoundError, WrongAddressError, ReceiverKeyError.
+        The export is recorded before the key leaves. Raises KeyExportOffError, WalletNotFoundError,
+        WrongAddressError, ReceiverKeyError.
         """
         if not self.may_export:
             raise KeyExportOffError("keys do not leave this pool: KEY_EXPORT is not set")

@@ -1,4 +1,4 @@
-"""What wallet does for its callers: one coroutine per verb."""
+"""Use cases of wallet's callers: one coroutine per verb."""
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
@@ -46,7 +46,7 @@ MAX_RESUMED = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class UseCases:
-    """The verbs, and what they work with."""
+    """Use cases of callers, and the parts that they use."""
 
     wallets: WalletStore
     operations: OperationStore
@@ -55,7 +55,7 @@ class UseCases:
     accounts: Accounts
     treasury_account: Treasury
     chain_view: ChainView
-    #: To ring when operations were recorded.
+    #: Wakeup to notify when operations were recorded.
     wakeup: Wakeup
     #: The fee budgets, and stroops that a transaction may cost for each operation in it.
     fees: FeeTerms
@@ -64,11 +64,12 @@ class UseCases:
     async def create_wallet(
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
     ) -> Wallet:
-        """The farmer's wallet: made with its key, its onboarding and the address that it pays out
-        to, or the one that is there.
+        """Return the farmer's wallet; make it when there is none.
 
-        Raises TreasuryMissingError for a new one while the treasury's key does not open: it alone
-        shows that the master key is the pool's, and nobody could open what another one seals.
+        A new wallet is made with its key, its onboarding and the address that it pays out to.
+        Raises TreasuryMissingError for a new wallet while the treasury's key does not open: that
+        key alone shows that the master key is the pool's, and nobody could open what another master
+        key seals.
         """
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
@@ -90,14 +91,14 @@ class UseCases:
         return wallet
 
     async def balances(self, farmer_ids: Sequence[FarmerId]) -> list[tuple[Wallet, Balances]]:
-        """Wallets and what they have on the chain now, in order."""
+        """Return the wallets and their balances on the chain now, in the order of `farmer_ids`."""
         wallets = await self._wallets_of(farmer_ids)
         found = await self.accounts.read({item.id: item.address for item in wallets.values()})
         ordered = [wallets[farmer_id] for farmer_id in farmer_ids]
         return [(item, balances_of(found[item.id][1], found[item.id][0])) for item in ordered]
 
     async def treasury(self) -> tuple[Wallet, Balances]:
-        """The account that pays, and what it has on the chain now."""
+        """Return the treasury's wallet and its current balances on the chain."""
         wallet = self.treasury_account.wallet
         ledger, state = (await self.accounts.read({wallet.id: wallet.address}))[wallet.id]
         return wallet, balances_of(state, ledger)
@@ -110,9 +111,10 @@ class UseCases:
         block_index: int,
         intents: Sequence[Intent],
     ) -> list[OperationId]:
-        """Makes the operations durable and gives their ids; joins what is there already.
+        """Make the operations durable and return their ids.
 
-        Raises WalletNotFoundError, WrongBlockError, BlockNotClosedError, RequestIdReusedError.
+        Operations that are there already are joined. Raises WalletNotFoundError, WrongBlockError,
+        BlockNotClosedError, RequestIdReusedError.
         """
         arguments = _digest(kind, block_index, intents)
         if request_id and await self._is_known(request_id, arguments):
@@ -143,7 +145,7 @@ class UseCases:
         return await self.operations.batch_ids(request_id)
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
-        """A block (None: the current one) as last seen, and the head."""
+        """Return a block (None: the current one) as last seen, and the head."""
         head = await self.blocks.head()
         if head is None:
             raise ChainUnknownError("the chain was not seen yet", retry_after=1.0)
@@ -156,7 +158,10 @@ class UseCases:
     async def watch_blocks(
         self, after_index: int | None
     ) -> AsyncIterator[tuple[Block | None, ChainHead]]:
-        """Blocks missed since `after_index`, then the newest state, now and at every change."""
+        """Yield the blocks missed since `after_index`, then the newest state.
+
+        The newest state is yielded at once and at every change.
+        """
         chain_state = self.chain_view.current
         if after_index is not None and chain_state.block is not None:
             for missed in await self._missed(after_index, chain_state.block.index):
@@ -168,7 +173,7 @@ class UseCases:
             await self._changed(seen, chain_state.block, chain_state.head)
 
     async def _changed(self, seen: int, block: Block | None, head: ChainHead) -> None:
-        """Returns when the state differs from this one, or for a sign of life."""
+        """Wait until the state differs from this one, or until a sign of life is due."""
         loop_until = self.chain_view.now() + SIGN_OF_LIFE
         while (left := loop_until - self.chain_view.now()) > 0:
             await self.chain_view.changed.wait(seen, left)
@@ -191,9 +196,10 @@ class UseCases:
         return known is not None
 
     def _check(self, kind: OperationKind, block_index: int) -> Check:
-        """Raises WrongBlockError or BlockNotClosedError by the newest that any process has seen.
+        """Return a check that raises WrongBlockError or BlockNotClosedError.
 
-        Whoever asks may know a ledger that another process saw and kept, and this one did not yet.
+        The check uses the newest head that any process has seen: a caller may know a ledger that
+        another process saw and kept, and this process did not see yet.
         """
         seen = self.chain_view.current.head
 
@@ -204,7 +210,7 @@ class UseCases:
         return check
 
     def _now(self, kind: OperationKind) -> Now:
-        """What refusals of this kind are held against."""
+        """Return the circumstances against which refusals of this kind are checked."""
         chain_state = self.chain_view.current
         circumstances = Circumstances(
             inclusion_fee=chain_state.inclusion_fee_for(kind),
@@ -226,7 +232,7 @@ class UseCases:
 
 
 def _differs(block: Block | None, head: ChainHead, old: Block | None, old_head: ChainHead) -> bool:
-    """Whether watchers want to know: ledgers in which nothing happened do not count."""
+    """Tell whether watchers want to know: ledgers in which nothing happened do not count."""
     return block != old or (head.current_block, head.plantable_block, head.paused) != (
         old_head.current_block,
         old_head.plantable_block,
@@ -246,7 +252,7 @@ def _new_operation(wallet_id: WalletId, intent: Intent) -> NewOperation:
 
 
 def _digest(kind: OperationKind, block_index: int, intents: Sequence[Intent]) -> bytes:
-    """The same for the same batch, in whatever order its items come."""
+    """Return a digest that is the same for the same batch, in whatever order its items come."""
     items = sorted(
         f"{item.farmer_id}:{item.amount}:{item.nonce}:{(item.hash or b'').hex()}"
         for item in intents

@@ -1,4 +1,4 @@
-"""What wallet does about withdrawals: one coroutine per verb."""
+"""Use cases of withdrawals: one coroutine per verb."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,18 +24,18 @@ security = get_security_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawals:
-    """The verbs, and what they work with."""
+    """Use cases of withdrawals, and the parts that they use."""
 
     wallets: WalletStore
     store: WithdrawalStore
     terms: WithdrawalTerms
-    #: To ring when one was recorded.
+    #: Wakeup to notify when a withdrawal was recorded.
     wakeup: Wakeup
-    #: Gives what was settled.
+    #: Feed of settled operations.
     settled: SettledFeed
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
-        """Registers a farmer's outside address; from when on it counts."""
+        """Register a farmer's outside address; return the moment from which the address counts."""
         wallet_id = (await self.wallets.of_farmer(farmer_id)).id
         cooling = self.terms.cooling
         moment = await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
@@ -43,13 +43,13 @@ class Withdrawals:
         return moment
 
     async def addresses(self, farmer_id: FarmerId) -> PayoutAddresses:
-        """A farmer's outside addresses."""
+        """Return a farmer's outside addresses."""
         return await self.store.addresses((await self.wallets.of_farmer(farmer_id)).id)
 
     async def withdraw(
         self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int, actor: str
     ) -> Withdrawal:
-        """Sends an amount (stroops) to the farmer's outside address; answers when it is settled.
+        """Send an amount (stroops) to the farmer's outside address; return when it is settled.
 
         Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError,
         SigningPausedError.
@@ -70,7 +70,7 @@ class Withdrawals:
         return await self.withdrawal(withdrawal_id)
 
     async def withdrawal(self, withdrawal_id: OperationId) -> Withdrawal:
-        """One withdrawal as it stands."""
+        """Return one withdrawal in its current state."""
         found = await self.store.by_id(withdrawal_id)
         if found is None:
             raise WithdrawalNotFoundError(f"there is no withdrawal {withdrawal_id}")

@@ -1,4 +1,4 @@
-"""Errors that work's callers see: those that all batches have, and none of its own."""
+"""Errors that work's callers see: the errors of all services with batches, and none of its own."""
 
 from libs.batches.model import PoolerNotFoundError, RequestIdReusedError, WrongBlockError
 

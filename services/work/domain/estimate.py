@@ -1,4 +1,4 @@
-"""What the works of a request would earn if the block closed as it stands."""
+"""Estimate of what the works of a request would earn if the block closed in its present state."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +8,10 @@ from services.work.domain.model import Block, Verdict
 
 
 def estimates(verdicts: Sequence[Verdict], block: Block) -> tuple[int, ...]:
-    """Stroops of KALE per verdict, by the contract's formula; 0 for nonces that did not work.
+    """Return the stroops of KALE per verdict, by the contract's formula.
 
-    The block's total may be a ledger old and not yet have these works in it: it counts as at least
-    what they weigh themselves.
+    Nonces that did not work get 0. The block's total may be a ledger old and not yet have these
+    works in it: it counts as at least the sum of their own weights.
     """
     shares = [
         weights(block.stats, gap=one.gap, stake=one.stake, zeros=one.zeros).total

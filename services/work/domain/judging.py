@@ -1,4 +1,4 @@
-"""Which nonces are worth sending: the best of each farmer, if it is better than what was sent."""
+"""Choice of the nonces to send: the best of each farmer, if it is better than those sent before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ def judge(
     block: Block,
     now: datetime,
 ) -> list[Judged]:
-    """One judgement per submission, in order.
+    """Judge each submission; the result has one judgement per submission, in order.
 
     `hashes` has None for farmers without an address and TIMED_OUT for checks that took too long.
     """
@@ -40,7 +40,7 @@ def judge(
 
 
 def plan(judged: Sequence[Judged], farmers: Mapping[FarmerId, FarmerState]) -> list[PlannedWork]:
-    """What goes to wallet: at most one per farmer."""
+    """Return the works that go to wallet: at most one per farmer."""
     return [
         PlannedWork(
             farmer_id=one.submission.farmer_id,
@@ -68,7 +68,7 @@ def _judge_one(
     if farmer is None or digest is None:
         return _rejected(known, "UNKNOWN_FARMER", "no such farmer of this pooler")
     best = -1 if farmer.best_zeros is None else farmer.best_zeros
-    # In this order: the first that applies is told.
+    # In this order: the first problem that applies is reported.
     problems = (
         (farmer.stake is None, "NOT_PLANTED", "the farmer has not planted in this block"),
         (
@@ -107,7 +107,7 @@ def _in_time(timestamp_ms: int, block: Block, now: datetime) -> bool:
 
 
 def _keep_best(judged: list[Judged], best: dict[FarmerId, int], position: int) -> None:
-    """Of a farmer's good nonces the one with most zeros is sent, the first of equals."""
+    """Keep the nonce with most zeros among a farmer's good ones; the first of equals is sent."""
     farmer_id = judged[position].submission.farmer_id
     other = best.get(farmer_id)
     if other is None:

@@ -1,4 +1,4 @@
-"""What work keeps, as plain data."""
+"""Data that work keeps, as plain data classes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from libs.kale.reward import BlockStats
 class Submission:
     """One nonce for one farmer."""
 
-    #: Who, as given: need not be a farmer's.
+    #: The farmer's id as given: it need not be a farmer's.
     farmer_id: FarmerId
     #: 64 bits without a sign.
     nonce: int
@@ -36,17 +36,17 @@ class Block:
     index: int
     #: When it opened.
     opened_at: datetime
-    #: Goes into every hash.
+    #: Entropy, which goes into every hash.
     entropy: bytes
-    #: What rewards are estimated by.
+    #: Statistics for the estimate of rewards.
     stats: BlockStats
 
 
 @dataclass(frozen=True, kw_only=True)
 class FarmerState:
-    """What is known of a farmer in the block."""
+    """Known facts of a farmer in the block."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: strkey G...
     address: str
@@ -62,7 +62,7 @@ class FarmerState:
 class Judged:
     """A nonce with its judgement."""
 
-    #: As given.
+    #: The submission as given.
     submission: Submission
     #: sent, surpassed or rejected.
     judgement: str
@@ -72,7 +72,7 @@ class Judged:
     zeros: int = 0
     #: Failure reason of a rejected one.
     reason: str = ""
-    #: In words.
+    #: The reason in words.
     message: str = ""
 
 
@@ -80,7 +80,7 @@ class Judged:
 class PlannedWork:
     """The best nonce of a farmer, to be sent."""
 
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: strkey G...
     address: str
@@ -94,9 +94,9 @@ class PlannedWork:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of a nonce."""
+    """Result of a nonce."""
 
-    #: Who, as given.
+    #: The farmer's id as given.
     farmer_id: FarmerId
     #: The nonce.
     nonce: int
@@ -108,13 +108,13 @@ class Verdict:
     judgement: str
     #: Why it was rejected.
     reason: str
-    #: In words.
+    #: The reason in words.
     message: str
     #: success or failed for a sent one, else empty.
     status: str
     #: Why the chain did not take it.
     work_reason: str
-    #: In words.
+    #: The reason in words.
     work_message: str
     #: Ledgers between plant and work.
     gap: int
@@ -127,22 +127,22 @@ class Verdict:
 
     @property
     def worked(self) -> bool:
-        """The chain took it."""
+        """Tell whether the chain took the nonce."""
         return self.status == "success"
 
     @property
     def valid(self) -> bool:
-        """It was accepted as valid, whatever came then."""
+        """Tell whether the nonce was accepted as valid, whatever came then."""
         return self.judgement != "rejected"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkSummary:
-    """What became of a request."""
+    """Result of a request."""
 
     #: KALE block.
     block_index: int
-    #: Whose.
+    #: The pooler of the farmers.
     pooler_id: PoolerId
     #: One per submission, in order.
     verdicts: tuple[Verdict, ...]

@@ -1,1 +1,1 @@
-"""work's tables: its own SQL in queries.sql, what all batches share in libs/batches."""
+"""work's tables: its own SQL in queries.sql, the SQL that all batches share in libs/batches."""

@@ -18,12 +18,12 @@ from services.work.domain.model import (
     WorkRequest,
 )
 
-#: What is asked of them: its own, and what all services with batches ask alike.
+#: Queries: those of work, and those that all services with batches share.
 QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
 
 
 class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
-    """All of it; wallet is told of (farmer, nonce, hash)."""
+    """All tables of work; the items sent to wallet are (farmer, nonce, hash)."""
 
     def item_of(self, row: Record) -> tuple[FarmerId, int, bytes]:
         """See BatchTables."""
@@ -34,7 +34,7 @@ class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
         return Work(**{**row, "nonce": int(row["nonce"] or 0), "hash": row["hash"] or b""})
 
     async def block(self, index: int) -> Block | None:
-        """A block as wallet last saw it."""
+        """Return a block as wallet last saw it; None when there is none."""
         row = await self.database.one("block", index)
         if row is None:
             return None
@@ -53,7 +53,7 @@ class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
         farmers: Sequence[FarmerId],
         session: Session | None = None,
     ) -> dict[FarmerId, FarmerState]:
-        """What is known of a pooler's farmers in a block; strangers are absent."""
+        """Return the known facts of a pooler's farmers in a block; farmers of others are absent."""
         source = session or self.database
         rows = await source.many("farmers", pooler_id, block_index, list(farmers))
         return {
@@ -71,7 +71,7 @@ class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
         plan: Sequence[PlannedWork],
         chunk_size: int,
     ) -> BatchId:
-        """Makes judgements and plan durable."""
+        """Make judgements and plan durable."""
         batch_id = await self.insert_batch(
             session,
             request,
@@ -96,6 +96,6 @@ class Store(BatchTables[tuple[FarmerId, int, bytes], Work]):
         return batch_id
 
     async def verdicts(self, batch_id: BatchId) -> tuple[Verdict, ...]:
-        """One per submission of a completed batch, in order."""
+        """Return one verdict per submission of a completed batch, in order."""
         rows = await self.database.many("verdicts", batch_id)
         return tuple(Verdict(**{**row, "nonce": int(row["nonce"])}) for row in rows)
