@@ -1,1 +1,2 @@
-"""The submission engine: takes up durable operations, signs, sends, and finds out what became."""
+"""The submission engine: takes up durable operations, signs and sends them, finds their
+outcomes."""
