@@ -1,2 +1,1 @@
-"""The submission engine: takes up durable operations, signs and sends them, finds their
-outcomes."""
+"""The submission engine: takes up, signs and sends durable operations, and finds their outcomes."""

@@ -77,8 +77,7 @@ class ChainState:
         return OPERATION_KINDS[kind].opens_block and block_index > self.head.plantable_block
 
     def bound(self, kind: OperationKind, block_index: int, lifetime: int) -> int:
-        """Return the close time (unix s) after which no ledger may include an envelope of this
-        kind."""
+        """Return the close time (unix s) after which this kind of envelope must not be included."""
         end = self.ledger.close_time + lifetime
         if not OPERATION_KINDS[kind].opens_block:
             return end

@@ -143,8 +143,10 @@ class PaymentCarrier:
             await self._broken_keys.set_aside(together, error)
 
     async def _payouts(self, claimed: Sequence[QueuedOperation]) -> Mapping[OperationId, Payout]:
-        """Return each payment's destination: the farmer's address, or the channel account to top
-        up."""
+        """Return where each payment goes.
+
+        A withdrawal goes to the farmer's address, a top-up to its channel account.
+        """
         withdrawals = [item.id for item in claimed if item.kind is OperationKind.WITHDRAW]
         top_ups = {
             item.id: Payout(

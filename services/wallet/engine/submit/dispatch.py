@@ -1,5 +1,4 @@
-"""A dispatcher of queued plants, works and harvests in bulk: it builds, signs, commits and
-sends."""
+"""A dispatcher that takes up plants, works and harvests in bulk: builds, signs, commits, sends."""
 
 from collections.abc import Collection, Sequence
 from itertools import groupby

@@ -103,8 +103,10 @@ class RentKeeper:
         daily: int,
         multicall: str = "",
     ) -> None:
-        """Take the budget of 24 hours, `daily` (stroops), and `multicall`, the contract in use, if
-        any."""
+        """Take `daily`, the budget (stroops) of 24 hours.
+
+        `multicall` is the contract in use, if any.
+        """
         self._deployer = deployer
         self._chain = chain
         self._treasury = treasury
@@ -145,8 +147,7 @@ class RentKeeper:
             self._alarms.over(NAME)
 
     async def _is_free(self) -> bool:
-        """Tell whether the treasury exists and has nothing in flight, such as the last
-        extension."""
+        """Tell whether the treasury exists with nothing in flight, such as the last extension."""
         treasury = self._treasury
         if not (treasury.is_open and self._accounts.can_pay):
             return False
