@@ -22,7 +22,7 @@ _SURELY = 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class ChainState:
-    """What was seen of the chain at one ledger."""
+    """The state of the chain as seen at one ledger."""
 
     #: The ledger's head.
     ledger: LedgerHead
@@ -34,7 +34,7 @@ class ChainState:
     block: Block | None
     #: Stroops that get a contract call included.
     inclusion_fee: int
-    #: What fits into a ledger and into a transaction.
+    #: The network's limits of a ledger and of a transaction.
     limits: Limits
     #: Shortest time between two ledgers of late, in whole seconds; 0 while it is not known.
     pace: int
@@ -152,7 +152,7 @@ class ChainView:
         self._clock = clock
         self._chain_state: ChainState | None = None
         self._heard = float("-inf")
-        #: When the newest state came.
+        #: When the newest state was published.
         self._published = float("-inf")
 
     def heard(self) -> None:

@@ -47,7 +47,7 @@ class Follower:
         self._kept_head: ChainHead | None = None
         self._chain_view = chain_view
         self._block_seconds = block_seconds
-        #: Told of the ledger when the head was turned back.
+        #: Functions that are told the ledger when the head was turned back.
         self.on_turned: list[Callable[[int], None]] = []
         self._lock = asyncio.Lock()
         self._is_verified = False
@@ -215,7 +215,7 @@ def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
 def _block(state: BlockState) -> Block:
     return Block(
         index=state.index,
-        # First seen: the table keeps the ledger of the first time.
+        # The ledger as first seen: the table keeps the value of the first time.
         opened_ledger=state.modified,
         opened_at=datetime.fromtimestamp(state.timestamp, UTC),
         entropy=state.entropy,

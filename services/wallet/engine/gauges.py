@@ -1,4 +1,4 @@
-"""What operators see of the wallet: gauges for Prometheus, and a warning when money runs low."""
+"""The wallet's state for operators: gauges for Prometheus, and a warning when money runs low."""
 
 from libs.common.log import get_logger
 from libs.common.metrics import METER

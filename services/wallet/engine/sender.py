@@ -206,7 +206,7 @@ class Sender:
             async with self._signers.open([self._treasury.wallet.id]) as (treasury,):
                 return {item.id: self._bump(item, treasury, fees[item.id]) for item in low}
         except _NO_KEY as error:
-            # What needs no key must go out all the same.
+            # Envelopes that need no key must be sent all the same.
             log.critical("bids are not raised", error=str(error))
             return {}
 

@@ -12,7 +12,7 @@ from services.wallet.store.operations import OperationStore
 #: settle operations, too.
 _POLL = 1.0
 
-#: What a waiter is given: the operations of its own that one query found, or the query's error.
+#: A waiter's news: those of its own operations that one query found, or the query's error.
 _News = asyncio.Queue[list[Operation] | Exception]
 
 

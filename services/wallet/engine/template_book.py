@@ -28,11 +28,11 @@ _BELIEF = 60
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateKey:
-    """What calls must have in common to need the same resources."""
+    """The properties that calls must have in common to need the same resources."""
 
     #: The calls' kind.
     kind: OperationKind
-    #: A plant that burns a stake names the farmer's trustline, too.
+    #: Whether it burns a stake: a plant that does names the farmer's trustline, too.
     has_stake: bool
     #: Whether the block is not open yet: each of the calls may be the one that opens it.
     opens: bool
@@ -64,7 +64,7 @@ class TemplateBook:
         self._chain = chain
         self._rent = rent
         self._known: dict[TemplateKey, _Known] = {}
-        #: By key without a size: the blocks since which and until which one size did not change.
+        #: By key without a size: the first and last block between which one size has not changed.
         self._unchanged: dict[TemplateKey, tuple[int, int]] = {}
         #: By kind: the ledger until which a price that is too high is not doubted again.
         self._believed_until: dict[OperationKind, int] = {}

@@ -27,7 +27,7 @@ async def open_purse(session: Session, terms: FeeTerms) -> Purse:
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """What one envelope bids, and whose operations it carries."""
+    """The bid of one envelope, with the poolers whose operations it carries."""
 
     #: The bid in stroops.
     bid: int

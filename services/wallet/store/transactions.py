@@ -98,7 +98,7 @@ class Noted:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """What a dispatcher has to know before it takes up any operation."""
+    """The facts that a dispatcher needs before it takes up any operation."""
 
     #: Millionths of a ledger that everything in flight takes.
     share: int
@@ -403,7 +403,7 @@ def _open(rows: list[Record]) -> OpenTransaction:
         resend_ledger=first["resend_ledger"],
         last_answer=first["last_answer"],
         bump_to=first["bump_to"],
-        # None for a deployment, which no operation asked for.
+        # operation_id is None for a deployment, which no operation asked for.
         operations=tuple(_carried(row) for row in rows if row["operation_id"] is not None),
     )
 

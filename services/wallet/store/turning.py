@@ -11,7 +11,7 @@ _SAMPLE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What the records have of the past."""
+    """The past as the records have it."""
 
     #: Ledgers by the hashes of our newest transactions, up to some ledger.
     transactions: dict[str, int]

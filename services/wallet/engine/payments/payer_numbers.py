@@ -31,7 +31,7 @@ Steady = tuple[int, PayerRecord]
 
 
 class PayerNumbers:
-    """What the chain says of payers, by agreement."""
+    """The numbers of payers as the chain shows them, read by agreement."""
 
     def __init__(
         self, chain: Chain, payers: PayerStore, repayments: Repayments, wakeups: Wakeups
@@ -86,7 +86,7 @@ class PayerNumbers:
     async def _is_known(self, payer: LeasedPayer, account: AccountState) -> bool:
         """Tell whether something on record, or on the chain, brought a payer to its number.
 
-        If nothing known did, what else that may have made cannot be told.
+        If an unknown transaction did, it cannot be told what else that may have made.
         """
         number = account.sequence
         if is_beginning(number) or await self._payers.is_known(payer.address, number):

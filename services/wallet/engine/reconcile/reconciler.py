@@ -99,7 +99,7 @@ class Reconciler:
         steady = [item for item in page if item in again]
         findings = _compared(steady, pails, ledger)
         if findings and self._chain.configured > 1:
-            # What one node says is not recorded.
+            # The word of one node alone is not recorded.
             pails = await self._chain.trusted(Decision.RECORD_FOUND).pails(places)
             findings = _compared(steady, pails, ledger)
         settled = await self._settle(steady, pails, findings, current)

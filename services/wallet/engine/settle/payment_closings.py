@@ -32,7 +32,7 @@ Told = Mapping[TransactionId, Outcome]
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """What was read of a payer account."""
+    """A payer account as it was read."""
 
     #: The head that was shown before the account was read.
     head: LedgerHead

@@ -46,9 +46,9 @@ _LEFT_TO_OTHERS = 3
 class Tracker:
     """The follower of open transactions.
 
-    A process follows the transactions that it has sent at once. It follows the transactions of
-    others when these should have settled them by then. Two processes that follow the same
-    transaction do no harm.
+    A process follows its own transactions from the moment that it has sent them. It follows the
+    transactions of others when these should have settled them by then. Two processes that follow
+    the same transaction do no harm.
 
     The new ledgers are read as a whole, by agreement, which settles nearly everything in a few
     requests. A transaction that they do not show is looked up by its hash once it is due: to be

@@ -35,7 +35,7 @@ log = get_logger(__name__)
 
 #: Ledgers beyond the envelope's life for which a farmer's authorisation is valid.
 _SPARE_LEDGERS = 12
-#: What a simulation says when CPU or memory do not suffice.
+#: The end of a simulation's error when CPU or memory do not suffice.
 _TOO_BIG = "Budget/ExceededLimit"
 
 
@@ -46,7 +46,7 @@ class PackedCall:
     operation: QueuedOperation
     #: The operation's call, with the nonce of the farmer's authorisation.
     carried_call: CarriedCall
-    #: That authorisation, signed; None when none is needed.
+    #: The farmer's signed authorisation; None when none is needed.
     authorization: bytes | None
 
 

@@ -26,7 +26,7 @@ class TooDear:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What became of a group of operations; the parts of a round add up to the round."""
+    """The result for a group of operations; the parts of a round add up to the round."""
 
     #: Drafts that are signed and not durable yet.
     drafts: tuple[Draft, ...] = ()
@@ -97,8 +97,9 @@ class Refuser:
     async def settle(self, operation: QueuedOperation, error: SimulationError) -> Settlement:
         """Return the settlement of an operation that a simulation refused.
 
-        Where there are several nodes, several have to agree: one that only puts the operation off
-        could do so until its block is over. Raises DisagreementError while they differ.
+        Where there are several nodes, several have to agree, since also a node that only postpones
+        the operation could do so until its block is over. Raises DisagreementError while they
+        differ.
         """
         chain_state = await self.follower.refresh()
         why: ContractError | None = error.error

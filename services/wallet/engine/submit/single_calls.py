@@ -70,7 +70,7 @@ class Sourced:
 
 @dataclass(frozen=True, kw_only=True)
 class Screened:
-    """What the pails tell of operations before anything is paid for them."""
+    """Operations divided by what their pails show, before anything is paid for them."""
 
     #: Operations to be simulated one by one.
     exact: tuple[QueuedOperation, ...]
@@ -180,8 +180,8 @@ class SingleCalls:
     def _settled_dear(self, key: TemplateKey, made: Round, chain_state: ChainState) -> Round:
         """Give up operations that cost more than the cap, unless the price may not be their own.
 
-        A price is asked for again when the simulation came while the farm's rent came due, which is
-        the treasury's to pay.
+        When a simulation was made while the farm's rent came due, the price is asked for again: the
+        rent is the treasury's to pay.
         """
         name = f"{key.kind.value}s"
         if not made.too_dear:

@@ -21,7 +21,7 @@ _LOOK_EVERY = 12
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelTerms:
-    """What the operator wants of the channel accounts."""
+    """The operator's wishes for the channel accounts."""
 
     #: The number of channel accounts to keep.
     count: int

@@ -48,7 +48,7 @@ _RESERVE = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class RentState:
-    """How rent stands."""
+    """The state of the rent."""
 
     #: The ledger at which this was seen.
     ledger: int
@@ -123,7 +123,7 @@ class RentKeeper:
         #: The entries besides the farm's, as last read, and the ledger of the next look at them.
         self._others: list[Entry] = []
         self._look_ledger = 0
-        #: What was too dear, by entry.
+        #: Extensions that were too dear, by entry.
         self._needed: dict[str, _Needed] = {}
 
     async def step(self) -> None:
