@@ -1,1 +1,1 @@
-"""The submission engine: takes up durable operations, signs, sends, and finds out what became."""
+"""The submission engine: takes up, signs and sends durable operations, and finds their outcomes."""

@@ -1,4 +1,4 @@
-"""Keeps what the database says of accounts close to what the chain says."""
+"""Accounts on the chain, read so that the database's data of them stays close to the chain's."""
 
 from collections.abc import Iterable
 
@@ -10,19 +10,19 @@ from services.wallet.store.wallets import WalletStore
 
 #: Accounts of one request: 200 keys, two for each.
 CHUNK = 100
-#: Accounts read with one look of the endless round, after a ledger: with the treasury, one request.
-#: A thousand farmers are through in a minute; those that something happened to are read at once
+#: Accounts of the endless cycle that are read after each ledger: with the treasury, one request.
+#: A thousand farmers are read in a minute. Accounts that something happened to are read at once
 #: anyway.
 ROUND = CHUNK - 1
 
 
 class Accounts:
-    """Reads accounts in bulk: those that something happened to first, all others in turn."""
+    """A reader of accounts in bulk: those that something happened to first, all others in turn."""
 
     def __init__(
         self, chain: Chain, store: WalletStore, treasury: Treasury, *, low: int = 0
     ) -> None:
-        """Below `low` stroops of XLM the treasury is low."""
+        """Count the treasury as low while it has less than `low` stroops of XLM."""
         self._low = low
         self._chain = chain
         self._store = store
@@ -33,25 +33,28 @@ class Accounts:
 
     @property
     def can_pay(self) -> bool:
-        """Whether the treasury exists on the chain, as last read."""
+        """Tell whether the treasury existed on the chain when it was last read."""
         return self._treasury_state is not None and self._treasury_state.exists
 
     @property
     def treasury_state(self) -> AccountState | None:
-        """The treasury as last read; None before that."""
+        """Return the treasury's account state as last read; None before the first read."""
         return self._treasury_state
 
     @property
     def is_treasury_low(self) -> bool:
-        """Whether somebody should send it XLM, as last read."""
+        """Tell whether somebody should send XLM to the treasury, by its state as last read."""
         return self._treasury_state is not None and self._treasury_state.xlm < self._low
 
     def touch(self, wallets: Iterable[tuple[WalletId, str]]) -> None:
-        """These wallets (id, address) are read with the next look."""
+        """Have these wallets (id, address) read by the next `refresh` or `catch_up`."""
         self._touched |= dict(wallets)
 
     async def refresh(self) -> None:
-        """One look, after a ledger; has the treasury funded while it is not."""
+        """Read the treasury, the touched wallets and the next wallets in turn, after a ledger.
+
+        Have the treasury funded while it cannot pay.
+        """
         if not self._treasury.is_open:
             return
         due, self._touched = self._touched, {}
@@ -63,8 +66,10 @@ class Accounts:
             await self._treasury.fund()
 
     async def catch_up(self) -> None:
-        """Another look before the next ledger, at those that something happened to; a whole one
-        while the treasury is not known to be able to pay."""
+        """Read the touched wallets before the next ledger.
+
+        While the treasury is not known to be able to pay, do a whole `refresh` instead.
+        """
         if not self.can_pay:
             await self.refresh()
             return
@@ -72,7 +77,7 @@ class Accounts:
         await self.read(due)
 
     async def read(self, wallets: dict[WalletId, str]) -> dict[WalletId, tuple[int, AccountState]]:
-        """Reads accounts now and keeps what they say; ledger and state by wallet."""
+        """Read accounts now and save their states; return ledger and state by wallet."""
         found: dict[WalletId, tuple[int, AccountState]] = {}
         ids = list(wallets)
         for start in range(0, len(ids), CHUNK):

@@ -1,4 +1,7 @@
-"""What an operator has to change: told once, again with another cause, and once when it is over."""
+"""Alarms: conditions that an operator has to change.
+
+Each alarm is logged once, again when its cause changes, and once when it is over.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,26 +13,26 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """Something that no repetition cures."""
+    """A condition that no repetition cures."""
 
-    #: What is not done because of it: "rent".
+    #: What is not done because of this condition: "rent".
     name: str
-    #: Why, in one word; another word is told anew.
+    #: The cause, in one word; another word is logged anew.
     cause: str
-    #: In words, for people.
+    #: The condition in words, for people.
     message: str
-    #: Gauges, for the log; that they change is not told.
+    #: Figures for the log; a change of these alone is not logged.
     details: Mapping[str, object] = field(default_factory=dict)
 
 
 class Alarms:
-    """What is wrong now, by name; one per process."""
+    """The alarms that stand now, by name; one such object per process."""
 
     def __init__(self) -> None:
         self._known: dict[str, Alarm] = {}
 
     def tell(self, alarm: Alarm) -> None:
-        """Logs it, unless that was done and nothing has changed since."""
+        """Log an alarm, unless it was logged before and its cause has not changed since."""
         before = self._known.get(alarm.name)
         self._known[alarm.name] = alarm
         if before is None or before.cause != alarm.cause:
@@ -42,11 +45,11 @@ class Alarms:
             )
 
     def over(self, name: str) -> None:
-        """Logs that it is over, if it was told."""
+        """Log that an alarm is over, if it was logged."""
         if self._known.pop(name, None) is not None:
             log.info("no longer refused", what=name)
 
     def message(self, name: str) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """Return the alarm's message; empty when there is no such alarm."""
         known = self._known.get(name)
         return "" if known is None else known.message

@@ -1,4 +1,4 @@
-"""Operations of accounts whose keys do not open: they wait, and hold up nobody else."""
+"""Operations of accounts whose keys do not open: they wait, and do not hold up others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +17,24 @@ log = get_logger(__name__)
 
 #: Seconds until the next try with a key that did not open.
 _KEY_PAUSE = 60
-#: What tells that a key does not open.
+#: The errors that show that a key does not open.
 BROKEN = (SealBrokenError, KeyProviderError, WalletNotFoundError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenKeys:
-    """Sets aside what cannot be signed."""
+    """The handler of operations that cannot be signed."""
 
     signers: Signers
     operations: OperationStore
     chain_view: ChainView
 
     async def set_aside(self, operations: Sequence[QueuedOperation], error: Exception) -> None:
-        """After `error`: have those whose keys do not open wait until that is mended, and give the
-        others back.
+        """Postpone the operations whose keys do not open, after `error`; give the others back.
 
-        Raises `error` when all of these keys open: it is about another one, or none.
+        Postponed operations wait until their keys are mended.
+
+        Raises `error` when all of these keys open: the error is about another key, or about none.
         """
         broken = await self.signers.broken([item.wallet_id for item in operations])
         if not broken:

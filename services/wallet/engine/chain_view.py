@@ -1,4 +1,4 @@
-"""The newest known state of the chain, in this process's memory."""
+"""The newest known chain state, in this process's memory."""
 
 from dataclasses import dataclass
 
@@ -16,32 +16,32 @@ from services.wallet.store.operations import Wanted
 
 #: Seconds without an answer of the node after which the chain counts as away.
 STALE_AFTER = 10.0
-#: Part of the shortest time between two ledgers of late in which none surely follows.
+#: Share of the recent shortest time between two ledgers in which surely no ledger follows.
 _SURELY = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainState:
-    """What was seen of the chain at one ledger."""
+    """The state of the chain as seen at one ledger."""
 
-    #: The ledger.
+    #: The ledger's head.
     ledger: LedgerHead
-    #: The farm.
+    #: The farm's state.
     farm: FarmState
-    #: Both as everybody sees them.
+    #: Ledger and farm as every process sees them.
     head: ChainHead
     #: The running block; None when there is none.
     block: Block | None
-    #: Stroops that get a contract call in.
+    #: Stroops that get a contract call included.
     inclusion_fee: int
-    #: What fits into a ledger and into a transaction.
+    #: The network's limits of a ledger and of a transaction.
     limits: Limits
     #: Shortest time between two ledgers of late, in whole seconds; 0 while it is not known.
     pace: int
 
     @property
     def farm_entries(self) -> list[Entry]:
-        """The farm's own entries, whose rent must not become a farmer's."""
+        """Return the farm's own entries, whose rent must not be charged to a farmer."""
         return farm_entries(
             instance_until=self.farm.instance_until,
             code_until=self.farm.code_until,
@@ -50,15 +50,15 @@ class ChainState:
 
     @property
     def is_rent_due(self) -> bool:
-        """Whether calls of the farm wait: they would have to pay for its life."""
+        """Tell whether calls of the farm wait: they would have to pay the farm's rent."""
         return bool(holding(self.farm_entries, self.ledger.sequence))
 
     @property
     def plantable_soon(self) -> int:
-        """The block that a plant in the next ledger goes to, if that does not come early.
+        """Return the block that a plant in the next ledger goes to, if that ledger is not early.
 
-        What is sent for it names that block's entries, so a ledger that does come early only
-        refuses it.
+        A plant that is sent for this block names the block's entries. So a ledger that does come
+        early only refuses the plant.
         """
         return plantable_block(
             index=self.farm.index,
@@ -69,15 +69,15 @@ class ChainState:
         )
 
     def is_open(self, block_index: int) -> bool:
-        """Whether somebody has planted in a block, so that it exists."""
+        """Tell whether somebody has planted in a block, so that the block exists."""
         return self.farm.index == block_index and self.farm.block is not None
 
     def is_ahead(self, kind: OperationKind, block_index: int) -> bool:
-        """Whether it is a plant for a block that only the next ledger can open."""
+        """Tell whether an operation is a plant for a block that only the next ledger can open."""
         return OPERATION_KINDS[kind].opens_block and block_index > self.head.plantable_block
 
     def bound(self, kind: OperationKind, block_index: int, lifetime: int) -> int:
-        """The close time (unix s) after which an envelope of this kind must not be included."""
+        """Return the close time (unix s) after which this kind of envelope must not be included."""
         end = self.ledger.close_time + lifetime
         if not OPERATION_KINDS[kind].opens_block:
             return end
@@ -90,7 +90,7 @@ class ChainState:
         return min(end, last)
 
     def bid(self, kind: OperationKind, block_index: int, limits: OperatorLimits) -> Bid:
-        """Give what an envelope of this kind may cost, and until when it may live."""
+        """Return what an envelope of this kind may cost, and until when it may live."""
         return Bid(
             max_time=self.bound(kind, block_index, limits.lifetime),
             inclusion_fee=self.inclusion_fee_for(kind),
@@ -98,8 +98,11 @@ class ChainState:
         )
 
     def pause(self, operation: QueuedOperation, most: int) -> int:
-        """Seconds until what cannot be done now is tried again: `most`, or until a plant's block is
-        over, so that it is told of then."""
+        """Return the seconds until an operation that cannot be done now is tried again.
+
+        The result is `most`, or the time until a plant's block is over when that is shorter, so
+        that the plant is reported as over at that time.
+        """
         if not OPERATION_KINDS[operation.kind].opens_block:
             return most
         if operation.block_index < self.head.plantable_block:
@@ -108,12 +111,14 @@ class ChainState:
         return min(most, last + 1 - self.ledger.close_time)
 
     def inclusion_fee_for(self, kind: OperationKind) -> int:
-        """Stroops to bid: what nobody waits for pays what a quiet ledger asks."""
+        """Return the stroops to bid; a kind that nobody waits for bids what a quiet ledger asks."""
         return MIN_INCLUSION_FEE if OPERATION_KINDS[kind].is_patient else self.inclusion_fee
 
     def over(self) -> Wanted:
-        """Which operations can be taken up while nothing can be done: those whose block is over, to
-        be settled as that."""
+        """Return which operations to take up while nothing can be done: those whose block is over.
+
+        They are taken up to be settled as over.
+        """
         current = -1 if self.head.current_block is None else self.head.current_block
         return Wanted(
             ledger=self.ledger.sequence,
@@ -123,9 +128,10 @@ class ChainState:
         )
 
     def wanted(self, *, only_urgent: bool = False) -> Wanted:
-        """Which operations can be taken up; with `only_urgent`, of harvests those that expire soon.
+        """Return which operations can be taken up.
 
-        A pail lives as long as every temporary entry does; the last fifth of that is "soon".
+        With `only_urgent`, only those harvests are among them that expire soon. A pail lives as
+        long as every temporary entry does; the last fifth of that life is "soon".
         """
         current = -1 if self.head.current_block is None else self.head.current_block
         life = self.limits.temporary_ledgers * max(1, self.pace) // self.head.block_seconds
@@ -138,7 +144,7 @@ class ChainState:
 
 
 class ChainView:
-    """Holds the newest state of the chain; `changed` wakes with every new ledger, `others`, too."""
+    """The holder of the newest chain state; `changed` and `others` ring with every new ledger."""
 
     def __init__(self, clock: Clock, changed: Wakeup, *others: Wakeup) -> None:
         self.changed = changed
@@ -146,15 +152,15 @@ class ChainView:
         self._clock = clock
         self._chain_state: ChainState | None = None
         self._heard = float("-inf")
-        #: When the newest state came.
+        #: When the newest state was published.
         self._published = float("-inf")
 
     def heard(self) -> None:
-        """The node answered; nothing is new."""
+        """Note that the node answered, with nothing new."""
         self._heard = self.now()
 
     def publish(self, chain_state: ChainState) -> None:
-        """Makes a newer state known."""
+        """Make a newer chain state known."""
         self._chain_state = chain_state
         self.heard()
         self._published = self._heard
@@ -162,38 +168,44 @@ class ChainView:
             wakeup.notify()
 
     def forget(self) -> None:
-        """The newest state was a lie."""
+        """Forget the newest chain state, as it was a lie."""
         self._chain_state = None
         self._heard = self._published = float("-inf")
 
     def lose(self) -> None:
-        """The chain is not what it was: nothing that was seen counts any more."""
+        """Count the chain as away, as it has changed: nothing that was seen counts any more."""
         self._heard = float("-inf")
 
     def now(self) -> float:
-        """Seconds of the clock that freshness goes by."""
+        """Return the seconds of the clock that freshness is measured by."""
         return self._clock.monotonic()
 
     @property
     def quiet(self) -> float:
-        """Seconds in which no ledger can follow the newest: nobody need ask. At most 0: it may."""
+        """Return the seconds in which no ledger can follow the newest, so that nobody need ask.
+
+        A result of 0 or less means that a ledger may follow.
+        """
         if self._chain_state is None:
             return 0.0
         return self._published + self._chain_state.pace * _SURELY - self.now()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the node answered not long ago."""
+        """Tell whether the node answered less than STALE_AFTER seconds ago."""
         return self._chain_state is not None and self.now() - self._heard < STALE_AFTER
 
     @property
     def newest(self) -> ChainState | None:
-        """The newest state, however old."""
+        """Return the newest chain state, however old; None when there is none."""
         return self._chain_state
 
     @property
     def current(self) -> ChainState:
-        """The newest state. ChainUnknownError when the chain was not seen for a while."""
+        """Return the newest chain state.
+
+        Raises ChainUnknownError when the chain was not seen for a while.
+        """
         if self._chain_state is None or not self.is_fresh:
             raise ChainUnknownError("the Stellar network is not available", retry_after=1.0)
         return self._chain_state

@@ -1,4 +1,4 @@
-"""Follows the chain: every new ledger is looked at and kept for everybody."""
+"""A follower of the chain, which looks at every new ledger and keeps it for all processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,14 +22,14 @@ log = get_logger(__name__)
 
 #: Blocks that are looked up after an absence: a little more than a day's, older ones have expired.
 _CATCH_UP = 300
-#: Seconds for which a second node's word is waited for, when one is enough.
+#: Seconds to wait for a second node's answer when one node's is enough.
 _SECOND_WORD = 5.0
 #: Ledgers after which the network's limits are read again.
 _LIMITS_EVERY = 60
 
 
 class Follower:
-    """Reads head and farm, keeps them in Postgres and in memory."""
+    """A reader of head and farm, which keeps both in Postgres and in memory."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Follower:
         self._chain = chain
         self._store = store
         self._turning = turning
-        #: The newest head that was kept, by whatever process, when this one last looked.
+        #: The newest head that any process had kept when this process last looked.
         self._kept_head: ChainHead | None = None
         self._chain_view = chain_view
         self._block_seconds = block_seconds
-        #: Told of the ledger when the head was turned back.
+        #: Functions that are told the ledger when the head was turned back.
         self.on_turned: list[Callable[[int], None]] = []
         self._lock = asyncio.Lock()
         self._is_verified = False
@@ -60,20 +60,23 @@ class Follower:
         self._pace = Pace()
 
     async def refresh(self) -> ChainState:
-        """Looks at the chain now; keeps what is new. Raises UnavailableError, or
-        NetworkMismatchError when it is not the network and farm that we know."""
+        """Look at the chain now, keep what is new, and return the newest chain state.
+
+        Raises UnavailableError. Raises NetworkMismatchError when the nodes do not have the network
+        and farm that we know.
+        """
         async with self._lock:
             if not self._is_verified:
                 await self._verify()
             return await self._look()
 
     async def _verify(self) -> None:
-        """The nodes have our network and farm."""
+        """Verify that the nodes have our network and farm."""
         await self._chain.trusted(Decision.IDENTIFY_NETWORK).verify()
         self._is_verified = True
 
     def forget(self) -> None:
-        """The next look verifies the network anew, unless it is the farm's code that changed."""
+        """Have the next look verify the network anew; this does not accept a changed farm code."""
         self._is_verified = False
 
     async def _look(self) -> ChainState:
@@ -98,7 +101,10 @@ class Follower:
         return chain_state
 
     async def _limits_at(self, ledger: LedgerHead) -> Limits:
-        """The network's limits, read again now and then: they move, and plans with them."""
+        """Return the network's limits; read them again now and then.
+
+        The limits change, and plans change with them.
+        """
         known, left = self._limits, self._limits_due - ledger.sequence
         if known is not None and 0 < left <= _LIMITS_EVERY:
             return known
@@ -123,7 +129,7 @@ class Follower:
         return farm
 
     async def _confirmed_farm(self) -> FarmState | None:
-        """As several nodes show it; one is enough for what several have shown before."""
+        """Return the farm as several nodes show it; one node is enough for a state shown before."""
         try:
             async with asyncio.timeout(_SECOND_WORD):
                 return await self._chain.trusted(Decision.PUBLISH_BLOCK).farm()
@@ -136,7 +142,7 @@ class Follower:
             raise DisagreementError("no second node shows the block in time") from error
 
     async def _stay_above_kept(self, head: ChainHead) -> None:
-        """Nothing is published below a head that was kept, unless that was a lie."""
+        """Publish nothing below a head that was kept, unless the kept head was a lie."""
         kept = self._kept_head or await self._store.head()
         newest = self._chain_view.newest
         if newest is not None and (kept is None or kept.ledger < newest.head.ledger):
@@ -149,12 +155,12 @@ class Follower:
             await self._turning.back_to(head, kept)
         except DisagreementError:
             if newest is not None and newest.head.ledger < head.ledger:
-                return  # it goes on from what this process has seen, whatever another one kept
+                return  # this process goes on from what it has seen, whatever another one kept
             raise
         self._turned(head)
 
     def _turned(self, head: ChainHead) -> None:
-        """Nothing that was remembered of higher ledgers counts any more."""
+        """Forget all that was remembered of higher ledgers."""
         self._kept_head = head
         self._seen_index, self._kept_block, self._limits_due = None, None, 0
         self._chain_view.forget()
@@ -172,7 +178,7 @@ class Follower:
         self._seen_index = chain_state.farm.index
 
     async def _keep_closed(self, current: int) -> None:
-        """The final state of blocks that closed since the last look, also before a restart."""
+        """Keep the final state of blocks that closed since the last look, also before a restart."""
         seen = await self._store.newest_index()
         first = max(current - _CATCH_UP, 0 if seen is None else seen)
         if seen is None:
@@ -209,7 +215,7 @@ def _head(ledger: LedgerHead, farm: FarmState, block_seconds: int) -> ChainHead:
 def _block(state: BlockState) -> Block:
     return Block(
         index=state.index,
-        # First seen: the table keeps the ledger of the first time.
+        # The ledger as first seen: the table keeps the value of the first time.
         opened_ledger=state.modified,
         opened_at=datetime.fromtimestamp(state.timestamp, UTC),
         entropy=state.entropy,

@@ -1,4 +1,4 @@
-"""Tells operators how the wallet stands: gauges for Prometheus, a warning when money runs low."""
+"""The wallet's state for operators: gauges for Prometheus, and a warning when money runs low."""
 
 from libs.common.log import get_logger
 from libs.common.metrics import METER
@@ -53,7 +53,7 @@ _contradictions = METER.create_gauge(
 
 
 class Gauges:
-    """Looks now and then; every process of a wallet tells the same of what they share."""
+    """The setter of gauges; all processes of a wallet report the same values of what they share."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Gauges:
         self._was_low = False
 
     async def step(self) -> None:
-        """One look."""
+        """Set all gauges once."""
         if self._chain_view.newest is not None:
             _ledger.set(self._chain_view.newest.ledger.sequence)
         for position, endpoint in enumerate(self._chain.endpoints()):

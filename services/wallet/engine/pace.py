@@ -1,24 +1,27 @@
-"""How fast ledgers close, as seen of late."""
+"""The speed at which ledgers have closed of late."""
 
 import itertools
 from collections import deque
 
 from services.wallet.domain.chain_facts import LedgerHead
 
-#: Looks that are remembered.
+#: Ledger heads that are remembered.
 _LOOKS = 20
-#: Looks before an answer is given: two do not tell a rule.
+#: Ledger heads needed before a time is given: two do not show a rule.
 _ENOUGH = 4
 
 
 class Pace:
-    """The shortest time between two ledgers among the last looks."""
+    """The shortest time between two ledgers among the last heads that were noted."""
 
     def __init__(self) -> None:
         self._looks: deque[LedgerHead] = deque(maxlen=_LOOKS)
 
     def seconds(self, head: LedgerHead) -> int:
-        """Notes a newer ledger; whole seconds, rounded down, or 0 while it is not known."""
+        """Note a newer ledger and return the shortest time between two ledgers.
+
+        The result is in whole seconds, rounded down; it is 0 while the time is not known.
+        """
         if self._looks and head.sequence < self._looks[-1].sequence:
             self._looks.clear()  # another chain
         if not self._looks or head.sequence > self._looks[-1].sequence:

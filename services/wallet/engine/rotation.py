@@ -1,8 +1,8 @@
-"""Brings all data keys under the provider's current KEK, while the engine goes on signing.
+"""The rotation of keys: all data keys come under the provider's current KEK while the engine signs.
 
-What is left to do stands in the rows themselves, so it goes on after a crash, and in any number of
-processes. Old wrappings are good until they are replaced, and each replacement is one guarded
-UPDATE: a signer reads either.
+The rows themselves show what is left to do. So a rotation goes on after a crash, and in any number
+of processes. An old wrapping stays good until it is replaced, and each replacement is one guarded
+UPDATE: a signer can read either wrapping.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ BATCH = 50
 
 
 class KeyRotator:
-    """Starts rotations, and carries them out step by step."""
+    """The starter of rotations, which also carries them out step by step."""
 
     def __init__(self, provider: KeyProvider, store: KeyStore, wakeup: Wakeup) -> None:
-        """`wakeup` rings when a rotation is asked for."""
+        """Ring `wakeup` when a rotation is requested."""
         self._provider = provider
         self._store = store
         self._bell = wakeup
         #: The rotation that is being carried out, and the last wallet that was looked at.
         self._id: RotationId | None = None
         self._after: WalletId | None = None
-        #: Data keys that did not open in it.
+        #: Data keys that did not open during this rotation.
         self._failed = 0
 
     async def start(self, *, actor: str) -> KeyRotation:
-        """Opens a rotation to the current KEK, or joins the one that is under way.
+        """Open a rotation to the current KEK, or join the rotation that is under way.
 
         Raises KeysUnavailableError, KeysUnusableError.
         """
@@ -52,7 +52,7 @@ class KeyRotator:
         return rotation
 
     async def status(self) -> KeyStatus:
-        """How the keys stand, also while the provider is away."""
+        """Return the status of the keys, also while the provider is away."""
         current, complaint = "", ""
         try:
             current = await self._provider.current_kek()
@@ -70,10 +70,11 @@ class KeyRotator:
         )
 
     async def step(self) -> bool:
-        """Wraps a few data keys anew; whether there was anything to do.
+        """Wrap a few data keys anew; tell whether there was anything to do.
 
-        Only where the rotation's KEK is the current one: processes that disagree about it, as while
-        settings are being changed, must not undo each other's work. Raises KeysUnavailableError.
+        This happens only where the rotation's KEK is the current KEK. Processes that disagree about
+        the current KEK, as while settings are being changed, must not undo each other's work.
+        Raises KeysUnavailableError.
         """
         rotation = await self._store.open_rotation()
         if rotation is None or rotation.kek_id != await self._provider.current_kek():
@@ -100,7 +101,7 @@ class KeyRotator:
                 log.error("data key does not open", wallet=str(wallet_id), kek=old.kek_id)
                 continue
             new = await self._provider.wrap(data_key, old.context)
-            # The old wrapping is the only one: it goes when the new one has been seen to open.
+            # The old wrapping is the only one: it is replaced once the new one was seen to open.
             if await unwrap_one(self._provider, new) != data_key:
                 raise KeyProviderError(f"KEK {new.kek_id} gives back another data key")
             rewraps.append(Rewrap(wallet_id=wallet_id, old=old, new=new))

@@ -1,4 +1,4 @@
-"""Hands signed envelopes to the network and records what it said."""
+"""A sender of signed envelopes to the network, which records the answers."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -22,45 +22,45 @@ from services.wallet.store.transactions import Draft, Noted, TransactionStore
 
 log = get_logger(__name__)
 
-#: Why the treasury's key may not be there.
+#: The errors that mean that the treasury's key is not there.
 _NO_KEY = (PoolError, KeyProviderError, SealBrokenError)
 
 #: Ledgers after which an envelope that no ledger has is sent to another node.
 _TO_ANOTHER = 2
-#: What it is called that nodes ask for more than the cap, and seconds after which that is over.
+#: The name of the alarm that nodes ask for more than the cap, and the seconds until it is over.
 _BIDS, _QUIET = "bids", 60.0
-#: Times a list of envelopes that are on their way to a node at the same time.
+#: Lists of envelopes that are on their way to a node at the same time.
 _PARALLEL = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
-    """An envelope that is committed and may be sent, any number of times."""
+    """An envelope that is committed and may be sent any number of times."""
 
-    #: Its transaction.
+    #: The envelope's transaction.
     id: TransactionId
     #: Base64 of the envelope.
     envelope: str
-    #: Stroops that the network may charge at most: the cap of what it carries.
+    #: Stroops that the network may charge at most: the cap of the operations it carries.
     max_fee: int
-    #: Ledgers pass it over: bid more, if the cap allows it.
+    #: Whether ledgers pass the envelope over: bid more, if the cap allows that.
     is_stuck: bool = False
-    #: It was sent before, and no ledger has it: the node may have thrown it away.
+    #: Whether it was sent before, and no ledger has it: the node may have thrown it away.
     is_repeat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Raised:
-    """What became of raising bids."""
+    """The result of raising bids."""
 
     #: The new envelopes (base64), committed.
     envelopes: dict[TransactionId, str]
-    #: Those whose cap is below what was to be bid.
+    #: The transactions whose cap is below what was to be bid.
     capped: dict[TransactionId, FeeCapExceededError]
 
 
 class Sender:
-    """Sends; raises a bid that the network refused, under the operator's cap."""
+    """A sender that raises a bid that the network refused, under the operator's cap."""
 
     def __init__(
         self,
@@ -86,8 +86,11 @@ class Sender:
     async def send_committed(
         self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
     ) -> None:
-        """Send drafts that were committed a moment ago, at a ledger; `cap` gives the stroops that
-        the network may charge for a draft, also when its bid is raised."""
+        """Send drafts that were committed a moment ago, at a ledger.
+
+        `cap` gives the stroops that the network may charge for a draft, also when its bid is
+        raised.
+        """
         if not drafts:
             return
         await failpoint("wallet.transaction.signed")
@@ -98,7 +101,7 @@ class Sender:
         await self.send(outgoing, ledger=ledger)
 
     async def send(self, outgoing: Sequence[Outgoing], *, ledger: int) -> None:
-        """Sends envelopes side by side and marks them as sent, whatever the answers were."""
+        """Send envelopes side by side and mark them as sent, whatever the answers were."""
         if outgoing:
             self._in_flight.follow((item.id for item in outgoing), ledger)
             starts = range(0, len(outgoing), LONGEST)
@@ -123,7 +126,7 @@ class Sender:
         ]
 
     async def _answers(self, outgoing: Sequence[Outgoing]) -> dict[TransactionId, Answer]:
-        """What comes of each; bids are raised where that is asked for and allowed."""
+        """Return the answer to each envelope; raise bids where that is asked for and allowed."""
         stuck = [item for item in outgoing if item.is_stuck]
         replacing = {
             item.id: replacing_bid(item.envelope, network=self._chain.network) for item in stuck
@@ -131,7 +134,7 @@ class Sender:
         replaced = await self._raise(outgoing, replacing)
         for name, error in replaced.capped.items():
             log.info("stuck at the fee cap", transaction=str(name), error=str(error))
-        # By another node, too, if one of them was sent before.
+        # Send by another node, too, if one of the envelopes was sent before.
         widely = any(item.is_repeat for item in outgoing)
         envelopes = {item.id: item.envelope for item in outgoing} | replaced.envelopes
         asked = await self._ask(envelopes, widely=widely)
@@ -145,11 +148,11 @@ class Sender:
             log.info("fee cap", transaction=str(name), error=str(error))
         self._tell_capped(raised.capped)
         capped = {name: replace(asked[name], text=ABOVE_CAP) for name in raised.capped}
-        # The refusal stands where the bid could not be raised.
+        # The refusal remains the answer where the bid could not be raised.
         return asked | capped | await self._ask(raised.envelopes, widely=widely)
 
     def _tell_capped(self, capped: Mapping[TransactionId, FeeCapExceededError]) -> None:
-        """That nodes ask for more than the cap: once for all envelopes, while there are such."""
+        """Tell once for all envelopes that nodes ask for more than the cap, while any do."""
         now = self._now()
         if capped:
             self._capped_at = now
@@ -161,7 +164,7 @@ class Sender:
     async def _ask(
         self, envelopes: Mapping[TransactionId, str], *, widely: bool
     ) -> dict[TransactionId, Answer]:
-        """What the network says to each."""
+        """Send the envelopes and return the network's answer to each."""
         if not envelopes:
             return {}
         answers: Sequence[SendResult | PoolError]
@@ -174,11 +177,13 @@ class Sender:
     async def _raise(
         self, outgoing: Sequence[Outgoing], fees: Mapping[TransactionId, int]
     ) -> _Raised:
-        """New fee bumps that bid these fees around the same inner transactions, of which only one
-        can be included; committed before anything is sent, as every envelope is.
+        """Commit new fee bumps that bid these fees around the same inner transactions.
 
-        None for what bids that much already, or was raised by another process meanwhile; none at
-        all while the treasury's key does not open.
+        Only one envelope of an inner transaction can be included. As every envelope is, the new
+        ones are committed before anything is sent.
+
+        An envelope gets no fee bump when it bids that much already, or when another process has
+        raised its bid meanwhile. None gets one while the treasury's key does not open.
         """
         low = [item for item in outgoing if item.id in fees]
         bumps = await self._sign(low, fees) if low else {}
@@ -196,19 +201,22 @@ class Sender:
     async def _sign(
         self, low: Sequence[Outgoing], fees: Mapping[TransactionId, int]
     ) -> dict[TransactionId, SignedEnvelope | FeeCapExceededError | None]:
-        """The fee bump of each, as `_bump` has it."""
+        """Return the fee bump of each, as `_bump` returns it."""
         try:
             async with self._signers.open([self._treasury.wallet.id]) as (treasury,):
                 return {item.id: self._bump(item, treasury, fees[item.id]) for item in low}
         except _NO_KEY as error:
-            # What needs no key must go out all the same.
+            # Envelopes that need no key must be sent all the same.
             log.critical("bids are not raised", error=str(error))
             return {}
 
     def _bump(
         self, item: Outgoing, treasury: Signer, fee: int
     ) -> SignedEnvelope | FeeCapExceededError | None:
-        """Why not when the cap forbids it; None when it bids that much already."""
+        """Return the fee bump; None when the envelope bids that much already.
+
+        Return the error when the cap forbids the fee bump.
+        """
         try:
             return raise_bid(
                 item.envelope,
@@ -221,8 +229,11 @@ class Sender:
             return error
 
     def _resend_after(self, answer: Answer) -> int:
-        """Ledgers until it is sent again: sooner where another node may keep what one throws
-        away."""
+        """Return the ledgers until an envelope is sent again.
+
+        With several nodes this is sooner, as another node may keep an envelope that one throws
+        away.
+        """
         several = self._chain.configured > 1
         return min(answer.resend_after, _TO_ANOTHER) if several else answer.resend_after
 
@@ -236,7 +247,7 @@ class Sender:
 
 def _weigh(answer: SendResult | PoolError) -> Answer:
     if isinstance(answer, PoolError):
-        # No answer is an answer: it may be in a ledger by now.
+        # Without an answer the envelope may be in a ledger by now.
         log.warning("send without an answer", error=str(answer))
         return UNKNOWN
     return weigh(answer)

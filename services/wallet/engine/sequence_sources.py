@@ -1,4 +1,4 @@
-"""Which account a transaction's sequence number comes from: a farmer's own, or a channel."""
+"""The sources of transactions' sequence numbers: a farmer's own account, or a channel account."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from services.wallet.store.transactions import TransactionStore
 log = get_logger(__name__)
 
 #: Seconds for which a process has an operation, or an account, to itself, unless it gives it back
-#: earlier. Two that work on the same operation do no harm (only one can commit an envelope), so a
-#: short lease is enough, and a crash costs no more.
+#: earlier. Two processes that work on the same operation do no harm (only one can commit an
+#: envelope). So a short lease is enough, and a crash costs no more.
 LEASE = 10.0
 
 
 async def next_numbers(
     transactions: TransactionStore, read: Mapping[str, int], ledger: int
 ) -> dict[str, int]:
-    """The sequence numbers to use next, after those that a node showed at a ledger.
+    """Return the sequence numbers to use next, after the numbers that a node showed at a ledger.
 
-    A node may show an older ledger than the one that took the account's last transaction: then
-    what is on record is newer. Otherwise the node's word counts, also when it is lower.
+    A node may show an older ledger than the ledger that took the account's last transaction: then
+    the number on record is newer. Otherwise the node's number counts, also when it is lower.
     """
     kept = await transactions.last_sequences(list(read), after=ledger)
     return {address: max(number, kept.get(address, number)) + 1 for address, number in read.items()}
@@ -35,20 +35,20 @@ async def next_numbers(
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An account with nothing in flight."""
+    """An account with nothing in flight, as a transaction's source."""
 
-    #: Whose key signs.
+    #: The wallet whose key signs.
     wallet_id: WalletId
     #: strkey G...
     address: str
     #: The sequence number to use.
     sequence: int
-    #: It is the pool's, and pays for itself.
+    #: Whether the account is a channel account: the pool's own, which pays its own fees.
     is_channel: bool
 
 
 class Sources:
-    """Finds sources with the sequence numbers that they have to use."""
+    """A finder of source accounts with the sequence numbers that they have to use."""
 
     def __init__(
         self,
@@ -62,18 +62,19 @@ class Sources:
         self._transactions = transactions
         self._signers = signers
         self._is_wary = False
-        #: What was leased and not given back.
+        #: Channel accounts that were leased and not given back.
         self._leases: list[Lease] = []
 
     def beware(self) -> None:
-        """A channel's key may not open: from now on each is tried before the channel is used."""
+        """Try each channel account's key before use from now on, as one may not open."""
         self._is_wary = True
 
     async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
-        """A source per operation; those whose farmer has no account get none.
+        """Return a source per operation; an operation whose farmer has no account gets none.
 
-        A plant needs the farmer's consent, which is cheapest as the source's. A work or a harvest
-        needs nobody's: a channel is cheaper, when one is free.
+        A plant needs the farmer's consent, which is cheapest when the farmer's account is the
+        source. A work or a harvest needs nobody's consent: a channel account is cheaper, when one
+        is free.
         """
         free = [item for item in operations if not OPERATION_KINDS[item.kind].needs_consent]
         channels = await self.channels(len(free)) if free else []
@@ -92,8 +93,10 @@ class Sources:
         }
 
     async def channels(self, count: int) -> list[Source]:
-        """Up to so many channel accounts that can pay, for this process alone, until they are given
-        back."""
+        """Lease up to `count` channel accounts that can pay, for this process alone.
+
+        The leases last until the accounts are given back.
+        """
         leased = await self._channels.lease(count, seconds=LEASE)
         self._leases += leased
         if self._is_wary:
@@ -111,8 +114,11 @@ class Sources:
         ]
 
     async def give_back(self) -> None:
-        """All channel accounts: those that were used have their envelope committed, and that keeps
-        them until it is closed."""
+        """Give back all channel accounts.
+
+        The envelope of an account that was used is committed, and keeps the account busy until the
+        transaction is closed.
+        """
         if self._leases:
             await self._channels.give_back(self._leases)
             self._leases = []
@@ -124,7 +130,7 @@ class Sources:
         return [lease for lease in leased if lease.wallet_id not in broken]
 
     async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
-        """The sequence numbers to use next."""
+        """Return the sequence numbers to use next."""
         if not addresses:
             return {}
         chain = self._chain.trusted(Decision.USE_NUMBER)

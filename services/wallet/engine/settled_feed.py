@@ -1,4 +1,4 @@
-"""Gives operations to all who wait for them, by one look for everybody."""
+"""A feed of settled operations for all callers that wait for them, by one query for all callers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,39 +8,41 @@ from services.wallet.domain.model import Operation
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.store.operations import OperationStore
 
-#: Seconds after which settled operations are looked for even if nobody rang: other processes settle
-#: them, too.
+#: Seconds after which settled operations are looked for even without a wakeup: other processes
+#: settle operations, too.
 _POLL = 1.0
 
-#: What a waiter is given: those of its operations that one look found, or why the look failed.
+#: A waiter's news: those of its own operations that one query found, or the query's error.
 _News = asyncio.Queue[list[Operation] | Exception]
 
 
 class SettledFeed:
-    """A thousand operations are waited for by many calls; each ring costs one query."""
+    """A feed with one query per wakeup, although many calls wait for a thousand operations."""
 
     def __init__(self, operations: OperationStore, settled: Wakeup) -> None:
-        """`settled` rings when operations were settled here."""
+        """Take `settled`, which rings when operations were settled in this process."""
         self._operations = operations
         self._settled = settled
         self._waiting: dict[OperationId, set[_News]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     async def of(self, ids: Sequence[OperationId]) -> AsyncIterator[list[Operation]]:
-        """Each operation once, when it is settled, with those that settled along with it, by
-        whichever wallet process; ends after the last.
+        """Yield each operation once, when it is settled, whichever wallet process settles it.
+
+        Operations that were settled together come in one list. The iterator ends after the last
+        operation.
 
         Raises UnavailableError when the database is away.
         """
         news, missing = _News(), set(ids)
         self._join(news, missing)
         try:
-            # Those that are settled already; nothing is lost in between, as we wait for all.
+            # Operations that are settled already; none is lost in between, as we wait for all.
             found: list[Operation] | Exception = await self._operations.settled_among(missing)
             while True:
                 if isinstance(found, Exception):
                     raise found
-                # The first look, and the one for everybody, may have found the same.
+                # The first query and the query for all waiters may have found the same operations.
                 fresh = [operation for operation in found if operation.id in missing]
                 missing.difference_update(operation.id for operation in fresh)
                 if fresh:
@@ -52,7 +54,10 @@ class SettledFeed:
             self._leave(news, ids)
 
     async def one(self, operation_id: OperationId) -> Operation:
-        """An operation, once it is settled. UnavailableError as above."""
+        """Return an operation once it is settled.
+
+        Raises UnavailableError when the database is away.
+        """
         (found,) = [operation async for settled in self.of([operation_id]) for operation in settled]
         return found
 
@@ -71,7 +76,7 @@ class SettledFeed:
                     del self._waiting[item]
 
     async def _look(self) -> None:
-        """Until nobody waits any more; a failure is everybody's."""
+        """Query until nobody waits any more; give a failure to all waiters."""
         try:
             while self._waiting:
                 seen = self._settled.count

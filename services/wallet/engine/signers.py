@@ -1,4 +1,4 @@
-"""Signers for wallets, for as long as they are needed."""
+"""Signers for wallets, which are kept only as long as they are needed."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from services.wallet.store.wallets import WalletStore
 
 
 class Signers:
-    """Unseals keys of the database with the key provider."""
+    """The opener of the database's sealed keys, with the key provider."""
 
     def __init__(self, provider: KeyProvider, wallets: WalletStore) -> None:
         self._provider = provider
@@ -21,7 +21,7 @@ class Signers:
 
     @asynccontextmanager
     async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
-        """The wallets' signers, in order; all are wiped when the block ends."""
+        """Yield the wallets' signers, in order; wipe all of them when the block ends."""
         sealed = await self._wallets.sealed_keys(wallet_ids)
         for wallet_id in wallet_ids:
             if wallet_id not in sealed:
@@ -31,13 +31,16 @@ class Signers:
             yield signers
 
     async def broken(self, wallet_ids: Sequence[WalletId]) -> set[WalletId]:
-        """Those of the wallets whose keys do not open, or are not there."""
+        """Return the wallets whose keys do not open or do not exist."""
         sealed = await self._wallets.sealed_keys(wallet_ids)
         missing = set(wallet_ids) - sealed.keys()
         return missing | await broken_keys(self._provider, list(sealed.values()))
 
     async def export(self, wallet_id: WalletId, receiver_key: bytes) -> Parcel:
-        """A wallet's seed, encrypted to an X25519 key. ReceiverKeyError when that is none."""
+        """Return a wallet's seed, encrypted to an X25519 key.
+
+        Raises ReceiverKeyError when `receiver_key` is no X25519 key.
+        """
         async with self.open([wallet_id]) as (signer,):
             try:
                 return signer.export(receiver_key)

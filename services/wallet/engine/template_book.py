@@ -1,5 +1,8 @@
-"""The templates of the calls that are being made: one simulation per kind and block, and per size
-of a transaction until its size is known."""
+"""The resource templates of the calls that are being made.
+
+There is one simulation per kind and block. Until the size of a transaction is known, there is one
+per size, too.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -19,19 +22,19 @@ from services.wallet.domain.outcomes import Action, meaning
 
 log = get_logger(__name__)
 
-#: Ledgers for which a price is believed that was asked for twice.
+#: Ledgers for which a price is believed after it was asked for twice.
 _BELIEF = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateKey:
-    """What calls must have in common to need the same."""
+    """The properties that calls must have in common to need the same resources."""
 
-    #: What they do.
+    #: The calls' kind.
     kind: OperationKind
-    #: A plant that burns a stake names the farmer's trustline, too.
+    #: Whether it burns a stake: a plant that does names the farmer's trustline, too.
     has_stake: bool
-    #: The block is not open yet: each of them may be the one that opens it.
+    #: Whether the block is not open yet: each of the calls may be the one that opens it.
     opens: bool
     #: Calls in the transaction; 0 for a call without a multicall.
     together: int = 0
@@ -39,35 +42,40 @@ class TemplateKey:
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """A template with the block that it was simulated in."""
+    """A resource template with the block that it was simulated in."""
 
     template: ResourceTemplate
     block_index: int
 
 
 class TemplateBook:
-    """Remembers templates; the network's word is asked for once per key and block.
+    """The remembered resource templates; the network is asked once per key and block.
 
-    Transactions with several calls are asked for once per block whatever their size, as long as the
-    network says of one size what it said before: then the others that are known have not changed.
+    For transactions with several calls the network is asked once per block, whatever their size, as
+    long as its answer for one size is the same as before: then the known templates of other sizes
+    have not changed.
     """
 
     def __init__(self, chain: Chain, rent: Callable[[], Awaitable[bool]] | None = None) -> None:
-        """`rent` tells whether calls are being asked for the farm's rent: never, without it."""
+        """Take `rent`, which tells whether calls are being asked for the farm's rent.
+
+        Without `rent`, calls count as never being asked for it.
+        """
         self._chain = chain
         self._rent = rent
         self._known: dict[TemplateKey, _Known] = {}
-        #: By key without a size: since which block one size has not changed until which.
+        #: By key without a size: the first and last block between which one size has not changed.
         self._unchanged: dict[TemplateKey, tuple[int, int]] = {}
         #: By kind: the ledger until which a price that is too high is not doubted again.
         self._believed_until: dict[OperationKind, int] = {}
-        #: Whether the network agreed, so far, with what is derived for plants that open a block.
+        #: Whether the network agreed so far with templates derived for plants that open a block.
         self._opens_as_derived = True
 
     def known(self, key: TemplateKey, block_index: int) -> ResourceTemplate | None:
-        """A template of this or an earlier block; the farm's entries keep their sizes.
+        """Return a template of this or an earlier block; the farm's entries keep their sizes.
 
-        Where others open every block, no simulation ever shows what that takes: it is derived.
+        Where others open every block, no simulation ever shows the resources that opening takes. So
+        the template is derived.
         """
         found = self._known.get(key)
         if found is not None:
@@ -78,20 +86,21 @@ class TemplateBook:
         return opening_template(plain.template)
 
     async def carries_rent(self) -> bool:
-        """Whether what is simulated now may ask for the farm's rent, which is not a farmer's.
+        """Tell whether a simulation now may ask for the farm's rent, which no farmer is to pay.
 
-        Asked before and after: whoever pays meanwhile hides it from the second look.
+        The callers ask before and after a simulation: when somebody pays meanwhile, the second look
+        no longer shows that rent was due.
         """
         return self._rent is not None and await self._rent()
 
     async def template(
         self, key: TemplateKey, load: Load, *, source: str, block_index: int
     ) -> ResourceTemplate | None:
-        """The template for a block, simulated with this load when nothing tells it yet.
+        """Return the template for a block; simulate it with this load when none is known yet.
 
-        An earlier block's serves when the simulation comes too early (a node simulates at its
-        latest ledger, not at the next); None while the farm's rent is due.
-        Raises SimulationError, UnderivableError.
+        Return an earlier block's template when the simulation comes too early: a node simulates at
+        its latest ledger, not at the next. Return None while the farm's rent is due. Raises
+        SimulationError, UnderivableError.
         """
         found = self._known.get(key)
         if found is not None and self._holds(key, found, block_index):
@@ -114,13 +123,18 @@ class TemplateBook:
         return template
 
     def forget(self, kind: OperationKind) -> None:
-        """The network disagreed with a template of this kind: simulate again, derive no opening."""
+        """Forget the templates of this kind, as the network disagreed with one of them.
+
+        They are simulated again. If the kind opens blocks, no opening is derived any more.
+        """
         self._opens_as_derived &= not OPERATION_KINDS[kind].opens_block
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}
 
     def doubt(self, kind: OperationKind, ledger: int) -> bool:
-        """Whether what calls of this kind need is to be simulated anew, as it costs more than it
-        can: once, then the network's word stands for some ledgers."""
+        """Tell whether to simulate this kind anew, because a call costs more than the cap.
+
+        The answer is yes once; then the network's price stands for some ledgers.
+        """
         if ledger < self._believed_until.get(kind, 0):
             return False
         self._believed_until[kind] = ledger + _BELIEF
@@ -129,8 +143,11 @@ class TemplateBook:
         return True
 
     def _holds(self, key: TemplateKey, found: _Known, block_index: int) -> bool:
-        """Whether what is known is this block's, too: found in it, or since the block from which on
-        another size has not changed."""
+        """Tell whether a known template is valid for this block, too.
+
+        It is when it was found in this block, or in or after the block since which another size has
+        not changed.
+        """
         since, until = self._unchanged.get(_of_any_size(key), (block_index, -1))
         return block_index == found.block_index or (
             until == block_index and found.block_index >= since
@@ -138,10 +155,13 @@ class TemplateBook:
 
 
 def pack_of(key: TemplateKey, together: int) -> TemplateKey:
-    """The key of so many of these calls in one transaction."""
+    """Return the key of `together` such calls in one transaction."""
     return replace(key, together=together)
 
 
 def _of_any_size(key: TemplateKey) -> TemplateKey:
-    """What transactions with several such calls share; a call without a multicall stays itself."""
+    """Return the key that all sizes of transactions with several such calls share.
+
+    The key of a call without a multicall stays as it is.
+    """
     return replace(key, together=min(key.together, 1))

@@ -1,4 +1,4 @@
-"""The pool's own account, which pays every fee and every reserve."""
+"""The treasury: the pool's own account, which pays every fee and every reserve."""
 
 from libs.common.ids import WalletId, new_id
 from libs.common.log import get_logger
@@ -15,12 +15,12 @@ log = get_logger(__name__)
 
 
 class Treasury:
-    """Makes the treasury once, opens it at every start, and has it funded where that is free."""
+    """The treasury, which is made once, opened at every start, and funded where that is free."""
 
     def __init__(
         self, provider: KeyProvider, wallets: WalletStore, chain: Chain, imported: bytes | None
     ) -> None:
-        """`imported` is the seed of an existing account, if the operator gave one."""
+        """Use `imported`, the seed of an existing account, if the operator gave one."""
         self._provider = provider
         self._wallets = wallets
         self._chain = chain
@@ -29,21 +29,27 @@ class Treasury:
 
     @property
     def is_open(self) -> bool:
-        """Whether its key was made, and can be used with the master key that we have."""
+        """Tell whether the treasury's key was made and opens with the master key that we have."""
         return self._wallet is not None
 
     @property
     def wallet(self) -> Wallet:
-        """The treasury's wallet (balances as of the start). TreasuryMissingError before `open`."""
+        """Return the treasury's wallet, with balances as of the start.
+
+        Raises TreasuryMissingError before `open`.
+        """
         if self._wallet is None:
             raise TreasuryMissingError("the treasury was not opened yet", retry_after=1.0)
         return self._wallet
 
     async def open(self) -> Wallet:
-        """Makes or finds it and tries its key; safe to repeat, and from several processes.
+        """Make or find the treasury and try its key.
 
-        Raises MasterKeyError when the operator's secret belongs to another account than the one
-        that is in use, KeyProviderError when the master key is not the one that sealed it.
+        It is safe to call this again, and from several processes.
+
+        Raises MasterKeyError when the operator's secret belongs to another account than the
+        treasury in use. Raises KeyProviderError when the master key is not the one that sealed the
+        treasury's key.
         """
         wallet = await self._wallets.treasury() or await self._make()
         if self._imported is not None and address_of(self._imported) != wallet.address:
@@ -69,7 +75,7 @@ class Treasury:
         return made
 
     async def fund(self) -> None:
-        """Asks the network's friendbot, when there is one; else somebody must send XLM."""
+        """Ask the network's friendbot for funds, when there is one; else somebody must send XLM."""
         address = self.wallet.address
         try:
             funded = await self._chain.fund_by_friendbot(address)

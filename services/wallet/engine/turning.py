@@ -1,4 +1,4 @@
-"""Turns the kept head back when it was a lie, and stops when the network was reset."""
+"""The turning back of a kept head that was a lie, and the stop when the network was reset."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 
 class Turning:
-    """One follower's; several processes do no harm."""
+    """The turning of one follower; several processes do no harm."""
 
     def __init__(self, chain: Chain, store: TurningStore) -> None:
         self._chain = chain
@@ -28,15 +28,15 @@ class Turning:
         self._is_same = False
 
     def forget(self) -> None:
-        """The head is not below the kept one."""
+        """Forget lower heads, as the head is not below the kept head."""
         self._lower.forget()
         self._is_same = False
 
     async def back_to(self, head: ChainHead, kept: ChainHead) -> None:
-        """Returns once `head` is the newest, instead of `kept`, which lies above it.
+        """Make `head` the newest head instead of `kept`, which lies above it, then return.
 
-        DisagreementError while that is not sure; NetworkMismatchError when the nodes lag, or when
-        the network was reset.
+        Raises DisagreementError while that is not sure. Raises NetworkMismatchError when the nodes
+        lag, or when the network was reset.
         """
         if not self._is_same:
             await self._check_same(head, kept)

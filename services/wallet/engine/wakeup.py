@@ -1,4 +1,4 @@
-"""Wakes whoever waits for "something has changed"."""
+"""Wakeups for tasks that wait for "something has changed"."""
 
 import asyncio
 from contextlib import suppress
@@ -14,18 +14,24 @@ class Wakeup:
 
     @property
     def count(self) -> int:
-        """Rings so far: take it before looking at the state, and wait beyond it."""
+        """Return the number of rings so far.
+
+        Take the number before looking at the state, and wait for a ring beyond it.
+        """
         return self._count
 
     def notify(self) -> None:
-        """Wakes all who wait."""
+        """Wake all tasks that wait."""
         self._count += 1
         event, self._next = self._next, asyncio.Event()
         event.set()
 
     async def wait(self, seen: int, timeout: float) -> None:
-        """Returns when it was rung after `seen`, or after `timeout` seconds (others may ring too:
-        another process's changes are found by looking again)."""
+        """Return when the wakeup was rung after `seen`, or after `timeout` seconds.
+
+        The timeout is there because other processes may change something too: their changes are
+        found by looking again.
+        """
         if self._count != seen:
             return
         event = self._next
@@ -36,14 +42,14 @@ class Wakeup:
 
 @dataclass(frozen=True, kw_only=True)
 class Wakeups:
-    """What the engine's steps ring for others."""
+    """The wakeups that the engine's steps ring for others."""
 
-    #: There may be something to take up: recorded, free again, or due with a new ledger.
+    #: Something may be taken up: it was recorded, is free again, or is due with a new ledger.
     changes: Wakeup
     #: Operations were settled.
     settled: Wakeup
 
     def tell_settled(self) -> None:
-        """Wake those who wait for results, and those who wait for room."""
+        """Wake the tasks that wait for results, and the tasks that wait for room."""
         self.settled.notify()
         self.changes.notify()

@@ -1,4 +1,4 @@
-"""PostgreSQL of the wallet: SQL in queries/, one typed method each, rows as dataclasses."""
+"""PostgreSQL of the wallet: SQL in queries/, one typed method for each, rows as dataclasses."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""What was seen on the chain, for everybody who may read it."""
+"""Head and blocks as seen on the chain, for everybody who may read them."""
 
 from libs.common.db.pool import Database, Record, Session
 from services.wallet.domain.model import Block, ChainHead
 
 
 async def kept_head(source: Database | Session) -> ChainHead | None:
-    """The newest head that any process has kept; None before the first."""
+    """Return the newest head that any process has kept; None before the first."""
     row = await source.one("head")
     return None if row is None else ChainHead(**dict(row))
 
@@ -17,7 +17,7 @@ class BlockStore:
         self._database = database
 
     async def save_head(self, head: ChainHead) -> bool:
-        """Keeps the head, unless a newer one is kept; whether it is the newest."""
+        """Keep the head, unless a newer one is kept; tell whether it is the newest."""
         saved = await self._database.execute(
             "save_head",
             head.ledger,
@@ -30,7 +30,7 @@ class BlockStore:
         return saved > 0
 
     async def save_block(self, block: Block, *, updated_ledger: int) -> None:
-        """Keeps a block's record as of the ledger that changed it last."""
+        """Keep a block's record as of the ledger that changed the block last."""
         await self._database.execute(
             "save_block",
             block.index,
@@ -50,20 +50,20 @@ class BlockStore:
         )
 
     async def head(self) -> ChainHead | None:
-        """The newest head kept; None before the first."""
+        """Return the newest head kept; None before the first."""
         return await kept_head(self._database)
 
     async def block(self, index: int) -> Block | None:
-        """A block that was seen."""
+        """Return a block; None when it was not seen."""
         row = await self._database.one("block", index)
         return None if row is None else _block(row)
 
     async def between(self, after: int, before: int) -> list[Block]:
-        """Blocks with after < index < before that were seen, in order."""
+        """Return the blocks that were seen with after < index < before, in order."""
         return [_block(row) for row in await self._database.many("blocks_between", after, before)]
 
     async def newest_index(self) -> int | None:
-        """The greatest index that was seen."""
+        """Return the greatest index that was seen; None before the first block."""
         row = await self._database.one("newest_block")
         return None if row is None else row["index"]
 

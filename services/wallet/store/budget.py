@@ -1,4 +1,4 @@
-"""The books that fee budgets are held against; all of it within a transaction that signs."""
+"""The books that fee budgets are compared with; all of it happens in a transaction that signs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from services.wallet.domain.model import TransactionId
 
 
 async def open_purse(session: Session, terms: FeeTerms) -> Purse:
-    """What may still be bid; nobody else signs meanwhile, as the audit log is locked."""
+    """Return what may still be bid.
+
+    Nobody else signs meanwhile, as the audit log is locked.
+    """
     committed = await session.many("fees_committed")
     obligations = await session.many("fee_obligations")
     treasury = await session.one("treasury_stroops")
@@ -24,23 +27,25 @@ async def open_purse(session: Session, terms: FeeTerms) -> Purse:
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """What one envelope bids, and whose operations it carries."""
+    """The bid of one envelope, with the poolers whose operations it carries."""
 
-    #: Stroops.
+    #: The bid in stroops.
     bid: int
     #: The pooler of each operation; None for the pool's own.
     poolers: tuple[PoolerId | None, ...]
-    #: Those of the plants among them.
+    #: The poolers of the plants among the operations.
     plants: tuple[PoolerId | None, ...]
 
 
 async def exceeded(
     session: Session, terms: FeeTerms, charges: Sequence[Charge]
 ) -> list[frozenset[PoolerId | None]]:
-    """Whose budgets each of these exceeds; nobody's: it may be signed. Works and harvests are
-    served before plants."""
+    """Return whose budgets each of these charges exceeds.
+
+    A charge that exceeds nobody's may be signed. Works and harvests are served before plants.
+    """
     if not terms.has_caps and not any(charge.plants for charge in charges):
-        # Nothing limits works and harvests: no need to open the books.
+        # Nothing limits works and harvests: the books need not be opened.
         return [frozenset()] * len(charges)
     purse = await open_purse(session, terms)
     found: list[frozenset[PoolerId | None]] = [frozenset()] * len(charges)
@@ -53,7 +58,10 @@ async def exceeded(
 async def may_raise(
     session: Session, terms: FeeTerms, transaction_id: TransactionId, *, bid: int
 ) -> bool:
-    """Whether a transaction in flight may bid so much; a plant's reserve is kept back already."""
+    """Tell whether a transaction in flight may bid so much.
+
+    A plant's reserve is kept back already.
+    """
     rows = await session.many("carried_by", transaction_id)
     if not rows:
         return False
@@ -63,17 +71,17 @@ async def may_raise(
 
 
 async def rent_committed(session: Session | Database) -> int:
-    """Stroops of rent within 24 hours, what is in flight included."""
+    """Return the stroops of rent within 24 hours, transactions in flight included."""
     row = await session.one("rent_committed")
     return 0 if row is None else int(row["stroops"])
 
 
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:
-    """Adds what was charged, for an operation or for the pool itself."""
+    """Add what was charged, for an operation or for the pool itself."""
     if fees:
         await session.execute("book_fees", [item for item, _ in fees], [fee for _, fee in fees])
 
 
 def pooler_of(row: Record) -> PoolerId | None:
-    """Whose budget a row is about; None for the pool's own."""
+    """Return the pooler whose budget a row is about; None for the pool's own."""
     return None if row["pooler_id"] is None else PoolerId(row["pooler_id"])

@@ -14,15 +14,15 @@ from services.wallet.store.wallets import created
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelTotals:
-    """How the channel accounts stand."""
+    """The numbers of channel accounts."""
 
-    #: All that were made.
+    #: All accounts that were made.
     made: int
-    #: Those that exist on the chain.
+    #: Accounts that exist on the chain.
     ready: int
-    #: Those with a transaction in flight.
+    #: Accounts with a transaction in flight.
     busy: int
-    #: Those whose spendable XLM is below the mark.
+    #: Accounts whose spendable XLM is below the mark.
     low: int
     #: Stroops of XLM on all of them.
     xlm: int
@@ -32,7 +32,7 @@ class ChannelTotals:
 class Lease:
     """A channel account that nobody else gets meanwhile."""
 
-    #: The channel.
+    #: The channel account's wallet.
     wallet_id: WalletId
     #: strkey G...
     address: str
@@ -47,14 +47,14 @@ class ChannelStore:
         self._database = database
 
     async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
-        """Records new channels with their creation, as long as there are less than `most`."""
+        """Record new channel accounts with their creation, while there are less than `most`."""
         async with self._database.transaction() as session:
             return await insert_pool_accounts(
                 session, "channel", OperationKind.OPEN_CHANNEL, made, most=most
             )
 
     async def lease(self, count: int, *, seconds: float) -> list[Lease]:
-        """Up to so many channels that exist, can pay and have nothing in flight."""
+        """Lease up to `count` channel accounts that exist, can pay and have nothing in flight."""
         rows = await self._database.many("lease_channels", count, seconds)
         return [
             Lease(wallet_id=WalletId(row["id"]), address=row["address"], until=row["leased_until"])
@@ -62,7 +62,7 @@ class ChannelStore:
         ]
 
     async def give_back(self, leases: Sequence[Lease]) -> None:
-        """These leases are over: what was signed with them is committed, or never will be."""
+        """End leases: what was signed with them is committed, or never will be."""
         await self._database.execute(
             "return_channels",
             [lease.wallet_id for lease in leases],
@@ -70,7 +70,7 @@ class ChannelStore:
         )
 
     async def totals(self, *, low: int) -> ChannelTotals:
-        """How they stand; `low` is the mark in stroops of XLM."""
+        """Return the totals of channel accounts; `low` is the mark in stroops of XLM."""
         row = await self._database.one("channel_totals", low)
         if row is None:
             return ChannelTotals(made=0, ready=0, busy=0, low=0, xlm=0)
@@ -79,8 +79,10 @@ class ChannelStore:
     async def queue_top_ups(
         self, operations: Sequence[OperationId], *, below: int, amount: int, ledger: int
     ) -> int:
-        """Has channels below a mark topped up, one operation each; those that wait for one already
-        get no other."""
+        """Have channel accounts below a mark topped up, by one operation each.
+
+        An account that waits for a top-up already gets no other.
+        """
         row = await self._database.one("queue_top_ups", list(operations), below, amount, ledger)
         return 0 if row is None else int(row["queued"])
 
@@ -93,8 +95,11 @@ async def insert_pool_accounts(
     *,
     most: int,
 ) -> int:
-    """Record new accounts of the pool with the operations that open them, as long as there are less
-    than `most` of their kind; the number that were recorded."""
+    """Record new accounts of the pool with the operations that open them.
+
+    Record as long as there are less than `most` of their kind. Return the number of accounts that
+    were recorded.
+    """
     await session.one("lock_pool_accounts")
     row = await session.one("count_pool_accounts", wallet_kind)
     room = max(0, most - (0 if row is None else row["made"]))

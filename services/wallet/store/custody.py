@@ -1,4 +1,4 @@
-"""The audit log, and where nothing is signed."""
+"""The audit log, and the pauses in which nothing is signed."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -14,22 +14,23 @@ _PAGE = 1000
 
 
 async def lock_audit_log(session: Session) -> None:
-    """Until this transaction ends, nobody else signs, pauses or adds records.
+    """Keep everybody else from signing, pausing or adding records until this transaction ends.
 
-    Taken before anything else is locked or read, so what is read then is what all others have left.
+    The lock is taken before anything else is locked or read, so what is read then is what all
+    others have left.
     """
     await session.one("lock_audit_log")
 
 
 async def append(session: Session, acts: Sequence[Act]) -> None:
-    """Adds records in the transaction of what they tell of, and takes the lock for that."""
+    """Add records in the transaction of what they tell of, and take the lock for that."""
     if acts:
         await lock_audit_log(session)
         await add_records(session, acts)
 
 
 async def add_records(session: Session, acts: Sequence[Act]) -> None:
-    """The same where the lock is held already."""
+    """Add records as `append` does, where the lock is held already."""
     if not acts:
         return
     (row,) = await session.many("audit_head")
@@ -55,12 +56,12 @@ class CustodyStore:
         self._database = database
 
     async def record(self, act: Act) -> None:
-        """Adds one record in a transaction of its own."""
+        """Add one record in a transaction of its own."""
         async with self._database.transaction() as session:
             await append(session, [act])
 
     async def records(self, *, after: int = 0) -> AsyncIterator[list[Record]]:
-        """The log after a record's number, oldest first, a page at a time."""
+        """Yield the log after a record's number, oldest first, a page at a time."""
         while True:
             rows = await self._database.many("audit_records", after, _PAGE, None)
             if not rows:
@@ -69,12 +70,15 @@ class CustodyStore:
             after = rows[-1]["number"]
 
     async def latest(self, *, before: int | None, action: str | None, limit: int) -> list[Record]:
-        """Records, newest first."""
+        """Return records, newest first."""
         rows = await self._database.many("latest_audit_records", before, limit, action)
         return [_record(row) for row in rows]
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Nothing new is signed once this has returned; a pause that is in force stays as it is."""
+        """Pause signing: nothing new is signed once this has returned.
+
+        A pause that is in force stays as it is.
+        """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             made = await session.execute(
@@ -84,7 +88,7 @@ class CustodyStore:
             await add_records(session, [act] if made else [])
 
     async def resume(self, reach: Reach, *, actor: str) -> bool:
-        """Ends a pause; False when there was none."""
+        """End a pause; return False when there was none."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             ended = await session.execute("end_pause", reach.scope.value, reach.target, actor)
@@ -101,24 +105,30 @@ class CustodyStore:
         return changed > 0
 
     async def pauses(self, *, over: bool) -> list[Pause]:
-        """Pauses in force, newest first; with `over` also those that have ended (1,000 at most)."""
+        """Return pauses in force, newest first.
+
+        With `over`, return also those that have ended (1,000 at most).
+        """
         return [_pause(row) for row in await self._database.many("pauses", over)]
 
 
 async def is_everything_paused(session: Session) -> bool:
-    """Whether nothing at all may be signed."""
+    """Tell whether nothing at all may be signed."""
     row = await session.one("is_everything_paused")
     return row is not None and bool(row["paused"])
 
 
 async def is_carrier_paused(session: Session, transaction_id: TransactionId) -> bool:
-    """Whether nothing may be signed for this transaction."""
+    """Tell whether nothing may be signed for this transaction."""
     row = await session.one("is_carrier_paused", transaction_id)
     return row is not None and bool(row["paused"])
 
 
 async def is_held_apart(session: Session, wallet_id: WalletId) -> bool:
-    """Whether signing is paused for a wallet or its pooler, whether or not it is for everybody."""
+    """Tell whether signing is paused for a wallet or its pooler.
+
+    It does not matter whether signing is paused for everybody.
+    """
     row = await session.one("is_held_apart", wallet_id)
     return row is not None and bool(row["is_held"])
 

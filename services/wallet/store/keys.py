@@ -1,4 +1,4 @@
-"""Which KEK wraps which data key, and rotations from one to the next."""
+"""The data keys by the KEK that wraps them, and rotations from one KEK to the next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from services.wallet.store.custody import append
 class Rewrap:
     """One data key under two KEKs."""
 
-    #: Whose it is.
+    #: The wallet whose data key it is.
     wallet_id: WalletId
-    #: As the row has it.
+    #: The wrapping that the row has.
     old: WrappedKey
-    #: As the row is to have it.
+    #: The wrapping that the row is to have.
     new: WrappedKey
 
 
@@ -31,13 +31,13 @@ class KeyStore:
         self._database = database
 
     async def kek_uses(self) -> list[tuple[str, int]]:
-        """KEKs with the number of data keys under each."""
+        """Return the KEKs with the number of data keys under each."""
         return [(row["kek_id"], row["keys"]) for row in await self._database.many("kek_uses")]
 
     async def start_rotation(self, kek_id: str, *, actor: str) -> KeyRotation:
-        """Opens a rotation to this KEK, or gives the open one; one to another KEK is over then.
+        """Open a rotation to this KEK, or return the open one; end one to another KEK.
 
-        The open one may end meanwhile: then it is the newest one that is given.
+        The open rotation may end meanwhile: then the newest rotation is returned.
         """
         async with self._database.transaction() as session:
             await session.execute("end_other_rotations", kek_id)
@@ -50,24 +50,24 @@ class KeyStore:
         return _rotation(row)
 
     async def last_rotation(self) -> KeyRotation | None:
-        """The newest one, open or not."""
+        """Return the newest rotation, open or not."""
         row = await self._database.one("last_rotation")
         return None if row is None else _rotation(row)
 
     async def open_rotation(self) -> KeyRotation | None:
-        """The one that is not through."""
+        """Return the rotation that is not finished; None when there is none."""
         row = await self._database.one("open_rotation")
         return None if row is None else _rotation(row)
 
     async def under_other_keks(
         self, kek_id: str, *, after: WalletId | None, limit: int
     ) -> list[tuple[WalletId, WrappedKey]]:
-        """The next data keys in the order of their wallets' ids that this KEK does not wrap."""
+        """Return the next data keys, by their wallets' ids, that this KEK does not wrap."""
         rows = await self._database.many("keys_to_rewrap", kek_id, after, limit)
         return [(WalletId(row["wallet_id"]), _wrapped(row)) for row in rows]
 
     async def rewrap(self, rotation_id: RotationId, rewraps: Sequence[Rewrap]) -> int:
-        """Puts new wrappings in the place of the old ones, where these are still there."""
+        """Replace old wrappings by new ones, where the old ones are still there."""
         row = await self._database.one(
             "rewrap_keys",
             rotation_id,
@@ -79,7 +79,7 @@ class KeyStore:
         return 0 if row is None else int(row["changed"])
 
     async def end_rotation(self, rotation_id: RotationId, *, failed: int) -> bool:
-        """Closes it; False when somebody else has."""
+        """Close a rotation; return False when somebody else has closed it."""
         return await self._database.execute("end_rotation", rotation_id, failed) == 1
 
 

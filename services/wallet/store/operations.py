@@ -30,10 +30,10 @@ _settled = METER.create_counter(
     "kalepool.wallet.operations", description="Operations settled, by kind, state and reason."
 )
 
-#: Raises when something new makes no sense where the chain is; gets the newest head that is kept.
+#: Raises when a new operation makes no sense at the newest head that is kept, which it is given.
 Check = Callable[[ChainHead | None], None]
 
-#: Envelopes that ended without a proof after which no other one is signed until a person says so.
+#: Envelopes that ended without a proof, after which none is signed until a person says so.
 MOST_UNPROVEN = 2
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
@@ -41,7 +41,7 @@ _ROUNDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which operations can be taken up."""
+    """The operations that can be taken up."""
 
     #: The latest ledger.
     ledger: int
@@ -60,12 +60,12 @@ class OperationStore:
         self._database = database
 
     async def batch_arguments(self, request_id: str) -> bytes | None:
-        """The hash of the arguments that a request_id stands for; None when it is new."""
+        """Return the hash of the arguments of a request_id; None when the request_id is new."""
         row = await self._database.one("batch_arguments", request_id)
         return None if row is None else row["arguments_hash"]
 
     async def batch_ids(self, request_id: str) -> list[OperationId]:
-        """The operations of a batch."""
+        """Return the operations of a batch."""
         rows = await self._database.many("batch_operation_ids", request_id)
         return [OperationId(row["operation_id"]) for row in rows]
 
@@ -80,12 +80,12 @@ class OperationStore:
         check: Check,
         now: Now | None = None,
     ) -> bool:
-        """Makes a batch durable with all its operations; False when the request_id is taken.
+        """Make a batch durable with all its operations; return False for a taken request_id.
 
-        An operation that exists and did not fail is joined in place of a new one, and so is one
-        that failed for what has not changed since (`now`; without it, everything has). What the
-        check raises comes once the request_id is ours: whoever is refused must not have been
-        accepted by another call a moment ago.
+        An operation that exists and did not fail is joined in place of a new one. So is one that
+        failed for a reason that has not changed since (`now`; without it, everything has changed).
+        The check is made, and may raise, once the request_id is ours: a caller who is refused must
+        not have been accepted by another call a moment ago.
         """
         async with self._database.transaction() as session:
             made = await session.execute(
@@ -107,23 +107,28 @@ class OperationStore:
         check: Check,
         now: Now | None = None,
     ) -> OperationId:
-        """Makes one operation durable, or finds the one that stands for it, unless the check
-        raises."""
+        """Make one operation durable, or find the one that stands for it.
+
+        Nothing is recorded when the check raises.
+        """
         async with self._database.transaction() as session:
             check(await kept_head(session))
             return (await _record(session, kind, block_index, [operation], now))[0]
 
     async def note_terms(self, mark: str) -> None:
-        """What operators allow and the network asks for; refusals stand while it stays the same."""
+        """Record the mark of what operators allow and the network asks for.
+
+        Refusals stand while the mark stays the same.
+        """
         await self._database.execute("note_terms", mark)
 
     async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:
-        """Those of the operations that are settled, in the order of their settling."""
+        """Return those of the operations that are settled, in the order of their settling."""
         rows = await self._database.many("settled_among", list(ids))
         return [operation_of(row) for row in rows]
 
     async def by_id(self, operation_id: OperationId) -> Operation | None:
-        """One operation."""
+        """Return one operation; None when it does not exist."""
         row = await self._database.one("operation", operation_id)
         return None if row is None else operation_of(row)
 
@@ -136,7 +141,7 @@ class OperationStore:
         before: UUID | None,
         limit: int,
     ) -> list[Operation]:
-        """Operations, newest first."""
+        """Return operations, newest first."""
         rows = await self._database.many(
             "list_operations",
             farmer_id,
@@ -148,8 +153,10 @@ class OperationStore:
         return [operation_of(row) for row in rows]
 
     async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
-        """Takes up operations of farmers with nothing in flight, for `lease` seconds; those that
-        go first come first."""
+        """Take up operations of farmers with nothing in flight, for `lease` seconds.
+
+        The most urgent operations come first.
+        """
         rows = await self._database.many(
             "claim_operations",
             limit,
@@ -164,24 +171,24 @@ class OperationStore:
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
     ) -> list[QueuedOperation]:
-        """Takes up operations of a kind for the treasury, if it has nothing in flight."""
+        """Take up operations of a kind for the treasury, if it has nothing in flight."""
         rows = await self._database.many(
             "claim_for_treasury", limit, lease, ledger, treasury, kind.value
         )
         return [queued_operation(row) for row in rows]
 
     async def release(self, ids: Sequence[OperationId]) -> None:
-        """Gives back operations that were taken up, and not used."""
+        """Give back operations that were taken up and not used."""
         if ids:
             await self._database.execute("release_operations", list(ids))
 
     async def has_urgent(self, wanted: Wanted) -> bool:
-        """Whether plants or works of these blocks are waiting or in flight."""
+        """Tell whether plants or works of these blocks are waiting or in flight."""
         row = await self._database.one("has_urgent", wanted.plant_until, wanted.work_until)
         return row is not None and bool(row["urgent"])
 
     async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
-        """Settles operations that no transaction carries; the number that were still so."""
+        """Settle operations that no transaction carries; return how many were still so."""
         if not settlements:
             return 0
         async with self._database.transaction() as session:
@@ -191,7 +198,7 @@ class OperationStore:
 
 
 def tell(changed: Sequence[Record]) -> None:
-    """One line of the log per operation that is settled now; to be called when that is durable."""
+    """Log one line per operation that is settled now; call this when that is durable."""
     for row in changed:
         is_settled = row["state"] != OperationState.QUEUED.value
         if is_settled:
@@ -216,10 +223,10 @@ def tell(changed: Sequence[Record]) -> None:
 async def settle(
     session: Session, settlements: Sequence[tuple[TransactionId | None, Settlement]]
 ) -> list[Record]:
-    """Applies settlements, each with the transaction that carries its operation (None: queued).
+    """Apply settlements, each with the transaction that carries its operation (None: queued).
 
-    Gives what changed, for `tell`. Each is guarded by the state machine: an operation in another
-    state stays as it is.
+    Return the changed rows, for `tell`. Each settlement is guarded by the state machine: an
+    operation in another state stays as it is.
     """
     changed: list[Record] = []
     for possible, carried in ((_QUEUED, False), (_CARRIED, True)):
@@ -273,7 +280,7 @@ async def _record(
     operations: Sequence[NewOperation],
     now: Now | None,
 ) -> list[OperationId]:
-    """Inserts what is missing and finds the rest; one that fails in between is made anew."""
+    """Insert the missing operations and find the rest; make one that fails in between anew."""
     found = {} if now is None else await find_standing(session, kind, block_index, operations, now)
     operations = [item for item in operations if (item.wallet_id, item.nonce) not in found]
     if not operations:
@@ -318,7 +325,7 @@ def queued_operation(row: Record) -> QueuedOperation:
 
 
 def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:
-    """What goes first; those that can share a template stand together."""
+    """Return the sort key: what goes first, with those together that can share a template."""
     has_stake = operation.amount > 0
     return _ORDER[operation.kind], operation.block_index, has_stake, operation.id
 
@@ -328,7 +335,7 @@ _ORDER = {kind: position for position, kind in enumerate(OperationKind)}
 
 
 def operation_of(row: Record) -> Operation:
-    """One row of the view all_operations."""
+    """Return the operation of one row of the view all_operations."""
     return Operation(
         id=OperationId(row["operation_id"]),
         kind=OperationKind(row["kind"]),

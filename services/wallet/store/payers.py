@@ -32,15 +32,15 @@ from services.wallet.store.operations import queued_operation, settle, tell
 
 @dataclass(frozen=True, kw_only=True)
 class PayerTotals:
-    """How the payer accounts stand."""
+    """The numbers of payer accounts."""
 
-    #: All that were made.
+    #: All accounts that were made.
     made: int
-    #: Those that exist on the chain.
+    #: Accounts that exist on the chain.
     ready: int
-    #: Those with a transaction in flight.
+    #: Accounts with a transaction in flight.
     busy: int
-    #: Those that may not sign, as their number and the records do not agree.
+    #: Accounts that may not sign, as their number and the records do not agree.
     stopped: int
 
 
@@ -48,13 +48,13 @@ class PayerTotals:
 class LeasedPayer:
     """A payer that nobody else gets meanwhile."""
 
-    #: The payer.
+    #: The payer's wallet.
     wallet_id: WalletId
     #: strkey G...
     address: str
     #: When the lease ends by itself, by the database's clock.
     until: datetime
-    #: Why it may not sign, as far as is known; empty: it may.
+    #: Why the payer may not sign, as far as is known; empty when it may.
     stopped: str
 
 
@@ -64,7 +64,7 @@ class MadePayment:
 
     #: Its operation.
     operation_id: OperationId
-    #: Where that stands.
+    #: The operation's state.
     state: OperationState
     #: The newest transaction that may have made it, and its hash (hex).
     transaction_id: TransactionId
@@ -73,19 +73,19 @@ class MadePayment:
 
 @dataclass(frozen=True, kw_only=True)
 class UnmadePayment:
-    """A payment that is recorded as made, and that its payer's number says was not."""
+    """A payment that is recorded as made, and that its payer's number shows to be not made."""
 
     #: Its operation.
     operation_id: OperationId
     #: The target of the transaction that is to make it.
     bump_to: int
-    #: Whose account pays.
+    #: The wallet whose account pays.
     source_id: WalletId
     #: strkey G...
     destination: str
-    #: What.
+    #: The asset to pay.
     asset: Asset
-    #: In stroops.
+    #: The amount in stroops.
     amount: int
     #: Envelopes for it that failed within the last hour.
     failures: int
@@ -105,7 +105,7 @@ class PayerStore:
             )
 
     async def totals(self) -> PayerTotals:
-        """Read how they stand."""
+        """Return the totals of payer accounts."""
         row = await self._database.one("payer_totals")
         if row is None:
             return PayerTotals(made=0, ready=0, busy=0, stopped=0)
@@ -117,13 +117,13 @@ class PayerStore:
         return {row["payer_id"]: row["payments"] for row in rows}
 
     async def assign(self, kind: OperationKind) -> int:
-        """Give payments that are nobody's to payers, for ever; the number of them."""
+        """Assign payments that are nobody's to payers, for ever; return the number of them."""
         return await self._database.execute("assign_payments", kind.value)
 
     async def lease(
         self, payers: Collection[WalletId] | None, *, seconds: float
     ) -> list[LeasedPayer]:
-        """Take those of these payers (None: of all) that exist and have nothing in flight."""
+        """Lease those of these payers (None: of all) that exist and have nothing in flight."""
         wanted = None if payers is None else list(payers)
         rows = await self._database.many("lease_payers", wanted, seconds)
         return [
@@ -152,7 +152,7 @@ class PayerStore:
         return [queued_operation(row) for row in rows]
 
     async def records(self, addresses: Sequence[str]) -> dict[str, PayerRecord]:
-        """Read what the records say of payers, by address."""
+        """Return what the records say of payers, by address."""
         rows = await self._database.many("payer_records", list(addresses))
         return {
             row["address"]: PayerRecord(
@@ -165,8 +165,10 @@ class PayerStore:
         }
 
     async def made(self, address: str, number: int) -> list[MadePayment]:
-        """Read the payments that were made when a payer stands at this number; none: it is not the
-        target of any of its envelopes."""
+        """Return the payments that were made when a payer stands at this number.
+
+        There are none when the number is not the target of any of the payer's envelopes.
+        """
         rows = await self._database.many("payments_made", address, number)
         return [
             MadePayment(
@@ -187,9 +189,9 @@ class PayerStore:
         *,
         ledger: int = 0,
     ) -> None:
-        """Settle payments that were made when a payer stands at this number, and remember it.
+        """Settle payments that were made when a payer stands at this number, and record that.
 
-        Correct those of them that were `given_up`, as made in a ledger.
+        Correct those payments that were `given_up`, as made in a ledger.
         """
         async with self._database.transaction() as session:
             await session.execute("insert_shown_target", address, number)
@@ -198,13 +200,15 @@ class PayerStore:
         tell(changed)
 
     async def is_known(self, address: str, number: int) -> bool:
-        """Whether an envelope on record brings a payer to this number."""
+        """Tell whether an envelope on record brings a payer to this number."""
         row = await self._database.one("is_number_known", address, number)
         return row is not None and bool(row["is_known"])
 
     async def unmade(self, address: str, number: int) -> list[UnmadePayment]:
-        """Read the first payments that are recorded as made and were not, when a payer stands at
-        this number: those of one transaction."""
+        """Return the first payments that are recorded as made and were not.
+
+        That is so when the payer stands at this number. The payments are those of one transaction.
+        """
         rows = await self._database.many("unmade_payments", address, number, SPAN)
         return [
             UnmadePayment(
@@ -220,9 +224,10 @@ class PayerStore:
         ]
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:
-        """Record a transaction of a payer that only the chain knows, and settle the payments that
-        it made, all at once; False when one of these is none that waits, and then nothing is
-        done."""
+        """Record a payer's transaction that only the chain knows, and settle its payments at once.
+
+        Return False, and do nothing, when one of the payments is not a payment that waits.
+        """
         async with self._database.transaction() as session:
             waiting = await _waiting(session, payer.wallet_id)
             found = recognised(seen.payments, waiting) if seen.succeeded else []
@@ -251,7 +256,7 @@ class PayerStore:
         return True
 
     async def stop(self, payer: WalletId, reason: str) -> bool:
-        """Note why a payer may not sign, empty: it may; whether that is new."""
+        """Note why a payer may not sign, empty when it may; tell whether that is new."""
         return await self._database.execute("stop_payer", payer, reason) > 0
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of farmers, block by block, and the differences that were found."""
+"""The records of farmers, block by block, and the differences from the chain that were found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Entry:
     block_index: int
     recorded: str
     on_chain: str
-    #: Ledger that the chain was read at.
+    #: The ledger at which the chain was read.
     ledger: int
     found_at: datetime
-    #: How it was settled; empty while it is open.
+    #: How the difference was settled; empty while it is open.
     settled: str
     settled_at: datetime | None
 
@@ -40,28 +40,28 @@ class ReconcileStore:
         self._database = database
 
     async def kept(self, block: int, *, after: WalletId | None, limit: int) -> list[Kept]:
-        """What is recorded of farmers in a block, in the order of their wallets."""
+        """Return what is recorded of farmers in a block, in the order of their wallets."""
         rows = await self._database.many("kept_in_block", block, after, limit)
         return [Kept(block_index=block, **dict(row)) for row in rows]
 
     async def told(self, block: int, wallets: Sequence[WalletId]) -> dict[WalletId, Told]:
-        """What the events say of farmers in a block."""
+        """Return what the events say of farmers in a block."""
         rows = await self._database.many("events_in_block", block, list(wallets))
         return {row["wallet_id"]: Told(**dict(row)) for row in rows}
 
     async def balances(self, *, after: WalletId | None, limit: int) -> list[Balance]:
-        """What is recorded of farmers' KALE, in the order of their wallets."""
+        """Return what is recorded of farmers' KALE, in the order of their wallets."""
         rows = await self._database.many("balances_since", after, limit)
         return [Balance(**dict(row)) for row in rows]
 
     async def save_balances(self, kale: Mapping[WalletId, int], *, ledger: int) -> None:
-        """From now on balances are told from here."""
+        """Save these balances, from which later balances are counted."""
         await self._database.execute(
             "save_balances", ledger, list(kale.keys()), list(kale.values())
         )
 
     async def note(self, findings: Sequence[Finding], *, ledger: int) -> int:
-        """Records differences; the number of those that were not open already."""
+        """Record differences; return the number of those that were not open already."""
         rows = await self._database.many(
             "insert_differences",
             [new_id() for _ in findings],
@@ -77,16 +77,20 @@ class ReconcileStore:
     async def settle_gone(
         self, block: int, wallets: Sequence[WalletId], found: Sequence[Finding], *, how: str
     ) -> int:
-        """Closes open differences of these wallets in a block (0: their balances) that are not
-        among those that were found."""
+        """Close open differences that are not among those found; return their number.
+
+        These are the differences of the wallets in a block (0: their balances).
+        """
         names = [f"{item.kind.value} {item.wallet_id}" for item in found]
         return await self._database.execute("settle_differences", block, list(wallets), names, how)
 
     async def deny(
         self, block: int, findings: Sequence[Finding], pails: Mapping[WalletId, PailState]
     ) -> int:
-        """Record as failed what these findings deny, of those that an earlier run noted, too; the
-        number of operations. `pails` are those that are there."""
+        """Record as failed the operations that these findings deny and an earlier run noted, too.
+
+        Return the number of operations. `pails` are the pails that exist.
+        """
         rows = [
             (item, kind, pails.get(item.wallet_id))
             for item in findings
@@ -106,7 +110,7 @@ class ReconcileStore:
         return len(changed)
 
     async def insert_plant(self, kept: Kept, pail: PailState) -> None:
-        """Records a plant as the chain has it."""
+        """Record a plant as the chain has it."""
         await self._database.execute(
             "insert_found_plant",
             OperationId(new_id()),
@@ -117,7 +121,7 @@ class ReconcileStore:
         )
 
     async def insert_work(self, kept: Kept, pail: PailState) -> None:
-        """Records the work that a closed block's pail shows."""
+        """Record the work that a closed block's pail shows."""
         gap = pail.gap or 0
         await self._database.execute(
             "insert_found_work",
@@ -130,7 +134,10 @@ class ReconcileStore:
         )
 
     async def queue_harvest(self, kept: Kept) -> None:
-        """A harvest that nobody asked for; whoever asks for it later joins this operation."""
+        """Queue a harvest that nobody asked for.
+
+        Whoever asks for the harvest later joins this operation.
+        """
         await self._database.execute(
             "queue_found_harvest", OperationId(new_id()), kept.wallet_id, kept.block_index
         )
@@ -138,7 +145,10 @@ class ReconcileStore:
     async def insert_harvest(
         self, wallet_id: WalletId, block: int, found: PaidHarvest, foreign_harvest: ForeignHarvest
     ) -> bool:
-        """Records a harvest that somebody else made; False when one is recorded or on its way."""
+        """Record a harvest that somebody else made.
+
+        Return False when a harvest is recorded or on its way.
+        """
         made = await self._database.execute(
             "insert_found_harvest",
             OperationId(new_id()),
@@ -152,6 +162,6 @@ class ReconcileStore:
         return bool(made)
 
     async def page(self, *, before: UUID | None, settled: bool, limit: int) -> list[Entry]:
-        """Differences, newest first."""
+        """Return differences, newest first."""
         rows = await self._database.many("differences", before, settled, limit)
         return [Entry(**{**dict(row), "kind": Difference(row["kind"])}) for row in rows]

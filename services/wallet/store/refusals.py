@@ -1,4 +1,7 @@
-"""Operations that ended for what somebody has to change: they answer who asks again."""
+"""Refusals: operations that ended for a reason that somebody has to change.
+
+They are the answer to whoever asks for the same again.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +18,15 @@ from services.wallet.domain.model import (
 from services.wallet.domain.refusals import LASTING, Circumstances, Refusal, standing
 from services.wallet.store.budget import open_purse, pooler_of
 
-#: What an operation of a kind and block is about: the wallet, and the nonce of a work.
+#: What identifies an operation of a kind and block: the wallet, and the nonce of a work.
 Wish = tuple[WalletId, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Now:
-    """What refusals are held against."""
+    """The present terms that refusals are compared with."""
 
-    #: The network and the farm.
+    #: The state of the network and the farm.
     circumstances: Circumstances
     #: The fee budgets.
     fees: FeeTerms
@@ -32,7 +35,7 @@ class Now:
 async def note_refusals(
     session: Session, changed: Sequence[Record], settlements: Sequence[Settlement]
 ) -> None:
-    """Keeps those among what was settled now (`changed`) that no repetition cures."""
+    """Keep the refusals that no repetition cures among what was settled now (`changed`)."""
     lasting = {reason.value for reason in LASTING}
     ended = {row["id"] for row in changed if row["reason"] in lasting}
     refused = [item for item in settlements if item.operation_id in ended]
@@ -52,7 +55,10 @@ async def find_standing(
     operations: Sequence[NewOperation],
     now: Now,
 ) -> dict[Wish, OperationId]:
-    """The refused operations that stand for these wishes; those whose reason is gone are lifted."""
+    """Return the refused operations that stand for these wishes.
+
+    Lift the refusals whose reason is gone.
+    """
     rows = await session.many(
         "refusals_of",
         kind.value,
@@ -75,9 +81,10 @@ async def find_standing(
 async def _room(
     session: Session, kind: OperationKind, refusals: Iterable[Refusal], now: Now
 ) -> Callable[[Refusal], bool]:
-    """Says of one after the other whether the fee budgets have room for it, and keeps count.
+    """Return a function that tells, refusal by refusal, whether the fee budgets have room for it.
 
-    No more are asked again than fit. Nothing is promised: the budgets are held where it is signed.
+    The function keeps count, so that no more refusals are asked again than fit. It promises
+    nothing: the budgets are enforced where an envelope is signed.
     """
     if not any(refusal.reason is FailureReason.FEE_BUDGET for refusal in refusals):
         return lambda _: True

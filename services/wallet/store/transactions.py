@@ -47,7 +47,7 @@ _rent_paid = METER.create_counter(
     "kalepool.wallet.rent", unit="stroops", description="XLM that longer lives of entries cost."
 )
 
-#: Only the treasury's balance counts.
+#: Terms without budgets: only the treasury's balance counts.
 NO_BUDGET = FeeTerms()
 
 
@@ -57,39 +57,40 @@ class Draft:
 
     #: The envelope.
     envelope: SignedEnvelope
-    #: What it carries, in order.
+    #: The operations that the envelope carries, in order.
     operation_ids: tuple[OperationId, ...]
     #: Stroops of KALE that each harvest gives back besides its reward.
     stakes_returned: tuple[int, ...]
-    #: Millionths of a ledger that it takes.
+    #: Millionths of a ledger that the envelope takes.
     share: int = 0
-    #: The payer that carries payments; None for what is no payment.
+    #: The payer that carries payments; None when the envelope carries none.
     payer_id: WalletId | None = None
-    #: It carries no operation, and pays for longer lives of entries: the budget of rent counts.
+    #: Whether it carries no operation and pays for longer lives of entries: the budget of rent
+    #: counts.
     is_rent: bool = False
-    #: Its name from the moment that it is durable.
+    #: The transaction's id from the moment that the envelope is durable.
     id: TransactionId = field(default_factory=lambda: TransactionId(new_id()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """What became of drafts; those that are not recorded must be thrown away."""
+    """The result of committing drafts; drafts that are not recorded must be thrown away."""
 
-    #: Durable, and to be sent.
+    #: Drafts that are durable and to be sent.
     recorded: list[Draft]
     #: Operations that a fee budget forbids.
     unpaid: frozenset[OperationId]
-    #: Those that were to travel with them, and may do so without.
+    #: Operations that were to go together with unpaid ones, and may go without them.
     spared: frozenset[OperationId]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noted:
-    """What a node said to an envelope."""
+    """The answer of a node to an envelope."""
 
     #: The transaction.
     transaction_id: TransactionId
-    #: From this ledger on it is to be sent again, if no ledger has it.
+    #: The ledger from which on the envelope is to be sent again, if no ledger has it.
     resend_ledger: int
     #: The node's words.
     text: str
@@ -97,25 +98,25 @@ class Noted:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """What a dispatcher has to know before it takes anything up."""
+    """The facts that a dispatcher needs before it takes up any operation."""
 
     #: Millionths of a ledger that everything in flight takes.
     share: int
-    #: No plant, work or harvest waits, not even for a later block.
+    #: Whether no plant, work or harvest waits, not even for a later block.
     is_empty: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What waits and what is in flight."""
+    """The numbers of operations that wait and of transactions in flight."""
 
     #: Operations that no transaction carries.
     queued: int
-    #: Those of them that wait for a person.
+    #: Queued operations that wait for a person.
     held: int
     #: Transactions whose fate is not known.
     open: int
-    #: Millionths of a ledger that these take.
+    #: Millionths of a ledger that these transactions take.
     share: int
 
 
@@ -123,16 +124,17 @@ class TransactionStore:
     """The tables transactions and transaction_operations."""
 
     def __init__(self, database: Database, terms: FeeTerms = NO_BUDGET) -> None:
-        """`terms` are the fee budgets that every signed envelope has to keep."""
+        """Take `terms`, the fee budgets that every signed envelope has to keep."""
         self._database = database
         self._terms = terms
 
     async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
-        """Makes envelopes durable with what they carry, before a byte of them leaves.
+        """Make envelopes durable with what they carry, before a byte of them is sent.
 
-        Gives those that are: one whose source has another in flight, or of whose operations one is
-        no longer queued or must not be signed now, is not recorded and must be thrown away. What a
-        pause forbids is never recorded after the pause was.
+        Return the drafts that are durable. A draft is not recorded, and must be thrown away, when
+        its source has another transaction in flight, or when one of its operations is no longer
+        queued or must not be signed now. What a pause forbids is never recorded after the pause
+        was.
         """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
@@ -166,8 +168,10 @@ class TransactionStore:
         )
 
     async def commit_again(self, draft: Draft, *, ledger: int) -> bool:
-        """Make an envelope durable for payments that are settled already; False when the payer has
-        another one in flight, or everything is paused."""
+        """Make an envelope durable for payments that are settled already.
+
+        Return False when the payer has another transaction in flight, or everything is paused.
+        """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             if await is_everything_paused(session):
@@ -179,7 +183,7 @@ class TransactionStore:
         return bool(recorded)
 
     async def _affordable(self, session: Session, rent: Sequence[Draft]) -> list[Draft]:
-        """Those whose rent the budget has left."""
+        """Return the drafts whose rent the rest of the budget allows."""
         if not rent:
             return []
         left = self._terms.rent_daily - await rent_committed(session)
@@ -191,11 +195,11 @@ class TransactionStore:
         return allowed
 
     async def rent_spent(self) -> int:
-        """Stroops of rent within 24 hours, what is in flight included."""
+        """Return the stroops of rent within 24 hours, transactions in flight included."""
         return await rent_committed(self._database)
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
-        """Marks transactions as sent, with what nodes said and when to send them again."""
+        """Mark transactions as sent, with what nodes said and when to send them again."""
         await self._database.execute(
             "note_answers",
             [item.transaction_id for item in answers],
@@ -204,17 +208,17 @@ class TransactionStore:
         )
 
     async def queue(self) -> Queue:
-        """What is in flight, whoever signed it, and whether anything waits to be."""
+        """Return what is in flight, whoever signed it, and whether any operation waits."""
         row = await self._database.one("queue")
         return Queue(share=0, is_empty=True) if row is None else Queue(**dict(row))
 
     async def is_busy(self, source: str) -> bool:
-        """Whether an account has a transaction in flight."""
+        """Tell whether an account has a transaction in flight."""
         row = await self._database.one("is_busy", source)
         return row is not None and bool(row["busy"])
 
     async def grown(self, harvests: Sequence[OperationId]) -> dict[OperationId, Grown]:
-        """What was planted and worked for these harvests, as far as it is recorded."""
+        """Return what was planted and worked for these harvests, as far as it is recorded."""
         rows = await self._database.many("grown", list(harvests)) if harvests else []
         return {
             OperationId(row["id"]): Grown(stake=row["stake"], gap=row["gap"], zeros=row["zeros"])
@@ -222,7 +226,7 @@ class TransactionStore:
         }
 
     async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
-        """Where withdrawals go, as far as these are any."""
+        """Return where the withdrawals among these operations go."""
         rows = await self._database.many("payouts", list(ids)) if ids else []
         return {
             OperationId(row["operation_id"]): Payout(
@@ -235,28 +239,34 @@ class TransactionStore:
         }
 
     async def backlog(self) -> Backlog:
-        """What waits and what is in flight."""
+        """Return what waits and what is in flight."""
         row = await self._database.one("backlog")
         return Backlog(queued=0, held=0, open=0, share=0) if row is None else Backlog(**dict(row))
 
     async def overdue(
         self, *, signed_until: int, known: Collection[TransactionId]
     ) -> dict[TransactionId, int]:
-        """The ledgers at which those in flight were signed that were so up to a ledger, by id;
-        those that are known already are left out."""
+        """Return the transactions in flight that were signed up to a ledger.
+
+        The result gives by id the ledger at which each was signed. Transactions that are `known`
+        already are left out.
+        """
         rows = await self._database.many("overdue_transactions", signed_until, list(known))
         return {TransactionId(row["id"]): row["signed_ledger"] for row in rows}
 
     async def last_sequences(self, addresses: Sequence[str], *, after: int) -> dict[str, int]:
-        """By source: the newest sequence number that a ledger after this one took."""
+        """Return by source the newest sequence number that a ledger after this one took."""
         rows = await self._database.many("last_sequences", list(addresses), after)
         return {row["source"]: row["sequence"] for row in rows}
 
     async def replace_envelope(
         self, transaction_id: TransactionId, old: str, new: SignedEnvelope
     ) -> bool:
-        """Keeps a higher bid of the same inner transaction; False when it was replaced already,
-        a pause forbids it for any of what it carries, or a budget does."""
+        """Keep a higher bid of the same inner transaction.
+
+        Return False when the envelope was replaced already, when a pause forbids the bid for any
+        operation that the envelope carries, or when a budget forbids it.
+        """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             if await is_carrier_paused(session, transaction_id):
@@ -270,16 +280,17 @@ class TransactionStore:
         return changed == 1
 
     async def open(self, ids: Collection[TransactionId]) -> list[OpenTransaction]:
-        """Those of these transactions whose fate is not known, oldest first."""
+        """Return those of these transactions whose fate is not known, oldest first."""
         rows = await self._database.many("open_transactions", list(ids))
         return [_open(list(group)) for _, group in groupby(rows, key=itemgetter("id"))]
 
     async def close(self, closings: Sequence[Closing]) -> int:
-        """Closes transactions and settles what they carried, at once.
+        """Close transactions and settle the operations they carried, at once.
 
-        What somebody else closed before stays as it is; the number that were closed here.
+        What somebody else closed before stays as it is. Return the number of transactions that were
+        closed here.
         """
-        #: Each with whether it was rent.
+        #: The closed transactions, each with whether it was rent.
         closed: dict[TransactionId, bool] = {}
         async with self._database.transaction() as session:
             for event in TransactionEvent:
@@ -295,7 +306,7 @@ class TransactionStore:
                     for settlement in closing.settlements
                 ],
             )
-            # Rent is what its transactions say, and no fee.
+            # Rent is told by its own transactions, and is no fee.
             fees = _fees(item for item in closings if closed.get(item.transaction_id) is False)
             await book(session, fees)
         tell(changed)
@@ -305,7 +316,10 @@ class TransactionStore:
 
 
 def _may_carry(draft: Draft, owners: Mapping[OperationId, Record]) -> bool:
-    """Whether all of its operations may be signed, by this very payer where they are payments."""
+    """Tell whether all operations of a draft may be signed.
+
+    Payments may be signed only by the payer that the draft names.
+    """
     return owners.keys() >= set(draft.operation_ids) and all(
         owners[item]["payer_id"] == draft.payer_id for item in draft.operation_ids
     )
@@ -321,7 +335,7 @@ def _charge(draft: Draft, owners: Mapping[OperationId, Record]) -> Charge:
 
 
 async def _insert(session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
-    """Those that are recorded now."""
+    """Record drafts; return those that are recorded now."""
     envelopes = [draft.envelope for draft in drafts]
     rows = await session.many(
         "insert_transactions",
@@ -389,7 +403,7 @@ def _open(rows: list[Record]) -> OpenTransaction:
         resend_ledger=first["resend_ledger"],
         last_answer=first["last_answer"],
         bump_to=first["bump_to"],
-        # None for a deployment, which no operation asked for.
+        # operation_id is None for a deployment, which no operation asked for.
         operations=tuple(_carried(row) for row in rows if row["operation_id"] is not None),
     )
 
@@ -408,13 +422,13 @@ def _carried(row: Record) -> CarriedOperation:
 
 
 def _act(envelope: SignedEnvelope) -> Act:
-    """Keys of one envelope were used."""
+    """Return the act for the audit log that keys were used for one envelope."""
     details = f"source {envelope.source}, sequence {envelope.sequence}, bid {envelope.fee_bid}"
     return Act(actor="wallet", action=Action.SIGN, subject=envelope.hash, details=details)
 
 
 def _fees(closings: Iterable[Closing]) -> list[tuple[OperationId | None, int]]:
-    """What was charged for which operation; None for a deployment."""
+    """Return what was charged for which operation; None stands for a deployment."""
     fees: list[tuple[OperationId | None, int]] = []
     for closing in closings:
         fees += [(item.operation_id, item.fee) for item in closing.settlements]

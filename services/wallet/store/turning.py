@@ -1,34 +1,34 @@
-"""Everything that remembers a ledger, and how it is turned back when that ledger was a lie."""
+"""All records that name a ledger, and how they are turned back when that ledger was a lie."""
 
 from dataclasses import dataclass
 
 from libs.common.db.pool import Database
 from services.wallet.domain.model import ChainHead
 
-#: Blocks and transactions by which a network is known again.
+#: Blocks and transactions by which a network is recognised.
 _SAMPLE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What the records have of the past."""
+    """The past as the records have it."""
 
     #: Ledgers by the hashes of our newest transactions, up to some ledger.
     transactions: dict[str, int]
     #: Entropy of the newest blocks by index, up to some block.
     blocks: dict[int, bytes]
-    #: The first ledger that took a transaction of ours; None: there is none.
+    #: The first ledger that took a transaction of ours; None when there is none.
     first_ledger: int | None
 
 
 class TurningStore:
-    """Reads what is left of the past, and turns back what lies ahead of the present."""
+    """The reader of the recorded past, which also turns back what lies ahead of the present."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def past(self, *, ledger: int, block: int) -> Past:
-        """What is recorded up to a ledger and a block."""
+        """Return what is recorded up to a ledger and a block."""
         async with self._database.session() as session:
             taken = await session.many("taken_transactions", ledger, _SAMPLE)
             blocks = await session.many("newest_blocks", block, _SAMPLE)
@@ -40,10 +40,11 @@ class TurningStore:
         )
 
     async def turn_back(self, head: ChainHead, *, unseen_for: float) -> bool:
-        """Makes this head the newest, and all that was seen at higher ledgers as of it; whether it
-        is the newest now. Not when a process has seen the kept head within the last `unseen_for`
-        seconds, and not when the clock of this head is behind the database's: then it is the one
-        that lags.
+        """Make this head the newest, and set all that was seen at higher ledgers to its ledger.
+
+        Tell whether it is the newest now. It is not made the newest when a process has seen the
+        kept head within the last `unseen_for` seconds. Nor is it when the clock of this head is
+        behind the database's: then this head is the one that lags.
         """
         async with self._database.transaction() as session:
             turned = await session.execute(

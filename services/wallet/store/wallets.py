@@ -1,4 +1,4 @@
-"""Wallets, their sealed keys, and what their addresses have on the chain."""
+"""Wallets, their sealed keys, and the balances of their addresses on the chain."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -28,8 +28,10 @@ class WalletStore:
         onboarding_id: OperationId,
         payout_address: str = "",
     ) -> bool:
-        """Records a farmer's wallet with its onboarding and the address (may be empty) that it pays
-        out to; False when the farmer has a wallet."""
+        """Record a farmer's wallet with its onboarding; return False when the farmer has one.
+
+        `payout_address` (may be empty) is the address that the wallet pays out to.
+        """
         return await self._insert(
             sealed,
             "farmer",
@@ -40,7 +42,7 @@ class WalletStore:
         )
 
     async def insert_treasury(self, sealed: SealedKey) -> bool:
-        """Records the treasury; False when there is one."""
+        """Record the treasury; return False when there is one."""
         return await self._insert(sealed, "treasury")
 
     async def _insert(
@@ -76,62 +78,68 @@ class WalletStore:
         return row is not None
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
-        """A wallet by its id, the treasury's included."""
+        """Return a wallet by its id, the treasury's included."""
         return _optional(await self._database.one("wallet_by_id", wallet_id))
 
     async def by_farmer(self, farmer_id: FarmerId) -> Wallet | None:
-        """A farmer's wallet."""
+        """Return a farmer's wallet; None when there is none."""
         return _optional(await self._database.one("wallet_by_farmer", farmer_id))
 
     async def of_farmer(self, farmer_id: FarmerId) -> Wallet:
-        """A farmer's wallet, which has to be there. Raises WalletNotFoundError."""
+        """Return a farmer's wallet, which has to exist.
+
+        Raises WalletNotFoundError.
+        """
         wallet = await self.by_farmer(farmer_id)
         if wallet is None:
             raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
         return wallet
 
     async def by_address(self, address: str) -> Wallet | None:
-        """A farmer's wallet by its address."""
+        """Return a farmer's wallet by its address; None when there is none."""
         return _optional(await self._database.one("wallet_by_address", address))
 
     async def treasury(self) -> Wallet | None:
-        """The treasury, once it was made."""
+        """Return the treasury; None before it was made."""
         return _optional(await self._database.one("treasury"))
 
     async def page(
         self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
     ) -> list[Wallet]:
-        """Farmers' wallets in the order of their ids."""
+        """Return farmers' wallets in the order of their ids."""
         rows = await self._database.many("list_wallets", pooler_id, after, limit)
         return [_wallet(row) for row in rows]
 
     async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
-        """The farmers' wallets; who has none is absent."""
+        """Return the farmers' wallets; a farmer without a wallet is absent."""
         rows = await self._database.many("wallets_of_farmers", list(farmer_ids))
         return {FarmerId(row["farmer_id"]): _wallet(row) for row in rows}
 
     async def addresses_after(
         self, after: WalletId | None, limit: int
     ) -> list[tuple[WalletId, str]]:
-        """Ids and addresses of the next wallets in the order of their ids, the treasury's too."""
+        """Return ids and addresses of the next wallets in the order of their ids.
+
+        The treasury's wallet is among them.
+        """
         rows = await self._database.many("wallets_after", after, limit)
         return [(WalletId(row["id"]), row["address"]) for row in rows]
 
     async def sealed_keys(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, SealedKey]:
-        """The wallets' keys, sealed."""
+        """Return the wallets' keys, sealed."""
         rows = await self._database.many("sealed_keys", list(wallet_ids))
         return {WalletId(row["wallet_id"]): SealedKey(**dict(row)) for row in rows}
 
     async def owners_of_farmers(self, ids: Sequence[str]) -> set[str]:
-        """The poolers (ids) whose farmers these are; "" when one has no wallet."""
+        """Return the poolers (ids) of these farmers; "" is among them when one has no wallet."""
         return await self._owners("owners_of_farmers", ids)
 
     async def owners_of_wallets(self, ids: Sequence[str]) -> set[str]:
-        """The poolers (ids) whose wallets these are; "" when one is nobody's."""
+        """Return the poolers (ids) of these wallets; "" is among them when one is nobody's."""
         return await self._owners("owners_of_wallets", ids)
 
     async def owners_of_operations(self, ids: Sequence[str]) -> set[str]:
-        """The poolers (ids) whose operations these are; "" when one is nobody's."""
+        """Return the poolers (ids) of these operations; "" is among them when one is nobody's."""
         return await self._owners("owners_of_operations", ids)
 
     async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
@@ -139,7 +147,7 @@ class WalletStore:
         return {row["pooler_id"] for row in rows}
 
     async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
-        """Keeps what the chain says of addresses as of a ledger; older news are passed over."""
+        """Save the account states of wallets as of a ledger; pass over older states."""
         accounts = list(states.values())
         await self._database.execute(
             "save_accounts",
@@ -154,7 +162,7 @@ class WalletStore:
 
 
 def created(sealed: SealedKey, kind: str) -> Act:
-    """A wallet's key was made, for the audit log."""
+    """Return the act for the audit log that a wallet's key was made."""
     return _own_act(sealed, Action.CREATE_WALLET, f"{kind} {sealed.address}")
 
 
@@ -164,7 +172,7 @@ def _own_act(sealed: SealedKey, action: Action, details: str) -> Act:
 
 
 def balances_of(state: AccountState, ledger: int) -> Balances:
-    """An account on the chain as the wallet's balances."""
+    """Return the state of an account on the chain as a wallet's balances."""
     return Balances(
         is_funded=state.exists,
         has_trustline=state.has_trustline,

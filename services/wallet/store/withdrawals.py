@@ -35,10 +35,10 @@ class WithdrawalStore:
     async def set_address(
         self, wallet_id: WalletId, address: str, *, cooling: float, actor: str
     ) -> datetime:
-        """Registers an address, unless the newest is the same; from when on it counts.
+        """Register an address, unless the newest is the same; return from when on it counts.
 
-        It replaces one that still cools. At once counts what stops an intruder: the address that
-        counts already, and none at all.
+        The address replaces one that still cools. An address that stops an intruder counts at once:
+        the address that counts already, and no address at all.
         """
         async with self._database.transaction() as session:
             await session.one("lock_wallet", wallet_id)
@@ -52,15 +52,15 @@ class WithdrawalStore:
             return _moment(row)
 
     async def addresses(self, wallet_id: WalletId) -> PayoutAddresses:
-        """The address that counts and the newest that is to come."""
+        """Return the address that counts and the newest that is to come."""
         return _addresses(await self._database.many("payout_addresses", wallet_id))
 
     async def record(self, new: NewWithdrawal, limit: DailyLimit) -> OperationId:
-        """Makes a withdrawal durable, or finds the one that its request_id stands for.
+        """Make a withdrawal durable, or find the one that its request_id stands for.
 
         Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError, and
-        SigningPausedError: what waits counts against the pool's limit, which is not for those to
-        use up whom an operator has stopped.
+        SigningPausedError. The last one has a reason: a withdrawal that waits counts against the
+        pool's limit, which farmers whom an operator has stopped must not use up.
         """
         async with self._database.transaction() as session:
             await session.one("lock_withdrawals")
@@ -87,14 +87,14 @@ class WithdrawalStore:
         return new.id
 
     async def by_id(self, withdrawal_id: OperationId) -> Withdrawal | None:
-        """One withdrawal."""
+        """Return one withdrawal; None when it does not exist."""
         row = await self._database.one("withdrawal", withdrawal_id)
         return None if row is None else _withdrawal(row)
 
     async def page(
         self, *, farmer_id: FarmerId | None, before: UUID | None, limit: int
     ) -> list[Withdrawal]:
-        """Withdrawals, newest first."""
+        """Return withdrawals, newest first."""
         rows = await self._database.many("list_withdrawals", farmer_id, before, limit)
         return [_withdrawal(row) for row in rows]
 
@@ -131,7 +131,7 @@ def _no_address(found: PayoutAddresses) -> PayoutAddressMissingError:
 
 
 def _addresses(rows: Sequence[Record]) -> PayoutAddresses:
-    """Of the address that counts, if any, and those that are to come."""
+    """Return the address that counts, if any, and the newest that is to come."""
     found = _NOBODY
     for row in rows:
         if row["is_effective"]:

@@ -1,4 +1,4 @@
-"""Makes payments: each payer carries those that belong to it, one transaction at a time."""
+"""Payments by payers: each payer carries its own payments, one transaction at a time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,15 @@ from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, PayerStore
 from services.wallet.store.transactions import TransactionStore
 
-#: Ledgers after which all payers are looked at.
+#: Ledgers between two looks at all payers.
 _LOOK_EVERY = 12
-#: Payments of one transaction: each farmer signs for its own, the treasury once for all top-ups.
+#: Most payments of one transaction: each farmer signs for its own payments, the treasury signs
+#: once for all top-ups.
 _MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENTS}
 
 
 class PaymentCarrier:
-    """Signs payments of all payers that have some and nothing in flight."""
+    """The signer of payments, for all payers that have payments and nothing in flight."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class PaymentCarrier:
         broken_keys: BrokenKeys,
         wakeups: Wakeups,
     ) -> None:
-        """`payouts` tells where withdrawals go."""
+        """Look up in `payouts` where withdrawals go."""
         self._payers = payers
         self._numbers = numbers
         self._chain = chain
@@ -66,11 +67,11 @@ class PaymentCarrier:
         self._transactions = transactions
         self._broken_keys = broken_keys
         self._wakeups = wakeups
-        #: The ledger from which on all payers are looked at, payments or not.
+        #: The ledger from which on all payers are looked at, with or without payments.
         self._look_ledger = 0
 
     async def step(self) -> bool:
-        """Take up what is due; whether there was anything."""
+        """Take up payments that are due; tell whether there were any."""
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         await self._look()
@@ -78,7 +79,7 @@ class PaymentCarrier:
         return any(progress)
 
     async def _look(self) -> None:
-        """Hold the numbers of all payers against the records, now and then: one may be false."""
+        """Compare the numbers of all payers with the records, now and then, as one may be false."""
         ledger = self._chain_view.current.ledger.sequence
         if self._look_ledger - _LOOK_EVERY <= ledger < self._look_ledger:
             return
@@ -125,7 +126,10 @@ class PaymentCarrier:
         number: int,
         record: PayerRecord,
     ) -> None:
-        """One transaction; what fails the first time with others goes alone the next time."""
+        """Make one transaction of payments.
+
+        A payment that fails the first time with others goes alone the next time.
+        """
         payouts = await self._payouts(claimed)
         together, rest = apart(await self._sound(claimed, payouts))
         await self._operations.settle_queued([later(operation) for operation in rest])
@@ -139,7 +143,10 @@ class PaymentCarrier:
             await self._broken_keys.set_aside(together, error)
 
     async def _payouts(self, claimed: Sequence[QueuedOperation]) -> Mapping[OperationId, Payout]:
-        """Where each goes: a withdrawal to the farmer's address, a top-up to its channel."""
+        """Return where each payment goes.
+
+        A withdrawal goes to the farmer's address, a top-up to its channel account.
+        """
         withdrawals = [item.id for item in claimed if item.kind is OperationKind.WITHDRAW]
         top_ups = {
             item.id: Payout(
@@ -156,9 +163,9 @@ class PaymentCarrier:
     async def _sound(
         self, claimed: Sequence[QueuedOperation], payouts: Mapping[OperationId, Payout]
     ) -> list[QueuedOperation]:
-        """Give up what would fail as things stand on the chain, by agreement; give the others.
+        """Give up payments that would fail as the chain stands, by agreement; return the others.
 
-        What the treasury pays to channels is for the ledger to judge.
+        Payments from the treasury to channel accounts are left for the ledger to judge.
         """
         withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
         if not withdrawals:
@@ -180,7 +187,7 @@ class PaymentCarrier:
             if reason is not None:
                 refused.append(given_up(operation, reason, "nothing was sent"))
             elif refusal(payout.asset, taken[account] + operation.amount, payer, destination):
-                # After those that are paid now: together they would fail, and others with them.
+                # Pay it after those that are paid now: together they would fail, and others, too.
                 waiting.append(later(operation))
             else:
                 sound.append(operation)
@@ -228,6 +235,6 @@ class PaymentCarrier:
             )
 
     def _source(self, operation: QueuedOperation) -> WalletId:
-        """Whose account pays: the treasury's for a channel, else the farmer's own."""
+        """Return whose account pays: the treasury for a channel account, else the farmer."""
         is_top_up = operation.kind is OperationKind.TOP_UP
         return self._treasury.wallet.id if is_top_up else operation.wallet_id

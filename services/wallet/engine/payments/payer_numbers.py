@@ -1,5 +1,7 @@
-"""Reads payers' numbers and holds them against the records; what they show to be made is
-settled."""
+"""The comparison of payers' sequence numbers with the records.
+
+Payments that the numbers show to have been made are settled.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,14 +24,14 @@ _WHY = {
     Standing.AHEAD: "its number {number} was used by a transaction that no record knows",
     Standing.BEHIND: "payments are recorded as made that its number {number} says were not",
 }
-#: Where payments end that nodes said had failed.
+#: The states in which payments end that nodes said had failed.
 _GIVEN_UP = frozenset({OperationState.FAILED, OperationState.EXPIRED})
-#: What a payer may sign after: its number, and what the records say of it.
+#: What a payer needs in order to sign: its number, and what the records say of the payer.
 Steady = tuple[int, PayerRecord]
 
 
 class PayerNumbers:
-    """What the chain says of payers, by agreement."""
+    """The numbers of payers as the chain shows them, read by agreement."""
 
     def __init__(
         self, chain: Chain, payers: PayerStore, repayments: Repayments, wakeups: Wakeups
@@ -40,7 +42,7 @@ class PayerNumbers:
         self._wakeups = wakeups
 
     async def steady(self, payers: Sequence[LeasedPayer]) -> dict[LeasedPayer, Steady]:
-        """Those of the payers that may sign, with their numbers; the others stop, and say why."""
+        """Return the payers that may sign, with their numbers; stop the others, with a reason."""
         ledger, accounts = await self._chain.trusted(Decision.SETTLE_PAYMENT).accounts(
             [payer.address for payer in payers]
         )
@@ -55,12 +57,12 @@ class PayerNumbers:
     async def _judged(
         self, payer: LeasedPayer, account: AccountState, record: PayerRecord, ledger: int
     ) -> PayerRecord | None:
-        """The records by which a payer may sign; None when it has to wait."""
+        """Return the records by which a payer may sign; None when it has to wait."""
         number, at = account.sequence, account.used_ledger or ledger
         verdict = standing(record, number)
         if verdict is Standing.BEHIND and not self._repayments.is_sure(payer.address, ledger):
             return None
-        # Before anything is signed for the next number: what was made when it stands here.
+        # Before anything is signed for the next number, book what was made at this number.
         if number != record.paid and await self.book(payer.address, number, at):
             verdict = Standing.STEADY if verdict is Standing.AHEAD else verdict
             record = replace(record, paid=number)
@@ -73,7 +75,7 @@ class PayerNumbers:
                 await self._note(payer, verdict, number)
                 await self._repayments.repay(payer, unmade, number)
                 return None
-            # Another envelope may have made each of them: reconciliation tells what is missing.
+            # Another envelope may have made each payment: reconciliation tells what is missing.
             verdict, record = Standing.STEADY, replace(record, paid=number)
         self._repayments.is_well(payer.address)
         if verdict is Standing.AHEAD and await self._has_failed(payer, account):
@@ -82,17 +84,21 @@ class PayerNumbers:
         return record if verdict is Standing.STEADY else None
 
     async def _is_known(self, payer: LeasedPayer, account: AccountState) -> bool:
-        """Whether something that is on record, or on the chain, brought a payer to its number: what
-        else it may have made cannot be told."""
+        """Tell whether something on record, or on the chain, brought a payer to its number.
+
+        If an unknown transaction did, it cannot be told what else that may have made.
+        """
         number = account.sequence
         if is_beginning(number) or await self._payers.is_known(payer.address, number):
             return True
         return await self._has_failed(payer, account)
 
     async def book(self, address: str, number: int, ledger: int) -> list[MadePayment]:
-        """Settle the payments that were made when this payer stands at `number`, whatever was
-        thought of their envelopes, and give them; none when the number is no target of its
-        envelopes."""
+        """Settle and return the payments that were made when this payer stands at `number`.
+
+        They are settled whatever was thought of their envelopes. There are none when the number is
+        no target of the payer's envelopes.
+        """
         made = await self._payers.made(address, number)
         waiting = [item for item in made if item.state is OperationState.QUEUED]
         given_up = [item for item in made if item.state in _GIVEN_UP]
@@ -106,14 +112,17 @@ class PayerNumbers:
         return made
 
     async def _has_failed(self, payer: LeasedPayer, account: AccountState) -> bool:
-        """Look for the transaction that used the number, and book it; whether it failed, and so
-        paid nothing: the records may have it, as excluded. After another one the payer goes on with
-        the next look. Where no node has it any more, a person has to decide."""
+        """Tell whether the transaction that used the number failed, and so paid nothing.
+
+        Look for the transaction and book it; the records may have it, as excluded. After a
+        transaction that did not fail, the payer goes on with the next look. Where no node has the
+        transaction any more, a person has to decide.
+        """
         chain = self._chain.trusted(Decision.SETTLE_PAYMENT)
         try:
             seen = await chain.used_by(payer.address, account.used_ledger)
         except PoolError as error:
-            # Such as of a ledger that nodes have forgotten; the other payers go on.
+            # One cause is a ledger that nodes have forgotten; the other payers go on.
             log.warning("not read", address=payer.address, error=str(error))
             return False
         if seen is None or not seen.explains(account.sequence):

@@ -1,9 +1,9 @@
-"""Makes payments that are recorded as made and were not, as their payer's number shows.
+"""Repayments: payments that are recorded as made and were not, as their payer's number shows.
 
 Only a lie of all nodes that could be asked brings such a record about. The payments are signed
-again after the number that says so, with a target that uses up whatever else was signed on the word
-of that lie. Their records stay as they are, and become true. A payment that another envelope may
-have made is left alone: reconciliation tells what is missing.
+again after the number that shows this. Their target uses up whatever else was signed because of
+that lie. The records stay as they are, and become true. A payment that another envelope may have
+made is left alone: reconciliation tells what is missing.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
-#: Ledgers for which a payer has to be behind: a node that lags shows that, too.
+#: Ledgers for which a payer has to be behind: a node that lags shows a payer behind, too.
 _LEDGERS = 3
 #: Envelopes that failed within an hour after which a person has to look.
 _MOST = 3
 
 
 class Repayments:
-    """Waits until it is sure, then signs."""
+    """The signer of repayments, which waits until it is sure."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Repayments:
         self._sender = sender
         self._chain_view = chain_view
         self._limits = limits
-        #: Since which ledger payers have been behind.
+        #: By payer's address: the ledger since which the payer has been behind.
         self._since: dict[str, int] = {}
 
     def is_well(self, address: str) -> None:
@@ -56,13 +56,13 @@ class Repayments:
         self._since.pop(address, None)
 
     def is_sure(self, address: str, ledger: int) -> bool:
-        """Note that a payer is behind at this ledger; whether it has been for some ledgers."""
+        """Note that a payer is behind at this ledger; tell whether it has been for some ledgers."""
         since = min(self._since.get(address, ledger), ledger)
         self._since[address] = since
         return ledger >= since + _LEDGERS
 
     async def repay(self, payer: LeasedPayer, unmade: Sequence[UnmadePayment], number: int) -> None:
-        """Sign for payments of one target that were not made, after `number`."""
+        """Sign again, after `number`, for payments of one target that were not made."""
         if unmade[0].failures >= _MOST:
             log.critical("payments cannot be made good", address=payer.address)
             return

@@ -1,1 +1,1 @@
-"""Records against the chain: what differs, and what others harvested."""
+"""The comparison of records with the chain: what differs, and what others harvested."""

@@ -1,4 +1,4 @@
-"""Records the harvests that somebody else made for our farmers, with what they paid."""
+"""The recording of harvests that somebody else made for our farmers, with what they paid."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,15 @@ from services.wallet.store.reconcile import ReconcileStore
 
 log = get_logger(__name__)
 
-#: Whose harvest, in which block.
+#: The farmer's wallet and the block of a harvest.
 Harvested = tuple[WalletId, int]
 
 
 class ForeignHarvests:
-    """Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool."""
+    """The recorder of foreign harvests.
+
+    Anybody may harvest for anybody: the farm pays the farmer, and nobody tells the pool.
+    """
 
     def __init__(self, chain: Chain, store: ReconcileStore) -> None:
         self._chain = chain
@@ -28,10 +31,10 @@ class ForeignHarvests:
     async def record(
         self, farmers: Mapping[str, WalletId], *, first: int
     ) -> list[Harvested] | None:
-        """Records what the records lack of these farmers' harvests from ledger `first` on; which.
+        """Record these farmers' harvests from ledger `first` on that the records lack; return them.
 
-        None when the nodes did not tell: another look may. What is recorded, or on its way, stays
-        as it is: the database refuses a second harvest of a farmer and block.
+        Return None when the nodes did not tell: another look may. A harvest that is recorded, or on
+        its way, stays as it is: the database refuses a second harvest of a farmer and block.
         """
         if not farmers:
             return []
@@ -75,7 +78,7 @@ class ForeignHarvests:
         return found
 
     async def _blocks(self, foreign_harvests: Sequence[ForeignHarvest]) -> dict[int, BlockState]:
-        """The blocks by which several harvests in one transaction are told apart."""
+        """Return the blocks by which several harvests in one transaction are told apart."""
         indexes = {
             index for item in foreign_harvests if len(item.pails) > 1 for index in item.pails
         }

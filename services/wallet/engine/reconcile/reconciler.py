@@ -1,4 +1,4 @@
-"""Compares records with the chain, block by block and account by account, in bulk."""
+"""The comparison of records with the chain, block by block and account by account, in bulk."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -36,23 +36,23 @@ _BLOCKS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one run came to."""
+    """The result of one run."""
 
     #: Farmers, counted once per block.
     compared: int = 0
     #: Differences that were not known before.
     found: int = 0
-    #: What was recorded as the chain has it, and harvests that were queued.
+    #: Operations that were recorded as the chain has them, and harvests that were queued.
     settled: int = 0
 
 
 class Reconciler:
-    """One run at a time; several processes do no harm."""
+    """The reconciler, with one run at a time; several processes do no harm."""
 
     def __init__(
         self, chain: Chain, store: ReconcileStore, chain_view: ChainView, changes: Wakeup
     ) -> None:
-        """`changes` rings when there is something to take up."""
+        """Ring `changes` when there is something to take up."""
         self._chain = chain
         self._chain_view = chain_view
         self._changes = changes
@@ -61,12 +61,12 @@ class Reconciler:
         self._running = asyncio.Lock()
 
     async def run(self) -> Report:
-        """Everything once."""
+        """Compare everything once."""
         async with self._running:
             current = self._chain_view.current.head.current_block
             report = await self._balances()
             if current is not None:
-                # The next one, too: nodes may have said that plants opened it, and they did not.
+                # The next block, too: nodes may have said that plants opened it when they did not.
                 for block in range(max(0, current - _BLOCKS + 1), current + 2):
                     report = _sum(report, await self._block(block, current))
             log.info(
@@ -87,7 +87,10 @@ class Reconciler:
         return report
 
     async def _page(self, page: Sequence[Kept], block: int, current: int) -> Report:
-        """Read between two reads of the records: what changed meanwhile waits for the next run."""
+        """Compare a page of records with the chain, read between two reads of the records.
+
+        What changed meanwhile waits for the next run.
+        """
         ledger = (await self._chain.head()).sequence
         places = [(item.address, block) for item in page]
         pails = await self._chain.pails(places)
@@ -96,7 +99,7 @@ class Reconciler:
         steady = [item for item in page if item in again]
         findings = _compared(steady, pails, ledger)
         if findings and self._chain.configured > 1:
-            # What one node says is not recorded.
+            # The word of one node alone is not recorded.
             pails = await self._chain.trusted(Decision.RECORD_FOUND).pails(places)
             findings = _compared(steady, pails, ledger)
         settled = await self._settle(steady, pails, findings, current)
@@ -118,7 +121,7 @@ class Reconciler:
         findings: Sequence[Finding],
         current: int,
     ) -> int:
-        """Records what pails show and no record, and sees to their harvests; how many."""
+        """Record what pails show and no record does, and queue their harvests; return how many."""
         kinds = {(item.wallet_id, item.kind) for item in findings}
         differing = {item.wallet_id for item in findings}
         settled = 0
@@ -135,7 +138,7 @@ class Reconciler:
                 await self._store.insert_work(item, pail)
                 settled += 1
             if is_worth_harvesting(item, pail, current_block=current):
-                # A reward that no record leads to.
+                # No record leads to this reward.
                 await self._store.queue_harvest(item)
                 self._changes.notify()
                 settled += 1
@@ -144,8 +147,11 @@ class Reconciler:
     async def _harvested_by_others(
         self, steady: Sequence[Kept], findings: Sequence[Finding]
     ) -> tuple[set[Harvested], bool]:
-        """Records the harvests that explain why planted pails are gone: whose and where, and
-        whether nodes told of all, as long ago as these were planted."""
+        """Record the harvests that explain why planted pails are gone.
+
+        Return the harvests (wallet and block), and whether nodes told of all harvests as far back
+        as the pails were planted.
+        """
         missing = {
             item.wallet_id for item in findings if item.kind is Difference.RECORD_WITHOUT_PLANT
         }
@@ -162,7 +168,7 @@ class Reconciler:
         findings: Sequence[Finding],
         pails: Mapping[Place, PailState],
     ) -> int:
-        """Records as failed what the chain has no trace of, when an earlier run found the same."""
+        """Record as failed what the chain has no trace of, when an earlier run found the same."""
         if not any(item.kind in DENIED for item in findings):
             return 0
         there = {
@@ -182,7 +188,7 @@ class Reconciler:
         findings: Sequence[Finding],
         ledger: int,
     ) -> list[Finding]:
-        """The differences of events, of those whose operations agree with the chain."""
+        """Return the differences of events, for farmers whose operations agree with the chain."""
         differing = {item.wallet_id for item in findings}
         agreeing = [item for item in steady if item.wallet_id not in differing]
         if not agreeing:
@@ -218,10 +224,11 @@ class Reconciler:
             taken = await self._explain(differing)
             if taken:
                 report = _sum(report, Report(found=len(taken), settled=len(taken)))
-                continue  # with what is recorded now
+                continue  # compare the page again, with what is recorded now
             fresh = await self._note([item for item in found.values() if item is not None], ledger)
-            # A farmer may be sent money from outside: it is told once, and counted in from then on.
-            # What a node may still explain is told, and looked at again from where it was.
+            # A farmer may be sent money from outside: that is told once, and counted in from then
+            # on. A difference that a node may still explain is told, and looked at again from the
+            # same ledger.
             counted = [item for item in steady if taken is not None or found[item] is None]
             await self._store.save_balances(
                 {item.wallet_id: kale[item.address] for item in counted}, ledger=ledger
@@ -234,8 +241,10 @@ class Reconciler:
         return report
 
     async def _kale(self, page: Sequence[Balance]) -> tuple[int, dict[str, int]]:
-        """The ledger that was read and what these farmers have, by address; by agreement when any
-        of them has not what it should."""
+        """Return the ledger that was read and these farmers' KALE, by address.
+
+        It is read by agreement when any farmer has not what it should have.
+        """
         addresses = [item.address for item in page]
         ledger, states = await self._chain.accounts(addresses)
         kale = {state.address: state.kale for state in states}
@@ -248,7 +257,7 @@ class Reconciler:
         return ledger, {state.address: state.kale for state in states}
 
     async def _explain(self, differing: Sequence[Balance]) -> Sequence[Harvested] | None:
-        """Records harvests since the last look that no record has; None when nobody tells."""
+        """Record harvests since the last look that no record has; return None when nobody tells."""
         first = min((item.since or 0 for item in differing), default=0) + 1
         farmers = {item.address: item.wallet_id for item in differing}
         return await self._foreign_harvests.record(farmers, first=first)
@@ -279,7 +288,7 @@ def _compared(
 
 
 def _before(wallet_id: WalletId) -> WalletId:
-    """The greatest id below it, so that a page begins with it."""
+    """Return the greatest id below this one, so that a page begins with this one."""
     return WalletId(UUID(int=wallet_id.int - 1))
 
 

@@ -1,4 +1,4 @@
-"""The end of a transaction by what a ledger did with it, and what follows for its operations."""
+"""Closings of transactions by their outcomes in a ledger, with their operations' settlements."""
 
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
@@ -20,12 +20,12 @@ from services.wallet.engine.template_book import TemplateBook
 log = get_logger(__name__)
 
 _UNKNOWN_ERROR = ContractError(raiser="transaction", code="UNKNOWN")
-#: Envelopes after which a payment goes alone, whoever is said to have failed: a node may lie.
+#: Envelopes after which a payment goes alone, whichever is said to have failed: a node may lie.
 _SHARED = 4
 
 
 class Closings:
-    """Turns outcomes into closings."""
+    """The maker of closings from outcomes."""
 
     def __init__(self, chain: Chain, follower: Follower, templates: TemplateBook) -> None:
         self._chain = chain
@@ -33,7 +33,7 @@ class Closings:
         self._templates = templates
 
     async def included(self, transaction: OpenTransaction, outcome: Outcome) -> Closing:
-        """Close what a ledger has."""
+        """Return the closing of a transaction that a ledger has."""
         if outcome.status is OutcomeStatus.SUCCESS:
             settlements = await self._after_success(transaction, outcome)
             event, error = TransactionEvent.SUCCEED, ""
@@ -51,7 +51,7 @@ class Closings:
         )
 
     async def excluded(self, transaction: OpenTransaction) -> Closing:
-        """Close what no ledger has and none may."""
+        """Return the closing of a transaction that no ledger has and no ledger may include."""
         head = (await self._follower.refresh()).head
         log.warning("transaction excluded", transaction=str(transaction.id))
         return Closing(
@@ -66,7 +66,10 @@ class Closings:
     async def _after_success(
         self, transaction: OpenTransaction, outcome: Outcome
     ) -> list[Settlement]:
-        """Each call's own result: through a multicall, one may fail and the others do not."""
+        """Return a settlement for each call's own result.
+
+        Through a multicall, one call may fail while the others succeed.
+        """
         operations, count = transaction.operations, len(transaction.operations)
         settlements: list[Settlement] = []
         for position, operation in enumerate(operations):
@@ -91,8 +94,8 @@ class Closings:
         settlements: list[Settlement] = []
         for position, operation in enumerate(transaction.operations):
             fee = share(outcome.fee_charged, count, position)
-            # A payment is one operation of its transaction. What a node says of it decides who goes
-            # with whom the next time, and nothing else.
+            # A payment is one operation of its transaction. What a node says of the payment decides
+            # which payments go together the next time, and nothing else.
             may_share = (
                 OPERATION_KINDS[operation.kind].carrier is Carrier.PAYER
                 and operation.attempts < _SHARED
@@ -106,7 +109,10 @@ class Closings:
         return settlements
 
     def _disagree(self, transaction: OpenTransaction, error: ContractError) -> None:
-        """A trap of the host may mean that what was derived is wrong: simulate again."""
+        """Forget the templates after a trap of the host, as what was derived may be wrong.
+
+        The next call of each kind is simulated again.
+        """
         if error.raiser == "host":
             for kind in {operation.kind for operation in transaction.operations}:
                 self._templates.forget(kind)

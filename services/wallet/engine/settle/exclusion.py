@@ -1,4 +1,4 @@
-"""Asks every node whether an envelope can still be included."""
+"""The question to every node whether an envelope can still be included."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 
 def functions_of(transaction: OpenTransaction) -> list[str]:
-    """The functions of the farm that it calls, in order."""
+    """Return the functions of the farm that a transaction calls, in order."""
     return [
         item.kind.value for item in transaction.operations if OPERATION_KINDS[item.kind].has_block
     ]
@@ -28,9 +28,10 @@ def functions_of(transaction: OpenTransaction) -> list[str]:
 async def exclusion_of(
     chain: Chain, transaction: OpenTransaction, head: LedgerHead
 ) -> tuple[Exclusion, int]:
-    """Conclude from what all nodes say, each by itself; `head` is the agreed one.
+    """Conclude from what all nodes say, each by itself, whether a transaction is excluded.
 
-    The ledger that used the sequence number comes along, 0 when none did.
+    `head` is the head that the nodes agree on. The second part of the result is the ledger that
+    used the sequence number, 0 when none did.
     """
     if head.close_time <= transaction.max_time:
         return Exclusion.NOT_YET, 0
@@ -41,7 +42,7 @@ async def exclusion_of(
 
 
 async def _statement(node: Chain, transaction: OpenTransaction) -> Statement | None:
-    """What one node says; None when it says nothing that counts."""
+    """Return what one node says; None when it says nothing that counts."""
     try:
         head = await node.head()
         outcome = await node.outcome(transaction.lookup_hash, functions_of(transaction))

@@ -1,4 +1,4 @@
-"""Closes transactions that a ledger took and no node shows any more, by the chain's state."""
+"""Closings, by the chain's state, of transactions that a ledger took and no node shows any more."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 class Forgotten:
-    """What a node that forgot its history leaves to find out."""
+    """The settling of transactions whose history the nodes have forgotten."""
 
     def __init__(self, chain: Chain, follower: Follower, transactions: TransactionStore) -> None:
         self._chain = chain
@@ -30,7 +30,10 @@ class Forgotten:
         self._transactions = transactions
 
     async def closing(self, transaction: OpenTransaction, *, ledger: int) -> Closing:
-        """Its end; `ledger` used the sequence number. The price is not known: the bid counts."""
+        """Return the closing of a transaction whose sequence number `ledger` used.
+
+        The price is not known, so the bid counts.
+        """
         head = (await self._follower.refresh()).head
         traces = await self._traces(transaction, ledger)
         count = len(transaction.operations)
@@ -59,7 +62,7 @@ class Forgotten:
 
     @asynccontextmanager
     async def _nodes(self) -> AsyncIterator[Chain]:
-        """Several that agree, or the one that there is, for all requests."""
+        """Yield several nodes that agree, or the single node that there is, for all requests."""
         chain = self._chain
         if chain.configured > 1:
             yield chain.trusted(Decision.RECORD_FORGOTTEN)
@@ -68,7 +71,10 @@ class Forgotten:
             yield node
 
     async def _traces(self, transaction: OpenTransaction, ledger: int) -> list[Trace]:
-        """In the order of the operations; read from one node, not before `ledger`."""
+        """Return the traces in the order of the operations.
+
+        They are read from one node, not before `ledger`.
+        """
         farm = [item for item in transaction.operations if OPERATION_KINDS[item.kind].has_block]
         places = [(item.address, item.block_index) for item in farm]
         harvests = [item for item in farm if OPERATION_KINDS[item.kind].returns_stake]

@@ -1,7 +1,6 @@
-"""The end of a payer's transaction: its number says what became of it, whatever was said of its
-hash.
+"""Closings of payers' transactions by the payers' numbers, whatever was said of their hashes.
 
-What nodes say of the hash tells only why it failed and what it cost.
+What nodes say of a hash tells only why the transaction failed and what it cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +26,15 @@ from services.wallet.engine.settle.closings import Closings
 
 log = get_logger(__name__)
 
-#: What is known of transactions' hashes; absent: nothing.
+#: The outcomes that nodes told for transactions' hashes; absent where nothing is known.
 Told = Mapping[TransactionId, Outcome]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """What was read of a payer."""
+    """A payer account as it was read."""
 
-    #: The head that was shown before.
+    #: The head that was shown before the account was read.
     head: LedgerHead
     #: The ledger that the account was read at.
     ledger: int
@@ -44,12 +43,12 @@ class _Reading:
 
     @property
     def used_ledger(self) -> int:
-        """The ledger that used the number, as far as the account says."""
+        """Return the ledger that used the number, as far as the account says."""
         return self.account.used_ledger or self.ledger
 
 
 class PaymentClosings:
-    """Closes payers' transactions by their numbers."""
+    """The closings of payers' transactions, by their sequence numbers."""
 
     def __init__(self, chain: Chain, closings: Closings, numbers: PayerNumbers) -> None:
         self._chain = chain
@@ -57,7 +56,10 @@ class PaymentClosings:
         self._numbers = numbers
 
     async def of(self, transactions: Sequence[OpenTransaction], told: Told) -> list[Closing]:
-        """Close those whose end the numbers of their payers show, read by agreement."""
+        """Return the closings of transactions whose end their payers' numbers show.
+
+        The numbers are read by agreement.
+        """
         if not transactions:
             return []
         # Shown before the numbers are read: past the bound, an unused number stays unused.
@@ -88,7 +90,7 @@ class PaymentClosings:
 
     @staticmethod
     def _is_over(transaction: OpenTransaction, reading: _Reading) -> bool:
-        """Whether the number was read past the envelope's bound."""
+        """Tell whether the number was read past the envelope's bound."""
         is_past = reading.head.close_time > transaction.max_time
         return is_past and reading.ledger >= reading.head.sequence
 
@@ -96,7 +98,7 @@ class PaymentClosings:
         outcome = await self._outcome(transaction, told)
         if outcome is not None and outcome.status is OutcomeStatus.SUCCESS:
             return await self._closings.included(transaction, outcome)
-        # By an earlier envelope of the same payments, or no node remembers: the bid counts as its
+        # An earlier envelope made the same payments, or no node remembers: the bid counts as the
         # cost.
         count, fee = len(transaction.operations), transaction.fee_bid
         return Closing(
@@ -127,9 +129,11 @@ class PaymentClosings:
         return await self._closings.included(transaction, outcome)
 
     async def _overtaken(self, transaction: OpenTransaction, reading: _Reading) -> Closing:
-        """Its number was passed over: another envelope of this payer was paid, as it once was
-        thought not to be. Payments that are in both were made; the others were not, and are signed
-        again."""
+        """Return the closing of a transaction whose number was passed over.
+
+        Another envelope of this payer was paid, although it was once thought not to be. Payments
+        that are in both envelopes were made; the others were not, and are signed again.
+        """
         address, number = transaction.source, reading.account.sequence
         booked = await self._numbers.book(address, number, reading.used_ledger)
         made = {item.operation_id: item.hash for item in booked}
@@ -148,7 +152,7 @@ class PaymentClosings:
         )
 
     async def _outcome(self, transaction: OpenTransaction, told: Told) -> Outcome | None:
-        """What nodes say of the hash; None when they do not, or contradict one another."""
+        """Return what nodes say of the hash; None when they do not, or contradict one another."""
         if transaction.id in told:
             return told[transaction.id]
         try:

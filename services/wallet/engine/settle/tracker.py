@@ -1,4 +1,4 @@
-"""Finds out what became of every open transaction, and settles what it carried."""
+"""A tracker that finds the end of every open transaction and settles the operations it carried."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,19 +37,22 @@ log = get_logger(__name__)
 
 #: Transactions that are looked up one by one at the same time.
 _PARALLEL = 16
-#: Ledgers that are looked through at most; what is older is looked up one by one.
+#: Ledgers that are looked through at most; older transactions are looked up one by one.
 _SCAN = 20
-#: Ledgers after which what another process has signed is followed by everybody.
+#: Ledgers after which every process follows what another process has signed.
 _LEFT_TO_OTHERS = 3
 
 
 class Tracker:
-    """Looks every open transaction up: what this process has sent at once, what others have signed
-    when they should have settled it by then. Two that follow the same one do no harm.
+    """The follower of open transactions.
+
+    A process follows its own transactions from the moment that it has sent them. It follows the
+    transactions of others when these should have settled them by then. Two processes that follow
+    the same transaction do no harm.
 
     The new ledgers are read as a whole, by agreement, which settles nearly everything in a few
-    requests. What they do not show is looked up by its hash once it is due: to be sent again, or to
-    be proven excluded. Payments are settled by their payers' numbers instead.
+    requests. A transaction that they do not show is looked up by its hash once it is due: to be
+    sent again, or to be proven excluded. Payments are settled by their payers' numbers instead.
     """
 
     def __init__(
@@ -83,9 +86,9 @@ class Tracker:
         self._scanned: int | None = None
 
     async def step(self) -> int:
-        """One look at everything that is followed; how many transactions there were."""
+        """Look once at all transactions that are followed; return how many there were."""
         if self._chain_view.newest is None:
-            return 0  # nothing was seen of the chain so far: the first ledger rings
+            return 0  # nothing was seen of the chain so far: the first ledger rings the wakeup
         await self._take_over()
         head = self._chain_view.current.ledger
         followed = self._in_flight.ids
@@ -94,16 +97,18 @@ class Tracker:
         if not transactions:
             self._scanned = head.sequence
             return 0
-        # The list came after the head: what a ledger up to that has was committed before, so it is
-        # in the list. Later ledgers may have more, and are looked through again.
+        # The list was read after the head: a transaction in a ledger up to the head was committed
+        # before, so it is in the list. Later ledgers may have more, and are looked through again.
         told = await self._told(transactions, head)
         rest = await self._settle(transactions, told)
         await self._follow_up(rest)
         return len(transactions)
 
     async def _take_over(self) -> None:
-        """Follows what was signed some ledgers ago by others, at the start all that is open: who
-        signed it may be gone."""
+        """Follow what others signed some ledgers ago; at the start, follow all that is open.
+
+        The process that signed a transaction may be gone.
+        """
         scanned = self._scanned
         head = self._chain_view.current.ledger.sequence
         until = head if scanned is None else head - _LEFT_TO_OTHERS
@@ -115,7 +120,7 @@ class Tracker:
     async def _told(
         self, transactions: Sequence[OpenTransaction], head: LedgerHead
     ) -> dict[TransactionId, Outcome]:
-        """What the ledgers since the last look say of these, as far as nodes agree."""
+        """Return what the ledgers since the last look say of these, as far as nodes agree."""
         included = await self._scan(transactions, head)
         if included is None:
             return {}
@@ -131,9 +136,9 @@ class Tracker:
     async def _scan(
         self, transactions: Sequence[OpenTransaction], head: LedgerHead
     ) -> Included | None:
-        """The ledgers since the last look; None when nodes do not give them."""
+        """Read the ledgers since the last look; return None when nodes do not give them."""
         oldest = self._in_flight.oldest(head.sequence)
-        # A ledger that was never there may have been looked through once, if a node said so.
+        # A ledger that never existed may have been looked through, if a node said that it did.
         scanned = min(self._scanned or oldest, head.sequence)
         first = max(scanned, min(oldest, head.sequence), head.sequence - _SCAN, head.oldest) + 1
         if first > head.sequence:
@@ -142,7 +147,7 @@ class Tracker:
         try:
             included = await self._chain.trusted(Decision.SETTLE_CALL).included(first, wanted)
         except PoolError as error:
-            # Also RpcRejectedError: so nodes refuse a range that they do not have (yet).
+            # Also RpcRejectedError: nodes answer so to a range that they do not have (yet).
             log.warning("ledgers not read", error=str(error))
             return None
         self._scanned = max(scanned, min(included.head.sequence, head.sequence))
@@ -151,7 +156,7 @@ class Tracker:
     async def _settle(
         self, transactions: Sequence[OpenTransaction], told: Mapping[TransactionId, Outcome]
     ) -> list[OpenTransaction]:
-        """Settles those whose end is known, all at once; gives the others."""
+        """Settle the transactions whose end is known, all at once; return the others."""
         payments = [item for item in transactions if item.bump_to is not None]
         closings = await self._close_payments(payments, told)
         closings += [
@@ -173,7 +178,7 @@ class Tracker:
     async def _close_payments(
         self, payments: Sequence[OpenTransaction], told: Mapping[TransactionId, Outcome]
     ) -> list[Closing]:
-        """None at all while their payers cannot be read."""
+        """Return the closings of payments; none at all while their payers cannot be read."""
         try:
             return await self._payments.of(payments, told)
         except UnavailableError as error:
@@ -181,8 +186,8 @@ class Tracker:
             return []
 
     async def _follow_up(self, transactions: Iterable[OpenTransaction]) -> None:
-        """Looks up what is due to be sent (again), or past its bound."""
-        # Shown before any of them is looked up: the first half of the proof of exclusion.
+        """Look up the transactions that are due to be sent (again), or are past their bound."""
+        # Read before any transaction is looked up: the first half of the proof of exclusion.
         head = await self._chain.head()
         due = [
             item
@@ -198,7 +203,10 @@ class Tracker:
     async def _guarded(
         self, transaction: OpenTransaction, head: LedgerHead
     ) -> Closing | Outgoing | None:
-        """What could not be found out stays open; a failure of one does not touch the others."""
+        """Follow one transaction; leave it open when its end could not be found out.
+
+        A failure of one transaction does not touch the others.
+        """
         async with self._limit:
             try:
                 return await self._follow(transaction, head)
@@ -231,7 +239,7 @@ class Tracker:
         )
 
     async def _looked_up(self, transaction: OpenTransaction, head: LedgerHead) -> Closing | None:
-        """By its hash, or by what all nodes say once its bound has passed."""
+        """Look a transaction up by its hash, or by what all nodes say once its bound has passed."""
         outcome = await self._agreed_outcome(transaction)
         if outcome is not None:
             return await self._closings.included(transaction, outcome)
@@ -243,7 +251,7 @@ class Tracker:
         return None
 
     async def _agreed_outcome(self, transaction: OpenTransaction) -> Outcome | None:
-        """What a ledger did with it; None when nodes do not know, or contradict one another."""
+        """Return what a ledger did; None when nodes do not know, or contradict one another."""
         functions = functions_of(transaction)
         try:
             outcome = await self._chain.trusted(Decision.SETTLE_CALL).outcome(

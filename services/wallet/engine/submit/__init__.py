@@ -1,1 +1,1 @@
-"""Plants, works and harvests from the queue into envelopes: singly, or several in one."""
+"""Plants, works and harvests from the queue, put into envelopes: singly, or several in one."""

@@ -1,4 +1,4 @@
-"""Takes up queued plants, works and harvests in bulk: builds, signs, commits, sends."""
+"""A dispatcher that takes up plants, works and harvests in bulk: builds, signs, commits, sends."""
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
@@ -26,15 +26,15 @@ from services.wallet.store.transactions import TransactionStore
 
 log = get_logger(__name__)
 
-#: Operations that are taken up at once: more only lengthen the time until the first is sent.
+#: Operations that are taken up at once: more would only lengthen the time to the first sending.
 ROUND = 250
-#: Seconds after which the queue is looked at even if nobody rang: another process may have recorded
-#: something.
+#: Seconds after which the queue is looked at even without a wakeup: another process may have
+#: recorded something.
 IDLE = 2.0
 
-#: Blocks that are remembered in which operations waited.
+#: Number of remembered blocks in which operations waited.
 _HELD = 10
-#: Why a budget forbids something, in words.
+#: Why a budget forbids an operation, in words.
 _NO_ROOM = "the fee budget is used up, or reserved"
 #: Seconds until a work or a harvest that no budget allowed is tried again.
 _BUDGET_PAUSE = 30.0
@@ -43,12 +43,12 @@ Group = tuple[OperationKind, int, bool]
 
 
 def alike(operation: QueuedOperation) -> Group:
-    """What operations must have in common to be built from one template."""
+    """Return what operations must have in common to be built from one template."""
     return operation.kind, operation.block_index, operation.amount > 0
 
 
 class Dispatcher:
-    """One round after the other; each fills what the nodes' queue still holds."""
+    """A dispatcher that works in rounds; each round fills what the nodes' queue still holds."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Dispatcher:
         limits: OperatorLimits,
         alarms: Alarms,
     ) -> None:
-        """`sources` are those that the single calls use."""
+        """Take as `sources` the object that the single calls use."""
         self._single_calls = single_calls
         self._sources = sources
         self._operations = operations
@@ -79,17 +79,20 @@ class Dispatcher:
         self._alarms = alarms
         #: Blocks in which operations have waited for the farm's rent.
         self._held: set[int] = set()
-        #: Stands for the terms that were noted last.
+        #: The mark of the terms that were noted last.
         self._mark = ""
 
     async def step(self) -> None:
-        """One round: takes up what there is and fits, then waits for news if that was nothing."""
+        """Do one round: take up the operations that are there and fit.
+
+        When the round did nothing, wait for news.
+        """
         seen = self._wakeups.changes.count
         if not await self._round():
             await self._wakeups.changes.wait(seen, IDLE)
 
     async def _round(self) -> bool:
-        """Whether anything was sent or settled."""
+        """Do one round; tell whether anything was sent or settled."""
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         chain_state = self._chain_view.current
@@ -106,25 +109,34 @@ class Dispatcher:
         return await self._bring(claimed, chain_state, left) if claimed else False
 
     def _hold(self, chain_state: ChainState) -> None:
-        """What is queued waits for the farm's rent, perhaps until its block is over."""
+        """Note the blocks whose queued operations wait for the farm's rent.
+
+        The operations may have to wait until their block is over.
+        """
         current = chain_state.head.current_block
         self._held |= {chain_state.head.plantable_block, chain_state.plantable_soon}
         self._held |= set() if current is None else {current}
         self._held = set(sorted(self._held)[-_HELD:])
 
     def _was_held(self, operation: QueuedOperation) -> bool:
-        """Whether it never had its turn, as the farm's rent was due."""
+        """Tell whether an operation never had its turn, as the farm's rent was due."""
         return operation.attempts == 0 and operation.block_index in self._held
 
     async def _note_terms(self, chain_state: ChainState) -> None:
-        """What was refused for its price is asked again when limits, budgets or prices change."""
+        """Note changed limits, budgets or prices.
+
+        With such a change, operations that were refused for their price are asked again.
+        """
         mark = mark_of(self._limits.mark, chain_state.limits.mark)
         if mark != self._mark:
             await self._operations.note_terms(mark)
             self._mark = mark
 
     async def _wanted(self, chain_state: ChainState) -> Wanted:
-        """Harvests wait while plants and works are under way, unless their block expires soon."""
+        """Return which operations to take up.
+
+        Harvests wait while plants and works are under way, unless their block expires soon.
+        """
         wanted = chain_state.wanted()
         if await self._operations.has_urgent(wanted):
             return chain_state.wanted(only_urgent=True)
@@ -133,7 +145,10 @@ class Dispatcher:
     async def _bring(
         self, claimed: Sequence[QueuedOperation], chain_state: ChainState, left: int
     ) -> bool:
-        """Brings operations on their way, group by group, as far as there is room."""
+        """Submit operations, group by group, as far as there is room.
+
+        Tell whether anything was done.
+        """
         ready, settled = self._judge(claimed, chain_state)
         if chain_state.is_rent_due:
             await self._operations.release([item.id for item in ready])
@@ -146,7 +161,7 @@ class Dispatcher:
             try:
                 made = await self._single_calls.make(group, chain_state, left, goes_on=goes_on)
             except BROKEN as error:
-                self._sources.beware()  # it may be a channel's
+                self._sources.beware()  # the broken key may be a channel account's
                 await self._broken_keys.set_aside(group, error)
                 progress = True
                 continue
@@ -163,7 +178,7 @@ class Dispatcher:
     def _judge(
         self, claimed: Sequence[QueuedOperation], chain_state: ChainState
     ) -> tuple[list[QueuedOperation], list[Settlement]]:
-        """Those that can be tried now, and what follows for the others."""
+        """Return the operations that can be tried now, and the settlements of the others."""
         ready: list[QueuedOperation] = []
         settled: list[Settlement] = []
         for operation in claimed:
@@ -185,7 +200,7 @@ class Dispatcher:
     async def _submit(
         self, made: Round, group: Sequence[QueuedOperation], chain_state: ChainState
     ) -> bool:
-        """Commits what is signed, then sends it; whether there was anything."""
+        """Commit what is signed, then send it; tell whether anything was sent."""
         if not made.drafts:
             return False
         ledger = chain_state.ledger.sequence
@@ -203,8 +218,10 @@ class Dispatcher:
     async def _tell_unpaid(
         self, group: Sequence[QueuedOperation], made: Round, ids: Collection[OperationId]
     ) -> None:
-        """A plant that the fee budgets forbid is given up, as its block will not wait; others are
-        tried again."""
+        """Settle operations that the fee budgets forbid.
+
+        A plant is given up, as its block will not wait; other operations are tried again.
+        """
         name = f"fees of {group[0].kind.value}s"
         if not ids:
             self._alarms.over(name)

@@ -1,4 +1,4 @@
-"""Several farmers' calls in one transaction of a channel, through the multicall contract."""
+"""Several farmers' calls in one transaction of a channel account, by the multicall contract."""
 
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,9 +33,9 @@ from services.wallet.store.transactions import Draft
 
 log = get_logger(__name__)
 
-#: Ledgers beyond the envelope's life for which a farmer's authorisation is good.
+#: Ledgers beyond the envelope's life for which a farmer's authorisation is valid.
 _SPARE_LEDGERS = 12
-#: What a simulation says when CPU or memory do not suffice.
+#: The end of a simulation's error when CPU or memory do not suffice.
 _TOO_BIG = "Budget/ExceededLimit"
 
 
@@ -44,9 +44,9 @@ class PackedCall:
     """An operation with everything that its part of a transaction needs."""
 
     operation: QueuedOperation
-    #: Its call, with the nonce of the farmer's authorisation.
+    #: The operation's call, with the nonce of the farmer's authorisation.
     carried_call: CarriedCall
-    #: That authorisation, signed; None when none is needed.
+    #: The farmer's signed authorisation; None when none is needed.
     authorization: bytes | None
 
 
@@ -55,7 +55,7 @@ Channel = tuple[Source, SeedSigner]
 
 
 class Packs:
-    """Packs operations up to the network's limits, and splits what does not go together."""
+    """A packer of operations up to the network's limits, which splits what does not go together."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Packs:
         limits: OperatorLimits,
         multicall: bytes,
     ) -> None:
-        """`multicall` is the raw contract id."""
+        """Take `multicall`, the raw contract id."""
         self._chain = chain
         self._signers = signers
         self._refuser = refuser
@@ -88,10 +88,10 @@ class Packs:
         *,
         goes_on: bool,
     ) -> AsyncGenerator[Round, None]:
-        """Give drafts for operations that are alike, one transaction after the other; those that
-        no channel is free for stay unused.
+        """Yield drafts for operations that are alike, one transaction after the other.
 
-        When it `goes_on`, those that do not fill a transaction wait for the next ones, too.
+        Operations for which no channel account is free stay unused. With `goes_on`, operations that
+        do not fill a transaction wait for the next ones, too.
         """
         sources = await self._sources.channels(self._most_packs(key, operations))
         if not sources:
@@ -116,19 +116,22 @@ class Packs:
         yield Round(unused=made.missing(operations))
 
     def _most_packs(self, key: TemplateKey, operations: Sequence[QueuedOperation]) -> int:
-        """Channels to take: more than one for each smallest pack is of no use."""
+        """Return the number of channel accounts to take.
+
+        More than one for each smallest pack is of no use.
+        """
         size = self._full(key)
         smallest = min((item.pack_limit or size for item in operations), default=size)
         return -(-len(operations) // max(1, min(size, smallest))) + 1
 
     def _full(self, key: TemplateKey) -> int:
-        """Calls of a full transaction, as far as is known."""
+        """Return the number of calls of a full transaction, as far as is known."""
         return self._windows.get(key, Window()).next_size
 
     async def _authorized(
         self, operations: Sequence[QueuedOperation], chain_state: ChainState
     ) -> list[PackedCall]:
-        """Calls with the farmers' consent, where it is needed."""
+        """Return the calls, with the farmers' consent where it is needed."""
         chain = self._chain
         calls = [call_of(chain, operation) for operation in operations]
         if not any(call.needs_farmer for call in calls):
@@ -161,7 +164,10 @@ class Packs:
         chain_state: ChainState,
         stakes: Mapping[OperationId, int],
     ) -> tuple[Round, list[PackedCall]]:
-        """One transaction with as many as go together, and who is left."""
+        """Make one transaction with as many calls as go together.
+
+        Return its round and the calls that are left.
+        """
         window = self._windows.setdefault(key, Window())
         made, rest = Round(), list(waiting)
         while rest:
@@ -174,7 +180,7 @@ class Packs:
                     window.too_many(count)
                     continue
                 if error.position is None and count > 1:
-                    # Nobody says which of them it is.
+                    # Nobody says which of the calls fails.
                     limit = smaller(count)
                     return made + _again(pack, pack_limit=limit), rest[count:]
                 refused = rest.pop(error.position or 0).operation
@@ -221,8 +227,10 @@ class Packs:
         chain_state: ChainState,
         stakes: Mapping[OperationId, int],
     ) -> Round | None:
-        """One draft, or what else becomes of everyone; None when it does not fit into a
-        transaction."""
+        """Return one draft, or what else becomes of the calls.
+
+        Return None when they do not fit into a transaction.
+        """
         source, signer = channel
         operations = [item.operation for item in pack]
         single = chain_state.bid(operations[0].kind, operations[0].block_index, self._limits)
@@ -255,7 +263,7 @@ class Packs:
 
 
 def _again(pack: Sequence[PackedCall], *, pack_limit: int) -> Round:
-    """Try these again, fewer together."""
+    """Postpone these calls, to be tried again with fewer together."""
     waiting = (later(item.operation, pack_limit=pack_limit) for item in pack)
     return Round(settled=tuple(waiting))
 

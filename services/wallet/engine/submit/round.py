@@ -1,4 +1,4 @@
-"""What a round makes of operations, and what single calls and packs have in common."""
+"""The result of a round of operations, and what single calls and packs have in common."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ class TooDear:
     """An operation whose bid would exceed the cap."""
 
     operation: QueuedOperation
-    #: Why.
+    #: The error that says so.
     error: FeeCapExceededError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What became of a group of operations; the parts of a round add up to it."""
+    """The result for a group of operations; the parts of a round add up to the round."""
 
-    #: Signed and not durable yet.
+    #: Drafts that are signed and not durable yet.
     drafts: tuple[Draft, ...] = ()
-    #: Settled without a transaction.
+    #: Operations that were settled without a transaction.
     settled: tuple[Settlement, ...] = ()
-    #: Not needed now: there is no room.
+    #: Operations that are not needed now, as there is no room.
     unused: tuple[QueuedOperation, ...] = ()
-    #: Those whose bid would exceed the cap.
+    #: Operations whose bid would exceed the cap.
     too_dear: tuple[TooDear, ...] = ()
 
     def __add__(self, other: "Round") -> "Round":
@@ -46,7 +46,7 @@ class Round:
         )
 
     def missing(self, group: Iterable[QueuedOperation]) -> tuple[QueuedOperation, ...]:
-        """Give those that nothing became of."""
+        """Return the operations of a group that nothing became of."""
         done = {item for draft in self.drafts for item in draft.operation_ids}
         done |= {item.operation_id for item in self.settled} | {item.id for item in self.unused}
         done |= {item.operation.id for item in self.too_dear}
@@ -64,7 +64,7 @@ def postponed(
 
 
 def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
-    """The call of the farm that an operation stands for."""
+    """Return the call of the farm that an operation stands for."""
     farm, farmer, index = chain.farm_calls, operation.address, operation.block_index
     match operation.kind:
         case OperationKind.PLANT:
@@ -89,15 +89,18 @@ def call_of(chain: Chain, operation: QueuedOperation) -> FarmCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Refuser:
-    """Settles operations that a simulation refuses."""
+    """The settler of operations that a simulation refuses."""
 
     chain: Chain
     follower: Follower
 
     async def settle(self, operation: QueuedOperation, error: SimulationError) -> Settlement:
-        """Settle an operation by the word of several nodes, where there are several, since also
-        one that only puts it off could do so until its block is over. DisagreementError while they
-        differ."""
+        """Return the settlement of an operation that a simulation refused.
+
+        Where there are several nodes, several have to agree, since also a node that only postpones
+        the operation could do so until its block is over. Raises DisagreementError while they
+        differ.
+        """
         chain_state = await self.follower.refresh()
         why: ContractError | None = error.error
         if self.chain.configured > 1:

@@ -1,4 +1,4 @@
-"""Turns operations that are alike into signed drafts: alone, or several together."""
+"""Signed drafts made from operations that are alike: alone, or several together."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -50,7 +50,7 @@ log = get_logger(__name__)
 
 #: Seconds to wait when the node or the database is away.
 PAUSE = 1.0
-#: Share of a ledger that a call is thought to take before one was built.
+#: Share of a ledger that a call is assumed to take before one was built.
 _GUESS = WHOLE_LEDGER // 100
 #: Calls that are simulated as the first of their kind in one round, at most.
 _CANDIDATES = 5
@@ -60,30 +60,30 @@ _CANDIDATES = 5
 class Sourced:
     """An operation with the account that is its transaction's source."""
 
-    #: What is to be done.
+    #: The operation.
     operation: QueuedOperation
-    #: Whose sequence number it takes.
+    #: The account whose sequence number the transaction takes.
     source: Source
-    #: Its call.
+    #: The operation's call.
     load: Load
 
 
 @dataclass(frozen=True, kw_only=True)
 class Screened:
-    """What the pails tell of operations before anything is paid for them."""
+    """Operations divided by what their pails show, before anything is paid for them."""
 
-    #: Those to be simulated for themselves.
+    #: Operations to be simulated one by one.
     exact: tuple[QueuedOperation, ...]
-    #: Those that may go by a template.
+    #: Operations that may be built from a template.
     derived: tuple[QueuedOperation, ...]
-    #: What is shown to be done or hopeless.
+    #: Settlements of operations that the pails show to be done or hopeless.
     settled: tuple[Settlement, ...]
-    #: Stroops of KALE that harvests give back: the pails have it, and are gone afterwards.
+    #: Stroops of KALE that harvests give back: the pails show these, and are gone afterwards.
     stakes: Mapping[OperationId, int]
 
 
 class SingleCalls:
-    """Builds single calls, under the farmers' fee bumps or by channel accounts, and packs."""
+    """A builder of packs and of single calls, under farmers' fee bumps or by channel accounts."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class SingleCalls:
         alarms: Alarms,
         packs: Packs | None = None,
     ) -> None:
-        """Without `packs` everything goes singly."""
+        """Make every operation a single call when there are no `packs`."""
         self._chain = chain
         self._signers = signers
         self._treasury = treasury
@@ -114,7 +114,7 @@ class SingleCalls:
 
     @property
     def smallest_share(self) -> int:
-        """What the smallest call takes of a ledger, as far as is known."""
+        """Return what the smallest call takes of a ledger, as far as is known."""
         return min(self._shares.values(), default=_GUESS)
 
     async def make(
@@ -127,11 +127,11 @@ class SingleCalls:
     ) -> Round:
         """Make drafts for operations that are alike, as many as fit into what is left of the queue.
 
-        `goes_on`: more of their kind are queued, and come next.
+        `goes_on` says that more of their kind are queued, and come next.
         """
         key = _key(group[0], chain_state)
-        # A call that is larger than what is left waits, as a ledger would pass it over; one that is
-        # larger than a whole ledger is tried all the same, when nothing else is in flight.
+        # A call that is larger than what is left waits, as a ledger would pass it over. A call that
+        # is larger than a whole ledger is tried all the same, when nothing else is in flight.
         fitting = left // self._shares.get(key, _GUESS) or left // WHOLE_LEDGER
         made = Round(unused=tuple(group[fitting:]))
         goes_on = goes_on and fitting >= len(group)
@@ -154,11 +154,11 @@ class SingleCalls:
         *,
         goes_on: bool,
     ) -> AsyncGenerator[Round, None]:
-        """Give one part of the round after the other: what is given stays, whatever comes."""
+        """Yield one part of the round after the other; what was yielded stays, whatever follows."""
         screened = await self._screen(group, chain_state)
         yield Round(settled=screened.settled)
         yield await self._make_exactly(screened.exact, screened.stakes, chain_state)
-        # Together where that is possible: one alone is cheaper without a multicall.
+        # Pack calls where that is possible: a call alone is cheaper without a multicall.
         if self._packs is None or len(screened.derived) < 2:
             yield await self._make_alike(key, screened.derived, screened.stakes, chain_state)
             return
@@ -171,17 +171,17 @@ class SingleCalls:
                 yield part
 
     def _note_share(self, key: TemplateKey, drafts: Sequence[Draft]) -> None:
-        """Remember what a call takes of a ledger: in the largest of several packs."""
+        """Remember what a call takes of a ledger, by the largest of several packs."""
         packed = [draft for draft in drafts if len(draft.operation_ids) > 1]
         if packed:
             largest = max(packed, key=lambda draft: len(draft.operation_ids))
             self._shares[key] = -(-largest.share // len(largest.operation_ids))
 
     def _settled_dear(self, key: TemplateKey, made: Round, chain_state: ChainState) -> Round:
-        """Give up what costs more than the cap, unless the price may not be its own.
+        """Give up operations that cost more than the cap, unless the price may not be their own.
 
-        What a simulation showed while the farm's rent came due, which is the treasury's, is asked
-        for again.
+        When a simulation was made while the farm's rent came due, the price is asked for again: the
+        rent is the treasury's to pay.
         """
         name = f"{key.kind.value}s"
         if not made.too_dear:
@@ -216,9 +216,9 @@ class SingleCalls:
     async def _screen(
         self, operations: Sequence[QueuedOperation], chain_state: ChainState
     ) -> Screened:
-        """Tell apart those to be simulated for themselves, and those that may go by a template.
+        """Divide operations into those to simulate one by one and those that may use a template.
 
-        What the pails show to be done or hopeless is settled here, and costs nothing.
+        Operations that the pails show to be done or hopeless are settled here, which costs nothing.
         """
         places = {item.id: (item.address, item.block_index) for item in operations}
         pails = await self._chain.pails(list(places.values()))
@@ -248,8 +248,11 @@ class SingleCalls:
         pails: dict[Place, PailState],
         chain_state: ChainState,
     ) -> dict[Place, PailState]:
-        """The pails, as several nodes have them where they would end an operation, or tell the
-        stake that a harvest brings back, which is recorded and nowhere on the chain afterwards."""
+        """Return the pails, confirmed by several nodes where much depends on them.
+
+        That is where a pail would end an operation. It is also where a pail tells the stake that a
+        harvest brings back: the stake is recorded, and is nowhere on the chain afterwards.
+        """
         if self._chain.configured == 1:
             return pails
         ending = [
@@ -286,11 +289,11 @@ class SingleCalls:
     async def _first_template(
         self, key: TemplateKey, sourced: Sequence[Sourced], chain_state: ChainState
     ) -> tuple[dict[OperationId, Resources] | None, Sequence[Sourced], tuple[Settlement, ...]]:
-        """Give the resources of all, from the template that the first of them shows; those that
-        are left; and what was settled.
+        """Return the resources of all from the template that the first of them shows.
 
-        One whose simulation fails is settled as that and leaves; no resources when the template
-        cannot be had at the moment: then all wait for the next ledger.
+        The other parts of the result are the operations that are left, and the settlements. An
+        operation whose simulation fails is settled by that error and is not left. There are no
+        resources when the template cannot be had at the moment: then all wait for the next ledger.
         """
         settled: list[Settlement] = []
         rest = list(sourced)
@@ -334,7 +337,10 @@ class SingleCalls:
         stakes: Mapping[OperationId, int],
         chain_state: ChainState,
     ) -> Round:
-        """The network disagreed with what was derived for them, or with those around them."""
+        """Make drafts for operations that are simulated one by one.
+
+        The network disagreed with what was derived for these operations, or for others around them.
+        """
         sourced, made = await self._sourced(operations)
         was_due = bool(sourced) and await self._templates.carries_rent()
         found = await asyncio.gather(*map(self._simulate, sourced))
@@ -361,7 +367,7 @@ class SingleCalls:
     # Sources, signatures ----------------------------------------------------------------------
 
     async def _sourced(self, operations: Sequence[QueuedOperation]) -> tuple[list[Sourced], Round]:
-        """Each with the account that is its transaction's source; those without one are settled."""
+        """Return each operation with its transaction's source account; settle those without one."""
         sources = await self._sources.of(operations)
         sourced: list[Sourced] = []
         settled: list[Settlement] = []
@@ -418,7 +424,7 @@ class SingleCalls:
         resources: Resources,
         chain_state: ChainState,
     ) -> SignedEnvelope | None:
-        """None when its time bound would be over already."""
+        """Return the signed envelope; None when its time bound would be over already."""
         operation = sourced.operation
         bid = chain_state.bid(operation.kind, operation.block_index, self._limits)
         if bid.max_time <= chain_state.ledger.close_time:

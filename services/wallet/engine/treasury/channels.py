@@ -1,4 +1,4 @@
-"""Keeps the pool's channel accounts: as many as wanted, each with enough XLM for its fees."""
+"""The pool's channel accounts, kept at the wanted number, each with enough XLM for its fees."""
 
 from dataclasses import dataclass
 
@@ -15,24 +15,24 @@ from services.wallet.store.channels import ChannelStore, ChannelTotals
 
 log = get_logger(__name__)
 
-#: Ledgers after which all is looked at although nothing seems to be wanting.
+#: Ledgers after which all is looked at although nothing seems to be missing.
 _LOOK_EVERY = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelTerms:
-    """What the operator wants of the channel accounts."""
+    """The operator's wishes for the channel accounts."""
 
-    #: How many there are to be.
+    #: The number of channel accounts to keep.
     count: int
-    #: Stroops of XLM that each gets when it is made, and has after a top-up at least.
+    #: Stroops of XLM that each gets when it is made, and has at least after a top-up.
     funding: int
-    #: Stroops of XLM below which it is topped up.
+    #: Stroops of XLM below which a channel account is topped up.
     low: int
 
 
 class ChannelKeeper:
-    """Makes channel accounts, and has those that are low topped up by a payer."""
+    """A keeper that makes channel accounts and has a payer top up those that are low."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ChannelKeeper:
         new_accounts: NewAccounts,
         changes: Wakeup,
     ) -> None:
-        """`changes` rings when there is something to take up."""
+        """Ring `changes` when there is something to take up."""
         self._chain_view = chain_view
         self._accounts = accounts
         self._new_accounts = new_accounts
@@ -57,7 +57,7 @@ class ChannelKeeper:
         self._look_ledger = 0
 
     async def step(self) -> bool:
-        """One look; whether there was anything to do."""
+        """Look once; tell whether there was anything to do."""
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         totals, ledger = await self.totals(), self._chain_view.current.ledger.sequence
@@ -74,11 +74,11 @@ class ChannelKeeper:
         return is_busy
 
     def _is_wanting(self, totals: ChannelTotals) -> bool:
-        """Whether there are too few, or some have too little."""
+        """Tell whether there are too few channel accounts, or some have too little XLM."""
         return totals.made < self._terms.count or totals.ready < totals.made or totals.low > 0
 
     async def totals(self) -> ChannelTotals:
-        """How they stand."""
+        """Return the totals of channel accounts."""
         return await self._store.totals(low=self._terms.low)
 
     async def _make_keys(self, totals: ChannelTotals) -> bool:

@@ -1,4 +1,7 @@
-"""Deploys the multicall contract, step by step, each as durable as every other transaction."""
+"""The deployment of the multicall contract, step by step.
+
+Each step is as durable as every other transaction.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +29,7 @@ from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
-#: Seconds after which the chain is looked at again even if no ledger was heard of.
+#: Seconds after which the chain is looked at again even if no new ledger was seen.
 _LOOK = 2.0
 #: Envelope lifetimes that a step is waited for.
 _PATIENCE = 4
@@ -34,7 +37,7 @@ _PATIENCE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Deployer:
-    """Brings our multicall onto the network, from the treasury."""
+    """The deployer of our multicall contract on the network, from the treasury."""
 
     chain: Chain
     treasury: Treasury
@@ -45,19 +48,19 @@ class Deployer:
     limits: OperatorLimits
 
     def deployment(self) -> Deployment:
-        """Where it is, or will be."""
+        """Return where the contract is, or will be."""
         return multicall_deployment(
             deployer=self.treasury.wallet.address,
             passphrase=self.chain.network.passphrase,
         )
 
     async def deploy(self, *, max_fee: int) -> bool:
-        """Does what is missing, a longer life included; whether anything was.
+        """Do the steps that are missing, a longer life included; tell whether there were any.
 
         `max_fee` (stroops) is for each transaction.
 
-        Raises FeeCapExceededError, DeploymentRefusedError; DeadlineExceededError when no
-        ledger took a step for a long time. It may be repeated after any of them.
+        Raises FeeCapExceededError, DeploymentRefusedError. Raises DeadlineExceededError when no
+        ledger took a step for a long time. The call may be repeated after any of these errors.
         """
         deployment, chain_view = self.deployment(), self.chain_view
         until = chain_view.now() + _PATIENCE * self.limits.lifetime
@@ -74,7 +77,7 @@ class Deployer:
             await chain_view.changed.wait(seen, _LOOK)
 
     async def _do(self, step: DeploymentStep, max_fee: int) -> None:
-        """Sends a step, unless the treasury has something in flight: perhaps this very step."""
+        """Send a step, unless the treasury has something in flight, which may be this very step."""
         chain_state, treasury = self.chain_view.current, self.treasury.wallet
         if await self.transactions.is_busy(treasury.address):
             return
@@ -91,8 +94,10 @@ class Deployer:
             await self.sender.send_committed([draft], ledger=ledger, cap=lambda _: max_fee)
 
     async def signed(self, step: DeploymentStep, *, max_fee: int) -> SignedEnvelope | None:
-        """Sign a step of the treasury's, after the number that nodes agree on; None while the
-        treasury is not funded. Raises SimulationError, FeeCapExceededError."""
+        """Sign a step of the treasury's, after the number that nodes agree on.
+
+        Return None while the treasury is not funded. Raises SimulationError, FeeCapExceededError.
+        """
         chain_state, treasury = self.chain_view.current, self.treasury.wallet
         chain = self.chain.trusted(Decision.USE_NUMBER)
         ledger, read = await chain.sequences([treasury.address])
@@ -111,7 +116,7 @@ class Deployer:
 
 
 def _next_step(deployment: Deployment, lives: Mapping[str, int]) -> DeploymentStep | None:
-    """What is to be done first; None when all is there and will be for a while."""
+    """Return the first step to do; None when all is there and will be for a while."""
     missing = deployment.missing(lives)
     if missing:
         return missing[0]

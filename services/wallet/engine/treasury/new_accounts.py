@@ -1,5 +1,7 @@
-"""Accounts of the pool's own, channels and payers: their keys are made, the treasury creates
-them."""
+"""Accounts of the pool's own, channel and payer accounts: their keys, and their creation.
+
+The treasury creates the accounts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +21,10 @@ _KEYS = 50
 
 
 async def make_keys(provider: KeyProvider, missing: int) -> list[tuple[SealedKey, OperationId]]:
-    """Seal new keys, as many as are missing or can be made at once, each with the id of the
-    operation that is to create its account."""
+    """Seal new keys, as many as are missing or can be made at once.
+
+    Each comes with the id of the operation that is to create its account.
+    """
     return [
         (await seal_new_key(provider, WalletId(new_id())), OperationId(new_id()))
         for _ in range(min(_KEYS, missing))
@@ -29,7 +33,7 @@ async def make_keys(provider: KeyProvider, missing: int) -> list[tuple[SealedKey
 
 @dataclass(frozen=True, kw_only=True)
 class NewAccounts:
-    """Has the treasury create accounts of the pool's own."""
+    """The creation of the pool's own accounts by the treasury."""
 
     chain: Chain
     treasury: Treasury
@@ -37,8 +41,10 @@ class NewAccounts:
     transactions: TreasuryTransactions
 
     async def create(self, kind: OperationKind, *, funding: int) -> bool:
-        """Create accounts with `funding` stroops of XLM each, up to 100 in one transaction;
-        whether there were any to create."""
+        """Create accounts with `funding` stroops of XLM each, up to 100 in one transaction.
+
+        Tell whether there were any to create.
+        """
         claimed = await self.transactions.take_up(kind, limit=MAX_NEW_ACCOUNTS)
         if not claimed:
             return False

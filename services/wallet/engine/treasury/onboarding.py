@@ -1,4 +1,4 @@
-"""Brings farmers onto the chain: accounts and trustlines, up to 19 farmers in one transaction."""
+"""The onboarding of farmers: accounts and trustlines, up to 19 farmers in one transaction."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from services.wallet.store.operations import OperationStore
 
 @dataclass(frozen=True, kw_only=True)
 class Onboarder:
-    """One transaction of the treasury at a time."""
+    """The onboarding of farmers by one transaction of the treasury at a time."""
 
     chain: Chain
     operations: OperationStore
@@ -26,7 +26,7 @@ class Onboarder:
     broken_keys: BrokenKeys
 
     async def step(self) -> bool:
-        """Take up to 19 farmers; whether there were any."""
+        """Onboard up to 19 farmers; tell whether there were any."""
         claimed = await self.transactions.take_up(OperationKind.ONBOARD, limit=MAX_FARMERS)
         if not claimed:
             return False

@@ -1,4 +1,4 @@
-"""Keeps the pool's payer accounts: as many as wanted, each with nothing but its reserve."""
+"""The pool's payer accounts, kept at the wanted number, each with nothing but its reserve."""
 
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.accounts import Accounts
@@ -7,13 +7,13 @@ from services.wallet.engine.treasury.new_accounts import NewAccounts, make_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.store.payers import PayerStore, PayerTotals
 
-#: Stroops of XLM that a payer has: the reserve of an account without anything else. The treasury
-#: pays its fees.
+#: Stroops of XLM that a payer account has: the reserve of an account without anything else. The
+#: treasury pays the account's fees.
 _RESERVE = 10_000_000
 
 
 class PayerKeeper:
-    """Makes payer accounts."""
+    """A keeper that makes payer accounts."""
 
     def __init__(
         self,
@@ -25,18 +25,18 @@ class PayerKeeper:
         accounts: Accounts,
         new_accounts: NewAccounts,
     ) -> None:
-        """`count`: so many there are to be."""
+        """Keep `count` payer accounts."""
         self._chain_view = chain_view
         self._accounts = accounts
         self._new_accounts = new_accounts
         self._store = store
         self._provider = provider
         self._count = count
-        #: None is missing, as last seen.
+        #: Whether no payer account was missing at the last look.
         self._is_complete = False
 
     async def step(self) -> None:
-        """Look once; nothing is looked at any more when all are there."""
+        """Make the payer accounts that are missing; do nothing once all are there."""
         if self._is_complete or not (self._chain_view.is_fresh and self._accounts.can_pay):
             return
         totals = await self.totals()
@@ -47,5 +47,5 @@ class PayerKeeper:
         self._is_complete = totals.ready >= max(totals.made, self._count)
 
     async def totals(self) -> PayerTotals:
-        """Read how they stand."""
+        """Return the totals of payer accounts."""
         return await self._store.totals()

@@ -1,4 +1,4 @@
-"""Pays the rent of what farmers' calls need, from the treasury, before it comes due."""
+"""Rent of what farmers' calls need, paid from the treasury before the rent comes due."""
 
 from dataclasses import dataclass
 
@@ -34,29 +34,29 @@ from services.wallet.store.transactions import Draft, TransactionStore
 
 log = get_logger(__name__)
 
-#: What its alarms are called.
+#: The name of the rent keeper's alarms.
 NAME = "rent"
-#: Ledgers between two looks at what nobody but us looks after: their rules count in days.
+#: Ledgers between two looks at entries that nobody but us looks after: their rules count in days.
 _LOOK_EVERY = 360
-#: What the entries besides the farm's are called.
+#: The names of the entries besides the farm's.
 _TOKEN, _MULTICALL, _MULTICALL_CODE = "token instance", "multicall instance", "multicall code"
-#: Ledgers until the network is asked again for the price of what was too dear.
+#: Ledgers until the network is asked again for the price of an extension that was too dear.
 _ASK_EVERY = 60
-#: Stroops of a reserve, of which an account keeps two and those that it sponsors.
+#: Stroops of a reserve; an account keeps two reserves and those that it sponsors.
 _RESERVE = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class RentState:
-    """How rent stands."""
+    """The state of the rent."""
 
-    #: The ledger that this was seen at.
+    #: The ledger at which this was seen.
     ledger: int
-    #: What is looked after, the farm's first.
+    #: The entries that are looked after, the farm's first.
     entries: tuple[Entry, ...]
-    #: Calls of the farm wait, as they would have to pay.
+    #: Whether calls of the farm wait, as they would have to pay the rent.
     holds_calls: bool
-    #: Stroops within 24 hours, what is in flight included.
+    #: Stroops spent within 24 hours, transactions in flight included.
     spent: int
     #: Stroops allowed within 24 hours.
     budget: int
@@ -68,14 +68,14 @@ class RentState:
 class _Needed:
     """An extension that was too dear."""
 
-    #: Stroops that it would have had to bid.
+    #: Stroops that the extension would have had to bid.
     bid: int
-    #: The network is asked again in this ledger: prices move.
+    #: The ledger in which the network is asked again, as prices move.
     ask_ledger: int
 
 
 async def comes_due(chain: Chain, chain_view: ChainView) -> bool:
-    """Whether a call that was simulated a moment ago may have been asked for the farm's rent."""
+    """Tell whether a call simulated a moment ago may have been asked for the farm's rent."""
     ledger, instance_until, code_until = await chain.trusted(Decision.PAY_RENT).farm_ends()
     entries = farm_entries(
         instance_until=instance_until,
@@ -86,7 +86,7 @@ async def comes_due(chain: Chain, chain_view: ChainView) -> bool:
 
 
 class RentKeeper:
-    """Looks with every ledger; one entry at a time, each by a transaction of its own."""
+    """A keeper that looks with every ledger and extends one entry per transaction."""
 
     def __init__(
         self,
@@ -103,7 +103,10 @@ class RentKeeper:
         daily: int,
         multicall: str = "",
     ) -> None:
-        """`daily` is the budget (stroops) of 24 hours; `multicall` the contract in use, if any."""
+        """Take `daily`, the budget (stroops) of 24 hours.
+
+        `multicall` is the contract in use, if any.
+        """
         self._deployer = deployer
         self._chain = chain
         self._treasury = treasury
@@ -120,11 +123,11 @@ class RentKeeper:
         #: The entries besides the farm's, as last read, and the ledger of the next look at them.
         self._others: list[Entry] = []
         self._look_ledger = 0
-        #: What was too dear, by entry.
+        #: Extensions that were too dear, by entry.
         self._needed: dict[str, _Needed] = {}
 
     async def step(self) -> None:
-        """One look; pays for what is due soonest."""
+        """Look once, and pay for the entry that is due soonest."""
         if not self._chain_view.is_fresh:
             return
         chain_state = self._chain_view.current
@@ -133,7 +136,7 @@ class RentKeeper:
         self._rent_turn.is_waiting = bool(due) and not self._alarms.message(NAME)
         if due and await self._is_free():
             if not due[0].is_farms:
-                # As it is now: what is known may be from before the last extension.
+                # Read the entries now: what is known may be from before the last extension.
                 self._others = await self._read_others(chain_state.limits.max_entry_ledgers)
                 due = wanting(
                     [*chain_state.farm_entries, *self._others], chain_state.ledger.sequence
@@ -144,14 +147,14 @@ class RentKeeper:
             self._alarms.over(NAME)
 
     async def _is_free(self) -> bool:
-        """Whether the treasury is there and has nothing in flight, such as the last extension."""
+        """Tell whether the treasury exists with nothing in flight, such as the last extension."""
         treasury = self._treasury
         if not (treasury.is_open and self._accounts.can_pay):
             return False
         return not await self._transactions.is_busy(treasury.wallet.address)
 
     async def state(self) -> RentState:
-        """How it stands, for people."""
+        """Return how rent stands, for people."""
         chain_state = self._chain_view.current
         return RentState(
             ledger=chain_state.ledger.sequence,
@@ -163,7 +166,7 @@ class RentKeeper:
         )
 
     async def _entries(self, chain_state: ChainState) -> list[Entry]:
-        """All that is looked after; what is not the farm's is read now and then."""
+        """Return all entries that are looked after; read those besides the farm's now and then."""
         ledger = chain_state.ledger.sequence
         keys = self._chain.farm_keys(chain_state.farm.code_hash)
         self._keys |= dict(zip((FARM_INSTANCE, FARM_CODE), keys, strict=True))
@@ -179,7 +182,7 @@ class RentKeeper:
         }
         if self._multicall and self._treasury.is_open:
             deployment = self._deployer.deployment()
-            # Another than ours is not looked after.
+            # Another contract than ours is not looked after.
             if deployment.contract == self._multicall:
                 rule = multicall_rule(max_entry_ttl)
                 code, instance = deployment.entry_keys
@@ -194,7 +197,7 @@ class RentKeeper:
         ]
 
     async def _pay_first(self, due: list[Entry], chain_state: ChainState) -> None:
-        """Pays for the first that there is room for."""
+        """Pay for the first entry that there is room for."""
         refused: list[Alarm] = []
         for entry in due:
             alarm = await self._pay(entry, chain_state)
@@ -207,7 +210,7 @@ class RentKeeper:
             self._alarms.over(NAME)
 
     async def _pay(self, entry: Entry, chain_state: ChainState) -> Alarm | None:
-        """Sends the extension of one entry; what is in its way, when an operator has to act."""
+        """Send the extension of one entry; return what prevents it, when an operator has to act."""
         ledger = chain_state.ledger.sequence
         spent = await self._transactions.rent_spent()
         left = max(0, min(self._daily - spent, self._spendable()))
@@ -244,15 +247,15 @@ class RentKeeper:
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=(), is_rent=True)
         committed = await self._transactions.commit_signed([draft], ledger=ledger)
         if not committed.recorded:
-            # The treasury is busy, or another process was faster: the next ledger shows it. Or all
-            # is paused, which operators know.
+            # The treasury is busy, or another process was faster: the next ledger shows that. Or
+            # everything is paused, which operators know.
             return None
         log.info("paying rent", entry=entry.name, bid=envelope.fee_bid, left=entry.left(ledger))
         await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: left)
         return None
 
     def _spendable(self) -> int:
-        """Stroops that the treasury has above its reserves, as last read."""
+        """Return the stroops that the treasury has above its reserves, as last read."""
         state = self._accounts.treasury_state
         return 0 if state is None else max(0, state.xlm - (2 + state.reserves) * _RESERVE)
 
@@ -266,7 +269,7 @@ class RentKeeper:
 
 
 def _with_held(alarm: Alarm, due: list[Entry], chain_state: ChainState) -> Alarm:
-    """The same, and that calls wait, where they do."""
+    """Add to an alarm that calls wait, where they do."""
     held = holding(due, chain_state.ledger.sequence)
     if not held:
         return alarm

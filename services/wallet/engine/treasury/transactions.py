@@ -1,4 +1,4 @@
-"""Transactions of the treasury: one at a time, each for several operations of one kind."""
+"""The treasury's transactions: one at a time, each for several operations of one kind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ _CAP_PAUSE = 60
 
 @dataclass(kw_only=True)
 class RentTurn:
-    """Whether rent has to be paid: the treasury's other transactions wait for that."""
+    """A flag that rent has to be paid: the treasury's other transactions wait for that."""
 
     is_waiting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TreasuryTransactions:
-    """Takes up what the treasury's transactions carry, settles what is there, and sends."""
+    """A carrier of the treasury's operations: takes them up, settles those that are done, sends."""
 
     chain: Chain
     operations: OperationStore
@@ -51,7 +51,7 @@ class TreasuryTransactions:
         """Take up operations of a kind, if the treasury can pay and has nothing in flight."""
         if not (self.chain_view.is_fresh and self.accounts.can_pay):
             return []
-        if self.rent_turn.is_waiting:  # farmers' calls may soon have to wait for it
+        if self.rent_turn.is_waiting:  # farmers' calls may soon have to wait for the rent
             return []
         return await self.operations.claim_for_treasury(
             kind,
@@ -62,17 +62,19 @@ class TreasuryTransactions:
         )
 
     def bid(self, kind: OperationKind) -> Bid:
-        """Give what an envelope for operations of this kind may cost now."""
+        """Return what an envelope for operations of this kind may cost now."""
         return self.chain_view.current.bid(kind, 0, self.limits)
 
     async def next_sequence(self, treasury: AccountState, ledger: int) -> int:
-        """Give the treasury's next sequence number, after what a node showed at a ledger."""
+        """Return the treasury's next sequence number, after what a node showed at a ledger."""
         read = {treasury.address: treasury.sequence}
         return (await next_numbers(self.transactions, read, ledger))[treasury.address]
 
     async def settle_present(self, present: Sequence[QueuedOperation], ledger: int) -> None:
-        """Settle without a transaction what the chain shows to be done, by whomever; where there
-        are several nodes, when they agree on it."""
+        """Settle without a transaction what the chain shows to be done, whoever did it.
+
+        Where there are several nodes, they have to agree on it.
+        """
         if not present:
             return
         there = await self._confirmed(present)
@@ -88,7 +90,7 @@ class TreasuryTransactions:
         self.wakeups.tell_settled()
 
     async def _confirmed(self, present: Sequence[QueuedOperation]) -> set[str]:
-        """The addresses of those that are there."""
+        """Return the addresses of the operations' accounts that are there."""
         addresses = {item.address: item.kind for item in present}
         if self.chain.configured == 1:
             return set(addresses)
@@ -108,8 +110,11 @@ class TreasuryTransactions:
         *,
         payer: WalletId | None = None,
     ) -> None:
-        """Sign for these operations, commit that and send it; above the cap they wait, which is
-        told once. `payer` is whose transaction it is, when they are payments."""
+        """Sign for these operations, commit the envelope and send it.
+
+        When the bid is above the cap the operations wait, and an alarm tells that once. `payer` is
+        the payer whose transaction it is, when the operations are payments.
+        """
         name = f"{operations[0].kind.value}s"
         try:
             envelope = sign()
