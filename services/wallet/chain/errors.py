@@ -28,15 +28,17 @@ class RpcRejectedError(InternalError):
 
 
 class StaleAnswerError(UnavailableError):
-    """A node answered from an older ledger than one seen before: the answer is not to be
-    trusted."""
+    """The node's answer is of an older ledger than one seen before, so it is not to be trusted."""
 
     default_reason = "STELLAR_STALE"
 
 
 class DisagreementError(UnavailableError):
-    """Nodes contradict each other, and it is not known which node is right; or a second node is
-    needed, and there is none at the moment."""
+    """Nodes contradict each other and none is known to be right, or a needed second node is
+    missing.
+
+    The second node is missing at the moment.
+    """
 
     default_reason = "STELLAR_DISAGREEMENT"
 
@@ -71,8 +73,7 @@ class FeeCapExceededError(FailedPreconditionError):
 
 
 class UnknownMetaError(InternalError):
-    """The SDK does not know the version of a result meta; this says nothing about the
-    transaction."""
+    """The SDK does not know this version of a result meta. It says nothing of the outcome."""
 
     default_reason = "UNKNOWN_META"
 
