@@ -34,10 +34,9 @@ class StaleAnswerError(UnavailableError):
 
 
 class DisagreementError(UnavailableError):
-    """Nodes contradict each other and none is known to be right, or a needed second node is
-    missing.
+    """Nodes contradict each other and none is known to be right, or there is no second node now.
 
-    The second node is missing at the moment.
+    A second node is needed in the latter case.
     """
 
     default_reason = "STELLAR_DISAGREEMENT"

@@ -32,7 +32,7 @@ class FarmCall:
 
 
 class Farm:
-    """Maker of calls of one farm contract and its token."""
+    """A farm contract and its token; the methods make the farm's calls."""
 
     def __init__(self, *, farm: str, token: str) -> None:
         self.contract = StrKey.decode_contract(farm)

@@ -117,7 +117,7 @@ def exactly(data: xdr.SorobanTransactionData, fee: int) -> Resources:
 
 
 class TemplateReader:
-    """Learner of resource templates from simulations, which also applies them to other calls."""
+    """A reader that learns resource templates from simulations and applies them to other calls."""
 
     def __init__(self, farm: Farm, *, asset: bytes) -> None:
         """Create a reader for one farm; `asset` is KALE as TrustLineAsset."""
