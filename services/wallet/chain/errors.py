@@ -72,7 +72,7 @@ class FeeCapExceededError(FailedPreconditionError):
 
 
 class UnknownMetaError(InternalError):
-    """The SDK does not know this version of a result meta. It says nothing of the outcome."""
+    """The SDK does not know this version of a result meta. Nothing follows for the transaction."""
 
     default_reason = "UNKNOWN_META"
 
