@@ -57,7 +57,7 @@ class Agreement:
         self._endpoints = endpoints
         self._clock = clock or endpoints.clock
 
-    # As Endpoints -----------------------------------------------------------------------------
+    # Methods of Endpoints ---------------------------------------------------------------------
 
     @property
     def configured(self) -> int:
@@ -132,7 +132,7 @@ class Agreement:
         """
         return max(2, needed(len(self._endpoints.usable())))
 
-    # How it is found out ----------------------------------------------------------------------
+    # Finding the agreement --------------------------------------------------------------------
 
     async def _first(
         self, reading: Callable[[Rpc], Awaitable[T]]

@@ -115,7 +115,7 @@ class Chain:
         #: All endpoints, even if this view uses only some of them.
         self._endpoints = rpc if isinstance(rpc, Endpoints) else None
 
-    # Whose word it is -------------------------------------------------------------------------
+    # Nodes behind a read ----------------------------------------------------------------------
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["Chain"]:
@@ -187,7 +187,7 @@ class Chain:
         chain._rpc = rpc
         return chain
 
-    # What it says -----------------------------------------------------------------------------
+    # Reads and writes -------------------------------------------------------------------------
 
     def endpoints(self) -> list[EndpointStatus]:
         """Return the status of each endpoint, in the order of the settings."""

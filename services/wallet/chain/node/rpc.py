@@ -101,7 +101,7 @@ class Rpc:
         self._sends = asyncio.Semaphore(_SENDS)
         self._probes: SingleFlight[None] = SingleFlight()
 
-    # Its state -------------------------------------------------------------------------------
+    # State -----------------------------------------------------------------------------------
 
     async def probe(self) -> None:
         """Ask which network the node is on and how far it is; update its health.
@@ -132,7 +132,7 @@ class Rpc:
         """Yield this endpoint: it is only one."""
         yield self
 
-    # What may be asked -----------------------------------------------------------------------
+    # Questions -------------------------------------------------------------------------------
 
     async def ask(self, question: Question[T]) -> T:
         """Return the facts in the endpoint's answer.
@@ -238,7 +238,7 @@ class Rpc:
         """Return the status of a plain GET, for friendbots."""
         return await self._transport.get(url)
 
-    # How it is asked -------------------------------------------------------------------------
+    # Requests and answers --------------------------------------------------------------------
 
     async def _probe(self) -> None:
         self.health.passphrase = await self.passphrase()
