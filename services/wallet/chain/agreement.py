@@ -211,8 +211,8 @@ class Agreement:
                 )
 
     def _may_be_few(self) -> bool:
-        """Tell whether the other nodes have been away long enough to believe the remaining
-        nodes."""
+        """Tell whether the few nodes left are believed: the others have been away for long
+        enough."""
         lost = sorted((node.health.lost for node in self._endpoints.unusable()), reverse=True)
         spare = self.configured - self._quorum
         if len(lost) <= spare:

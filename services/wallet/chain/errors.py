@@ -17,8 +17,10 @@ class RpcTooLargeError(RpcUnavailableError):
 
 
 class RpcBusyError(RpcUnavailableError):
-    """The node asked not to be called for a while (`retry_after`). This is no failure of the
-    node."""
+    """The node asked not to be called for a while (`retry_after`).
+
+    This is no failure of the node.
+    """
 
 
 class RpcRejectedError(InternalError):

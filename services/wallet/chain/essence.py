@@ -1,5 +1,4 @@
-"""The part of facts that two nodes must agree on: facts without values that depend on the
-ledger."""
+"""The part of facts that two nodes must agree on: all that does not depend on the ledger."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace

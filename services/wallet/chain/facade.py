@@ -1,5 +1,4 @@
-"""The chain as the wallet's use cases see it: a few verbs that take and return the domain's
-types."""
+"""The chain as the wallet's use cases see it: a few verbs on the domain's types."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -160,8 +159,7 @@ class Chain:
         return self._rpc.witnessed if isinstance(self._rpc, Agreement) else 1
 
     def witnesses(self) -> list["Chain"]:
-        """Return the nodes that can be asked, each as a chain view of its own, the preferred ones
-        first."""
+        """Return the nodes that can be asked, each as a chain view, the preferred ones first."""
         if self._endpoints is None:
             return [self]
         return [self._through(node) for node in self._endpoints.usable()]
@@ -248,8 +246,10 @@ class Chain:
             running, code = farm.index, farm.state.code_hash
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
-        """Return the ledger that was read, and accounts with trustlines in the order of
-        `addresses`."""
+        """Return the ledger that was read, and the accounts with their trustlines.
+
+        The accounts are in the order of `addresses`.
+        """
         keys = {
             address: (
                 ledger_keys.account_key(address),
@@ -296,8 +296,10 @@ class Chain:
         return None if block is None or block.live_until < ledger else block
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
-        """Return the pails at these places (farmer's address, block index); missing pails are
-        absent."""
+        """Return the pails at these places (farmer's address, block index).
+
+        Missing pails are absent.
+        """
         return (await self.pails_at(places))[1]
 
     async def pails_at(self, places: Sequence[Place]) -> tuple[int, dict[Place, PailState]]:
@@ -319,8 +321,10 @@ class Chain:
         )
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
-        """Return the ledger that was read, and the last used sequence numbers of accounts that
-        exist."""
+        """Return the ledger that was read, and the last used sequence numbers.
+
+        Only accounts that exist have a number.
+        """
         keys = {address: ledger_keys.account_key(address) for address in addresses}
         ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), read_account_entry))
         return ledger, {
@@ -350,7 +354,7 @@ class Chain:
         return exactly(data, fee)
 
     async def refusal(self, load: Load, *, source: str) -> ContractError | None:
-        """Return the reason why a load would fail according to a simulation; None when it would
+        """Return the reason why a simulation says that a load would fail; None when it would
         not."""
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
         question = simulation(
@@ -382,8 +386,7 @@ class Chain:
         return ledger_keys.instance_key(self.network.farm), ledger_keys.code_key(code_hash)
 
     def token_key(self) -> str:
-        """Return the LedgerKey (base64) of the token's instance; the token has no code of its
-        own."""
+        """Return the LedgerKey (base64) of the token's instance; there is no code behind it."""
         return ledger_keys.instance_key(self.network.token)
 
     async def ends(self, keys: Sequence[str]) -> dict[str, int]:
@@ -407,8 +410,10 @@ class Chain:
         inclusion_fee: int,
         max_fee: int,
     ) -> SignedEnvelope:
-        """Simulate and sign a step of a deployment. Raises SimulationError and
-        FeeCapExceededError."""
+        """Simulate and sign a step of a deployment.
+
+        Raises SimulationError and FeeCapExceededError.
+        """
         unsigned = unsigned_step(step, sequence=sequence, max_time=max_time)
         prepared = _unless_refused(await self._rpc.ask(preparation(self._reader, unsigned)))
         return sign_step(

@@ -1,5 +1,4 @@
-"""The network, farm and asset that the wallet works with, and the check that a node has the
-same."""
+"""The wallet's network, farm and asset, and the check that a node has the same."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -46,8 +45,7 @@ class Network:
 
     @property
     def token(self) -> str:
-        """Return the contract id of the asset's token (strkey C...), derived from asset and
-        network."""
+        """Return the contract id (strkey C...) of the token, derived from asset and network."""
         return self.asset.contract_id(self.passphrase)
 
 
@@ -81,8 +79,10 @@ def network_for(
 
 
 def _split(urls: str) -> tuple[str, ...]:
-    """Split comma-separated URLs, each once, in their order. Raises ValueError for an invalid
-    URL."""
+    """Split comma-separated URLs, each once, in their order.
+
+    Raises ValueError when one of them is not a URL.
+    """
     found = dict.fromkeys(url.strip() for url in urls.split(",") if url.strip())
     for url in found:
         host_of(url)
@@ -90,8 +90,7 @@ def _split(urls: str) -> tuple[str, ...]:
 
 
 def verify(network: Network, *, passphrase: str, farm: FarmState | None) -> None:
-    """Raise NetworkMismatchError when a node shows another network or farm than the configured
-    one."""
+    """Raise NetworkMismatchError when a node shows another network or farm than ours."""
     if passphrase != network.passphrase:
         raise NetworkMismatchError(
             f"the node is on {passphrase!r}, not on {network.passphrase!r}",

@@ -55,8 +55,10 @@ class AwsKeyProvider:
         return f"AwsKeyProvider({self._key})"
 
     async def current_kek(self) -> str:
-        """Return `aws-kms:` and the key's ARN. KMS rotates what is inside a key without a new
-        ARN."""
+        """Return `aws-kms:` and the key's ARN.
+
+        KMS rotates what is inside a key without a new ARN.
+        """
         described = await self._ask(self._client.describe_key(KeyId=self._key))
         return _PREFIX + described["KeyMetadata"]["Arn"]
 
@@ -76,8 +78,10 @@ class AwsKeyProvider:
         )
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Unwrap data keys; an error stands in the place of a key that KMS says is not
-        authentic."""
+        """Unwrap data keys.
+
+        An error stands in the place of a key that KMS says is not authentic.
+        """
         return await asyncio.gather(*(self._unwrap(key) for key in keys))
 
     async def _unwrap(self, key: WrappedKey) -> bytes | KeyProviderError:

@@ -71,8 +71,10 @@ class DataKeyCache:
             self._drop(key)
 
     def _wind(self) -> None:
-        """Set the timer for the oldest key, so that expired keys are dropped even if nobody asks
-        again."""
+        """Set the timer for the oldest key.
+
+        So expired keys are dropped even if nobody asks again.
+        """
         if self._timer is None and self._kept:
             ends, _ = next(iter(self._kept.values()))
             self._timer = asyncio.get_running_loop().call_at(ends, self._ring)

@@ -25,8 +25,10 @@ class Parcel:
 
 
 def wrap_parcel(secret: str, *, address: str, receiver_key: bytes) -> Parcel:
-    """Encrypt a seed (strkey S...) of an address. Raises ValueError when the key is no X25519
-    key."""
+    """Encrypt a seed (strkey S...) of an address.
+
+    Raises ValueError when `receiver_key` is no X25519 key.
+    """
     own = X25519PrivateKey.generate()
     sender_key = own.public_key().public_bytes_raw()
     shared = own.exchange(X25519PublicKey.from_public_bytes(receiver_key))

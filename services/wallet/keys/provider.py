@@ -41,12 +41,14 @@ class KeyProvider(Protocol):
         ...
 
     async def current_kek(self) -> str:
-        """Return the id of the KEK that `wrap` uses now. Raises KeyProviderError when there is
-        none."""
+        """Return the id of the KEK that `wrap` uses now.
+
+        Raises KeyProviderError when there is none.
+        """
         ...
 
     def holds(self, kek_id: str) -> bool:
-        """Tell whether what this KEK wraps may be opened here; this asks no server."""
+        """Tell whether keys that this KEK wraps may be opened here; no server is asked."""
         ...
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:

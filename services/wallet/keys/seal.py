@@ -105,8 +105,10 @@ async def broken_keys(provider: KeyProvider, keys: Sequence[SealedKey]) -> set[W
 
 
 async def open_seed(provider: KeyProvider, key: SealedKey) -> bytes:
-    """Return one seed in clear, for checks of what may not be written anywhere. Raises as
-    `unsealed`."""
+    """Return one seed in clear, for checks of what may not be written anywhere.
+
+    Raises the errors of `unsealed`.
+    """
     (data_key,) = await provider.unwrap([key.wrapped])
     return _seed(key, data_key)
 
@@ -129,7 +131,6 @@ def _signer(key: SealedKey, data_key: bytes | KeyProviderError) -> SeedSigner:
 
 
 def bound_context(wallet_id: WalletId, address: str) -> bytes:
-    """Return the bytes that the seal and the wrapped data key are bound to: this wallet and
-    address."""
+    """Return the wallet id and address as the bytes that seal and wrapped data key are bound to."""
     # The id has a fixed length, so no two pairs give the same bytes.
     return b"kalepool wallet key 1|" + wallet_id.bytes + b"|" + address.encode()

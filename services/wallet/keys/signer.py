@@ -15,8 +15,10 @@ class SignerWipedError(Exception):
 
 
 class SeedSigner:
-    """A signer with an ed25519 seed until it is wiped. It never shows the seed, whoever prints
-    it."""
+    """A signer with an ed25519 seed until the signer is wiped.
+
+    It never shows the seed, whoever prints it.
+    """
 
     __slots__ = ("_address", "_key")
 
@@ -44,8 +46,10 @@ class SeedSigner:
         return self._key.sign(payload).signature
 
     def export(self, receiver_key: bytes) -> Parcel:
-        """Return the seed (S...), encrypted to an X25519 key. Raises ValueError when the key is
-        none."""
+        """Return the seed (S...), encrypted to an X25519 key.
+
+        Raises ValueError when `receiver_key` is no X25519 key.
+        """
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
         secret = StrKey.encode_ed25519_secret_seed(bytes(self._key))

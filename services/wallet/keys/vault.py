@@ -61,8 +61,10 @@ class VaultKeyProvider:
         )
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Unwrap data keys; an error stands in the place of a key that Vault says is not
-        authentic."""
+        """Unwrap data keys.
+
+        An error stands in the place of a key that Vault says is not authentic.
+        """
         found: list[bytes | KeyProviderError] = []
         for start in range(0, len(keys), BATCH):
             found += await self._unwrap_batch(keys[start : start + BATCH])

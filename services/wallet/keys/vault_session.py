@@ -235,8 +235,10 @@ class VaultSession:
         return True
 
     async def _renew(self, token: Token) -> None:
-        """Prolong the token's life; log in again when it cannot be prolonged or its life has an
-        end."""
+        """Prolong the token's life.
+
+        Log in again when the life has an end, or when it cannot be prolonged.
+        """
         if token.is_renewable:
             status, body = await self._http.ask(
                 "POST", "auth/token/renew-self", {}, token=token.value

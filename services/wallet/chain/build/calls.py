@@ -95,6 +95,8 @@ class Farm:
 
 @lru_cache(maxsize=16_384)
 def raw(address: str) -> bytes:
-    """Return the raw key of an account (strkey G...). It is cached: farmers are the same in every
-    block."""
+    """Return the raw key of an account (strkey G...).
+
+    The result is cached, since farmers are the same in every block.
+    """
     return StrKey.decode_ed25519_public_key(address)

@@ -79,13 +79,11 @@ class Deployment:
         return [key for step in self.steps for key in step.entries]
 
     def missing(self, present: Collection[str]) -> tuple[DeploymentStep, ...]:
-        """Return the steps that are still to be done when these entries exist (and have not
-        expired)."""
+        """Return the steps still to be done when these entries exist (and have not expired)."""
         return tuple(step for step in self.steps if not set(step.entries) <= set(present))
 
     def extension(self) -> DeploymentStep:
-        """Return the step that lets all entries of the deployment live for LIFE ledgers from now
-        on."""
+        """Return the step that lets all entries live for LIFE ledgers from now on."""
         first = self.steps[0]
         return extension(
             self.entry_keys, deployer=first.deployer, passphrase=first.passphrase, extend_to=LIFE
@@ -116,8 +114,10 @@ def multicall_code() -> bytes:
 
 
 def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
-    """Return the multicall deployment of this deployer (strkey G...) on this passphrase's
-    network."""
+    """Return the multicall deployment of a deployer (strkey G...).
+
+    `passphrase` is that of the network.
+    """
     code = multicall_code()
     code_hash = sha256(code).digest()
     preimage = _preimage(deployer, salt=code_hash)

@@ -28,8 +28,7 @@ FIRST_ALIKE = 2
 
 
 class UnderivableError(Exception):
-    """The footprint has an entry of the farmer that no rule explains: each call must be
-    simulated."""
+    """No rule explains an entry of the farmer in the footprint: each call must be simulated."""
 
 
 @unique

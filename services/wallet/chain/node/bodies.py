@@ -116,8 +116,7 @@ class _Unpacker:
 
 
 async def reason_in(response: aiohttp.ClientResponse) -> str:
-    """Return the first words of an error's body if they are plain text; empty when there are
-    none."""
+    """Return the first words of an error's body if they are plain text; else an empty text."""
     if response.headers.get("Content-Encoding") or response.content_type != "text/plain":
         return ""
     words = (await response.content.read(_REASON)).decode(errors="replace")
@@ -127,7 +126,8 @@ async def reason_in(response: aiohttp.ClientResponse) -> str:
 def parse(body: bytearray, bounds: Bounds) -> Any:
     """Parse the JSON in a body.
 
-    Raises BodyError when the body has more parts than it may, and NoJsonError when it is not JSON.
+    Raises BodyError when the body has more parts than it may, and NoJsonError when it is not JSON
+    as nodes write it.
     """
     if len(body) > _ANY_SHAPE:
         if sum(map(body.count, (b",", b"[", b"{"))) > bounds.marks:

@@ -121,8 +121,7 @@ class Endpoints:
         return await self.read(lambda node: node.ask(question))
 
     async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
-        """Return the first good answer of one endpoint to several questions that belong
-        together."""
+        """Return the first good answer of an endpoint to questions that belong together."""
         starts = [partial(ask_ready, node, reading) for node in self.candidates()]
         if len(starts) == 1:
             return await starts[0]()
@@ -282,8 +281,10 @@ def verdict(errors: Sequence[PoolError]) -> PoolError:
 
 
 async def _watch(node: Rpc) -> None:
-    """Probe an endpoint for ever; each endpoint has its own loop, so that a slow one delays no
-    other."""
+    """Probe an endpoint for ever.
+
+    Each endpoint has its own loop, so that a slow one delays no other.
+    """
     while True:
         try:
             await node.probe()

@@ -192,8 +192,7 @@ class Health:
 
     @property
     def resting(self) -> float:
-        """Return the seconds for which the endpoint still asks not to be called; 0 when it does
-        not."""
+        """Return the seconds for which the endpoint still asks not to be called, or 0."""
         return max(0.0, self._rests_until - self._clock.monotonic())
 
     @property
@@ -327,8 +326,10 @@ class Health:
             self._become(EndpointSign.FAIL, reason)
 
     def _measure(self, seconds: float) -> None:
-        """Update the peak-sensitive mean: a slow answer counts at once, fast answers make it fade
-        with time."""
+        """Update the peak-sensitive mean of answer times.
+
+        One slow answer counts at once; fast answers make it fade with time.
+        """
         now = self._clock.monotonic()
         if seconds >= self.latency:
             self.latency = seconds

@@ -326,8 +326,10 @@ class Rpc:
 
 
 def host_of(url: str) -> str:
-    """Return host and port of a URL, which may be shown. Raises ValueError for a non-http(s)
-    URL."""
+    """Return host and port of a URL: the part that may be shown.
+
+    Raises ValueError when the URL is no http(s) URL.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -357,8 +359,8 @@ def _by_id(answers: Sequence[Any]) -> dict[int, Json]:
 def _is_refusal(answer: Any) -> bool:
     """Tell whether one answer to a list of calls says that the list is wrong.
 
-    Then no call of the list was carried out. The server's internal error (-32603) does not tell
-    that.
+    If so, no call of the list was carried out. An internal error of the server (-32603) does not
+    say that the list is wrong.
     """
     error = answer.get("error") if isinstance(answer, dict) else None
     return isinstance(error, dict) and error.get("code") != _INTERNAL_ERROR

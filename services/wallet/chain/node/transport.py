@@ -106,7 +106,8 @@ class Transport:
                 return await asyncio.get_running_loop().run_in_executor(_decoder, work)
 
     async def get(self, url: str) -> int:
-        """Return the status of a plain GET to another address; its body is not read."""
+        """Return the status of a plain GET to another address; the body of the answer is
+        ignored."""
         try:
             async with self._fresh.get(url) as response:
                 return response.status
@@ -199,8 +200,10 @@ def _secrets_in(url: str) -> list[str]:
 async def open_transport(
     url: str, host: str, *, timeout: float, room: asyncio.Semaphore
 ) -> AsyncIterator[Transport]:
-    """Open a transport with kept-alive connections; `timeout` (s) is for one request with its
-    body."""
+    """Open a transport with kept-alive connections.
+
+    `timeout` (s) is for one request, its body included.
+    """
 
     def session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

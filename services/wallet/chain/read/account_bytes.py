@@ -85,8 +85,10 @@ class _Reader:
 
 
 def read_account(data: bytes) -> AccountFields:
-    """Read a LedgerEntryData that is an account. Raises ValueError when it is none, or cut
-    short."""
+    """Read a LedgerEntryData that is an account.
+
+    Raises ValueError when it is no account, or cut short.
+    """
     try:
         return _account(_Reader(data))
     except struct.error as error:
@@ -94,8 +96,10 @@ def read_account(data: bytes) -> AccountFields:
 
 
 def read_trustline(data: bytes) -> TrustlineFields:
-    """Read a LedgerEntryData that is a trustline. Raises ValueError when it is none, or cut
-    short."""
+    """Read a LedgerEntryData that is a trustline.
+
+    Raises ValueError when it is no trustline, or cut short.
+    """
     reader = _Reader(data)
     try:
         if reader.u32() != _TRUSTLINE:

@@ -1,5 +1,7 @@
-"""The questions getTransaction and getTransactions: the outcomes of transactions, decoded on
-receipt."""
+"""The questions getTransaction and getTransactions: outcomes of transactions.
+
+Answers are decoded as soon as they arrive.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,8 +137,7 @@ class _Scan:
         return Question(method="getTransactions", parameters=parameters, decode=self._decode)
 
     def ask_for_fewer(self) -> bool:
-        """Reduce the page size; tell whether the same page is tried again with fewer
-        transactions."""
+        """Ask for fewer transactions; tell whether the same page is to be tried again."""
         self._limit //= _FEWER
         return self._limit >= _FEWEST
 

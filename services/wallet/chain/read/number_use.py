@@ -101,8 +101,7 @@ class _Look:
         return Question(method="getTransactions", parameters=parameters, decode=decode)
 
     def _seen(self, item: Json) -> SeenTransaction | None:
-        """Return the facts of a transaction of this source; None for a transaction of another
-        source."""
+        """Return the facts of a transaction of this source; None for one of another source."""
         envelope = raw_bytes(item.get("envelopeXdr"), "envelopeXdr")
         if raw(self.source) not in envelope:
             return None

@@ -107,8 +107,10 @@ class ResultReader:
         return found or ContractError(raiser="transaction", code=_failure_code(result))
 
     def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
-        """Return the first error event: the events are ordered oldest first, and later ones only
-        pass it on."""
+        """Return the first error event.
+
+        Events are ordered oldest first, and later error events only pass the first one on.
+        """
         for diagnostic in events:
             event = diagnostic.event
             topics = event.body.v0.topics if event.body.v0 is not None else []
@@ -153,8 +155,10 @@ def _failure_code(result: xdr.TransactionResult) -> str:
 
 
 def _failing(result: xdr.TransactionResult) -> tuple[int, ...]:
-    """Return the operations that failed themselves; the others failed only with their
-    transaction."""
+    """Return the positions of the operations that failed.
+
+    The other operations of their transaction failed only with them.
+    """
     operations = enumerate(telling(result).results or [])
     return tuple(position for position, item in operations if _operation_code(item) is not None)
 

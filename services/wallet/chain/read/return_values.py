@@ -92,8 +92,10 @@ def _length(text: str) -> int:
 
 
 def _part(text: str, start: int, end: int) -> bytes:
-    """Return some of the bytes that a text in base64 stands for; four digits stand for three
-    bytes."""
+    """Return some of the bytes that a text in base64 stands for.
+
+    Four digits stand for three bytes.
+    """
     first, last = start // 3, -(-end // 3)
     return base64.b64decode(text[4 * first : 4 * last])[start - 3 * first : end - 3 * first]
 
