@@ -36,9 +36,9 @@ class StaleAnswerError(UnavailableError):
 
 
 class DisagreementError(UnavailableError):
-    """Nodes contradict each other and none is known to be right, or there is no second node now.
+    """Nodes contradict each other and none is known to be right, or a needed second one is away.
 
-    A second node is needed in the latter case.
+    In the latter case, there is no second node at the moment.
     """
 
     default_reason = "STELLAR_DISAGREEMENT"

@@ -137,10 +137,11 @@ def _usage(resources: Resources, envelope: bytes) -> Usage:
 def raise_bid(
     envelope: str, *, network: Network, treasury: Signer, fee: int, max_fee: int
 ) -> SignedEnvelope | None:
-    """Sign a fee bump by the treasury of the same inner transaction that bids `fee` stroops in all.
+    """Sign the treasury's fee bump of the same inner transaction, with a higher bid.
 
-    Of all envelopes with this inner transaction, at most one can be included. Returns None when
-    `envelope` bids that much already. Raises FeeCapExceededError above `max_fee`.
+    The fee bump bids `fee` stroops in all. Of all envelopes with this inner transaction, at most
+    one can be included. Returns None when `envelope` bids that much already. Raises
+    FeeCapExceededError above `max_fee`.
     """
     inner, bid = _inside(envelope, network)
     bounds = inner.transaction.preconditions
