@@ -1,8 +1,8 @@
-"""The only place of the pool that knows Stellar: XDR, JSON-RPC, envelopes, results.
+"""The only package of the pool that knows Stellar: XDR, JSON-RPC, envelopes, results.
 
-This file is the door: other packages import from here. node/ asks nodes, read/ makes facts of
-their answers, build/ makes envelopes. What leaves is a dataclass of domain/chain_facts.py or one of
-these; the types of stellar_sdk stay inside.
+Other packages import from this file only. node/ asks nodes, read/ makes facts of the nodes'
+answers, build/ makes envelopes. The values that leave this package are dataclasses of
+domain/chain_facts.py or the types listed here; the types of stellar_sdk stay inside.
 """
 
 from services.wallet.chain.build.calls import FarmCall, raw

@@ -1,9 +1,10 @@
-"""Reads that need several nodes which say the same; the others are contradicted.
+"""Reads that need the same answer from several nodes; nodes that contradict it are set aside.
 
-Two are asked side by side (of five and more: as many as make sure that one of them is honest, if
-most of all are). When they differ, all are asked once more after a moment, since they may only have
-been a ledger apart. Then what most say counts, and those that said something else both times,
-while nothing changed for the others, are set aside. No node is accused by another one alone.
+Two nodes are asked side by side. Of five and more nodes, as many are asked as make sure that one of
+them is honest, if most of all nodes are honest. When the answers differ, all nodes are asked once
+more after a moment, since the nodes may only have been a ledger apart. Then the answer of most
+nodes counts. Nodes that gave another answer both times, while the answer of the others did not
+change, are set aside. No node is accused by one other node alone.
 """
 
 import asyncio
@@ -36,72 +37,79 @@ _SHOWN = 200
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer(Generic[T]):
-    """What one node said."""
+    """The answer of one node."""
 
     node: Rpc
     #: The facts.
     facts: T
-    #: What of them must be the same at every node.
+    #: The part of the facts that must be the same at every node.
     core: Essence
     #: The node's ledger after the answer.
     ledger: int
 
 
 class Agreement:
-    """The reads of `Endpoints`, each by agreement; one that is made for one purpose."""
+    """The reads of `Endpoints`, each by agreement. An instance is made for one purpose."""
 
     def __init__(self, endpoints: Endpoints, *, clock: Clock | None = None) -> None:
-        #: The fewest nodes that stood behind one of its answers so far.
+        #: The smallest number of nodes that agreed on one answer of this instance so far.
         self.witnessed = endpoints.configured
         self._endpoints = endpoints
         self._clock = clock or endpoints.clock
 
-    # As Endpoints -----------------------------------------------------------------------------
+    # Methods of Endpoints ---------------------------------------------------------------------
 
     @property
     def configured(self) -> int:
-        """Endpoints in the settings."""
+        """Return the number of endpoints in the settings."""
         return self._endpoints.configured
 
     def statuses(self) -> list[EndpointStatus]:
-        """See Endpoints."""
+        """Return the statuses of the endpoints. See Endpoints."""
         return self._endpoints.statuses()
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Rpc]:
-        """See Endpoints: one node is no agreement."""
+        """Yield one node, as Endpoints does. One node is no agreement."""
         async with self._endpoints.pinned() as node:
             self.witnessed = 1
             yield node
 
     async def ask(self, question: Question[T]) -> T:
-        """What nodes say alike."""
+        """Return the answer on which the nodes agree."""
         return await self.read(lambda node: node.ask(question))
 
     async def head(self) -> LedgerHead:
-        """See Endpoints: heights are agreed on as they are heard (domain/heights.py)."""
+        """Return the latest ledger. See Endpoints.
+
+        Heights are agreed on as they are heard (domain/heights.py).
+        """
         return await self._endpoints.ask(HEAD)
 
     async def passphrase(self) -> str:
-        """See Endpoints."""
+        """Return the network's passphrase. See Endpoints."""
         return await self.ask(PASSPHRASE)
 
     async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
-        """See Endpoints; the ledger is the lowest that one of the nodes has read."""
+        """Read ledger entries. See Endpoints.
+
+        The returned ledger is the lowest ledger that one of the nodes has read.
+        """
         return await self.read(lambda node: node.entries(readers))
 
     async def get(self, url: str) -> int:
-        """See Endpoints."""
+        """Send a plain GET and return its status. See Endpoints."""
         return await self._endpoints.get(url)
 
     async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
-        """See Endpoints: the network agrees for itself."""
+        """Send envelopes. See Endpoints: the network itself reaches the agreement."""
         return await self._endpoints.send(envelopes, widely=widely)
 
     async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
-        """What nodes say alike to several questions that belong together.
+        """Return the answer on which the nodes agree, to several questions that belong together.
 
-        DisagreementError when they do not, or when there is no second one and that is needed.
+        Raises DisagreementError when the nodes do not agree, or when a second node is needed and
+        there is none.
         """
         if self.configured == 1:
             return await self._endpoints.read(reading)
@@ -117,17 +125,22 @@ class Agreement:
 
     @property
     def _quorum(self) -> int:
-        """How many have to say the same: of those that can be asked, so that many that are away
-        stop nobody, and two at least."""
+        """Return how many nodes have to give the same answer: at least two.
+
+        The number is derived from the nodes that can be asked, so that many nodes that are away
+        stop nobody.
+        """
         return max(2, needed(len(self._endpoints.usable())))
 
-    # How it is found out ----------------------------------------------------------------------
+    # Finding the agreement --------------------------------------------------------------------
 
     async def _first(
         self, reading: Callable[[Rpc], Awaitable[T]]
     ) -> tuple[list[_Answer[T]], list[PoolError]]:
-        """Answers of as many as are needed, the preferred ones first; others stand in for those
-        that give none."""
+        """Collect answers from as many nodes as are needed, the preferred nodes first.
+
+        Other nodes stand in for nodes that give no answer.
+        """
         waiting, quorum = self._endpoints.usable() or self._endpoints.candidates(), self._quorum
         answers: list[_Answer[T]] = []
         errors: list[PoolError] = []
@@ -144,7 +157,7 @@ class Agreement:
                 found = [task.result() for task in done]
                 answers += [item for item in found if isinstance(item, _Answer)]
                 errors += [item for item in found if not isinstance(item, _Answer)]
-                # In the place of those that failed; one more when one is late.
+                # Replace the nodes that failed; ask one more node when an answer is late.
                 count = max(int(not done), quorum - len(answers) - len(running))
         finally:
             for task in running:
@@ -160,7 +173,7 @@ class Agreement:
     async def _again(
         self, reading: Callable[[Rpc], Awaitable[T]], before: Sequence[_Answer[T]]
     ) -> T:
-        """After a moment, from all that can be asked: what most of them say."""
+        """Wait a moment, ask all nodes that can be asked, and return the answer of most of them."""
         await asyncio.sleep(self._endpoints.moment)
         nodes = {answer.node: None for answer in before}
         nodes |= dict.fromkeys(self._endpoints.usable())
@@ -178,8 +191,11 @@ class Agreement:
     def _accuse(
         self, before: Sequence[_Answer[T]], now: Sequence[_Answer[T]], most: Sequence[_Answer[T]]
     ) -> None:
-        """Sets those aside that said something else twice, while it did not change for the others
-        and they had seen the same ledgers."""
+        """Set nodes aside that gave another answer twice.
+
+        A node is set aside only when the answer of the others did not change meanwhile, and when
+        the node had seen the same ledgers as the others.
+        """
         if len(most) < 2:
             return
         core = most[0].core
@@ -195,11 +211,12 @@ class Agreement:
                 )
 
     def _may_be_few(self) -> bool:
-        """Whether the others have been away for so long that those that are left are believed."""
+        """Tell whether the few nodes left are believed: the others have been away for long
+        enough."""
         lost = sorted((node.health.lost for node in self._endpoints.unusable()), reverse=True)
         spare = self.configured - self._quorum
         if len(lost) <= spare:
-            return False  # they are there, and only did not answer now
+            return False  # the nodes are there, and only did not answer now
         return self._clock.monotonic() - lost[len(lost) - 1 - spare] >= PATIENCE
 
     def _too_few(self, found: int) -> DisagreementError:
@@ -218,7 +235,7 @@ async def _answer(node: Rpc, reading: Callable[[Rpc], Awaitable[T]]) -> "_Answer
 
 
 def _lowest(answers: Sequence[_Answer[T]]) -> _Answer[T]:
-    """Of answers that say the same, the one of the node that is furthest behind."""
+    """Return the answer of the node that is furthest behind, of answers that say the same."""
     return min(answers, key=lambda answer: answer.ledger)
 
 

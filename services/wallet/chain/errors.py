@@ -1,4 +1,4 @@
-"""What can go wrong between wallet and the network."""
+"""Errors between the wallet and the network."""
 
 from collections.abc import Mapping
 
@@ -7,46 +7,51 @@ from services.wallet.domain.chain_facts import ContractError
 
 
 class RpcUnavailableError(UnavailableError):
-    """No answer, or none that can be used: for something that was sent, the outcome is unknown."""
+    """A node gave no usable answer. If something was sent, its outcome is unknown."""
 
     default_reason = "STELLAR_UNAVAILABLE"
 
 
 class RpcTooLargeError(RpcUnavailableError):
-    """An answer that is larger than answers may be: a smaller question may have one."""
+    """The answer is larger than answers may be. A smaller question may have a usable answer."""
 
 
 class RpcBusyError(RpcUnavailableError):
-    """The node asked to be left alone for a while (`retry_after`): no failure of its."""
+    """The node asked not to be called for a while (`retry_after`).
+
+    This is no failure of the node.
+    """
 
 
 class RpcRejectedError(InternalError):
-    """The node refused a request as malformed (JSON-RPC error): a defect of ours."""
+    """The node refused a request as malformed (JSON-RPC error): a defect of the pool's code."""
 
     default_reason = "STELLAR_REJECTED"
 
 
 class StaleAnswerError(UnavailableError):
-    """A node answered from an older ledger than one that was seen before: not to be trusted."""
+    """The node's answer is of an older ledger than one seen before, so it is not to be trusted."""
 
     default_reason = "STELLAR_STALE"
 
 
 class DisagreementError(UnavailableError):
-    """Nodes contradict each other, and it is not known who is right; or a second one is needed, and
-    there is none at the moment."""
+    """Nodes contradict each other and none is known to be right, or a needed second one is away.
+
+    In the latter case, there is no second node at the moment.
+    """
 
     default_reason = "STELLAR_DISAGREEMENT"
 
 
 class NetworkMismatchError(FailedPreconditionError):
-    """The node is on another network, or the farm there is not the one that we know."""
+    """The node is on another network, or the farm on it is not the configured farm."""
 
     default_reason = "NETWORK_MISMATCH"
 
 
 class FeeCapExceededError(FailedPreconditionError):
-    """The network asks for more than the operator allows for one transaction."""
+    """The network asks for a higher fee than the operator allows for one transaction."""
 
     default_reason = "FEE_CAP"
 
@@ -58,15 +63,18 @@ class FeeCapExceededError(FailedPreconditionError):
         fits_at: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """`bid` is what it asks for (stroops), `fits_at` the inclusion fee at which that would keep
-        the cap; None: at none."""
+        """Store the bid and the inclusion fee that would keep the cap.
+
+        `bid` is the fee that the network asks for (stroops). `fits_at` is the inclusion fee at
+        which the bid would keep the cap; None when there is no such inclusion fee.
+        """
         super().__init__(message, metadata=metadata)
         self.bid = bid
         self.fits_at = fits_at
 
 
 class UnknownMetaError(InternalError):
-    """A result meta of a version that the SDK does not know; says nothing about the transaction."""
+    """The SDK does not know this version of a result meta. Nothing follows for the transaction."""
 
     default_reason = "UNKNOWN_META"
 
@@ -75,8 +83,11 @@ class SimulationError(Exception):
     """A simulation said that the call would fail: nothing was sent."""
 
     def __init__(self, error: ContractError, message: str, *, position: int | None = None) -> None:
-        """`error` tells why and who said so; `message` has the node's words; `position` is that of
-        the call of a multicall that fails."""
+        """Store the error and the position of the call that fails.
+
+        `error` tells the reason and who raised the error. `message` has the node's words.
+        `position` is the position of the call of a multicall that fails.
+        """
         super().__init__(f"{error}: {message}")
         self.error = error
         self.position = position
@@ -117,6 +128,6 @@ TOKEN_ERRORS = {
 
 
 def error_name(raiser: str, number: int) -> str:
-    """The name of a contract error, or its number."""
+    """Return the name of a contract error, or its number when the error has no known name."""
     table = {"farm": FARM_ERRORS, "token": TOKEN_ERRORS}.get(raiser, {})
     return table.get(number, str(number))

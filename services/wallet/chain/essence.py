@@ -1,4 +1,4 @@
-"""What two nodes must say alike: facts without what depends on the ledger of the answer."""
+"""The part of facts that two nodes must agree on: all that does not depend on the ledger."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -13,10 +13,11 @@ _NO_HEAD = LedgerHead(sequence=0, close_time=0)
 
 
 def essence(facts: object) -> Essence:
-    """What has to be the same, in a form that can be compared.
+    """Return the part of the facts that has to be the same, in a form that can be compared.
 
-    The ledger that stands before entries is left out; a block's totals and lives change with every
-    plant and work, and other nodes' heads are compared as heights.
+    The ledger that stands before entries is left out. So are a block's totals and lives, which
+    change with every plant and work. The heads of nodes are left out because they are compared as
+    heights.
     """
     if isinstance(facts, tuple) and len(facts) == 2 and type(facts[0]) is int:
         return _plain(facts[1])
@@ -24,14 +25,17 @@ def essence(facts: object) -> Essence:
 
 
 def stable_block(block: BlockState | None) -> BlockState | None:
-    """A block without what plants and works change."""
+    """Return a block without the values that plants and works change."""
     if block is None:
         return None
     return replace(block, staked_total=0, normalized_total=0, live_until=0, modified=0)
 
 
 def stable_farm(farm: FarmState | None) -> FarmState | None:
-    """A farm with its block, without what plants and works change, and without its life."""
+    """Return a farm and its block without the values that plants and works change.
+
+    The lives of the farm's instance and code are left out, too.
+    """
     if farm is None:
         return None
     return replace(farm, block=stable_block(farm.block), instance_until=0, code_until=0)
@@ -52,7 +56,7 @@ def _plain(facts: object) -> Essence:
 
 
 def _reduced(facts: object) -> Essence | None:
-    """Of what depends on the ledger; None of anything else."""
+    """Return the essence of facts that depend on the ledger; None for all other facts."""
     match facts:
         case BlockState():
             return stable_block(facts)

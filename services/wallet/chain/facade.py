@@ -1,4 +1,4 @@
-"""The chain as the wallet's use cases see it: a few verbs, the model in and out."""
+"""The chain as the wallet's use cases see it: a few verbs on the domain's types."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -76,7 +76,7 @@ from services.wallet.domain.withdrawals import Destination
 
 T = TypeVar("T")
 
-#: Stroops for inclusion that are not worth a second opinion: ten times the least.
+#: Stroops for inclusion up to which no second node is asked: ten times the lowest fee.
 _ORDINARY_FEE = 1000
 
 #: A pail's place: the farmer's address and the block's index.
@@ -85,21 +85,22 @@ Place = tuple[str, int]
 
 @dataclass
 class _Known:
-    """What all views of one chain know together."""
+    """Knowledge that all views of one chain share."""
 
-    #: The block that was running when the farm was last read: it is likely to be still.
+    #: The block that was running when the farm was last read: probably it is still running.
     running: int = 0
-    #: SHA-256 (hex) of the farm's code, as it was then; empty before that.
+    #: SHA-256 (hex) of the farm's code when the farm was last read; empty before that.
     code: str = ""
-    #: The farm as several nodes have shown it last.
+    #: The farm as several nodes showed it the last time.
     farm: FarmState | None = None
 
 
 class Chain:
     """One network through its endpoints, through one of them, or by agreement of several.
 
-    By itself it takes one node's word, and the next node's when that fails: for what a lie could
-    only delay. `agreed` is for what decides; domain/trust.py has the table.
+    By default a read takes the word of one node, and of the next node when the first one fails.
+    Such reads are for decisions that a lie could only delay. `agreed` is for reads that decide;
+    domain/trust.py has the table.
     """
 
     def __init__(self, network: Network, rpc: Endpoints | Rpc) -> None:
@@ -110,33 +111,38 @@ class Chain:
         self._asset = network.asset.to_trust_line_asset_xdr_object().to_xdr_bytes()
         self._templates = TemplateReader(self.farm_calls, asset=self._asset)
         self._known = _Known()
-        #: All endpoints, of whichever of them this is a view.
+        #: All endpoints, even if this view uses only some of them.
         self._endpoints = rpc if isinstance(rpc, Endpoints) else None
 
-    # Whose word it is -------------------------------------------------------------------------
+    # Nodes behind a read ----------------------------------------------------------------------
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["Chain"]:
-        """The same chain through one endpoint, for requests that must be answered by one node, such
-        as those of a proof. When it fails, no other one steps in."""
+        """Yield a view of this chain through one endpoint, for requests that one node must answer.
+
+        The requests of a proof are an example. When the endpoint fails, no other one steps in.
+        """
         async with self._rpc.pinned() as rpc:
             yield self._through(rpc)
 
     @property
     def configured(self) -> int:
-        """Nodes in the settings."""
+        """Return the number of nodes in the settings."""
         return 1 if self._endpoints is None else self._endpoints.configured
 
     @property
     def agreed(self) -> "Chain":
-        """The same chain, every read of which needs several nodes that say the same; the word of
-        the only one counts, and that of the only one left after a while (`witnessed` tells)."""
+        """Return a view of this chain in which every read needs the same answer from several nodes.
+
+        With a single node in the settings, the word of that node counts. With a single node left of
+        several, the word of that node counts after a while (`witnessed` tells).
+        """
         if self._endpoints is None or self._endpoints.configured == 1:
             return self
         return self._through(Agreement(self._endpoints))
 
     def trusted(self, decision: Decision) -> "Chain":
-        """The same chain for reads that this decision rests on (domain/trust.py)."""
+        """Return a view of this chain for reads that this decision rests on (domain/trust.py)."""
         match TRUST[decision]:
             case Needed.ONE_WORD:
                 return self
@@ -146,24 +152,28 @@ class Chain:
 
     @property
     def witnessed(self) -> int:
-        """The fewest nodes that stood behind one of this view's answers so far: with several
-        `configured`, 1 means that there was only one left of them."""
+        """Return the smallest number of nodes that agreed on one answer of this view so far.
+
+        With several `configured` nodes, 1 means that only one of them was left.
+        """
         return self._rpc.witnessed if isinstance(self._rpc, Agreement) else 1
 
     def witnesses(self) -> list["Chain"]:
-        """The nodes that can be asked, each as a chain by itself, the preferred ones first."""
+        """Return the nodes that can be asked, each as a chain view, the preferred ones first."""
         if self._endpoints is None:
             return [self]
         return [self._through(node) for node in self._endpoints.usable()]
 
     def is_known(self, farm: FarmState | None) -> bool:
-        """Whether several nodes have shown this farm and block before, but for what changes with
-        every plant and work."""
+        """Tell whether several nodes have shown this farm and block before.
+
+        Values that change with every plant and work are not compared.
+        """
         known = self._known.farm
         return known is not None and stable_farm(farm) == stable_farm(known)
 
     async def recheck(self, node: Rpc) -> None:
-        """Raises DisagreementError when a node shows another farm or block than others did."""
+        """Raise DisagreementError when a node shows another farm or block than other nodes did."""
         farm, known = await self._through(node).farm(), self._known.farm
         if known is None or (farm is not None and farm.index > known.index):
             return
@@ -175,24 +185,27 @@ class Chain:
         chain._rpc = rpc
         return chain
 
-    # What it says -----------------------------------------------------------------------------
+    # Reads and writes -------------------------------------------------------------------------
 
     def endpoints(self) -> list[EndpointStatus]:
-        """How each endpoint is doing, in the order of the settings."""
+        """Return the status of each endpoint, in the order of the settings."""
         return self._rpc.statuses()
 
     async def verify(self) -> None:
-        """Raises NetworkMismatchError unless the node has our network, farm and token."""
+        """Raise NetworkMismatchError unless the node has the configured network, farm and token."""
         passphrase = await self._rpc.passphrase()
         verify(self.network, passphrase=passphrase, farm=await self.farm())
 
     async def head(self) -> LedgerHead:
-        """The latest ledger."""
+        """Return the latest ledger."""
         return await self._rpc.head()
 
     async def inclusion_fee(self) -> int:
-        """Stroops that get a contract call in at the moment: of an extraordinary one, the lowest
-        that one of several nodes tells."""
+        """Return the stroops that get a contract call included at the moment.
+
+        When the fee is extraordinarily high, the lowest fee that one of several nodes tells is
+        returned.
+        """
         fee = await self._rpc.ask(INCLUSION_FEE)
         if fee <= _ORDINARY_FEE or self.configured == 1:
             return fee
@@ -201,7 +214,7 @@ class Chain:
         return min([fee, *(item for item in told if isinstance(item, int))])
 
     async def farm(self) -> FarmState | None:
-        """The farm and its running block, as of one ledger; None when there is no farm."""
+        """Return the farm and its running block, as of one ledger; None when there is no farm."""
         key, running = ledger_keys.instance_key(self.network.farm), self._known.running
         code = self._known.code
         while True:
@@ -211,7 +224,7 @@ class Chain:
                 block_key: partial(read_block, running),
             }
             if code:
-                # The code's life goes with it: whoever calls pays for both.
+                # The code's life is read, too: the caller of the farm pays for both.
                 readers[ledger_keys.code_key(code)] = read_live_until
             _, found = await self._rpc.entries(readers)
             farm, block = found.get(key), found.get(block_key)
@@ -229,11 +242,14 @@ class Chain:
                 if self.witnessed > 1:
                     self._known.farm = found_farm
                 return found_farm
-            # Again, so that all of it is of one ledger.
+            # Read again, so that all values are of one ledger.
             running, code = farm.index, farm.state.code_hash
 
     async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
-        """The ledger that was read, and accounts with trustlines in the order of `addresses`."""
+        """Return the ledger that was read, and the accounts with their trustlines.
+
+        The accounts are in the order of `addresses`.
+        """
         keys = {
             address: (
                 ledger_keys.account_key(address),
@@ -251,7 +267,7 @@ class Chain:
         ]
 
     async def destinations(self, addresses: Sequence[str]) -> dict[str, Destination]:
-        """Accounts that withdrawals are to go to, by address."""
+        """Return the accounts at these addresses, to which withdrawals are to go."""
         _, states = await self.accounts(addresses)
         keys = {state.address: memo_key(state.address) for state in states}
         _, memos = await self._rpc.entries(dict.fromkeys(keys.values(), read_memo))
@@ -263,22 +279,31 @@ class Chain:
         }
 
     async def pail(self, farmer: str, index: int) -> PailState | None:
-        """A farmer's pail in a block; None when it never planted, has harvested, or it expired."""
+        """Return a farmer's pail in a block.
+
+        None when the farmer never planted or has harvested, or when the pail expired.
+        """
         return (await self.pails([(farmer, index)])).get((farmer, index))
 
     async def block(self, index: int) -> BlockState | None:
-        """A block's record, also after it closed; None when it expired or never was."""
+        """Return a block's record, also after the block closed.
+
+        None when the block expired or never existed.
+        """
         key = ledger_keys.block_key(self.farm_calls, index)
         ledger, found = await self._rpc.entries({key: partial(read_block, index)})
         block = found.get(key)
         return None if block is None or block.live_until < ledger else block
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
-        """The pails at these places (farmer's address, block index); missing ones are absent."""
+        """Return the pails at these places (farmer's address, block index).
+
+        Missing pails are absent.
+        """
         return (await self.pails_at(places))[1]
 
     async def pails_at(self, places: Sequence[Place]) -> tuple[int, dict[Place, PailState]]:
-        """The same, after the ledger that was read."""
+        """Return the ledger that was read, and the pails at these places, as `pails` does."""
         keys = {ledger_keys.pail_key(self.farm_calls, *place): place for place in places}
         ledger, found = await self._rpc.entries(dict.fromkeys(keys, read_pail))
         return ledger, {keys[key]: pail for key, pail in found.items() if pail.live_until >= ledger}
@@ -286,15 +311,20 @@ class Chain:
     async def foreign_harvests(
         self, addresses: Sequence[str], *, first: int
     ) -> list[ForeignHarvest]:
-        """Harvests of these farmers, by whomever, from ledger `first` on, as far back as the node
-        remembers."""
+        """Return the harvests of these farmers, whoever made them, from ledger `first` on.
+
+        The search reaches as far back as the node remembers.
+        """
         farm, token = self.network.farm, self.network.token
         return await self._rpc.read(
             lambda node: read_foreign_harvests(node, addresses, farm=farm, token=token, first=first)
         )
 
     async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
-        """The ledger that was read, and the last used sequence numbers of those that exist."""
+        """Return the ledger that was read, and the last used sequence numbers.
+
+        Only accounts that exist have a number.
+        """
         keys = {address: ledger_keys.account_key(address) for address in addresses}
         ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), read_account_entry))
         return ledger, {
@@ -302,25 +332,30 @@ class Chain:
         }
 
     async def limits(self) -> Limits:
-        """The network's limits for contract calls."""
+        """Return the network's limits for contract calls."""
         return await self._rpc.ask(limits_question())
 
     async def simulate(self, load: Load, *, source: str) -> ResourceTemplate:
-        """What a load needs, found by a simulation; good for all loads of its kind.
+        """Simulate a load and return the resource template for all loads of its kind.
 
-        SimulationError: the call would fail, or one call of a multicall would. UnderivableError:
-        what was found holds for this very load only; see `simulate_exactly`.
+        Raises SimulationError when the call would fail, or when one call of a multicall would fail.
+        Raises UnderivableError when the simulated resources hold for this very load only; see
+        `simulate_exactly`.
         """
         data, fee = await self._simulate(load, source)
         return self._templates.learn(data, fee, load.carried_calls)
 
     async def simulate_exactly(self, load: Load, *, source: str) -> Resources:
-        """The resources of this very load, without any derivation. SimulationError as above."""
+        """Return the resources of this very load, without any derivation.
+
+        Raises SimulationError as `simulate` does.
+        """
         data, fee = await self._simulate(load, source)
         return exactly(data, fee)
 
     async def refusal(self, load: Load, *, source: str) -> ContractError | None:
-        """Why a simulation says that a load would fail; None when it would not."""
+        """Return the reason why a simulation says that a load would fail; None when it would
+        not."""
         envelope = unsigned(load, source=source, sequence=1, max_time=0)
         question = simulation(
             self._reader, envelope, [carried_call.call for carried_call in load.carried_calls]
@@ -333,32 +368,34 @@ class Chain:
         return await self._rpc.read(reading)
 
     def resources(self, template: ResourceTemplate, load: Load) -> Resources:
-        """What another load of the same kind needs."""
+        """Return the resources of another load of the same kind."""
         return self._templates.apply(template, load.carried_calls)
 
     async def farm_ends(self) -> tuple[int, int, int]:
-        """The ledger that was read, and the last ones of the farm's instance and its code (0: not
-        shown)."""
+        """Return the ledger that was read, and the last ledgers of the farm's instance and code.
+
+        A last ledger is 0 when the node did not show it.
+        """
         instance, code = self.farm_keys(self._known.code)
         wanted = [instance, code] if self._known.code else [instance]
         ledger, ends = await self._rpc.entries(dict.fromkeys(wanted, read_live_until))
         return ledger, ends.get(instance, 0), ends.get(code, 0)
 
     def farm_keys(self, code_hash: str) -> tuple[str, str]:
-        """LedgerKeys (base64) of the farm's instance and of its code."""
+        """Return the LedgerKeys (base64) of the farm's instance and of its code."""
         return ledger_keys.instance_key(self.network.farm), ledger_keys.code_key(code_hash)
 
     def token_key(self) -> str:
-        """LedgerKey (base64) of the token's instance; there is no code behind it."""
+        """Return the LedgerKey (base64) of the token's instance; there is no code behind it."""
         return ledger_keys.instance_key(self.network.token)
 
     async def ends(self, keys: Sequence[str]) -> dict[str, int]:
-        """The last ledgers in which those of these entries (LedgerKeys, base64) live that exist."""
+        """Return the last ledgers of the entries (LedgerKeys, base64) that exist."""
         _, found = await self._rpc.entries(dict.fromkeys(keys, read_live_until))
         return found
 
     async def lives(self, keys: Sequence[str]) -> dict[str, int]:
-        """Ledgers that are left to those of these entries (LedgerKeys, base64) that exist."""
+        """Return the number of ledgers left to the entries (LedgerKeys, base64) that exist."""
         ledger, found = await self._rpc.entries(dict.fromkeys(keys, read_live_until))
         left = {key: until - ledger for key, until in found.items()}
         return {key: ledgers for key, ledgers in left.items() if ledgers >= 0}
@@ -373,7 +410,10 @@ class Chain:
         inclusion_fee: int,
         max_fee: int,
     ) -> SignedEnvelope:
-        """A step of a deployment, simulated and signed. SimulationError, FeeCapExceededError."""
+        """Simulate and sign a step of a deployment.
+
+        Raises SimulationError and FeeCapExceededError.
+        """
         unsigned = unsigned_step(step, sequence=sequence, max_time=max_time)
         prepared = _unless_refused(await self._rpc.ask(preparation(self._reader, unsigned)))
         return sign_step(
@@ -389,26 +429,35 @@ class Chain:
     async def send(
         self, envelopes: Sequence[str], *, widely: bool = False
     ) -> list[SendResult | PoolError]:
-        """Hands envelopes to the network, which takes or refuses each for itself; what became of
-        each in their order. With `widely` by two nodes, where there are so many.
-        RpcUnavailableError: it may have been taken."""
+        """Send envelopes to the network and return the result of each envelope, in order.
+
+        The network takes or refuses each envelope separately. With `widely`, two nodes send the
+        envelopes, where there are so many nodes. RpcUnavailableError means that the envelope may
+        have been taken.
+        """
         return await self._rpc.send(envelopes, widely=widely)
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
-        """What the node knows of a transaction (of a fee bump by either hash) that calls these."""
+        """Return the outcome that the node knows of a transaction that calls these functions.
+
+        A fee bump can be asked for by either of its hashes.
+        """
         return await self._rpc.ask(outcome_question(self._reader, tx_hash, functions))
 
     async def has_transaction(self, tx_hash: str) -> bool:
-        """Whether a ledger has a transaction (of a fee bump by either hash)."""
+        """Tell whether a ledger has a transaction (of a fee bump by either hash)."""
         return await self._rpc.ask(presence_question(tx_hash))
 
     async def included(self, first: int, wanted: Mapping[str, Sequence[str]]) -> Included:
-        """What the ledgers from `first` on have of these transactions: their hashes (of a fee bump:
-        the outer one) with the functions that they call."""
+        """Look for these transactions in the ledgers from `first` on.
+
+        `wanted` has the hashes of the transactions (of a fee bump: the outer hash) with the
+        functions that the transactions call.
+        """
         return await self._rpc.read(lambda node: read_included(node, self._reader, first, wanted))
 
     async def used_by(self, source: str, ledger: int) -> SeenTransaction | None:
-        """The transaction of an account in a ledger; None when the node does not have it."""
+        """Return the transaction of an account in a ledger; None when the node does not have it."""
         return await self._rpc.read(
             lambda node: read_used(
                 node,
@@ -420,14 +469,15 @@ class Chain:
         )
 
     async def ledger_of_use(self, *, source: str, sequence: int, head: LedgerHead) -> int | None:
-        """The ledger that used a sequence number; None when it is unused: with a head that closed
-        past the bound, the second half of the proof of STELLAR.md section 1.
+        """Return the ledger that used a sequence number; None when the number is unused.
 
-        `head` must have been shown before this is asked, and the number is read at a ledger not
-        older than that: if it is still below the envelope's, no ledger took the envelope and none
-        may. That is one node's one answer, so it holds behind a load balancer and in whatever order
-        a node reads. StaleAnswerError when the answer is older than `head`: it says nothing either
-        way.
+        With a head that closed past the bound, None is the second half of the proof of STELLAR.md
+        section 1. `head` must have been shown before this call, and the number is read at a ledger
+        that is not older than `head`. If the account's number is still below the envelope's number,
+        no ledger took the envelope and no ledger may take it. The number and its ledger come from
+        one answer of one node, so the proof holds behind a load balancer and in whatever order a
+        node reads. Raises StaleAnswerError when the answer is older than `head`: such an answer
+        proves nothing.
         """
         ledger, (state,) = await self.accounts([source])
         if ledger < head.sequence:
@@ -437,7 +487,7 @@ class Chain:
         return state.used_ledger if state.sequence == sequence and state.used_ledger else ledger
 
     async def fund_by_friendbot(self, address: str) -> bool:
-        """Asks the network's friendbot for XLM; False when there is none or it refuses."""
+        """Ask the network's friendbot for XLM; return False when there is none or it refuses."""
         if self.network.friendbot_url is None:
             return False
         return await self._rpc.get(f"{self.network.friendbot_url}?addr={address}") == 200
@@ -464,8 +514,11 @@ def _unless_refused(found: T | Refusal) -> T:
 async def open_chain(
     network: Network, *, timeout: float, hedge: float = HEDGE
 ) -> AsyncIterator[Chain]:
-    """The chain over the network's endpoints; `timeout` (s) is for one request to one of them,
-    after `hedge` (s) the next one is asked, too."""
+    """Open the chain over the network's endpoints.
+
+    `timeout` (s) is for one request to one endpoint. After `hedge` (s) without an answer, the next
+    endpoint is asked, too.
+    """
     async with open_endpoints(
         network.rpc_urls, passphrase=network.passphrase, timeout=timeout, hedge=hedge
     ) as endpoints:

@@ -1,4 +1,4 @@
-"""Which network, farm and asset the wallet works with, and whether a node has just these."""
+"""The wallet's network, farm and asset, and the check that a node has the same."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _FRIENDBOTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Passphrase, contract ids and asset come as one set per network."""
+    """Passphrase, contract ids and asset of one network, which belong together."""
 
     #: mainnet, testnet or localnet.
     name: str
@@ -33,19 +33,19 @@ class Network:
     farm: str
     #: The KALE asset.
     asset: Asset
-    #: Where its JSON-RPC is, the preferred endpoint first; may hold secrets.
+    #: URLs of its JSON-RPC endpoints, the preferred endpoint first; may hold secrets.
     rpc_urls: tuple[str, ...] = field(repr=False)
-    #: Where accounts are funded for free, if anywhere.
+    #: URL of the friendbot, which funds accounts for free; None when there is none.
     friendbot_url: str | None
 
     @property
     def id(self) -> bytes:
-        """SHA-256 of the passphrase, as it goes into every hash that is signed."""
+        """Return the SHA-256 of the passphrase, which goes into every hash that is signed."""
         return hashlib.sha256(self.passphrase.encode()).digest()
 
     @property
     def token(self) -> str:
-        """Contract id of the asset's token (strkey C...), derived from asset and network."""
+        """Return the contract id (strkey C...) of the token, derived from asset and network."""
         return self.asset.contract_id(self.passphrase)
 
 
@@ -58,9 +58,10 @@ def network_for(
     rpc_url: str = "",
     friendbot_url: str = "",
 ) -> Network:
-    """The set of a network; what is given replaces its default.
+    """Return the settings of a network; an argument that is given replaces its default.
 
-    `rpc_url` may be several, comma separated. ValueError when there is none, or one is no URL.
+    `rpc_url` may hold several URLs, comma separated. Raises ValueError when there is no URL, or
+    when one of them is not a URL.
     """
     known = NETWORKS[name]
     code, _, issuer = (asset or known.asset).partition(":")
@@ -78,7 +79,10 @@ def network_for(
 
 
 def _split(urls: str) -> tuple[str, ...]:
-    """Comma-separated URLs, each once, in their order. ValueError when one is none."""
+    """Split comma-separated URLs, each once, in their order.
+
+    Raises ValueError when one of them is not a URL.
+    """
     found = dict.fromkeys(url.strip() for url in urls.split(",") if url.strip())
     for url in found:
         host_of(url)
@@ -86,7 +90,7 @@ def _split(urls: str) -> tuple[str, ...]:
 
 
 def verify(network: Network, *, passphrase: str, farm: FarmState | None) -> None:
-    """Raises NetworkMismatchError when a node shows another network or farm than ours."""
+    """Raise NetworkMismatchError when a node shows another network or farm than ours."""
     if passphrase != network.passphrase:
         raise NetworkMismatchError(
             f"the node is on {passphrase!r}, not on {network.passphrase!r}",

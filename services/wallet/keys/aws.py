@@ -1,4 +1,7 @@
-"""KEKs in AWS KMS: symmetric keys, which never leave it. The context is its encryption context."""
+"""KEKs in AWS KMS: symmetric keys, which never leave it.
+
+The context of a wrapped key is the encryption context of KMS.
+"""
 
 import asyncio
 import base64
@@ -21,7 +24,7 @@ Answer = TypeVar("Answer")
 
 #: Requests at the same time: KMS has no batches.
 PARALLEL = 32
-#: What KMS says about what it was given; everything else is about KMS, our permissions or the way.
+#: Error codes about the given data; all others are about KMS, our permissions or the connection.
 #: https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html, section Errors.
 _WRONG = frozenset(
     {
@@ -32,13 +35,13 @@ _WRONG = frozenset(
         "ValidationException",
     }
 )
-#: KMS says the same of a key that we may not use and of one that is not there.
+#: KMS gives the same code for a key that we may not use and for a key that is not there.
 _WRONG_CIPHERTEXT = _WRONG | {"AccessDeniedException"}
 _PREFIX = "aws-kms:"
 
 
 class AwsKeyProvider:
-    """One key of KMS; others open what they wrapped as long as we may use them."""
+    """One key of KMS. Other keys of KMS open what they wrapped, as long as we may use them."""
 
     kind = "aws-kms"
 
@@ -48,20 +51,23 @@ class AwsKeyProvider:
         self._hands = asyncio.Semaphore(PARALLEL)
 
     def __repr__(self) -> str:
-        """Name of the key."""
+        """Return the name of the key."""
         return f"AwsKeyProvider({self._key})"
 
     async def current_kek(self) -> str:
-        """`aws-kms:` and the key's ARN. KMS rotates what is inside a key without a new ARN."""
+        """Return `aws-kms:` and the key's ARN.
+
+        KMS rotates what is inside a key without a new ARN.
+        """
         described = await self._ask(self._client.describe_key(KeyId=self._key))
         return _PREFIX + described["KeyMetadata"]["Arn"]
 
     def holds(self, kek_id: str) -> bool:
-        """Whether it is a key of KMS: which ones may be used, KMS says."""
+        """Tell whether the KEK is a key of KMS; KMS itself says which keys may be used."""
         return kek_id.startswith(_PREFIX)
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:
-        """KMS's own bytes."""
+        """Wrap a data key; the ciphertext is KMS's own bytes."""
         answer = await self._ask(
             self._client.encrypt(
                 KeyId=self._key, Plaintext=data_key, EncryptionContext=_context(context)
@@ -72,7 +78,10 @@ class AwsKeyProvider:
         )
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Data keys; an error where KMS says that one is not authentic."""
+        """Unwrap data keys.
+
+        An error stands in the place of a key that KMS says is not authentic.
+        """
         return await asyncio.gather(*(self._unwrap(key) for key in keys))
 
     async def _unwrap(self, key: WrappedKey) -> bytes | KeyProviderError:
@@ -106,7 +115,10 @@ class AwsKeyProvider:
 
 
 def _context(context: bytes) -> dict[str, str]:
-    """KMS takes text only, and writes it into its own audit log: id and address, no secret."""
+    """Encode the context as text, since KMS takes only text.
+
+    KMS writes the context into its own audit log; it has id and address, and no secret.
+    """
     return {"kalepool": base64.b64encode(context).decode()}
 
 
@@ -114,7 +126,7 @@ def _context(context: bytes) -> dict[str, str]:
 async def open_kms(
     *, key: str, region: str, endpoint: str, timeout: float
 ) -> AsyncIterator[AwsKeyProvider]:
-    """A provider while the block runs; KMS may be away at start.
+    """Open a provider while the block runs; KMS may be away at start.
 
     Credentials come from where AWS's libraries look for them: environment, profile, web identity,
     container or machine.

@@ -1,4 +1,4 @@
-"""A secret seed on its way to its owner: encrypted to a key that only the receiver has."""
+"""Export of a secret seed to its owner: encrypted to a key that only the receiver has."""
 
 import secrets
 from dataclasses import dataclass
@@ -14,18 +14,21 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
-    """What leaves the pool; see ExportKeyResponse in custody.proto."""
+    """The encrypted seed that leaves the pool; see ExportKeyResponse in custody.proto."""
 
     #: X25519 public key made for this parcel, 32 bytes.
     sender_key: bytes
-    #: 12 bytes.
+    #: Nonce, 12 bytes.
     nonce: bytes
     #: The seed, encrypted, with its tag.
     ciphertext: bytes
 
 
 def wrap_parcel(secret: str, *, address: str, receiver_key: bytes) -> Parcel:
-    """Encrypts a seed (strkey S...) of an address. ValueError when the key is no X25519 key."""
+    """Encrypt a seed (strkey S...) of an address.
+
+    Raises ValueError when `receiver_key` is no X25519 key.
+    """
     own = X25519PrivateKey.generate()
     sender_key = own.public_key().public_bytes_raw()
     shared = own.exchange(X25519PublicKey.from_public_bytes(receiver_key))

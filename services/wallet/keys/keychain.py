@@ -1,4 +1,4 @@
-"""Several providers as one: the one that seals, and those that still open what they sealed."""
+"""Several providers as one: one that seals, and others that still open what they sealed."""
 
 from collections.abc import Sequence
 
@@ -6,35 +6,35 @@ from services.wallet.keys.provider import KeyProvider, KeyProviderError, Wrapped
 
 
 class Keychain:
-    """Lets a pool move from one kind of provider to another while it runs."""
+    """Several providers as one, so that a pool can move from one kind to another while it runs."""
 
     def __init__(self, sealing: KeyProvider, *opening: KeyProvider) -> None:
         self._sealing = sealing
         self._all = (sealing, *opening)
 
     def __repr__(self) -> str:
-        """What it is made of."""
+        """Return the providers of the keychain."""
         return f"Keychain({', '.join(map(repr, self._all))})"
 
     @property
     def kind(self) -> str:
-        """That of the provider that seals."""
+        """Return the kind of the provider that seals."""
         return self._sealing.kind
 
     async def current_kek(self) -> str:
-        """That of the provider that seals."""
+        """Return the current KEK of the provider that seals."""
         return await self._sealing.current_kek()
 
     def holds(self, kek_id: str) -> bool:
-        """Whether one of the providers has it."""
+        """Tell whether one of the providers has the KEK."""
         return any(provider.holds(kek_id) for provider in self._all)
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:
-        """By the provider that seals."""
+        """Wrap a data key by the provider that seals."""
         return await self._sealing.wrap(data_key, context)
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Each by the provider that wrapped it."""
+        """Unwrap each data key by the provider that wrapped it."""
         found: dict[WrappedKey, bytes | KeyProviderError] = {
             key: KeyProviderError(f"wrapped by KEK {key.kek_id}, of which no provider is set up")
             for key in keys

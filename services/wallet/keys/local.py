@@ -30,25 +30,28 @@ class LocalKeyProvider:
         self._ciphers = {_kek_id(key): AESGCM(key) for key in (master_key, *previous)}
 
     def __repr__(self) -> str:
-        """The names of the KEKs only."""
+        """Return the names of the KEKs only."""
         return f"LocalKeyProvider({', '.join(self._ciphers)})"
 
     async def current_kek(self) -> str:
-        """`local:` and 16 hex digits of a hash."""
+        """Return `local:` and 16 hex digits of a hash."""
         return self._kek_id
 
     def holds(self, kek_id: str) -> bool:
-        """Whether it is one of the given keys."""
+        """Tell whether the KEK is one of the given keys."""
         return kek_id in self._ciphers
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:
-        """Nonce, then ciphertext and tag."""
+        """Wrap a data key; the ciphertext is the nonce, then the encrypted key and its tag."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         ciphertext = nonce + self._ciphers[self._kek_id].encrypt(nonce, data_key, context)
         return WrappedKey(kek_id=self._kek_id, ciphertext=ciphertext, context=context)
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Data keys; an error where none of the KEKs is the one, or a byte differs."""
+        """Unwrap data keys.
+
+        An error stands in the place of a key when none of the KEKs fits, or when a byte differs.
+        """
         return [self._open(key) for key in keys]
 
     def _open(self, key: WrappedKey) -> bytes | KeyProviderError:
@@ -62,16 +65,16 @@ class LocalKeyProvider:
 
 
 def _kek_id(key: bytes) -> str:
-    """A name that tells two keys apart and tells nothing about either."""
+    """Return a name that tells two keys apart and tells nothing about either."""
     if len(key) != KEY_BYTES:
         raise MasterKeyError(f"a master key must have {KEY_BYTES} bytes")
     return "local:" + hashlib.sha256(b"kalepool kek id" + key).hexdigest()[:16]
 
 
 def load_master_key(*, value: str, file: Path | None) -> bytes:
-    """The master key from MASTER_KEY or MASTER_KEY_FILE: base64 of 32 bytes, exactly one of them.
+    """Load the master key from MASTER_KEY or MASTER_KEY_FILE, of which exactly one must be set.
 
-    Raises MasterKeyError; its message never has the key.
+    The value is base64 of 32 bytes. Raises MasterKeyError; its message never has the key.
     """
     if bool(value) == (file is not None):
         raise MasterKeyError("set exactly one of MASTER_KEY and MASTER_KEY_FILE")
@@ -79,7 +82,7 @@ def load_master_key(*, value: str, file: Path | None) -> bytes:
 
 
 def load_previous_keys(files: Sequence[Path]) -> list[bytes]:
-    """The keys of MASTER_KEY_PREVIOUS_FILES. Raises MasterKeyError."""
+    """Load the keys of MASTER_KEY_PREVIOUS_FILES. Raises MasterKeyError."""
     return [_load("MASTER_KEY_PREVIOUS_FILES", file) for file in files]
 
 

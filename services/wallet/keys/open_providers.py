@@ -1,4 +1,4 @@
-"""Opens the providers that are set up, as one."""
+"""Opening of the providers that are set up, as one provider."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,9 +19,9 @@ Kind = Literal["local", "vault", "aws-kms"]
 
 @dataclass(frozen=True, kw_only=True)
 class VaultOptions:
-    """Where Vault is, which key is ours, and how we log in."""
+    """The address of Vault, the key that is ours, and the way we log in."""
 
-    #: https://host:port.
+    #: Address: https://host:port.
     address: str
     #: Namespace of an enterprise Vault; empty: none.
     namespace: str
@@ -37,23 +37,23 @@ class VaultOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsOptions:
-    """Which key of AWS KMS is ours."""
+    """The key of AWS KMS that is ours."""
 
-    #: Id, ARN or alias.
+    #: Id, ARN or alias of the key.
     key: str
     #: Region; empty: as AWS's own settings say.
     region: str
-    #: Another address than the region's; empty: that.
+    #: Another address than the region's; empty: the region's address.
     endpoint: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyOptions:
-    """Every provider that is set up: one seals, all open what they sealed once."""
+    """Every provider that is set up: one seals, all open what they have sealed."""
 
-    #: The one that seals.
+    #: The kind of provider that seals.
     sealing: Kind
-    #: KEKs of the local provider, the one that seals first.
+    #: KEKs of the local provider; the KEK that seals comes first.
     local: Sequence[bytes] = field(default=(), repr=False)
     #: Vault, if it is set up.
     vault: VaultOptions | None = None
@@ -63,13 +63,16 @@ class KeyOptions:
     timeout: float
     #: Seconds that data keys of a provider that is a server are kept; 0: not at all.
     cache_seconds: float
-    #: How many of them at most.
+    #: Number of kept data keys at most.
     cache_entries: int
 
 
 @asynccontextmanager
 async def open_keys(options: KeyOptions) -> AsyncIterator[KeyProvider]:
-    """One provider for all of them while the block runs. MasterKeyError: options that are wrong."""
+    """Open all providers as one while the block runs.
+
+    Raises MasterKeyError when options are wrong.
+    """
     async with AsyncExitStack() as stack:
         providers: list[KeyProvider] = []
         if options.local:
@@ -87,7 +90,7 @@ async def open_keys(options: KeyOptions) -> AsyncIterator[KeyProvider]:
                 )
             )
             providers.append(_cached(aws, options, stack))
-        # The one that seals first; the others keep their order.
+        # The provider that seals comes first; the others keep their order.
         providers.sort(key=lambda provider: provider.kind != options.sealing)
         yield Keychain(*providers) if len(providers) > 1 else providers[0]
 

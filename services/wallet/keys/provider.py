@@ -1,4 +1,4 @@
-"""Where the key-encryption key (KEK) lives: one small Protocol for every kind of provider."""
+"""The place of the key-encryption key (KEK): one small Protocol for every kind of provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,50 +18,54 @@ class MasterKeyError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class WrappedKey:
-    """A data key under a KEK; of no use to who has not that KEK, or not the same context."""
+    """A data key under a KEK; of no use without the same KEK and the same context."""
 
-    #: The KEK that wraps it, in the words of its provider: `local:...`, `vault:...`, `aws-kms:...`.
+    #: The KEK that wraps the key, in its provider's words: `local:...`, `vault:...`, `aws-kms:...`.
     kek_id: str
-    #: What the provider gave.
+    #: The bytes that the provider gave.
     ciphertext: bytes = field(repr=False)
-    #: What it is bound to: authenticated by the provider, and not part of the ciphertext.
+    #: The context that the key is bound to: the provider authenticates it; the ciphertext lacks it.
     context: bytes
 
 
 class KeyProvider(Protocol):
-    """Wraps data keys under a KEK that never leaves it.
+    """A provider that wraps data keys under a KEK, which never leaves the provider.
 
     A provider may be a server (Vault transit, a KMS), hence coroutines. While it is away or refuses
-    us, every one of them raises KeysUnavailableError: the same call succeeds later.
+    us, every coroutine raises KeysUnavailableError: the same call succeeds later.
     """
 
     @property
     def kind(self) -> str:
-        """What KEY_PROVIDER calls it: local, vault or aws-kms."""
+        """Return the name of the provider in KEY_PROVIDER: local, vault or aws-kms."""
         ...
 
     async def current_kek(self) -> str:
-        """Id of the KEK that `wrap` uses now. Raises KeyProviderError when there is none."""
+        """Return the id of the KEK that `wrap` uses now.
+
+        Raises KeyProviderError when there is none.
+        """
         ...
 
     def holds(self, kek_id: str) -> bool:
-        """Whether what this KEK wraps may be opened here; asks nobody."""
+        """Tell whether keys that this KEK wraps may be opened here; no server is asked."""
         ...
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:
-        """The data key, wrapped under the current KEK. Raises KeyProviderError."""
+        """Wrap a data key under the current KEK. Raises KeyProviderError."""
         ...
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """The data keys, in order; what is not as `wrap` gave it has its error in its place.
+        """Unwrap data keys, in order.
 
-        Many at a time, since a block's plants take a thousand.
+        A key that is not as `wrap` gave it has its error in its place. Many keys are unwrapped at a
+        time, since a block's plants take a thousand.
         """
         ...
 
 
 async def unwrap_one(provider: KeyProvider, key: WrappedKey) -> bytes:
-    """The data key of one. Raises KeyProviderError, KeysUnavailableError."""
+    """Unwrap one data key. Raises KeyProviderError and KeysUnavailableError."""
     (found,) = await provider.unwrap([key])
     if isinstance(found, KeyProviderError):
         raise found

@@ -1,6 +1,7 @@
-"""Seeds sealed with AES-256-GCM under a data key of their own, which the KEK wraps.
+"""Seeds sealed with AES-256-GCM, each under a data key of its own, which the KEK wraps.
 
-Wallet id and address are authenticated with both, so a sealed key is of no use in another row.
+The wallet id and address are authenticated with the seal and with the wrapped data key, so a sealed
+key is of no use in another row.
 """
 
 import secrets
@@ -25,9 +26,9 @@ class SealBrokenError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SealedKey:
-    """What the database holds of a key; useless without the KEK."""
+    """The form in which the database holds a key; useless without the KEK."""
 
-    #: The wallet that it is for.
+    #: The wallet that the key is for.
     wallet_id: WalletId
     #: The key's address (strkey G...).
     address: str
@@ -42,7 +43,7 @@ class SealedKey:
 
     @property
     def wrapped(self) -> WrappedKey:
-        """Its data key as the key provider takes it."""
+        """Return the data key in the form that the key provider takes."""
         return WrappedKey(
             kek_id=self.kek_id,
             ciphertext=self.wrapped_data_key,
@@ -51,12 +52,12 @@ class SealedKey:
 
 
 async def seal_new_key(provider: KeyProvider, wallet_id: WalletId) -> SealedKey:
-    """Makes a fresh key and seals it; its seed exists in clear only within this call."""
+    """Make a fresh key and seal it; its seed exists in clear only within this call."""
     return await seal_seed(provider, wallet_id, secrets.token_bytes(_SEED_BYTES))
 
 
 async def seal_seed(provider: KeyProvider, wallet_id: WalletId, seed: bytes) -> SealedKey:
-    """Seals a seed of 32 bytes for a wallet."""
+    """Seal a seed of 32 bytes for a wallet."""
     address = address_of(seed)
     bound_to = bound_context(wallet_id, address)
     data_key, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_NONCE_BYTES)
@@ -75,10 +76,10 @@ async def seal_seed(provider: KeyProvider, wallet_id: WalletId, seed: bytes) -> 
 async def unsealed(
     provider: KeyProvider, keys: Sequence[SealedKey]
 ) -> AsyncIterator[list[SeedSigner]]:
-    """Signers, in order, for as long as the block runs; their seeds are dropped at the end.
+    """Yield signers, in order, while the block runs; their seeds are dropped at the end.
 
-    All or none: raises SealBrokenError, or the provider's KeyProviderError, for the first that does
-    not open, and KeysUnavailableError while the provider is away.
+    Either all keys open or none. For the first key that does not open, raises SealBrokenError or
+    the provider's KeyProviderError. Raises KeysUnavailableError while the provider is away.
     """
     data_keys = await provider.unwrap([key.wrapped for key in keys])
     signers: list[SeedSigner] = []
@@ -92,7 +93,7 @@ async def unsealed(
 
 
 async def broken_keys(provider: KeyProvider, keys: Sequence[SealedKey]) -> set[WalletId]:
-    """The wallets whose keys do not open; one of them must not stop the others."""
+    """Return the wallets whose keys do not open; one such wallet must not stop the others."""
     data_keys = await provider.unwrap([key.wrapped for key in keys])
     broken: set[WalletId] = set()
     for key, data_key in zip(keys, data_keys, strict=True):
@@ -104,7 +105,10 @@ async def broken_keys(provider: KeyProvider, keys: Sequence[SealedKey]) -> set[W
 
 
 async def open_seed(provider: KeyProvider, key: SealedKey) -> bytes:
-    """One seed in clear, for checks of what may not be written anywhere. Raises as `unsealed`."""
+    """Return one seed in clear, for checks of what may not be written anywhere.
+
+    Raises the errors of `unsealed`.
+    """
     (data_key,) = await provider.unwrap([key.wrapped])
     return _seed(key, data_key)
 
@@ -127,6 +131,6 @@ def _signer(key: SealedKey, data_key: bytes | KeyProviderError) -> SeedSigner:
 
 
 def bound_context(wallet_id: WalletId, address: str) -> bytes:
-    """What seal and wrapped data key are bound to: this wallet, this address."""
+    """Return the wallet id and address as the bytes that seal and wrapped data key are bound to."""
     # The id has a fixed length, so no two pairs give the same bytes.
     return b"kalepool wallet key 1|" + wallet_id.bytes + b"|" + address.encode()

@@ -1,4 +1,4 @@
-"""A signer that holds one seed for a moment."""
+"""A signer that holds one seed for a short time."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,14 @@ from services.wallet.keys.provider import MasterKeyError
 
 
 class SignerWipedError(Exception):
-    """The signer was used after its time."""
+    """A signer was used after it was wiped."""
 
 
 class SeedSigner:
-    """Signs with an ed25519 seed until it is wiped. Never shows the seed, whoever prints it."""
+    """A signer with an ed25519 seed until the signer is wiped.
+
+    It never shows the seed, whoever prints it.
+    """
 
     __slots__ = ("_address", "_key")
 
@@ -24,49 +27,52 @@ class SeedSigner:
         self._address = _address(bytes(self._key.verify_key))
 
     def __repr__(self) -> str:
-        """The address only."""
+        """Return the address only."""
         return f"SeedSigner({self._address})"
 
     def __reduce__(self) -> str:
-        """Refuses to be pickled: a seed must not leave the process."""
+        """Refuse to be pickled: a seed must not leave the process."""
         raise TypeError("a signer cannot be pickled")
 
     @property
     def address(self) -> str:
-        """The key's address (strkey G...)."""
+        """Return the key's address (strkey G...)."""
         return self._address
 
     def sign(self, payload: bytes) -> bytes:
-        """The 64-byte signature of `payload`; SignerWipedError after `wipe`."""
+        """Return the 64-byte signature of `payload`. Raises SignerWipedError after `wipe`."""
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
         return self._key.sign(payload).signature
 
     def export(self, receiver_key: bytes) -> Parcel:
-        """The seed (S...), encrypted to an X25519 key; ValueError when that is none."""
+        """Return the seed (S...), encrypted to an X25519 key.
+
+        Raises ValueError when `receiver_key` is no X25519 key.
+        """
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
         secret = StrKey.encode_ed25519_secret_seed(bytes(self._key))
         return wrap_parcel(secret, address=self._address, receiver_key=receiver_key)
 
     def wipe(self) -> None:
-        """Drops the seed. Python cannot overwrite it in place; nothing refers to it any more."""
+        """Drop the seed. Python cannot overwrite it in place; nothing refers to it any more."""
         self._key = None
 
 
 @lru_cache(maxsize=16_384)
 def _address(public_key: bytes) -> str:
-    """The same keys sign in every block."""
+    """Encode a public key as an address. It is cached: the same keys sign in every block."""
     return str(StrKey.encode_ed25519_public_key(public_key))
 
 
 def address_of(seed: bytes) -> str:
-    """The address of a seed."""
+    """Return the address of a seed."""
     return SeedSigner(seed).address
 
 
 def seed_of_secret(secret: str) -> bytes:
-    """The 32 bytes of a secret seed (strkey S...). ValueError when it is none."""
+    """Return the 32 bytes of a secret seed (strkey S...). Raises ValueError when it is none."""
     try:
         return Keypair.from_secret(secret).raw_secret_key()
     except Exception:  # the SDK's own message would carry the secret
@@ -74,7 +80,10 @@ def seed_of_secret(secret: str) -> bytes:
 
 
 def load_treasury_seed(file: Path | None) -> bytes | None:
-    """The seed in TREASURY_SECRET_FILE (S...); None without a file. MasterKeyError if it is bad."""
+    """Load the seed in TREASURY_SECRET_FILE (S...); None without a file.
+
+    Raises MasterKeyError when the file is bad.
+    """
     if file is None:
         return None
     try:

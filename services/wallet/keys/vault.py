@@ -1,7 +1,7 @@
-"""KEKs in the transit engine of HashiCorp Vault or OpenBao; they never leave it.
+"""KEKs in the transit engine of HashiCorp Vault or OpenBao, which never leave it.
 
-https://openbao.org/api-docs/secret/transit/: `encrypt`, `decrypt` and `keys`; the context is the
-`associated_data` of an AEAD. `rewrap` is of no use: it takes no associated data.
+The endpoints are `encrypt`, `decrypt` and `keys` of https://openbao.org/api-docs/secret/transit/.
+The context is the `associated_data` of an AEAD. `rewrap` is of no use: it takes no associated data.
 """
 
 import base64
@@ -12,15 +12,15 @@ from services.wallet.domain.errors import KeysUnavailableError
 from services.wallet.keys.provider import KeyProviderError, WrappedKey
 from services.wallet.keys.vault_session import Json, VaultReply, VaultSession
 
-#: Data keys of one request. OpenBao takes 1,000 strings a request (`max_request_json_strings`), and
-#: each key has four: two names, two values.
+#: Data keys in one request. OpenBao takes 1,000 strings per request (`max_request_json_strings`),
+#: and each key has four: two names, two values.
 BATCH = 200
 #: Types of transit keys that authenticate a context.
 _AEADS = {"aes128-gcm96", "aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305"}
 
 
 class VaultKeyProvider:
-    """One key of one mount; every version of it that Vault still has opens what it wrapped."""
+    """One key of one mount. Every version of the key that Vault still has opens what it wrapped."""
 
     kind = "vault"
 
@@ -31,11 +31,11 @@ class VaultKeyProvider:
         self._prefix = f"vault:{self._mount}/{key}:"
 
     def __repr__(self) -> str:
-        """Mount and name of the key."""
+        """Return mount and name of the key."""
         return f"VaultKeyProvider({self._mount}/{self._key})"
 
     async def current_kek(self) -> str:
-        """`vault:MOUNT/KEY:vN`, with the newest version."""
+        """Return `vault:MOUNT/KEY:vN`, with the newest version."""
         reply = await self._session.ask("GET", f"{self._mount}/keys/{self._key}")
         kind, version = reply.data.get("type"), reply.data.get("latest_version")
         if reply.status != 200 or not isinstance(version, int):
@@ -45,11 +45,11 @@ class VaultKeyProvider:
         return f"{self._prefix}v{version}"
 
     def holds(self, kek_id: str) -> bool:
-        """Whether it is a version of this key."""
+        """Tell whether the KEK is a version of this key."""
         return kek_id.startswith(self._prefix)
 
     async def wrap(self, data_key: bytes, context: bytes) -> WrappedKey:
-        """Vault's own text: `vault:vN:...`."""
+        """Wrap a data key; the ciphertext is Vault's own text: `vault:vN:...`."""
         given = {"plaintext": _text(data_key), "associated_data": _text(context)}
         reply = await self._session.ask("POST", f"{self._mount}/encrypt/{self._key}", given)
         ciphertext = str(reply.data.get("ciphertext", ""))
@@ -61,7 +61,10 @@ class VaultKeyProvider:
         )
 
     async def unwrap(self, keys: Sequence[WrappedKey]) -> list[bytes | KeyProviderError]:
-        """Data keys; an error where Vault says that one is not authentic."""
+        """Unwrap data keys.
+
+        An error stands in the place of a key that Vault says is not authentic.
+        """
         found: list[bytes | KeyProviderError] = []
         for start in range(0, len(keys), BATCH):
             found += await self._unwrap_batch(keys[start : start + BATCH])
@@ -98,7 +101,7 @@ class VaultKeyProvider:
 
 
 def _version(ciphertext: bytes) -> str:
-    """`vN` of a ciphertext; empty when it is none, so that it is no KEK's."""
+    """Return the `vN` of a ciphertext; empty when it is none, so that it matches no KEK."""
     parts = ciphertext.split(b":")
     well_formed = len(parts) == 3 and parts[0] == b"vault" and ciphertext.isascii()
     return parts[1].decode() if well_formed and parts[1][:1] == b"v" else ""

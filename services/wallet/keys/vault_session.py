@@ -1,7 +1,7 @@
 """Calls of HashiCorp Vault or OpenBao over HTTP, and the token that they need.
 
-The few paths that are used here are called with the HTTP client that the wallet has anyway: hvac,
-the library, is synchronous and has no types.
+The few paths that are used here are called with the HTTP client that the wallet has anyway. The
+library hvac is synchronous and has no types.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from services.wallet.keys.provider import MasterKeyError
 log = get_logger(__name__)
 
 Json = Mapping[str, Any]
-#: Statuses with an answer about what was asked; all others are about Vault or about us.
+#: Statuses with an answer about the request; all others are about Vault or about us.
 _ANSWERS = {200, 204, 400, 404}
 _FORBIDDEN = 403
 #: Seconds between two tries to renew a token.
@@ -33,36 +33,36 @@ _RETRY = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class VaultReply:
-    """What Vault answered."""
+    """Vault's answer to a request."""
 
-    #: HTTP status, one of those that answer.
+    #: HTTP status, one of the statuses that answer the request.
     status: int
     #: The whole body; empty when it is no JSON object.
     body: Json = field(repr=False)
 
     @property
     def data(self) -> Json:
-        """The field `data`."""
+        """Return the field `data`."""
         return self.body.get("data") or {}
 
     @property
     def complaint(self) -> str:
-        """The field `errors` as one line."""
+        """Return the field `errors` as one line."""
         errors = self.body.get("errors") or []
         return "; ".join(str(error) for error in errors)[:200] or f"status {self.status}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What Vault knows us by."""
+    """A token that Vault knows us by."""
 
     #: The token.
     value: str = field(repr=False)
-    #: Seconds that it lived when it was given; 0: it does not end.
+    #: Lifetime in seconds when the token was given; 0: it does not end.
     seconds: float
-    #: Time (monotonic, s) at which half of that is over.
+    #: Time (monotonic, s) at which half of the lifetime is over.
     half_over_at: float
-    #: Whether its life can be prolonged.
+    #: Whether the lifetime can be prolonged.
     is_renewable: bool
 
 
@@ -79,7 +79,7 @@ class Http:
     async def ask(
         self, method: str, path: str, body: Json | None = None, *, token: str = ""
     ) -> tuple[int, Json]:
-        """Status and body. KeysUnavailableError when there is no answer of Vault."""
+        """Return status and body. Raises KeysUnavailableError when Vault does not answer."""
         url = f"{self._address}/v1/{path}"
         headers = {**self._headers, **({"X-Vault-Token": token} if token else {})}
         try:
@@ -102,10 +102,10 @@ def _object(content: bytes) -> Json:
 
 
 class Login(Protocol):
-    """A way to a token."""
+    """A way to get a token."""
 
     async def __call__(self, http: Http) -> Token:
-        """A token that is good now. Raises KeysUnavailableError."""
+        """Return a token that is valid now. Raises KeysUnavailableError."""
         ...
 
 
@@ -117,7 +117,7 @@ class TokenFile:
     path: Path
 
     async def __call__(self, http: Http) -> Token:
-        """Reads the file and asks Vault how long the token lives."""
+        """Read the file and ask Vault how long the token lives."""
         value = read_secret("VAULT_TOKEN_FILE", self.path)
         status, body = await http.ask("GET", "auth/token/lookup-self", token=value)
         if status != 200:
@@ -132,13 +132,13 @@ class AppRole:
 
     #: Where the method is mounted; `approle` unless somebody chose another place.
     mount: str
-    #: Which role.
+    #: Id of the role.
     role_id: str
-    #: The file with its secret.
+    #: The file with the role's secret id.
     secret_id_file: Path
 
     async def __call__(self, http: Http) -> Token:
-        """Logs in."""
+        """Log in."""
         secret_id = read_secret("VAULT_SECRET_ID_FILE", self.secret_id_file)
         given = {"role_id": self.role_id, "secret_id": secret_id}
         status, body = await http.ask("POST", f"auth/{self.mount}/login", given)
@@ -165,7 +165,7 @@ def _refused(what: str, status: int) -> KeysUnavailableError:
 
 
 def read_secret(name: str, file: Path) -> str:
-    """The line in a file. KeysUnavailableError: an agent may just be writing it."""
+    """Return the line in a file. Raises KeysUnavailableError: an agent may just be writing it."""
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -176,18 +176,24 @@ def read_secret(name: str, file: Path) -> str:
 
 
 class VaultSession:
-    """Calls with a token; gets one when there is none, and another one when Vault refuses it."""
+    """Calls with a token.
+
+    A session gets a token when it has none, and another one when Vault refuses the token.
+    """
 
     def __init__(self, http: Http, login: Login) -> None:
         self._http = http
         self._login = login
         self._token: Token | None = None
         self._lock = asyncio.Lock()
-        #: Set with every other token.
+        #: Set whenever the token changes.
         self._changed = asyncio.Event()
 
     async def ask(self, method: str, path: str, body: Json | None = None) -> VaultReply:
-        """What Vault answered: 200, 204, 400 or 404. KeysUnavailableError for all else."""
+        """Return Vault's answer with status 200, 204, 400 or 404.
+
+        Raises KeysUnavailableError for all other statuses.
+        """
         token = await self._current(None)
         status, content = await self._http.ask(method, path, body, token=token.value)
         if status == _FORBIDDEN:
@@ -199,7 +205,7 @@ class VaultSession:
         return reply
 
     async def _current(self, refused: Token | None) -> Token:
-        """The token; another one than the refused. One login at a time."""
+        """Return the token, or another one than the refused token. One login runs at a time."""
         async with self._lock:
             if self._token is None or self._token is refused:
                 self._token = None
@@ -208,7 +214,7 @@ class VaultSession:
             return self._token
 
     async def keep_alive(self) -> None:
-        """Renews the token for ever, in time."""
+        """Renew the token for ever, in time."""
         while True:
             try:
                 token = await self._current(None)
@@ -219,7 +225,7 @@ class VaultSession:
                 await asyncio.sleep(_RETRY)
 
     async def _was_changed(self, seconds: float) -> bool:
-        """Whether there is another token within these seconds."""
+        """Tell whether there is another token within these seconds."""
         self._changed.clear()
         try:
             async with asyncio.timeout(None if seconds == math.inf else seconds):
@@ -229,13 +235,16 @@ class VaultSession:
         return True
 
     async def _renew(self, token: Token) -> None:
-        """Prolongs its life; logs in again when that has an end, or cannot be done."""
+        """Prolong the token's life.
+
+        Log in again when the life has an end, or when it cannot be prolonged.
+        """
         if token.is_renewable:
             status, body = await self._http.ask(
                 "POST", "auth/token/renew-self", {}, token=token.value
             )
             renewed = _token_of(body["auth"]) if status == 200 and body.get("auth") else None
-            # Less than it had: the longest life that it may have is nearly over.
+            # A shorter life than before means that the longest allowed life is nearly over.
             if renewed is not None and renewed.seconds > token.seconds / 2:
                 self._token = renewed
                 return
@@ -246,7 +255,10 @@ class VaultSession:
 async def open_session(
     address: str, *, namespace: str, ca_file: Path | None, timeout: float, login: Login
 ) -> AsyncIterator[VaultSession]:
-    """A session while the block runs; Vault may be away at start. MasterKeyError: a bad CA file."""
+    """Open a session while the block runs; Vault may be away at start.
+
+    Raises MasterKeyError when the CA file is bad.
+    """
     try:
         trusted = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

@@ -1,1 +1,1 @@
-"""Envelopes: calls of the farm, what they need, payments, new accounts, deployments."""
+"""Builders of envelopes: farm calls and their resources, payments, new accounts, deployments."""

@@ -1,4 +1,4 @@
-"""The farm's calls: plant, work, harvest, each for one farmer."""
+"""The calls of the farm, each for one farmer: plant, work, harvest."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,29 +17,32 @@ class FarmCall:
     farmer: str
     #: The farmer's raw key.
     key: bytes
-    #: Block that its entries belong to.
+    #: Index of the block that the call's entries belong to.
     block_index: int
-    #: The call.
+    #: The invocation of the farm.
     invocation: Invocation
-    #: Calls that it makes in the farmer's name: the burn of a stake.
+    #: Calls that the farm makes in the farmer's name: the burn of a stake.
     inside: tuple[Invocation, ...] = ()
-    #: Whether the farmer has to authorise it.
+    #: Whether the farmer has to authorise the call.
     needs_farmer: bool = False
 
     def authorized(self) -> bytes:
-        """SorobanAuthorizedInvocation: what the farmer authorises."""
+        """Encode the SorobanAuthorizedInvocation that the farmer authorises."""
         return wire.authorized(self.invocation, inside=self.inside)
 
 
 class Farm:
-    """Makes calls of one farm contract and its token."""
+    """A farm contract and its token; the methods make the farm's calls."""
 
     def __init__(self, *, farm: str, token: str) -> None:
         self.contract = StrKey.decode_contract(farm)
         self._token = StrKey.decode_contract(token)
 
     def plant(self, *, farmer: str, index: int, stake: int) -> FarmCall:
-        """plant(farmer, amount): `stake` in stroops of KALE; burns it when it is more than 0."""
+        """Make the call plant(farmer, amount).
+
+        `stake` is in stroops of KALE. The call burns the stake when it is more than 0.
+        """
         key = raw(farmer)
         arguments = (wire.sc_account(key), wire.sc_i128(stake))
         burn = Invocation(contract=self._token, function="burn", arguments=arguments)
@@ -53,7 +56,10 @@ class Farm:
         )
 
     def work(self, *, farmer: str, index: int, work_hash: bytes, nonce: int) -> FarmCall:
-        """work(farmer, hash, nonce): it goes to the running block, which must be `index`."""
+        """Make the call work(farmer, hash, nonce).
+
+        The work goes to the running block, which must be `index`.
+        """
         key = raw(farmer)
         arguments = (wire.sc_account(key), wire.sc_bytes(work_hash), wire.sc_u64(nonce))
         return FarmCall(
@@ -64,7 +70,7 @@ class Farm:
         )
 
     def harvest(self, *, farmer: str, index: int) -> FarmCall:
-        """harvest(farmer, index)."""
+        """Make the call harvest(farmer, index)."""
         key = raw(farmer)
         return FarmCall(
             farmer=farmer,
@@ -74,12 +80,12 @@ class Farm:
         )
 
     def block_key(self, index: int) -> bytes:
-        """LedgerKey of a Block (KALE_CONTRACT section 3)."""
+        """Return the LedgerKey of a Block (KALE_CONTRACT section 3)."""
         key = wire.sc_vec([wire.sc_symbol("Block"), wire.sc_u32(index)])
         return wire.temporary_key(self.contract, key)
 
     def pail_key(self, key: bytes, index: int) -> bytes:
-        """LedgerKey of a farmer's Pail."""
+        """Return the LedgerKey of a farmer's Pail."""
         parts = [wire.sc_symbol("Pail"), wire.sc_account(key), wire.sc_u32(index)]
         return wire.temporary_key(self.contract, wire.sc_vec(parts))
 
@@ -89,5 +95,8 @@ class Farm:
 
 @lru_cache(maxsize=16_384)
 def raw(address: str) -> bytes:
-    """The raw key of an account (strkey G...). Farmers are the same in every block."""
+    """Return the raw key of an account (strkey G...).
+
+    The result is cached, since farmers are the same in every block.
+    """
     return StrKey.decode_ed25519_public_key(address)

@@ -1,10 +1,11 @@
-"""Deploying our multicall contract: its code is uploaded, then a contract is created from it.
+"""Deployment of our multicall contract: its code is uploaded, then a contract is created from it.
 
-Two transactions of the treasury, in this order. Both can be repeated: code that is there already
-changes nothing, and a contract that is there already fails with Error(Storage, ExistingValue). A
-third one lets both live longer before they are archived (STELLAR.md section 2). The contract's id
-follows from network, deployer and salt, and the salt is the code's hash: one deployer has one
-multicall for each version of the code, wherever and however often it is asked for.
+The deployment takes two transactions of the treasury, in this order. Both can be repeated: an
+upload of code that is there already changes nothing, and the creation of a contract that is there
+already fails with Error(Storage, ExistingValue). A third transaction lets code and contract live
+longer before they are archived (STELLAR.md section 2). The contract's id follows from network,
+deployer and salt, and the salt is the code's hash. So one deployer has one multicall for each
+version of the code, wherever and however often the deployment is asked for.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,29 +32,31 @@ from services.wallet.domain.bids import MIN_INCLUSION_FEE
 from services.wallet.domain.chain_facts import SignedEnvelope, Signer
 from services.wallet.domain.rent import MULTICALL_LIFE, MULTICALL_THRESHOLD
 
-#: Ledgers that the entries live for after an extension: 120 days of 5 s, as long as at first on
-#: mainnet, and below its maximum of 180.
+#: Ledgers that the entries live for after an extension: 120 days at 5 s a ledger. Their first life
+#: on mainnet is as long; the maximum there is 180 days.
 LIFE = MULTICALL_LIFE
-#: Authorisations of one step at most: each is the deployer's.
+#: Authorisations of one step at most; each is an authorisation of the deployer.
 _AUTHORISATIONS = 10
-#: Ledgers before their end from which on they are extended: 30 days.
+#: Ledgers before the end of the entries' life from which on the entries are extended: 30 days.
 RENEW = MULTICALL_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentStep:
-    """One transaction of a deployment: the upload of the code, the creation of the contract, or a
-    longer life for both."""
+    """One transaction of a deployment.
 
-    #: For people and logs: upload, create or extend.
+    It uploads the code, creates the contract, or lets both live longer.
+    """
+
+    #: Name for people and logs: upload, create or extend.
     name: str
-    #: The account that it is a transaction of (strkey G...).
+    #: The source account of the transaction (strkey G...).
     deployer: str
-    #: Passphrase of the network that it is for.
+    #: Passphrase of the transaction's network.
     passphrase: str
-    #: The ledger entries (LedgerKeys, base64) that it makes, or lets live longer.
+    #: The ledger entries (LedgerKeys, base64) that the step creates, or lets live longer.
     entries: tuple[str, ...]
-    #: What it asks of the host; None for a longer life.
+    #: The host function that the step invokes; None for a longer life.
     function: xdr.HostFunction | None
     #: Ledgers that the entries are to have left after a longer life.
     extend_to: int = LIFE
@@ -61,26 +64,26 @@ class DeploymentStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """Where our multicall contract is for one deployer, and how it gets there."""
+    """The id of our multicall contract for one deployer, and the steps that deploy it."""
 
-    #: Its contract id (strkey C...).
+    #: Contract id of the multicall (strkey C...).
     contract: str
-    #: SHA-256 of its code (hex).
+    #: SHA-256 of the contract's code (hex).
     code_hash: str
-    #: Upload and creation, in the order in which they are done.
+    #: Upload and creation, in this order.
     steps: tuple[DeploymentStep, ...]
 
     @property
     def entry_keys(self) -> list[str]:
-        """Ledger entries (base64) that tell how far it is."""
+        """Return the ledger entries (base64) that tell how far the deployment is."""
         return [key for step in self.steps for key in step.entries]
 
     def missing(self, present: Collection[str]) -> tuple[DeploymentStep, ...]:
-        """What is still to be done when these entries exist (and have not expired)."""
+        """Return the steps still to be done when these entries exist (and have not expired)."""
         return tuple(step for step in self.steps if not set(step.entries) <= set(present))
 
     def extension(self) -> DeploymentStep:
-        """Lets all of it live for LIFE ledgers from now on."""
+        """Return the step that lets all entries live for LIFE ledgers from now on."""
         first = self.steps[0]
         return extension(
             self.entry_keys, deployer=first.deployer, passphrase=first.passphrase, extend_to=LIFE
@@ -90,7 +93,10 @@ class Deployment:
 def extension(
     entries: Sequence[str], *, deployer: str, passphrase: str, extend_to: int
 ) -> DeploymentStep:
-    """Lets entries (LedgerKeys, base64), of whatever contract, have so many ledgers left."""
+    """Return the step after which entries (LedgerKeys, base64) have `extend_to` ledgers left.
+
+    The entries may belong to any contract.
+    """
     return DeploymentStep(
         name="extend",
         deployer=deployer,
@@ -103,12 +109,15 @@ def extension(
 
 @cache
 def multicall_code() -> bytes:
-    """The compiled contract (contracts/multicall)."""
+    """Return the compiled contract (contracts/multicall)."""
     return (resources.files(__package__) / "contracts" / "multicall.wasm").read_bytes()
 
 
 def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
-    """The multicall of this deployer (strkey G...) on the network with this passphrase."""
+    """Return the multicall deployment of a deployer (strkey G...).
+
+    `passphrase` is that of the network.
+    """
     code = multicall_code()
     code_hash = sha256(code).digest()
     preimage = _preimage(deployer, salt=code_hash)
@@ -131,7 +140,7 @@ def multicall_deployment(*, deployer: str, passphrase: str) -> Deployment:
 
 
 def contract_id(passphrase: str, preimage: xdr.ContractIDPreimage) -> str:
-    """The id (strkey C...) of the contract that is created from a deployer and a salt."""
+    """Return the id (strkey C...) of the contract that is created from a deployer and a salt."""
     network_id = xdr.Hash(sha256(passphrase.encode()).digest())
     hashed = xdr.HashIDPreimage(
         xdr.EnvelopeType.ENVELOPE_TYPE_CONTRACT_ID,
@@ -144,7 +153,7 @@ def contract_id(passphrase: str, preimage: xdr.ContractIDPreimage) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedStep:
-    """What a simulation found out about a step."""
+    """The findings of a simulation about a step."""
 
     #: Footprint, resources and their fee.
     data: xdr.SorobanTransactionData
@@ -153,12 +162,12 @@ class PreparedStep:
 
 
 def unsigned_step(step: DeploymentStep, *, sequence: int, max_time: int) -> str:
-    """The envelope (base64) to simulate."""
+    """Build the envelope (base64) to simulate."""
     return _build(step, sequence=sequence, max_time=max_time, prepared=None).to_xdr()
 
 
 def prepare_step(answer: Json) -> PreparedStep:
-    """Reads the answer of a simulation that succeeded; its fee has margins already."""
+    """Read the answer of a simulation that succeeded; the fee in it has margins already."""
     data = xdr.SorobanTransactionData.from_xdr(
         text(answer, "transactionData", longest=LONGEST_DATA)
     )
@@ -179,12 +188,13 @@ def sign_step(
     max_fee: int,
     prepared: PreparedStep,
 ) -> SignedEnvelope:
-    """The signed transaction; FeeCapExceededError when its bid would exceed `max_fee` stroops.
+    """Sign the transaction of a step.
 
-    The deployer must be the treasury: as the transaction's source it needs no other signature.
-    `max_time` (unix seconds) is the close time after which no ledger may take it. The upload pays
-    rent for the code's first life: about 9 XLM while the network's state is small, up to ten times
-    that when it is at its target. Its cap has to be far above that of a call.
+    Raises FeeCapExceededError when the bid would exceed `max_fee` stroops. The deployer must be the
+    treasury: as the transaction's source it needs no other signature. `max_time` (unix seconds) is
+    the close time after which no ledger may take the transaction. The upload pays rent for the
+    code's first life: about 9 XLM while the network's state is small, up to ten times that when the
+    state is at its target size. So the cap of an upload has to be far above that of a call.
     """
     if treasury.address != step.deployer:
         raise ValueError(f"a step of {step.deployer} cannot be signed by {treasury.address}")
@@ -218,7 +228,7 @@ def _build(
     auth = list(prepared.auth) if prepared is not None else []
     if step.function is None:
         builder.append_extend_footprint_ttl_op(step.extend_to)
-        builder.set_soroban_data(_read_only(step.entries))  # what is to be extended is named here
+        builder.set_soroban_data(_read_only(step.entries))  # names the entries to extend
     else:
         builder.append_operation(InvokeHostFunction(host_function=step.function, auth=auth))
     builder.add_time_bounds(0, max_time)
@@ -228,7 +238,7 @@ def _build(
 
 
 def _read_only(keys: Sequence[str]) -> xdr.SorobanTransactionData:
-    """A footprint alone; the simulation adds what it costs."""
+    """Build a footprint without resources; the simulation adds their amounts."""
     footprint = xdr.LedgerFootprint(
         read_only=[xdr.LedgerKey.from_xdr(key) for key in keys], read_write=[]
     )

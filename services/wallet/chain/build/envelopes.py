@@ -1,8 +1,8 @@
 """Envelopes of farm calls: built, signed, wrapped in a fee bump.
 
-Two carriers (docs/adr/0001-carriers.md). A fee bump: the farmer's own account is the inner source,
-so its signature authorises the call and its sequence number orders it, and the treasury pays. A
-channel account of the pool: it is the source and pays for itself.
+There are two carriers (docs/adr/0001-carriers.md). With a fee bump, the farmer's own account is the
+inner source, so its signature authorises the call and its sequence number orders the call, and the
+treasury pays. A channel account of the pool is the source itself and pays for itself.
 """
 
 import base64
@@ -27,7 +27,7 @@ from services.wallet.domain.packing import Usage
 
 
 def unsigned(load: Load, *, source: str, sequence: int, max_time: int) -> str:
-    """The envelope (base64) to simulate."""
+    """Build the envelope (base64) to simulate."""
     body = wire.transaction(
         source=raw(source),
         sequence=sequence,
@@ -48,9 +48,9 @@ def sign_direct(
     sequence: int,
     bid: Bid,
 ) -> SignedEnvelope:
-    """Sign the transaction of a channel account, which pays for it itself.
+    """Sign the transaction of a channel account, which pays for its transaction itself.
 
-    FeeCapExceededError when it would have to bid more than bid.max_fee.
+    Raises FeeCapExceededError when the bid would have to exceed bid.max_fee.
     """
     fee = bid.inclusion_within(operations=1, others=resources.fee) + resources.fee
     _check_cap(fee, bid, fits_at=bid.max_fee - resources.fee)
@@ -78,7 +78,10 @@ def sign_bumped(
     sequence: int,
     bid: Bid,
 ) -> SignedEnvelope:
-    """Sign a farmer's transaction and the treasury's fee bump; FeeCapExceededError as above."""
+    """Sign a farmer's transaction and the treasury's fee bump.
+
+    Raises FeeCapExceededError as `sign_direct` does.
+    """
     # The outer transaction counts as one operation more than the inner one.
     fee = bid.inclusion_within(operations=2, others=resources.fee) * 2 + resources.fee
     _check_cap(fee, bid, fits_at=(bid.max_fee - resources.fee) // 2)
@@ -116,7 +119,7 @@ def _body(
 
 
 def _signed(body: bytes, source: Signer, network: Network) -> tuple[bytes, str]:
-    """Sign an envelope by its source; give it and its hash (hex)."""
+    """Sign a transaction by its source; return the envelope and the transaction's hash (hex)."""
     name = wire.transaction_hash(network.id, body)
     return wire.envelope(body, [(raw(source.address), source.sign(name))]), name.hex()
 
@@ -134,10 +137,11 @@ def _usage(resources: Resources, envelope: bytes) -> Usage:
 def raise_bid(
     envelope: str, *, network: Network, treasury: Signer, fee: int, max_fee: int
 ) -> SignedEnvelope | None:
-    """Sign the treasury's fee bump of the same inner transaction that bids `fee` stroops in all.
+    """Sign the treasury's fee bump of the same inner transaction, with a higher bid.
 
-    Of all that have this inner transaction, at most one can be included. None when `envelope` bids
-    that much already; FeeCapExceededError above `max_fee`.
+    The fee bump bids `fee` stroops in all. Of all envelopes with this inner transaction, at most
+    one can be included. Returns None when `envelope` bids that much already. Raises
+    FeeCapExceededError above `max_fee`.
     """
     inner, bid = _inside(envelope, network)
     bounds = inner.transaction.preconditions
@@ -161,15 +165,16 @@ def raise_bid(
     )
 
 
-#: A queue lets an envelope replace a pending one for so many times its bid per operation.
+#: A node's queue lets an envelope replace a pending one when its bid per operation is this many
+#: times the bid of the pending one.
 _REPLACEMENT = 10
 
 
 def replacing_bid(envelope: str, *, network: Network) -> int:
-    """Give the stroops that a fee bump has to bid in all to replace this envelope in nodes' queues.
+    """Return the stroops that a fee bump must bid in all to replace this envelope in nodes' queues.
 
-    Ten times the inclusion part per operation, and the fee bump counts as one operation more
-    (STELLAR.md section 1).
+    The bid is ten times the inclusion part per operation, and the fee bump counts as one operation
+    more (STELLAR.md section 1).
     """
     inner, bid = _inside(envelope, network)
     data = inner.transaction.soroban_data
@@ -181,7 +186,7 @@ def replacing_bid(envelope: str, *, network: Network) -> int:
 
 
 def _inside(envelope: str, network: Network) -> tuple[TransactionEnvelope, int]:
-    """Read the transaction in an envelope, and what the envelope bids in all."""
+    """Return the transaction in an envelope, and the stroops that the envelope bids in all."""
     passphrase = network.passphrase
     if FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope):
         outer = FeeBumpTransactionEnvelope.from_xdr(envelope, passphrase).transaction
@@ -191,7 +196,11 @@ def _inside(envelope: str, network: Network) -> tuple[TransactionEnvelope, int]:
 
 
 def _check_cap(fee: int, bid: Bid, *, fits_at: int = 0) -> None:
-    """`fits_at` is the inclusion fee at which the cap would be kept; below the lowest: at none."""
+    """Raise FeeCapExceededError when `fee` exceeds the cap.
+
+    `fits_at` is the inclusion fee at which the cap would be kept. A value below the lowest
+    inclusion fee means that there is none.
+    """
     if fee > bid.max_fee:
         raise _above_cap(fee, bid.max_fee, fits_at=fits_at)
 
@@ -206,6 +215,6 @@ def _above_cap(bid: int, cap: int, *, fits_at: int = 0) -> FeeCapExceededError:
 
 
 def sign(envelope: TransactionEnvelope | FeeBumpTransactionEnvelope, signer: Signer) -> None:
-    """Adds a signature; the seed stays with the signer."""
+    """Add a signature to an envelope; the seed stays with the signer."""
     hint = Keypair.from_public_key(signer.address).signature_hint()
     envelope.signatures.append(DecoratedSignature(hint, signer.sign(envelope.hash())))

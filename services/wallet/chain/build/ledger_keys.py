@@ -9,17 +9,17 @@ from services.wallet.chain.build.calls import Farm, raw
 
 
 def account_key(address: str) -> str:
-    """An account."""
+    """Return the key of an account."""
     return _text(wire.account_key(raw(address)))
 
 
 def trustline_key(address: str, asset: bytes) -> str:
-    """An account's trustline; `asset` is the TrustLineAsset."""
+    """Return the key of an account's trustline; `asset` is the TrustLineAsset."""
     return _text(wire.trustline_key(raw(address), asset))
 
 
 def instance_key(contract: str) -> str:
-    """A contract's instance; the farm's holds its running state."""
+    """Return the key of a contract's instance; the farm's instance holds its running state."""
     data = xdr.LedgerKeyContractData(
         contract=Address(contract).to_xdr_sc_address(),
         key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
@@ -29,18 +29,18 @@ def instance_key(contract: str) -> str:
 
 
 def code_key(code_hash: str) -> str:
-    """The code with this SHA-256 (hex)."""
+    """Return the key of the code with this SHA-256 (hex)."""
     key = xdr.LedgerKeyContractCode(hash=xdr.Hash(bytes.fromhex(code_hash)))
     return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr()
 
 
 def block_key(farm: Farm, index: int) -> str:
-    """A block's record."""
+    """Return the key of a block's record."""
     return _text(farm.block_key(index))
 
 
 def pail_key(farm: Farm, farmer: str, index: int) -> str:
-    """A farmer's pail in a block."""
+    """Return the key of a farmer's pail in a block."""
     return _text(farm.pail_key(raw(farmer), index))
 
 

@@ -1,4 +1,4 @@
-"""What a transaction carries: one call of a farmer, or several through the multicall contract."""
+"""The loads of transactions: one call of a farmer, or several through the multicall contract."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from services.wallet.domain.chain_facts import Signer
 class Load:
     """One invocation with the authorisations that it needs."""
 
-    #: What the transaction calls.
+    #: The invocation that the transaction makes.
     invocation: Invocation
-    #: The farmers' calls in it, in order.
+    #: The farmers' calls in the invocation, in order.
     carried_calls: tuple[CarriedCall, ...]
     #: SorobanAuthorizationEntries.
     authorizations: tuple[bytes, ...] = ()
 
 
 def alone(call: FarmCall) -> Load:
-    """One call; a farmer that has to agree must be the transaction's source."""
+    """Make a load of one call; a farmer that has to agree must be the transaction's source."""
     agreed = (wire.source_authorization(call.authorized()),) if call.needs_farmer else ()
     return Load(
         invocation=call.invocation, carried_calls=(CarriedCall(call=call),), authorizations=agreed
@@ -34,7 +34,10 @@ def alone(call: FarmCall) -> Load:
 def together(
     multicall: bytes, carried_calls: Sequence[CarriedCall], authorizations: Sequence[bytes] = ()
 ) -> Load:
-    """Calls of several farmers through the multicall contract (raw id): one fails for itself."""
+    """Make a load of several farmers' calls through the multicall contract (raw id).
+
+    A call that fails does not make the other calls fail.
+    """
     calls = [
         wire.sc_vec(
             [
@@ -55,9 +58,10 @@ def together(
 def authorize(
     carried_call: CarriedCall, signer: Signer, *, network: Network, expiration: int
 ) -> bytes:
-    """The farmer's authorisation of its call until a ledger, for a source that is not its own.
+    """Sign the farmer's authorisation of its call until a ledger, for another account as source.
 
-    The nonce is the carried_call's; its entry lives until `expiration` and is paid for until then.
+    The nonce is that of `carried_call`. The nonce's entry lives until `expiration` and is paid for
+    until then.
     """
     if carried_call.nonce is None:
         raise ValueError(f"the call of {carried_call.call.farmer} has no nonce")

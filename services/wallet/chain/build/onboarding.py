@@ -1,5 +1,7 @@
-"""The treasury's own transactions: farmers' accounts with sponsored reserves, the pool's
-accounts."""
+"""The treasury's own transactions.
+
+They create farmers' accounts with sponsored reserves, and the pool's accounts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from services.wallet.domain.chain_facts import SignedEnvelope, Signer
 
 #: A transaction has at most 20 signatures: the treasury's and one per farmer.
 MAX_FARMERS = 19
-#: Operations of a transaction.
+#: Operations of a transaction at most.
 MAX_NEW_ACCOUNTS = 100
 #: 1 XLM, or 1 KALE.
 STROOPS_PER_UNIT = 10_000_000
@@ -24,9 +26,9 @@ STROOPS_PER_UNIT = 10_000_000
 class Newcomer:
     """A farmer to bring onto the chain."""
 
-    #: Its key: it must agree to the trustline and the sponsorship.
+    #: The farmer's key: the farmer must agree to the trustline and the sponsorship.
     signer: Signer
-    #: The account exists already; only the trustline is missing.
+    #: Whether the account exists already, and only the trustline is missing.
     has_account: bool
 
 
@@ -38,7 +40,10 @@ def sign_onboarding(
     network: Network,
     bid: Bid,
 ) -> SignedEnvelope:
-    """One transaction of the treasury for up to 19 farmers; all of it happens or nothing."""
+    """Sign one transaction of the treasury for up to 19 farmers.
+
+    Either all of the transaction happens or nothing.
+    """
     if not 1 <= len(newcomers) <= MAX_FARMERS:
         raise ValueError(f"1 to {MAX_FARMERS} farmers fit, not {len(newcomers)}")
     builder = TransactionBuilder(
@@ -69,7 +74,10 @@ def sign_new_accounts(
     sequence: int,
     bid: Bid,
 ) -> SignedEnvelope:
-    """Sign one transaction of the treasury for up to 100 accounts; all of it happens or nothing."""
+    """Sign one transaction of the treasury for up to 100 accounts.
+
+    Either all of the transaction happens or nothing.
+    """
     if not 1 <= len(new_accounts) <= MAX_NEW_ACCOUNTS:
         raise ValueError(f"1 to {MAX_NEW_ACCOUNTS} accounts fit, not {len(new_accounts)}")
     builder = TransactionBuilder(
@@ -83,15 +91,18 @@ def sign_new_accounts(
 
 
 def format_stroops(stroops: int) -> str:
-    """Stroops (of XLM or KALE) as the decimal that the SDK wants; exact."""
+    """Format stroops (of XLM or KALE) exactly, as the decimal text that the SDK expects."""
     return f"{stroops // STROOPS_PER_UNIT}.{stroops % STROOPS_PER_UNIT:07}"
 
 
 def finish(
     builder: TransactionBuilder, signers: Sequence[Signer], shares: int, bid: Bid
 ) -> SignedEnvelope:
-    """Built and signed, the treasury first; the cap holds for each of `shares`, and what is bid for
-    inclusion is what it leaves at most."""
+    """Build the transaction and sign it, the treasury first.
+
+    The cap holds for each of `shares`. The bid for inclusion is at most the amount that the cap
+    leaves.
+    """
     left = bid.max_fee * shares // max(1, len(builder.operations))
     builder.base_fee = max(MIN_INCLUSION_FEE, min(bid.inclusion_fee, left))
     envelope = builder.build()

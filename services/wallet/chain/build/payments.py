@@ -1,6 +1,6 @@
-"""Transactions that make payments: a payer carries them, other accounts pay, the treasury bids.
+"""Transactions that make payments.
 
-Protocol: domain/payments.py.
+A payer account is the source, other accounts pay, the treasury bids. Protocol: domain/payments.py.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from services.wallet.domain.withdrawals import Asset
 
 #: A transaction has at most 20 signatures: the payer's and one per account that pays.
 MAX_ACCOUNTS = 19
-#: It has at most 100 operations, of which the last is the payer's own.
+#: A transaction has at most 100 operations, of which the last is the payer's own.
 MAX_PAYMENTS = 99
 #: SEP-29: an account with this data entry, set to "1", wants a memo with every payment.
 _MEMO_ENTRY = b"config.memo_required"
@@ -34,13 +34,13 @@ _MEMO_ENTRY = b"config.memo_required"
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """What one account pays."""
+    """The payment of one account."""
 
     #: The key of the account that pays.
     signer: Signer
     #: strkey G...
     destination: str
-    #: What.
+    #: The asset to pay in.
     asset: Asset
     #: In stroops.
     amount: int
@@ -56,11 +56,11 @@ def sign_payments(
     network: Network,
     bid: Bid,
 ) -> SignedEnvelope:
-    """Sign one transaction of a payer for these payments; all of them happen or none.
+    """Sign one transaction of a payer account for these payments; all of them happen or none.
 
-    Its last operation bumps the payer's number to `bump_to`. The treasury pays by a fee bump, so
-    that a bid can be raised around the same transaction. FeeCapExceededError above bid.max_fee
-    stroops for each payment and for the bump.
+    The last operation bumps the payer account's sequence number to `bump_to`. The treasury pays by
+    a fee bump, so that a bid can be raised around the same transaction. Raises FeeCapExceededError
+    above bid.max_fee stroops for each payment and for the bump operation.
     """
     accounts = {payment.signer.address: payment.signer for payment in payments}
     if not 1 <= len(payments) <= MAX_PAYMENTS or len(accounts) > MAX_ACCOUNTS:
@@ -108,7 +108,7 @@ def sign_payments(
 
 
 def memo_key(address: str) -> str:
-    """Base64 of the key of the entry that says whether an account wants a memo."""
+    """Return the base64 key of the data entry that says whether an account wants a memo."""
     account = xdr.AccountID(
         xdr.PublicKey(
             xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519,
@@ -120,5 +120,5 @@ def memo_key(address: str) -> str:
 
 
 def wants_memo(entry: xdr.LedgerEntryData | None) -> bool:
-    """What that entry says; an absent one says no."""
+    """Tell whether the data entry asks for a memo; an absent entry does not."""
     return entry is not None and entry.data is not None and entry.data.data_value.data_value == b"1"

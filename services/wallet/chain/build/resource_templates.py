@@ -1,8 +1,8 @@
-"""What a call needs, learned from one simulation and derived for all calls of its kind.
+"""Resource templates: learned from one simulation, applied to all calls of the same kind.
 
 The farm's storage keys (KALE_CONTRACT section 3) tell which entries of a simulated footprint belong
-to the farmer, to the block, or to everybody. Putting another farmer's (and another block's) keys in
-their places gives the footprint of another call; sizes are the same, and so are the resources.
+to the farmer, to the block, or to everybody. The footprint of another call has the keys of another
+farmer (and of another block) in their places. Sizes are the same, and so are the resources.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,24 +16,24 @@ from services.wallet.chain.build.calls import Farm, FarmCall
 from services.wallet.chain.build.wire import Resources
 
 #: Stroops added to the resource fee, for the entries that another plant may make meanwhile (a plant
-#: that opens a block costs about 6,200 more). What is not used of it comes back.
+#: that opens a block costs about 6,200 more). The unused part is refunded.
 RESOURCE_FEE_MARGIN = 15_000
 
 
-#: CPU instructions that the plant which opens a block takes more (recordings of one for block 3 and
-#: of one that opens block 4: 1,549,748 and 1,582,253; both write 1,440 bytes).
+#: Additional CPU instructions of the plant that opens a block (recordings of a plant for block 3
+#: and of one that opens block 4: 1,549,748 and 1,582,253; both write 1,440 bytes).
 _OPENING_INSTRUCTIONS = 33_000
-#: The first block that is opened like all that follow: before it the farm's instance is shorter.
+#: The first block that is opened like all later blocks: the farm's instance is shorter before it.
 FIRST_ALIKE = 2
 
 
 class UnderivableError(Exception):
-    """A footprint has an entry of the farmer's that no rule explains: simulate each call."""
+    """No rule explains an entry of the farmer in the footprint: each call must be simulated."""
 
 
 @unique
 class Role(Enum):
-    """Whose entry a key is."""
+    """The owner of an entry of a footprint."""
 
     FIXED = "fixed"
     BLOCK = "block"
@@ -53,7 +53,7 @@ class CarriedCall:
 
     #: The call.
     call: FarmCall
-    #: Nonce of the farmer's authorisation; None when the farmer is the source, or need not agree.
+    #: Nonce of the farmer's authorisation; None when the farmer is the source or need not agree.
     nonce: int | None = None
 
 
@@ -61,9 +61,9 @@ class CarriedCall:
 class Slot:
     """A place in a footprint."""
 
-    #: Whose entry.
+    #: The owner of the entry.
     role: Role
-    #: The LedgerKey, when it is FIXED.
+    #: The LedgerKey, when the role is FIXED.
     key: bytes = b""
 
 
@@ -86,9 +86,12 @@ class ResourceTemplate:
 
 
 def opening_template(template: ResourceTemplate) -> ResourceTemplate:
-    """What plants need when any of them may have to open their block, from what they need in one
-    that is open: the block before is read (KALE_CONTRACT section 6, plant step 6). As much is
-    written from FIRST_ALIKE on, and what a new Block costs is within the margin."""
+    """Return the resource template of plants of which any may have to open its block.
+
+    The given template is that of plants in a block that is open. An opening plant also reads the
+    block before (KALE_CONTRACT section 6, plant step 6). From FIRST_ALIKE on, an opening plant
+    writes as much as others, and the cost of a new Block is within the margin.
+    """
     return replace(
         template,
         read_only=(*template.read_only, Slot(role=Role.PREVIOUS_BLOCK)),
@@ -97,7 +100,10 @@ def opening_template(template: ResourceTemplate) -> ResourceTemplate:
 
 
 def exactly(data: xdr.SorobanTransactionData, fee: int) -> Resources:
-    """What a simulation found, as it is; `fee` is its resource fee in stroops."""
+    """Return the resources that a simulation found, unchanged but for the margin on the fee.
+
+    `fee` is the simulation's resource fee in stroops.
+    """
     found = data.resources
     return Resources(
         read_only=tuple(key.to_xdr_bytes() for key in found.footprint.read_only),
@@ -110,19 +116,20 @@ def exactly(data: xdr.SorobanTransactionData, fee: int) -> Resources:
 
 
 class TemplateReader:
-    """Learns templates from simulations and applies them to other calls."""
+    """A reader that learns resource templates from simulations and applies them to other calls."""
 
     def __init__(self, farm: Farm, *, asset: bytes) -> None:
-        """`asset` is KALE as TrustLineAsset."""
+        """Create a reader for one farm; `asset` is KALE as TrustLineAsset."""
         self._farm = farm
         self._asset = asset
 
     def learn(
         self, data: xdr.SorobanTransactionData, fee: int, carried_calls: Sequence[CarriedCall]
     ) -> ResourceTemplate:
-        """The template of a simulated transaction with these calls.
+        """Return the resource template of a simulated transaction with these calls.
 
-        `fee` is the simulation's resource fee in stroops. UnderivableError when a key has no role.
+        `fee` is the simulation's resource fee in stroops. Raises UnderivableError when a key has no
+        role.
         """
         roles = self._roles(carried_calls)
         keys = [carried_call.call.key for carried_call in carried_calls]
@@ -137,7 +144,7 @@ class TemplateReader:
         )
 
     def apply(self, template: ResourceTemplate, carried_calls: Sequence[CarriedCall]) -> Resources:
-        """The resources of as many calls of the same kind."""
+        """Return the resources of as many calls of the same kind."""
         return Resources(
             read_only=self._keys(template.read_only, carried_calls),
             read_write=self._keys(template.read_write, carried_calls),
@@ -150,7 +157,7 @@ class TemplateReader:
     def _keys(
         self, slots: Sequence[Slot], carried_calls: Sequence[CarriedCall]
     ) -> tuple[bytes, ...]:
-        found: dict[bytes, None] = {}  # no key may stand twice
+        found: dict[bytes, None] = {}  # no key may occur twice
         for slot in slots:
             of_farmer = slot.role in _OF_FARMER
             for carried_call in carried_calls if of_farmer else carried_calls[:1]:
@@ -189,7 +196,7 @@ class TemplateReader:
 def _slots(
     keys: Sequence[xdr.LedgerKey], roles: Mapping[bytes, Role], farmers: Sequence[bytes]
 ) -> tuple[Slot, ...]:
-    """One slot per role: with several calls, each farmer has the same roles."""
+    """Return one slot per role: with several calls, each farmer has the same roles."""
     found: dict[Slot, None] = {}
     for key in keys:
         encoded = key.to_xdr_bytes()

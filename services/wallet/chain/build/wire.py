@@ -1,8 +1,8 @@
-"""XDR of contract calls written byte by byte: what the SDK would write, at a fortieth of its cost.
+"""XDR of contract calls written byte by byte, equal to the SDK's at a fortieth of its cost.
 
-A thousand envelopes a block are built here. Only the few types that they need are written, none is
-read; a test compares every one of them with the SDK's, byte for byte. Names and numbers of the
-types are those of Stellar-transaction.x and Stellar-contract.x.
+A thousand envelopes per block are built here. Only the few types that these envelopes need are
+written, and none is read. A test compares every one of these types with the SDK's, byte for byte.
+Names and numbers of the types are those of Stellar-transaction.x and Stellar-contract.x.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Invocation:
     arguments: tuple[bytes, ...]
 
     def encode(self) -> bytes:
-        """InvokeContractArgs."""
+        """Encode InvokeContractArgs."""
         return (
             contract_address(self.contract) + opaque(self.function.encode()) + array(self.arguments)
         )
@@ -43,9 +43,9 @@ class Invocation:
 class Resources:
     """SorobanTransactionData: what a call may read, write and use."""
 
-    #: LedgerKeys.
+    #: LedgerKeys of the entries that are read.
     read_only: tuple[bytes, ...]
-    #: LedgerKeys.
+    #: LedgerKeys of the entries that are written.
     read_write: tuple[bytes, ...]
     #: CPU instructions.
     instructions: int
@@ -53,11 +53,11 @@ class Resources:
     disk_read_bytes: int
     #: Bytes written.
     write_bytes: int
-    #: Stroops at most, refundable part included.
+    #: Resource fee in stroops at most, refundable part included.
     fee: int
 
     def encode(self) -> bytes:
-        """SorobanTransactionData."""
+        """Encode SorobanTransactionData."""
         return b"".join(
             (
                 _NOTHING,
@@ -75,22 +75,22 @@ class Resources:
 
 
 def opaque(data: bytes) -> bytes:
-    """Variable-length opaque, string or symbol: length, data, padding to four bytes."""
+    """Encode a variable-length opaque, string or symbol: length, data, padding to four bytes."""
     return u32(len(data)) + data + bytes(-len(data) % 4)
 
 
 def array(items: Sequence[bytes]) -> bytes:
-    """Variable-length array."""
+    """Encode a variable-length array."""
     return u32(len(items)) + b"".join(items)
 
 
 def account_address(key: bytes) -> bytes:
-    """SCAddress of an account's raw key."""
+    """Encode the SCAddress of an account's raw key."""
     return u32(0) + _ED25519 + key
 
 
 def contract_address(contract: bytes) -> bytes:
-    """SCAddress of a raw contract id."""
+    """Encode the SCAddress of a raw contract id."""
     return u32(1) + contract
 
 
@@ -98,47 +98,47 @@ def contract_address(contract: bytes) -> bytes:
 
 
 def sc_u32(value: int) -> bytes:
-    """SCV_U32."""
+    """Encode an SCV_U32."""
     return u32(3) + u32(value)
 
 
 def sc_u64(value: int) -> bytes:
-    """SCV_U64."""
+    """Encode an SCV_U64."""
     return u32(5) + u64(value)
 
 
 def sc_i128(value: int) -> bytes:
-    """SCV_I128."""
+    """Encode an SCV_I128."""
     return u32(10) + value.to_bytes(16, "big", signed=True)
 
 
 def sc_bytes(value: bytes) -> bytes:
-    """SCV_BYTES."""
+    """Encode an SCV_BYTES."""
     return u32(13) + opaque(value)
 
 
 def sc_symbol(value: str) -> bytes:
-    """SCV_SYMBOL."""
+    """Encode an SCV_SYMBOL."""
     return u32(15) + opaque(value.encode())
 
 
 def sc_vec(items: Sequence[bytes]) -> bytes:
-    """SCV_VEC."""
+    """Encode an SCV_VEC."""
     return u32(16) + u32(1) + array(items)
 
 
 def sc_map(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """SCV_MAP; the caller gives the pairs in the order of their keys."""
+    """Encode an SCV_MAP; the caller gives the pairs in the order of their keys."""
     return u32(17) + u32(1) + array([key + value for key, value in pairs])
 
 
 def sc_account(key: bytes) -> bytes:
-    """SCV_ADDRESS of an account's raw key."""
+    """Encode the SCV_ADDRESS of an account's raw key."""
     return u32(18) + account_address(key)
 
 
 def sc_contract(contract: bytes) -> bytes:
-    """SCV_ADDRESS of a raw contract id."""
+    """Encode the SCV_ADDRESS of a raw contract id."""
     return u32(18) + contract_address(contract)
 
 
@@ -146,22 +146,22 @@ def sc_contract(contract: bytes) -> bytes:
 
 
 def account_key(key: bytes) -> bytes:
-    """LedgerKey of an account."""
+    """Encode the LedgerKey of an account."""
     return u32(0) + _ED25519 + key
 
 
 def trustline_key(key: bytes, asset: bytes) -> bytes:
-    """LedgerKey of an account's trustline; `asset` is the TrustLineAsset."""
+    """Encode the LedgerKey of an account's trustline; `asset` is the TrustLineAsset."""
     return u32(1) + _ED25519 + key + asset
 
 
 def temporary_key(contract: bytes, key: bytes) -> bytes:
-    """LedgerKey of temporary contract data; `key` is the SCVal."""
+    """Encode the LedgerKey of temporary contract data; `key` is the SCVal."""
     return u32(6) + contract_address(contract) + key + u32(0)
 
 
 def nonce_key(key: bytes, nonce: int) -> bytes:
-    """LedgerKey of the nonce that an account's authorisation uses up."""
+    """Encode the LedgerKey of the nonce that an account's authorisation uses up."""
     return u32(6) + account_address(key) + u32(21) + i64(nonce) + u32(0)
 
 
@@ -169,7 +169,7 @@ def nonce_key(key: bytes, nonce: int) -> bytes:
 
 
 def authorized(invocation: Invocation, *, inside: Sequence[Invocation] = ()) -> bytes:
-    """SorobanAuthorizedInvocation: a call with the calls that it makes in the signer's name."""
+    """Encode a SorobanAuthorizedInvocation: a call with the calls it makes in the signer's name."""
     parts = [_NOTHING + call.encode() + _NOTHING for call in inside]
     return _NOTHING + invocation.encode() + array(parts)
 
@@ -177,20 +177,26 @@ def authorized(invocation: Invocation, *, inside: Sequence[Invocation] = ()) -> 
 def authorization_hash(
     network_id: bytes, *, nonce: int, expiration: int, invocation: bytes
 ) -> bytes:
-    """What an account signs to authorise an invocation until a ledger (HashIDPreimage)."""
+    """Return the hash that an account signs to authorise an invocation until a ledger.
+
+    It is the hash of a HashIDPreimage.
+    """
     preimage = _ENVELOPE_AUTHORIZATION + network_id + i64(nonce) + u32(expiration) + invocation
     return hashlib.sha256(preimage).digest()
 
 
 def source_authorization(invocation: bytes) -> bytes:
-    """SorobanAuthorizationEntry of the transaction's source: its signature is the transaction's."""
+    """Encode the SorobanAuthorizationEntry of the transaction's source.
+
+    The signature of the transaction is also the signature of this entry.
+    """
     return u32(0) + invocation
 
 
 def authorization(
     key: bytes, *, nonce: int, expiration: int, signature: bytes, invocation: bytes
 ) -> bytes:
-    """SorobanAuthorizationEntry of an account with its signature."""
+    """Encode the SorobanAuthorizationEntry of an account with its signature."""
     signed = sc_map(
         (
             (sc_symbol("public_key"), sc_bytes(key)),
@@ -214,7 +220,7 @@ def transaction(
     authorizations: Sequence[bytes] = (),
     resources: Resources | None = None,
 ) -> bytes:
-    """Transaction that makes one call; without resources, for a simulation."""
+    """Encode a Transaction that makes one call; without resources, for a simulation."""
     return b"".join(
         (
             _ED25519 + source,
@@ -232,30 +238,30 @@ def transaction(
 
 
 def transaction_hash(network_id: bytes, body: bytes) -> bytes:
-    """What the source signs, and the transaction's name."""
+    """Return the hash that the source signs; it is also the transaction's name."""
     return hashlib.sha256(network_id + _ENVELOPE_TX + body).digest()
 
 
 def envelope(body: bytes, signatures: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    """TransactionEnvelope; a signature is the signer's raw key and 64 bytes."""
+    """Encode a TransactionEnvelope; a signature is the signer's raw key and 64 bytes."""
     return _ENVELOPE_TX + body + _signatures(signatures)
 
 
 def fee_bump(*, payer: bytes, fee: int, inner: bytes) -> bytes:
-    """FeeBumpTransaction around a signed envelope."""
+    """Encode a FeeBumpTransaction around a signed envelope."""
     return _ED25519 + payer + i64(fee) + inner + _NOTHING
 
 
 def fee_bump_hash(network_id: bytes, body: bytes) -> bytes:
-    """What the payer signs, and the fee bump's name."""
+    """Return the hash that the payer signs; it is also the fee bump's name."""
     return hashlib.sha256(network_id + _ENVELOPE_FEE_BUMP + body).digest()
 
 
 def fee_bump_envelope(body: bytes, signatures: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """TransactionEnvelope of a fee bump."""
+    """Encode the TransactionEnvelope of a fee bump."""
     return _ENVELOPE_FEE_BUMP + body + _signatures(signatures)
 
 
 def _signatures(signatures: Sequence[tuple[bytes, bytes]]) -> bytes:
-    # The hint is the end of the key.
+    # The signature hint is the last four bytes of the key.
     return array([key[-4:] + opaque(signature) for key, signature in signatures])

@@ -1,4 +1,4 @@
-"""Reads the body of a node's answer within bounds: what is unpacked is counted as it comes."""
+"""Reading of the body of a node's answer within bounds; unpacked bytes are counted as they come."""
 
 import asyncio
 import json
@@ -12,16 +12,16 @@ import aiohttp
 
 from services.wallet.chain.node.bounds import Bounds
 
-#: Bytes of a body that are read at once, and that a body may have before it waits for its turn.
+#: Bytes of a body that are read at once. A body that has more has to wait for its turn.
 _PIECE = 64 * 2**10
-#: Large bodies that are in memory at the same time, of all nodes together; each node may have one.
+#: Large bodies in memory at the same time, of all nodes together; each node may have one.
 LARGE_AT_ONCE = 3
-#: Bytes that are unpacked between two turns of the event loop.
+#: Bytes that are unpacked before the event loop may run other tasks.
 _TURN = 512 * 2**10
 #: Digits of a number at most: one of 64 bits has 19.
 _DIGITS = 20
-#: Bytes up to which a body may have any shape. A larger one is counted, and has to be ASCII: what
-#: is not takes up to four times as much memory.
+#: Bytes up to which a body may have any shape. The parts of a larger body are counted, and it must
+#: be ASCII: other text takes up to four times as much memory.
 _ANY_SHAPE = 64 * 2**10
 #: An escaped character that is not in Latin-1.
 _WIDE = re.compile(rb"\\u(?!00)")
@@ -30,16 +30,19 @@ _REASON = 2 * 2**10
 
 
 class BodyError(Exception):
-    """A body that is not read to its end, with the reason."""
+    """A body was not read to its end; the message has the reason."""
 
 
 class NoJsonError(Exception):
-    """A body that is not JSON as nodes write it, with the reason."""
+    """A body is not JSON as nodes write it; the message has the reason."""
 
 
 class Turns:
-    """Large bodies of one node are read one after the other, so that many of them at once take no
-    more memory than one; small ones pass. `room` is for those of all nodes."""
+    """The turns of reading large bodies of one node, one after the other.
+
+    So many large bodies at once take no more memory than one. Small bodies do not wait. `room`
+    limits the large bodies of all nodes together.
+    """
 
     def __init__(self, room: asyncio.Semaphore) -> None:
         self._turn = asyncio.Lock()
@@ -49,9 +52,11 @@ class Turns:
     async def reading(
         self, response: aiohttp.ClientResponse, bounds: Bounds
     ) -> AsyncIterator[bytearray]:
-        """The body, unpacked. BodyError when it is beyond its bounds or not packed as it says.
+        """Yield the body, unpacked.
 
-        What is made of it should be made while the block runs: it counts until then.
+        Raises BodyError when the body exceeds its bounds or is not packed as its header says. The
+        caller should convert the body within the block: the body counts as in memory until the
+        block ends.
         """
         declared = response.content_length
         if declared is not None and declared > bounds.size:
@@ -77,7 +82,7 @@ class Turns:
 
 
 class _Unpacker:
-    """Gzip, or nothing at all."""
+    """Unpacker of a body that is gzip or not packed at all."""
 
     def __init__(self, encoding: str, most: int) -> None:
         name = encoding.strip().lower()
@@ -88,7 +93,7 @@ class _Unpacker:
         self._wire = 0
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """What the next bytes from the wire stand for, in pieces."""
+        """Unpack the next bytes of the connection, in pieces."""
         self._wire += len(packed)
         if self._wire > self._most:
             raise BodyError(f"more than {self._most} bytes")
@@ -105,13 +110,13 @@ class _Unpacker:
                 raise BodyError("gzip with something behind it")
 
     def end(self) -> None:
-        """There is no more."""
+        """Check that the body is complete. Raises BodyError when gzip ends too early."""
         if self._gzip is not None and not self._gzip.eof:
             raise BodyError("gzip without its end")
 
 
 async def reason_in(response: aiohttp.ClientResponse) -> str:
-    """The first words of an error's body, if they are plain text; empty when there are none."""
+    """Return the first words of an error's body if they are plain text; else an empty text."""
     if response.headers.get("Content-Encoding") or response.content_type != "text/plain":
         return ""
     words = (await response.content.read(_REASON)).decode(errors="replace")
@@ -119,7 +124,11 @@ async def reason_in(response: aiohttp.ClientResponse) -> str:
 
 
 def parse(body: bytearray, bounds: Bounds) -> Any:
-    """The JSON in a body. BodyError when it has more parts than it may, NoJsonError."""
+    """Parse the JSON in a body.
+
+    Raises BodyError when the body has more parts than it may, and NoJsonError when it is not JSON
+    as nodes write it.
+    """
     if len(body) > _ANY_SHAPE:
         if sum(map(body.count, (b",", b"[", b"{"))) > bounds.marks:
             raise BodyError(f"more than {bounds.marks} parts")

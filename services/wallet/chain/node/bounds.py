@@ -1,5 +1,7 @@
-"""How large a node's answers may be, by method: several times what legal ones need, and small
-enough that reading the largest ones of several nodes at once needs less than 100 MiB.
+"""The largest size of a node's answers, by method.
+
+The bounds are several times what legal answers need. They are small enough that reading the largest
+answers of several nodes at once needs less than 100 MiB.
 
 Measured on a real network: a transaction with a call 11 KB, one with 25 harvests 120 KB; an event
 1.3 KB; an entry 1 KB, a contract's code 64 KiB in base64; a simulation of 25 harvests 67 KB.
@@ -13,15 +15,15 @@ _KIB, _MIB = 2**10, 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Of one answer."""
+    """The bounds of one answer."""
 
     #: Bytes at most, on the wire and unpacked.
     size: int
-    #: Commas and opening brackets at most: about as many objects are made of it.
+    #: Commas and opening brackets at most: about as many objects are made of the answer.
     marks: int
 
 
-#: Of answers with a few numbers.
+#: Bounds of answers with a few numbers.
 _SMALL = Bounds(size=64 * _KIB, marks=2_000)
 
 _BOUNDS: Mapping[str, Bounds] = {
@@ -35,5 +37,5 @@ _BOUNDS: Mapping[str, Bounds] = {
 
 
 def bounds_of(method: str) -> Bounds:
-    """The bounds of a method's answers."""
+    """Return the bounds of a method's answers."""
     return _BOUNDS.get(method, _SMALL)

@@ -1,8 +1,8 @@
 """Several Stellar RPC endpoints as if they were one.
 
-Reads go to a healthy endpoint, and to the next one when it fails, lags or takes long. Writes, too:
-the same envelope may be sent any number of times, but once a node may have taken it, no other
-node's refusal says anything (docs/reference/STELLAR.md, section 1).
+Reads go to a healthy endpoint, and to the next one when the first one fails, lags or takes long.
+Writes do the same. The same envelope may be sent any number of times, but once a node may have
+taken the envelope, a refusal of another node proves nothing (docs/reference/STELLAR.md, section 1).
 """
 
 import asyncio
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 #: Seconds without an answer after which the next endpoint is asked, too.
 HEDGE = 1.0
-#: Seconds after which those that differ are asked again: a ledger takes less from node to node.
+#: Seconds after which nodes that differ are asked again: a ledger takes less from node to node.
 MOMENT = 0.5
-#: What an endpoint may answer, or not, so that the next one is asked.
+#: Errors of an endpoint after which the next one is asked.
 FAILURES = (UnavailableError, RpcRejectedError, NetworkMismatchError, UnknownMetaError)
 #: Answers of sendTransaction after which the envelope is in a node's queue.
 _TAKEN = frozenset({SendStatus.PENDING, SendStatus.DUPLICATE})
@@ -46,9 +46,9 @@ _TAKEN = frozenset({SendStatus.PENDING, SendStatus.DUPLICATE})
 class Endpoints:
     """The methods of `Rpc` over a list of endpoints, the preferred one first.
 
-    All of them raise RpcUnavailableError, StaleAnswerError when all answers were too old,
-    RpcRejectedError when all refused, and NetworkMismatchError when all are on another network;
-    `send` gives them, for each envelope its own.
+    All methods raise RpcUnavailableError, StaleAnswerError when all answers were too old,
+    RpcRejectedError when all endpoints refused, and NetworkMismatchError when all endpoints are on
+    another network. `send` returns these errors, for each envelope its own.
     """
 
     def __init__(
@@ -60,65 +60,68 @@ class Endpoints:
         moment: float = MOMENT,
         clock: Clock | None = None,
     ) -> None:
-        """`seen` is what all of them show of their heights."""
+        """Create the endpoints; `seen` holds the heights that all of them show."""
         self._nodes = tuple(nodes)
         self._seen = seen
         self._hedge = hedge
-        #: Seconds after which those that differ are asked again.
+        #: Seconds after which nodes that differ are asked again.
         self.moment = moment
-        #: What patience goes by.
+        #: The clock that waiting times are measured by.
         self.clock = clock or SystemClock()
 
     @property
     def configured(self) -> int:
-        """Endpoints in the settings."""
+        """Return the number of endpoints in the settings."""
         return len(self._nodes)
 
     @property
     def heights(self) -> Heights:
-        """What all of them show of their heights."""
+        """Return the heights that all endpoints show."""
         return self._seen
 
     @property
     def hedge(self) -> float:
-        """Seconds without an answer after which the next one is asked, too."""
+        """Return the seconds without an answer after which the next endpoint is asked, too."""
         return self._hedge
 
     def recheck_by(self, recheck: Callable[[Rpc], Awaitable[None]]) -> None:
-        """One that was set aside comes back only when this raises nothing."""
+        """Set the check for endpoints that were set aside.
+
+        Such an endpoint comes back only when `recheck` raises nothing.
+        """
         for node in self._nodes:
             node.recheck = recheck
 
     def usable(self) -> list[Rpc]:
-        """Those that may be asked at once, the preferred ones first."""
+        """Return the endpoints that may be asked at once, the preferred ones first."""
         return [node for node in self._ranked() if node.health.state is EndpointState.HEALTHY]
 
     def unusable(self) -> list[Rpc]:
-        """The others, but for those that were not probed yet."""
+        """Return the endpoints that may not be asked, except those that were not probed yet."""
         fine = {EndpointState.HEALTHY, EndpointState.UNVERIFIED}
         return [
             node for node in self._nodes if node.health.resting or node.health.state not in fine
         ]
 
     def statuses(self) -> list[EndpointStatus]:
-        """How each endpoint is doing, in the order of the settings."""
+        """Return the status of each endpoint, in the order of the settings."""
         return [node.health.status() for node in self._nodes]
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Rpc]:
-        """One endpoint, for requests that belong together: when it fails, no other one steps in.
+        """Yield one endpoint for requests that belong together.
 
-        A proof needs it: two nodes need not have seen the same ledgers.
+        When the endpoint fails, no other one steps in. A proof needs this: two nodes need not have
+        seen the same ledgers.
         """
         yield await self.read(_itself)
 
     async def ask(self, question: Question[T]) -> T:
-        """See Rpc."""
+        """Return the facts in an endpoint's answer. See Rpc."""
         return await self.read(lambda node: node.ask(question))
 
     async def read(self, reading: Callable[[Rpc], Awaitable[T]]) -> T:
-        """What one endpoint answers to several questions that belong together: the first answer
-        that is good."""
+        """Return the first good answer of an endpoint to questions that belong together."""
         starts = [partial(ask_ready, node, reading) for node in self.candidates()]
         if len(starts) == 1:
             return await starts[0]()
@@ -132,31 +135,31 @@ class Endpoints:
         raise verdict(errors)
 
     async def head(self) -> LedgerHead:
-        """See Rpc."""
+        """Return the latest ledger with its close time. See Rpc."""
         return await self.ask(HEAD)
 
     async def passphrase(self) -> str:
-        """See Rpc."""
+        """Return the network's passphrase. See Rpc."""
         return await self.ask(PASSPHRASE)
 
     async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
-        """See Rpc; all requests that it takes go to the same endpoint."""
+        """Read ledger entries. See Rpc. All requests of one call go to the same endpoint."""
         return await self.read(lambda node: node.entries(readers))
 
     async def get(self, url: str) -> int:
-        """See Rpc; it has nothing to do with the endpoints."""
+        """Send a plain GET and return its status. See Rpc. The URL is not that of an endpoint."""
         return await self._nodes[0].get(url)
 
     async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
-        """The most telling answer of sendTransaction to each envelope, or why there is none.
+        """Return the most telling answer of sendTransaction to each envelope, or why there is none.
 
-        With `widely` a second endpoint is handed them, too, whatever the first one says: it may
-        throw away what it says to have taken.
+        With `widely`, a second endpoint gets the envelopes, too, whatever the first one says: the
+        first endpoint may throw away an envelope that it says to have taken.
 
-        An endpoint that took an envelope tells all. A refusal counts only when no other endpoint
-        was asked before: one that did not answer may have taken it, and then ERROR and
-        TRY_AGAIN_LATER of another one prove nothing. So RpcUnavailableError means, as with one
-        endpoint: it may have been taken.
+        The answer that an endpoint took the envelope decides. A refusal counts only when no other
+        endpoint was asked before: an endpoint that did not answer may have taken the envelope, and
+        then ERROR and TRY_AGAIN_LATER of another one prove nothing. So RpcUnavailableError means,
+        as with one endpoint, that the envelope may have been taken.
         """
         offers = [_Offer(envelope) for envelope in envelopes]
         errors: list[PoolError] = []
@@ -174,10 +177,11 @@ class Endpoints:
         return [offer.answer or verdict([*offer.errors, *errors]) for offer in offers]
 
     def candidates(self) -> list[Rpc]:
-        """The endpoints to ask, best first: in the order of the settings, but slow ones last.
+        """Return the endpoints to ask, best first: in the order of the settings, slow ones last.
 
-        Those that lag or are away are asked only when there is no other, and only after a probe.
-        Those that want to be left alone are not asked at all; they only say so.
+        Endpoints that lag or are away are asked only when there is no other one, and only after a
+        probe. Endpoints that ask not to be called are not asked at all; they only raise the error
+        that says so.
         """
         found = self._ranked() or self._in_state(EndpointState.LAGGING, EndpointState.AWAY)
         found = found or [node for node in self._nodes if node.health.resting]
@@ -201,7 +205,7 @@ class Endpoints:
         return NetworkMismatchError(status.reason, metadata={"found": status.passphrase})
 
     def _is_slow(self, node: Rpc) -> bool:
-        """Whether others had to step in for it of late."""
+        """Tell whether other endpoints had to step in for this one recently."""
         return node.health.latency > self._hedge / 2
 
 
@@ -210,25 +214,25 @@ async def _itself(node: Rpc) -> Rpc:
 
 
 async def ask_ready(node: Rpc, ask: Callable[[Rpc], Awaitable[T]]) -> T:
-    """What a node answers, once it is known to be on our network."""
+    """Return a node's answer, once the node is known to be on our network."""
     await node.ready()
     return await ask(node)
 
 
 class _Offer:
-    """An envelope that endpoints are offered in turn, until it is clear what became of it."""
+    """An envelope that is offered to endpoints in turn, until it is clear what became of it."""
 
     def __init__(self, envelope: str) -> None:
         self.envelope = envelope
-        #: Endpoints that may have it.
+        #: Number of endpoints that may have the envelope.
         self.asked = 0
-        #: What is to be said of it; None: nothing yet.
+        #: The answer to report for the envelope; None: there is none yet.
         self.answer: Sent | None = None
-        #: Why endpoints gave no answer.
+        #: The reasons why endpoints gave no answer.
         self.errors: list[PoolError] = []
 
     def hear(self, sent: Sent) -> None:
-        """An endpoint said this."""
+        """Record what an endpoint said to the envelope."""
         if isinstance(sent, PoolError):
             self.errors.append(sent)
         elif sent.status in _TAKEN:
@@ -244,7 +248,10 @@ def _proves_nothing(sent: SendResult) -> PoolError:
 
 
 async def _send(node: Rpc, offers: Sequence[_Offer], widely: bool) -> None:
-    """Offers what nothing is said of yet, or all of them, in the lists that it takes."""
+    """Send the envelopes that have no answer yet to a node, or with `widely` all of them.
+
+    The envelopes go in lists of the size that the node takes.
+    """
     await node.ready()
     rest = [offer for offer in offers if widely or offer.answer is None]
     parts = node.parts([offer.envelope for offer in rest])
@@ -252,7 +259,11 @@ async def _send(node: Rpc, offers: Sequence[_Offer], widely: bool) -> None:
 
 
 async def _send_together(node: Rpc, offers: Sequence[_Offer]) -> None:
-    """They count as asked as soon as it may have them; what it says is heard at once."""
+    """Send envelopes to a node in one list.
+
+    The envelopes count as asked as soon as the node may have them. The node's answers are recorded
+    at once.
+    """
     for offer in offers:
         offer.asked += 1
     answers = await node.send([offer.envelope for offer in offers])
@@ -261,7 +272,7 @@ async def _send_together(node: Rpc, offers: Sequence[_Offer]) -> None:
 
 
 def verdict(errors: Sequence[PoolError]) -> PoolError:
-    """What several failures mean together: when they differ, another try may find an answer."""
+    """Return one error for several failures: when they differ, another try may find an answer."""
     if len({type(error) for error in errors}) == 1:
         return errors[0]
     telling = (error for error in errors if isinstance(error, RpcUnavailableError))
@@ -270,7 +281,10 @@ def verdict(errors: Sequence[PoolError]) -> PoolError:
 
 
 async def _watch(node: Rpc) -> None:
-    """Probes an endpoint for ever; each has its own loop, so that a slow one delays no other."""
+    """Probe an endpoint for ever.
+
+    Each endpoint has its own loop, so that a slow one delays no other.
+    """
     while True:
         try:
             await node.probe()
@@ -285,9 +299,10 @@ async def _watch(node: Rpc) -> None:
 async def open_endpoints(
     urls: Sequence[str], *, passphrase: str, timeout: float, hedge: float = HEDGE
 ) -> AsyncIterator[Endpoints]:
-    """Endpoints of the network with this passphrase, which are probed while the block runs.
+    """Open endpoints of the network with this passphrase, and probe them while the block runs.
 
-    `timeout` (s) is for one request to one endpoint; after `hedge` (s) the next one is asked, too.
+    `timeout` (s) is for one request to one endpoint. After `hedge` (s) the next endpoint is asked,
+    too.
     """
     seen, room = Heights(len(urls)), asyncio.Semaphore(LARGE_AT_ONCE)
     async with AsyncExitStack() as stack:

@@ -1,5 +1,8 @@
-"""Fields of a node's answer, read strictly: what is not exactly what the method answers, or is out
-of its range, is a ValueError that names the field. The edge makes it that node's failure."""
+"""Strict reading of the fields of a node's answer.
+
+A field that is not exactly what the method answers, or is out of its range, raises a ValueError
+that names the field. The caller counts the error as a failure of the node.
+"""
 
 import string
 from base64 import b64decode
@@ -14,9 +17,9 @@ Json = Mapping[str, Any]
 UINT32 = 2**32 - 1
 #: The largest number of 64 bits with a sign, such as an amount in stroops.
 INT64 = 2**63 - 1
-#: The last second that a date can be made of.
+#: The last unix second that a date can be made of.
 _LAST_SECOND = 253_402_300_799
-#: Characters of XDR (base64) at most: what is decoded whole takes half a millisecond per thousand.
+#: Characters of XDR (base64) at most: whole decoding takes half a millisecond per thousand.
 LONGEST = 512 * 1024
 #: Characters of a transaction's footprint and resources at most: a network's limits allow fewer.
 LONGEST_DATA = 128 * 1024
@@ -26,7 +29,7 @@ _HEX = frozenset(string.hexdigits.lower())
 
 
 def integer(answer: Json, name: str, *, low: int = 0, high: int = UINT32) -> int:
-    """A number that is written as one."""
+    """Read a number that is written as a number."""
     value = answer.get(name)
     # A boolean is an int to Python, and 7.0 equals 7.
     if type(value) is not int or not low <= value <= high:
@@ -35,7 +38,7 @@ def integer(answer: Json, name: str, *, low: int = 0, high: int = UINT32) -> int
 
 
 def decimal(answer: Json, name: str, *, high: int = INT64) -> int:
-    """A number of 64 bits: nodes write some of them as text, which JavaScript can hold."""
+    """Read a number of 64 bits: nodes write some of them as text, which JavaScript can hold."""
     value = answer.get(name)
     if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
         value = int(value)
@@ -45,12 +48,12 @@ def decimal(answer: Json, name: str, *, high: int = INT64) -> int:
 
 
 def time_of(answer: Json, name: str) -> int:
-    """A close time (unix seconds)."""
+    """Read a close time (unix seconds)."""
     return decimal(answer, name, high=_LAST_SECOND)
 
 
 def text(answer: Json, name: str, *, longest: int) -> str:
-    """A text that is not empty."""
+    """Read a text that is not empty."""
     value = answer.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise ValueError(f"{name} is no text of up to {longest} characters")
@@ -58,7 +61,7 @@ def text(answer: Json, name: str, *, longest: int) -> str:
 
 
 def hash_of(answer: Json, name: str) -> str:
-    """A hash in lower-case hex."""
+    """Read a hash in lower-case hex."""
     value = answer.get(name)
     if not isinstance(value, str) or len(value) != _HASH or not _HEX.issuperset(value):
         raise ValueError(f"{name} is no hash")
@@ -66,7 +69,7 @@ def hash_of(answer: Json, name: str) -> str:
 
 
 def objects(answer: Json, name: str, *, most: int) -> Sequence[Json]:
-    """A list of objects; null is an empty one, as Go writes it."""
+    """Read a list of objects; null is an empty list, as Go writes it."""
     found = _items(answer, name, most)
     if not all(isinstance(item, dict) for item in found):
         raise ValueError(f"{name} has an item that is no object")
@@ -74,7 +77,10 @@ def objects(answer: Json, name: str, *, most: int) -> Sequence[Json]:
 
 
 def texts(answer: Json, name: str, *, most: int, longest: int = LONGEST) -> Sequence[str]:
-    """A list of texts of so many characters together; null, or none at all, is an empty one."""
+    """Read a list of texts with at most `longest` characters together.
+
+    Null or an absent field is an empty list.
+    """
     found = _items(answer, name, most)
     if not all(isinstance(item, str) for item in found):
         raise ValueError(f"{name} has an item that is no text")
@@ -84,7 +90,7 @@ def texts(answer: Json, name: str, *, most: int, longest: int = LONGEST) -> Sequ
 
 
 def raw_bytes(encoded: object, name: str) -> bytes:
-    """What a text in base64 stands for."""
+    """Decode a text in base64."""
     if not isinstance(encoded, str):
         raise TypeError(f"{name} is no text")
     if len(encoded) > LONGEST:
@@ -96,17 +102,17 @@ def raw_bytes(encoded: object, name: str) -> bytes:
 
 
 def head_of(answer: Json) -> LedgerHead:
-    """The head in an answer of getTransaction."""
+    """Read the head in an answer of getTransaction."""
     return _head(answer, close_time="latestLedgerCloseTime")
 
 
 def head_of_page(answer: Json) -> LedgerHead:
-    """The head in an answer of getTransactions."""
+    """Read the head in an answer of getTransactions."""
     return _head(answer, close_time="latestLedgerCloseTimestamp")
 
 
 def close_time_of(answer: Json) -> int | None:
-    """The close time of the latest ledger; None when the method does not tell it."""
+    """Read the close time of the latest ledger; None when the method does not tell it."""
     names = ("latestLedgerCloseTime", "latestLedgerCloseTimestamp")
     return next((time_of(answer, name) for name in names if name in answer), None)
 

@@ -1,4 +1,4 @@
-"""How one Stellar RPC endpoint is doing: a small state machine, its latency, its last ledger."""
+"""The health of one Stellar RPC endpoint: a small state machine, its latency, its last ledger."""
 
 import asyncio
 import math
@@ -22,24 +22,24 @@ log = get_logger(__name__)
 
 #: Failures in a row after which an endpoint counts as away.
 AWAY_AFTER = 3
-#: Seconds between two probes of an endpoint that is in use, or only has to catch up.
+#: Seconds between two probes of an endpoint that is in use or lags.
 PROBE_EVERY = 5.0
-#: Seconds until the second probe of an endpoint that is away; doubles with each that fails.
+#: Seconds until the second probe of an endpoint that is away; doubles with each failed probe.
 FIRST_PAUSE = 1.0
 #: Seconds between two probes at most.
 LONGEST_PAUSE = 30.0
-#: Seconds for which an endpoint is set aside that others contradict; twice as long each time again.
+#: Seconds for which an endpoint that others contradict is set aside; doubles each further time.
 FIRST_BAN = 30.0
 LONGEST_BAN = 3600.0
-#: Seconds without a contradiction after which the next one counts as the first.
+#: Seconds without a contradiction after which the next contradiction counts as the first.
 _FORGIVEN_AFTER = 2 * LONGEST_BAN
-#: Seconds in which a slow answer's weight falls to a third.
+#: Seconds in which the weight of a slow answer falls to a third.
 _FORGETS_IN = 10.0
 
 
 @unique
 class EndpointState(Enum):
-    """What may be asked of an endpoint: only HEALTHY ones are asked."""
+    """The state of an endpoint; only HEALTHY endpoints are asked."""
 
     #: Nobody has asked yet which network it is on.
     UNVERIFIED = "unverified"
@@ -57,7 +57,7 @@ class EndpointState(Enum):
 
 @unique
 class EndpointSign(Enum):
-    """What an endpoint showed of itself."""
+    """A sign that an endpoint shows, which may change its state."""
 
     #: A probe found our network and a ledger that is new enough.
     CONFIRM = "confirm"
@@ -134,13 +134,13 @@ ENDPOINT_EDGES: StateTable[EndpointState, EndpointSign] = StateTable(
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointStatus:
-    """An endpoint as operators see it."""
+    """The status of an endpoint as operators see it."""
 
     #: Host and port; the rest of the URL may be secret.
     host: str
     #: What may be asked of it.
     state: EndpointState
-    #: Seconds that its answers take: rises at once, falls slowly.
+    #: Seconds that its answers take; the value rises at once and falls slowly.
     latency: float
     #: Failures in a row.
     failures: int
@@ -154,17 +154,20 @@ class EndpointStatus:
     since: datetime
     #: Times that others contradicted it.
     contradictions: int
-    #: Seconds for which it wants to be left alone.
+    #: Seconds for which it asks not to be called.
     resting: float = 0.0
 
 
 class Health:
-    """Judges one endpoint by what becomes of its requests. Probes promote, answers only demote."""
+    """The judgement of one endpoint by the results of its requests.
+
+    Probes promote the endpoint, answers only demote it.
+    """
 
     def __init__(self, host: str, clock: Clock) -> None:
         self.host = host
         self.state = EndpointState.UNVERIFIED
-        #: Seconds that answers take: the worst of late, fading.
+        #: Seconds that answers take: the longest recent time, which fades.
         self.latency = 0.0
         #: Failures in a row.
         self.failures = 0
@@ -189,23 +192,26 @@ class Health:
 
     @property
     def resting(self) -> float:
-        """Seconds for which it still wants to be left alone; 0 when it does not."""
+        """Return the seconds for which the endpoint still asks not to be called, or 0."""
         return max(0.0, self._rests_until - self._clock.monotonic())
 
     @property
     def lost(self) -> float:
-        """Since when it cannot be asked (monotonic s), if it cannot."""
+        """Return the time since which the endpoint cannot be asked (monotonic s).
+
+        The value is meaningful only when the endpoint cannot be asked.
+        """
         return max(self.since, self._rests_from) if self.resting else self.since
 
     def check_rest(self) -> None:
-        """Raises RpcBusyError while it wants to be left alone."""
+        """Raise RpcBusyError while the endpoint asks not to be called."""
         resting = self.resting
         if resting > 0:
             raise RpcBusyError(self._rest_reason, retry_after=resting)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Counts what becomes of the one request that the block makes."""
+        """Count the result of the one request that the block makes."""
         started = self._clock.monotonic()
         try:
             yield
@@ -221,31 +227,34 @@ class Health:
         else:
             self.failures = 0
         finally:
-            # Also when another endpoint's answer overtook it: one waits here at least so long.
+            # Measure also when another endpoint answered sooner: this one takes at least so long.
             self._measure(self._clock.monotonic() - started)
 
     @property
     def is_banned(self) -> bool:
-        """Whether it is set aside, and not even a probe brings it back yet."""
+        """Tell whether the endpoint is set aside and not even a probe brings it back yet."""
         return self.state is EndpointState.SET_ASIDE and self._ban_left() > 0
 
     def confirm(self) -> None:
-        """A probe found our network and a ledger that is new enough."""
+        """Record that a probe found our network and a ledger that is new enough."""
         if self.is_banned:
             return
         self._pause = FIRST_PAUSE
         self._become(EndpointSign.CONFIRM, "")
 
     def lag(self, reason: str) -> None:
-        """An answer came from a ledger that is too old."""
+        """Record that an answer came from a ledger that is too old."""
         self._become(EndpointSign.LAG, reason)
 
     def mismatch(self, reason: str) -> None:
-        """A probe found another network."""
+        """Record that a probe found another network."""
         self._become(EndpointSign.MISMATCH, reason)
 
     def contradict(self, reason: str) -> None:
-        """Most others say otherwise; `reason` says what. It is set aside, longer each time."""
+        """Record that most other endpoints say otherwise, and set the endpoint aside.
+
+        `reason` says what they say. Each time the endpoint is set aside for longer.
+        """
         if self.is_banned:
             return
         now = self._clock.monotonic()
@@ -259,9 +268,9 @@ class Health:
         return self._contradicted + self._ban - self._clock.monotonic()
 
     def next_pause(self) -> float:
-        """Seconds until the next probe; each one in vain doubles them."""
+        """Return the seconds until the next probe; each failed probe doubles them."""
         if self.is_banned:
-            # Until then it is only listened to: what it says of its height may be of use.
+            # A banned endpoint is only probed: the height that it tells may be of use.
             return min(LONGEST_PAUSE, max(FIRST_PAUSE, self._ban_left()))
         if self.resting:
             return self.resting
@@ -271,8 +280,11 @@ class Health:
         return pause
 
     async def pause(self) -> None:
-        """Waits until the next probe is due; a node that goes away meanwhile is soon looked for: it
-        may just have been restarted."""
+        """Wait until the next probe is due.
+
+        When the endpoint goes away meanwhile, the wait ends early: the node may just have been
+        restarted.
+        """
         before, end = self.state, self._clock.monotonic() + self.next_pause()
         while (left := end - self._clock.monotonic()) > 0:
             await asyncio.sleep(min(left, FIRST_PAUSE))
@@ -280,7 +292,7 @@ class Health:
                 return
 
     def status(self) -> EndpointStatus:
-        """As operators see it."""
+        """Return the status as operators see it."""
         return EndpointStatus(
             host=self.host,
             state=self.state,
@@ -314,7 +326,10 @@ class Health:
             self._become(EndpointSign.FAIL, reason)
 
     def _measure(self, seconds: float) -> None:
-        """Peak-sensitive mean: one slow answer counts at once, fast ones make it fade with time."""
+        """Update the peak-sensitive mean of answer times.
+
+        One slow answer counts at once; fast answers make it fade with time.
+        """
         now = self._clock.monotonic()
         if seconds >= self.latency:
             self.latency = seconds

@@ -1,4 +1,4 @@
-"""getLedgerEntries: each entry is read by the reader of its key."""
+"""The question getLedgerEntries: each entry is read by the reader of its key."""
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -12,37 +12,42 @@ T = TypeVar("T")
 #: Keys of one getLedgerEntries at most.
 MAX_KEYS = 200
 
-#: Bytes of an entry at most, but for code: what is read here has a few hundred, an account with all
-#: of its signers two thousand.
+#: Bytes of an entry at most, except code: an entry read here has a few hundred bytes, an account
+#: with all of its signers two thousand.
 _LARGEST = 16 * 1024
 
 #: LedgerEntryTypes as XDR has them.
 _CONTRACT_DATA, _CONTRACT_CODE = bytes([0, 0, 0, 6]), bytes([0, 0, 0, 7])
-#: Bytes of a contract's code entry in which its hash ends at the latest: costs may stand before.
+#: Bytes from the start of a contract's code entry in which the hash must end: costs may precede it.
 _HASH_ENDS = 128
 
 
 class Entry(NamedTuple):
-    """A ledger entry as a node gave it, not read yet. A thousand are made at once, which a frozen
-    dataclass takes four times as long for."""
+    """A ledger entry as a node gave it, not decoded yet.
+
+    A thousand entries are made at once, and a frozen dataclass takes four times as long for that.
+    """
 
     #: LedgerKey.
     key: bytes
     #: LedgerEntryData.
     data: bytes
-    #: Ledger that changed it last.
+    #: Ledger that changed the entry last.
     modified: int
-    #: Last ledger in which it exists; 0 for classic entries, which live until they are removed.
+    #: Last ledger in which the entry exists; 0 for classic entries, which live until their removal.
     live_until: int
 
 
-#: Makes facts of an entry; ValueError and the like when it is not what its key says.
+#: A function that makes facts of an entry. It raises ValueError and the like when the entry is not
+#: what its key says.
 Reader = Callable[[Entry], T]
 
 
 def entries_question(readers: Mapping[str, Reader[T]]) -> Question[tuple[int, dict[str, T]]]:
-    """The ledger that was read and what readers found, by key (LedgerKeys, base64). What does not
-    exist is absent."""
+    """Return the question for the ledger that was read and the readers' facts by key.
+
+    The keys are LedgerKeys (base64). Entries that do not exist are absent.
+    """
 
     def decode(answer: Json) -> tuple[int, dict[str, T]]:
         ledger = integer(answer, "latestLedger", low=1)
@@ -63,7 +68,7 @@ def _entry(item: Json, key_text: str, ledger: int) -> Entry:
         raise ValueError("xdr is larger than what is read here")
     if not _belongs(key, data):
         raise ValueError("xdr is not the entry of its key")
-    # The network keeps a contract's entries for a time that has an end.
+    # The network keeps a contract's entries for a limited time.
     mortal = key[:4] in {_CONTRACT_DATA, _CONTRACT_CODE}
     return Entry(
         key=key,
@@ -74,8 +79,11 @@ def _entry(item: Json, key_text: str, ledger: int) -> Entry:
 
 
 def _belongs(key: bytes, data: bytes) -> bool:
-    """Whether a LedgerEntryData is the one of a LedgerKey: an entry begins with all of its key, but
-    for an extension between type and rest in those of contracts."""
+    """Check that a LedgerEntryData belongs to a LedgerKey.
+
+    An entry begins with all of its key. The entries of contracts have an extension between the
+    key's type and the rest of the key.
+    """
     kind, rest = key[:4], key[4:]
     if kind == _CONTRACT_DATA:
         return data.startswith(kind + bytes(4) + rest)

@@ -1,7 +1,7 @@
-"""What may be asked of a node: a method with its parameters, and how its answer becomes facts.
+"""Questions to a node: a method with its parameters, and how its answer becomes facts.
 
-Answers are decoded where a node's failures are counted (`Rpc.ask`), so that one without facts is
-that node's failure and the next one is asked. Beyond that no JSON goes.
+Answers are decoded where a node's failures are counted (`Rpc.ask`). So an answer without facts is a
+failure of that node, and the next node is asked. No JSON leaves this package.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from services.wallet.domain.chain_facts import LedgerHead
 
 T = TypeVar("T")
 
-#: Characters of a passphrase at most; those of networks have about fifty.
+#: Characters of a passphrase at most; a network's passphrase has about fifty.
 _PASSPHRASE = 256
-#: No transaction has this hash: asking for it gives the head with its close time on every version.
+#: No transaction has this hash: asking for it gives the head with its close time on every node
+#: version.
 _NO_HASH = "0" * 64
-#: Stroops that a contract call bids at least.
+#: Smallest bid of a contract call, in stroops.
 _LEAST_BID = 100
 
 
@@ -25,12 +26,12 @@ _LEAST_BID = 100
 class Question(Generic[T]):
     """One call of JSON-RPC."""
 
-    #: Its method.
+    #: The method.
     method: str
-    #: Its parameters.
+    #: The parameters.
     parameters: Json
-    #: Makes facts of the result. What it raises because the result is not what the method answers
-    #: (ValueError, KeyError, ...) is the node's failure.
+    #: Makes facts of the result. An error that it raises because the result is not what the method
+    #: answers (ValueError, KeyError, ...) is the node's failure.
     decode: Callable[[Json], T]
     #: The field that has the ledger of the answer; None when the method tells none.
     height: str | None = "latestLedger"
@@ -42,7 +43,7 @@ def _fee(answer: Json) -> int:
 
 
 def _health(answer: Json) -> None:
-    # One that is not healthy says so in an error.
+    # A node that is not healthy says so in an error.
     if answer.get("status", "healthy") != "healthy":
         raise ValueError("status is not healthy")
 
@@ -58,7 +59,7 @@ PASSPHRASE: Question[str] = Question(
     decode=lambda answer: text(answer, "passphrase", longest=_PASSPHRASE),
     height=None,
 )
-#: Whether it may be asked anything.
+#: Whether the node may be asked anything.
 HEALTH: Question[None] = Question(method="getHealth", parameters={}, decode=_health)
 #: The latest ledger's sequence.
 LATEST_LEDGER: Question[int] = Question(

@@ -1,4 +1,4 @@
-"""The same question to several, one after the other: the next one when an answer is late."""
+"""One question to several nodes, one after the other: the next node when an answer is late."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -10,11 +10,11 @@ T = TypeVar("T")
 async def in_turn(
     starts: Sequence[Callable[[], Awaitable[T]]], *, patience: float
 ) -> AsyncGenerator["asyncio.Future[T]", None]:
-    """The attempts as they end, in their own order of ending.
+    """Run the attempts and yield them in the order in which they end.
 
     The next attempt starts when one has ended and the caller wants more, or when `patience` (s)
-    passed without an end. What still runs when the caller has enough is cancelled; so close it
-    (`contextlib.aclosing`).
+    passed without an end. Attempts that still run when the caller has enough are cancelled; so
+    close this generator (`contextlib.aclosing`).
     """
     waiting = list(reversed(starts))
     attempts: list[asyncio.Future[T]] = []

@@ -1,4 +1,4 @@
-"""JSON-RPC of one Stellar node, with typed failures and a watch on its health and its age."""
+"""JSON-RPC of one Stellar node, with typed failures and a watch on its health and ledger age."""
 
 import asyncio
 import itertools
@@ -34,14 +34,14 @@ from services.wallet.domain.heights import Heights, Judgement, Standing
 
 #: Requests of one `entries` at the same time.
 _PARALLEL = 4
-#: JSON-RPC's code of the node's own trouble; every other one is about the request.
+#: JSON-RPC's code of an internal error of the node; every other code is about the request.
 _INTERNAL_ERROR = -32603
-#: Requests with envelopes at the same time: connections are left for reads.
+#: Requests with envelopes at the same time; the other connections are left for reads.
 _SENDS = 32
 
 #: Characters of a node's words that are kept.
 _KEPT_TEXT = 300
-#: What decoding raises when an answer is not what its method answers.
+#: Errors that decoding raises when an answer is not what its method answers.
 _UNDECODABLE = (
     ValueError,
     LookupError,
@@ -55,19 +55,22 @@ _UNDECODABLE = (
     struct.error,
 )
 
-#: Of a method that tells no ledger.
+#: The judgement of an answer of a method that tells no ledger.
 _NO_HEIGHT = Judgement(standing=Standing.FINE)
 
 T = TypeVar("T")
 
-#: What sendTransaction said to an envelope, or why it said nothing: RpcUnavailableError means that
-#: the envelope may have been taken.
+#: The result of sendTransaction for an envelope, or the reason why there is none:
+#: RpcUnavailableError means that the envelope may have been taken.
 Sent = SendResult | PoolError
 
 
 class Rpc:
-    """One endpoint. The ledger of every answer is compared with what all endpoints have shown
-    before the question was asked."""
+    """One endpoint.
+
+    The ledger of every answer is compared with the ledgers that all endpoints had shown before the
+    question was asked.
+    """
 
     def __init__(
         self,
@@ -79,13 +82,16 @@ class Rpc:
         position: int = 0,
         clock: Clock | None = None,
     ) -> None:
-        """`position` is its own among all endpoints, whose heights are `seen`."""
+        """Create an endpoint.
+
+        `position` is its own position among all endpoints; `seen` holds the heights of all of them.
+        """
         self._clock = clock or SystemClock()
         self.health = Health(host, self._clock)
         self.position = position
-        #: What a probe asks besides of one that was set aside: whether it agrees again.
+        #: Additional check of a probe when the endpoint was set aside: whether it agrees again.
         self.recheck: Callable[[Rpc], Awaitable[None]] | None = None
-        #: When it told a close time for the last time.
+        #: Time (monotonic) at which it last told a close time.
         self._timed = float("-inf")
         self._transport = transport
         self._passphrase = passphrase
@@ -95,41 +101,46 @@ class Rpc:
         self._sends = asyncio.Semaphore(_SENDS)
         self._probes: SingleFlight[None] = SingleFlight()
 
-    # Its state -------------------------------------------------------------------------------
+    # State -----------------------------------------------------------------------------------
 
     async def probe(self) -> None:
-        """Asks which network it is on and how far it is; its health follows.
+        """Ask which network the node is on and how far it is; update its health.
 
-        RpcUnavailableError, StaleAnswerError (it lags), or NetworkMismatchError.
+        Raises RpcUnavailableError, StaleAnswerError (it lags), or NetworkMismatchError.
         """
         await self._probes.run("probe", self._probe)
 
     async def ready(self) -> None:
-        """Returns when it may be asked; it is probed first when it is not healthy. As `probe`;
-        RpcBusyError while it wants to be left alone."""
+        """Return when the endpoint may be asked; probe it first when it is not healthy.
+
+        Raises the errors of `probe`, and RpcBusyError while the endpoint asks not to be called.
+        """
         self.health.check_rest()
         if self.health.state is not EndpointState.HEALTHY:
             await self.probe()
 
     async def aclose(self) -> None:
-        """Ends a probe that still runs."""
+        """End a probe that still runs."""
         await self._probes.aclose()
 
     def statuses(self) -> list[EndpointStatus]:
-        """How it is doing, as the one endpoint that there is."""
+        """Return the status of this endpoint, as a list of one."""
         return [self.health.status()]
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["Rpc"]:
-        """This endpoint: it is only one."""
+        """Yield this endpoint: it is only one."""
         yield self
 
-    # What may be asked -----------------------------------------------------------------------
+    # Questions -------------------------------------------------------------------------------
 
     async def ask(self, question: Question[T]) -> T:
-        """The facts in its answer. RpcUnavailableError also when the answer has none, or is from a
-        ledger that no other node knows; StaleAnswerError when it is of a ledger older than what was
-        agreed before the question."""
+        """Return the facts in the endpoint's answer.
+
+        Raises RpcUnavailableError also when the answer has no facts, or is from a ledger that no
+        other node knows. Raises StaleAnswerError when the answer is from a ledger older than the
+        one agreed on before the question.
+        """
         floor, method = self._seen.floor, question.method
         request = self._request(method, question.parameters)
 
@@ -153,22 +164,22 @@ class Rpc:
         return facts
 
     async def read(self, reading: Callable[["Rpc"], Awaitable[T]]) -> T:
-        """What this endpoint answers to several questions that belong together."""
+        """Return this endpoint's answer to several questions that belong together."""
         return await reading(self)
 
     async def head(self) -> LedgerHead:
-        """The latest ledger with its close time."""
+        """Return the latest ledger with its close time."""
         return await self.ask(HEAD)
 
     async def passphrase(self) -> str:
-        """The network's passphrase."""
+        """Return the network's passphrase."""
         return await self.ask(PASSPHRASE)
 
     async def entries(self, readers: Mapping[str, Reader[T]]) -> tuple[int, dict[str, T]]:
-        """The ledger that was read and what the readers made of its entries, by their keys
-        (base64); missing ones are absent.
+        """Return the ledger that was read and the readers' facts of its entries, by their keys.
 
-        More than 200 keys take several requests: then it is the oldest ledger among the answers.
+        The keys are base64; missing entries are absent. More than 200 keys take several requests:
+        then the ledger is the oldest one among the answers.
         """
         limit = asyncio.Semaphore(_PARALLEL)
         keys = list(readers)
@@ -183,12 +194,15 @@ class Rpc:
         return min((ledger for ledger, _ in parts), default=0), found
 
     def parts(self, envelopes: Sequence[str]) -> Iterator[slice]:
-        """Where to cut envelopes into those that `send` is to be given together."""
+        """Return the slices that cut envelopes into lists for `send`."""
         return self._lists.parts(envelopes)
 
     async def send(self, envelopes: Sequence[str], *, widely: bool = False) -> list[Sent]:
-        """What sendTransaction says to each envelope. They go in one HTTP request, or in several
-        when the node turns out not to take so many. One endpoint is as `widely` as it gets."""
+        """Return what sendTransaction says to each envelope.
+
+        The envelopes go in one HTTP request, or in several when the node turns out not to take so
+        many. `widely` has no effect: there is only one endpoint.
+        """
         calls = [self._request("sendTransaction", {"transaction": text}) for text in envelopes]
         sent: list[Sent] = []
         try:
@@ -207,7 +221,7 @@ class Rpc:
             self._lists.failed(len(calls))
             return await self._send_apart(envelopes)
         except RpcBusyError as error:
-            return [error] * len(calls)  # that says nothing of the list
+            return [error] * len(calls)  # the error says nothing of the list's length
         except PoolError as error:
             sent = sent or [error] * len(calls)
         if any(isinstance(item, PoolError) for item in sent):
@@ -221,10 +235,10 @@ class Rpc:
         return [sent for part in await asyncio.gather(*parts) for sent in part]
 
     async def get(self, url: str) -> int:
-        """Status of a plain GET, for friendbots."""
+        """Return the status of a plain GET, for friendbots."""
         return await self._transport.get(url)
 
-    # How it is asked -------------------------------------------------------------------------
+    # Requests and answers --------------------------------------------------------------------
 
     async def _probe(self) -> None:
         self.health.passphrase = await self.passphrase()
@@ -235,13 +249,16 @@ class Rpc:
             raise NetworkMismatchError(reason, metadata={"expected": expected, "found": found})
         await self.ask(HEALTH)
         if self._clock.monotonic() - self._timed > PROBE_EVERY / 2:
-            await self.ask(HEAD)  # not every version tells a close time with its health
+            await self.ask(HEAD)  # not every node version tells a close time with its health
         if self.health.state is EndpointState.SET_ASIDE and self.recheck is not None:
             await self.recheck(self)
         self.health.confirm()
 
     def _sent(self, calls: Sequence[Json], answers: Any) -> list[Sent]:
-        """What was said to each call; ListRefusedError, or what is wrong with all of it."""
+        """Return the answer to each call.
+
+        Raises ListRefusedError, or the error that is wrong with the whole answer.
+        """
         if len(calls) == 1:
             found = {calls[0]["id"]: answers}
         elif isinstance(answers, list):
@@ -261,7 +278,10 @@ class Rpc:
             return error
 
     def _judge(self, ledger: int, close_time: int | None, floor: int) -> Judgement:
-        """What its height is worth; RpcUnavailableError when no other node knows it."""
+        """Judge the height of the endpoint's answer.
+
+        Raises RpcUnavailableError when no other node knows the height.
+        """
         self.health.ledger, now = ledger, self._clock.monotonic()
         if close_time is not None:
             self._timed = now
@@ -297,7 +317,7 @@ class Rpc:
 
     @contextmanager
     def _decoding(self, method: str) -> Iterator[None]:
-        """An answer that no facts can be made of is as good as none."""
+        """Treat an answer that no facts can be made of as no answer."""
         try:
             yield
         except _UNDECODABLE as error:
@@ -306,40 +326,48 @@ class Rpc:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL: what may be shown of it. ValueError when it is no http(s) URL."""
+    """Return host and port of a URL: the part that may be shown.
+
+    Raises ValueError when the URL is no http(s) URL.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None  # its own message would show a part of the URL
+        host, port = None, None  # the error's own message would show a part of the URL
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("a Stellar RPC URL is http(s)://host[:port][/path]")
     return host if port is None else f"{host}:{port}"
 
 
 def _words(error: Json) -> str:
-    """What an error says; `data` has the reason where the message has only the kind."""
+    """Return the text of an error; `data` has the reason where the message has only the kind."""
     parts = [error.get("message"), error.get("data")]
     return ": ".join(str(part)[:_KEPT_TEXT] for part in parts if isinstance(part, str) and part)
 
 
 def _by_id(answers: Sequence[Any]) -> dict[int, Json]:
-    """The answers to a list of calls, in whatever order, by the ids of the calls. Two answers to
-    one call are none."""
+    """Return the answers to a list of calls, in whatever order, by the ids of the calls.
+
+    Two answers to one call count as no answer.
+    """
     found = [item for item in answers if isinstance(item, dict) and type(item.get("id")) is int]
     given = Counter(item["id"] for item in found)
     return {item["id"]: item for item in found if given[item["id"]] == 1}
 
 
 def _is_refusal(answer: Any) -> bool:
-    """Whether one answer to a list of calls says that the list is wrong: then nothing of it was
-    carried out. A server's own trouble (-32603) says nothing of that."""
+    """Tell whether one answer to a list of calls says that the list is wrong.
+
+    If so, no call of the list was carried out. An internal error of the server (-32603) does not
+    say that the list is wrong.
+    """
     error = answer.get("error") if isinstance(answer, dict) else None
     return isinstance(error, dict) and error.get("code") != _INTERNAL_ERROR
 
 
 def _check_any(sent: Sequence[Sent]) -> None:
-    """Raises why there is no answer when there is none at all."""
+    """Raise the reason when there is no answer at all."""
     errors = [item for item in sent if isinstance(item, PoolError)]
     if len(errors) == len(sent):
         raise errors[0]
@@ -355,8 +383,10 @@ async def open_rpc(
     position: int = 0,
     room: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Rpc]:
-    """The endpoint at a URL; `timeout` (s) is for one request, `room` for large answers of all
-    endpoints."""
+    """Open the endpoint at a URL.
+
+    `timeout` (s) is for one request; `room` limits the large answers of all endpoints.
+    """
     host = host_of(url)
     room = room or asyncio.Semaphore(LARGE_AT_ONCE)
     async with open_transport(url, host, timeout=timeout, room=room) as transport:

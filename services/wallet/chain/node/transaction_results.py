@@ -1,4 +1,4 @@
-"""Results of transactions as XDR: of those that a ledger took, and of those that a node refuses."""
+"""Results of transactions as XDR: from transactions in a ledger, and from those a node refuses."""
 
 from stellar_sdk import xdr
 
@@ -17,7 +17,7 @@ def send_result(answer: Json) -> SendResult:
     try:
         result = xdr.TransactionResult.from_xdr(text(answer, "errorResultXdr", longest=RESULT_TEXT))
     except (LookupError, ValueError, EOFError, AttributeError, TypeError):
-        return SendResult(status=status)  # refused, and nobody can read why
+        return SendResult(status=status)  # refused, with a reason that cannot be read
     outer, code = str(result.result.code.name), str(telling(result).code.name)
     fee = result.fee_charged.int64 if outer == "txINSUFFICIENT_FEE" else None
     if fee is not None and fee < 0:
@@ -28,6 +28,9 @@ def send_result(answer: Json) -> SendResult:
 def telling(
     result: xdr.TransactionResult,
 ) -> xdr.TransactionResultResult | xdr.InnerTransactionResultResult:
-    """Of a fee bump, the part about its inner transaction, where that says more."""
+    """Return the part of a fee bump's result about its inner transaction, where it says more.
+
+    Otherwise the result itself is returned.
+    """
     inner = result.result.inner_result_pair
     return result.result if inner is None else inner.result.result

@@ -1,5 +1,8 @@
-"""HTTP to one Stellar node, with the manners that nodes have: they close idle connections, ask to
-be left alone for a while, and send anything of any size."""
+"""HTTP to one Stellar node.
+
+The transport handles what nodes do: they close idle connections, ask not to be called for a while,
+and send anything of any size.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,35 +23,35 @@ from services.wallet.chain.node.bounds import bounds_of
 
 T = TypeVar("T")
 
-#: Connections to one endpoint at most; each endpoint has its own, so that a slow one blocks none.
+#: Connections to one endpoint at most; each endpoint has its own, so a slow one blocks no other.
 _CONNECTIONS = 64
 #: Seconds that a connection is kept: stellar-rpc closes idle ones after 5.
 _KEPT = 3.0
-#: Bytes that wait in a connection until they are read, doubled at most.
+#: Bytes that wait in a connection until they are read; twice as many at most.
 _BUFFER = 32 * 2**10
-#: Bytes of a body from which on it is decoded beside the event loop.
+#: Bytes of a body from which on it is decoded in another thread than the event loop.
 _LARGE = 64 * 2**10
-#: HTTP statuses of a server that does not take a list of calls, or not so long a one.
+#: HTTP statuses of a server that does not take a list of calls, or not such a long one.
 _NO_LIST = frozenset({400, 405, 413, 415, 422, 501})
 _TOO_MANY, _UNAVAILABLE = 429, 503
-#: Seconds that a node may ask to be left alone for.
+#: Bounds of the seconds for which a node may ask not to be called.
 _SHORTEST_REST, _LONGEST_REST = 1.0, 30.0
-#: Characters of a secret in the URL: shorter parts are names.
+#: Characters of a secret in the URL at least: shorter parts are names.
 _SECRET = 4
-#: What goes wrong on the way.
+#: Errors of the connection.
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 
-#: Decodes large answers, one at a time: that bounds the memory that it takes, and the event loop
-#: goes on meanwhile.
+#: Decodes large answers, one at a time: this bounds the memory that decoding takes, and the event
+#: loop goes on meanwhile.
 _decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="chain-decoder")
 
 
 class ListRefusedError(Exception):
-    """The server does not take this list of calls; nothing of it was carried out."""
+    """The server does not take this list of calls; none of its calls was carried out."""
 
 
 class Transport:
-    """Posts to one URL, which is never shown: it may hold a secret."""
+    """The POST requests to one URL, which is never shown: the URL may hold a secret."""
 
     def __init__(
         self,
@@ -57,8 +60,11 @@ class Transport:
         host: str,
         room: asyncio.Semaphore,
     ) -> None:
-        """`sessions`: one that keeps its connections, and one that has a fresh one each time;
-        `room`: for large answers, shared with other nodes."""
+        """Create a transport.
+
+        `sessions` are one session that keeps its connections, and one that has a fresh connection
+        each time. `room` is for large answers and shared with other nodes.
+        """
         session, fresh = sessions
         self._session = session
         self._fresh = fresh
@@ -70,10 +76,10 @@ class Transport:
     async def ask(
         self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
     ) -> T:
-        """What `read` makes of the parsed answer; it may run in another thread.
+        """Return what `read` makes of the parsed answer; `read` may run in another thread.
 
-        RpcUnavailableError, RpcTooLargeError, RpcBusyError; ListRefusedError when it is about there
-        being several calls.
+        Raises RpcUnavailableError, RpcTooLargeError or RpcBusyError. Raises ListRefusedError when
+        the failure is due to several calls in the request.
         """
         try:
             return await self._ask(method, body, read, is_list=is_list)
@@ -85,7 +91,7 @@ class Transport:
             failure = error
         except (*_BROKEN, ValueError, MemoryError) as error:
             failure = self.silent(method, f"no answer ({type(error).__name__})")
-        # Its traceback has the answer, which may be large, and others keep the failure for a while.
+        # The traceback has the answer, which may be large, and callers keep the failure for a time.
         failure.__context__ = None
         raise failure.with_traceback(None)
 
@@ -100,7 +106,8 @@ class Transport:
                 return await asyncio.get_running_loop().run_in_executor(_decoder, work)
 
     async def get(self, url: str) -> int:
-        """Status of a plain GET to another place; its body does not matter."""
+        """Return the status of a plain GET to another address; the body of the answer is
+        ignored."""
         try:
             async with self._fresh.get(url) as response:
                 return response.status
@@ -108,11 +115,11 @@ class Transport:
             raise RpcUnavailableError(f"{url.partition('?')[0]} does not answer") from error
 
     def silent(self, method: str, what: str) -> RpcUnavailableError:
-        """That there was no answer."""
+        """Return the error that says that there was no answer."""
         return RpcUnavailableError(self._text(method, what), retry_after=1.0)
 
     def clean(self, words: str) -> str:
-        """A node's words, unless they show a part of the URL."""
+        """Return a node's words, or empty text when they show a part of the URL."""
         return "" if any(secret in words for secret in self._secrets) else words
 
     def _too_large(self, method: str, why: str) -> RpcTooLargeError:
@@ -124,12 +131,15 @@ class Transport:
 
     @asynccontextmanager
     async def _response(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The beginning of the answer. Everything that is asked may be asked twice; so what met the
-        close of a kept connection is, on a fresh one."""
+        """Yield the beginning of the answer.
+
+        Every request may be sent twice. So a request that met the close of a kept connection is
+        sent again on a fresh one.
+        """
         try:
             response = await self._session.post(self._url, data=body, allow_redirects=False)
         except aiohttp.ClientConnectorError:
-            raise  # nobody is there
+            raise  # there is no server
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             response = await self._fresh.post(self._url, data=body, allow_redirects=False)
         async with response:
@@ -156,7 +166,7 @@ def _work(parsed: Callable[[], Any], read: Callable[[Any], T]) -> T:
 
 
 def _rest_in(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds that the node asks to be left alone for; None when it does not."""
+    """Return the seconds for which the node asks not to be called; None when it does not ask."""
     if response.status not in {_TOO_MANY, _UNAVAILABLE}:
         return None
     seconds = _seconds(response.headers.get("Retry-After", "").strip())
@@ -166,7 +176,7 @@ def _rest_in(response: aiohttp.ClientResponse) -> float | None:
 
 
 def _seconds(text: str) -> float | None:
-    """Of a Retry-After: seconds, or an HTTP date; None when it is neither."""
+    """Parse a Retry-After header: seconds, or an HTTP date; None when it is neither."""
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
@@ -179,7 +189,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _secrets_in(url: str) -> list[str]:
-    """Parts of a URL that nobody may see, as they stand and decoded."""
+    """Return the parts of a URL that nobody may see, as they stand and decoded."""
     parts = urlsplit(url)
     found = [*parts.path.split("/"), *parts.query.replace("=", "&").split("&")]
     found += [parts.username or "", parts.password or ""]
@@ -190,7 +200,10 @@ def _secrets_in(url: str) -> list[str]:
 async def open_transport(
     url: str, host: str, *, timeout: float, room: asyncio.Semaphore
 ) -> AsyncIterator[Transport]:
-    """With kept-alive connections; `timeout` (s) is for one request, its body included."""
+    """Open a transport with kept-alive connections.
+
+    `timeout` (s) is for one request, its body included.
+    """
 
     def session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

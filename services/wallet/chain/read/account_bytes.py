@@ -1,8 +1,8 @@
 """Accounts and trustlines read byte by byte: the few numbers that the wallet needs of them.
 
-A thousand accounts are read again after every block's plants, works and harvests; the SDK takes a
-tenth of a millisecond for each. A test compares what is read here with what the SDK reads. Order
-and types of the fields are those of Stellar-ledger-entries.x.
+A thousand accounts are read again after every block's plants, works and harvests, and the SDK takes
+a tenth of a millisecond for each. A test compares the values read here with those that the SDK
+reads. Order and types of the fields are those of Stellar-ledger-entries.x.
 """
 
 import struct
@@ -23,23 +23,24 @@ _SIGNED_PAYLOAD = 3
 
 @dataclass(frozen=True, kw_only=True)
 class AccountFields:
-    """Of an AccountEntry."""
+    """The fields of an AccountEntry that the wallet needs."""
 
     #: Stroops of XLM.
     balance: int
     #: Last used sequence number.
     sequence: int
-    #: Ledger that used it; 0 when the entry does not say.
+    #: Ledger that used this sequence number; 0 when the entry does not say.
     used_ledger: int
-    #: Subentries, and reserves that it sponsors less those that are sponsored for it.
+    #: Subentries, and reserves that the account sponsors less those that are sponsored for it.
     reserves: int
-    #: Whether its own key alone may make payments (its weight reaches the medium threshold).
+    #: Whether the account's own key alone may make payments (the key's weight reaches the medium
+    #: threshold).
     obeys: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrustlineFields:
-    """Of a TrustLineEntry."""
+    """The fields of a TrustLineEntry that the wallet needs."""
 
     #: Stroops of the asset.
     balance: int
@@ -48,7 +49,7 @@ class TrustlineFields:
 
 
 class _Reader:
-    """A place in XDR that moves on; struct.error at its end."""
+    """A position in XDR that moves on with each read. Reading past the end raises struct.error."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -84,7 +85,10 @@ class _Reader:
 
 
 def read_account(data: bytes) -> AccountFields:
-    """A LedgerEntryData that is an account. ValueError when it is none, or cut short."""
+    """Read a LedgerEntryData that is an account.
+
+    Raises ValueError when it is no account, or cut short.
+    """
     try:
         return _account(_Reader(data))
     except struct.error as error:
@@ -92,7 +96,10 @@ def read_account(data: bytes) -> AccountFields:
 
 
 def read_trustline(data: bytes) -> TrustlineFields:
-    """A LedgerEntryData that is a trustline. ValueError when it is none, or cut short."""
+    """Read a LedgerEntryData that is a trustline.
+
+    Raises ValueError when it is no trustline, or cut short.
+    """
     reader = _Reader(data)
     try:
         if reader.u32() != _TRUSTLINE:
@@ -136,7 +143,7 @@ def _skip_signers(reader: _Reader) -> None:
 
 
 def _extensions(reader: _Reader) -> tuple[int, int, int]:
-    """numSponsored, numSponsoring and seqLedger of the extensions, as far as there are any."""
+    """Read numSponsored, numSponsoring and seqLedger of the extensions, as far as there are any."""
     if not reader.u32():
         return 0, 0, 0
     reader.skip(16)  # liabilities

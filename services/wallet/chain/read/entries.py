@@ -1,4 +1,4 @@
-"""Ledger entries decoded into the model."""
+"""Decoding of ledger entries into the domain's types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from services.wallet.domain.chain_facts import AccountState, BlockState, FarmSta
 _AUTHORIZED = 1
 #: Bytes of a block's entropy.
 _ENTROPY = 32
-#: The largest value of each number of a Block; a sum of weights has more than 64 bits.
+#: The largest value of each number in a Block; a sum of weights has more than 64 bits.
 _BLOCK_NUMBERS: Mapping[str, int] = {
     "timestamp": INT64,
     "min_gap": UINT32,
@@ -33,7 +33,7 @@ def account_state(
     account: AccountFields | TrustlineFields | None,
     line: AccountFields | TrustlineFields | None,
 ) -> AccountState:
-    """An account with its trustline; either may be absent."""
+    """Return the state of an account with its trustline; either may be absent."""
     if not isinstance(account, AccountFields):
         return AccountState(address=address, exists=False)
     usable = isinstance(line, TrustlineFields) and bool(line.flags & _AUTHORIZED)
@@ -51,7 +51,7 @@ def account_state(
 
 
 def decode_farm(instance: xdr.LedgerEntryData) -> tuple[FarmState, int]:
-    """The farm without its block, and the block index; unknown instance keys are passed over."""
+    """Return the farm without its block, and the block index; unknown instance keys are ignored."""
     data = instance.contract_data
     if data is None or data.val.instance is None:
         raise ValueError("not a contract instance")
@@ -78,7 +78,7 @@ def decode_farm(instance: xdr.LedgerEntryData) -> tuple[FarmState, int]:
 def decode_block(
     index: int, entry: xdr.LedgerEntryData, *, live_until: int, modified: int
 ) -> BlockState:
-    """A Block record."""
+    """Decode a Block record."""
     fields = _record(_value(entry))
     entropy = fields["entropy"]
     if not isinstance(entropy, bytes) or len(entropy) != _ENTROPY:
@@ -89,7 +89,7 @@ def decode_block(
 
 
 def decode_pail(entry: bytes, *, key: bytes, live_until: int) -> PailState:
-    """A Pail record: the LedgerEntryData under a LedgerKey."""
+    """Decode a Pail record: the LedgerEntryData under a LedgerKey."""
     fields: dict[str, Any] | None = read_record(entry, key)
     if fields is None:
         fields = _record(_value(xdr.LedgerEntryData.from_xdr_bytes(entry)))

@@ -1,4 +1,4 @@
-"""Harvests by whomever: the token's mints to a farmer, and the pails that went with them."""
+"""Harvests by any account: the token's mints to a farmer, and the pails that they removed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ _MINT = scval.to_symbol("mint").to_xdr()
 _TOPICS, _FILTERS = 5, 5
 #: Topics of one event at most.
 _EVENT_TOPICS = 4
-#: Characters of a topic or a value at most: a mint's are addresses and amounts.
+#: Characters of a topic or a value at most; those of a mint are addresses and amounts.
 _VALUE_TEXT = 2_000
-#: Events of one getEvents: few enough that one answer is decoded in a short turn.
+#: Events of one getEvents: few enough that one answer is decoded in a short time.
 MAX_EVENTS = 1_000
-#: Pages of one search at most: a node looks through 10,000 ledgers and more for each.
+#: Pages of one search at most: a node looks through 10,000 ledgers and more for each page.
 MAX_PAGES = 1_000
-#: An event's place begins with its ledger.
+#: Bits of a place (cursor) after the ledger, which begins it.
 _LEDGER_SHIFT = 32
-#: Digits of a place: of the transaction's, and of the event's in it.
+#: Digits of a place at most: of the transaction's place, and of the event's place in it.
 _DIGITS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mint:
-    """What the token paid to a farmer."""
+    """A payment of the token to a farmer."""
 
     #: The farmer (strkey G...).
     address: str
@@ -54,9 +54,9 @@ class _Mint:
 
 @dataclass(frozen=True, kw_only=True)
 class _MintPage:
-    """One answer of getEvents."""
+    """The mints in one answer of getEvents."""
 
-    #: Oldest first.
+    #: The mints, oldest first.
     mints: tuple[_Mint, ...]
     #: Where the next page begins; None after the last one.
     cursor: str | None
@@ -64,20 +64,23 @@ class _MintPage:
 
 @dataclass(frozen=True, kw_only=True)
 class _Harvest:
-    """A transaction that had mints."""
+    """A transaction that made mints."""
 
-    #: Whether it worked, or is not known.
+    #: Whether the transaction worked, or is not known.
     status: OutcomeStatus
-    #: Ledger that has it; 0 when it is not known.
+    #: Ledger that has the transaction; 0 when it is not known.
     ledger: int = 0
-    #: Pails that went, with their farmers and blocks.
+    #: Pails that the transaction removed, with their farmers and blocks.
     gone: tuple[tuple[str, int, PailState], ...] = ()
 
 
 async def read_foreign_harvests(
     rpc: Endpoints | Rpc, addresses: Sequence[str], *, farm: str, token: str, first: int
 ) -> list[ForeignHarvest]:
-    """All harvests of these farmers from ledger `first` on, as far back as the node remembers."""
+    """Return all harvests of these farmers from ledger `first` on.
+
+    The search reaches as far back as the node remembers.
+    """
     head = await rpc.head()
     first = max(first, head.oldest)
     if first > head.sequence:
@@ -99,7 +102,7 @@ async def _mints(
 ) -> list[_Mint]:
     found: list[_Mint] = []
     cursor: str | None = None
-    # A node looks through so many ledgers at a time; the cursor says how far it came.
+    # A node looks through a limited number of ledgers at a time; the cursor says how far it came.
     for _ in range(MAX_PAGES):
         page = await rpc.ask(_mint_question(addresses, token, first, cursor))
         found += page.mints
@@ -144,7 +147,7 @@ def _mint_question(
 
 
 def _place(cursor: object) -> tuple[int, int]:
-    """A place in the ledgers' events: the transaction's, and the event's in it."""
+    """Read a place in the ledgers' events: the transaction's place, and the event's place in it."""
     if not isinstance(cursor, str):
         raise TypeError("cursor is no text")
     transaction, dash, event = cursor.partition("-")
@@ -202,7 +205,10 @@ def _foreign_harvests(
 
 
 def _removed(encoded: bytes, farm: bytes) -> Iterator[tuple[str, int, PailState]]:
-    """The farm's pails that a transaction removed, as they were: each removal follows its state."""
+    """Yield the farm's pails that a transaction removed, with their content before the removal.
+
+    Each removal in the result meta follows the entry's state.
+    """
     body = decode_meta(encoded)
     before: xdr.LedgerEntryData | None = None
     for operation in body.operations if body is not None else ():
@@ -217,7 +223,7 @@ def _removed(encoded: bytes, farm: bytes) -> Iterator[tuple[str, int, PailState]
 
 
 def _pail_of(entry: xdr.LedgerEntryData, farm: bytes) -> tuple[str, int] | None:
-    """Farmer and block of a pail of the farm; None for any other entry."""
+    """Return farmer and block of a pail of the farm; None for any other entry."""
     data = entry.contract_data
     if data is None or data.contract.contract_id is None or data.key.vec is None:
         return None
@@ -235,7 +241,7 @@ def _address(value: xdr.SCVal) -> str:
 
 
 def _amount(text: str) -> int:
-    """Stroops; with a muxed destination they stand in a map."""
+    """Read an amount in stroops; with a muxed destination, the amount stands in a map."""
     value = _value(text)
     if value.map is not None:
         fields = {scval.from_symbol(item.key): item.val for item in value.map.sc_map}

@@ -1,4 +1,7 @@
-"""getTransaction and getTransactions: what became of transactions, decoded at the edge."""
+"""The questions getTransaction and getTransactions: outcomes of transactions.
+
+Answers are decoded as soon as they arrive.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +21,14 @@ from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.read.results import ResultReader
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 
-#: Transactions of one getTransactions: few enough that one answer is decoded in a short turn.
+#: Transactions of one getTransactions: few enough that one answer is decoded in a short time.
 MAX_TRANSACTIONS = 100
-#: Of the largest ones, fewer are asked for: so many times fewer, and so many at least.
+#: When an answer is too large, fewer transactions are asked for: so many times fewer, and so many
+#: at least.
 _FEWER, _FEWEST = 5, 4
 #: Pages of one range at most: more than the ledgers that are ever looked through can fill.
 MAX_PAGES = 500
-#: A transaction's place (cursor) begins with its ledger.
+#: Bits of a transaction's place (cursor) after the ledger, which begins it.
 _LEDGER_SHIFT = 32
 #: Digits of a cursor at most.
 _DIGITS = 20
@@ -32,11 +36,12 @@ _DIGITS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Included:
-    """What the ledgers of a range have of the transactions that were asked for."""
+    """The transactions that the ledgers of a range have, of those that were asked for."""
 
-    #: What became of them, by hash (of a fee bump: the outer one).
+    #: The outcomes of the transactions, by hash (of a fee bump: the outer hash).
     outcomes: Mapping[str, Outcome]
-    #: Those whose result meta is of an unknown version, with the reason: it says nothing of them.
+    #: The reasons for hashes whose result meta is of an unknown version: it says nothing of the
+    #: transactions.
     unreadable: Mapping[str, str]
     #: The latest ledger that was looked at.
     head: LedgerHead
@@ -46,11 +51,11 @@ class Included:
 class _Page:
     """One answer of getTransactions."""
 
-    #: Those that were asked for.
+    #: The outcomes of transactions that were asked for, by hash.
     outcomes: Mapping[str, Outcome]
     #: As in Included.
     unreadable: Mapping[str, str]
-    #: Hashes of all.
+    #: Hashes of all transactions on the page.
     hashes: frozenset[str]
     #: The latest ledger.
     head: LedgerHead
@@ -61,7 +66,10 @@ class _Page:
 def outcome_question(
     reader: ResultReader, tx_hash: str, functions: Sequence[str]
 ) -> Question[Outcome]:
-    """What the node knows of a transaction, by either hash, that calls these functions."""
+    """Return the question for a node's outcome of a transaction that calls these functions.
+
+    A fee bump can be asked for by either of its hashes.
+    """
 
     def decode(answer: Json) -> Outcome:
         outcome = reader.outcome(answer, head_of(answer), functions)
@@ -73,7 +81,10 @@ def outcome_question(
 
 
 def presence_question(tx_hash: str) -> Question[bool]:
-    """Whether a ledger that the node remembers has a transaction, by either hash."""
+    """Return the question whether a ledger that the node remembers has a transaction.
+
+    A fee bump can be asked for by either of its hashes.
+    """
 
     def decode(answer: Json) -> bool:
         status = answer.get("status")
@@ -87,7 +98,7 @@ def presence_question(tx_hash: str) -> Question[bool]:
 async def read_included(
     node: Rpc, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
 ) -> Included:
-    """Looks through the ledgers from `first` on for transactions, by hash with their functions."""
+    """Look through the ledgers from `first` on for transactions, by hash with their functions."""
     scan = _Scan(reader, first, wanted)
     for _ in range(MAX_PAGES):
         try:
@@ -103,7 +114,7 @@ async def read_included(
 
 
 class _Scan:
-    """How far a range of ledgers has been looked through."""
+    """The progress of a search through a range of ledgers."""
 
     def __init__(
         self, reader: ResultReader, first: int, wanted: Mapping[str, Sequence[str]]
@@ -118,7 +129,7 @@ class _Scan:
         self._seen: set[str] = set()
 
     def question(self) -> Question[_Page]:
-        """The next page."""
+        """Return the question for the next page."""
         page: dict[str, object] = {"limit": self._limit}
         parameters: Json = {"startLedger": self._begin, "pagination": page}
         if self._cursor is not None:
@@ -126,12 +137,12 @@ class _Scan:
         return Question(method="getTransactions", parameters=parameters, decode=self._decode)
 
     def ask_for_fewer(self) -> bool:
-        """Whether the same page is tried again with fewer transactions."""
+        """Ask for fewer transactions; tell whether the same page is to be tried again."""
         self._limit //= _FEWER
         return self._limit >= _FEWEST
 
     def add(self, page: _Page) -> None:
-        """A page was read."""
+        """Record a page that was read."""
         self.outcomes |= page.outcomes
         self.unreadable |= page.unreadable
         self._seen |= page.hashes
@@ -162,7 +173,10 @@ class _Scan:
 
 
 def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> int:
-    """Where the next page begins: behind where this one did, and not behind the latest ledger."""
+    """Return the place where the next page begins.
+
+    The place must be behind the place where this page began, and not behind the latest ledger.
+    """
     value = answer.get("cursor")
     if not isinstance(value, str) or len(value) > _DIGITS or not value.isdecimal():
         raise ValueError("cursor is no place")
@@ -173,7 +187,10 @@ def next_cursor(answer: Json, before: int | None, begin: int, latest: int) -> in
 
 
 def _names(items: Sequence[Json], begin: int, latest: int) -> frozenset[str]:
-    """The hashes of a page: each once, in ledgers that were asked for, in their order."""
+    """Return the hashes of a page.
+
+    Each hash must occur once. The ledgers must be those that were asked for, in their order.
+    """
     hashes = [hash_of(item, "txHash") for item in items]
     for item in items:
         begin = integer(item, "ledger", low=begin, high=latest)
@@ -186,7 +203,11 @@ def _names(items: Sequence[Json], begin: int, latest: int) -> frozenset[str]:
 
 
 def _check_name(answer: Json, asked: str) -> None:
-    """Old versions do not tell the hash; a fee bump has two, and its result has the inner one."""
+    """Check the hash in an answer.
+
+    Old node versions do not tell the hash. A fee bump has two hashes, and its result has the inner
+    one.
+    """
     if "txHash" not in answer or answer["txHash"] == asked:
         return
     if bytes.fromhex(asked) not in raw_bytes(answer["resultXdr"], "resultXdr"):

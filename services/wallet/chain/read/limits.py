@@ -11,7 +11,7 @@ from services.wallet.chain.node.questions import Question
 from services.wallet.domain.packing import Limits
 
 _SETTINGS = xdr.ConfigSettingID
-#: What is read, all of it with one getLedgerEntries.
+#: The settings that are read, all with one getLedgerEntries.
 _WANTED = (
     _SETTINGS.CONFIG_SETTING_CONTRACT_COMPUTE_V0,
     _SETTINGS.CONFIG_SETTING_CONTRACT_LEDGER_COST_V0,
@@ -34,7 +34,10 @@ KEYS = {setting: _key(setting) for setting in _WANTED}
 
 
 def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
-    """The limits in the entries of KEYS. ValueError when one of them is missing or another kind."""
+    """Return the limits in the entries of KEYS.
+
+    Raises ValueError when one of the entries is missing or of another kind.
+    """
     settings = {setting: _setting(entries, key) for setting, key in KEYS.items()}
     compute = settings[_SETTINGS.CONFIG_SETTING_CONTRACT_COMPUTE_V0].contract_compute
     cost = settings[_SETTINGS.CONFIG_SETTING_CONTRACT_LEDGER_COST_V0].contract_ledger_cost
@@ -67,7 +70,7 @@ def decode_limits(entries: Mapping[str, xdr.LedgerEntryData]) -> Limits:
 
 
 def limits_question() -> Question[Limits]:
-    """The limits, all of them of one answer."""
+    """Return the question for the limits, all of one answer."""
     question = entries_question(dict.fromkeys(KEYS.values(), _data))
     return Question(
         method=question.method,

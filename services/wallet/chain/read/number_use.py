@@ -1,7 +1,7 @@
-"""The transaction that used an account's sequence number, looked for in the ledger that took it.
+"""Search for the transaction that used an account's sequence number, in the ledger that took it.
 
-For payers whose number no record explains: after a restore, a transaction may be on the chain that
-the database has lost.
+The search is for payer accounts whose number no record explains: after a restore, the chain may
+have a transaction that the database has lost.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ from services.wallet.chain.read.included import MAX_PAGES, next_cursor
 from services.wallet.domain.payments import SeenPayment, SeenTransaction
 from services.wallet.domain.withdrawals import Asset
 
-#: Transactions of one page: an answer stays small whatever they are.
+#: Transactions of one page: an answer stays small, however large they are.
 _LIMIT = 20
-#: A transaction's place (cursor) begins with its ledger.
+#: Bits of a transaction's place (cursor) after the ledger, which begins it.
 _LEDGER_SHIFT = 32
-#: Bytes of the fee that was charged, at the beginning of a result.
+#: Bytes of the charged fee at the beginning of a result.
 _FEE_BYTES = 8
 
 
@@ -44,17 +44,19 @@ _FEE_BYTES = 8
 class _Page:
     """One answer of getTransactions."""
 
-    #: What was looked for; None when it is not here.
+    #: The transaction that was looked for; None when it is not on the page.
     found: SeenTransaction | None
-    #: Where the next page begins; None when no more is to be looked through.
+    #: Where the next page begins; None when no further page is to be looked through.
     cursor: int | None
 
 
 async def read_used(
     node: Rpc, source: str, ledger: int, *, kale: ChainAsset, passphrase: str
 ) -> SeenTransaction | None:
-    """Look through one ledger for the transaction of an account (strkey G...); None when the node
-    does not have it."""
+    """Look through one ledger for the transaction of an account (strkey G...).
+
+    None when the node does not have the transaction.
+    """
     look = _Look(source=source, ledger=ledger, kale=kale, passphrase=passphrase)
     cursor: int | None = None
     for _ in range(MAX_PAGES):
@@ -67,7 +69,7 @@ async def read_used(
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """What is looked for."""
+    """The search parameters."""
 
     source: str
     ledger: int
@@ -75,7 +77,7 @@ class _Look:
     passphrase: str
 
     def question(self, cursor: int | None) -> Question[_Page]:
-        """One page."""
+        """Return the question for one page."""
         page: dict[str, object] = {"limit": _LIMIT}
         parameters: Mapping[str, object] = {"startLedger": self.ledger, "pagination": page}
         if cursor is not None:
@@ -99,7 +101,7 @@ class _Look:
         return Question(method="getTransactions", parameters=parameters, decode=decode)
 
     def _seen(self, item: Json) -> SeenTransaction | None:
-        """The facts of a transaction of this source; None for one of others."""
+        """Return the facts of a transaction of this source; None for one of another source."""
         envelope = raw_bytes(item.get("envelopeXdr"), "envelopeXdr")
         if raw(self.source) not in envelope:
             return None
@@ -146,7 +148,7 @@ def _inside(envelope: str, passphrase: str) -> TransactionEnvelope:
 
 
 def _end(envelope: TransactionEnvelope) -> int:
-    """The close time after which no ledger may take it; 0: there is none."""
+    """Return the close time after which no ledger may take the envelope; 0 when there is none."""
     preconditions = envelope.transaction.preconditions
     bounds = None if preconditions is None else preconditions.time_bounds
     return 0 if bounds is None else bounds.max_time

@@ -1,4 +1,4 @@
-"""What is read of ledger entries, each by its kind."""
+"""Readers of ledger entries, one for each kind of entry."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def read_trustline_entry(entry: Entry) -> TrustlineFields:
 
 @dataclass(frozen=True, kw_only=True)
 class FarmEntry:
-    """The farm's instance."""
+    """The facts of the farm's instance."""
 
     #: The farm without its block.
     state: FarmState
@@ -65,5 +65,5 @@ def read_memo(entry: Entry) -> bool:
 
 
 def read_live_until(entry: Entry) -> int:
-    """Read the last ledger of its life."""
+    """Read the last ledger of the entry's life."""
     return entry.live_until

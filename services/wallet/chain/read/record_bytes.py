@@ -1,7 +1,8 @@
-"""Small records of the farm read byte by byte: what the SDK would read, at a tenth of its cost.
+"""Small records of the farm, read byte by byte with the SDK's results at a tenth of its cost.
 
-A block's works and harvests look at a thousand pails. What is not written exactly as expected is
-left to the SDK; a test compares what both read. Names of the types are those of Stellar-contract.x.
+A block's works and harvests look at a thousand pails. A record that is not written exactly as
+expected is left to the SDK; a test compares the results of both. Names of the types are those of
+Stellar-contract.x.
 """
 
 import struct
@@ -16,10 +17,10 @@ _SIZES = {_VOID: 4, _U32: 8, _I128: 20}
 
 
 def read_record(data: bytes, key: bytes) -> dict[str, int | None] | None:
-    """The fields of the record under a LedgerKey in its LedgerEntryData.
+    """Return the fields of the record under a LedgerKey in its LedgerEntryData.
 
-    None when it is anything but a map of symbols to nothing, numbers of 32 or signed ones of 128
-    bits: ask the SDK then.
+    None when the record is anything but a map of symbols to nothing, numbers of 32 bits or signed
+    numbers of 128 bits: the caller then asks the SDK.
     """
     start = _TYPE + _EXTENSION + key[len(_TYPE) :]
     if not data.startswith(start):

@@ -1,4 +1,4 @@
-"""Answers of a node about transactions, decoded: what happened, why, and what it cost."""
+"""Decoding of a node's answers about transactions: the outcome, the reason, and the cost."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from services.wallet.domain.chain_facts import (
 )
 
 _UNKNOWN = ContractError(raiser="host", code="Unknown")
-#: Codes of a transaction that worked.
+#: Result codes of a transaction that worked.
 _WORKED = frozenset({"txSUCCESS", "txFEE_BUMP_INNER_SUCCESS"})
 #: Diagnostic events of one transaction at most, and their characters: 25 harvests have 35,000.
 _EVENTS, _EVENT_TEXT = 10_000, 256 * 1024
-#: Characters of a simulation's error at most, and of those that are kept.
+#: Characters of a simulation's error at most, and the number of them that is kept.
 _ERROR_TEXT, _KEPT_TEXT = 1_000_000, 2_000
 
 
@@ -30,16 +30,16 @@ _ERROR_TEXT, _KEPT_TEXT = 1_000_000, 2_000
 class Refusal:
     """A simulation that says that the call would fail."""
 
-    #: Why, and who said so.
+    #: The reason, and who raised the error.
     error: ContractError
     #: The node's words.
     message: str
-    #: The call of a multicall that fails; None when all of it does.
+    #: The position of the call of a multicall that fails; None when the whole multicall fails.
     position: int | None = None
 
 
 class ResultReader:
-    """Decodes answers; knows which contract is the farm and which the token."""
+    """Decoder of answers, which knows which contract is the farm and which is the token."""
 
     def __init__(self, *, farm: str, token: str) -> None:
         self._raisers = {
@@ -48,9 +48,10 @@ class ResultReader:
         }
 
     def outcome(self, answer: Json, head: LedgerHead, functions: Sequence[str]) -> Outcome:
-        """What getTransaction or getTransactions said of one; `functions` are those it calls.
+        """Return the outcome of a transaction in an answer of getTransaction or getTransactions.
 
-        UnknownMetaError says nothing about the transaction.
+        `functions` are the functions that the transaction calls. UnknownMetaError says nothing
+        about the transaction.
         """
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
@@ -72,21 +73,21 @@ class ResultReader:
         )
 
     def refusal(self, answer: Json) -> Refusal | None:
-        """Why a simulation failed as a whole; None when it did not."""
+        """Return the reason why a simulation failed as a whole; None when it did not."""
         if not answer.get("error"):
             return None
         message = text(answer, "error", longest=_ERROR_TEXT)[:_KEPT_TEXT]
         return Refusal(error=self.simulation_error(answer), message=message)
 
     def simulation_error(self, answer: Json) -> ContractError:
-        """Why a simulation failed, by the diagnostic events in its answer."""
+        """Return the reason why a simulation failed, by the diagnostic events in its answer."""
         events = map(
             xdr.DiagnosticEvent.from_xdr, texts(answer, "events", most=_EVENTS, longest=_EVENT_TEXT)
         )
         return self._error_in(events) or _parse_host_error(str(answer.get("error", "")))
 
     def failing_call(self, answer: Json, calls: Sequence[FarmCall]) -> Refusal | None:
-        """The first call of a multicall that would fail; None when none would."""
+        """Return the first call of a multicall that would fail; None when none would."""
         (found,) = objects(answer, "results", most=1)
         value = xdr.SCVal.from_xdr(text(found, "xdr", longest=RESULT_TEXT))
         if value.vec is None and len(calls) == 1:
@@ -106,7 +107,10 @@ class ResultReader:
         return found or ContractError(raiser="transaction", code=_failure_code(result))
 
     def _error_in(self, events: Iterable[xdr.DiagnosticEvent]) -> ContractError | None:
-        """The first error event, oldest first: later ones only pass it on."""
+        """Return the first error event.
+
+        Events are ordered oldest first, and later error events only pass the first one on.
+        """
         for diagnostic in events:
             event = diagnostic.event
             topics = event.body.v0.topics if event.body.v0 is not None else []
@@ -131,7 +135,7 @@ def _contract_error(raiser: str, error: xdr.SCError) -> ContractError:
 
 
 def _parse_host_error(message: str) -> ContractError:
-    """`HostError: Error(Storage, ExceededLimit)` as an error; events may be missing."""
+    """Parse `HostError: Error(Storage, ExceededLimit)` as an error; events may be missing."""
     inside = message.partition("Error(")[2].partition(")")[0]
     kind, _, code = inside.partition(", ")
     if not code:
@@ -140,7 +144,7 @@ def _parse_host_error(message: str) -> ContractError:
 
 
 def _failure_code(result: xdr.TransactionResult) -> str:
-    """The operation's own code where there is one, such as INVOKE_HOST_FUNCTION_TRAPPED."""
+    """Return the operation's own code where there is one, such as INVOKE_HOST_FUNCTION_TRAPPED."""
     body = telling(result)
     operations = body.results or []
     for operation in operations:
@@ -151,13 +155,16 @@ def _failure_code(result: xdr.TransactionResult) -> str:
 
 
 def _failing(result: xdr.TransactionResult) -> tuple[int, ...]:
-    """The operations that failed: the others of their transaction only failed with them."""
+    """Return the positions of the operations that failed.
+
+    The other operations of their transaction failed only with them.
+    """
     operations = enumerate(telling(result).results or [])
     return tuple(position for position, item in operations if _operation_code(item) is not None)
 
 
 def _operation_code(operation: xdr.OperationResult) -> str | None:
-    """The code of a failed operation; None when it succeeded."""
+    """Return the code of a failed operation; None when it succeeded."""
     if operation.tr is None:
         return str(operation.code.name)
     for name, value in vars(operation.tr).items():

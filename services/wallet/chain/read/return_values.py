@@ -1,8 +1,9 @@
-"""What the calls of a transaction returned, out of its result meta.
+"""The return values of a transaction's calls, read from its result meta.
 
-Decoding a whole meta costs a millisecond and more. In version 4 the return value stands just before
-the events at its end, which the answer also gives apart, so its place follows from their lengths,
-and nothing else needs to be read. What does not look exactly as expected is decoded as a whole.
+Decoding a whole meta costs a millisecond and more. In version 4, the return value stands just
+before the events at the end of the meta, and the answer gives these events separately, too. So the
+place of the return value follows from the events' lengths, and nothing else needs to be read. A
+meta that does not look exactly as expected is decoded as a whole.
 """
 
 import base64
@@ -27,13 +28,13 @@ _VEC = _u32(16) + _u32(1)
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """How a function's return value is written."""
+    """The encoding of a function's return value."""
 
-    #: Its type.
+    #: The bytes of the type.
     tag: bytes
-    #: Bytes of it, type included.
+    #: Length in bytes, type included.
     size: int
-    #: Reads what follows the type.
+    #: Reads the bytes after the type.
     read: Callable[[bytes], int | None]
 
 
@@ -61,8 +62,9 @@ _FORMS: Mapping[str, _Form] = {
     "harvest": _Form(tag=_u32(10), size=20, read=_reward),  # SCV_I128, the reward
 }
 
-#: Errors of the token that a farm function can end in; the numbers overlap with the farm's own, but
-#: for what a function can meet they tell whose they are (contracts/multicall/README.md).
+#: Error numbers of the token that a farm function can end in. They overlap with the farm's own
+#: numbers, but of the errors that a function can meet, a number tells whose error it is
+#: (contracts/multicall/README.md).
 _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
     "plant": frozenset({10, 11, 12, 13}),
     "harvest": frozenset({13}),
@@ -70,9 +72,10 @@ _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
 
 
 def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
-    """The result of each function that a successful transaction called, in order.
+    """Return the result of each function that a successful transaction called, in order.
 
-    Empty when it called none. UnknownMetaError for a meta that the SDK cannot read.
+    The result is empty when the transaction called none. Raises UnknownMetaError for a meta that
+    the SDK cannot read.
     """
     if not functions:
         return ()
@@ -84,18 +87,21 @@ def returned(answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...]:
 
 
 def _length(text: str) -> int:
-    """Bytes that a text in base64 stands for."""
+    """Return the number of bytes that a text in base64 stands for."""
     return len(text) // 4 * 3 - text.count("=", -2)
 
 
 def _part(text: str, start: int, end: int) -> bytes:
-    """Some of the bytes that a text in base64 stands for; three of them are four digits."""
+    """Return some of the bytes that a text in base64 stands for.
+
+    Four digits stand for three bytes.
+    """
     first, last = start // 3, -(-end // 3)
     return base64.b64decode(text[4 * first : 4 * last])[start - 3 * first : end - 3 * first]
 
 
 def _at_the_end(meta: str, answer: Json, functions: Sequence[str]) -> tuple[CallResult, ...] | None:
-    """The results, if they stand where they should and all calls worked."""
+    """Return the results, if they stand at the expected place and all calls worked."""
     if _part(meta, 0, 4) != _META_V4:
         return None
     events = [
@@ -133,8 +139,10 @@ def _values(
 
 
 def decode_meta(meta: bytes) -> xdr.TransactionMetaV3 | xdr.TransactionMetaV4 | None:
-    """A TransactionMeta; None for versions without contracts. UnknownMetaError for one that is
-    newer than the SDK."""
+    """Decode a TransactionMeta; None for versions without contracts.
+
+    Raises UnknownMetaError for a version that is newer than the SDK.
+    """
     if len(meta) < len(_META_V4):
         raise ValueError("a result meta that ends too early")
     if int.from_bytes(meta[: len(_META_V4)], "big", signed=True) > _NEWEST_META:
@@ -165,7 +173,7 @@ def _result(value: xdr.SCVal, function: str) -> CallResult:
 
 
 def call_error(error: xdr.SCError, function: str) -> ContractError:
-    """An error value that a multicall gave for one of its calls."""
+    """Return the error for an error value that a multicall gave for one of its calls."""
     if error.contract_code is not None:
         number = error.contract_code.uint32
         raiser = "token" if number in _TOKEN_NUMBERS.get(function, ()) else "farm"
@@ -174,7 +182,7 @@ def call_error(error: xdr.SCError, function: str) -> ContractError:
 
 
 def host_error(error: xdr.SCError) -> ContractError:
-    """An error of the host, such as Storage/ExceededLimit."""
+    """Return the error for an error of the host, such as Storage/ExceededLimit."""
     kind = _camel(error.type.name.removeprefix("SCE_"))
     code = _camel(error.code.name.removeprefix("SCEC_")) if error.code is not None else ""
     return ContractError(raiser="host", code=f"{kind}/{code}")

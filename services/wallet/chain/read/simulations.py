@@ -1,4 +1,4 @@
-"""simulateTransaction: what a transaction needs, or why it would fail, decoded at the edge."""
+"""The question simulateTransaction: the needs of a transaction, or the reason why it would fail."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,24 +19,24 @@ from services.wallet.chain.read.results import Refusal, ResultReader
 
 T = TypeVar("T")
 
-#: By what factor honest nodes may differ in what a call needs.
+#: The factor by which honest nodes may differ in a call's needs.
 _APART = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What a simulation that succeeded found."""
+    """The findings of a simulation that succeeded."""
 
     #: Footprint and resources.
     data: xdr.SorobanTransactionData
-    #: Stroops for them.
+    #: Fee for the resources, in stroops.
     fee: int
 
 
 def simulation(
     reader: ResultReader, envelope: str, calls: Sequence[FarmCall]
 ) -> Question[Simulation | Refusal]:
-    """What an envelope (base64) with these calls needs."""
+    """Return the question for the needs of an envelope (base64) with these calls."""
 
     def decode(answer: Json) -> Simulation | Refusal:
         refusal = reader.refusal(answer) or reader.failing_call(answer, calls)
@@ -57,9 +57,10 @@ async def second_opinion(
     *,
     patience: float,
 ) -> Simulation | Refusal:
-    """What a node found, or what two others find alike: what a call costs is not one node's word.
+    """Return the findings of a node, or those on which two other nodes agree.
 
-    DisagreementError when no two of them say the same. Who is not there in time says nothing.
+    The cost of a call is not decided by one node alone. Raises DisagreementError when no two nodes
+    say the same. A node that does not answer within `patience` (s) is not counted.
     """
     told: list[Simulation | Refusal] = []
     for node in nodes:
@@ -79,7 +80,7 @@ async def second_opinion(
 
 
 def _alike(one: Simulation | Refusal, other: Simulation | Refusal) -> bool:
-    """Whether they say the same, but for what nodes that are a ledger apart may differ in."""
+    """Tell whether two findings agree, but for what nodes that are a ledger apart may differ in."""
     if isinstance(one, Refusal) or isinstance(other, Refusal):
         return isinstance(one, Refusal) and isinstance(other, Refusal) and one.error == other.error
     return (
@@ -94,7 +95,7 @@ def _near(one: int, other: int) -> bool:
 
 
 def preparation(reader: ResultReader, envelope: str) -> Question[PreparedStep | Refusal]:
-    """What a step of a deployment needs."""
+    """Return the question for the needs of a step of a deployment."""
     return _simulate(envelope, lambda answer: reader.refusal(answer) or prepare_step(answer))
 
 
