@@ -1,4 +1,4 @@
-"""A search for secrets where none may be: in all that a pool wrote, and in arguments of processes."""
+"""A search for secrets where none may be: in all that a pool wrote and in process arguments."""
 
 import asyncio
 import base64

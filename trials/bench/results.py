@@ -99,9 +99,9 @@ class BenchResult:
 
 
 def processes_compared(runs: Sequence[CarrierRun]) -> list[tuple[CarrierRun, CarrierRun]]:
-    """Return the runs of one wallet process and of two under the same limit of CPU, in pairs.
+    """Return pairs of runs, one wallet process and two, under the same limit of CPU.
 
-    Without a limit of CPU there is no pair.
+    No other limit is reached before that limit of CPU.
     """
     found: list[tuple[CarrierRun, CarrierRun]] = []
     for one, two in itertools.pairwise(runs):
