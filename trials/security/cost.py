@@ -55,7 +55,7 @@ class Cost:
 
     @property
     def ratio(self) -> float:
-        """Return the share of the bare server's throughput that is left: the median of the turns."""
+        """Return the share of the bare server's throughput that is left: the turns' median."""
         return median(f.rate / b.rate for b, f in zip(self.bare, self.full, strict=True))
 
     @property
