@@ -39,7 +39,7 @@ class Service:
     event: type[Event]
     #: Table of the service's events.
     events: str
-    #: Columns that only this service's items have, in order.
+    #: Values that only this service's items have, in the order of the columns.
     columns: tuple[object, ...] = ()
     #: Fields that only this service's operations have.
     values: dict[str, object] = field(default_factory=dict)

@@ -124,7 +124,7 @@ class _Payouts:
         self._custody = custody
 
     def __getattr__(self, name: str) -> None:
-        """Return a method for other RPCs, which exist and are called by nobody."""
+        """Accept the name of any other RPC: these exist and are called by nobody."""
 
     async def SetPayoutAddress(
         self, request: withdraw_pb2.SetPayoutAddressRequest, context: Any

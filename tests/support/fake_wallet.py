@@ -35,9 +35,11 @@ class Faults:
 
     #: Farmers whose operations fail, each with the reason.
     failing: dict[UUID, str] = field(default_factory=dict)
-    #: Error for repeated requests of failed operations, as for a failure that no repetition cures.
+    #: Whether a repeated request for failed operations returns the failure, as for a failure that
+    #: no repetition cures.
     lasting: bool = False
-    #: Number of results after which streams break; 0 lets them end normally.
+    #: Number of results after which the next stream breaks; the field is 0 afterwards, and streams
+    #: end normally.
     break_after: int = 0
     #: Number of calls that are answered UNAVAILABLE.
     unavailable: int = 0

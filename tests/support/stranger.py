@@ -11,8 +11,10 @@ from libs.kale.networks import LOCALNET
 
 
 class Stranger:
-    """A caller that works and harvests for any farmer; the farm asks for nobody's consent to
-    either."""
+    """A caller that works and harvests for any farmer.
+
+    The farm asks for nobody's consent to either.
+    """
 
     def __init__(self, server: SorobanServerAsync, keypair: Keypair) -> None:
         self._server = server
