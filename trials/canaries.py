@@ -103,7 +103,7 @@ def search(secrets: Mapping[str, bytes], *directories: Path) -> Search:
     """Look for secrets in all files below some folders, and in the arguments of all processes."""
     needles, files, size, found = _Needles(secrets), 0, 0, list[str]()
     for directory, path in ((top, path) for top in directories for path in _files(top)):
-        with suppress(FileNotFoundError):  # PostgreSQL runs on and removes files
+        with suppress(FileNotFoundError):  # PostgreSQL runs on, and removes old files
             files, size = files + 1, size + path.stat().st_size
             names = {name for piece in _pieces(path, needles) for name in needles.within(piece)}
             found += [f"{name} in {path.relative_to(directory)}" for name in sorted(names)]

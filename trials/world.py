@@ -27,7 +27,7 @@ _PATIENCE_PER_FARMER = 1.0
 
 @unique
 class Carrier(Enum):
-    """How operations travel."""
+    """The ways in which operations are carried."""
 
     SINGLE = "single"
     MULTICALL = "multicall"
@@ -47,7 +47,7 @@ class WorldConfig:
 
     #: Number of farmers.
     farmers: int
-    #: How operations travel.
+    #: How operations are carried.
     carrier: Carrier = Carrier.SINGLE
     #: Wallet processes on the one database.
     wallets: int = 1

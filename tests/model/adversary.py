@@ -75,7 +75,7 @@ class Fate:
 
 @dataclass(frozen=True, kw_only=True)
 class Tricks:
-    """How often, of ten times, an honest node gives an unwanted answer."""
+    """Tricks of an honest node: how often, of ten times, it gives an unwanted answer."""
 
     #: No answer.
     away: int = 0
@@ -99,7 +99,7 @@ class Tricks:
 
 @dataclass(frozen=True, kw_only=True)
 class Lies:
-    """How many of ten subjects of a kind are lied about.
+    """Lies of a liar: how many of ten subjects of a kind are lied about.
 
     The secret decides which subjects: nodes that share the secret lie alike.
     """

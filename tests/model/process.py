@@ -225,7 +225,7 @@ class Process:
     # Its steps --------------------------------------------------------------------------------
 
     async def probe(self) -> None:
-        """Look at every node once, in place of loops that never end."""
+        """Probe every node once, in place of loops that never end."""
         for node in self.nodes:
             with suppress(*FAILURES):
                 await node.probe()

@@ -103,7 +103,7 @@ async def throttled(pids: Sequence[int], share: float | None) -> AsyncIterator[N
             raise ThrottleDiedError(f"the throttle ended ({child.returncode})")
     finally:
         await _end(child)
-        for pid in pids:  # a throttle that was killed has not
+        for pid in pids:  # needed if the throttle was killed
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(pid).resume()
 

@@ -97,7 +97,7 @@ class FaultResult:
     not_run: list[str]
     #: Groups of which all rows were to be run.
     whole: list[str]
-    #: The command that asked for the run.
+    #: Commands that asked for the run.
     commands: list[str]
 
     @property

@@ -1,4 +1,4 @@
-"""Mutants, their names, and their outcomes."""
+"""Mutants, their names, and their verdicts."""
 
 import hashlib
 from collections import Counter
@@ -73,7 +73,7 @@ def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
 
 @unique
 class Verdict(Enum):
-    """The fate of a mutant."""
+    """The verdict on a mutant."""
 
     #: A test failed.
     KILLED = "killed"
@@ -87,7 +87,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A mutant and its fate."""
+    """A mutant and its verdict."""
 
     #: The mutant.
     mutant: Mutant

@@ -19,7 +19,7 @@ from trials.mutants.tree import Tree
 Progress = Callable[[str], None]
 #: Seconds that a run may take besides its tests: to start, to make a database.
 _START = 30.0
-#: Factor by which a run may exceed the time that its tests took when they were measured.
+#: A run may take this many times the time that its tests took when they were measured.
 _SLOWER = 4.0
 _PYTEST = ("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _HEADER = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*) :(?P<kind>\w+)[^\n]*\n", re.MULTILINE)
 _PLACE = re.compile(r"\{(?P<name>[a-z][a-z0-9_]*)\}")
-#: Files that services share.
+#: The file that services share.
 SHARED = "libs/batches/queries.sql"
 
 

@@ -11,7 +11,7 @@ from devstack.wallet_calls import open_caller
 from pooler.config import PoolerConfig
 from pooler.run import run
 
-#: Names of the farmers.
+#: Number of farmers.
 FARMERS = 3
 #: Stroops of KALE that each farmer withdraws.
 WITHDRAWN = 10_000_000

@@ -61,7 +61,7 @@ class Tally:
     at_once: int = 0
     #: Calls that reached a handler.
     arrived: int = 0
-    #: Calls whose handler had not ended when it learned of the cancellation.
+    #: Calls that reached a handler which had not ended when it learned of the cancellation.
     cancelled: int = 0
 
     def __iadd__(self, other: "Tally") -> "Tally":

@@ -94,7 +94,8 @@ class FuzzResult:
 
 def stack_config(directory: Path) -> StackConfig:
     """Return a pool for attacks: all callers share one address here, so nobody has a rate limit."""
-    # Everything is logged: the log is searched for secrets, and has a record of each request.
+    # Everything that can be logged is logged: the log is searched for secrets, and has a record of
+    # each request.
     common = {"API_RATE_LIMIT": "0", "LOG_LEVEL": "debug"}
     # In milliseconds: withdrawals begin at once.
     environment = {**dict.fromkeys(SERVICES, common), "wallet": {**common, "WITHDRAW_COOLING": "1"}}
