@@ -1,4 +1,4 @@
-"""Fixtures that all tests share; importable things are in tests/support."""
+"""Fixtures that all tests share; importable helpers are in tests/support."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,14 +10,14 @@ from tests.support.database import DatabaseAccess, DatabaseFactory
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """This worker's PostgreSQL server; it starts when the first test asks for it."""
+    """Run this worker's PostgreSQL server, which starts when the first test asks for it."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 async def database_factory(postgres: EmbeddedPostgres) -> DatabaseFactory:
-    """Makes more databases than the one that `database` gives, or some with a wider scope."""
+    """Return a factory for further databases besides `database`, or for a wider scope."""
     factory = DatabaseFactory(postgres)
     await factory.make_template()
     return factory
@@ -25,6 +25,6 @@ async def database_factory(postgres: EmbeddedPostgres) -> DatabaseFactory:
 
 @pytest.fixture
 async def database(database_factory: DatabaseFactory) -> AsyncIterator[DatabaseAccess]:
-    """A fresh database with all services' schemas and roles, for one test."""
+    """Make a fresh database with all services' schemas and roles, for one test."""
     async with database_factory.create() as access:
         yield access

@@ -1,4 +1,4 @@
-"""Looks for secrets where none may be: in all that a pool wrote, and in processes' arguments."""
+"""A search for secrets where none may be: in all that a pool wrote and in process arguments."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from libs.common.ids import WalletId
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import SealedKey, open_seed
 
-#: Bytes of a word of the search, and from one word to the next that is looked up.
+#: Bytes of a word of the search, and distance from one searched word to the next.
 _WORD, _STEP = 8, 16
 #: Bytes of a file that are read at once.
 _PIECE = 1 << 26
@@ -31,7 +31,7 @@ FROM wallet.sealed_keys AS k JOIN wallet.wallets AS w ON w.id = k.wallet_id
 
 
 async def canaries(stack: Stack) -> dict[str, bytes]:
-    """Every secret of a running pool, in every form that it could be written in, by name."""
+    """Return every secret of a running pool, in every form that could be written, by name."""
     found: dict[str, bytes] = {}
     for name, value in stack.secrets().items():
         found[name] = value.encode()
@@ -70,20 +70,20 @@ async def _sealed(stack: Stack) -> list[SealedKey]:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What was looked for, where, and what was found."""
+    """The secrets that were looked for, the places, and the findings."""
 
     #: Secrets, in each form that was looked for.
     canaries: int
-    #: Files that were read.
+    #: Files read.
     files: int
-    #: Bytes of them.
+    #: Bytes of the files read.
     size: int
-    #: Where a secret is in clear.
+    #: Places where a secret is in clear.
     leaks: Sequence[str]
 
 
 async def flush(stack: Stack) -> None:
-    """Has PostgreSQL write what it still holds in memory, so that its files have all of it."""
+    """Let PostgreSQL write what it still holds in memory, so that its files are complete."""
     connection = await asyncpg.connect(stack.admin_dsn)
     try:
         await connection.execute("CHECKPOINT")
@@ -92,7 +92,7 @@ async def flush(stack: Stack) -> None:
 
 
 async def search_all(stack: Stack) -> Search:
-    """Looks for every secret of a running pool in all that it has written."""
+    """Look for every secret of a running pool in all that the pool has written."""
     secrets = await canaries(stack)
     await flush(stack)
     homes = [stack.config.postgres_home] if stack.config.postgres_home else []
@@ -100,10 +100,10 @@ async def search_all(stack: Stack) -> Search:
 
 
 def search(secrets: Mapping[str, bytes], *directories: Path) -> Search:
-    """Looks for secrets in all files below some folders, and in the arguments of all processes."""
+    """Look for secrets in all files below some folders, and in the arguments of all processes."""
     needles, files, size, found = _Needles(secrets), 0, 0, list[str]()
     for directory, path in ((top, path) for top in directories for path in _files(top)):
-        with suppress(FileNotFoundError):  # PostgreSQL runs on, and drops what it needs no more
+        with suppress(FileNotFoundError):  # PostgreSQL runs on, and removes old files
             files, size = files + 1, size + path.stat().st_size
             names = {name for piece in _pieces(path, needles) for name in needles.within(piece)}
             found += [f"{name} in {path.relative_to(directory)}" for name in sorted(names)]
@@ -115,16 +115,17 @@ class _Needles:
     """Thousands of secrets that are looked for at once.
 
     The content is cut into words of 8 bytes, of which every other one is looked up: a secret of 23
-    bytes or more covers one of these wherever it begins. Only a hit is compared in full.
+    bytes or more covers one of these words wherever the secret begins. Only a hit is compared in
+    full.
     """
 
     def __init__(self, secrets: Mapping[str, bytes]) -> None:
         self._secrets = secrets
-        #: Bytes of the longest one.
+        #: Bytes of the longest secret.
         self.longest = max(map(len, secrets.values()), default=1)
-        #: Names by each word that may be met first.
+        #: Names of secrets by each word that may be found first.
         self._by_word: defaultdict[int, set[str]] = defaultdict(set)
-        #: Too short for that.
+        #: Secrets that are too short for a search by words.
         self._short = [name for name, value in secrets.items() if len(value) < _STEP + _WORD - 1]
         for name in secrets.keys() - set(self._short):
             for start in range(_STEP):
@@ -132,7 +133,7 @@ class _Needles:
                 self._by_word[int.from_bytes(word, sys.byteorder)].add(name)
 
     def within(self, content: bytes) -> list[str]:
-        """Names of the secrets that are in it."""
+        """Return the names of the secrets that the content has."""
         words = memoryview(content)[: len(content) // _WORD * _WORD].cast("Q")[:: _STEP // _WORD]
         hits = self._by_word.keys() & words
         candidates = {name for word in hits for name in self._by_word[word]}
@@ -142,7 +143,7 @@ class _Needles:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """All below a folder, and below folders that are linked to: PostgreSQL's may be elsewhere."""
+    """Yield all files below a folder, and below linked folders: PostgreSQL's may be elsewhere."""
     for folder, inner, names in os.walk(directory, followlinks=True):
         inner.sort()
         for path in (Path(folder) / name for name in sorted(names)):
@@ -151,7 +152,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _pieces(path: Path, needles: _Needles) -> Iterator[bytes]:
-    """A file bit by bit; they overlap, so that what is longest is whole in one of them."""
+    """Yield a file in pieces that overlap, so that one of them has the longest secret whole."""
     with path.open("rb") as file:
         piece = file.read(_PIECE)
         while piece:

@@ -1,4 +1,4 @@
-"""What is on the chain, kept outside of it: the node under test may forget its history."""
+"""A copy of the chain's transactions outside of the chain: the tested node may lose its history."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ import aiohttp
 
 from devstack.chain_view import ChainView, add_transaction, call_rpc, read_transactions
 
-#: Seconds until a read that failed is repeated: the node may have been told to fail.
+#: Seconds until a failed read is repeated: a node may have been told to fail.
 _PAUSE = 0.2
 
 
 class Reader:
-    """Reads every transaction once, in order, and never forgets what it came to."""
+    """A reader that reads every transaction once, in order, and forgets none of its findings."""
 
     def __init__(self, session: aiohttp.ClientSession, rpc_url: str) -> None:
         self._session = session
@@ -24,10 +24,10 @@ class Reader:
         self.view = ChainView()
 
     async def catch_up(self) -> None:
-        """Reads what is new; repeats while the node misbehaves.
+        """Read all new transactions; repeat the read while the node misbehaves.
 
-        Only reading is repeated: ledgers that make no sense are what a witness is for, and raise
-        what `add` raises, at each further call, too.
+        Only the read is repeated. Ledgers that are inconsistent are the witness's concern: the call
+        raises what `add` raises, and so does each further call.
         """
         for ledger, items in groupby(await self._new(), key=_ledger):
             for item in items:
@@ -35,7 +35,7 @@ class Reader:
             self._last = ledger
 
     async def _new(self) -> Sequence[dict[str, Any]]:
-        """What the node has since the last ledger that was read, as soon as it says so."""
+        """Wait for the node to return its transactions since the last ledger that was read."""
         while True:
             try:
                 return await self._read()
@@ -43,7 +43,7 @@ class Reader:
                 await asyncio.sleep(_PAUSE)
 
     async def _read(self) -> Sequence[dict[str, Any]]:
-        """From the last ledger that was read, or the oldest that there is."""
+        """Read from the last ledger that was read, or from the oldest that the node has."""
         health = await call_rpc(self._session, self._rpc_url, "getHealth", None)
         first = max(int(health["oldestLedger"]), self._last)
         return [
@@ -53,7 +53,7 @@ class Reader:
         ]
 
     def add(self, item: dict[str, Any]) -> None:
-        """Takes one transaction, as getTransactions gives it."""
+        """Take one transaction in the form that getTransactions returns."""
         add_transaction(self.view, item)
 
 

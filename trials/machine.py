@@ -1,4 +1,4 @@
-"""Where a result comes from: machine, versions, commit."""
+"""The origin of a result: machine, versions, commit."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What one must know to compare a result with another one."""
+    """All facts that are needed to compare a result with another one."""
 
     #: UTC date, ISO 8601.
     date: str
@@ -35,12 +35,12 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """Names files: date and commit."""
+        """Return date and commit, for names of files."""
         return f"{self.date}-{self.commit}"
 
 
 async def origin(admin_dsn: str = "") -> Origin:
-    """This machine, now; with the version of the PostgreSQL at `admin_dsn`."""
+    """Return the origin of this machine now, with the version of the PostgreSQL at `admin_dsn`."""
     return Origin(
         date=datetime.now(UTC).date().isoformat(),
         commit=_commit(),

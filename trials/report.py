@@ -1,7 +1,7 @@
-"""What every trial tells: tables on a terminal and in Markdown, JSON for programs, and the files.
+"""The output of every trial: tables on a terminal and in Markdown, JSON for programs, and files.
 
-A trial says its columns, rows and figures; how they look, and where they are written, is said here
-alone. In git are the page and the picture; the JSON beside them is ignored by git.
+A trial supplies its columns, rows and figures; this module alone decides how they look and where
+they are written. The page and the picture are in git; git ignores the JSON beside them.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from devstack.stack import Progress
 from trials.machine import Origin
 
 RESULTS = Path("trials") / "results"
-#: Columns of a terminal that is none: a file, or a pipe.
+#: Columns for an output that is no terminal: a file, or a pipe.
 _WIDTH = 160
-#: How a row looks on a terminal whose last cell is one of these.
+#: Style of a row on a terminal whose last cell is one of these.
 _ROW_STYLES = {"met": "green", "NOT met": "red", "FAILED": "red"}
 
 
@@ -31,11 +31,11 @@ _ROW_STYLES = {"met": "green", "NOT met": "red", "FAILED": "red"}
 class Table:
     """Columns and rows."""
 
-    #: Above each column.
+    #: Heading of each column.
     columns: Sequence[str]
-    #: As many cells in each as there are columns.
+    #: Rows with one cell for each column.
     rows: Sequence[Sequence[str]]
-    #: Above the table; empty where the report's own title says it.
+    #: Title above the table; empty where the report's own title is enough.
     title: str = ""
     #: Markdown between the title and the table; on the page only.
     before: str = ""
@@ -45,15 +45,15 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What a trial says on a terminal."""
+    """The output of a trial on a terminal."""
 
     #: Tables, and lines between them, in their order.
     parts: Sequence[Table | str]
-    #: What is wrong, one line each.
+    #: Problems, one line each.
     problems: Sequence[str] = ()
-    #: What came of it, in one line; empty where the tables are all.
+    #: The result in one line; empty where the tables are all.
     verdict: str = ""
-    #: Whether all is as it should be.
+    #: Whether everything is as it should be.
     passed: bool = True
 
 
@@ -61,7 +61,7 @@ class Output:
 class Picture:
     """A drawing beside the page."""
 
-    #: What is on it.
+    #: Description of the picture.
     alt: str
     #: The drawing.
     svg: str
@@ -69,35 +69,35 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Output):
-    """What a trial says in files, too."""
+    """The output of a trial in files, too."""
 
-    #: Names the files.
+    #: Name of the files.
     name: str
-    #: Heads the page.
+    #: Title of the page.
     title: str
     #: Machine, versions, commit.
     origin: Origin
-    #: What gives the same again.
+    #: Command that gives the same result again.
     commands: Sequence[str]
-    #: Everything, for programs.
+    #: The complete result, for programs.
     content: Mapping[str, Any]
-    #: Below the page's tables.
+    #: Text below the page's tables.
     picture: Picture | None = None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of each command that writes a report."""
+    """Add the options of each command that writes a report."""
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.add_argument("--no-write", action="store_true", help=f"leave {RESULTS} alone")
 
 
 def console_of(options: argparse.Namespace) -> Console:
-    """Where tables go: not to stdout where JSON is wanted there."""
+    """Return the console for tables: not stdout where JSON is printed there."""
     return Console(stderr=options.json, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def progress_on(console: Console) -> Progress:
-    """Tells what is being done, after how many seconds."""
+    """Return a function that shows the current step and the seconds so far."""
     started = time.monotonic()
 
     def progress(text: str) -> None:
@@ -117,7 +117,7 @@ def tell(console: Console, report: Report, options: argparse.Namespace) -> None:
 
 
 def show(console: Console, output: Output) -> None:
-    """On a terminal."""
+    """Show tables, lines and problems on a terminal."""
     for part in output.parts:
         if isinstance(part, str):
             console.print(part, highlight=False)
@@ -130,13 +130,13 @@ def show(console: Console, output: Output) -> None:
 
 
 def show_paths(console: Console, paths: Iterable[Path]) -> None:
-    """Where the files are."""
+    """Show where the files are."""
     for path in paths:
         console.print(str(path), highlight=False)
 
 
 def write(report: Report, directory: Path = RESULTS) -> list[Path]:
-    """Write JSON, page and picture into the folder of a date and a commit; the files."""
+    """Write JSON, page and picture into the folder of a date and a commit; return the files."""
     files = {"json": as_json(report), "md": as_markdown(report)}
     if report.picture is not None:
         files["svg"] = report.picture.svg
@@ -149,12 +149,12 @@ def write(report: Report, directory: Path = RESULTS) -> list[Path]:
 
 
 def as_json(report: Report) -> str:
-    """For programs; enums are their values."""
+    """Return the report as JSON for programs; enums become their values."""
     return json.dumps(report.content, indent=2, default=_plain) + "\n"
 
 
 def as_markdown(report: Report) -> str:
-    """One page: where it comes from, what came of it, tables, problems, picture."""
+    """Return one page: origin, result, tables, problems, picture."""
     origin = report.origin
     blocks = [f"# {report.title}, {origin.date}, commit {origin.commit}", _machine(origin)]
     blocks.append(_code(report.commands))
@@ -177,7 +177,7 @@ def _on_terminal(table: Table) -> TerminalTable:
 
 
 def _on_page(table: Table) -> list[str]:
-    """Its blocks."""
+    """Return the blocks of a table on the page."""
     lines = [table.columns, ["---"] * len(table.columns), *table.rows]
     drawn = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     title = f"## {table.title}" if table.title else ""
@@ -189,7 +189,7 @@ def _code(lines: Iterable[str]) -> str:
 
 
 def _machine(origin: Origin) -> str:
-    """The machine in one line."""
+    """Return the machine in one line."""
     return (
         f"{origin.cpu}, {origin.cores} cores, {origin.memory_gib} GiB, {origin.system}, "
         f"Python {origin.python}, PostgreSQL {origin.postgres}"

@@ -17,23 +17,24 @@ from devstack.wallet_calls import Farmer, WalletCaller, open_caller, wait_until
 from libs.common.names import SERVICES
 
 DIRECTORY = Path("var") / "bench"
-#: Seconds of a ledger while farmers are brought onto the chain, which is not measured.
+#: Seconds of a ledger while farmers get their accounts, which is not measured.
 SETUP_LEDGER_SECONDS = 1.0
 #: Seconds that an idle connection to the chain's JSON-RPC is kept.
 _KEEP_SECONDS = 3.0
-#: Seconds that bringing one farmer onto the chain may take.
+#: Seconds that the creation of one farmer's account may take.
 _PATIENCE_PER_FARMER = 1.0
 
 
 @unique
 class Carrier(Enum):
-    """How operations travel."""
+    """The ways in which operations are carried."""
 
     SINGLE = "single"
     MULTICALL = "multicall"
 
 
-#: Singly, two ledgers' worth of works or harvests have a source each; packs are few, and dear.
+#: For single operations, two ledgers' worth of works or harvests have a source each; packs are few,
+#: and expensive.
 _CHANNELS = {
     Carrier.SINGLE: {"CHANNEL_ACCOUNTS": "500", "CHANNEL_FUNDING": "20000000"},
     Carrier.MULTICALL: {"CHANNEL_ACCOUNTS": "60", "CHANNEL_FUNDING": "200000000"},
@@ -42,31 +43,33 @@ _CHANNELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
-    """What to build."""
+    """Settings of the world."""
 
-    #: How many farmers.
+    #: Number of farmers.
     farmers: int
-    #: How operations travel.
+    #: How operations are carried.
     carrier: Carrier = Carrier.SINGLE
     #: Wallet processes on the one database.
     wallets: int = 1
-    #: Seconds between two ledgers while it is measured.
+    #: Seconds between two ledgers during the measurement.
     ledger_seconds: float = 5.0
     #: Seconds of a KALE block.
     block_seconds: int = 120
-    #: Limits of the network to change; nothing means mainnet's as measured.
+    #: Limits of the network to change; empty means mainnet's as measured.
     network_settings: Mapping[str, int] = field(default_factory=dict)
-    #: More variables for localnet.
+    #: Additional variables for localnet.
     localnet_environment: Mapping[str, str] = field(default_factory=dict)
-    #: More variables for the wallet.
+    #: Additional variables for the wallet.
     wallet_environment: Mapping[str, str] = field(default_factory=dict)
-    #: All five services instead of wallet alone; the farmers are then those of a pooler.
+    #: Whether to run all five services instead of the wallet alone; the farmers are then those of a
+    #: pooler.
     whole: bool = False
     #: Variables for every service and PostgreSQL.
     common_environment: Mapping[str, str] = field(default_factory=dict)
     #: Folder of PostgreSQL's data; None: below `directory`.
     postgres_home: Path | None = None
-    #: Nodes of localnet that wallet asks, the preferred one first; none: the chain's own alone.
+    #: Nodes of localnet that the wallet asks, the preferred node first; none: the chain's own
+    #: alone.
     nodes: tuple[int, ...] = ()
     #: Folder for data and logs, emptied at start.
     directory: Path = DIRECTORY
@@ -74,49 +77,49 @@ class WorldConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What runs."""
+    """The running world."""
 
-    #: As it was asked for.
+    #: The settings.
     config: WorldConfig
     #: The processes.
     stack: Stack
-    #: Calls of the wallets.
+    #: Caller of the wallets.
     caller: WalletCaller
-    #: For the chain's JSON-RPC.
+    #: HTTP session for the chain's JSON-RPC.
     session: aiohttp.ClientSession
-    #: Who farms.
+    #: The farmers.
     farmers: Sequence[Farmer]
-    #: One more farmer, who opens the blocks before and after those that are measured.
+    #: An additional farmer that opens the blocks before and after the measured blocks.
     opener: Farmer
-    #: Calls of the whole pool, where it runs.
+    #: Caller of the whole pool, where it runs.
     pool: PoolCaller | None = None
 
     @property
     def rpc_url(self) -> str:
-        """The chain's JSON-RPC."""
+        """Return the URL of the chain's JSON-RPC."""
         return self.stack.rpc_url
 
     def wallet_pids(self) -> list[int]:
-        """Process ids of the wallets."""
+        """Return the process ids of the wallets."""
         pids = self.stack.pids()
         return [pids[name] for name in wallet_names(self.config.wallets)]
 
 
 def wallet_names(count: int) -> list[str]:
-    """What the wallet processes of a stack are called."""
+    """Return the names of the wallet processes of a stack."""
     return ["wallet", *(f"wallet-{number}" for number in range(2, count + 1))]
 
 
 @asynccontextmanager
 async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[World]:
-    """Builds everything, farmers funded with KALE included; stops it at the end."""
+    """Build everything, farmers funded with KALE included; stop everything at the end."""
     async with AsyncExitStack() as cleanup:
         stack = await cleanup.enter_async_context(open_stack(_stack_config(config), progress))
         names = wallet_names(config.wallets)
         for name in names[1:]:
             await stack.start_copy("wallet", name)
         caller = await cleanup.enter_async_context(open_caller(stack, names))
-        # The node closes what is idle for 5 s.
+        # The node closes connections that are idle for 5 s.
         connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_SECONDS)
         session = await cleanup.enter_async_context(aiohttp.ClientSession(connector=connector))
         pool = None
@@ -145,13 +148,13 @@ async def open_world(config: WorldConfig, progress: Progress) -> AsyncIterator[W
 
 def _stack_config(config: WorldConfig) -> StackConfig:
     localnet = {
-        # Kept on disk, so that the chain goes on when its ledgers become slower.
+        # The chain is kept on disk, so that it goes on when its ledgers become slower.
         "LOCALNET_STATE_DIR": str((config.directory / "chain").absolute()),
         "LOCALNET_NETWORK_SETTINGS": json.dumps(dict(config.network_settings)),
         **config.localnet_environment,
     }
     wallet = {
-        # A fifth of a ledger: with ledgers of 5 s, as every wallet does it that nobody configures.
+        # A fifth of a ledger, as with ledgers of 5 s and a wallet that nobody configures.
         "CHAIN_POLL_MS": str(round(config.ledger_seconds * 200)),
         "BATCH_TIMEOUT": "3600000",
         "API_RATE_LIMIT": "0",
@@ -167,7 +170,7 @@ def _stack_config(config: WorldConfig) -> StackConfig:
             **dict.fromkeys((*SERVICES, "postgres"), config.common_environment),
             "localnet": localnet,
             "wallet": {**config.common_environment, **wallet},
-            # What is harvested is harvested by who asks for it.
+            # Only callers harvest here: the pool harvests nothing by itself.
             "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
         },
         postgres_home=config.postgres_home,
@@ -182,9 +185,10 @@ async def open_channels(
     more: Mapping[str, str],
     progress: Progress,
 ) -> None:
-    """Channel accounts for all wallet processes, and the multicall that they are the sources of.
+    """Create the channel accounts of all wallet processes, and the multicall.
 
-    `more` are variables of the wallet on top of those that a carrier needs.
+    The channel accounts are the sources of the multicall's transactions. `more` are variables of
+    the wallet in addition to those that a carrier needs.
     """
     environment = {**_CHANNELS[carrier], **more}
     if carrier is Carrier.MULTICALL:
@@ -205,7 +209,7 @@ async def open_channels(
 async def _settle_farmers(
     stack: Stack, caller: WalletCaller, count: int, progress: Progress
 ) -> list[Farmer]:
-    """Farmers with accounts, trustlines and KALE."""
+    """Create farmers with accounts, trustlines and KALE."""
     progress(f"making {count} wallets")
     farmers = await caller.create_farmers(count)
     progress(f"bringing {count} farmers onto the chain")

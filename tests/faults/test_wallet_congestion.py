@@ -1,4 +1,4 @@
-"""More plants than ledgers and queues take: refused bids are raised, under the cap."""
+"""Plants that exceed the room of ledgers and queues: refused bids are raised, under the cap."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
 
 
 async def test_a_full_queue(database: DatabaseAccess, tmp_path: Path) -> None:
-    """And a kill between the raise and the sending of the raised envelope."""
+    """A full queue, and a kill between the raise and the sending of the raised envelope."""
     async with open_wallet_world(
         database, tmp_path, block_seconds=20, localnet_environment=LOCALNET
     ) as world:
@@ -48,7 +48,7 @@ async def test_a_full_queue(database: DatabaseAccess, tmp_path: Path) -> None:
 
 
 async def test_the_cap_holds(database: DatabaseAccess, tmp_path: Path) -> None:
-    """A cap below what any plant costs: refused with the reason, and nothing is sent."""
+    """A cap below the cost of any plant: a refusal with the reason, and nothing is sent."""
     async with open_wallet_world(database, tmp_path, MAX_FEE_STROOPS="20000") as world:
         farmers = await world.create_farmers(1)
         (farmer,) = farmers

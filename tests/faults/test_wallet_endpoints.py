@@ -1,4 +1,4 @@
-"""Several Stellar endpoints that break while a batch is under way: it ends as if none had."""
+"""Several Stellar endpoints that break during a batch: the batch ends as if none had broken."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,13 +26,13 @@ SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
-    """A wallet with many endpoints, of which two lead to its localnet."""
+    """A wallet with many endpoints, two of which lead to its localnet."""
 
     #: The wallet, its localnet, its database.
     world: WalletWorld
     #: Addresses by farmer.
     farmers: dict[str, str]
-    #: The two ways to the localnet, the preferred one first.
+    #: The two relays to the localnet, the preferred relay first.
     relays: tuple[TcpRelay, TcpRelay]
 
 
@@ -40,8 +40,11 @@ class Crowd:
 async def crowd(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Crowd]:
-    """In the order of the settings: answers after 30 s, is on another network, says nothing at all,
-    speaks HTML, and then the two that are sound."""
+    """Run a wallet whose settings list bad endpoints before the two sound ones.
+
+    In the order of the settings: one answers after 30 s, one is on another network, one says
+    nothing at all, one speaks HTML, and then come the two sound ones.
+    """
     logs: Path = tmp_path_factory.mktemp("wallet_endpoints")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(database_factory.create())
@@ -80,7 +83,7 @@ async def crowd(
 
 
 async def flap(relays: tuple[TcpRelay, TcpRelay]) -> None:
-    """Cuts one after the other for a while, so that one is always there."""
+    """Cut one relay after the other for a while, so that one is always there."""
     while True:
         for relay in relays:
             await relay.cut()

@@ -21,7 +21,7 @@ T = TypeVar("T")
 KALE = 10**7
 FARMERS = 4
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
-#: Passed once per round, but `accepted`: once per list of envelopes.
+#: Failpoints that are passed once per round, except `accepted`: once per list of envelopes.
 EDGES = (
     "wallet.batch.recorded",
     "wallet.transaction.signed",
@@ -30,7 +30,7 @@ EDGES = (
     "wallet.settle.after",
 )
 
-#: An operation that has two envelopes in ledgers, or is settled by none.
+#: Query for an operation that has two envelopes in ledgers, or is settled by none.
 DOUBLES = """
 SELECT o.id, o.kind, o.state, count(t.id) AS included
 FROM wallet.operations AS o
@@ -51,7 +51,7 @@ class Farm:
     farmers: dict[str, str]
     #: Block that was planted and worked, and not harvested.
     ripe: int
-    #: Stakes in it by farmer.
+    #: Stakes in that block by farmer.
     stakes: dict[str, int]
 
 
@@ -61,7 +61,10 @@ async def farm(
     database_factory: DatabaseFactory,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Farm]:
-    """Already its onboarding survives a kill. Operations go alone, or together by a multicall."""
+    """Run a farm whose onboarding already survives a kill.
+
+    Operations go alone, or together by a multicall.
+    """
     logs: Path = tmp_path_factory.mktemp("wallet_kill")
     async with (
         database_factory.create() as database,
@@ -82,7 +85,7 @@ async def farm(
 
 
 async def surviving(world: WalletWorld, edge: str, call: Awaitable[T]) -> T:
-    """The result of a call in whose middle the wallet dies at `edge` and is started again."""
+    """Return the result of a call during which the wallet dies at `edge` and is started again."""
     await world.restart(FAILPOINTS=f"{edge}=kill")
     await world.wait_until_serving()
     result, _ = await asyncio.gather(call, world.revive())
@@ -120,7 +123,7 @@ async def test_kill_at_commit_edge(farm: Farm, edge: str) -> None:
 
 
 async def paid_out(farm: Farm, payer: str, destination: str) -> wallet_pb2.Operation:
-    """Withdraws 1 KALE, however often the wallet dies meanwhile."""
+    """Withdraw 1 KALE, however often the wallet dies meanwhile."""
     request = withdraw_pb2.WithdrawRequest(request_id="one", farmer_id=payer, amount=KALE)
     while True:
         async with open_channel(farm.world.target) as channel:
@@ -136,7 +139,7 @@ async def paid_out(farm: Farm, payer: str, destination: str) -> wallet_pb2.Opera
                 return done.operation
 
 
-# The treasury carries withdrawals; how others are carried makes no difference.
+# The treasury carries withdrawals; the carrier of other operations makes no difference.
 @pytest.mark.parametrize("farm", ["alone"], indirect=True)
 @pytest.mark.parametrize("edge", ["wallet.withdrawal.recorded", *EDGES[1:]])
 async def test_kill_during_a_withdrawal(farm: Farm, edge: str) -> None:

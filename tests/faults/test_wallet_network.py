@@ -1,4 +1,4 @@
-"""A node that misbehaves: what it did not say is never taken for "not included"."""
+"""A node that misbehaves: its silence is never taken for "not included"."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ Farm = tuple[WalletWorld, dict[str, str]]
 async def farm(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Farm]:
-    """A wallet with farmers that have KALE, and addresses by farmer."""
+    """Run a wallet with farmers that have KALE; yield it with addresses by farmer."""
     logs: Path = tmp_path_factory.mktemp("wallet_network")
     async with (
         database_factory.create() as database,
@@ -39,7 +39,7 @@ async def farm(
 
 
 async def misbehave(world: WalletWorld, **faults: Any) -> None:
-    """Tells the localnet what to do wrong; everything else is right again."""
+    """Set the faults of the localnet; end all its other faults."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{world.rpc_url}/faults", json={"reset": True, **faults}) as reply,

@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 KALE = 10**7
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
 SECONDS = 60
-#: What a database that was restored from a backup has lost of a payment, as if it had never been
-#: signed.
+#: Statements that remove the records of a payment that a database restored from a backup has lost,
+#: as if the payment had never been signed.
 FORGET = """
 SET session_replication_role = replica;
 CREATE TEMPORARY TABLE lost AS
@@ -45,21 +45,21 @@ SET session_replication_role = DEFAULT;
 
 @dataclass(frozen=True, kw_only=True)
 class Village:
-    """A wallet with some nodes of one chain, a farmer, and the account that it pays out to."""
+    """A wallet with several nodes of one chain, a farmer, and the account of its payouts."""
 
     world: WalletWorld
-    #: Who withdraws.
+    #: Farmer that withdraws.
     farmer: str
-    #: Whose account it is paid to.
+    #: Farmer whose account is paid.
     outside: str
 
     async def trust_everybody(self) -> None:
-        """The wallet forgets which nodes were contradicted."""
+        """Let the wallet forget which nodes were contradicted."""
         await self.world.restart()
         await self.world.wait_until_serving()
 
     async def lie(self, node: int, **lies: Any) -> None:
-        """What a node says that is not so; nothing: it is honest again."""
+        """Set the lies of a node; without lies the node is honest again."""
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{self.world.rpc_url}/node/{node}/faults", json={"lies": lies}) as reply,
@@ -67,14 +67,14 @@ class Village:
             assert reply.status == 200, await reply.text()
 
     async def struck(self, node: int) -> dict[str, int]:
-        """How often each lie was told."""
+        """Return how often each lie was told."""
         url = f"{self.world.rpc_url}/node/{node}/faults"
         async with aiohttp.ClientSession() as session, session.get(url) as reply:
             used: dict[str, int] = (await reply.json(content_type=None))["used"]
             return used
 
     async def withdraw(self, name: str, amount: int) -> withdraw_pb2.Withdrawal:
-        """A withdrawal, to its end."""
+        """Withdraw, and wait for the withdrawal's end."""
         request = withdraw_pb2.WithdrawRequest(
             request_id=name, farmer_id=self.farmer, amount=amount
         )
@@ -83,12 +83,12 @@ class Village:
             return (await stub.Withdraw(request, timeout=SECONDS)).withdrawal
 
     async def paid_out(self) -> int:
-        """Stroops of KALE that have arrived, as the honest chain has it."""
+        """Return the stroops of KALE that have arrived, according to the honest chain."""
         found = await self.world.balances([self.outside])
         return int(found[self.outside].kale_stroops)
 
     async def ledgers_later(self, count: int) -> None:
-        """Returns when the wallet has seen so many more ledgers."""
+        """Wait until the wallet has seen this many more ledgers."""
         now = (await self.world.block()).head.ledger
         await self.world.wait_for_ledger(now + count)
 
@@ -97,7 +97,10 @@ class Village:
 async def open_village(
     factory: DatabaseFactory, paths: pytest.TempPathFactory, *, nodes: int
 ) -> AsyncIterator[Village]:
-    """So many nodes in the settings; one payer, so that all payments meet there."""
+    """Run a wallet with this many nodes in its settings.
+
+    There is one payer, so that all payments meet there.
+    """
     async with (
         factory.create() as database,
         open_wallet_world(
@@ -126,7 +129,7 @@ async def open_village(
 async def crowd(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Village]:
-    """Three nodes."""
+    """Run a wallet with three nodes."""
     async with open_village(database_factory, tmp_path_factory, nodes=3) as found:
         yield found
 
@@ -135,13 +138,13 @@ async def crowd(
 async def hermit(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Village]:
-    """One node."""
+    """Run a wallet with one node."""
     async with open_village(database_factory, tmp_path_factory, nodes=1) as found:
         yield found
 
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Returns when it holds."""
+    """Wait until a condition holds."""
     for _ in range(SECONDS * 5):
         if await holds():
             return
@@ -168,7 +171,8 @@ async def test_one_liar_of_three_moves_no_money(
     await crowd.trust_everybody()
     before, name, count = await crowd.paid_out(), str(new_id()), 0
     await crowd.lie(node, **lies)
-    # Until it was asked for what it lies about: a slow machine has others asked instead of it.
+    # Waits until the node was asked for the subject of its lie: a slow machine has others asked
+    # instead.
     while count < 2 or (count < 12 and not sum((await crowd.struck(node)).values())):
         found = await crowd.withdraw(f"{name} {count}", KALE)
         assert found.operation.state == SUCCEEDED
@@ -198,7 +202,8 @@ async def test_what_the_only_node_invents_is_made_good(hermit: Village) -> None:
     before = await hermit.paid_out()
     async with connect(hermit.world.database.admin_dsn) as admin:
         payer = await admin.fetchval("SELECT address FROM wallet.wallets WHERE kind = 'payer'")
-    # Whatever is sent is thrown away; then the payer seems to stand where it would bring it.
+    # All sent envelopes are thrown away; then the payer's number seems to be the one they would
+    # set.
     swallowed = {"says": "PENDING", "takes": False}
     await hermit.lie(0, send=swallowed)
     asked = asyncio.create_task(hermit.withdraw("invented", KALE))

@@ -1,4 +1,4 @@
-"""Withdrawals whose ledger no node remembers: their payer's number tells what became of them."""
+"""Withdrawals whose ledger no node remembers: their payer's sequence number shows the outcome."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ RESUME = "UPDATE wallet.pauses SET resumed_by = 'test', resumed_at = now() WHERE
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Returns when it holds."""
+    """Wait until a condition holds."""
     for _ in range(SECONDS * 5):
         if await holds():
             return
@@ -37,7 +37,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def payer(world: WalletWorld, destination: str, kale: int) -> str:
-    """A farmer with KALE whose payout address is another farmer's account."""
+    """Create a farmer with KALE whose payout address is another farmer's account."""
     request = wallet_pb2.CreateWalletRequest(
         farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination
     )
@@ -48,7 +48,7 @@ async def payer(world: WalletWorld, destination: str, kale: int) -> str:
 
 
 async def narrow(world: WalletWorld) -> str:
-    """An account that is not the pool's, and may hold 1 KALE."""
+    """Create an account outside of the pool that may hold 1 KALE."""
     key, network = Keypair.random(), Network()
     async with aiohttp.ClientSession() as session, SorobanServerAsync(world.rpc_url) as rpc:
         async with session.get(f"{world.rpc_url}/friendbot?addr={key.public_key}") as reply:
@@ -64,14 +64,14 @@ async def narrow(world: WalletWorld) -> str:
 
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
-    """Asks for a withdrawal; its end is looked up."""
+    """Request a withdrawal, whose end is looked up later."""
     request = withdraw_pb2.WithdrawRequest(request_id=name, farmer_id=farmer, amount=amount)
     async with open_channel(world.target) as channel:
         await withdraw_pb2_grpc.WithdrawalServiceStub(channel).Withdraw(request, timeout=5)
 
 
 async def forget(world: WalletWorld) -> None:
-    """The node loses its history up to now, and a ledger more."""
+    """Let the node lose its history up to now, and one ledger more."""
     async with aiohttp.ClientSession() as session:
 
         async def call(method: str) -> Any:
@@ -91,7 +91,7 @@ async def forget(world: WalletWorld) -> None:
 
 
 async def ends(admin: Any) -> dict[str, tuple[str, int, str]]:
-    """State, envelopes and message of each withdrawal, by its request."""
+    """Return state, envelopes and message of each withdrawal, by its request."""
     rows = await admin.fetch(
         "SELECT d.request_id, o.state::text, o.attempts, o.error_message FROM wallet.withdrawals "
         "AS d INNER JOIN wallet.operations AS o ON d.operation_id = o.id"
@@ -124,7 +124,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         await admin.execute(PAUSE, pause)
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
         if fails:
-            # Its destination may not hold so much, and it is all or none.
+            # The destination may not hold that much, and the transaction pays all or nothing.
             wishes.append((vain, "vain", 2 * KALE))
         asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
 

@@ -1,5 +1,8 @@
-"""Nodes whose every answer an adversary picks: honest ones as far as a real node might give it,
-liars as they like, each with a plan of its own, or several with one plan."""
+"""Nodes whose every answer an adversary picks.
+
+Honest nodes answer as far as a real node might, liars as they like. Each node has a plan of its
+own, or several nodes share one plan.
+"""
 
 import asyncio
 import base64
@@ -40,7 +43,7 @@ from tests.model.network import (
 T = TypeVar("T")
 Json = dict[str, Any]
 
-#: Where an answer has its facts; Facts reads them.
+#: Field of an answer that has its facts; Facts reads them.
 FACTS = "facts"
 _NO_HEAD = LedgerHead(sequence=1, close_time=0)
 _TX_BAD_SEQ, _TX_INSUFFICIENT_FEE = -5, -9
@@ -51,7 +54,7 @@ class Killed(BaseException):
 
 
 class Fate:
-    """Whether a process is alive; it may die at any await."""
+    """The life of a process, which may die at any await."""
 
     def __init__(self, chance: Random, of_hundred: int) -> None:
         self._chance = chance
@@ -59,11 +62,11 @@ class Fate:
         self.is_dead = False
 
     def spare(self) -> None:
-        """From now on nobody kills it."""
+        """Protect the process from being killed from now on."""
         self._of_hundred = 0
 
     def step(self) -> None:
-        """An await: the process may die here, and whoever is dead does nothing any more."""
+        """Mark an await: the process may die here, and a dead process does nothing any more."""
         if self._of_hundred and self._chance.randrange(100) < self._of_hundred:
             self.is_dead = True
         if self.is_dead:
@@ -72,53 +75,55 @@ class Fate:
 
 @dataclass(frozen=True, kw_only=True)
 class Tricks:
-    """How often, of ten times, an honest node's answer is what nobody wants."""
+    """Tricks of an honest node: how often, of ten times, it gives an unwanted answer."""
 
-    #: There is none.
+    #: No answer.
     away: int = 0
-    #: It is up to three ledgers old.
+    #: An answer that is up to three ledgers old.
     stale: int = 0
-    #: It has only the last two ledgers.
+    #: A node that has only the last two ledgers.
     forgetful: int = 0
-    #: A ledger closes between a lookup and the head that is shown with it.
+    #: A ledger that closes between a lookup and the head that is shown with it.
     torn: int = 0
-    #: Ranges of ledgers are not given.
+    #: A refusal of ranges of ledgers.
     no_ranges: int = 0
-    #: A bid is refused.
+    #: A refused bid.
     greedy: int = 0
-    #: What was sent is not kept.
+    #: A sent envelope that is not kept.
     dropped: int = 0
-    #: What was sent is kept, and the answer is lost.
+    #: A sent envelope that is kept while the answer is lost.
     lost: int = 0
-    #: What was sent is kept, and the answer is an error.
+    #: A sent envelope that is kept while the answer is an error.
     contrary: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lies:
-    """Of ten things of a kind, so many are lied about; which, the secret decides: who shares it
-    lies alike."""
+    """Lies of a liar: how many of ten subjects of a kind are lied about.
+
+    The secret decides which subjects: nodes that share the secret lie alike.
+    """
 
     secret: int
-    #: Transactions that ledgers have are not found.
+    #: Transactions in ledgers are not found.
     hides: int = 0
-    #: Transactions that worked, or never were, have failed.
+    #: Transactions that worked, or never existed, have failed.
     fails: int = 0
-    #: Transactions that failed, or never were, have worked.
+    #: Transactions that failed, or never existed, have worked.
     succeeds: int = 0
     #: Sequence numbers.
     numbers: int = 0
-    #: Pails that are not there, or are.
+    #: Pails that do not exist are shown, or pails that exist are not.
     pails: int = 0
-    #: Accounts are not there, poor, or take nothing.
+    #: Accounts do not exist, are poor, or accept nothing.
     accounts: int = 0
     #: Ledgers and clocks.
     heads: int = 0
-    #: What is sent is thrown away.
+    #: Sent envelopes are thrown away.
     swallows: int = 0
 
 
-#: What a liar adds to ledger and clock.
+#: Amounts that a liar adds to ledger and clock.
 _SHIFTS = [(1, 0), (10, 0), (10, 60), (100_000, 0), (0, 60), (0, 10**6), (-2, -10), (-20, -100)]
 _ERRORS = [REFUSED, TRAPPED, PAIL_EXISTS]
 
@@ -133,17 +138,17 @@ class Server:
         self._chance = chance
         self._tricks = tricks
         self.lies = lies
-        #: With every new mood other things are lied about.
+        #: Mood of the liar: with every new mood it lies about other subjects.
         self.mood = 0
-        #: The ledger that it has: it never goes back.
+        #: Ledger that the node has reached: it never goes back.
         self._has = FIRST_LEDGER
 
     def rest(self) -> None:
-        """From now on it is honest, and does what is wanted."""
+        """Make the node honest and without tricks from now on."""
         self._tricks, self.lies = Tricks(), None
 
     def answer(self, method: str, parameters: Mapping[str, Any]) -> Json:
-        """The result of a call; RpcUnavailableError: none."""
+        """Return the result of a call; RpcUnavailableError when there is none."""
         if self._happens(self._tricks.away):
             raise RpcUnavailableError("away")
         newest = self._network.ledger
@@ -165,7 +170,7 @@ class Server:
         raise AssertionError(method)
 
     def _happens(self, of_ten: int) -> bool:
-        """Whether the adversary wants it now."""
+        """Tell whether the adversary lets the trick happen now."""
         return self._chance.randrange(10) < of_ten
 
     # Lies -------------------------------------------------------------------------------------
@@ -175,7 +180,7 @@ class Server:
         return crc32(f"{secret} {self.mood} {kind} {subject}".encode())
 
     def _lies(self, kind: str, subject: object = "") -> bool:
-        """Whether it lies about this, as long as its mood lasts."""
+        """Tell whether the node lies about this subject, as long as its mood lasts."""
         of_ten = getattr(self.lies, kind, 0)
         return bool(of_ten) and self._dice(kind, subject) % 10 < of_ten
 
@@ -192,7 +197,10 @@ class Server:
         return LedgerHead(sequence=sequence, close_time=close_time, oldest=min(oldest, sequence))
 
     def _transaction(self, name: str) -> Json:
-        """The lookup and the head are two reads: ledgers may close in between."""
+        """Return the answer about a transaction.
+
+        The lookup and the head are two reads: ledgers may close in between.
+        """
         at = self._has
         shown = self._head(self._network.ledger if self._happens(self._tricks.torn) else at)
         answer: Json = {
@@ -238,7 +246,7 @@ class Server:
         }
 
     def _told(self, lookup: str, at: int) -> Outcome | None:
-        """What it says of a transaction at a ledger; None: not found."""
+        """Return the outcome that the node tells of a transaction at a ledger; None: not found."""
         taken = self._network.taken.get(lookup)
         if taken is not None and taken.ledger <= at:
             if self._lies("hides", lookup):
@@ -340,17 +348,20 @@ def _refused(code: int, fee: int = 0) -> Json:
 
 
 class Facts:
-    """In the place of the reader of results: answers have their facts as they are."""
+    """A replacement of the reader of results: answers already hold their facts."""
 
     def outcome(self, answer: Json, head: LedgerHead, functions: Sequence[str]) -> Outcome:
-        """What an answer says of a transaction."""
+        """Return the outcome of a transaction in an answer."""
         if answer["status"] == "NOT_FOUND":
             return Outcome(status=OutcomeStatus.NOT_FOUND, head=head)
         return replace(cast("Outcome", answer[FACTS]), head=head)
 
 
 class Wire(Transport):
-    """The way to a node: every call is an await at which the process may die, before and after."""
+    """The connection to a node.
+
+    Every call is an await at which the process may die, before and after.
+    """
 
     def __init__(self, server: Server, fate: Fate, host: str) -> None:
         nothing = cast("Any", None)
@@ -361,7 +372,7 @@ class Wire(Transport):
     async def ask(
         self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
     ) -> T:
-        """What `read` makes of the answers, which have their facts as they are."""
+        """Return the result of `read` on the answers, which already hold their facts."""
         self._fate.step()
         await asyncio.sleep(0)
         calls = json.loads(body)
@@ -375,7 +386,7 @@ class Wire(Transport):
 
 
 class FakeRpc(Rpc):
-    """A process's way to a node: the real one but for the wire."""
+    """A process's connection to a node: the real class except for the wire."""
 
     def __init__(
         self, server: Server, fate: Fate, *, seen: Heights, position: int, clock: Clock
@@ -393,5 +404,5 @@ class FakeRpc(Rpc):
 
     @property
     def is_liar(self) -> bool:
-        """Whether its node lies at times."""
+        """Tell whether the node lies at times."""
         return self._server.lies is not None

@@ -1,4 +1,4 @@
-"""The machine that Hypothesis drives: processes, nodes and strangers, in any order."""
+"""The state machine that Hypothesis drives: processes, nodes and strangers, in any order."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ from tests.support.database import DatabaseAccess, connect
 
 T = TypeVar("T")
 FARMERS, PAYERS, PROCESSES = 3, 2, 2
-#: Withdrawals of an example at most.
+#: Most withdrawals of an example.
 WITHDRAWALS = 6
 #: Ledgers in which everything has to settle when the adversaries rest.
 REST = 120
@@ -47,7 +47,7 @@ NODES = [
     *((2, 1), (2, 1), (2, 1), (3, 1)),
     *((1, 1), (1, 2), (2, 2)),
 ]
-#: What happens besides, the frequent ones several times.
+#: Events besides ledgers and steps; frequent events are listed several times.
 EVENTS = (
     "plant",
     "plant",
@@ -87,7 +87,8 @@ LIES = st.builds(
     heads=st.sampled_from([0, 0, 0, 9]),
     swallows=_LIE,
 )
-#: What the database says: each operation, each envelope, and each that is carried twice.
+#: Queries for the records of the database: each operation, each envelope, and each operation that
+#: is carried twice.
 OPERATIONS = """
 SELECT o.id, o.kind, w.address, o.state, o.amount, d.destination FROM wallet.operations o
 JOIN wallet.wallets w ON w.id = o.wallet_id
@@ -103,13 +104,13 @@ SELECT count(*) FROM wallet.transaction_operations c
 JOIN wallet.transactions t ON t.id = c.transaction_id AND t.state IN ('signed', 'sent')
 GROUP BY c.operation_id HAVING count(*) > 1
 """
-#: Makes the statements that empty all tables, whatever their triggers say.
+#: Query that makes the statements that empty all tables, whatever their triggers say.
 EMPTY = """
 SELECT 'SET session_replication_role = replica;'
     || string_agg(format('DELETE FROM %I.%I', schemaname, tablename), ';')
 FROM pg_tables WHERE schemaname IN ('wallet', 'chain')
 """
-#: Leases and pauses end: they are of seconds, and a ledger takes some.
+#: Statements that end leases and pauses: they last seconds, and a ledger takes several seconds.
 TIME_PASSES = (
     "UPDATE wallet.operations SET due_at = now() WHERE due_at > now()",
     "UPDATE wallet.wallets SET leased_until = now() WHERE leased_until > now()",
@@ -118,15 +119,15 @@ TIME_PASSES = (
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What may be, and happen."""
+    """The possible nodes and events of an example."""
 
     #: Honest nodes and liars.
     nodes: Sequence[tuple[int, int]] = tuple(NODES)
-    #: Habits of the honest ones.
+    #: Tricks of the honest nodes.
     tricks: SearchStrategy[Tricks] = TRICKS
-    #: Plans of the others.
+    #: Lies of the other nodes.
     lies: SearchStrategy[Lies] = LIES
-    #: What happens besides ledgers and the processes' steps.
+    #: Events besides ledgers and the processes' steps.
     events: Sequence[str] = EVENTS
 
 
@@ -134,14 +135,14 @@ _UNLIMITED = DailyLimit(farmer=10**12, pool=10**12)
 
 
 class EngineMachine(RuleBasedStateMachine):
-    """Wallet processes, dying and starting anew, on one database and one network."""
+    """Wallet processes that die and start anew, on one database and one network."""
 
     def __init__(self, access: DatabaseAccess, world: World) -> None:
         super().__init__()
         self._access = access
         self._world = world
         self._loop = asyncio.new_event_loop()
-        # What a killed process had begun is nobody's any more.
+        # The work that a killed process had begun belongs to nobody any more.
         self._loop.set_exception_handler(lambda loop, context: None)
         self._stack = AsyncExitStack()
         self._network = Network()
@@ -152,16 +153,19 @@ class EngineMachine(RuleBasedStateMachine):
         self._farmers: dict[str, WalletId] = {}
         self._plants: dict[str, OperationId] = {}
         self._withdrawals: dict[OperationId, Paid] = {}
-        #: A liar may have been believed, as nobody else could be asked.
+        #: Whether a liar may have been believed, as no other node could be asked.
         self._was_lonely = False
-        #: Withdrawals that were ever settled as what they were not.
+        #: Withdrawals that were ever settled with a wrong outcome.
         self.false_records: set[OperationId] = set()
 
     # Processes --------------------------------------------------------------------------------
 
     def run(self, number: int, work: Awaitable[object]) -> None:
-        """Has a process do something until it is done or the process is killed: then nothing of it
-        goes on, and another one takes its place."""
+        """Let a process work until the work is done or the process is killed.
+
+        When the process is killed, nothing of the work goes on, and another process takes its
+        place.
+        """
 
         async def whole() -> None:
             try:
@@ -182,7 +186,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._was_lonely |= self._processes[number].endpoints.is_lonely
 
     def _start(self, number: int) -> None:
-        """A process that has nothing in memory."""
+        """Start a process that has nothing in memory."""
         self._processes[number] = Process(
             self._network,
             self._servers,
@@ -210,7 +214,7 @@ class EngineMachine(RuleBasedStateMachine):
         order: Random,
         killed: int,
     ) -> None:
-        """Farmers whose plants are recorded, payers, and nodes with habits of their own.
+        """Record plants of farmers, and create payers and nodes with tricks of their own.
 
         Adversaries decide by dice of their own: answers that run side by side come in any order,
         which Hypothesis would take for a flaky test.
@@ -226,7 +230,7 @@ class EngineMachine(RuleBasedStateMachine):
             Server(self._network, Random(seed + place), habits, plan)
             for place, (habits, plan) in enumerate(nodes)
         ]
-        #: More nodes are honest than not.
+        #: Whether more nodes are honest than not.
         self._is_decent = honest > liars
         self._loop.run_until_complete(self._prepare())
         self._processes: list[Process] = [cast("Any", None)] * PROCESSES
@@ -262,14 +266,14 @@ class EngineMachine(RuleBasedStateMachine):
             await self._add_farmer(wallets)
 
     async def _save(self, wallets: WalletStore, key: SealedKey) -> None:
-        """The account is there."""
+        """Save a wallet whose account exists."""
         state = AccountState(
             address=key.address, exists=True, xlm=10**12, has_trustline=True, sequence=1
         )
         await wallets.save_accounts({key.wallet_id: state}, FIRST_LEDGER)
 
     def _sealed(self) -> SealedKey:
-        """A key, and its account on the chain."""
+        """Return a key that has an account on the chain."""
         self._seeds += 1
         seed = self._seeds.to_bytes(32, "big")
         key = SealedKey(
@@ -312,7 +316,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(ledgers=st.integers(1, 6))
     def go_on(self, ledgers: int) -> None:
-        """Some ledgers of everything, by dice."""
+        """Let everything go on for some ledgers, by dice."""
         for _ in range(ledgers):
             for event in self._chance.sample(self._world.events, k=3):
                 self._happen(event)
@@ -324,28 +328,28 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(EVENTS))
     def happen(self, event: str) -> None:
-        """One thing alone."""
+        """Let one event happen alone."""
         self._happen(event)
 
     @rule(number=st.integers(0, PROCESSES - 1))
     def work(self, number: int) -> None:
-        """A process goes on, and no ledger closes."""
+        """Let a process work while no ledger closes."""
         self._work(number)
 
     @rule()
     def close(self) -> None:
-        """A ledger closes, and no process sees it so far."""
+        """Close a ledger that no process sees so far."""
         self._close_some()
 
     def _happen(self, event: str) -> None:
         getattr(self, f"_{event}")(self._chance.randrange(FARMERS))
 
     def _plant(self, who: int) -> None:
-        """An envelope for one plant, or one that is in flight already."""
+        """Sign an envelope for one plant, or use one that is in flight already."""
         self._plant_by(self._chance.randrange(PROCESSES), [list(self._farmers)[who]])
 
     def _pack(self, who: int) -> None:
-        """An envelope for several plants, by a channel account."""
+        """Sign an envelope for several plants, by a channel account."""
         others = [farmer for farmer in self._farmers if farmer != list(self._farmers)[who]]
         self._plant_by(self._chance.randrange(PROCESSES), others)
 
@@ -357,7 +361,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.run(number, self._processes[number].plant(source, address, plants))
 
     def _withdraw(self, who: int) -> None:
-        """Somebody asks for a withdrawal of KALE; no two are of the same amount."""
+        """Request a withdrawal of KALE; no two withdrawals have the same amount."""
         if len(self._withdrawals) == WITHDRAWALS:
             return
         farmer = list(self._farmers)[who]
@@ -376,13 +380,13 @@ class EngineMachine(RuleBasedStateMachine):
         )
 
     def _change_mind(self, who: int) -> None:
-        """A destination takes no KALE for some ledgers from the next one on."""
+        """Let a destination refuse KALE for some ledgers from the next ledger on."""
         begin = self._network.ledger + 1
         line = self._network.lines[list(self._destinations.values())[who]]
         line += [(begin, False), (begin + self._chance.randrange(1, 4), True)]
 
     def _send_again(self, _who: int) -> None:
-        """Whoever has seen an envelope sends it again, however old it is."""
+        """Send a seen envelope again: whoever has seen one may do so, however old it is."""
         seen = [envelope for _, envelope in self._network.received.values()]
         if seen:
             item = self._chance.choice(seen)
@@ -390,23 +394,25 @@ class EngineMachine(RuleBasedStateMachine):
                 self._network.queue[item.lookup] = item
 
     def _turn(self, who: int) -> None:
-        """A liar lies about other things from now on; or all of them do."""
+        """Let a liar, or all liars, lie about other subjects from now on."""
         for place, server in enumerate(self._servers):
             if who == 0 or place % FARMERS == who:
                 server.mood += 1
 
     def _kill(self, _who: int) -> None:
-        """Between two steps."""
+        """Kill a process between two steps."""
         self._start(self._chance.randrange(PROCESSES))
 
     def _work(self, number: int) -> None:
-        """As a process's loops go."""
+        """Let a process work in the order of its loops."""
         for step in ("probe", "pay", "look"):
             self.run(number, getattr(self._processes[number], step)())
 
     def _close_some(self) -> None:
-        """A ledger takes all or some of what is queued, in any order; some of it traps there. The
-        first farmer's key was exported: its owner sends transactions, too."""
+        """Close a ledger that takes all or some of the queue, in any order; some of it traps there.
+
+        The first farmer's key was exported: its owner sends transactions, too.
+        """
         queue = sorted(self._network.queue)
         self._chance.shuffle(queue)
         traps = {farmer for farmer in self._farmers if self._chance.random() < 0.1}
@@ -432,13 +438,13 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def promises(self) -> None:
-        """Checked against the truth after every step."""
+        """Check the promises against the truth after every step."""
         if hasattr(self, "_database"):
             self._loop.run_until_complete(self._check())
 
     @property
     def _must_be_true(self) -> bool:
-        """Whether records have to be: most nodes are honest, and could be asked."""
+        """Tell whether records have to be true: most nodes are honest, and could be asked."""
         return self._is_decent and not self._was_lonely
 
     async def _check(self) -> None:
@@ -466,7 +472,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert not twice, f"paid twice: {twice}"
 
     def _is_done(self, row: asyncpg.Record) -> bool:
-        """Whether the chain has it."""
+        """Tell whether the chain has carried out the operation."""
         if row["kind"] == "plant":
             return row["address"] in self._network.pails
         return self._withdrawals[row["id"]] in {paid for _, paid in self._network.paid}
@@ -491,7 +497,7 @@ class EngineMachine(RuleBasedStateMachine):
     # The end ----------------------------------------------------------------------------------
 
     def teardown(self) -> None:
-        """The adversaries rest: everything settles by itself, and becomes what the records say."""
+        """Let the adversaries rest; check that everything settles by itself, as the records say."""
         try:
             if hasattr(self, "_processes"):
                 self._settle()
@@ -529,7 +535,7 @@ class EngineMachine(RuleBasedStateMachine):
         return not self._open()
 
     def _open(self) -> list[str]:
-        """What is not settled, or is settled as what it is not."""
+        """Return operations that are not settled, or are settled with a wrong outcome."""
         self.promises()
         return [
             f"{row['kind']} {row['amount']} {row['state']}"
@@ -538,7 +544,7 @@ class EngineMachine(RuleBasedStateMachine):
         ]
 
     def _is_false(self, row: asyncpg.Record) -> bool:
-        """Whether a withdrawal is recorded as made and was not, or the other way round."""
+        """Tell whether a withdrawal's record is wrong: as paid when it was not, or the reverse."""
         if row["kind"] != "withdraw" or row["state"] not in {"succeeded", "failed", "expired"}:
             return False
         is_recorded_as_made: bool = row["state"] == "succeeded"

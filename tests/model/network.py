@@ -1,4 +1,4 @@
-"""The true chain of the model: ledgers, accounts, pails, payments. Nobody lies here."""
+"""The true chain of the model: ledgers, accounts, pails, payments. No part of this module lies."""
 
 import base64
 from collections import Counter
@@ -21,7 +21,7 @@ from services.wallet.domain.chain_facts import CallResult, ContractError
 
 BLOCK = 10
 STAKE = 7
-#: Where everything begins: ledger, close time, and the sequence numbers of all accounts.
+#: Beginning of the chain: ledger, close time, and the sequence numbers of all accounts.
 FIRST_LEDGER, FIRST_TIME, FIRST_NUMBER = 100, 1000, 90 << 32
 #: Stroops of KALE that a farmer has at first; more than all withdrawals of an example.
 RICH = 10**6
@@ -38,7 +38,7 @@ REFUSED = ContractError(raiser="transaction", code="PAYMENT_NO_TRUST")
 
 @dataclass(frozen=True, kw_only=True)
 class Paid:
-    """One payment: of its source, to its destination, in stroops of KALE."""
+    """One payment: source, destination, and stroops of KALE."""
 
     source: str
     destination: str
@@ -47,11 +47,11 @@ class Paid:
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """What a signed envelope stands for."""
+    """The content of a signed envelope."""
 
-    #: As it is sent (base64).
+    #: The envelope as sent (base64).
     xdr: str
-    #: Its hash: of a fee bump the outer one.
+    #: Hash of the envelope; for a fee bump the outer hash.
     hash: str
     #: Hash of the inner transaction.
     lookup: str
@@ -59,11 +59,11 @@ class Envelope:
     sequence: int
     max_time: int
     bid: int
-    #: Farmers whose plants it carries; several go through a multicall.
+    #: Farmers whose plants the envelope carries; several plants go through a multicall.
     farmers: tuple[str, ...]
-    #: What it pays.
+    #: Payments of the envelope.
     payments: tuple[Paid, ...]
-    #: What its last operation bumps the source's number to.
+    #: Number to which the last operation bumps the source's sequence number.
     bump_to: int | None
 
 
@@ -73,20 +73,21 @@ class PaidHarvest:
 
     envelope: Envelope
     ledger: int
-    #: SettledFeed of the calls; empty when it failed as a whole, and for payments.
+    #: SettledFeed of the calls; empty when the transaction failed as a whole, and for payments.
     results: tuple[CallResult, ...]
     error: ContractError | None
 
 
 @dataclass(kw_only=True)
 class Network:
-    """The truth."""
+    """The true state of the chain."""
 
     #: Close time of every ledger, by sequence.
     times: dict[int, int] = field(default_factory=lambda: {FIRST_LEDGER: FIRST_TIME})
-    #: Ledgers in which an account's number rose to a value; those that exist have at least one.
+    #: Ledgers in which an account's sequence number rose to a value; accounts that exist have at
+    #: least one.
     numbers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    #: Ledgers from which on an account takes KALE, or does not.
+    #: Ledgers from which on an account accepts KALE, or refuses it.
     lines: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)
     #: Ledger in which a farmer planted.
     pails: dict[str, int] = field(default_factory=dict)
@@ -94,23 +95,23 @@ class Network:
     planted: Counter[str] = field(default_factory=Counter)
     #: Payments that were made, with their ledgers.
     paid: list[tuple[int, Paid]] = field(default_factory=list)
-    #: By the inner hash.
+    #: Transactions in ledgers by the inner hash.
     taken: dict[str, PaidHarvest] = field(default_factory=dict)
     queue: dict[str, Envelope] = field(default_factory=dict)
-    #: All that any node was ever sent, by inner hash, with the ledger of the first time.
+    #: All envelopes that any node was ever sent, by inner hash, with the ledger of the first time.
     received: dict[str, tuple[int, Envelope]] = field(default_factory=dict)
-    #: Inner hashes by any hash.
+    #: Inner hashes by inner or outer hash.
     names: dict[str, str] = field(default_factory=dict)
-    #: What ledger keys stand for: ("account" | "line" | "pail", address).
+    #: Meaning of ledger keys: ("account" | "line" | "pail", address).
     keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    #: Farmers of the envelopes of plants, by inner hash: what is signed stands for them.
+    #: Farmers of the envelopes of plants, by inner hash: the signed transaction stands for them.
     plants: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _read: dict[str, Envelope] = field(default_factory=dict)
 
     # Accounts ---------------------------------------------------------------------------------
 
     def add(self, address: str) -> None:
-        """An account with a trustline."""
+        """Add an account with a trustline."""
         self.numbers[address] = [(FIRST_LEDGER - 10, FIRST_NUMBER)]
         self.lines[address] = [(0, True)]
         self.keys[account_key(address)] = ("account", address)
@@ -118,16 +119,16 @@ class Network:
         self.keys[pail_key(FARM, address, BLOCK)] = ("pail", address)
 
     def number(self, source: str, ledger: int) -> tuple[int, int]:
-        """An account's sequence number at a ledger, and the ledger that used it."""
+        """Return an account's sequence number at a ledger, and the ledger that used the number."""
         used, number = [item for item in self.numbers[source] if item[0] <= ledger][-1]
         return number, used
 
     def accepts(self, address: str, ledger: int) -> bool:
-        """Whether an account takes KALE at a ledger."""
+        """Tell whether an account accepts KALE at a ledger."""
         return [takes for since, takes in self.lines[address] if since <= ledger][-1]
 
     def kale(self, address: str, ledger: int) -> int:
-        """Stroops of KALE at a ledger."""
+        """Return the stroops of KALE at a ledger."""
         out = (item.amount for at, item in self.paid if at <= ledger and item.source == address)
         return RICH - sum(out)
 
@@ -135,22 +136,22 @@ class Network:
 
     @property
     def ledger(self) -> int:
-        """The newest."""
+        """Return the sequence of the newest ledger."""
         return max(self.times)
 
     @property
     def now(self) -> int:
-        """Its close time."""
+        """Return the close time of the newest ledger."""
         return self.times[self.ledger]
 
     def receive(self, text: str) -> Envelope:
-        """A node was sent this: whoever sees it may send it on, now or later."""
+        """Take an envelope that a node was sent: whoever sees it may send it on, now or later."""
         item = self.read(text)
         self.received.setdefault(item.lookup, (self.ledger, item))
         return item
 
     def read(self, text: str) -> Envelope:
-        """What an envelope says."""
+        """Return the content of an envelope."""
         if text not in self._read:
             self._read[text] = self._parse(text)
         item = self._read[text]
@@ -165,8 +166,11 @@ class Network:
         traps: frozenset[str] = frozenset(),
         strangers: Sequence[str] = (),
     ) -> None:
-        """The next ledger, with those of the queue that it may take, in this order, after what
-        strangers send who have these accounts' keys."""
+        """Close the next ledger with the queued transactions that it may take, in this order.
+
+        Before these the ledger takes the transactions of strangers who have the keys of the
+        accounts in `strangers`.
+        """
         ledger, now = self.ledger + 1, self.now + seconds
         self.times[ledger] = now
         for source in strangers:
@@ -179,7 +183,7 @@ class Network:
         self.queue = {name: item for name, item in self.queue.items() if item.max_time >= now}
 
     def may_be_taken(self, item: Envelope) -> bool:
-        """Whether the next ledger could take it, if it is sent again."""
+        """Tell whether the next ledger could take the envelope, if it is sent again."""
         number, _ = self.number(item.source, self.ledger)
         return self.now < item.max_time and item.sequence == number + 1
 
@@ -197,7 +201,7 @@ class Network:
         )
 
     def _obstacle(self, item: Envelope, ledger: int, traps: frozenset[str]) -> ContractError | None:
-        """Why all of it fails, if it does."""
+        """Return the error that makes the whole transaction fail, if there is one."""
         if traps.intersection(item.farmers):
             return TRAPPED
         if len(item.farmers) == 1 and item.farmers[0] in self.pails:
@@ -253,7 +257,7 @@ def _paid(operation: Payment) -> Paid:
 
 
 def account_data(key: bytes, *, xlm: int, number: int, used: int) -> str:
-    """LedgerEntryData of an account that only its own key signs for."""
+    """Return LedgerEntryData of an account that only its own key signs for."""
     rest = wire.i64(xlm) + wire.i64(number) + wire.u32(0) * 4 + bytes([1, 0, 0, 0]) + wire.u32(0)
     extensions = wire.u32(1) + bytes(16) + wire.u32(2) + wire.u32(0) * 3
     extensions += wire.u32(3) + wire.u32(0) + wire.u32(used) + wire.u64(0)
@@ -261,13 +265,13 @@ def account_data(key: bytes, *, xlm: int, number: int, used: int) -> str:
 
 
 def line_data(key: bytes, *, kale: int, accepts: bool) -> str:
-    """LedgerEntryData of a trustline."""
+    """Return LedgerEntryData of a trustline."""
     limits = wire.i64(kale) + wire.i64(10**15)
     return _text(key + limits + wire.u32(1 if accepts else 0) + wire.u32(0))
 
 
 def pail_data(key: bytes, *, ledger: int) -> str:
-    """LedgerEntryData of a pail that was planted in a ledger, and not worked."""
+    """Return LedgerEntryData of a pail that was planted in a ledger, and not worked."""
     nothing = wire.u32(1)
     fields = {
         "gap": nothing,
@@ -284,5 +288,5 @@ def _text(data: bytes) -> str:
 
 
 def raw_key(address: str) -> bytes:
-    """An address's raw key."""
+    """Return an address's raw key."""
     return raw(address)

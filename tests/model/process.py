@@ -1,5 +1,8 @@
-"""A wallet process of the model: the real chain, tracker, sender, payments and stores, over fake
-nodes, fake keys that sign, and a database that is gone when the process dies."""
+"""A wallet process of the model.
+
+The chain, tracker, sender, payments and stores are real. Nodes and the keys that sign are fake, and
+the process loses its database when it dies.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -45,7 +48,7 @@ _INCLUSION_FEE, _RESOURCE_FEE = 100, 50
 
 
 class MortalDatabase(Database):
-    """The database as a process sees it that may die before and after whatever it does there."""
+    """The database as seen by a process that may die before and after each call of it."""
 
     def __init__(self, database: Database, fate: Fate) -> None:
         super().__init__(database._pool, database._queries, database._timeout)
@@ -60,7 +63,7 @@ class MortalDatabase(Database):
 
 
 class ModelEndpoints(Endpoints):
-    """Notes when a liar may have been believed because too few others could be asked."""
+    """Endpoints that note when a liar may have been believed, as too few others could be asked."""
 
     is_lonely = False
 
@@ -73,27 +76,27 @@ class ModelEndpoints(Endpoints):
 
 
 class Keys:
-    """The keys of all wallets, open."""
+    """The opened keys of all wallets."""
 
     def __init__(self) -> None:
         self._seeds: dict[WalletId, bytes] = {}
 
     def add(self, wallet_id: WalletId, seed: bytes) -> None:
-        """A wallet's."""
+        """Add a wallet's key."""
         self._seeds[wallet_id] = seed
 
     def signer(self, wallet_id: WalletId) -> Signer:
-        """Its signer."""
+        """Return a wallet's signer."""
         return SeedSigner(self._seeds[wallet_id])
 
     @asynccontextmanager
     async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[Signer]]:
-        """As Signers."""
+        """Yield signers; the method has the interface of Signers."""
         yield [self.signer(item) for item in wallet_ids]
 
 
 class Process:
-    """What runs in one wallet process; nothing of it is left when it dies."""
+    """The parts of one wallet process; none is left when the process dies."""
 
     def __init__(
         self,
@@ -111,7 +114,7 @@ class Process:
             FakeRpc(server, fate, seen=seen, position=position, clock=clock)
             for position, server in enumerate(servers)
         ]
-        # Nobody waits here: the next one is asked at once, and so are those that differ.
+        # The model does not wait: the next node is asked at once, and so are nodes that differ.
         self.endpoints = ModelEndpoints(self.nodes, seen=seen, moment=0, clock=clock)
         self.chain = Chain(NETWORK, self.endpoints)
         cast("Any", self.chain)._reader = Facts()
@@ -202,17 +205,17 @@ class Process:
 
     @property
     def newest(self) -> ChainState | None:
-        """The same; None before the first look."""
+        """Return the newest chain state; None before the first look."""
         return self._chain_state
 
     @property
     def current(self) -> ChainState:
-        """The newest that was seen."""
+        """Return the newest chain state that was seen."""
         assert self._chain_state is not None
         return self._chain_state
 
     async def refresh(self) -> ChainState:
-        """Follow the head; down again when it turns out to have been a lie."""
+        """Follow the head; go back when the head turns out to have been a lie."""
         head = await self.chain.head()
         before = 0 if self._chain_state is None else self._chain_state.ledger.sequence
         if head.sequence > before or head.sequence < before - 2:
@@ -222,25 +225,28 @@ class Process:
     # Its steps --------------------------------------------------------------------------------
 
     async def probe(self) -> None:
-        """Look at every node, as loops do that never end."""
+        """Probe every node once, in place of loops that never end."""
         for node in self.nodes:
             with suppress(*FAILURES):
                 await node.probe()
 
     async def look(self) -> None:
-        """The tracker's step, after whatever the chain view has seen."""
+        """Run the tracker's step, on the newest state of the chain view."""
         await self.refresh()
         await self._tracker.step()
 
     async def pay(self) -> None:
-        """The step of the payments' carrier."""
+        """Run the step of the payments' carrier."""
         await self.refresh()
         await self._carrier.step()
 
     async def plant(
         self, source: WalletId, address: str, farmers: Sequence[tuple[str, OperationId]]
     ) -> None:
-        """Sign, commit and send an envelope for plants: a farmer's own, or one of a channel."""
+        """Sign, commit and send an envelope for plants.
+
+        The source is the farmer's own account, or a channel account.
+        """
         chain_state = await self.refresh()
         ledger, read = await self.chain.sequences([address])
         numbers = await next_numbers(self._transactions, read, ledger)
@@ -265,7 +271,7 @@ class Process:
     def _signed(
         self, source: WalletId, farmers: Sequence[str], sequence: int, chain_state: ChainState
     ) -> SignedEnvelope:
-        # The fee is what tells apart what has the same source, number and first farmer.
+        # The fee distinguishes envelopes with the same source, number and first farmer.
         resources = Resources(
             read_only=(),
             read_write=(),

@@ -1,11 +1,12 @@
-"""The engine's real chain, tracker, sender, payments and stores against nodes whose adversaries
-pick every answer.
+"""The engine's real chain, tracker, sender, payments and stores against adversarial nodes.
 
-Hypothesis drives the machine: envelopes are signed, sent, taken by ledgers in any choice and order
-or by none; of one to six nodes some are honest, whose answers are lost, stale or torn and whose
-histories are forgotten, and some lie, alone or all alike; processes die at any await. After every
-step no payment was made twice, whatever nodes say, and with an honest majority the records are
-true; and when the adversaries rest, everything settles by itself.
+Adversaries pick every answer of the nodes. Hypothesis drives the machine. Envelopes are signed,
+sent, and taken by ledgers in any choice and order, or by none. Of one to six nodes some are honest:
+their answers are lost, stale or torn, and their histories are forgotten. Other nodes lie, alone or
+all alike. Processes die at any await.
+
+After every step no payment was made twice, whatever nodes say, and with an honest majority the
+records are true. When the adversaries rest, everything settles by itself.
 """
 
 import os
@@ -36,22 +37,22 @@ LIARS = World(nodes=((2, 1),), tricks=st.just(Tricks()))
 ALL_LIARS = World(
     nodes=((0, 1), (0, 2)), lies=st.builds(Lies, secret=st.integers(0, 99), numbers=st.just(5))
 )
-#: The same, and what is sent is thrown away: payments seem to be made.
+#: The same liars, which also throw away sent envelopes: payments seem to be made.
 PRETENDERS = World(
     nodes=((0, 1), (0, 2)),
     lies=st.builds(Lies, secret=st.integers(0, 99), numbers=st.just(3), swallows=st.just(9)),
     events=("withdraw", "withdraw", "turn", "turn", "kill", "send_again"),
 )
-#: Of clocks, too, and payments fail.
+#: Lies about clocks, too, and failing payments.
 FAILURES = World(
     nodes=((0, 1),),
     lies=st.builds(Lies, secret=st.integers(0, 99), numbers=st.just(3), heads=st.just(5)),
     events=("withdraw", "withdraw", "change_mind", "turn", "turn", "send_again"),
 )
 
-#: So many examples instead, other ones each time: for an hour of hunting.
+#: Number of examples instead, with new examples each time: for an hour of hunting.
 MORE = int(os.environ.get("MODEL_EXAMPLES", "0"))
-#: The same examples every time, unless there are to be more.
+#: The same examples every time, unless a number of examples is set.
 PROFILE = settings(
     max_examples=MORE or 20,
     stateful_step_count=15,
@@ -59,17 +60,17 @@ PROFILE = settings(
     derandomize=not MORE,
     database=None,
     suppress_health_check=list(HealthCheck),
-    # What is found is not made small: the adversaries' dice would fall otherwise.
+    # A failing example is not shrunk: the adversaries' dice would fall otherwise.
     phases=[Phase.generate],
     report_multiple_bugs=False,
 )
 
-#: Until something is found.
+#: Settings for runs until a failure is found.
 HUNT = settings(PROFILE, max_examples=200, derandomize=True)
 
 
 def check(database: DatabaseAccess, profile: settings, world: World) -> None:
-    """Runs the machine, each example on an empty database."""
+    """Run the machine, each example on an empty database."""
     machine = cast("type[EngineMachine]", lambda: EngineMachine(database, world))
     run_state_machine_as_test(machine, settings=profile)
 
@@ -96,7 +97,7 @@ def test_false_records_of_payments_heal(database: DatabaseAccess) -> None:
 
 
 def by_the_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes "not found" past the bound for the whole proof, as a naive engine would."""
+    """Take "not found" past the bound for the whole proof, as a naive engine would."""
 
     async def hasty(chain: Any, transaction: Any, head: Any) -> Any:
         is_past = head.close_time > transaction.max_time
@@ -106,7 +107,7 @@ def by_the_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def by_one_witness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes one node's statement for the proof of exclusion."""
+    """Take one node's statement for the proof of exclusion."""
 
     def credulous(transaction: Any, statements: Any, *, now: int, configured: int) -> Any:
         if now <= transaction.max_time or any(item.is_found for item in statements[:1]):
@@ -117,18 +118,18 @@ def by_one_witness(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def by_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Believes one node whatever it says."""
+    """Believe one node whatever it says."""
     monkeypatch.setattr(Chain, "trusted", lambda self, decision: self)
 
 
 def without_standing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signs for a payer whatever its number."""
+    """Sign for a payer whatever its sequence number."""
     path = "services.wallet.engine.payments.payer_numbers.standing"
     monkeypatch.setattr(path, lambda record, number: Standing.STEADY)
 
 
 def with_shared_targets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives other payments the target of the last ones, if that was not reached."""
+    """Give other payments the target of the last payments, if that target was not reached."""
 
     def shared(record: Any, members: Any, number: int) -> int:
         highest = record.highest

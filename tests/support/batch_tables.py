@@ -1,4 +1,4 @@
-"""plant, work and harvest by their tables: what they ask alike is tested with each of them."""
+"""The tables of plant, work and harvest: their common queries are tested with each service."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,18 +30,18 @@ BLOCK = 41
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What differs."""
+    """The differences between the services."""
 
-    #: Its own name, and its schema's, and wallet's kind of operation.
+    #: Name of the service, of its schema, and of the wallet's kind of operation.
     name: str
     store: type[BatchTables[Any, Any]]
     queries: Sequence[Path]
     event: type[Event]
-    #: Its table of events.
+    #: Table of the service's events.
     events: str
-    #: What an item has of its own, in the order of the columns.
+    #: Values that only this service's items have, in the order of the columns.
     columns: tuple[object, ...] = ()
-    #: What an operation has of its own.
+    #: Fields that only this service's operations have.
     values: dict[str, object] = field(default_factory=dict)
 
 
@@ -85,7 +85,7 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """A service's tables, by its own role, and the pool around them."""
+    """A service's tables, accessed by its own role, and the pool around them."""
 
     service: Service
     store: BatchTables[Any, Any]
@@ -94,7 +94,7 @@ class Tables:
     database: DatabaseAccess
 
     async def people(self, count: int, pooler: UUID | None = None) -> list[Person]:
-        """Farmers, in the order of their ids, as batches list them."""
+        """Return farmers in the order of their ids, as batches list them."""
         return [await self.world.farmer(pooler or self.pooler) for _ in range(count)]
 
     async def batch(
@@ -105,7 +105,7 @@ class Tables:
         pooler: PoolerId | None = None,
         block: int = BLOCK,
     ) -> BatchId:
-        """A batch whose chunks have two farmers each."""
+        """Make a batch whose chunks have two farmers each."""
         request = BatchRequest(
             pooler_id=pooler or self.pooler,
             block_index=block,
@@ -126,7 +126,7 @@ class Tables:
     async def operation(
         self, person: Person, *, block: int = BLOCK, reason: str = "", is_found: bool = False
     ) -> UUID:
-        """A settled operation of wallet; it failed when there is a reason."""
+        """Make a settled operation of the wallet; the operation failed when there is a reason."""
         return await self.world.settled(
             person,
             block,
@@ -137,7 +137,7 @@ class Tables:
         )
 
     async def joins(self, batch_id: BatchId, number: int, *operations: UUID) -> None:
-        """wallet has these operations in a chunk of the batch."""
+        """Record that the wallet has these operations in a chunk of the batch."""
         name = f"{self.service.name}-{batch_id}-{number}"
         await self.world.connection.execute(
             "INSERT INTO wallet.batches (request_id, kind, block_index, arguments_hash) "
@@ -153,7 +153,7 @@ class Tables:
             )
 
     async def done(self, people: Sequence[Person], **given: Any) -> BatchId:
-        """A batch that has come to its end, well."""
+        """Make a batch that has ended successfully."""
         batch_id = await self.batch(people, **given)
         for position, person in enumerate(people):
             operation = await self.operation(person, block=given.get("block", BLOCK))
@@ -170,7 +170,7 @@ class Tables:
         before: tuple[int, UUID] | None = None,
         limit: int = 100,
     ) -> list[tuple[int, UUID]]:
-        """Blocks and farmers of a page."""
+        """Return blocks and farmers of a page."""
         chosen = EventFilter(
             pooler_id=pooler or self.pooler,
             block_index=block,
@@ -184,7 +184,7 @@ class Tables:
 
 @asynccontextmanager
 async def open_tables(service: Service, database: DatabaseAccess) -> AsyncIterator[Tables]:
-    """Nothing has happened yet."""
+    """Open the tables of a pool in which nothing has happened yet."""
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connect(database.admin_dsn))
         opened = await stack.enter_async_context(

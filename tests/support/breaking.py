@@ -1,4 +1,4 @@
-"""A whole pool farms a block while something is broken in it again and again."""
+"""A run in which a whole pool farms a block while something is broken again and again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,16 +7,16 @@ from devstack.farming import farm
 from devstack.stack import Stack, StackConfig, open_stack
 from pooler.report import TextReport
 
-#: Seconds until a block is farmed, at the latest.
+#: Seconds within which a block must be farmed.
 PATIENCE = 240.0
 
 
 async def farm_while(
     config: StackConfig, break_once: Callable[[Stack], Awaitable[None]], *, every: float
 ) -> int:
-    """Farms one block for three farmers; breaks something `every` seconds.
+    """Farm one block for three farmers; break something every `every` seconds.
 
-    Returns how often it was broken.
+    Return how often something was broken.
     """
     breaks = 0
     async with open_stack(config) as stack:

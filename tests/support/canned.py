@@ -1,4 +1,4 @@
-"""A node whose answers a test hands over: what `Rpc` makes of them, without a network."""
+"""A node whose answers a test supplies: `Rpc` reads them without a network."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Canned(Transport):
-    """Answers every call with `result`."""
+    """A transport that answers every call with `result`."""
 
     def __init__(self) -> None:
         nothing = cast(aiohttp.ClientSession, None)
@@ -25,13 +25,13 @@ class Canned(Transport):
     async def ask(
         self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool = False
     ) -> T:
-        """As a node's answer that came well."""
+        """Return `result` like a node's answer that has arrived intact."""
         call = json.loads(body)
         return read({"jsonrpc": "2.0", "id": call["id"], "result": self.result})
 
 
 def canned_rpc() -> tuple[Canned, Rpc]:
-    """The transport, and the endpoint that asks through it."""
+    """Return the transport, and the endpoint that asks through it."""
     transport = Canned()
     rpc = Rpc(transport, "node", passphrase="", seen=Heights(1))
     return transport, rpc

@@ -1,18 +1,18 @@
-"""A clock that tests turn."""
+"""A clock that tests control."""
 
 from datetime import UTC, datetime
 
 
 class FakeClock:
-    """Stands still until a test turns it."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def monotonic(self) -> float:
-        """What the test says."""
+        """Return the time that the test has set."""
         return self.seconds
 
     def now(self) -> datetime:
-        """The same as a date."""
+        """Return the time that the test has set as a date."""
         return datetime.fromtimestamp(self.seconds, UTC)

@@ -40,13 +40,13 @@ _ASSET = token.packed_asset("KALE", ISSUER)
 
 
 def read(name: str) -> dict[str, Any]:
-    """One vector file."""
+    """Read one vector file."""
     content: dict[str, Any] = json.loads((VECTORS / name).read_text(encoding="utf-8"))
     return content
 
 
 class World:
-    """State after some steps, with what the vectors track of it."""
+    """The state after some steps, with all values that the vectors track."""
 
     def __init__(self, world: Mapping[str, Any], *, build: bytes = HEAD_FARM_CODE) -> None:
         self.farmers: list[str] = world["farmers"]
@@ -68,11 +68,11 @@ class World:
             self._put_balance(farmer, int(balance), limit)
 
     def get(self, key: bytes) -> Entry | None:
-        """The view that the host reads."""
+        """Return an entry; this method is the view that the host reads."""
         return self._entries.get(key)
 
     def at(self, sequence: int, close_time: int) -> None:
-        """Moves to a later ledger."""
+        """Move to a later ledger."""
         self.ledger = replace(self.ledger, sequence=sequence, close_time=close_time)
 
     def call(
@@ -86,7 +86,7 @@ class World:
         footprint: Footprint | None = None,
         keep: bool = True,
     ) -> InvocationResult:
-        """Makes a call and keeps what it changed."""
+        """Make a call and keep its changes."""
         result = invoke(
             self,
             xdr.HostFunction(
@@ -111,7 +111,7 @@ class World:
         return result
 
     def step(self, step: Mapping[str, Any]) -> Any:
-        """Plays one step of a vector file; gives its result as the file writes it."""
+        """Play one step of a vector file; return its result in the file's notation."""
         self.at(step["seq"], int(step["ts"]))
         operation = step["op"]
         if operation.startswith(("test:", "extend_ttl_")):
@@ -124,7 +124,7 @@ class World:
         return outcome(self.call(contract, function, arguments, auth_mode=mode))
 
     def arguments(self, step: Mapping[str, Any]) -> tuple[str, str, list[xdr.SCVal]]:
-        """Contract, function and arguments of a step."""
+        """Return contract, function and arguments of a step."""
         operation = step["op"]
         if operation in {"pause", "unpause"}:
             return FARM, operation, []
@@ -142,7 +142,7 @@ class World:
         return FARM, operation, [farmer, scval.to_uint32(step["index"])]
 
     def tracked(self) -> dict[str, Any]:
-        """Everything that the vectors track, flat: `Block(1).max_gap`, `balance(0)` ..."""
+        """Return everything that the vectors track, flat: `Block(1).max_gap`, `balance(0)` ..."""
         fields = self._instance_fields()
         state: dict[str, Any] = {}
         if "FarmIndex" in fields:
@@ -163,7 +163,7 @@ class World:
         return state
 
     def balance(self, farmer: str) -> int | None:
-        """Stroops of KALE; None without a trustline."""
+        """Return the stroops of KALE; None without a trustline."""
         if farmer.startswith("C"):
             key = data_key(TOKEN, vector(symbol("Balance"), address(farmer)), "persistent")
             data = self._data(key)
@@ -174,30 +174,30 @@ class World:
         return None if data is None or data.trust_line is None else data.trust_line.balance.int64
 
     def instance_keys(self) -> list[xdr.SCVal]:
-        """Keys of the farm's instance storage, as they are stored."""
+        """Return the keys of the farm's instance storage, as they are stored."""
         return [vector(symbol(name)) for name in self._instance_fields()]
 
     def live_until(self, key: Key) -> int | None:
-        """Last ledger of an entry."""
+        """Return the last ledger of an entry."""
         entry = self._live(key)
         return None if entry is None else entry.live_until
 
     def put_block(self, index: int, block: BlockRecord) -> None:
-        """Writes a Block as it never would be."""
+        """Write a Block with values that the farm would never write."""
         self._blocks.add(index)
         self._put(block_key(index), block.to_value())
 
     def put_pail(self, farmer: str, index: int, pail: PailRecord) -> None:
-        """Writes a Pail as it never would be."""
+        """Write a Pail with values that the farm would never write."""
         self._put(pail_key(farmer, index), pail.to_value())
 
     def set_index(self, index: int) -> None:
-        """Sets FarmIndex."""
+        """Set FarmIndex."""
         self._blocks.add(index)
         self._change_instance({"FarmIndex": scval.to_uint32(index)})
 
     def set_farm_block(self, block: BlockRecord) -> None:
-        """Sets FarmBlock."""
+        """Set FarmBlock."""
         self._change_instance({"FarmBlock": block.to_value()})
 
     def _poke(self, operation: str, step: Mapping[str, Any]) -> None:
@@ -323,24 +323,24 @@ class World:
 
 
 def block_key(index: int) -> Key:
-    """Block(index)."""
+    """Return the key of Block(index)."""
     return data_key(FARM, vector(symbol("Block"), scval.to_uint32(index)), "temporary")
 
 
 def pail_key(farmer: str, index: int) -> Key:
-    """Pail(farmer, index)."""
+    """Return the key of Pail(farmer, index)."""
     key = vector(symbol("Pail"), address(farmer), scval.to_uint32(index))
     return data_key(FARM, key, "temporary")
 
 
 def block_of(fields: Mapping[str, Any]) -> BlockRecord:
-    """A Block as the vectors write it."""
+    """Return a Block from the vectors' notation."""
     numbers = {name: int(value) for name, value in fields.items() if name != "entropy"}
     return BlockRecord(entropy=bytes.fromhex(fields["entropy"]), **numbers)
 
 
 def block_fields(block: BlockRecord) -> dict[str, Any]:
-    """A Block in the vectors' notation: wide numbers are text."""
+    """Return a Block in the vectors' notation: wide numbers are text."""
     wide = {"min_stake", "max_stake", "staked_total", "normalized_total", "timestamp"}
     fields = {name: getattr(block, name) for name in block.__dataclass_fields__}
     fields["entropy"] = block.entropy.hex()
@@ -348,7 +348,7 @@ def block_fields(block: BlockRecord) -> dict[str, Any]:
 
 
 def pail_fields(pail: PailRecord) -> dict[str, Any]:
-    """A Pail in the vectors' notation."""
+    """Return a Pail in the vectors' notation."""
     return {
         "gap": pail.gap,
         "sequence": pail.sequence,
@@ -358,7 +358,7 @@ def pail_fields(pail: PailRecord) -> dict[str, Any]:
 
 
 def outcome(result: InvocationResult) -> dict[str, Any]:
-    """A result in the vectors' notation, errors as (source, code) or the host's words."""
+    """Return a result in the vectors' notation, errors as (source, code) or in the host's words."""
     if result.ok:
         assert result.value is not None
         return {"ok": plain(result.value)}
@@ -369,9 +369,10 @@ def outcome(result: InvocationResult) -> dict[str, Any]:
 
 
 def raiser(result: InvocationResult) -> str:
-    """Which contract raised the error: that of the last one that said it was failing itself.
+    """Return the contract that raised the error: the last one that said it was failing itself.
 
-    Errors that a tractor caught come before it, calls that only pass it on say something else.
+    Errors that a tractor caught come before that one; calls that only pass the error on say
+    something else.
     """
     names = {FARM: "farm", TOKEN: "sac", TRACTOR: "tractor"}
     found = ""
@@ -386,7 +387,7 @@ def raiser(result: InvocationResult) -> str:
 
 
 def plain(value: xdr.SCVal) -> Any:
-    """A return value in the vectors' notation."""
+    """Return a return value in the vectors' notation."""
     if value.vec is not None:
         return [plain(item) for item in value.vec.sc_vec]
     if value.i128 is not None:

@@ -1,4 +1,4 @@
-"""Work counted in calls: the same on every machine, however fast or busy."""
+"""A measure of work in calls, which is the same on every machine, however fast or busy."""
 
 import sys
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass
 class Calls:
-    """Functions that were called, Python's and C's."""
+    """The count of called functions, Python's and C's."""
 
-    #: So far.
+    #: Number of calls so far.
     count: int = 0
 
 

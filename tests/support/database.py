@@ -24,9 +24,9 @@ TEMPLATE = "kalepool_template"
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
-    """One database and how to log in to it."""
+    """One database and the ways to log in to it."""
 
-    #: Its name on the server.
+    #: Name of the database on the server.
     name: str
     #: The superuser's connection string.
     admin_dsn: str
@@ -34,26 +34,26 @@ class DatabaseAccess:
     service_dsns: dict[str, str]
 
     def dsn(self, service: str) -> str:
-        """The connection string of a service's role, such as "wallet"."""
+        """Return the connection string of a service's role, such as "wallet"."""
         return self.service_dsns[service]
 
 
 class DatabaseFactory:
-    """Makes databases from a template that the real migrations made once."""
+    """A factory of databases from a template that the real migrations made once."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self._server = server
         self._passwords = {service: secrets.token_urlsafe(16) for service in SERVICES}
 
     async def make_template(self) -> None:
-        """Runs all migrations in the template; the roles get their passwords."""
+        """Run all migrations in the template; give the roles their passwords."""
         async with connect(self._server.admin_dsn) as admin:
             await admin.execute(f'CREATE DATABASE "{TEMPLATE}"')
         await migrate_all(DatabaseAddress(dsn=self._server.dsn(database=TEMPLATE)), self._passwords)
 
     @asynccontextmanager
     async def create(self, *, template: str = TEMPLATE) -> AsyncIterator[DatabaseAccess]:
-        """A fresh database while the block runs; connections that are left over are cut."""
+        """Make a fresh database while the block runs; cut connections that are left over."""
         name = f"test_{secrets.token_hex(6)}"
         async with connect(self._server.admin_dsn) as admin:
             await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -77,7 +77,7 @@ class DatabaseFactory:
 
 @asynccontextmanager
 async def connect(dsn: str) -> AsyncIterator[Connection]:
-    """One connection while the block runs."""
+    """Open one connection while the block runs."""
     connection = await asyncpg.connect(dsn)
     try:
         yield connection

@@ -1,7 +1,8 @@
-"""wallet's custody without keys or a chain: real gRPC and real rows in wallet's tables.
+"""The wallet's custody without keys or a chain: real gRPC and real rows in the wallet's tables.
 
-It keeps what registry relies on: one wallet per farmer, committed before the answer leaves. It can
-be stopped and started at the same port, refuse, and lose its answers.
+The fake keeps the promises that registry relies on: one wallet per farmer, committed before the
+answer is sent. The fake can be stopped and started at the same port, refuse calls, and lose its
+answers.
 """
 
 from collections import Counter
@@ -22,17 +23,17 @@ from tests.support.database import connect
 
 
 class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
-    """CreateWallet as the proto promises it."""
+    """A servicer of CreateWallet as the proto promises it."""
 
     def __init__(self, dsn: str) -> None:
-        """`dsn` is that of wallet's own role."""
+        """Take the `dsn` of the wallet's own role."""
         #: Calls of CreateWallet by farmer id, refused ones counted.
         self.calls: Counter[str] = Counter()
-        #: Raised for these farmers, whoever asks.
+        #: Errors raised for these farmers, whoever asks.
         self.refusals: dict[str, PoolError] = {}
-        #: So many answers are lost after their wallet was made.
+        #: Number of answers to lose after their wallet was made.
         self.answers_to_lose = 0
-        #: Payout addresses by farmer id, every one that was told, in order.
+        #: All payout addresses that the fake was told, in order, by farmer id.
         self.payout_addresses: dict[str, list[str]] = {}
         self.port = 0
         self._dsn = dsn
@@ -40,11 +41,11 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
 
     @property
     def target(self) -> str:
-        """Where it listens (host:port), also while it is stopped."""
+        """Return the fake's address (host:port), also while it is stopped."""
         return f"127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listens; the second time at the same port."""
+        """Listen; the second time at the same port."""
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(cast("Any", self), server)
         withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(
@@ -58,7 +59,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self._server = server
 
     async def stop(self) -> None:
-        """Is away from now on."""
+        """Stop listening."""
         if self._server is not None:
             await self._server.stop(None)
         self._server = None
@@ -66,7 +67,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
     async def CreateWallet(
         self, request: wallet_pb2.CreateWalletRequest, context: Any
     ) -> wallet_pb2.CreateWalletResponse:
-        """New, or the one that the farmer has already."""
+        """Return a new wallet, or the one that the farmer has already."""
         self.calls[request.farmer_id] += 1
         if (refusal := self.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
@@ -81,7 +82,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         return wallet_pb2.CreateWalletResponse(wallet=wallet)
 
     async def fund(self, farmer_id: str, *, has_trustline: bool = True) -> None:
-        """The farmer's account exists on the chain from now on."""
+        """Let the farmer's account exist on the chain from now on."""
         async with connect(self._dsn) as connection:
             await connection.execute(
                 """INSERT INTO wallet.accounts (wallet_id, is_funded, has_trustline)
@@ -117,18 +118,18 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
 
 
 class _Payouts:
-    """WithdrawalService as far as registry calls it."""
+    """The part of WithdrawalService that registry calls."""
 
     def __init__(self, custody: FakeCustody) -> None:
         self._custody = custody
 
     def __getattr__(self, name: str) -> None:
-        """Other RPCs exist and are called by nobody."""
+        """Accept the name of any other RPC: these exist and are called by nobody."""
 
     async def SetPayoutAddress(
         self, request: withdraw_pb2.SetPayoutAddressRequest, context: Any
     ) -> withdraw_pb2.SetPayoutAddressResponse:
-        """Remembers it; refuses as CreateWallet does."""
+        """Remember the payout address; refuse as CreateWallet does."""
         if (refusal := self._custody.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
         self._custody.payout_addresses[request.farmer_id].append(request.address)
@@ -137,7 +138,7 @@ class _Payouts:
 
 @asynccontextmanager
 async def open_fake_custody(dsn: str) -> AsyncIterator[FakeCustody]:
-    """A fake that listens while the block runs."""
+    """Open a fake that listens while the block runs."""
     # The generated base class counts RPCs that nobody calls here as abstract.
     wallet: FakeCustody = cast("Any", FakeCustody)(dsn)
     await wallet.start()

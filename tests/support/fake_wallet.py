@@ -1,7 +1,7 @@
 """A wallet without a chain: it settles operations at once, with faults on demand.
 
-It serves wallet's batch RPCs over real gRPC and writes wallet's own tables, so that the views which
-the other services read show what the real wallet would.
+The fake serves the wallet's batch RPCs over real gRPC and writes the wallet's own tables, so that
+the views which the other services read show the same as with the real wallet.
 """
 
 import asyncio
@@ -31,27 +31,29 @@ FEE = 18_598
 
 @dataclass(kw_only=True)
 class Faults:
-    """What goes wrong; tests change it at any time."""
+    """The faults of the fake wallet; tests change them at any time."""
 
-    #: Farmers whose operations fail, with the reason.
+    #: Farmers whose operations fail, each with the reason.
     failing: dict[UUID, str] = field(default_factory=dict)
-    #: Who asks again for what has failed is answered by that, as for what no repetition cures.
+    #: Whether a repeated request for failed operations returns the failure, as for a failure that
+    #: no repetition cures.
     lasting: bool = False
-    #: Streams that break after so many results; then it is 0 and they end well.
+    #: Number of results after which the next stream breaks; the field is 0 afterwards, and streams
+    #: end normally.
     break_after: int = 0
-    #: Calls that are answered UNAVAILABLE.
+    #: Number of calls that are answered UNAVAILABLE.
     unavailable: int = 0
-    #: Farmers whose batches are answered UNAVAILABLE for as long as they stand here.
+    #: Farmers whose batches are answered UNAVAILABLE while they are in this set.
     stuck: set[UUID] = field(default_factory=set)
     #: Farmers whose batches are not answered before `go_on` is set.
     hanging: set[UUID] = field(default_factory=set)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Refuses every new batch with this reason.
+    #: Reason with which every new batch is refused.
     refuse: str = ""
 
 
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
-    """BatchPlant, BatchWork and BatchHarvest."""
+    """A servicer of BatchPlant, BatchWork and BatchHarvest."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -62,21 +64,21 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
     async def BatchPlant(
         self, request: wallet_pb2.BatchPlantRequest, context: Any
     ) -> AsyncIterator[wallet_pb2.BatchPlantResponse]:
-        """Plants."""
+        """Plant a batch."""
         async for operation in self._serve("plant", request, context):
             yield wallet_pb2.BatchPlantResponse(operation=operation)
 
     async def BatchWork(
         self, request: wallet_pb2.BatchWorkRequest, context: Any
     ) -> AsyncIterator[wallet_pb2.BatchWorkResponse]:
-        """Works."""
+        """Work a batch."""
         async for operation in self._serve("work", request, context):
             yield wallet_pb2.BatchWorkResponse(operation=operation)
 
     async def BatchHarvest(
         self, request: wallet_pb2.BatchHarvestRequest, context: Any
     ) -> AsyncIterator[wallet_pb2.BatchHarvestResponse]:
-        """Harvests."""
+        """Harvest a batch."""
         async for operation in self._serve("harvest", request, context):
             yield wallet_pb2.BatchHarvestResponse(operation=operation)
 
@@ -184,7 +186,7 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
 
 @asynccontextmanager
 async def fake_wallet(admin_dsn: str) -> AsyncIterator[tuple[FakeWallet, str]]:
-    """A serving fake and its target."""
+    """Yield a serving fake and its target."""
     async with asyncpg.create_pool(admin_dsn, min_size=0, max_size=8) as pool:
         wallet: FakeWallet = cast("Any", FakeWallet)(pool)  # it serves the batch RPCs only
         server = grpc.aio.server()

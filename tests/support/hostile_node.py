@@ -1,4 +1,4 @@
-"""A Stellar node that is somebody's trap: bodies without end, or that make much out of little."""
+"""A hostile Stellar node: its bodies never end, or expand a small answer into a huge one."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from stellar_sdk import xdr
 
-#: What it writes after the request, piece by piece; None: wait a second.
+#: Bytes that the node writes after the request, piece by piece; None: wait a second.
 Pieces = Iterator[bytes | None]
 Trap = Callable[[Mapping[str, Any]], Pieces]
 
@@ -27,13 +27,13 @@ def _plain(body: bytes, *, announced: bool = True) -> Pieces:
 
 
 def _result(call: Mapping[str, Any], inside: str) -> bytes:
-    """An answer whose `transactions` are this text."""
+    """Return an answer whose `transactions` are this text."""
     head = '"latestLedger":100,"latestLedgerCloseTimestamp":1700000000,"oldestLedger":1'
     return f'{{"id":{call["id"]},"result":{{{head},"transactions":{inside}}}}}'.encode()
 
 
 def bomb(_: Mapping[str, Any]) -> Pieces:
-    """1.5 GB in 1.5 MB."""
+    """Send 1.5 GB packed in 1.5 MB."""
     begin, block = _packed()
     yield _HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n"
     yield begin
@@ -42,78 +42,78 @@ def bomb(_: Mapping[str, Any]) -> Pieces:
 
 @cache
 def _packed() -> tuple[bytes, bytes]:
-    """The begin of gzip, and 16 MiB of zeros in it."""
+    """Return the beginning of a gzip stream, and 16 MiB of zeros in it."""
     packer = zlib.compressobj(9, wbits=31)
     begin = packer.compress(b"[") + packer.flush(zlib.Z_FULL_FLUSH)
     return begin, packer.compress(bytes(16 * _MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 def without_end(_: Mapping[str, Any]) -> Pieces:
-    """One chunk after the other, for ever."""
+    """Send one chunk after the other, for ever."""
     yield _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     yield from repeat(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
 
 def announced(_: Mapping[str, Any]) -> Pieces:
-    """500 MB, as it says."""
+    """Announce a body of 500 MB, and send it."""
     yield _HEAD + b"Content-Length: 524288000\r\n\r\n"
     yield from repeat(b" " * _MIB, 500)
 
 
 def unannounced(_: Mapping[str, Any]) -> Pieces:
-    """500 MB until the connection closes."""
+    """Send 500 MB until the connection closes."""
     yield _HEAD + b"Connection: close\r\n\r\n"
     yield from repeat(b" " * _MIB, 500)
 
 
 def deep(call: Mapping[str, Any]) -> Pieces:
-    """As many lists in lists as an answer may have parts."""
+    """Send as many nested lists as an answer may have parts."""
     return _plain(_result(call, "[" * 50_000 + "]" * 50_000))
 
 
 def deeper(call: Mapping[str, Any]) -> Pieces:
-    """Millions of them."""
+    """Send millions of nested lists."""
     return _plain(_result(call, "[" * 3_000_000 + "]" * 3_000_000))
 
 
 def long_number(call: Mapping[str, Any]) -> Pieces:
-    """A number of seven million digits."""
+    """Send a number of seven million digits."""
     return _plain(_result(call, "[" + "9" * 7_000_000 + "]"))
 
 
 def long_fraction(call: Mapping[str, Any]) -> Pieces:
-    """The same behind a point."""
+    """Send a number of seven million digits after the decimal point."""
     return _plain(_result(call, "[0." + "9" * 7_000_000 + "]"))
 
 
 def many_items(call: Mapping[str, Any]) -> Pieces:
-    """Two million empty objects."""
+    """Send two million empty objects."""
     return _plain(_result(call, "[" + "{}," * 2_000_000 + "{}]"))
 
 
 def objects(call: Mapping[str, Any]) -> Pieces:
-    """As many objects as an answer may have parts, all different."""
+    """Send as many objects as an answer may have parts, all different."""
     items = ",".join(f'{{"{number}":{number}}}' for number in range(25_000))
     return _plain(_result(call, f"[{items}]"))
 
 
 def wide(call: Mapping[str, Any]) -> Pieces:
-    """One character that makes all others four bytes wide."""
+    """Send one character that makes all others four bytes wide."""
     return _plain(_result(call, '["\U0001f33e' + "x" * 7_000_000 + '"]'))
 
 
 def wide_escaped(call: Mapping[str, Any]) -> Pieces:
-    """The same in ASCII."""
+    """Send that character escaped in ASCII."""
     return _plain(_result(call, '["\\ud83c\\udf3e' + "x" * 7_000_000 + '"]'))
 
 
 def long_texts(call: Mapping[str, Any]) -> Pieces:
-    """The largest body that is read, of texts."""
+    """Send the largest body that is read, made of texts."""
     return _plain(_result(call, "[" + ",".join(['"' + "x" * 100_000 + '"'] * 75) + "]"))
 
 
 def dripping(_: Mapping[str, Any]) -> Pieces:
-    """A byte each second."""
+    """Send a byte each second."""
     yield _HEAD + b"Content-Length: 1000\r\n\r\n"
     while True:
         yield None
@@ -121,20 +121,20 @@ def dripping(_: Mapping[str, Any]) -> Pieces:
 
 
 def endless_header(_: Mapping[str, Any]) -> Pieces:
-    """A header that never ends."""
+    """Send a header that never ends."""
     yield b"HTTP/1.1 200 OK\r\n"
     yield from (b"X-%d: %s\r\n" % (number, b"x" * 1000) for number in range(10**9))
 
 
 def half_gzip(call: Mapping[str, Any]) -> Pieces:
-    """Gzip that breaks off, in a body that does not."""
+    """Send gzip that breaks off, in a body that does not."""
     packed = zlib.compress(_result(call, "[]"), wbits=31)[:-9]
     yield _HEAD + b"Content-Encoding: gzip\r\n" + f"Content-Length: {len(packed)}\r\n\r\n".encode()
     yield packed
 
 
 def other_packing(call: Mapping[str, Any]) -> Pieces:
-    """Packed in a way that nobody asked for."""
+    """Send a body packed in a way that nobody asked for."""
     packed = zlib.compress(_result(call, "[]"))
     head = f"Content-Encoding: br\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     yield _HEAD + head
@@ -142,7 +142,7 @@ def other_packing(call: Mapping[str, Any]) -> Pieces:
 
 
 def contracts_value(call: Mapping[str, Any]) -> Pieces:
-    """Transactions whose metas are lists of a hundred thousand nothings."""
+    """Send transactions whose metas are lists of a hundred thousand empty values."""
     hashes = [f"{number:064x}" for number in range(16)]
     items = [
         {
@@ -200,7 +200,7 @@ TRAPS: Mapping[str, Trap] = {
 
 @asynccontextmanager
 async def hostile_node(passphrase: str, trap: Trap) -> AsyncIterator[str]:
-    """A node that is sound but for getTransactions; its URL."""
+    """Run a node that is sound except for getTransactions; yield its URL."""
     tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -229,7 +229,7 @@ async def hostile_node(passphrase: str, trap: Trap) -> AsyncIterator[str]:
 async def _serve(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passphrase: str, trap: Trap
 ) -> None:
-    """One request."""
+    """Serve one request."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = int(head.partition("content-length:")[2].partition("\r\n")[0])
     call = json.loads(await reader.readexactly(length))

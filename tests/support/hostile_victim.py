@@ -1,4 +1,4 @@
-"""Asks nodes for their transactions, many times at once, and tells how much memory that took."""
+"""A program that asks nodes for transactions, many times at once, and reports the memory used."""
 
 import asyncio
 import json
@@ -18,14 +18,16 @@ WANTED = {f"{number:064x}": ["plant"] for number in range(16)}
 
 
 def peak() -> float:
-    """MiB that this program has used at most. getrusage would tell those of the one that started
-    it, too."""
+    """Return the most MiB that this program has used.
+
+    getrusage would also count the memory of the program that started this one.
+    """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 async def ask(chain: Chain) -> bool:
-    """Whether it failed, as it should."""
+    """Ask for transactions; tell whether the call failed, as it should."""
     try:
         await chain.included(99, WANTED)
     except RpcUnavailableError:
@@ -34,7 +36,7 @@ async def ask(chain: Chain) -> bool:
 
 
 async def run(urls: Sequence[str]) -> dict[str, float]:
-    """What became of it; each node is soon asked, for the one before is slow."""
+    """Return the result; each node is asked soon, because the node before it is slow."""
     async with asyncio.TaskGroup() as group:
         network = network_for("localnet", rpc_url=",".join(urls))
         async with open_chain(network, timeout=TIMEOUT, hedge=0.1) as chain:

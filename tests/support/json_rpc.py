@@ -1,4 +1,4 @@
-"""A JSON-RPC server that answers as a test tells it, as a Stellar node that misbehaves."""
+"""A JSON-RPC server that answers as a test tells it, like a Stellar node that misbehaves."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ Answer = Callable[[Any], Awaitable[web.Response] | web.Response]
 
 @asynccontextmanager
 async def json_rpc_server(answer: Answer) -> AsyncIterator[str]:
-    """Runs while the block runs; its URL."""
+    """Run a server while the block runs; yield its URL."""
 
     async def handle(request: web.Request) -> web.Response:
         given = answer(await request.json())
@@ -31,12 +31,12 @@ async def json_rpc_server(answer: Answer) -> AsyncIterator[str]:
 
 
 def result(request: Mapping[str, Any], **fields: Any) -> web.Response:
-    """A JSON-RPC result."""
+    """Return a JSON-RPC result."""
     return web.json_response({"jsonrpc": "2.0", "id": request["id"], "result": fields})
 
 
 def failure(request: Mapping[str, Any], code: int) -> web.Response:
-    """A JSON-RPC error."""
+    """Return a JSON-RPC error."""
     error = {"code": code, "message": "x"}
     return web.json_response({"jsonrpc": "2.0", "id": request["id"], "error": error})
 
@@ -49,26 +49,26 @@ class ScriptedNode:
         self.ledger = ledger
         #: Seconds before each answer.
         self.delay = 0.0
-        #: What sendTransaction says; None: nothing, the connection breaks off with a 503.
+        #: Answer of sendTransaction; None: no answer, the connection breaks off with a 503.
         self.says: str | None = "PENDING"
-        #: The same for single envelopes.
+        #: Answers of sendTransaction for single envelopes.
         self.says_to: dict[str, str] = {}
-        #: What every method answers instead of the right thing.
+        #: Answer of every method in place of the right one.
         self.garbage: Callable[[Mapping[str, Any]], web.Response] | None = None
         #: Methods that were called, in order.
         self.calls: list[str] = []
-        #: Calls of one list at most, and what it says to a longer one.
+        #: Most calls in one list, and the answer to a longer list.
         self.longest = 1000
         self.refusal: Callable[[], web.Response] = lambda: web.Response(status=400)
-        #: Makes something else of the answers to a list.
+        #: Function that changes the answers to a list.
         self.twist: Callable[[list[Any]], list[Any] | web.Response] = list
-        #: An envelope that it never answers.
+        #: Envelope that is never answered.
         self.hangs_at = ""
-        #: Calls of each list that came.
+        #: Number of calls in each received list.
         self.lists: list[int] = []
 
     async def answer(self, request: Any) -> web.Response:
-        """What it says to a request: a call, or a list of them."""
+        """Return the answer to a request: a call, or a list of calls."""
         calls = request if isinstance(request, list) else [request]
         self.calls += [call["method"] for call in calls]
         await asyncio.sleep(self.delay)
@@ -114,6 +114,6 @@ class ScriptedNode:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Runs while the block runs; its URL."""
+        """Run the node while the block runs; yield its URL."""
         async with json_rpc_server(self.answer) as url:
             yield url

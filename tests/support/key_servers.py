@@ -21,11 +21,11 @@ from tests.support.wallet_world import free_ports
 
 ROOT_TOKEN = "root"
 REGION = "eu-central-1"
-#: Seconds until OpenBao answers, at the latest.
+#: Seconds within which OpenBao must answer.
 PATIENCE = 30.0
-#: Nobody's: moto takes any.
+#: Credentials of nobody: moto takes any.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-#: What the wallet may do: docs/custody.md.
+#: Rights of the wallet: docs/custody.md.
 POLICY = """
 path "transit/keys/{key}" {{ capabilities = ["read"] }}
 path "transit/encrypt/{key}" {{ capabilities = ["update"] }}
@@ -34,7 +34,7 @@ path "transit/decrypt/{key}" {{ capabilities = ["update"] }}
 
 
 def find_bao() -> str | None:
-    """The program of OpenBao: of the environment that runs the tests, or on the PATH."""
+    """Find the program of OpenBao: in the environment that runs the tests, or on the PATH."""
     here = Path(sys.executable).parent
     return shutil.which("bao", path=f"{here}{os.pathsep}{os.environ.get('PATH', '')}")
 
@@ -48,11 +48,11 @@ class Bao:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Return the address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What it answers to somebody who may do everything."""
+        """Return the server's answer to a client that has all rights."""
         headers = {"X-Vault-Token": ROOT_TOKEN}
         url = f"{self.address}/v1/{path}"
         async with self._session.request(method, url, json=body, headers=headers) as reply:
@@ -60,21 +60,21 @@ class Bao:
             return await reply.json() if reply.status == 200 else {}
 
     async def make_key(self, name: str, *, kind: str = "aes256-gcm96") -> None:
-        """A transit key, with a policy of the same name for who uses it."""
+        """Make a transit key, with a policy of the same name for users of the key."""
         await self.ask("POST", f"transit/keys/{name}", {"type": kind})
         await self.ask("PUT", f"sys/policies/acl/{name}", {"policy": POLICY.format(key=name)})
 
     async def rotate(self, name: str) -> None:
-        """A new version of a key."""
+        """Make a new version of a key."""
         await self.ask("POST", f"transit/keys/{name}/rotate")
 
     async def token(self, policy: str, **options: Any) -> str:
-        """A token that may do what the policy says."""
+        """Return a token that has the rights of the policy."""
         given = {"policies": [policy], "no_parent": True, **options}
         return str((await self.ask("POST", "auth/token/create", given))["auth"]["client_token"])
 
     async def app_role(self, name: str, **options: Any) -> tuple[str, str]:
-        """Role id and secret id of a new AppRole with the policy of that name."""
+        """Return role id and secret id of a new AppRole with the policy of that name."""
         given = {"token_policies": [name], **options}
         await self.ask("POST", f"auth/approle/role/{name}", given)
         role = await self.ask("GET", f"auth/approle/role/{name}/role-id")
@@ -82,7 +82,7 @@ class Bao:
         return role["data"]["role_id"], secret["data"]["secret_id"]
 
     async def is_up(self) -> bool:
-        """Whether it answers."""
+        """Tell whether the server answers."""
         try:
             async with self._session.get(f"{self.address}/v1/sys/health") as reply:
                 return reply.status == 200
@@ -92,7 +92,7 @@ class Bao:
 
 @asynccontextmanager
 async def open_bao(program: str, folder: Path) -> AsyncIterator[Bao]:
-    """An OpenBao with transit and AppRole while the block runs; it keeps everything in memory."""
+    """Run an OpenBao with transit and AppRole while the block runs; it keeps all data in memory."""
     (port,) = free_ports(1)
     with (folder / "bao.log").open("wb") as log:
         child = await asyncio.create_subprocess_exec(
@@ -130,7 +130,7 @@ class Kms:
         self.port = port
 
     async def make_key(self) -> str:
-        """The ARN of a new key."""
+        """Return the ARN of a new key."""
         async with get_session().create_client(
             "kms", region_name=REGION, endpoint_url=f"http://127.0.0.1:{self.port}"
         ) as client:
@@ -139,7 +139,7 @@ class Kms:
 
 @contextmanager
 def open_moto() -> Iterator[Kms]:
-    """A KMS while the block runs, and credentials that it takes."""
+    """Run a KMS while the block runs, with credentials that it takes."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A localnet with several nodes, of which some are told to lie, and a client of each."""
+"""A localnet with several nodes, some of which are told to lie, and a client of each."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from tests.support.localnet_farm import farm_envelope, plant_arguments, unsigned
 
 
 class Liars:
-    """Nodes of one chain whose ledgers close when told; the first is honest."""
+    """Nodes of one chain whose ledgers close on request; the first node is honest."""
 
     def __init__(self, running: RunningLocalnet, http: aiohttp.ClientSession) -> None:
         self.running = running
@@ -24,7 +24,7 @@ class Liars:
         self.chain = Chain(node=running.node)
 
     async def tell(self, node: int = 1, *, status: int = 200, **body: Any) -> dict[str, Any]:
-        """POST /faults of a node."""
+        """Send POST /faults to a node."""
         url = f"{self.running.urls[node]}/faults"
         async with self.http.post(url, json=body) as answer:
             assert answer.status == status, await answer.text()
@@ -32,47 +32,47 @@ class Liars:
             return parsed
 
     async def used(self, name: str, node: int = 1) -> int:
-        """How often a lie or fault has struck."""
+        """Return how often a lie or fault has struck."""
         async with self.http.get(f"{self.running.urls[node]}/faults") as answer:
             return int((await answer.json())["used"].get(name, 0))
 
     async def ask(self, node: int, method: str, **params: Any) -> Any:
-        """The result of a call."""
+        """Return the result of a call."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         async with self.http.post(self.running.urls[node], json=body) as answer:
             assert answer.status == 200, await answer.text()
             return (await answer.json())["result"]
 
     async def raw(self, node: int, method: str = "getHealth", **params: Any) -> str:
-        """The body of an answer as it comes."""
+        """Return the body of an answer as it arrives."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         async with self.http.post(self.running.urls[node], json=body) as answer:
             return await answer.text()
 
     async def send(self, node: int, envelope: Any) -> Any:
-        """The result of sendTransaction."""
+        """Return the result of sendTransaction."""
         return await self.ask(node, "sendTransaction", transaction=envelope.to_xdr())
 
     async def entries(self, node: int, *keys: bytes) -> list[xdr.LedgerEntryData]:
-        """Entries as a node shows them."""
+        """Return entries as a node shows them."""
         texts = [xdr.LedgerKey.from_xdr_bytes(key).to_xdr() for key in keys]
         found = (await self.ask(node, "getLedgerEntries", keys=texts))["entries"]
         return [xdr.LedgerEntryData.from_xdr(entry["xdr"]) for entry in found]
 
     async def sequence(self, node: int, owner: Keypair) -> int:
-        """The number of an account, as a node has it."""
+        """Return the sequence number of an account, as a node has it."""
         (data,) = await self.entries(node, account_key(owner.public_key).raw)
         assert data.account is not None
         return data.account.seq_num.sequence_number.int64
 
     def farmer(self) -> Keypair:
-        """Somebody with an account."""
+        """Return a new keypair that has an account."""
         keypair = Keypair.random()
         self.chain.fund(keypair)
         return keypair
 
     async def plant(self, farmer: Keypair) -> Any:
-        """A plant, signed, that nobody was sent yet."""
+        """Return a signed plant that was not sent to any node yet."""
         arguments = plant_arguments(farmer, 0)
         unsigned = unsigned_call(self.chain, farmer, "plant", arguments).to_xdr()
         simulated = await self.ask(0, "simulateTransaction", transaction=unsigned)
@@ -80,15 +80,15 @@ class Liars:
 
     @property
     def farm(self) -> bytes:
-        """Key of the farm's instance."""
+        """Return the key of the farm's instance."""
         return instance_key(StrKey.encode_contract(self.chain.network.farm)).raw
 
     def pail(self, farmer: Keypair, index: int = 0) -> bytes:
-        """Key of a pail."""
+        """Return the key of a pail."""
         return self._of_farm("Pail", address(farmer.public_key), index)
 
     def block(self, index: int = 0) -> bytes:
-        """Key of a block."""
+        """Return the key of a block."""
         return self._of_farm("Block", None, index)
 
     def _of_farm(self, name: str, who: xdr.SCVal | None, index: int) -> bytes:
@@ -99,7 +99,7 @@ class Liars:
 
 @asynccontextmanager
 async def liars(nodes: int = 3) -> AsyncIterator[Liars]:
-    """Runs while the block runs."""
+    """Run the nodes while the block runs."""
     settings = LocalnetSettings(port=0, nodes=nodes)
     async with open_localnet(settings, timer=False) as running, aiohttp.ClientSession() as http:
         yield Liars(running, http)

@@ -29,7 +29,7 @@ def make_node(
     retention: int = 1000,
     block_seconds: int = 300,
 ) -> Node:
-    """A fresh node (or the one that the store holds)."""
+    """Return a fresh node (or the one that the store holds)."""
     return open_node(
         Genesis(network=Network(), block_seconds=block_seconds),
         close_time=START,
@@ -48,31 +48,31 @@ class Chain:
 
     @property
     def network(self) -> Network:
-        """Its network."""
+        """Return the network of the node."""
         return self.node.genesis.network
 
     @property
     def now(self) -> int:
-        """The last close time."""
+        """Return the last close time."""
         return self.node.snapshot.close_time
 
     def close(self, seconds: int = STEP) -> ClosedLedger:
-        """The next ledger, so many seconds after the last."""
+        """Close the next ledger, this many seconds after the last."""
         return self.node.close_ledger(self.now + seconds)
 
     def account(self, keypair: Keypair) -> accounts.Account:
-        """An account that exists."""
+        """Return an account that exists."""
         account = accounts.load_account(self.node.snapshot, keypair.raw_public_key())
         assert account is not None
         return account
 
     def exists(self, keypair: Keypair) -> bool:
-        """True when there is an account."""
+        """Tell whether the account exists."""
         found = accounts.load_account(self.node.snapshot, keypair.raw_public_key())
         return found is not None
 
     def kale(self, keypair: Keypair) -> int | None:
-        """Stroops of KALE, or None without a trustline."""
+        """Return the stroops of KALE, or None without a trustline."""
         asset = trustline_asset(self.network.kale.to_xdr_object())
         line = trustlines.load_trustline(self.node.snapshot, keypair.raw_public_key(), asset)
         return None if line is None else line.balance
@@ -87,7 +87,7 @@ class Chain:
         max_time: int | None = None,
         min_time: int = 0,
     ) -> Envelope:
-        """A signed envelope; `fee` is per operation, `sequence` the number that it uses."""
+        """Build a signed envelope; `fee` is per operation, `sequence` the number that it uses."""
         if sequence is None:
             sequence = self.account(source).seq_num + 1
         builder = TransactionBuilder(
@@ -102,7 +102,7 @@ class Chain:
         return envelope
 
     def bump(self, inner: Envelope, payer: Keypair, base_fee: int) -> FeeBumpTransactionEnvelope:
-        """A signed fee bump."""
+        """Build a signed fee bump."""
         bump = TransactionBuilder.build_fee_bump_transaction(
             payer, base_fee, inner, self.network.passphrase
         )
@@ -110,13 +110,13 @@ class Chain:
         return bump
 
     def send(self, envelope: Envelope | FeeBumpTransactionEnvelope) -> Answer:
-        """Hand it to the queue."""
+        """Put an envelope into the queue."""
         return self.node.submit(envelope.to_xdr_object().to_xdr_bytes())[1]
 
     def apply(
         self, source: Keypair, operations: Sequence[Operation], *signers: Keypair, **options: Any
     ) -> Applied:
-        """Send, close a ledger, and give what became of it."""
+        """Send an envelope, close a ledger, and return the applied transaction."""
         envelope = self.build(source, operations, *signers, **options)
         answer = self.send(envelope)
         assert answer.status == "PENDING", answer
@@ -133,12 +133,15 @@ class Chain:
 
 
 def result_json(packed: bytes) -> Any:
-    """The result part of a TransactionResult in the JSON form of XDR."""
+    """Return the result part of a TransactionResult in the JSON form of XDR."""
     return xdr.TransactionResult.from_xdr_bytes(packed).to_json_dict()["result"]
 
 
 def operation_codes(applied: Applied) -> list[Any]:
-    """The codes of a failed transaction's operations, as {"payment": "underfunded"} or text."""
+    """Return the codes of a failed transaction's operations.
+
+    Each code has the form {"payment": "underfunded"}, or is text.
+    """
     result = result_json(applied.result)
     outcomes = result.get("txfailed") or result["txsuccess"]
     return [o["opinner"] if isinstance(o, dict) else o for o in outcomes]

@@ -15,14 +15,14 @@ from tests.support.localnet_chain import Chain
 
 
 def plant_arguments(farmer: Keypair, stake: int) -> list[xdr.SCVal]:
-    """plant(farmer, stake)."""
+    """Return the arguments of plant(farmer, stake)."""
     return [scval.to_address(farmer.public_key), scval.to_int128(stake)]
 
 
 def unsigned_call(
     chain: Chain, source: Keypair, function: str, arguments: list[xdr.SCVal], bid: int = 100
 ) -> Envelope:
-    """A call as it is simulated."""
+    """Return a call in the form that is simulated."""
     account = Account(source.public_key, chain.account(source).seq_num)
     farm = Address.from_raw_contract(chain.network.farm).address
     return (
@@ -41,7 +41,7 @@ def simulate_call(
     *,
     rpc: RpcContext | None = None,
 ) -> dict[str, Any]:
-    """The answer of simulateTransaction."""
+    """Return the answer of simulateTransaction."""
     if rpc is None:
         rpc = RpcContext(node=chain.node, settings=LocalnetSettings(), faults=Faults())
     envelope = unsigned_call(chain, source, function, arguments)
@@ -57,7 +57,7 @@ def farm_envelope(
     simulated: dict[str, Any] | None = None,
     bid: int = 100,
 ) -> Envelope:
-    """A signed call with the resources that a simulation gives (or that are given)."""
+    """Return a signed call with the resources of a simulation (made here unless given)."""
     answer = simulated or simulate_call(chain, source, function, arguments)
     assert "error" not in answer, answer["error"]
     envelope = unsigned_call(chain, source, function, arguments, bid)
@@ -72,7 +72,7 @@ def farm_envelope(
 
 
 def call_farm(chain: Chain, source: Keypair, function: str, arguments: list[xdr.SCVal]) -> Applied:
-    """Simulate, send, close a ledger; what became of it."""
+    """Simulate a call, send it and close a ledger; return the applied transaction."""
     envelope = farm_envelope(chain, source, function, arguments)
     answer = chain.send(envelope)
     assert answer.status == "PENDING", answer

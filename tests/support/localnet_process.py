@@ -1,4 +1,4 @@
-"""A localnet as a process, for clients that come to it over the network."""
+"""A localnet as a process, for clients that reach it over the network."""
 
 import asyncio
 import json
@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-#: Seconds of a block: time to plant and work, and not long to wait for its end.
+#: Seconds of a block: enough time to plant and work, and a short wait for the block's end.
 BLOCK_SECONDS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Localnet:
-    """Where it is."""
+    """The addresses of a localnet."""
 
-    #: JSON-RPC.
+    #: URL of the JSON-RPC.
     rpc_url: str
-    #: Makes accounts.
+    #: URL that makes accounts.
     friendbot_url: str
     #: Seconds of a KALE block.
     block_seconds: int
@@ -26,7 +26,7 @@ class Localnet:
 
 @asynccontextmanager
 async def localnet_process(*, block_seconds: int = BLOCK_SECONDS) -> AsyncIterator[Localnet]:
-    """A fresh one on a free port, with two ledgers a second."""
+    """Run a fresh localnet on a free port, with two ledgers a second."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,8 +1,8 @@
-"""The recordings of a real network's JSON-RPC, and the state that each call was made on.
+"""The recordings of a real network's JSON-RPC, and the state on which each call was made.
 
 The network itself is gone, but its answers hold its state: entries that were read, state changes of
-simulations, entries before and after in the transactions' meta. Put in order by their lastModified
-they give every entry as it was at any ledger.
+simulations, entries before and after in the transactions' meta. In the order of their lastModified
+these give every entry as it was at any ledger.
 """
 
 import json
@@ -24,17 +24,17 @@ from localnet.ledger.state import Record, Snapshot, make_record
 _FOLDER = Path(__file__).parents[1] / "vectors" / "recordings"
 #: Ledgers that the recorded network's temporary entries live, as on mainnet.
 _TEMPORARY = 17_280
-#: Some ledger after block 2 was opened, and before the first recorded harvest.
+#: A ledger after the opening of block 2 and before the first recorded harvest.
 _SECOND_BLOCK = 170
-#: How long the farm's instance lived when the recordings were made.
+#: Life of the farm's instance when the recordings were made.
 _RENEWED = 3_110_457
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One call and its answer."""
+    """One recorded call and its answer."""
 
-    #: Its name in the index.
+    #: Name of the recording in the index.
     name: str
     #: The method.
     method: str
@@ -48,7 +48,7 @@ class Recording:
 
 @cache
 def recording(name: str) -> Recording:
-    """One recording by its name."""
+    """Return one recording by its name."""
     data = json.loads((_FOLDER / f"{name}.json").read_text())
     return Recording(
         name=name,
@@ -61,12 +61,12 @@ def recording(name: str) -> Recording:
 
 @cache
 def names(prefix: str) -> tuple[str, ...]:
-    """All recordings whose name starts so."""
+    """Return all recordings whose name has this prefix."""
     return tuple(sorted(p.stem for p in _FOLDER.glob(f"{prefix}*.json") if p.stem != "index"))
 
 
 def ledger_key(entry: xdr.LedgerEntry) -> bytes:
-    """The key of an entry."""
+    """Return the key of an entry."""
     data = entry.data
     key = xdr.LedgerKey(data.type)
     if data.account is not None:
@@ -92,7 +92,7 @@ def _meta_entries(meta: xdr.TransactionMeta) -> Iterator[xdr.LedgerEntry]:
 
 
 def _recorded_entries() -> Iterator[xdr.LedgerEntry]:
-    """Every entry that any recording shows, lifetimes among them."""
+    """Yield every entry that any recording shows, lifetimes included."""
     for name in names("get_tx"):
         result = recording(name).result or {}
         if "resultMetaXdr" in result:
@@ -111,7 +111,7 @@ def _recorded_entries() -> Iterator[xdr.LedgerEntry]:
 
 @cache
 def _timeline() -> tuple[dict[bytes, list[xdr.LedgerEntry]], dict[bytes, list[tuple[int, int]]]]:
-    """Entries by key, and (ledger, live until) by the key's hash, each in order."""
+    """Return entries by key, and (ledger, live until) by the key's hash, each in order."""
     entries: dict[bytes, dict[bytes, xdr.LedgerEntry]] = {}
     lives: dict[bytes, set[tuple[int, int]]] = {}
     for entry in _recorded_entries():
@@ -138,7 +138,7 @@ def _timeline() -> tuple[dict[bytes, list[xdr.LedgerEntry]], dict[bytes, list[tu
 
 @cache
 def _removals() -> list[tuple[int, bytes]]:
-    """(ledger, key) of every entry that a recorded transaction removed."""
+    """Return (ledger, key) of every entry that a recorded transaction removed."""
     found = []
     for name in names("get_tx"):
         result = recording(name).result or {}
@@ -152,7 +152,7 @@ def _removals() -> list[tuple[int, bytes]]:
 
 
 def _second_block(entry: xdr.LedgerEntry) -> xdr.LedgerEntry:
-    """The farm's instance with the index that no recording shows in between."""
+    """Return the farm's instance with the index of a time that no recording shows."""
     data = entry.data.contract_data
     instance = data.val.instance if data is not None else None
     if instance is None or instance.storage is None:
@@ -172,13 +172,14 @@ def _removed(ledger: int) -> list[bytes]:
 
 
 def _life(key: bytes, modified: int, ledger: int) -> tuple[int, int | None]:
-    """(the ledger that set it, the last ledger of it)."""
+    """Return (the ledger that set the life, the last ledger of the life) of an entry."""
     if not is_soroban(key):
         return modified, None
     known = _timeline()[1].get(sha256(key).digest(), [])
     place = bisect_right(known, (ledger, 2**32))
     if place:
-        # Answers tell when the entry was modified, so the first to tell this life is nearest.
+        # Answers tell when the entry was modified, so the first answer to show this life is
+        # nearest.
         until = known[place - 1][1]
         return next(life for life in known if life[1] == until)
     # Persistent entries had been renewed when the recordings were made.
@@ -187,7 +188,10 @@ def _life(key: bytes, modified: int, ledger: int) -> tuple[int, int | None]:
 
 @cache
 def _implied() -> dict[bytes, xdr.LedgerEntry]:
-    """Entries that footprints name and no recording shows: all code, and the router's instance."""
+    """Return entries that footprints name and no recording shows.
+
+    These are all code, and the router's instance.
+    """
     keys = {
         key.to_xdr_bytes(): key
         for name in names("simulate")
@@ -216,7 +220,7 @@ def _read_only(data: str | None) -> list[xdr.LedgerKey]:
 
 
 def _code(key: xdr.LedgerKey) -> xdr.LedgerEntry:
-    """A code entry without its code, which no rule looks at."""
+    """Return a code entry without its code, which no rule reads."""
     assert key.contract_code is not None
     code = xdr.ContractCodeEntry(
         ext=xdr.ContractCodeEntryExt(0), hash=key.contract_code.hash, code=b""
@@ -247,9 +251,10 @@ def _instance(key: xdr.LedgerKeyContractData, code: xdr.Hash) -> xdr.LedgerEntry
 def state_at(
     ledger: int, close_time: int, *known: xdr.LedgerEntry, first_seen: bool = False
 ) -> Snapshot:
-    """Every entry as ledger `ledger` left it; `known` are entries that are known to be so.
+    """Return every entry as ledger `ledger` left it.
 
-    With `first_seen` accounts that only later answers show are there as those show them first.
+    `known` are entries that are known to have had these values. With `first_seen` accounts that
+    only later answers show are included as those answers show them first.
     """
     records: dict[bytes, Record] = {}
     for setting in default_entries():

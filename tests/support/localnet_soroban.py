@@ -17,7 +17,7 @@ from tests.support.localnet_chain import Chain
 
 
 def entry_key(number: int, contract: str) -> xdr.LedgerKey:
-    """Some temporary entry of a contract."""
+    """Return the key of some temporary entry of a contract."""
     return xdr.LedgerKey(
         xdr.LedgerEntryType.CONTRACT_DATA,
         contract_data=xdr.LedgerKeyContractData(
@@ -28,7 +28,7 @@ def entry_key(number: int, contract: str) -> xdr.LedgerKey:
     )
 
 
-#: A contract that is not there: calls of it fail, which the ledger's rules do not care about.
+#: A contract that does not exist: calls of it fail, which does not matter to the ledger's rules.
 NOWHERE = "CAAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQCAIBAEAQC526"
 
 
@@ -46,7 +46,7 @@ def soroban_envelope(
     fee: int | None = None,
     sequence: int | None = None,
 ) -> Envelope:
-    """A signed call; `writes` and `reads` number the entries of its footprint."""
+    """Return a signed call; `writes` and `reads` number the entries of its footprint."""
     if sequence is None:
         sequence = chain.account(source).seq_num + 1
     account = Account(source.public_key, sequence - 1)

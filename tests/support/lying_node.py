@@ -1,4 +1,4 @@
-"""A Stellar node that tells the truth of another one, but for what a test makes of it."""
+"""A Stellar node that repeats the answers of another node, changed in the way a test asks for."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -9,28 +9,28 @@ from aiohttp import web
 
 from tests.support.json_rpc import json_rpc_server
 
-#: Makes something else of a method's result.
+#: Function that changes a method's result.
 Lie = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def truth(_: str, result: dict[str, Any]) -> dict[str, Any]:
-    """No lie."""
+    """Return the result unchanged."""
     return result
 
 
 class LyingNode:
-    """Passes requests on to an honest node, and lies about its answers."""
+    """A node that passes requests on to an honest node, and lies about its answers."""
 
     def __init__(self, honest: str) -> None:
         self._honest = honest
-        #: What it makes of answers.
+        #: Function that changes the answers.
         self.lie: Lie = truth
-        #: Methods that it was asked, in order.
+        #: Methods that were called, in order.
         self.calls: list[str] = []
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Runs while the block runs; its URL."""
+        """Run the node while the block runs; yield its URL."""
         async with aiohttp.ClientSession() as session:
 
             async def answer(request: Any) -> web.Response:
@@ -53,7 +53,7 @@ class LyingNode:
 
 
 def plus(ledgers: int = 0, seconds: int = 0) -> Lie:
-    """All heights and clocks are so much further."""
+    """Return a lie that shifts all ledgers and clocks forward by these amounts."""
 
     def lie(_: str, result: dict[str, Any]) -> dict[str, Any]:
         changed = dict(result)
@@ -68,18 +68,18 @@ def plus(ledgers: int = 0, seconds: int = 0) -> Lie:
 
 
 def nothing_there(method: str, result: dict[str, Any]) -> dict[str, Any]:
-    """No entry exists."""
+    """Claim that no entry exists."""
     return {**result, "entries": []} if method == "getLedgerEntries" else result
 
 
 class Frozen:
-    """Entries stay as they were when they were read for the first time."""
+    """A lie that shows entries as they were when they were read for the first time."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, Any]] = {}
 
     def __call__(self, method: str, result: dict[str, Any]) -> dict[str, Any]:
-        """The old contents under the new height."""
+        """Return the old contents with the new ledger."""
         if method != "getLedgerEntries":
             return result
         for entry in result["entries"]:

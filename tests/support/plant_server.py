@@ -1,4 +1,4 @@
-"""plant's place on the wire, with whatever servicer a test of the transport needs."""
+"""A server at plant's place, with any servicer that a test of the transport needs."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from services.access import ACCESS
 
 
 def plant_spec(servicer: Any) -> ServiceSpec:
-    """A server that answers as plant with this class of servicer, under the rules of the pool."""
+    """Return a server that answers as plant with this class of servicer, under the pool's rules."""
 
     def register(server: grpc.aio.Server) -> None:
         plant_pb2_grpc.add_PlantServiceServicer_to_server(servicer(), server)

@@ -1,4 +1,4 @@
-"""Rows that a pool has, for tests of one service: poolers, farmers, wallets, the chain."""
+"""The rows of a pool, for tests of one service: poolers, farmers, wallets, the chain."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ ENTROPY = bytes(range(32))
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """A farmer with its wallet."""
+    """A farmer and its wallet."""
 
     farmer_id: UUID
     wallet_id: UUID
@@ -26,13 +26,13 @@ class Person:
 
 
 class PoolWorld:
-    """Writes with all rights what other services would have written."""
+    """A writer that has all rights and writes the rows of other services."""
 
     def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
         self.connection = connection
 
     async def pooler(self, *, active: bool = True, max_farmers: int = 1000) -> UUID:
-        """A pooler."""
+        """Write a pooler."""
         pooler_id = new_id()
         await self.connection.execute(
             "INSERT INTO registry.poolers (id, name, public_key, max_farmers, is_active) "
@@ -54,7 +54,7 @@ class PoolWorld:
         funded: bool = True,
         trustline: bool = True,
     ) -> Person:
-        """A farmer with a wallet and balances as wallet has read them."""
+        """Write a farmer with a wallet, and with balances as the wallet has read them."""
         person = Person(farmer_id=new_id(), wallet_id=new_id(), address=Keypair.random().public_key)
         await self.connection.execute(
             "INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address) "
@@ -87,7 +87,7 @@ class PoolWorld:
         return person
 
     async def planted(self, pooler_id: UUID, person: Person, block: int, stake: int = 250) -> None:
-        """A successful planting."""
+        """Write a successful planting."""
         await self.connection.execute("SELECT plant.ensure_partition($1)", block)
         await self.connection.execute(
             "INSERT INTO plant.plantings (id, block_index, farmer_id, pooler_id, custodial_wallet, "
@@ -102,7 +102,7 @@ class PoolWorld:
         )
 
     async def worked(self, pooler_id: UUID, person: Person, block: int, zeros: int = 4) -> None:
-        """A successful work."""
+        """Write a successful work."""
         await self.connection.execute("SELECT work.ensure_partition($1)", block)
         await self.connection.execute(
             "INSERT INTO work.works (id, block_index, farmer_id, pooler_id, custodial_wallet, "
@@ -118,13 +118,13 @@ class PoolWorld:
         )
 
     async def found(self, person: Person, block: int, kind: str, **values: Any) -> UUID:
-        """An operation that reconciliation recorded: settled, and asked for by no batch."""
+        """Write an operation that reconciliation recorded: settled, and requested by no batch."""
         return await self.settled(person, block, kind, is_found=True, **values)
 
     async def settled(
         self, person: Person, block: int, kind: str, *, reason: str | None = None, **values: object
     ) -> UUID:
-        """An operation that has come to its end; it failed when there is a reason."""
+        """Write an operation that has ended; the operation failed when there is a reason."""
         operation_id = new_id()
         names = "".join(f", {name}" for name in values)
         places = "".join(f", ${number}" for number in range(7, 7 + len(values)))
@@ -143,7 +143,7 @@ class PoolWorld:
         return operation_id
 
     async def head(self, *, current: int, plantable: int | None = None, ledger: int = 100) -> None:
-        """Where the chain is; the current block has just opened."""
+        """Write the head of the chain; the current block has just opened."""
         await self.connection.execute(
             "INSERT INTO chain.head (ledger, close_time, current_block, plantable_block, paused, "
             "block_seconds) VALUES ($1, now(), $2, $3, false, 300) ON CONFLICT (singleton) "
@@ -165,14 +165,14 @@ class PoolWorld:
         )
 
     async def count(self, table: str, where: str = "true") -> int:
-        """Rows of a table."""
+        """Return the number of rows of a table."""
         query = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608  (the test's own words)
         found: int = await self.connection.fetchval(query)
         return found
 
 
 async def eventually(holds: Callable[[], Awaitable[object]], *, patience: float = 10) -> None:
-    """Returns when it holds; fails when it does not within `patience` seconds."""
+    """Wait until a condition holds; fail when it does not hold within `patience` seconds."""
     for _ in range(round(patience / 0.05)):
         if await holds():
             return

@@ -23,7 +23,7 @@ from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_custody import FakeCustody, open_fake_custody
 from tests.support.tcp_relay import TcpRelay, open_relay
 
-#: Seconds until something expected has happened at the latest.
+#: Seconds within which an expected event must happen.
 PATIENCE = 20.0
 
 
@@ -33,58 +33,58 @@ class RegistryWorld:
 
     #: The database, with all rights.
     database: DatabaseAccess
-    #: What it makes wallets with.
+    #: Custody in which registry makes wallets.
     wallet: FakeCustody
     #: registry's only way to PostgreSQL.
     postgres: TcpRelay
-    #: Where it listens (host:port).
+    #: Address of registry (host:port).
     target: str
-    #: A channel to it.
+    #: Channel to registry.
     channel: grpc.aio.Channel
-    #: Calls of it.
+    #: Stub of registry.
     stub: "registry_pb2_grpc.RegistryServiceAsyncStub"
 
     async def pooler(self, **changes: Any) -> registry_pb2.Pooler:
-        """A new pooler."""
+        """Register a new pooler."""
         reply = await self.stub.RegisterPooler(registry_pb2.RegisterPoolerRequest(**named(changes)))
         return reply.pooler
 
     async def farmer(self, pooler_id: str, **changes: Any) -> registry_pb2.Farmer:
-        """A new farmer, as GetFarmer shows it."""
+        """Register a new farmer, and return it as GetFarmer shows it."""
         request = registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id, **changes)
         reply = await self.stub.RegisterFarmer(request)
         return await self.read_farmer(reply.farmer_id)
 
     async def read_farmer(self, farmer_id: str) -> registry_pb2.Farmer:
-        """One farmer."""
+        """Return one farmer."""
         reply = await self.stub.GetFarmer(registry_pb2.GetFarmerRequest(farmer_id=farmer_id))
         return reply.farmer
 
     async def read_pooler(self, pooler_id: str) -> registry_pb2.Pooler:
-        """One pooler."""
+        """Return one pooler."""
         reply = await self.stub.GetPooler(registry_pb2.GetPoolerRequest(pooler_id=pooler_id))
         return reply.pooler
 
     async def value(self, sql: str, *arguments: object) -> Any:
-        """One value out of the database, with all rights."""
+        """Return one value from the database, read with all rights."""
         async with connect(self.database.admin_dsn) as admin:
             return await admin.fetchval(sql, *arguments)
 
 
 def named(changes: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of RegisterPooler with what is not given."""
+    """Return the arguments of RegisterPooler, with defaults for those that are not given."""
     return {"name": "north", "public_key": Keypair.random().public_key, **changes}
 
 
 async def refusal(call: Awaitable[Any]) -> PoolError:
-    """The error that a call ends in."""
+    """Return the error that ends a call."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return from_rpc_error(caught.value)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], message: str) -> None:
-    """Waits until a condition holds."""
+    """Wait until a condition holds."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not await condition():
         assert asyncio.get_running_loop().time() < deadline, message
@@ -92,7 +92,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], message: str) -> 
 
 
 def settings(dsn: str, wallet: FakeCustody, **changes: Any) -> RegistrySettings:
-    """Settings that need no environment: any port, no rate limit, a recovery that is quick."""
+    """Return settings that need no environment: any port, no rate limit, a quick recovery."""
     defaults: dict[str, Any] = {
         "port": 0,
         "api_rate_limit": 0,
@@ -109,7 +109,7 @@ def settings(dsn: str, wallet: FakeCustody, **changes: Any) -> RegistrySettings:
 async def open_registry(
     database: DatabaseAccess, wallet: FakeCustody, **changes: Any
 ) -> AsyncIterator[RegistryWorld]:
-    """One registry in this process; another one on the same database is a second replica."""
+    """Run one registry in this process; another on the same database is a second replica."""
     async with AsyncExitStack() as stack:
         url = urlsplit(database.dsn("registry"))
         relay = await stack.enter_async_context(
@@ -134,7 +134,7 @@ async def open_registry(
 async def open_registry_world(
     database: DatabaseAccess, **changes: Any
 ) -> AsyncIterator[RegistryWorld]:
-    """A registry with a wallet of its own."""
+    """Run a registry with a wallet of its own."""
     async with (
         open_fake_custody(database.dsn("wallet")) as wallet,
         open_registry(database, wallet, **changes) as world,
@@ -143,5 +143,5 @@ async def open_registry_world(
 
 
 def fresh_request_id() -> str:
-    """A request id that nobody has used."""
+    """Return a request id that nobody has used."""
     return str(new_id())

@@ -1,8 +1,8 @@
-"""What results of measurements and fault runs have in common in tests."""
+"""Common values of results of measurements and fault runs in tests."""
 
 from trials.machine import Origin
 
-#: Some machine and commit.
+#: An arbitrary machine and commit.
 ORIGIN = Origin(
     date="2026-11-24",
     commit="0123456789",

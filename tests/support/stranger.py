@@ -1,4 +1,4 @@
-"""Somebody with an account of their own and nothing to do with the pool, who calls the farm."""
+"""An account outside of the pool that calls the farm."""
 
 import asyncio
 
@@ -11,7 +11,10 @@ from libs.kale.networks import LOCALNET
 
 
 class Stranger:
-    """Works and harvests for whomever; the farm asks nobody's consent for either."""
+    """A caller that works and harvests for any farmer.
+
+    The farm asks for nobody's consent to either.
+    """
 
     def __init__(self, server: SorobanServerAsync, keypair: Keypair) -> None:
         self._server = server
@@ -19,7 +22,7 @@ class Stranger:
 
     @classmethod
     async def fund(cls, server: SorobanServerAsync, rpc_url: str) -> "Stranger":
-        """One with XLM for fees."""
+        """Make a stranger with XLM for fees."""
         keypair = Keypair.random()
         url = f"{rpc_url}/friendbot?addr={keypair.public_key}"
         async with aiohttp.ClientSession() as session, session.get(url) as reply:
@@ -27,16 +30,16 @@ class Stranger:
         return cls(server, keypair)
 
     async def plant(self) -> None:
-        """Without a stake."""
+        """Plant without a stake."""
         await self._call("plant", [scval.to_address(self._keypair.public_key), scval.to_int128(0)])
 
     async def harvest(self, farmer: str, block: int) -> int:
-        """What the farm paid the farmer, without the stake."""
+        """Harvest a farmer's pail; return the farm's payment to the farmer, without the stake."""
         arguments = [scval.to_address(farmer), scval.to_uint32(block)]
         return scval.from_int128(await self._call("harvest", arguments))
 
     async def work(self, farmer: str, nonce: int, digest: bytes) -> int:
-        """The gap."""
+        """Work a farmer's pail; return the gap."""
         arguments = [scval.to_address(farmer), scval.to_bytes(digest), scval.to_uint64(nonce)]
         return scval.from_uint32(await self._call("work", arguments))
 

@@ -1,4 +1,4 @@
-"""A way to a TCP server that a test can cut, as when the server or the network is away."""
+"""A relay to a TCP server that a test can cut, as when the server or the network is away."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class TcpRelay:
-    """Passes bytes on to one server until it is cut."""
+    """A relay that passes bytes on to one server until it is cut."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
@@ -17,12 +17,12 @@ class TcpRelay:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def mend(self) -> None:
-        """Takes connections; the second time at the same port."""
+        """Accept connections; the second time at the same port."""
         self._listener = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Resets every connection and refuses new ones."""
+        """Reset every connection and refuse new ones."""
         if self._listener is not None:
             self._listener.close()
         for writer in list(self._writers):
@@ -51,7 +51,7 @@ class TcpRelay:
 
 @asynccontextmanager
 async def open_relay(host: str, port: int) -> AsyncIterator[TcpRelay]:
-    """A relay that passes while the block runs."""
+    """Open a relay that passes bytes on while the block runs."""
     relay = TcpRelay(host, port)
     await relay.mend()
     try:

@@ -1,4 +1,4 @@
-"""A wallet process on a localnet process, for tests that need the whole way to the chain."""
+"""A wallet process on a localnet process, for tests that need the whole path to the chain."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ from libs.kale.address import raw_key
 from libs.kale.hash import leading_zeros, work_hash
 from tests.support.database import DatabaseAccess
 
-#: Seconds until a process serves, or something expected happens, at the latest.
+#: Seconds within which a process must serve, or an expected event must happen.
 PATIENCE = 40.0
 
 
@@ -33,23 +33,23 @@ class WalletWorld:
 
     #: The database, with all rights.
     database: DatabaseAccess
-    #: JSON-RPC of the localnet.
+    #: URL of the localnet's JSON-RPC.
     rpc_url: str
-    #: Where the wallet listens (host:port).
+    #: Address of the wallet (host:port).
     target: str
-    #: The running wallet.
+    #: Process of the wallet.
     wallet: Process
-    #: Environment that the wallet gets again when it is restarted.
+    #: Environment that the wallet gets again at a restart.
     environment: dict[str, str]
     #: Folder of the logs.
     logs: Path
-    #: Calls of the wallet.
+    #: Stub of the wallet.
     stub: "wallet_pb2_grpc.WalletServiceAsyncStub"
-    #: The pooler of all farmers.
+    #: Pooler of all farmers.
     pooler_id: str = field(default_factory=lambda: str(new_id()))
 
     async def restart(self, **environment: str) -> None:
-        """Starts the wallet again at the same place, after it ended or was killed here."""
+        """Start the wallet again at the same address, after it ended or was killed here."""
         await self.wallet.stop(number=9)
         command = Command(
             name="wallet",
@@ -60,12 +60,12 @@ class WalletWorld:
         await self.wallet.start()
 
     async def revive(self) -> None:
-        """Waits until the wallet has died of a failpoint, then starts it without any."""
+        """Wait until the wallet has died of a failpoint, then start it without any failpoint."""
         await self.wait_until_dead()
         await self.restart()
 
     async def wait_until_dead(self) -> None:
-        """Returns when the wallet has died of a failpoint."""
+        """Wait until the wallet has died of a failpoint."""
 
         async def died() -> bool:
             try:
@@ -77,16 +77,16 @@ class WalletWorld:
         await eventually(died, "the failpoint was not reached")
 
     async def wait_until_serving(self) -> None:
-        """Returns when its health check says so."""
+        """Wait until the wallet's health check says SERVING."""
         await eventually(self.serves, "the wallet does not serve", self.wallet)
 
     async def serves(self) -> bool:
-        """Whether its health check says SERVING."""
+        """Tell whether the wallet's health check says SERVING."""
         async with open_channel(self.target) as channel:
             return await is_serving(channel)
 
     async def wait_for_payers(self) -> None:
-        """Returns when the treasury has opened all payer accounts, which it does at its start."""
+        """Wait until the treasury has opened all payer accounts, which it does at its start."""
         async with open_channel(self.target) as channel:
             engine = engine_pb2_grpc.EngineServiceStub(channel)
 
@@ -97,7 +97,10 @@ class WalletWorld:
             await eventually(ready, "the payer accounts are not there", self.wallet)
 
     async def use_multicall(self, *, channels: int) -> None:
-        """From now on, restarts included, operations go together, by so many channel accounts."""
+        """Carry operations together by a multicall from now on, restarts included.
+
+        `channels` is the number of channel accounts.
+        """
         async with open_channel(self.target) as channel:
             engine = engine_pb2_grpc.EngineServiceStub(channel)
             request = engine_pb2.DeployMulticallRequest(max_fee_stroops=10**9)
@@ -116,7 +119,7 @@ class WalletWorld:
             await eventually(ready, "the channel accounts are not there", self.wallet)
 
     async def create_farmers(self, count: int) -> dict[str, str]:
-        """Wallets of new farmers: address by farmer id."""
+        """Create wallets of new farmers; return addresses by farmer id."""
         requests = [
             wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=self.pooler_id)
             for _ in range(count)
@@ -125,7 +128,7 @@ class WalletWorld:
         return {reply.wallet.farmer_id: reply.wallet.address for reply in replies}
 
     async def wait_until_ready(self, farmers: Sequence[str]) -> None:
-        """Returns when all farmers have account and trustline."""
+        """Wait until all farmers have account and trustline."""
 
         async def ready() -> bool:
             request = wallet_pb2.ListWalletsRequest(pooler_id=self.pooler_id, page_size=1000)
@@ -140,7 +143,7 @@ class WalletWorld:
         await eventually(ready, "the farmers are not ready", self.wallet)
 
     async def pay_kale(self, addresses: Sequence[str], stroops: int) -> None:
-        """Sends KALE from the localnet's faucet."""
+        """Send KALE from the localnet's faucet."""
         async with aiohttp.ClientSession() as session:
 
             async def pay(address: str) -> None:
@@ -151,15 +154,15 @@ class WalletWorld:
             await asyncio.gather(*(pay(address) for address in addresses))
 
     async def block(self, index: int | None = None) -> wallet_pb2.GetBlockResponse:
-        """A block and the head."""
+        """Return a block and the head."""
         return await self.stub.GetBlock(wallet_pb2.GetBlockRequest(index=index))
 
     async def plantable(self) -> int:
-        """The block that a plant goes to now."""
+        """Return the block that a plant goes to now."""
         return (await self.block()).head.plantable_block
 
     async def wait_for_plantable(self, index: int) -> None:
-        """Returns when a plant would go to this block."""
+        """Wait until a plant would go to this block."""
 
         async def plantable() -> bool:
             return await self.plantable() >= index
@@ -167,14 +170,14 @@ class WalletWorld:
         await eventually(plantable, f"block {index} does not become plantable", self.wallet)
 
     async def next_block(self) -> int:
-        """A block that nobody has planted in, as soon as it can be planted."""
+        """Return a block that nobody has planted in, as soon as it can be planted."""
         head = (await self.block()).head
         block = max(head.plantable_block, head.current_block + 1)
         await self.wait_for_plantable(block)
         return block
 
     async def nonces_by_zeros(self, block: int, address: str, zeros: Sequence[int]) -> list[int]:
-        """Nonces whose hashes have just so many zeros."""
+        """Return nonces whose hashes have exactly these numbers of zeros."""
         entropy = (await self.block(block)).block.entropy
         key = raw_key(address)
 
@@ -185,7 +188,7 @@ class WalletWorld:
         return [next(nonce for nonce in range(10**6) if has(nonce, count)) for count in zeros]
 
     async def wait_for_current(self, index: int) -> None:
-        """Returns when the wallet has seen this block as the current one."""
+        """Wait until the wallet has seen this block as the current one."""
 
         async def current() -> bool:
             return (await self.block()).head.current_block >= index
@@ -193,7 +196,7 @@ class WalletWorld:
         await eventually(current, f"block {index} is not opened", self.wallet)
 
     async def wait_for_ledger(self, ledger: int) -> None:
-        """Returns when the wallet has seen this ledger."""
+        """Wait until the wallet has seen this ledger."""
 
         async def seen() -> bool:
             return (await self.block()).head.ledger >= ledger
@@ -203,13 +206,13 @@ class WalletWorld:
     async def plant(
         self, request_id: str, block: int, stakes: Mapping[str, int]
     ) -> list[wallet_pb2.Operation]:
-        """BatchPlant, to its end; again when the wallet died meanwhile."""
+        """Call BatchPlant to its end; call it again when the wallet died meanwhile."""
         return await self._collect(self.stub.BatchPlant, _plants(request_id, block, stakes))
 
     async def plant_without_waiting(
         self, request_id: str, block: int, stakes: Mapping[str, int]
     ) -> None:
-        """BatchPlant, given up once it is recorded."""
+        """Call BatchPlant, and give the call up once the batch is recorded."""
         call = self.stub.BatchPlant(_plants(request_id, block, stakes), timeout=0.5)
         try:
             async for _ in call:
@@ -221,7 +224,7 @@ class WalletWorld:
     async def work(
         self, request_id: str, block: int, nonces: Mapping[str, int], farmers: Mapping[str, str]
     ) -> list[wallet_pb2.Operation]:
-        """BatchWork with right hashes, to its end."""
+        """Call BatchWork with right hashes, to its end."""
         entropy = (await self.block(block)).block.entropy
         request = wallet_pb2.BatchWorkRequest(
             request_id=request_id,
@@ -245,7 +248,7 @@ class WalletWorld:
     async def harvest(
         self, request_id: str, block: int, farmers: Sequence[str]
     ) -> list[wallet_pb2.Operation]:
-        """BatchHarvest, to its end."""
+        """Call BatchHarvest, to its end."""
         request = wallet_pb2.BatchHarvestRequest(
             request_id=request_id,
             block_index=block,
@@ -254,12 +257,12 @@ class WalletWorld:
         return await self._collect(self.stub.BatchHarvest, request)
 
     async def balances(self, farmers: Sequence[str]) -> dict[str, wallet_pb2.Balances]:
-        """Balances on the chain by farmer."""
+        """Return the balances on the chain by farmer."""
         reply = await self.stub.GetBalances(wallet_pb2.GetBalancesRequest(farmer_ids=farmers))
         return {balances.farmer_id: balances for balances in reply.balances}
 
     async def _until_available(self, method: Any, request: Any) -> Any:
-        """The reply; the call is repeated while the wallet is dead."""
+        """Return the reply; repeat the call while the wallet is dead."""
         while True:
             try:
                 return await method(request, timeout=PATIENCE)
@@ -293,7 +296,7 @@ def _plants(request_id: str, block: int, stakes: Mapping[str, int]) -> wallet_pb
 
 
 async def eventually(condition: Any, message: str, *processes: Process) -> None:
-    """Waits until a condition holds; fails with the message, or when a process has ended."""
+    """Wait until a condition holds; fail with the message, or when a process has ended."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while True:
         try:
@@ -311,10 +314,10 @@ async def eventually(condition: Any, message: str, *processes: Process) -> None:
 
 
 def _settings(rpc_url: str) -> dict[str, str]:
-    """A wallet for itself."""
+    """Return the settings of a wallet that runs alone."""
     return {
         "HOST": "127.0.0.1",
-        # Who may call what is tested elsewhere; here every RPC is called by the test.
+        # Access is tested elsewhere; here the test calls every RPC.
         "TRANSPORT": "plaintext",
         "API_RATE_LIMIT": "0",
         "STELLAR_RPC_URL": rpc_url,
@@ -336,7 +339,7 @@ async def open_wallet_world(
     localnet_port: int = 0,
     **environment: str,
 ) -> AsyncIterator[WalletWorld]:
-    """Starts localnet and wallet as processes; stops them at the end."""
+    """Start localnet and wallet as processes; stop them at the end."""
     ports = free_ports(2)
     ports[0] = localnet_port or ports[0]
     rpc_url = f"http://127.0.0.1:{ports[0]}"
@@ -385,7 +388,7 @@ async def open_wallet_world(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
+    """Return ports that were free a moment ago."""
     held = [socket.socket() for _ in range(count)]
     for listener in held:
         listener.bind(("127.0.0.1", 0))

@@ -1,1 +1,1 @@
-"""What the wallet can do and what it costs: figures from the chain itself (`make bench`)."""
+"""Benchmark of what the wallet can do and costs: figures from the chain itself (`make bench`)."""

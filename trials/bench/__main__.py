@@ -19,7 +19,7 @@ from trials.world import Carrier
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     console = console_of(options)
     return run_to_end(_run(_plan(options, arguments), options, console, progress_on(console)))

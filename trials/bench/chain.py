@@ -1,4 +1,4 @@
-"""What a phase did, read from the chain's JSON-RPC alone: nothing here is the wallet's word."""
+"""The work of a phase, read from the chain's JSON-RPC alone; no figure is the wallet's word."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ from stellar_sdk import xdr
 from devstack.chain_view import call_rpc, pail_changes, read_transactions
 from devstack.farm_calls import inner_envelope
 
-#: Ledgers in a page of getLedgers at most.
+#: Most ledgers in a page of getLedgers.
 _LEDGER_PAGE = 200
 _CLASSIC = (xdr.LedgerEntryType.ACCOUNT, xdr.LedgerEntryType.TRUSTLINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What counts towards a ledger's limits, as declared by transactions."""
+    """Resources that count towards a ledger's limits, as declared by transactions."""
 
     #: Transactions.
     transactions: float = 0
@@ -26,7 +26,7 @@ class Usage:
     instructions: float = 0
     #: Bytes of envelopes.
     envelope_bytes: float = 0
-    #: Classic entries in the footprint: those are read from disk.
+    #: Classic entries in the footprint: classic entries are read from disk.
     disk_reads: float = 0
     #: Bytes read from disk.
     disk_read_bytes: float = 0
@@ -36,7 +36,7 @@ class Usage:
     write_bytes: float = 0
 
     def per(self, count: int) -> "Usage":
-        """The share of one of `count` operations."""
+        """Return the share of one of `count` operations."""
         return Usage(**{name: getattr(self, name) / count for name in DIMENSIONS})
 
 
@@ -49,13 +49,13 @@ class FarmTransaction:
 
     #: The ledger.
     ledger: int
-    #: Farmers' operations that it did: pails made, worked or harvested.
+    #: Operations of farmers that the call carried out: pails made, worked or harvested.
     operations: int
-    #: It was applied successfully.
+    #: Whether the transaction was applied successfully.
     ok: bool
-    #: Stroops of XLM that it cost.
+    #: Stroops of XLM that the transaction cost.
     fee: int
-    #: What it declared.
+    #: Resources that the transaction declared.
     usage: Usage
 
 
@@ -63,14 +63,14 @@ class FarmTransaction:
 class Limits:
     """The limits of one ledger, as the chain's ConfigSetting entries say."""
 
-    #: In each dimension; instructions are those of one cluster.
+    #: Limit in each dimension; the limit of instructions is that of one cluster.
     ledger: Usage
     #: Clusters of dependent transactions that run side by side.
     clusters: int
 
 
 async def latest_ledger(session: aiohttp.ClientSession, rpc_url: str) -> int:
-    """Sequence of the newest ledger."""
+    """Return the sequence of the newest ledger."""
     answer = await call_rpc(session, rpc_url, "getLatestLedger", None)
     return int(answer["sequence"])
 
@@ -78,7 +78,7 @@ async def latest_ledger(session: aiohttp.ClientSession, rpc_url: str) -> int:
 async def close_times(
     session: aiohttp.ClientSession, rpc_url: str, first: int, last: int
 ) -> dict[int, int]:
-    """Close time (unix s) of each ledger of a range."""
+    """Return the close time (unix s) of each ledger of a range."""
     times: dict[int, int] = {}
     while first <= last:
         page = await call_rpc(
@@ -98,7 +98,7 @@ async def close_times(
 async def farm_transactions(
     session: aiohttp.ClientSession, rpc_url: str, first: int, last: int
 ) -> list[FarmTransaction]:
-    """Contract calls in a range of ledgers; there are none but the wallet's on this network."""
+    """Return the contract calls in a range of ledgers; only the wallet makes calls here."""
     return [
         parsed
         async for item in read_transactions(session, rpc_url, first=first)
@@ -125,7 +125,11 @@ def _parse(item: dict[str, Any]) -> FarmTransaction | None:
 
 
 def _usage(call: xdr.TransactionV1Envelope) -> Usage:
-    """The bytes of a fee bump do not count towards a ledger's limit, only those inside of it."""
+    """Return the resources that a transaction uses.
+
+    The bytes of a fee bump do not count towards a ledger's limit, only the bytes of the transaction
+    inside of the fee bump.
+    """
     if call.tx.ext.soroban_data is None:
         raise ValueError("not a contract call")
     resources = call.tx.ext.soroban_data.resources
@@ -143,7 +147,7 @@ def _usage(call: xdr.TransactionV1Envelope) -> Usage:
 
 
 async def read_limits(session: aiohttp.ClientSession, rpc_url: str) -> Limits:
-    """The limits of a ledger; RuntimeError when the node does not have the settings."""
+    """Return the limits of a ledger; RuntimeError when the node does not have the settings."""
     wanted = (
         xdr.ConfigSettingID.CONFIG_SETTING_CONTRACT_COMPUTE_V0,
         xdr.ConfigSettingID.CONFIG_SETTING_CONTRACT_LEDGER_COST_V0,

@@ -1,4 +1,4 @@
-"""The fewest ledgers that could hold a phase: the network's limits against the leanest use."""
+"""The fewest ledgers that could hold a phase: the network's limits against the leanest usage."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from trials.bench.chain import DIMENSIONS, FarmTransaction, Limits, Usage
 
 @dataclass(frozen=True, kw_only=True)
 class Fewest:
-    """A lower bound."""
+    """A lower bound for the ledgers of a phase."""
 
     #: Ledgers.
     ledgers: int
-    #: The dimension that binds.
+    #: The dimension whose limit decides.
     bound_by: str
     #: Operations that a ledger holds in that dimension.
     per_ledger: int
 
 
 def leanest(transactions: Sequence[FarmTransaction]) -> Usage:
-    """What one operation takes at least, dimension by dimension, in any transaction of a run.
+    """Return the least that one operation takes in any transaction of a run, for each dimension.
 
     The shared entries of a full multicall are spread over its operations, those of a single call
-    are its own. ValueError when no transaction did anything.
+    belong to its one operation. ValueError when no transaction carried an operation.
     """
     shares = [item.usage.per(item.operations) for item in transactions if item.operations]
     if not shares:
@@ -32,10 +32,10 @@ def leanest(transactions: Sequence[FarmTransaction]) -> Usage:
 
 
 def fewest(count: int, each: Usage, limits: Limits, *, collide: bool) -> Fewest:
-    """Ledgers that `count` operations need at least.
+    """Return the number of ledgers that `count` operations need at least.
 
-    `collide`: all of them write the same entry (the Block of a plant or a work, STELLAR.md section
-    3), so that they run one after another in one cluster.
+    `collide`: all operations write the same entry (the Block of a plant or a work, STELLAR.md
+    section 3), so that they run one after another in one cluster.
     """
     clusters = 1 if collide else limits.clusters
     rooms = {name: float(getattr(limits.ledger, name)) for name in DIMENSIONS}

@@ -1,4 +1,4 @@
-"""What a run is held against (issue 4): figure beside goal, met or not."""
+"""The goals of a run (issue 4): each figure beside its goal, met or not."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from trials.world import Carrier
 FEE_GOALS = {Carrier.SINGLE: 46_000, Carrier.MULTICALL: 34_000}
 #: Milliseconds of CPU of the wallet per operation, building, signing and recording included.
 CPU_GOAL = 1.0
-#: Ledgers above the fewest possible.
+#: Ledgers above the fewest possible number.
 LEDGER_SLACK = 1
-#: Time of two wallet processes as a part of that of one, when the wallet is the limit.
+#: Time of two wallet processes as a part of the time of one, when the wallet is the limit.
 PROCESSES_GOAL = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """One figure and what it should be."""
+    """One figure and its goal."""
 
     #: What is measured.
     name: str
-    #: What came out.
+    #: The measured figure.
     figure: float
-    #: What it should be at most.
+    #: The most that the figure should be.
     at_most: float
-    #: Unit of both.
+    #: Unit of the figure and the goal.
     unit: str
 
     @property
     def met(self) -> bool:
-        """Whether it is good enough."""
+        """Tell whether the figure meets its goal."""
         return self.figure <= self.at_most
 
 
 def goals_of(run: CarrierRun) -> list[Goal]:
-    """All goals of one carrier's run."""
+    """Return all goals of one carrier's run."""
     goals = [goal for phase in run.phases for goal in _phase_goals(run.name, phase)]
     if run.network_as_measured and not run.staked:
         goals.append(
@@ -54,8 +54,11 @@ def goals_of(run: CarrierRun) -> list[Goal]:
 
 
 def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
-    """Two wallet processes are to be faster than one where the wallet is the limit, which only a
-    limit to its CPU makes sure of: nothing else is compared."""
+    """Return the goals that compare one wallet process with two.
+
+    Two wallet processes are to be faster than one where the wallet is the limit. Only a limit to
+    the wallet's CPU ensures that the wallet is the limit, so no other runs are compared.
+    """
     return [
         Goal(
             name="two wallet processes: seconds of all phases, as a part of one's",

@@ -8,26 +8,29 @@ from dataclasses import dataclass
 
 import psutil
 
-#: Seconds between two looks at the memory.
+#: Seconds between two readings of the memory.
 _INTERVAL = 0.25
 _MIB = 1024 * 1024
 
 
 @dataclass(kw_only=True)
 class Reading:
-    """What some processes used while they were watched; complete after the block has ended."""
+    """CPU time and memory that some processes used while they were measured.
 
-    #: Seconds of CPU, user and system, all processes together.
+    The figures are complete after the `measure` block has ended.
+    """
+
+    #: Seconds of CPU, user and system, of all processes together.
     cpu_seconds: float = 0.0
-    #: Largest resident set of one of them, in MiB.
+    #: Largest resident set of any one process, in MiB.
     peak_mib: float = 0.0
-    #: Seconds on the clock.
+    #: Seconds on the wall clock.
     wall_seconds: float = 0.0
 
 
 @asynccontextmanager
 async def measure(pids: Iterable[int]) -> AsyncIterator[Reading]:
-    """Watches processes while the block runs; they must live that long."""
+    """Measure processes while the block runs; the processes must live that long."""
     processes = [psutil.Process(pid) for pid in pids]
     loop, reading = asyncio.get_running_loop(), Reading()
     watcher = asyncio.create_task(_watch_memory(processes, reading))

@@ -1,4 +1,4 @@
-"""Plant, work and harvest of one block, measured."""
+"""The measured plant, work and harvest of one block."""
 
 import asyncio
 import time
@@ -34,39 +34,39 @@ SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
 class LedgerBar:
     """One ledger of a phase."""
 
-    #: Its sequence.
+    #: Sequence of the ledger.
     ledger: int
-    #: Operations in it.
+    #: Operations in the ledger.
     operations: int
-    #: Transactions in it that carried them, failed ones included.
+    #: Transactions in the ledger that carried the operations, failed transactions included.
     transactions: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseResult:
-    """What one phase came to."""
+    """The result of one phase."""
 
     #: plant, work or harvest.
     name: str
-    #: Operations asked for.
+    #: Operations requested.
     requested: int
     #: Operations that succeeded, as the wallet says.
     succeeded: int
-    #: Why others did not, and how often.
+    #: Reasons of the operations that did not succeed, each with its count.
     failures: dict[str, int]
     #: Operations that the chain shows.
     on_chain: int
-    #: The first ledger that could take any.
+    #: The first ledger that could take an operation.
     first_ledger: int
-    #: Ledgers from that one to the last that took one.
+    #: Ledgers from the first ledger to the last that took an operation.
     ledgers_used: int
-    #: What the network's limits allow at best.
+    #: The fewest ledgers that the network's limits allow.
     fewest: Fewest
-    #: Ledger by ledger, those without any included.
+    #: One bar for each ledger, ledgers without operations included.
     ledgers: list[LedgerBar]
     #: Transactions in ledgers.
     transactions: int
-    #: Those of them that failed.
+    #: Transactions in ledgers that failed.
     failed_transactions: int
     #: Most operations in one transaction.
     most_in_one: int
@@ -74,7 +74,7 @@ class PhaseResult:
     fee_total: int
     #: Stroops of XLM of the dearest transaction.
     fee_dearest: int
-    #: Seconds from the moment at which the first could be done to the last result.
+    #: Seconds from the moment at which the first operation could be done to the last result.
     wall_seconds: float
     #: Seconds of CPU of the wallet's processes from the call to the last result.
     cpu_seconds: float
@@ -85,22 +85,23 @@ class PhaseResult:
 
     @property
     def fee_each(self) -> float:
-        """Stroops of XLM per operation."""
+        """Return the stroops of XLM per operation."""
         return self.fee_total / max(1, self.on_chain)
 
     @property
     def cpu_ms_each(self) -> float:
-        """Milliseconds of CPU per operation."""
+        """Return the milliseconds of CPU per operation."""
         return 1000 * self.cpu_seconds / max(1, self.requested)
 
 
 async def run_block(
     world: World, progress: Progress, *, stake: int = STAKE, warm_up: bool = True
 ) -> list[PhaseResult]:
-    """One block from its opening to its harvest, in the next one; a `stake` of 0 is none.
+    """Run one block from its opening to its harvest, which takes place in the next block.
 
-    With `warm_up` the block before is planted, too, and not measured: a wallet that has just
-    started opens its connections and prepares its statements then, once for all blocks.
+    A `stake` of 0 means no stake. With `warm_up` the block before is planted, too, and not
+    measured: a wallet that has just started then opens its connections and prepares its statements,
+    once for all blocks.
     """
     limits = await read_limits(world.session, world.rpc_url)
     progress("waiting for a block to begin with")
@@ -117,7 +118,7 @@ async def run_block(
 
 
 async def _open_block(world: World) -> int:
-    """Has the opener plant in the next block that nobody has planted in; its index."""
+    """Let the opener plant in the next block that nobody has planted in; return its index."""
     head = (await world.caller.block()).head
     block = max(head.plantable_block, head.current_block + 1)
 
@@ -135,7 +136,7 @@ async def _open_block(world: World) -> int:
 async def _plant(
     world: World, block: int, stake: int, limits: Limits, progress: Progress
 ) -> PhaseResult:
-    """Calls a little before the boundary; the first ledger is the first one past it."""
+    """Call plant a little before the boundary; the first ledger is the first one past it."""
     before = (await world.caller.block(block - 1)).block
     boundary = before.closes_at.ToSeconds()
     progress(f"waiting for the end of block {block - 1}")
@@ -153,7 +154,7 @@ async def _plant(
 
 
 def _stakes(world: World, stake: int) -> dict[Farmer, int]:
-    """A little more for each, so that amounts differ; 0 for all if it is 0."""
+    """Return stakes that rise by a little, so that amounts differ; 0 for all if `stake` is 0."""
     return {farmer: stake and stake + number for number, farmer in enumerate(world.farmers)}
 
 
@@ -176,7 +177,7 @@ async def _harvest(world: World, block: int, limits: Limits, progress: Progress)
 
 
 async def _after_a_close(world: World) -> int:
-    """Waits until a ledger closes and the wallet has seen it, so that the next one is all ours."""
+    """Wait until a ledger closes and the wallet has seen it, so that the next one is empty."""
     before = await latest_ledger(world.session, world.rpc_url)
 
     async def closed() -> bool:
@@ -229,7 +230,7 @@ async def _result(
 
 
 def _bars(carried: Sequence[FarmTransaction], first: int) -> list[LedgerBar]:
-    """From the first possible ledger to the last that did something."""
+    """Return the bars from the first possible ledger to the last that carried an operation."""
     last = max((item.ledger for item in carried if item.operations), default=first)
     operations: Counter[int] = Counter()
     for item in carried:

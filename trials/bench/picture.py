@@ -1,4 +1,4 @@
-"""Operations per ledger over the block as an SVG, drawn by hand."""
+"""Operations per ledger over the block as an SVG that this module writes itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from trials.bench.results import CarrierRun
 _COLOURS = {"plant": "#2f7d32", "work": "#1f5fa8", "harvest": "#c77700"}
 _WIDTH, _ROW, _TOP, _LEFT, _RIGHT = 960, 230, 56, 64, 20
 _PLOT = 150
-#: Ledgers drawn between two phases, whatever time passed.
+#: Ledgers drawn between two phases, whatever time passed between them.
 _GAP = 2
 _STYLE = (
     "text{font-family:system-ui,sans-serif;font-size:12px;fill:#222}"
@@ -20,18 +20,18 @@ _STYLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Bar:
-    """One ledger in its place."""
+    """One ledger at its place in the picture."""
 
     #: Column from the left.
     column: int
-    #: Phase that it belongs to.
+    #: Phase that the ledger belongs to.
     phase: str
     #: Operations.
     operations: int
 
 
 def draw(runs: Sequence[CarrierRun]) -> str:
-    """One row per run, all with the same scales."""
+    """Draw one row per run, all rows with the same scales."""
     rows = [_bars(run) for run in runs]
     columns = max(bar.column for row in rows for bar in row) + 1
     top = max(1, *(bar.operations for row in rows for bar in row))

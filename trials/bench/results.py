@@ -1,4 +1,4 @@
-"""What a run of the benchmark came to."""
+"""The result of a run of the benchmark."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trials.world import Carrier
 class CarrierRun:
     """One block of one carrier."""
 
-    #: How operations travelled.
+    #: How operations were carried.
     carrier: Carrier
     #: Farmers.
     farmers: int
@@ -22,48 +22,48 @@ class CarrierRun:
     wallets: int
     #: Seconds between two ledgers.
     ledger_seconds: float
-    #: The network's limits were mainnet's as measured.
+    #: Whether the network's limits were mainnet's as measured.
     network_as_measured: bool
     #: The limits of a ledger.
     limits: Limits
-    #: Plant, work, harvest.
+    #: The results of plant, work and harvest.
     phases: list[PhaseResult]
-    #: Farmers staked KALE.
+    #: Whether farmers staked KALE.
     staked: bool = True
-    #: Share of a core that each wallet process had; None: as much as there was.
+    #: Share of a core that each wallet process had; None: no limit.
     cpu_share: float | None = None
 
     @property
     def name(self) -> str:
-        """The carrier, and whether nothing was staked."""
+        """Return the carrier's name, and whether nothing was staked."""
         return self.carrier.value if self.staked else f"{self.carrier.value} without stake"
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Return a title for people."""
         processes = "" if self.wallets == 1 else f", {self.wallets} wallet processes"
         share = "" if self.cpu_share is None else f", {self.cpu_share:.0%} of a core each"
         return f"{self.name}, {self.farmers} farmers{processes}{share}"
 
     @property
     def fee_each(self) -> float:
-        """Stroops of XLM per farmer and block."""
+        """Return the stroops of XLM per farmer and block."""
         return sum(phase.fee_each for phase in self.phases)
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds of all phases."""
+        """Return the seconds of all phases."""
         return sum(phase.wall_seconds for phase in self.phases)
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU of the wallet in all phases."""
+        """Return the seconds of CPU that the wallet used in all phases."""
         return sum(phase.cpu_seconds for phase in self.phases)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """Two runs beside each other on one machine: what holds on any machine."""
+    """Two runs compared on one machine: their ratio holds on any machine."""
 
     #: What is compared.
     name: str
@@ -74,32 +74,35 @@ class Ratio:
 
     @property
     def ratio(self) -> float:
-        """The first as a multiple of the second."""
+        """Return the first figure as a multiple of the second."""
         return self.left / self.right if self.right else float("inf")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult:
-    """Everything of one `make bench`."""
+    """Everything that one `make bench` measured."""
 
     #: Machine, versions, commit.
     origin: Origin
-    #: The command that gave it.
+    #: The command that gave the result.
     command: str
-    #: Runs on the network as it was measured, with stake and without.
+    #: Runs on the network with its limits as measured, with stake and without.
     runs: list[CarrierRun]
-    #: Runs on a network whose limits do not matter.
+    #: Runs on a network whose limits are out of the way.
     unlimited: list[CarrierRun]
 
     def ratios(self) -> list[Ratio]:
-        """Single against multicall, one wallet process against two."""
+        """Return the ratios of single calls to multicall, and of one wallet process to two."""
         pairs = processes_compared(self.unlimited)
         compared = [ratio for pair in pairs for ratio in _processes(*pair)]
         return [*_carriers(self.runs), *_stakes(self.runs), *compared]
 
 
 def processes_compared(runs: Sequence[CarrierRun]) -> list[tuple[CarrierRun, CarrierRun]]:
-    """One wallet process and two under the same limit of CPU, which none comes before."""
+    """Return pairs of runs, one wallet process and two, under the same limit of CPU.
+
+    No other limit is reached before that limit of CPU.
+    """
     found: list[tuple[CarrierRun, CarrierRun]] = []
     for one, two in itertools.pairwise(runs):
         if one.cpu_share == two.cpu_share and (one.wallets, two.wallets) == (1, 2):
@@ -108,7 +111,7 @@ def processes_compared(runs: Sequence[CarrierRun]) -> list[tuple[CarrierRun, Car
 
 
 def _stakes(runs: Sequence[CarrierRun]) -> list[Ratio]:
-    """What a stake adds to the fee of a block."""
+    """Return what a stake adds to the fee of a block."""
     with_stake = {run.carrier: run.fee_each for run in runs if run.staked}
     return [
         Ratio(

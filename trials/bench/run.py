@@ -11,7 +11,7 @@ from trials.bench.throttle import throttled
 from trials.machine import Origin, origin
 from trials.world import Carrier, World, WorldConfig, open_world
 
-#: Far above what any run needs, so that only the wallet limits itself.
+#: Limits far above what any run needs, so that only the wallet itself is the limit.
 UNLIMITED = {
     "contract_execution_lanes.ledger_max_tx_count": 100_000,
     "contract_compute_v0.ledger_max_instructions": 10**12,
@@ -21,18 +21,19 @@ UNLIMITED = {
     "contract_ledger_cost_v0.ledger_max_write_ledger_entries": 10**6,
     "contract_ledger_cost_v0.ledger_max_write_bytes": 10**9,
 }
-#: Seconds of a ledger where the chain is not to be the limit.
+#: Seconds of a ledger where the chain must not be the limit.
 FAST_LEDGER = 1.0
-#: Share of a core that each wallet process gets there, so that the wallet is the limit: so little
-#: that a thousand operations take many times what ledgers have to be waited for anyway.
+#: Share of a core that each wallet process gets in the comparison of one process with two, so that
+#: the wallet is the limit: so small a share that a thousand operations take many times the
+#: unavoidable wait for ledgers.
 SMALL_SHARE = 0.05
-#: Seconds of a block there: a thousand plants have to be through before it ends.
+#: Seconds of a block in that comparison: a thousand plants have to be done before it ends.
 SLOW_BLOCK = 120
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchPlan:
-    """What to measure."""
+    """Settings of one benchmark."""
 
     #: Farmers.
     farmers: int
@@ -40,17 +41,17 @@ class BenchPlan:
     ledger_seconds: float
     #: Seconds of a KALE block.
     block_seconds: int
-    #: How operations travel, one run each.
+    #: How operations are carried, one run for each carrier.
     carriers: tuple[Carrier, ...]
-    #: Also one wallet process beside two, with the network's limits out of the way and a small
-    #: share of a core each.
+    #: Whether also to compare one wallet process with two, with the network's limits out of the way
+    #: and a small share of a core for each process.
     compare: bool
     #: The command line, for the report.
     command: str
 
 
 async def run_bench(plan: BenchPlan, progress: Progress) -> BenchResult:
-    """All runs; the processes of one are gone before the next begins."""
+    """Run all measurements; the processes of one run are gone before the next run begins."""
     measured = WorldConfig(
         farmers=plan.farmers,
         ledger_seconds=plan.ledger_seconds,
@@ -85,7 +86,7 @@ async def _run(
     stakes: Sequence[int] = (STAKE,),
     cpu_share: float | None = None,
 ) -> tuple[list[CarrierRun], Origin]:
-    """A block with each of these stakes, by the same processes."""
+    """Run one block for each of these stakes, all with the same processes."""
     async with open_world(config, progress) as world:
         runs = [await _farm(world, progress, stake, cpu_share) for stake in stakes]
         return runs, await origin(world.stack.admin_dsn)
@@ -96,7 +97,7 @@ async def _farm(
 ) -> CarrierRun:
     config = world.config
     async with throttled(world.wallet_pids(), cpu_share):
-        # With a small share of a core a second block would not be through in time.
+        # With a small share of a core a second block would not be done in time.
         phases = await run_block(world, progress, stake=stake, warm_up=cpu_share is None)
     return CarrierRun(
         carrier=config.carrier,

@@ -21,7 +21,7 @@ _COLUMNS = (
     "peak MiB",
 )
 
-#: Said of a run whose wallet had a limit of CPU.
+#: Remark on a run whose wallet had a limit of CPU.
 _SHARE = (
     " Each wallet process may use {:.0%} of a core, as with a container's limit: the benchmark"
     " stops it when it has used that up. So the wallet is what limits, not the chain, which runs on"
@@ -30,7 +30,7 @@ _SHARE = (
 
 
 def report_of(result: BenchResult) -> Report:
-    """Every run, the ratios between them, the goals, and the picture."""
+    """Return the report of every run, the ratios between runs, the goals, and the picture."""
     goals, ratios = all_goals(result), result.ratios()
     parts = [_table(run) for run in (*result.runs, *result.unlimited)]
     parts += [_side_by_side(ratios)] if ratios else []
@@ -54,7 +54,7 @@ def report_of(result: BenchResult) -> Report:
 
 
 def all_goals(result: BenchResult) -> list[Goal]:
-    """The goals of all runs on the network as it was measured, and of the comparison."""
+    """Return the goals of all runs on the network as it was measured, and of the comparison."""
     goals = [goal for run in result.runs for goal in goals_of(run)]
     return [*goals, *goals_of_processes(result.unlimited)]
 

@@ -1,8 +1,9 @@
-"""A limit to the CPU of processes, as a container has one: a share of a core for each.
+"""A limit to the CPU of processes, like the limit of a container: a share of a core for each.
 
 `python -m trials.bench.throttle SHARE PID...` stops a process (SIGSTOP) that has used up its share,
-and lets it go on (SIGCONT) when the share has grown again. It ends when its standard input does, so
-also with the one who started it, however that ends, and leaves nothing stopped.
+and continues it (SIGCONT) when the share has grown again. The throttle ends when its standard input
+ends, and so also with the process that started it, however that process ends. The throttle leaves
+no process stopped.
 """
 
 import asyncio
@@ -17,34 +18,34 @@ from dataclasses import dataclass
 
 import psutil
 
-#: Seconds between two looks.
+#: Seconds between two readings.
 _LOOK = 0.005
-#: Seconds whose share a process may save up while it waits, as with a container's usual period.
+#: Seconds whose share a process may save up while it waits: the usual period of a container.
 _PERIOD = 0.1
 #: Seconds that the throttle gets to end.
 _GRACE = 5.0
 
 
 class ThrottleDiedError(Exception):
-    """The throttle ended before it was told to: what was measured had no limit."""
+    """The throttle ended before it was told to, so that the measurement had no limit."""
 
 
 @dataclass(kw_only=True)
 class Account:
-    """What one process may still use."""
+    """The CPU time that one process may still use."""
 
-    #: Seconds of CPU in a second.
+    #: Seconds of CPU that the process may use in a second.
     share: float
-    #: Seconds of CPU that are left; below 0 when it used more.
+    #: Seconds of CPU that are left; below 0 when the process used more.
     left: float = 0.0
 
     def pass_time(self, seconds: float, *, used: float) -> None:
-        """So much time went by, in which the process used so much CPU."""
+        """Record that `seconds` went by, in which the process used `used` seconds of CPU."""
         self.left = min(self.left + seconds * self.share - used, _PERIOD * self.share)
 
     @property
     def may_run(self) -> bool:
-        """Whether there is anything left."""
+        """Tell whether any CPU time is left."""
         return self.left >= 0.0
 
 
@@ -58,7 +59,7 @@ class Limited:
         self._is_stopped = False
 
     def look(self, seconds: float) -> None:
-        """Stops it or lets it go on; `seconds` went by since the last look."""
+        """Stop or continue the process; `seconds` went by since the last call."""
         used = self._cpu()
         self._account.pass_time(seconds, used=used - self._used)
         self._used = used
@@ -69,7 +70,7 @@ class Limited:
             self._is_stopped = True
 
     def release(self) -> None:
-        """It runs from now on."""
+        """Let the process run from now on."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process.resume()
         self._is_stopped = False
@@ -81,7 +82,7 @@ class Limited:
 
 @asynccontextmanager
 async def throttled(pids: Sequence[int], share: float | None) -> AsyncIterator[None]:
-    """Each of these processes has a share of a core while the block runs; None: no limit.
+    """Limit each of these processes to a share of a core while the block runs; None: no limit.
 
     ThrottleDiedError at the end when the limit did not hold for the whole block.
     """
@@ -102,7 +103,7 @@ async def throttled(pids: Sequence[int], share: float | None) -> AsyncIterator[N
             raise ThrottleDiedError(f"the throttle ended ({child.returncode})")
     finally:
         await _end(child)
-        for pid in pids:  # it has done so, unless somebody killed it
+        for pid in pids:  # needed if the throttle was killed
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(pid).resume()
 
@@ -119,7 +120,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command."""
+    """Run the command."""
     share, pids = float(arguments[0]), [int(text) for text in arguments[1:]]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

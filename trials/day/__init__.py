@@ -1,1 +1,1 @@
-"""A day of blocks in compressed time, and a kill now and then (`make day`)."""
+"""A day of blocks in compressed time, with a kill now and then (`make day`)."""

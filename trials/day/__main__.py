@@ -19,7 +19,7 @@ from trials.world import Carrier
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     command = " ".join(["python -m trials.day", *arguments])
     console = console_of(options)
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    """A number of things that there must be one of."""
+    """Parse a number that must be at least 1."""
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -30,15 +30,15 @@ DIRECTORY = Path("var") / "day"
 #: Ledgers of a block, and blocks of an hour, on the real network.
 LEDGERS_PER_BLOCK = 60
 BLOCKS_PER_HOUR = 12
-#: What is killed: every service, and the database as a crash would end it.
+#: Processes that are killed: every service, and the database in the way a crash would end it.
 POSTGRES = "postgres"
 VICTIMS = (*SERVICES, POSTGRES)
-#: Zeros that end the search for a farmer: mining is not what is tried here.
+#: Zeros that end a farmer's search for a nonce: this trial is not about mining.
 ENOUGH_ZEROS = 2
-#: Of all farmers in all blocks, what has to be planted: a kill costs seconds, and a block of a day
-#: in compressed time has twelve.
+#: Share of all farmers in all blocks that has to be planted: a kill costs seconds, and a block of a
+#: day in compressed time has twelve seconds.
 LEAST_PLANTED = 0.9
-#: Seconds between two looks at the pool.
+#: Seconds between two checks of the pool.
 _LOOK = 1.0
 #: Ledgers that the node remembers: a few hours of the day, as nobody needs more.
 _RETENTION = 3_000
@@ -46,29 +46,29 @@ _RETENTION = 3_000
 
 @dataclass(frozen=True, kw_only=True)
 class DayPlan:
-    """What to run."""
+    """Settings of the day."""
 
     #: Farmers.
     farmers: int
-    #: Blocks to farm: 12 are an hour.
+    #: Blocks to farm: 12 make an hour.
     blocks: int
-    #: Seconds of a ledger; the real network's has about 5.
+    #: Seconds of a ledger; a ledger of the real network takes about 5.
     ledger_seconds: float
-    #: How operations travel.
+    #: How operations are carried.
     carrier: Carrier
-    #: Blocks between two kills; 0 kills nothing.
+    #: Blocks between two kills; 0 means no kills.
     kill_every: int
-    #: Makes the choice of victims the same again.
+    #: Seed that repeats the choice of victims.
     seed: int
 
     @property
     def kills(self) -> bool:
-        """Whether anything is to be killed."""
+        """Tell whether anything is to be killed."""
         return 0 < self.kill_every < self.blocks
 
     @property
     def block_seconds(self) -> int:
-        """Seconds of a block, as many ledgers as on the real network."""
+        """Return the seconds of a block that has as many ledgers as on the real network."""
         return max(1, round(LEDGERS_PER_BLOCK * self.ledger_seconds))
 
 
@@ -76,52 +76,53 @@ class DayPlan:
 class Hour:
     """Twelve blocks of the day."""
 
-    #: From 1.
+    #: Number of the hour, from 1.
     number: int
-    #: On the chain: pails made, worked and harvested in its blocks, at the end of the day.
+    #: Pails made, worked and harvested on the chain in the hour's blocks, counted at the end of the
+    #: day.
     planted: int
     worked: int
     harvested: int
-    #: What was killed.
+    #: Names of the processes that were killed.
     killed: tuple[str, ...]
-    #: Most MiB that each process had in this hour.
+    #: Highest memory of each process in this hour, in MiB.
     peak_mib: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DayResult:
-    """What it came to."""
+    """The result of the day."""
 
     #: Machine, versions, commit.
     origin: Origin
-    #: As it was asked for.
+    #: The settings.
     plan: DayPlan
-    #: In order.
+    #: The hours in order.
     hours: list[Hour]
-    #: Seconds of the farming.
+    #: Seconds that the farming took.
     seconds: float
-    #: Events compared, records against chain.
+    #: Events compared between records and chain.
     compared: int
     #: Every difference, in words.
     differences: list[str]
-    #: Planted on the chain and not worked, in blocks that are over: their stakes are lost.
+    #: Pails planted on the chain and not worked in blocks that are over: their stakes are lost.
     unworked: int
-    #: Worked on the chain and not harvested, in blocks that are over.
+    #: Pails worked on the chain and not harvested in blocks that are over.
     unharvested: int
 
     @property
     def planted(self) -> int:
-        """Pails made in the day's blocks."""
+        """Return the number of pails made in the day's blocks."""
         return sum(hour.planted for hour in self.hours)
 
     @property
     def asked(self) -> int:
-        """Pails that there would be without any fault."""
+        """Return the number of pails that there would be without any fault."""
         return self.plan.farmers * self.plan.blocks
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as promised."""
+        """Tell whether everything is as promised."""
         farmed = bool(self.hours) and all(hour.harvested for hour in self.hours)
         killed = any(hour.killed for hour in self.hours) or not self.plan.kills
         return (
@@ -136,7 +137,7 @@ class DayResult:
 
 
 async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
-    """The whole day on a pool of its own, with the reference pooler as a process."""
+    """Run the whole day on a pool of its own, with the reference pooler as a process."""
     environment = {name: {"LOG_LEVEL": "warning"} for name in SERVICES}
     environment["wallet"]["CHAIN_POLL_MS"] = "100"
     environment["localnet"] = {"LOCALNET_RETENTION_LEDGERS": str(_RETENTION)}
@@ -165,21 +166,21 @@ async def run_day(plan: DayPlan, progress: Progress) -> DayResult:
 
 @dataclass(kw_only=True)
 class _Seen:
-    """What was seen of one hour while it ran."""
+    """Observations of one hour while it ran."""
 
     killed: list[str] = field(default_factory=list)
     peak_mib: dict[str, float] = field(default_factory=dict)
 
 
 class _Day:
-    """Watches and disturbs the pool while a pooler farms."""
+    """The day in progress: watches and disturbs the pool while a pooler farms."""
 
     def __init__(self, plan: DayPlan, stack: Stack, reader: Reader, progress: Progress) -> None:
         self._plan = plan
         self._stack = stack
         self._reader = reader
         self._progress = progress
-        # Only what is to be killed hangs on it, and a seed is to give the same again.
+        # Only the choice of victims uses these random numbers, as a seed is to repeat that choice.
         self._random = Random(plan.seed)
         self._seen: dict[int, _Seen] = {}
         self._first: int | None = None
@@ -187,12 +188,12 @@ class _Day:
         self._next_kill = plan.kill_every
 
     async def view(self) -> ChainView:
-        """The chain as it is now."""
+        """Return the chain view as it is now."""
         await self._reader.catch_up()
         return self._reader.view
 
     async def farm(self, config: PoolerConfig) -> None:
-        """Until the pooler has farmed all blocks; ProcessDiedError when it ends otherwise."""
+        """Wait until the pooler has farmed all blocks; ProcessDiedError when it ends otherwise."""
         pooler = Process(_pooler(config), self._stack.config.directory / "logs")
         await pooler.start()
         try:
@@ -205,7 +206,7 @@ class _Day:
             pooler.check()
 
     async def _look(self) -> None:
-        """Reads what is new, measures, and kills what is due."""
+        """Read new transactions, measure memory, and kill what is due."""
         view = await self.view()
         if not view.plants:
             return
@@ -230,7 +231,7 @@ class _Day:
                 seen.peak_mib[name] = max(mib, seen.peak_mib.get(name, 0.0))
 
     async def _kill(self) -> str:
-        """kill -9 at some instant of a block, and a new start."""
+        """Kill a process (kill -9) at some instant of a block, and start it again."""
         victim = self._random.choice(VICTIMS)
         await asyncio.sleep(self._random.uniform(0, self._plan.block_seconds))
         self._progress(f"kill {victim}")
@@ -242,10 +243,10 @@ class _Day:
         return victim
 
     async def result(self, verdict: Verdict, seconds: float) -> DayResult:
-        """What the day came to."""
+        """Return the result of the day."""
         view, first = self._reader.view, self._first or 0
         last = first + self._plan.blocks
-        # The newest one is open: somebody planted in it to close the one before.
+        # The newest block is open: somebody planted in it to close the block before.
         open_block = max((block for _, block in view.plants), default=first)
         planted, worked, harvested = (
             Counter((block - first) // BLOCKS_PER_HOUR for _, block in events if block < last)
@@ -274,7 +275,7 @@ class _Day:
 
 
 def _pooler(config: PoolerConfig) -> Command:
-    """The reference pooler as its own process."""
+    """Return the command that runs the reference pooler as a process of its own."""
     if config.tls is None:
         raise ValueError("the pooler of a day shows a certificate")
     options: dict[str, object] = {
@@ -294,7 +295,7 @@ def _pooler(config: PoolerConfig) -> Command:
 def _missing(
     done: Collection[tuple[str, int]], followed: Collection[tuple[str, int]], before: int
 ) -> int:
-    """How many of blocks before a given one were not followed by the next step."""
+    """Return how many pails of blocks before a given one were not followed by the next step."""
     return sum(key[1] < before and key not in followed for key in done)
 
 

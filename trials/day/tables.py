@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def report_of(result: DayResult, command: str) -> Report:
-    """The hours, and every difference to the chain; `command` asked for them."""
+    """Return the report of hours and differences to the chain; `command` asked for them."""
     plan = result.plan
     hours = Table(
         columns=_COLUMNS,
@@ -39,7 +39,7 @@ def report_of(result: DayResult, command: str) -> Report:
 
 
 def summary(result: DayResult) -> str:
-    """One line."""
+    """Return the result in one line."""
     plan = result.plan
     kills = sum(len(hour.killed) for hour in result.hours)
     word = "equal to the chain" if not result.differences else "NOT equal to the chain"

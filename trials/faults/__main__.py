@@ -34,7 +34,7 @@ from trials.report import (
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     console = console_of(options)
     plan = FaultPlan(groups=_chosen(options), seed=options.seed, command=_command(options))
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What asks for the same again, with what was left to the defaults."""
+    """Return the command that asks for the same run again, with all defaults spelled out."""
     words = [
         "python -m trials.faults run",
         f"--farmers {options.farmers}",
@@ -97,7 +97,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _chosen(options: argparse.Namespace) -> Sequence[Group]:
-    """Groups with the rows that were asked for; groups without any are left out."""
+    """Return the groups with the rows that were asked for; leave out groups without any."""
     every = groups(farmers=options.farmers, random_kills=options.random)
     every += liar_groups(every[0].config)
     if options.quick:
@@ -115,7 +115,10 @@ def _chosen(options: argparse.Namespace) -> Sequence[Group]:
 
 
 def _joined(every: Sequence[Group]) -> list[Group]:
-    """The rows of the short run, on a pool with short blocks; liars have nodes of their own."""
+    """Return the rows of the short run, on a pool with short blocks.
+
+    Liars have nodes of their own.
+    """
     liars = next(group for group in every if group.name == THREE)
     return [
         _short("quick", [group for group in every if group.name not in (ALONE, THREE)]),

@@ -1,4 +1,4 @@
-"""The running pool that things are broken in, and the tools to break and to mend it."""
+"""The running pool in which things are broken, and the tools to break and to mend it."""
 
 import asyncio
 import signal
@@ -25,16 +25,16 @@ from trials.world import World, WorldConfig, open_world, wallet_names
 DIRECTORY = Path("var") / "faults"
 #: Stroops of XLM that a transaction may cost in these runs, for each of its operations.
 CAP = 1_000_000
-#: Starts of a wallet until it counts as broken: the rows that follow will tell.
+#: Starts of a wallet until it counts as broken: the rows that follow will show the failure.
 _REVIVALS = 3
 #: Seconds that the node has to start in.
 _COMEBACK = 60.0
-#: Seconds between two looks for a wallet that has died.
+#: Seconds between two checks for a wallet that has died.
 _WATCH = 0.1
 
 
 class PoolStoppedError(Exception):
-    """Everything is right again, and the pool does not go on: there is nothing left to break."""
+    """The pool does not go on although everything is mended: nothing is left to break."""
 
 
 @dataclass(kw_only=True)
@@ -43,52 +43,52 @@ class Arena:
 
     #: The processes.
     world: World
-    #: Outside memory of the chain.
+    #: Memory of the chain outside of the chain.
     witness: Witness
-    #: What the pool recorded.
+    #: Records of the pool.
     records: Records
-    #: Stroops of XLM that a transaction may cost.
+    #: Stroops of XLM that a transaction may cost for each of its operations.
     cap: int
-    #: The wall clock of the services and of PostgreSQL, where it can be set wrong.
+    #: The wall clock of the services and of PostgreSQL, where the clock can be set wrong.
     clock: FakeClock | None = None
-    #: PostgreSQL's disk, where it can be filled.
+    #: PostgreSQL's disk, where the disk can be filled.
     disk: SmallDisk | None = None
     #: Processes that were killed, or killed themselves, so far.
     kills: int = 0
-    #: What decides about random instants; set for each cell.
+    #: Source of random instants; set for each cell.
     random: Random = field(default_factory=Random)
 
     @property
     def farmers(self) -> Sequence[Farmer]:
-        """Who farms."""
+        """Return the farmers."""
         return self.world.farmers
 
     @property
     def farm(self) -> WalletCaller | PoolCaller:
-        """Who plants, works and harvests: a pooler where there is a whole pool."""
+        """Return the caller for plant, work and harvest: a pooler where there is a whole pool."""
         return self.world.pool or self.world.caller
 
     @property
     def wallets(self) -> list[str]:
-        """Names of the wallet processes."""
+        """Return the names of the wallet processes."""
         return wallet_names(self.world.config.wallets)
 
     @property
     def services(self) -> list[str]:
-        """Names of all processes that must serve, but localnet."""
+        """Return the names of all processes that must serve, except localnet."""
         return [name for name in self.world.stack.pids() if name != "localnet"]
 
     async def misbehave(self, node: int = 0, **faults: Any) -> None:
-        """Tells a node what to do wrong, besides what it does already; 0 is the chain's own."""
+        """Add faults to those that a node has already; node 0 is the chain's own."""
         await self._post(node, faults)
 
     async def behave(self) -> None:
-        """Everything about the nodes is right again."""
+        """End all faults of the nodes."""
         for node in (0, *self.world.config.nodes):
             await self._post(node, {"reset": True, "stale": False})
 
     async def misdeeds(self, node: int = 0) -> Mapping[str, int]:
-        """How often each of a node's faults has done something since it behaved last."""
+        """Return how often each of a node's faults has struck since the node last behaved."""
         async with self.world.session.get(f"{self.world.stack.node_url(node)}/faults") as reply:
             used: dict[str, int] = (await reply.json())["used"]
             return used
@@ -100,25 +100,28 @@ class Arena:
                 raise RuntimeError(f"localnet refuses {body}: {await reply.text()}")
 
     async def forget_history(self) -> None:
-        """The node loses every ledger before its newest; the witness has them."""
+        """Let the node lose every ledger before its newest; the witness has these ledgers."""
         await self.witness.catch_up()
         await self.misbehave(forget_before=2**31 - 1)
 
     async def kill(self, name: str = "wallet", *, number: signal.Signals = signal.SIGKILL) -> None:
-        """kill -9, or another signal, and a new start, without waiting until it serves."""
+        """Kill a process (kill -9, or another signal) and start it again.
+
+        The call does not wait until the process serves.
+        """
         self.kills += 1
         await self.world.stack.end(name, number=number)
         await self.world.stack.begin(name)
 
     async def arm(self, failpoint: str) -> None:
-        """Starts the wallet with a failpoint at which it kills itself."""
+        """Start the wallet with a failpoint at which it kills itself."""
         with suppress(ProcessDiedError):  # reached already while it starts
             await self.world.stack.restart(
                 "wallet", environment={"FAILPOINTS": f"{failpoint}=kill"}
             )
 
     async def revive_dead(self) -> None:
-        """Starts every wallet that has died; for ever."""
+        """Start every wallet that has died, for ever."""
         while True:
             for name in self.wallets:
                 if self.world.stack.has_ended(name):
@@ -127,7 +130,7 @@ class Arena:
             await asyncio.sleep(_WATCH)
 
     async def mend(self) -> None:
-        """Everything runs and behaves."""
+        """Make everything run and behave."""
         if self.world.stack.postgres_has_ended:
             await self.world.stack.restart_postgres()
         await wait_until(self._behaves, "localnet does not come back", seconds=_COMEBACK)
@@ -136,8 +139,11 @@ class Arena:
             await self._revive(name)
 
     async def _behaves(self) -> bool:
-        """Whether localnet answers, as it should; it listens a moment after its start, and one that
-        was just ended may still look alive at first."""
+        """Tell whether localnet answers without faults.
+
+        Localnet listens a moment after its start, and a localnet that was just ended may still look
+        alive at first.
+        """
         if self.world.stack.has_ended("localnet"):
             await self.world.stack.begin("localnet")
         try:
@@ -147,9 +153,9 @@ class Arena:
         return True
 
     async def _revive(self, name: str) -> None:
-        """Until it serves: one that was just killed may still look alive at first.
+        """Start a process until it serves: a process that was just killed may look alive at first.
 
-        PoolStoppedError when it does not, however long.
+        PoolStoppedError when the process does not serve, however long it is waited for.
         """
         for _ in range(_REVIVALS):
             if self.world.stack.has_ended(name):
@@ -160,11 +166,11 @@ class Arena:
         raise PoolStoppedError(f"{name} does not serve any more")
 
     async def cut_connections(self, role: str) -> int:
-        """Ends every database session of the roles that are like `role`; how many there were."""
+        """End every database session of the roles like `role`; return the number of sessions."""
         return len(await self.records.many("cut_connections", role))
 
     async def refuses_writes(self) -> bool:
-        """Whether PostgreSQL has no room for what is new."""
+        """Tell whether PostgreSQL has no room for new data."""
         try:
             await self.records.many("write_much")
         except asyncpg.DiskFullError:
@@ -172,7 +178,7 @@ class Arena:
         return False
 
     async def next_block(self) -> int:
-        """The first block that nobody has planted in, as soon as it can be planted."""
+        """Return the first block that nobody has planted in, as soon as it can be planted."""
         head = (await self.world.caller.block()).head
         block = max(head.plantable_block, head.current_block + 1)
 
@@ -188,7 +194,7 @@ class Arena:
 async def open_arena(
     name: str, config: WorldConfig, progress: Progress, *, disk_mib: int = 0, clock: bool = False
 ) -> AsyncIterator[Arena]:
-    """Starts everything, with logs in a folder of this name; sets the cap and short envelopes.
+    """Start everything, with logs in a folder of this name; set the cap and short envelopes.
 
     `disk_mib` gives PostgreSQL a disk of its own of that size, `clock` gives the services and
     PostgreSQL a wall clock that can be set; NotHereError where this machine cannot do that.

@@ -1,6 +1,6 @@
-"""Ways to break things. Each is a context: broken inside, on its way back to normal outside.
+"""Ways to break things, each a context: broken inside, on its way back to normal outside.
 
-Each gives what tells how often it has struck so far (strikes.py).
+Each context gives a counter of how often the breakage has struck so far (strikes.py).
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from libs.common.grpc.health import is_serving
 from trials.faults.arena import Arena
 from trials.faults.strikes import Kills, Lied, Misdeeds, Strikes, Struck, Waits
 
-#: Seconds at most until something is ended first, while the phase has hardly begun, and until the
-#: next time.
+#: Most seconds until a process is ended for the first time, while the phase has hardly begun, and
+#: until the next time.
 _FIRST = 0.1
 _BETWEEN = 2.5
 #: Ledgers that an entry may live at most.
 _LONGEST_LIFE = 3_110_399
-#: Seconds between two trials whether a full disk is one.
+#: Seconds between two checks whether the disk is full.
 _LOOK = 0.5
 
 
@@ -34,7 +34,7 @@ Breakage = Callable[[Arena], AbstractAsyncContextManager[Struck]]
 
 
 def nothing() -> Breakage:
-    """All is well: what the other rows are compared with."""
+    """Break nothing: the other rows are compared with this one."""
 
     @asynccontextmanager
     async def broken(_arena: Arena) -> AsyncIterator[Struck]:
@@ -44,7 +44,7 @@ def nothing() -> Breakage:
 
 
 def crowd() -> Breakage:
-    """More than a ledger takes: what is called is all that there is to it."""
+    """Call more operations than a ledger takes: the calls alone are the breakage."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -54,7 +54,7 @@ def crowd() -> Breakage:
 
 
 def node(**faults: Any) -> Breakage:
-    """The node misbehaves in one of its ways (localnet/rpc/faults.py)."""
+    """Let the node misbehave in one of its ways (localnet/rpc/faults.py)."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -68,9 +68,10 @@ def node(**faults: Any) -> Breakage:
 
 
 def lying(nodes: Sequence[int], body: Mapping[str, Any]) -> Breakage:
-    """Nodes lie (localnet/rpc/lies), all in the same way; the chain's own node stays honest.
+    """Let nodes lie (localnet/rpc/lies), all in the same way; the chain's own node stays honest.
 
-    Wallet begins anew before: whom it has set aside for an earlier lie is asked again.
+    The wallet is restarted first, so that it asks nodes again that it has set aside for an earlier
+    lie.
     """
 
     @asynccontextmanager
@@ -83,7 +84,7 @@ def lying(nodes: Sequence[int], body: Mapping[str, Any]) -> Breakage:
 
 
 def lied(nodes: Sequence[int], body: Mapping[str, Any], *, seconds: float) -> Breakage:
-    """The same for a while only; from then on all nodes are honest."""
+    """Let nodes lie for some seconds only; from then on all nodes are honest."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -119,8 +120,10 @@ async def _telling(
 
 
 def due(**remaining: int) -> Breakage:
-    """The farm's code or instance has so many ledgers left, of which calls renew it; afterwards it
-    has all that there may be."""
+    """Give the farm's code or instance so few ledgers to live that calls renew it.
+
+    Afterwards the entry has the most ledgers that are possible.
+    """
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -134,7 +137,7 @@ def due(**remaining: int) -> Breakage:
 
 
 def kill_at(failpoint: str) -> Breakage:
-    """The wallet dies at a commit edge, and is started again without the failpoint."""
+    """Let the wallet die at a commit edge, and start it again without the failpoint."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -149,7 +152,7 @@ def kill_at(failpoint: str) -> Breakage:
 
 
 def kill_at_raise(failpoint: str, *, skip_ledgers: int) -> Breakage:
-    """The same while ledgers pass over everything, so that bids are raised."""
+    """Let the wallet die at a failpoint while ledgers skip everything, so that bids are raised."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -163,9 +166,9 @@ def kill_at_raise(failpoint: str, *, skip_ledgers: int) -> Breakage:
 
 
 def random_kills(most: int, *, first: float, life: float) -> Breakage:
-    """The wallet is killed within `first` seconds, then again and again, also while it starts.
+    """Kill the wallet within `first` seconds, then again and again, also while it starts.
 
-    `life` is how long it lives at most, in seconds.
+    `life` is the most seconds that the wallet lives.
     """
 
     @asynccontextmanager
@@ -184,7 +187,7 @@ def random_kills(most: int, *, first: float, life: float) -> Breakage:
 
 
 def cut_database(role: str, every: float) -> Breakage:
-    """All sessions of the roles that are like `role` end, again and again."""
+    """End all sessions of the roles that are like `role`, again and again."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -202,7 +205,7 @@ def cut_database(role: str, every: float) -> Breakage:
 
 
 def frozen(name: str, seconds: float, after: float) -> Breakage:
-    """A process stands still, as on a machine that is moved, and then goes on."""
+    """Let a process stand still, as on a machine that is moved, and then go on."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -221,7 +224,7 @@ def frozen(name: str, seconds: float, after: float) -> Breakage:
 
 
 def ended(name: str, number: signal.Signals) -> Breakage:
-    """A process is ended by a signal again and again, and started at once each time."""
+    """End a process by a signal again and again, and start it at once each time."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -239,7 +242,7 @@ def ended(name: str, number: signal.Signals) -> Breakage:
 
 
 def ended_postgres(number: signal.Signals) -> Breakage:
-    """PostgreSQL is ended by a signal, and started again: SIGQUIT is a crash."""
+    """End PostgreSQL by a signal, and start it again: SIGQUIT is a crash."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -258,7 +261,7 @@ def ended_postgres(number: signal.Signals) -> Breakage:
 
 
 def full_disk() -> Breakage:
-    """PostgreSQL can write nothing more to its disk; then there is room again."""
+    """Let PostgreSQL write nothing more to its disk; then give it room again."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -282,10 +285,10 @@ def full_disk() -> Breakage:
 
 
 def wrong_clock(seconds: int, *, after: float, hold: float) -> Breakage:
-    """The wall clock of services and PostgreSQL is set wrong while they work, and right at the end.
+    """Set the wall clock of services and PostgreSQL wrong while they work, and right at the end.
 
-    The node fails until `hold` seconds after that, so that everything is under way, waits and
-    leases too.
+    The node fails until `hold` seconds after the clock is set wrong, so that everything is in
+    progress, waits and leases too.
     """
 
     @asynccontextmanager
@@ -314,7 +317,7 @@ def wrong_clock(seconds: int, *, after: float, hold: float) -> Breakage:
 
 
 def flooded(name: str, callers: int) -> Breakage:
-    """A process gets more calls than its event loop can answer."""
+    """Send a process more calls than its event loop can answer."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -336,7 +339,7 @@ def flooded(name: str, callers: int) -> Breakage:
 
 
 def forgotten_history(after: float) -> Breakage:
-    """Lookups fail while ledgers take everything; then the node starts again without history."""
+    """Let lookups fail while ledgers take everything; then start the node again without history."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -358,7 +361,7 @@ def forgotten_history(after: float) -> Breakage:
 
 
 def restarted_node(after: float) -> Breakage:
-    """The node is killed and comes back with its chain, its queue gone."""
+    """Kill the node and start it again with its chain, but without its queue."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -376,7 +379,7 @@ def restarted_node(after: float) -> Breakage:
 
 
 def stale_replica(seconds: float, after: float) -> Breakage:
-    """The node answers from an old ledger for a while and calls itself healthy."""
+    """Let the node answer from an old ledger for a while and call itself healthy."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
@@ -395,7 +398,7 @@ def stale_replica(seconds: float, after: float) -> Breakage:
 
 
 def _waits(random: Random) -> Iterator[float]:
-    """Seconds before each of the times that something is ended."""
+    """Yield the seconds before each time that a process is ended."""
     yield random.uniform(0, _FIRST)
     while True:
         yield random.uniform(0, _BETWEEN)
@@ -403,7 +406,10 @@ def _waits(random: Random) -> Iterator[float]:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs beside the block; a failure of it fails the cell, what it was about to do is dropped."""
+    """Run work beside the block.
+
+    A failure of the work fails the cell; when the block ends, the rest of the work is dropped.
+    """
     task = asyncio.create_task(work)
     try:
         yield

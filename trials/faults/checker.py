@@ -1,4 +1,4 @@
-"""PostgreSQL against the chain, for one phase of one block."""
+"""Comparison of PostgreSQL with the chain for one phase of one block."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,70 +14,75 @@ _FINAL = ("succeeded", "failed", "expired")
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What is wrong after one phase; all zero is what is promised."""
+    """The faults found after one phase; when all counts are zero, every promise is kept."""
 
     #: Operations asked for.
     asked: int
-    #: Of these, those that the chain shows.
+    #: Requested operations that the chain shows.
     done: int
-    #: Recorded as done and not on the chain, or not recorded at all.
+    #: Operations that are recorded as done and not on the chain, or not recorded at all.
     lost: int = 0
-    #: Done again after they had worked, or on the chain and recorded as not done.
+    #: Operations that were done again after they had worked, or are on the chain and recorded as
+    #: not done.
     doubled: int = 0
-    #: Neither done nor failed when the time was over: a person would have to look.
+    #: Operations that are neither done nor failed when the time is over: a person would have to
+    #: look.
     left_open: int = 0
-    #: Settled as not done although the fault was over in time, by reason.
+    #: Operations that were settled as not done although the fault was over in time, by reason.
     given_up: dict[str, int] = field(default_factory=dict)
-    #: Recorded with another ledger, stake, gap, zeros or reward than on the chain.
+    #: Operations that are recorded with another ledger, stake, gap, zeros or reward than on the
+    #: chain.
     wrong: int = 0
     #: Transactions whose bid or whose price was above the cap.
     over_cap: int = 0
-    #: Stroops of KALE that were paid out above what was asked for.
+    #: Stroops of KALE that were paid out beyond the requested amounts.
     overpaid: int = 0
-    #: Nobody was there who would have told the truth: what was given up is no fault of the pool's.
+    #: Whether no node told the truth: operations that were given up then are no fault of the
+    #: pool's.
     excused: bool = False
-    #: The first differences in words.
+    #: The first differences, in words.
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything is as promised."""
+        """Tell whether everything is as promised."""
         counted = (self.lost, self.doubled, self.left_open, self.wrong)
         return not any((*counted, self.over_cap, self.overpaid)) and not self.counted_given_up
 
     @property
     def counted_given_up(self) -> dict[str, int]:
-        """What was given up and should not have been."""
+        """Return the operations by reason that were given up and should not have been."""
         return {} if self.excused else self.given_up
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What was asked of the wallet."""
+    """A request to the wallet."""
 
     #: plant, work, harvest or withdraw.
     phase: str
-    #: The block; of withdrawals, how many each farmer had before.
+    #: The block; for withdrawals, how many each farmer had before.
     block: int
     #: Addresses of the farmers.
     addresses: Sequence[str]
-    #: How many calls the witness had seen before.
+    #: Number of calls that the witness had seen before.
     calls_before: int
-    #: How many it had seen when the same was asked of the next block; None: it was not yet.
+    #: Number of calls that the witness had seen when the same was requested for the next block;
+    #: None: it was not yet.
     calls_until: int | None = None
-    #: How many fees it had seen before.
+    #: Number of fees that the witness had seen before.
     fees_before: int
     #: Stroops of XLM that a transaction may cost for each of its operations.
     cap: int
-    #: The nodes that could be asked lied, or most of them: operations may be given up, and calls
+    #: Whether all or most nodes that could be asked lied: operations may be given up, and calls
     #: that change nothing may be repeated; money and records must be right all the same.
     excused: bool = False
 
 
 async def check(records: Records, witness: Witness, question: Question) -> Findings:
-    """Both sides as they are now; the witness has caught up."""
+    """Compare both sides as they are now; the witness has caught up."""
     rows = await records.many("operations", question.phase, question.block)
-    # Farmers may have several works in a block; the last one that was not refused counts.
+    # Farmers may have several works in a block; the last work that was not refused counts.
     recorded = {row["address"]: row for row in rows if row["address"] in set(question.addresses)}
     on_chain = facts(witness, question.phase, question.block)
     judged = [
@@ -103,9 +108,10 @@ async def check(records: Records, witness: Witness, question: Question) -> Findi
 
 
 def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]]:
-    """What the chain shows by address, in the same figures as `recorded_figures`.
+    """Return the facts on the chain by address, in the same figures as `recorded_figures`.
 
-    Of withdrawals, `block` is the number, and one stroop more than it the amount.
+    For withdrawals, `block` is the number of the withdrawal, and the amount is one stroop more than
+    `block`.
     """
     view = witness.view
     if phase == "withdraw":
@@ -131,12 +137,15 @@ def facts(witness: Witness, phase: str, block: int) -> dict[str, tuple[int, ...]
 
 
 def overpaid(withdrawn: Mapping[str, tuple[int, ...]]) -> int:
-    """Stroops that were paid more than once; `withdrawn` as `facts` gives it."""
+    """Return the stroops that were paid more than once.
+
+    `withdrawn` has the form that `facts` returns.
+    """
     return sum(amount * (times - 1) for amount, times in withdrawn.values())
 
 
 def recorded_figures(row: asyncpg.Record, phase: str) -> tuple[int, ...]:
-    """What a record of something that succeeded says."""
+    """Return the figures in the record of an operation that succeeded."""
     if phase == "plant":
         return (row["amount"], row["ledger"])
     if phase == "work":
@@ -148,11 +157,11 @@ def recorded_figures(row: asyncpg.Record, phase: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Verdict:
-    """One farmer's operation."""
+    """The verdict on one farmer's operation."""
 
     #: A field of Findings, or "good".
     kind: str
-    #: Why it was given up.
+    #: The reason why the operation was given up.
     reason: str = ""
     #: The difference in words.
     note: str = ""
@@ -179,7 +188,7 @@ def _judge(
 
 
 def repeated(witness: Witness, question: Question) -> list[str]:
-    """Calls that reached a ledger after the same call had worked: they cost a fee for nothing."""
+    """Return calls that reached a ledger after the same call had worked: their fee is wasted."""
     done: set[str] = set()
     notes = []
     for seen in witness.calls[question.calls_before : question.calls_until]:
@@ -196,5 +205,5 @@ def repeated(witness: Witness, question: Question) -> list[str]:
 
 
 def over_cap(fees: Sequence[SeenFee], cap: int) -> list[SeenFee]:
-    """Transactions that cost, or might have cost, more than `cap` for each of their operations."""
+    """Return transactions that cost, or might have cost, more than `cap` for each operation."""
     return [fee for fee in fees if max(fee.bid, fee.charged) > cap * fee.calls]

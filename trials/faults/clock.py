@@ -1,4 +1,4 @@
-"""A wall clock that can be set wrong for chosen processes, by libfaketime."""
+"""A wall clock that can be set wrong for chosen processes, by means of libfaketime."""
 
 import subprocess
 import sys
@@ -11,24 +11,24 @@ from shutil import copyfile
 
 from trials.faults.refusal import NotHereError
 
-#: Where the wheel keeps the library.
+#: The library's place in its wheel.
 _LIBRARY = Path("vendor") / "libfaketime" / "src" / "libfaketime.so.1"
-#: Seconds of the step that shows whether it works.
+#: Seconds of the step that shows whether the clock works.
 _TRIAL = 1_000_000
 
 
 class FakeClock:
-    """The clock of the processes that get its environment; steady clocks go on as they do."""
+    """The clock of the processes that get its environment; steady clocks are not changed."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` has the library, and will say how wrong the clock is."""
+        """Take the folder that has the library and the file with the clock's error."""
         self._offset = folder / "offset"
         self._library = folder / _LIBRARY.name
         self.set(0)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a process has to be started with."""
+        """Return the environment that a process has to be started with."""
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._offset),
@@ -39,11 +39,11 @@ class FakeClock:
         }
 
     def set(self, seconds: int) -> None:
-        """From now on the clock is so much ahead."""
+        """Set the clock this many seconds ahead from now on."""
         self._offset.write_text(f"{seconds:+d}\n", encoding="ascii")
 
     def works(self) -> bool:
-        """Whether a process sees the change: the library is for some systems only."""
+        """Tell whether a process sees the change: the library is for some systems only."""
         shown = [self._now(seconds) for seconds in (0, _TRIAL)]
         self.set(0)
         return shown[1] - shown[0] > _TRIAL / 2
@@ -62,7 +62,7 @@ class FakeClock:
 
 @contextmanager
 def fake_clock() -> Iterator[FakeClock]:
-    """A clock in a folder that every account reads; NotHereError where that cannot be."""
+    """Yield a clock in a folder that every account can read; NotHereError where that cannot be."""
     spec = find_spec("libfaketime")
     if spec is None or spec.origin is None:
         raise NotHereError("the package libfaketime is not installed")

@@ -1,8 +1,9 @@
-"""What is asked once more when all rows of a group are through: chain, records, money, secrets.
+"""Last check when all rows of a group are done: chain, records, money and secrets.
 
-A cell is judged when nothing of it is open any more. What is signed twice by mistake may reach a
-ledger after that; so at the end, when no envelope can reach one any more, every question is asked
-again, and all that was recorded has to be all that is on the chain, whoever asked for it.
+A cell is judged when none of its operations is open any more. An envelope that was signed a second
+time by mistake may reach a ledger after that. So at the end, when no envelope can reach a ledger
+any more, every question is asked again, and the records together have to match the chain, whoever
+asked for the operations.
 """
 
 from collections import Counter
@@ -23,14 +24,14 @@ from trials.faults.arena import Arena
 from trials.faults.checker import Findings, Question, check, facts, over_cap, recorded_figures
 from trials.faults.witness import Witness
 
-#: Kinds of operations that are calls of the farm, one for one.
+#: Kinds of operations that are calls of the farm, one call for each operation.
 _FARMING = ("plant", "work", "harvest")
-#: Seconds that the last envelope may still be valid for: it is signed for a few.
+#: Seconds that the last envelope may still be valid for: envelopes are signed for a few seconds.
 _PATIENCE = 90.0
 
 
 async def closing_check(arena: Arena, asked: Sequence[Question]) -> list[str]:
-    """All that is wrong at the end of a group, in words."""
+    """Return all faults at the end of a group, in words."""
     await _outlive_envelopes(arena)
     await arena.witness.catch_up()
     rows = await arena.records.many("succeeded")
@@ -44,7 +45,7 @@ async def closing_check(arena: Arena, asked: Sequence[Question]) -> list[str]:
 
 
 async def _outlive_envelopes(arena: Arena) -> None:
-    """Until the chain has passed the last bound that was signed, and what came of it is known."""
+    """Wait until the chain has passed the last bound that was signed, and the outcome is known."""
     bound = await arena.records.count("count_last_bound")
 
     async def passed() -> bool:
@@ -59,10 +60,10 @@ async def _outlive_envelopes(arena: Arena) -> None:
 
 
 async def asked_again(arena: Arena, asked: Sequence[Question]) -> list[str]:
-    """Differences in what was asked during the group, as it is now."""
+    """Return the differences in all that was requested during the group, as of now."""
     found = []
     for question in windows(asked):
-        # What they cost is looked at for all at once.
+        # The costs are checked for all questions at once.
         now = replace(question, fees_before=len(arena.witness.fees))
         findings = await check(arena.records, arena.witness, now)
         about = f"{question.phase} of block {question.block}, at the end"
@@ -71,8 +72,10 @@ async def asked_again(arena: Arena, asked: Sequence[Question]) -> list[str]:
 
 
 def windows(asked: Sequence[Question]) -> list[Question]:
-    """The questions, each up to the calls of the next one of its phase: a plant or a work on the
-    chain does not say which block it was meant for."""
+    """Return the questions, each limited to the calls before the next question of its phase.
+
+    A plant or a work on the chain does not say which block it was meant for.
+    """
     following: dict[str, int] = {}
     found = []
     for question in reversed(asked):
@@ -82,15 +85,17 @@ def windows(asked: Sequence[Question]) -> list[Question]:
 
 
 def _in_words(findings: Findings) -> list[str]:
-    """At least one line when anything is wrong."""
+    """Return at least one line when anything is wrong."""
     missing = findings.counted_given_up
     given_up = [f"given up: {count} {reason}" for reason, count in missing.items()]
     return [*findings.notes, *given_up]
 
 
 def unmatched(rows: Sequence[asyncpg.Record], witness: Witness) -> list[str]:
-    """What worked on the chain without a record of it, or is recorded and did not; `rows` are all
-    records of what succeeded."""
+    """Return calls that worked without a record, and records whose call did not work.
+
+    `rows` are the records of all operations that succeeded.
+    """
     farming = [row for row in rows if row["kind"] in _FARMING]
     calls = Counter(
         (seen.call.function, seen.call.farmer) for seen in witness.calls if seen.call.ok
@@ -123,7 +128,7 @@ def _on_chain(witness: Witness) -> dict[_Key, tuple[int, ...]]:
 
 
 def _recorded(rows: Sequence[asyncpg.Record]) -> dict[_Key, tuple[int, ...]]:
-    """Of several works in a block the last one counts, on the chain, too."""
+    """Return the recorded figures; of several works in a block the last counts, as on the chain."""
     return {
         (row["kind"], row["address"], row["block_index"]): recorded_figures(row, row["kind"])
         for row in rows
@@ -147,7 +152,7 @@ def _differences(
 
 
 async def _money(arena: Arena, rows: Sequence[asyncpg.Record]) -> list[str]:
-    """Every stroop of KALE is where the records put it."""
+    """Return differences in money: every stroop of KALE must be where the records put it."""
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     addresses = [farmer.address for farmer in (arena.world.opener, *arena.farmers)]
     given = after_withdrawals(rows, dict.fromkeys(addresses, FUNDING))
@@ -162,7 +167,10 @@ async def _money(arena: Arena, rows: Sequence[asyncpg.Record]) -> list[str]:
 
 
 def after_withdrawals(rows: Sequence[asyncpg.Record], funded: Mapping[str, int]) -> dict[str, int]:
-    """Stroops of KALE by address, less the recorded withdrawals, which may go to one of these."""
+    """Return stroops of KALE by address after the recorded withdrawals.
+
+    A withdrawal may go to one of these addresses.
+    """
     balances = Counter(funded)
     for row in rows:
         if row["destination"] is not None:
@@ -172,7 +180,7 @@ def after_withdrawals(rows: Sequence[asyncpg.Record], funded: Mapping[str, int])
 
 
 def after_farming(rows: Sequence[asyncpg.Record], given: Mapping[str, int]) -> dict[str, int]:
-    """Stroops of KALE by address after all farming that is recorded."""
+    """Return stroops of KALE by address after all farming that is recorded."""
     balances = Counter(given)
     for row in rows:
         if row["kind"] == "plant":
@@ -183,7 +191,7 @@ def after_farming(rows: Sequence[asyncpg.Record], given: Mapping[str, int]) -> d
 
 
 async def _events(arena: Arena, given: Mapping[str, int]) -> list[str]:
-    """The whole pool's events against the chain; `given` is stroops of KALE from outside."""
+    """Compare the whole pool's events with the chain; `given` is stroops of KALE from outside."""
 
     async def read() -> ChainView:
         await arena.witness.catch_up()

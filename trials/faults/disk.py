@@ -1,4 +1,4 @@
-"""A small disk for PostgreSQL, that can be filled to its last byte."""
+"""A small disk for PostgreSQL that can be filled to its last byte."""
 
 import os
 import subprocess
@@ -9,26 +9,26 @@ from pathlib import Path
 
 from trials.faults.refusal import NotHereError
 
-#: Bytes that are written at once.
+#: Bytes of one write.
 _CHUNK = 2**16
 
 
 class SmallDisk:
-    """A file system of its own."""
+    """A small file system of its own."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is where it is mounted."""
+        """Take the folder where the file system is mounted."""
         self.home = folder / "postgres"
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Nothing can be written any more."""
+        """Fill the disk, so that nothing can be written any more."""
         with self._ballast.open("ab", buffering=0) as file:
             for size in (_CHUNK, 1):
                 _write_until_full(file.fileno(), bytes(size))
 
     def free(self) -> None:
-        """There is room again."""
+        """Make room on the disk again."""
         self._ballast.unlink(missing_ok=True)
 
 
@@ -42,7 +42,7 @@ def _write_until_full(file: int, chunk: bytes) -> None:
 
 @contextmanager
 def small_disk(mib: int) -> Iterator[SmallDisk]:
-    """Mounts one in memory while the block runs; NotHereError where that is not allowed."""
+    """Mount a disk in memory while the block runs; NotHereError where that is not allowed."""
     with tempfile.TemporaryDirectory(prefix="kalepool-disk-") as name:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", name]
         try:

@@ -1,4 +1,4 @@
-"""Rows that were run apart stand together: what an earlier run of the same commit has left.
+"""Results of earlier runs of the same commit: rows that were run apart are reported together.
 
 The JSON that is read is a build output: git ignores it, and a fresh clone has none.
 """
@@ -16,7 +16,7 @@ from trials.machine import Origin
 
 
 def write(result: FaultResult, directory: Path = report.RESULTS) -> list[Path]:
-    """Write a run, together with the earlier ones of its commit and seed; the files.
+    """Write a run, together with the earlier runs of its commit and seed; return the files.
 
     Rows that were run again are replaced.
     """
@@ -27,7 +27,7 @@ def write(result: FaultResult, directory: Path = report.RESULTS) -> list[Path]:
 
 
 def read(path: Path) -> FaultResult:
-    """What `write` has left for programs."""
+    """Read the JSON that `write` has left for programs."""
     content = json.loads(path.read_text(encoding="utf-8"))
     own = {field.name for field in fields(Cell)}
     cells = [
@@ -49,10 +49,10 @@ def read(path: Path) -> FaultResult:
 
 
 def joined(old: FaultResult, new: FaultResult) -> FaultResult:
-    """Both; of what both have, the new one's.
+    """Join two results; where both have a row, take the row of the new result.
 
-    What was wrong at the end of a group is wrong until all of its rows were run again: those that
-    are run alone have a pool of their own.
+    A fault at the end of a group stays until all rows of the group were run again: rows that are
+    run alone have a pool of their own.
     """
     if old.seed != new.seed:
         return new
@@ -73,11 +73,14 @@ def joined(old: FaultResult, new: FaultResult) -> FaultResult:
 
 
 def _kept(lines: Sequence[str], new: FaultResult) -> list[str]:
-    """Lines of groups that the new run has not run wholly, nor has the same of."""
+    """Return the lines of groups that the new run has not run as a whole.
+
+    Lines that the new run has, too, are left out.
+    """
     known = {*new.final, *new.not_run}
     return [line for line in lines if _group(line) not in new.whole and line not in known]
 
 
 def _group(line: str) -> str:
-    """Lines about a group begin with its name."""
+    """Return the group of a line: lines about a group begin with its name."""
     return line.partition(":")[0]

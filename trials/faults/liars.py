@@ -1,10 +1,10 @@
 """Nodes that lie, by themselves and together, against withdrawals, plants, works and harvests.
 
-What is promised (SECURITY.md): with an honest majority a lie costs a little time; whoever lies, and
-however many, nothing is paid twice, and false records become right once an honest node answers.
+The promise (SECURITY.md): with an honest majority a lie costs a little time. Whichever nodes lie,
+and however many, nothing is paid twice, and false records become right once an honest node answers.
 
-The chain's own node, which the witness reads, is honest in every row. Wallet asks other nodes of
-the same chain: one of them (group "liars-alone"), or three (group "liars").
+The chain's own node, which the witness reads, is honest in every row. The wallet asks other nodes
+of the same chain: one node (group "liars-alone"), or three nodes (group "liars").
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,19 +17,20 @@ from trials.world import WorldConfig
 
 #: Groups of these rows.
 ALONE, THREE = "liars-alone", "liars"
-#: What the rows are compared with.
+#: The row that the other rows are compared with.
 HONEST = "nobody lies"
 _MANY = 10**6
 _MEGABYTE = 10**6
-#: Seconds in which a phase must be through although one of three nodes lies: a plant takes three
+#: Seconds in which a phase must be done although one of three nodes lies: a plant takes three
 #: ledgers of half a second, and a transaction of an envelope's life more is not "a little".
 _SHORT = 20.0
-#: Seconds that most or all nodes lie: more than an envelope lives, so that all of it happens.
+#: Seconds that most or all nodes lie: more than an envelope lives, so that all consequences happen.
 _LONG = 8.0
-#: Seconds that a lie is told of a withdrawal which may have it paid again: more than two envelopes
-#: live, and than wallet waits beyond each for what nodes may yet come to know.
+#: Seconds that a lie is told about a withdrawal which may lead to a second payment: more than two
+#: envelopes live, and more than the wallet waits beyond each envelope for late news from nodes.
 _AGAIN = 50.0
-#: Seconds that a lie is told before the call which wallet hears only when it probes its nodes.
+#: Seconds that a lie is told before the call when the wallet hears it only when it probes its
+#: nodes.
 _LEAD = 6.0
 #: Seconds in which records must be right again.
 _HEALS = 30.0
@@ -37,13 +38,13 @@ _HEALS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Who lies."""
+    """The nodes that lie."""
 
     #: In words.
     name: str
-    #: Numbers of the nodes; of three the preferred one is 1.
+    #: Numbers of the nodes; of three nodes the preferred one is 1.
     nodes: tuple[int, ...]
-    #: No honest majority is left.
+    #: Whether no honest majority is left.
     most: bool
 
 
@@ -55,7 +56,7 @@ THREE_POSITIONS = (
     Position(name="all", nodes=(1, 2, 3), most=True),
 )
 
-#: What is said, by kind and name; bodies as localnet takes them (localnet/rpc/lies, faults.py).
+#: The lies by kind and name; bodies in the form that localnet takes (localnet/rpc/lies, faults.py).
 LIES: dict[str, Mapping[str, Any]] = {
     # Omission.
     "omits payments": {"lies": {"omit": "paying"}},
@@ -106,7 +107,7 @@ LIES: dict[str, Mapping[str, Any]] = {
     "another passphrase": {"lies": {"passphrase": "Another Network ; November 2026"}},
     "a fork": {"lies": {"fork": "another chain"}},
 }
-#: Lies that say that a payment was not made.
+#: Lies that deny a payment that was made.
 _PAID_AGAIN = {
     "omits payments",
     "omits everything",
@@ -117,7 +118,7 @@ _PAID_AGAIN = {
     "ten minutes ahead, omits",
     "a fork",
 }
-#: Lies that are heard by probes.
+#: Lies that the wallet hears through probes.
 _PROBED = {
     "ten ledgers ahead, omits",
     "100,000 ledgers ahead",
@@ -125,14 +126,14 @@ _PROBED = {
     "ten minutes ahead, omits",
     "another passphrase",
 }
-#: What nobody need ever ask for.
+#: Answers that nobody ever has to ask for.
 _UNMET = {"memos are required", "rent is due", "pails that are not there"}
-#: Told for a while before the call, then never again: what was believed must be forgotten.
+#: Lies told for a while before the call, then never again: the wallet must forget what it believed.
 _BEFORE: dict[str, Mapping[str, Any]] = {
     "100,000 ledgers ahead, then honest": {"lies": {"add_ledgers": 100_000}},
     "a year ahead, then honest": {"lies": {"add_seconds": 31_536_000}},
 }
-#: What the short run tells, and where.
+#: Lies of the short run, and their positions.
 _QUICK = {
     ("omits payments", "preferred of three"),
     ("calls successes failures", "preferred of three"),
@@ -142,14 +143,14 @@ _QUICK = {
 
 
 def liar_groups(plain: WorldConfig) -> list[Group]:
-    """Both groups; the pool is as `plain` besides its nodes."""
+    """Return both groups; the pool is as in `plain`, except for its nodes."""
     environment = {
         **plain.wallet_environment,
         # In proportion to ledgers of half a second.
         "STELLAR_HEDGE": "300",
         "STELLAR_TIMEOUT": "3000",
         "RECONCILE_INTERVAL": "3000",
-        # Nothing may be refused for its sum: what is paid twice must be seen.
+        # Nothing may be refused for its sum: a second payment must be seen.
         "WITHDRAW_DAILY_KALE": str(2**62),
         "WITHDRAW_DAILY_KALE_POOL": str(2**62),
     }
@@ -187,7 +188,10 @@ def _row(lie: str, body: Mapping[str, Any], position: Position) -> Scenario:
 
 
 def _row_before(lie: str, body: Mapping[str, Any], position: Position) -> Scenario:
-    """Everybody is honest when it counts, so nobody is excused."""
+    """Return a row with lies before the call.
+
+    All nodes are honest when it counts, so no fault is excused.
+    """
     return Scenario(
         name=f"{lie}: {position.name}",
         breakage=b.lied(position.nodes, body, seconds=_LEAD),
@@ -200,6 +204,6 @@ def _row_before(lie: str, body: Mapping[str, Any], position: Position) -> Scenar
 
 
 def split(scenario: str) -> tuple[str, str]:
-    """(lie, who tells it) of a row by its name."""
+    """Return (lie, position) of a row by its name."""
     lie, _, position = scenario.rpartition(": ")
     return lie, position

@@ -1,4 +1,4 @@
-"""What each lie has cost, by who told it: time, money, records."""
+"""The costs of each lie, by position of the liars: time, money, records."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _GROUPS = (ALONE, THREE, "quick-liars")
 
 
 def rows(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
-    """One row for each lie and who told it; none where nobody lied."""
+    """Return one row for each lie and position; none where nobody lied."""
     told = [cell for cell in cells if cell.group in _GROUPS]
     usual = {(cell.group, cell.phase): cell.seconds for cell in told if cell.scenario == HONEST}
     by_row: dict[tuple[str, str], list[Cell]] = {}
@@ -56,6 +56,6 @@ def _lost(seconds: float | None, usual: float | None) -> str:
 
 
 def _wrong(cell: Cell) -> int:
-    """Records that were not as the chain, when they had had their time to become so."""
+    """Count records that differed from the chain after the time that they had to become right."""
     found = cell.findings
     return found.lost + found.doubled + found.wrong + found.left_open

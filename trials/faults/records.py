@@ -1,4 +1,4 @@
-"""What the pool recorded, read with all rights, also from a PostgreSQL that comes and goes."""
+"""The pool's records, read with all rights, also from a PostgreSQL that is away at times."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ from devstack.check import AWAY
 from libs.common.db.queries import load_queries
 
 _QUERIES = load_queries(Path(__file__).parent / "records.sql")
-#: Seconds for which a PostgreSQL that is away is waited for.
+#: Seconds to wait for a PostgreSQL that is away.
 PATIENCE = 60.0
 _PAUSE = 0.2
 
@@ -18,11 +18,11 @@ class Records:
     """The queries of records.sql, each on a connection of its own."""
 
     def __init__(self, dsn: str) -> None:
-        """`dsn` is the administrator's."""
+        """Take the administrator's `dsn`."""
         self._dsn = dsn
 
     async def many(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        """All rows of a query by its name; repeats it while PostgreSQL is away."""
+        """Return all rows of a query by its name; repeat the query while PostgreSQL is away."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             try:
@@ -33,7 +33,7 @@ class Records:
             await asyncio.sleep(_PAUSE)
 
     async def count(self, name: str) -> int:
-        """The number that a query gives."""
+        """Return the number that a query yields."""
         (row,) = await self.many(name)
         return int(row[0])
 

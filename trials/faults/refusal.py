@@ -1,5 +1,5 @@
-"""What a machine cannot do."""
+"""The error for things that a machine cannot do."""
 
 
 class NotHereError(Exception):
-    """This machine cannot break this; the message says what is missing."""
+    """This machine cannot break this thing; the message says what is missing."""

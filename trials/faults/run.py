@@ -1,4 +1,4 @@
-"""Runs the table: each row breaks each phase of a block, and withdrawals, once."""
+"""Run of the table: each row breaks each phase of a block, and withdrawals, once."""
 
 import asyncio
 import time
@@ -18,12 +18,12 @@ from trials.faults.refusal import NotHereError
 from trials.faults.scenarios import PHASES, Group, Scenario
 from trials.machine import Origin, origin
 
-#: Stroops of KALE that the first farmer stakes; each one more stakes a stroop more.
+#: Stroops of KALE that the first farmer stakes; each further farmer stakes one stroop more.
 STAKE = 10_000_000
 #: Seconds between the beginnings of calls that are made in turn: less than a ledger, so that
-#: several are under way, and so much that each is signed and settled by itself.
+#: several calls are in progress, and so much that each is signed and settled by itself.
 _APART = 0.3
-#: Seconds between two looks at records that are to become right by themselves.
+#: Seconds between two checks of records that are to become right by themselves.
 _LOOK = 1.0
 _UNBROKEN = Scenario(name="preparation", breakage=nothing(), hold=60)
 
@@ -40,30 +40,30 @@ class Cell:
     phase: str
     #: Seconds from the call to the last result.
     seconds: float
-    #: Wallet processes that died.
+    #: Number of wallet processes that died.
     kills: int
-    #: How often what was to happen did, until the phase was through.
+    #: How often the breakage struck until the phase was done.
     strikes: int
-    #: Call that failed in an unexpected way, in words; empty when none did.
+    #: The unexpected failure of the call, in words; empty when there was none.
     error: str
-    #: What the comparison found.
+    #: Findings of the comparison.
     findings: Findings
-    #: It may meet nothing.
+    #: Whether the breakage may strike nothing.
     optional: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as promised."""
+        """Tell whether everything is as promised."""
         return self.findings.is_clean and not self.error
 
     @property
     def is_unreached(self) -> bool:
-        """Nothing was broken before the phase was through."""
+        """Tell whether the phase was done before anything was broken."""
         return not self.strikes
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """Return the verdict in a word."""
         if not self.passed:
             return "FAILED"
         return "not reached" if self.is_unreached else "ok"
@@ -71,38 +71,41 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class FaultPlan:
-    """What to run."""
+    """Settings of one fault run."""
 
     #: Groups with the rows that were chosen.
     groups: Sequence[Group]
-    #: Makes random instants the same again.
+    #: Seed that repeats the random instants.
     seed: int
-    #: Asks for the same again.
+    #: Command that asks for the same run again.
     command: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultResult:
-    """What it came to."""
+    """The result of a fault run."""
 
     #: Machine, versions, commit.
     origin: Origin
-    #: Makes random instants the same again.
+    #: Seed that repeats the random instants.
     seed: int
-    #: In the order in which they ran.
+    #: Cells in the order in which they ran.
     cells: list[Cell]
-    #: What is wrong at the end of a group, in words.
+    #: Faults at the end of a group, in words.
     final: list[str]
-    #: Groups that this machine cannot run, and why.
+    #: Groups that this machine cannot run, with the reason.
     not_run: list[str]
     #: Groups of which all rows were to be run.
     whole: list[str]
-    #: What was asked for.
+    #: Commands that asked for the run.
     commands: list[str]
 
     @property
     def missed(self) -> list[tuple[str, str]]:
-        """Rows, with their groups, that have struck in none of their phases: they show nothing."""
+        """Return rows, with their groups, that have struck in none of their phases.
+
+        Such rows show nothing.
+        """
         rows = dict.fromkeys((cell.group, cell.scenario) for cell in self.cells)
         struck = {
             (cell.group, cell.scenario) for cell in self.cells if cell.strikes or cell.optional
@@ -111,7 +114,7 @@ class FaultResult:
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as promised, and was tried."""
+        """Tell whether everything was tried and is as promised."""
         right = bool(self.cells) and all(cell.passed for cell in self.cells)
         return right and not self.final and not self.missed
 
@@ -119,8 +122,10 @@ class FaultResult:
 async def run_faults(
     plan: FaultPlan, progress: Progress, keep: Callable[[FaultResult], object]
 ) -> FaultResult:
-    """All groups one after another, each on a pool of its own; `keep` gets what there is after
-    each, as the next one may take long."""
+    """Run all groups one after another, each on a pool of its own.
+
+    `keep` gets the results so far after each group, as the next group may take long.
+    """
     cells: list[Cell] = []
     final: list[str] = []
     not_run: list[str] = []
@@ -153,7 +158,7 @@ async def run_faults(
 
 
 async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
-    """What is wrong at the end; an end that cannot be judged is wrong."""
+    """Return the faults at the end of a group; an end that cannot be judged is a fault."""
     try:
         return await closing_check(arena, asked)
     except Exception as error:
@@ -161,11 +166,11 @@ async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
 
 
 def _quiet(_text: str) -> None:
-    """Nobody wants to know how the pool starts."""
+    """Ignore progress: nobody wants to know how the pool starts."""
 
 
 class _Farm:
-    """Goes from block to block: plants it, works it, and harvests the one before."""
+    """A farm that goes from block to block: plants it, works it, and harvests the one before."""
 
     def __init__(self, arena: Arena, seed: int, progress: Progress) -> None:
         self._arena = arena
@@ -173,15 +178,15 @@ class _Farm:
         self._seed = seed
         self._progress = progress
         self._ripe = 0
-        #: So many times each farmer has withdrawn.
+        #: Number of withdrawals of each farmer so far.
         self._withdrawn = 0
-        #: Why nothing can be broken any more.
+        #: Reason why nothing can be broken any more.
         self._stopped: PoolStoppedError | None = None
-        #: All that was asked of the pool, in order.
+        #: All requests to the pool, in order.
         self.asked: list[Question] = []
 
     async def run(self, group: Group) -> list[Cell]:
-        """All rows of a group, or as many as give enough kills."""
+        """Run all rows of a group, or as many rows as give enough kills."""
         self._group = group.name
         block = await self._arena.next_block()
         for phase in PHASES[:2]:
@@ -207,7 +212,7 @@ class _Farm:
         for phase in scenario.phases:
             target = targets.get(phase, block)
             if phase == "harvest" and scenario.excused and not self._is_closed(target):
-                # Liars kept everybody from opening the next block: there is nothing to ask for.
+                # Liars kept everybody from opening the next block: there is nothing to request.
                 continue
             try:
                 cell = await self._cell(scenario, phase, target)
@@ -222,7 +227,7 @@ class _Farm:
         return cells
 
     def _is_closed(self, block: int) -> bool:
-        """Whether the chain has gone on to another block."""
+        """Tell whether the chain has gone on to another block."""
         return any(index > block for _, index in self._arena.witness.view.plants)
 
     async def _next_block(self) -> int:
@@ -231,7 +236,7 @@ class _Farm:
         return await self._arena.next_block()
 
     def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
-        """A cell that could not be judged has failed; the rows after it may tell more."""
+        """Return a failed cell for a cell that could not be judged; later rows may tell more."""
         return Cell(
             group=self._group,
             scenario=scenario.name,
@@ -278,7 +283,7 @@ class _Farm:
         )
 
     async def _findings(self, question: Question, scenario: Scenario) -> Findings:
-        """What is wrong when the time is over in which it may become right by itself."""
+        """Return the faults that are left when the time for records to become right is over."""
         arena, deadline = self._arena, time.monotonic() + scenario.heals
         while True:
             await arena.witness.catch_up()
@@ -289,7 +294,7 @@ class _Farm:
             await asyncio.sleep(_LOOK)
 
     def _addresses(self, phase: str, block: int) -> list[str]:
-        """Work is for those who have planted, harvest for those who have worked."""
+        """Return the farmers of a phase: work needs a plant, harvest needs a work."""
         view = self._arena.witness.view
         known = {"work": set(view.plants), "harvest": set(view.works)}.get(phase)
         addresses = [farmer.address for farmer in self._arena.farmers]
@@ -298,7 +303,7 @@ class _Farm:
     async def _call(
         self, scenario: Scenario, phase: str, block: int
     ) -> Coroutine[Any, Any, object]:
-        """The call that is to be attacked; what it needs is read before."""
+        """Return the call that is to be attacked; read beforehand what the call needs."""
         addresses = set(self._addresses(phase, block))
         farmers = [farmer for farmer in self._arena.farmers if farmer.address in addresses]
         stakes = {farmer: STAKE + number for number, farmer in enumerate(farmers)}
@@ -326,7 +331,7 @@ class _Farm:
         return farm.harvest(name, block, farmers)
 
     async def _entropy(self, block: int) -> bytes:
-        """Waits until the wallet, too, has seen the block."""
+        """Wait until the wallet, too, has seen the block; return the block's entropy."""
         caller = self._arena.world.caller
 
         async def seen() -> bool:
@@ -336,7 +341,7 @@ class _Farm:
         return (await caller.block(block)).block.entropy
 
     async def _settled(self, scenario: Scenario) -> None:
-        """Returns when nothing is under way any more, or when the time is over."""
+        """Wait until nothing is in progress any more, or until the time is over."""
 
         async def closed() -> bool:
             records = self._arena.records
@@ -350,7 +355,7 @@ class _Farm:
 
 
 async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Begins one call after another, and waits for all."""
+    """Begin one call after another, and wait for all calls."""
     async with asyncio.TaskGroup() as group:
         for call in calls:
             group.create_task(call)
@@ -360,9 +365,9 @@ async def _in_turn(calls: Sequence[Coroutine[Any, Any, object]]) -> None:
 async def _under_attack(
     arena: Arena, scenario: Scenario, call: Coroutine[Any, Any, object]
 ) -> tuple[str, int]:
-    """Breaks, calls, mends, waits for the results.
+    """Break, call, mend, and wait for the results.
 
-    What went wrong with the call, in words, and how often it was struck while it was under way.
+    Return the failure of the call, in words, and how often the breakage struck during the call.
     """
     try:
         async with scenario.breakage(arena) as struck:

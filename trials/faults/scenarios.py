@@ -1,4 +1,4 @@
-"""The table: what is broken, in which surroundings."""
+"""The table of scenarios: each thing that is broken, and its surroundings."""
 
 import math
 import re
@@ -18,9 +18,10 @@ PHASES = (*FARMING, "withdraw")
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
 _WALLET = Path(__file__).parents[2] / "services" / "wallet"
-#: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the most.
+#: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the
+#: maximum.
 _DUE = 3_110_399 - 120_960 - 720
-#: MiB of the disk that is filled: a new cluster takes about a quarter of it.
+#: MiB of the disk that is filled: a new cluster takes about a quarter of the disk.
 DISK_MIB = 320
 #: Callers that ask again as soon as they have an answer.
 FLOOD = 200
@@ -32,35 +33,37 @@ KILLS_PER_CELL = 4
 class Scenario:
     """One row of the table."""
 
-    #: Names it, also on the command line.
+    #: Name of the row, also on the command line.
     name: str
-    #: What is broken.
+    #: The breakage.
     breakage: b.Breakage
-    #: Seconds that it is broken before the call: what is noticed only by a look now and then.
+    #: Seconds that the breakage lasts before the call, for faults that are noticed only by a check
+    #: now and then.
     lead: float = 0.0
-    #: Seconds after which it is mended even if the phase is not through.
+    #: Seconds after which the breakage is mended even if the phase is not done.
     hold: float = 5.0
-    #: The same for withdrawals, where they need longer; None: as long as the others.
+    #: Such seconds for withdrawals, where withdrawals need longer; None: as long as the others.
     hold_withdrawals: float | None = None
     #: Seconds after mending in which everything must be settled.
     patience: float = 60.0
-    #: The phase must be through while it is still broken.
+    #: Whether the phase must be done during the breakage.
     must_end: bool = False
-    #: Phases that can meet it.
+    #: Phases that can meet the breakage.
     phases: tuple[str, ...] = PHASES
-    #: Each farmer is called for apart, one shortly after the other, instead of all in one call.
+    #: Whether each farmer is called for separately, one shortly after the other, instead of all in
+    #: one call.
     in_turn: bool = False
-    #: Belongs to the short run of `--quick`.
+    #: Whether the row belongs to the short run of `--quick`.
     quick: bool = False
-    #: Operations may be given up: those who were asked lied, or most of them.
+    #: Whether operations may be given up: all or most of the nodes that were asked lied.
     excused: bool = False
-    #: It may meet nothing: who is not asked cannot lie.
+    #: Whether the breakage may strike nothing: a node that is not asked cannot lie.
     optional: bool = False
-    #: Seconds in which records that are wrong must be right again once it is mended.
+    #: Seconds in which wrong records must be right again after mending.
     heals: float = 0.0
 
     def of(self, phase: str) -> "Scenario":
-        """The row as it is in one phase."""
+        """Return the row as it is in one phase."""
         longer = self.hold_withdrawals if phase == "withdraw" else None
         return self if longer is None else replace(self, hold=longer)
 
@@ -69,35 +72,35 @@ class Scenario:
 class Group:
     """Rows that share one running pool."""
 
-    #: Names it.
+    #: Name of the group.
     name: str
     #: The pool.
     config: WorldConfig
     #: Its rows, in order.
     scenarios: tuple[Scenario, ...]
-    #: Rows after this many kills are left out; None runs all.
+    #: Number of kills after which the other rows are left out; None runs all.
     enough_kills: int | None = None
-    #: MiB of a disk of its own for PostgreSQL; 0: none.
+    #: MiB of PostgreSQL's own disk; 0: none.
     disk_mib: int = 0
-    #: Services and PostgreSQL have a wall clock that can be set.
+    #: Whether services and PostgreSQL have a wall clock that can be set.
     clock: bool = False
-    #: All of its rows are there: none was left out by who asked for it.
+    #: Whether all of its rows are there: the command line left out none.
     is_whole: bool = True
 
 
-#: What no block passes: rotation and export of keys are killed in tests of their own.
+#: Failpoints that no block passes: rotation and export of keys are killed in tests of their own.
 _ELSEWHERE = "wallet.key"
 
 
 def failpoints() -> list[str]:
-    """Every failpoint that a block or a withdrawal can pass, in alphabetical order."""
+    """Return every failpoint that a block or a withdrawal can pass, in alphabetical order."""
     sources = (path.read_text(encoding="utf-8") for path in sorted(_WALLET.rglob("*.py")))
     names = {name for source in sources for name in _FAILPOINT.findall(source)}
     return sorted(name for name in names if not name.startswith(_ELSEWHERE))
 
 
 def groups(*, farmers: int, random_kills: int) -> list[Group]:
-    """All of it; `random_kills` is how many there are to be at least."""
+    """Return all groups; `random_kills` is the least number of random kills."""
     plain = WorldConfig(farmers=farmers, ledger_seconds=0.5, block_seconds=14)
     packed = replace(plain, carrier=Carrier.MULTICALL)
     # Slow enough for every fault to find something under way.
@@ -129,7 +132,7 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
 
 
 def _kills() -> Iterable[Scenario]:
-    """Every commit edge: at the first passage, and at a later one when others are under way."""
+    """Yield every commit edge: at the first passage, and at a later one with others in progress."""
     yield Scenario(name="nothing is broken", breakage=b.nothing(), hold=30)
     for name in failpoints():
         for passage in (1, 3):
@@ -146,9 +149,9 @@ def _kills() -> Iterable[Scenario]:
             )
 
 
-#: The failpoint that is passed only when something better paid is in the way.
+#: The failpoint that is passed only when transactions with a higher bid are in the way.
 _RAISED = "wallet.bid.raised"
-#: Where failpoints are passed that not every phase passes.
+#: Phases that pass the failpoints which not every phase passes.
 _PASSED_IN = {
     "wallet.batch.recorded": FARMING,
     # Harvests and withdrawals can wait, and never bid more.
@@ -203,12 +206,18 @@ def _node() -> Iterable[Scenario]:
 
 
 def _history() -> Iterable[Scenario]:
-    """Ledgers took it, and no node can say so any more: only the chain's state can."""
+    """Yield rows in which ledgers took the calls, but no node has the history any more.
+
+    Only the chain's state can tell then.
+    """
     yield Scenario(name="a node that forgot its history", breakage=b.forgotten_history(4.0), hold=5)
 
 
 def _rent() -> Iterable[Scenario]:
-    """What comes due is not the farmers': their calls wait until the treasury has paid."""
+    """Yield rows in which rent is due.
+
+    The rent is not the farmers' to pay: their calls wait until the treasury has paid.
+    """
     for what in (("code",), ("instance",), ("code", "instance")):
         yield Scenario(
             name=f"{' and '.join(what)} due for rent",
@@ -220,8 +229,11 @@ def _rent() -> Iterable[Scenario]:
 
 
 def _lookups() -> Iterable[Scenario]:
-    """Ledgers close between the two reads of getTransaction, in this node's order; whole ledgers
-    cannot be read, so that each transaction is looked up."""
+    """Yield rows in which ledgers close between the two reads of getTransaction.
+
+    The reads are in this node's order. Whole ledgers cannot be read, so that each transaction is
+    looked up.
+    """
     torn: dict[str, Any] = {"read_gap": 0.6, "failures": {"getTransactions": _MANY}}
     yield Scenario(name="lookups torn by a ledger", breakage=b.node(**torn), hold=12)
     yield Scenario(
@@ -246,7 +258,7 @@ def _machine() -> Iterable[Scenario]:
 
 
 def _pool() -> Iterable[Scenario]:
-    """All five services, called by a pooler: each of them, and what they stand on."""
+    """Yield rows about all five services, called by a pooler: each service, and its foundations."""
     yield Scenario(name="the whole pool, nothing is broken", breakage=b.nothing(), hold=30)
     for name in (*SERVICES, "localnet"):
         yield Scenario(
@@ -278,7 +290,7 @@ def _disk() -> Iterable[Scenario]:
 
 
 def _clock() -> Iterable[Scenario]:
-    """There and back again: the way back is a step the other way."""
+    """Yield rows in which the clock is set wrong and right again: each way is a step."""
     for seconds in (3_600, -3_600):
         yield Scenario(
             name=f"clocks step by {seconds:+,} s",
@@ -289,7 +301,7 @@ def _clock() -> Iterable[Scenario]:
 
 
 def _crowd() -> Iterable[Scenario]:
-    """Three plants a ledger: what is refused bids more, up to the cap and not a stroop above."""
+    """Yield rows with three plants a ledger: refused plants bid more, never above the cap."""
     yield Scenario(name="a full queue", breakage=b.crowd(), hold=30)
     yield Scenario(
         name="a full queue, kill at a raise",
@@ -314,7 +326,7 @@ def _two() -> Iterable[Scenario]:
 
 
 def _slow() -> Iterable[Scenario]:
-    """Longer than the wallet waits for any answer."""
+    """Yield rows in which answers take longer than the wallet waits for any answer."""
     yield Scenario(
         name="sends take 30 s", breakage=b.node(delays={"sendTransaction": 30.0}), hold=35
     )
@@ -322,7 +334,7 @@ def _slow() -> Iterable[Scenario]:
 
 
 def _random(name: str, config: WorldConfig, kills: int) -> Group:
-    """Enough rows for as many kills even if most phases are through after the first."""
+    """Return enough rows for `kills` kills even if most phases are done after the first kill."""
     rows = (
         Scenario(
             name=f"random kills {number}",

@@ -1,5 +1,7 @@
-"""How often something was broken: what was set up and met nothing, as the phase was through before,
-has not happened."""
+"""Counters of how often something was broken.
+
+A breakage that struck nothing, because the phase was done before, has not happened.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,21 +11,21 @@ from trials.faults.arena import Arena
 
 
 class Struck(Protocol):
-    """What a breakage has done."""
+    """The effects of a breakage."""
 
     async def so_far(self) -> int:
-        """How often it has struck by now."""
+        """Return how often the breakage has struck by now."""
 
 
 @dataclass(kw_only=True)
 class Strikes:
-    """Counted by the breakage itself."""
+    """Strikes counted by the breakage itself."""
 
-    #: So far.
+    #: Strikes so far.
     count: int = 0
 
     async def so_far(self) -> int:
-        """How often it has struck by now."""
+        """Return how often the breakage has struck by now."""
         return self.count
 
 
@@ -31,56 +33,56 @@ class Strikes:
 class Kills:
     """Processes that were ended since the phase began."""
 
-    #: Where they are counted.
+    #: Arena that counts the kills.
     arena: Arena
-    #: How many there had been before.
+    #: Number of kills before.
     before: int
 
     async def so_far(self) -> int:
-        """How many there are by now."""
+        """Return how many processes were ended by now."""
         return self.arena.kills - self.before
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waits:
-    """Ledgers that something had to wait for, as the one before was full."""
+    """Ledgers that a call had to wait for, as the ledger before was full."""
 
-    #: Where it waits.
+    #: Arena in which the call waits.
     arena: Arena
-    #: Ledgers that had taken anything before.
+    #: Number of ledgers that had taken calls before.
     before: int
 
     async def so_far(self) -> int:
-        """How many ledgers it took by now, but for the first."""
+        """Return how many ledgers took calls by now, the first ledger excluded."""
         ledgers = await self.arena.records.count("count_ledgers")
         return max(0, ledgers - self.before - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Misdeeds:
-    """Counted by the node, which knows what it did."""
+    """Strikes counted by the node, which knows its own faults."""
 
-    #: Where it runs.
+    #: Arena of the node.
     arena: Arena
-    #: Its faults that were set.
+    #: The node's faults that were set.
     faults: Sequence[str]
 
     async def so_far(self) -> int:
-        """Uses of the least used of them: all of them are to happen."""
+        """Return the uses of the least used fault: all faults are to happen."""
         used = await self.arena.misdeeds()
         return min(used.get(name, 0) for name in self.faults)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lied:
-    """Counted by the nodes that lie."""
+    """Strikes counted by the nodes that lie."""
 
-    #: Where they run.
+    #: Arena of the nodes.
     arena: Arena
-    #: Their numbers.
+    #: Numbers of the nodes.
     nodes: Sequence[int]
 
     async def so_far(self) -> int:
-        """How many of their answers were not as they should have been."""
+        """Return how many of the nodes' answers were false."""
         told = [await self.arena.misdeeds(node) for node in self.nodes]
         return sum(sum(used.values()) for used in told)

@@ -1,4 +1,4 @@
-"""The fault run's columns and rows; a failed cell tells how to see it again."""
+"""The fault run's columns and rows; a failed cell shows the command that repeats it."""
 
 import shlex
 from dataclasses import asdict
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def report_of(result: FaultResult) -> Report:
-    """Every cell, what lies have cost, and what is wrong."""
+    """Return the report of every cell, of the costs of lies, and of all faults."""
     cells = Table(
         title="What was broken, and what came of it",
         columns=_COLUMNS,
@@ -50,7 +50,7 @@ def report_of(result: FaultResult) -> Report:
 
 
 def summary(result: FaultResult) -> str:
-    """One line."""
+    """Return the result in one line."""
     failed = sum(not cell.passed for cell in result.cells)
     kills = sum(cell.kills for cell in result.cells)
     operations = sum(cell.findings.asked for cell in result.cells)
@@ -68,7 +68,7 @@ def summary(result: FaultResult) -> str:
 
 
 def problems(result: FaultResult) -> list[str]:
-    """What is wrong in words, with the command that shows it again."""
+    """Return the faults in words, with the command that shows each again."""
     lines = list(result.final)
     lines += [f"{group}: '{row}' has struck in no phase" for group, row in result.missed]
     for cell in result.cells:
@@ -79,14 +79,14 @@ def problems(result: FaultResult) -> list[str]:
 
 
 def command(cell: Cell, seed: int) -> str:
-    """Reproduces a cell."""
+    """Return the command that reproduces a cell."""
     short = " --quick" if cell.group.startswith("quick") else ""
     name = shlex.quote(cell.scenario)
     return f"python -m trials.faults run{short} --group {cell.group} --only {name} --seed {seed}"
 
 
 def _content(result: FaultResult) -> dict[str, Any]:
-    """Everything."""
+    """Return the complete result for programs."""
     content = asdict(result) | {"passed": result.passed}
     content["cells"] = [
         asdict(cell)

@@ -1,4 +1,4 @@
-"""Calls, fees and payments on the chain, kept outside of it."""
+"""The calls, fees and payments on the chain, remembered outside of the chain."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,27 +22,27 @@ class SeenCall:
 
 @dataclass(frozen=True, kw_only=True)
 class SeenFee:
-    """What one contract call was to cost and did cost."""
+    """The possible and the actual cost of one contract call."""
 
     #: Hash (hex) of the transaction.
     hash: str
-    #: Operations that it carried.
+    #: Operations that the transaction carried.
     calls: int
     #: Stroops of XLM that the network might have charged.
     bid: int
-    #: Stroops of XLM that it did charge.
+    #: Stroops of XLM that the network did charge.
     charged: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenPayment:
-    """KALE that one account has paid another, by a classic payment that worked."""
+    """KALE that one account has paid to another, by a classic payment that worked."""
 
-    #: strkey G...
+    #: Paying account (strkey G...).
     source: str
-    #: strkey G...
+    #: Paid account (strkey G...).
     destination: str
-    #: In stroops.
+    #: Amount in stroops.
     amount: int
 
 
@@ -59,7 +59,7 @@ class Witness(Reader):
         self.payments: list[SeenPayment] = []
 
     def add(self, item: dict[str, Any]) -> None:
-        """Takes one transaction more."""
+        """Take one more transaction."""
         super().add(item)
         calls, payments = farm_calls(item), _payments(item)
         if item["status"] == "SUCCESS":
@@ -80,7 +80,7 @@ class Witness(Reader):
 
 
 def _payments(item: dict[str, Any]) -> list[SeenPayment]:
-    """The payments of KALE, by accounts that are not the transaction's own, in a transaction."""
+    """Return the KALE payments in a transaction by accounts other than the transaction's own."""
     envelope = xdr.TransactionEnvelope.from_xdr(item["envelopeXdr"])
     if envelope.fee_bump is not None:
         envelope = xdr.TransactionEnvelope(

@@ -1,1 +1,1 @@
-"""What months of history do to the statements of a block (`make history`)."""
+"""The effect of months of history on the statements of a block (`make history`)."""

@@ -20,7 +20,7 @@ from trials.report import add_options, console_of, tell
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m trials.history", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--farmers", type=int, default=1000)

@@ -1,4 +1,4 @@
-"""The statements of one block: what the services ask of PostgreSQL, timed one by one."""
+"""The statements of one block: each statement that the services send to PostgreSQL, timed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +29,12 @@ from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
 from trials.history.server_time import Clock
 
-#: Operations of one call to wallet.
+#: Operations of one call to the wallet.
 _CHUNK = 50
-#: Operations that wallet takes up at once.
+#: Operations that the wallet takes up at once.
 _ROUND = 250
 _PAGE = 100
-#: When in a block each kind is carried: ledgers after its first.
+#: The time in a block at which each kind is carried, in ledgers after the block's first ledger.
 _LEDGER_OF = {OperationKind.PLANT: 0, OperationKind.WORK: 50, OperationKind.HARVEST: 10}
 
 #: (farmer, wallet, address).
@@ -43,18 +43,18 @@ Farmer: TypeAlias = tuple[UUID, UUID, str]
 
 @dataclass(kw_only=True)
 class Timings:
-    """Every statement's seconds, by its name, in the order of their first run."""
+    """The seconds of every statement, by its name, in the order of the first runs."""
 
     #: Of the server's processes.
     clock: Clock
-    #: What the server has worked.
+    #: Seconds that the server has worked.
     of: dict[str, list[float]] = field(default_factory=dict)
-    #: How long the caller has waited.
+    #: Seconds that the caller has waited.
     waited: dict[str, list[float]] = field(default_factory=dict)
 
     @contextmanager
     def take(self, name: str) -> Iterator[None]:
-        """Times the block."""
+        """Time the block."""
         started, worked = time.perf_counter(), self.clock()
         yield
         self.waited.setdefault(name, []).append(time.perf_counter() - started)
@@ -62,7 +62,7 @@ class Timings:
 
 
 def queries_of(service: str) -> Path | Sequence[Path]:
-    """A service's queries."""
+    """Return a service's queries."""
     found: Mapping[str, Path | Sequence[Path]] = {
         "registry": REGISTRY_QUERIES,
         "wallet": WALLET_QUERIES,
@@ -75,17 +75,20 @@ def queries_of(service: str) -> Path | Sequence[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """One database in the services' hands."""
+    """The life of one database in the services' hands."""
 
-    #: Each service's, with its own role.
+    #: Each service's database, with the service's own role.
     databases: Mapping[str, Database]
     pooler_id: UUID
     farmers: Sequence[Farmer]
-    #: Seconds that the server has worked for these databases.
+    #: Clock of the seconds that the server has worked for these databases.
     clock: Clock
 
     async def block(self, block: int, times: Timings) -> None:
-        """All of one block that nobody has planted in, and the harvest of the one before."""
+        """Send all statements of a block, and the harvest of the block before.
+
+        Nobody has planted in the block yet.
+        """
         await self._plants(block, times)
         await self._works(block, times)
         await self._harvests(block, times)
@@ -140,7 +143,7 @@ class Life:
             await work.many("open_batches")
 
     async def _harvests(self, current: int, times: Timings) -> None:
-        """A sweep finds the block before, and harvests it."""
+        """Let a sweep find the block before, and harvest it."""
         harvest, batch, block = self.databases["harvest"], new_id(), current - 1
         sweep = (None, current, max(0, current - HORIZON))
         with times.take("harvest: pending_blocks"):
@@ -175,7 +178,10 @@ class Life:
         blocks: tuple[int, int],
         times: Timings,
     ) -> None:
-        """From a plan to its events; `blocks` are the batch's and the current one."""
+        """Send the statements from a plan to its events.
+
+        `blocks` are the batch's block and the current block.
+        """
         operations = await self._submit(kind, batch, farmers, blocks[0], times)
         await self._carry(kind, blocks[1], times)
         with times.take("wallet: settled_among"):
@@ -195,7 +201,7 @@ class Life:
         block: int,
         times: Timings,
     ) -> list[OperationId]:
-        """wallet makes operations durable."""
+        """Send the statements with which the wallet makes operations durable."""
         store, made = OperationStore(self.databases["wallet"]), list[OperationId]()
         with times.take("wallet: record_batch, all"):
             for start in range(0, len(farmers), _CHUNK):
@@ -212,7 +218,7 @@ class Life:
         return made
 
     async def _carry(self, kind: OperationKind, block: int, times: Timings) -> None:
-        """wallet signs, sends and settles, round by round."""
+        """Send the statements with which the wallet signs, sends and settles, round by round."""
         operations = OperationStore(self.databases["wallet"])
         transactions = TransactionStore(self.databases["wallet"])
         ledger = block * 60 + _LEDGER_OF[kind]
@@ -270,22 +276,22 @@ class Life:
             await wallet.many("fees_committed")
 
     def _page(self, block: int) -> tuple[object, ...]:
-        """A block's first page of events."""
+        """Return a block's first page of events."""
         return (self.pooler_id, block, None, None, None, _PAGE)
 
     def _newest_of(self, farmer: UUID) -> tuple[object, ...]:
-        """The newest event of a farmer."""
+        """Return the newest event of a farmer."""
         return (self.pooler_id, None, farmer, None, None, 1)
 
 
 def _expect(found: object, wanted: object, what: str) -> None:
-    """What is timed must be what it is meant to be."""
+    """Check that the timed statement has found what it is meant to find."""
     if found != wanted:
         raise RuntimeError(f"{what}: {found} instead of {wanted}")
 
 
 def _columns(farmers: Sequence[Farmer]) -> tuple[list[object], ...]:
-    """What every batch has of its items: farmers, ids, chunks, addresses."""
+    """Return the columns that every batch has of its items: farmers, ids, chunks, addresses."""
     return (
         [item[0] for item in farmers],
         [new_id() for _ in farmers],

@@ -1,4 +1,4 @@
-"""Fills one of two equal databases with history, then farms the same blocks on both in turns."""
+"""Two equal databases, one filled with history: the same blocks are farmed on both in turns."""
 
 import secrets
 import tempfile
@@ -25,11 +25,12 @@ from trials.history.server_time import server_clock
 from trials.machine import Origin, origin
 
 SIDES = ("empty", "filled")
-#: How much slower a statement may be with history.
+#: The factor by which a statement may be slower with history.
 GOAL = 1.2
 #: Milliseconds below which a difference is noise.
 NOISE_MS = 0.3
-#: Blocks that are farmed on both before anything is timed, so that caches and plans are warm.
+#: Blocks that are farmed on both databases before anything is timed, so that caches and plans are
+#: warm.
 WARM_UP = 3
 #: Blocks that are filled with one statement.
 _STEP = 50
@@ -57,30 +58,30 @@ _QUERIES = load_queries(Path(__file__).with_name("history.sql"))
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One statement of a block, on both."""
+    """One statement of a block, timed on both databases."""
 
     name: str
-    #: Medians of what the server worked.
+    #: Medians of the time that the server worked.
     empty_ms: float
     filled_ms: float
-    #: Medians of how long the caller waited.
+    #: Medians of the time that the caller waited.
     empty_waited_ms: float
     filled_waited_ms: float
 
     @property
     def ratio(self) -> float:
-        """How much slower history makes it."""
+        """Return the factor by which history makes the statement slower."""
         return self.filled_ms / self.empty_ms
 
     @property
     def met(self) -> bool:
-        """Whether that is within the goal, or too little to tell."""
+        """Tell whether the ratio is within the goal, or the difference too small to judge."""
         return self.ratio <= GOAL or self.filled_ms - self.empty_ms <= NOISE_MS
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryResult:
-    """What came of it."""
+    """The result of the comparison."""
 
     origin: Origin
     #: Plantings, works and harvests.
@@ -92,17 +93,17 @@ class HistoryResult:
 
     @property
     def whole(self) -> float:
-        """All of a block's statements together, as a ratio."""
+        """Return the ratio of all of a block's statements together."""
         return sum(row.filled_ms for row in self.rows) / sum(row.empty_ms for row in self.rows)
 
     @property
     def met(self) -> bool:
-        """Whether a block's reads and writes stay within the goal."""
+        """Tell whether a block's reads and writes stay within the goal."""
         return self.whole <= GOAL
 
 
 async def run(events: int, farmers: int, turns: int, console: Console) -> HistoryResult:
-    """Makes both, fills one, measures."""
+    """Make both databases, fill one with history, and measure."""
     blocks = max(1, events // (3 * farmers))
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -128,7 +129,7 @@ async def measure(
     turns: int,
     console: Console,
 ) -> list[Row]:
-    """Farms the blocks after the history on both."""
+    """Farm the blocks after the history on both databases."""
     async with AsyncExitStack() as stack:
         lives = {
             name: await stack.enter_async_context(_life(server, name, passwords)) for name in SIDES
@@ -138,7 +139,7 @@ async def measure(
             console.print(f"turn {turn} of {turns}", style="dim", highlight=False)
             if turn == 1:
                 await _settle(server)
-            # In turns also who is first.
+            # The databases also take turns at being first.
             for name in sorted(lives, reverse=turn % 2 == 0):
                 kept = timings[name] if turn > 0 else Timings(clock=lives[name].clock)
                 await lives[name].block(first + WARM_UP - 1 + turn, kept)
@@ -162,7 +163,7 @@ async def _make(
     farmers: int,
     blocks: int,
 ) -> None:
-    """A migrated database with farmers, and blocks as seen on the chain."""
+    """Make a migrated database with farmers, and with blocks as seen on the chain."""
     admin = await asyncpg.connect(server.admin_dsn)
     try:
         await admin.execute(f'CREATE DATABASE "{name}"')
@@ -173,9 +174,9 @@ async def _make(
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(_QUERIES["prepare"].sql)
-        # What helpers of a statement's process work would not be counted.
+        # Work of helpers of a statement's process would not be counted.
         await connection.execute(f"ALTER DATABASE {name} SET max_parallel_workers_per_gather = 0")
-        # Wallets and farmers point at each other.
+        # Wallets and farmers refer to each other.
         await connection.execute("SET session_replication_role = replica")
         await connection.execute(_QUERIES["farmers"].sql, farmers)
         await connection.execute(_QUERIES["blocks"].sql, blocks, blocks + 100)
@@ -187,7 +188,7 @@ async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
     connection = await asyncpg.connect(dsn, command_timeout=None)
     started = time.monotonic()
     try:
-        # Rows that are right by how they are made: no foreign key is looked up ten million times.
+        # The rows are right by construction: ten million look-ups of foreign keys are left out.
         await connection.execute("SET session_replication_role = replica")
         for service in ("plant", "work", "harvest"):
             for low in range(0, blocks + 100, 10_000):
@@ -216,11 +217,11 @@ async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
 
 
 async def _settle(server: EmbeddedPostgres) -> None:
-    """What autovacuum, which is off here, would have done by now on both."""
+    """Do the work that autovacuum, which is off here, would have done by now on both databases."""
     for name in SIDES:
         connection = await asyncpg.connect(server.dsn(database=name), command_timeout=None)
         try:
-            # Not the indexes: that would take minutes with history, and changes nothing here.
+            # Indexes are left out: they would take minutes with history, and change nothing here.
             await connection.execute("VACUUM (ANALYZE, INDEX_CLEANUP off)")
         finally:
             await connection.close()
@@ -230,7 +231,7 @@ async def _settle(server: EmbeddedPostgres) -> None:
 async def _life(
     server: EmbeddedPostgres, name: str, passwords: Mapping[str, str]
 ) -> AsyncIterator[Life]:
-    """A database as the services see it."""
+    """Yield a database as the services see it."""
     async with AsyncExitStack() as stack:
         databases: dict[str, Database] = {}
         for service in SERVICES:
@@ -262,6 +263,6 @@ async def _life(
 
 
 async def _process_of(database: Database) -> int:
-    """The server's process behind the only connection."""
+    """Return the server's process behind the only connection."""
     async with database.session() as session:
         return session.connection.get_server_pid()

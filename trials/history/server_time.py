@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-#: Seconds that only grow.
+#: Clock in seconds that only grows.
 Clock: TypeAlias = Callable[[], float]
 
 
 def server_clock(pids: Sequence[int]) -> Clock:
-    """Seconds that these processes have run; where Linux does not tell, those of the wall clock."""
+    """Return a clock of the seconds that these processes have run.
+
+    Where Linux does not tell the seconds of processes, the clock is the wall clock.
+    """
     files = [Path(f"/proc/{pid}/schedstat") for pid in pids]
     if not all(file.exists() for file in files):
         return time.perf_counter

@@ -9,7 +9,7 @@ _COLUMNS = ("statement", "empty ms", "with history ms", "ratio", "waited: empty"
 
 
 def report_of(result: HistoryResult) -> Report:
-    """Every statement, and the verdict on all of them."""
+    """Return the report of every statement, with the verdict on all statements."""
     return Report(
         name="history",
         title="History",
@@ -23,7 +23,7 @@ def report_of(result: HistoryResult) -> Report:
 
 
 def rows_of(result: HistoryResult) -> list[tuple[str, ...]]:
-    """For tables; what is not met is marked."""
+    """Return the rows of tables; a goal that is not met is marked."""
     return [
         (
             row.name,
@@ -38,7 +38,7 @@ def rows_of(result: HistoryResult) -> list[tuple[str, ...]]:
 
 
 def verdict(result: HistoryResult) -> str:
-    """One line."""
+    """Return the verdict in one line."""
     missed = [row.name for row in result.rows if not row.met]
     one_by_one = f"not by {', '.join(missed)}" if missed else "by every statement"
     return (

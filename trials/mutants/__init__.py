@@ -1,1 +1,1 @@
-"""Mutation testing: makes realistic wrong changes and shows which of them no test notices."""
+"""Mutation testing: realistic wrong changes, and a list of those that no test notices."""

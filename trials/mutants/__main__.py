@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 160)
     started = time.monotonic()

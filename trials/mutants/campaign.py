@@ -1,4 +1,4 @@
-"""One run: from the files to what became of each of their mutants."""
+"""One run, from the files to the outcome of each of their mutants."""
 
 import fcntl
 import re
@@ -19,7 +19,7 @@ from trials.mutants.targets import changed_lines, files_of_tests, mutants_of, ta
 from trials.mutants.tree import listed_files
 from trials.mutants.usage import Usage
 
-#: Where everything is kept; git ignores it.
+#: Folder of everything that is kept; git ignores this folder.
 FOLDER = "var/mutants"
 EXCUSES = "tests/mutants/equivalent.toml"
 _USERS = re.compile(r"(?:services|libs|tests)/.*\.py")
@@ -31,25 +31,25 @@ class BusyError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for."""
+    """Settings of a run."""
 
     #: The repository.
     root: Path
-    #: Files, folders or patterns; all when there are none.
+    #: Files, folders or patterns to mutate; all when there are none.
     only: tuple[str, ...] = ()
     #: Ids of mutants, as the report shows them; all when there are none.
     ids: tuple[str, ...] = ()
-    #: Folders or files of tests; those that belong to each target when there are none.
+    #: Folders or files of tests; the tests that belong to each target when there are none.
     tests: tuple[str, ...] = ()
-    #: Only lines that have changed.
+    #: Whether to mutate only lines that have changed.
     only_changed: bool = False
-    #: How many copies of the tree.
+    #: Number of copies of the tree.
     workers: int = 2
     #: Seconds of tests for one mutant.
     budget: float = 60.0
-    #: Whether to try again what was tried.
+    #: Whether to try again the mutants that were tried.
     is_fresh: bool = False
-    #: Whether to try what is excused, too: an excuse is wrong when a test notices it.
+    #: Whether to try excused mutants, too: an excuse is wrong when a test notices its mutant.
     tries_excused: bool = False
 
 
@@ -64,7 +64,7 @@ class Campaign:
         self._targets = target_files(self._files, plan.only)
         excuses = read_excuses(plan.root / EXCUSES)
         everything = [mutant for path in self._targets for mutant in mutants_of(plan.root, path)]
-        #: Excuses for mutants that are not made any more.
+        #: Excuses for mutants that are no longer made.
         self.stale: list[Excuse] = stale(everything, excuses)
         self._mutants = self._chosen(everything)
         self._excused = {} if plan.tries_excused else excused(self._mutants, excuses)
@@ -80,7 +80,7 @@ class Campaign:
         return [item for item in everything if item.line in changed.get(item.path, ())]
 
     def _digests(self) -> Iterator[tuple[tuple[str, str], frozenset[str]]]:
-        """How the recorder names the statements of each section, by file and name."""
+        """Yield the recorder's names for the statements of each section, by file and section."""
         queries = [path for path in self._files if fnmatch(path, "*/queries*.sql")]
         sources = read_sources(self._plan.root, [*queries, *self._targets])
         for path in self._targets:
@@ -89,14 +89,14 @@ class Campaign:
                     yield (path, name), frozenset(map(digest_of_statement, texts))
 
     def listing(self) -> list[str]:
-        """A line for each mutant."""
+        """Return a line for each mutant."""
         return [
             f"{item.id} {item.path}:{item.line} {item.function}: {item.mutation}: {item.text}"
             for item in self._mutants
         ]
 
     def run(self) -> list[Outcome]:
-        """Try them; what is known from before is not tried again."""
+        """Try the mutants; a mutant whose outcome is known from before is not tried again."""
         for mutant in self._mutants:
             if mutant.id in self._excused:
                 self._outcomes[mutant.id] = Outcome(mutant=mutant, verdict=Verdict.EXCUSED)
@@ -108,7 +108,7 @@ class Campaign:
         return [self._outcomes[mutant.id] for mutant in self._mutants]
 
     def _hold(self, lock: IO[str]) -> None:
-        """Two runs would write into each other's copies; the lock ends with the process."""
+        """Lock the copies, into which two runs would write; the lock ends with the process."""
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

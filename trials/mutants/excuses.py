@@ -27,7 +27,7 @@ class ExcuseError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Excuse:
-    """One entry."""
+    """One entry of the list."""
 
     #: Mutant.path.
     path: str
@@ -39,17 +39,17 @@ class Excuse:
     text: str
     #: Mutant.nth.
     nth: int
-    #: Why nothing that can be seen is different, in one sentence.
+    #: Reason why no visible behaviour differs, in one sentence.
     reason: str
 
     def is_for(self, mutant: Mutant) -> bool:
-        """Whether it names this mutant."""
+        """Tell whether the excuse names this mutant."""
         mine = (self.path, self.function, self.mutation, self.text, self.nth)
         return mine == (mutant.path, mutant.function, mutant.mutation, mutant.text, mutant.nth)
 
 
 def read_excuses(path: Path) -> list[Excuse]:
-    """All entries; none when there is no such file."""
+    """Read all entries; none when there is no such file."""
     if not path.exists():
         return []
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
@@ -84,7 +84,7 @@ def _excuse(number: int, entry: dict[str, object]) -> Excuse:
 
 
 def excused(mutants: Iterable[Mutant], excuses: Collection[Excuse]) -> dict[str, Excuse]:
-    """The excuses that name one of the mutants, by the mutant's id."""
+    """Return the excuses that name one of the mutants, by the mutant's id."""
     by_key = {
         (item.path, item.function, item.mutation, item.text, item.nth): item for item in excuses
     }
@@ -97,7 +97,7 @@ def excused(mutants: Iterable[Mutant], excuses: Collection[Excuse]) -> dict[str,
 
 
 def stale(mutants: Collection[Mutant], excuses: Iterable[Excuse]) -> list[Excuse]:
-    """The excuses for mutants that are not made any more, of the files whose mutants are given."""
+    """Return the excuses for mutants that are no longer made, in the files of the given mutants."""
     paths = {mutant.path for mutant in mutants}
     known = excused(mutants, list(excuses)).values()
     return [excuse for excuse in excuses if excuse.path in paths and excuse not in known]

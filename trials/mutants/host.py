@@ -1,9 +1,9 @@
 """A process that runs pytest once per line of its input, each time in a fork of itself.
 
-It has imported what takes long and what no mutant changes, so that a run begins at once. It never
-imports our own code: a fork imports the mutated file like any other. A line is a JSON object with
-"arguments" for pytest, a "log" file and "seconds"; the answer has "status" (pytest's, None when the
-time was over) and "killer", the first test that failed.
+The process has imported modules that take long and that no mutant changes, so that a run begins at
+once. It never imports our own code: a fork imports the mutated file like any other. A line is a
+JSON object with "arguments" for pytest, a "log" file and "seconds". The answer has "status"
+(pytest's status, None when the time was over) and "killer", the first test that failed.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-#: What nearly every test imports; what is not installed is passed over.
+#: Modules that nearly every test imports; a module that is not installed is skipped.
 PRELOADED = (
     "_pytest.assertion.rewrite",
     "aiohttp",
@@ -43,13 +43,13 @@ PRELOADED = (
 
 
 class FirstFailure:
-    """Notes the first test that fails."""
+    """A plugin that notes the first test that fails."""
 
     def __init__(self) -> None:
         self.test = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Pytest's hook."""
+        """Note a failure; this is pytest's hook."""
         if report.failed and not self.test:
             self.test = report.nodeid
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """Fork, wait, and end what is left of the fork's processes."""
+    """Fork, wait, and end the processes that the fork has left."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Which test runs which line and which statement: measured once, kept per test file."""
+"""The tests that run each line and each statement: measured once, kept per test file."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ RECORD_VARIABLE = "MUTANTS_RECORD"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was measured, of all test files together."""
+    """The measurements of all test files together."""
 
-    #: Seconds that each test took, with its setup; tests that did not pass are not there.
+    #: Seconds that each test took, with its setup; only tests that passed are there.
     seconds: Mapping[str, float] = field(default_factory=dict)
     #: The tests that run a line, by file and line.
     lines: Mapping[str, Mapping[int, Collection[str]]] = field(default_factory=dict)
@@ -34,11 +34,11 @@ class MapStore:
         self._digests: dict[str, str] = {}
 
     def stale(self, test_files: Iterable[str]) -> list[str]:
-        """The test files that have changed since, or that run a file which has."""
+        """Return the test files that have changed since, or that run a file which has changed."""
         return [path for path in test_files if not self._is_fresh(path)]
 
     def keep(self, record: Mapping[str, Any], test_files: Collection[str]) -> None:
-        """Take a record of several test files apart, and write each."""
+        """Split a record of several test files, and write the part of each."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in test_files:
             part = _part(record, path)
@@ -46,7 +46,7 @@ class MapStore:
             self._file(path).write_text(json.dumps({**part, "sources": sources}), encoding="utf-8")
 
     def read(self, test_files: Iterable[str]) -> Measured:
-        """All of it."""
+        """Read all measurements of these test files."""
         seconds: dict[str, float] = {}
         lines: dict[str, dict[int, set[str]]] = {}
         statements: dict[str, set[str]] = {}
@@ -82,22 +82,22 @@ class MapStore:
 
 
 def digest_of(path: Path) -> str:
-    """A file's content in short; "" when it is not there."""
+    """Return a short digest of a file's content; "" when the file is not there."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
 def digest_of_statement(sql: str) -> str:
-    """How a statement is named in the record."""
+    """Return the digest that names a statement in the record."""
     return hashlib.sha256(sql.encode()).hexdigest()[:16]
 
 
 def file_of(test: str) -> str:
-    """The file of a test."""
+    """Return the file of a test."""
     return test.partition("::")[0]
 
 
 def _part(record: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """What a record has of one test file."""
+    """Return the part of a record that belongs to one test file."""
     lines: dict[str, dict[str, list[str]]] = {}
     for source, by_line in record["lines"].items():
         own = {

@@ -1,4 +1,4 @@
-"""What a mutant is, how it is named, and what became of it."""
+"""Mutants, their names, and their verdicts."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ class Span:
     last: int
 
     def lines(self) -> range:
-        """All of its line numbers."""
+        """Return all line numbers of the span."""
         return range(self.first, self.last + 1)
 
 
@@ -29,38 +29,39 @@ class Mutant:
     path: str
     #: The function (with its class), "" at the top of a module; the query's name in SQL.
     function: str
-    #: What was changed, such as "`<` to `<=`".
+    #: The change, such as "`<` to `<=`".
     mutation: str
     #: The line that the change begins in, without indentation.
     text: str
-    #: 1 for the first mutant of this file with the same function, mutation and text; 2 ...
+    #: 1 for the first mutant of this file with the same function, mutation and text; 2 for the
+    #: second, and so on.
     nth: int = 1
     #: The line's number.
     line: int
-    #: The lines that run when what was changed runs.
+    #: The lines that run when the changed code runs.
     span: Span
     #: Offset in the file's text where the change begins.
     start: int
     #: Offset where it ends.
     end: int
-    #: What stands there instead.
+    #: Text that replaces the old text.
     replacement: str
-    #: Names whose users depend on the change, when it runs as its module is imported.
+    #: Names whose users depend on the change, when the changed code runs as its module is imported.
     names: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
-        """A short name that stays as it is while other lines change."""
+        """Return a short name that stays the same while other lines change."""
         parts = (self.path, self.function, self.mutation, self.text, str(self.nth))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
 
     def applied(self, source: str) -> str:
-        """The file's text with the change."""
+        """Return the file's text with the change."""
         return source[: self.start] + self.replacement + source[self.end :]
 
 
 def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """Put mutants in the order of the file and tell those apart that would have the same name."""
+    """Put mutants in the order of the file and number those that would have the same name."""
     seen: Counter[tuple[str, str, str]] = Counter()
     result = []
     for mutant in sorted(mutants, key=lambda item: (item.start, item.end, item.mutation)):
@@ -72,7 +73,7 @@ def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
 
 @unique
 class Verdict(Enum):
-    """What became of a mutant."""
+    """The verdict on a mutant."""
 
     #: A test failed.
     KILLED = "killed"
@@ -80,23 +81,23 @@ class Verdict(Enum):
     SURVIVED = "survived"
     #: The tests did not end in time.
     TIMED_OUT = "timed out"
-    #: Not tried: it changes nothing that can be seen, as the list of excuses says.
+    #: Not tried: the change has no visible effect, as the list of excuses says.
     EXCUSED = "excused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A mutant and what became of it."""
+    """A mutant and its verdict."""
 
-    #: Which one.
+    #: The mutant.
     mutant: Mutant
-    #: What.
+    #: The verdict.
     verdict: Verdict
     #: The test that failed.
     killer: str = ""
-    #: How many tests were chosen for it.
+    #: Number of tests that were chosen for the mutant.
     tests: int = 0
-    #: How many more run its line and were left out for time.
+    #: Number of further tests that run its line and were left out for time.
     left_out: int = 0
-    #: Seconds that it took.
+    #: Seconds that the tests took.
     seconds: float = 0.0

@@ -1,7 +1,7 @@
-"""Wrong changes of Python code: one place each, as small as a slip of the pen.
+"""Wrong changes of Python code: one place each, as small as a typing slip.
 
-Left alone: what a type checker would see, annotations, docstrings, messages, decorators, and what
-goes to the log.
+Left unchanged: code that a type checker would check, annotations, docstrings, messages, decorators,
+and text for the log.
 """
 
 import ast
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from trials.mutants.model import Mutant, Span, numbered
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str, str]] = {
-    # operator: how it is found, how it is told, what takes its place
+    # operator: (how it is found, how it is reported, its replacement)
     ast.Lt: (r"<", "<", "<="),
     ast.LtE: (r"<=", "<=", "<"),
     ast.Gt: (r">", ">", ">="),
@@ -47,17 +47,17 @@ _SHOWN = 60
 
 
 def python_mutants(path: str, source: str) -> list[Mutant]:
-    """All mutants of a module."""
+    """Return all mutants of a module."""
     return numbered(_Maker(path, source).module())
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where in the module the walk is."""
+    """The place in the module that the walk has reached."""
 
-    #: Names of the classes and functions around.
+    #: Names of the enclosing classes and functions.
     scope: tuple[str, ...] = ()
-    #: Whether it runs when a function is called, and not at the import.
+    #: Whether the code runs when a function is called, and not at the import.
     inside: bool = False
     #: The innermost statement's lines.
     span: Span = _TOP
@@ -66,7 +66,7 @@ class _Place:
 
 
 class _Maker:
-    """Walks through one module."""
+    """The walk through one module."""
 
     def __init__(self, path: str, source: str) -> None:
         self._path = path
@@ -78,7 +78,7 @@ class _Maker:
             self._starts.append(self._starts[-1] + len(line))
 
     def module(self) -> Iterator[Mutant]:
-        """All of it."""
+        """Yield all mutants of the module."""
         yield from self._body(ast.parse(self._source).body, _Place())
 
     # Statements ------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class _Maker:
         yield from self._body(node.body, _Place(scope=scope, inside=True))
 
     def _whole(self, node: ast.stmt, place: _Place) -> Iterator[Mutant]:
-        """Changes of a statement as a whole."""
+        """Yield the changes of a statement as a whole."""
         if (isinstance(node, ast.Expr) and place.inside and _is_call(node.value)) or isinstance(
             node, ast.Break | ast.Continue
         ):
@@ -166,7 +166,7 @@ class _Maker:
             yield from self._small(node, place)
 
     def _small(self, node: ast.AST, place: _Place) -> Iterator[Mutant]:
-        """Changes of one word."""
+        """Yield the changes of one word."""
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             text = f"({self._text(node.operand)})"
             yield self._replace(node, text, f"drop `not` of `{self._shown(node.operand)}`", place)
@@ -180,7 +180,10 @@ class _Maker:
                 yield self._replace(node.func, other, f"`{node.func.id}` to `{other}`", place)
 
     def _negated(self, test: ast.expr, place: _Place) -> Iterator[Mutant]:
-        """Comparisons, `and`, `or` and `not` have changes of their own."""
+        """Yield the negation of a test.
+
+        Comparisons, `and`, `or` and `not` have changes of their own.
+        """
         if isinstance(test, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Constant):
             return
         text = f"(not ({self._text(test)}))"
@@ -230,7 +233,7 @@ class _Maker:
     def _token(
         self, between: tuple[ast.expr, ast.expr], pattern: str, old: str, new: str, place: _Place
     ) -> Mutant:
-        """A change of the operator between two expressions."""
+        """Return the mutant that changes the operator between two expressions."""
         begin, end = self._end(between[0]), self._start(between[1])
         gap = re.sub(r"#[^\n]*", lambda found: " " * len(found[0]), self._source[begin:end])
         found = re.search(pattern, gap)
@@ -296,7 +299,10 @@ class _Maker:
 
 
 def _mutable_body(node: ast.ClassDef) -> list[ast.stmt]:
-    """A plain Enum's values are its members' names once more: only its methods are changed."""
+    """Return the statements of a class that may be changed.
+
+    The values of a plain Enum only repeat its members' names, so only its methods are changed.
+    """
     is_enum = any("Enum" in _names(base) for base in node.bases)
     return [item for item in node.body if not is_enum or isinstance(item, _Function)]
 
@@ -314,7 +320,7 @@ def _is_left_alone(node: ast.stmt) -> bool:
 
 
 def _is_type(node: ast.Assign | ast.AnnAssign) -> bool:
-    """Whether an assignment names a type: its value is for the type checker only."""
+    """Tell whether an assignment names a type: its value is for the type checker only."""
     if isinstance(node, ast.AnnAssign):
         return "TypeAlias" in _names(node.annotation)
     if isinstance(node.value, ast.Call):
@@ -339,7 +345,7 @@ def _is_log(node: ast.AST) -> bool:
 
 
 def _header(node: ast.stmt) -> Span:
-    """The lines of a statement without those of the statements in it."""
+    """Return the lines of a statement without the lines of its inner statements."""
     body = getattr(node, "body", None) or getattr(node, "cases", None)
     if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
         return Span(first=node.lineno, last=max(node.lineno, body[0].lineno - 1))
@@ -357,7 +363,7 @@ def _targets(node: ast.stmt) -> frozenset[str]:
 
 
 def _names(node: ast.AST) -> frozenset[str]:
-    """All names in an expression."""
+    """Return all names in an expression."""
     by_type: dict[type[ast.AST], Callable[[ast.AST], str]] = {
         ast.Name: lambda item: str(getattr(item, "id", "")),
         ast.Attribute: lambda item: str(getattr(item, "attr", "")),

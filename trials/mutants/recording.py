@@ -1,8 +1,8 @@
 """A plugin of pytest that notes which lines and which statements each test runs.
 
-Loaded by `-p trials.mutants.recording` before our code is imported; MUTANTS_RECORD names the file
-that it writes. One context of coverage.py per test; what runs at import or between tests counts for
-none.
+The plugin is loaded by `-p trials.mutants.recording` before our code is imported; MUTANTS_RECORD
+names the file that it writes. Each test has one context of coverage.py; code that runs at import or
+between tests counts for no test.
 """
 
 import json
@@ -23,7 +23,7 @@ _STATEMENTS = "_get_statement"
 
 
 class Recorder:
-    """Notes what runs, test by test."""
+    """A recorder of lines and statements, test by test."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -37,9 +37,9 @@ class Recorder:
         self._failed: set[str] = set()
 
     def begin(self) -> None:
-        """Start to look."""
+        """Start to record."""
         self._coverage.start()
-        # Whatever prepares, fetches or executes with arguments comes by here.
+        # Every call that prepares, fetches or executes with arguments goes through this function.
         original = getattr(asyncpg.Connection, _STATEMENTS)
         setattr(asyncpg.Connection, _STATEMENTS, self._noting(original))
 
@@ -52,7 +52,7 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Give what runs from setup to teardown to this test."""
+        """Assign everything that runs from setup to teardown to this test."""
         started = time.monotonic()
         self._switch(item.nodeid)
         try:
@@ -66,7 +66,7 @@ class Recorder:
         self._coverage.switch_context(context)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test that does not pass cannot show anything."""
+        """Note the test if it does not pass: such a test cannot show anything."""
         if not report.passed:
             self._failed.add(report.nodeid)
 

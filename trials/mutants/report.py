@@ -12,47 +12,47 @@ from trials.mutants.excuses import Excuse
 from trials.mutants.model import Outcome, Verdict
 from trials.mutants.results import as_entry
 
-#: At least this part of what is not excused is to be killed.
+#: At least this share of the mutants that are not excused is to be killed.
 LEAST_KILLED = 0.90
-#: At most this part may be excused.
+#: At most this share of the mutants may be excused.
 MOST_EXCUSED = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many mutants became what."""
+    """The number of mutants with each verdict."""
 
-    #: By verdict.
+    #: Counts by verdict.
     counts: Counter[Verdict]
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the number of all mutants."""
         return self.counts.total()
 
     @property
     def killed(self) -> float:
-        """The part of what is not excused that was killed; 1 when there is nothing."""
+        """Return the killed share of the mutants that are not excused; 1 when there is none."""
         rest = self.total - self.counts[Verdict.EXCUSED]
         return self.counts[Verdict.KILLED] / rest if rest else 1.0
 
     @property
     def excused(self) -> float:
-        """The part that is excused."""
+        """Return the share of excused mutants."""
         return self.counts[Verdict.EXCUSED] / self.total if self.total else 0.0
 
     def is_good(self) -> bool:
-        """Whether both goals are met."""
+        """Tell whether both goals are met."""
         return self.killed >= LEAST_KILLED and self.excused <= MOST_EXCUSED
 
 
 def tally(outcomes: Collection[Outcome]) -> Tally:
-    """Count."""
+    """Count the outcomes by verdict."""
     return Tally(counts=Counter(outcome.verdict for outcome in outcomes))
 
 
 def by_package(outcomes: Collection[Outcome]) -> dict[str, Tally]:
-    """A tally for each folder, in their order."""
+    """Return a tally for each folder, in the order of the folders."""
     found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         found.setdefault(str(PurePosixPath(outcome.mutant.path).parent), []).append(outcome)
@@ -78,7 +78,7 @@ def show(console: Console, outcomes: Sequence[Outcome], stale: Sequence[Excuse])
 
 
 def as_json(outcomes: Sequence[Outcome], stale: Sequence[Excuse]) -> dict[str, object]:
-    """The same for programs."""
+    """Return survivors, stale excuses and the table for programs."""
     whole = tally(outcomes)
     return {
         "killed": round(whole.killed, 4),

@@ -1,4 +1,4 @@
-"""What became of mutants in earlier runs: kept per file, so that a run that was ended goes on."""
+"""The outcomes of mutants in earlier runs, kept per file, so that an interrupted run goes on."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from trials.mutants.selection import Selection
 
 
 class ResultStore:
-    """A folder with a file for each mutated one."""
+    """A folder with a file of outcomes for each mutated file."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
@@ -20,7 +20,7 @@ class ResultStore:
         self._digests: dict[str, str] = {}
 
     def find(self, mutant: Mutant, selection: Selection) -> Outcome | None:
-        """What is known of a mutant, if its file and the tests that count are still the same."""
+        """Return a mutant's outcome if its file and the tests that count are still the same."""
         entry = self._entries(mutant.path).get(mutant.id)
         if entry is None or entry["source"] != self._digest(mutant.path):
             return None
@@ -39,7 +39,7 @@ class ResultStore:
         )
 
     def keep(self, outcome: Outcome, selection: Selection) -> None:
-        """Write down what became of one."""
+        """Write down the outcome of one mutant."""
         mutant = outcome.mutant
         is_killed = outcome.verdict is Verdict.KILLED
         counting = [outcome.killer] if is_killed and outcome.killer else list(selection.tests)
@@ -74,7 +74,7 @@ class ResultStore:
 
 
 def as_entry(outcome: Outcome) -> Mapping[str, object]:
-    """An outcome for --json."""
+    """Return an outcome's entry for --json."""
     mutant = outcome.mutant
     return {
         "id": mutant.id,

@@ -1,4 +1,4 @@
-"""Runs pytest in copies of the tree: once to measure, then once per mutant."""
+"""Runs of pytest in copies of the tree: once to measure, then once per mutant."""
 
 import json
 import queue
@@ -19,13 +19,13 @@ from trials.mutants.tree import Tree
 Progress = Callable[[str], None]
 #: Seconds that a run may take besides its tests: to start, to make a database.
 _START = 30.0
-#: A run may take so many times what its tests took when they were measured.
+#: A run may take this many times the time that its tests took when they were measured.
 _SLOWER = 4.0
 _PYTEST = ("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short")
 
 
 class MeasureError(Exception):
-    """The tests could not be measured; the message has the end of what pytest wrote."""
+    """The tests could not be measured; the message has the end of pytest's output."""
 
 
 class Host:
@@ -43,7 +43,7 @@ class Host:
         )
 
     def run(self, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
-        """One run of pytest; see trials.mutants.host."""
+        """Run pytest once; see trials.mutants.host."""
         request = {"arguments": list(arguments), "log": str(self._log), "seconds": seconds}
         sending, receiving = _pipes(self._process)
         sending.write(json.dumps(request) + "\n")
@@ -52,7 +52,7 @@ class Host:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         _pipes(self._process)[0].close()
         self._process.wait()
 
@@ -77,7 +77,7 @@ class Lane:
         self.tree.refresh()
 
     def measure(self, test_files: Sequence[str], store: MapStore) -> None:
-        """Run test files under the recorder, and keep what it notes."""
+        """Run test files under the recorder, and keep the record."""
         record = self.folder / "record.json"
         record.unlink(missing_ok=True)
         done = subprocess.run(  # noqa: S603
@@ -101,7 +101,7 @@ class Lane:
         store.keep(json.loads(record.read_text(encoding="utf-8")), test_files)
 
     def attempt(self, host: Host, mutant: Mutant, selection: Selection) -> Outcome:
-        """Write the mutant, run its tests, and put the file back."""
+        """Write the mutant, run its tests, and restore the file."""
         started = time.monotonic()
         source = (self._root / mutant.path).read_text(encoding="utf-8")
         chosen = self.folder / "tests.txt"
@@ -126,7 +126,7 @@ class Lane:
 def measure_all(
     lanes: Sequence[Lane], test_files: Sequence[str], store: MapStore, progress: Progress
 ) -> None:
-    """Measure the test files that are stale, a share of them in each lane."""
+    """Measure the stale test files, a share of them in each lane."""
     stale = store.stale(test_files)
     if not stale:
         return
@@ -147,7 +147,7 @@ def try_all(
     select: Callable[[Mutant], Selection],
     done: Callable[[Outcome, Selection], None],
 ) -> None:
-    """Try all mutants, each in the lane that is free; `done` is called by one thread at a time."""
+    """Try all mutants, each in a lane that is free; one thread at a time calls `done`."""
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
@@ -173,7 +173,7 @@ def try_all(
 
 
 def _side_by_side(jobs: Sequence[Callable[[], None]]) -> None:
-    """Run jobs in threads; the first failure is raised when all have ended."""
+    """Run jobs in threads; raise the first failure when all jobs have ended."""
     failures: list[BaseException] = []
 
     def guarded(job: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Which tests a mutant is tried against, and in which order."""
+"""The choice and the order of the tests that a mutant is tried against."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,33 +16,37 @@ _QUICK = "tests/unit/"
 class Selection:
     """The tests for a mutant."""
 
-    #: In the order in which they run.
+    #: The tests in the order in which they run.
     tests: tuple[str, ...]
-    #: How many that run its line do not fit into the time.
+    #: Number of tests that run its line and do not fit into the time.
     left_out: int
-    #: Seconds that they take together, as measured.
+    #: Seconds that the tests take together, as measured.
     seconds: float
 
 
 class Selector:
-    """Chooses by what was measured."""
+    """A selector of tests by means of the measurements."""
 
     def __init__(self, measured: Measured, usage: Usage, *, budget: float) -> None:
         self._measured = measured
         self._usage = usage
         self._budget = budget
-        #: What failed for earlier mutants, by file and function: it runs first for the next ones.
+        #: Tests that failed for earlier mutants, by file and function: they run first for the next
+        #: mutants.
         self._killers: dict[tuple[str, str], dict[str, None]] = {}
 
     def note_killer(self, mutant: Mutant, test: str) -> None:
-        """Remember which test noticed a mutant."""
+        """Remember the test that noticed a mutant."""
         if test:
             known = self._killers.setdefault((mutant.path, mutant.function), {})
             known.pop(test, None)
             known[test] = None
 
     def select(self, mutant: Mutant, statements: Collection[str] = ()) -> Selection:
-        """The tests for one, `statements` being the digests of those that its query is sent as."""
+        """Return the tests for a mutant.
+
+        `statements` are the digests of the statements that send the mutant's query.
+        """
         found = self._of_statements(statements) if statements else self._of_code(mutant)
         ordered = sorted(found, key=lambda test: self._rank(mutant, test))
         chosen: list[str] = []
@@ -75,7 +79,10 @@ class Selector:
         return {test for line in lines for test in by_line.get(line, ())}
 
     def _of_test(self, path: str, function: str) -> set[str]:
-        """The test with this name; when it is none but serves tests, all of its file."""
+        """Return the tests with this name.
+
+        When there is none, the function only serves tests: return all tests of its file.
+        """
         own = {test for test in self._measured.seconds if file_of(test) == path}
         named = {test for test in own if test.partition("[")[0].endswith(f"::{function}")}
         return named or own

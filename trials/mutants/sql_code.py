@@ -1,6 +1,6 @@
-"""Wrong changes of queries: a condition, an order, a limit or a lock less, a comparison turned.
+"""Wrong changes of queries: a condition, order, limit or lock is removed, a comparison reversed.
 
-What is left out keeps its arguments in the text, as PostgreSQL refuses a statement with arguments
+Removed text keeps its arguments in the statement, as PostgreSQL refuses a statement with arguments
 that nothing uses, and such a mutant would show nothing.
 """
 
@@ -23,7 +23,7 @@ _SHOWN = 60
 
 
 def sql_mutants(path: str, source: str) -> list[Mutant]:
-    """All mutants of a file of named queries."""
+    """Return all mutants of a file of named queries."""
     headers = list(_HEADER.finditer(source))
     ends = [header.start() for header in headers[1:]] + [len(source)]
     found: list[Mutant] = []
@@ -33,7 +33,7 @@ def sql_mutants(path: str, source: str) -> list[Mutant]:
 
 
 class _Maker:
-    """Changes one query."""
+    """The changes of one query."""
 
     def __init__(self, path: str, source: str, name: str, start: int, end: int) -> None:
         self._path = path
@@ -44,7 +44,7 @@ class _Maker:
         self._span = Span(first=source.count("\n", 0, start) + 1, last=source.count("\n", 0, end))
 
     def query(self) -> Iterator[Mutant]:
-        """All of it."""
+        """Yield all mutants of the query."""
         yield from self._conditions()
         assignments = _assignments(self._tokens)
         for index, token in enumerate(self._tokens):
@@ -73,7 +73,7 @@ class _Maker:
             yield self._change(index, index + 1, sign, f"`{token.value}` to `{sign}`")
 
     def _is_between_values(self, index: int) -> bool:
-        """Not the star of count(*) or s.*."""
+        """Tell whether an operator stands between two values, unlike the star of count(*), s.*."""
         if index == 0 or index + 1 >= len(self._tokens):
             return False
         before, after = self._tokens[index - 1], self._tokens[index + 1]
@@ -99,7 +99,7 @@ class _Maker:
             yield from self._small(index)
 
     def _small(self, index: int) -> Iterator[Mutant]:
-        """Changes of a word or two."""
+        """Yield the changes of a word or two."""
         word = self._tokens[index].value
         following = self._value(index + 1)
         if word in {"IN", "EXISTS"} and self._value(index - 1) != "NOT":
@@ -201,13 +201,13 @@ class _Maker:
         if commas:
             text = self._between(commas[-1] + 1, end)
             first = self._between(index + 2, commas[-1])
-            # NULLIF of the same twice is NULL, and keeps type and arguments.
+            # NULLIF of two equal arguments is NULL, and keeps type and arguments.
             replaced = f"coalesce({first}, nullif({text}, {text}))"
             yield self._change(index, end + 1, replaced, f"drop `{_shown(text)}` of coalesce")
 
     def _constant(self, index: int) -> Iterator[Mutant]:
         token = self._tokens[index]
-        # What EXISTS selects is nothing that anybody sees; OFFSET 0 is a hint for the planner.
+        # The values that EXISTS selects are never seen; OFFSET 0 is a hint for the planner.
         if self._value(index - 1) in {"OFFSET", "FOR"} or self._is_existence(index):
             return
         if token.kind == "number":
@@ -248,7 +248,7 @@ class _Maker:
 
 
 def _assignments(tokens: Sequence[Token]) -> set[int]:
-    """Where `=` gives a value and compares nothing: in the lists of SET."""
+    """Return the places where `=` assigns a value and compares nothing: in the lists of SET."""
     found: set[int] = set()
     for index, token in enumerate(tokens):
         if token.kind != "word" or token.value != "SET":
@@ -264,7 +264,7 @@ def _assignments(tokens: Sequence[Token]) -> set[int]:
 
 
 def _is_target(tokens: Sequence[Token], index: int) -> bool:
-    """`a = b` behind SET or a comma."""
+    """Tell whether `a = b` stands behind SET or a comma."""
     before = tokens[index - 2].value
     return before in {"SET", ","} or tokens[index - 1].value == ")"
 

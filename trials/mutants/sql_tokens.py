@@ -1,4 +1,4 @@
-"""The words of a PostgreSQL statement, its parentheses, and where its conditions stand."""
+"""The words of a PostgreSQL statement, its parentheses, and the places of its conditions."""
 
 import re
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-#: Where a condition ends, at its own depth.
+#: Words that end a condition, at its own depth.
 _CONDITION_ENDS = {
     "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FOR", "RETURNING", "UNION", "INNER",
     "LEFT", "RIGHT", "CROSS", "JOIN", "THEN", "WINDOW", "DO", "SET", "EXCEPT", "INTERSECT",
 }  # fmt: skip
-#: What a list of ORDER BY ends with, at its own depth.
+#: Words that end a list of ORDER BY, at its own depth.
 _LIST_ENDS = {
     "LIMIT", "OFFSET", "FOR", "RETURNING", "UNION", "ON", "ROWS", "RANGE", "WHERE", "FROM",
     "WINDOW",
@@ -33,20 +33,20 @@ _LIST_ENDS = {
 class Token:
     """A word, number, string, argument or mark."""
 
-    #: text, name, part (of other statements, as it stands), argument, number, word or mark.
+    #: Kind: text, name, part (of other statements, as it stands), argument, number, word or mark.
     kind: str
-    #: As it stands there; words in upper case.
+    #: The text of the token; words in upper case.
     value: str
-    #: Offset of its beginning.
+    #: Offset of the token's beginning.
     start: int
-    #: Offset of its end.
+    #: Offset of the token's end.
     end: int
-    #: How many parentheses are open around it.
+    #: Number of parentheses that are open around the token.
     depth: int
 
 
 def tokens_of(sql: str) -> list[Token]:
-    """Split a statement; raise ValueError for what no rule knows."""
+    """Split a statement; raise ValueError for text that no rule knows."""
     tokens: list[Token] = []
     position = depth = 0
     while position < len(sql):
@@ -75,12 +75,16 @@ class Part:
     first: int
     #: Index behind its last token.
     last: int
-    #: What joins it to its neighbours: AND, OR, or "" for a condition that stands alone.
+    #: The word that joins the part to its neighbours: AND, OR, or "" for a condition that stands
+    #: alone.
     joined_by: str
 
 
 def condition_parts(tokens: Sequence[Token]) -> list[Part]:
-    """All sides of AND and OR in the conditions of a statement, and those that stand alone."""
+    """Return all sides of AND and OR in a statement's conditions.
+
+    Conditions that stand alone are returned, too.
+    """
     parts: list[Part] = []
     for index, token in enumerate(tokens):
         if _opens_condition(tokens, index):
@@ -90,7 +94,7 @@ def condition_parts(tokens: Sequence[Token]) -> list[Part]:
 
 
 def list_end(tokens: Sequence[Token], first: int) -> int:
-    """Where an ORDER BY list that begins at an index ends."""
+    """Return the end of an ORDER BY list that begins at an index."""
     depth = tokens[first].depth
     for index in range(first, len(tokens)):
         token = tokens[index]
@@ -102,7 +106,7 @@ def list_end(tokens: Sequence[Token], first: int) -> int:
 
 
 def closing(tokens: Sequence[Token], opening: int) -> int:
-    """The index of the parenthesis that closes the one at an index."""
+    """Return the index of the parenthesis that closes the one at an index."""
     depth = tokens[opening].depth
     for index in range(opening + 1, len(tokens)):
         if tokens[index].value == ")" and tokens[index].depth == depth:
@@ -133,14 +137,17 @@ def _condition_end(tokens: Sequence[Token], first: int, depth: int) -> int:
 
 
 def _split(tokens: Sequence[Token], first: int, last: int) -> list[Part]:
-    """What a condition consists of: it alone when nothing in it is joined."""
+    """Return the parts of a condition: the condition alone when nothing in it is joined."""
     if first >= last:
         return []
     return _joined(tokens, first, last) or [Part(first=first, last=last, joined_by="")]
 
 
 def _joined(tokens: Sequence[Token], first: int, last: int) -> list[Part]:
-    """OR binds less than AND; parentheses around conditions are gone into, subqueries are not."""
+    """Split joined conditions: OR binds less than AND.
+
+    Parentheses around conditions are split, too; subqueries are not.
+    """
     if tokens[first].value == "NOT":
         first += 1
     if tokens[first].value == "(" and closing(tokens, first) == last - 1:

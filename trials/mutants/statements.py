@@ -1,4 +1,4 @@
-"""The statements that a service sends for a section of an .sql file, parts put in their places.
+"""The statements that a service sends for a section of an .sql file, with all parts filled in.
 
 Files that share parts belong together: `libs/batches/queries.sql` is sent by each service whose own
 file fills its parts (libs/common/db/queries.py).
@@ -12,7 +12,7 @@ from pathlib import Path
 
 _HEADER = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*) :(?P<kind>\w+)[^\n]*\n", re.MULTILINE)
 _PLACE = re.compile(r"\{(?P<name>[a-z][a-z0-9_]*)\}")
-#: What services share.
+#: The file that services share.
 SHARED = "libs/batches/queries.sql"
 
 
@@ -20,11 +20,11 @@ SHARED = "libs/batches/queries.sql"
 class Section:
     """One query, or one part of queries."""
 
-    #: Its name.
+    #: Name of the query or part.
     name: str
-    #: It is a part.
+    #: Whether the section is a part.
     is_part: bool
-    #: Its SQL.
+    #: SQL of the section.
     sql: str
 
 
@@ -43,9 +43,10 @@ def sections(source: str) -> list[Section]:
 
 
 def sent(path: str, sources: Mapping[str, str]) -> dict[str, set[str]]:
-    """Give the texts of the statements that each section of a file has a share in, by its name.
+    """Return the texts of the statements that each section of a file contributes to, by section
+    name.
 
-    `sources` are the .sql files by path: this one, and those that may belong to it.
+    `sources` are the .sql files by path: this file, and the files that may belong to it.
     """
     found: defaultdict[str, set[str]] = defaultdict(set)
     for group in _groups(path, sources):
@@ -64,7 +65,7 @@ def _filled(sql: str, parts: Mapping[str, str]) -> str:
 
 
 def _groups(path: str, sources: Mapping[str, str]) -> Iterable[list[str]]:
-    """The files that are loaded together with this one, once for each service."""
+    """Return the files that are loaded together with this file, one group for each service."""
     sharing = [name for name in sources if name != SHARED and _shares(name, sources)]
     if path == SHARED:
         return [[name, SHARED] for name in sharing]
@@ -80,7 +81,7 @@ def _used(sql: str) -> set[str]:
 
 
 def read_sources(root: Path, files: Iterable[str]) -> dict[str, str]:
-    """Read the .sql files among these."""
+    """Read the .sql files among these files."""
     return {
         path: (root / path).read_text(encoding="utf-8") for path in files if path.endswith(".sql")
     }

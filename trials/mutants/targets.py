@@ -1,4 +1,4 @@
-"""Which files are mutated, by whose tests, and which of their lines have changed."""
+"""The mutated files, their tests, and the changed lines."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from trials.mutants.model import Mutant
 from trials.mutants.python_code import python_mutants
 from trials.mutants.sql_code import sql_mutants
 
-#: What is mutated; a `*` takes folders in, too.
+#: Patterns of the mutated files; a `*` takes folders in, too.
 PATTERNS = (
     "services/*/domain/*.py",
     "services/*/usecases*.py",
@@ -21,7 +21,8 @@ PATTERNS = (
     "libs/*.py",
     "libs/*.sql",
 )
-#: Tests that a file is tried against, by the beginning of its path; the first one that fits.
+#: Tests that a file is tried against, by the beginning of its path; the first entry that fits
+#: counts.
 SUITES = (
     ("services/wallet/keys/", ("unit/wallet", "contract/key_providers", "integration/wallet")),
     ("services/wallet/", ("unit/wallet", "contract/localnet_rpc", "integration/wallet")),
@@ -46,7 +47,7 @@ _HUNK = re.compile(r"^@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 
 def target_files(files: Iterable[str], only: Sequence[str] = ()) -> list[str]:
-    """The files that are mutated, or those of them that `only` names: files, folders, patterns."""
+    """Return the files to mutate, or those that `only` names: files, folders, patterns."""
     found = [path for path in files if any(fnmatch(path, pattern) for pattern in PATTERNS)]
     return [path for path in found if not only or _is_named(path, only)]
 
@@ -59,7 +60,7 @@ def _is_named(path: str, names: Iterable[str]) -> bool:
 
 
 def mutants_of(root: Path, path: str) -> list[Mutant]:
-    """All mutants of a file."""
+    """Return all mutants of a file."""
     source = (root / path).read_text(encoding="utf-8")
     return sql_mutants(path, source) if path.endswith(".sql") else python_mutants(path, source)
 
@@ -67,7 +68,7 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
 def files_of_tests(
     files: Iterable[str], targets: Iterable[str], only: Sequence[str] = ()
 ) -> list[str]:
-    """The test files for some targets, or those of them that `only` names."""
+    """Return the test files for some targets, or those that `only` names."""
     suites = {f"tests/{suite}/" for target in targets for suite in _suites(target)}
     return [
         path
@@ -84,7 +85,10 @@ def _suites(target: str) -> tuple[str, ...]:
 
 
 def changed_lines(root: Path) -> dict[str, set[int]]:
-    """Lines that are not as where the branch left origin/main, or as one commit before."""
+    """Return the lines that have changed since the branch left origin/main.
+
+    On origin/main itself, return the lines that have changed since one commit before.
+    """
     head = _git(root, "rev-parse", "HEAD")
     base = _git(root, "merge-base", "HEAD", "origin/main")
     if base in {"", head}:
@@ -98,7 +102,7 @@ def changed_lines(root: Path) -> dict[str, set[int]]:
 
 
 def parse_diff(text: str) -> dict[str, set[int]]:
-    """The lines that a diff without context adds or changes, by file."""
+    """Return the lines that a diff without context adds or changes, by file."""
     changed: dict[str, set[int]] = {}
     path = ""
     for line in text.splitlines():
@@ -111,7 +115,7 @@ def parse_diff(text: str) -> dict[str, set[int]]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says; "" when it refuses, as for a branch that is not there."""
+    """Return git's output; "" when git refuses, as for a branch that is not there."""
     done = subprocess.run(  # noqa: S603
         ["git", *arguments],  # noqa: S607
         cwd=root,

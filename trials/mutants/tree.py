@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def listed_files(root: Path) -> list[str]:
-    """Files that git has or would add, relative to the root."""
+    """Return the files that git has or would add, relative to the root."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607
         cwd=root,
@@ -20,17 +20,17 @@ def listed_files(root: Path) -> list[str]:
 
 
 class Tree:
-    """One copy."""
+    """One copy of the tree."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder
         self._root = root
-        # A compiled file counts as long as the time and the size of its source are the same: every
-        # write gets a time of its own.
+        # A compiled file is valid as long as the time and the size of its source are the same:
+        # every write gets a time of its own.
         self._time = int(time.time())
 
     def refresh(self) -> None:
-        """Make the copy what the working tree is now."""
+        """Make the copy equal to the working tree as it is now."""
         files = set(listed_files(self._root))
         for old in _files_in(self.folder) - files:
             (self.folder / old).unlink()
@@ -42,14 +42,17 @@ class Tree:
             shutil.copy2(source, target)
 
     def write(self, path: str, text: str) -> None:
-        """Put another text into a file of the copy."""
+        """Write another text into a file of the copy."""
         target = self.folder / path
         target.write_text(text, encoding="utf-8")
         self._time += 2
         os.utime(target, (self._time, self._time))
 
     def environment(self) -> dict[str, str]:
-        """For processes in the copy: they import from it, whatever is installed."""
+        """Return the environment of processes in the copy.
+
+        The processes import from the copy, whatever is installed.
+        """
         places = [str(self.folder), str(self.folder / "gen"), os.environ.get("PYTHONPATH", "")]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
 

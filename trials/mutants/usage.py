@@ -1,4 +1,4 @@
-"""Who uses a name: for changes that run at an import, and so belong to no test's lines."""
+"""The users of a name, for changes that run at an import and so belong to no test's lines."""
 
 import ast
 from collections import defaultdict
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trials.mutants.model import Span
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-#: How often a name is followed into the constant that is made from it.
+#: How many times a name is followed into the constant that is made from it.
 _ROUNDS = 3
 
 
@@ -16,16 +16,16 @@ _ROUNDS = 3
 class Use:
     """A function that uses a name."""
 
-    #: Its file.
+    #: File of the function.
     path: str
-    #: Its name.
+    #: Name of the function.
     function: str
-    #: The lines of its body.
+    #: Lines of the function's body.
     body: Span
 
 
 class Usage:
-    """All uses in the files that are given, by path."""
+    """All uses of names in the given files, by path."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._uses: defaultdict[str, list[Use]] = defaultdict(list)
@@ -37,12 +37,12 @@ class Usage:
             self._body(path, ast.parse(source).body)
 
     def of(self, names: Iterable[str]) -> list[Use]:
-        """The functions that use one of the names, or something that is made from one."""
+        """Return the functions that use one of the names, or a constant that is made from one."""
         known = self._with_derived(names)
         return [use for name in sorted(known) for use in self._uses[name]]
 
     def files(self, names: Iterable[str]) -> set[str]:
-        """The files that use one of them at their top, such as in a table of cases."""
+        """Return the files that use one of the names at their top, such as in a table of cases."""
         known = self._with_derived(names)
         return {path for name in known for path in self._files[name]}
 

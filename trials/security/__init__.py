@@ -1,1 +1,1 @@
-"""Attacks on a running pool: requests that nobody means, callers that go away."""
+"""Attacks on a running pool: malformed and hostile requests, and callers that go away."""

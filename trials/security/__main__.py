@@ -23,7 +23,7 @@ _WIDTH = 120
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     plan = FuzzPlan(requests=options.requests, abandoned=options.abandoned, seed=options.seed)

@@ -1,4 +1,4 @@
-"""Tries the table of who may call what: every caller on every method, every pooler on another's."""
+"""A trial of the access table: every caller on every method, every pooler on another's things."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,13 +24,13 @@ from libs.common.names import SERVICES
 from services.access import ACCESS
 from trials.security.rpcs import path_of, services
 
-#: Seconds of one call; one that is let in may wait for the chain, and need not end.
+#: Seconds of one call; a call that is let in may wait for the chain, and need not end.
 TIMEOUT = 3.0
 #: Columns of the matrix that are no callers of the pool.
 STRANGERS = ("plaintext", "other authority", "other domain")
-#: What tells that a call was not let in.
+#: Errors that show that a call was not let in.
 _REFUSALS = frozenset({"ACCESS_DENIED", "UNKNOWN_IDENTITY"})
-#: What methods ask for besides the field that says whose it is.
+#: Fields that methods require besides the field that names the owner.
 _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "UpdatePooler": {"name": "x"},
     "UpdateFarmer": {"stakePercentage": "0.5"},
@@ -51,30 +51,30 @@ class Rpc:
 
     #: Short name of the service's process.
     process: str
-    #: The RPC.
+    #: The RPC's descriptor.
     method: MethodDescriptor
 
     @property
     def path(self) -> str:
-        """As HTTP/2 has it."""
+        """Return the RPC's path in HTTP/2."""
         return path_of(self.method)
 
     @property
     def access(self) -> Access:
-        """Its entry."""
+        """Return the RPC's entry in the access table."""
         return ACCESS[self.path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """A pooler with what is its own: an id for each kind."""
+    """A pooler and its own things: an id for each kind."""
 
     pooler_id: str
     ids: Mapping[Owned, str]
 
 
 def rpcs() -> list[Rpc]:
-    """Every RPC of ours, at the process that serves it; the common ones at registry."""
+    """Return every RPC of ours, at the process that serves it; the common ones at registry."""
     return [
         Rpc(process=service.file.package.split(".")[1].replace("common", "registry"), method=method)
         for service in services()
@@ -84,7 +84,7 @@ def rpcs() -> list[Rpc]:
 
 
 def expected(rpc: Rpc, column: str) -> bool:
-    """Whether the table lets a caller in."""
+    """Tell whether the access table lets a caller in."""
     if column in STRANGERS:
         return False
     access = rpc.access
@@ -94,12 +94,12 @@ def expected(rpc: Rpc, column: str) -> bool:
 
 
 def columns() -> tuple[str, ...]:
-    """All who call."""
+    """Return all callers."""
     return (*STRANGERS, "pooler", OPERATOR, *SERVICES)
 
 
 async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
-    """Who was let in, by full method name and column."""
+    """Return who was let in, by full method name and column."""
     found: dict[tuple[str, str], bool] = {}
     for column in columns():
         async with _channels(stack, _transport(stack, column)) as channels:
@@ -110,7 +110,7 @@ async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
 
 
 def differences(found: Mapping[tuple[str, str], bool]) -> list[str]:
-    """Where the pool does not do as the table says."""
+    """Return the differences between the pool's behaviour and the access table."""
     return [
         f"{column} {'is' if found[rpc.path, column] else 'is not'} let in to {rpc.path}"
         for rpc in rpcs()
@@ -120,7 +120,10 @@ def differences(found: Mapping[tuple[str, str], bool]) -> list[str]:
 
 
 async def trespasses(stack: Stack) -> list[str]:
-    """Where a pooler gets at another's, or not at its own; of every method that names an owner."""
+    """Return where a pooler reaches another's things, or does not reach its own.
+
+    Every method that names an owner is tried.
+    """
     one, other = [await make_owner(stack) for _ in range(2)]
     own = stack.transport(CallerKind.POOLER, one.pooler_id)
     found: list[str] = []
@@ -142,7 +145,7 @@ async def trespasses(stack: Stack) -> list[str]:
 async def attempt(
     channel: grpc.aio.Channel, rpc: Rpc, request: Mapping[str, Any]
 ) -> PoolError | None:
-    """What is said to a call; None when it is answered."""
+    """Return the error that answers a call; None when the call succeeds."""
     method, request_class = rpc.method, message_factory.GetMessageClass(rpc.method.input_type)
     message = json_format.ParseDict(dict(request), request_class())
     reply = message_factory.GetMessageClass(method.output_type).FromString
@@ -159,7 +162,7 @@ async def attempt(
 
 
 async def make_owner(stack: Stack) -> Owner:
-    """A pooler with a farmer, its wallet and the operation that brings it onto the chain."""
+    """Make a pooler with a farmer, its wallet and the operation that creates its account."""
     operator = stack.operator()
     async with _channels(stack, operator) as channels:
         registry: registry_pb2_grpc.RegistryServiceAsyncStub = (
@@ -200,7 +203,11 @@ def _request(rpc: Rpc, field: str, identifier: str) -> dict[str, Any]:
 
 
 def _is_in(error: PoolError | None, *, stranger: bool) -> bool:
-    """An UNAVAILABLE is the refusal of a handshake; to who has passed it, it may be an answer."""
+    """Tell whether a caller was let in.
+
+    UNAVAILABLE is the refusal of a stranger's handshake; for a caller that has passed the
+    handshake, it may be an answer.
+    """
     if error is None:
         return True
     return error.reason not in _REFUSALS and not (stranger and error.reason == "UNAVAILABLE")
@@ -218,7 +225,11 @@ def _transport(stack: Stack, column: str) -> Transport:
 
 
 def _stranger(stack: Stack, column: str) -> Transport:
-    """An operator, says somebody whose word does not count; or one of another pool."""
+    """Return the transport of a caller that the pool does not know.
+
+    The caller is an operator by the word of an authority that the pool does not trust, or an
+    operator of another pool.
+    """
     trusted = stack.certificates(CallerKind.OPERATOR, OPERATOR).authority
     folder = trusted.parent / column.replace(" ", "-")
     if column == "other authority":
@@ -243,7 +254,7 @@ async def _channels(
 
 
 def _first(stream: Any) -> Any:
-    """The first message of a stream as if it were a unary call's."""
+    """Return the first message of a stream like the message of a unary call."""
 
     async def ask(request: Any, **how: Any) -> Any:
         started = stream(request, **how)
@@ -264,7 +275,7 @@ def _nobodys() -> str:
 
 
 def picture(found: Mapping[tuple[str, str], bool]) -> Sequence[tuple[str, ...]]:
-    """Rows for people: a method, and who was let in."""
+    """Return rows for people: a method, and the callers that were let in."""
     return [
         (
             rpc.path.rpartition(".")[2],

@@ -1,4 +1,4 @@
-"""Which calls reached a handler, and how they ended there, by the services' own records."""
+"""The calls that reached a handler, and how they ended there, by the services' own records."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from libs.common.names import SERVICES
 
-#: What the request ids of calls that are given up begin with.
+#: Prefix of the request ids of calls that are given up.
 _PREFIX = "left"
 
 
@@ -17,25 +17,28 @@ class Arrival:
 
     #: The number of the call.
     number: int
-    #: What the service says of its end: CANCELLED when its caller went away before.
+    #: End of the call in the service's record: CANCELLED when its caller went away before the end.
     status: str
 
 
 def request_id(process: str, number: int) -> str:
-    """Names a call to one process. Calls that it causes elsewhere keep it, and do not count."""
+    """Return the request id of a call to one process.
+
+    Calls that it causes elsewhere keep the request id, and do not count.
+    """
     return f"{_PREFIX}.{process}.{number}"
 
 
 class Records:
-    """The services' logs, read on from where the last reading ended."""
+    """The services' logs, each read on from the end of the last reading."""
 
     def __init__(self, logs: Path) -> None:
-        """Begins at the end of what is written already."""
+        """Begin at the end of the present logs."""
         self._paths: Mapping[str, Path] = {name: logs / f"{name}.log" for name in SERVICES}
         self._read = {name: path.stat().st_size for name, path in self._paths.items()}
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Calls that are over since the last time."""
+        """Yield calls that have ended since the last reading."""
         for name, path in self._paths.items():
             mine = f'"request_id": "{request_id(name, 0)[:-1]}'.encode()
             for line in self._lines(name, path):
@@ -43,7 +46,7 @@ class Records:
                     yield from _arrival(json.loads(line))
 
     def _lines(self, name: str, path: Path) -> list[bytes]:
-        """Whole lines only: the last one may not be finished."""
+        """Return whole lines only: the last line may not be finished."""
         with path.open("rb") as log:
             log.seek(self._read[name])
             content = log.read()

@@ -1,6 +1,6 @@
-"""python -m trials.security.bare PORT: a bare grpc.aio server that answers GetInfo, nothing else.
+"""python -m trials.security.bare PORT: a bare grpc.aio server that answers only GetInfo.
 
-What `python -m trials.security.cost` holds the pool's own servers against.
+`python -m trials.security.cost` compares the pool's own servers with this server.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from kalepool.common.v1 import common_pb2
 
 
 async def get_info(_request: common_pb2.GetInfoRequest, _context: Any) -> Any:
-    """A reply of the usual size."""
+    """Return a reply of the usual size."""
     return common_pb2.GetInfoResponse(
         service="wallet",
         version="0.1.0",
@@ -29,7 +29,7 @@ async def get_info(_request: common_pb2.GetInfoRequest, _context: Any) -> Any:
 
 
 async def serve(port: int) -> None:
-    """Until it is killed."""
+    """Serve until the process is killed."""
     server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(
         get_info,

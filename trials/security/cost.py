@@ -24,7 +24,7 @@ from libs.common.grpc.identity import CallerKind
 from trials.machine import Origin, origin
 from trials.report import Report, Table, add_options, console_of, tell
 
-#: The bare server's throughput that is to be left, at least.
+#: Share of the bare server's throughput that must be left, at least.
 GOAL = 0.5
 #: Seconds of one turn.
 TURN = 4.0
@@ -33,21 +33,21 @@ _COLUMNS = ("server", "calls a second", "p50 ms", "p99 ms", "server's CPU µs a 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What one server did in one turn."""
+    """The measurement of one server in one turn."""
 
-    #: Calls that were answered, each second.
+    #: Answered calls per second.
     rate: float
-    #: Milliseconds that half of them took at most.
+    #: Median of the calls' milliseconds.
     p50_ms: float
-    #: Milliseconds that all but one in a hundred took at most.
+    #: 99th percentile of the calls' milliseconds.
     p99_ms: float
-    #: Microseconds of CPU of the server's process for each.
+    #: Microseconds of CPU of the server's process for each call.
     cpu_us: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Both, turn by turn."""
+    """The turns of both servers."""
 
     origin: Origin
     bare: Sequence[Turn]
@@ -55,22 +55,22 @@ class Cost:
 
     @property
     def ratio(self) -> float:
-        """What is left of the bare server's throughput: the median of the turns' ratios."""
+        """Return the share of the bare server's throughput that is left: the turns' median."""
         return median(f.rate / b.rate for b, f in zip(self.bare, self.full, strict=True))
 
     @property
     def is_met(self) -> bool:
-        """Whether that is as much as it should be."""
+        """Tell whether the share reaches the goal."""
         return self.ratio >= GOAL
 
 
 async def measure(turns: int) -> Cost:
-    """Bare and full in turns, after one turn of each that does not count."""
+    """Measure both servers in turns, after one turn of each that does not count."""
     with tempfile.TemporaryDirectory() as scratch:
         config = StackConfig(
             directory=Path(scratch) / "stack",
             services=("wallet",),
-            # It counts every call, and refuses none.
+            # The full server counts every call, and refuses none.
             environment={"wallet": {"API_RATE_LIMIT": "1000000000"}},
         )
         async with open_stack(config) as stack:
@@ -116,7 +116,7 @@ async def _turn(target: str, pid: int, shown: Mapping[str, str]) -> Turn:
 
 
 def rows(cost: Cost) -> list[tuple[str, ...]]:
-    """Medians of the turns."""
+    """Return the medians of the turns."""
     return [
         (
             name,
@@ -130,13 +130,13 @@ def rows(cost: Cost) -> list[tuple[str, ...]]:
 
 
 def verdict(cost: Cost) -> str:
-    """One line."""
+    """Return the verdict in one line."""
     word = "met" if cost.is_met else "NOT met"
     return f"{cost.ratio:.2f} of the bare server's throughput; goal {GOAL}: {word}"
 
 
 def report_of(cost: Cost) -> Report:
-    """Both servers, with the goal below them."""
+    """Return the report of both servers, with the goal below them."""
     return Report(
         name="cost",
         title="What everything costs",
@@ -150,7 +150,7 @@ def report_of(cost: Cost) -> Report:
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m trials.security.cost", description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
     add_options(parser)

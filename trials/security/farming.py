@@ -1,4 +1,4 @@
-"""A few farmers who farm a block for real, and withdraw: what secrets are used for."""
+"""A real block of a few farmers, with withdrawals: the operations that use secrets."""
 
 from dataclasses import dataclass, replace
 
@@ -11,15 +11,15 @@ from devstack.wallet_calls import open_caller
 from pooler.config import PoolerConfig
 from pooler.run import run
 
-#: Who farms.
+#: Number of farmers.
 FARMERS = 3
-#: Stroops of KALE that each withdraws.
+#: Stroops of KALE that each farmer withdraws.
 WITHDRAWN = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Farmed:
-    """What succeeded."""
+    """The operations that succeeded."""
 
     #: Plants, works and harvests; one farmer opens the next block, too.
     planted: int
@@ -30,12 +30,12 @@ class Farmed:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every farmer went all the way."""
+        """Tell whether every farmer completed all operations."""
         return min(self.planted, self.worked, self.harvested, self.withdrawn) >= FARMERS
 
 
 async def farm(stack: Stack, progress: Progress) -> Farmed:
-    """Registers, plants, works, harvests and withdraws; the pool has to cool no payout address."""
+    """Register, plant, work, harvest and withdraw; the pool must have no cooldown for payouts."""
     config = replace(pooler_config(stack, FARMERS, blocks=1), processes=1)
     config, _ = await settle(stack, config, lambda _event: None, progress)
     progress("farming a block")
@@ -49,7 +49,7 @@ async def farm(stack: Stack, progress: Progress) -> Farmed:
 
 
 async def _withdraw(stack: Stack, config: PoolerConfig) -> int:
-    """Each sends some KALE to the next one; how many of these payments are on the chain."""
+    """Send some KALE from each farmer to the next; return how many payments are on the chain."""
     async with open_pool_caller(config) as pool, open_caller(stack, ["wallet"]) as wallet:
         farmers = await pool.farmers()
         for farmer, payee in zip(farmers, [*farmers[1:], farmers[0]], strict=True):

@@ -1,4 +1,4 @@
-"""Sends hostile requests to every RPC of a running pool."""
+"""Hostile requests to every RPC of a running pool."""
 
 import asyncio
 import itertools
@@ -25,10 +25,10 @@ from trials.security.rpcs import path_of, services
 
 #: Seconds of one call; a well-formed one may wait for the chain.
 TIMEOUT = 1.0
-#: Calls at the same time.
+#: Calls in progress at the same time.
 PARALLEL = 48
 _COMMON = "kalepool.common.v1"
-#: What the standard health service of grpc.aio does not do.
+#: Methods of the standard health service that grpc.aio does not implement.
 UNSERVED = frozenset({"grpc.health.v1.Health.List"})
 #: Statuses that no request may cause.
 FORBIDDEN = frozenset(
@@ -39,22 +39,22 @@ FORBIDDEN = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
-#: Statuses that tell nothing about the request, as of a service that hangs or is full.
+#: Statuses that say nothing about the request, as of a service that hangs or is full.
 SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-#: Statuses that any RPC has for some of the requests.
+#: Statuses that any RPC returns for some of the requests.
 ANSWERED = ("OK", "INVALID_ARGUMENT")
-#: RPCs that wait for ledgers, or ask the chain about each farmer: few have an answer within
-#: TIMEOUT, so each is asked once more with this request.
+#: RPCs that wait for ledgers, or ask the chain about each farmer: few calls have an answer within
+#: TIMEOUT, so each RPC is called once more with this request.
 LONG: Mapping[str, bytes] = {
     "wallet ReconciliationService/Reconcile": b"",
     "wallet EngineService/DeployMulticall": engine_pb2.DeployMulticallRequest(
         max_fee_stroops=10**10
     ).SerializeToString(),
 }
-#: The patience of that (s).
+#: Timeout of that call (s).
 PATIENCE = 60.0
-#: Part of an RPC's calls that may be SILENT, and the part that has to be ANSWERED; some more or
-#: less where there are few calls.
+#: Share of an RPC's calls that may be SILENT, and the share that has to be ANSWERED; the shares are
+#: somewhat looser where there are few calls.
 MOST_SILENT, LEAST_ANSWERED, _FEW = 0.2, 0.2, 3
 
 
@@ -64,33 +64,33 @@ class Target:
 
     #: Short name of the service's process.
     process: str
-    #: The RPC.
+    #: The RPC's descriptor.
     method: MethodDescriptor
     #: The connection.
     channel: grpc.aio.Channel
 
     @property
     def path(self) -> str:
-        """As HTTP/2 has it."""
+        """Return the RPC's path in HTTP/2."""
         return path_of(self.method)
 
     @property
     def name(self) -> str:
-        """For people: the process, and the RPC without its package."""
+        """Return a name for people: the process, and the RPC without its package."""
         return f"{self.process} {self.path.rpartition('.')[2]}"
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
-    #: Calls that were made.
+    #: Number of calls.
     calls: int = 0
     #: Calls by status, for each RPC of each process.
     by_rpc: dict[str, Counter[str]] = field(default_factory=dict)
-    #: What must not be: a description of each, the first hundred.
+    #: Descriptions of forbidden outcomes, the first hundred.
     complaints: list[str] = field(default_factory=list)
-    #: What callers were told with their errors, details included.
+    #: Texts that callers got with their errors, details included.
     told: set[str] = field(default_factory=set)
 
     def __iadd__(self, other: "Outcome") -> "Outcome":
@@ -103,12 +103,12 @@ class Outcome:
 
     @property
     def statuses(self) -> Counter[str]:
-        """Calls by status."""
+        """Return the number of calls by status."""
         return sum(self.by_rpc.values(), Counter())
 
     @property
     def silences(self) -> list[str]:
-        """RPCs that hardly answer, in words."""
+        """Return the RPCs that hardly answer, in words."""
         found = []
         for rpc, statuses in sorted(self.by_rpc.items()):
             calls, silent, answered = statuses.total(), silent_of(statuses), answered_of(statuses)
@@ -118,27 +118,27 @@ class Outcome:
         return found
 
     def count(self, target: Target, status: str) -> None:
-        """Notes an answer, or that there was none."""
+        """Count an answer, or the lack of an answer."""
         self.by_rpc.setdefault(target.name, Counter())[status] += 1
 
     def complain(self, text: str) -> None:
-        """Notes what must not be."""
+        """Note a forbidden outcome."""
         if len(self.complaints) < 100:
             self.complaints.append(text)
 
 
 def silent_of(statuses: Mapping[str, int]) -> int:
-    """Calls that were told nothing about their request."""
+    """Return the number of calls whose status says nothing about the request."""
     return sum(statuses.get(status, 0) for status in SILENT)
 
 
 def answered_of(statuses: Mapping[str, int]) -> int:
-    """Calls that were answered, or told what is wrong with them."""
+    """Return the number of calls that were answered, or told the fault of the request."""
     return sum(statuses.get(status, 0) for status in ANSWERED)
 
 
 def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
-    """Every RPC with the process that serves it; Info and health with each."""
+    """Yield every RPC with the process that serves it; Info and health with each process."""
     health: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]  # its types are another pool's
     everywhere: list[ServiceDescriptor] = [
         health,
@@ -154,7 +154,7 @@ def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
 
 @asynccontextmanager
 async def open_targets(stack: Stack) -> AsyncIterator[Sequence[Target]]:
-    """Connections to every RPC."""
+    """Open connections to every RPC."""
     async with AsyncExitStack() as cleanup:
         found = [(process, method, who_calls(path_of(method))) for process, method in rpcs()]
         channels = {
@@ -170,7 +170,7 @@ async def open_targets(stack: Stack) -> AsyncIterator[Sequence[Target]]:
 
 
 async def register(stack: Stack) -> list[str]:
-    """A pooler and a farmer, so that some requests are about somebody; their ids."""
+    """Register a pooler and a farmer, so that some requests concern them; return their ids."""
     async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
         key = Keypair.random().public_key
@@ -185,7 +185,7 @@ async def register(stack: Stack) -> list[str]:
 async def send_hostile(
     targets: Sequence[Target], *, count: int, seed: int, ids: Sequence[str]
 ) -> Outcome:
-    """`count` requests, evenly over all RPCs."""
+    """Send `count` requests, evenly over all RPCs."""
     hostility = Hostility(dice=random.Random(seed), ids=ids)
     outcome, turns = Outcome(), itertools.cycle(targets)
 
@@ -199,7 +199,7 @@ async def send_hostile(
 
 
 async def ask_long(targets: Sequence[Target]) -> list[str]:
-    """Which of the LONG RPCs do not answer even who is patient."""
+    """Return the LONG RPCs that do not answer even a patient caller."""
     found = []
     for target in (one for one in targets if one.name in LONG):
         try:
@@ -239,7 +239,7 @@ async def _ask(target: Target, raw: bytes, outcome: Outcome) -> None:
 
 
 def _judge(target: Target, raw: bytes, error: grpc.aio.AioRpcError, outcome: Outcome) -> None:
-    """A caller can cause only errors that tell what to do about it."""
+    """Judge an error: a caller may cause only errors that say what to do about them."""
     what = f"{target.path} {raw[:100]!r}: {error.code().name} {error.details()}"
     if error.code() in FORBIDDEN:
         outcome.complain(what)

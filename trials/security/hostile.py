@@ -1,6 +1,6 @@
-"""Requests that nobody means: valid protobuf with hostile values, half right ones, random bytes.
+"""Hostile requests: valid protobuf with hostile values, half-correct messages, random bytes.
 
-Messages are made from their descriptors, so a new RPC is covered without a line here.
+Messages are made from their descriptors, so that a new RPC is covered without a change here.
 """
 
 import random
@@ -44,21 +44,21 @@ _BITS = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-#: Messages in one another at most.
+#: Maximum depth of nested messages.
 _DEPTH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hostility:
-    """Makes requests; the same dice make the same ones."""
+    """A maker of requests; the same dice make the same requests."""
 
-    #: Where all choices come from.
+    #: Source of all choices.
     dice: random.Random
     #: Ids that exist, so that some requests get far.
     ids: Sequence[str] = ()
 
     def raw(self, message: Descriptor) -> bytes:
-        """The bytes of one request."""
+        """Return the bytes of one request."""
         kind = self.dice.random()
         if kind < 0.1:
             return self.dice.randbytes(self.dice.choice([0, 1, 7, 40, 4000]))
@@ -68,7 +68,7 @@ class Hostility:
         return encoded
 
     def message(self, descriptor: Descriptor, *, sound: bool, depth: int = 0) -> Message:
-        """A message; a sound one keeps most rules of its fields, so that it gets far."""
+        """Return a message; a sound message keeps most rules of its fields, so that it gets far."""
         message: Message = message_factory.GetMessageClass(descriptor)()
         for field in descriptor.fields:
             if depth >= _DEPTH or self.dice.random() < (0.05 if sound else 0.2):
@@ -124,7 +124,7 @@ class Hostility:
         return self.dice.choice([number for number in NUMBERS if low <= number <= high] or [low])
 
     def _torn(self, encoded: bytes) -> bytes:
-        """A message that lost its end, or a bit of itself."""
+        """Return an encoded message that lost its end, or one of its bits."""
         if self.dice.random() < 0.5:
             return encoded[: self.dice.randrange(len(encoded))]
         place = self.dice.randrange(len(encoded))

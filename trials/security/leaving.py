@@ -1,7 +1,8 @@
-"""Calls and streams that are given up: most while they are answered, some before they are sent.
+"""Calls and streams that are given up: most of them during the answer, some before they are sent.
 
-A part of them finds a database that answers nobody. Handlers of the others may well have ended
-before their caller gets round to leave, the more so on a loaded machine; these surely have not.
+A share of the calls finds a database that answers nobody. Handlers of the other calls may well have
+ended before their caller leaves, the more so on a loaded machine; the handlers of this share surely
+have not.
 """
 
 import asyncio
@@ -24,27 +25,29 @@ from trials.security.hostile import Hostility
 _ROUND = 2_000
 #: Seconds for the services to notice that the last callers of a round are gone.
 _PAUSE = 0.3
-#: Part of the calls of a round that come while the database answers nobody.
+#: Share of a round's calls that come while the database answers nobody.
 _STALLED = 0.2
-#: Tables that it answers nobody from then: what the services ask for first.
+#: Tables that the database keeps from everybody then: the tables that services read first.
 _TABLES = ("registry.poolers", "registry.farmers", "wallet.wallets")
-#: Calls given up for each that is to arrive, at most.
+#: Most calls given up for each call that is to arrive.
 MOST = 6
-#: Part of the calls that goes to streams; as much of these goes to the one without an end.
+#: Share of the calls that goes to streams; the same share of these goes to the stream without an
+#: end.
 _STREAMS = 0.5
 #: Services that write a record of each request.
 _RECORDED = "/kalepool."
 #: The pool's own stream without an end.
 _ENDLESS = "/WatchBlocks"
-#: Part of the calls that is cancelled at once.
+#: Share of the calls that is cancelled at once.
 _AT_ONCE = 0.05
-#: Part of the calls that goes on to its first answer, to learn how long that takes.
+#: Share of the calls that continues to its first answer, to learn how long the answer takes.
 _TIMED = 0.05
-#: Part of the calls that is not cancelled, but forgotten.
+#: Share of the calls that is not cancelled, but forgotten.
 _FORGOTTEN = 0.1
-#: When the others are given up, as a part of the time that their first answer is expected to take.
+#: Moment at which the other calls are given up, as a share of the expected time to their first
+#: answer.
 _EARLIEST, _LATEST = 0.2, 1.0
-#: Weight of the newest call in that time.
+#: Weight of the newest call in the expected time.
 _NEWEST = 0.2
 
 
@@ -52,13 +55,13 @@ _NEWEST = 0.2
 class Tally:
     """Calls that were given up before they were answered in full."""
 
-    #: All of them.
+    #: Number of all these calls.
     left: int = 0
-    #: Those that were given up before anything was sent.
+    #: Calls that were given up before anything was sent.
     at_once: int = 0
-    #: Those that reached a handler.
+    #: Calls that reached a handler.
     arrived: int = 0
-    #: Of these, the ones whose handler had not ended when it was told.
+    #: Calls that reached a handler which had not ended when it learned of the cancellation.
     cancelled: int = 0
 
     def __iadd__(self, other: "Tally") -> "Tally":
@@ -71,25 +74,26 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Abandoned:
-    """What came of calls that were given up."""
+    """The outcome of calls that were given up."""
 
     #: Calls with one answer.
     unary: Tally = field(default_factory=Tally)
-    #: Calls with many.
+    #: Calls with many answers.
     streams: Tally = field(default_factory=Tally)
-    #: Both kinds to the standard services, which keep no records: nobody knows which arrived.
+    #: Calls of both kinds to the standard services, which keep no records: their arrival is
+    #: unknown.
     unrecorded: Tally = field(default_factory=Tally)
 
     @property
     def all(self) -> Tally:
-        """All together."""
+        """Return the sum of all tallies."""
         total = Tally()
         for tally in (self.unary, self.streams, self.unrecorded):
             total += tally
         return total
 
     def of(self, target: Target) -> Tally:
-        """Where a call to this RPC is counted."""
+        """Return the tally that counts a call to this RPC."""
         if not target.path.startswith(_RECORDED):
             return self.unrecorded
         return self.streams if target.method.server_streaming else self.unary
@@ -103,15 +107,15 @@ class Abandoned:
 
 @dataclass(kw_only=True)
 class _Leaver:
-    """Begins calls and goes away."""
+    """A caller that begins calls and goes away."""
 
     targets: Sequence[Target]
     dice: random.Random
     hostility: Hostility
     outcome: Abandoned = field(default_factory=Abandoned)
-    #: The calls that were given up, by their number: where they are counted.
+    #: The calls that were given up by number, each with the tally that counts it.
     left: dict[int, Tally] = field(default_factory=dict)
-    #: Calls so far.
+    #: Number of calls so far.
     number: int = 0
     #: Seconds to the first answer, by target.
     pace: dict[str, float] = field(default_factory=dict)
@@ -121,7 +125,10 @@ class _Leaver:
         self._endless = [target for target in self._streams if target.path.endswith(_ENDLESS)]
 
     async def round(self, calls: int, *, timed: float) -> None:
-        """So many calls, some at a time; a part of them only to learn how long an answer takes."""
+        """Make a number of calls, some at a time.
+
+        The share `timed` of the calls only measures how long an answer takes.
+        """
         last = self.number + calls
 
         async def worker() -> None:
@@ -155,11 +162,11 @@ class _Leaver:
         return self.dice.choice(self._endless if self.dice.random() < _STREAMS else self._streams)
 
     async def _wait(self, target: Target, call: grpc.aio.Call, timed: float) -> None:
-        """Until the first answer, or for a part of the time that it is expected to take."""
+        """Wait until the first answer, or for a share of the time that the answer should take."""
         expected, began = self.pace.get(target.name), time.monotonic()
         is_timed = expected is None or self.dice.random() < timed
         part = self.dice.uniform(_EARLIEST, _LATEST)
-        # A server tells its metadata with its first answer.
+        # A server sends its metadata with its first answer.
         answer = asyncio.ensure_future(call.initial_metadata())
         await asyncio.wait([answer], timeout=None if is_timed else part * (expected or 0))
         answer.cancel()
@@ -169,7 +176,7 @@ class _Leaver:
             self.pace[target.name] = (1 - _NEWEST) * before + _NEWEST * seconds
 
     def count(self, records: Records) -> None:
-        """Who has arrived, as the services' records tell."""
+        """Count the calls that have arrived, according to the services' records."""
         for arrival in records.arrivals():
             tally = self.left.get(arrival.number)
             if tally is not None:
@@ -180,10 +187,10 @@ class _Leaver:
 async def give_up(
     stack: Stack, targets: Sequence[Target], *, count: int, seed: int, ids: Sequence[str]
 ) -> Abandoned:
-    """Gives up calls and streams until `count` of them have reached a handler; not for ever, if few
-    of them do.
+    """Give up calls and streams until `count` of them have reached a handler.
 
-    What the standard services are asked comes on top.
+    The number of tries is limited if few calls reach a handler. Calls to the standard services are
+    additional.
     """
     dice, records = random.Random(seed), Records(stack.config.directory / "logs")
     leaver = _Leaver(targets=targets, dice=dice, hostility=Hostility(dice=dice, ids=ids))
@@ -201,9 +208,10 @@ async def give_up(
 
 @contextlib.asynccontextmanager
 async def _stalled(dsn: str) -> AsyncIterator[None]:
-    """Nobody reads the tables meanwhile.
+    """Lock the tables, so that nobody can read them while the block runs.
 
-    A connection for each, so that none waits for a second lock while it holds the first.
+    Each table has a connection of its own, so that no connection waits for a second lock while it
+    holds the first.
     """
     async with contextlib.AsyncExitStack() as held:
         for table in _TABLES:

@@ -1,7 +1,7 @@
 """python -m trials.security.load HOST:PORT SECONDS: calls GetInfo as fast as it is answered.
 
-Prints one line of JSON: calls, seconds, and the 50th and 99th percentile of the latency in
-milliseconds. TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE are shown when they are set.
+The command prints one line of JSON: calls, seconds, and the 50th and 99th percentile of the latency
+in milliseconds. TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE are shown when they are set.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PARALLEL = 32
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which this share of the values lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -37,7 +37,7 @@ def _transport() -> Transport:
 
 
 async def load(target: str, seconds: float) -> dict[str, float]:
-    """Calls until the time is over."""
+    """Make calls until the time is over."""
     latencies: list[float] = []
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(open_channel(target, _transport(), name="wallet"))

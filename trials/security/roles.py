@@ -1,4 +1,4 @@
-"""Which database role may do what: one table, closed by default, tried statement by statement."""
+"""Rights of the database roles: one table, closed by default, tried statement by statement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from services.migrations import role_of
 VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE", "T": "TRUNCATE"}
 _READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
 
-#: Relation to verbs by service; what is not here is forbidden, a relation that is missing fails.
-#: Nobody deletes or truncates anything. Of wallet's tables others read two views and what joins
-#: batches; nobody but wallet reads a key, a fee or the audit log.
+#: Relation to verbs by service; a verb that is not listed is forbidden, and a relation that is
+#: missing fails. Nobody deletes or truncates anything. Of the wallet's tables other services read
+#: two views and the tables that join batches; only the wallet reads a key, a fee or the audit log.
 ALLOWED: Mapping[str, Mapping[str, str]] = {
     "chain.blocks": {"wallet": "SIU", **_READERS},
     "chain.head": {"wallet": "SIU", **_READERS},
@@ -21,14 +21,14 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "harvest.batch_items": {"harvest": "SIu"},
     "harvest.batches": {"harvest": "SIu"},
     "harvest.harvests": {"harvest": "SI", "wallet": "S"},
-    # The database alone writes it, with the events.
+    # Only the database writes this table, with the events.
     "harvest.pending": {"harvest": "S"},
     "harvest.schema_migrations": {},
     "plant.batch_items": {"plant": "SIu"},
     "plant.batches": {"plant": "SIu"},
     "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S", "wallet": "S"},
     "plant.schema_migrations": {},
-    # The database alone writes it, and administrators read it.
+    # Only the database writes this table, and administrators read it.
     "registry.changes": {},
     "registry.farmers": {**_READERS, "registry": "SIU", "wallet": "S"},
     "registry.poolers": {**_READERS, "registry": "SIU", "wallet": "S"},
@@ -77,7 +77,7 @@ _COLUMN = """
 SELECT quote_ident(attname) FROM pg_attribute
 WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1
 """
-#: Rights as the catalogue has them: to the whole relation, then to some of its columns.
+#: Rights in the catalogue: to the whole relation, then to some of its columns.
 _GRANTED = """
 SELECT
     v.verb,
@@ -89,26 +89,26 @@ FROM unnest($3::text[]) AS v (verb)
 
 @dataclass(frozen=True, kw_only=True)
 class Breach:
-    """The database allows what the table does not, or the reverse."""
+    """A right that the database grants and the table does not, or the reverse."""
 
-    #: Schema and name.
+    #: Schema and name of the relation.
     relation: str
-    #: Whose role.
+    #: Service whose role it is.
     service: str
     #: A letter of VERBS, small for some columns only.
     verb: str
-    #: What the database does.
+    #: Whether the database allows the verb.
     is_allowed: bool
 
     def __str__(self) -> str:
-        """In words."""
+        """Return the breach in words."""
         does = "may" if self.is_allowed else "may not"
         part = " some columns of" if self.verb.islower() else ""
         return f"{self.service} {does} {VERBS[self.verb.upper()]}{part} {self.relation}"
 
 
 async def undeclared(admin: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
-    """Relations that the table does not have, or the database does not."""
+    """Return relations that only one of the table and the database has."""
     found = {row["relation"] for row in await admin.fetch(_RELATIONS)}
     return found ^ set(ALLOWED)
 
@@ -116,8 +116,10 @@ async def undeclared(admin: "asyncpg.Connection[asyncpg.Record]") -> set[str]:
 async def breaches(
     admin: "asyncpg.Connection[asyncpg.Record]", service: str, dsn: str
 ) -> list[Breach]:
-    """Tries every verb on every relation as one service, and reads what the catalogue grants it,
-    single columns included; nothing is changed."""
+    """Try every verb on every relation as one service, and read its rights in the catalogue.
+
+    Rights to single columns are included; nothing is changed.
+    """
     found: list[Breach] = []
     connection = await asyncpg.connect(dsn)
     try:
@@ -127,7 +129,8 @@ async def breaches(
             does = {
                 verb for verb in VERBS if await _may(connection, _statement(verb, relation, column))
             }
-            # A statement shows no right to single columns, nor one to write what cannot be read.
+            # No statement shows a right to single columns, nor a right to write what cannot be
+            # read.
             does |= await _granted(admin, service, relation)
             found += [
                 Breach(relation=relation, service=service, verb=verb, is_allowed=verb in does)
@@ -141,7 +144,7 @@ async def breaches(
 async def _granted(
     admin: "asyncpg.Connection[asyncpg.Record]", service: str, relation: str
 ) -> set[str]:
-    """Letters of what a service may do by the catalogue, small ones for some columns only."""
+    """Return letters of a service's rights by the catalogue, small ones for some columns only."""
     rows = await admin.fetch(_GRANTED, role_of(service), relation, list(VERBS.values()))
     letters = {verb: letter for letter, verb in VERBS.items()}
     whole = {letters[row["verb"]] for row in rows if row["whole"]}
@@ -150,7 +153,7 @@ async def _granted(
 
 
 def _statement(verb: str, relation: str, column: str) -> str:
-    """One that touches no row, and needs the right to the whole table."""
+    """Return a statement that touches no row and needs the right to the whole table."""
     return {
         "S": f"SELECT * FROM {relation} WHERE false",  # noqa: S608
         "I": f"INSERT INTO {relation} SELECT * FROM {relation} WHERE false",  # noqa: S608

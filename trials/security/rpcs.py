@@ -9,7 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 
 def services() -> Iterator[ServiceDescriptor]:
-    """Every service that a proto declares."""
+    """Yield every service that a proto declares."""
     for found in pkgutil.walk_packages(kalepool.__path__, "kalepool."):
         if found.name.endswith("_pb2"):
             module = importlib.import_module(found.name)
@@ -17,5 +17,5 @@ def services() -> Iterator[ServiceDescriptor]:
 
 
 def path_of(method: MethodDescriptor) -> str:
-    """A method's full name, as HTTP/2 has it."""
+    """Return a method's full name as an HTTP/2 path."""
     return f"/{method.containing_service.full_name}/{method.name}"

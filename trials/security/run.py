@@ -20,54 +20,55 @@ from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
 
-#: Part of the calls that warms everything up before memory is first looked at.
+#: Share of the calls that warms everything up before memory is first read.
 WARM_UP = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class FuzzPlan:
-    """How much."""
+    """Settings of the long run."""
 
-    #: Hostile requests.
+    #: Number of hostile requests.
     requests: int
-    #: Calls and streams that are given up and have reached a handler by then.
+    #: Number of calls and streams to be given up that have reached a handler by then.
     abandoned: int
-    #: The same seed sends the same requests.
+    #: Seed: the same seed sends the same requests.
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class FuzzResult:
-    """What came of it."""
+    """The result of the long run."""
 
-    #: What was asked for.
+    #: The settings.
     plan: FuzzPlan
-    #: What the pool did before anybody attacked it.
+    #: Operations of the pool before any attack.
     farmed: Farmed
-    #: The hostile requests.
+    #: Outcome of the hostile requests.
     hostile: Outcome
-    #: The calls that were given up.
+    #: Outcome of the calls that were given up.
     abandoned: Abandoned
-    #: Memory over the hostile requests, after their warm-up.
+    #: Memory during the hostile requests, after their warm-up.
     hostile_growth: Sequence[Growth]
-    #: Memory over the calls that were given up, after their warm-up.
+    #: Memory during the calls that were given up, after their warm-up.
     abandoned_growth: Sequence[Growth]
     #: RPCs that were called.
     rpcs: int
-    #: What the database's roles may do and should not, or the reverse; undeclared relations.
+    #: Undeclared relations, and rights of database roles that are granted and not declared, or the
+    #: reverse.
     breaches: Sequence[str]
-    #: Who was let in to what, by full method name and caller.
+    #: Callers that were let in, by full method name and caller.
     access: Mapping[tuple[str, str], bool]
-    #: Where that is not what the table says, or a pooler got at another's.
+    #: Differences to the access table, and poolers that reached another's things.
     intrusions: Sequence[str]
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
-    #: What was looked for in all that the pool wrote.
+    #: Result of the search for secrets in all that the pool wrote.
     search: Search
 
     @property
     def failures(self) -> list[str]:
-        """All that should not be, in words; none: passed."""
+        """Return all failures in words; an empty list means that the run passed."""
         return [
             *self._shortfalls(),
             *(one.text for one in self._growth() if not one.is_flat),
@@ -83,7 +84,7 @@ class FuzzResult:
         return (*self.hostile_growth, *self.abandoned_growth)
 
     def _shortfalls(self) -> Iterator[str]:
-        """What was not done at all, so that nothing is shown by it."""
+        """Yield the parts that were not done at all, so that they show nothing."""
         if not self.farmed.is_whole:
             yield f"not every farmer went all the way: {self.farmed}"
         if self.abandoned.all.arrived < self.plan.abandoned:
@@ -92,8 +93,9 @@ class FuzzResult:
 
 
 def stack_config(directory: Path) -> StackConfig:
-    """A pool for attacks: everybody shares one address here, so nobody has a rate limit."""
-    # All that is logged at all: it is searched for secrets, and has a record of each request.
+    """Return a pool for attacks: all callers share one address here, so nobody has a rate limit."""
+    # Everything that can be logged is logged: the log is searched for secrets, and has a record of
+    # each request.
     common = {"API_RATE_LIMIT": "0", "LOG_LEVEL": "debug"}
     # In milliseconds: withdrawals begin at once.
     environment = {**dict.fromkeys(SERVICES, common), "wallet": {**common, "WITHDRAW_COOLING": "1"}}
@@ -103,7 +105,7 @@ def stack_config(directory: Path) -> StackConfig:
 
 
 async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
-    """All of it; ProcessDiedError when a process has ended."""
+    """Run all parts; raise ProcessDiedError when a process has ended."""
     with tempfile.TemporaryDirectory() as scratch:
         async with (
             open_stack(stack_config(Path(scratch) / "stack"), progress) as stack,
@@ -113,7 +115,7 @@ async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
 
 
 class _Attack:
-    """One pool, from its first block to the search of what is left."""
+    """One attacked pool, from its first block to the search of all that is left."""
 
     def __init__(
         self, plan: FuzzPlan, stack: Stack, targets: Sequence[Target], progress: Progress
@@ -123,13 +125,13 @@ class _Attack:
         self._targets = targets
         self._progress = progress
         self._dice = random.Random(plan.seed)
-        #: A pooler and a farmer of its own.
+        #: Ids of the pooler and the farmer that the attack has registered.
         self._ids: Sequence[str] = ()
-        #: Services that did not stand a part.
+        #: Services that failed after a part.
         self._fallen: list[str] = []
 
     async def run(self) -> FuzzResult:
-        """In this order: an attack may stop all signing."""
+        """Run the parts in this order: an attack may stop all signing."""
         farmed = await farm(self._stack, self._progress)
         self._ids = await register(self._stack)
         await self._look("farming")
@@ -184,13 +186,13 @@ class _Attack:
         return outcome, growth(before, after)
 
     async def _look(self, part: str) -> None:
-        """Whether all still run, serve and read after a part."""
+        """Check that all processes still run, serve and read after a part."""
         self._stack.check()
         faults = await fallen(self._stack, self._ids[0])
         self._fallen += [f"after {part}: {fault}" for fault in faults]
 
     async def _search(self, told: Collection[str]) -> Search:
-        """Of the pool's folder, with what callers were told put beside its logs."""
+        """Search the pool's folder, with the texts that callers got put beside its logs."""
         self._progress("looking for secrets in all that was written")
         file = self._stack.config.directory / "told"
         await asyncio.to_thread(file.write_text, "\n".join(told), encoding="utf-8")
@@ -198,7 +200,7 @@ class _Attack:
 
 
 async def _breaches(stack: Stack) -> list[str]:
-    """Every verb on every table as every service."""
+    """Try every verb on every table as every service."""
     admin = await asyncpg.connect(stack.admin_dsn)
     try:
         found = [f"{item} is not declared" for item in sorted(await undeclared(admin))]

@@ -1,4 +1,4 @@
-"""Whether every service still does its work: SERVING by the health protocol, and a real read."""
+"""Check that every service still works: SERVING by the health protocol, and a real read."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from libs.common.names import SERVICES
 PATIENCE = 15.0
 #: Seconds of one read, and between two tries.
 _TIMEOUT, _PAUSE = 2.0, 0.2
-#: Of each service: its stub, a method that lists what is a pooler's, and its request.
+#: For each service: its stub, a method that lists a pooler's things, and its request.
 _READS: Mapping[str, tuple[Any, str, Any]] = {
     "registry": (
         registry_pb2_grpc.RegistryServiceStub,
@@ -39,13 +39,13 @@ _READS: Mapping[str, tuple[Any, str, Any]] = {
 
 
 async def fallen(stack: Stack, pooler_id: str, *, patience: float = PATIENCE) -> list[str]:
-    """What is wrong with the services that do not serve, or do not read from the database."""
+    """Return the faults of the services that do not serve, or do not read from the database."""
     found = await asyncio.gather(*(_fault(stack, name, pooler_id, patience) for name in SERVICES))
     return [fault for fault in found if fault]
 
 
 async def _fault(stack: Stack, name: str, pooler_id: str, patience: float) -> str:
-    """In words; empty when there is none, at the latest after some time."""
+    """Return a service's fault in words; empty when the fault is gone within `patience` seconds."""
     deadline = asyncio.get_running_loop().time() + patience
     async with open_channel(stack.target(name), stack.operator(), name=name) as channel:
         while fault := await _look(channel, name, pooler_id):
@@ -66,7 +66,7 @@ async def _look(channel: grpc.aio.Channel, name: str, pooler_id: str) -> str:
 
 
 async def _read(channel: grpc.aio.Channel, name: str, pooler_id: str) -> None:
-    """One that goes to the database; raises AioRpcError."""
+    """Make one read that goes to the database; raise AioRpcError when it fails."""
     stub, method, request_class = _READS[name]
     ask = getattr(stub(channel), method)
     await ask(request_class(pooler_id=pooler_id), timeout=_TIMEOUT)

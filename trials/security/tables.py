@@ -11,7 +11,7 @@ from trials.security.run import FuzzResult
 
 
 def output_of(result: FuzzResult) -> Output:
-    """What was tried, what was answered, who was let in, and what was found of secrets."""
+    """Return the attempts, the answers, the callers that were let in, and the secrets found."""
     found, failures = result.search, result.failures
     return Output(
         parts=[
@@ -50,7 +50,7 @@ def _statuses(result: FuzzResult) -> Table:
 
 
 def _answers(result: FuzzResult) -> Table:
-    """How much each RPC says about its requests."""
+    """Return the table of how informative each RPC's answers are."""
     rows = []
     for rpc, statuses in sorted(result.hostile.by_rpc.items()):
         mark = "*" if rpc in LONG else ""
