@@ -1,4 +1,4 @@
-"""What the pool's services are called: in certificates, roles of the database and logs."""
+"""The names of the pool's services: in certificates, roles of the database and logs."""
 
 #: All of them, in the order in which their schemas are made: registry's farmers point at wallet's
 #: wallets, events point at registry's farmers.

@@ -1,4 +1,6 @@
-"""A service's gRPC server with everything standard on it, and the main function of its process."""
+"""A service's gRPC server with all standard parts, and the main function of the service's
+process.
+"""
 
 import asyncio
 import gc
@@ -35,7 +37,7 @@ _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
-    """What makes one service's server different from another's."""
+    """The parts of a server that differ from service to service."""
 
     #: Short name: plant.
     name: str
@@ -73,7 +75,9 @@ class RunningServer:
 async def open_server(
     spec: ServiceSpec, settings: ServiceSettings, transport: Transport
 ) -> AsyncIterator[RunningServer]:
-    """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
+    """Serve until the block ends, then drain: answer NOT_SERVING, let running calls end within the
+    grace.
+    """
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
         server = _build_server(spec, settings, transport)
@@ -108,8 +112,12 @@ _YOUNG = 10_000
 
 
 def settle_memory() -> None:
-    """What start-up has made (modules, descriptors, handlers) stays: the garbage collector need not
-    look at it again, which takes a tenth of a second each time."""
+    """Exempt the objects that start-up has made (modules, descriptors, handlers) from garbage
+    collection.
+
+    These objects stay; to look at them again would take the garbage collector a tenth of a second
+    each time.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
@@ -118,7 +126,7 @@ def settle_memory() -> None:
 async def serve(
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
-    """Runs an app until SIGTERM or SIGINT."""
+    """Run an app until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +142,7 @@ def run_service(
     settings: ServiceSettings,
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
-    """The main function of a service's process."""
+    """Run a service's process: the main function."""
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
     with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
         uvloop.run(serve(open_app))
@@ -190,7 +198,9 @@ def _build_server(
 
 
 def _entries(spec: ServiceSpec) -> dict[str, Access]:
-    """Of all that this server serves; ValueError for a method that nobody thought of."""
+    """Return the access entries of all methods of this server; raise ValueError for a method
+    without one.
+    """
     names = (*spec.full_names, _INFO.full_name)
     services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
     methods = [f"/{one.full_name}/{item.name}" for one in services for item in one.methods]
