@@ -1,4 +1,6 @@
-"""What command lines are made of: the session that every command gets, and values in files."""
+"""The building blocks of command lines: the session that every command gets, and values in
+files.
+"""
 
 import json
 import sys
@@ -21,7 +23,7 @@ JsonText = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 def json_argument(name: str, text: str) -> Any:
-    """What a JSON text on the command line, in a file (@FILE) or on standard input (-) says."""
+    """Parse a JSON text on the command line, in a file (@FILE) or on standard input (-)."""
     try:
         if text == "-":
             return json.load(sys.stdin)
