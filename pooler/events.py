@@ -1,4 +1,4 @@
-"""What a pooler tells while it runs, for whoever draws it."""
+"""The events that a pooler reports while it runs, for the code that shows them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pooler.model import BatchSummary, SweepSummary
 class Registered:
     """Pooler and farmers are known to the pool."""
 
-    #: Its id.
+    #: The pooler's id.
     pooler_id: PoolerId
     #: Active farmers.
     farmers: int
@@ -37,7 +37,7 @@ class Planted:
 
 @dataclass(frozen=True, kw_only=True)
 class Mining:
-    """How far the search is; comes about twice a second."""
+    """The progress of the search; comes about twice a second."""
 
     #: Index of the block.
     block_index: int
