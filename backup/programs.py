@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from backup.seal import CHUNK, BackupError
 from libs.common.db.tls import DatabaseAddress, is_local
 
-#: What libpq reads in place of an address: https://www.postgresql.org/docs/current/libpq-envars.html
+#: Environment variables of libpq by option of an address: https://www.postgresql.org/docs/current/libpq-envars.html
 _OPTIONS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "host": "PGHOST"}
 
 

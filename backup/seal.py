@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-#: What a file begins with: its format and the version of that.
+#: The first bytes of a file: its format and the format's version.
 MAGIC = b"kalepool backup 1\n"
 #: Bytes in clear of every chunk but the last.
 CHUNK = 1 << 16

@@ -1,4 +1,4 @@
-"""kalepool pooler: who runs the mining machines."""
+"""kalepool pooler: the poolers, who run the mining machines."""
 
 import cyclopts
 from kalepool.registry.v1 import registry_pb2

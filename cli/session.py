@@ -46,7 +46,7 @@ Reply = TypeVar("Reply", bound=Message)
 
 #: Seconds that a call may take when --timeout does not say.
 TIMEOUT = 30.0
-#: The same for calls that wait until a batch is settled on the chain.
+#: Seconds without --timeout for a call that waits until a batch is settled on the chain.
 BATCH_TIMEOUT = 300.0
 #: Largest page that a service gives.
 PAGE = 1000
@@ -70,9 +70,9 @@ class Options:
 class Session:
     """Channels to all services; each connects when it is used first."""
 
-    #: What was asked for.
+    #: The options of this run.
     options: Options
-    #: Where replies go.
+    #: The output of replies.
     output: Output
     #: Channels by service name.
     channels: Mapping[str, grpc.aio.Channel]

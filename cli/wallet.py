@@ -34,7 +34,7 @@ OPERATION_COLUMNS = (
     "reason",
     "address",
 )
-#: What --state takes; open is everything that is not settled.
+#: Values of --state; open is everything that is not settled.
 STATES = {
     "open": ("QUEUED", "SIGNED", "SENT"),
     "queued": ("QUEUED",),
@@ -140,7 +140,7 @@ async def list_operations(
     """
     wanted = kind.upper().replace("ALL", "UNSPECIFIED")
     found = wallet_pb2.ListOperationsResponse()
-    # By id: one that is signed between two questions is in both answers.
+    # By id: an operation that is signed between two calls is in both answers.
     operations: dict[str, wallet_pb2.Operation] = {}
     for name in STATES[state]:
         base = wallet_pb2.ListOperationsRequest(

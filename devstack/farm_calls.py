@@ -25,7 +25,7 @@ class FarmCall:
     block: int | None
     #: Whether the call succeeded.
     ok: bool
-    #: What it returned; None when it failed.
+    #: Return value of the call; None when it failed.
     value: xdr.SCVal | None
 
 

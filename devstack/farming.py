@@ -15,9 +15,9 @@ from pooler.run import RunSummary, run
 class FarmResult:
     """The result of farming some blocks."""
 
-    #: What the pooler did.
+    #: The pooler's summary.
     run: RunSummary
-    #: What the comparison found.
+    #: The result of the comparison.
     verdict: Verdict
     #: Farmers times blocks.
     asked: int

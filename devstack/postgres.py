@@ -32,7 +32,7 @@ PORT_ATTEMPTS = 5
 #: The data folder's name when another process, or a later run, has to find it.
 _LASTING = "data"
 
-#: What every instance runs with. TCP only: no socket and lock files outside of its folder, and no
+#: Settings of every instance. TCP only: no socket and lock files outside of its folder, and no
 #: segments in /dev/shm, which would stay there after a kill -9.
 SETTINGS = {
     "listen_addresses": HOST,

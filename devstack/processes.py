@@ -21,7 +21,7 @@ class ProcessDiedError(Exception):
 class Command:
     """The command that starts one process."""
 
-    #: What people call it; the log file's name.
+    #: The process's name, also of its log file.
     name: str
     #: Arguments of the Python interpreter, such as `-m services.plant`.
     arguments: Sequence[str]

@@ -33,7 +33,7 @@ _PAUSE = 0.2
 _PARALLEL = 20
 
 
-#: Who makes each call of wallet, by its short name.
+#: The caller of each method of wallet, by the method's short name.
 _CALLERS = {
     method.name: who_calls(f"/{service.full_name}/{method.name}")
     for service in wallet_pb2.DESCRIPTOR.services_by_name.values()
@@ -257,11 +257,11 @@ async def _until_answered(
 class Shown:
     """The work of one farmer."""
 
-    #: Whose it is.
+    #: The farmer whose work it is.
     farmer: Farmer
     #: The nonce.
     nonce: int
-    #: keccak-256 of it, 32 bytes.
+    #: The keccak-256 hash that the nonce gives, 32 bytes.
     hash: bytes
 
 

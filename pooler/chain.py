@@ -92,7 +92,7 @@ class ChainWatch:
         if head.ledger < known:
             return
         if head.ledger > known:
-            # The same ledger seen again must not set the clock back.
+            # A ledger that is seen again must not set the clock back.
             self._seen_at = self._clock()
         self._head = head
         self._moved.set()

@@ -38,7 +38,8 @@ Notice = Callable[[str, PoolError, float], None]
 #: Seconds that one try of a quick call, and of a batch, may take.
 _QUICK = 10.0
 _BATCH = 240.0
-#: The same of a plant: what it did not settle by then is left, so that the others are worked.
+#: Seconds that one try of a plant may take: plants not settled by then are left, so that the
+#: others are worked.
 _PLANT = 150.0
 #: Seconds for which a quick call is repeated: a service that restarts is back much sooner.
 _PATIENCE = 120.0

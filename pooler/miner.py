@@ -27,7 +27,7 @@ class MinerError(Exception):
 class Target:
     """A farmer to search for."""
 
-    #: Whose nonce it will be.
+    #: The farmer whose nonce it will be.
     farmer_id: FarmerId
     #: The 32 bytes in its address.
     key: bytes
@@ -53,7 +53,7 @@ class SearchRequest:
 class Found:
     """The best nonce of one farmer so far."""
 
-    #: Whose it is.
+    #: The farmer whose nonce it is.
     farmer_id: FarmerId
     #: The nonce.
     nonce: int

@@ -86,13 +86,13 @@ class FarmerRecord:
 class FarmerOutcome:
     """One farmer's part of a batch."""
 
-    #: Whose part.
+    #: The farmer whose part it is.
     farmer_id: FarmerId
     #: Its address; empty where the answer does not give it.
     address: str
-    #: Whether it worked.
+    #: Whether it succeeded.
     succeeded: bool
-    #: Why not, as in FailureReason without its prefix; UNSPECIFIED when it did.
+    #: Why it failed, as in FailureReason without its prefix; UNSPECIFIED when it succeeded.
     reason: str
     #: Stroops: the stake planted, the reward estimated or harvested.
     amount: int
@@ -113,7 +113,7 @@ class BatchSummary:
     block_index: int
     #: Farmers (of a work: nonces) in the call.
     requested: int
-    #: How many worked.
+    #: How many of them succeeded.
     succeeded: int
     #: Stroops: staked, estimated or harvested.
     amount: int
@@ -124,7 +124,7 @@ class BatchSummary:
 
     @property
     def failed(self) -> int:
-        """Return how many did not work."""
+        """Return how many did not succeed."""
         return self.requested - self.succeeded
 
 

@@ -260,7 +260,7 @@ class BlockLoop:
                 if search.reading.done():
                     await search.finish()
             except MinerError as error:
-                # What was found so far is as good as any.
+                # The nonces found so far are still valid.
                 self._observe(Trouble(what="mine", error=str(error), retry_in=None))
             finally:
                 await _cancel({reporting, over})

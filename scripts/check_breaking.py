@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What buf needs of the base.
+#: Files of the base that buf needs.
 PATHS = ("protos", "buf.yaml")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "contracts" / "multicall"
 BUILT = SOURCE / "target" / "wasm32v1-none" / "release" / "multicall.wasm"
-#: Where the wallet finds it.
+#: The file that wallet reads.
 COMMITTED = ROOT / "services" / "wallet" / "chain" / "build" / "contracts" / "multicall.wasm"
 
 

@@ -90,7 +90,7 @@ def renew(folder: Path) -> None:
         files |= _certificate(name, _renewed(authority, folder / f"{name}.pem"))
     for name, content in files.items():
         _write(folder / name, content)
-    # Whoever runs the pool may keep it elsewhere.
+    # The operator may keep the certificate elsewhere.
     if (operator := folder / AUTHORITY / f"{OPERATOR}.pem").exists():
         _renewed(authority, operator).save(folder / AUTHORITY, OPERATOR)
 

@@ -65,7 +65,7 @@ class EventFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[EventT]):
-    """Some of the events, newest block first."""
+    """A part of the events, newest block first."""
 
     #: At most as many as the filter says.
     events: Sequence[EventT]

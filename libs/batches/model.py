@@ -73,7 +73,7 @@ class Batch:
 
     #: UUIDv7.
     batch_id: BatchId
-    #: What the caller named it, unique per pooler.
+    #: The caller's name for the request, unique per pooler.
     request_id: str
     #: The pooler whose batch it is.
     pooler_id: PoolerId

@@ -127,7 +127,7 @@ class BatchRunner(Generic[ItemT]):
     async def _send_all(self, batch_id: BatchId) -> None:
         """Send every chunk; a chunk that fails does not stop the others."""
         chunks = await self._store.chunks(batch_id)
-        # One per batch: a batch that wallet is slow with must not keep other poolers waiting.
+        # One semaphore per batch: a batch that wallet is slow with must not delay other poolers.
         limit = asyncio.Semaphore(self._parallel)
         results = await asyncio.gather(
             *(self._send(batch_id, chunk, limit) for chunk in chunks), return_exceptions=True

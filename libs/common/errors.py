@@ -33,7 +33,7 @@ class FieldViolation:
 
     #: Path of the field as in the proto, such as `submissions[3].farmer_id`.
     field: str
-    #: What is wrong with it, in words.
+    #: The violation in words.
     description: str
 
 

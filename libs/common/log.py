@@ -37,7 +37,7 @@ class _Output:
     write: Callable[[str], None]
 
 
-#: None until `configure_logging`: structlog prints as it likes.
+#: None until `configure_logging`: until then structlog prints in its own format.
 _output: _Output | None = None
 
 

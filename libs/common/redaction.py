@@ -30,7 +30,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     # Tokens of Vault and OpenBao.
     ("hv", re.compile(r"hv[sbr]\.[A-Za-z0-9_-]{20,}")),
     ("s.", re.compile(r"s\.(?<![A-Za-z0-9]..)[A-Za-z0-9]{24}")),
-    # Whatever authorises a request.
+    # Credentials that authorise a request.
     ("earer ", re.compile(r"(?<=earer )[A-Za-z0-9._~+/=-]+")),
     # Private keys of certificates; a JSON string has its line ends as two characters.
     (

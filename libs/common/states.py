@@ -15,7 +15,7 @@ EventT = TypeVar("EventT", bound=Enum)
 class StateTable(Mapping[tuple[StateT, EventT], StateT], Generic[StateT, EventT]):
     """A mapping {(state, event): the state that follows}; docs/states.md is made from it."""
 
-    #: Where everything begins.
+    #: The first state.
     initial: StateT
     #: The state that follows, and a sentence that says when this happens.
     edges: Mapping[tuple[StateT, EventT], tuple[StateT, str]]

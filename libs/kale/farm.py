@@ -39,7 +39,7 @@ FRESH_STATS = BlockStats(
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Where the chain is when a call runs."""
+    """The ledger in which a call runs."""
 
     #: Ledger sequence: gaps and lifetimes count in it.
     ledger: int
@@ -79,7 +79,7 @@ class PailState:
 
 @dataclass(frozen=True, kw_only=True)
 class FarmState:
-    """All that the farm keeps."""
+    """The whole state of the farm."""
 
     #: FarmBlock; None cannot happen on a sound chain.
     running: BlockState | None

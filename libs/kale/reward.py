@@ -35,11 +35,11 @@ class BlockStats:
 class Weights:
     """A pail's three weights, each from 1 to the widest range of its block."""
 
-    #: Of the gap.
+    #: Weight of the gap.
     gap: int
-    #: Of the stake.
+    #: Weight of the stake.
     stake: int
-    #: Of the zeros.
+    #: Weight of the zeros.
     zeros: int
 
     @property

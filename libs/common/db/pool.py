@@ -32,7 +32,7 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
-    # What asyncpg says of a connection that the server ended while nothing ran on it.
+    # asyncpg's error for a connection that the server ended while nothing ran on it.
     asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
 )
@@ -50,12 +50,13 @@ class _Connection(_BaseConnection):
         return ""
 
 
-#: Seconds for which a connection is kept that nobody needs: longer than a block, so that a burst
-#: finds those of the last one. A new one costs some 10 ms of CPU here, for its password alone.
+#: Seconds for which an unused connection is kept: longer than a block, so that a burst of calls
+#: finds the connections of the last burst. A new connection costs some 10 ms of CPU here, for its
+#: password alone.
 _KEEP_IDLE = 900.0
 #: Seconds for which an answer tells that PostgreSQL is there.
 _MOMENT = 1.0
-#: For what the database itself writes about changes.
+#: Tells the actor to the database, for the records that the database itself writes of changes.
 _TELL_ACTOR = "SELECT pg_catalog.set_config('kalepool.actor', $1, false)"
 
 
@@ -213,8 +214,8 @@ def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
         "timezone": "UTC",
         # Every name in a query says its schema: nobody can put another function in its place.
         "search_path": "pg_catalog",
-        # Whatever database or role are set to: who waited for a lock sees what the others have
-        # committed, and what is committed survives the server's end.
+        # Whatever database or role are set to: a transaction that waited for a lock sees what the
+        # others have committed, and what is committed survives the server's end.
         "default_transaction_isolation": "read committed",
         "synchronous_commit": "on",
         "statement_timeout": str(timeout_ms),

@@ -26,7 +26,7 @@ class Query:
 
     #: Unique in its files.
     name: str
-    #: What it gives back.
+    #: Kind of its result.
     kind: QueryKind
     #: The statement, with $1, $2 ... for arguments.
     sql: str

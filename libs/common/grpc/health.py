@@ -11,7 +11,7 @@ from libs.common.log import get_logger
 
 log = get_logger(__name__)
 
-#: Whether one thing that the service needs is there.
+#: Tells whether one thing that the service needs is there.
 Check = Callable[[], Awaitable[bool]]
 
 #: Seconds between two rounds of checks.

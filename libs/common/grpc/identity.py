@@ -14,13 +14,13 @@ from libs.common.errors import UnauthenticatedError
 
 #: The trust domain of a pool that did not choose one.
 TRUST_DOMAIN = "kalepool"
-#: What follows the trust domain in the names that we give. Names of services and operators are
+#: The path after the trust domain in the names that we give. Names of services and operators are
 #: short words, those of poolers their ids.
 _PATH = re.compile(
     r"/(?P<kind>service|pooler|operator)/(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)"
 )
 
-#: Callers that are kept at most, by what their certificates say.
+#: Callers that are cached at most, by the URIs of their certificates.
 _KEPT = 4096
 
 #: Whole names of two kinds: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.

@@ -38,11 +38,11 @@ _MALFORMED = "the request is no message of this method"
 class CallPolicy:
     """The rules and limits that hold for all methods of one server."""
 
-    #: Who may call what.
+    #: The access rules.
     access: AccessControl
     #: The domain of the names that callers show; None: they show none.
     trust_domain: str | None
-    #: What requests may hold.
+    #: The rules of requests' fields.
     rules: RuleBook
     #: Calls per minute and caller.
     rate_limit: RateLimit

@@ -10,7 +10,7 @@ from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
 from libs.common.grpc.identity import is_named, is_pooler, is_service
 
-#: Buckets that are kept at most; the oldest goes when there are more callers than that.
+#: Buckets that are kept at most; the oldest is dropped when there are more callers than that.
 MAX_BUCKETS = 50_000
 #: Seconds after which a call that found the process full may come again.
 RETRY = 1.0

@@ -42,7 +42,7 @@ class RenewingChannel(grpc.aio.Channel):
             self._target, material.channel_credentials(), options=self._options
         )
 
-    # What stubs use ----------------------------------------------------------------------------
+    # Used by stubs -----------------------------------------------------------------------------
 
     def unary_unary(self, *arguments: Any, **named: Any) -> Any:
         """Return a method, as grpc.aio.Channel does."""
@@ -60,7 +60,7 @@ class RenewingChannel(grpc.aio.Channel):
         """Return a method, as grpc.aio.Channel does."""
         return _Method(self, "stream_stream", arguments, named)
 
-    # Its life ------------------------------------------------------------------------------------
+    # Lifetime ------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> "RenewingChannel":
         return self

@@ -47,11 +47,11 @@ class ServiceSpec:
     register: Callable[[grpc.aio.Server], None]
     #: Contract id of the KALE farm, for GetInfo.
     kale_contract_id: str
-    #: Who may call what, by full method name; a method that is not there stops the start.
+    #: The access entries by full method name; a served method without one stops the start.
     access: Mapping[str, Access]
-    #: Who tells whose a thing is, for the methods that poolers may call on their own.
+    #: Functions that tell whose a thing is, for methods that poolers may call on their own things.
     owners: Mapping[Owned, Owners] = field(default_factory=dict)
-    #: What it needs, by name: the health check is SERVING while all pass.
+    #: Checks of what the service needs, by name: its health is SERVING while all pass.
     checks: Mapping[str, Check]
     #: Formats of texts that its requests may name, beside the general ones.
     formats: Mapping[str, Parse] = field(default_factory=dict)
@@ -183,7 +183,7 @@ def _build_server(
         interceptors=[CallInterceptor(policy)],
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
-            # More from one connection wait there instead of here.
+            # More calls from one connection wait at the client instead of here.
             ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
             # Clients may ping every 10 s, streams or not (our own do every 30 s).
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

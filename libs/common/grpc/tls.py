@@ -26,7 +26,7 @@ _expiry = METER.create_gauge(
 _LOOK = 1.0
 
 
-#: What a command says when it was not told which certificate to show.
+#: The message of a command that was not told which certificate to show.
 TLS_OPTIONS = "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
 
 

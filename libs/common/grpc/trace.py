@@ -13,7 +13,7 @@ TRACEPARENT = "traceparent"
 #: https://www.w3.org/TR/trace-context/#traceparent-header-field-values, version 00.
 _TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
 _NO_TRACE = "0" * 32
-#: What is taken over from a caller; anything else could forge lines of a log.
+#: Request ids that are taken over from a caller; anything else could forge lines of a log.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

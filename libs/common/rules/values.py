@@ -13,7 +13,7 @@ from kalepool.rules.v1 import rules_pb2
 from libs.common.errors import InvalidArgumentError
 from libs.common.paging import decode_token
 
-#: What is wrong with a value; None when nothing is.
+#: Returns in words what is wrong with a value; None when nothing is.
 Check = Callable[[Any], str | None]
 #: Raises ValueError with a description when a text does not have the format.
 Parse = Callable[[str], object]
