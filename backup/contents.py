@@ -42,8 +42,9 @@ async def is_empty(connection: Connection) -> bool:
 
 
 async def audit_head(connection: Connection) -> Head:
-    """Return the newest record of an audit log whose chain is whole. Raise BackupError when it is
-    not.
+    """Return the newest record of an audit log whose chain is whole.
+
+    Raise BackupError when it is not.
     """
     verifier = Verifier()
     while rows := await connection.fetch(_AUDIT, verifier.head.number, _PAGE, None):

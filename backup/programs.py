@@ -48,8 +48,9 @@ def environment(address: DatabaseAddress) -> Mapping[str, str]:
 
 
 async def dump(address: DatabaseAddress, *, snapshot: str, server: int) -> AsyncIterator[bytes]:
-    """Dump the database as of a snapshot, in pg_dump's custom format; `server` is the server's
-    major version. Raise BackupError.
+    """Dump the database as of a snapshot, in pg_dump's custom format. Raise BackupError.
+
+    `server` is the server's major version.
     """
     path = await program("pg_dump", least=server)
     arguments = ("--format=custom", f"--snapshot={snapshot}")
@@ -61,8 +62,9 @@ async def dump(address: DatabaseAddress, *, snapshot: str, server: int) -> Async
 
 
 async def restore(address: DatabaseAddress, parts: Iterable[bytes], *, server: int) -> None:
-    """Bring a dump into an empty database, all or nothing. Raise BackupError, also those of
-    `parts`.
+    """Bring a dump into an empty database, all or nothing.
+
+    Raise BackupError, also one that reading `parts` raises.
     """
     path = await program("pg_restore", least=server)
     database = environment(address)["PGDATABASE"]

@@ -58,8 +58,9 @@ def opened(file: BinaryIO, key: X25519PrivateKey) -> "Opened":
 
 
 class Opened:
-    """The chunks of a sealed file; a chunk is authentic once it is returned, the file once the last
-    is.
+    """The chunks of a sealed file.
+
+    A chunk is authentic once it is returned; the whole file is once the last chunk is returned.
     """
 
     def __init__(self, file: BinaryIO, cipher: AESGCM, header: bytes) -> None:

@@ -1,6 +1,4 @@
-"""The building blocks of command lines: the session that every command gets, and values in
-files.
-"""
+"""The parts of command lines: the session that every command gets, and values in files."""
 
 import json
 import sys

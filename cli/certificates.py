@@ -55,8 +55,9 @@ def issue(
     days: Days = 30.0,
     address: list[str] | None = None,
 ) -> None:
-    """Make a certificate and its key; repeat to renew the certificate, which running services
-    notice.
+    """Make a certificate and its key.
+
+    Repeat to renew the certificate, which running services notice.
 
     Parameters
     ----------

@@ -75,8 +75,9 @@ async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
 
 
 async def _engine(session: Session) -> engine_pb2.GetEngineStatusResponse | None:
-    """Ask wallet for the engine's status; return None when wallet does not answer or refuses this
-    caller.
+    """Ask wallet for the engine's status.
+
+    Return None when wallet does not answer or refuses this caller.
     """
     try:
         return await session.ask(

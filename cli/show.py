@@ -173,8 +173,9 @@ def enum_name(descriptor: Any, number: int) -> str:
 
 
 def _fields_table(message: Message) -> Table:
-    """Make a table of scalars and of messages inside, one line each; `rows` shows repeated
-    fields.
+    """Make a table of scalars and of messages inside, one line each.
+
+    `rows` shows repeated fields.
     """
     table = Table(box=None, show_header=False)
     shown: dict[str, str] = {}

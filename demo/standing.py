@@ -118,8 +118,9 @@ def _wait_ready(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
 
 
 def _state() -> dict[str, Any] | None:
-    """Return the running pool's state, or None; the state that a killed pool has left does not
-    count.
+    """Return the running pool's state, or None.
+
+    The state that a killed pool has left does not count.
     """
     state = _last_state()
     return state if state is not None and is_alive(int(state["supervisor"])) else None

@@ -1,5 +1,4 @@
-"""A view of the farming on the chain, read from the chain's JSON-RPC alone, to compare records
-with.
+"""A view of the farming on the chain, for the verdict; read from the chain's JSON-RPC alone.
 
 Nothing of the pool's code is used here, so that an error in it can't hide itself.
 """
@@ -110,8 +109,9 @@ async def call_rpc(
 
 
 def add_transaction(view: ChainView, transaction: dict[str, Any]) -> None:
-    """Add the changes of one transaction of getTransactions; a failed transaction changed
-    nothing.
+    """Add the changes of one transaction of getTransactions.
+
+    A failed transaction changed nothing.
     """
     if transaction["status"] != GetTransactionStatus.SUCCESS.value:
         return

@@ -110,10 +110,9 @@ async def compare(
 async def settled_verdict(
     stack: Stack, funded: Mapping[str, int], read: Callable[[], Awaitable[ChainView]]
 ) -> Verdict:
-    """Compare records and chain once nothing changes any more: events are recorded after the
-    ledger.
+    """Compare records and chain once nothing changes any more.
 
-    `read` returns the chain as it is now.
+    Events are recorded after the ledger. `read` returns the chain as it is now.
     """
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS

@@ -1,6 +1,4 @@
-"""The farm's calls in a transaction and the result of each: single calls, or many in a
-multicall.
-"""
+"""The farm's calls in a transaction, single or in a multicall, and the result of each call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -24,9 +24,7 @@ class FarmResult:
 
     @property
     def all_farmed(self) -> bool:
-        """Tell whether everybody was planted and harvested in every block, and no stake was
-        lost.
-        """
+        """Tell whether everybody was planted and harvested in every block, without a lost stake."""
         run = self.run
         return (
             min(run.planted, run.harvested) >= self.asked

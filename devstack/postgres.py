@@ -260,8 +260,9 @@ class EmbeddedPostgres:
 
 
 def stop_detached(home: Path, *, keep: bool = False) -> None:
-    """Stop the server that a detached instance started in `home`, and remove its data; safe to
-    repeat.
+    """Stop the server that a detached instance started in `home`, and remove its data.
+
+    The call is safe to repeat.
     """
     place = Place(home.absolute(), name=_LASTING)
     if place.lock_file.exists():

@@ -56,8 +56,9 @@ class Account:
 
     @classmethod
     def needed(cls) -> "Account | None":
-        """Return the account that is needed; None when we are not root: the programs then run as we
-        do.
+        """Return the account that the programs need.
+
+        Return None when we are not root: the programs then run as we do.
         """
         if os.geteuid() != 0:
             return None
@@ -200,8 +201,9 @@ class Place:
             _copy_wheel(self._elsewhere)
 
     def _make_elsewhere(self) -> None:
-        """Make the folder in a place that everybody may write to; refuse one that is there and not
-        ours.
+        """Make the folder, in a place that everybody may write to.
+
+        Refuse a folder that is there and not ours.
         """
         self._elsewhere.mkdir(mode=0o755, exist_ok=True)
         found = self._elsewhere.lstat()
@@ -219,10 +221,10 @@ class Place:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment with nothing of ours: PGDATA, PGPORT and others would change the
-    programs.
+    """Return an environment with nothing of ours.
 
-    Without a locale the server on macOS starts a thread while it finds one, and then gives up.
+    PGDATA, PGPORT and others would change what the programs do. Without a locale the server on
+    macOS starts a thread while it finds one, and then gives up.
     """
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 

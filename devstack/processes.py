@@ -64,8 +64,9 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """Return the exit status once the child has ended; minus the number of the signal that
-        ended it.
+        """Return the exit status once the child has ended.
+
+        After a signal it is minus the number of the signal.
         """
         return None if self._child is None else self._child.returncode
 
@@ -97,8 +98,9 @@ class Process:
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that any program needs, plus the program's own; no others are
-    inherited.
+    """Return the variables that any program needs, plus the program's own.
+
+    No others are inherited.
     """
     kept = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
     inherited = {name: value for name, value in os.environ.items() if name in kept}

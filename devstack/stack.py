@@ -92,8 +92,9 @@ class Stack:
         return f"http://127.0.0.1:{self.ports['localnet']}"
 
     def node_url(self, number: int) -> str:
-        """Return the URL of the JSON-RPC of one node of the local Stellar network; 0 is the chain's
-        own.
+        """Return the URL of the JSON-RPC of one node of the local Stellar network.
+
+        Node 0 is the chain's own.
         """
         return f"{self.rpc_url}/node/{number}" if number else self.rpc_url
 
@@ -129,9 +130,7 @@ class Stack:
         return transport_of(self.certificates(kind, name))
 
     def authority_of(self, trust_domain: str) -> Authority:
-        """Return this pool's authority with names of another domain: for callers that should not
-        get in.
-        """
+        """Return this pool's authority with names of another domain: for callers to be refused."""
         return replace(self._authority, trust_domain=trust_domain)
 
     def operator(self) -> Transport:
@@ -332,8 +331,9 @@ def _choose_ports(*, fixed: bool) -> dict[str, int]:
 
 
 def _free_ports(count: int) -> Iterable[int]:
-    """Return ports that were free a moment ago; they are held together, so that none is given
-    twice.
+    """Return ports that were free a moment ago.
+
+    They are held together, so that none is given twice.
     """
     with contextlib.ExitStack() as held:
         ports = []

@@ -63,8 +63,9 @@ class Farmer:
 
 
 class WalletCaller:
-    """A caller of one or more wallet processes; a call whose process dies goes on at the next
-    one.
+    """A caller of one or more wallet processes.
+
+    A call whose process dies goes on at the next one.
     """
 
     def __init__(self, processes: Sequence[Mapping[_Caller, grpc.aio.Channel]]) -> None:
@@ -176,8 +177,9 @@ class WalletCaller:
         return await self._collect(lambda stub: stub.BatchHarvest, requests)
 
     async def pay_out_to(self, farmers: Sequence[Farmer], address: str) -> None:
-        """Set the address of these farmers' withdrawals; it counts once the cooling time is
-        over.
+        """Set the address of these farmers' withdrawals.
+
+        The address counts once the cooling time is over.
         """
         for farmer in farmers:
             request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
@@ -268,8 +270,9 @@ class Shown:
 def mine(
     farmers: Sequence[Farmer], block: int, entropy: bytes, *, zeros: int = 1, first: int = 0
 ) -> list[Shown]:
-    """Find for each farmer the first nonce from `first` on whose hash has at least so many
-    zeros.
+    """Find for each farmer the first nonce from `first` on whose hash has enough zeros.
+
+    `zeros` is the least number of zeros.
     """
 
     def search(farmer: Farmer) -> Shown:

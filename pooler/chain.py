@@ -68,8 +68,9 @@ class ChainWatch:
             await self._message()
 
     async def wait_until(self, reached: Callable[[Head], bool]) -> Head:
-        """Wait until `reached` is true of the head: look at once, at every message, and in silence
-        too.
+        """Wait until `reached` is true of the head.
+
+        Look at once, at every message, and in silence too.
         """
         await self.refresh()
         while not reached(self.head):

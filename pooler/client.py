@@ -111,8 +111,9 @@ class PoolClient:
                 return
 
     async def heartbeat(self, pooler_id: PoolerId) -> None:
-        """Say that the pooler is alive; the call is not repeated, as the next heartbeat comes
-        soon.
+        """Say that the pooler is alive.
+
+        The call is not repeated, as the next heartbeat comes soon.
         """
         request = registry_pb2.HeartbeatRequest(pooler_id=str(pooler_id))
         await call(self._registry.Heartbeat, request, timeout=_QUICK)
@@ -184,8 +185,9 @@ class PoolClient:
         return messages.plant_summary(answer)
 
     async def planted(self, pooler_id: PoolerId, block_index: int) -> AsyncIterator[FarmerOutcome]:
-        """List the farmers planted in a block, by the pool's records: also by calls before a
-        crash.
+        """List the farmers planted in a block, by the pool's records.
+
+        The records also have plants of calls before a crash.
         """
         token = ""
         while True:

@@ -1,6 +1,4 @@
-"""The pooler's first steps: registration of the pooler and its farmers, and the wait for
-accounts.
-"""
+"""The pooler's first steps: the pooler and its farmers are registered, and accounts awaited."""
 
 import asyncio
 from contextlib import suppress

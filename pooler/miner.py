@@ -90,8 +90,7 @@ class Search:
         return monotonic() - self._started
 
     async def improvements(self) -> AsyncIterator[Found]:
-        """Yield each nonce that is better than the farmer's best before it, until the search is
-        over.
+        """Yield each nonce that is better than the farmer's best so far, until the search is over.
 
         Raise MinerError when a worker breaks down. To be iterated once.
         """

@@ -49,8 +49,9 @@ async def patiently(
 
 
 def backoff() -> Iterator[float]:
-    """Yield seconds to wait, each twice the one before up to 5, with jitter so that callers
-    spread.
+    """Yield seconds to wait, each twice the one before up to 5.
+
+    They have jitter so that callers spread.
     """
     delay = _FIRST_DELAY
     while True:

@@ -166,8 +166,9 @@ class BlockLoop:
             self._trouble("finish the block of the run before", error)
 
     async def _farm_next(self, harvests: asyncio.TaskGroup) -> None:
-        """Farm one block from its plant to its work; the harvest of the block before runs beside
-        it.
+        """Farm one block from its plant to its work.
+
+        The harvest of the block before runs beside it.
         """
         what = "find the next block"
         try:
@@ -194,8 +195,9 @@ class BlockLoop:
         await self._work(block.index, best)
 
     async def _plantable(self) -> int:
-        """Return the next block that is worth planting: not farmed yet, and with time to work in
-        it.
+        """Return the next block that is worth planting.
+
+        Such a block is not farmed yet, and has time left to work in it.
         """
         last = self._blocks[-1] if self._blocks else -1
         if self._watch.head.plantable_block <= last:

@@ -145,8 +145,9 @@ def _scan(head: bytes, tails: list[bytes], *, below: bytes) -> list[tuple[int, b
 
 
 def _bound(zeros: int) -> bytes:
-    """Return the bound of digests: one has more than `zeros` leading zero digits just when it is
-    less.
+    """Return the bound of digests with more than `zeros` leading zero digits.
+
+    A digest has more of them just when it is less than the bound.
     """
     if zeros < 0:
         return _ANY

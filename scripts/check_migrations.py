@@ -36,8 +36,9 @@ async def run_sql(dsn: str, *statements: str) -> None:
 
 
 def declared_scripts() -> list[str]:
-    """Return the services' schema.sql in the order of their foreign keys; the runner makes the
-    schemas.
+    """Return the services' schema.sql in the order of their foreign keys.
+
+    The runner makes the schemas.
     """
     scripts = [f"CREATE SCHEMA {service}" for service in SERVICES]
     for service in SERVICES:

@@ -84,8 +84,9 @@ def write(fresh: Path, current: Path) -> None:
 
 
 def _remove_empty_folders(folder: Path) -> None:
-    """Remove empty folders, deepest first; a folder with nothing but a cache in it counts as
-    empty.
+    """Remove empty folders, deepest first.
+
+    A folder with nothing but a cache in it counts as empty.
     """
     for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
         if path.name == "__pycache__" or generated_files(path):

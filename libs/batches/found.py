@@ -21,8 +21,9 @@ class FoundStore(Protocol):
         ...
 
     async def record_found(self, first_block: int) -> int:
-        """Write events for what reconciliation recorded from block `first_block` on; return how
-        many.
+        """Write events for what reconciliation recorded from block `first_block` on.
+
+        Return the number of events.
         """
         ...
 

@@ -1,5 +1,6 @@
-"""Lists of events on the wire: filter, pages and reasons, the same for plantings, works and
-harvests.
+"""Lists of events on the wire: filter, pages and reasons.
+
+They are the same for plantings, works and harvests.
 """
 
 from collections.abc import Sequence

@@ -187,9 +187,7 @@ class BatchStore(Protocol[ItemT]):
 
 
 def chunk_numbers(items: int, chunk_size: int) -> list[int]:
-    """Return for each item of a plan, in order, the number of the wallet call that the item goes
-    with.
-    """
+    """Return for each item of a plan, in order, the number of its wallet call."""
     return [position // chunk_size for position in range(items)]
 
 

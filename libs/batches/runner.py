@@ -1,6 +1,4 @@
-"""The runner that brings batches through wallet to their end, whoever goes away or crashes
-meanwhile.
-"""
+"""The runner of batches through wallet to their end, whoever goes away or crashes meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

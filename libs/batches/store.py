@@ -101,8 +101,9 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         chunk_size: int,
         *columns: Sequence[object],
     ) -> BatchId:
-        """Make a plan durable; `columns` are the further columns that the service has for its
-        items.
+        """Make a plan durable.
+
+        `columns` are the further columns that the service has for its items.
         """
         batch_id = BatchId(new_id())
         await session.execute(
@@ -152,11 +153,10 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         return (await self.batch(batch_id)).completed_at is not None
 
     async def record_found(self, first_block: int) -> int:
-        """Write events for what reconciliation recorded from block `first_block` on; return how
-        many.
+        """Write events for what reconciliation recorded from block `first_block` on.
 
-        Each block has one statement: when several processes run it at once, each event is written
-        once.
+        Return the number of events. Each block has one statement: when several processes run it at
+        once, each event is written once.
         """
         recorded = 0
         for row in await self.database.many("found_blocks", first_block):
@@ -171,8 +171,9 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         return tuple(map(self.event_of, rows))
 
     async def page(self, chosen: EventFilter) -> Page[EventT]:
-        """Return recorded events, newest block first; raise PoolerNotFoundError or
-        FarmerNotFoundError.
+        """Return recorded events, newest block first.
+
+        Raise PoolerNotFoundError or FarmerNotFoundError.
         """
         await self.check_known(chosen.pooler_id, chosen.farmer_id)
         rows = await self.database.many("list_events", *chosen.arguments())

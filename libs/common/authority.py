@@ -50,11 +50,11 @@ class Issued:
     key: bytes = field(repr=False)
 
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Write <name>.pem and <name>.key and return their paths; each file is whole at every
-        moment.
+        """Write <name>.pem and <name>.key and return their paths.
 
-        A certificate of the same caller is renewed, and whoever could read the files still can.
-        Raise ValueError when the file holds any other certificate, such as the authority's own.
+        Each file is whole at every moment. A certificate of the same caller is renewed, and whoever
+        could read the files still can. Raise ValueError when the file holds any other certificate,
+        such as the authority's own.
         """
         paths = folder / f"{name}.pem", folder / f"{name}.key"
         if paths[0].exists() and uris_of(paths[0].read_bytes()) != uris_of(self.certificate):
@@ -82,11 +82,10 @@ class Authority:
         days: float = 30.0,
         addresses: Sequence[str] = LOCAL_HOSTS,
     ) -> Issued:
-        """Issue a certificate for a service, a pooler or an operator. Raise ValueError for a wrong
-        name.
+        """Issue a certificate for a service, a pooler or an operator.
 
         A service's certificate also has the service's short name and `addresses` (DNS names, IP
-        addresses).
+        addresses). Raise ValueError for a wrong name.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         uri = identity(kind, name, trust_domain=self.trust_domain)
@@ -158,8 +157,9 @@ def make_authority(trust_domain: str) -> Authority:
 
 
 def load_authority(folder: Path) -> Authority:
-    """Load the authority in a folder. Raise OSError when there is none, ValueError when the files
-    hold none.
+    """Load the authority in a folder.
+
+    Raise OSError when there is none, ValueError when its files hold none.
     """
     certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
     if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:

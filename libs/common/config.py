@@ -39,8 +39,9 @@ class Settings(BaseSettings):
     )
 
     def secrets(self) -> frozenset[str]:
-        """Return every value that must not be shown; of an address with a password, the password,
-        too.
+        """Return every value that must not be shown.
+
+        For an address with a password, return both the address and the password.
         """
         found = [value for _, value in self if isinstance(value, SecretStr)]
         parts = [part for value in found for part in value.get_secret_value().split(",")]
@@ -67,8 +68,9 @@ class TransportSettings(Settings):
     tls_ca_file: Path | None = None
 
     def tls_files(self) -> TlsFiles | None:
-        """Return the files; None for plaintext. Raise CertificateError when one of them is not
-        named.
+        """Return the files; None for plaintext.
+
+        Raise CertificateError when one of them is not named.
         """
         if self.transport == "plaintext":
             return None
@@ -154,9 +156,7 @@ class ServiceSettings(TransportSettings):
         return self
 
     def database(self) -> DatabaseAddress:
-        """Return the address of PostgreSQL and the authority that its certificate is checked
-        against.
-        """
+        """Return PostgreSQL's address and the authority that vouches for it."""
         dsn = self.database_url.get_secret_value()
         return DatabaseAddress(dsn=dsn, authority=self.database_ca_file)
 
@@ -172,8 +172,9 @@ class ServiceSettings(TransportSettings):
 
 
 def parse_rate_limits(text: str) -> dict[str, int]:
-    """Parse `Method=number,Method=number` into limits by method; raise ValueError for anything
-    else.
+    """Parse `Method=number,Method=number` into limits by method.
+
+    Raise ValueError for anything else.
     """
     limits: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):

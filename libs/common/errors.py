@@ -1,7 +1,7 @@
-"""Typed errors: one class per gRPC status, mapped in one place (grpc/errors.py), restored by
-clients.
+"""Typed errors: one class per gRPC status.
 
-Domains subclass these classes with a fixed `reason`, so an error keeps its meaning across hops.
+They are mapped in one place (grpc/errors.py) and restored by clients. Domains subclass these
+classes with a fixed `reason`, so an error keeps its meaning across hops.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,8 +53,9 @@ class PoolError(Exception):
         violations: Sequence[FieldViolation] = (),
         retry_after: float | None = None,
     ) -> None:
-        """Set the message and the details: ErrorInfo, BadRequest (violations), RetryInfo
-        (retry_after, s).
+        """Set the message and the details.
+
+        The details go to ErrorInfo, BadRequest (violations) and RetryInfo (retry_after, s).
         """
         super().__init__(message)
         self.message = message

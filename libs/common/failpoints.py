@@ -21,8 +21,9 @@ class FailpointError(Exception):
 
 
 def arm(specification: str) -> None:
-    """Replace all armed failpoints by those of `name[@N]=action,...`; the empty string disarms
-    all.
+    """Replace all armed failpoints by those of `name[@N]=action,...`.
+
+    The empty string disarms all failpoints.
     """
     _ACTIONS.clear()
     _PASSAGES.clear()

@@ -107,8 +107,9 @@ class RepeatedLine:
     """
 
     def __init__(self, module: str, event: str, names: Sequence[str], figure: str) -> None:
-        """Take `names`, the fields whose values repeat, and `figure`, the field whose value never
-        does.
+        """Take the names of the line's fields.
+
+        The values of the fields `names` repeat; the value of the field `figure` never does.
         """
         self._module = module
         self._event = event

@@ -40,10 +40,10 @@ def encode_token(key: Sequence[UUID | int]) -> str:
 
 
 def decode_token(token: str, kinds: Sequence[type]) -> tuple[Any, ...] | None:
-    """Return the key in `token`; `kinds` are int (a 32-bit index) or UUID. None for the empty
-    token.
+    """Return the key in `token`; None for the empty token.
 
-    Raise InvalidArgumentError naming page_token when the token is not one of ours.
+    `kinds` are int (a 32-bit index) or UUID. Raise InvalidArgumentError naming page_token when the
+    token is not one of ours.
     """
     if not token:
         return None

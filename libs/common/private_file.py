@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 
 def new_private_file(path: Path) -> BinaryIO:
-    """Make a file that only we can read, open for writing. Raise FileExistsError when there is
-    one.
+    """Make a file that only we can read, open for writing.
+
+    Raise FileExistsError when there is one.
     """
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 

@@ -1,5 +1,6 @@
-"""State machines as tables: a step that is not in a table cannot happen; each edge has its
-reason.
+"""State machines as tables: a step that is not in a table cannot happen.
+
+Each edge has its reason.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,8 +22,9 @@ class StateTable(Mapping[tuple[StateT, EventT], StateT], Generic[StateT, EventT]
     edges: Mapping[tuple[StateT, EventT], tuple[StateT, str]]
 
     def __getitem__(self, key: tuple[StateT, EventT]) -> StateT:
-        """Return the state that follows. Raise KeyError when the event cannot happen in this
-        state.
+        """Return the state that follows.
+
+        Raise KeyError when the event cannot happen in this state.
         """
         return self.edges[key][0]
 

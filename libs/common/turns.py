@@ -1,5 +1,6 @@
-"""The longest turn of the event loop: while it does one thing, nothing else of the process goes
-on.
+"""The longest turn of the event loop.
+
+While the loop does one thing, nothing else of the process goes on.
 """
 
 import asyncio

@@ -23,8 +23,9 @@ def stake_amount(balance: int, stake_bps: int) -> int:
 
 
 def parse_percentage(text: str) -> int:
-    """Parse a decimal from "0" to "1" with at most four decimals into ten-thousandths; else
-    ValueError.
+    """Parse a decimal from "0" to "1" with at most four decimals into ten-thousandths.
+
+    Raise ValueError for any other text.
     """
     match = _PERCENTAGE.fullmatch(text)
     if match is None:
@@ -42,8 +43,9 @@ def format_percentage(stake_bps: int) -> str:
 
 
 def parse_kale(text: str) -> int:
-    """Parse a decimal number of KALE (or XLM) with at most seven decimals into stroops; else
-    ValueError.
+    """Parse a decimal number of KALE (or XLM) with at most seven decimals into stroops.
+
+    Raise ValueError for any other text.
     """
     match = _AMOUNT.fullmatch(text)
     if match is None:

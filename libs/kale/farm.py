@@ -133,8 +133,9 @@ def plantable_index(
 
 
 def live_until(*, made_ledger: int, temporary_ttl: int = TEMPORARY_TTL) -> int:
-    """Return the last ledger in which a Block or Pail made in `made_ledger` can be read (section
-    3).
+    """Return the last ledger in which a Block or Pail can be read (section 3).
+
+    `made_ledger` is the ledger in which it was made.
     """
     return made_ledger + temporary_ttl - 1
 
@@ -369,8 +370,9 @@ def _require(holds: bool, code: FarmCode) -> None:
 
 
 def _checked(value: int) -> int:
-    """Return the value when an i128 holds it; raise OverflowError where the contract's arithmetic
-    traps.
+    """Return the value when an i128 holds it.
+
+    Raise OverflowError where the contract's arithmetic traps.
     """
     if not MIN_I128 <= value <= MAX_I128:
         raise OverflowError("does not fit into 128 bits")

@@ -60,8 +60,9 @@ def block_reward(index: int) -> int:
 
 
 def weights(block: BlockStats, *, gap: int, stake: int, zeros: int) -> Weights:
-    """Return the weights of a pail; raise BlockInvalidError when a maximum lies below its
-    minimum.
+    """Return the weights of a pail.
+
+    Raise BlockInvalidError when a maximum lies below its minimum.
     """
     bounds = (
         (block.min_gap, block.max_gap, gap),
@@ -78,8 +79,9 @@ def weights(block: BlockStats, *, gap: int, stake: int, zeros: int) -> Weights:
 
 
 def reward(block: BlockStats, *, index: int, gap: int, stake: int, zeros: int) -> int:
-    """Return the stroops that a harvest pays on top of the stake, by the block's totals as they
-    stand.
+    """Return the stroops that a harvest pays on top of the stake.
+
+    The block's totals count as they stand.
     """
     share = weights(block, gap=gap, stake=stake, zeros=zeros).total
     pot = block_reward(index) + block.staked_total

@@ -1,5 +1,6 @@
-"""A connection pool with typed failures: UnavailableError when PostgreSQL is away; any other
-failure is a defect.
+"""A connection pool with typed failures.
+
+A failure is UnavailableError when PostgreSQL is away, and a defect otherwise.
 """
 
 import math
@@ -89,9 +90,7 @@ class Session:
 
 
 class Database:
-    """A service's access to PostgreSQL: sessions that run the queries of the service's
-    queries.sql.
-    """
+    """A service's access to PostgreSQL: sessions that run the queries of its queries.sql."""
 
     def __init__(
         self,
@@ -171,11 +170,10 @@ async def open_database(
     name: str,
     actor: Callable[[], str] | None = None,
 ) -> AsyncIterator[Database]:
-    """Open a pool that connects lazily: PostgreSQL may be away at start, and come and go
-    afterwards.
+    """Open a pool that connects lazily.
 
-    A PostgreSQL that is too old is refused by DatabaseTooOldError when the first connection is
-    made.
+    PostgreSQL may be away at start, and come and go afterwards. A PostgreSQL that is too old is
+    refused by DatabaseTooOldError when the first connection is made.
 
     `queries` is the service's queries.sql, or several files that belong together; `name` is shown
     in pg_stat_activity. `actor` returns who is behind the next session, for the database's records.

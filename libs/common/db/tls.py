@@ -1,6 +1,4 @@
-"""Security of a connection to PostgreSQL: verified TLS, unless the connection stays on this
-machine.
-"""
+"""Security of connections to PostgreSQL: verified TLS, unless they stay on this machine."""
 
 import ssl
 from dataclasses import dataclass

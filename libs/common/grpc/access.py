@@ -1,5 +1,6 @@
-"""Access rules: who may call which method for which pooler's data. Closed unless an entry opens
-it.
+"""Access rules: who may call which method for which pooler's data.
+
+A method is closed unless an entry opens it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -62,8 +63,9 @@ class AccessControl:
     """The check of calls against the access entries."""
 
     def __init__(self, entries: Mapping[str, Access], owners: Mapping[Owned, Owners]) -> None:
-        """Take `entries` by full method name; raise ValueError when `owners` lacks a kind that they
-        name.
+        """Take `entries` by full method name.
+
+        Raise ValueError when `owners` lacks a kind that an entry names.
         """
         self._entries = entries
         self._owners = {Owned.POOLER: _themselves, **owners}

@@ -20,8 +20,9 @@ class Alarm:
         self._rings_at = math.inf
 
     def within(self, seconds: float | None) -> "Limited":
-        """Return a context manager that raises TimeoutError in a block that takes longer; None:
-        never.
+        """Return a context manager that raises TimeoutError in a block that takes longer.
+
+        None sets no limit.
         """
         return Limited(self, seconds)
 
@@ -32,8 +33,9 @@ class Alarm:
             self._set(limited.ends_at)
 
     def remove(self, limited: "Limited") -> None:
-        """Forget this block, which is over; a timer that was set for it fires once without
-        effect.
+        """Forget this block, which is over.
+
+        A timer that was set for the block fires once without effect.
         """
         self._waiting.discard(limited)
 

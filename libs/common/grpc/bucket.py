@@ -18,8 +18,9 @@ class Bucket:
     full_at: float = 0.0
 
     def take(self, per_minute: int, now: float) -> float:
-        """Take a token and return 0; if there is none, take nothing and return the seconds until
-        there is.
+        """Take a token and return 0.
+
+        If there is no token, take nothing and return the seconds until there is one.
         """
         interval = PERIOD / per_minute
         full_at = max(self.full_at, now) + interval

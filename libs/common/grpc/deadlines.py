@@ -1,5 +1,6 @@
-"""Deadlines: Python does not pass them on, so every outgoing call asks this module for the time
-left.
+"""Deadlines: every outgoing call asks this module for the time left.
+
+Python does not pass deadlines on.
 """
 
 from contextvars import ContextVar
@@ -17,8 +18,9 @@ def set_deadline(seconds: float | None) -> None:
 
 
 def remaining(cap: float) -> float:
-    """Return the seconds that an outgoing call may take: its cap, or what the caller's deadline
-    leaves.
+    """Return the seconds that an outgoing call may take.
+
+    They are the call's cap, or what the caller's deadline leaves.
     """
     deadline = _deadline.get()
     if deadline is None:

@@ -87,8 +87,9 @@ def _details(error: PoolError) -> Iterable[any_pb2.Any]:
 
 
 def _bad_request(violations: Sequence[FieldViolation]) -> error_details_pb2.BadRequest:
-    """Return the violations in order, as many as a status can carry; the last one counts the
-    rest.
+    """Return the violations in order, as many as a status can carry.
+
+    The last violation tells how many more there are.
     """
     message = error_details_pb2.BadRequest()
     for told, violation in enumerate(violations):

@@ -24,9 +24,7 @@ class HealthMonitor:
     """The loop that runs the checks and tells the health service their result."""
 
     def __init__(self, names: tuple[str, ...], checks: Mapping[str, Check]) -> None:
-        """Take the health entries `names` (the empty name and the service's), all with the same
-        status.
-        """
+        """Take the health entries `names` (the empty name and the service's), all of one status."""
         self.servicer = health.aio.HealthServicer()
         self._names = names
         self._checks = checks

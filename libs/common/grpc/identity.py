@@ -55,11 +55,11 @@ class Caller:
 
 
 def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str | None) -> Caller:
-    """Return the caller that its certificate names. Raise UnauthenticatedError when it names none
-    of ours.
+    """Return the caller that its certificate names.
 
     `trust_domain` is None on plaintext servers only. The caller then is the host that the call
-    comes from, whatever the number of its connections.
+    comes from, whatever the number of its connections. Raise UnauthenticatedError when the
+    certificate names none of ours.
     """
     if trust_domain is None:
         host = host_of(context.peer())
@@ -81,8 +81,9 @@ def _shown_by(uri: bytes, trust_domain: str) -> Caller:
 
 
 def parse_identity(uri: str, *, trust_domain: str) -> Caller:
-    """Return the caller of a SPIFFE id of our trust domain; raise UnauthenticatedError for any
-    other id.
+    """Return the caller of a SPIFFE id of our trust domain.
+
+    Raise UnauthenticatedError for any other id.
     """
     prefix = f"spiffe://{trust_domain}"
     found = _PATH.fullmatch(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
@@ -104,9 +105,7 @@ def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
 
 
 def is_service(identity: str) -> bool:
-    """Tell whether the caller is one of our own services, which the public rate limit is not
-    for.
-    """
+    """Tell whether the caller is one of our services, which have no public rate limit."""
     return _SERVICE.fullmatch(identity) is not None
 
 
@@ -146,8 +145,9 @@ def actor() -> str:
 
 
 def uris_of(pem: bytes) -> list[str]:
-    """Return the names (URIs) in the first certificate of `pem`; none when it has no names at
-    all.
+    """Return the names (URIs) in the first certificate of `pem`.
+
+    The list is empty when the certificate has no names at all.
     """
     certificate = x509.load_pem_x509_certificate(pem)
     try:

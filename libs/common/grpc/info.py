@@ -34,8 +34,9 @@ class ServiceInfo:
 
 
 class InfoServicer(common_pb2_grpc.InfoServiceServicer):
-    """The servicer of the Info RPCs: GetInfo answers from memory, GetStatus asks the peers'
-    health.
+    """The servicer of the Info RPCs.
+
+    It answers from memory; GetStatus asks the peers' health.
     """
 
     def __init__(self, info: ServiceInfo, peers: Mapping[str, grpc.aio.Channel]) -> None:
@@ -82,8 +83,9 @@ class InfoServicer(common_pb2_grpc.InfoServiceServicer):
 
 
 def verdict(services: Mapping[str, bool]) -> common_pb2.PoolHealth.ValueType:
-    """Return healthy when all serve, unhealthy when wallet or all but one are away, else
-    degraded.
+    """Return healthy when all services serve.
+
+    Return unhealthy when wallet is away or all services but one are away, else degraded.
     """
     if all(services.values()):
         return common_pb2.POOL_HEALTH_HEALTHY

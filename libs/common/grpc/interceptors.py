@@ -1,5 +1,6 @@
-"""The steps of every call, from outside in: record, errors, identity, access, limits, rules,
-deadline, owner, handler.
+"""The steps that every call passes through.
+
+From outside in: record, errors, identity, access, limits, rules, deadline, owner, handler.
 """
 
 import asyncio
@@ -58,8 +59,9 @@ class CallPolicy:
         return self.method_timeouts.get(method, self.default_timeout) is None
 
     def timeout(self, method: str, remaining: float | None) -> float | None:
-        """Return the seconds that this call gets: the method's cap, or less when the caller wants
-        less.
+        """Return the seconds that this call gets.
+
+        They are the method's cap, or less when the caller wants less.
         """
         cap = self.method_timeouts.get(method, self.default_timeout)
         if cap is None or remaining is None:
@@ -169,11 +171,10 @@ class CallInterceptor(ServerInterceptor):
 
     @asynccontextmanager
     async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[None]:
-        """Count one stream of a standard service while the block runs; end a call that is one too
-        many.
+        """Count one stream of a standard service while the block runs.
 
-        These streams are counted apart, so that a caller who watches our health uses up none of its
-        other streams.
+        End a call that is one too many. These streams are counted apart, so that a caller who
+        watches our health uses up none of its other streams.
         """
         call = CallRecord(method, context)
         with suppress(UnauthenticatedError):
@@ -185,8 +186,10 @@ class CallInterceptor(ServerInterceptor):
             await call.abort(error)
 
     def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
-        """Count the call; raise when the method is not for this caller, or when the caller or the
-        process has too many calls.
+        """Count the call while the block runs.
+
+        Raise when the method is not for this caller, or when the caller or the process has too many
+        calls.
         """
         policy = self._policy
         policy.access.check_caller(call.method, caller)
@@ -234,8 +237,9 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
 
 
 async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncIterator[Any]:
-    """Pass responses on; the time limit counts while the handler works, not while the reader
-    does.
+    """Pass responses on within the time limit.
+
+    The time counts while the handler works, not while the reader does.
     """
     deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
     while True:

@@ -101,8 +101,9 @@ class Admission:
         return _Call(self, self._max_calls - kept_free)
 
     def enter(self, room: int) -> None:
-        """Count a call that begins; raise UnavailableError when `room` or more calls are in
-        progress.
+        """Count a call that begins.
+
+        Raise UnavailableError when `room` or more calls are in progress.
         """
         if self._calls >= room:
             raise UnavailableError(
@@ -116,8 +117,9 @@ class Admission:
 
     @contextmanager
     def stream(self, identity: str) -> Iterator[None]:
-        """Count one stream without an end while the block runs; raise ResourceExhaustedError when
-        there are too many.
+        """Count one stream without an end while the block runs.
+
+        Raise ResourceExhaustedError when there are too many.
         """
         open_now = self._streams.get(identity, 0)
         if open_now >= self._max_streams:

@@ -67,8 +67,9 @@ class CallRecord:
         set_running(None)
 
     def identify(self, trust_domain: str | None) -> Caller:
-        """Identify the caller, for this record and all that the call does. Raise
-        UnauthenticatedError.
+        """Identify the caller, for this record and all that the call does.
+
+        Raise UnauthenticatedError.
         """
         caller = caller_of(self._context, trust_domain=trust_domain)
         self.identity = caller.identity

@@ -14,8 +14,9 @@ Options = tuple[tuple[str, int | str], ...]
 
 
 class RenewingChannel(grpc.aio.Channel):
-    """A channel that passes calls to a current channel; running calls keep the channel they began
-    on.
+    """A channel that passes calls to a current channel.
+
+    Running calls keep the channel they began on.
     """
 
     def __init__(self, target: str, certificates: Certificates, options: Options) -> None:

@@ -1,6 +1,4 @@
-"""A service's gRPC server with all standard parts, and the main function of the service's
-process.
-"""
+"""A service's gRPC server with all standard parts, and the main function of its process."""
 
 import asyncio
 import gc
@@ -75,8 +73,9 @@ class RunningServer:
 async def open_server(
     spec: ServiceSpec, settings: ServiceSettings, transport: Transport
 ) -> AsyncIterator[RunningServer]:
-    """Serve until the block ends, then drain: answer NOT_SERVING, let running calls end within the
-    grace.
+    """Serve until the block ends, then drain.
+
+    To drain is to answer NOT_SERVING and to let running calls end within the grace.
     """
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
@@ -112,11 +111,10 @@ _YOUNG = 10_000
 
 
 def settle_memory() -> None:
-    """Exempt the objects that start-up has made (modules, descriptors, handlers) from garbage
-    collection.
+    """Exempt the objects that start-up has made from garbage collection.
 
-    These objects stay; to look at them again would take the garbage collector a tenth of a second
-    each time.
+    These objects (modules, descriptors, handlers) stay. To look at them again would take the
+    garbage collector a tenth of a second each time.
     """
     gc.collect()
     gc.freeze()
@@ -198,8 +196,9 @@ def _build_server(
 
 
 def _entries(spec: ServiceSpec) -> dict[str, Access]:
-    """Return the access entries of all methods of this server; raise ValueError for a method
-    without one.
+    """Return the access entries of all methods of this server.
+
+    Raise ValueError for a method without one.
     """
     names = (*spec.full_names, _INFO.full_name)
     services = [descriptor_pool.Default().FindServiceByName(name) for name in names]

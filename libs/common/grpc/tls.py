@@ -58,8 +58,9 @@ class TlsFiles:
     def all_of(
         cls, certificate: Path | None, key: Path | None, authority: Path | None, *, otherwise: str
     ) -> "TlsFiles":
-        """Return the three files as they were set; raise CertificateError(otherwise) when one is
-        not set.
+        """Return the three files as they were set.
+
+        Raise CertificateError with the text `otherwise` when one is not set.
         """
         if certificate is None or key is None or authority is None:
             raise CertificateError(otherwise)
@@ -140,8 +141,9 @@ class Certificates:
         log.info("certificates renewed", file=str(self._files.certificate))
 
     def _look(self) -> list[tuple[int, int, int]]:
-        """Return what changes with the files, also behind a symbolic link (as Kubernetes renews
-        them).
+        """Return marks that change with the files, also behind a symbolic link.
+
+        Kubernetes renews files behind symbolic links.
         """
         paths = (self._files.certificate, self._files.key, self._files.authority)
         try:

@@ -49,8 +49,9 @@ class RuleBook:
         self._messages: dict[str, tuple[FieldCheck, ...]] = {}
 
     def learn(self, service: ServiceDescriptor) -> None:
-        """Read the rules of a service's requests; raise RuleError when a field of a request has no
-        rule.
+        """Read the rules of a service's requests.
+
+        Raise RuleError when a field of a request has no rule.
         """
         for method in service.methods:
             self._fields(method.input_type)

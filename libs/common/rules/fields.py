@@ -1,5 +1,6 @@
-"""The checks of one field, made from its rules; a rule that does not fit its field fails at
-once.
+"""The checks of one field, made from its rules.
+
+A rule that does not fit its field fails at once.
 """
 
 from collections.abc import Iterator, Mapping

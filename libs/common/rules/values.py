@@ -61,8 +61,9 @@ def has_length(low: int, high: int, unit: str) -> Check:
 
 
 def in_range(low: int | None, high: int | None) -> Check:
-    """Return the check that a number lies between two others, themselves included; None means no
-    limit.
+    """Return the check that a number lies between two others, themselves included.
+
+    None means no limit.
     """
     if low is not None and high is not None:
         wanted = f"from {low} to {high}"
@@ -97,9 +98,7 @@ def is_page_token(parts: Sequence[int]) -> Check:
 
 
 def is_json(rules: rules_pb2.JsonRules) -> Check:
-    """Return the check that a Struct is JSON of a bounded size and depth that PostgreSQL can
-    keep.
-    """
+    """Return the check that a Struct is JSON of bounded size and depth that PostgreSQL can keep."""
 
     def check(value: Message) -> str | None:
         try:
