@@ -35,7 +35,7 @@ _RESTORED = (
 
 
 def main(arguments: list[str]) -> int:
-    """The command; exit status 1 with one line on standard error when it cannot be done."""
+    """Run the command; exit status 1 with one line on standard error when it cannot be done."""
     options = _parser().parse_args(arguments)
     try:
         manifest = _run(options)
@@ -74,7 +74,7 @@ def _show(manifest: Manifest, *, as_json: bool) -> None:
 
 
 def _make_keys(folder: Path) -> None:
-    """backup.key and backup.pub; FileExistsError when there are some."""
+    """Make backup.key and backup.pub; raise FileExistsError when there are some."""
     folder.mkdir(parents=True, exist_ok=True)
     key = X25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

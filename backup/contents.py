@@ -1,4 +1,4 @@
-"""What is in a database, for whoever compares a copy with it: rows by table, and the audit log."""
+"""The contents of a database, for comparison with a copy: rows by table, and the audit log."""
 
 from typing import Any, TypeAlias
 
@@ -27,14 +27,14 @@ _AUDIT = {name: query for path in QUERIES for name, query in load_queries(path).
 
 
 async def row_counts(connection: Connection) -> dict[str, int]:
-    """Rows of every table of ours."""
+    """Count the rows of every table of ours."""
     names = [row["name"] for row in await connection.fetch(_TABLES, SCHEMAS)]
     # The names are quoted by the server.
     return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}  # noqa: S608
 
 
 async def is_empty(connection: Connection) -> bool:
-    """Whether there is nothing of ours."""
+    """Tell whether there is nothing of ours in the database."""
     found = await connection.fetchval(
         "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = ANY($1::text[])", SCHEMAS
     )
@@ -42,7 +42,10 @@ async def is_empty(connection: Connection) -> bool:
 
 
 async def audit_head(connection: Connection) -> Head:
-    """The newest record of a log whose chain is whole. BackupError when it is not."""
+    """Return the newest record of an audit log whose chain is whole.
+
+    Raise BackupError when it is not.
+    """
     verifier = Verifier()
     while rows := await connection.fetch(_AUDIT, verifier.head.number, _PAGE, None):
         if not verifier.take([Record(**dict(row)) for row in rows]):

@@ -14,14 +14,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from backup.seal import CHUNK, BackupError
 from libs.common.db.tls import DatabaseAddress, is_local
 
-#: What libpq reads in place of an address: https://www.postgresql.org/docs/current/libpq-envars.html
+#: Environment variables of libpq by option of an address: https://www.postgresql.org/docs/current/libpq-envars.html
 _OPTIONS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "host": "PGHOST"}
 
 
 async def program(name: str, *, least: int) -> str:
-    """Where it is: on PATH, or in the wheel that devstack's server comes from. BackupError.
+    """Return the path of a program: on PATH, or in the wheel that devstack's server comes from.
 
-    It must not be older than the server, whose major version is `least`.
+    The program must not be older than the server, whose major version is `least`. Raise
+    BackupError.
     """
     for path in filter(None, (shutil.which(name), _embedded(name))):
         if await _major(path) >= least:
@@ -30,7 +31,7 @@ async def program(name: str, *, least: int) -> str:
 
 
 def environment(address: DatabaseAddress) -> Mapping[str, str]:
-    """The variables that stand for an address."""
+    """Return the variables that stand for an address."""
     parts = urlsplit(address.dsn)
     named = {
         "PGHOST": unquote(parts.hostname or ""),
@@ -47,8 +48,10 @@ def environment(address: DatabaseAddress) -> Mapping[str, str]:
 
 
 async def dump(address: DatabaseAddress, *, snapshot: str, server: int) -> AsyncIterator[bytes]:
-    """The database as of a snapshot, in pg_dump's custom format; `server` is the server's major
-    version. BackupError."""
+    """Dump the database as of a snapshot, in pg_dump's custom format. Raise BackupError.
+
+    `server` is the server's major version.
+    """
     path = await program("pg_dump", least=server)
     arguments = ("--format=custom", f"--snapshot={snapshot}")
     async with _running(path, arguments, address) as process:
@@ -59,7 +62,10 @@ async def dump(address: DatabaseAddress, *, snapshot: str, server: int) -> Async
 
 
 async def restore(address: DatabaseAddress, parts: Iterable[bytes], *, server: int) -> None:
-    """Brings a dump into an empty database, all or nothing. BackupError, also of `parts`."""
+    """Bring a dump into an empty database, all or nothing.
+
+    Raise BackupError, also one that reading `parts` raises.
+    """
     path = await program("pg_restore", least=server)
     database = environment(address)["PGDATABASE"]
     arguments = ("--single-transaction", "--exit-on-error", "--no-owner", f"--dbname={database}")
@@ -79,7 +85,7 @@ async def restore(address: DatabaseAddress, parts: Iterable[bytes], *, server: i
 async def _running(
     path: str, arguments: Iterable[str], address: DatabaseAddress
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A child that does not outlive the block: what it has not committed by then is gone."""
+    """Run a child that does not outlive the block: what it has not committed by then is gone."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     process = await asyncio.create_subprocess_exec(
         path,
@@ -98,7 +104,7 @@ async def _running(
 
 
 async def _major(path: str) -> int:
-    """The major version that a program says it is of: pg_dump (PostgreSQL) 18.4."""
+    """Return the major version that a program says it is of: pg_dump (PostgreSQL) 18.4."""
     process = await asyncio.create_subprocess_exec(
         path, "--version", stdout=asyncio.subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""Making, checking and restoring a backup."""
+"""The steps of a backup: make it, check it, restore it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _LENGTH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a backup holds; written as its first bytes, and as secret as the rest."""
+    """The list of a backup's contents; written as its first bytes, and as secret as the rest."""
 
     #: When it was made (UTC, ISO 8601).
     made_at: str
@@ -40,15 +40,15 @@ class Manifest:
     audit_hash: str
 
     def encode(self) -> bytes:
-        """Its length, and JSON."""
+        """Return the manifest's length, then its JSON."""
         text = json.dumps(vars(self), sort_keys=True).encode()
         return len(text).to_bytes(_LENGTH, "big") + text
 
 
 async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path) -> Manifest:
-    """Writes a backup of the database as it is at one moment; the file appears when it is whole.
+    """Write a backup of the database as it is at one moment; the file appears when it is whole.
 
-    BackupError when the file is there, pg_dump fails, or the audit log is not whole.
+    Raise BackupError when the file is there, pg_dump fails, or the audit log is not whole.
     """
     if out.exists():  # noqa: ASYNC240  (one command, and nothing else runs)
         raise BackupError(f"{out} is there already")
@@ -75,7 +75,7 @@ async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path)
 
 
 def check(path: Path, key: X25519PrivateKey) -> Manifest:
-    """Reads a backup to its end without a database; what it holds. BackupError."""
+    """Read a backup to its end without a database; return its manifest. Raise BackupError."""
     with path.open("rb") as file:
         manifest, rest = _manifest(opened(file, key))
         for _ in rest:
@@ -84,12 +84,12 @@ def check(path: Path, key: X25519PrivateKey) -> Manifest:
 
 
 async def restore(path: Path, key: X25519PrivateKey, address: DatabaseAddress) -> Manifest:
-    """Brings a backup into a database that has nothing of ours, then compares it with the manifest.
+    """Bring a backup into a database that has nothing of ours, then compare it with the manifest.
 
     Nothing is left behind by a backup that is not whole. Signing is paused afterwards: what waited
-    then, a withdrawal perhaps, may have been done by now, and is not to be done again. The roles
-    are there, too, those that were missing without a password: the migration job sets them.
-    BackupError.
+    at the time of the backup, a withdrawal perhaps, may have been done by now, and is not to be
+    done again. The roles are there, too. Roles that were missing have no password: the migration
+    job sets it. Raise BackupError.
     """
     check(path, key)
     connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
@@ -137,7 +137,7 @@ async def _parts(
 
 
 def _manifest(chunks: Opened) -> tuple[Manifest, Iterator[bytes]]:
-    """The first bytes, and what follows them."""
+    """Return the manifest from the first bytes, and the bytes that follow it."""
     head = b""
     while len(head) < _LENGTH or len(head) < _LENGTH + int.from_bytes(head[:_LENGTH], "big"):
         chunk = next(chunks, None)
@@ -159,7 +159,7 @@ def _remove(path: Path) -> None:
 
 
 async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Only we can read it, and it is on the disk when this returns."""
+    """Write a file that only we can read and that is on the disk when this returns."""
     with new_private_file(path) as file:
         async for part in parts:
             file.write(part)

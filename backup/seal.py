@@ -1,8 +1,8 @@
 """A stream, encrypted to a key that only its keeper has; cut, reordered or changed, it is refused.
 
-X25519 with a fresh key for each file, HKDF-SHA-256, and AES-256-GCM chunk by chunk as in the STREAM
-construction (https://eprint.iacr.org/2015/189): a chunk's nonce is its number and whether it is the
-last one. No nonce repeats, as no two files have the same key.
+The cipher is X25519 with a fresh key for each file, HKDF-SHA-256, and AES-256-GCM chunk by chunk as
+in the STREAM construction (https://eprint.iacr.org/2015/189): a chunk's nonce is its number and
+whether it is the last one. No nonce repeats, as no two files have the same key.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-#: What a file begins with: its format and the version of that.
+#: The first bytes of a file: its format and the format's version.
 MAGIC = b"kalepool backup 1\n"
 #: Bytes in clear of every chunk but the last.
 CHUNK = 1 << 16
@@ -27,7 +27,7 @@ class BackupError(Exception):
 
 
 async def sealed(parts: AsyncIterable[bytes], receiver: X25519PublicKey) -> AsyncIterator[bytes]:
-    """The file's bytes, from parts of any size."""
+    """Yield the bytes of the sealed file, from parts of any size."""
     own = X25519PrivateKey.generate()
     header = MAGIC + own.public_key().public_bytes_raw()
     cipher = _cipher(own.exchange(receiver), header, receiver)
@@ -43,7 +43,10 @@ async def sealed(parts: AsyncIterable[bytes], receiver: X25519PublicKey) -> Asyn
 
 
 def opened(file: BinaryIO, key: X25519PrivateKey) -> "Opened":
-    """The parts of a sealed file. BackupError when it is none, or for another key."""
+    """Open a sealed file as an iterator of its chunks.
+
+    Raise BackupError when the file is no sealed file, or is sealed for another key.
+    """
     header = file.read(len(MAGIC) + _KEY_BYTES)
     if len(header) < len(MAGIC) + _KEY_BYTES or not header.startswith(MAGIC):
         raise BackupError("this is no backup of a pool")
@@ -55,7 +58,10 @@ def opened(file: BinaryIO, key: X25519PrivateKey) -> "Opened":
 
 
 class Opened:
-    """Chunk by chunk; each is authentic once it is given, all of it once the last one was."""
+    """The chunks of a sealed file.
+
+    A chunk is authentic once it is returned; the whole file is once the last chunk is returned.
+    """
 
     def __init__(self, file: BinaryIO, cipher: AESGCM, header: bytes) -> None:
         self._file = file
@@ -67,7 +73,7 @@ class Opened:
         return self
 
     def __next__(self) -> bytes:
-        """The next chunk in clear; BackupError when it is not what was written."""
+        """Return the next chunk in clear; raise BackupError when it is not what was written."""
         if self._number < 0:
             raise StopIteration
         chunk = self._file.read(CHUNK + _TAG_BYTES)

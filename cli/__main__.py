@@ -1,4 +1,4 @@
-"""python -m cli: the same as kalepool."""
+"""python -m cli: runs the command kalepool."""
 
 import sys
 

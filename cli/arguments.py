@@ -1,4 +1,4 @@
-"""What command lines are made of: the session that every command gets, and values in files."""
+"""The parts of command lines: the session that every command gets, and values in files."""
 
 import json
 import sys
@@ -12,16 +12,16 @@ from cli.session import Session
 
 #: The session is no option: main opens it and hands it to the command.
 Run = Annotated[Session, Parameter(parse=False)]
-#: What fits in the proto's int32; the services say which part of it they take.
+#: A number that fits in the proto's int32; each service has a narrower range.
 Count = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**31 - 1))]
-#: What fits in the proto's uint32.
+#: A number that fits in the proto's uint32.
 BlockIndex = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=2**32 - 1))]
 #: JSON in place, in a file, or on standard input, which is "-" and no option.
 JsonText = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 def json_argument(name: str, text: str) -> Any:
-    """What a JSON text on the command line, in a file (@FILE) or on standard input (-) says."""
+    """Parse a JSON text on the command line, in a file (@FILE) or on standard input (-)."""
     try:
         if text == "-":
             return json.load(sys.stdin)

@@ -27,7 +27,7 @@ Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))]
 
 @app.command(name="init")
 def init(folder: Path, *, trust_domain: str = TRUST_DOMAIN) -> None:
-    """Makes an authority in an empty folder: ca.pem for everybody, ca.key for nobody else.
+    """Make an authority in an empty folder: ca.pem for everybody, ca.key for nobody else.
 
     Parameters
     ----------
@@ -55,7 +55,9 @@ def issue(
     days: Days = 30.0,
     address: list[str] | None = None,
 ) -> None:
-    """Makes a certificate and its key; once more to renew it, which running services notice.
+    """Make a certificate and its key.
+
+    Repeat to renew the certificate, which running services notice.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ _INFO = b"kalepool key export 1"
 async def pause(
     *, reason: str, everything: bool = False, pooler: str = "", farmer: str = "", session: Run
 ) -> None:
-    """Stops signing, by exactly one of the options; what is signed already is still settled.
+    """Stop signing, by exactly one of the options; what is signed already is still settled.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ async def pause(
 
 @app.command
 async def release(operation_id: str, /, *, session: Run) -> None:
-    """Lets an operation be signed for again that waits for a person; look at the chain first.
+    """Let an operation that waits for a person be signed again; look at the chain first.
 
     Two of its envelopes ended without a proof that they were excluded or had failed.
     """
@@ -64,7 +64,7 @@ async def release(operation_id: str, /, *, session: Run) -> None:
 async def resume(
     *, everything: bool = False, pooler: str = "", farmer: str = "", session: Run
 ) -> None:
-    """Ends a pause, named just as it was paused.
+    """End a pause, named just as it was paused.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ async def resume(
 
 @app.command
 async def pauses(*, ended: bool = False, session: Run) -> None:
-    """Lists who paused what, and why.
+    """List who paused what, and why.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ async def pauses(*, ended: bool = False, session: Run) -> None:
 
 @app.command
 async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
-    """Lists records of the audit log, newest first.
+    """List records of the audit log, newest first.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ async def verify(
     since: Annotated[bool, Parameter(negative="")] = False,
     session: Run,
 ) -> None:
-    """Checks the audit log; exit status 1 when it is not as it was written.
+    """Check the audit log; exit status 1 when it is not as it was written.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ async def verify(
 async def export_key(
     farmer_id: str, /, *, address: str, reason: str, out: Path, session: Run
 ) -> None:
-    """Writes a farmer's secret key to a new file that only you can read.
+    """Write a farmer's secret key to a new file that only you can read.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ async def export_key(
         reason=reason,
         receiver_key=receiver.public_key().public_bytes_raw(),
     )
-    # Opened before the key leaves the pool: what cannot be kept is not asked for.
+    # The file is opened before the key leaves the pool: a key that cannot be kept is not asked for.
     with ExitStack() as stack:
         try:
             kept = stack.enter_context(whole_private_file(out))
@@ -185,7 +185,7 @@ async def export_key(
 def _opened(
     receiver: X25519PrivateKey, reply: custody_pb2.ExportKeyResponse, address: str
 ) -> bytes:
-    """The secret seed; see ExportKeyResponse in custody.proto."""
+    """Decrypt the secret seed; see ExportKeyResponse in custody.proto."""
     try:
         shared = receiver.exchange(X25519PublicKey.from_public_bytes(reply.sender_key))
         salt = reply.sender_key + receiver.public_key().public_bytes_raw()

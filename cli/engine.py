@@ -30,7 +30,7 @@ MaxFee = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
 
 @app.command(name="status")
 async def status(*, session: Run) -> None:
-    """Shows queue, treasury, payers, channels, rent, what the network asks for, and the nodes."""
+    """Show queue, treasury, payers, channels, rent, what the network asks for, and the nodes."""
     request = engine_pb2.GetEngineStatusRequest()
     reply = await session.ask(session.engine.GetEngineStatus, request)
     if session.options.json:
@@ -45,7 +45,7 @@ async def status(*, session: Run) -> None:
 
 
 def show_accounts(output: Output, status: engine_pb2.GetEngineStatusResponse) -> None:
-    """A line for the channel accounts and one for the payer accounts."""
+    """Show a line for the channel accounts and one for the payer accounts."""
     channels, payers = status.channels, status.payers
     rows = [
         ("channels", *_counts(channels), str(channels.low), "", cell(channels, "xlm_stroops")),
@@ -59,7 +59,7 @@ def _counts(accounts: engine_pb2.ChannelAccounts | engine_pb2.PayerAccounts) -> 
 
 
 def show_endpoints(session: Session, endpoints: Sequence[engine_pb2.StellarEndpoint]) -> None:
-    """A line for each Stellar node."""
+    """Show a line for each Stellar node."""
     rows = [
         (
             item.host,
@@ -77,7 +77,7 @@ def show_endpoints(session: Session, endpoints: Sequence[engine_pb2.StellarEndpo
 
 @app.command(name="deploy-multicall")
 async def deploy_multicall(*, max_fee: MaxFee = 20, session: Run) -> None:
-    """Deploys the multicall contract from the treasury, unless it is there already.
+    """Deploy the multicall contract from the treasury, unless it is there already.
 
     Then set MULTICALL_CONTRACT_ID to the answer and restart wallet, which lets the contract live
     longer when less than 30 days are left.

@@ -1,4 +1,4 @@
-"""What the command itself refuses."""
+"""The error of a command line that the command itself refuses."""
 
 
 class CommandLineError(Exception):

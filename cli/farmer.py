@@ -29,7 +29,7 @@ async def register(
     request_id: str = "",
     session: Run,
 ) -> None:
-    """Registers a farmer with a pooler and creates its custodial wallet.
+    """Register a farmer with a pooler and create its custodial wallet.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ async def register(
 
 @app.command
 async def show(farmer_id: str, /, *, session: Run) -> None:
-    """Shows one farmer."""
+    """Show one farmer."""
     request = registry_pb2.GetFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.GetFarmer, request)).farmer)
 
 
 @app.command(name="list")
 async def list_farmers(*, pooler: str = "", limit: Count = 100, session: Run) -> None:
-    """Lists farmers in the order of their registration.
+    """List farmers in the order of their registration.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ async def update(
     request_id: str = "",
     session: Run,
 ) -> None:
-    """Changes what is given; the rest stays.
+    """Change the fields that are given; the rest stays.
 
     Parameters
     ----------
@@ -119,14 +119,14 @@ async def update(
 
 @app.command
 async def suspend(farmer_id: str, /, *, session: Run) -> None:
-    """Suspends a farmer: it is not planted any more."""
+    """Suspend a farmer: it is not planted any more."""
     request = registry_pb2.SuspendFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.SuspendFarmer, request)).farmer)
 
 
 @app.command
 async def resume(farmer_id: str, /, *, session: Run) -> None:
-    """Takes a farmer's suspension back."""
+    """Take a farmer's suspension back."""
     request = registry_pb2.ResumeFarmerRequest(farmer_id=farmer_id)
     session.output.message((await session.ask(session.registry.ResumeFarmer, request)).farmer)
 

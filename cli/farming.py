@@ -1,4 +1,4 @@
-"""kalepool plant, work, harvest and what was recorded of them."""
+"""kalepool plant, work, harvest and the lists of what was recorded of them."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ BLOCK_COLUMNS = (
 async def plant(
     *, pooler: str, block: BlockIndex, max_farmers: Count = 0, request_id: str = "", session: Run
 ) -> None:
-    """Plants every eligible farmer of a pooler in a block, and waits until each is settled.
+    """Plant every eligible farmer of a pooler in a block, and wait until each is settled.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ async def plant(
 async def work(
     *, pooler: str, block: BlockIndex, submissions: JsonText, request_id: str = "", session: Run
 ) -> None:
-    """Submits nonces for farmers who planted in a block, and waits until each is settled.
+    """Submit nonces for farmers who planted in a block, and wait until each is settled.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ async def work(
 
 
 async def harvest(*, pooler: str, block: BlockIndex, request_id: str = "", session: Run) -> None:
-    """Harvests every farmer of a pooler who worked in a block, and waits until each is settled.
+    """Harvest every farmer of a pooler who worked in a block, and wait until each is settled.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ async def harvest(*, pooler: str, block: BlockIndex, request_id: str = "", sessi
 
 
 async def harvest_pending(*, pooler: str = "", max_blocks: Count = 0, session: Run) -> None:
-    """Harvests every closed block that could still be lost, the one that expires first going first.
+    """Harvest every closed block that could still be lost; the block that expires first goes first.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ async def plantings(
     limit: Count = 100,
     session: Run,
 ) -> None:
-    """Lists recorded plantings, newest block first.
+    """List recorded plantings, newest block first.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ async def works(
     limit: Count = 100,
     session: Run,
 ) -> None:
-    """Lists recorded works, newest block first.
+    """List recorded works, newest block first.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ async def harvests(
     limit: Count = 100,
     session: Run,
 ) -> None:
-    """Lists recorded harvests, newest block first.
+    """List recorded harvests, newest block first.
 
     Parameters
     ----------
@@ -221,14 +221,14 @@ async def harvests(
 
 
 async def balance(farmer_id: str, /, *, session: Run) -> None:
-    """Shows what one farmer has earned."""
+    """Show what one farmer has earned."""
     request = harvest_pb2.GetBalanceRequest(farmer_id=farmer_id)
     reply = await session.ask(session.harvest.GetBalance, request)
     session.output.message(reply)
 
 
 def _submissions(place: str) -> list[work_pb2.Submission]:
-    """Protobuf's JSON of submissions: a list, or an object with it."""
+    """Read submissions in protobuf's JSON: a list, or an object that has the list."""
     values = json_argument("submissions", place if place == "-" else f"@{place}")
     if isinstance(values, dict):
         values = values.get("submissions")

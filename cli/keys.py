@@ -18,13 +18,13 @@ _PAUSE = 1.0
 
 @app.command(name="status")
 async def status(*, session: Run) -> None:
-    """Shows the provider, the KEKs in use and the last rotation."""
+    """Show the provider, the KEKs in use and the last rotation."""
     session.output.summary(await _status(session), "keks", KEK_COLUMNS)
 
 
 @app.command(name="rotate")
 async def rotate(*, wait: Annotated[bool, Parameter(negative="")] = False, session: Run) -> int:
-    """Wraps every data key under the provider's current KEK, while the pool runs.
+    """Wrap every data key under the provider's current KEK, while the pool runs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The command `kalepool`: reads the command line, runs one command, tells what went wrong."""
+"""The command `kalepool`: reads the command line, runs one command, reports its error."""
 
 import asyncio
 import os
@@ -147,7 +147,7 @@ def launch(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: gives the exit status, with one line on standard error when it is not 0."""
+    """Run the command; return the exit status, with one line on standard error when it is not 0."""
     try:
         return _launch(sys.argv[1:] if arguments is None else arguments)
     except cyclopts.CycloptsError as error:
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note(describe(error))
         return REFUSED
     except BrokenPipeError:
-        # Who reads has seen enough; what Python would still flush goes nowhere.
+        # The reader has closed the pipe; output that Python would still flush is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -176,7 +176,7 @@ def _launch(tokens: Sequence[str]) -> int:
 
 
 def describe(error: PoolError) -> str:
-    """One line: the reason, and every field that is wrong, or the message."""
+    """Describe an error in one line: the reason, and every field that is wrong, or the message."""
     violations = [f"{item.field} {item.description}" for item in error.violations]
     return f"{error.reason}: {'; '.join(violations) or ' '.join(error.message.split())}"
 
@@ -184,7 +184,7 @@ def describe(error: PoolError) -> str:
 async def _run(
     run: Callable[..., Any], bound: BoundArguments, options: Options, *, needs_session: bool
 ) -> int:
-    """Help and version need no session; a command without a result has succeeded."""
+    """Run a command; help and version need no session; a command without a result has succeeded."""
     if not needs_session:
         run(*bound.args, **bound.kwargs)
         return 0

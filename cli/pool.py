@@ -25,7 +25,7 @@ INFO_COLUMNS = (
 
 
 async def status(*, session: Run) -> int:
-    """Shows the pool's health as the first service sees it that answers, and the Stellar nodes.
+    """Show the pool's health as the first service that answers sees it, and the Stellar nodes.
 
     Exit status 0 when it is healthy, 1 when it is degraded or unhealthy.
     """
@@ -44,7 +44,7 @@ async def status(*, session: Run) -> int:
 
 
 async def info(*, session: Run) -> int:
-    """Shows every service: version, network, limits, uptime.
+    """Show every service: version, network, limits, uptime.
 
     Exit status 1 when one of them does not answer.
     """
@@ -75,7 +75,10 @@ async def _first_status(session: Session) -> common_pb2.GetStatusResponse:
 
 
 async def _engine(session: Session) -> engine_pb2.GetEngineStatusResponse | None:
-    """What wallet tells of the Stellar nodes; None when it does not, or only to others."""
+    """Ask wallet for the engine's status.
+
+    Return None when wallet does not answer or refuses this caller.
+    """
     try:
         return await session.ask(
             session.engine.GetEngineStatus, engine_pb2.GetEngineStatusRequest(), timeout=PATIENCE

@@ -1,4 +1,4 @@
-"""kalepool pooler: who runs the mining machines."""
+"""kalepool pooler: the poolers, who run the mining machines."""
 
 import cyclopts
 from kalepool.registry.v1 import registry_pb2
@@ -20,7 +20,7 @@ async def register(
     request_id: str = "",
     session: Run,
 ) -> None:
-    """Registers a pooler.
+    """Register a pooler.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ async def register(
 
 @app.command
 async def show(pooler_id: str, /, *, session: Run) -> None:
-    """Shows one pooler."""
+    """Show one pooler."""
     request = registry_pb2.GetPoolerRequest(pooler_id=pooler_id)
     session.output.message((await session.ask(session.registry.GetPooler, request)).pooler)
 
 
 @app.command(name="list")
 async def list_poolers(*, limit: Count = 100, session: Run) -> None:
-    """Lists poolers in the order of their registration.
+    """List poolers in the order of their registration.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ async def update(
     request_id: str = "",
     session: Run,
 ) -> None:
-    """Changes what is given; the rest stays.
+    """Change the fields that are given; the rest stays.
 
     Parameters
     ----------
@@ -106,21 +106,21 @@ async def update(
 
 @app.command
 async def suspend(pooler_id: str, /, *, session: Run) -> None:
-    """Suspends a pooler: its farmers are not planted and it gets no new ones."""
+    """Suspend a pooler: its farmers are not planted and it gets no new ones."""
     request = registry_pb2.SuspendPoolerRequest(pooler_id=pooler_id)
     session.output.message((await session.ask(session.registry.SuspendPooler, request)).pooler)
 
 
 @app.command
 async def resume(pooler_id: str, /, *, session: Run) -> None:
-    """Takes a pooler's suspension back."""
+    """Take a pooler's suspension back."""
     request = registry_pb2.ResumePoolerRequest(pooler_id=pooler_id)
     session.output.message((await session.ask(session.registry.ResumePooler, request)).pooler)
 
 
 @app.command
 async def heartbeat(pooler_id: str, /, *, session: Run) -> None:
-    """Says that the pooler is alive."""
+    """Say that the pooler is alive."""
     request = registry_pb2.HeartbeatRequest(pooler_id=pooler_id)
     reply = await session.ask(session.registry.Heartbeat, request)
     session.output.message(reply)

@@ -1,4 +1,4 @@
-"""kalepool reconcile: what is recorded against what is on the chain."""
+"""kalepool reconcile: compares what is recorded with what is on the chain."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ _COLUMNS = ("kind", "farmer_id", "block_index", "recorded", "on_chain", "found_a
 
 @app.command
 async def run(*, session: Run) -> None:
-    """Compares the last 12 blocks and every balance now."""
+    """Compare the last 12 blocks and every balance now."""
     request = reconcile_pb2.ReconcileRequest()
     reply = await session.ask(session.reconciliation.Reconcile, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply)
@@ -25,7 +25,7 @@ async def run(*, session: Run) -> None:
 async def list_differences(
     *, settled: Annotated[bool, Parameter(negative="")] = False, limit: Count = 100, session: Run
 ) -> int:
-    """Lists differences, newest first; exit status 1 when some are open.
+    """List differences, newest first; exit status 1 when some are open.
 
     Parameters
     ----------

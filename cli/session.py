@@ -1,4 +1,4 @@
-"""One run of the command: where the services are, how long to wait, and how to show replies."""
+"""One run of the command: the services' addresses, the time limits, and the output of replies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -46,7 +46,7 @@ Reply = TypeVar("Reply", bound=Message)
 
 #: Seconds that a call may take when --timeout does not say.
 TIMEOUT = 30.0
-#: The same for calls that wait until a batch is settled on the chain.
+#: Seconds without --timeout for a call that waits until a batch is settled on the chain.
 BATCH_TIMEOUT = 300.0
 #: Largest page that a service gives.
 PAGE = 1000
@@ -54,7 +54,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What holds for every command."""
+    """The options that every command has."""
 
     #: host:port by service name.
     targets: Mapping[str, str]
@@ -70,9 +70,9 @@ class Options:
 class Session:
     """Channels to all services; each connects when it is used first."""
 
-    #: What was asked for.
+    #: The options of this run.
     options: Options
-    #: Where replies go.
+    #: The output of replies.
     output: Output
     #: Channels by service name.
     channels: Mapping[str, grpc.aio.Channel]
@@ -95,9 +95,9 @@ class Session:
         *,
         timeout: float = TIMEOUT,
     ) -> Reply:
-        """Calls; raises the PoolError that the service raised.
+        """Call a method; raise the PoolError that the service raised.
 
-        When it is not known what became of a change, the error says how to ask again safely.
+        When the result of a change is unknown, the error says how to ask again safely.
         """
         request_id = getattr(request, "request_id", "")
         try:
@@ -121,7 +121,7 @@ class Session:
     async def pages(
         self, page: Callable[[int, str], Awaitable[Any]], field_name: str, limit: int
     ) -> Any:
-        """One reply out of as many pages as `limit` items need; 0 means all of them.
+        """Return one reply made of as many pages as `limit` items need; 0 means all of them.
 
         `page` gets a page's size and token. next_page_token is set when there are more items.
         """
@@ -137,7 +137,7 @@ class Session:
 
 @asynccontextmanager
 async def open_session(options: Options, output: Output) -> AsyncIterator[Session]:
-    """Opens the channels, which costs nothing until one is used."""
+    """Open the channels, which costs nothing until one is used."""
     transport = _transport(options)
     async with AsyncExitStack() as stack:
         channels = {
@@ -171,5 +171,5 @@ def _transport(options: Options) -> Transport:
 
 
 def fresh(request_id: str) -> str:
-    """The request id that was given, or a new one."""
+    """Return the request id that was given, or a new one."""
     return request_id or str(new_id())

@@ -43,20 +43,20 @@ _WIDE = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where replies go, and as what."""
+    """The output of replies, in one of two forms: tables or JSON."""
 
     #: JSON instead of tables.
     json: bool
 
     def message(self, message: Message) -> None:
-        """One message: its fields below each other."""
+        """Show one message: its fields below each other."""
         if self.json:
             self.json_of(message)
         else:
             _print(_fields_table(message))
 
     def rows(self, message: Message, field_name: str, columns: Sequence[str]) -> None:
-        """The items of a repeated field, a line each; the whole message as JSON."""
+        """Show the items of a repeated field, a line each; as JSON, the whole message."""
         if self.json:
             self.json_of(message)
             return
@@ -66,7 +66,7 @@ class Output:
             note(f"the first {len(items)} only; --limit 0 shows all")
 
     def summary(self, message: Message, field_name: str, columns: Sequence[str]) -> None:
-        """A batch: its figures, then its items; the whole message as JSON."""
+        """Show a batch: its figures, then its items; as JSON, the whole message."""
         if self.json:
             self.json_of(message)
             return
@@ -74,16 +74,16 @@ class Output:
         _print(_rows_table(getattr(message, field_name), columns))
 
     def json_of(self, message: Message) -> None:
-        """One line of JSON: the seed's names, every field, 64-bit numbers as text."""
+        """Write one line of JSON: the seed's names, every field, 64-bit numbers as text."""
         self.json_value(to_dict(message))
 
     def json_value(self, value: object) -> None:
-        """One line of JSON."""
+        """Write one line of JSON."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
     def line(self, message: Message, text: str) -> None:
-        """One of many messages: a line of text, or of JSON."""
+        """Write one of many messages: a line of text, or of JSON."""
         if self.json:
             self.json_of(message)
             return
@@ -91,7 +91,7 @@ class Output:
         sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table that is no message."""
+        """Show a table that is no message."""
         table = _table(columns)
         for row in rows:
             table.add_row(*map(Text, row))
@@ -99,17 +99,20 @@ class Output:
 
 
 def note(text: str) -> None:
-    """A line beside the output."""
+    """Write a line beside the output, on standard error."""
     sys.stderr.write(f"kalepool: {text}\n")
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """As protobuf's JSON has it, fields with their default value included."""
+    """Return the message as protobuf's JSON has it, fields with their default value included."""
     return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
 
 
 def cell(message: Message, name: str) -> str:
-    """One field for people, `inner.field` of a message inside; empty when it is absent."""
+    """Return one field for people; empty when the field is absent.
+
+    `inner.field` names a field of a message inside.
+    """
     name, _, inside = name.partition(".")
     descriptor = message.DESCRIPTOR.fields_by_name[name]
     if descriptor.has_presence and not message.HasField(name):
@@ -123,7 +126,7 @@ def cell(message: Message, name: str) -> str:
 
 
 def _asset(message: Message) -> str:
-    """What its amounts are in, when it says so: a withdrawal's may be XLM."""
+    """Return the asset of the message's amounts, when it names one: a withdrawal's may be XLM."""
     descriptor = message.DESCRIPTOR.fields_by_name.get("asset")
     if descriptor is None:
         return ""
@@ -159,7 +162,7 @@ def _message_text(full_name: str, value: Any) -> str:
 
 
 def enum_name(descriptor: Any, number: int) -> str:
-    """A value without its prefix, in lower case; empty when unspecified."""
+    """Return a value's name without its prefix, in lower case; empty when unspecified."""
     if number == 0:
         return ""
     value = descriptor.values_by_number.get(number)
@@ -170,7 +173,10 @@ def enum_name(descriptor: Any, number: int) -> str:
 
 
 def _fields_table(message: Message) -> Table:
-    """Scalars and messages inside them, one line each; repeated fields are shown by `rows`."""
+    """Make a table of scalars and of messages inside, one line each.
+
+    `rows` shows repeated fields.
+    """
     table = Table(box=None, show_header=False)
     shown: dict[str, str] = {}
     for within, name, value in _flat(message):
@@ -196,7 +202,7 @@ def _flat(message: Message, within: str = "") -> Iterable[tuple[str, str, str]]:
 
 
 def _title(name: str) -> str:
-    """A field's name for people; amounts name their unit themselves."""
+    """Return a field's name for people; amounts name their unit themselves."""
     return name.rpartition(".")[2].removesuffix("_stroops").replace("_", " ")
 
 
@@ -217,6 +223,6 @@ def _table(columns: Sequence[str]) -> Table:
 
 
 def _print(table: Table) -> None:
-    """Text from elsewhere is never markup: every cell is a Text."""
+    """Print a table; every cell is a Text, so that text from elsewhere is never read as markup."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)

@@ -34,7 +34,7 @@ OPERATION_COLUMNS = (
     "reason",
     "address",
 )
-#: What --state takes; open is everything that is not settled.
+#: Values of --state; open is everything that is not settled.
 STATES = {
     "open": ("QUEUED", "SIGNED", "SENT"),
     "queued": ("QUEUED",),
@@ -63,7 +63,7 @@ Kind = Literal[
 async def show_wallet(
     *, farmer: str = "", wallet: str = "", address: str = "", session: Run
 ) -> None:
-    """Shows one wallet, by exactly one of the options.
+    """Show one wallet, by exactly one of the options.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ async def show_wallet(
 
 @wallets.command(name="list")
 async def list_wallets(*, pooler: str = "", limit: Count = 100, session: Run) -> None:
-    """Lists wallets in the order of their creation.
+    """List wallets in the order of their creation.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ async def list_wallets(*, pooler: str = "", limit: Count = 100, session: Run) ->
 
 @wallets.command
 async def balances(*farmer_ids: str, session: Run) -> None:
-    """Reads farmers' balances from the chain, now."""
+    """Read farmers' balances from the chain, now."""
     request = wallet_pb2.GetBalancesRequest(farmer_ids=farmer_ids)
     reply = await session.ask(session.wallet.GetBalances, request)
     session.output.rows(reply, "balances", BALANCE_COLUMNS)
@@ -111,7 +111,7 @@ async def balances(*farmer_ids: str, session: Run) -> None:
 
 @operations.command(name="show")
 async def show_operation(operation_id: str, /, *, session: Run) -> None:
-    """Shows one operation: what it is, where it stands, what it cost."""
+    """Show one operation: its kind, its state, its cost."""
     request = wallet_pb2.GetOperationRequest(operation_id=operation_id)
     session.output.message((await session.ask(session.wallet.GetOperation, request)).operation)
 
@@ -125,7 +125,7 @@ async def list_operations(
     limit: Count = 100,
     session: Run,
 ) -> None:
-    """Lists operations, newest first.
+    """List operations, newest first.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ async def list_operations(
     """
     wanted = kind.upper().replace("ALL", "UNSPECIFIED")
     found = wallet_pb2.ListOperationsResponse()
-    # By id: one that is signed between two questions is in both answers.
+    # By id: an operation that is signed between two calls is in both answers.
     operations: dict[str, wallet_pb2.Operation] = {}
     for name in STATES[state]:
         base = wallet_pb2.ListOperationsRequest(
@@ -177,7 +177,7 @@ async def block(
     watch: Annotated[bool, Parameter(negative="")] = False,
     session: Run,
 ) -> None:
-    """Shows a block and where the chain is.
+    """Show a block and where the chain is.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def _change_line(change: wallet_pb2.WatchBlocksResponse) -> str:
 
 
 async def treasury(*, session: Run) -> None:
-    """Shows the account that pays every fee and reserve."""
+    """Show the account that pays every fee and reserve."""
     request = wallet_pb2.GetTreasuryRequest()
     reply = await session.ask(session.wallet.GetTreasury, request)
     session.output.message(reply)

@@ -1,4 +1,4 @@
-"""kalepool withdrawal: farmers' money on its way to their own outside addresses."""
+"""kalepool withdrawal: sends farmers' money to their own outside addresses."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Literal
@@ -36,7 +36,7 @@ async def send(
     request_id: str = "",
     session: Run,
 ) -> None:
-    """Sends an amount to the farmer's payout address and waits until that is settled.
+    """Send an amount to the farmer's payout address and wait until the withdrawal is settled.
 
     Exit status 1 when it failed.
 
@@ -65,7 +65,7 @@ async def send(
 
 @app.command
 async def show(withdrawal_id: str, /, *, session: Run) -> None:
-    """Shows one withdrawal."""
+    """Show one withdrawal."""
     request = withdraw_pb2.GetWithdrawalRequest(withdrawal_id=withdrawal_id)
     session.output.message(
         (await session.ask(session.withdrawals.GetWithdrawal, request)).withdrawal
@@ -74,7 +74,7 @@ async def show(withdrawal_id: str, /, *, session: Run) -> None:
 
 @app.command(name="list")
 async def list_withdrawals(*, farmer: str = "", limit: Count = 100, session: Run) -> None:
-    """Lists withdrawals, newest first.
+    """List withdrawals, newest first.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ async def list_withdrawals(*, farmer: str = "", limit: Count = 100, session: Run
 
 @app.command
 async def address(farmer_id: str, /, *, session: Run) -> None:
-    """Shows where a farmer's withdrawals go, and where they will go after a change."""
+    """Show where a farmer's withdrawals go, and where they will go after a change."""
     request = withdraw_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)
     reply = await session.ask(session.withdrawals.GetPayoutAddress, request)
     session.output.message(reply)
 
 
 def _stroops(text: str) -> int:
-    """An amount in KALE or XLM as stroops; exact."""
+    """Parse an amount in KALE or XLM into stroops; exact."""
     try:
         stroops = Decimal(text) * _STROOPS
         whole = int(stroops)

@@ -17,7 +17,7 @@ from devstack.interrupt import run_to_end
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     console = Console()
     match options.command:

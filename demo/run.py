@@ -19,7 +19,7 @@ FARMERS_PER_SECOND = 8
 
 
 async def run_demo(farmers: int, blocks: int, console: Console) -> int:
-    """Runs the demo in var/demo; exit status 0 only when all was farmed and equals the chain."""
+    """Run the demo in var/demo; exit status 0 only when all was farmed and equals the chain."""
     config = StackConfig(
         directory=DIRECTORY, ledger_seconds=1.0, block_seconds=block_seconds(farmers)
     )
@@ -32,12 +32,12 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
 
 
 def block_seconds(farmers: int) -> int:
-    """Seconds of a block of the demo."""
+    """Return the seconds of a block of the demo."""
     return SHORTEST_BLOCK + farmers // FARMERS_PER_SECOND
 
 
 def write_summary(path: Path, result: FarmResult, farmers: int, blocks: int) -> None:
-    """The same figures for programs; amounts are strings of stroops, as in the API's JSON."""
+    """Write the figures for programs; amounts are strings of stroops, as in the API's JSON."""
     verdict = result.verdict
     amounts = {"funded", "staked", "reward", "stake_returned", "balance"}
     rows = [
@@ -61,7 +61,7 @@ def write_summary(path: Path, result: FarmResult, farmers: int, blocks: int) -> 
 
 
 def show(console: Console, result: FarmResult) -> None:
-    """The table and the verdict."""
+    """Print the table and the verdict."""
     table = Table(
         "farmer", "staked KALE", "zeros", "gap", "reward KALE", "balance KALE", title="All blocks"
     )

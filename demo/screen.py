@@ -16,7 +16,7 @@ _COLUMNS = ("block", "planted", "staked KALE", "mining", "worked", "harvested", 
 
 
 class Screen:
-    """Observes a pooler; use it as a context manager."""
+    """An observer of a pooler; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -40,13 +40,13 @@ class Screen:
             self._live.stop()
 
     def progress(self, text: str) -> None:
-        """What is being done."""
+        """Show what is being done."""
         self._status = Text(text, style="dim")
         if not self._console.is_terminal:
             self._console.print(text, markup=False, highlight=False)
 
     def __call__(self, event: Event) -> None:
-        """Takes one event."""
+        """Take one event."""
         if not self._console.is_terminal:
             self._report(event)
             return

@@ -1,4 +1,4 @@
-"""A pool that stays: `make up` and `make down`."""
+"""A pool that keeps running: `make up` and `make down`."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ STOP_TIMEOUT = 60.0
 
 
 async def supervise() -> int:
-    """Runs the pool until it is told to stop; what `up` leaves in the background."""
+    """Run the pool until it is told to stop; `up` leaves this running in the background."""
     config = StackConfig(
         directory=DIRECTORY, ledger_seconds=5.0, block_seconds=300, fixed_ports=True
     )
@@ -52,7 +52,7 @@ async def supervise() -> int:
 
 
 def up(console: Console) -> int:
-    """Starts the pool in the background and prints where it is."""
+    """Start the pool in the background and print where it is."""
     _clear_orphans(console)
     state = _state()
     if state is None:
@@ -88,7 +88,7 @@ def up(console: Console) -> int:
 
 
 def down(console: Console) -> int:
-    """Stops the pool and waits until it is gone."""
+    """Stop the pool and wait until it is gone."""
     state = _state()
     if state is None:
         if not _clear_orphans(console):
@@ -118,7 +118,10 @@ def _wait_ready(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
 
 
 def _state() -> dict[str, Any] | None:
-    """The running pool, or None; what a killed one has left does not count."""
+    """Return the running pool's state, or None.
+
+    The state that a killed pool has left does not count.
+    """
     state = _last_state()
     return state if state is not None and is_alive(int(state["supervisor"])) else None
 
@@ -132,7 +135,7 @@ def _last_state() -> dict[str, Any] | None:
 
 
 def _clear_orphans(console: Console) -> bool:
-    """Ends the processes of a pool whose supervisor was killed; whether there were any."""
+    """End the processes of a pool whose supervisor was killed; return whether there were any."""
     state = _last_state()
     if state is None or is_alive(int(state["supervisor"])):
         return False
@@ -149,7 +152,7 @@ def _clear_orphans(console: Console) -> bool:
 
 
 def _is_ours(name: str, pid: int) -> bool:
-    """Whether the process with this id is still the one that was started, not another's."""
+    """Tell whether the process with this id is still the one that was started, not another's."""
     shown = subprocess.run(
         ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )

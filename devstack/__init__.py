@@ -1,4 +1,5 @@
 """Whole pools on one machine: PostgreSQL, localnet and the five services as processes.
 
-The ground of `make demo`, `make up`, the trials and the tests. Not part of a deployment.
+`make demo`, `make up`, the trials and the tests are built on this package. It is not part of a
+deployment.
 """

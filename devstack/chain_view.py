@@ -1,4 +1,4 @@
-"""What happened on the chain, read from its JSON-RPC alone: the other side of the verdict.
+"""A view of the farming on the chain, for the verdict; read from the chain's JSON-RPC alone.
 
 Nothing of the pool's code is used here, so that an error in it can't hide itself.
 """
@@ -29,7 +29,7 @@ class ChainPlant:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainWork:
-    """What a pail showed last."""
+    """The last accepted work of a pail."""
 
     #: Ledgers between plant and work.
     gap: int
@@ -50,7 +50,7 @@ class ChainView:
 
 
 async def read_chain(rpc_url: str) -> ChainView:
-    """Pages through every transaction that the node still has."""
+    """Read every transaction that the node still has, page by page."""
     view = ChainView()
     async with aiohttp.ClientSession() as session:
         async for transaction in read_transactions(session, rpc_url):
@@ -61,7 +61,7 @@ async def read_chain(rpc_url: str) -> ChainView:
 async def read_kale_balances(
     rpc_url: str, addresses: Iterable[str], asset: Asset
 ) -> dict[str, int]:
-    """Trustline balances in stroops; an address without a trustline is absent."""
+    """Read trustline balances in stroops; an address without a trustline is absent."""
     keys = {_trustline_key(address, asset): address for address in addresses}
     balances: dict[str, int] = {}
     async with aiohttp.ClientSession() as session:
@@ -80,7 +80,7 @@ async def read_kale_balances(
 async def read_transactions(
     session: aiohttp.ClientSession, rpc_url: str, *, first: int | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """Every transaction from ledger `first` (None: the oldest that the node has) to now."""
+    """Yield every transaction from ledger `first` (None: the oldest that the node has) to now."""
     if first is None:
         first = (await call_rpc(session, rpc_url, "getHealth", None))["oldestLedger"]
     parameters: dict[str, Any] = {"startLedger": first, "pagination": {"limit": PAGE}}
@@ -96,7 +96,7 @@ async def read_transactions(
 async def call_rpc(
     session: aiohttp.ClientSession, rpc_url: str, method: str, parameters: object
 ) -> dict[str, Any]:
-    """One JSON-RPC call; RuntimeError when the answer is an error."""
+    """Make one JSON-RPC call; raise RuntimeError when the answer is an error."""
     request: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": method}
     if parameters is not None:
         request["params"] = parameters
@@ -109,7 +109,10 @@ async def call_rpc(
 
 
 def add_transaction(view: ChainView, transaction: dict[str, Any]) -> None:
-    """Adds what one transaction of getTransactions did; a failed one did nothing."""
+    """Add the changes of one transaction of getTransactions.
+
+    A failed transaction changed nothing.
+    """
     if transaction["status"] != GetTransactionStatus.SUCCESS.value:
         return
     meta = xdr.TransactionMeta.from_xdr(transaction["resultMetaXdr"])
@@ -140,7 +143,7 @@ Pail = tuple[tuple[str, int], dict[str, Any]]
 
 
 def pail_changes(meta: xdr.TransactionMetaV4) -> list[tuple[Pail | None, Pail | None]]:
-    """(before, after) of each pail that a transaction made, worked on or removed."""
+    """Return (before, after) of each pail that a transaction made, worked on or removed."""
     changes: list[tuple[Pail | None, Pail | None]] = []
     before: Pail | None = None
     for operation in meta.operations:

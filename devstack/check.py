@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from libs.common.db.queries import load_queries
 from libs.kale.networks import NETWORKS
 
-#: PostgreSQL is not there: it restarts, or cuts its sessions.
+#: Errors that mean that PostgreSQL is away: it restarts, or ends its sessions.
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
 #: Seconds in which records that are on their way may still arrive before the verdict.
 SETTLE_SECONDS = 20.0
@@ -47,7 +47,7 @@ class FarmerRow:
 
 @dataclass(kw_only=True)
 class Verdict:
-    """What the comparison found."""
+    """The result of the comparison."""
 
     #: One row per farmer, in the order of registration.
     farmers: list[FarmerRow]
@@ -58,14 +58,14 @@ class Verdict:
 
     @property
     def equal(self) -> bool:
-        """Whether there was something to compare and no difference."""
+        """Tell whether there was something to compare and no difference."""
         return self.compared > 0 and not self.differences
 
 
 async def has_seen_kale(admin_dsn: str) -> bool:
-    """Whether the pool has seen KALE on every farmer's account, so that all of them stake.
+    """Tell whether the pool has seen KALE on every farmer's account, so that all of them stake.
 
-    False while PostgreSQL is away.
+    Return False while PostgreSQL is away.
     """
     try:
         connection = await asyncpg.connect(admin_dsn)
@@ -80,7 +80,7 @@ async def has_seen_kale(admin_dsn: str) -> bool:
 async def compare(
     admin_dsn: str, rpc_url: str, asset: Asset, funded: Mapping[str, int], chain: ChainView
 ) -> Verdict:
-    """Compares all that is recorded with all that was read from the chain.
+    """Compare all that is recorded with all that was read from the chain.
 
     `funded` is what each address was given from outside, in stroops.
     """
@@ -110,9 +110,9 @@ async def compare(
 async def settled_verdict(
     stack: Stack, funded: Mapping[str, int], read: Callable[[], Awaitable[ChainView]]
 ) -> Verdict:
-    """The comparison, once nothing changes any more: events are recorded after the ledger.
+    """Compare records and chain once nothing changes any more.
 
-    `read` gives the chain as it is now.
+    Events are recorded after the ledger. `read` returns the chain as it is now.
     """
     code, _, issuer = NETWORKS["localnet"].asset.partition(":")
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS

@@ -1,4 +1,4 @@
-"""The farm's calls in a transaction and what became of each, one by one or many in a multicall."""
+"""The farm's calls in a transaction, single or in a multicall, and the result of each call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class FarmCall:
     farmer: str
     #: Block of a harvest; None for others, whose block is the chain's current one.
     block: int | None
-    #: It worked.
+    #: Whether the call succeeded.
     ok: bool
-    #: What it returned; None when it failed.
+    #: Return value of the call; None when it failed.
     value: xdr.SCVal | None
 
 
 def farm_calls(transaction: dict[str, Any]) -> list[FarmCall]:
-    """The calls of one transaction as getTransactions gives it; none for anything else."""
+    """Return the calls of one transaction as getTransactions gives it; none for anything else."""
     envelope = xdr.TransactionEnvelope.from_xdr(transaction["envelopeXdr"])
     invocation = _invocation(envelope)
     if invocation is None:
@@ -42,7 +42,7 @@ def farm_calls(transaction: dict[str, Any]) -> list[FarmCall]:
 
 
 def inner_envelope(envelope: xdr.TransactionEnvelope) -> xdr.TransactionV1Envelope | None:
-    """The envelope of the transaction itself, which may be inside of a fee bump."""
+    """Return the envelope of the transaction itself, which may be inside of a fee bump."""
     return envelope.v1 if envelope.fee_bump is None else envelope.fee_bump.tx.inner_tx.v1
 
 
@@ -74,7 +74,11 @@ def _call(function: str, arguments: Sequence[xdr.SCVal], value: xdr.SCVal | None
 
 
 def _inner_calls(arguments: Sequence[xdr.SCVal], value: xdr.SCVal | None) -> list[FarmCall]:
-    """Of a multicall: vec<(contract, function, arguments)>, and a vec of what each returned."""
+    """Return the calls of a multicall.
+
+    Its argument is vec<(contract, function, arguments)>, its value a vec of what each call
+    returned.
+    """
     calls = [_items(call) for argument in arguments for call in _items(argument)]
     values = _items(value) if value is not None else [None] * len(calls)
     return [

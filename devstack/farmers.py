@@ -28,12 +28,12 @@ FAUCET_PARALLEL = 100
 async def settle(
     stack: Stack, config: PoolerConfig, observe: Observer, progress: Progress
 ) -> tuple[PoolerConfig, Mapping[str, int]]:
-    """Registers the pooler and its farmers, and gives these KALE.
+    """Register the pooler and its farmers, and give the farmers KALE.
 
-    Returns the pooler's own settings and, by address, what each farmer was given in stroops.
+    Return the pooler's own settings and, by address, what each farmer was given in stroops.
     """
     progress(f"registering {config.farmers} farmers: wallets, accounts, trustlines")
-    # Somebody who runs the pool registers the pooler, whose certificate then has its id.
+    # The operator registers the pooler, whose certificate then has its id.
     async with open_client(config.targets, stack.operator()) as client:
         pooler_id = await enrol(client, config, observe)
         addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
@@ -45,7 +45,7 @@ async def settle(
 
 
 async def _seen(stack: Stack) -> None:
-    """Until the pool knows what there is to stake; not for ever, as it farms without, too."""
+    """Wait until the pool knows the farmers' KALE; not for ever, as the pool farms without, too."""
     with suppress(WaitTimeoutError):
         await wait_until(
             partial(has_seen_kale, stack.admin_dsn),
@@ -56,7 +56,7 @@ async def _seen(stack: Stack) -> None:
 
 
 def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
-    """A pooler for a stack."""
+    """Return the settings of a pooler for a stack."""
     return PoolerConfig(
         targets=Targets(**{name: stack.target(name) for name in SERVICES}),
         public_key=Keypair.random().public_key,
@@ -69,7 +69,7 @@ def pooler_config(stack: Stack, farmers: int, blocks: int) -> PoolerConfig:
 
 
 async def fund(rpc_url: str, addresses: list[str]) -> Mapping[str, int]:
-    """Asks localnet's faucet for KALE for each farmer; what each was given, in stroops."""
+    """Ask localnet's faucet for KALE for each farmer; return what each was given, in stroops."""
     limit = asyncio.Semaphore(FAUCET_PARALLEL)
 
     async def give(session: aiohttp.ClientSession, address: str) -> None:

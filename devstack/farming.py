@@ -1,4 +1,4 @@
-"""A pool farms some blocks, then its records are compared with the chain."""
+"""A farming run: a pool farms some blocks, then its records are compared with the chain."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,18 +13,18 @@ from pooler.run import RunSummary, run
 
 @dataclass(frozen=True, kw_only=True)
 class FarmResult:
-    """What farming some blocks came to."""
+    """The result of farming some blocks."""
 
-    #: What the pooler did.
+    #: The pooler's summary.
     run: RunSummary
-    #: What the comparison found.
+    #: The result of the comparison.
     verdict: Verdict
     #: Farmers times blocks.
     asked: int
 
     @property
     def all_farmed(self) -> bool:
-        """Whether everybody was planted and harvested in every block, and no stake was lost."""
+        """Tell whether everybody was planted and harvested in every block, without a lost stake."""
         run = self.run
         return (
             min(run.planted, run.harvested) >= self.asked
@@ -34,14 +34,14 @@ class FarmResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all was farmed, and the records are what is on the chain."""
+        """Tell whether all was farmed, and the records are what is on the chain."""
         return self.all_farmed and self.verdict.equal
 
 
 async def farm(
     stack: Stack, farmers: int, blocks: int, observe: Observer, progress: Progress
 ) -> FarmResult:
-    """Registers, funds, farms and compares on a running pool."""
+    """Register, fund, farm and compare on a running pool."""
     config, funded = await settle(stack, pooler_config(stack, farmers, blocks), observe, progress)
     progress("farming")
     summary = await run(config, observe)

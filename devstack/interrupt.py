@@ -1,4 +1,4 @@
-"""Commands that stop what they have started, however they are asked to end."""
+"""The end of a command: what it has started is stopped, however the command is asked to end."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ INTERRUPTED = 130
 
 
 def run_to_end(work: Coroutine[Any, Any, int]) -> int:
-    """Runs a command; Ctrl-C and SIGTERM cancel it, and everything is stopped first."""
+    """Run a command; Ctrl-C and SIGTERM cancel it, and everything is stopped first."""
 
     async def guarded() -> int:
         task = asyncio.ensure_future(work)

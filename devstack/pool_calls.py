@@ -26,18 +26,18 @@ class PoolCaller:
         self._pooler_id = pooler_id
 
     async def farmers(self) -> list[Farmer]:
-        """All of the pooler's, in the order of registration."""
+        """List all farmers of the pooler, in the order of registration."""
         return [
             Farmer(id=str(one.farmer_id), address=one.address)
             async for one in self._client.farmers(self._pooler_id)
         ]
 
     async def plant(self, _name: str, block: int, _stakes: Mapping[Farmer, int], /) -> BatchSummary:
-        """Plants all of the pooler's farmers, with the stakes that the pool works out."""
+        """Plant all of the pooler's farmers, with the stakes that the pool works out."""
         return await self._client.plant(self._pooler_id, block, farmers=0, patience=PATIENCE)
 
     async def work(self, _name: str, shown: Sequence[Shown], block: int, /) -> BatchSummary:
-        """Submits the nonces."""
+        """Submit the nonces."""
         found = [
             Found(
                 farmer_id=FarmerId(UUID(item.farmer.id)),
@@ -51,13 +51,13 @@ class PoolCaller:
         return await self._client.submit_work(self._pooler_id, block, found, patience=PATIENCE)
 
     async def harvest(self, _name: str, block: int, _farmers: Sequence[Farmer], /) -> BatchSummary:
-        """Harvests all that was worked."""
+        """Harvest all that was worked."""
         return await self._client.harvest(self._pooler_id, block, patience=PATIENCE)
 
 
 @asynccontextmanager
 async def open_pool_caller(config: PoolerConfig) -> AsyncIterator[PoolCaller]:
-    """The calls of a pooler that is registered, under its own certificate."""
+    """Open the calls of a pooler that is registered, under its own certificate."""
     if config.pooler_id is None:
         raise ValueError("the pooler is not registered")
     async with open_client(config.targets, transport_of(config.tls)) as client:

@@ -25,14 +25,14 @@ ADMIN = "postgres"
 HOST = "127.0.0.1"
 #: Seconds that a start may take.
 START_TIMEOUT = 60.0
-#: Seconds that a clean stop may take before the server is ended the hard way.
+#: Seconds that a clean stop may take before the next, harder signal.
 STOP_TIMEOUT = 30.0
 #: A port that was free may be taken by the time the server binds it; then another one is tried.
 PORT_ATTEMPTS = 5
 #: The data folder's name when another process, or a later run, has to find it.
 _LASTING = "data"
 
-#: What every instance runs with. TCP only: no socket and lock files outside of its folder, and no
+#: Settings of every instance. TCP only: no socket and lock files outside of its folder, and no
 #: segments in /dev/shm, which would stay there after a kill -9.
 SETTINGS = {
     "listen_addresses": HOST,
@@ -52,8 +52,9 @@ THROWAWAY = {
     "autovacuum": "off",
 }
 
-#: Outlives its parent by design. A line on stdin ends it; the end of stdin without a line means
-#: that the owner died, in whatever way: it stops the server and removes what it was told to.
+#: The guard's script, which outlives its parent by design. A line on stdin ends the guard. The end
+#: of stdin without a line means that the owner died, in whatever way: the guard then stops the
+#: server and removes the folders that it was given.
 _GUARD = """
 pid=$1; lock=$2; shift 2
 if read -r line; then exit 0; fi
@@ -68,10 +69,10 @@ class EmbeddedPostgres:
     """One server with one folder. Instances share nothing: any number run side by side.
 
     Start and stop block for about a second (asyncio: `asyncio.to_thread`). The server ends with its
-    owner, also after a SIGTERM or SIGKILL that the owner does not handle, unless it is detached.
-    As a context manager it removes its data at the end, unless they are to be kept. Data that are
-    not kept have a folder of their own each time: the late clean-up after an owner that was killed
-    cannot hit its successor.
+    owner, also after a SIGTERM or SIGKILL that the owner does not handle, unless it is detached. As
+    a context manager it removes its data at the end, unless they are to be kept. Data that are not
+    kept have a folder of their own each time, so that the late clean-up after an owner that was
+    killed cannot remove its successor's data.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class EmbeddedPostgres:
         detached: bool = False,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`home` gets the data, the log and the superuser's password.
+        """Put the data, the log and the superuser's password into `home`.
 
         Port 0 takes a free one. `durable=False` skips fsync, for tests. `keep` leaves the data for
         the next start. A detached server runs on until `stop_detached(home)`. `environment` are
@@ -104,35 +105,35 @@ class EmbeddedPostgres:
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 before the start when none was given."""
+        """Return the port that it listens on; 0 before the start when none was given."""
         return self._port
 
     @property
     def pid(self) -> int:
-        """The server's process id; raises PostgresStartError when it is not running."""
+        """Return the server's process id; raise PostgresStartError when it is not running."""
         if self._server is None:
             raise PostgresStartError("PostgreSQL is not running")
         return self._server.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Tell whether the server was started and has not ended."""
         return self._server is not None and self._server.poll() is None
 
     @property
     def admin_dsn(self) -> str:
-        """The superuser's connection string for the database `postgres`."""
+        """Return the superuser's connection string for the database `postgres`."""
         return self.dsn()
 
     def dsn(self, *, database: str = ADMIN, user: str = ADMIN, password: str | None = None) -> str:
-        """A connection string; without a password it is the superuser's."""
+        """Return a connection string; without a password it is the superuser's."""
         secret = self._admin_password() if password is None else password
         return f"postgresql://{user}:{quote(secret, safe='')}@{HOST}:{self._port}/{database}"
 
     def start(self) -> None:
-        """Makes the cluster when there is none and waits until it accepts connections.
+        """Make the cluster when there is none and wait until the server accepts connections.
 
-        Raises PostgresStartError with the end of the log; nothing is left running then.
+        Raise PostgresStartError with the end of the log; nothing is left running then.
         """
         self._home.mkdir(parents=True, exist_ok=True)
         try:
@@ -145,7 +146,7 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Ends the server, rolling back what is open; the data stay. Safe to repeat."""
+        """End the server, rolling back what is open; the data stay. Safe to repeat."""
         if self._server is not None:
             _end(self._server)
             self._server = None
@@ -154,9 +155,9 @@ class EmbeddedPostgres:
             self._guard = None
 
     def restart(self, *, number: int = signal.SIGINT) -> None:
-        """Ends the server by a signal and starts it again on its port, with its data.
+        """End the server by a signal and start it again on its port, with its data.
 
-        SIGINT ends all sessions first; SIGQUIT ends it at once, as a crash would.
+        SIGINT ends all sessions first; SIGQUIT ends the server at once, as a crash would.
         """
         if self._server is None:
             raise PostgresStartError("PostgreSQL is not running")
@@ -167,11 +168,11 @@ class EmbeddedPostgres:
         self._launch()
 
     def run(self, program: str, *arguments: str) -> str:
-        """Runs one of PostgreSQL's client programs, such as pg_dump; returns what it prints."""
+        """Run one of PostgreSQL's client programs, such as pg_dump; return what it prints."""
         return self._place.run(program, arguments)
 
     def remove(self) -> None:
-        """Deletes the data of a stopped server; the log stays."""
+        """Delete the data of a stopped server; the log stays."""
         self._place.remove()
         if self._lasting:
             _password_file(self._home).unlink(missing_ok=True)
@@ -193,13 +194,17 @@ class EmbeddedPostgres:
             self.remove()
 
     def _admin_password(self) -> str:
-        """In a file beside lasting data, where the next start finds it; else only in memory."""
+        """Return the superuser's password.
+
+        With lasting data it is in a file beside them, where the next start finds it; else only in
+        memory.
+        """
         if self._password is None:
             self._password = _stored_password(self._home) if self._lasting else _new_password()
         return self._password
 
     def _launch(self) -> None:
-        """Starts the server, again on another port when somebody was faster to take a free one."""
+        """Start the server, again on another port when somebody was faster to take a free one."""
         for attempt in range(1, PORT_ATTEMPTS + 1):
             self._port = self._fixed_port or _free_port()
             self._server = self._spawn()
@@ -229,7 +234,7 @@ class EmbeddedPostgres:
             )
 
     def _spawn_guard(self, pid: int) -> subprocess.Popen[bytes]:
-        """In a session of its own: a Ctrl-C in the terminal must not reach it."""
+        """Start the guard in a session of its own: a Ctrl-C in the terminal must not reach it."""
         doomed = [] if self._lasting else [str(path) for path in self._place.folders()]
         lock = str(self._place.lock_file)
         return subprocess.Popen(
@@ -255,7 +260,10 @@ class EmbeddedPostgres:
 
 
 def stop_detached(home: Path, *, keep: bool = False) -> None:
-    """Stops what a detached instance started in `home`, and removes its data; safe to repeat."""
+    """Stop the server that a detached instance started in `home`, and remove its data.
+
+    The call is safe to repeat.
+    """
     place = Place(home.absolute(), name=_LASTING)
     if place.lock_file.exists():
         place.run("pg_ctl", ["stop", "-D", str(place.data), "-m", "fast", "-w"])
@@ -265,7 +273,10 @@ def stop_detached(home: Path, *, keep: bool = False) -> None:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """SIGINT is PostgreSQL's fast shutdown; SIGQUIT, the immediate one, still frees its memory."""
+    """End the server by a signal, and by the next one when it does not end in time.
+
+    SIGINT is PostgreSQL's fast shutdown; SIGQUIT, the immediate one, still frees its memory.
+    """
     for number in (signal.SIGINT, signal.SIGQUIT):
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.send_signal(number)

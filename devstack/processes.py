@@ -19,9 +19,9 @@ class ProcessDiedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """How to start one process."""
+    """The command that starts one process."""
 
-    #: What people call it; the log file's name.
+    #: The process's name, also of its log file.
     name: str
     #: Arguments of the Python interpreter, such as `-m services.plant`.
     arguments: Sequence[str]
@@ -38,7 +38,7 @@ class Process:
         self._child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Starts it in a process group of its own, so that Ctrl-C reaches only us."""
+        """Start the child in a process group of its own, so that Ctrl-C reaches only us."""
         with self.log_path.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -52,34 +52,37 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Return the child's process id."""
         if self._child is None:
             raise ProcessDiedError(f"{self.command.name} was not started")
         return self._child.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Tell whether the child was started and has not ended."""
         return self._child is not None and self._child.returncode is None
 
     @property
     def status(self) -> int | None:
-        """Its exit status once it has ended; minus the number of the signal that ended it."""
+        """Return the exit status once the child has ended.
+
+        After a signal it is minus the number of the signal.
+        """
         return None if self._child is None else self._child.returncode
 
     def check(self) -> None:
-        """Raises ProcessDiedError when it has ended."""
+        """Raise ProcessDiedError when the child has ended."""
         if self.status is not None:
             text = f"{self.command.name} ended ({self.status}):\n{self.log_tail()}"
             raise ProcessDiedError(text)
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the child's log."""
         text = self.log_path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     async def stop(self, *, number: int = signal.SIGTERM) -> None:
-        """Asks it to end with a signal, waits, and kills it when it does not."""
+        """Ask the child to end with a signal, wait, and kill it when it does not."""
         child = self._child
         if child is None or child.returncode is not None:
             return
@@ -95,14 +98,17 @@ class Process:
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The variables that any program needs, plus its own; nothing else leaks in."""
+    """Return the variables that any program needs, plus the program's own.
+
+    No others are inherited.
+    """
     kept = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
     inherited = {name: value for name, value in os.environ.items() if name in kept}
     return inherited | {"PYTHONUNBUFFERED": "1"} | dict(extra)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with this id exists."""
+    """Tell whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Wires the whole pool up on this machine: PostgreSQL, migrations, localnet, five services."""
+"""The whole pool on this machine, wired up: PostgreSQL, migrations, localnet, five services."""
 
 import asyncio
 import base64
@@ -40,9 +40,9 @@ FIXED_PORTS = {
 }
 #: Folder of the pool's certificates, in that of its data.
 CERTIFICATES = "certificates"
-#: The one who runs it.
+#: Name of the operator who runs the pool.
 OPERATOR = "operator"
-#: Days that its certificates are valid.
+#: Days that the pool's certificates are valid.
 DAYS = 30.0
 #: Seconds until everything serves at the latest.
 START_TIMEOUT = 90.0
@@ -52,7 +52,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """How to run the pool on this machine."""
+    """The settings of the pool on this machine."""
 
     #: Folder for data and logs; it is emptied at start.
     directory: Path
@@ -88,29 +88,32 @@ class Stack:
 
     @property
     def rpc_url(self) -> str:
-        """JSON-RPC of the local Stellar network."""
+        """Return the URL of the local Stellar network's JSON-RPC."""
         return f"http://127.0.0.1:{self.ports['localnet']}"
 
     def node_url(self, number: int) -> str:
-        """JSON-RPC of one node of the local Stellar network; 0 is the chain's own."""
+        """Return the URL of the JSON-RPC of one node of the local Stellar network.
+
+        Node 0 is the chain's own.
+        """
         return f"{self.rpc_url}/node/{number}" if number else self.rpc_url
 
     @property
     def admin_dsn(self) -> str:
-        """PostgreSQL with all rights, for checks."""
+        """Return PostgreSQL's connection string with all rights, for checks."""
         return self._postgres.admin_dsn
 
     def service_dsn(self, name: str) -> str:
-        """The database as one service sees it."""
+        """Return the connection string that one service has."""
         return _with_login(self.admin_dsn, role_of(name), self._passwords[name])
 
     def secrets(self) -> dict[str, str]:
-        """What must not be seen anywhere, by name."""
+        """Return, by name, the secrets that must not be seen anywhere."""
         passwords = {f"password of {name}": value for name, value in self._passwords.items()}
         return {"master key": self._master_key, **passwords}
 
     def certificates(self, kind: CallerKind, name: str) -> TlsFiles:
-        """A certificate of this pool's authority."""
+        """Return a certificate of this pool's authority."""
         if (kind, name) not in self._issued:
             folder = self.config.directory.absolute() / CERTIFICATES
             if not self._issued:
@@ -123,27 +126,27 @@ class Stack:
         return self._issued[kind, name]
 
     def transport(self, kind: CallerKind, name: str) -> Transport:
-        """Calls in this name."""
+        """Return the transport for calls in this name."""
         return transport_of(self.certificates(kind, name))
 
     def authority_of(self, trust_domain: str) -> Authority:
-        """This pool's authority with names of another domain: for who should not get in."""
+        """Return this pool's authority with names of another domain: for callers to be refused."""
         return replace(self._authority, trust_domain=trust_domain)
 
     def operator(self) -> Transport:
-        """Calls as somebody who runs the pool."""
+        """Return the transport for calls as the operator."""
         return self.transport(CallerKind.OPERATOR, OPERATOR)
 
     def target(self, service: str) -> str:
-        """Where a service listens (host:port)."""
+        """Return the address where a service listens (host:port)."""
         return f"127.0.0.1:{self.ports[service]}"
 
     def pids(self) -> dict[str, int]:
-        """Process ids by name."""
+        """Return the process ids by name."""
         return {name: process.pid for name, process in self._processes.items()}
 
     async def start(self, progress: Progress) -> None:
-        """Starts everything in order and waits until all serve."""
+        """Start everything in order and wait until all serve."""
         progress("migrating the database")
         await migrate_all(DatabaseAddress(dsn=self.admin_dsn), self._passwords)
         progress("starting the local Stellar network")
@@ -156,7 +159,7 @@ class Stack:
             await self.wait_ready(name)
 
     async def start_copy(self, service: str, name: str) -> None:
-        """Starts one more process of a service under another name; waits until it serves."""
+        """Start one more process of a service under another name; wait until it serves."""
         (self.ports[name],) = _free_ports(1)
         command = self._service(service)
         environment = {**command.environment, "PORT": str(self.ports[name])}
@@ -170,26 +173,26 @@ class Stack:
         number: int = signal.SIGKILL,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Kills one process and starts it again at the same place; waits until it serves.
+        """Kill one process and start it again at the same place; wait until it serves.
 
-        `environment` is on top of what it had at first, for this run of it only.
+        `environment` is on top of what the process had at first, for this run of it only.
         """
         await self.end(name, number=number)
         await self.begin(name, environment=environment)
         await self.wait_ready(name)
 
     async def restart_postgres(self, *, number: int = signal.SIGINT) -> None:
-        """Ends PostgreSQL by a signal under all that runs, and starts it again."""
+        """End PostgreSQL by a signal under all that runs, and start it again."""
         await asyncio.to_thread(self._postgres.restart, number=number)
 
     @property
     def postgres_has_ended(self) -> bool:
-        """Whether PostgreSQL is gone, by itself or because it was ended."""
+        """Tell whether PostgreSQL is gone, by itself or because it was ended."""
         return not self._postgres.is_running
 
     @asynccontextmanager
     async def hung(self, name: str) -> AsyncIterator[None]:
-        """A process that does nothing while the block runs, and keeps its connections."""
+        """Suspend a process while the block runs; it does nothing, and keeps its connections."""
         pid = self._processes[name].pid
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -198,23 +201,23 @@ class Stack:
             os.kill(pid, signal.SIGCONT)
 
     def configure(self, name: str, environment: Mapping[str, str]) -> None:
-        """More variables for a process, from its next start on."""
+        """Set more variables for a process, from its next start on."""
         command = self._commands[name]
         own = {**command.environment, **environment}
         self._commands[name] = replace(command, environment=own)
 
     async def end(self, name: str, *, number: int = signal.SIGKILL) -> None:
-        """Ends one process, if it has not ended already."""
+        """End one process, if it has not ended already."""
         await self._processes[name].stop(number=number)
 
     async def begin(self, name: str, *, environment: Mapping[str, str] | None = None) -> None:
-        """Starts a process that has ended, without waiting for it."""
+        """Start a process that has ended, without waiting for it."""
         command = self._commands[name]
         own = {**command.environment, **(environment or {})}
         await self._run(replace(command, environment=own))
 
     async def wait_ready(self, name: str) -> None:
-        """Returns when a process serves; ProcessDiedError when it does not."""
+        """Return when a process serves; raise ProcessDiedError when it does not."""
         if name == "localnet":
             await self._wait(name, partial(_answers, self.rpc_url))
         else:
@@ -222,16 +225,16 @@ class Stack:
             await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
 
     def has_ended(self, name: str) -> bool:
-        """Whether a process is gone, by itself or because it was ended."""
+        """Tell whether a process is gone, by itself or because it was ended."""
         return not self._processes[name].is_running
 
     def check(self) -> None:
-        """Raises ProcessDiedError when a process has ended by itself."""
+        """Raise ProcessDiedError when a process has ended by itself."""
         for process in self._processes.values():
             process.check()
 
     async def stop(self) -> None:
-        """Stops the services first, then the network; PostgreSQL is stopped by its owner."""
+        """Stop the services first, then the network; PostgreSQL is stopped by its owner."""
         services = [process for name, process in self._processes.items() if name != "localnet"]
         await asyncio.gather(*(process.stop() for process in services))
         if "localnet" in self._processes:
@@ -291,8 +294,10 @@ class Stack:
 
 
 def who_calls(method: str) -> tuple[CallerKind, str]:
-    """Whose certificate to show for a method by its full name: the operator's, or that of a service
-    where the operator may not call it."""
+    """Return the caller whose certificate to show for a method, by its full name.
+
+    The caller is the operator, or a service where the operator may not call the method.
+    """
     entry = ACCESS.get(method)
     if entry is None or entry.operators:  # the standard services have no entry
         return CallerKind.OPERATOR, OPERATOR
@@ -303,7 +308,7 @@ def who_calls(method: str) -> tuple[CallerKind, str]:
 async def open_stack(
     config: StackConfig, progress: Progress = lambda _: None
 ) -> AsyncIterator[Stack]:
-    """Runs the pool while the block runs; stops everything at its end, whatever ended it."""
+    """Run the pool while the block runs; stop everything at its end, whatever ended it."""
     shutil.rmtree(config.directory, ignore_errors=True)
     (config.directory / "logs").mkdir(parents=True)
     progress("starting PostgreSQL")
@@ -326,7 +331,10 @@ def _choose_ports(*, fixed: bool) -> dict[str, int]:
 
 
 def _free_ports(count: int) -> Iterable[int]:
-    """Ports that were free a moment ago; held together, so that none is given twice."""
+    """Return ports that were free a moment ago.
+
+    They are held together, so that none is given twice.
+    """
     with contextlib.ExitStack() as held:
         ports = []
         for _ in range(count):

@@ -33,7 +33,7 @@ _PAUSE = 0.2
 _PARALLEL = 20
 
 
-#: Who makes each call of wallet, by its short name.
+#: The caller of each method of wallet, by the method's short name.
 _CALLERS = {
     method.name: who_calls(f"/{service.full_name}/{method.name}")
     for service in wallet_pb2.DESCRIPTOR.services_by_name.values()
@@ -63,10 +63,13 @@ class Farmer:
 
 
 class WalletCaller:
-    """Calls one or more wallet processes; a call whose process dies goes on at the next one."""
+    """A caller of one or more wallet processes.
+
+    A call whose process dies goes on at the next one.
+    """
 
     def __init__(self, processes: Sequence[Mapping[_Caller, grpc.aio.Channel]]) -> None:
-        """`processes` has a channel for each who calls: the services, and the operator."""
+        """Take `processes`, each with a channel for each caller: the services, and the operator."""
         self._stubs = [_stub(channels) for channels in processes]
         self._engine = _engine_stub(processes[0][_OPERATOR])
         self._withdrawals = [_withdrawal_stub(channels[_OPERATOR]) for channels in processes]
@@ -75,7 +78,7 @@ class WalletCaller:
         self.repeated: list[grpc.StatusCode] = []
 
     async def create_farmers(self, count: int) -> list[Farmer]:
-        """Wallets of new farmers; their accounts are made in the background."""
+        """Create wallets of new farmers; the farmers' accounts are made in the background."""
         limit = asyncio.Semaphore(_PARALLEL)
 
         async def create(number: int) -> Farmer:
@@ -91,7 +94,7 @@ class WalletCaller:
         return list(await asyncio.gather(*(create(number) for number in range(count))))
 
     async def count_ready(self) -> int:
-        """Farmers of ours that have account and trustline."""
+        """Count our farmers that have account and trustline."""
         request = wallet_pb2.ListWalletsRequest(pooler_id=self.pooler_id, page_size=1000)
         count = 0
         while True:
@@ -102,22 +105,22 @@ class WalletCaller:
             request.page_token = page.next_page_token
 
     async def engine_status(self) -> engine_pb2.GetEngineStatusResponse:
-        """How the submission engine stands."""
+        """Return the status of the submission engine."""
         return await self._engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest())
 
     async def deploy_multicall(self) -> str:
-        """The multicall contract's id; deploys it when it is not there."""
+        """Return the multicall contract's id; deploy the contract when it is not there."""
         request = engine_pb2.DeployMulticallRequest(max_fee_stroops=1_000_000_000)
         reply = await self._engine.DeployMulticall(request, timeout=CALL_TIMEOUT)
         return reply.contract_id
 
     async def block(self, index: int | None = None) -> wallet_pb2.GetBlockResponse:
-        """A block (None: the current one) and the head."""
+        """Return a block (None: the current one) and the head."""
         request = wallet_pb2.GetBlockRequest(index=index)
         return await self._call(0, lambda stub: stub.GetBlock(request, timeout=CALL_TIMEOUT))
 
     async def kale_balances(self, farmers: Sequence[Farmer]) -> dict[str, int]:
-        """Stroops of KALE by address, read from the chain by the wallet."""
+        """Return stroops of KALE by address, read from the chain by the wallet."""
         request = wallet_pb2.GetBalancesRequest(farmer_ids=[farmer.id for farmer in farmers])
         reply = await self._call(0, lambda stub: stub.GetBalances(request))
         return {item.address: item.kale_stroops for item in reply.balances}
@@ -125,7 +128,7 @@ class WalletCaller:
     async def plant(
         self, name: str, block: int, stakes: Mapping[Farmer, int]
     ) -> list[wallet_pb2.Operation]:
-        """BatchPlant in chunks, all at once, to the end; `stakes` in stroops of KALE."""
+        """Call BatchPlant in chunks, all at once, to the end; `stakes` in stroops of KALE."""
         items = [
             wallet_pb2.PlantOperation(farmer_id=farmer.id, stake=stake)
             for farmer, stake in stakes.items()
@@ -143,7 +146,7 @@ class WalletCaller:
     async def work(
         self, name: str, shown: Sequence["Shown"], block: int
     ) -> list[wallet_pb2.Operation]:
-        """BatchWork in chunks, all at once, to the end."""
+        """Call BatchWork in chunks, all at once, to the end."""
         items = [
             wallet_pb2.WorkOperation(farmer_id=item.farmer.id, nonce=item.nonce, hash=item.hash)
             for item in shown
@@ -161,7 +164,7 @@ class WalletCaller:
     async def harvest(
         self, name: str, block: int, farmers: Sequence[Farmer]
     ) -> list[wallet_pb2.Operation]:
-        """BatchHarvest in chunks, all at once, to the end."""
+        """Call BatchHarvest in chunks, all at once, to the end."""
         items = [wallet_pb2.HarvestOperation(farmer_id=farmer.id) for farmer in farmers]
         requests = [
             wallet_pb2.BatchHarvestRequest(
@@ -174,7 +177,10 @@ class WalletCaller:
         return await self._collect(lambda stub: stub.BatchHarvest, requests)
 
     async def pay_out_to(self, farmers: Sequence[Farmer], address: str) -> None:
-        """From now on withdrawals of these farmers go there, once the cooling time is over."""
+        """Set the address of these farmers' withdrawals.
+
+        The address counts once the cooling time is over.
+        """
         for farmer in farmers:
             request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
             await self._withdrawals[0].SetPayoutAddress(request, timeout=CALL_TIMEOUT)
@@ -182,7 +188,7 @@ class WalletCaller:
     async def withdraw(
         self, name: str, farmers: Sequence[Farmer], amount: int
     ) -> list[wallet_pb2.Operation]:
-        """Withdraws stroops of KALE for each farmer, all at once, to the end."""
+        """Withdraw stroops of KALE for each farmer, all at once, to the end."""
 
         async def one(number: int, farmer: Farmer) -> wallet_pb2.Operation:
             request = withdraw_pb2.WithdrawRequest(
@@ -204,7 +210,7 @@ class WalletCaller:
         method: Callable[["wallet_pb2_grpc.WalletServiceAsyncStub"], Any],
         requests: Sequence[Any],
     ) -> list[wallet_pb2.Operation]:
-        """The operations of all requests, each settled."""
+        """Return the operations of all requests, each settled."""
 
         async def one(number: int, request: Any) -> list[wallet_pb2.Operation]:
             async def attempt(
@@ -234,7 +240,7 @@ async def _until_answered(
     attempt: Callable[[Stub], Awaitable[T]],
     repeated: list[grpc.StatusCode],
 ) -> T:
-    """Tries until a process answers; a repeat joins what the first call has begun.
+    """Try until a process answers; a repeat joins what the first call has begun.
 
     Only UNAVAILABLE is repeated: everything else is an answer.
     """
@@ -253,18 +259,21 @@ async def _until_answered(
 class Shown:
     """The work of one farmer."""
 
-    #: Whose it is.
+    #: The farmer whose work it is.
     farmer: Farmer
     #: The nonce.
     nonce: int
-    #: keccak-256 of it, 32 bytes.
+    #: The keccak-256 hash that the nonce gives, 32 bytes.
     hash: bytes
 
 
 def mine(
     farmers: Sequence[Farmer], block: int, entropy: bytes, *, zeros: int = 1, first: int = 0
 ) -> list[Shown]:
-    """For each farmer the first nonce from `first` on whose hash has so many zeros at least."""
+    """Find for each farmer the first nonce from `first` on whose hash has enough zeros.
+
+    `zeros` is the least number of zeros.
+    """
 
     def search(farmer: Farmer) -> Shown:
         key, nonce = raw_key(farmer.address), first
@@ -279,7 +288,7 @@ def mine(
 
 @asynccontextmanager
 async def open_caller(stack: Stack, names: Sequence[str]) -> AsyncIterator[WalletCaller]:
-    """A caller of a stack's wallet processes, by their names."""
+    """Open a caller of a stack's wallet processes, by their names."""
     transports = {who: stack.transport(*who) for who in {_OPERATOR, *_CALLERS.values()}}
     async with AsyncExitStack() as cleanup:
         yield WalletCaller(
@@ -298,7 +307,7 @@ async def open_caller(stack: Stack, names: Sequence[str]) -> AsyncIterator[Walle
 async def wait_until(
     condition: Callable[[], Awaitable[bool]], message: str, *, seconds: float, poll: float = 0.1
 ) -> None:
-    """Returns when a condition holds; WaitTimeoutError with the message."""
+    """Return when a condition holds; else raise WaitTimeoutError with the message."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not await condition():
         if asyncio.get_running_loop().time() > deadline:
@@ -311,7 +320,7 @@ def _engine_stub(channel: grpc.aio.Channel) -> "engine_pb2_grpc.EngineServiceAsy
 
 
 def _stub(channels: Mapping[_Caller, grpc.aio.Channel]) -> "wallet_pb2_grpc.WalletServiceAsyncStub":
-    """Each method by who may call it."""
+    """Return a stub with each method on the channel of the caller that may call it."""
     stubs = {who: wallet_pb2_grpc.WalletServiceStub(channel) for who, channel in channels.items()}
     stub = wallet_pb2_grpc.WalletServiceStub(channels[_OPERATOR])
     for method, who in _CALLERS.items():

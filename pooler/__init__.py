@@ -1,5 +1,6 @@
 """The reference pooler: mines nonces for its farmers and drives the five services as a gRPC client.
 
-It keeps no state that matters: after a crash it asks the services where things stand, and repeats
-calls with the request ids that the block determines, so nothing is planted, worked or paid twice.
+The pooler keeps no state that matters: after a crash it asks the services where things stand, and
+repeats calls with the request ids that the block determines, so nothing is planted, worked or paid
+twice.
 """

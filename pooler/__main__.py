@@ -37,7 +37,7 @@ app = cyclopts.App(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be chosen on the command line or by POOLER_* variables.
+    """Options of the command line or of POOLER_* variables.
 
     Parameters
     ----------
@@ -105,9 +105,9 @@ class Options:
     json: Annotated[bool, Parameter(negative="")] = False
 
     def config(self) -> PoolerConfig:
-        """As the pooler takes it: options of the same name, and the targets together.
+        """Return the pooler's settings: options of the same name, and the targets together.
 
-        CertificateError when there is no certificate to show.
+        Raise CertificateError when there is no certificate to show.
         """
         names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
         chosen = {name: getattr(self, name) for name in names}
@@ -123,7 +123,7 @@ class Options:
 
 @app.default
 def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
-    """Farms until it is stopped, or for a number of blocks."""
+    """Farm until the pooler is stopped, or for a number of blocks."""
     if not options.public_key and options.pooler_id is None:
         sys.stderr.write("pooler: give --public-key or --id\n")
         return 2
@@ -135,9 +135,10 @@ def main(options: Annotated[Options, Parameter(name="*")] = Options()) -> int:
 
 
 def _serve(config: PoolerConfig, *, as_json: bool) -> int:
-    """Runs to the end; 0 when it got there, 130 when it was stopped.
+    """Run the pooler to its end; return the exit status.
 
-    1 when the pool refused it, or when nobody knows what is still to be harvested.
+    0: it reached the end. 130: it was stopped. 1: the pool refused it, or nobody knows what is
+    still to be harvested.
     """
     try:
         summary = asyncio.run(_stoppable(config, as_json=as_json))
@@ -154,7 +155,10 @@ def _serve(config: PoolerConfig, *, as_json: bool) -> int:
 
 
 async def _stoppable(config: PoolerConfig, *, as_json: bool) -> RunSummary:
-    """SIGTERM ends it as Ctrl-C does: what was accepted goes on in the pool, workers end."""
+    """Run the pooler; SIGTERM ends it as Ctrl-C does.
+
+    What was accepted goes on in the pool; the workers end.
+    """
     running = asyncio.current_task()
     if running is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)

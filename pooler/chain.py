@@ -10,8 +10,8 @@ from pooler.client import PoolClient
 from pooler.model import Block, Head
 from pooler.retry import backoff
 
-#: Seconds between two looks while something is waited for that no message announces, such as the
-#: end of a block's interval.
+#: Seconds between two looks while the pooler waits for something that no message announces, such as
+#: the end of a block's interval.
 _LOOK_SECONDS = 1.0
 
 
@@ -27,20 +27,20 @@ class ChainWatch:
 
     @property
     def head(self) -> Head:
-        """Where the chain was last seen; `refresh` must have succeeded once."""
+        """Return where the chain was last seen; `refresh` must have succeeded once."""
         if self._head is None:
             raise FailedPreconditionError("the chain was not looked at yet")
         return self._head
 
     def now(self) -> float:
-        """The chain's clock, unix seconds: the latest close time and what has passed since.
+        """Return the chain's clock, unix seconds: the latest close time and what has passed since.
 
         It runs behind by up to a ledger's time, never ahead of a chain that goes on.
         """
         return self.head.close_time + self._clock() - self._seen_at
 
     async def follow(self) -> None:
-        """Follows the stream for ever; a broken one is opened again."""
+        """Follow the stream until the task is cancelled; a broken stream is opened again."""
         delays = backoff()
         while True:
             try:
@@ -53,12 +53,12 @@ class ChainWatch:
             await asyncio.sleep(next(delays))
 
     async def refresh(self) -> Head:
-        """Reads the head."""
+        """Read the head."""
         self._take((await self._client.block()).head)
         return self.head
 
     async def opened(self, index: int) -> Block:
-        """The block, as soon as wallet has seen it."""
+        """Return the block, as soon as wallet has seen it."""
         while True:
             with suppress(NotFoundError):
                 view = await self._client.block(index)
@@ -68,7 +68,10 @@ class ChainWatch:
             await self._message()
 
     async def wait_until(self, reached: Callable[[Head], bool]) -> Head:
-        """Waits until the head is such: looks at once, at every message, and in silence too."""
+        """Wait until `reached` is true of the head.
+
+        Look at once, at every message, and in silence too.
+        """
         await self.refresh()
         while not reached(self.head):
             if not await self._message():
@@ -76,12 +79,12 @@ class ChainWatch:
         return self.head
 
     async def next_ledger(self) -> None:
-        """Waits for the next ledger."""
+        """Wait for the next ledger."""
         seen = self.head.ledger
         await self.wait_until(lambda head: head.ledger > seen)
 
     async def wait_until_after(self, index: int) -> None:
-        """Waits until the block is no longer the current one; no reads, messages are enough."""
+        """Wait until the block is no longer the current one, by messages alone, without reads."""
         while self.head.current_block <= index:
             await self._moved.wait()
 
@@ -90,14 +93,14 @@ class ChainWatch:
         if head.ledger < known:
             return
         if head.ledger > known:
-            # The same ledger seen again must not set the clock back.
+            # A ledger that is seen again must not set the clock back.
             self._seen_at = self._clock()
         self._head = head
         self._moved.set()
         self._moved = asyncio.Event()
 
     async def _message(self) -> bool:
-        """Whether the stream has told something new within a second."""
+        """Tell whether the stream has reported something new within a second."""
         moved = self._moved
         try:
             async with asyncio.timeout(_LOOK_SECONDS):

@@ -1,4 +1,4 @@
-"""A typed client of the five services: plain values in and out, patience built in."""
+"""A typed client of the five services: plain values in and out, repeats built in."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,7 +38,8 @@ Notice = Callable[[str, PoolError, float], None]
 #: Seconds that one try of a quick call, and of a batch, may take.
 _QUICK = 10.0
 _BATCH = 240.0
-#: The same of a plant: what it did not settle by then is left, so that the others are worked.
+#: Seconds that one try of a plant may take: plants not settled by then are left, so that the
+#: others are worked.
 _PLANT = 150.0
 #: Seconds for which a quick call is repeated: a service that restarts is back much sooner.
 _PATIENCE = 120.0
@@ -79,7 +80,7 @@ class PoolClient:
         harvest: grpc.aio.Channel,
         notice: Notice,
     ) -> None:
-        """`notice` is told of every error that is waited out."""
+        """Take `notice`, which is told of every error that is waited out."""
         self._registry = registry_pb2_grpc.RegistryServiceStub(registry)
         self._wallet = wallet_pb2_grpc.WalletServiceStub(wallet)
         self._plant = plant_pb2_grpc.PlantServiceStub(plant)
@@ -88,7 +89,7 @@ class PoolClient:
         self._notice = notice
 
     async def register_pooler(self, *, name: str, public_key: str, request_id: str) -> PoolerRecord:
-        """Registers a pooler; a repeat with the same request_id gives the first answer."""
+        """Register a pooler; a repeat with the same request_id returns the first answer."""
         request = registry_pb2.RegisterPoolerRequest(
             request_id=request_id, name=name, public_key=public_key
         )
@@ -98,7 +99,7 @@ class PoolClient:
         return messages.pooler(answer.pooler)
 
     async def poolers(self) -> AsyncIterator[PoolerRecord]:
-        """All poolers, in the order of registration."""
+        """List all poolers, in the order of registration."""
         token = ""
         while True:
             request = registry_pb2.ListPoolersRequest(page_size=_PAGE, page_token=token)
@@ -110,14 +111,17 @@ class PoolClient:
                 return
 
     async def heartbeat(self, pooler_id: PoolerId) -> None:
-        """Says that the pooler is alive; not repeated, the next one comes soon."""
+        """Say that the pooler is alive.
+
+        The call is not repeated, as the next heartbeat comes soon.
+        """
         request = registry_pb2.HeartbeatRequest(pooler_id=str(pooler_id))
         await call(self._registry.Heartbeat, request, timeout=_QUICK)
 
     async def register_farmer(
         self, pooler_id: PoolerId, *, stake_percentage: str, request_id: str
     ) -> FarmerId:
-        """Registers a farmer; a repeat with the same request_id gives the same farmer."""
+        """Register a farmer; a repeat with the same request_id returns the same farmer."""
         request = registry_pb2.RegisterFarmerRequest(
             request_id=request_id, pooler_id=str(pooler_id), stake_percentage=stake_percentage
         )
@@ -129,7 +133,7 @@ class PoolClient:
         return FarmerId(UUID(answer.farmer_id))
 
     async def farmers(self, pooler_id: PoolerId) -> AsyncIterator[FarmerRecord]:
-        """The pooler's farmers, in the order of registration."""
+        """List the pooler's farmers, in the order of registration."""
         token = ""
         while True:
             request = registry_pb2.ListFarmersRequest(
@@ -143,7 +147,7 @@ class PoolClient:
                 return
 
     async def block(self, index: int | None = None) -> ChainView:
-        """One block, the current one by default, and the head. Raises NotFoundError."""
+        """Return one block, the current one by default, and the head. Raise NotFoundError."""
         request = wallet_pb2.GetBlockRequest(index=index)
         return messages.chain_view(
             await self._quick(
@@ -152,7 +156,10 @@ class PoolClient:
         )
 
     async def watch_blocks(self) -> AsyncIterator[ChainView]:
-        """Blocks as they change, without an end; an error ends it, and the caller opens another."""
+        """Yield blocks as they change, without an end.
+
+        An error ends the stream, and the caller opens another.
+        """
         request = wallet_pb2.WatchBlocksRequest()
         async for message in stream(self._wallet.WatchBlocks, request, timeout=None):
             yield messages.chain_view(message)
@@ -160,9 +167,9 @@ class PoolClient:
     async def plant(
         self, pooler_id: PoolerId, block_index: int, *, farmers: int, patience: float
     ) -> BatchSummary:
-        """Plants up to `farmers` farmers; tries for `patience` seconds.
+        """Plant up to `farmers` farmers; try for `patience` seconds.
 
-        Raises FailedPreconditionError (WRONG_BLOCK) when the block cannot be planted now.
+        Raise FailedPreconditionError (WRONG_BLOCK) when the block cannot be planted now.
         """
         request = plant_pb2.PlantRequest(
             block_index=block_index,
@@ -178,7 +185,10 @@ class PoolClient:
         return messages.plant_summary(answer)
 
     async def planted(self, pooler_id: PoolerId, block_index: int) -> AsyncIterator[FarmerOutcome]:
-        """Who is planted in a block, by the pool's records: also by calls before a crash."""
+        """List the farmers planted in a block, by the pool's records.
+
+        The records also have plants of calls before a crash.
+        """
         token = ""
         while True:
             request = plant_pb2.ListPlantingsRequest(
@@ -198,9 +208,9 @@ class PoolClient:
     async def submit_work(
         self, pooler_id: PoolerId, block_index: int, found: Sequence[Found], *, patience: float
     ) -> BatchSummary:
-        """Submits nonces; tries for `patience` seconds.
+        """Submit nonces; try for `patience` seconds.
 
-        Raises FailedPreconditionError (WRONG_BLOCK) when the block is no longer the current one.
+        Raise FailedPreconditionError (WRONG_BLOCK) when the block is no longer the current one.
         """
         request = work_pb2.SubmitWorkRequest(
             block_index=block_index,
@@ -218,9 +228,9 @@ class PoolClient:
     async def harvest(
         self, pooler_id: PoolerId, block_index: int, *, patience: float
     ) -> BatchSummary:
-        """Harvests a closed block; tries for `patience` seconds.
+        """Harvest a closed block; try for `patience` seconds.
 
-        Raises FailedPreconditionError (BLOCK_NOT_CLOSED) before the next block is open.
+        Raise FailedPreconditionError (BLOCK_NOT_CLOSED) before the next block is open.
         """
         request = harvest_pb2.HarvestRequest(
             block_index=block_index, pooler_id=str(pooler_id), request_id=str(new_id())
@@ -233,7 +243,7 @@ class PoolClient:
         return messages.harvest_summary(answer)
 
     async def harvest_pending(self, pooler_id: PoolerId, *, patience: float) -> SweepSummary:
-        """Harvests every closed block that has something worked and not harvested."""
+        """Harvest every closed block that has something worked and not harvested."""
         request = harvest_pb2.HarvestPendingRequest(pooler_id=str(pooler_id))
         answer = await self._repeat(
             "HarvestPending",
@@ -279,7 +289,7 @@ async def open_client(
     *,
     notice: Notice = lambda _method, _error, _delay: None,
 ) -> AsyncIterator[PoolClient]:
-    """A client with one channel to each service; channels connect when they are used."""
+    """Open a client with one channel to each service; channels connect when they are used."""
     async with AsyncExitStack() as stack:
         channels = {
             name: await stack.enter_async_context(open_channel(target, transport, name=name))

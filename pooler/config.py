@@ -1,4 +1,4 @@
-"""How a pooler runs."""
+"""The settings of a pooler."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -9,7 +9,7 @@ from pooler.client import Targets
 
 @dataclass(frozen=True, kw_only=True)
 class PoolerConfig:
-    """Everything that may differ from one pooler to the next."""
+    """All settings that may differ from one pooler to the next."""
 
     #: Where the services listen.
     targets: Targets = field(default_factory=Targets)

@@ -1,4 +1,4 @@
-"""The pooler's first steps: it and its farmers are known to the pool, their accounts exist."""
+"""The pooler's first steps: the pooler and its farmers are registered, and accounts awaited."""
 
 import asyncio
 from contextlib import suppress
@@ -14,7 +14,7 @@ _REGISTRATIONS = 16
 
 
 async def enrol(client: PoolClient, config: PoolerConfig, observe: Observer) -> PoolerId:
-    """Registers pooler and farmers, those that are missing, and waits for the farmers' accounts."""
+    """Register the pooler and farmers that are missing, and wait for the farmers' accounts."""
     pooler_id = await _pooler(client, config)
     slots = asyncio.Semaphore(_REGISTRATIONS)
 
@@ -34,7 +34,7 @@ async def enrol(client: PoolClient, config: PoolerConfig, observe: Observer) -> 
     if (wanted := await missing()) > 0:
         await asyncio.gather(*map(register, range(last - wanted, last)))
         if await missing() > 0:
-            # A run before was stopped between two of them: a later number stood for one of these.
+            # A run before was stopped between two registrations: one of these numbers was taken.
             await asyncio.gather(*map(register, range(1, last)))
     await _funded(client, config, pooler_id, observe)
     return pooler_id
@@ -61,7 +61,7 @@ async def _pooler(client: PoolClient, config: PoolerConfig) -> PoolerId:
 async def _funded(
     client: PoolClient, config: PoolerConfig, pooler_id: PoolerId, observe: Observer
 ) -> None:
-    """Waits until all accounts are on the chain, for as long as the operator wants to wait."""
+    """Wait until all accounts are on the chain, for as long as the operator wants to wait."""
     with suppress(TimeoutError):
         async with asyncio.timeout(config.onboarding_seconds):
             while True:

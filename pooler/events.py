@@ -1,4 +1,4 @@
-"""What a pooler tells while it runs, for whoever draws it."""
+"""The events that a pooler reports while it runs, for the code that shows them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from pooler.model import BatchSummary, SweepSummary
 class Registered:
     """Pooler and farmers are known to the pool."""
 
-    #: Its id.
+    #: The pooler's id.
     pooler_id: PoolerId
     #: Active farmers.
     farmers: int
-    #: How many of them have their account on the chain.
+    #: Active farmers that have their account on the chain.
     funded: int
 
 
@@ -23,7 +23,7 @@ class Registered:
 class Waiting:
     """Nothing can be done until something happens."""
 
-    #: What is waited for.
+    #: In words, what the pooler waits for.
     what: str
 
 
@@ -31,13 +31,13 @@ class Waiting:
 class Planted:
     """A Plant call is answered."""
 
-    #: How it went.
+    #: The result of the call.
     summary: BatchSummary
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mining:
-    """How far the search is; comes about twice a second."""
+    """The progress of the search; comes about twice a second."""
 
     #: Index of the block.
     block_index: int
@@ -54,7 +54,7 @@ class Mining:
 class Worked:
     """A SubmitWork call is answered."""
 
-    #: How it went.
+    #: The result of the call.
     summary: BatchSummary
 
 
@@ -62,7 +62,7 @@ class Worked:
 class Harvested:
     """A Harvest call is answered."""
 
-    #: How it went.
+    #: The result of the call.
     summary: BatchSummary
 
 
@@ -70,7 +70,7 @@ class Harvested:
 class Swept:
     """A HarvestPending call is answered."""
 
-    #: How it went.
+    #: The result of the call.
     summary: SweepSummary
 
 
@@ -78,7 +78,7 @@ class Swept:
 class Trouble:
     """Something failed; the pooler goes on."""
 
-    #: What was tried, such as "plant block 7".
+    #: The attempt that failed, such as "plant block 7".
     what: str
     #: The error in words.
     error: str

@@ -1,4 +1,4 @@
-"""The services' messages as the pooler's plain values."""
+"""The conversion of the services' messages into the pooler's plain values."""
 
 from uuid import UUID
 
@@ -26,7 +26,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def pooler(message: registry_pb2.Pooler) -> PoolerRecord:
-    """A pooler of registry."""
+    """Convert a pooler of registry."""
     return PoolerRecord(
         pooler_id=PoolerId(UUID(message.pooler_id)),
         name=message.name,
@@ -35,7 +35,7 @@ def pooler(message: registry_pb2.Pooler) -> PoolerRecord:
 
 
 def farmer(message: registry_pb2.Farmer) -> FarmerRecord:
-    """A farmer of registry."""
+    """Convert a farmer of registry."""
     return FarmerRecord(
         farmer_id=FarmerId(UUID(message.farmer_id)),
         address=message.custodial_wallet,
@@ -47,7 +47,7 @@ def farmer(message: registry_pb2.Farmer) -> FarmerRecord:
 def chain_view(
     message: wallet_pb2.GetBlockResponse | wallet_pb2.WatchBlocksResponse,
 ) -> ChainView:
-    """A block and the head of the chain."""
+    """Convert a block and the head of the chain."""
     head = message.head
     return ChainView(
         block=_block(message.block) if message.HasField("block") else None,
@@ -62,7 +62,7 @@ def chain_view(
 
 
 def planting(message: plant_pb2.Planting) -> FarmerOutcome:
-    """One farmer's planting."""
+    """Convert one farmer's planting."""
     return FarmerOutcome(
         farmer_id=FarmerId(UUID(message.farmer_id)),
         address=message.custodial_wallet,
@@ -73,7 +73,7 @@ def planting(message: plant_pb2.Planting) -> FarmerOutcome:
 
 
 def plant_summary(message: plant_pb2.PlantResponse) -> BatchSummary:
-    """What became of a Plant call."""
+    """Convert the answer of a Plant call."""
     return BatchSummary(
         block_index=message.block_index,
         requested=message.total_requested,
@@ -85,7 +85,7 @@ def plant_summary(message: plant_pb2.PlantResponse) -> BatchSummary:
 
 
 def work_summary(message: work_pb2.SubmitWorkResponse) -> BatchSummary:
-    """What became of a SubmitWork call."""
+    """Convert the answer of a SubmitWork call."""
     return BatchSummary(
         block_index=message.block_index,
         requested=message.total_submissions,
@@ -97,7 +97,7 @@ def work_summary(message: work_pb2.SubmitWorkResponse) -> BatchSummary:
 
 
 def harvest_summary(message: harvest_pb2.HarvestResponse) -> BatchSummary:
-    """What became of a Harvest call."""
+    """Convert the answer of a Harvest call."""
     return BatchSummary(
         block_index=message.block_index,
         requested=message.total_eligible,
@@ -109,7 +109,7 @@ def harvest_summary(message: harvest_pb2.HarvestResponse) -> BatchSummary:
 
 
 def sweep_summary(message: harvest_pb2.HarvestPendingResponse) -> SweepSummary:
-    """What became of a HarvestPending call."""
+    """Convert the answer of a HarvestPending call."""
     return SweepSummary(
         blocks=tuple(map(harvest_summary, message.blocks)),
         total_rewards=message.total_rewards,
@@ -150,7 +150,7 @@ def _harvest(message: harvest_pb2.HarvestRecord) -> FarmerOutcome:
 
 
 def _reason(reason: common_pb2.FailureReason.ValueType) -> str:
-    """Values that this pooler does not know count as INTERNAL, as the proto asks for."""
+    """Convert a failure reason; unknown values count as INTERNAL, as the proto asks for."""
     if reason not in common_pb2.FailureReason.values():
         return "INTERNAL"
     return common_pb2.FailureReason.Name(reason).removeprefix("FAILURE_REASON_")

@@ -1,4 +1,4 @@
-"""The nonce search over all processors: worker processes, their finds checked and merged."""
+"""The nonce search over all processors: worker processes, whose finds are checked and merged."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ class MinerError(Exception):
 class Target:
     """A farmer to search for."""
 
-    #: Whose nonce it will be.
+    #: The farmer whose nonce it will be.
     farmer_id: FarmerId
     #: The 32 bytes in its address.
     key: bytes
@@ -35,7 +35,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What to search, and for how long."""
+    """The block and the farmers to search for, and the time budget."""
 
     #: Index of the block.
     index: int
@@ -53,7 +53,7 @@ class SearchRequest:
 class Found:
     """The best nonce of one farmer so far."""
 
-    #: Whose it is.
+    #: The farmer whose nonce it is.
     farmer_id: FarmerId
     #: The nonce.
     nonce: int
@@ -69,7 +69,7 @@ class Search:
     """A running search; see open_search."""
 
     def __init__(self, request: SearchRequest, workers: Sequence[Process]) -> None:
-        """`workers` are started and have not got their job yet."""
+        """Take `workers` that are started and have not got their job yet."""
         self._request = request
         self._hashes = dict.fromkeys(range(len(workers)), 0)
         self._improved: asyncio.Queue[Found | None] = asyncio.Queue()
@@ -81,25 +81,25 @@ class Search:
 
     @property
     def hashes(self) -> int:
-        """Hashes computed so far, over all workers."""
+        """Return the hashes computed so far, over all workers."""
         return sum(self._hashes.values())
 
     @property
     def seconds(self) -> float:
-        """Seconds since the search began."""
+        """Return the seconds since the search began."""
         return monotonic() - self._started
 
     async def improvements(self) -> AsyncIterator[Found]:
-        """Each nonce that is better than what its farmer had, until the search is over.
+        """Yield each nonce that is better than the farmer's best so far, until the search is over.
 
-        Raises MinerError when a worker breaks down. To be iterated once.
+        Raise MinerError when a worker breaks down. To be iterated once.
         """
         while (found := await self._improved.get()) is not None:
             yield found
         await self.reading
 
     async def finish(self) -> dict[FarmerId, Found]:
-        """Searches to the end; the best nonce of every farmer. Raises MinerError."""
+        """Search to the end; return the best nonce of every farmer. Raise MinerError."""
         await self.reading
         return self.best
 
@@ -135,7 +135,7 @@ class Search:
 async def open_search(
     request: SearchRequest, *, processes: int | None = None
 ) -> AsyncIterator[Search]:
-    """Starts the worker processes (one per processor by default) and ends them at the exit.
+    """Start the worker processes (one per processor by default) and end them at the exit.
 
     Whatever ends the block, cancellation included, no worker outlives it.
     """
@@ -158,7 +158,7 @@ async def open_search(
 
 
 async def search(request: SearchRequest, *, processes: int | None = None) -> AsyncIterator[Found]:
-    """The improvements of a whole search; closing the iterator ends it."""
+    """Yield the improvements of a whole search; closing the iterator ends the search."""
     async with open_search(request, processes=processes) as running:
         async for found in running.improvements():
             yield found

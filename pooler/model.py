@@ -1,4 +1,4 @@
-"""What the pooler knows of the pool: the services' answers as plain values."""
+"""The pooler's data about the pool: the services' answers as plain values."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Block:
     max_zeros: int
 
     def moment(self, share: float) -> float:
-        """Unix seconds (the chain's) at which this share of the block is over."""
+        """Return the unix seconds (the chain's) at which this share of the block is over."""
         return self.opened_at + share * (self.closes_at - self.opened_at)
 
 
@@ -86,13 +86,13 @@ class FarmerRecord:
 class FarmerOutcome:
     """One farmer's part of a batch."""
 
-    #: Whose part.
+    #: The farmer whose part it is.
     farmer_id: FarmerId
     #: Its address; empty where the answer does not give it.
     address: str
-    #: Whether it worked.
+    #: Whether it succeeded.
     succeeded: bool
-    #: Why not, as in FailureReason without its prefix; UNSPECIFIED when it did.
+    #: Why it failed, as in FailureReason without its prefix; UNSPECIFIED when it succeeded.
     reason: str
     #: Stroops: the stake planted, the reward estimated or harvested.
     amount: int
@@ -101,19 +101,19 @@ class FarmerOutcome:
 
     @property
     def worth_another_try(self) -> bool:
-        """It failed for a reason that may be gone a little later."""
+        """Tell whether it failed for a reason that may be gone a little later."""
         return not self.succeeded and self.reason in TRANSIENT_REASONS
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSummary:
-    """What became of a Plant, SubmitWork or Harvest call."""
+    """The result of a Plant, SubmitWork or Harvest call."""
 
     #: Index of the block.
     block_index: int
     #: Farmers (of a work: nonces) in the call.
     requested: int
-    #: How many worked.
+    #: How many of them succeeded.
     succeeded: int
     #: Stroops: staked, estimated or harvested.
     amount: int
@@ -124,13 +124,13 @@ class BatchSummary:
 
     @property
     def failed(self) -> int:
-        """How many did not work."""
+        """Return how many did not succeed."""
         return self.requested - self.succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
-    """What HarvestPending found and did."""
+    """The result of a HarvestPending call."""
 
     #: One per block.
     blocks: tuple[BatchSummary, ...]

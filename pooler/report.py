@@ -1,4 +1,4 @@
-"""A pooler's events as lines on standard output: for people, or one JSON object each."""
+"""A pooler's events as lines on standard output: text for people, or one JSON object per event."""
 
 import json
 import re
@@ -28,19 +28,19 @@ _MINING_SECONDS = 5.0
 
 
 def write_json(event: Event | RunSummary) -> None:
-    """One JSON object with the event's name and fields; amounts in stroops, as numbers."""
+    """Write one JSON object with the event's name and fields; amounts in stroops, as numbers."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     _line(json.dumps({"event": name, **asdict(event)}, default=str))
 
 
 class TextReport:
-    """Lines for people; searches are told every few seconds only."""
+    """An observer that writes lines for people; a search gets a line every few seconds only."""
 
     def __init__(self) -> None:
         self._mining_told_at = float("-inf")
 
     def __call__(self, event: Event) -> None:
-        """Writes the event, unless it is one of many."""
+        """Write the event, except an event of a search that is not due yet."""
         if isinstance(event, Mining) and not self._is_due(event):
             return
         _line(describe(event))
@@ -54,7 +54,7 @@ class TextReport:
 
 
 def describe(event: Event) -> str:
-    """One line about an event."""
+    """Describe an event in one line."""
     match event:
         case Registered():
             line = f"pooler {event.pooler_id}: {event.funded} of {event.farmers} farmers funded"
@@ -83,7 +83,7 @@ def describe(event: Event) -> str:
 
 
 def describe_run(summary: RunSummary) -> str:
-    """One line about a whole run."""
+    """Describe a whole run in one line."""
     return (
         f"{len(summary.blocks)} blocks farmed: {summary.planted} planted, {summary.worked} worked, "
         f"{summary.harvested} harvested, {format_kale(summary.rewards)} KALE earned, "
@@ -96,7 +96,7 @@ def describe_run(summary: RunSummary) -> str:
 
 
 def write_line(text: str) -> None:
-    """A line of its own."""
+    """Write a text as a line of its own."""
     _line(text)
 
 

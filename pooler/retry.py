@@ -1,4 +1,4 @@
-"""Patience with a pool whose processes may restart: calls are repeated until they are answered."""
+"""Repeats of calls until a pool, whose processes may restart, answers them."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ async def patiently(
     patience: float,
     notice: Callable[[PoolError, float], None] = lambda _error, _delay: None,
 ) -> T:
-    """Repeats `call` while its error may pass, for `patience` seconds; then the error is raised.
+    """Repeat `call` while its error may pass, for `patience` seconds; then raise the error.
 
     `call` must be idempotent: it carries the same request_id each time. `notice` gets each error
     and the seconds until the next try.
@@ -49,7 +49,10 @@ async def patiently(
 
 
 def backoff() -> Iterator[float]:
-    """Seconds to wait, each twice the one before up to 5, with jitter so that callers spread."""
+    """Yield seconds to wait, each twice the one before up to 5.
+
+    They have jitter so that callers spread.
+    """
     delay = _FIRST_DELAY
     while True:
         yield delay * random.uniform(0.75, 1.25)
@@ -57,7 +60,7 @@ def backoff() -> Iterator[float]:
 
 
 def _wait_after(error: PoolError, delay: float) -> float | None:
-    """Seconds to wait before a repeat, or None when a repeat would fail the same way."""
+    """Return the seconds to wait before a repeat, or None when a repeat would fail the same way."""
     if isinstance(error, ResourceExhaustedError):
         # A rate limit says when it ends; other limits (a full pool) stay.
         return error.retry_after

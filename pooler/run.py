@@ -1,4 +1,4 @@
-"""The block loop: plant early, mine, work late, and harvest what is closed."""
+"""The block loop: plant early, mine, work late, and harvest closed blocks."""
 
 import asyncio
 from collections import Counter
@@ -38,14 +38,14 @@ _PAUSE_SECONDS = 2.0
 _BATCH_PATIENCE = 120.0
 #: Seconds for which a harvest is tried: the pails live for about a day, the service sweeps too.
 _HARVEST_PATIENCE = 600.0
-#: Seconds of mining where time is short: for who opens the block after the last one, and after a
-#: crash late in a block.
+#: Seconds of mining where time is short: for the farmer that opens the block after the last one,
+#: and after a crash late in a block.
 _LEAST_BUDGET = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run did."""
+    """The results of a run."""
 
     #: The pooler.
     pooler_id: PoolerId
@@ -64,9 +64,9 @@ class RunSummary:
 
 
 async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> RunSummary:
-    """Runs a pooler for config.blocks blocks, or until it is cancelled.
+    """Run a pooler for config.blocks blocks, or until it is cancelled.
 
-    Raises PoolError when it cannot even begin: the pooler is unknown, registration is refused.
+    Raise PoolError when the run cannot even begin: the pooler is unknown, registration is refused.
     """
 
     def notice(method: str, error: PoolError, delay: float) -> None:
@@ -84,7 +84,7 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
 async def _background(
     client: PoolClient, config: PoolerConfig, pooler_id: PoolerId, watch: ChainWatch
 ) -> AsyncIterator[None]:
-    """Heartbeats and the block stream, while the block runs."""
+    """Send heartbeats and follow the block stream, while the block runs."""
 
     async def beat() -> None:
         while True:
@@ -102,7 +102,7 @@ async def _background(
 
 
 class BlockLoop:
-    """Farms one block after the other; see `farm`."""
+    """The loop that farms one block after the other; see `farm`."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class BlockLoop:
         watch: ChainWatch,
         observe: Observer,
     ) -> None:
-        """`watch` follows the chain already."""
+        """Take `watch`, which follows the chain already."""
         self._client = client
         self._config = config
         self._pooler_id = pooler_id
@@ -126,7 +126,7 @@ class BlockLoop:
         self._pending: int | None = None
 
     async def farm(self) -> RunSummary:
-        """The loop; a block that fails is reported, and the next one is tried."""
+        """Run the loop; a block that fails is reported, and the next one is tried."""
         async with asyncio.TaskGroup() as harvests:
             harvests.create_task(self._sweep())
             await self._resume()
@@ -146,7 +146,7 @@ class BlockLoop:
         )
 
     async def _resume(self) -> None:
-        """Works what a run before has planted in the current block and perhaps not worked.
+        """Work what a run before has planted in the current block and perhaps not worked.
 
         A stake that is never worked is lost. A block that has time left is farmed as any other.
         """
@@ -166,7 +166,10 @@ class BlockLoop:
             self._trouble("finish the block of the run before", error)
 
     async def _farm_next(self, harvests: asyncio.TaskGroup) -> None:
-        """One block from its plant to its work; the harvest of the one before runs beside it."""
+        """Farm one block from its plant to its work.
+
+        The harvest of the block before runs beside it.
+        """
         what = "find the next block"
         try:
             index = await self._plantable()
@@ -192,7 +195,10 @@ class BlockLoop:
         await self._work(block.index, best)
 
     async def _plantable(self) -> int:
-        """The next block that is worth planting: not farmed yet, and with time to work in it."""
+        """Return the next block that is worth planting.
+
+        Such a block is not farmed yet, and has time left to work in it.
+        """
         last = self._blocks[-1] if self._blocks else -1
         if self._watch.head.plantable_block <= last:
             self._observe(Waiting(what=f"the end of block {last}"))
@@ -212,7 +218,7 @@ class BlockLoop:
         return block.moment(self._config.submit_share)
 
     async def _plant(self, index: int, *, farmers: int) -> None:
-        """Plants, and again those that failed for passing reasons."""
+        """Plant, and plant again the farmers that failed for passing reasons."""
         for _ in range(_TRIES):
             summary = await self._client.plant(
                 self._pooler_id, index, farmers=farmers, patience=_BATCH_PATIENCE
@@ -224,8 +230,11 @@ class BlockLoop:
             await self._watch.next_ledger()
 
     async def _plant_all(self, index: int) -> None:
-        """Plants everybody; after a failure those who are planted are farmed all the same, as their
-        stakes are lost unless they are worked."""
+        """Plant everybody; report a failure instead of raising it.
+
+        After a failure the farmers that are planted are farmed all the same, as their stakes are
+        lost unless they are worked.
+        """
         try:
             await self._plant(index, farmers=0)
         except PoolError as error:
@@ -237,7 +246,7 @@ class BlockLoop:
     async def _mine(
         self, block: Block, planted: Sequence[FarmerOutcome], *, until: float
     ) -> dict[FarmerId, Found]:
-        """Mines for all until the moment, or until somebody else opens the next block."""
+        """Mine for all until the moment, or until somebody else opens the next block."""
         request = SearchRequest(
             index=block.index,
             entropy=block.entropy,
@@ -253,7 +262,7 @@ class BlockLoop:
                 if search.reading.done():
                     await search.finish()
             except MinerError as error:
-                # What was found so far is as good as any.
+                # The nonces found so far are still valid.
                 self._observe(Trouble(what="mine", error=str(error), retry_in=None))
             finally:
                 await _cancel({reporting, over})
@@ -267,7 +276,7 @@ class BlockLoop:
             await asyncio.sleep(_REPORT_SECONDS)
 
     async def _work(self, index: int, best: dict[FarmerId, Found]) -> None:
-        """Submits the best nonces, and again those that failed for passing reasons."""
+        """Submit the best nonces, and submit again those that failed for passing reasons."""
         for _ in range(_TRIES):
             summary = await self._client.submit_work(
                 self._pooler_id, index, list(best.values()), patience=_BATCH_PATIENCE
@@ -282,7 +291,7 @@ class BlockLoop:
             await self._watch.next_ledger()
 
     def _harvest_closed(self, harvests: asyncio.TaskGroup) -> None:
-        """Begins to harvest what was worked, now that a later block is open."""
+        """Begin to harvest the worked blocks, now that a later block is open."""
         for index in self._unharvested:
             harvests.create_task(self._harvest(index))
         self._unharvested.clear()
@@ -299,7 +308,7 @@ class BlockLoop:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        """Harvests whatever is left: of a run that crashed, or of harvests that failed."""
+        """Harvest whatever is left: of a run that crashed, or of harvests that failed."""
         try:
             summary = await self._client.harvest_pending(
                 self._pooler_id, patience=_HARVEST_PATIENCE
@@ -318,9 +327,9 @@ class BlockLoop:
         self._counts["rewards"] += summary.amount
 
     async def _close(self, index: int, harvests: asyncio.TaskGroup) -> None:
-        """Sees to it that the last block closes, and harvests it.
+        """See to it that the last block closes, and harvest it.
 
-        A block closes when somebody plants in the next one. Where other people farm they do; else
+        A block closes when somebody plants in the next one. Where other people farm, they do; else
         one farmer of this pooler does, and its work is shown at once so that its stake is safe.
         """
         self._observe(Waiting(what=f"the end of block {index}"))

@@ -1,7 +1,8 @@
-"""Compares protos/ with the last released ones for breaking changes (buf breaking).
+"""The comparison of protos/ with the last released ones, for breaking changes (buf breaking).
 
 The base is the commit in $PROTO_BASE, else the latest tag, else the main branch (its commit before
-this one when we are on it). Without any base there is nothing to break: it says so and passes.
+this one when we are on it). Without any base there is nothing to break: the script says so and
+passes.
 """
 
 import io
@@ -14,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What buf needs of the base.
+#: Files of the base that buf needs.
 PATHS = ("protos", "buf.yaml")
 
 
 def git(*arguments: str) -> str | None:
-    """What a git command prints; None when it fails."""
+    """Return what a git command prints; None when it fails."""
     done = subprocess.run(  # noqa: S603  (fixed program)
         ["git", *arguments],  # noqa: S607  (git of the PATH is meant)
         cwd=ROOT,
@@ -31,7 +32,7 @@ def git(*arguments: str) -> str | None:
 
 
 def candidates() -> list[str]:
-    """References to compare with, best first; they need not exist."""
+    """Return references to compare with, best first; they need not exist."""
     asked = os.environ.get("PROTO_BASE")
     if asked:
         return [asked]
@@ -40,13 +41,13 @@ def candidates() -> list[str]:
 
 
 def _before(branch: str) -> str:
-    """A branch, or its commit before when the branch is where we are."""
+    """Return a branch, or its commit before when the branch is where we are."""
     here = git("rev-parse", "HEAD")
     return f"{branch}^" if here and here == git("rev-parse", "--verify", branch) else branch
 
 
 def find_base() -> str | None:
-    """The first candidate that exists and has protos."""
+    """Return the first candidate that exists and has protos."""
     for reference in candidates():
         commit = git("rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}")
         if commit and git("ls-tree", "-r", "--name-only", commit, "--", "protos"):
@@ -55,7 +56,7 @@ def find_base() -> str | None:
 
 
 def why_no_base() -> str:
-    """One sentence for people; never a silent pass."""
+    """Return one sentence for people; never pass silently."""
     if git("rev-parse", "--git-dir") is None:
         return "not a git repository"
     if git("rev-parse", "--is-shallow-repository") == "true":
@@ -64,7 +65,7 @@ def why_no_base() -> str:
 
 
 def extract(reference: str, folder: Path) -> None:
-    """Writes the base's protos; an archive works in shallow clones and worktrees, too."""
+    """Write the base's protos; an archive works in shallow clones and worktrees, too."""
     present = [path for path in PATHS if git("ls-tree", "--name-only", reference, "--", path)]
     archive = subprocess.run(  # noqa: S603  (a commit that rev-parse has verified)
         ["git", "archive", "--format=tar", reference, *present],  # noqa: S607
@@ -79,7 +80,7 @@ def extract(reference: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """The command; exit status as buf's."""
+    """Run the command; exit status as buf's."""
     base = find_base()
     if base is None:
         if os.environ.get("PROTO_BASE"):

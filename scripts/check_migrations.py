@@ -1,4 +1,4 @@
-"""Checks that all migrations together give what schema.sql says, for every service.
+"""The check that all migrations together give what schema.sql says, for every service.
 
 Both are applied to an embedded PostgreSQL, and what pg_dump says of the two databases is compared:
 tables, columns in order, types, constraints, indexes, functions, triggers, views and grants.
@@ -26,7 +26,7 @@ class SchemaFileError(Exception):
 
 
 async def run_sql(dsn: str, *statements: str) -> None:
-    """Runs scripts one after the other; each may have several statements."""
+    """Run scripts one after the other; each may have several statements."""
     connection = await asyncpg.connect(dsn)
     try:
         for statement in statements:
@@ -36,7 +36,10 @@ async def run_sql(dsn: str, *statements: str) -> None:
 
 
 def declared_scripts() -> list[str]:
-    """The services' schema.sql in the order of their foreign keys; the runner makes the schemas."""
+    """Return the services' schema.sql in the order of their foreign keys.
+
+    The runner makes the schemas.
+    """
     scripts = [f"CREATE SCHEMA {service}" for service in SERVICES]
     for service in SERVICES:
         folder = migrations_of(service)
@@ -50,7 +53,7 @@ def declared_scripts() -> list[str]:
 
 
 def dump(server: EmbeddedPostgres, database: str) -> list[str]:
-    """A database's definitions, line by line, without what is the runner's own."""
+    """Return a database's definitions, line by line, without what is the runner's own."""
     text = server.run(
         "pg_dump",
         "--schema-only",
@@ -63,7 +66,7 @@ def dump(server: EmbeddedPostgres, database: str) -> list[str]:
 
 
 def compare(folder: Path) -> list[str]:
-    """The differences as a unified diff; empty when there are none."""
+    """Return the differences as a unified diff; empty when there are none."""
     with EmbeddedPostgres(folder, durable=False) as server:
         asyncio.run(
             run_sql(server.dsn(), f"CREATE DATABASE {MIGRATED}", f"CREATE DATABASE {DECLARED}")
@@ -75,7 +78,7 @@ def compare(folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = compare(Path(folder))

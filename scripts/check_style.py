@@ -37,7 +37,7 @@ MACHINE_PATTERNS = {
 
 
 def tracked_files(root: Path) -> list[Path]:
-    """Files that git has or would add, relative to the root."""
+    """List the files that git has or would add, relative to the root."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607
         cwd=root,
@@ -50,14 +50,14 @@ def tracked_files(root: Path) -> list[Path]:
 
 
 def check_name(path: Path) -> Iterator[str]:
-    """Files and folders are named after what they hold."""
+    """Check that files and folders are named after what they hold."""
     for part in (*path.parts[:-1], path.stem):
         if part.lower() in EMPTY_NAMES:
             yield f"{path}: the name {part!r} says nothing"
 
 
 def check_sizes(path: Path, source: str) -> Iterator[str]:
-    """A Python file and each of its functions can be read in one go."""
+    """Check that a Python file and each of its functions can be read in one go."""
     lines = source.count("\n")
     if lines > MAX_FILE_LINES:
         yield f"{path}: {lines} lines, {MAX_FILE_LINES} at most"
@@ -70,7 +70,7 @@ def check_sizes(path: Path, source: str) -> Iterator[str]:
 
 
 def check_machine(path: Path, text: str) -> Iterator[str]:
-    """The repository stands alone, wherever it is cloned."""
+    """Check that the repository stands alone, wherever it is cloned."""
     for number, line in enumerate(text.splitlines(), start=1):
         for what, pattern in MACHINE_PATTERNS.items():
             match = pattern.search(line)
@@ -79,7 +79,7 @@ def check_machine(path: Path, text: str) -> Iterator[str]:
 
 
 def check_file(root: Path, path: Path) -> Iterator[str]:
-    """All rules for one file; files that are not text have only a name."""
+    """Check all rules for one file; files that are not text have only a name."""
     yield from check_name(path)
     try:
         text = (root / path).read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def check_file(root: Path, path: Path) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parent.parent
     found = [line for path in tracked_files(root) for line in check_file(root, path)]
     sys.stdout.write("".join(f"{line}\n" for line in found))

@@ -1,8 +1,8 @@
-"""Builds our Soroban contract, or checks that the committed file is what its source gives.
+"""The build of our Soroban contract, or the check that the committed file is what its source gives.
 
 Usage: python scripts/contracts.py [--check]
 
-Without cargo the check is skipped, as nobody needs it but who changes the contract; building fails.
+Without cargo the check is skipped, as only those who change the contract need it; building fails.
 The first build downloads the pinned compiler and libraries.
 """
 
@@ -15,29 +15,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "contracts" / "multicall"
 BUILT = SOURCE / "target" / "wasm32v1-none" / "release" / "multicall.wasm"
-#: Where the wallet finds it.
+#: The file that wallet reads.
 COMMITTED = ROOT / "services" / "wallet" / "chain" / "build" / "contracts" / "multicall.wasm"
 
 
 def cargo(*arguments: str) -> None:
-    """Runs cargo in the contract's folder, with exactly the locked libraries."""
+    """Run cargo in the contract's folder, with exactly the locked libraries."""
     command = ["cargo", arguments[0], "--locked", "--quiet", *arguments[1:]]
     subprocess.run(command, cwd=SOURCE, check=True)  # noqa: S603
 
 
 def build() -> bytes:
-    """The contract as this source gives it."""
+    """Build the contract from this source."""
     cargo("build", "--release", "--target", "wasm32v1-none")
     return BUILT.read_bytes()
 
 
 def described(code: bytes) -> str:
-    """Size and hash; the hash is what the network knows the code by."""
+    """Return size and hash; the hash is what the network knows the code by."""
     return f"{len(code)} bytes, sha256 {sha256(code).hexdigest()}"
 
 
 def write() -> int:
-    """Tests and builds the contract, and prints the figures that localnet needs."""
+    """Test and build the contract, and print the figures that localnet needs."""
     cargo("test")
     code = build()
     COMMITTED.write_bytes(code)
@@ -47,7 +47,7 @@ def write() -> int:
 
 
 def check() -> int:
-    """Compares the committed file with a fresh build."""
+    """Compare the committed file with a fresh build."""
     committed, fresh = COMMITTED.read_bytes(), build()
     if committed == fresh:
         sys.stdout.write(f"contracts: as the source gives it: {described(fresh)}\n")
@@ -60,7 +60,7 @@ def check() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     checking = "--check" in arguments
     if shutil.which("cargo") is None:
         sys.stdout.write("contracts: no cargo here (https://rustup.rs), so nothing was built\n")

@@ -23,7 +23,7 @@ class GenerationError(Exception):
 
 
 def run_protoc(protos: Path, out: Path) -> None:
-    """Writes all generated modules below `out`."""
+    """Write all generated modules below `out`."""
     sources = sorted(path.relative_to(protos).as_posix() for path in protos.rglob("*.proto"))
     if not sources:
         raise GenerationError(f"no .proto files in {protos}")
@@ -41,7 +41,7 @@ def run_protoc(protos: Path, out: Path) -> None:
 
 
 def add_package_files(out: Path) -> None:
-    """Makes every generated folder a package that says it is typed."""
+    """Make every generated folder a package that says it is typed."""
     for folder in sorted(path for path in out.rglob("*") if path.is_dir()):
         (folder / "__init__.py").write_text(INIT_TEXT, encoding="utf-8")
     for top in sorted(path for path in out.iterdir() if path.is_dir()):
@@ -49,7 +49,7 @@ def add_package_files(out: Path) -> None:
 
 
 def generated_files(folder: Path) -> set[Path]:
-    """Relative paths of all files of a tree but Python's own caches."""
+    """Return relative paths of all files of a tree but Python's own caches."""
     return {
         path.relative_to(folder)
         for path in folder.rglob("*")
@@ -58,7 +58,7 @@ def generated_files(folder: Path) -> set[Path]:
 
 
 def differences(fresh: Path, current: Path) -> list[str]:
-    """What a run would do to `current`, one line per file; empty when it is up to date."""
+    """Return what a run would do to `current`, one line per file; empty when it is up to date."""
     new, old = generated_files(fresh), generated_files(current)
     changed = [path for path in new & old if not _same(fresh / path, current / path)]
     lines = [f"missing {path}" for path in new - old]
@@ -72,7 +72,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def write(fresh: Path, current: Path) -> None:
-    """Makes `current` equal to `fresh`; files that stay the same keep their time stamps."""
+    """Make `current` equal to `fresh`; files that stay the same keep their time stamps."""
     for path in sorted(generated_files(current) - generated_files(fresh)):
         (current / path).unlink()
     for path in sorted(generated_files(fresh)):
@@ -84,7 +84,10 @@ def write(fresh: Path, current: Path) -> None:
 
 
 def _remove_empty_folders(folder: Path) -> None:
-    """Deepest first; a folder with nothing but a cache in it counts as empty."""
+    """Remove empty folders, deepest first.
+
+    A folder with nothing but a cache in it counts as empty.
+    """
     for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
         if path.name == "__pycache__" or generated_files(path):
             continue
@@ -94,7 +97,7 @@ def _remove_empty_folders(folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     parser.add_argument("--protos", type=Path, default=ROOT / "protos")

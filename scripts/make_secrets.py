@@ -26,7 +26,7 @@ DATABASE = "postgres:5432/kalepool"
 AUTHORITY = "authority"
 #: Folder for further files that only wallet sees: previous keys, the treasury's seed, a token.
 WALLET = "wallet"
-#: The one who runs the pool.
+#: Name of the operator who runs the pool.
 OPERATOR = "operator"
 #: Days that certificates are valid.
 DAYS = 365.0
@@ -35,7 +35,7 @@ MASTER_KEY_BYTES = 32
 
 
 def secret_files(authority: Authority) -> dict[str, str]:
-    """All files by name, freshly drawn."""
+    """Return all files by name, freshly drawn."""
     admin = secrets.token_urlsafe(24)
     files = {
         "postgres_password": admin,
@@ -58,10 +58,10 @@ def _certificate(name: str, issued: Issued) -> dict[str, bytes]:
 
 
 def draw(folder: Path) -> None:
-    """Writes all files into an empty folder.
+    """Write all files into an empty folder.
 
-    The folder is closed to others; the files in it are not, since the containers' user, who is
-    nobody on this machine, reads each of them through a mount of its own.
+    The folder is closed to others. The files in it are not: the containers' user, who is nobody on
+    this machine, reads each of them through a mount of its own.
     """
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     folder.chmod(0o700)
@@ -76,10 +76,10 @@ def draw(folder: Path) -> None:
 
 
 def renew(folder: Path) -> None:
-    """Writes new certificates and their keys over the old ones, and nothing else.
+    """Write new certificates and their keys over the old ones, and nothing else.
 
-    OSError or ValueError, before anything is written, when the authority is not there or did not
-    make them.
+    Raise OSError or ValueError, before anything is written, when the authority is not there or did
+    not make them.
     """
     authority = load_authority(folder / AUTHORITY)
     trusted = (folder / "ca.pem").read_bytes()
@@ -90,7 +90,7 @@ def renew(folder: Path) -> None:
         files |= _certificate(name, _renewed(authority, folder / f"{name}.pem"))
     for name, content in files.items():
         _write(folder / name, content)
-    # Whoever runs the pool may keep it elsewhere.
+    # The operator may keep the certificate elsewhere.
     if (operator := folder / AUTHORITY / f"{OPERATOR}.pem").exists():
         _renewed(authority, operator).save(folder / AUTHORITY, OPERATOR)
 
@@ -103,15 +103,17 @@ def _renewed(authority: Authority, path: Path) -> Issued:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Into the file that is there, if there is one: a running container has just that file mounted,
-    and would not see another one that takes its name. A service goes on with what it has until
-    certificate and key fit together."""
+    """Write into the file that is there, if there is one.
+
+    A running container has just that file mounted, and would not see another one that takes its
+    name. A service goes on with what it has until certificate and key fit together.
+    """
     path.write_bytes(content)
     path.chmod(0o644)
 
 
 def main(arguments: list[str]) -> int:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args(arguments)
     folder: Path = options.folder
     try:

@@ -1,4 +1,4 @@
-"""Durable batches: what plant, work and harvest share.
+"""Durable batches: the code that plant, work and harvest share.
 
-Knows wallet's RPCs and views, and no KALE rule.
+The package knows wallet's RPCs and views, and no KALE rule.
 """

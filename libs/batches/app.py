@@ -1,4 +1,4 @@
-"""What the services with batches wire alike: database, wallet, runner and recovery."""
+"""The wiring that all services with batches have: database, wallet, runner and recovery."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,15 +24,15 @@ StoreT = TypeVar("StoreT", bound=BatchTables[Any, Any])
 
 @dataclass(frozen=True, kw_only=True)
 class BatchParts(Generic[StoreT, ItemT]):
-    """What a service builds its use cases on."""
+    """The parts that a service builds its use cases on."""
 
     #: Its tables.
     store: StoreT
     #: Runs batches through wallet.
     runner: BatchRunner[ItemT]
-    #: How it is reached, and reaches others.
+    #: The security of its connections, in both directions.
     transport: Transport
-    #: What it cannot do without, for the health check.
+    #: Checks of what it cannot do without, for the health check.
     checks: Mapping[str, Callable[[], Awaitable[bool]]]
 
 
@@ -45,7 +45,7 @@ async def open_batches(
     store: Callable[[Database], StoreT],
     submit: Callable[[WalletClient, Chunk[ItemT]], Awaitable[None]],
 ) -> AsyncIterator[BatchParts[StoreT, ItemT]]:
-    """Runs batches that are open, and records what was found, while the block runs.
+    """Run the open batches, and record found events, while the block runs.
 
     `name` is the service's, and `submit` is wallet's method for a chunk of its items.
     """

@@ -1,4 +1,4 @@
-"""The settings that plant, work and harvest have alike."""
+"""The settings that plant, work and harvest have in common."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from libs.common.config import ServiceSettings
 
 
 class BatchSettings(ServiceSettings):
-    """What a service with batches reads on top of what every service reads."""
+    """The settings of a service with batches, on top of those of every service."""
 
     #: Farmers of one call of wallet.
     max_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50

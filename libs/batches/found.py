@@ -1,4 +1,4 @@
-"""What reconciliation recorded, and no batch asked for, becomes events, too."""
+"""Events for what reconciliation recorded and no batch asked for."""
 
 from typing import Protocol
 
@@ -14,23 +14,26 @@ WIDE_EVERY = 60
 
 
 class FoundStore(Protocol):
-    """What is needed of a service's tables."""
+    """The part of a service's tables that the recorder needs."""
 
     async def head(self) -> ChainHead:
-        """Where the chain is."""
+        """Return where the chain is."""
         ...
 
     async def record_found(self, first_block: int) -> int:
-        """Writes events for what reconciliation recorded in the blocks from one on; how many."""
+        """Write events for what reconciliation recorded from block `first_block` on.
+
+        Return the number of events.
+        """
         ...
 
 
 class FoundRecorder:
-    """One per service and process.
+    """The recorder of found events; one per service and process.
 
-    It goes by blocks and not by a cursor, which could pass over what another process commits late.
-    The first look is at all blocks: reconciliation may have gone on while the service was away.
-    Later ones cost the more the further they go back, and most of them find nothing.
+    It selects events by block and not by a cursor, which could pass over what another process
+    commits late. The first look is at all blocks: reconciliation may have gone on while the service
+    was away. A later look costs more the further back it goes, and most later looks find nothing.
     """
 
     def __init__(self, name: str, store: FoundStore) -> None:
@@ -40,7 +43,7 @@ class FoundRecorder:
         self._looks = 0
 
     async def step(self) -> int:
-        """One look; how many events were written."""
+        """Look once; return how many events were written."""
         current = (await self._store.head()).current_block or 0
         back = HORIZON if self._looks % WIDE_EVERY == 0 else NEAR
         first = max(0, current - back) if self._looks else 0

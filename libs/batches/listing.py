@@ -1,4 +1,7 @@
-"""Events on the wire: filter, pages and reasons, the same for plantings, works and harvests."""
+"""Lists of events on the wire: filter, pages and reasons.
+
+They are the same for plantings, works and harvests.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ EventT = TypeVar("EventT", bound=Event)
 
 
 class ListRequest(Protocol):
-    """What the List requests have alike."""
+    """The fields that all List requests have."""
 
     pooler_id: str
     block_index: int
@@ -24,15 +27,15 @@ class ListRequest(Protocol):
     page_token: str
 
     def HasField(self, field_name: Literal["block_index"], /) -> bool:  # noqa: N802  (protobuf's)
-        """Whether an optional field is set."""
+        """Tell whether an optional field is set."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventFilter:
-    """Which events, and from where on."""
+    """The events to list, and the place to go on from."""
 
-    #: Whose.
+    #: The pooler whose events are listed.
     pooler_id: PoolerId
     #: Only this block; None means all.
     block_index: int | None
@@ -44,12 +47,15 @@ class EventFilter:
     limit: int
 
     def arguments(self) -> tuple[object, ...]:
-        """As the list queries take them, $1 to $6: one more than a page, to know of the next."""
+        """Return the arguments of the list queries, $1 to $6.
+
+        The limit is one more than a page, to know whether there is a next one.
+        """
         block, event = self.before if self.before is not None else (None, None)
         return (self.pooler_id, self.block_index, self.farmer_id, block, event, self.limit + 1)
 
     def page_of(self, found: Sequence[EventT]) -> "Page[EventT]":
-        """The page in what the list queries found."""
+        """Return the page in what the list queries found."""
         events = tuple(found[: self.limit])
         if len(found) <= self.limit:
             return Page(events=events, next_token="")
@@ -60,7 +66,7 @@ class EventFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[EventT]):
-    """Some of the events, newest block first."""
+    """A part of the events, newest block first."""
 
     #: At most as many as the filter says.
     events: Sequence[EventT]
@@ -69,7 +75,10 @@ class Page(Generic[EventT]):
 
 
 def failure_reason(name: str) -> common_pb2.FailureReason.ValueType:
-    """As the wire has it; one that a newer wallet knows and this process does not is INTERNAL."""
+    """Return the reason as on the wire.
+
+    A reason that a newer wallet knows and this process does not becomes INTERNAL.
+    """
     known = f"FAILURE_REASON_{name or 'UNSPECIFIED'}"
     if known not in common_pb2.FailureReason.keys():  # noqa: SIM118  (not a dict)
         return common_pb2.FAILURE_REASON_INTERNAL
@@ -77,7 +86,7 @@ def failure_reason(name: str) -> common_pb2.FailureReason.ValueType:
 
 
 def filter_of(request: ListRequest) -> EventFilter:
-    """The filter in a List request, which keeps the rules in its proto."""
+    """Return the filter in a List request that keeps the rules in its proto."""
     key = decode_token(request.page_token, [int, UUID])
     return EventFilter(
         pooler_id=PoolerId(UUID(request.pooler_id)),

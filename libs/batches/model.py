@@ -1,4 +1,4 @@
-"""A batch: a plan that is durable before anything is done."""
+"""A batch: a plan that is durable before any of it is carried out."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 from libs.common.errors import FailedPreconditionError, NotFoundError
 from libs.common.ids import BatchId, FarmerId, PoolerId
 
-#: Blocks that are looked back: two days, where the chain keeps a pail for one.
+#: Blocks that a look goes back: two days, while the chain keeps a pail for one day.
 HORIZON = 600
 
 ItemT = TypeVar("ItemT")
@@ -22,30 +22,30 @@ class RequestIdReusedError(FailedPreconditionError):
 
 
 class PoolerNotFoundError(NotFoundError):
-    """No such pooler."""
+    """No pooler has this id."""
 
     default_reason = "POOLER_NOT_FOUND"
 
 
 class FarmerNotFoundError(NotFoundError):
-    """No such farmer."""
+    """No farmer has this id."""
 
     default_reason = "FARMER_NOT_FOUND"
 
 
 class WrongBlockError(FailedPreconditionError):
-    """The block is not the one that this can be done in now."""
+    """The block is not the one in which the requested operation is possible now."""
 
     default_reason = "WRONG_BLOCK"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRequest:
-    """A call that makes a batch, checked; each service's has more."""
+    """A checked call that makes a batch; each service's request has more fields."""
 
-    #: Whose farmers.
+    #: The pooler whose farmers the batch is for.
     pooler_id: PoolerId
-    #: In which block.
+    #: KALE block.
     block_index: int
     #: The caller's name for it, or the default one.
     request_id: str
@@ -54,16 +54,16 @@ class BatchRequest:
 
 
 class PlannedItem(Protocol):
-    """What every item of a plan has; each service's has more."""
+    """The fields that every item of a plan has; each service's item has more."""
 
     @property
     def farmer_id(self) -> FarmerId:
-        """Who."""
+        """Return the farmer's id."""
         ...
 
     @property
     def address(self) -> str:
-        """Its custodial wallet, strkey G..."""
+        """Return the address of the farmer's custodial wallet, strkey G..."""
         ...
 
 
@@ -73,9 +73,9 @@ class Batch:
 
     #: UUIDv7.
     batch_id: BatchId
-    #: What the caller named it, unique per pooler.
+    #: The caller's name for the request, unique per pooler.
     request_id: str
-    #: Whose it is.
+    #: The pooler whose batch it is.
     pooler_id: PoolerId
     #: KALE block.
     block_index: int
@@ -87,14 +87,17 @@ class Batch:
     completed_at: datetime | None
 
     def joined_by(self, digest: bytes) -> BatchId:
-        """Its id for a request with these arguments; RequestIdReusedError for one with others."""
+        """Return the batch's id for a request with these arguments.
+
+        Raise RequestIdReusedError for a request with other arguments.
+        """
         if self.digest != digest:
             raise RequestIdReusedError(f"request_id {self.request_id!r} was used otherwise")
         return self.batch_id
 
     @property
     def processing_time_ms(self) -> int:
-        """Milliseconds from acceptance to completion; 0 while it runs."""
+        """Return the milliseconds from acceptance to completion; 0 while the batch runs."""
         if self.completed_at is None:
             return 0
         return int((self.completed_at - self.created_at).total_seconds() * 1000)
@@ -110,17 +113,17 @@ class Chunk(Generic[ItemT]):
     block_index: int
     #: Its number in the batch.
     number: int
-    #: What to do.
+    #: The items.
     items: tuple[ItemT, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What became of one farmer; each service's has more."""
+    """The result for one farmer; each service's event has more fields."""
 
     #: UUIDv7.
     event_id: UUID
-    #: Who.
+    #: The farmer.
     farmer_id: FarmerId
     #: KALE block.
     block_index: int
@@ -130,7 +133,7 @@ class Event:
     status: str
     #: Failure reason, or empty.
     reason: str
-    #: In words.
+    #: The failure in words.
     error_message: str
     #: Hex, or empty.
     transaction_hash: str
@@ -154,45 +157,45 @@ class ChainHead:
     ledger: int
 
     def metadata(self) -> dict[str, str]:
-        """For errors about blocks."""
+        """Return the metadata of errors about blocks."""
         current = "" if self.current_block is None else str(self.current_block)
         return {"current_block": current, "plantable_block": str(self.plantable_block)}
 
 
 class BatchStore(Protocol[ItemT]):
-    """What a runner needs of a service's tables."""
+    """The part of a service's tables that a runner needs."""
 
     async def batch(self, batch_id: BatchId) -> Batch:
-        """The batch as it is now."""
+        """Return the batch as it is now."""
         ...
 
     async def open_batches(self) -> list[BatchId]:
-        """Batches that are not completed, oldest first."""
+        """Return the batches that are not completed, oldest first."""
         ...
 
     async def chunks(self, batch_id: BatchId) -> list[Chunk[ItemT]]:
-        """What is to be sent to wallet: the same at every call."""
+        """Return the chunks to send to wallet: the same at every call."""
         ...
 
     async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
-        """Marks the items of a chunk that wallet refused as a whole."""
+        """Mark the items of a chunk that wallet refused as a whole."""
         ...
 
     async def record(self, batch_id: BatchId) -> bool:
-        """Writes an event for all that is settled; True once the batch is complete."""
+        """Write an event for every settled item; return True once the batch is complete."""
         ...
 
 
 def chunk_numbers(items: int, chunk_size: int) -> list[int]:
-    """Which call of wallet each item of a plan goes with, in order."""
+    """Return for each item of a plan, in order, the number of its wallet call."""
     return [position // chunk_size for position in range(items)]
 
 
 def digest_of(*arguments: object) -> bytes:
-    """SHA-256 of a request's arguments, to tell a repeat from another request."""
+    """Return the SHA-256 of a request's arguments, to tell a repeat from another request."""
     return hashlib.sha256(repr(arguments).encode()).digest()
 
 
 def default_request_id(kind: str, *arguments: object) -> str:
-    """A request id made of the arguments, so that the same call is the same request."""
+    """Return a request id made of the arguments, so that the same call is the same request."""
     return f"{kind}:{digest_of(*arguments).hex()[:32]}"

@@ -1,4 +1,4 @@
-"""From a request to its completed batch, which a repeat of the request joins."""
+"""The way from a request to its completed batch; a repeat of the request joins the same batch."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
@@ -14,10 +14,10 @@ RequestT = TypeVar("RequestT", bound=BatchRequest)
 ItemT = TypeVar("ItemT")
 EventT = TypeVar("EventT", bound=Event)
 
-#: Decides who does what, and makes it durable in the transaction that it is given: what it reads
-#: there no other plan of the pooler changes.
+#: Decides the items of a batch, and makes them durable in the transaction that it is given. No
+#: other plan of the pooler changes what it reads there.
 Plan: TypeAlias = Callable[[Session], Awaitable[BatchId]]
-#: Checks a request and does what needs no lock; raises what the caller is to be told.
+#: Checks a request and does what needs no lock; raises the error that the caller gets.
 Prepare: TypeAlias = Callable[[RequestT], Awaitable[Plan]]
 
 
@@ -28,7 +28,7 @@ async def complete(
     store: BatchTables[ItemT, EventT],
     runner: BatchRunner[ItemT],
 ) -> Batch:
-    """Runs the request's batch to its end; one that is not there yet is planned first."""
+    """Run the request's batch to its end; plan the batch first when there is none yet."""
     batch = await store.batch_by_request(request.pooler_id, request.request_id)
     if batch is None:
         batch_id = await _accept(request, await prepare(request), store, name=runner.name)
@@ -41,7 +41,7 @@ async def complete(
 async def _accept(
     request: BatchRequest, plan: Plan, store: BatchTables[ItemT, EventT], *, name: str
 ) -> BatchId:
-    """Plans the batch, or joins the one that the same request has made meanwhile."""
+    """Plan the batch, or join the batch that the same request has made meanwhile."""
     await store.ensure_partition(request.block_index)
     async with store.database.transaction() as session:
         await store.lock_pooler(session, request.pooler_id)

@@ -1,4 +1,4 @@
-"""Runs batches through wallet to their end, whoever goes away or crashes meanwhile."""
+"""The runner of batches through wallet to their end, whoever goes away or crashes meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,10 +39,10 @@ _RECORD_EVERY = 5.0
 
 
 class BatchRunner(Generic[ItemT]):
-    """One per service; at most one task per batch in this process.
+    """The runner of one service's batches; at most one task per batch in this process.
 
-    Several processes may run the same batch: wallet joins the same request ids, and recording
-    passes over what is recorded already.
+    Several processes may run the same batch: wallet joins calls with the same request id, and
+    recording passes over what is recorded already.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class BatchRunner(Generic[ItemT]):
         parallel: int,
         record_every: float = _RECORD_EVERY,
     ) -> None:
-        """`parallel` is how many chunks of one batch are with wallet at a time; what is settled is
-        recorded every `record_every` seconds while the rest is open."""
+        """Set how many chunks of one batch are with wallet at a time: `parallel`.
+
+        Settled items are recorded every `record_every` seconds while the rest of the batch is open.
+        """
         #: The service's.
         self.name = name
         self._store = store
@@ -65,11 +67,11 @@ class BatchRunner(Generic[ItemT]):
         self._flight: SingleFlight[None] = SingleFlight()
 
     async def run(self, batch_id: BatchId) -> None:
-        """Returns when the batch is complete; leaving early does not stop it."""
+        """Return when the batch is complete; leaving early does not stop the batch."""
         await self._flight.run(batch_id, lambda: self._complete(batch_id))
 
     async def recover(self) -> None:
-        """Starts every batch that is open and does not run here."""
+        """Start every open batch that does not run in this process."""
         for batch_id in await self._store.open_batches():
             if batch_id not in self._flight.running():
                 log.info("batch resumed", service_batch=self.name, batch=str(batch_id))
@@ -77,7 +79,7 @@ class BatchRunner(Generic[ItemT]):
                 task.add_done_callback(_log_failure)
 
     async def aclose(self) -> None:
-        """Stops; what is open goes on at the next start."""
+        """Stop the running batches; open batches go on at the next start."""
         await self._flight.aclose()
 
     async def _complete(self, batch_id: BatchId) -> None:
@@ -99,8 +101,11 @@ class BatchRunner(Generic[ItemT]):
 
     @asynccontextmanager
     async def _recording(self, batch_id: BatchId) -> AsyncIterator[None]:
-        """Records what is settled now and then, while the block runs: one farmer whose operation
-        stays open (its signing is paused, say) must not hide what became of the others."""
+        """Record settled items at intervals while the block runs.
+
+        One farmer whose operation stays open (its signing is paused, say) must not hide the results
+        of the others.
+        """
 
         async def record() -> None:
             while True:
@@ -118,9 +123,9 @@ class BatchRunner(Generic[ItemT]):
             await asyncio.wait([beside])
 
     async def _send_all(self, batch_id: BatchId) -> None:
-        """Sends every chunk; one that fails does not stop the others."""
+        """Send every chunk; a chunk that fails does not stop the others."""
         chunks = await self._store.chunks(batch_id)
-        # One per batch: a batch that wallet is slow with must not keep other poolers waiting.
+        # One semaphore per batch: a batch that wallet is slow with must not delay other poolers.
         limit = asyncio.Semaphore(self._parallel)
         results = await asyncio.gather(
             *(self._send(batch_id, chunk, limit) for chunk in chunks), return_exceptions=True
@@ -143,7 +148,7 @@ class BatchRunner(Generic[ItemT]):
 async def recover_for_ever(
     runner: BatchRunner[ItemT], found: FoundRecorder, *, interval: float
 ) -> None:
-    """The recovery loop: at start and every `interval` seconds."""
+    """Run the recovery loop: at start and every `interval` seconds."""
     while True:
         for step in (runner.recover, found.step):
             try:

@@ -1,4 +1,4 @@
-"""The tables that plant, work and harvest have alike: batches, and where the chain is."""
+"""The tables that plant, work and harvest have in common: batches, and where the chain is."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ EventT = TypeVar("EventT", bound=Event)
 class BatchTables(ABC, Generic[ItemT, EventT]):
     """Base of a service's store; satisfies libs.batches.model.BatchStore.
 
-    ItemT is what wallet is told of an item, EventT what becomes of it.
+    ItemT is what wallet is told of an item, EventT is the item's result.
     """
 
     def __init__(self, database: Database) -> None:
@@ -41,21 +41,21 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
 
     @abstractmethod
     def item_of(self, row: Record) -> ItemT:
-        """An item, of a row with the columns of the part `item`."""
+        """Make an item of a row with the columns of the part `item`."""
 
     @abstractmethod
     def event_of(self, row: Record) -> EventT:
-        """An event, of a row with Event's columns and those of the part `event`."""
+        """Make an event of a row with Event's columns and those of the part `event`."""
 
     async def head(self) -> ChainHead:
-        """Where the chain is; UnavailableError before wallet has seen it."""
+        """Return where the chain is; raise UnavailableError before wallet has seen the chain."""
         row = await self.database.one("head")
         if row is None:
             raise UnavailableError("the chain has not been seen yet", reason="CHAIN_UNKNOWN")
         return ChainHead(**row)
 
     async def batch(self, batch_id: BatchId) -> Batch:
-        """A batch that exists."""
+        """Return a batch that exists."""
         row = await self.database.one("batch", batch_id)
         if row is None:
             raise LookupError(f"no batch {batch_id}")
@@ -64,17 +64,17 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
     async def batch_by_request(
         self, pooler_id: PoolerId, request_id: str, session: Session | None = None
     ) -> Batch | None:
-        """The batch that a request id stands for."""
+        """Return the batch that a request id stands for."""
         source = session or self.database
         row = await source.one("batch_by_request", pooler_id, request_id)
         return None if row is None else Batch(**row)
 
     async def open_batches(self) -> list[BatchId]:
-        """Batches that are not completed, oldest first."""
+        """Return the batches that are not completed, oldest first."""
         return [row["id"] for row in await self.database.many("open_batches")]
 
     async def check_known(self, pooler_id: PoolerId, farmer_id: UUID | None = None) -> None:
-        """Raises PoolerNotFoundError or FarmerNotFoundError for an id that nobody has."""
+        """Raise PoolerNotFoundError or FarmerNotFoundError for an id that does not exist."""
         known = await self.database.one("known", pooler_id, farmer_id)
         if known is None or not known["pooler"]:
             raise PoolerNotFoundError(f"no pooler {pooler_id}")
@@ -82,15 +82,15 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
             raise FarmerNotFoundError(f"no farmer {farmer_id}")
 
     async def ensure_partition(self, block_index: int) -> None:
-        """Makes the events' partition of a block, before the transaction that plans it.
+        """Make the events' partition of a block, before the transaction that plans the block.
 
-        In a transaction that has read the table already, it would wait for another one that waits
-        to do the same.
+        Inside a transaction that has read the table already, this statement would wait for another
+        transaction that waits to do the same.
         """
         await self.database.execute("ensure_partition", block_index)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> None:
-        """Waits until no other transaction plans a batch of the pooler, whatever its block."""
+        """Wait until no other transaction plans a batch of the pooler, whatever its block."""
         await session.execute("lock_pooler", str(pooler_id))
 
     async def insert_batch(
@@ -101,7 +101,10 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         chunk_size: int,
         *columns: Sequence[object],
     ) -> BatchId:
-        """Makes a plan durable; `columns` are what the service knows of its items besides."""
+        """Make a plan durable.
+
+        `columns` are the further columns that the service has for its items.
+        """
         batch_id = BatchId(new_id())
         await session.execute(
             "insert_batch",
@@ -123,7 +126,7 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         return batch_id
 
     async def chunks(self, batch_id: BatchId) -> list[Chunk[ItemT]]:
-        """What is still to be settled, as calls of wallet."""
+        """Return the items that are still to be settled, as calls of wallet."""
         batch = await self.batch(batch_id)
         rows = await self.database.many("items", batch_id)
         return [
@@ -139,20 +142,21 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         ]
 
     async def refuse(self, batch_id: BatchId, number: int, reason: str, message: str) -> None:
-        """Marks the items of a chunk that wallet refused as a whole."""
+        """Mark the items of a chunk that wallet refused as a whole."""
         await self.database.execute("refuse_chunk", batch_id, number, reason, message)
 
     async def record(self, batch_id: BatchId) -> bool:
-        """Writes events for all that is settled; True once the batch is complete."""
+        """Write events for every settled item; return True once the batch is complete."""
         async with self.database.transaction() as session:
             await session.execute("record", batch_id)
             await session.one("complete", batch_id)
         return (await self.batch(batch_id)).completed_at is not None
 
     async def record_found(self, first_block: int) -> int:
-        """Writes events for what reconciliation recorded in the blocks from one on; how many.
+        """Write events for what reconciliation recorded from block `first_block` on.
 
-        One statement for a block: several processes at once write each event once.
+        Return the number of events. Each block has one statement: when several processes run it at
+        once, each event is written once.
         """
         recorded = 0
         for row in await self.database.many("found_blocks", first_block):
@@ -162,12 +166,15 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         return recorded
 
     async def events_of_batch(self, batch_id: BatchId) -> tuple[EventT, ...]:
-        """One per item of a completed batch."""
+        """Return one event per item of a completed batch."""
         rows = await self.database.many("events_of_batch", batch_id)
         return tuple(map(self.event_of, rows))
 
     async def page(self, chosen: EventFilter) -> Page[EventT]:
-        """Recorded events, newest block first; PoolerNotFoundError or FarmerNotFoundError."""
+        """Return recorded events, newest block first.
+
+        Raise PoolerNotFoundError or FarmerNotFoundError.
+        """
         await self.check_known(chosen.pooler_id, chosen.farmer_id)
         rows = await self.database.many("list_events", *chosen.arguments())
         return chosen.page_of([self.event_of(row) for row in rows])

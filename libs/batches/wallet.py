@@ -1,4 +1,4 @@
-"""Wallet as plant, work and harvest see it: hand over a chunk, wait until it is settled."""
+"""A client of wallet for plant, work and harvest: hand over a chunk, wait until it is settled."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -15,7 +15,7 @@ class WalletClient:
     """Typed calls of wallet's batch RPCs; errors are those that wallet raised."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout: float) -> None:
-        """`timeout` (s) is for one batch stream; a broken stream is called again."""
+        """Take `timeout` (s) for one batch stream; a broken stream is called again."""
         self._channel = channel
         self._stub: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
             channel
@@ -23,11 +23,11 @@ class WalletClient:
         self._timeout = timeout
 
     async def is_serving(self) -> bool:
-        """For the health check."""
+        """Tell the health check whether wallet serves."""
         return await is_serving(self._channel)
 
     async def plant(self, chunk: Chunk[tuple[FarmerId, int]]) -> None:
-        """BatchPlant of (farmer, stake)."""
+        """Call BatchPlant with (farmer, stake)."""
         request = wallet_pb2.BatchPlantRequest(
             request_id=chunk.request_id,
             block_index=chunk.block_index,
@@ -40,7 +40,7 @@ class WalletClient:
         await _drain(responses)
 
     async def work(self, chunk: Chunk[tuple[FarmerId, int, bytes]]) -> None:
-        """BatchWork of (farmer, nonce, hash)."""
+        """Call BatchWork with (farmer, nonce, hash)."""
         request = wallet_pb2.BatchWorkRequest(
             request_id=chunk.request_id,
             block_index=chunk.block_index,
@@ -53,7 +53,7 @@ class WalletClient:
         await _drain(responses)
 
     async def harvest(self, chunk: Chunk[FarmerId]) -> None:
-        """BatchHarvest of farmers."""
+        """Call BatchHarvest with farmers."""
         request = wallet_pb2.BatchHarvestRequest(
             request_id=chunk.request_id,
             block_index=chunk.block_index,
@@ -68,6 +68,6 @@ def _harvests(farmers: Sequence[FarmerId]) -> list[wallet_pb2.HarvestOperation]:
 
 
 async def _drain(responses: AsyncIterator[object]) -> None:
-    """The results themselves are read from wallet's view; the stream's end is what is awaited."""
+    """Wait for the stream's end; the results themselves are read from wallet's view."""
     async for _ in responses:
         pass

@@ -1,8 +1,8 @@
-"""A small certificate authority for development: one key, one word for who is who.
+"""A small certificate authority for development: one key that signs the certificates of a pool.
 
-Its certificates are what a pool's own authority (SPIRE, cert-manager) has to give, too: one SPIFFE
-name each, DNS names for servers, and server use for servers only, so that nobody else can pose as
-one.
+Its certificates have what a pool's own authority (SPIRE, cert-manager) has to give, too: one SPIFFE
+name each, DNS names for servers, and server use for servers only, so that no other caller can pose
+as a server.
 """
 
 import stat
@@ -30,7 +30,7 @@ from libs.common.local import LOCAL_HOSTS
 from libs.common.names import SERVICES
 from libs.common.private_file import new_private_file
 
-#: Who shows a server's certificate: our services to everybody, the database to them.
+#: Names of servers that show a certificate: our services to everybody, the database to them.
 SERVERS = (*SERVICES, "postgres")
 
 #: Names of the authority's files in its folder.
@@ -50,10 +50,11 @@ class Issued:
     key: bytes = field(repr=False)
 
     def save(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Writes <name>.pem and <name>.key; each is whole at every moment. Their paths.
+        """Write <name>.pem and <name>.key and return their paths.
 
-        A certificate of the same caller is renewed, and whoever could read the files still can;
-        ValueError when the file holds any other, such as the authority's own.
+        Each file is whole at every moment. A certificate of the same caller is renewed, and whoever
+        could read the files still can. Raise ValueError when the file holds any other certificate,
+        such as the authority's own.
         """
         paths = folder / f"{name}.pem", folder / f"{name}.key"
         if paths[0].exists() and uris_of(paths[0].read_bytes()) != uris_of(self.certificate):
@@ -66,7 +67,7 @@ class Issued:
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """Whose word counts in a pool."""
+    """The certificate authority that a pool trusts."""
 
     #: The SPIFFE trust domain of all names that it gives.
     trust_domain: str
@@ -81,9 +82,10 @@ class Authority:
         days: float = 30.0,
         addresses: Sequence[str] = LOCAL_HOSTS,
     ) -> Issued:
-        """A certificate for a service, a pooler or an operator. ValueError for a wrong name.
+        """Issue a certificate for a service, a pooler or an operator.
 
-        A service's has its short name and `addresses` (DNS names, IP addresses) besides.
+        A service's certificate also has the service's short name and `addresses` (DNS names, IP
+        addresses). Raise ValueError for a wrong name.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         uri = identity(kind, name, trust_domain=self.trust_domain)
@@ -108,9 +110,10 @@ class Authority:
         return Issued(certificate=signed.public_bytes(Encoding.PEM), key=_pem(key))
 
     def renew(self, pem: bytes, *, days: float = 30.0) -> Issued:
-        """A certificate, with a fresh key, for the same names. ValueError when it is none of ours.
+        """Issue a certificate with a fresh key for the same names.
 
-        A service keeps its further DNS names and IP addresses.
+        A service keeps its further DNS names and IP addresses. Raise ValueError when the
+        certificate is not from this authority.
         """
         old = x509.load_pem_x509_certificate(pem)
         whose = self._whose(old)
@@ -130,14 +133,14 @@ class Authority:
             raise ValueError("the certificate is not from this authority") from error
 
     def save(self, folder: Path) -> None:
-        """Writes its certificate and its key into a folder."""
+        """Write the authority's certificate and key into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / CERTIFICATE_FILE, self.certificate.public_bytes(Encoding.PEM))
         _replace(folder / KEY_FILE, _pem(self.key))
 
 
 def make_authority(trust_domain: str) -> Authority:
-    """A new one. ValueError when there can be no such trust domain."""
+    """Make a new authority. Raise ValueError when there can be no such trust domain."""
     identity(CallerKind.OPERATOR, "x", trust_domain=trust_domain)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{trust_domain} development CA")])
@@ -154,7 +157,10 @@ def make_authority(trust_domain: str) -> Authority:
 
 
 def load_authority(folder: Path) -> Authority:
-    """The one in a folder. OSError when there is none, ValueError when its files hold none."""
+    """Load the authority in a folder.
+
+    Raise OSError when there is none, ValueError when its files hold none.
+    """
     certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE_FILE).read_bytes())
     if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
         raise ValueError(f"{folder / CERTIFICATE_FILE} is no certificate of an authority")
@@ -212,8 +218,11 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file under another name first. Only we can read it, and whoever could before: a
-    service that runs as another user must not lose its key by a renewal."""
+    """Replace a file: write the content under another name first.
+
+    Only we can read the file, and whoever could read it before: a service that runs as another user
+    must not lose its key by a renewal.
+    """
     passing = path.with_name(f".{path.name}.new")
     passing.unlink(missing_ok=True)
     with new_private_file(passing) as file:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What code that needs the time asks for."""
+    """The protocol of a clock, for code that needs the time."""
 
     def now(self) -> datetime:
-        """Wall-clock time, aware, in UTC."""
+        """Return the wall-clock time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back; only differences mean something."""
+        """Return seconds that never go back; only differences mean something."""
         ...
 
 
@@ -21,9 +21,9 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """Wall-clock time, aware, in UTC."""
+        """Return the wall-clock time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start."""
+        """Return the seconds since an arbitrary start."""
         return time.monotonic()

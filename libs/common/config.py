@@ -27,7 +27,7 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Settings(BaseSettings):
-    """Reads the environment; unknown variables are ignored, values out of range are refused."""
+    """Base of all settings: unknown variables are ignored, values out of range are refused."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -39,7 +39,10 @@ class Settings(BaseSettings):
     )
 
     def secrets(self) -> frozenset[str]:
-        """Every value that must not be shown; of an address with a password, the password, too."""
+        """Return every value that must not be shown.
+
+        For an address with a password, return both the address and the password.
+        """
         found = [value for _, value in self if isinstance(value, SecretStr)]
         parts = [part for value in found for part in value.get_secret_value().split(",")]
         return frozenset(filter(None, (*parts, *map(_password, parts))))
@@ -53,7 +56,7 @@ def _password(text: str) -> str:
 
 
 class TransportSettings(Settings):
-    """How services and their callers talk to each other."""
+    """Settings of the connections between services and their callers."""
 
     #: mtls: everybody shows a certificate; plaintext: nobody does, for one machine only.
     transport: Literal["mtls", "plaintext"] = "mtls"
@@ -65,7 +68,10 @@ class TransportSettings(Settings):
     tls_ca_file: Path | None = None
 
     def tls_files(self) -> TlsFiles | None:
-        """The files; None for plaintext. CertificateError when one is not named."""
+        """Return the files; None for plaintext.
+
+        Raise CertificateError when one of them is not named.
+        """
         if self.transport == "plaintext":
             return None
         return TlsFiles.all_of(
@@ -77,13 +83,13 @@ class TransportSettings(Settings):
 
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
-        """Tells at the start what would only fail later."""
+        """Refuse, at the start, files that would only fail later."""
         transport_of(self.tls_files())
         return self
 
 
 class ServiceSettings(TransportSettings):
-    """What every service reads."""
+    """Settings that every service reads."""
 
     #: Address to listen on.
     host: str = "127.0.0.1"
@@ -150,7 +156,7 @@ class ServiceSettings(TransportSettings):
         return self
 
     def database(self) -> DatabaseAddress:
-        """Where PostgreSQL is, and how it is trusted."""
+        """Return PostgreSQL's address and the authority that vouches for it."""
         dsn = self.database_url.get_secret_value()
         return DatabaseAddress(dsn=dsn, authority=self.database_ca_file)
 
@@ -161,12 +167,15 @@ class ServiceSettings(TransportSettings):
         return text
 
     def rate_limits(self) -> Mapping[str, int]:
-        """Calls a minute of the methods in API_RATE_LIMITS."""
+        """Return the calls a minute by method, as API_RATE_LIMITS sets them."""
         return parse_rate_limits(self.api_rate_limits)
 
 
 def parse_rate_limits(text: str) -> dict[str, int]:
-    """Limits by method in `Method=number,Method=number`; ValueError for anything else."""
+    """Parse `Method=number,Method=number` into limits by method.
+
+    Raise ValueError for anything else.
+    """
     limits: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         found = _RATE.fullmatch(item)

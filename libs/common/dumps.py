@@ -1,4 +1,4 @@
-"""Keeps what is in this process's memory out of files."""
+"""Protection of this process's memory: it is not written to files."""
 
 import ctypes
 import resource
@@ -9,10 +9,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid_dumps() -> None:
-    """A crash leaves no core file, and nobody but root reads this process's memory.
+    """Forbid core files after a crash, and forbid everybody but root to read this process's memory.
 
-    The limit alone does not hold where the kernel hands cores to a program (core_pattern); the flag
-    is Linux's. OSError when either is refused.
+    The limit alone does not hold where the kernel hands core dumps to a program (core_pattern). The
+    flag exists on Linux only. Raise OSError when the system refuses either of them.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

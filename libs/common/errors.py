@@ -1,6 +1,7 @@
-"""Typed errors: one class per gRPC status, mapped once (grpc/errors.py), restored by clients.
+"""Typed errors: one class per gRPC status.
 
-Domains subclass these with a fixed `reason`, so an error keeps its meaning across hops.
+They are mapped in one place (grpc/errors.py) and restored by clients. Domains subclass these
+classes with a fixed `reason`, so an error keeps its meaning across hops.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ class FieldViolation:
 
     #: Path of the field as in the proto, such as `submissions[3].farmer_id`.
     field: str
-    #: What is wrong with it, in words.
+    #: The violation in words.
     description: str
 
 
@@ -52,7 +53,10 @@ class PoolError(Exception):
         violations: Sequence[FieldViolation] = (),
         retry_after: float | None = None,
     ) -> None:
-        """The rest goes to ErrorInfo, BadRequest (violations) and RetryInfo (retry_after, s)."""
+        """Set the message and the details.
+
+        The details go to ErrorInfo, BadRequest (violations) and RetryInfo (retry_after, s).
+        """
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
@@ -69,7 +73,7 @@ class InvalidArgumentError(PoolError):
 
     @classmethod
     def of(cls, field: str, description: str) -> "InvalidArgumentError":
-        """One field breaks a rule that no proto can declare."""
+        """Return the error for one field that breaks a rule that no proto can declare."""
         violation = FieldViolation(field=field, description=description)
         return cls(f"{field} {description}", violations=[violation])
 

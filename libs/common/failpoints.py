@@ -1,8 +1,9 @@
 """Failpoints: named places at commit edges where a test makes the process fail.
 
-`FAILPOINTS=wallet.tx.signed=kill,wallet.tx.sent=raise` in the environment: `kill` ends the process
-as SIGKILL would, `raise` raises FailpointError, `sleep:S` waits S seconds; `@N` after the name
-means the N-th passage only (`wallet.tx.signed@3=kill`). Unarmed, a failpoint costs one truth test.
+The environment arms them: `FAILPOINTS=wallet.tx.signed=kill,wallet.tx.sent=raise`. `kill` ends the
+process as SIGKILL would, `raise` raises FailpointError, `sleep:S` waits S seconds. `@N` after the
+name means the N-th passage only (`wallet.tx.signed@3=kill`). While no failpoint is armed, a
+failpoint costs one truth test.
 """
 
 import asyncio
@@ -16,11 +17,14 @@ _PASSAGES: Counter[str] = Counter()
 
 
 class FailpointError(Exception):
-    """Raised by a failpoint that a test has armed."""
+    """The error that an armed failpoint raises."""
 
 
 def arm(specification: str) -> None:
-    """Replaces all armed failpoints by those of `name[@N]=action,...`; the empty string disarms."""
+    """Replace all armed failpoints by those of `name[@N]=action,...`.
+
+    The empty string disarms all failpoints.
+    """
     _ACTIONS.clear()
     _PASSAGES.clear()
     for item in filter(None, specification.split(",")):
@@ -31,7 +35,7 @@ def arm(specification: str) -> None:
 
 
 async def failpoint(name: str) -> None:
-    """Does what was armed for `name`, or nothing."""
+    """Run the action that is armed for `name`, if there is one."""
     if not _ACTIONS:
         return
     _PASSAGES[name] += 1

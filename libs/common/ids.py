@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7, so that they sort by the time of their making (RFC 9562 section 5.7)."""
+"""Identifiers: UUIDv7, so that ids sort by the time they were made (RFC 9562 section 5.7)."""
 
 from typing import NewType
 from uuid import UUID
@@ -13,5 +13,5 @@ BatchId = NewType("BatchId", UUID)
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7; ids made later in one process compare greater."""
+    """Make a fresh UUIDv7; ids made later in one process compare greater."""
     return uuid7()

@@ -1,4 +1,4 @@
-"""What this machine is called by itself."""
+"""The names of this machine for itself."""
 
-#: No network lies between it and whoever uses one of these.
+#: No network lies between this machine and a caller that uses one of these names.
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")

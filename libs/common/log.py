@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error, secrets taken out."""
+"""Structured logs: one JSON object per line on standard error, without secrets."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ _running: ContextVar[Mapping[str, str] | None] = ContextVar("running", default=N
 
 @dataclass(frozen=True, kw_only=True)
 class _Output:
-    """Where the lines of this process go."""
+    """The destination of this process's log lines."""
 
     #: Its name, a field of every line.
     service: str
@@ -37,14 +37,14 @@ class _Output:
     write: Callable[[str], None]
 
 
-#: None until `configure_logging`: structlog prints as it likes.
+#: None until `configure_logging`: until then structlog prints in its own format.
 _output: _Output | None = None
 
 
 def configure_logging(*, service: str, level: LogLevel, secrets: Iterable[str] = ()) -> None:
-    """Sets up the process's logs; call it once, before anything is logged.
+    """Set up the process's logs; call this once, before anything is logged.
 
-    What libraries log by the standard library comes out in the same form, and so does the exception
+    Records of the standard library's loggers come out in the same form, and so does the exception
     that ends the process. `secrets` are values that must not be in any line.
     """
     global _output  # noqa: PLW0603  (a process has one standard error)
@@ -72,10 +72,10 @@ def configure_logging(*, service: str, level: LogLevel, secrets: Iterable[str] =
 
 
 def get_security_logger() -> structlog.typing.FilteringBoundLogger:
-    """The logger of what matters for security; its lines have `log` = `security`.
+    """Return the logger of what matters for security; its lines have `log` = `security`.
 
-    A pool keeps these apart: they say who was refused, and who paused, exported or withdrew. They
-    are written whatever LOG_LEVEL says.
+    A pool keeps these lines apart: they say who was refused, and who paused, exported or withdrew.
+    They are written whatever LOG_LEVEL says.
     """
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO), log="security"
@@ -84,37 +84,40 @@ def get_security_logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """The logger of one module; `name` becomes the field `module`."""
+    """Return the logger of one module; `name` becomes the field `module`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)
     return logger
 
 
 def set_running(fields: Mapping[str, str] | None) -> None:
-    """What every line of the running call has besides; None: it is over."""
+    """Set the fields that every line of the running call has besides; None: the call is over."""
     _running.set(fields)
 
 
 def running() -> Mapping[str, str]:
-    """The fields of the running call; empty outside of any."""
+    """Return the fields of the running call; empty outside of any call."""
     return _running.get() or {}
 
 
 class RepeatedLine:
-    """A line of the log that is written for every request, with the same values again and again.
+    """A log line that is written for every request, with the same values again and again.
 
-    It has the fields that a logger's line would have, and no secret in any of them; but what
-    repeats is rendered, and looked through for secrets, once.
+    The line has the fields that a logger's line would have, and no secret in any of them. But
+    values that repeat are rendered, and searched for secrets, only once.
     """
 
     def __init__(self, module: str, event: str, names: Sequence[str], figure: str) -> None:
-        """`names` are the fields whose values repeat, `figure` is the one that never does."""
+        """Take the names of the line's fields.
+
+        The values of the fields `names` repeat; the value of the field `figure` never does.
+        """
         self._module = module
         self._event = event
         self._names = tuple(names)
         self._figure = figure
 
     def write(self, level: int, values: tuple[str | None, ...], figure: float) -> None:
-        """Writes it, at once, when LOG_LEVEL lets it."""
+        """Write the line, at once, when LOG_LEVEL allows it."""
         output = _output
         if output is None:
             fields = dict(zip(self._names, values, strict=True)) | {self._figure: figure}
@@ -129,7 +132,7 @@ class RepeatedLine:
             )
 
     def fields(self, values: tuple[str | None, ...]) -> dict[str, Any]:
-        """What repeats, but for the level."""
+        """Return the fields that repeat, except the level."""
         return {
             "module": self._module,
             **dict(zip(self._names, values, strict=True)),
@@ -139,7 +142,7 @@ class RepeatedLine:
 
 @lru_cache(maxsize=_KEPT)
 def _beginning(line: RepeatedLine, level: int, values: tuple[str | None, ...]) -> str:
-    """An object without its end, by the steps that every line goes through."""
+    """Return a JSON object without its end, made by the same steps as every other line."""
     event = line.fields(values) | {"level": logging.getLevelName(level).lower()}
     if _output is not None:
         event["service"] = _output.service
@@ -148,21 +151,21 @@ def _beginning(line: RepeatedLine, level: int, values: tuple[str | None, ...]) -
 
 
 def _surroundings(_: object, __: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """structlog's processor: the call that writes the line, and the process."""
+    """Add the fields of the running call and of the process (structlog's processor)."""
     own = {} if _output is None else {"service": _output.service}
     return {**running(), **own, **event}
 
 
 def _rendered(_: object, __: str, event: Mapping[str, Any]) -> str:
-    """structlog's processor: JSON; the encoder is made once, not for every line."""
+    """Render JSON (structlog's processor); the encoder is made once, not for every line."""
     return _to_json(event)
 
 
 class _Bridge(logging.Handler):
-    """Hands records of the standard library's loggers to ours."""
+    """The handler that passes records of the standard library's loggers to ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """logging's hook."""
+        """Log the record (logging's hook)."""
         try:
             logger = get_logger(record.name)
             logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info)

@@ -1,4 +1,4 @@
-"""Figures of a process for Prometheus, by OpenTelemetry. Ids never become labels."""
+"""Metrics of a process for Prometheus, by OpenTelemetry. Ids never become labels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +19,10 @@ _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300
 
 @contextmanager
 def serving_metrics(service: str, *, host: str, port: int) -> Iterator[None]:
-    """Answers Prometheus on http://host:port/metrics while the block runs; with port 0 nothing is
-    measured. To be called once in a process."""
+    """Answer Prometheus on http://host:port/metrics while the block runs.
+
+    With port 0 nothing is measured. To be called once in a process.
+    """
     if not port:
         yield
         return

@@ -1,5 +1,5 @@
-"""What the pool's services are called: in certificates, roles of the database and logs."""
+"""The names of the pool's services: in certificates, roles of the database and logs."""
 
-#: All of them, in the order in which their schemas are made: registry's farmers point at wallet's
+#: All services, in the order in which their schemas are made: registry's farmers point at wallet's
 #: wallets, events point at registry's farmers.
 SERVICES = ("wallet", "registry", "plant", "work", "harvest")

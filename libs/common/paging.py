@@ -15,32 +15,35 @@ MAX_INDEX = 2**31 - 1
 
 
 def size_of(page_size: int) -> int:
-    """Items of a page; 0, which means nothing was said, gives the default."""
+    """Return the items of a page; 0, which means that the caller set no size, gives the default."""
     return page_size or DEFAULT_PAGE_SIZE
 
 
 def id_after(page_token: str) -> UUID | None:
-    """The id in a token whose key is one; None for the first page."""
+    """Return the id in a token whose key is one id; None for the first page."""
     key = decode_token(page_token, [UUID])
     return None if key is None else key[0]
 
 
 def token_after(keys: Sequence[UUID | int], size: int) -> str:
-    """The token for the page after one of `size` items, when a read of one more gave these keys;
-    empty when there is no further page."""
+    """Return the token for the page after one of `size` items; empty when there is no further page.
+
+    `keys` are the keys that a read of one item more than `size` returned.
+    """
     return encode_token([keys[size - 1]]) if len(keys) > size else ""
 
 
 def encode_token(key: Sequence[UUID | int]) -> str:
-    """The token of the page that begins after `key`."""
+    """Return the token of the page that begins after `key`."""
     raw = json.dumps([one if isinstance(one, int) else str(one) for one in key]).encode()
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def decode_token(token: str, kinds: Sequence[type]) -> tuple[Any, ...] | None:
-    """The key in `token`; `kinds` are int (a 32-bit index) or UUID. None for the empty token.
+    """Return the key in `token`; None for the empty token.
 
-    Raises InvalidArgumentError naming page_token when it is not one of ours.
+    `kinds` are int (a 32-bit index) or UUID. Raise InvalidArgumentError naming page_token when the
+    token is not one of ours.
     """
     if not token:
         return None

@@ -1,7 +1,8 @@
-"""What must never be in a log is taken out of every line, however it came in.
+"""Redaction: secrets are taken out of every log line, however they came in.
 
-The last net, not the first: nothing logs a secret on purpose. It knows secrets by the names of
-fields, by their shapes, and by the values that the process was configured with.
+Redaction is the last protection, not the first: no code logs a secret on purpose. Secrets are
+recognised by the names of fields, by their shapes, and by the values that the process was
+configured with.
 """
 
 import json
@@ -29,7 +30,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     # Tokens of Vault and OpenBao.
     ("hv", re.compile(r"hv[sbr]\.[A-Za-z0-9_-]{20,}")),
     ("s.", re.compile(r"s\.(?<![A-Za-z0-9]..)[A-Za-z0-9]{24}")),
-    # Whatever authorises a request.
+    # Credentials that authorise a request.
     ("earer ", re.compile(r"(?<=earer )[A-Za-z0-9._~+/=-]+")),
     # Private keys of certificates; a JSON string has its line ends as two characters.
     (
@@ -48,7 +49,7 @@ def _is_secret(name: str) -> bool:
 
 
 class Redaction:
-    """Takes secrets out of log lines."""
+    """The filter that takes secrets out of log lines."""
 
     def __init__(self) -> None:
         #: Known values, the longest first: as part of another one, the other goes as a whole.
@@ -56,7 +57,7 @@ class Redaction:
         self._values: re.Pattern[str] | None = None
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """These values, too, must not be in any line from now on."""
+        """Keep these values, too, out of every line from now on."""
         known = {text for text in secrets if len(text) >= _SHORTEST}
         # As they are, and as a JSON string has them.
         forms = known | {json.dumps(text)[1:-1] for text in known}
@@ -64,13 +65,13 @@ class Redaction:
         self._values = re.compile("|".join(map(re.escape, self._known))) if forms else None
 
     def fields(self, _: object, __: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """structlog's processor of fields, before they are rendered."""
+        """Redact the fields before they are rendered (structlog's processor)."""
         return {
             name: REDACTED if value and _is_secret(name) else value for name, value in event.items()
         }
 
     def line(self, _: object, __: str, rendered: Any) -> str:
-        """structlog's processor of the rendered line."""
+        """Redact the rendered line (structlog's processor)."""
         line: str = rendered
         for needle, shape in _SHAPES:
             if needle in line:

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs at most one task per key; a caller's cancellation never cancels the task.
+    """At most one task per key; a caller's cancellation never cancels the task.
 
     A durable batch that was accepted must not stop because the client went away (GRPC.md).
     """
@@ -17,7 +17,7 @@ class SingleFlight(Generic[T]):
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
 
     async def run(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> T:
-        """Joins the task of `key`, or starts it; gives its result or its exception."""
+        """Join the task of `key`, or start it; return its result or raise its exception."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(self._call(start))
@@ -26,11 +26,14 @@ class SingleFlight(Generic[T]):
         return await asyncio.shield(task)
 
     def running(self) -> frozenset[Hashable]:
-        """Keys whose task has not ended."""
+        """Return the keys whose task has not ended."""
         return frozenset(self._tasks)
 
     async def aclose(self) -> None:
-        """Cancels what still runs and waits for its end; durable records stay to go on from."""
+        """Cancel the tasks that still run and wait for their end.
+
+        Durable records stay, so that the work can go on from them.
+        """
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,4 +1,7 @@
-"""State machines as tables: what is not in one cannot happen, and each edge says why it exists."""
+"""State machines as tables: a step that is not in a table cannot happen.
+
+Each edge has its reason.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,15 +14,18 @@ EventT = TypeVar("EventT", bound=Enum)
 
 @dataclass(frozen=True, kw_only=True)
 class StateTable(Mapping[tuple[StateT, EventT], StateT], Generic[StateT, EventT]):
-    """{(state, event): the state that follows}, as a mapping; docs/states.md is made from it."""
+    """A mapping {(state, event): the state that follows}; docs/states.md is made from it."""
 
-    #: Where everything begins.
+    #: The first state.
     initial: StateT
     #: The state that follows, and a sentence that says when this happens.
     edges: Mapping[tuple[StateT, EventT], tuple[StateT, str]]
 
     def __getitem__(self, key: tuple[StateT, EventT]) -> StateT:
-        """Return the state that follows. KeyError: the event cannot happen in this state."""
+        """Return the state that follows.
+
+        Raise KeyError when the event cannot happen in this state.
+        """
         return self.edges[key][0]
 
     def __iter__(self) -> Iterator[tuple[StateT, EventT]]:

@@ -1,4 +1,7 @@
-"""How long the event loop did one thing: nothing else of a process goes on meanwhile."""
+"""The longest turn of the event loop.
+
+While the loop does one thing, nothing else of the process goes on.
+"""
 
 import asyncio
 
@@ -16,7 +19,7 @@ _INTERVAL = 10.0
 
 
 class TurnWatch:
-    """Looks how late it is woken up."""
+    """A task that measures how late the event loop wakes it."""
 
     def __init__(self) -> None:
         #: Seconds of the longest turn in the last interval that ended.
@@ -25,7 +28,7 @@ class TurnWatch:
         self.current = 0.0
 
     async def run(self, *, every: float = _EVERY, interval: float = _INTERVAL) -> None:
-        """Looks for ever."""
+        """Measure until the task is cancelled."""
         loop = asyncio.get_running_loop()
         end = loop.time() + interval
         while True:

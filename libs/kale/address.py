@@ -1,4 +1,4 @@
-"""Stellar addresses as text (strkey, SEP-23): what the hash needs of them, without an SDK."""
+"""Stellar addresses as text (strkey, SEP-23): the functions that the hash needs, without an SDK."""
 
 import base64
 import binascii
@@ -9,9 +9,9 @@ _LENGTH = 56
 
 
 def raw_key(address: str) -> bytes:
-    """The 32 bytes in a G (ed25519 public key) or C (contract id) address.
+    """Return the 32 bytes in a G (ed25519 public key) or C (contract id) address.
 
-    Raises ValueError for anything else, a wrong checksum included.
+    Raise ValueError for anything else, a wrong checksum included.
     """
     version, key = _decode(address)
     if version not in {_ACCOUNT, _CONTRACT}:
@@ -20,19 +20,19 @@ def raw_key(address: str) -> bytes:
 
 
 def is_account(address: str) -> bool:
-    """Whether it is a valid G address."""
+    """Tell whether the address is a valid G address."""
     return _has_version(address, _ACCOUNT)
 
 
 def account_address(text: str) -> str:
-    """The text itself when it is a G address; ValueError says what it must be."""
+    """Return the text itself when it is a G address; else raise ValueError with what it must be."""
     if not is_account(text):
         raise ValueError("must be the address of a Stellar account (G...)")
     return text
 
 
 def is_contract(address: str) -> bool:
-    """Whether it is a valid C address."""
+    """Tell whether the address is a valid C address."""
     return _has_version(address, _CONTRACT)
 
 

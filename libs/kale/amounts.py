@@ -1,4 +1,4 @@
-"""Amounts and percentages as integers and text; no float comes near them."""
+"""Amounts and percentages as integers and text; floats are never used."""
 
 import re
 
@@ -11,9 +11,9 @@ _AMOUNT = re.compile(r"(?P<whole>[0-9]{1,12})(?:\.(?P<digits>[0-9]{1,7}))?")
 
 
 def stake_amount(balance: int, stake_bps: int) -> int:
-    """Stroops to stake: `stake_bps` ten-thousandths of the balance, rounded down.
+    """Return the stroops to stake: `stake_bps` ten-thousandths of the balance, rounded down.
 
-    Raises ValueError for a negative balance or a part outside of 0 to 10,000.
+    Raise ValueError for a negative balance or a part outside of 0 to 10,000.
     """
     if balance < 0:
         raise ValueError("balance must not be negative")
@@ -23,7 +23,10 @@ def stake_amount(balance: int, stake_bps: int) -> int:
 
 
 def parse_percentage(text: str) -> int:
-    """Ten-thousandths in a decimal from "0" to "1" with at most four decimals; else ValueError."""
+    """Parse a decimal from "0" to "1" with at most four decimals into ten-thousandths.
+
+    Raise ValueError for any other text.
+    """
     match = _PERCENTAGE.fullmatch(text)
     if match is None:
         raise ValueError('must be a decimal from "0" to "1" with at most four decimals')
@@ -34,13 +37,16 @@ def parse_percentage(text: str) -> int:
 
 
 def format_percentage(stake_bps: int) -> str:
-    """The shortest decimal of ten-thousandths, such as "0.25"."""
+    """Return the shortest decimal of ten-thousandths, such as "0.25"."""
     whole, rest = divmod(stake_bps, WHOLE)
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
 
 
 def parse_kale(text: str) -> int:
-    """Stroops in a decimal number of KALE (or XLM) with at most seven decimals; else ValueError."""
+    """Parse a decimal number of KALE (or XLM) with at most seven decimals into stroops.
+
+    Raise ValueError for any other text.
+    """
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError("must be a decimal number with at most seven decimals")
@@ -48,7 +54,7 @@ def parse_kale(text: str) -> int:
 
 
 def format_kale(stroops: int) -> str:
-    """Stroops as a decimal number of KALE (or XLM) with seven decimals."""
+    """Return stroops as a decimal number of KALE (or XLM) with seven decimals."""
     sign = "-" if stroops < 0 else ""
     whole, rest = divmod(abs(stroops), STROOPS_PER_KALE)
     return f"{sign}{whole}.{rest:07d}"

@@ -4,10 +4,10 @@ from enum import IntEnum
 
 
 class FarmCode(IntEnum):
-    """What the farm answers when it refuses a call.
+    """The codes with which the farm refuses a call.
 
     The token's codes overlap with these: on the chain, the contract id of the first error event
-    tells whose code it is.
+    tells whether a code is the farm's or the token's.
     """
 
     #: The constructor ran already.
@@ -46,7 +46,7 @@ class FarmError(Exception):
     """The farm refuses a call; the call then changes nothing at all."""
 
     def __init__(self, code: FarmCode) -> None:
-        """`code` is what the contract answers."""
+        """Set `code`, the contract's answer."""
         super().__init__(f"{code.name} ({code.value})")
         self.code = code
 
@@ -55,5 +55,5 @@ class BlockInvalidError(FarmError):
     """A block whose maxima lie below its minima; no sound chain has one."""
 
     def __init__(self) -> None:
-        """Always code 12."""
+        """Set code 12 (BLOCK_INVALID), the only code of this error."""
         super().__init__(FarmCode.BLOCK_INVALID)

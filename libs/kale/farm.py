@@ -1,11 +1,11 @@
 """The farm contract as a pure state machine: plant, work, harvest and the admin's calls.
 
-Every function takes a state and gives the next one, or raises FarmError with the contract's code;
-the checks run in the contract's order, so that the same call fails for the same reason. Sections
+Every function takes a state and returns the next one, or raises FarmError with the contract's code.
+The checks run in the contract's order, so that the same call fails for the same reason. Sections
 are those of the contract's fact sheet: 3 storage and lifetimes, 5 records, 6 functions, 7 reward.
 
-Left to others: authorization (the host's), burning and minting (the token's; a token that refuses
-undoes the call), and the life of the contract instance.
+Not modelled here: authorization (the host's), burning and minting (the token's; a token that
+refuses undoes the call), and the life of the contract instance.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from libs.kale.errors import FarmCode, FarmError
 from libs.kale.hash import leading_zeros, work_hash
 from libs.kale.reward import BlockStats, Weights, reward, weights
 
-#: What a record holds of figures that nobody has given yet (section 3, "fresh").
+#: A record's figures before any call has changed them (section 3, "fresh").
 FRESH_STATS = BlockStats(
     min_gap=MAX_U32,
     max_gap=0,
@@ -39,7 +39,7 @@ FRESH_STATS = BlockStats(
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Where the chain is when a call runs."""
+    """The ledger in which a call runs."""
 
     #: Ledger sequence: gaps and lifetimes count in it.
     ledger: int
@@ -49,7 +49,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockState:
-    """One Block, or the running record (FarmBlock) that collects what the next one measures by."""
+    """One Block, or the running record (FarmBlock) that collects the figures of the next Block."""
 
     #: Unix seconds when it was made.
     opened_at: int
@@ -63,7 +63,7 @@ class BlockState:
 
 @dataclass(frozen=True, kw_only=True)
 class PailState:
-    """What one farmer has in one block."""
+    """The record of one farmer in one block."""
 
     #: Ledger of the plant: gaps count from here.
     planted_ledger: int
@@ -79,7 +79,7 @@ class PailState:
 
 @dataclass(frozen=True, kw_only=True)
 class FarmState:
-    """All that the farm keeps."""
+    """The whole state of the farm."""
 
     #: FarmBlock; None cannot happen on a sound chain.
     running: BlockState | None
@@ -103,7 +103,7 @@ class FarmState:
 
 @dataclass(frozen=True, kw_only=True)
 class Harvested:
-    """What a harvest pays."""
+    """The amounts that a harvest pays."""
 
     #: Stroops: the call's return value.
     reward: int
@@ -112,7 +112,7 @@ class Harvested:
 
 
 def founded(at: Moment) -> FarmState:
-    """The farm as its constructor leaves it: block 0 counts its 300 s from here."""
+    """Return the farm as its constructor leaves it: block 0 counts its 300 s from this moment."""
     return FarmState(running=_fresh(at.time))
 
 
@@ -123,7 +123,7 @@ def plantable_index(
     now: int,
     interval_seconds: int = INTERVAL_SECONDS,
 ) -> int:
-    """Index of the block that a plant at `now` goes to, while the current block exists.
+    """Return the index of the block that a plant at `now` goes to, while the current block exists.
 
     `current` is FarmIndex, `running_since` the running record's time, both in unix seconds. The
     index rises by exactly 1, however long the silence was (section 6, plant, step 6).
@@ -133,14 +133,17 @@ def plantable_index(
 
 
 def live_until(*, made_ledger: int, temporary_ttl: int = TEMPORARY_TTL) -> int:
-    """Last ledger in which a Block or Pail made in `made_ledger` can be read (section 3)."""
+    """Return the last ledger in which a Block or Pail can be read (section 3).
+
+    `made_ledger` is the ledger in which it was made.
+    """
     return made_ledger + temporary_ttl - 1
 
 
 def plant(state: FarmState, *, farmer: str, amount: int, at: Moment) -> FarmState:
-    """Plants `amount` stroops; the first plant after the interval opens the next block.
+    """Plant `amount` stroops; the first plant after the interval opens the next block.
 
-    Raises FarmError 6, 4, 2, 3, 8, and OverflowError where the contract's arithmetic traps.
+    Raise FarmError 6, 4, 2, 3, 8, and OverflowError where the contract's arithmetic traps.
     """
     _require(amount >= 0, FarmCode.PLANT_AMOUNT_TOO_LOW)
     _require(not state.paused, FarmCode.FARM_PAUSED)
@@ -171,9 +174,9 @@ def plant(state: FarmState, *, farmer: str, amount: int, at: Moment) -> FarmStat
 def work(
     state: FarmState, *, farmer: str, digest: bytes, nonce: int, at: Moment
 ) -> tuple[FarmState, int]:
-    """Shows a nonce for the farmer in the current block; gives the next state and the gap.
+    """Show a nonce for the farmer in the current block; return the next state and the gap.
 
-    Raises FarmError 3, 11, 9, 15, 13, 12, 7.
+    Raise FarmError 3, 11, 9, 15, 13, 12, 7.
     """
     running = _running(state)
     index = state.index or 0
@@ -199,9 +202,9 @@ def work(
 def harvest(
     state: FarmState, *, farmer: str, index: int, at: Moment
 ) -> tuple[FarmState, Harvested]:
-    """Pays a closed block's reward; gives the next state and what is paid.
+    """Pay a closed block's reward; return the next state and what is paid.
 
-    Raises FarmError 2, 11, 9, 14, 10, 12, and OverflowError where the contract's arithmetic traps.
+    Raise FarmError 2, 11, 9, 14, 10, 12, and OverflowError where the contract's arithmetic traps.
     """
     _require(state.has_token, FarmCode.HOMESTEAD_MISSING)
     block = _required_block(state, index, at)
@@ -218,27 +221,27 @@ def harvest(
 
 
 def pause(state: FarmState) -> FarmState:
-    """The admin stops plants; works and harvests go on. Raises FarmError 2, 4."""
+    """Stop plants, as the admin; works and harvests go on. Raise FarmError 2, 4."""
     _require(state.has_admin, FarmCode.HOMESTEAD_MISSING)
     _require(not state.paused, FarmCode.FARM_PAUSED)
     return replace(state, paused=True)
 
 
 def unpause(state: FarmState) -> FarmState:
-    """The admin lets plants go on. Raises FarmError 2, 5."""
+    """Let plants go on, as the admin. Raise FarmError 2, 5."""
     _require(state.has_admin, FarmCode.HOMESTEAD_MISSING)
     _require(state.paused, FarmCode.FARM_NOT_PAUSED)
     return replace(state, paused=False)
 
 
 def remove_block(state: FarmState, *, index: int) -> FarmState:
-    """The admin drops a block, if it is there. Raises FarmError 2."""
+    """Drop a block, as the admin, if the block is there. Raise FarmError 2."""
     _require(state.has_admin, FarmCode.HOMESTEAD_MISSING)
     return replace(state, blocks={key: kept for key, kept in state.blocks.items() if key != index})
 
 
 def _with_open_block(state: FarmState, at: Moment) -> FarmState:
-    """The state in which Block(FarmIndex) takes this plant (section 6, plant, step 6)."""
+    """Return the state in which Block(FarmIndex) takes this plant (section 6, plant, step 6)."""
     running, index = _running(state), state.index or 0
     made = _made(running, at, temporary_ttl=state.temporary_ttl)
     if at.time >= running.opened_at + state.interval_seconds:
@@ -257,7 +260,7 @@ def _with_open_block(state: FarmState, at: Moment) -> FarmState:
 
 
 def _made(running: BlockState, at: Moment, *, temporary_ttl: int) -> BlockState:
-    """A Block that measures by what the running record has collected (section 5)."""
+    """Return a Block with the figures that the running record has collected (section 5)."""
     stats = running.stats
     return BlockState(
         opened_at=at.time,
@@ -285,7 +288,7 @@ def _fresh(now: int) -> BlockState:
 
 
 def _counted(block: BlockState, pail: PailState, *, gap: int, zeros: int) -> BlockState:
-    """The block after a work: its shares, and the stake that the first work takes off."""
+    """Return the block after a work: its shares, and the stake that the first work takes off."""
     added = _weigh(block, pail, gap=gap, zeros=zeros).total
     counted = _checked(block.stats.normalized_total + added)
     if pail.zeros is None:
@@ -302,7 +305,7 @@ def _weigh(block: BlockState, pail: PailState, *, gap: int, zeros: int) -> Weigh
 
 
 def _collected(running: BlockState, *, gap: int, zeros: int, digest: bytes) -> BlockState:
-    """The running record after a work: the next block's bounds and entropy."""
+    """Return the running record after a work: the next block's bounds and entropy."""
     stats = replace(
         running.stats,
         min_gap=min(running.stats.min_gap, gap),
@@ -367,7 +370,10 @@ def _require(holds: bool, code: FarmCode) -> None:
 
 
 def _checked(value: int) -> int:
-    """The value when an i128 holds it; the contract's arithmetic traps otherwise."""
+    """Return the value when an i128 holds it.
+
+    Raise OverflowError where the contract's arithmetic traps.
+    """
     if not MIN_I128 <= value <= MAX_I128:
         raise OverflowError("does not fit into 128 bits")
     return value

@@ -1,4 +1,4 @@
-"""Texts that requests may hold, by the names that kalepool/rules/v1/rules.proto gives them."""
+"""The formats of texts in requests, by their names in kalepool/rules/v1/rules.proto."""
 
 from collections.abc import Callable, Mapping
 

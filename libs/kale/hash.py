@@ -8,9 +8,10 @@ _KEY_BYTES = 32
 
 
 def preimage(*, index: int, nonce: int, entropy: bytes, farmer_key: bytes) -> bytes:
-    """The 76 bytes that are hashed: index (4), nonce (8), entropy (32), farmer (32), big-endian.
+    """Return the 76 bytes that are hashed.
 
-    Raises ValueError when one of them does not fit.
+    They are index (4), nonce (8), entropy (32) and farmer (32), big-endian. Raise ValueError when
+    one of them does not fit.
     """
     if not 0 <= index <= MAX_U32:
         raise ValueError("index must fit into 32 bits")
@@ -22,13 +23,16 @@ def preimage(*, index: int, nonce: int, entropy: bytes, farmer_key: bytes) -> by
 
 
 def work_hash(*, index: int, nonce: int, entropy: bytes, farmer_key: bytes) -> bytes:
-    """keccak-256 (original padding, not SHA3-256) of the preimage: what the contract computes."""
+    """Return the keccak-256 of the preimage, as the contract computes it.
+
+    The padding is keccak's original one, not that of SHA3-256.
+    """
     data = preimage(index=index, nonce=nonce, entropy=entropy, farmer_key=farmer_key)
     digest: bytes = sha3.keccak_256(data).digest()
     return digest
 
 
 def leading_zeros(digest: bytes) -> int:
-    """Leading zero hex digits (half bytes) of a hash; 64 for 32 zero bytes."""
+    """Count the leading zero hex digits (half bytes) of a hash; 64 for 32 zero bytes."""
     digits = digest.hex()
     return len(digits) - len(digits.lstrip("0"))

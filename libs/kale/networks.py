@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class KaleNetwork:
-    """Where KALE lives on one network."""
+    """The farm and the asset of KALE on one network."""
 
     #: Contract id of the farm.
     farm: str
@@ -36,5 +36,5 @@ NETWORKS = {"mainnet": MAINNET, "testnet": TESTNET, "localnet": LOCALNET}
 
 
 def farm_of(network: str, override: str = "") -> str:
-    """Contract id of the farm on a network; an override that is not empty wins."""
+    """Return the contract id of the farm on a network; an override that is not empty wins."""
     return override or NETWORKS[network].farm

@@ -1,4 +1,4 @@
-"""What a block pays, and each pail's share of it (contract section 7)."""
+"""The reward of a block, and each pail's share of it (contract section 7)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from libs.kale.errors import BlockInvalidError
 
 @dataclass(frozen=True, kw_only=True)
 class BlockStats:
-    """What a block measures its pails by."""
+    """The figures that a block weighs its pails by."""
 
     #: Gaps that count, in ledgers.
     min_gap: int
@@ -35,21 +35,21 @@ class BlockStats:
 class Weights:
     """A pail's three weights, each from 1 to the widest range of its block."""
 
-    #: Of the gap.
+    #: Weight of the gap.
     gap: int
-    #: Of the stake.
+    #: Weight of the stake.
     stake: int
-    #: Of the zeros.
+    #: Weight of the zeros.
     zeros: int
 
     @property
     def total(self) -> int:
-        """Their sum: what counts."""
+        """Return the sum of the three weights, which is what counts."""
         return self.gap + self.stake + self.zeros
 
 
 def block_reward(index: int) -> int:
-    """Stroops that block `index` shares out, its unworked stakes not counted."""
+    """Return the stroops that block `index` shares out, its unworked stakes not counted."""
     periods = max(0, index - DECAY_START) // DECAY_PERIOD
     scale = DECAY_SCALE
     for _ in range(periods):
@@ -60,7 +60,10 @@ def block_reward(index: int) -> int:
 
 
 def weights(block: BlockStats, *, gap: int, stake: int, zeros: int) -> Weights:
-    """The weights of a pail; raises BlockInvalidError when a maximum lies below its minimum."""
+    """Return the weights of a pail.
+
+    Raise BlockInvalidError when a maximum lies below its minimum.
+    """
     bounds = (
         (block.min_gap, block.max_gap, gap),
         (block.min_stake, block.max_stake, stake),
@@ -76,7 +79,10 @@ def weights(block: BlockStats, *, gap: int, stake: int, zeros: int) -> Weights:
 
 
 def reward(block: BlockStats, *, index: int, gap: int, stake: int, zeros: int) -> int:
-    """Stroops that a harvest pays on top of the stake, by the block's totals as they stand."""
+    """Return the stroops that a harvest pays on top of the stake.
+
+    The block's totals count as they stand.
+    """
     share = weights(block, gap=gap, stake=stake, zeros=zeros).total
     pot = block_reward(index) + block.staked_total
     return share * pot // max(1, block.normalized_total)

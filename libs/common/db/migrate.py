@@ -1,7 +1,8 @@
 """Forward-only migrations in plain SQL, one folder and one schema per service, run as a job.
 
-A file `NNNN_name.sql` runs once, in its own transaction, in the order of its number; what ran is
-kept with its checksum in `<schema>.schema_migrations`. An advisory lock makes concurrent runs wait.
+A file `NNNN_name.sql` runs once, in its own transaction, in the order of its number. The files that
+ran are kept with their checksums in `<schema>.schema_migrations`. An advisory lock makes concurrent
+runs wait.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ class MigrationError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """One file."""
+    """One migration file."""
 
     #: Its place in the order.
     number: int
@@ -40,12 +41,12 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the statements (hex)."""
+        """Return the SHA-256 of the statements (hex)."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """All files of a folder in order; raises MigrationError for wrong names, gaps or twins."""
+    """Read all files of a folder in order; raise MigrationError for wrong names, gaps or twins."""
     migrations = []
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.match(path.name)
@@ -59,7 +60,7 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(admin: DatabaseAddress, *, schema: str, folder: Path) -> list[str]:
-    """Brings one service's schema up to date; returns the names of the files that ran."""
+    """Bring one service's schema up to date; return the names of the files that ran."""
     connection = await _connect(admin)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
@@ -69,7 +70,7 @@ async def migrate(admin: DatabaseAddress, *, schema: str, folder: Path) -> list[
 
 
 async def ensure_roles(admin: DatabaseAddress, passwords: Mapping[str, str | None]) -> None:
-    """Creates the login roles that are missing and sets the passwords that are given."""
+    """Create the login roles that are missing and set the passwords that are given."""
     connection = await _connect(admin)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
@@ -110,7 +111,8 @@ async def _run_missing(
 
 
 async def _run(connection: Connection, schema: str, migration: Migration) -> None:
-    # Whatever the database is set to: who has waited for a lock sees what was committed meanwhile.
+    # Whatever the database's default is: a transaction that has waited for a lock sees what was
+    # committed meanwhile.
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(migration.sql)
         await connection.execute(

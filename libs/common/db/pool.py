@@ -1,4 +1,7 @@
-"""A connection pool with typed failures: what is away is UnavailableError, the rest a defect."""
+"""A connection pool with typed failures.
+
+A failure is UnavailableError when PostgreSQL is away, and a defect otherwise.
+"""
 
 import math
 import time
@@ -30,27 +33,31 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
-    # What asyncpg says of a connection that the server ended while nothing ran on it.
+    # asyncpg's error for a connection that the server ended while nothing ran on it.
     asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
 )
 
 
 class _Connection(_BaseConnection):
-    """Goes back to the pool as it is, once its transaction is over: no query of ours sets anything
-    that outlives one, and asyncpg's own reset costs a round trip for every statement."""
+    """A connection that goes back to the pool as it is, once its transaction is over.
+
+    No query of ours sets anything that outlives a transaction, and asyncpg's own reset costs a
+    round trip for every statement.
+    """
 
     def get_reset_query(self) -> str:
-        """asyncpg's hook: nothing."""
+        """Return an empty query: asyncpg's hook then resets nothing."""
         return ""
 
 
-#: Seconds for which a connection is kept that nobody needs: longer than a block, so that a burst
-#: finds those of the last one. A new one costs some 10 ms of CPU here, for its password alone.
+#: Seconds for which an unused connection is kept: longer than a block, so that a burst of calls
+#: finds the connections of the last burst. A new connection costs some 10 ms of CPU here, for its
+#: password alone.
 _KEEP_IDLE = 900.0
 #: Seconds for which an answer tells that PostgreSQL is there.
 _MOMENT = 1.0
-#: For what the database itself writes about changes.
+#: Tells the actor to the database, for the records that the database itself writes of changes.
 _TELL_ACTOR = "SELECT pg_catalog.set_config('kalepool.actor', $1, false)"
 
 
@@ -62,15 +69,15 @@ class Session:
         self._queries = queries
 
     async def one(self, name: str, *arguments: object) -> Record | None:
-        """Runs a `:one` query: its row, or None."""
+        """Run a `:one` query; return its row, or None."""
         return await self.connection.fetchrow(self._sql(name, "one"), *arguments)
 
     async def many(self, name: str, *arguments: object) -> list[Record]:
-        """Runs a `:many` query: its rows."""
+        """Run a `:many` query; return its rows."""
         return await self.connection.fetch(self._sql(name, "many"), *arguments)
 
     async def execute(self, name: str, *arguments: object) -> int:
-        """Runs an `:exec` query: the number of rows that it touched."""
+        """Run an `:exec` query; return the number of rows that it touched."""
         status = await self.connection.execute(self._sql(name, "exec"), *arguments)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
@@ -83,7 +90,7 @@ class Session:
 
 
 class Database:
-    """A service's way to PostgreSQL: sessions that run the queries of its queries.sql."""
+    """A service's access to PostgreSQL: sessions that run the queries of its queries.sql."""
 
     def __init__(
         self,
@@ -101,7 +108,7 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """A connection outside of any transaction: each statement commits for itself."""
+        """Open a session outside of any transaction: each statement commits for itself."""
         with translated_errors():
             async with self._pool.acquire(timeout=self._timeout) as connection:
                 if self._actor is not None:
@@ -111,27 +118,27 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """A connection in a transaction that commits at the end and rolls back on any error."""
+        """Open a session in a transaction that commits at the end and rolls back on any error."""
         async with self.session() as session, session.connection.transaction():
             yield session
 
     async def one(self, name: str, *arguments: object) -> Record | None:
-        """Session.one in a session of its own."""
+        """Run Session.one in a session of its own."""
         async with self.session() as session:
             return await session.one(name, *arguments)
 
     async def many(self, name: str, *arguments: object) -> list[Record]:
-        """Session.many in a session of its own."""
+        """Run Session.many in a session of its own."""
         async with self.session() as session:
             return await session.many(name, *arguments)
 
     async def execute(self, name: str, *arguments: object) -> int:
-        """Session.execute in a session of its own."""
+        """Run Session.execute in a session of its own."""
         async with self.session() as session:
             return await session.execute(name, *arguments)
 
     async def is_up(self) -> bool:
-        """Whether PostgreSQL answers, or did a moment ago; for the health check."""
+        """Tell, for the health check, whether PostgreSQL answers or answered a moment ago."""
         if time.monotonic() - self._answered < _MOMENT:
             return True
         try:
@@ -144,7 +151,7 @@ class Database:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turns "PostgreSQL is away" in all its forms into UnavailableError."""
+    """Turn every error that means "PostgreSQL is away" into UnavailableError."""
     try:
         yield
     except _AWAY as error:
@@ -163,11 +170,13 @@ async def open_database(
     name: str,
     actor: Callable[[], str] | None = None,
 ) -> AsyncIterator[Database]:
-    """Opens a pool lazily: PostgreSQL may be away at start, and come and go afterwards. One that is
-    too old is refused when the first connection is made, by DatabaseTooOldError.
+    """Open a pool that connects lazily.
+
+    PostgreSQL may be away at start, and come and go afterwards. A PostgreSQL that is too old is
+    refused by DatabaseTooOldError when the first connection is made.
 
     `queries` is the service's queries.sql, or several files that belong together; `name` is shown
-    in pg_stat_activity. `actor` says who is behind the next session, for the database's records.
+    in pg_stat_activity. `actor` returns who is behind the next session, for the database's records.
     """
     loaded = load_queries(*([queries] if isinstance(queries, Path) else queries))
     timeout = timeout_ms / 1000
@@ -203,8 +212,8 @@ def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
         "timezone": "UTC",
         # Every name in a query says its schema: nobody can put another function in its place.
         "search_path": "pg_catalog",
-        # Whatever database or role are set to: who waited for a lock sees what the others have
-        # committed, and what is committed survives the server's end.
+        # Whatever database or role are set to: a transaction that waited for a lock sees what the
+        # others have committed, and what is committed survives the server's end.
         "default_transaction_isolation": "read committed",
         "synchronous_commit": "on",
         "statement_timeout": str(timeout_ms),

@@ -1,9 +1,9 @@
-"""SQL lives in .sql files: `-- name: X :one|:many|:exec`, then one statement.
+"""Named queries from .sql files: `-- name: X :one|:many|:exec`, then one statement.
 
-`:one` gives one row or None, `:many` rows, `:exec` the number of rows touched.
+`:one` returns one row or None, `:many` returns rows, `:exec` returns the number of rows touched.
 
-What differs between statements that are alike otherwise is a part: `-- name: X :part`, then SQL
-that stands wherever a statement says `{X}`. All of it comes from files, and none from a call.
+SQL that differs between otherwise equal statements is a part: `-- name: X :part`, then the SQL that
+replaces `{X}` in each statement. All SQL comes from files, and none from a call.
 """
 
 import re
@@ -26,17 +26,17 @@ class Query:
 
     #: Unique in its files.
     name: str
-    #: What it gives back.
+    #: Kind of its result.
     kind: QueryKind
     #: The statement, with $1, $2 ... for arguments.
     sql: str
 
 
 def load_queries(*paths: Path) -> dict[str, Query]:
-    """Reads .sql files that belong together.
+    """Read .sql files that belong together.
 
-    Raises ValueError for a name that stands twice, a file without names, a part that is missing and
-    one that no statement uses.
+    Raise ValueError for a name that stands twice, a file without names, a part that is missing, and
+    a part that no statement uses.
     """
     queries: dict[str, Query] = {}
     parts: dict[str, str] = {}
@@ -60,7 +60,7 @@ def load_queries(*paths: Path) -> dict[str, Query]:
 
 
 def _sections(path: Path) -> list[tuple[str, str, str]]:
-    """Name, kind and SQL of everything in a file, in order."""
+    """Return name, kind and SQL of every section of a file, in order."""
     text = path.read_text(encoding="utf-8")
     headers = list(_HEADER.finditer(text))
     if not headers:
@@ -73,7 +73,7 @@ def _sections(path: Path) -> list[tuple[str, str, str]]:
 
 
 def _filled(name: str, sql: str, parts: Mapping[str, str]) -> str:
-    """SQL with its parts in their places."""
+    """Return the SQL with its parts in their places."""
 
     def part(place: re.Match[str]) -> str:
         if place["name"] not in parts:

@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL is secured: verified TLS, unless it stays on this machine."""
+"""Security of connections to PostgreSQL: verified TLS, unless they stay on this machine."""
 
 import ssl
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _PROVEN = "verify-full"
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAddress:
-    """Where PostgreSQL is, and how its certificate is checked."""
+    """The address of PostgreSQL, and the authorities that its certificate is checked against."""
 
     #: postgresql://role:password@host/database; an sslmode in it is kept to.
     dsn: str
@@ -24,8 +24,10 @@ class DatabaseAddress:
     authority: Path | None = None
 
     def security(self) -> ssl.SSLContext | None:
-        """What asyncpg takes as `ssl`; None leaves it to the address. OSError, ssl.SSLError: the
-        authorities' file cannot be read."""
+        """Return asyncpg's argument `ssl`; None leaves the choice to the address.
+
+        Raise OSError or ssl.SSLError when the authorities' file cannot be read.
+        """
         mode = parse_qs(urlsplit(self.dsn).query).get("sslmode", [""])[-1]
         if mode:
             if mode != _PROVEN and not is_local(self.dsn):
@@ -37,7 +39,7 @@ class DatabaseAddress:
 
 
 def is_local(dsn: str) -> bool:
-    """Whether all hosts of an address are this machine."""
+    """Tell whether all hosts of an address are this machine."""
     parts = urlsplit(dsn)
     netloc = parts.netloc.rpartition("@")[2]
     named = netloc.split(",") if netloc else parse_qs(parts.query).get("host", [""])[-1].split(",")
@@ -48,7 +50,7 @@ def is_local(dsn: str) -> bool:
 
 
 def _host(text: str) -> str:
-    """The host of host, host:port or [host]:port."""
+    """Return the host of host, host:port or [host]:port."""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0].lower()

@@ -1,4 +1,4 @@
-"""Which PostgreSQL this pool runs on."""
+"""The check of PostgreSQL's version."""
 
 from functools import cache
 from typing import Protocol
@@ -23,18 +23,18 @@ class _Version(Protocol):
 
     @property
     def major(self) -> int:
-        """15 of PostgreSQL 15.4."""
+        """Return the major version: 15 for PostgreSQL 15.4."""
 
 
 class _Connection(Protocol):
-    """What is asked of a connection."""
+    """The part of a connection that the check needs."""
 
     def get_server_version(self) -> _Version:
-        """The version that the server named when the connection began."""
+        """Return the version that the server named when the connection began."""
 
 
 async def refuse_old(connection: _Connection) -> None:
-    """Raise DatabaseTooOldError below LEAST; costs no round trip."""
+    """Raise DatabaseTooOldError for a version below LEAST; costs no round trip."""
     major = connection.get_server_version().major
     if major < LEAST:
         _tell(major)
@@ -45,5 +45,5 @@ async def refuse_old(connection: _Connection) -> None:
 
 @cache
 def _tell(major: int) -> None:
-    """Log it once: the health check asks every second."""
+    """Log the old version once: the health check asks every second."""
     log.error("postgresql is too old", major=major, least=LEAST)

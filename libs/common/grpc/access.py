@@ -1,4 +1,7 @@
-"""Who may call which method, and on what of whom: closed unless an entry opens it."""
+"""Access rules: who may call which method for which pooler's data.
+
+A method is closed unless an entry opens it.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ from libs.common.grpc.identity import Caller, CallerKind
 
 @unique
 class Owned(Enum):
-    """What an id in a request names that belongs to a pooler."""
+    """The kinds of things that belong to a pooler and that a request names by id."""
 
     #: The pooler itself.
     POOLER = "pooler"
@@ -33,18 +36,18 @@ Owners = Callable[[Sequence[str]], Awaitable[Collection[str]]]
 class Access:
     """Who may call one method."""
 
-    #: Our services that may, by their short names.
+    #: Our services that may call it, by their short names.
     services: frozenset[str] = frozenset()
-    #: Whether those who run the pool may.
+    #: Whether operators may call it.
     operators: bool = False
-    #: Whether poolers may.
+    #: Whether poolers may call it.
     poolers: bool = False
     #: For poolers: fields of the request that say whose it is. One of them must be set, and all
     #: that are must be the pooler's own. Empty: the method shows nothing of a single pooler.
     owned: Mapping[str, Owned] = field(default_factory=dict)
 
     def admits(self, caller: Caller) -> bool:
-        """Whether this caller may call it at all."""
+        """Tell whether this caller may call the method at all."""
         match caller.kind:
             case CallerKind.SERVICE:
                 return caller.name in self.services
@@ -57,10 +60,13 @@ class Access:
 
 
 class AccessControl:
-    """Applies the entries to calls."""
+    """The check of calls against the access entries."""
 
     def __init__(self, entries: Mapping[str, Access], owners: Mapping[Owned, Owners]) -> None:
-        """`entries` by full method name; ValueError when nobody tells whose something is."""
+        """Take `entries` by full method name.
+
+        Raise ValueError when `owners` lacks a kind that an entry names.
+        """
         self._entries = entries
         self._owners = {Owned.POOLER: _themselves, **owners}
         for method, entry in entries.items():
@@ -69,7 +75,7 @@ class AccessControl:
                 raise ValueError(f"nobody tells whose {missing} of {method} is")
 
     def check_caller(self, method: str, caller: Caller) -> None:
-        """Raises PermissionDeniedError unless this caller may call the method at all."""
+        """Raise PermissionDeniedError unless this caller may call the method at all."""
         entry = self._entries.get(method)
         if entry is None or not entry.admits(caller):
             raise PermissionDeniedError(
@@ -79,12 +85,14 @@ class AccessControl:
             )
 
     def asks_owner(self, method: str, caller: Caller) -> bool:
-        """Whether `check_owner` has anything to check."""
+        """Tell whether `check_owner` has anything to check."""
         return caller.kind is CallerKind.POOLER and bool(self._entries[method].owned)
 
     async def check_owner(self, method: str, caller: Caller, request: Any) -> None:
-        """Raises PermissionDeniedError when a pooler asks for what is not its own; what there is
-        not and what is another's are told alike."""
+        """Raise PermissionDeniedError when a pooler asks for what is not its own.
+
+        The error is the same for a thing that does not exist and for a thing of another pooler.
+        """
         if not self.asks_owner(method, caller):
             return
         owned = self._entries[method].owned
@@ -109,7 +117,7 @@ async def _themselves(ids: Sequence[str]) -> Collection[str]:
 
 
 def _ids(value: Any) -> list[str]:
-    """The ids in a field: none when it is not set."""
+    """Return the ids in a field; none when the field is not set."""
     if isinstance(value, str):
         return [value] if value else []
     return [str(item) for item in value]

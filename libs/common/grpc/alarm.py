@@ -1,36 +1,42 @@
-"""Ends calls when their time is over: asyncio.timeout, with one timer of the loop for all calls.
+"""Time limits of calls, as asyncio.timeout sets them, but with one timer of the loop for all calls.
 
-A timer for each call, set and taken back, costs more than all limits together.
+A timer for each call, set and cancelled, costs more than all limits together.
 """
 
 import asyncio
 import math
 
-#: A loop's timer may ring this much (s) too early: uvloop counts milliseconds.
+#: A loop's timer may fire this much (s) too early: uvloop counts milliseconds.
 _EARLY = 0.001
 
 
 class Alarm:
-    """Rings for the call whose time is over first; to be used in one event loop."""
+    """One timer that ends the calls whose time is over; to be used in one event loop."""
 
     def __init__(self) -> None:
         self._waiting: set[Limited] = set()
         self._timer: asyncio.TimerHandle | None = None
-        #: When the timer rings, on the loop's clock (s).
+        #: When the timer fires, on the loop's clock (s).
         self._rings_at = math.inf
 
     def within(self, seconds: float | None) -> "Limited":
-        """A context manager that raises TimeoutError in a block that takes longer; None: never."""
+        """Return a context manager that raises TimeoutError in a block that takes longer.
+
+        None sets no limit.
+        """
         return Limited(self, seconds)
 
     def add(self, limited: "Limited") -> None:
-        """From now on this one's time runs."""
+        """Begin to measure the time of this block."""
         self._waiting.add(limited)
         if limited.ends_at < self._rings_at:
             self._set(limited.ends_at)
 
     def remove(self, limited: "Limited") -> None:
-        """This one is over; a timer that was set for it rings for nothing, once."""
+        """Forget this block, which is over.
+
+        A timer that was set for the block fires once without effect.
+        """
         self._waiting.discard(limited)
 
     def _set(self, rings_at: float) -> None:
@@ -50,7 +56,7 @@ class Alarm:
 
 
 class Limited:
-    """One block with a time, in one task. It behaves as asyncio.timeout does."""
+    """One block with a time limit, in one task. It behaves as asyncio.timeout does."""
 
     __slots__ = ("_alarm", "_cancelling", "_is_late", "_seconds", "_task", "ends_at")
 
@@ -85,6 +91,6 @@ class Limited:
             raise TimeoutError from error
 
     def end(self) -> None:
-        """Its time is over."""
+        """End the block: its time is over."""
         self._is_late = True
         self._task.cancel()

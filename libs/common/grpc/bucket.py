@@ -1,4 +1,4 @@
-"""The token bucket as arithmetic: pure, no clock of its own."""
+"""The token bucket as arithmetic: pure, without a clock of its own."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,20 @@ PERIOD = 60.0
 
 @dataclass(slots=True)
 class Bucket:
-    """As many tokens as one caller may use at once; they come back evenly over a minute.
+    """The tokens that one caller may use at once; used tokens come back evenly over a minute.
 
-    All that is kept is when it will be full, so that an idle bucket need not be kept at all.
+    A bucket keeps only the time at which it will be full, so that an idle bucket need not be kept
+    at all.
     """
 
     #: When it is full again, on the clock that `take` is called with (s).
     full_at: float = 0.0
 
     def take(self, per_minute: int, now: float) -> float:
-        """Takes a token: 0, or the seconds until there is one; then nothing is taken."""
+        """Take a token and return 0.
+
+        If there is no token, take nothing and return the seconds until there is one.
+        """
         interval = PERIOD / per_minute
         full_at = max(self.full_at, now) + interval
         wait = full_at - PERIOD - now
@@ -28,5 +32,5 @@ class Bucket:
         return 0.0
 
     def is_full(self, now: float) -> bool:
-        """Whether nothing is missing."""
+        """Tell whether no token is missing."""
         return self.full_at <= now

@@ -16,7 +16,7 @@ from libs.common.grpc.trace import passed_on
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-#: A peer that restarts is found again within a second, and a dead connection is noticed.
+#: With these a peer that restarts is found again within a second, and a dead connection is noticed.
 _OPTIONS: Options = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -31,7 +31,7 @@ _OPTIONS: Options = (
 async def open_channel(
     target: str, transport: Transport = PLAINTEXT, *, name: str = ""
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to `host:port`; it connects when it is used and again whenever it must.
+    """Open a channel to `host:port`; it connects when it is used, and again whenever it must.
 
     With mutual TLS the other side has to show that it is the service `name`.
     """
@@ -50,7 +50,7 @@ async def call(
     *,
     timeout: float,
 ) -> Response:
-    """Calls a unary method; raises the PoolError that the peer raised.
+    """Call a unary method; raise the PoolError that the peer raised.
 
     `timeout` (s) is the method's cap; the caller's own deadline shortens it.
     """
@@ -67,7 +67,7 @@ async def stream(
     *,
     timeout: float | None,
 ) -> AsyncIterator[Response]:
-    """Calls a streaming method and gives what comes; raises the PoolError that the peer raised.
+    """Call a streaming method and yield its responses; raise the PoolError that the peer raised.
 
     `timeout` None is for streams without an end. Leaving the loop early cancels the call.
     """

@@ -1,4 +1,7 @@
-"""Deadlines: Python does not pass them on, so every outgoing call asks here what is left."""
+"""Deadlines: every outgoing call asks this module for the time left.
+
+Python does not pass deadlines on.
+"""
 
 from contextvars import ContextVar
 from time import monotonic
@@ -10,12 +13,15 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def set_deadline(seconds: float | None) -> None:
-    """The running call must end within `seconds`; None for work that no caller waits for."""
+    """Make the running call end within `seconds`; None for work that no caller waits for."""
     _deadline.set(None if seconds is None else monotonic() + seconds)
 
 
 def remaining(cap: float) -> float:
-    """Seconds that an outgoing call may take: its cap, or what the caller's deadline leaves."""
+    """Return the seconds that an outgoing call may take.
+
+    They are the call's cap, or what the caller's deadline leaves.
+    """
     deadline = _deadline.get()
     if deadline is None:
         return cap

@@ -1,4 +1,4 @@
-"""The one place where typed errors become gRPC statuses with google.rpc details, and back again."""
+"""The mapping of typed errors to gRPC statuses with google.rpc details, and back; nowhere else."""
 
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -34,7 +34,7 @@ _CLASSES: dict[ErrorCode, type[PoolError]] = {
 
 
 def to_status(error: PoolError) -> grpc.Status:
-    """The gRPC status of an error: code, message, ErrorInfo, BadRequest and RetryInfo."""
+    """Return the gRPC status of an error: code, message, ErrorInfo, BadRequest and RetryInfo."""
     status = status_pb2.Status(
         code=code_pb2.Code.ValueType(error.code.value),
         message=error.message,
@@ -45,7 +45,7 @@ def to_status(error: PoolError) -> grpc.Status:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> PoolError:
-    """The typed error that a peer raised; transport failures become UnavailableError."""
+    """Return the typed error that a peer raised; transport failures become UnavailableError."""
     code = ErrorCode(error.code().value[0]) if _is_known(error.code()) else ErrorCode.INTERNAL
     reason: str | None = None
     metadata: dict[str, str] = {}
@@ -87,7 +87,10 @@ def _details(error: PoolError) -> Iterable[any_pb2.Any]:
 
 
 def _bad_request(violations: Sequence[FieldViolation]) -> error_details_pb2.BadRequest:
-    """The violations in order, as many as a status can carry; the last one tells of the rest."""
+    """Return the violations in order, as many as a status can carry.
+
+    The last violation tells how many more there are.
+    """
     message = error_details_pb2.BadRequest()
     for told, violation in enumerate(violations):
         message.field_violations.add(field=violation.field, description=violation.description)

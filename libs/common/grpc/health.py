@@ -11,7 +11,7 @@ from libs.common.log import get_logger
 
 log = get_logger(__name__)
 
-#: Whether one thing that the service needs is there.
+#: Tells whether one thing that the service needs is there.
 Check = Callable[[], Awaitable[bool]]
 
 #: Seconds between two rounds of checks.
@@ -21,23 +21,23 @@ TIMEOUT = 3.0
 
 
 class HealthMonitor:
-    """Runs the checks all the time and tells the health service what came out."""
+    """The loop that runs the checks and tells the health service their result."""
 
     def __init__(self, names: tuple[str, ...], checks: Mapping[str, Check]) -> None:
-        """`names` are the health entries (the empty name and the service's), all equal."""
+        """Take the health entries `names` (the empty name and the service's), all of one status."""
         self.servicer = health.aio.HealthServicer()
         self._names = names
         self._checks = checks
         self._failing: frozenset[str] | None = None
 
     async def run(self) -> None:
-        """Checks for ever; ends by cancellation."""
+        """Run the checks until the task is cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(INTERVAL)
 
     async def check(self) -> None:
-        """One round; a change is logged and published."""
+        """Run one round of checks; log and publish a change."""
         results = await asyncio.gather(*(self._passes(check) for check in self._checks.values()))
         failing = frozenset(
             name for name, passed in zip(self._checks, results, strict=True) if not passed
@@ -49,7 +49,7 @@ class HealthMonitor:
         await self._publish(serving=not failing)
 
     async def drain(self) -> None:
-        """NOT_SERVING from now on, and the end of all Watch streams."""
+        """Answer NOT_SERVING from now on, and end all Watch streams."""
         await self.servicer.enter_graceful_shutdown()
 
     async def _publish(self, *, serving: bool) -> None:
@@ -68,7 +68,7 @@ class HealthMonitor:
 
 
 async def is_serving(channel: grpc.aio.Channel, service: str = "", timeout: float = 1.0) -> bool:
-    """Whether a peer answers SERVING; False for any failure."""
+    """Tell whether a peer answers SERVING; return False for any failure."""
     stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know no methods
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)

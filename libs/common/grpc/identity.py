@@ -1,4 +1,4 @@
-"""Who calls: the one place that knows, for permissions, limits, records and the audit log."""
+"""The identity of callers, in one place: for permissions, limits, records and the audit log."""
 
 import re
 from contextvars import ContextVar
@@ -14,13 +14,13 @@ from libs.common.errors import UnauthenticatedError
 
 #: The trust domain of a pool that did not choose one.
 TRUST_DOMAIN = "kalepool"
-#: What follows the trust domain in the names that we give. Names of services and operators are
+#: The path after the trust domain in the names that we give. Names of services and operators are
 #: short words, those of poolers their ids.
 _PATH = re.compile(
     r"/(?P<kind>service|pooler|operator)/(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)"
 )
 
-#: Callers that are kept at most, by what their certificates say.
+#: Callers that are cached at most, by the URIs of their certificates.
 _KEPT = 4096
 
 #: Whole names of two kinds: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
@@ -30,7 +30,7 @@ _POOLER = re.compile(r"spiffe://[^/]+/pooler/[^/]+")
 
 @unique
 class CallerKind(Enum):
-    """What a caller is to the pool."""
+    """The kinds of callers."""
 
     #: One of our own services, by its short name.
     SERVICE = "service"
@@ -44,21 +44,22 @@ class CallerKind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who makes a call."""
+    """The identity of one caller."""
 
-    #: What it is.
+    #: Its kind.
     kind: CallerKind
-    #: Which one of that kind.
+    #: Its name among the callers of that kind.
     name: str
     #: The whole name for records: spiffe://pool.example/service/plant, or a host.
     identity: str
 
 
 def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str | None) -> Caller:
-    """The caller that its certificate names. UnauthenticatedError when it names none of ours.
+    """Return the caller that its certificate names.
 
-    Without a trust domain, which only plaintext servers are: the host that the call comes from,
-    whatever the number of its connections.
+    `trust_domain` is None on plaintext servers only. The caller then is the host that the call
+    comes from, whatever the number of its connections. Raise UnauthenticatedError when the
+    certificate names none of ours.
     """
     if trust_domain is None:
         host = host_of(context.peer())
@@ -71,12 +72,19 @@ def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: st
 
 @lru_cache(maxsize=_KEPT)
 def _shown_by(uri: bytes, trust_domain: str) -> Caller:
-    """By what the certificate says and nothing else: each call looks into its own connection's."""
+    """Return the caller that the certificate's URI names.
+
+    The result depends on the certificate only: each call reads the certificate of its own
+    connection.
+    """
     return parse_identity(uri.decode("ascii", "replace"), trust_domain=trust_domain)
 
 
 def parse_identity(uri: str, *, trust_domain: str) -> Caller:
-    """Who a SPIFFE id of our trust domain stands for; UnauthenticatedError for any other."""
+    """Return the caller of a SPIFFE id of our trust domain.
+
+    Raise UnauthenticatedError for any other id.
+    """
     prefix = f"spiffe://{trust_domain}"
     found = _PATH.fullmatch(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
     if found is None:
@@ -87,7 +95,7 @@ def parse_identity(uri: str, *, trust_domain: str) -> Caller:
 
 
 def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
-    """The SPIFFE id of a caller; ValueError when it can have none."""
+    """Return the SPIFFE id of a caller; raise ValueError when the caller can have none."""
     uri = f"spiffe://{trust_domain}/{kind.value}/{name}"
     try:
         parse_identity(uri, trust_domain=trust_domain)
@@ -97,22 +105,22 @@ def identity(kind: CallerKind, name: str, *, trust_domain: str) -> str:
 
 
 def is_service(identity: str) -> bool:
-    """Whether it is one of our own services, which the public rate limit is not for."""
+    """Tell whether the caller is one of our services, which have no public rate limit."""
     return _SERVICE.fullmatch(identity) is not None
 
 
 def is_pooler(identity: str) -> bool:
-    """Whether a verified certificate says that this is a pooler."""
+    """Tell whether a verified certificate names the caller as a pooler."""
     return _POOLER.fullmatch(identity) is not None
 
 
 def is_named(identity: str) -> bool:
-    """Whether a certificate told who it is."""
+    """Tell whether a certificate named the caller."""
     return identity.startswith("spiffe://")
 
 
 def host_of(peer: str) -> str:
-    """The host in grpc's peer string."""
+    """Return the host in grpc's peer string."""
     scheme, _, rest = peer.partition(":")
     return rest.rpartition(":")[0] if scheme in {"ipv4", "ipv6"} else peer
 
@@ -121,23 +129,26 @@ _current: ContextVar[Caller] = ContextVar("caller")
 
 
 def set_caller(caller: Caller) -> None:
-    """Tells the rest of this call who makes it."""
+    """Set the caller for the rest of this call."""
     _current.set(caller)
 
 
 def caller() -> Caller:
-    """Who makes the running call; LookupError outside of any."""
+    """Return the caller of the running call; raise LookupError outside of any call."""
     return _current.get()
 
 
 def actor() -> str:
-    """Who is behind what this process does now: the caller's name; "loop" outside of any call."""
+    """Return the identity of the running call's caller; "loop" outside of any call."""
     found = _current.get(None)
     return "loop" if found is None else found.identity
 
 
 def uris_of(pem: bytes) -> list[str]:
-    """The names (URIs) in the first certificate of `pem`; none when it has no names at all."""
+    """Return the names (URIs) in the first certificate of `pem`.
+
+    The list is empty when the certificate has no names at all.
+    """
     certificate = x509.load_pem_x509_certificate(pem)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

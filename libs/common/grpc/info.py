@@ -15,7 +15,7 @@ from libs.common.version import VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceInfo:
-    """What GetInfo tells."""
+    """The data that GetInfo returns."""
 
     #: Short name of the service.
     name: str
@@ -34,10 +34,13 @@ class ServiceInfo:
 
 
 class InfoServicer(common_pb2_grpc.InfoServiceServicer):
-    """Answers from memory; GetStatus asks the peers' health."""
+    """The servicer of the Info RPCs.
+
+    It answers from memory; GetStatus asks the peers' health.
+    """
 
     def __init__(self, info: ServiceInfo, peers: Mapping[str, grpc.aio.Channel]) -> None:
-        """`peers` has a channel per service name, this service's own included."""
+        """Take a channel per service name as `peers`, this service's own included."""
         self._info = info
         self._peers = peers
         self._started = time.monotonic()
@@ -45,7 +48,7 @@ class InfoServicer(common_pb2_grpc.InfoServiceServicer):
     async def GetInfo(  # noqa: N802
         self, request: common_pb2.GetInfoRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> common_pb2.GetInfoResponse:
-        """Name, version, network, limits, uptime."""
+        """Return name, version, network, limits and uptime."""
         info = self._info
         return common_pb2.GetInfoResponse(
             service=info.name,
@@ -65,7 +68,7 @@ class InfoServicer(common_pb2_grpc.InfoServiceServicer):
     async def GetStatus(  # noqa: N802
         self, request: common_pb2.GetStatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> common_pb2.GetStatusResponse:
-        """Asks every service's health check at once."""
+        """Ask every service's health check at once."""
         names = list(self._peers)
         serving = await asyncio.gather(*(is_serving(self._peers[name]) for name in names))
         services = dict(zip(names, serving, strict=True))
@@ -80,7 +83,10 @@ class InfoServicer(common_pb2_grpc.InfoServiceServicer):
 
 
 def verdict(services: Mapping[str, bool]) -> common_pb2.PoolHealth.ValueType:
-    """Healthy when all serve, unhealthy when wallet or all but one is away, else degraded."""
+    """Return healthy when all services serve.
+
+    Return unhealthy when wallet is away or all services but one are away, else degraded.
+    """
     if all(services.values()):
         return common_pb2.POOL_HEALTH_HEALTHY
     if not services.get("wallet", False) or sum(services.values()) <= 1:

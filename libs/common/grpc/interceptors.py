@@ -1,5 +1,7 @@
-"""What every call passes, from outside in: record, errors, identity, access, limits, rules,
-deadline, owner, handler."""
+"""The steps that every call passes through.
+
+From outside in: record, errors, identity, access, limits, rules, deadline, owner, handler.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -35,13 +37,13 @@ _MALFORMED = "the request is no message of this method"
 
 @dataclass(frozen=True, kw_only=True)
 class CallPolicy:
-    """What holds for all methods of one server."""
+    """The rules and limits that hold for all methods of one server."""
 
-    #: Who may call what.
+    #: The access rules.
     access: AccessControl
     #: The domain of the names that callers show; None: they show none.
     trust_domain: str | None
-    #: What requests may hold.
+    #: The rules of requests' fields.
     rules: RuleBook
     #: Calls per minute and caller.
     rate_limit: RateLimit
@@ -53,11 +55,14 @@ class CallPolicy:
     method_timeouts: Mapping[str, float | None]
 
     def is_endless(self, method: str) -> bool:
-        """Whether it is a stream without an end."""
+        """Tell whether the method is a stream without an end."""
         return self.method_timeouts.get(method, self.default_timeout) is None
 
     def timeout(self, method: str, remaining: float | None) -> float | None:
-        """Seconds that this call gets: the method's cap, or less when the caller wants less."""
+        """Return the seconds that this call gets.
+
+        They are the method's cap, or less when the caller wants less.
+        """
         cap = self.method_timeouts.get(method, self.default_timeout)
         if cap is None or remaining is None:
             return cap
@@ -65,7 +70,7 @@ class CallPolicy:
 
 
 class CallInterceptor(ServerInterceptor):
-    """Wraps every unary and streaming handler of our own services."""
+    """The interceptor that wraps every unary and streaming handler of our own services."""
 
     def __init__(self, policy: CallPolicy) -> None:
         self._policy = policy
@@ -76,7 +81,7 @@ class CallInterceptor(ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        """grpc.aio's hook: gives the handler that is called in place of the servicer's."""
+        """Return the handler that grpc.aio calls in place of the servicer's (grpc.aio's hook)."""
         method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is not None:
@@ -136,8 +141,11 @@ class CallInterceptor(ServerInterceptor):
         return handle
 
     def _sturdy(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
-        """A standard service as it is, but for bytes that are no message and for a caller that
-        keeps too many of its streams open."""
+        """Wrap a standard service, which otherwise stays as it is.
+
+        Refuse bytes that are no message, and a caller that keeps too many of the service's streams
+        open.
+        """
         read, write = _tolerant(handler.request_deserializer), handler.response_serializer
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
 
@@ -163,9 +171,10 @@ class CallInterceptor(ServerInterceptor):
 
     @asynccontextmanager
     async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[None]:
-        """One stream of a standard service while the block runs; ends a call that is one too many.
+        """Count one stream of a standard service while the block runs.
 
-        They are counted apart: whoever watches our health may use up no stream of the same caller.
+        End a call that is one too many. These streams are counted apart, so that a caller who
+        watches our health uses up none of its other streams.
         """
         call = CallRecord(method, context)
         with suppress(UnauthenticatedError):
@@ -177,8 +186,11 @@ class CallInterceptor(ServerInterceptor):
             await call.abort(error)
 
     def _admitted(self, call: CallRecord, caller: Caller) -> AbstractContextManager[None]:
-        """Counts the call; raises when it is not for this caller, or when the caller, or the
-        process, has too many."""
+        """Count the call while the block runs.
+
+        Raise when the method is not for this caller, or when the caller or the process has too many
+        calls.
+        """
         policy = self._policy
         policy.access.check_caller(call.method, caller)
         policy.rate_limit.check(identity=call.identity, method=call.method)
@@ -187,7 +199,7 @@ class CallInterceptor(ServerInterceptor):
         return policy.admission.call(call.identity)
 
     def _checked(self, method: str, context: Context, request: Any) -> float | None:
-        """The seconds that the call gets; raises when the request breaks its rules."""
+        """Return the seconds that the call gets; raise when the request breaks its rules."""
         if isinstance(request, _Malformed):
             raise InvalidArgumentError(_MALFORMED, reason="MALFORMED_REQUEST")
         self._policy.rules.check(request)
@@ -208,7 +220,7 @@ async def _well_formed(requests: AsyncIterator[Any], context: Context) -> AsyncI
 
 
 class _Malformed:
-    """Stands for bytes that are no message: grpc itself would answer UNKNOWN."""
+    """A placeholder for bytes that are no message: grpc itself would answer UNKNOWN."""
 
 
 def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
@@ -225,7 +237,10 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
 
 
 async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncIterator[Any]:
-    """Passes responses on; the clock runs while the handler works, not while the reader does."""
+    """Pass responses on within the time limit.
+
+    The time counts while the handler works, not while the reader does.
+    """
     deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What one caller may ask for, and what the process takes on: refused before it hurts."""
+"""Limits of what one caller may ask for and of what the process takes on, enforced in advance."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from libs.common.errors import ResourceExhaustedError, UnavailableError
 from libs.common.grpc.bucket import Bucket
 from libs.common.grpc.identity import is_named, is_pooler, is_service
 
-#: Buckets that are kept at most; the oldest goes when there are more callers than that.
+#: Buckets that are kept at most; the oldest is dropped when there are more callers than that.
 MAX_BUCKETS = 50_000
 #: Seconds after which a call that found the process full may come again.
 RETRY = 1.0
@@ -29,7 +29,7 @@ class Rates:
     internal: frozenset[str] = frozenset()
 
     def of(self, method: str, identity: str) -> int:
-        """The limit of one method for one caller."""
+        """Return the limit of one method for one caller."""
         if method in self.methods:
             return self.methods[method]
         if is_service(identity) or (method in self.internal and not is_named(identity)):
@@ -38,7 +38,7 @@ class Rates:
 
 
 class RateLimit:
-    """Counts calls of this process; several replicas allow their sum."""
+    """The count of calls of this process; several replicas allow their sum."""
 
     def __init__(self, rates: Rates, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute = lru_cache(maxsize=MAX_BUCKETS)(rates.of)
@@ -46,7 +46,7 @@ class RateLimit:
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def check(self, *, identity: str, method: str) -> None:
-        """Counts one call; raises ResourceExhaustedError with the time to wait."""
+        """Count one call; raise ResourceExhaustedError with the time to wait."""
         per_minute = self._per_minute(method, identity)
         if not per_minute:
             return
@@ -61,7 +61,7 @@ class RateLimit:
 
     @property
     def size(self) -> int:
-        """Buckets that are kept."""
+        """Return the number of buckets that are kept."""
         return len(self._buckets)
 
     def _bucket(self, key: tuple[str, str]) -> Bucket:
@@ -82,26 +82,29 @@ class RateLimit:
 
 
 class Admission:
-    """Counts what is in progress: calls of the process, streams without an end per caller."""
+    """The count of what is in progress: calls of the process, streams without an end per caller."""
 
     def __init__(self, *, max_calls: int, max_streams: int) -> None:
-        """At most `max_calls` at a time, and `max_streams` per caller."""
+        """Allow at most `max_calls` at a time, and `max_streams` per caller."""
         self._max_calls = max_calls
         self._max_streams = max_streams
         self._calls = 0
         self._streams: dict[str, int] = {}
 
     def call(self, identity: str) -> AbstractContextManager[None]:
-        """One call, while the block runs; raises UnavailableError when there are too many.
+        """Count one call while the block runs; raise UnavailableError when there are too many.
 
-        A quarter of the room is not for poolers: those whose calls wait for something must not keep
-        everybody's plants out, nor the operator who stops all signing.
+        A quarter of the room is not for poolers: poolers whose calls wait for something must not
+        keep everybody's plants out, nor the operator who stops all signing.
         """
         kept_free = self._max_calls // 4 if is_pooler(identity) else 0
         return _Call(self, self._max_calls - kept_free)
 
     def enter(self, room: int) -> None:
-        """A call begins; UnavailableError when there are `room` or more already."""
+        """Count a call that begins.
+
+        Raise UnavailableError when `room` or more calls are in progress.
+        """
         if self._calls >= room:
             raise UnavailableError(
                 f"{self._calls} calls are in progress", reason="OVERLOADED", retry_after=RETRY
@@ -109,12 +112,15 @@ class Admission:
         self._calls += 1
 
     def leave(self) -> None:
-        """A call that has begun is over."""
+        """Take a call that is over off the count."""
         self._calls -= 1
 
     @contextmanager
     def stream(self, identity: str) -> Iterator[None]:
-        """One stream without an end, while the block runs; ResourceExhaustedError: too many."""
+        """Count one stream without an end while the block runs.
+
+        Raise ResourceExhaustedError when there are too many.
+        """
         open_now = self._streams.get(identity, 0)
         if open_now >= self._max_streams:
             raise ResourceExhaustedError(

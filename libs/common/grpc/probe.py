@@ -21,9 +21,10 @@ async def _probe(target: str, service: str) -> bool:
 
 
 def _own_name(transport: Transport) -> str:
-    """The short name of the service whose certificate we show; empty when there is none.
+    """Return the short name of the service whose certificate we show; empty when there is none.
 
-    It stands beside us and shows the same one, which need not name the address that we call.
+    The service stands beside this process and shows the same certificate, which need not name the
+    address that we call.
     """
     if transport.certificates is None:
         return ""
@@ -32,7 +33,7 @@ def _own_name(transport: Transport) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The command; for container health checks."""
+    """Run the command; for container health checks."""
     if not 1 <= len(arguments) <= 2:
         print(__doc__, file=sys.stderr)  # noqa: T201
         return 2

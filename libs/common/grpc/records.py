@@ -1,4 +1,4 @@
-"""One line of the log per request, and one more, apart, when it matters for security."""
+"""One log line per request, and a separate line when the request matters for security."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ _SUSPICIOUS_REASONS = frozenset({"RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_
 
 
 class CallRecord:
-    """One call, from its beginning to its line."""
+    """The record of one call, from the call's beginning to its log line."""
 
     __slots__ = ("_context", "_error", "_started", "identity", "method")
 
@@ -67,14 +67,20 @@ class CallRecord:
         set_running(None)
 
     def identify(self, trust_domain: str | None) -> Caller:
-        """Who calls, for this record and all that the call does. UnauthenticatedError."""
+        """Identify the caller, for this record and all that the call does.
+
+        Raise UnauthenticatedError.
+        """
         caller = caller_of(self._context, trust_domain=trust_domain)
         self.identity = caller.identity
         set_caller(caller)
         return caller
 
     async def abort(self, error: Exception) -> NoReturn:
-        """Ends the call with the status of `error`; a defect is logged whole and told bare."""
+        """End the call with the status of `error`.
+
+        A defect is logged with all details; the caller is told none of them.
+        """
         self._error = typed = self._typed(error)
         if typed.code in _SUSPICIOUS or typed.reason in _SUSPICIOUS_REASONS:
             security.warning(

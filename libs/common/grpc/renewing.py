@@ -14,7 +14,10 @@ Options = tuple[tuple[str, int | str], ...]
 
 
 class RenewingChannel(grpc.aio.Channel):
-    """Behaves as the channel that it has at the moment; calls that run keep theirs."""
+    """A channel that passes calls to a current channel.
+
+    Running calls keep the channel they began on.
+    """
 
     def __init__(self, target: str, certificates: Certificates, options: Options) -> None:
         self._target = target
@@ -26,7 +29,7 @@ class RenewingChannel(grpc.aio.Channel):
 
     @property
     def current(self) -> grpc.aio.Channel:
-        """The channel with the newest certificate."""
+        """Return the channel with the newest certificate."""
         material = self._certificates.current
         if material is not self._material:
             retired = asyncio.get_running_loop().create_task(self._channel.close(_RETIREMENT))
@@ -40,25 +43,25 @@ class RenewingChannel(grpc.aio.Channel):
             self._target, material.channel_credentials(), options=self._options
         )
 
-    # What stubs use ----------------------------------------------------------------------------
+    # Used by stubs -----------------------------------------------------------------------------
 
     def unary_unary(self, *arguments: Any, **named: Any) -> Any:
-        """grpc.aio's."""
+        """Return a method, as grpc.aio.Channel does."""
         return _Method(self, "unary_unary", arguments, named)
 
     def unary_stream(self, *arguments: Any, **named: Any) -> Any:
-        """grpc.aio's."""
+        """Return a method, as grpc.aio.Channel does."""
         return _Method(self, "unary_stream", arguments, named)
 
     def stream_unary(self, *arguments: Any, **named: Any) -> Any:
-        """grpc.aio's."""
+        """Return a method, as grpc.aio.Channel does."""
         return _Method(self, "stream_unary", arguments, named)
 
     def stream_stream(self, *arguments: Any, **named: Any) -> Any:
-        """grpc.aio's."""
+        """Return a method, as grpc.aio.Channel does."""
         return _Method(self, "stream_stream", arguments, named)
 
-    # Its life ------------------------------------------------------------------------------------
+    # Lifetime ------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> "RenewingChannel":
         return self
@@ -67,22 +70,22 @@ class RenewingChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Ends all connections."""
+        """End all connections."""
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
         await self._channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """grpc.aio's."""
+        """Return the current channel's state, as grpc.aio.Channel does."""
         return self.current.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """grpc.aio's."""
+        """Wait until the current channel's state changes, as grpc.aio.Channel does."""
         await self.current.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        """grpc.aio's."""
+        """Wait until the current channel is ready, as grpc.aio.Channel does."""
         await self.current.channel_ready()
 
 

@@ -1,4 +1,4 @@
-"""A service's gRPC server with everything standard on it, and the main function of its process."""
+"""A service's gRPC server with all standard parts, and the main function of its process."""
 
 import asyncio
 import gc
@@ -35,7 +35,7 @@ _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
-    """What makes one service's server different from another's."""
+    """The parts of a server that differ from service to service."""
 
     #: Short name: plant.
     name: str
@@ -45,11 +45,11 @@ class ServiceSpec:
     register: Callable[[grpc.aio.Server], None]
     #: Contract id of the KALE farm, for GetInfo.
     kale_contract_id: str
-    #: Who may call what, by full method name; a method that is not there stops the start.
+    #: The access entries by full method name; a served method without one stops the start.
     access: Mapping[str, Access]
-    #: Who tells whose a thing is, for the methods that poolers may call on their own.
+    #: Functions that tell whose a thing is, for methods that poolers may call on their own things.
     owners: Mapping[Owned, Owners] = field(default_factory=dict)
-    #: What it needs, by name: the health check is SERVING while all pass.
+    #: Checks of what the service needs, by name: its health is SERVING while all pass.
     checks: Mapping[str, Check]
     #: Formats of texts that its requests may name, beside the general ones.
     formats: Mapping[str, Parse] = field(default_factory=dict)
@@ -73,7 +73,10 @@ class RunningServer:
 async def open_server(
     spec: ServiceSpec, settings: ServiceSettings, transport: Transport
 ) -> AsyncIterator[RunningServer]:
-    """Serves until the block ends; then drains: NOT_SERVING, running calls end within the grace."""
+    """Serve until the block ends, then drain.
+
+    To drain is to answer NOT_SERVING and to let running calls end within the grace.
+    """
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
         server = _build_server(spec, settings, transport)
@@ -108,8 +111,11 @@ _YOUNG = 10_000
 
 
 def settle_memory() -> None:
-    """What start-up has made (modules, descriptors, handlers) stays: the garbage collector need not
-    look at it again, which takes a tenth of a second each time."""
+    """Exempt the objects that start-up has made from garbage collection.
+
+    These objects (modules, descriptors, handlers) stay. To look at them again would take the
+    garbage collector a tenth of a second each time.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
@@ -118,7 +124,7 @@ def settle_memory() -> None:
 async def serve(
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
-    """Runs an app until SIGTERM or SIGINT."""
+    """Run an app until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +140,7 @@ def run_service(
     settings: ServiceSettings,
     open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
 ) -> None:
-    """The main function of a service's process."""
+    """Run a service's process: the main function."""
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
     with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
         uvloop.run(serve(open_app))
@@ -175,7 +181,7 @@ def _build_server(
         interceptors=[CallInterceptor(policy)],
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
-            # More from one connection wait there instead of here.
+            # More calls from one connection wait at the client instead of here.
             ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
             # Clients may ping every 10 s, streams or not (our own do every 30 s).
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -190,7 +196,10 @@ def _build_server(
 
 
 def _entries(spec: ServiceSpec) -> dict[str, Access]:
-    """Of all that this server serves; ValueError for a method that nobody thought of."""
+    """Return the access entries of all methods of this server.
+
+    Raise ValueError for a method without one.
+    """
     names = (*spec.full_names, _INFO.full_name)
     services = [descriptor_pool.Default().FindServiceByName(name) for name in names]
     methods = [f"/{one.full_name}/{item.name}" for one in services for item in one.methods]

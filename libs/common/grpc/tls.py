@@ -1,4 +1,4 @@
-"""Mutual TLS: the files that show who we are, read again when they are renewed.
+"""Mutual TLS: the files of our certificate, read again when they are renewed.
 
 Any authority that puts SPIFFE names (https://spiffe.io, SPIFFE-ID.md) into certificates will do:
 SPIRE with spiffe-helper, cert-manager, or `kalepool certificates`. Servers also need their short
@@ -26,17 +26,17 @@ _expiry = METER.create_gauge(
 _LOOK = 1.0
 
 
-#: What a command says when it was not told which certificate to show.
+#: The message of a command that was not told which certificate to show.
 TLS_OPTIONS = "give --tls-cert-file, --tls-key-file and --tls-ca-file, or --transport plaintext"
 
 
 class CertificateError(ValueError):
-    """The files cannot be used; the message says which and why."""
+    """The files cannot be used; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TlsFiles:
-    """Where the certificates are, all in PEM."""
+    """The paths of the certificates and the key, all in PEM."""
 
     #: Our certificate, then those between it and the authority's.
     certificate: Path
@@ -47,7 +47,7 @@ class TlsFiles:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that tell a process of them."""
+        """Return the environment variables that name the files to a process."""
         return {
             "TLS_CERT_FILE": str(self.certificate),
             "TLS_KEY_FILE": str(self.key),
@@ -58,7 +58,10 @@ class TlsFiles:
     def all_of(
         cls, certificate: Path | None, key: Path | None, authority: Path | None, *, otherwise: str
     ) -> "TlsFiles":
-        """The three as somebody set them; CertificateError with `otherwise` when one is not."""
+        """Return the three files as they were set.
+
+        Raise CertificateError with the text `otherwise` when one is not set.
+        """
         if certificate is None or key is None or authority is None:
             raise CertificateError(otherwise)
         return cls(certificate=certificate, key=key, authority=authority)
@@ -66,7 +69,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What the files hold."""
+    """The contents of the files."""
 
     #: PEM of TlsFiles.certificate.
     chain: bytes
@@ -76,23 +79,23 @@ class Material:
     authority: bytes
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
-        """For a server that asks everybody for a certificate."""
+        """Return the configuration of a server that asks every client for a certificate."""
         return grpc.ssl_server_certificate_configuration(
             [(self.key, self.chain)], root_certificates=self.authority
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """For a client that shows its own."""
+        """Return the credentials of a client that shows its own certificate."""
         return grpc.ssl_channel_credentials(
             root_certificates=self.authority, private_key=self.key, certificate_chain=self.chain
         )
 
 
 class Certificates:
-    """The newest files that fit together; while they are being replaced, those before them."""
+    """The newest files that fit together; while files are being replaced, those before them."""
 
     def __init__(self, files: TlsFiles, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Reads them; CertificateError when they cannot be used."""
+        """Read the files; raise CertificateError when they cannot be used."""
         self._files = files
         self._clock = clock
         self._marks = self._look()
@@ -101,14 +104,14 @@ class Certificates:
 
     @property
     def current(self) -> Material:
-        """What counts now; the same object until the files have changed."""
+        """Return the contents that count now; the same object until the files have changed."""
         if self._clock() - self._looked >= _LOOK:
             self._looked = self._clock()
             self._refresh()
         return self._material
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """For a server; each handshake goes by the newest files."""
+        """Return the credentials of a server; each handshake uses the newest files."""
         shown = self.current
 
         def newest() -> grpc.ServerCertificateConfiguration | None:
@@ -138,7 +141,10 @@ class Certificates:
         log.info("certificates renewed", file=str(self._files.certificate))
 
     def _look(self) -> list[tuple[int, int, int]]:
-        """What changes with the files, also behind a symbolic link (as Kubernetes renews them)."""
+        """Return marks that change with the files, also behind a symbolic link.
+
+        Kubernetes renews files behind symbolic links.
+        """
         paths = (self._files.certificate, self._files.key, self._files.authority)
         try:
             stats = [path.stat() for path in paths]
@@ -162,14 +168,14 @@ class Certificates:
 
 @dataclass(frozen=True, kw_only=True)
 class Transport:
-    """How this process talks to others."""
+    """The security of this process's connections to others."""
 
     #: Mutual TLS with these; None: plaintext, which shows nobody's name.
     certificates: Certificates | None = None
 
     @property
     def is_plaintext(self) -> bool:
-        """Whether nobody shows who it is."""
+        """Tell whether no side shows a certificate."""
         return self.certificates is None
 
 
@@ -177,7 +183,7 @@ PLAINTEXT = Transport()
 
 
 def transport_of(files: TlsFiles | None) -> Transport:
-    """Mutual TLS by these files; plaintext without any. CertificateError."""
+    """Return mutual TLS with these files; plaintext for None. Raise CertificateError."""
     return PLAINTEXT if files is None else Transport(certificates=Certificates(files))
 
 
@@ -189,7 +195,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _certificate(path: Path, pem: bytes) -> x509.Certificate:
-    """The first one of a file."""
+    """Return the first certificate of a file."""
     try:
         return x509.load_pem_x509_certificates(pem)[0]
     except ValueError as error:

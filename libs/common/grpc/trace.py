@@ -1,4 +1,4 @@
-"""What follows a call from service to service: its request id and its trace (W3C traceparent)."""
+"""The ids that follow a call from service to service: request id and trace (W3C traceparent)."""
 
 import random
 import re
@@ -13,13 +13,13 @@ TRACEPARENT = "traceparent"
 #: https://www.w3.org/TR/trace-context/#traceparent-header-field-values, version 00.
 _TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
 _NO_TRACE = "0" * 32
-#: What is taken over from a caller; anything else could forge lines of a log.
+#: Request ids that are taken over from a caller; anything else could forge lines of a log.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """One call in the records."""
+    """The ids of one call in the records."""
 
     #: Names this call and all that it causes; the caller's, or made here.
     request_id: str
@@ -28,7 +28,7 @@ class Trace:
 
 
 def trace_of(metadata: Mapping[str, object]) -> Trace:
-    """What the caller sent along, or fresh ids."""
+    """Return the ids that the caller sent along, or fresh ids."""
     trace_id = _given_trace(metadata) or _hex(32)
     request_id = metadata.get(REQUEST_ID)
     if request_id is None or not _REQUEST_ID.fullmatch(str(request_id)):
@@ -43,12 +43,12 @@ def _given_trace(metadata: Mapping[str, object]) -> str | None:
 
 
 def _hex(digits: int) -> str:
-    """Names something in the records; it opens nothing, so it need not be hard to guess."""
+    """Make a random id for the records; the id opens nothing, so it need not be hard to guess."""
     return f"{random.getrandbits(4 * digits):0{digits}x}"
 
 
 def passed_on() -> list[tuple[str, str]]:
-    """Metadata of a call that the running call makes; empty outside of any."""
+    """Return the metadata of a call that the running call makes; empty outside of any call."""
     ids = running()
     if "request_id" not in ids:
         return []

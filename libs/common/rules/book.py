@@ -25,7 +25,7 @@ FieldCheck = Callable[[Any, str, Note], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Value:
-    """How one value of a field is checked."""
+    """The checks of one value of a field."""
 
     #: Rules of the value itself.
     checks: tuple[Check, ...]
@@ -49,12 +49,15 @@ class RuleBook:
         self._messages: dict[str, tuple[FieldCheck, ...]] = {}
 
     def learn(self, service: ServiceDescriptor) -> None:
-        """Takes up the requests of a service; RuleError when a field of one has no rule."""
+        """Read the rules of a service's requests.
+
+        Raise RuleError when a field of a request has no rule.
+        """
         for method in service.methods:
             self._fields(method.input_type)
 
     def check(self, request: Message) -> None:
-        """Raises InvalidArgumentError with every violation, in the order of the fields."""
+        """Raise InvalidArgumentError with every violation, in the order of the fields."""
         found: list[FieldViolation] = []
 
         def note(path: str, description: str) -> None:
@@ -139,7 +142,7 @@ def _one_of(name: str, names: list[str]) -> FieldCheck:
 
 
 def _unique(field: FieldDescriptor, by: str) -> Callable[[Any, str, Note], None]:
-    """Values are compared without their case: the same UUID may be written in two ways."""
+    """Make the check that no value repeats. Case is ignored: a UUID may be written in two ways."""
     inner = field.message_type
     if (by == ITSELF) != (inner is None) or (inner is not None and by not in inner.fields_by_name):
         raise RuleError(f"{field.full_name} has no {by} to be unique")

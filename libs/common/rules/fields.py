@@ -1,4 +1,7 @@
-"""From the rules of one field to its checks; a rule that does not fit its field fails at once."""
+"""The checks of one field, made from its rules.
+
+A rule that does not fit its field fails at once.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +26,12 @@ _JSON = "google.protobuf.Struct"
 
 
 class RuleError(Exception):
-    """The protos declare something that makes no sense; found when a server starts."""
+    """The protos declare a rule that makes no sense; found when a server starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What rules take from the process that checks them."""
+    """The formats and settings that rules take from the process that checks them."""
 
     #: Formats that the pool has beside the general ones, by name: STELLAR_ACCOUNT.
     formats: Mapping[str, Parse]
@@ -37,7 +40,7 @@ class Surroundings:
 
 
 def declared(field: FieldDescriptor) -> rules_pb2.FieldRules:
-    """The rules next to a field; RuleError when there are none."""
+    """Return the rules next to a field; raise RuleError when there are none."""
     rules: rules_pb2.FieldRules = field.GetOptions().Extensions[rules_pb2.field]
     if not rules.ListFields():
         raise RuleError(f"{field.full_name} has no rule (kalepool.rules.v1.field)")
@@ -48,12 +51,12 @@ def declared(field: FieldDescriptor) -> rules_pb2.FieldRules:
 def value_checks(
     field: FieldDescriptor, rules: rules_pb2.FieldRules, around: Surroundings
 ) -> tuple[Check, ...]:
-    """What each value of the field is held against; the first that fails is told."""
+    """Return the checks of each value of the field; the first one that fails is reported."""
     return tuple(_checks(field, rules, around))
 
 
 def capped(rules: rules_pb2.FieldRules, limit: int | None, around: Surroundings) -> int | None:
-    """A limit, or the setting that the rules name when that is lower."""
+    """Return the limit, or the setting that the rules name when the setting is lower."""
     if not rules.max_setting:
         return limit
     if rules.max_setting not in around.settings:
@@ -103,7 +106,7 @@ def _format(number: rules_pb2.Format.ValueType, around: Surroundings) -> Check:
 
 
 def _fit(field: FieldDescriptor, rules: rules_pb2.FieldRules) -> None:
-    """Rules of one type do nothing on another: better not to have them."""
+    """Check that the rules fit the field's type: a rule of another type would do nothing."""
     strange = {found.name for found, _ in rules.ListFields()} - _GENERAL - _fitting(field)
     if strange:
         raise RuleError(f"{field.full_name} cannot have the rules {sorted(strange)}")

@@ -1,4 +1,4 @@
-"""Rules of single values: each check gives what is wrong in words, or None."""
+"""Rules of single values: each check returns in words what is wrong, or None."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from kalepool.rules.v1 import rules_pb2
 from libs.common.errors import InvalidArgumentError
 from libs.common.paging import decode_token
 
-#: What is wrong with a value; None when nothing is.
+#: Returns in words what is wrong with a value; None when nothing is.
 Check = Callable[[Any], str | None]
 #: Raises ValueError with a description when a text does not have the format.
 Parse = Callable[[str], object]
@@ -27,17 +27,17 @@ _KEY_KINDS: Mapping[int, type] = {rules_pb2.KEY_PART_INDEX: int, rules_pb2.KEY_P
 
 
 def is_uuid(text: str) -> str | None:
-    """A UUID in its canonical form, in either case."""
+    """Check that the text is a UUID in its canonical form, in either case."""
     return None if _UUID.fullmatch(text) and text != _NIL else "must be a UUID"
 
 
 def is_text(text: str) -> str | None:
-    """A text that prints."""
+    """Check that the text has no control characters."""
     return "must not have control characters" if _CONTROL.search(text) else None
 
 
 def parses(parse: Parse) -> Check:
-    """A text that `parse` takes."""
+    """Return the check that `parse` accepts the text."""
 
     def check(text: str) -> str | None:
         try:
@@ -50,7 +50,7 @@ def parses(parse: Parse) -> Check:
 
 
 def has_length(low: int, high: int, unit: str) -> Check:
-    """From `low` to `high` characters or bytes."""
+    """Return the check that a value has `low` to `high` characters or bytes."""
     wanted = f"{low} to {high}" if low != high else str(low)
 
     def check(value: str | bytes) -> str | None:
@@ -61,7 +61,10 @@ def has_length(low: int, high: int, unit: str) -> Check:
 
 
 def in_range(low: int | None, high: int | None) -> Check:
-    """A number between two others, themselves included; None means no limit."""
+    """Return the check that a number lies between two others, themselves included.
+
+    None means no limit.
+    """
     if low is not None and high is not None:
         wanted = f"from {low} to {high}"
     else:
@@ -76,12 +79,12 @@ def in_range(low: int | None, high: int | None) -> Check:
 
 
 def is_defined(numbers: frozenset[int]) -> Check:
-    """A number that the enum names."""
+    """Return the check that the enum names the number."""
     return lambda value: None if value in numbers else f"has no value {value}"
 
 
 def is_page_token(parts: Sequence[int]) -> Check:
-    """A token whose key has these parts."""
+    """Return the check that a token's key has these parts."""
     kinds = [_KEY_KINDS[part] for part in parts]
 
     def check(text: str) -> str | None:
@@ -95,7 +98,7 @@ def is_page_token(parts: Sequence[int]) -> Check:
 
 
 def is_json(rules: rules_pb2.JsonRules) -> Check:
-    """A Struct that is JSON of a bounded size and depth, and that PostgreSQL can keep."""
+    """Return the check that a Struct is JSON of bounded size and depth that PostgreSQL can keep."""
 
     def check(value: Message) -> str | None:
         try:
