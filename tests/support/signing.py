@@ -53,7 +53,7 @@ _MANY = 10**9
 
 
 def network_limits(*, transaction_bytes: int = _MANY) -> Limits:
-    """Limits that nothing here meets, but for a hundred transactions in a ledger."""
+    """Make limits that nothing here meets, but for a hundred transactions in a ledger."""
     return Limits(
         transaction_instructions=_MANY,
         ledger_instructions=_MANY,
@@ -71,7 +71,7 @@ def network_limits(*, transaction_bytes: int = _MANY) -> Limits:
 
 
 def chain_state(*, current: int = BLOCK, limits: Limits | None = None) -> ChainState:
-    """A chain in the middle of a block that is open."""
+    """Make a chain in the middle of an open block."""
     block: Any = SimpleNamespace(index=current)
     return ChainState(
         ledger=LedgerHead(sequence=LEDGER, close_time=CLOSE_TIME),
@@ -106,7 +106,7 @@ def operation(
     pack_limit: int | None = None,
     amount: int = 0,
 ) -> QueuedOperation:
-    """An operation that was taken up."""
+    """Make an operation that was taken up."""
     is_work = kind is OperationKind.WORK
     return QueuedOperation(
         id=OperationId(new_id()),
