@@ -33,7 +33,7 @@ class Trace:
 
 
 #: Message for a payment that counts as made without having been seen.
-UNSEEN = "no node remembers the ledger that took it: it counts as made, the balance tells"
+NOT_REMEMBERED = "no node remembers the ledger that took it: it counts as made, the balance tells"
 
 
 def settled_by_state(
@@ -59,7 +59,7 @@ def settled_by_state(
         case OperationKind.WITHDRAW | OperationKind.TOP_UP:
             # The transaction was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
-            return replace(made, message=UNSEEN)
+            return replace(made, message=NOT_REMEMBERED)
     return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
 
 

@@ -107,7 +107,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         database_factory.create() as database,
         open_wallet_world(
             database,
-            tmp_path_factory.mktemp("unseen"),
+            tmp_path_factory.mktemp("forgotten"),
             RECONCILE_INTERVAL="0",
             PAYER_ACCOUNTS="1",  # so that they go in one transaction
         ) as world,
