@@ -191,6 +191,18 @@ async def test_what_cannot_be_derived_is_simulated_for_itself() -> None:
     assert world.refuser.refused == [alone[1].id]
 
 
+async def test_a_harvest_whose_pail_is_not_shown_waits_although_it_would_work() -> None:
+    """Its stake is nowhere on the chain afterwards."""
+    world = World()
+    hidden, shown = (operation(pack_limit=1) for _ in range(2))
+    world.chain.plant(shown)
+    made = await world.make([hidden, shown])
+    assert drafted(made) == [shown.id]
+    assert [(item.operation_id, item.due_ledger) for item in made.settled] == [
+        (hidden.id, LEDGER + 1)
+    ]
+
+
 async def test_while_rent_is_due_what_was_simulated_for_itself_waits() -> None:
     world = World()
     item = operation(pack_limit=1)

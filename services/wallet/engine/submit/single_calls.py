@@ -351,7 +351,11 @@ class SingleCalls:
             else:
                 settlement = await self._refuser.settle(item.operation, outcome)
                 made += Round(settled=(settlement,))
-        ready = [item for item in sourced if item.operation.id in resources]
+        fine = [item for item in sourced if item.operation.id in resources]
+        # A pail that is not shown, and whose harvest would work: nodes contradict themselves. Its
+        # stake could not be recorded.
+        ready = [item for item in fine if _has_stake(item.operation, stakes)]
+        made += postponed((item.operation for item in fine if item not in ready), chain_state)
         if ready and (was_due or await self._templates.carries_rent()):
             return made + postponed((item.operation for item in ready), chain_state)
         return made + await self._sign(ready, resources, stakes, chain_state)
@@ -448,6 +452,11 @@ class SingleCalls:
             sequence=source.sequence,
             bid=bid,
         )
+
+
+def _has_stake(operation: QueuedOperation, stakes: Mapping[OperationId, int]) -> bool:
+    """Tell whether the stake that an operation gives back is known, if it gives one back."""
+    return not OPERATION_KINDS[operation.kind].returns_stake or operation.id in stakes
 
 
 def _screened(
