@@ -33,6 +33,18 @@ class Entry:
     settled_at: datetime | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Denied:
+    """An operation that is recorded as done, and of which the chain shows no trace."""
+
+    #: The operation.
+    id: OperationId
+    #: strkey G... of the account whose number its transaction was to use.
+    source: str
+    #: That number.
+    sequence: int
+
+
 class ReconcileStore:
     """The tables differences and reconciled_balances, and the operations beside them."""
 
@@ -84,27 +96,36 @@ class ReconcileStore:
         names = [f"{item.kind.value} {item.wallet_id}" for item in found]
         return await self._database.execute("settle_differences", block, list(wallets), names, how)
 
-    async def deny(
+    async def denied(
         self, block: int, findings: Sequence[Finding], pails: Mapping[WalletId, PailState]
-    ) -> int:
-        """Record as failed the operations that these findings deny and an earlier run noted, too.
+    ) -> list[Denied]:
+        """Read the operations that these findings deny, when an earlier run noted the same.
 
-        Return the number of operations. `pails` are the pails that exist.
+        `pails` are the pails that exist.
         """
         rows = [
             (item, kind, pails.get(item.wallet_id))
             for item in findings
             for kind in DENIED.get(item.kind, ())
         ]
-        changed = await self._database.many(
-            "deny_operations",
-            [state.value for state in sources(OPERATION_EDGES, OperationEvent.DENY)],
+        found = await self._database.many(
+            "denied_operations",
             block,
             [item.wallet_id for item, _, _ in rows],
             [item.kind.value for item, _, _ in rows],
             [kind.value for _, kind, _ in rows],
-            target(OPERATION_EDGES, OperationEvent.DENY).value,
             [None if pail is None else pail.zeros or 0 for _, _, pail in rows],
+        )
+        return [Denied(**dict(row)) for row in found]
+
+    async def deny(self, ids: Sequence[OperationId]) -> int:
+        """Record operations as failed that were recorded as done and never were; return how
+        many."""
+        changed = await self._database.many(
+            "deny_operations",
+            ids,
+            [state.value for state in sources(OPERATION_EDGES, OperationEvent.DENY)],
+            target(OPERATION_EDGES, OperationEvent.DENY).value,
         )
         tell(changed)
         return len(changed)

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc, wallet_pb2
+from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from cli.main import main
 from libs.common.grpc.client import open_channel
+from libs.common.ids import new_id
 from tests.support.database import DatabaseFactory, connect
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
@@ -22,16 +25,19 @@ SET session_replication_role = replica;
 DELETE FROM wallet.operations WHERE kind IN ('plant', 'work', 'harvest');
 """
 FORGE = """
-INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, amount, ledger, settled_at)
-SELECT gen_random_uuid(), 'plant', id, $2, 'succeeded', 5, 1, now()
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, ledger, settled_at, transaction_id
+)
+SELECT gen_random_uuid(), 'plant', id, $2, 'succeeded', 5, 1, now(), $3
 FROM wallet.wallets WHERE farmer_id = $1
 """
 FORGE_WORK = """
 INSERT INTO wallet.operations (
-    id, kind, wallet_id, block_index, state, nonce, hash, zeros, ledger, settled_at
+    id, kind, wallet_id, block_index, state, nonce, hash, zeros, ledger, settled_at, transaction_id
 )
 SELECT
-    gen_random_uuid(), 'work', id, $2, 'succeeded', 7, decode(repeat('00', 32), 'hex'), 64, 1, now()
+    gen_random_uuid(), 'work', id, $2, 'succeeded', 7, decode(repeat('00', 32), 'hex'), 64, 1,
+    now(), $3
 FROM wallet.wallets WHERE farmer_id = $1
 """
 OF_FARMER = """
@@ -42,6 +48,12 @@ LIMIT 1
 WORKS = """
 SELECT o.* FROM wallet.operations AS o INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE w.farmer_id = $1 AND o.block_index = $2 AND o.kind = 'work' ORDER BY o.zeros
+"""
+FORGE_TRANSACTION = """
+INSERT INTO wallet.transactions (
+    id, state, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger,
+    ledger, closed_at
+) VALUES ($1::uuid, 'succeeded', $2, $3, $1::uuid::text, $1::uuid::text, '', 1, 1, 1, 1, now())
 """
 DENY = """
 UPDATE wallet.operations SET state = 'failed', reason = 'REFUSED'
@@ -117,52 +129,87 @@ async def test_lost_records_are_found_and_the_reward_is_fetched(alone: WalletWor
     assert await kinds(alone, opener) == []
 
 
-async def test_a_record_of_what_never_was_is_told_and_then_corrected(
+async def test_a_forged_record_is_found_and_waits_for_a_person(
     alone: WalletWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As nodes make it that lie about a result, or an insider."""
+    """It has no transaction whose number would show that it never was."""
     farmer, block = await grown(alone)
     (other,) = await alone.create_farmers(1)
     await alone.wait_until_ready([other])
     async with connect(alone.database.admin_dsn) as admin:
-        await admin.execute(FORGE, UUID(other), block)
+        await admin.execute(FORGE, UUID(other), block, None)
     assert (await run(alone)).found == 1
     assert await kinds(alone, other) == ["record_without_plant"]
     assert await kinds(alone, farmer) == []
     line = ["reconcile", "list", "--wallet-target", alone.target, "--transport", "plaintext"]
     assert await asyncio.to_thread(main, line) == 1
     assert "record_without_plant" in capsys.readouterr().out
-    assert (await run(alone)).settled == 1
     await run(alone)
-    assert await kinds(alone, other) == []
+    assert await kinds(alone, other) == ["record_without_plant"]
     async with connect(alone.database.admin_dsn) as admin:
-        (forged,) = await admin.fetch(OF_FARMER, UUID(other), block)
-        assert (forged["state"], forged["reason"]) == ("failed", "REFUSED")
         # What the chain has is nobody's to deny.
         with pytest.raises(asyncpg.RaiseError, match="never changes"):
             await admin.execute(DENY, UUID(farmer), block)
 
 
-async def test_plants_that_were_to_open_a_block_and_never_were_are_corrected(
-    alone: WalletWorld,
+async def number_of(world: WalletWorld, address: str) -> int:
+    """The last sequence number that an account has used."""
+    async with SorobanServerAsync(world.rpc_url) as server:
+        return (await server.load_account(address)).sequence
+
+
+async def forge(
+    admin: Any, statement: str, farmer: str, block: int, *, source: str, number: int
 ) -> None:
-    farmer, block = await grown(alone)
+    """A record of a call whose transaction was to use this number of an account."""
+    transaction = new_id()
+    await admin.execute(FORGE_TRANSACTION, transaction, source, number)
+    await admin.execute(statement, UUID(farmer), block, transaction)
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["in this block", "that was to open the next one"])
+async def test_what_nodes_said_had_worked_and_never_was_is_told_and_corrected(
+    alone: WalletWorld, ahead: int
+) -> None:
+    _, block = await grown(alone)
+    ((other, address),) = (await alone.create_farmers(1)).items()
+    await alone.wait_until_ready([other])
+    number = 1 + await number_of(alone, address)
     async with connect(alone.database.admin_dsn) as admin:
-        await admin.execute(FORGE, UUID(farmer), block + 1)
+        await forge(admin, FORGE, other, block + ahead, source=address, number=number)
         await run(alone)
-        assert await kinds(alone, farmer) == ["record_without_plant"]
+        assert await kinds(alone, other) == ["record_without_plant"]
         await run(alone)
-        (forged,) = await admin.fetch(OF_FARMER, UUID(farmer), block + 1)
-        assert forged["state"] == "failed"
+        (forged,) = await admin.fetch(OF_FARMER, UUID(other), block + ahead)
+        assert (forged["state"], forged["reason"]) == ("failed", "REFUSED")
+    await run(alone)
+    assert await kinds(alone, other) == []
+
+
+async def test_whose_number_is_used_is_never_denied(alone: WalletWorld) -> None:
+    """Nodes may hide a pail for a while: a true record must outlast that."""
+    _, block = await grown(alone)
+    ((other, address),) = (await alone.create_farmers(1)).items()
+    await alone.wait_until_ready([other])
+    number = await number_of(alone, address)
+    async with connect(alone.database.admin_dsn) as admin:
+        await forge(admin, FORGE, other, block, source=address, number=number)
+        for _ in range(3):
+            await run(alone)
+        (forged,) = await admin.fetch(OF_FARMER, UUID(other), block)
+        assert forged["state"] == "succeeded"
 
 
 async def test_a_work_that_never_was_is_corrected_and_the_one_before_stays(
     alone: WalletWorld,
 ) -> None:
     farmer, block = await grown(alone)
+    wallet = await alone.stub.GetWallet(wallet_pb2.GetWalletRequest(farmer_id=farmer))
+    address = wallet.wallet.address
+    number = 1 + await number_of(alone, address)
     async with connect(alone.database.admin_dsn) as admin:
         (real,) = await admin.fetch(OF_FARMER, UUID(farmer), block)
-        await admin.execute(FORGE_WORK, UUID(farmer), block)
+        await forge(admin, FORGE_WORK, farmer, block, source=address, number=number)
         await run(alone)
         assert await kinds(alone, farmer) == ["record_without_work"]
         await run(alone)

@@ -64,7 +64,8 @@ class ReconciliationServiceServicer:
         no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
         paid. plant, work and harvest then write the events that are missing. KALE that came from outside
         is told once and counted in. A call that is recorded as done and of which the chain has no trace
-        is told by one run and recorded as failed by the next. What is on its way is left alone.
+        is told by one run, and recorded as failed by the next when its transaction's sequence number is
+        unused. What is on its way is left alone.
 
         Command line: kalepool reconcile run
         """

@@ -44,7 +44,8 @@ class ReconciliationServiceStub:
     no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
     paid. plant, work and harvest then write the events that are missing. KALE that came from outside
     is told once and counted in. A call that is recorded as done and of which the chain has no trace
-    is told by one run and recorded as failed by the next. What is on its way is left alone.
+    is told by one run, and recorded as failed by the next when its transaction's sequence number is
+    unused. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -70,7 +71,8 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
     paid. plant, work and harvest then write the events that are missing. KALE that came from outside
     is told once and counted in. A call that is recorded as done and of which the chain has no trace
-    is told by one run and recorded as failed by the next. What is on its way is left alone.
+    is told by one run, and recorded as failed by the next when its transaction's sequence number is
+    unused. What is on its way is left alone.
 
     Command line: kalepool reconcile run
     """
@@ -99,7 +101,8 @@ class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
         no record would lead to, is harvested; a harvest that somebody else made is recorded with what it
         paid. plant, work and harvest then write the events that are missing. KALE that came from outside
         is told once and counted in. A call that is recorded as done and of which the chain has no trace
-        is told by one run and recorded as failed by the next. What is on its way is left alone.
+        is told by one run, and recorded as failed by the next when its transaction's sequence number is
+        unused. What is on its way is left alone.
 
         Command line: kalepool reconcile run
         """

@@ -168,7 +168,11 @@ class Reconciler:
         findings: Sequence[Finding],
         pails: Mapping[Place, PailState],
     ) -> int:
-        """Record as failed what the chain has no trace of, when an earlier run found the same."""
+        """Record as failed what never was: an earlier run found no trace of it either, and its
+        transaction's sequence number is unused.
+
+        The number is the proof: nodes that hide a pail for a while must not undo a true record.
+        """
         if not any(item.kind in DENIED for item in findings):
             return 0
         there = {
@@ -176,10 +180,17 @@ class Reconciler:
             for item in steady
             if (item.address, item.block_index) in pails
         }
-        denied = await self._store.deny(steady[0].block_index, findings, there)
-        if denied:
-            log.critical("recorded as done, and not on the chain: corrected", operations=denied)
-        return denied
+        denied = await self._store.denied(steady[0].block_index, findings, there)
+        if not denied:
+            return 0
+        chain = self._chain.trusted(Decision.RECORD_FOUND)
+        _, numbers = await chain.sequences(sorted({item.source for item in denied}))
+        never = [
+            item.id for item in denied if numbers.get(item.source, item.sequence) < item.sequence
+        ]
+        if never:
+            log.critical("recorded as done, and never sent: corrected", operations=len(never))
+        return await self._store.deny(never) if never else 0
 
     async def _events(
         self,

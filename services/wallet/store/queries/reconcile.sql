@@ -107,27 +107,34 @@ WHERE d.settled_at IS NULL
       WHERE n.found = d.kind || ' ' || d.wallet_id::text
   );
 
--- name: deny_operations :many
--- Operations that are recorded as done ($1) in a block ($2), with the difference ($4) that denies
--- operations of such a kind ($5) of a wallet ($3), if it was noted by an earlier run: to the state $6.
--- Of works, those that show more zeros than the pail has ($7; none: all).
-UPDATE wallet.operations AS o
-SET state = $6::wallet.operation_state,
-    reason = 'REFUSED',
-    error_message = 'nodes said that it worked, and the chain has no trace of it',
-    settled_at = now()
-FROM unnest($3::uuid[], $4::text[], $5::wallet.operation_kind[], $7::smallint[])
+-- name: denied_operations :many
+-- Operations that are recorded as done in a block ($1), with the difference ($3) that denies operations
+-- of such a kind ($4) of a wallet ($2), if it was noted by an earlier run: each with the source and the
+-- number of its transaction. Of works, those that show more zeros than the pail has ($5; none: all).
+SELECT o.id, t.source, t.sequence
+FROM unnest($2::uuid[], $3::text[], $4::wallet.operation_kind[], $5::smallint[])
 AS n (wallet_id, difference, kind, zeros)
 INNER JOIN wallet.differences AS d
     ON n.wallet_id = d.wallet_id
     AND n.difference = d.kind
-    AND d.block_index = $2
+    AND d.block_index = $1
     AND d.settled_at IS NULL
-WHERE o.wallet_id = n.wallet_id
-  AND o.block_index = $2
-  AND o.kind = n.kind
-  AND o.state = ANY($1::wallet.operation_state[])
-  AND (o.kind <> 'work' OR n.zeros IS NULL OR o.zeros > n.zeros)
+INNER JOIN wallet.operations AS o
+    ON n.wallet_id = o.wallet_id
+    AND n.kind = o.kind
+    AND o.block_index = $1
+    AND o.state = 'succeeded'
+INNER JOIN wallet.transactions AS t ON o.transaction_id = t.id
+WHERE o.kind <> 'work' OR n.zeros IS NULL OR o.zeros > n.zeros;
+
+-- name: deny_operations :many
+-- Operations ($1) that are recorded as done ($2) and never were: to the state $3.
+UPDATE wallet.operations AS o
+SET state = $3::wallet.operation_state,
+    reason = 'REFUSED',
+    error_message = 'nodes said that it worked, and the chain has no trace of it',
+    settled_at = now()
+WHERE o.id = ANY($1::uuid[]) AND o.state = ANY($2::wallet.operation_state[])
 RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
     o.transaction_id, o.unproven;
 
