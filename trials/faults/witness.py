@@ -26,7 +26,7 @@ class SeenFee:
 
     #: Hash (hex) of the transaction.
     hash: str
-    #: Operations that the transaction carried.
+    #: Operations that the transaction carried, the bump of a payer's number included.
     calls: int
     #: Stroops of XLM that the network might have charged.
     bid: int
@@ -72,7 +72,8 @@ class Witness(Reader):
         self.fees.append(
             SeenFee(
                 hash=item["txHash"],
-                calls=len(calls) or len(payments),
+                # The bump of a payer's number is one operation more (OperatorLimits.cap).
+                calls=len(calls) or len(payments) + 1,
                 bid=_bid(envelope),
                 charged=result.fee_charged.int64,
             )
