@@ -1,6 +1,6 @@
 """Cost of a transaction: its bid, the operator's caps, and the network's minimum."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Lowest inclusion fee of an operation, in stroops.
 MIN_INCLUSION_FEE = 100
@@ -16,6 +16,10 @@ class Bid:
     inclusion_fee: int
     #: Stroops that the network may charge at most.
     max_fee: int
+
+    def for_all(self, count: int) -> "Bid":
+        """Return the bid of a transaction for so many operations: the cap holds for each."""
+        return replace(self, max_fee=self.max_fee * count)
 
     def inclusion_within(self, *, operations: int, others: int) -> int:
         """Return the stroops to bid for inclusion per operation.

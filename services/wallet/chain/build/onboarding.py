@@ -11,7 +11,7 @@ from stellar_sdk import Account, Asset, TransactionBuilder
 from services.wallet.chain.build.envelopes import sign
 from services.wallet.chain.errors import FeeCapExceededError
 from services.wallet.chain.networks import Network
-from services.wallet.domain.bids import MIN_INCLUSION_FEE, Bid
+from services.wallet.domain.bids import Bid
 from services.wallet.domain.chain_facts import SignedEnvelope, Signer
 
 #: A transaction has at most 20 signatures: the treasury's and one per farmer.
@@ -103,11 +103,12 @@ def finish(
     The cap holds for each of `shares`. The bid for inclusion is at most the amount that the cap
     leaves.
     """
-    left = bid.max_fee * shares // max(1, len(builder.operations))
-    builder.base_fee = max(MIN_INCLUSION_FEE, min(bid.inclusion_fee, left))
+    whole = bid.for_all(shares)
+    operations = max(1, len(builder.operations))
+    builder.base_fee = whole.inclusion_within(operations=operations, others=0)
     envelope = builder.build()
     transaction = envelope.transaction
-    if transaction.fee > bid.max_fee * shares:
+    if transaction.fee > whole.max_fee:
         raise FeeCapExceededError(
             f"the bid of {transaction.fee} stroops exceeds the cap of {bid.max_fee}"
         )

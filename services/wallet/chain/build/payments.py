@@ -82,9 +82,9 @@ def sign_payments(
     inner = builder.build()
     count = len(inner.transaction.operations)
     # A fee bump counts as one operation more.
-    left = bid.max_fee * count // (count + 1)
-    fee = max(MIN_INCLUSION_FEE, min(bid.inclusion_fee, left)) * (count + 1)
-    if fee > bid.max_fee * count:
+    whole = bid.for_all(count)
+    fee = whole.inclusion_within(operations=count + 1, others=0) * (count + 1)
+    if fee > whole.max_fee:
         raise FeeCapExceededError(
             f"the bid of {fee} stroops exceeds the cap of {bid.max_fee} for each operation"
         )

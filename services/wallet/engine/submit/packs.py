@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from libs.common.ids import OperationId
@@ -236,7 +236,7 @@ class Packs:
         single = chain_state.bid(operations[0].kind, operations[0].block_index, self._limits)
         if single.max_time <= chain_state.ledger.close_time:
             return postponed(operations, chain_state)
-        bid = replace(single, max_fee=single.max_fee * len(pack))
+        bid = single.for_all(len(pack))
         load = self._load(pack)
         try:
             envelope = sign_direct(

@@ -355,7 +355,8 @@ class SingleCalls:
         # A pail that is not shown, and whose harvest would work: nodes contradict themselves. Its
         # stake could not be recorded.
         ready = [item for item in fine if _has_stake(item.operation, stakes)]
-        made += postponed((item.operation for item in fine if item not in ready), chain_state)
+        hidden = [item for item in fine if not _has_stake(item.operation, stakes)]
+        made += postponed((item.operation for item in hidden), chain_state)
         if ready and (was_due or await self._templates.carries_rent()):
             return made + postponed((item.operation for item in ready), chain_state)
         return made + await self._sign(ready, resources, stakes, chain_state)
