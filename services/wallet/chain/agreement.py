@@ -25,7 +25,7 @@ from services.wallet.chain.node.questions import HEAD, PASSPHRASE, Question
 from services.wallet.chain.node.rpc import Rpc, Sent
 from services.wallet.domain.chain_facts import LedgerHead
 from services.wallet.domain.heights import needed
-from services.wallet.domain.trust import PATIENCE
+from services.wallet.domain.trust import ONE_NODE_AFTER
 
 log = get_logger(__name__)
 
@@ -217,7 +217,7 @@ class Agreement:
         spare = self.configured - self._quorum
         if len(lost) <= spare:
             return False  # the nodes are there, and only did not answer now
-        return self._clock.monotonic() - lost[len(lost) - 1 - spare] >= PATIENCE
+        return self._clock.monotonic() - lost[len(lost) - 1 - spare] >= ONE_NODE_AFTER
 
     def _too_few(self, found: int) -> DisagreementError:
         return DisagreementError(

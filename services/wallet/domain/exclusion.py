@@ -47,7 +47,7 @@ class Statement:
 
 
 #: Seconds past the bound in which a node that lags may still come to know a transaction.
-PATIENCE = 30
+LAG = 30
 #: Seconds past the bound after which the chain's state decides where nodes still contradict one
 #: another.
 DISAGREEMENT = 300
@@ -79,7 +79,7 @@ def conclude(
     alone may just not know the envelope, so then the chain's state decides.
 
     With several nodes configured, two must say the same, and more nodes than say the opposite; when
-    the others are silent, one is enough after PATIENCE. While one node says that it has the
+    the others are silent, one is enough after LAG. While one node says that it has the
     transaction, and no second one does, nothing is concluded; after DISAGREEMENT the chain's state
     decides.
     """
@@ -88,7 +88,7 @@ def conclude(
     is_hopeless = bool(statements) and now > transaction.max_time + DISAGREEMENT
     if any(item.is_found for item in statements):
         return Exclusion.SPENT if is_hopeless else Exclusion.NOT_YET
-    is_late = now > transaction.max_time + PATIENCE
+    is_late = now > transaction.max_time + LAG
     needed = 1 if configured == 1 or (is_late and len(statements) == 1) else 2
     unused = sum(item.used is None for item in statements)
     used = len(statements) - unused

@@ -28,7 +28,7 @@ FRESH = 15.0
 #: Seconds after which a claim that does not rise counts no more, while others rise.
 FROZEN = 15.0
 #: Seconds without enough nodes after which fewer of them are enough.
-PATIENCE = 10.0
+FEWER_AFTER = 10.0
 #: Seconds for which a jump that the clock does not explain has to stay steady before it counts.
 STEADY = 30.0
 #: Values by which the pace is known, and seconds that they have to span.
@@ -186,7 +186,7 @@ class Line:
         claims = self._moving(fresh, now)
         if len(fresh) >= self._needed:
             self._enough = now
-        elif now - self._enough < PATIENCE:
+        elif now - self._enough < FEWER_AFTER:
             return None
         values = sorted((claim.value for claim in claims), reverse=True)
         shown = values[min(self._needed, len(values)) - 1]
@@ -200,7 +200,7 @@ class Line:
         At the start nothing tells which node is right: nodes that differ wait for the others.
         """
         is_all = len(self._claims) >= self._nodes
-        is_late = now - (self._first or 0) >= PATIENCE
+        is_late = now - (self._first or 0) >= FEWER_AFTER
         return is_all or is_late or values[0] - shown <= self.tolerance
 
     def _fresh(self, now: float) -> list[_Claim]:

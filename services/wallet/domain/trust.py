@@ -19,7 +19,8 @@ class Needed(Enum):
     #: The statement of one node: a lie costs a ledger or two of time.
     ONE_WORD = "one word"
     #: Two nodes that say the same. When there is only one that can be asked, it counts after
-    #: PATIENCE: a lie of the last one left may cost time and records, which heal, and no money.
+    #: ONE_NODE_AFTER: a lie of the last one left may cost time and records, which heal, and no
+    #: money.
     TWO_WORDS = "two words"
     #: The sequence number of the payment's own payer account, past the last bound: whatever used
     #: that number, the ledger refuses a second payment.
@@ -54,7 +55,7 @@ class Decision(Enum):
 
 #: Seconds without a second node that can be asked, after which the only node left is believed, for
 #: decisions that need TWO_WORDS.
-PATIENCE = 10.0
+ONE_NODE_AFTER = 10.0
 
 TRUST: Mapping[Decision, Needed] = {
     # The head has to be within what clock and pace allow since two nodes showed a ledger

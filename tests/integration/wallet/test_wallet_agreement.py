@@ -32,7 +32,7 @@ def seconds_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PROBE_EVERY", 0.2)
     monkeypatch.setattr(health, "FIRST_PAUSE", 0.2)
     monkeypatch.setattr(health, "FIRST_BAN", 1.0)
-    monkeypatch.setattr(agreement, "PATIENCE", 1.0)
+    monkeypatch.setattr(agreement, "ONE_NODE_AFTER", 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import pytest
 from services.wallet.domain.chain_facts import LedgerHead, Outcome, OutcomeStatus
 from services.wallet.domain.exclusion import (
     DISAGREEMENT,
-    PATIENCE,
+    LAG,
     Exclusion,
     Statement,
     conclude,
@@ -60,7 +60,7 @@ def says(
 
 UNUSED, USED, FORGOT = says(None), says(150), says(150, oldest=SIGNED + 1)
 FOUND = says(150, status=OutcomeStatus.SUCCESS)
-SOON, LATE, HOPELESS = BOUND + 1, BOUND + PATIENCE + 1, BOUND + DISAGREEMENT + 1
+SOON, LATE, HOPELESS = BOUND + 1, BOUND + LAG + 1, BOUND + DISAGREEMENT + 1
 
 
 @pytest.mark.parametrize(

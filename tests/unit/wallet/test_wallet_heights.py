@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.wallet.domain.heights import (
+    FEWER_AFTER,
     FRESH,
     FROZEN,
-    PATIENCE,
     STEADY,
     TOLERATED_LEDGERS,
     Heights,
@@ -163,7 +163,7 @@ def test_of_two_one_that_stands_still_does_not_hold_up_the_other() -> None:
     two.run(60, lambda: two.honest(0), lambda: two.honest(1))
     head = ledger_at(two.now)
     standings = set()
-    for _ in range(int(FROZEN + PATIENCE) + 10):
+    for _ in range(int(FROZEN + FEWER_AFTER) + 10):
         two.now += 1
         standings.add(two.honest(0).standing)
         two.says(1, head)
@@ -183,7 +183,7 @@ def test_of_two_one_that_falls_far_behind_does_not_turn_the_clock_back() -> None
 def test_the_only_one_left_counts_after_a_while() -> None:
     two = world(2)
     two.run(60, lambda: two.honest(0), lambda: two.honest(1))
-    two.run(int(FRESH + PATIENCE) + 2, lambda: two.honest(0))
+    two.run(int(FRESH + FEWER_AFTER) + 2, lambda: two.honest(0))
     assert two.heights.floor == ledger_at(two.now)
     assert two.heights.ledgers.witnesses == 1
 

@@ -32,7 +32,7 @@ log = get_logger(__name__)
 #: Seconds after which the chain is looked at again even if no new ledger was seen.
 _LOOK = 2.0
 #: Envelope lifetimes that a step is waited for.
-_PATIENCE = 4
+_LIFETIMES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Deployer:
         ledger took a step for a long time. The call may be repeated after any of these errors.
         """
         deployment, chain_view = self.deployment(), self.chain_view
-        until = chain_view.now() + _PATIENCE * self.limits.lifetime
+        until = chain_view.now() + _LIFETIMES * self.limits.lifetime
         any_missing = False
         while True:
             seen = chain_view.changed.count
