@@ -45,7 +45,8 @@ async def sealed(parts: AsyncIterable[bytes], receiver: X25519PublicKey) -> Asyn
 def opened(file: BinaryIO, key: X25519PrivateKey) -> "Opened":
     """Open a sealed file as an iterator of its chunks.
 
-    Raise BackupError when the file is no sealed file, or is sealed for another key.
+    Raise BackupError when the file is no sealed file. A file for another key raises with its first
+    chunk.
     """
     header = file.read(len(MAGIC) + _KEY_BYTES)
     if len(header) < len(MAGIC) + _KEY_BYTES or not header.startswith(MAGIC):

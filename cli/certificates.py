@@ -20,7 +20,7 @@ from libs.common.local import LOCAL_HOSTS
 
 app = cyclopts.App(
     name="certificates",
-    help="Makes certificates: who may call what follows from the names in them.",
+    help="Make certificates: who may call what follows from the names in them.",
 )
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3650))]
 

@@ -20,7 +20,7 @@ from cli.show import note
 from libs.common.errors import FailedPreconditionError
 from libs.common.private_file import whole_private_file
 
-app = cyclopts.App(name="custody", help="Shows the audit log; stops signing; exports a key.")
+app = cyclopts.App(name="custody", help="Show the audit log; stop signing; export a key.")
 _PAUSE_COLUMNS = ("scope", "target_id", "reason", "paused_by", "paused_at", "resumed_at")
 _AUDIT_COLUMNS = ("number", "at", "actor", "action", "subject", "details")
 _INFO = b"kalepool key export 1"

@@ -11,7 +11,7 @@ from cli.arguments import Run
 from cli.session import BATCH_TIMEOUT, Session
 from cli.show import Output, cell
 
-app = cyclopts.App(name="engine", help="Shows the submission engine; deploys its multicall.")
+app = cyclopts.App(name="engine", help="Show the submission engine; deploy its multicall.")
 ENDPOINT_COLUMNS = (
     "stellar node",
     "state",

@@ -8,7 +8,7 @@ from cli.arguments import Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
 from cli.session import fresh
 
-app = cyclopts.App(name="farmer", help="Registers and manages farmers.")
+app = cyclopts.App(name="farmer", help="Register and manage farmers.")
 COLUMNS = (
     "farmer_id",
     "custodial_wallet",

@@ -10,7 +10,7 @@ from kalepool.wallet.v1 import keys_pb2
 from cli.arguments import Run
 from cli.show import note
 
-app = cyclopts.App(name="keys", help="Shows and rotates key-encryption keys; never a secret.")
+app = cyclopts.App(name="keys", help="Show and rotate key-encryption keys; never a secret.")
 KEK_COLUMNS = ("kek_id", "data_keys", "is_openable")
 #: Seconds between two looks at a rotation.
 _PAUSE = 1.0

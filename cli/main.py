@@ -39,7 +39,7 @@ INTERRUPTED = 130
 
 app = cyclopts.App(
     name="kalepool",
-    help="Runs a KALE pool: poolers, farmers, wallets, blocks. Amounts are in KALE and XLM; "
+    help="Run a KALE pool: poolers, farmers, wallets, blocks. Amounts are in KALE and XLM; "
     "--json gives protobuf's JSON, where they are stroops.",
     version=VERSION,
     exit_on_error=False,

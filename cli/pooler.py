@@ -6,7 +6,7 @@ from kalepool.registry.v1 import registry_pb2
 from cli.arguments import Count, Run
 from cli.session import fresh
 
-app = cyclopts.App(name="pooler", help="Registers and manages poolers.")
+app = cyclopts.App(name="pooler", help="Register and manage poolers.")
 COLUMNS = ("pooler_id", "name", "status", "current_farmers", "max_farmers", "last_seen")
 
 

@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import reconcile_pb2
 from cli.arguments import Count, Run
 from cli.session import BATCH_TIMEOUT
 
-app = cyclopts.App(name="reconcile", help="Compares records with the chain.")
+app = cyclopts.App(name="reconcile", help="Compare records with the chain.")
 _COLUMNS = ("kind", "farmer_id", "block_index", "recorded", "on_chain", "found_at", "settled")
 
 

@@ -11,8 +11,8 @@ from cli.errors import CommandLineError
 from cli.show import cell
 from libs.common.grpc.client import stream
 
-wallets = cyclopts.App(name="wallet", help="Shows custodial wallets; never their keys.")
-operations = cyclopts.App(name="operation", help="Shows what the pool does on the chain.")
+wallets = cyclopts.App(name="wallet", help="Show custodial wallets; never their keys.")
+operations = cyclopts.App(name="operation", help="Show what the pool does on the chain.")
 WALLET_COLUMNS = ("wallet_id", "farmer_id", "address", "status", "created_at")
 BALANCE_COLUMNS = (
     "farmer_id",

@@ -12,7 +12,7 @@ from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT, fresh
 from libs.common.errors import FailedPreconditionError
 
-app = cyclopts.App(name="withdrawal", help="Sends farmers' money to their own outside addresses.")
+app = cyclopts.App(name="withdrawal", help="Send farmers' money to their own outside addresses.")
 Asset = Literal["kale", "xlm"]
 _COLUMNS = (
     "withdrawal_id",

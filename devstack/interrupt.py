@@ -2,15 +2,23 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from devstack.folder import BusyError
+
 #: Exit status of a command that was interrupted, as shells have it.
 INTERRUPTED = 130
+#: Exit status of a command that another run of it keeps out.
+BUSY = 2
 
 
 def run_to_end(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command; Ctrl-C and SIGTERM cancel it, and everything is stopped first."""
+    """Run a command to its exit status; Ctrl-C and SIGTERM cancel it, all is stopped first.
+
+    A folder that another run uses ends the command with a sentence, and status 2.
+    """
 
     async def guarded() -> int:
         task = asyncio.ensure_future(work)
@@ -21,5 +29,8 @@ def run_to_end(work: Coroutine[Any, Any, int]) -> int:
             return await task
         except asyncio.CancelledError:
             return INTERRUPTED
+        except BusyError as error:
+            sys.stderr.write(f"{error}\n")
+            return BUSY
 
     return asyncio.run(guarded())

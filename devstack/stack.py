@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from devstack.folder import held
 from devstack.postgres import EmbeddedPostgres
 from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.authority import CERTIFICATE_FILE, Authority, make_authority
@@ -308,11 +309,15 @@ def who_calls(method: str) -> tuple[CallerKind, str]:
 async def open_stack(
     config: StackConfig, progress: Progress = lambda _: None
 ) -> AsyncIterator[Stack]:
-    """Run the pool while the block runs; stop everything at its end, whatever ended it."""
-    shutil.rmtree(config.directory, ignore_errors=True)
-    (config.directory / "logs").mkdir(parents=True)
-    progress("starting PostgreSQL")
+    """Run the pool while the block runs; stop everything at its end, whatever ended it.
+
+    Raise BusyError when another pool runs in the folder.
+    """
     async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.enter_context(held(config.directory))
+        shutil.rmtree(config.directory, ignore_errors=True)
+        (config.directory / "logs").mkdir(parents=True)
+        progress("starting PostgreSQL")
         postgres = EmbeddedPostgres(
             config.postgres_home or config.directory / "postgres",
             environment=config.environment.get("postgres", {}),

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from trials.mutants.campaign import BusyError, Campaign, Plan
+from devstack.folder import BusyError
+from trials.mutants.campaign import Campaign, Plan
 from trials.mutants.excuses import ExcuseError
 from trials.mutants.report import as_json, show, tally
 from trials.mutants.runner import MeasureError

@@ -35,8 +35,8 @@ class Turning:
     async def back_to(self, head: ChainHead, kept: ChainHead) -> None:
         """Make `head` the newest head instead of `kept`, which lies above it, then return.
 
-        Raises DisagreementError while that is not sure. Raises NetworkMismatchError when the nodes
-        lag, or when the network was reset.
+        Raises DisagreementError while that is not sure, or while the nodes lag. Raises
+        NetworkMismatchError when the network was reset.
         """
         if not self._is_same:
             await self._check_same(head, kept)
