@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack, open_stack
-from trials.security.fuzz import LONG, Target, ask_long, open_targets, register, rpcs, send_hostile
+from trials.security.fuzz import (
+    LONG,
+    Target,
+    ask_again,
+    ask_long,
+    open_targets,
+    register,
+    rpcs,
+    send_hostile,
+)
 from trials.security.leaving import give_up
 from trials.security.rpcs import services
 from trials.security.run import stack_config
@@ -26,6 +35,7 @@ async def test_no_request_and_no_caller_that_goes_away_breaks_anything(tmp_path:
     ):
         ids = await register(stack)
         outcome = await send_hostile(targets, count=2_000, seed=20_261_124, ids=ids)
+        await ask_again(targets, outcome, seed=20_261_129, ids=ids)
         assert outcome.complaints == []
         assert outcome.silences == []
         assert outcome.statuses["OK"] > 100
@@ -60,5 +70,9 @@ async def _a_service_that_hangs_is_noticed(
         assert "plant is not SERVING" in faults
         asked = [target for target in targets if target.process == "plant"]
         outcome = await send_hostile(asked, count=60, seed=1, ids=ids)
-    assert len(outcome.silences) == len(asked)
+        assert len(outcome.silences) == len(asked)
+        await ask_again(asked[:1], outcome, seed=1, ids=ids, patience=2.0)
+        assert outcome.patient == set()
+    await ask_again(asked, outcome, seed=1, ids=ids)
+    assert outcome.silences == []
     assert await fallen(stack, ids[0]) == []

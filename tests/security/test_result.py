@@ -100,6 +100,9 @@ def test_an_rpc_that_hardly_answers_is_told(statuses: Counter[str], is_told: boo
     assert [text.partition(":")[0] for text in replace(GOOD, hostile=hostile).failures] == [
         "work WorkService/ListWorks"
     ] * is_told
+    # A patient caller had answers: the machine was busy.
+    hostile.patient.add("work WorkService/ListWorks")
+    assert hostile.silences == []
     hostile = outcome(**dict.fromkeys(LONG, statuses))
     assert hostile.silences == []
 

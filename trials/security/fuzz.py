@@ -51,11 +51,13 @@ LONG: Mapping[str, bytes] = {
         max_fee_stroops=10**10
     ).SerializeToString(),
 }
-#: Timeout of that call (s).
+#: Timeout of patient calls (s).
 PATIENCE = 60.0
 #: Share of an RPC's calls that may be SILENT, and the share that has to be ANSWERED; the shares are
 #: somewhat looser where there are few calls.
 MOST_SILENT, LEAST_ANSWERED, _FEW = 0.2, 0.2, 3
+#: Patient calls in which an RPC has to be ANSWERED once.
+_TRIES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +94,15 @@ class Outcome:
     complaints: list[str] = field(default_factory=list)
     #: Texts that callers got with their errors, details included.
     told: set[str] = field(default_factory=set)
+    #: RPCs that a patient caller had answers of: their silence was the machine's.
+    patient: set[str] = field(default_factory=set)
 
     def __iadd__(self, other: "Outcome") -> "Outcome":
         self.calls += other.calls
         for rpc, statuses in other.by_rpc.items():
             self.by_rpc.setdefault(rpc, Counter()).update(statuses)
         self.told |= other.told
+        self.patient |= other.patient
         self.complaints = (self.complaints + other.complaints)[:100]
         return self
 
@@ -108,13 +113,17 @@ class Outcome:
 
     @property
     def silences(self) -> list[str]:
-        """Return the RPCs that hardly answer, in words."""
-        found = []
+        """Return the RPCs that hardly answer, not even a patient caller, in words."""
+        return [text for rpc, text in self.silent().items() if rpc not in self.patient]
+
+    def silent(self) -> dict[str, str]:
+        """Return the RPCs that hardly answer within TIMEOUT, each with a description."""
+        found = {}
         for rpc, statuses in sorted(self.by_rpc.items()):
             calls, silent, answered = statuses.total(), silent_of(statuses), answered_of(statuses)
             is_silent = silent > MOST_SILENT * calls + _FEW
             if rpc not in LONG and (is_silent or answered < LEAST_ANSWERED * calls - _FEW):
-                found.append(f"{rpc}: of {calls} calls {silent} silent, {answered} answered")
+                found[rpc] = f"{rpc}: of {calls} calls {silent} silent, {answered} answered"
         return found
 
     def count(self, target: Target, status: str) -> None:
@@ -198,6 +207,30 @@ async def send_hostile(
     return outcome
 
 
+async def ask_again(
+    targets: Sequence[Target],
+    outcome: Outcome,
+    *,
+    seed: int,
+    ids: Sequence[str],
+    patience: float = PATIENCE,
+) -> None:
+    """Ask the RPCs that hardly answered once more, one call at a time, with patience.
+
+    How many answers there are within TIMEOUT tells about the machine, too. An RPC counts as silent
+    when a patient caller gets none either.
+    """
+    hostility = Hostility(dice=random.Random(seed), ids=ids)
+    for target in (one for one in targets if one.name in outcome.silent()):
+        again = Outcome()
+        for _ in range(_TRIES):
+            await _ask(target, hostility.raw(target.method.input_type), again, timeout=patience)
+            if silent_of(again.statuses) or answered_of(again.statuses):
+                break
+        if not silent_of(again.statuses) and answered_of(again.statuses):
+            outcome.patient.add(target.name)
+
+
 async def ask_long(targets: Sequence[Target]) -> list[str]:
     """Return the LONG RPCs that do not answer even a patient caller."""
     found = []
@@ -222,14 +255,14 @@ async def _repeat(step: Callable[[], Awaitable[None]], outcome: Outcome, count: 
             group.create_task(worker())
 
 
-async def _ask(target: Target, raw: bytes, outcome: Outcome) -> None:
+async def _ask(target: Target, raw: bytes, outcome: Outcome, *, timeout: float = TIMEOUT) -> None:
     try:
         if target.method.server_streaming:
-            call = target.channel.unary_stream(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
+            call = target.channel.unary_stream(target.path, bytes, bytes)(raw, timeout=timeout)
             await call.read()
             call.cancel()
         else:
-            await target.channel.unary_unary(target.path, bytes, bytes)(raw, timeout=TIMEOUT)
+            await target.channel.unary_unary(target.path, bytes, bytes)(raw, timeout=timeout)
     except grpc.aio.AioRpcError as error:
         outcome.count(target, error.code().name)
         outcome.told.add(f"{error.details()} {error.trailing_metadata()!r}")

@@ -14,7 +14,15 @@ from libs.common.names import SERVICES
 from trials.canaries import Search, search_all
 from trials.security.access import differences, matrix, trespasses
 from trials.security.farming import Farmed, farm
-from trials.security.fuzz import Outcome, Target, ask_long, open_targets, register, send_hostile
+from trials.security.fuzz import (
+    Outcome,
+    Target,
+    ask_again,
+    ask_long,
+    open_targets,
+    register,
+    send_hostile,
+)
 from trials.security.leaving import Abandoned, give_up
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
@@ -169,6 +177,7 @@ class _Attack:
                 self._targets, count=round(count * share), seed=seed, ids=self._ids
             )
         after = resident(self._stack)
+        await ask_again(self._targets, outcome, seed=self._dice.getrandbits(32), ids=self._ids)
         await self._look("hostile requests")
         self._fallen += await ask_long(self._targets)
         return outcome, growth(before, after)

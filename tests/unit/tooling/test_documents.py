@@ -1,6 +1,8 @@
 """What the documents tell to type, to read or to change is there."""
 
 import re
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,28 @@ NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
 MADE = ("var/", ".venv/", "deploy/secrets", "deploy/backups")
 #: Files of one installation, such as deploy/wallet.env.
 OWN = re.compile(r"deploy/\w+\.env")
+#: A name in backticks that may be one of the code's: a class, a constant, a function.
+NAME = re.compile(r"`(_?[A-Za-z]\w{3,})(?:\(\))?`")
+#: Names that are not ours: columns of the seed, and a gauge as Prometheus spells it.
+FOREIGN = {"api_key", "custodial_secret_key", "kalepool_event_loop_longest_turn_seconds"}
+#: Endings of the files in which a name may stand.
+CODE = (".py", ".pyi", ".proto", ".sql", ".rs", ".toml", ".yml", ".sh", ".env", "Makefile")
+
+
+@cache
+def words_of_the_code() -> frozenset[str]:
+    """Return all words of all files of the code."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    files = [ROOT / name for name in listed.stdout.splitlines() if name.endswith(CODE)]
+    return frozenset(
+        word for path in files if path.exists() for word in re.findall(r"\w+", read(path))
+    )
 
 
 def read(path: Path) -> str:
@@ -49,6 +73,11 @@ def test_every_path_that_is_named_is_there(path: Path) -> None:
         and not any((place / named).exists() for place in places)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_name_in_backticks_is_one_of_the_code(path: Path) -> None:
+    assert set(NAME.findall(read(path))) - words_of_the_code() - FOREIGN == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

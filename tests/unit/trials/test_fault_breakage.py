@@ -163,14 +163,19 @@ async def test_the_node_says_what_it_did() -> None:
 async def test_calls_in_turn_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_APART", 0.02)
     seen: list[str] = []
+    second_begins = asyncio.Event()
 
-    async def call(number: int) -> None:
-        seen.append(f"{number} begins")
-        await asyncio.sleep(0.05)
-        seen.append(f"{number} ends")
+    async def first() -> None:
+        seen.append("first begins")
+        await second_begins.wait()
+        seen.append("first ends")
 
-    await _in_turn([call(0), call(1)])
-    assert seen == ["0 begins", "1 begins", "0 ends", "1 ends"]
+    async def second() -> None:
+        seen.append("second begins")
+        second_begins.set()
+
+    await _in_turn([first(), second()])
+    assert seen == ["first begins", "second begins", "first ends"]
 
 
 async def test_a_call_in_turn_that_fails_is_told_in_words() -> None:
