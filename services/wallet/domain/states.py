@@ -79,7 +79,8 @@ OPERATION_EDGES: StateTable[OperationState, OperationEvent] = StateTable(
         (_O.SUCCEEDED, _E.DENY): (
             _O.FAILED,
             "Nodes said that a call worked; reconciliation found twice that the chain has no trace "
-            "of it, and the sequence number of its transaction is unused.",
+            "of it, and the sequence number of its transaction is unused, or only a pail had told "
+            "of it.",
         ),
     },
 )

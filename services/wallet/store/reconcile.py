@@ -39,10 +39,20 @@ class Denied:
 
     #: The operation.
     id: OperationId
-    #: strkey G... of the account whose number its transaction was to use.
-    source: str
+    #: strkey G... of the account whose number its transaction was to use; None when no transaction
+    #: is recorded to have done it: a pail told that it was done.
+    source: str | None
     #: That number.
-    sequence: int
+    sequence: int | None
+
+    def is_refuted_by(self, numbers: Mapping[str, int]) -> bool:
+        """Tell whether accounts' numbers show that it never was, or nothing but a pail told of it.
+
+        `numbers` are the last used ones by account.
+        """
+        if self.source is None or self.sequence is None:
+            return True
+        return numbers.get(self.source, self.sequence) < self.sequence
 
 
 class ReconcileStore:

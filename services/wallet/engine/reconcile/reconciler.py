@@ -168,10 +168,11 @@ class Reconciler:
         findings: Sequence[Finding],
         pails: Mapping[Place, PailState],
     ) -> int:
-        """Record as failed what never was: an earlier run found no trace of it either, and its
-        transaction's sequence number is unused.
+        """Record as failed what never was: an earlier run found no trace of it either.
 
-        The number is the proof: nodes that hide a pail for a while must not undo a true record.
+        The sequence number of its transaction is unused, or only a pail told that it was done, and
+        that pail is not there. The number is the proof: nodes that hide a pail for a while must not
+        undo what a ledger is recorded to have done.
         """
         if not any(item.kind in DENIED for item in findings):
             return 0
@@ -184,10 +185,9 @@ class Reconciler:
         if not denied:
             return 0
         chain = self._chain.trusted(Decision.RECORD_FOUND)
-        _, numbers = await chain.sequences(sorted({item.source for item in denied}))
-        never = [
-            item.id for item in denied if numbers.get(item.source, item.sequence) < item.sequence
-        ]
+        sources = sorted({item.source for item in denied if item.source is not None})
+        numbers = (await chain.sequences(sources))[1] if sources else {}
+        never = [item.id for item in denied if item.is_refuted_by(numbers)]
         if never:
             log.critical("recorded as done, and never sent: corrected", operations=len(never))
         return await self._store.deny(never) if never else 0

@@ -110,7 +110,8 @@ WHERE d.settled_at IS NULL
 -- name: denied_operations :many
 -- Operations that are recorded as done in a block ($1), with the difference ($3) that denies operations
 -- of such a kind ($4) of a wallet ($2), if it was noted by an earlier run: each with the source and the
--- number of its transaction. Of works, those that show more zeros than the pail has ($5; none: all).
+-- number of the transaction that is recorded to have done it, or with none, where only a pail told that
+-- it was done. Of works, those that show more zeros than the pail has ($5; none: all).
 SELECT o.id, t.source, t.sequence
 FROM unnest($2::uuid[], $3::text[], $4::wallet.operation_kind[], $5::smallint[])
 AS n (wallet_id, difference, kind, zeros)
@@ -124,7 +125,7 @@ INNER JOIN wallet.operations AS o
     AND n.kind = o.kind
     AND o.block_index = $1
     AND o.state = 'succeeded'
-INNER JOIN wallet.transactions AS t ON o.transaction_id = t.id
+LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id AND t.state = 'succeeded'
 WHERE o.kind <> 'work' OR n.zeros IS NULL OR o.zeros > n.zeros;
 
 -- name: deny_operations :many
