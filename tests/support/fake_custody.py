@@ -71,8 +71,9 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.calls[request.farmer_id] += 1
         if (refusal := self.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
-        self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
-        wallet = await self._wallet_of(request.farmer_id, request.pooler_id)
+        wallet, is_new = await self._wallet_of(request.farmer_id, request.pooler_id)
+        if is_new:
+            self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
         if wallet.pooler_id != request.pooler_id:
             error = AlreadyExistsError("of another pooler", reason="WALLET_OF_OTHER_POOLER")
             await context.abort_with_status(to_status(error))
@@ -93,9 +94,10 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
                 has_trustline,
             )
 
-    async def _wallet_of(self, farmer_id: str, pooler_id: str) -> wallet_pb2.Wallet:
+    async def _wallet_of(self, farmer_id: str, pooler_id: str) -> tuple[wallet_pb2.Wallet, bool]:
+        """Return the farmer's wallet, and whether it was made now."""
         async with connect(self._dsn) as connection:
-            await connection.execute(
+            made = await connection.execute(
                 """INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address)
                 VALUES ($1, 'farmer', $2, $3, $4) ON CONFLICT (farmer_id) DO NOTHING""",
                 new_id(),
@@ -108,13 +110,14 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
                 UUID(farmer_id),
             )
         assert row is not None
-        return wallet_pb2.Wallet(
+        wallet = wallet_pb2.Wallet(
             wallet_id=str(row["id"]),
             farmer_id=farmer_id,
             pooler_id=str(row["pooler_id"]),
             address=row["address"],
             status=wallet_pb2.WALLET_STATUS_PENDING,
         )
+        return wallet, made == "INSERT 0 1"
 
 
 class _Payouts:

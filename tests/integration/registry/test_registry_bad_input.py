@@ -259,5 +259,5 @@ async def test_bytes_that_are_no_message_are_refused(
         response_deserializer=bytes,
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await send(raw)
+        await send(raw, wait_for_ready=True)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

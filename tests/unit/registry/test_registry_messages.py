@@ -41,6 +41,16 @@ def test_the_same_arguments_have_the_same_digest() -> None:
     assert one.digest != other.digest
 
 
+def test_a_request_from_before_a_field_keeps_its_digest() -> None:
+    """A repeat after an update of the pool must find the registration that it repeats."""
+    full = farmer(metadata=struct({"a": 1}), stake_percentage="0.5", payout_wallet_address=KEY)
+    assert messages.new_farmer(farmer()).digest.hex()[:16] == "0581944434b19ba0"
+    assert messages.new_farmer(full).digest.hex()[:16] == "c4fe55ee18004e7e"
+    pooler = registry_pb2.RegisterPoolerRequest(name="one", public_key=KEY)
+    _, change = messages.new_pooler(pooler, 1000)
+    assert change.digest.hex()[:16] == "16239774c1d34f3f"
+
+
 def test_a_registration_without_request_id_is_a_new_one() -> None:
     first, second = (messages.new_farmer(farmer()).request_id for _ in range(2))
     assert first != second
