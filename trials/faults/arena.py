@@ -179,14 +179,19 @@ class Arena:
 
     async def next_block(self) -> int:
         """Return the first block that nobody has planted in, as soon as it can be planted."""
-        head = (await self.world.caller.block()).head
-        block = max(head.plantable_block, head.current_block + 1)
+        block = 0
 
         async def plantable() -> bool:
-            return (await self.world.caller.block()).head.plantable_block >= block
+            nonlocal block
+            await self.witness.catch_up()
+            head = (await self.world.caller.block()).head
+            last = max((index for _, index in self.witness.view.plants), default=-1)
+            block = head.plantable_block if last < 0 else last + 1
+            # The wallet may still believe what nodes said in the row before.
+            return bool(head.plantable_block == block)
 
         patience = 2.0 * self.world.config.block_seconds + 60
-        await wait_until(plantable, f"block {block} is not plantable", seconds=patience)
+        await wait_until(plantable, "no new block is plantable", seconds=patience)
         return block
 
 

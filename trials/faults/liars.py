@@ -24,6 +24,9 @@ _MEGABYTE = 10**6
 #: Seconds in which a phase must be done although one of three nodes lies: a plant takes three
 #: ledgers of half a second, and a transaction of an envelope's life more is not "a little".
 _SHORT = 20.0
+#: Seconds in which a phase must be done after lies that are over: a head that was a lie is turned
+#: back only after it was not seen for a while, and a busy machine takes longer.
+_RECOVERY = 60.0
 #: Seconds that most or all nodes lie: more than an envelope lives, so that all consequences happen.
 _LONG = 8.0
 #: Seconds that a lie is told about a withdrawal which may lead to a second payment: more than two
@@ -196,7 +199,7 @@ def _row_before(lie: str, body: Mapping[str, Any], position: Position) -> Scenar
         name=f"{lie}: {position.name}",
         breakage=b.lied(position.nodes, body, seconds=_LEAD),
         lead=_LEAD + 1,
-        hold=_SHORT,
+        hold=_RECOVERY,
         patience=30,
         must_end=True,
         heals=_HEALS,

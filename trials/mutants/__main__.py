@@ -16,8 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from devstack.folder import BusyError
-from trials.mutants.campaign import Campaign, Plan
+from trials.mutants.campaign import BusyError, Campaign, Plan
 from trials.mutants.excuses import ExcuseError
 from trials.mutants.report import as_json, show, tally
 from trials.mutants.runner import MeasureError

@@ -1,12 +1,13 @@
 """One run, from the files to the outcome of each of their mutants."""
 
+import fcntl
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import IO
 
-from devstack.folder import held
 from trials.mutants.excuses import Excuse, excused, read_excuses, stale
 from trials.mutants.measured import MapStore, digest_of_statement
 from trials.mutants.model import Mutant, Outcome, Verdict
@@ -22,6 +23,10 @@ from trials.mutants.usage import Usage
 FOLDER = "var/mutants"
 EXCUSES = "tests/mutants/equivalent.toml"
 _USERS = re.compile(r"(?:services|libs|tests)/.*\.py")
+
+
+class BusyError(Exception):
+    """Another run uses the same copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +101,18 @@ class Campaign:
             if mutant.id in self._excused:
                 self._outcomes[mutant.id] = Outcome(mutant=mutant, verdict=Verdict.EXCUSED)
         if len(self._outcomes) < len(self._mutants):
-            # The copies are written into.
-            with held(self._folder):
-                self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / "lock").open("w") as lock:
+                self._hold(lock)
                 self._try()
         return [self._outcomes[mutant.id] for mutant in self._mutants]
+
+    def _hold(self, lock: IO[str]) -> None:
+        """Lock the copies, into which two runs would write; the lock ends with the process."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError("another run is in progress here") from None
 
     def _try(self) -> None:
         lanes = [

@@ -9,6 +9,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain, DisagreementError, NetworkMismatchError
 from services.wallet.domain.blocks import plantable_block
 from services.wallet.domain.chain_facts import BlockState, FarmState, LedgerHead
+from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import Block, ChainHead
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.trust import Decision
@@ -105,8 +106,9 @@ class Follower:
 
         The limits change, and plans change with them.
         """
-        known, left = self._limits, self._limits_due - ledger.sequence
-        if known is not None and 0 < left <= _LIMITS_EVERY:
+        known = self._limits
+        is_early = is_ahead(self._limits_due, ledger.sequence, most=_LIMITS_EVERY)
+        if known is not None and is_early:
             return known
         limits = await self._chain.trusted(Decision.READ_LIMITS).limits()
         if known is not None and known != limits:

@@ -17,6 +17,7 @@ from services.wallet.chain import (
     opening_template,
 )
 from services.wallet.domain.kinds import OPERATION_KINDS
+from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
 
@@ -135,7 +136,7 @@ class TemplateBook:
 
         The answer is yes once; then the network's price stands for some ledgers.
         """
-        if ledger < self._believed_until.get(kind, 0):
+        if is_ahead(self._believed_until.get(kind, 0), ledger, most=_BELIEF):
             return False
         self._believed_until[kind] = ledger + _BELIEF
         self._known = {key: item for key, item in self._known.items() if key.kind is not kind}

@@ -217,6 +217,24 @@ async def test_entries_of_others_are_looked_at_now_and_then() -> None:
     assert len(world.chain.asked) == 2
 
 
+async def test_a_head_that_was_a_lie_does_not_put_off_the_next_look_for_days() -> None:
+    world = World()
+    for ledger in (LEDGER, LEDGER + 100_000, LEDGER + 5):
+        world.view.current = state(ledger=ledger)
+        await world.keeper.step()
+    assert len(world.chain.asked) == 3
+
+
+async def test_a_head_that_was_a_lie_does_not_keep_a_price_for_days() -> None:
+    world = World(instance=due_at(FARM))
+    world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY + 1)
+    for ledger in (LEDGER + 100_000, LEDGER + 5):
+        world.view.current = state(instance=due_at(FARM), ledger=ledger)
+        await world.keeper.step()
+    # Twice for the instance; far ahead, the code seems to be due, too.
+    assert [key for key, _, _ in world.deployer.asked].count("instance") == 2
+
+
 async def test_without_a_treasury_they_are_looked_at_with_each_ledger() -> None:
     world = World()
     world.treasury.is_open = False

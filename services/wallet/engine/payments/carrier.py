@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from libs.common.ids import OperationId, WalletId
 from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Chain, Payment, sign_payments
 from services.wallet.domain.kinds import Carrier, carried_by
+from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import (
     FailureReason,
     OperationKind,
@@ -81,7 +82,7 @@ class PaymentCarrier:
     async def _look(self) -> None:
         """Compare the numbers of all payers with the records, now and then, as one may be false."""
         ledger = self._chain_view.current.ledger.sequence
-        if self._look_ledger - _LOOK_EVERY <= ledger < self._look_ledger:
+        if is_ahead(self._look_ledger, ledger, most=_LOOK_EVERY):
             return
         self._look_ledger = ledger + _LOOK_EVERY
         leased = await self._payers.lease(None, seconds=LEASE)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from libs.common.ids import OperationId, new_id
 from libs.common.log import get_logger
 from services.wallet.chain import MAX_PAYMENTS
+from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import OperationKind
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.chain_view import ChainView
@@ -61,7 +62,7 @@ class ChannelKeeper:
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         totals, ledger = await self.totals(), self._chain_view.current.ledger.sequence
-        is_early = 0 < self._look_ledger - ledger <= _LOOK_EVERY
+        is_early = is_ahead(self._look_ledger, ledger, most=_LOOK_EVERY)
         if is_early and not self._is_wanting(totals):
             return False
         made = await self._make_keys(totals)

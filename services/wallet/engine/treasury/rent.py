@@ -11,6 +11,7 @@ from services.wallet.chain import (
     extension,
 )
 from services.wallet.domain.chain_facts import SignedEnvelope
+from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.rent import (
     FARM_CODE,
     FARM_INSTANCE,
@@ -170,7 +171,7 @@ class RentKeeper:
         ledger = chain_state.ledger.sequence
         keys = self._chain.farm_keys(chain_state.farm.code_hash)
         self._keys |= dict(zip((FARM_INSTANCE, FARM_CODE), keys, strict=True))
-        if ledger >= self._look_ledger:
+        if not is_ahead(self._look_ledger, ledger, most=_LOOK_EVERY):
             self._others = await self._read_others(chain_state.limits.max_entry_ledgers)
             # Before the treasury is open nobody knows where the multicall is.
             self._look_ledger = ledger + (_LOOK_EVERY if self._treasury.is_open else 1)
@@ -215,7 +216,8 @@ class RentKeeper:
         spent = await self._transactions.rent_spent()
         left = max(0, min(self._daily - spent, self._spendable()))
         known = self._needed.get(entry.name)
-        if known is not None and left < known.bid and ledger < known.ask_ledger:
+        is_known = known is not None and is_ahead(known.ask_ledger, ledger, most=_ASK_EVERY)
+        if known is not None and is_known and left < known.bid:
             return self._too_dear(entry, known.bid, spent)
         try:
             envelope = await self._deployer.signed(self._step(entry), max_fee=left)
