@@ -130,19 +130,32 @@ def check_acceptable(kind: OperationKind, block_index: int, head: ChainHead) -> 
         "current_block": "" if head.current_block is None else str(current),
         "plantable_block": str(head.plantable_block),
     }
-    if kind is OperationKind.PLANT and not (
-        head.plantable_block <= block_index <= max(current + 1, head.plantable_block)
-    ):
-        raise WrongBlockError(
-            f"block {block_index} cannot be planted, block {head.plantable_block} can",
-            metadata=metadata,
-        )
-    if kind is OperationKind.WORK and block_index != current:
-        raise WrongBlockError(
-            f"block {block_index} is not the current one, block {current} is", metadata=metadata
-        )
-    if kind is OperationKind.HARVEST and block_index >= current:
-        raise BlockNotClosedError(
-            f"block {block_index} is not closed, the chain is at block {current}",
-            metadata=metadata,
-        )
+    match kind:
+        case OperationKind.PLANT:
+            first, last = head.plantable_block, max(current + 1, head.plantable_block)
+            if not first <= block_index <= last:
+                raise WrongBlockError(
+                    f"block {block_index} cannot be planted, block {first} can", metadata=metadata
+                )
+        case OperationKind.WORK:
+            if block_index != current:
+                raise WrongBlockError(
+                    f"block {block_index} is not the current one, block {current} is",
+                    metadata=metadata,
+                )
+        case OperationKind.HARVEST:
+            if block_index >= current:
+                raise BlockNotClosedError(
+                    f"block {block_index} is not closed, the chain is at block {current}",
+                    metadata=metadata,
+                )
+        case (
+            OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            raise ValueError(f"{kind.value}: no batch asks for this")
+        case _:
+            assert_never(kind)

@@ -1,6 +1,7 @@
 """Operations whose ledger no node remembers: settlement by the chain's state."""
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from libs.kale.reward import BlockStats, reward
 from services.wallet.domain.chain_facts import BlockState, PailState
@@ -46,25 +47,39 @@ def settled_by_state(
     before they are made (again). A payment counts as made rather than be made twice. A payment of a
     payer account never comes here, as the payer's number tells.
     """
+    done = _done(operation, trace, ledger=ledger, fee=fee)
+    if done is not None:
+        return done
+    return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
+
+
+def _done(operation: CarriedOperation, trace: Trace, *, ledger: int, fee: int) -> Settlement | None:
+    """Settle an operation that the state shows to be done; return None for others."""
     pail = trace.pail
     match operation.kind:
-        case OperationKind.PLANT if pail is not None:
-            return planted_already(operation, pail, fee=fee)
-        case OperationKind.WORK if pail is not None and _is_best(operation, pail):
-            at = pail.sequence + (pail.gap or 0)
-            return succeeded(operation, value=pail.gap, ledger=at, fee=fee)
-        case OperationKind.HARVEST if pail is None and trace.block is not None:
+        case OperationKind.PLANT:
+            return None if pail is None else planted_already(operation, pail, fee=fee)
+        case OperationKind.WORK:
+            return None if pail is None else _worked(operation, pail, fee=fee)
+        case OperationKind.HARVEST:
+            if pail is not None or trace.block is None:
+                return None
             value = reward_of(trace.block, trace.grown)
             return succeeded(operation, value=value, ledger=ledger, fee=fee)
         case OperationKind.WITHDRAW | OperationKind.TOP_UP:
             # The transaction was signed before there were payers.
             made = succeeded(operation, value=None, ledger=ledger, fee=fee)
             return replace(made, message=NOT_REMEMBERED)
-    return replace(excluded(operation, head, last_answer=""), fee=fee, is_unproven=True)
+        case OperationKind.ONBOARD | OperationKind.OPEN_CHANNEL | OperationKind.OPEN_PAYER:
+            return None
+    assert_never(operation.kind)
 
 
-def _is_best(operation: CarriedOperation, pail: PailState) -> bool:
-    return pail.zeros is not None and pail.zeros == operation.zeros
+def _worked(operation: CarriedOperation, pail: PailState, *, fee: int) -> Settlement | None:
+    if pail.zeros is None or pail.zeros != operation.zeros:
+        return None
+    at = pail.sequence + (pail.gap or 0)
+    return succeeded(operation, value=pail.gap, ledger=at, fee=fee)
 
 
 def reward_of(block: BlockState | None, grown: Grown | None) -> int:

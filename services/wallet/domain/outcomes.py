@@ -52,32 +52,39 @@ _RETRY = Meaning(action=Action.RETRY)
 _REFUSED = _fail(FailureReason.REFUSED)
 
 # Numbers of farm and token overlap, so a row is found by who raised the error (KALE_CONTRACT
-# section 8). A row stands for every call that can raise it, unless the call is named.
-_FARM: Mapping[tuple[OperationKind, str], Meaning] = {
-    (OperationKind.PLANT, "FarmPaused"): _fail(FailureReason.FARM_PAUSED),
-    # The pail is there: by an envelope of ours or by anyone else's. The chain tells its stake.
-    (OperationKind.PLANT, "PailExists"): Meaning(action=Action.LOOK_UP_PAIL),
-    (OperationKind.WORK, "BlockMissing"): _fail(FailureReason.BLOCK_CLOSED),
-    (OperationKind.WORK, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
-    # In the ledger of the plant itself; the next ledger is late enough.
-    (OperationKind.WORK, "GapCountTooLow"): _WAIT,
-    (OperationKind.WORK, "HashInvalid"): _fail(FailureReason.HASH_INVALID),
-    # An earlier envelope of its own may have shown as many zeros, which a node denied.
-    (OperationKind.WORK, "ZeroCountTooLow"): Meaning(
-        action=Action.LOOK_UP_PAIL, reason=FailureReason.ZEROS_TOO_LOW
-    ),
-    (OperationKind.HARVEST, "BlockMissing"): _fail(FailureReason.BLOCK_EXPIRED),
-    (OperationKind.HARVEST, "PailMissing"): _fail(FailureReason.NOT_PLANTED),
-    # The head that we saw says that the block is closed; a node may be a ledger behind it.
-    (OperationKind.HARVEST, "HarvestNotReady"): _WAIT,
-    (OperationKind.HARVEST, "WorkMissing"): _fail(FailureReason.NOT_WORKED),
+# section 8). Each kind of call has its rows, so that none is forgotten.
+_FARM: Mapping[OperationKind, Mapping[str, Meaning]] = {
+    OperationKind.PLANT: {
+        "FarmPaused": _fail(FailureReason.FARM_PAUSED),
+        # The pail is there: by an envelope of ours or by anyone else's. The chain tells its stake.
+        "PailExists": Meaning(action=Action.LOOK_UP_PAIL),
+    },
+    OperationKind.WORK: {
+        "BlockMissing": _fail(FailureReason.BLOCK_CLOSED),
+        "PailMissing": _fail(FailureReason.NOT_PLANTED),
+        # In the ledger of the plant itself; the next ledger is late enough.
+        "GapCountTooLow": _WAIT,
+        "HashInvalid": _fail(FailureReason.HASH_INVALID),
+        # An earlier envelope of its own may have shown as many zeros, which a node denied.
+        "ZeroCountTooLow": Meaning(action=Action.LOOK_UP_PAIL, reason=FailureReason.ZEROS_TOO_LOW),
+    },
+    OperationKind.HARVEST: {
+        "BlockMissing": _fail(FailureReason.BLOCK_EXPIRED),
+        "PailMissing": _fail(FailureReason.NOT_PLANTED),
+        # The head that we saw says that the block is closed; a node may be a ledger behind it.
+        "HarvestNotReady": _WAIT,
+        "WorkMissing": _fail(FailureReason.NOT_WORKED),
+    },
 }
-_TOKEN: Mapping[tuple[OperationKind, str], Meaning] = {
-    (OperationKind.PLANT, "BalanceError"): _fail(FailureReason.INSUFFICIENT_BALANCE),
-    (OperationKind.PLANT, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
-    (OperationKind.HARVEST, "TrustlineMissingError"): _fail(FailureReason.NO_TRUSTLINE),
+_TOKEN: Mapping[OperationKind, Mapping[str, Meaning]] = {
+    OperationKind.PLANT: {
+        "BalanceError": _fail(FailureReason.INSUFFICIENT_BALANCE),
+        "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
+    },
+    OperationKind.WORK: {},
+    OperationKind.HARVEST: {"TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE)},
 }
-# Errors of the classic operation that pays a withdrawal, which the treasury's transaction carries.
+# Errors of the classic operation that pays a withdrawal, which a payer's transaction carries.
 _PAYMENT: Mapping[str, Meaning] = {
     "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
     "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
@@ -103,9 +110,9 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
     if not OPERATION_KINDS[kind].has_block:
         return _RETRY
     if error.raiser == "farm":
-        return _FARM.get((kind, error.code), _REFUSED)
+        return _FARM[kind].get(error.code, _REFUSED)
     if error.raiser == "token":
-        return _TOKEN.get((kind, error.code), _REFUSED)
+        return _TOKEN[kind].get(error.code, _REFUSED)
     if error.code == "Auth/InvalidAction":
         return _REFUSED
     return _RETRY

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import assert_never
 
 from libs.kale.hash import leading_zeros, work_hash
 from services.wallet.domain.chain_facts import PailState
@@ -50,11 +51,22 @@ def screen(
     right or wrong. A pail that a lagging node may not show yet is left to a simulation. `key` is
     the farmer's raw key, `block` the running block.
     """
-    if operation.kind is OperationKind.PLANT:
-        return _SEND if pail is None else _settled(planted_already(operation, pail, fee=0))
-    if operation.kind is OperationKind.WORK:
-        return _screen_work(operation, pail, key, block)
-    return _SIMULATE if pail is None or pail.gap is None else _SEND
+    match operation.kind:
+        case OperationKind.PLANT:
+            return _SEND if pail is None else _settled(planted_already(operation, pail, fee=0))
+        case OperationKind.WORK:
+            return _screen_work(operation, pail, key, block)
+        case OperationKind.HARVEST:
+            return _SIMULATE if pail is None or pail.gap is None else _SEND
+        case (
+            OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            raise ValueError(f"operation {operation.id} is no call of the farm")
+    assert_never(operation.kind)
 
 
 def _screen_work(

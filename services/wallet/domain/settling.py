@@ -106,9 +106,21 @@ def _zeros(operation: AnyOperation) -> int | None:
 
 def done_already(operation: AnyOperation, pail: PailState, *, fee: int) -> Settlement | None:
     """Settle an operation by its pail when it is done already; return None when it is not."""
-    if operation.kind is OperationKind.PLANT:
-        return planted_already(operation, pail, fee=fee)
-    return worked_already(operation, pail, fee=fee)
+    match operation.kind:
+        case OperationKind.PLANT:
+            return planted_already(operation, pail, fee=fee)
+        case OperationKind.WORK:
+            return worked_already(operation, pail, fee=fee)
+        case (
+            OperationKind.HARVEST
+            | OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            return None
+    assert_never(operation.kind)
 
 
 def given_up(

@@ -16,6 +16,7 @@ from stellar_sdk import scval, xdr
 from services.wallet.chain.errors import UnknownMetaError, error_name
 from services.wallet.chain.node.fields import INT64, Json, raw_bytes, texts
 from services.wallet.domain.chain_facts import CallResult, ContractError
+from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, Returned, carried_by
 
 _u32 = struct.Struct(">I").pack
 _META_V4 = _u32(4)
@@ -36,14 +37,8 @@ class _Form:
     size: int
     #: Reads the bytes after the type.
     read: Callable[[bytes], int | None]
-
-
-def _gap(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
-def _reward(data: bytes) -> int:
-    return _amount(int.from_bytes(data, "big", signed=True))
+    #: Reads the decoded value; raises ValueError for a value of another type.
+    take: Callable[[xdr.SCVal], int | None]
 
 
 def _amount(value: int) -> int:
@@ -52,14 +47,29 @@ def _amount(value: int) -> int:
     return value
 
 
-def _nothing(_: bytes) -> None:
-    return None
+def _nothing(value: xdr.SCVal) -> None:
+    if value.type is not xdr.SCValType.SCV_VOID:
+        raise ValueError("a return value of a function that returns none")
 
 
+_FORM_OF: Mapping[Returned, _Form] = {
+    Returned.NOTHING: _Form(tag=_u32(1), size=4, read=lambda _: None, take=_nothing),  # SCV_VOID
+    Returned.GAP: _Form(  # SCV_U32
+        tag=_u32(3),
+        size=8,
+        read=lambda data: int.from_bytes(data, "big"),
+        take=scval.from_uint32,
+    ),
+    Returned.REWARD: _Form(  # SCV_I128
+        tag=_u32(10),
+        size=20,
+        read=lambda data: _amount(int.from_bytes(data, "big", signed=True)),
+        take=lambda value: _amount(scval.from_int128(value)),
+    ),
+}
+#: By function: a call of the farm has the name of its kind.
 _FORMS: Mapping[str, _Form] = {
-    "plant": _Form(tag=_u32(1), size=4, read=_nothing),  # SCV_VOID
-    "work": _Form(tag=_u32(3), size=8, read=_gap),  # SCV_U32, the gap
-    "harvest": _Form(tag=_u32(10), size=20, read=_reward),  # SCV_I128, the reward
+    kind.value: _FORM_OF[OPERATION_KINDS[kind].returned] for kind in carried_by(Carrier.FARM)
 }
 
 #: Error numbers of the token that a farm function can end in. They overlap with the farm's own
@@ -67,6 +77,7 @@ _FORMS: Mapping[str, _Form] = {
 #: (contracts/multicall/README.md).
 _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
     "plant": frozenset({10, 11, 12, 13}),
+    "work": frozenset(),
     "harvest": frozenset({13}),
 }
 
@@ -163,20 +174,14 @@ def _decoded(meta: bytes, functions: Sequence[str]) -> tuple[CallResult, ...]:
 def _result(value: xdr.SCVal, function: str) -> CallResult:
     if value.error is not None:
         return CallResult(error=call_error(value.error, function))
-    if function == "work":
-        return CallResult(value=scval.from_uint32(value))
-    if function == "harvest":
-        return CallResult(value=_amount(scval.from_int128(value)))
-    if value.type is not xdr.SCValType.SCV_VOID:
-        raise ValueError("a return value of a plant")
-    return CallResult()
+    return CallResult(value=_FORMS[function].take(value))
 
 
 def call_error(error: xdr.SCError, function: str) -> ContractError:
     """Return the error for an error value that a multicall gave for one of its calls."""
     if error.contract_code is not None:
         number = error.contract_code.uint32
-        raiser = "token" if number in _TOKEN_NUMBERS.get(function, ()) else "farm"
+        raiser = "token" if number in _TOKEN_NUMBERS[function] else "farm"
         return ContractError(raiser=raiser, code=error_name(raiser, number))
     return host_error(error)
 

@@ -1,13 +1,23 @@
-"""SQL names kinds of operations, too: each list of kinds there is one that the table defines."""
+"""Kinds of operations outside of their table: in SQL, in return values, in the command's options.
+
+What names kinds there, too, must forget none.
+"""
 
 import re
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import pytest
 
+from cli.wallet import Kind
 from libs.common.db.queries import load_queries
-from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, Kind
+from services.wallet.chain.read import return_values
+from services.wallet.domain import kinds
+from services.wallet.domain.chain_facts import ContractError
+from services.wallet.domain.kinds import OPERATION_KINDS, Carrier, carried_by
 from services.wallet.domain.model import OperationKind
+from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.reconciling import DENIED
 from services.wallet.store import QUERIES
 
 _SCHEMA = QUERIES[0].parents[1] / "schema.sql"
@@ -16,7 +26,7 @@ _LIST = re.compile(rf"kind IN \((?P<names>(?:'(?:{_NAMES})'(?:, )?)+)\)")
 _NAME = re.compile(rf"'(?P<name>{_NAMES})'")
 
 
-def _kinds(where: Callable[[Kind], bool]) -> frozenset[str]:
+def _kinds(where: Callable[[kinds.Kind], bool]) -> frozenset[str]:
     return frozenset(kind.value for kind, row in OPERATION_KINDS.items() if where(row))
 
 
@@ -34,6 +44,7 @@ NAMED: Mapping[str, frozenset[str]] = {
     "claim_operations": MEANT["calls of the farm"],
     "has_urgent": MEANT["urgent calls of the farm"],
     # KALE moves with calls of the farm that change a balance, and with withdrawals.
+    "kept_in_block": MEANT["calls of the farm"],
     "balances_since": _kinds(lambda row: row.carrier is Carrier.FARM and row.moves_balance)
     | {OperationKind.WITHDRAW.value},
 }
@@ -50,14 +61,39 @@ def _lists() -> list[tuple[str, frozenset[str]]]:
     ]
 
 
+def test_the_database_has_the_same_kinds_in_the_same_order() -> None:
+    """Calls are taken up in the order of the type."""
+    listed = _SCHEMA.read_text(encoding="utf-8").partition("wallet.operation_kind AS ENUM (")[2]
+    assert _NAME.findall(listed.partition(")")[0]) == [kind.value for kind in OperationKind]
+
+
+def test_the_database_denies_what_the_domain_denies() -> None:
+    text = _SCHEMA.read_text(encoding="utf-8")
+    pairs = re.findall(r"\('(record_without_\w+)', '(\w+)'\)", text)
+    assert set(pairs) == {
+        (difference.value, kind.value) for difference, kinds in DENIED.items() for kind in kinds
+    }
+
+
+def test_each_call_of_the_farm_has_a_form_of_return_value_and_errors() -> None:
+    functions = {kind.value for kind in carried_by(Carrier.FARM)}
+    assert return_values._FORMS.keys() == return_values._TOKEN_NUMBERS.keys() == functions
+    error = ContractError(raiser="farm", code="unheard of")
+    assert {meaning(OperationKind(name), error).action for name in functions} == {Action.FAIL}
+
+
+def test_the_command_knows_all_kinds() -> None:
+    assert set(get_args(Kind)) == {"all", *(kind.value for kind in OperationKind)}
+
+
 def test_lists_of_kinds_are_found() -> None:
     places = {place for place, _ in _lists()}
     assert {"queue", "fee_obligations", "schema.sql"} <= places
 
 
-@pytest.mark.parametrize(("place", "kinds"), _lists(), ids=lambda value: str(value)[:40])
-def test_a_list_of_kinds_in_sql_is_one_of_the_table(place: str, kinds: frozenset[str]) -> None:
-    assert kinds in MEANT.values(), f"{place}: {sorted(kinds)} is none of {sorted(MEANT)}"
+@pytest.mark.parametrize(("place", "named"), _lists(), ids=lambda value: str(value)[:40])
+def test_a_list_of_kinds_in_sql_is_one_of_the_table(place: str, named: frozenset[str]) -> None:
+    assert named in MEANT.values(), f"{place}: {sorted(named)} is none of {sorted(MEANT)}"
 
 
 @pytest.mark.parametrize("name", NAMED)
