@@ -1,7 +1,8 @@
 """The kinds of operations, a row each: the carrier of a kind, and its differences from other kinds.
 
-A new kind is one row here and its own code. Code that asks about a kind asks its row, so that no
-place can forget a kind.
+A new kind is one row here and its own code. Code that asks about a kind asks its row, or names all
+kinds, so that no place can forget one. SQL names kinds, too: a test compares its lists with the
+rows.
 """
 
 from collections.abc import Mapping
