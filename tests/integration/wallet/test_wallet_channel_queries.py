@@ -1,0 +1,242 @@
+"""The queries of channel accounts: who is leased, counted and topped up, clause by clause."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from libs.common.db.pool import Database
+from libs.common.ids import OperationId
+from services.wallet.store.channels import ChannelStore, ChannelTotals, Lease
+from tests.integration.wallet.test_wallet_channels import XLM, keys
+from tests.support.database import DatabaseAccess
+from tests.support.wallet_rows_operations import LEDGER, Owner, Rows, ago, ids, mixed, open_rows
+
+RICH = 5 * XLM
+POOR = XLM
+
+
+@pytest.fixture
+async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
+    async with open_rows(database) as opened:
+        yield opened
+
+
+async def channel(rows: Rows, xlm: int = RICH, *, ledger: int = LEDGER, **values: Any) -> Owner:
+    """A channel on the chain, as read at a ledger."""
+    return await rows.wallet("channel", xlm_stroops=xlm, ledger=ledger, **values)
+
+
+async def others(rows: Rows, xlm: int) -> None:
+    """An account of each other kind."""
+    for kind in ("farmer", "treasury", "payer"):
+        await rows.wallet(kind, xlm_stroops=xlm, ledger=LEDGER)
+
+
+# Made ------------------------------------------------------------------------------------------
+
+
+async def test_only_accounts_of_the_kind_count_when_some_are_made(
+    rows: Rows, pool: Database
+) -> None:
+    await others(rows, RICH)
+    await channel(rows)
+    made = await keys(3)
+    assert await ChannelStore(pool).insert(made, most=3) == 2
+    assert await rows.operations("block_index") == {name: 0 for _, name in made[:2]}
+
+
+async def test_all_processes_that_make_accounts_wait_for_one_lock(
+    rows: Rows, pool: Database
+) -> None:
+    async with rows.other() as other:
+        # The number stays: processes of two versions may run side by side.
+        await other.connection.execute("SELECT pg_advisory_xact_lock(7021653486117548)")
+        making = asyncio.create_task(ChannelStore(pool).insert(await keys(1), most=1))
+        await rows.until_somebody_waits()
+    assert await making == 1
+
+
+# Leased ----------------------------------------------------------------------------------------
+
+
+async def test_leased_are_channels_that_are_there_and_free_and_can_pay(
+    rows: Rows, pool: Database
+) -> None:
+    await others(rows, RICH)
+    await channel(rows, status="pending")
+    await channel(rows, leased_until=ago(-60))
+    await channel(rows, 15_000_000)
+    for state in ("signed", "sent"):
+        await rows.transaction((await channel(rows)).address, state)
+    free = [await channel(rows), await channel(rows, 15_000_001), await channel(rows)]
+    await rows.transaction(free[-1].address, "excluded")
+    leases = await ChannelStore(pool).lease(99, seconds=60)
+    assert {(lease.wallet_id, lease.address) for lease in leases} == {
+        (one.wallet_id, one.address) for one in free
+    }
+    assert all(lease.until > datetime.now(UTC) for lease in leases)
+    assert await ChannelStore(pool).lease(99, seconds=60) == []
+
+
+async def test_the_first_channels_are_leased_first_and_no_more_than_asked_for(
+    rows: Rows, pool: Database
+) -> None:
+    names = ids(3)
+    for name in mixed(names):
+        await channel(rows, wallet_id=name)
+    assert [lease.wallet_id for lease in await ChannelStore(pool).lease(1, seconds=60)] == names[:1]
+
+
+async def test_a_channel_that_another_process_is_taking_is_passed_over(
+    rows: Rows, pool: Database
+) -> None:
+    one, two = [await channel(rows) for _ in range(2)]
+    async with rows.held("wallet.wallets", one.wallet_id):
+        leases = await ChannelStore(pool).lease(9, seconds=60)
+    assert [lease.wallet_id for lease in leases] == [two.wallet_id]
+
+
+async def test_a_lease_is_ended_by_its_wallet_and_its_end(rows: Rows, pool: Database) -> None:
+    store = ChannelStore(pool)
+    for _ in range(3):
+        await channel(rows)
+    first, second, third = await store.lease(3, seconds=60)
+    assert first.until == second.until
+    late = Lease(wallet_id=third.wallet_id, address=third.address, until=ago(60))
+    await store.give_back([first, late])
+    assert await rows.values("wallet.wallets", "leased_until = '-infinity'") == {
+        first.wallet_id: True,
+        second.wallet_id: False,
+        third.wallet_id: False,
+    }
+
+
+# Counted ---------------------------------------------------------------------------------------
+
+
+async def test_channels_are_counted_by_what_they_are_and_do(rows: Rows, pool: Database) -> None:
+    await others(rows, POOR)
+    used = await channel(rows, 3 * XLM)
+    busy = await channel(rows, POOR), await channel(rows, 2 * XLM)
+    await channel(rows, POOR)
+    await channel(rows, 5, status="pending")
+    await rows.transaction(used.address, "failed")
+    for one, state in zip(busy, ("signed", "sent"), strict=True):
+        await rows.transaction(one.address, state)
+    assert await ChannelStore(pool).totals(low=2 * XLM) == ChannelTotals(
+        made=5, ready=4, busy=2, low=2, xlm=7 * XLM + 5
+    )
+
+
+async def test_no_channels_have_nothing(rows: Rows, pool: Database) -> None:
+    assert await ChannelStore(pool).totals(low=XLM) == ChannelTotals(
+        made=0, ready=0, busy=0, low=0, xlm=0
+    )
+
+
+# Topped up -------------------------------------------------------------------------------------
+
+
+async def top_up(pool: Database, names: list[UUID]) -> int:
+    """Top-ups of 3 XLM for channels with less than 2 XLM."""
+    operations = [OperationId(name) for name in names]
+    return await ChannelStore(pool).queue_top_ups(
+        operations, below=2 * XLM, amount=3 * XLM, ledger=LEDGER
+    )
+
+
+async def topped_up(rows: Rows, names: list[UUID]) -> list[object]:
+    """The wallets that these top-ups are for."""
+    found = await rows.operations("wallet_id")
+    return [found[name] for name in names if name in found]
+
+
+async def earlier(rows: Rows, owner: Owner, state: str, ledger: int | None = None) -> None:
+    """A top-up of some time ago."""
+    if state in {"signed", "sent"}:
+        carrier = await rows.transaction(state=state)
+        await rows.operation(owner, "top_up", 7, state, transaction_id=carrier)
+    else:
+        await rows.operation(owner, "top_up", 7, state, ledger=ledger)
+
+
+async def test_topped_up_are_channels_that_are_there_and_poor(rows: Rows, pool: Database) -> None:
+    await others(rows, POOR)
+    await channel(rows, POOR, status="pending")
+    await channel(rows, 2 * XLM)
+    await channel(rows)
+    poor = await channel(rows, 2 * XLM - 1)
+    names = ids(9)
+    assert await top_up(pool, names) == 1
+    assert await topped_up(rows, names) == [poor.wallet_id]
+    row = await rows.connection.fetchrow(
+        "SELECT kind::text, state::text, block_index, amount FROM wallet.operations"
+    )
+    assert row is not None
+    assert tuple(row) == ("top_up", "queued", LEDGER, 3 * XLM)
+
+
+async def test_the_poorest_channels_are_topped_up_as_far_as_there_are_names(
+    rows: Rows, pool: Database
+) -> None:
+    by_wealth = {xlm: await channel(rows, xlm) for xlm in mixed([1, 2, 3])}
+    names = ids(2)
+    assert await top_up(pool, names) == 2
+    assert await topped_up(rows, names) == [by_wealth[1].wallet_id, by_wealth[2].wallet_id]
+
+
+async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(
+    rows: Rows, pool: Database
+) -> None:
+    wallets = ids(3)
+    for wallet_id in mixed(wallets):
+        await channel(rows, POOR, wallet_id=wallet_id)
+    names = ids(1)
+    assert await top_up(pool, names) == 1
+    assert await topped_up(rows, names) == wallets[:1]
+
+
+@pytest.mark.parametrize(
+    ("state", "ledger", "is_enough"),
+    [
+        ("queued", None, True),
+        ("signed", None, True),
+        ("sent", None, True),
+        ("succeeded", LEDGER, True),
+        ("succeeded", LEDGER - 1, False),
+        ("failed", LEDGER, False),
+    ],
+)
+async def test_a_top_up_that_is_not_in_the_balance_yet_is_enough(
+    rows: Rows, pool: Database, *, state: str, ledger: int | None, is_enough: bool
+) -> None:
+    had_one, other = [await channel(rows, POOR) for _ in range(2)]
+    await earlier(rows, had_one, state, ledger)
+    await rows.operation(other, "open_channel", 0, "succeeded", ledger=LEDGER)
+    names = ids(9)
+    expected = [other.wallet_id] if is_enough else [had_one.wallet_id, other.wallet_id]
+    assert await top_up(pool, names) == len(expected)
+    assert await topped_up(rows, names) == expected
+
+
+async def test_a_top_up_is_named_by_its_ledger_once(rows: Rows, pool: Database) -> None:
+    had_one = await channel(rows, POOR)
+    await rows.operation(had_one, "top_up", LEDGER, "succeeded", ledger=LEDGER - 1)
+    assert await top_up(pool, ids(9)) == 0
+
+
+async def test_top_ups_of_one_time_belong_to_the_payer_that_is_next(
+    rows: Rows, pool: Database
+) -> None:
+    payers = [await rows.wallet("payer") for _ in range(3)]
+    for _ in range(2):
+        await channel(rows, POOR)
+    names = ids(2)
+    assert await top_up(pool, names) == 2
+    assert await rows.values("wallet.payments", "payer_id", key="operation_id") == dict.fromkeys(
+        names, payers[0].wallet_id
+    )
