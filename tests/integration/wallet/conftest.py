@@ -8,6 +8,7 @@ import pytest
 from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from services.wallet.store import QUERIES
+from tests.support import wallet_rows_payments
 from tests.support.database import DatabaseAccess, DatabaseFactory
 from tests.support.wallet_world import WalletWorld, open_wallet_world
 
@@ -23,6 +24,15 @@ async def world(
         open_wallet_world(database, logs) as running,
     ):
         yield running
+
+
+@pytest.fixture
+async def payment_rows(
+    database: DatabaseAccess,
+) -> AsyncIterator[wallet_rows_payments.PaymentRows]:
+    """A writer of rows around payments, which come in no order by chance."""
+    async with wallet_rows_payments.payment_rows(database) as opened:
+        yield opened
 
 
 @pytest.fixture

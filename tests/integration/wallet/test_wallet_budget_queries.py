@@ -1,0 +1,270 @@
+"""The queries of the fee budgets over real tables: what counts, for whom, and until when."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.db.pool import Database, Session
+from libs.common.ids import PoolerId, new_id
+from services.wallet.domain.budget import FeeTerms
+from services.wallet.store.budget import book, may_raise, rent_committed
+from tests.support.wallet_rows_payments import Account, PaymentRows, ago
+
+BLOCK = 10
+#: An hour (of the clock) and a pooler; the bounds are told by the database's own clock.
+CHARGED = """
+INSERT INTO wallet.fee_hours (hour, pooler_id, stroops)
+VALUES (date_trunc('hour', now() - make_interval(hours => $1)), $2, $3)
+"""
+AT_THE_BOUND = """
+INSERT INTO wallet.transactions (
+    id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger, is_rent,
+    created_at
+)
+VALUES ($1, 'at the bound', 1, '', '', '', 1, 1000, 1, true, now() - interval '24 hours')
+"""
+
+
+@pytest.fixture
+async def session(pool: Database, payment_rows: PaymentRows) -> AsyncIterator[Session]:
+    """One transaction, in which now is one moment."""
+    async with pool.transaction() as opened:
+        yield opened
+
+
+async def committed(session: Session) -> dict[PoolerId | None, int]:
+    """What is charged or bid, by pooler."""
+    rows = await session.many("fees_committed")
+    return {row["pooler_id"]: row["stroops"] for row in rows}
+
+
+# What is spent --------------------------------------------------------------------------------
+
+
+async def test_what_was_charged_within_24_full_hours_counts(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    one, other = PoolerId(new_id()), PoolerId(new_id())
+    for hours, pooler, stroops in (
+        (0, one, 7),
+        (23, one, 7),
+        (24, one, 100),
+        (25, one, 1000),
+        (0, other, 3),
+        (0, None, 5),
+    ):
+        await session.connection.execute(CHARGED, hours, pooler, stroops)
+    assert await committed(session) == {one: 114, other: 3, None: 5}
+
+
+async def test_what_is_in_flight_is_bid_by_those_whose_operations_it_carries(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    people = [await rows.account() for _ in range(3)]
+    one, other, _ = people
+    ids = [await rows.operation(item, "plant") for item in people]
+    await rows.transaction("a", "signed", ids[:2], fee_bid=101)
+    await rows.transaction("b", "sent", ids[:1], fee_bid=10)
+    await rows.transaction("c", "sent", fee_bid=30)
+    # Another transaction bids as much for the pool itself.
+    await rows.transaction("d", "signed", fee_bid=30)
+    await rows.transaction("e", "succeeded", ids, fee_bid=1000)
+    await rows.transaction("f", "signed", fee_bid=10_000, is_rent=True)
+    await session.connection.execute(CHARGED, 0, one.pooler_id, 10)
+    assert await committed(session) == {one.pooler_id: 71, other.pooler_id: 51, None: 60}
+
+
+# What is to follow ----------------------------------------------------------------------------
+
+
+async def heads(rows: PaymentRows) -> None:
+    """Block BLOCK is open."""
+    await rows.connection.execute(
+        "INSERT INTO chain.head (ledger, close_time, current_block, plantable_block, paused, "
+        "block_seconds) VALUES (100, now(), $1, $1, false, 300)",
+        BLOCK,
+    )
+
+
+async def obligations(session: Session) -> dict[PoolerId | None, int]:
+    """Works and harvests to come, by pooler."""
+    rows = await session.many("fee_obligations")
+    return {row["pooler_id"]: row["operations"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("block", "state", "operations"),
+    [
+        (BLOCK + 1, "signed", 2),
+        (BLOCK, "sent", 2),
+        (BLOCK, "succeeded", 2),
+        (BLOCK - 1, "succeeded", 1),
+        (BLOCK - 2, "succeeded", None),
+        (BLOCK, "queued", None),
+        (BLOCK, "failed", None),
+    ],
+)
+async def test_a_plant_is_followed_by_a_work_and_a_harvest(
+    session: Session, payment_rows: PaymentRows, block: int, state: str, operations: int | None
+) -> None:
+    await heads(payment_rows)
+    person, other = await payment_rows.account(), await payment_rows.account()
+    await payment_rows.operation(person, "plant", state, block_index=block)
+    # Other people have worked, whatever follows of that is settled.
+    await payment_rows.operation(other, "work", "succeeded", block_index=block)
+    await payment_rows.operation(other, "harvest", "succeeded", block_index=block)
+    found = await obligations(session)
+    assert found == ({} if operations is None else {person.pooler_id: operations})
+
+
+@pytest.mark.parametrize(
+    ("beside", "operations"),
+    [
+        (("work", "succeeded", BLOCK), 1),
+        (("work", "succeeded", BLOCK - 1), 2),
+        (("work", "failed", BLOCK), 2),
+        (("harvest", "succeeded", BLOCK), 2),
+        # What is on its way counts itself, and may still fail.
+        (("work", "queued", BLOCK), 3),
+    ],
+)
+async def test_a_work_that_has_succeeded_is_not_to_follow_any_more(
+    session: Session, payment_rows: PaymentRows, beside: tuple[str, str, int], operations: int
+) -> None:
+    await heads(payment_rows)
+    person = await payment_rows.account()
+    await payment_rows.operation(person, "plant", "succeeded", block_index=BLOCK)
+    kind, state, block = beside
+    await payment_rows.operation(person, kind, state, block_index=block)
+    assert await obligations(session) == {person.pooler_id: operations}
+
+
+async def test_works_and_harvests_on_their_way_count_whatever_their_block(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    await heads(payment_rows)
+    expected: dict[PoolerId | None, int] = {}
+    for kind in ("work", "harvest"):
+        for state in ("queued", "signed", "sent"):
+            person = await payment_rows.account()
+            await payment_rows.operation(person, kind, state)
+            expected[person.pooler_id] = 1
+    both = await payment_rows.account()
+    for kind in ("work", "harvest"):
+        await payment_rows.operation(both, kind, block_index=BLOCK - 5)
+        await payment_rows.operation(both, kind, "succeeded", block_index=BLOCK)
+        await payment_rows.operation(both, kind, "expired", block_index=BLOCK)
+    await payment_rows.operation(both, "onboard")
+    assert await obligations(session) == expected | {both.pooler_id: 2}
+
+
+# The treasury ---------------------------------------------------------------------------------
+
+
+async def balance(rows: PaymentRows, account: Account, xlm: int, reserves: int) -> None:
+    """What an account has."""
+    await rows.insert("accounts", wallet_id=account.id, xlm_stroops=xlm, reserves=reserves)
+
+
+async def test_the_treasury_can_spend_what_no_reserve_keeps(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    for kind in ("farmer", "treasury", "channel"):
+        is_treasury = kind == "treasury"
+        account = await payment_rows.account(kind)
+        xlm, reserves = (10**9, 3) if is_treasury else (10**8, 1)
+        await balance(payment_rows, account, xlm, reserves)
+    row = await session.one("treasury_stroops")
+    assert row is not None
+    assert row["stroops"] == 10**9 - 5 * 5_000_000
+
+
+# Booking --------------------------------------------------------------------------------------
+
+
+async def booked(session: Session) -> list[tuple[PoolerId | None, int]]:
+    """What is booked for this hour, in the order in which it was written."""
+    rows = await session.connection.fetch(
+        "SELECT pooler_id, stroops FROM wallet.fee_hours WHERE hour = date_trunc('hour', now()) "
+        "ORDER BY ctid"
+    )
+    return [(row["pooler_id"], row["stroops"]) for row in rows]
+
+
+async def test_fees_are_added_up_by_hour_and_pooler(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    one, other, free, least = [await rows.account() for _ in range(4)]
+    first, second, third, nothing, little = [
+        await rows.operation(person, "plant") for person in (one, one, other, free, least)
+    ]
+    fees = [(first, 100), (second, 20), (third, 3), (None, 7), (nothing, 0), (little, 1)]
+    await book(session, fees)
+    expected = {one.pooler_id: 120, other.pooler_id: 3, None: 7, least.pooler_id: 1}
+    assert dict(await booked(session)) == expected
+    await book(session, [(first, 1), (None, 1)])
+    assert dict(await booked(session)) == expected | {one.pooler_id: 121, None: 8}
+
+
+async def test_fees_are_booked_in_the_order_of_poolers_so_that_nobody_locks_crosswise(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    people = [await payment_rows.account() for _ in range(12)]
+    ids = [await payment_rows.operation(person, "plant") for person in people]
+    await book(session, [(name, 1) for name in reversed(ids)])
+    found = [pooler for pooler, _ in await booked(session)]
+    assert found == [person.pooler_id for person in people]
+
+
+# Rent -----------------------------------------------------------------------------------------
+
+
+async def test_rent_counts_as_it_was_bid_until_it_is_charged(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    assert await rent_committed(session) == 0
+    rows = payment_rows
+    for source, state, hours, bid, charged in (
+        ("a", "signed", 0, 1, 0),
+        ("b", "sent", 0, 2, 0),
+        ("c", "succeeded", 0, 500, 4),
+        ("d", "excluded", 0, 500, 0),
+        ("e", "succeeded", 23, 500, 8),
+        ("f", "succeeded", 25, 500, 500),
+    ):
+        await rows.transaction(
+            source,
+            state,
+            fee_bid=bid,
+            fee_charged=charged,
+            is_rent=True,
+            created_at=ago(hours=hours),
+        )
+    await rows.transaction("g", "signed", fee_bid=500)
+    await session.connection.execute(AT_THE_BOUND, new_id())
+    assert await rent_committed(session) == 1 + 2 + 4 + 8
+
+
+# What a transaction carries -------------------------------------------------------------------
+
+
+async def test_a_bid_is_told_once_for_each_operation_with_its_pooler(
+    session: Session, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    one, other, beside = [await rows.account() for _ in range(3)]
+    ids = [await rows.operation(person, "plant") for person in (one, one, other, beside)]
+    await rows.transaction("a", "signed", ids[3:], fee_bid=5)
+    carrying = await rows.transaction("b", "signed", ids[:3], fee_bid=90)
+    alone = await rows.transaction("c", "signed", fee_bid=7)
+    found = await session.many("carried_by", carrying)
+    expected = [(90, one.pooler_id), (90, one.pooler_id), (90, other.pooler_id)]
+    assert sorted(map(tuple, found)) == sorted(expected)
+    assert [tuple(row) for row in await session.many("carried_by", alone)] == [(7, None)]
+    assert await session.many("carried_by", new_id()) == []
+    # 102 are bid already; the bid of 90 may grow by 20.
+    terms = FeeTerms(daily=122)
+    assert await may_raise(session, terms, carrying, bid=108)
+    assert not await may_raise(session, terms, carrying, bid=111)

@@ -1,0 +1,301 @@
+"""The queries of withdrawals and payout addresses over real tables, clause by clause."""
+
+import asyncio
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from libs.common.db.pool import Database, Record
+from libs.common.ids import OperationId, new_id
+from services.wallet.domain.model import OperationKind
+from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, Withdrawal
+from services.wallet.store.transactions import TransactionStore
+from services.wallet.store.withdrawals import WithdrawalStore
+from tests.support.wallet_rows_payments import Account, PaymentRows, ago, backwards
+
+NOW = ago()
+LIMIT = DailyLimit(farmer=10**12, pool=10**12)
+#: A withdrawal that left exactly a day before the transaction began.
+A_DAY_AGO = """
+WITH made AS (
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, settled_at)
+    VALUES ($1, 'withdraw', $2, 1000, 'succeeded', now() - interval '24 hours') RETURNING id
+)
+INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amount, destination)
+SELECT id, $2, 'a day ago', 'kale', 1000, 'outside' FROM made
+"""
+
+
+def wish(
+    account: Account, request_id: str = "one", *, amount: int = 5, asset: Asset = Asset.KALE
+) -> NewWithdrawal:
+    """What a farmer asks for."""
+    return NewWithdrawal(
+        id=OperationId(new_id()),
+        request_id=request_id,
+        wallet_id=account.id,
+        asset=asset,
+        amount=amount,
+        actor="me",
+    )
+
+
+# Addresses ------------------------------------------------------------------------------------
+
+
+async def address(
+    rows: PaymentRows, account: Account, number: int, *, registered: float, effective: float
+) -> None:
+    """An address that is named after its number; days ago."""
+    await rows.insert(
+        "payout_addresses",
+        wallet_id=account.id,
+        number=number,
+        address=f"number {number}",
+        registered_at=NOW - timedelta(days=registered),
+        effective_at=NOW - timedelta(days=effective),
+    )
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        # The newest of those that count, whether or not another one is to come.
+        ([(9, 9), (8, 7)], [(2, True)]),
+        ([(9, 9), (8, 8), (1, -1)], [(2, True), (3, False)]),
+        ([(9, 9), (1, -1)], [(1, True), (2, False)]),
+        ([(1, -1)], [(1, False)]),
+        # One that was replaced while it cooled never counts, later than that or not at all.
+        ([(3, 1), (2, -1)], [(2, False)]),
+        ([(3, 2), (2, -1)], [(1, True), (2, False)]),
+        ([(9, 9), (3, -1), (2, -2)], [(1, True), (3, False)]),
+        # The clock was set back: what was registered is not in the future.
+        ([(-1, -1)], [(1, True)]),
+        ([(9, 9), (-1, -1)], [(2, True)]),
+        ([(-1, -1), (-1, -2)], [(1, True), (2, False)]),
+    ],
+)
+async def test_the_address_that_counts_and_the_one_to_come(
+    pool: Database,
+    payment_rows: PaymentRows,
+    history: list[tuple[float, float]],
+    expected: list[tuple[int, bool]],
+) -> None:
+    """History: days since which each is registered, and counts."""
+    account, beside = await payment_rows.account(), await payment_rows.account()
+    await address(payment_rows, beside, 9, registered=4, effective=4)
+    numbered = list(enumerate(history, 1))
+    # In either order of the rows.
+    for order in (numbered, numbered[::-1]):
+        await payment_rows.connection.execute(
+            "DELETE FROM wallet.payout_addresses WHERE wallet_id = $1", account.id
+        )
+        for number, (registered, effective) in order:
+            await address(payment_rows, account, number, registered=registered, effective=effective)
+        found = await pool.many("payout_addresses", account.id)
+        assert [(row["address"], row["is_effective"]) for row in found] == [
+            (f"number {number}", is_effective) for number, is_effective in expected
+        ]
+
+
+async def registered(rows: PaymentRows, account: Account) -> list[tuple[int, datetime]]:
+    """Numbers of an account's addresses, and since when they are registered."""
+    found = await rows.connection.fetch(
+        "SELECT number, registered_at FROM wallet.payout_addresses WHERE wallet_id = $1 "
+        "ORDER BY number",
+        account.id,
+    )
+    return [(row["number"], row["registered_at"]) for row in found]
+
+
+async def test_addresses_of_a_wallet_are_numbered_and_count_after_the_cooling_time(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    account, beside = await payment_rows.account(), await payment_rows.account()
+    for number in range(1, 8):
+        await address(payment_rows, beside, number, registered=-9, effective=-9)
+    store, before = WithdrawalStore(pool), ago()
+    moments = [
+        await store.set_address(account.id, name, cooling=60, actor="me")
+        for name in ("a", "b", "c")
+    ]
+    found = await registered(payment_rows, account)
+    assert [number for number, _ in found] == [1, 2, 3]
+    minute = timedelta(seconds=60)
+    assert moments == [moment + minute for _, moment in found]
+    assert all(before < moment < ago() for _, moment in found)
+
+
+async def test_an_address_is_never_registered_before_the_one_that_it_replaces(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    account = await payment_rows.account()
+    await address(payment_rows, account, 1, registered=9, effective=9)
+    await address(payment_rows, account, 2, registered=-1, effective=-1)
+    await WithdrawalStore(pool).set_address(account.id, "a", cooling=60, actor="me")
+    found = await registered(payment_rows, account)
+    assert [number for number, _ in found] == [1, 2, 3]
+    assert found[2][1] == found[1][1]
+
+
+async def test_one_change_of_a_wallets_addresses_waits_for_the_other(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    account, beside = await payment_rows.account(), await payment_rows.account()
+    store, connection = WithdrawalStore(pool), payment_rows.connection
+    # Whoever adds a row that names the wallet does not conflict with this lock.
+    held = "SELECT FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE"
+    async with connection.transaction():
+        await connection.execute(held, account.id)
+        await store.set_address(beside.id, "b", cooling=0, actor="me")
+        late = asyncio.create_task(store.set_address(account.id, "a", cooling=0, actor="me"))
+        await payment_rows.done_or_waiting(late)
+        assert not late.done()
+    await late
+    assert (await store.addresses(account.id)).address == "a"
+
+
+# Limits ---------------------------------------------------------------------------------------
+
+
+async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    one, other, new = [await rows.account() for _ in range(3)]
+    await rows.payment(one, None, amount=1)
+    await rows.payment(one, None, amount=2, state="succeeded", settled_at=ago(hours=23))
+    await rows.payment(one, None, amount=4, state="succeeded", settled_at=ago(hours=25))
+    await rows.payment(one, None, amount=8, state="failed")
+    await rows.payment(one, None, amount=16, state="expired")
+    await rows.payment(one, None, amount=32, asset="xlm")
+    await rows.payment(other, None, amount=64, state="sent")
+    async with pool.transaction() as session:
+        # At the bound, by the clock of this transaction.
+        await session.connection.execute(A_DAY_AGO, new_id(), one.id)
+
+        async def used(account: Account, asset: str) -> tuple[int, int]:
+            row: Record | None = await session.one("withdrawn_lately", account.id, asset)
+            assert row is not None
+            return row["farmer"], row["pool"]
+
+        assert await used(one, "kale") == (1 + 2, 1 + 2 + 64)
+        assert await used(other, "kale") == (64, 1 + 2 + 64)
+        assert await used(new, "kale") == (0, 1 + 2 + 64)
+        assert await used(one, "xlm") == (32, 32)
+        assert await used(one, "neither") == (0, 0)
+
+
+# Recording ------------------------------------------------------------------------------------
+
+
+async def test_a_request_id_is_one_wallets_own(pool: Database, payment_rows: PaymentRows) -> None:
+    one, other = await payment_rows.account(), await payment_rows.account()
+    store = WithdrawalStore(pool)
+    for account in (one, other):
+        await address(payment_rows, account, 1, registered=1, effective=1)
+    asked = [
+        wish(account, request_id)
+        for account, request_id in ((one, "one"), (one, "two"), (other, "one"), (other, "two"))
+    ]
+    made = [await store.record(item, LIMIT) for item in asked]
+    assert made == [item.id for item in asked]
+    again = [await store.record(wish(one, name), LIMIT) for name in ("one", "two")]
+    again += [await store.record(wish(other, name), LIMIT) for name in ("one", "two")]
+    assert again == made
+
+
+async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_payer(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    one, other = await rows.account(), await rows.account()
+    busiest, busy, idle = [await rows.account("payer") for _ in range(3)]
+    for payer, amount in ((busiest, 9), (busy, 4)):
+        for _ in range(amount):
+            await rows.payment(await rows.account(), payer, "top_up")
+    for account in (one, other):
+        await address(rows, account, 1, registered=1, effective=1)
+    store = WithdrawalStore(pool)
+    asked = [wish(one, "one"), wish(one, "two", amount=6), wish(other, "one", asset=Asset.XLM)]
+    for item in asked:
+        await store.record(item, LIMIT)
+    found = await rows.connection.fetch(
+        "SELECT o.id, o.kind, o.block_index, o.amount, w.asset, w.destination, p.payer_id "
+        "FROM wallet.operations AS o JOIN wallet.withdrawals AS w ON w.operation_id = o.id "
+        "JOIN wallet.payments AS p ON p.operation_id = o.id ORDER BY o.id"
+    )
+    assert [tuple(row) for row in found] == [
+        (item.id, "withdraw", number, item.amount, item.asset.value, "number 1", idle.id)
+        for item, number in zip(asked, (0, 1, 0), strict=True)
+    ]
+
+
+# Reading --------------------------------------------------------------------------------------
+
+
+async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_are_stopped(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    account = await payment_rows.account()
+    await address(payment_rows, account, 1, registered=1, effective=1)
+    good, changed, _ = [
+        await payment_rows.payment(account, None, destination=place, asset=asset)
+        for place, asset in (("number 1", "kale"), ("before", "xlm"), ("number 1", "kale"))
+    ]
+    found = await TransactionStore(pool).payouts([good, changed])
+    assert {
+        name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
+    } == {good: ("number 1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
+
+
+async def test_a_withdrawal_is_told_with_its_own_operation(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    rows = payment_rows
+    one, other = await rows.account(), await rows.account()
+    made = [
+        (account, await rows.payment(account, None, amount=amount, destination=place))
+        for account, amount, place in ((one, 5, "here"), (other, 6, "there"), (one, 7, "here"))
+    ]
+    await rows.payment(one, None, "top_up")
+    store = WithdrawalStore(pool)
+    account, name = made[1]
+    found = await store.by_id(name)
+    assert found is not None
+    assert (found.request_id, found.amount, found.destination) == (str(name), 6, "there")
+    operation = found.operation
+    assert (operation.id, operation.kind, operation.amount, operation.farmer_id) == (
+        name,
+        OperationKind.WITHDRAW,
+        6,
+        account.farmer_id,
+    )
+    assert await store.by_id(OperationId(new_id())) is None
+
+
+async def test_withdrawals_are_listed_newest_first_page_by_page(
+    pool: Database, payment_rows: PaymentRows
+) -> None:
+    one, other = await payment_rows.account(), await payment_rows.account()
+    ids = backwards(5)
+    middle = ids[2]
+    # The newest row is neither the first nor the last that was written.
+    for name in (*ids[2:], *ids[:2]):
+        await payment_rows.payment(other if name == middle else one, None, id=name)
+    store = WithdrawalStore(pool)
+
+    async def page(
+        account: Account | None = None, *, before: UUID | None = None, limit: int = 9
+    ) -> list[UUID]:
+        farmer_id = None if account is None else account.farmer_id
+        found: list[Withdrawal] = await store.page(farmer_id=farmer_id, before=before, limit=limit)
+        assert all(item.request_id == str(item.operation.id) for item in found)
+        return [item.operation.id for item in found]
+
+    assert await page() == ids
+    assert await page(limit=2) == ids[:2]
+    assert await page(before=ids[1]) == ids[2:]
+    assert await page(other) == [middle]
+    assert await page(one, before=middle) == ids[3:]
