@@ -214,6 +214,14 @@ CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operatio
 CREATE FUNCTION wallet.refuse_change_of_settled() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
+    -- A head that was a lie has been turned back: what names a ledger above it names it instead.
+    IF TG_OP = 'UPDATE'
+        AND OLD.ledger > NEW.ledger
+        AND NEW.ledger = (SELECT h.ledger FROM chain.head AS h)
+        AND to_jsonb(NEW) - 'ledger' = to_jsonb(OLD) - 'ledger'
+    THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
 END
 $$;
@@ -299,6 +307,14 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
+    -- A head that was a lie has been turned back: what names a ledger above it names it instead.
+    IF TG_OP = 'UPDATE'
+        AND OLD.ledger > NEW.ledger
+        AND NEW.ledger = (SELECT h.ledger FROM chain.head AS h)
+        AND to_jsonb(NEW) - 'ledger' = to_jsonb(OLD) - 'ledger'
+    THEN
+        RETURN NEW;
+    END IF;
     IF TG_OP = 'UPDATE'
         AND OLD.state IN ('failed', 'expired')
         AND NEW.state = 'succeeded'

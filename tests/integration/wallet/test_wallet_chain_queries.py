@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asyncpg import RaiseError
 
 from libs.common.db.pool import Database
 from services.wallet.domain.model import Block, ChainHead
@@ -276,6 +277,48 @@ async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(
         assert await rows.values(f"wallet.{table}", "ledger", key="wallet_id") == by_wallet
     by_operation = dict(zip(waiting, (99, 100, 100), strict=True))
     assert await rows.operations("ledger") == by_operation
+
+
+async def test_what_was_settled_at_a_ledger_that_is_not_there_is_of_this_one(
+    rows: Rows, pool: Database
+) -> None:
+    """Nothing that is settled changes otherwise: it must not keep the head where the lie was."""
+    await keep(rows)
+    owner, ledgers = await rows.wallet(), {"succeeded": 5000, "failed": 101, "expired": 100}
+    settled = {
+        await rows.operation(owner, "plant", block, state, ledger=ledger): min(ledger, 100)
+        for block, (state, ledger) in enumerate(ledgers.items())
+    }
+    closed = {
+        await rows.transaction(state="succeeded", ledger=5000): 100,
+        await rows.transaction(state="failed", ledger=99): 99,
+    }
+    assert await TurningStore(pool).turn_back(present(), unseen_for=60)
+    assert await rows.operations("ledger") == settled
+    assert await rows.transactions("ledger") == closed
+
+
+@pytest.mark.parametrize(
+    "changes", ["ledger = 99", "ledger = 100, fee_charged = 7", "ledger = 101"]
+)
+@pytest.mark.parametrize("table", ["operations", "transactions"])
+async def test_a_ledger_changes_to_that_of_the_head_and_nothing_changes_beside(
+    rows: Rows, table: str, changes: str
+) -> None:
+    await keep(rows, ledger=100)
+    await rows.operation(await rows.wallet(), state="succeeded", ledger=5000)
+    await rows.transaction(state="succeeded", ledger=5000)
+    with pytest.raises(RaiseError, match="never changes"):
+        await rows.connection.execute(f"UPDATE wallet.{table} SET {changes}")  # noqa: S608  (ours)
+
+
+@pytest.mark.parametrize("table", ["operations", "transactions"])
+async def test_a_ledger_below_the_head_is_not_raised_to_it(rows: Rows, table: str) -> None:
+    await keep(rows, ledger=100)
+    await rows.operation(await rows.wallet(), state="succeeded", ledger=50)
+    await rows.transaction(state="succeeded", ledger=50)
+    with pytest.raises(RaiseError, match="never changes"):
+        await rows.connection.execute(f"UPDATE wallet.{table} SET ledger = 100")  # noqa: S608
 
 
 async def test_only_rows_of_ledgers_that_are_not_there_are_written(
