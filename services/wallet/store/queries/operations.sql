@@ -92,9 +92,9 @@ ORDER BY operation_id DESC
 LIMIT $5;
 
 -- name: claim_operations :many
--- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight and
--- none of whose others is taken up; plants before works before harvests, the best work and the
--- oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
+-- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight (of
+-- two that are taken up one after the other, only one is committed); plants before works before
+-- harvests, the best work and the oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
 -- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
 -- that: nothing of it can be signed.
