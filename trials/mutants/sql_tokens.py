@@ -21,6 +21,7 @@ _TOKEN = re.compile(
 _CONDITION_ENDS = {
     "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FOR", "RETURNING", "UNION", "INNER",
     "LEFT", "RIGHT", "CROSS", "JOIN", "THEN", "WINDOW", "DO", "SET", "EXCEPT", "INTERSECT",
+    "ON",  # of ON CONFLICT
 }  # fmt: skip
 #: Words that end a list of ORDER BY, at its own depth.
 _LIST_ENDS = {

@@ -110,6 +110,14 @@ def test_what_set_assigns_is_no_comparison() -> None:
     assert "`<` to `<=`" in results(upsert)
 
 
+def test_a_join_s_condition_ends_before_on_conflict() -> None:
+    found = results("INSERT INTO t SELECT a FROM u JOIN v ON u.a = v.b ON CONFLICT DO NOTHING")
+    assert (
+        "INSERT INTO t SELECT a FROM u JOIN v ON (true OR (u.a = v.b)) ON CONFLICT DO NOTHING"
+        in (found.values())
+    )
+
+
 def test_hints_and_what_exists_selects_are_left_alone() -> None:
     assert results("SELECT a FROM t OFFSET 0") == {}
     assert "`1` to `2`" not in results("SELECT EXISTS (SELECT 1 FROM t)")
