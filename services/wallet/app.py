@@ -11,7 +11,7 @@ from kalepool.wallet.v1 import (
     keys_pb2_grpc,
     reconcile_pb2_grpc,
     wallet_pb2_grpc,
-    withdraw_pb2_grpc,
+    withdrawal_pb2_grpc,
 )
 
 from libs.common.clock import SystemClock
@@ -483,7 +483,7 @@ class _Wiring:
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store
         )
-        withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
+        withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 
     async def _sees_chain(self) -> bool:
         return self._chain_view.is_fresh

@@ -12,8 +12,8 @@ from kalepool.wallet.v1 import (
     engine_pb2,
     engine_pb2_grpc,
     wallet_pb2,
-    withdraw_pb2,
-    withdraw_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
 )
 
 from libs.common.grpc.client import open_channel
@@ -73,13 +73,13 @@ class Village:
             used: dict[str, int] = (await reply.json(content_type=None))["used"]
             return used
 
-    async def withdraw(self, name: str, amount: int) -> withdraw_pb2.Withdrawal:
+    async def withdraw(self, name: str, amount: int) -> withdrawal_pb2.Withdrawal:
         """Withdraw, and wait for the withdrawal's end."""
-        request = withdraw_pb2.WithdrawRequest(
+        request = withdrawal_pb2.WithdrawRequest(
             request_id=name, farmer_id=self.farmer, amount=amount
         )
         async with open_channel(self.world.target) as channel:
-            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
             return (await stub.Withdraw(request, timeout=SECONDS)).withdrawal
 
     async def paid_out(self) -> int:
