@@ -108,7 +108,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         open_wallet_world(
             database,
             tmp_path_factory.mktemp("forgotten"),
-            RECONCILE_INTERVAL="0",
+            RECONCILE_INTERVAL_MS="0",
             PAYER_ACCOUNTS="1",  # so that they go in one transaction
         ) as world,
         connect(database.admin_dsn) as admin,

@@ -107,12 +107,12 @@ async def open_village(
             database,
             paths.mktemp("lies"),
             localnet_environment={"LOCALNET_NODES": "3"},
-            RECONCILE_INTERVAL="0",
+            RECONCILE_INTERVAL_MS="0",
             PAYER_ACCOUNTS="1",
         ) as world,
     ):
         urls = ",".join(node_urls(world.rpc_url, nodes))
-        world.environment |= {"STELLAR_RPC_URLS": urls, "STELLAR_HEDGE": "300"}
+        world.environment |= {"STELLAR_RPC_URLS": urls, "STELLAR_HEDGE_MS": "300"}
         await world.restart()
         await world.wait_until_serving()
         ((outside, destination),) = (await world.create_farmers(1)).items()

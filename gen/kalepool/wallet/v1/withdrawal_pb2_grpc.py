@@ -75,7 +75,8 @@ class WithdrawalServiceServicer:
     def SetPayoutAddress(self, request, context):
         """Registers the farmer's outside address. Called by registry. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+        nothing.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """

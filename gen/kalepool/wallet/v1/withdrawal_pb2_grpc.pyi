@@ -40,7 +40,8 @@ class WithdrawalServiceStub:
     SetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]
     """Registers the farmer's outside address. Called by registry. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+    nothing.
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
@@ -83,7 +84,8 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     SetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]  # type: ignore[assignment]
     """Registers the farmer's outside address. Called by registry. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+    nothing.
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
@@ -129,7 +131,8 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_withdrawal_pb2.SetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.SetPayoutAddressResponse]]:
         """Registers the farmer's outside address. Called by registry. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+        nothing.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
