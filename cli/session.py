@@ -18,7 +18,7 @@ from kalepool.wallet.v1 import (
     keys_pb2_grpc,
     reconcile_pb2_grpc,
     wallet_pb2_grpc,
-    withdraw_pb2_grpc,
+    withdrawal_pb2_grpc,
 )
 from kalepool.work.v1 import work_pb2_grpc
 
@@ -83,7 +83,7 @@ class Session:
     reconciliation: "reconcile_pb2_grpc.ReconciliationServiceAsyncStub" = field(repr=False)
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
-    withdrawals: "withdraw_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
+    withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
     harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
@@ -154,7 +154,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             reconciliation=reconcile_pb2_grpc.ReconciliationServiceStub(channels["wallet"]),
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
-            withdrawals=withdraw_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
+            withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),

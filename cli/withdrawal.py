@@ -5,7 +5,7 @@ from typing import Literal
 
 import cyclopts
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 
 from cli.arguments import Count, Run
 from cli.errors import CommandLineError
@@ -49,10 +49,10 @@ async def send(
     request_id
         Makes a repeat give the same withdrawal.
     """
-    request = withdraw_pb2.WithdrawRequest(
+    request = withdrawal_pb2.WithdrawRequest(
         request_id=fresh(request_id),
         farmer_id=farmer_id,
-        asset=withdraw_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{asset.upper()}"),
+        asset=withdrawal_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{asset.upper()}"),
         amount=_stroops(amount),
     )
     reply = await session.ask(session.withdrawals.Withdraw, request, timeout=BATCH_TIMEOUT)
@@ -66,7 +66,7 @@ async def send(
 @app.command
 async def show(withdrawal_id: str, /, *, session: Run) -> None:
     """Show one withdrawal."""
-    request = withdraw_pb2.GetWithdrawalRequest(withdrawal_id=withdrawal_id)
+    request = withdrawal_pb2.GetWithdrawalRequest(withdrawal_id=withdrawal_id)
     session.output.message(
         (await session.ask(session.withdrawals.GetWithdrawal, request)).withdrawal
     )
@@ -84,8 +84,8 @@ async def list_withdrawals(*, farmer: str = "", limit: Count = 100, session: Run
         How many at most; 0 means all.
     """
 
-    async def page(size: int, token: str) -> withdraw_pb2.ListWithdrawalsResponse:
-        request = withdraw_pb2.ListWithdrawalsRequest(
+    async def page(size: int, token: str) -> withdrawal_pb2.ListWithdrawalsResponse:
+        request = withdrawal_pb2.ListWithdrawalsRequest(
             farmer_id=farmer, page_size=size, page_token=token
         )
         return await session.ask(session.withdrawals.ListWithdrawals, request)
@@ -96,7 +96,7 @@ async def list_withdrawals(*, farmer: str = "", limit: Count = 100, session: Run
 @app.command
 async def address(farmer_id: str, /, *, session: Run) -> None:
     """Show where a farmer's withdrawals go, and where they will go after a change."""
-    request = withdraw_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)
+    request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer_id)
     reply = await session.ask(session.withdrawals.GetPayoutAddress, request)
     session.output.message(reply)
 

@@ -12,8 +12,8 @@ from kalepool.wallet.v1 import (
     engine_pb2_grpc,
     wallet_pb2,
     wallet_pb2_grpc,
-    withdraw_pb2,
-    withdraw_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
 )
 
 from devstack.stack import OPERATOR, Stack, who_calls
@@ -182,7 +182,7 @@ class WalletCaller:
         The address counts once the cooling time is over.
         """
         for farmer in farmers:
-            request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
+            request = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer.id, address=address)
             await self._withdrawals[0].SetPayoutAddress(request, timeout=CALL_TIMEOUT)
 
     async def withdraw(
@@ -191,7 +191,7 @@ class WalletCaller:
         """Withdraw stroops of KALE for each farmer, all at once, to the end."""
 
         async def one(number: int, farmer: Farmer) -> wallet_pb2.Operation:
-            request = withdraw_pb2.WithdrawRequest(
+            request = withdrawal_pb2.WithdrawRequest(
                 request_id=name, farmer_id=farmer.id, amount=amount
             )
             reply = await _until_answered(
@@ -330,5 +330,5 @@ def _stub(channels: Mapping[_Caller, grpc.aio.Channel]) -> "wallet_pb2_grpc.Wall
 
 def _withdrawal_stub(
     channel: grpc.aio.Channel,
-) -> "withdraw_pb2_grpc.WithdrawalServiceAsyncStub":
-    return withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+) -> "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub":
+    return withdrawal_pb2_grpc.WithdrawalServiceStub(channel)

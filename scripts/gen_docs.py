@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from libs.common.config import ServiceSettings, Settings
+from libs.common.config import KEPT_NAMES, RENAMED, ServiceSettings, Settings, Unit
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access
 from libs.common.names import SERVICES
@@ -33,8 +33,9 @@ def configuration() -> str:
         GENERATED,
         "Settings come from environment variables, from a `.env` file in the working\n"
         "directory, or from files in the folder that SECRETS_DIR names (a file's name is the\n"
-        "setting's in lower case). Times are in milliseconds where nothing else is said. A wrong\n"
-        "value ends the process with a message that names the variable.\n",
+        "setting's in lower case). A wrong value ends the process with a message that names the\n"
+        "variable as it was set.\n",
+        *_units(),
         "## Every service\n",
         _table(ServiceSettings, set()),
     ]
@@ -44,7 +45,31 @@ def configuration() -> str:
         own = set(settings.model_fields) - common | {"port"}
         parts += [f"## {name}\n", _table(settings, set(settings.model_fields) - own)]
     parts += ["## Migrations (`python -m services migrate`)\n", _table(MigrationSettings, set())]
+    if RENAMED:
+        parts += ["## Renamed\n", *_renamed()]
     return "\n".join(parts)
+
+
+def _units() -> Iterator[str]:
+    """Yield the rule of the settings' names, and what is not under it."""
+    ends = ", ".join(f"`{unit.value.upper()}`" for unit in Unit if unit.value)
+    yield (
+        "A setting that is a time, a length in bytes or an amount of money ends with its unit:\n"
+        f"{ends}. Only these names, which are those of the earlier\n"
+        "backend ([seed.md](seed.md)) or like them, do without, and all of them are milliseconds:\n"
+        f"{', '.join(sorted(KEPT_NAMES)).upper()}.\n"
+    )
+
+
+def _renamed() -> Iterator[str]:
+    """Yield the names of before and those of now."""
+    yield (
+        "The old names are accepted for one release, wherever settings are read from, with a\n"
+        "warning in the log at the start. When both are set, the new name counts.\n"
+    )
+    rows = ["| until 0.1.0 | now |", "|---|---|"]
+    rows += [f"| {old} | {new} |".upper() for old, new in RENAMED.items()]
+    yield "\n".join([*rows, ""])
 
 
 def _settings_of(service: str) -> type[ServiceSettings]:
@@ -61,7 +86,7 @@ def _settings_of(service: str) -> type[ServiceSettings]:
 
 
 def _table(settings: type[Settings], left_out: set[str]) -> str:
-    comments = _comments(settings)
+    comments = comments_of(settings)
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in settings.model_fields.items():
         if name in left_out:
@@ -76,7 +101,7 @@ def _shown(default: object) -> str:
     return f"`{text}`" if text else "empty"
 
 
-def _comments(settings: type[Settings]) -> dict[str, str]:
+def comments_of(settings: type[Settings]) -> dict[str, str]:
     """Return the `#:` lines above each field, of the class and its bases."""
     comments: dict[str, str] = {}
     for base in reversed(settings.__mro__):

@@ -36,8 +36,8 @@ class Carrier(Enum):
 #: For single operations, two ledgers' worth of works or harvests have a source each; packs are few,
 #: and expensive.
 _CHANNELS = {
-    Carrier.SINGLE: {"CHANNEL_ACCOUNTS": "500", "CHANNEL_FUNDING": "20000000"},
-    Carrier.MULTICALL: {"CHANNEL_ACCOUNTS": "60", "CHANNEL_FUNDING": "200000000"},
+    Carrier.SINGLE: {"CHANNEL_ACCOUNTS": "500", "CHANNEL_FUNDING_STROOPS": "20000000"},
+    Carrier.MULTICALL: {"CHANNEL_ACCOUNTS": "60", "CHANNEL_FUNDING_STROOPS": "200000000"},
 }
 
 

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from libs.common.config import ServiceSettings
+from libs.common.config import Count, Seconds, ServiceSettings
 
 
 class BatchSettings(ServiceSettings):
     """The settings of a service with batches, on top of those of every service."""
 
     #: Farmers of one call of wallet.
-    max_batch_size: Annotated[int, Field(ge=1, le=1000)] = 50
+    max_batch_size: Annotated[Count, Field(ge=1, le=1000)] = 50
     #: Calls of wallet at a time, per batch.
-    parallel_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    parallel_limit: Annotated[Count, Field(ge=1, le=100)] = 10
     #: Seconds between two looks for batches that a crash has left open.
-    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0
+    recovery_seconds: Annotated[Seconds, Field(gt=0)] = 5.0

@@ -1,17 +1,37 @@
 """Settings that every service has; each service adds its own in services/<name>/config.py.
 
 Values come from the environment (upper-case field names), a `.env` file, or files in SECRETS_DIR.
+
+A time, a length in bytes and an amount of money end with their unit (Unit); a setting that got
+another name is read by its old one for one release (RENAMED).
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.identity import TRUST_DOMAIN
@@ -19,11 +39,98 @@ from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
 
+
+class Unit(Enum):
+    """The unit of a number among the settings; its value is the end of the setting's name.
+
+    The annotation of each number has one, mostly by an alias below: a test refuses a number
+    without one.
+    """
+
+    MILLISECONDS = "_ms"
+    SECONDS = "_seconds"
+    BYTES = "_bytes"
+    STROOPS = "_stroops"
+    #: None of these: a number of what the name says (farmers, calls), or a port.
+    COUNT = ""
+
+
+Milliseconds = Annotated[int, Unit.MILLISECONDS, Field(ge=1, le=86_400_000)]
+Seconds = Annotated[float, Unit.SECONDS]
+WholeSeconds = Annotated[int, Unit.SECONDS]
+Bytes = Annotated[int, Unit.BYTES]
+Stroops = Annotated[int, Unit.STROOPS]
+Count = Annotated[int, Unit.COUNT]
+Port = Annotated[int, Unit.COUNT, Field(ge=0, le=65_535)]
 NetworkName = Literal["mainnet", "testnet", "localnet"]
-Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 #: A method, by its short name or whole, and its calls a minute.
 _RATE = re.compile(r"(?P<method>(?:/[\w.]+/)?\w+)=(?P<number>[0-9]{1,9})")
-Port = Annotated[int, Field(ge=0, le=65_535)]
+
+#: The only settings with a unit that do not end with it. All are milliseconds. Their names are
+#: those of the earlier backend (docs/seed.md); BATCH_TIMEOUT is named as REQUEST_TIMEOUT beside it.
+KEPT_NAMES = frozenset(
+    {
+        "database_timeout",
+        "request_timeout",
+        "batch_timeout",
+        "operation_timeout",
+        "nonce_validation_timeout",
+    }
+)
+#: Settings with another name since 0.1.0: the old name and the new one. The release after the next
+#: knows the new names only, and this table is empty again.
+RENAMED: Mapping[str, str] = MappingProxyType(
+    {
+        "shutdown_grace": "shutdown_grace_ms",
+        "key_timeout": "key_timeout_ms",
+        "treasury_low_balance": "treasury_low_balance_stroops",
+        "fee_daily": "fee_daily_stroops",
+        "fee_daily_per_pooler": "fee_daily_per_pooler_stroops",
+        "fee_reserve": "fee_reserve_stroops",
+        "rent_daily": "rent_daily_stroops",
+        "channel_funding": "channel_funding_stroops",
+        "channel_low_balance": "channel_low_balance_stroops",
+        "reconcile_interval": "reconcile_interval_ms",
+        "withdraw_cooling": "withdraw_cooling_ms",
+        "withdraw_daily_kale": "withdraw_daily_kale_stroops",
+        "withdraw_daily_kale_pool": "withdraw_daily_kale_pool_stroops",
+        "withdraw_daily_xlm": "withdraw_daily_xlm_stroops",
+        "withdraw_daily_xlm_pool": "withdraw_daily_xlm_pool_stroops",
+        "stellar_timeout": "stellar_timeout_ms",
+        "stellar_hedge": "stellar_hedge_ms",
+    }
+)
+
+
+class _OldNames(PydanticBaseSettingsSource):
+    """The values that stand under old names (RENAMED), wherever settings are read from."""
+
+    def __init__(
+        self, settings_class: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]
+    ) -> None:
+        """Take the sources to look into, the first one preferred; they were read before."""
+        super().__init__(settings_class)
+        self._sources = [
+            source
+            for source in sources
+            if not isinstance(source, SecretsSettingsSource) or source.secrets_dir is not None
+        ]
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the value under a name (the library's hook)."""
+        for source in self._sources:
+            value, _, _ = source.get_field_value(field, field_name)
+            if value is not None:
+                return value, field_name, False
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values by old name (the library's hook)."""
+        text = FieldInfo(annotation=str)
+        fields = self.settings_cls.model_fields
+        names = [old for old, new in RENAMED.items() if new in fields]
+        found = {name: self.get_field_value(text, name)[0] for name in names}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -32,11 +139,52 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         env_file=".env",
+        dotenv_filtering="only_existing",  # old names are taken by _OldNames alone
         extra="ignore",
         env_ignore_empty=True,
         secrets_dir=os.environ.get("SECRETS_DIR"),
         hide_input_in_errors=True,
     )
+
+    #: A sentence for each old name (RENAMED) that was given.
+    _old_names: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look for old names, too (the library's hook)."""
+        outside = (env_settings, dotenv_settings, file_secret_settings)
+        return (init_settings, *outside, _OldNames(settings_cls, outside))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _accept_old_names(cls, given: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Take the value of an old name where the new one was not given."""
+        if not isinstance(given, dict):
+            return build(given)
+        pairs = {old: new for old, new in RENAMED.items() if new in cls.model_fields}
+        old_names = [old for old in pairs if old in given]
+        alone = {pairs[old]: old for old in old_names if pairs[old] not in given}
+        try:
+            settings = build(given | {new: given[old] for new, old in alone.items()})
+        except ValidationError as error:
+            if not alone:
+                raise
+            raise _as_given(error, alone) from None
+        settings._old_names = tuple(
+            _sentence(old, pairs[old], alone=pairs[old] in alone) for old in old_names
+        )
+        return settings
+
+    def old_names(self) -> tuple[str, ...]:
+        """Return a sentence for each setting that was given by its old name; for the log."""
+        return self._old_names
 
     def secrets(self) -> frozenset[str]:
         """Return every value that must not be shown.
@@ -46,6 +194,27 @@ class Settings(BaseSettings):
         found = [value for _, value in self if isinstance(value, SecretStr)]
         parts = [part for value in found for part in value.get_secret_value().split(",")]
         return frozenset(filter(None, (*parts, *map(_password, parts))))
+
+
+def _as_given(error: ValidationError, alone: Mapping[str, str]) -> ValidationError:
+    """Return the same error with the names that were given in place of the new ones."""
+    details = [
+        InitErrorDetails(
+            type=item["type"],
+            loc=tuple(alone.get(str(part), part) for part in item["loc"]),
+            input=item["input"],
+            ctx=item.get("ctx", {}),
+        )
+        for item in error.errors()
+    ]
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+def _sentence(old: str, new: str, *, alone: bool) -> str:
+    old, new = old.upper(), new.upper()
+    if alone:
+        return f"{old} is now named {new}: rename it, the release after this one ignores {old}"
+    return f"both {old} and {new} are set, and {new} counts: remove {old}, which is its old name"
 
 
 def _password(text: str) -> str:
@@ -103,7 +272,7 @@ class ServiceSettings(TransportSettings):
     #: another machine it has to prove its name, unless DATABASE_URL has an sslmode.
     database_ca_file: Path | None = None
     #: Connections to PostgreSQL at most.
-    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 20
+    database_pool_size: Annotated[Count, Field(ge=1, le=1000)] = 20
     #: Milliseconds that one statement, or waiting for a connection, may take.
     database_timeout: Milliseconds = 30_000
     #: The Stellar network: mainnet, testnet or localnet.
@@ -117,25 +286,25 @@ class ServiceSettings(TransportSettings):
     #: Address of that port.
     metrics_host: str = "127.0.0.1"
     #: Calls a minute that one caller may make of one method; 0 means no limit.
-    api_rate_limit: Annotated[int, Field(ge=0)] = 100
+    api_rate_limit: Annotated[Count, Field(ge=0)] = 100
     #: Other limits of single methods: SubmitWork=600,GetBlock=0. A method that services call among
     #: themselves is named whole: /kalepool.wallet.v1.WalletService/GetBalances=600.
     api_rate_limits: str = ""
     #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
     #: come again (UNAVAILABLE).
-    max_calls_in_progress: Annotated[int, Field(ge=1)] = 1000
+    max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
-    max_streams_per_caller: Annotated[int, Field(ge=1)] = 100
+    max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
     #: Milliseconds that a call may take, also when its own deadline is later.
     request_timeout: Milliseconds = 30_000
     #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
     batch_timeout: Milliseconds = 240_000
     #: Milliseconds that running calls get to end after SIGTERM.
-    shutdown_grace: Milliseconds = 10_000
+    shutdown_grace_ms: Milliseconds = 10_000
     #: Farmers that one call or one pooler may have at most.
-    max_farmers: Annotated[int, Field(ge=1, le=1000)] = 1000
+    max_farmers: Annotated[Count, Field(ge=1, le=1000)] = 1000
     #: Bytes of one request at most.
-    max_request_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
+    max_request_bytes: Annotated[Bytes, Field(ge=1024)] = 4_194_304
     #: Where registry is reached (host:port); used by the aggregated status.
     registry_target: str = "127.0.0.1:50051"
     #: Where wallet is reached (host:port).

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from libs.batches.config import BatchSettings
-from libs.common.config import Port
+from libs.common.config import Port, Seconds
 
 
 class HarvestSettings(BatchSettings):
@@ -15,6 +15,6 @@ class HarvestSettings(BatchSettings):
     port: Port = 50055
     #: Seconds between two sweeps of what is pending, where what has failed waits for 1, 2, 4 ... 32
     #: times as long; 0 leaves it to HarvestPending, which tries everything.
-    harvest_sweep_seconds: Annotated[float, Field(ge=0)] = 60.0
+    harvest_sweep_seconds: Annotated[Seconds, Field(ge=0)] = 60.0
     #: Seconds that a sweep waits for one block before it goes on to the next one.
-    harvest_patience_seconds: Annotated[float, Field(gt=0)] = 60.0
+    harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0

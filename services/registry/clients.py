@@ -6,7 +6,7 @@ wallet makes wallets, and pays out to one address of each farmer.
 from uuid import UUID
 
 import grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdrawal_pb2, withdrawal_pb2_grpc
 
 from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
@@ -24,8 +24,8 @@ class WalletClient:
         self._stub: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
             channel
         )
-        self._withdrawals: withdraw_pb2_grpc.WithdrawalServiceAsyncStub = (
-            withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        self._withdrawals: withdrawal_pb2_grpc.WithdrawalServiceAsyncStub = (
+            withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
         )
 
     async def is_serving(self) -> bool:
@@ -47,5 +47,5 @@ class WalletClient:
 
     async def set_payout_address(self, farmer_id: FarmerId, address: str) -> None:
         """Set the address that the farmer's withdrawals go to; a repeated call changes nothing."""
-        request = withdraw_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
+        request = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
         await call(self._withdrawals.SetPayoutAddress, request, timeout=TIMEOUT)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from libs.common.config import Port, ServiceSettings
+from libs.common.config import Port, Seconds, ServiceSettings
 
 
 class RegistrySettings(ServiceSettings):
@@ -14,4 +14,4 @@ class RegistrySettings(ServiceSettings):
     port: Port = 50051
     #: Seconds between two looks for registrations that a crash has cut off, and the age from which
     #: one counts as cut off.
-    recovery_seconds: Annotated[float, Field(gt=0)] = 5.0
+    recovery_seconds: Annotated[Seconds, Field(gt=0)] = 5.0

@@ -11,7 +11,7 @@ from kalepool.wallet.v1 import (
     keys_pb2_grpc,
     reconcile_pb2_grpc,
     wallet_pb2_grpc,
-    withdraw_pb2_grpc,
+    withdrawal_pb2_grpc,
 )
 
 from libs.common.clock import SystemClock
@@ -106,8 +106,8 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
         chain = await stack.enter_async_context(
             open_chain(
                 settings.network(),
-                timeout=settings.stellar_timeout / 1000,
-                hedge=settings.stellar_hedge / 1000,
+                timeout=settings.stellar_timeout_ms / 1000,
+                hedge=settings.stellar_hedge_ms / 1000,
             )
         )
         wallet = _Wiring(settings, database, chain, provider)
@@ -161,7 +161,7 @@ class _Wiring:
         self._signers = Signers(self._provider, self._wallets)
         self._treasury = Treasury(self._provider, self._wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(
-            chain, self._wallets, self._treasury, low=settings.treasury_low_balance
+            chain, self._wallets, self._treasury, low=settings.treasury_low_balance_stroops
         )
         self._follower = Follower(
             chain,
@@ -222,7 +222,7 @@ class _Wiring:
             chain_view=self._chain_view,
             alarms=self._alarms,
             rent_turn=rent_turn,
-            daily=self._settings.rent_daily,
+            daily=self._settings.rent_daily_stroops,
             multicall=self._settings.multicall_contract_id,
         )
 
@@ -301,7 +301,7 @@ class _Wiring:
             loops.keep_payers(self._payer_keeper, self._ledgers),
             loops.keep_rent(self._rent, self._ledgers),
             loops.set_gauges(self._gauges()),
-            loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval / 1000),
+            loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval_ms / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
             loops.track(self._tracker(templates, numbers), self._ledgers),
         ]
@@ -413,8 +413,8 @@ class _Wiring:
     def _channel_terms(self) -> ChannelTerms:
         return ChannelTerms(
             count=self._settings.channel_accounts,
-            funding=self._settings.channel_funding,
-            low=self._settings.channel_low_balance,
+            funding=self._settings.channel_funding_stroops,
+            low=self._settings.channel_low_balance_stroops,
         )
 
     def spec(self) -> ServiceSpec:
@@ -483,7 +483,7 @@ class _Wiring:
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store
         )
-        withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
+        withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
 
     async def _sees_chain(self) -> bool:
         return self._chain_view.is_fresh

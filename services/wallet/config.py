@@ -5,7 +5,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from libs.common.config import Milliseconds, Port, ServiceSettings
+from libs.common.config import (
+    Count,
+    Milliseconds,
+    Port,
+    ServiceSettings,
+    Stroops,
+    Unit,
+    WholeSeconds,
+)
 from libs.kale.address import raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
@@ -37,56 +45,58 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Milliseconds of ledger time that one chain operation's envelope may live (whole seconds).
     operation_timeout: Milliseconds = 30_000
     #: Stroops of XLM that a transaction may cost at most for each operation that it carries.
-    max_fee_stroops: Annotated[int, Field(ge=200)] = 1_000_000
+    max_fee_stroops: Annotated[Stroops, Field(ge=200)] = 1_000_000
     #: Stroops of XLM below which the treasury counts as low: a warning, a figure, a line in the
     #: engine's status.
-    treasury_low_balance: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
+    treasury_low_balance_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Stroops of XLM that all transactions may cost within 24 hours; 0: no limit.
-    fee_daily: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
+    fee_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that the transactions of one pooler's farmers may cost within 24 hours; 0: no
     #: limit.
-    fee_daily_per_pooler: Annotated[int, Field(ge=0, le=MAX_I64)] = 0
+    fee_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that plants leave alone for each work and harvest that is to follow.
-    fee_reserve: Annotated[int, Field(ge=0, le=10_000_000)] = 50_000
+    fee_reserve_stroops: Annotated[Stroops, Field(ge=0, le=10_000_000)] = 50_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
     #: than there were: a payment belongs to its payer for ever.
-    payer_accounts: Annotated[int, Field(ge=1, le=100)] = 5
+    payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
     #: Stroops of XLM that longer lives of the entries that calls need (the farm's instance and
-    #: code, the token's instance, the multicall) may cost within 24 hours, apart from FEE_DAILY; 0:
-    #: wallet pays no rent, and calls wait until somebody else does.
-    rent_daily: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
+    #: code, the token's instance, the multicall) may cost within 24 hours, apart from
+    #: FEE_DAILY_STROOPS; 0: wallet pays no rent, and calls wait until somebody else does.
+    rent_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Channel accounts of the pool to keep: sources of works, harvests and multicalls. 0: none.
-    channel_accounts: Annotated[int, Field(ge=0, le=1000)] = 0
+    channel_accounts: Annotated[Count, Field(ge=0, le=1000)] = 0
     #: Stroops of XLM that a channel account is made with, and gets with each top-up.
-    channel_funding: Annotated[int, Field(ge=20_000_000)] = 50_000_000
+    channel_funding_stroops: Annotated[Stroops, Field(ge=20_000_000)] = 50_000_000
     #: Stroops of XLM below which a channel account is topped up.
-    channel_low_balance: Annotated[int, Field(ge=15_000_000)] = 20_000_000
+    channel_low_balance_stroops: Annotated[Stroops, Field(ge=15_000_000)] = 20_000_000
     #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
     multicall_contract_id: str = ""
     #: Milliseconds between two comparisons of records with the chain; 0: only when asked.
-    reconcile_interval: Annotated[int, Field(ge=0)] = 300_000
+    reconcile_interval_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=0)] = 300_000
     #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
     key_export: bool = False
     #: Milliseconds until a farmer's changed payout address counts.
-    withdraw_cooling: Milliseconds = 86_400_000
+    withdraw_cooling_ms: Milliseconds = 86_400_000
     #: Stroops of KALE that a farmer may withdraw within 24 hours.
-    withdraw_daily_kale: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000_000
+    withdraw_daily_kale_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000_000
     #: Stroops of KALE that all farmers together may withdraw within 24 hours.
-    withdraw_daily_kale_pool: Annotated[int, Field(ge=0, le=MAX_I64)] = 100_000_000_000_000
+    withdraw_daily_kale_pool_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = (
+        100_000_000_000_000
+    )
     #: Stroops of XLM that a farmer may withdraw within 24 hours.
-    withdraw_daily_xlm: Annotated[int, Field(ge=0, le=MAX_I64)] = 1_000_000_000
+    withdraw_daily_xlm_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Stroops of XLM that all farmers together may withdraw within 24 hours.
-    withdraw_daily_xlm_pool: Annotated[int, Field(ge=0, le=MAX_I64)] = 10_000_000_000
+    withdraw_daily_xlm_pool_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 10_000_000_000
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
-    block_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    block_seconds: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
     chain_poll_ms: Milliseconds = 1000
     #: Milliseconds that one request to the Stellar node may take.
-    stellar_timeout: Milliseconds = 10_000
+    stellar_timeout_ms: Milliseconds = 10_000
     #: Milliseconds without an answer after which the next Stellar node is asked, too.
-    stellar_hedge: Milliseconds = 1000
+    stellar_hedge_ms: Milliseconds = 1000
     #: Operations that are simulated and signed at the same time.
-    prepare_parallel: Annotated[int, Field(ge=1, le=100)] = 10
+    prepare_parallel: Annotated[Count, Field(ge=1, le=100)] = 10
 
     def network(self) -> Network:
         """Return the network, farm and asset to work with.
@@ -108,10 +118,10 @@ class WalletSettings(ServiceSettings, KeySettings):
     def fees(self) -> FeeTerms:
         """Return the fee budgets."""
         return FeeTerms(
-            daily=self.fee_daily,
-            daily_per_pooler=self.fee_daily_per_pooler,
-            reserve=self.fee_reserve,
-            rent_daily=self.rent_daily,
+            daily=self.fee_daily_stroops,
+            daily_per_pooler=self.fee_daily_per_pooler_stroops,
+            reserve=self.fee_reserve_stroops,
+            rent_daily=self.rent_daily_stroops,
         )
 
     def limits(self) -> OperatorLimits:
@@ -125,10 +135,14 @@ class WalletSettings(ServiceSettings, KeySettings):
 
     def withdrawals(self) -> WithdrawalTerms:
         """Return the operator's terms for withdrawals."""
-        kale = DailyLimit(farmer=self.withdraw_daily_kale, pool=self.withdraw_daily_kale_pool)
-        xlm = DailyLimit(farmer=self.withdraw_daily_xlm, pool=self.withdraw_daily_xlm_pool)
+        kale = DailyLimit(
+            farmer=self.withdraw_daily_kale_stroops, pool=self.withdraw_daily_kale_pool_stroops
+        )
+        xlm = DailyLimit(
+            farmer=self.withdraw_daily_xlm_stroops, pool=self.withdraw_daily_xlm_pool_stroops
+        )
         return WithdrawalTerms(
-            cooling=self.withdraw_cooling / 1000, limits={Asset.KALE: kale, Asset.XLM: xlm}
+            cooling=self.withdraw_cooling_ms / 1000, limits={Asset.KALE: kale, Asset.XLM: xlm}
         )
 
     def multicall(self) -> bytes | None:

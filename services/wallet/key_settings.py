@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from libs.common.config import Milliseconds, Settings
+from libs.common.config import Count, Milliseconds, Settings, WholeSeconds
 from services.wallet.keys.local import load_master_key, load_previous_keys
 from services.wallet.keys.open_providers import AwsOptions, KeyOptions, Kind, VaultOptions
 from services.wallet.keys.provider import MasterKeyError
@@ -52,11 +52,11 @@ class KeySettings(Settings):
     #: Region of the key; empty means as AWS's own settings say.
     aws_region: str = ""
     #: Milliseconds that one request of Vault or AWS KMS may take.
-    key_timeout: Milliseconds = 5000
+    key_timeout_ms: Milliseconds = 5000
     #: Seconds that data keys from Vault or AWS KMS are kept in memory; 0 means never.
-    key_cache_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
+    key_cache_seconds: Annotated[WholeSeconds, Field(ge=0, le=3600)] = 30
     #: Data keys that are kept at most.
-    key_cache_entries: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    key_cache_entries: Annotated[Count, Field(ge=1, le=100_000)] = 2000
 
     def keys(self) -> KeyOptions:
         """Return the options of the providers.
@@ -68,7 +68,7 @@ class KeySettings(Settings):
             local=self._local(),
             vault=self._vault(),
             aws=self._aws(),
-            timeout=self.key_timeout / 1000,
+            timeout=self.key_timeout_ms / 1000,
             cache_seconds=self.key_cache_seconds,
             cache_entries=self.key_cache_entries,
         )

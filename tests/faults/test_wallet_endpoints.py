@@ -72,7 +72,7 @@ async def crowd(
             await stack.enter_async_context(html.serve()),
             *(f"http://127.0.0.1:{relay.port}" for relay in relays),
         ]
-        world.environment |= {"STELLAR_RPC_URLS": ",".join(urls), "STELLAR_HEDGE": "300"}
+        world.environment |= {"STELLAR_RPC_URLS": ",".join(urls), "STELLAR_HEDGE_MS": "300"}
         await world.restart()
         await world.wait_until_serving()
         farmers = await world.create_farmers(FARMERS)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2, withdrawal_pb2_grpc
 from stellar_sdk import Keypair, TransactionBuilder
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
@@ -65,9 +65,9 @@ async def narrow(world: WalletWorld) -> str:
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
     """Request a withdrawal, whose end is looked up later."""
-    request = withdraw_pb2.WithdrawRequest(request_id=name, farmer_id=farmer, amount=amount)
+    request = withdrawal_pb2.WithdrawRequest(request_id=name, farmer_id=farmer, amount=amount)
     async with open_channel(world.target) as channel:
-        await withdraw_pb2_grpc.WithdrawalServiceStub(channel).Withdraw(request, timeout=5)
+        await withdrawal_pb2_grpc.WithdrawalServiceStub(channel).Withdraw(request, timeout=5)
 
 
 async def forget(world: WalletWorld) -> None:
@@ -108,7 +108,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         open_wallet_world(
             database,
             tmp_path_factory.mktemp("forgotten"),
-            RECONCILE_INTERVAL="0",
+            RECONCILE_INTERVAL_MS="0",
             PAYER_ACCOUNTS="1",  # so that they go in one transaction
         ) as world,
         connect(database.admin_dsn) as admin,

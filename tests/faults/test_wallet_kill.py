@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import grpc
 import pytest
-from kalepool.wallet.v1 import wallet_pb2, withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2, withdrawal_pb2_grpc
 
 from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
@@ -124,10 +124,10 @@ async def test_kill_at_commit_edge(farm: Farm, edge: str) -> None:
 
 async def paid_out(farm: Farm, payer: str, destination: str) -> wallet_pb2.Operation:
     """Withdraw 1 KALE, however often the wallet dies meanwhile."""
-    request = withdraw_pb2.WithdrawRequest(request_id="one", farmer_id=payer, amount=KALE)
+    request = withdrawal_pb2.WithdrawRequest(request_id="one", farmer_id=payer, amount=KALE)
     while True:
         async with open_channel(farm.world.target) as channel:
-            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
             try:
                 done = (await stub.Withdraw(request, timeout=PATIENCE)).withdrawal
             except grpc.aio.AioRpcError as error:

@@ -12,8 +12,8 @@ from kalepool.wallet.v1 import (
     engine_pb2,
     engine_pb2_grpc,
     wallet_pb2,
-    withdraw_pb2,
-    withdraw_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
 )
 
 from libs.common.grpc.client import open_channel
@@ -73,13 +73,13 @@ class Village:
             used: dict[str, int] = (await reply.json(content_type=None))["used"]
             return used
 
-    async def withdraw(self, name: str, amount: int) -> withdraw_pb2.Withdrawal:
+    async def withdraw(self, name: str, amount: int) -> withdrawal_pb2.Withdrawal:
         """Withdraw, and wait for the withdrawal's end."""
-        request = withdraw_pb2.WithdrawRequest(
+        request = withdrawal_pb2.WithdrawRequest(
             request_id=name, farmer_id=self.farmer, amount=amount
         )
         async with open_channel(self.world.target) as channel:
-            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
             return (await stub.Withdraw(request, timeout=SECONDS)).withdrawal
 
     async def paid_out(self) -> int:
@@ -107,12 +107,12 @@ async def open_village(
             database,
             paths.mktemp("lies"),
             localnet_environment={"LOCALNET_NODES": "3"},
-            RECONCILE_INTERVAL="0",
+            RECONCILE_INTERVAL_MS="0",
             PAYER_ACCOUNTS="1",
         ) as world,
     ):
         urls = ",".join(node_urls(world.rpc_url, nodes))
-        world.environment |= {"STELLAR_RPC_URLS": urls, "STELLAR_HEDGE": "300"}
+        world.environment |= {"STELLAR_RPC_URLS": urls, "STELLAR_HEDGE_MS": "300"}
         await world.restart()
         await world.wait_until_serving()
         ((outside, destination),) = (await world.create_farmers(1)).items()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdrawal_pb2, withdrawal_pb2_grpc
 from stellar_sdk import Keypair
 
 from libs.common.errors import AlreadyExistsError, PoolError, UnavailableError
@@ -48,7 +48,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         """Listen; the second time at the same port."""
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         wallet_pb2_grpc.add_WalletServiceServicer_to_server(cast("Any", self), server)
-        withdraw_pb2_grpc.add_WithdrawalServiceServicer_to_server(
+        withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(
             cast("Any", _Payouts(self)), server
         )
         checks = health.aio.HealthServicer()
@@ -130,13 +130,13 @@ class _Payouts:
         """Accept the name of any other RPC: these exist and are called by nobody."""
 
     async def SetPayoutAddress(
-        self, request: withdraw_pb2.SetPayoutAddressRequest, context: Any
-    ) -> withdraw_pb2.SetPayoutAddressResponse:
+        self, request: withdrawal_pb2.SetPayoutAddressRequest, context: Any
+    ) -> withdrawal_pb2.SetPayoutAddressResponse:
         """Remember the payout address; refuse as CreateWallet does."""
         if (refusal := self._custody.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
         self._custody.payout_addresses[request.farmer_id].append(request.address)
-        return withdraw_pb2.SetPayoutAddressResponse()
+        return withdrawal_pb2.SetPayoutAddressResponse()
 
 
 @asynccontextmanager

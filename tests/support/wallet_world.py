@@ -107,7 +107,7 @@ class WalletWorld:
             reply = await engine.DeployMulticall(request, timeout=PATIENCE)
             self.environment |= {
                 "CHANNEL_ACCOUNTS": str(channels),
-                "CHANNEL_FUNDING": str(200_000_000),
+                "CHANNEL_FUNDING_STROOPS": str(200_000_000),
                 "MULTICALL_CONTRACT_ID": reply.contract_id,
             }
             await self.restart()

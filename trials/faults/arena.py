@@ -209,7 +209,7 @@ async def open_arena(
         "OPERATION_TIMEOUT": "5000",
         "CHANNEL_ACCOUNTS": "12",
         # In milliseconds: withdrawals begin at once.
-        "WITHDRAW_COOLING": "1",
+        "WITHDRAW_COOLING_MS": "1",
         **config.wallet_environment,
     }
     with ExitStack() as held:

@@ -150,12 +150,12 @@ def liar_groups(plain: WorldConfig) -> list[Group]:
     environment = {
         **plain.wallet_environment,
         # In proportion to ledgers of half a second.
-        "STELLAR_HEDGE": "300",
-        "STELLAR_TIMEOUT": "3000",
-        "RECONCILE_INTERVAL": "3000",
+        "STELLAR_HEDGE_MS": "300",
+        "STELLAR_TIMEOUT_MS": "3000",
+        "RECONCILE_INTERVAL_MS": "3000",
         # Nothing may be refused for its sum: a second payment must be seen.
-        "WITHDRAW_DAILY_KALE": str(2**62),
-        "WITHDRAW_DAILY_KALE_POOL": str(2**62),
+        "WITHDRAW_DAILY_KALE_STROOPS": str(2**62),
+        "WITHDRAW_DAILY_KALE_POOL_STROOPS": str(2**62),
     }
     one = replace(plain, nodes=(1,), wallet_environment=environment)
     three = replace(one, nodes=(1, 2, 3))

@@ -106,7 +106,10 @@ def stack_config(directory: Path) -> StackConfig:
     # each request.
     common = {"API_RATE_LIMIT": "0", "LOG_LEVEL": "debug"}
     # In milliseconds: withdrawals begin at once.
-    environment = {**dict.fromkeys(SERVICES, common), "wallet": {**common, "WITHDRAW_COOLING": "1"}}
+    environment = {
+        **dict.fromkeys(SERVICES, common),
+        "wallet": {**common, "WITHDRAW_COOLING_MS": "1"},
+    }
     return StackConfig(
         directory=directory, ledger_seconds=0.5, block_seconds=20, environment=environment
     )

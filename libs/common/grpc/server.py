@@ -101,7 +101,7 @@ async def open_server(
             checking.cancel()
             watching.cancel()
             await monitor.drain()
-            await server.stop(settings.shutdown_grace / 1000)
+            await server.stop(settings.shutdown_grace_ms / 1000)
             log.info("stopped")
 
 
@@ -142,6 +142,8 @@ def run_service(
 ) -> None:
     """Run a service's process: the main function."""
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
+    for sentence in settings.old_names():
+        log.warning(sentence)
     with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
         uvloop.run(serve(open_app))
 

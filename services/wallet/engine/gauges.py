@@ -17,7 +17,7 @@ _treasury = METER.create_gauge(
     "kalepool.wallet.treasury.balance", unit="stroops", description="XLM of the treasury."
 )
 _treasury_low = METER.create_gauge(
-    "kalepool.wallet.treasury.low", description="1 while it is below TREASURY_LOW_BALANCE."
+    "kalepool.wallet.treasury.low", description="1 while it is below TREASURY_LOW_BALANCE_STROOPS."
 )
 _channels = METER.create_gauge(
     "kalepool.wallet.channels", description="Channel accounts: made, ready, busy, low."

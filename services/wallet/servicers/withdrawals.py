@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
-from kalepool.wallet.v1 import withdraw_pb2, withdraw_pb2_grpc
+from kalepool.wallet.v1 import withdrawal_pb2, withdrawal_pb2_grpc
 
 from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId
@@ -16,19 +16,19 @@ from services.wallet.usecases.withdrawals import Withdrawals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-FULL_NAME = withdraw_pb2.DESCRIPTOR.services_by_name["WithdrawalService"].full_name
+FULL_NAME = withdrawal_pb2.DESCRIPTOR.services_by_name["WithdrawalService"].full_name
 #: Methods that wait for ledgers.
 SETTLING = ("Withdraw",)
 #: Methods that registry calls.
 INTERNAL = ("SetPayoutAddress",)
 _ASSETS = {
-    withdraw_pb2.WITHDRAWAL_ASSET_UNSPECIFIED: Asset.KALE,
-    withdraw_pb2.WITHDRAWAL_ASSET_KALE: Asset.KALE,
-    withdraw_pb2.WITHDRAWAL_ASSET_XLM: Asset.XLM,
+    withdrawal_pb2.WITHDRAWAL_ASSET_UNSPECIFIED: Asset.KALE,
+    withdrawal_pb2.WITHDRAWAL_ASSET_KALE: Asset.KALE,
+    withdrawal_pb2.WITHDRAWAL_ASSET_XLM: Asset.XLM,
 }
 
 
-class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
+class WithdrawalServicer(withdrawal_pb2_grpc.WithdrawalServiceServicer):
     """Thin servicer: each method maps the request, makes one call and maps the result back."""
 
     def __init__(self, withdrawals: Withdrawals, store: WithdrawalStore) -> None:
@@ -36,30 +36,30 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
         self._store = store
 
     async def SetPayoutAddress(
-        self, request: withdraw_pb2.SetPayoutAddressRequest, context: Context
-    ) -> withdraw_pb2.SetPayoutAddressResponse:
-        """See withdraw.proto."""
+        self, request: withdrawal_pb2.SetPayoutAddressRequest, context: Context
+    ) -> withdrawal_pb2.SetPayoutAddressResponse:
+        """See withdrawal.proto."""
         moment = await self._withdrawals.set_address(
             FarmerId(UUID(request.farmer_id)), request.address, actor=caller().identity
         )
-        return withdraw_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
+        return withdrawal_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 
     async def GetPayoutAddress(
-        self, request: withdraw_pb2.GetPayoutAddressRequest, context: Context
-    ) -> withdraw_pb2.GetPayoutAddressResponse:
-        """See withdraw.proto."""
+        self, request: withdrawal_pb2.GetPayoutAddressRequest, context: Context
+    ) -> withdrawal_pb2.GetPayoutAddressResponse:
+        """See withdrawal.proto."""
         found = await self._withdrawals.addresses(FarmerId(UUID(request.farmer_id)))
         pending_at = found.pending_at
-        return withdraw_pb2.GetPayoutAddressResponse(
+        return withdrawal_pb2.GetPayoutAddressResponse(
             address=found.address,
             pending_address=found.pending or "",
             pending_effective_at=None if pending_at is None else messages.timestamp(pending_at),
         )
 
     async def Withdraw(
-        self, request: withdraw_pb2.WithdrawRequest, context: Context
-    ) -> withdraw_pb2.WithdrawResponse:
-        """See withdraw.proto."""
+        self, request: withdrawal_pb2.WithdrawRequest, context: Context
+    ) -> withdrawal_pb2.WithdrawResponse:
+        """See withdrawal.proto."""
         withdrawal = await self._withdrawals.withdraw(
             FarmerId(UUID(request.farmer_id)),
             request_id=request.request_id,
@@ -67,38 +67,38 @@ class WithdrawalServicer(withdraw_pb2_grpc.WithdrawalServiceServicer):
             amount=request.amount,
             actor=caller().identity,
         )
-        return withdraw_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
+        return withdrawal_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
 
     async def GetWithdrawal(
-        self, request: withdraw_pb2.GetWithdrawalRequest, context: Context
-    ) -> withdraw_pb2.GetWithdrawalResponse:
-        """See withdraw.proto."""
+        self, request: withdrawal_pb2.GetWithdrawalRequest, context: Context
+    ) -> withdrawal_pb2.GetWithdrawalResponse:
+        """See withdrawal.proto."""
         withdrawal = await self._withdrawals.withdrawal(OperationId(UUID(request.withdrawal_id)))
-        return withdraw_pb2.GetWithdrawalResponse(withdrawal=_message(withdrawal))
+        return withdrawal_pb2.GetWithdrawalResponse(withdrawal=_message(withdrawal))
 
     async def ListWithdrawals(
-        self, request: withdraw_pb2.ListWithdrawalsRequest, context: Context
-    ) -> withdraw_pb2.ListWithdrawalsResponse:
-        """See withdraw.proto."""
+        self, request: withdrawal_pb2.ListWithdrawalsRequest, context: Context
+    ) -> withdrawal_pb2.ListWithdrawalsResponse:
+        """See withdrawal.proto."""
         size = size_of(request.page_size)
         found = await self._store.page(
             farmer_id=FarmerId(UUID(request.farmer_id)) if request.farmer_id else None,
             before=id_after(request.page_token),
             limit=size + 1,
         )
-        return withdraw_pb2.ListWithdrawalsResponse(
+        return withdrawal_pb2.ListWithdrawalsResponse(
             withdrawals=[_message(item) for item in found[:size]],
             next_page_token=token_after([item.operation.id for item in found], size),
         )
 
 
-def _message(withdrawal: Withdrawal) -> withdraw_pb2.Withdrawal:
+def _message(withdrawal: Withdrawal) -> withdrawal_pb2.Withdrawal:
     operation = withdrawal.operation
-    return withdraw_pb2.Withdrawal(
+    return withdrawal_pb2.Withdrawal(
         withdrawal_id=str(operation.id),
         request_id=withdrawal.request_id,
         farmer_id=str(operation.farmer_id or ""),
-        asset=withdraw_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{withdrawal.asset.name}"),
+        asset=withdrawal_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{withdrawal.asset.name}"),
         amount=withdrawal.amount,
         destination=withdrawal.destination,
         operation=messages.operation_message(operation),

@@ -53,7 +53,7 @@ def settings(database: DatabaseAccess, target: str) -> HarvestSettings:
         database_url=SecretStr(database.dsn("harvest")),
         wallet_target=target,
         api_rate_limit=0,
-        shutdown_grace=100,
+        shutdown_grace_ms=100,
         recovery_seconds=0.1,
         harvest_sweep_seconds=0,
     )

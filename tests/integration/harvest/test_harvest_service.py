@@ -69,7 +69,7 @@ async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIte
             wallet_target=target,
             max_batch_size=2,
             api_rate_limit=0,
-            shutdown_grace=100,
+            shutdown_grace_ms=100,
             recovery_seconds=0.3,
             harvest_sweep_seconds=sweep,
             harvest_patience_seconds=1.0,

@@ -62,7 +62,7 @@ async def plant(database: DatabaseAccess) -> AsyncIterator[Plant]:
             wallet_target=target,
             max_batch_size=2,
             api_rate_limit=0,
-            shutdown_grace=100,
+            shutdown_grace_ms=100,
             recovery_seconds=0.3,
         )
         async with (

@@ -21,7 +21,11 @@ async def test_plants_stop_before_the_money_for_harvests_is_touched(
     async with (
         database_factory.create() as database,
         open_wallet_world(
-            database, tmp_path, block_seconds=8, FEE_DAILY=str(DAILY), FEE_RESERVE="50000"
+            database,
+            tmp_path,
+            block_seconds=8,
+            FEE_DAILY_STROOPS=str(DAILY),
+            FEE_RESERVE_STROOPS="50000",
         ) as world,
         connect(database.admin_dsn) as admin,
     ):

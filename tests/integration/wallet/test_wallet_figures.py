@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     async with open_wallet_world(
-        database, tmp_path, TREASURY_LOW_BALANCE=str(10**15), METRICS_PORT=str(port)
+        database, tmp_path, TREASURY_LOW_BALANCE_STROOPS=str(10**15), METRICS_PORT=str(port)
     ) as world:
         figures: dict[str, dict[str, float]] = {}
 

@@ -104,7 +104,7 @@ async def pool(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(database_factory.create())
         world = await stack.enter_async_context(
-            open_wallet_world(database, tmp_path_factory.mktemp("found"), RECONCILE_INTERVAL="0")
+            open_wallet_world(database, tmp_path_factory.mktemp("found"), RECONCILE_INTERVAL_MS="0")
         )
         admin = await stack.enter_async_context(connect(database.admin_dsn))
         await admin.execute(
@@ -123,7 +123,7 @@ async def pool(
                     "port": 0,
                     "database_url": SecretStr(database.dsn(name)),
                     "wallet_target": world.target,
-                    "shutdown_grace": 100,
+                    "shutdown_grace_ms": 100,
                     "recovery_seconds": 0.2,
                 }
                 if name == "harvest":

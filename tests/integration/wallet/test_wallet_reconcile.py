@@ -69,7 +69,7 @@ async def alone(
     async with (
         database_factory.create() as database,
         open_wallet_world(
-            database, tmp_path_factory.mktemp("reconcile"), RECONCILE_INTERVAL="0"
+            database, tmp_path_factory.mktemp("reconcile"), RECONCILE_INTERVAL_MS="0"
         ) as world,
     ):
         yield world

@@ -136,7 +136,9 @@ async def farming(
 ) -> AsyncIterator[Farming]:
     """A wallet with three farmers who may plant."""
     budget = str(rent_daily)
-    async with open_wallet_world(database, logs, block_seconds=10, RENT_DAILY=budget) as world:
+    async with open_wallet_world(
+        database, logs, block_seconds=10, RENT_DAILY_STROOPS=budget
+    ) as world:
         farmers = await world.create_farmers(3)
         await world.wait_until_ready(list(farmers))
         await world.pay_kale(list(farmers.values()), 10 * KALE)
@@ -211,7 +213,7 @@ async def test_without_enough_calls_wait_with_one_word_and_no_flood(
         assert FARM_CODE not in await paid(world, admin)
 
         # Nobody was refused, and nobody is left out once the operator allows it.
-        await world.restart(RENT_DAILY="1000000000")
+        await world.restart(RENT_DAILY_STROOPS="1000000000")
         planted = await world.plant("try 0", block, stakes)
         assert {item.state for item in planted} == {SUCCEEDED}
         assert max(item.fee_charged for item in planted) < ORDINARY

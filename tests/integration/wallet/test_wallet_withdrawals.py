@@ -17,8 +17,8 @@ from kalepool.wallet.v1 import (
     custody_pb2,
     custody_pb2_grpc,
     wallet_pb2,
-    withdraw_pb2,
-    withdraw_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
 )
 from stellar_sdk import Keypair, TransactionBuilder, xdr
 from stellar_sdk.soroban_server_async import SorobanServerAsync
@@ -388,13 +388,13 @@ class Payer:
     world: WalletWorld
     farmer_id: str
 
-    async def withdraw(self, request_id: str, amount: int) -> withdraw_pb2.Withdrawal:
+    async def withdraw(self, request_id: str, amount: int) -> withdrawal_pb2.Withdrawal:
         """Withdraws stroops of KALE."""
-        request = withdraw_pb2.WithdrawRequest(
+        request = withdrawal_pb2.WithdrawRequest(
             request_id=request_id, farmer_id=self.farmer_id, amount=amount
         )
         async with open_channel(self.world.target) as channel:
-            stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+            stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
             return (await stub.Withdraw(request, timeout=PATIENCE)).withdrawal
 
 
@@ -465,7 +465,7 @@ async def test_kale_goes_to_the_payout_address_once(world: WalletWorld, outside:
     assert (paid.destination, paid.amount, paid.asset) == (
         destination,
         4 * KALE,
-        withdraw_pb2.WITHDRAWAL_ASSET_KALE,
+        withdrawal_pb2.WITHDRAWAL_ASSET_KALE,
     )
     assert 0 < paid.operation.fee_charged <= 1_000_000
     assert paid.operation.amount == 0  # which would be KALE's, whatever was sent
@@ -550,12 +550,12 @@ async def test_no_address_stops_what_waits(world: WalletWorld, outside: Outside)
     destination = await outside.account()
     farmer_of = await payer(world, destination)
     reach = custody_pb2.PauseReach(everything=True)
-    none = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id)
-    other = withdraw_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id, address=OTHER)
-    own = withdraw_pb2.ListWithdrawalsRequest(farmer_id=farmer_of.farmer_id)
+    none = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id)
+    other = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_of.farmer_id, address=OTHER)
+    own = withdrawal_pb2.ListWithdrawalsRequest(farmer_id=farmer_of.farmer_id)
     async with open_channel(world.target) as channel:
         custody = custody_pb2_grpc.CustodyServiceStub(channel)
-        addresses = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        addresses = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
         await custody.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
         waiting = asyncio.create_task(farmer_of.withdraw("one", KALE))
 
@@ -576,16 +576,16 @@ async def test_no_address_stops_what_waits(world: WalletWorld, outside: Outside)
 
 async def test_bad_input_names_every_field(world: WalletWorld) -> None:
     async with open_channel(world.target) as channel:
-        stub = withdraw_pb2_grpc.WithdrawalServiceStub(channel)
+        stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Withdraw(
-                withdraw_pb2.WithdrawRequest(farmer_id="x", asset=cast("Any", 9), amount=-1)
+                withdrawal_pb2.WithdrawRequest(farmer_id="x", asset=cast("Any", 9), amount=-1)
             )
         details = caught.value.details() or ""
         for field in ("request_id", "farmer_id", "asset", "amount"):
             assert field in details
         with pytest.raises(grpc.aio.AioRpcError, match="payout address"):
-            request = withdraw_pb2.WithdrawRequest(
+            request = withdrawal_pb2.WithdrawRequest(
                 request_id="one", farmer_id=(await one_farmer(world)), amount=1
             )
             await stub.Withdraw(request)

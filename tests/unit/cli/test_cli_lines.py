@@ -21,7 +21,7 @@ from kalepool.wallet.v1 import (
     keys_pb2,
     reconcile_pb2,
     wallet_pb2,
-    withdraw_pb2,
+    withdrawal_pb2,
 )
 from kalepool.work.v1 import work_pb2
 
@@ -32,7 +32,7 @@ MODULES = (
     registry_pb2,
     wallet_pb2,
     engine_pb2,
-    withdraw_pb2,
+    withdrawal_pb2,
     custody_pb2,
     keys_pb2,
     reconcile_pb2,
@@ -253,7 +253,7 @@ async def test_a_withdrawal_that_failed_is_no_success(
         state=wallet_pb2.OPERATION_STATE_FAILED,
         reason=common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE,
     )
-    reply = withdraw_pb2.WithdrawResponse(withdrawal=withdraw_pb2.Withdrawal(operation=failed))
+    reply = withdrawal_pb2.WithdrawResponse(withdrawal=withdrawal_pb2.Withdrawal(operation=failed))
     recorder.answer = lambda _: reply.SerializeToString()
     assert await run("withdrawal", "send", SOMEBODY, "--amount", "5", "--json") == REFUSED
     output, errors = capsys.readouterr()

@@ -8,7 +8,7 @@ import pytest
 from kalepool.common.v1 import common_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdraw_pb2
+from kalepool.wallet.v1 import engine_pb2, wallet_pb2, withdrawal_pb2
 
 from cli.engine import show_accounts
 from cli.main import describe
@@ -124,16 +124,16 @@ def test_a_withdrawal_is_shown_in_what_it_is_and_with_how_it_stands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     withdrawals = [
-        withdraw_pb2.Withdrawal(
+        withdrawal_pb2.Withdrawal(
             asset=asset,
             amount=15_000_000,
             operation=wallet_pb2.Operation(
                 state=wallet_pb2.OPERATION_STATE_SUCCEEDED, fee_charged=400
             ),
         )
-        for asset in (withdraw_pb2.WITHDRAWAL_ASSET_KALE, withdraw_pb2.WITHDRAWAL_ASSET_XLM)
+        for asset in (withdrawal_pb2.WITHDRAWAL_ASSET_KALE, withdrawal_pb2.WITHDRAWAL_ASSET_XLM)
     ]
-    reply = withdraw_pb2.ListWithdrawalsResponse(withdrawals=withdrawals)
+    reply = withdrawal_pb2.ListWithdrawalsResponse(withdrawals=withdrawals)
     output = Output(json=False)
     output.rows(reply, "withdrawals", ("amount", "operation.state"))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -76,7 +76,7 @@ def settings(**changes: Any) -> ServiceSettings:
     return ServiceSettings(
         transport="plaintext",
         database_url=SecretStr("postgresql://nowhere/none"),
-        shutdown_grace=200,
+        shutdown_grace_ms=200,
         **changes,
     )
 

@@ -62,7 +62,7 @@ async def serving(shown: TlsFiles) -> AsyncIterator[str]:
         tls_key_file=shown.key,
         tls_ca_file=shown.authority,
         trust_domain=DOMAIN,
-        shutdown_grace=200,
+        shutdown_grace_ms=200,
     )
     async with open_server(plant_spec(Plants), settings, transport_of(shown)) as running:
         yield f"127.0.0.1:{running.port}"

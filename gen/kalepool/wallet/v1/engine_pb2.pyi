@@ -134,7 +134,7 @@ class RentStatus(_message.Message):
     rent_spent_stroops: _builtins.int
     """Stroops of XLM that rent has cost within 24 hours, what is in flight included."""
     rent_budget_stroops: _builtins.int
-    """Stroops of XLM that it may cost within 24 hours (RENT_DAILY)."""
+    """Stroops of XLM that it may cost within 24 hours (RENT_DAILY_STROOPS)."""
     calls_wait_for_rent: _builtins.bool
     """Plants, works and harvests wait until the farm's rent is paid."""
     rent_error: _builtins.str
@@ -256,7 +256,7 @@ class TreasuryAccount(_message.Message):
     xlm_stroops: _builtins.int
     """Stroops of XLM that it has."""
     is_low: _builtins.bool
-    """It has less than TREASURY_LOW_BALANCE: send it XLM."""
+    """It has less than TREASURY_LOW_BALANCE_STROOPS: send it XLM."""
     def __init__(
         self,
         *,
@@ -326,7 +326,9 @@ class ChannelAccounts(_message.Message):
     busy: _builtins.int
     """Those with a transaction in flight."""
     low: _builtins.int
-    """Those below CHANNEL_LOW_BALANCE: they are topped up. When it stays above 0, look at the treasury."""
+    """Those below CHANNEL_LOW_BALANCE_STROOPS: they are topped up. When it stays above 0, look at the
+    treasury.
+    """
     xlm_stroops: _builtins.int
     """Stroops of XLM on all of them."""
     def __init__(

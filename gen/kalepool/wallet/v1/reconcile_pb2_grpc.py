@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class ReconciliationServiceStub:
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """
@@ -52,7 +52,7 @@ class ReconciliationServiceStub:
 
 class ReconciliationServiceServicer:
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """
@@ -105,7 +105,7 @@ def add_ReconciliationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ReconciliationService:
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """

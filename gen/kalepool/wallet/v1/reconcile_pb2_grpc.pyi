@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class ReconciliationServiceStub:
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """
@@ -58,7 +58,7 @@ class ReconciliationServiceStub:
 @_typing.type_check_only
 class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """
@@ -84,7 +84,7 @@ class ReconciliationServiceAsyncStub(ReconciliationServiceStub):
 
 class ReconciliationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Compares what is recorded with the chain (docs/architecture.md: the chain is the truth). Served by
-    wallet, which also does it by itself every RECONCILE_INTERVAL.
+    wallet, which also does it by itself every RECONCILE_INTERVAL_MS.
 
     Errors of every RPC: as in WalletService.
     """

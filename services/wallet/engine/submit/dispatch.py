@@ -227,7 +227,12 @@ class Dispatcher:
             self._alarms.over(name)
             return
         self._alarms.tell(
-            Alarm(name=name, cause="FEE_DAILY", message=_NO_ROOM, details={"operations": len(ids)})
+            Alarm(
+                name=name,
+                cause="FEE_DAILY_STROOPS",
+                message=_NO_ROOM,
+                details={"operations": len(ids)},
+            )
         )
         bids = {
             item: -(-draft.envelope.fee_bid // len(draft.operation_ids))

@@ -237,8 +237,8 @@ class RentKeeper:
         start = f"the {entry.name} needs {needed} stroops of rent"
         details = {"entry": entry.name, "due_ledger": entry.due_ledger, "needed": needed}
         if left <= has:
-            words = f"{start}, and RENT_DAILY leaves {max(0, left)} of {self._daily}"
-            return Alarm(name=NAME, cause="RENT_DAILY", message=words, details=details)
+            words = f"{start}, and RENT_DAILY_STROOPS leaves {max(0, left)} of {self._daily}"
+            return Alarm(name=NAME, cause="RENT_DAILY_STROOPS", message=words, details=details)
         words = f"{start}, and the treasury has {has} to spend: send it XLM"
         return Alarm(name=NAME, cause="treasury", message=words, details=details)
 

@@ -129,7 +129,9 @@ class TreasuryTransactions:
         )
         committed = await self.transactions.commit_signed([draft], ledger=ledger)
         if committed.unpaid:
-            unpaid = Alarm(name=name, cause="FEE_DAILY", message="the fee budget is used up")
+            unpaid = Alarm(
+                name=name, cause="FEE_DAILY_STROOPS", message="the fee budget is used up"
+            )
             self.alarms.tell(unpaid)
             await self._postpone([item for item in operations if item.id in committed.unpaid])
             await self.operations.release(sorted(committed.spared))

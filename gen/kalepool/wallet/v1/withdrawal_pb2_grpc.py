@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from kalepool.wallet.v1 import withdraw_pb2 as kalepool_dot_wallet_dot_v1_dot_withdraw__pb2
+from kalepool.wallet.v1 import withdrawal_pb2 as kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in kalepool/wallet/v1/withdraw_pb2_grpc.py depends on'
+        + ' but the generated code in kalepool/wallet/v1/withdrawal_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -40,28 +40,28 @@ class WithdrawalServiceStub:
         """
         self.SetPayoutAddress = channel.unary_unary(
                 '/kalepool.wallet.v1.WithdrawalService/SetPayoutAddress',
-                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressRequest.SerializeToString,
-                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressResponse.FromString,
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressResponse.FromString,
                 _registered_method=True)
         self.GetPayoutAddress = channel.unary_unary(
                 '/kalepool.wallet.v1.WithdrawalService/GetPayoutAddress',
-                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressRequest.SerializeToString,
-                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressResponse.FromString,
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressResponse.FromString,
                 _registered_method=True)
         self.Withdraw = channel.unary_unary(
                 '/kalepool.wallet.v1.WithdrawalService/Withdraw',
-                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawRequest.SerializeToString,
-                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawResponse.FromString,
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawResponse.FromString,
                 _registered_method=True)
         self.GetWithdrawal = channel.unary_unary(
                 '/kalepool.wallet.v1.WithdrawalService/GetWithdrawal',
-                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalRequest.SerializeToString,
-                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalResponse.FromString,
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.FromString,
                 _registered_method=True)
         self.ListWithdrawals = channel.unary_unary(
                 '/kalepool.wallet.v1.WithdrawalService/ListWithdrawals',
-                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsRequest.SerializeToString,
-                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsResponse.FromString,
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.FromString,
                 _registered_method=True)
 
 
@@ -75,7 +75,8 @@ class WithdrawalServiceServicer:
     def SetPayoutAddress(self, request, context):
         """Registers the farmer's outside address. Called by registry. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+        nothing.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
@@ -130,28 +131,28 @@ def add_WithdrawalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'SetPayoutAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPayoutAddress,
-                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressRequest.FromString,
-                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressResponse.SerializeToString,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressResponse.SerializeToString,
             ),
             'GetPayoutAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPayoutAddress,
-                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressRequest.FromString,
-                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressResponse.SerializeToString,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressResponse.SerializeToString,
             ),
             'Withdraw': grpc.unary_unary_rpc_method_handler(
                     servicer.Withdraw,
-                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawRequest.FromString,
-                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawResponse.SerializeToString,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawResponse.SerializeToString,
             ),
             'GetWithdrawal': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWithdrawal,
-                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalRequest.FromString,
-                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalResponse.SerializeToString,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.SerializeToString,
             ),
             'ListWithdrawals': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWithdrawals,
-                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsRequest.FromString,
-                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsResponse.SerializeToString,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,8 +184,8 @@ class WithdrawalService:
             request,
             target,
             '/kalepool.wallet.v1.WithdrawalService/SetPayoutAddress',
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressRequest.SerializeToString,
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.SetPayoutAddressResponse.FromString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.SetPayoutAddressResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -210,8 +211,8 @@ class WithdrawalService:
             request,
             target,
             '/kalepool.wallet.v1.WithdrawalService/GetPayoutAddress',
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressRequest.SerializeToString,
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetPayoutAddressResponse.FromString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetPayoutAddressResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -237,8 +238,8 @@ class WithdrawalService:
             request,
             target,
             '/kalepool.wallet.v1.WithdrawalService/Withdraw',
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawRequest.SerializeToString,
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.WithdrawResponse.FromString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.WithdrawResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -264,8 +265,8 @@ class WithdrawalService:
             request,
             target,
             '/kalepool.wallet.v1.WithdrawalService/GetWithdrawal',
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalRequest.SerializeToString,
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.GetWithdrawalResponse.FromString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.GetWithdrawalResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -291,8 +292,8 @@ class WithdrawalService:
             request,
             target,
             '/kalepool.wallet.v1.WithdrawalService/ListWithdrawals',
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsRequest.SerializeToString,
-            kalepool_dot_wallet_dot_v1_dot_withdraw__pb2.ListWithdrawalsResponse.FromString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_withdrawal__pb2.ListWithdrawalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from kalepool.wallet.v1 import withdraw_pb2 as _withdraw_pb2
+from kalepool.wallet.v1 import withdrawal_pb2 as _withdrawal_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -37,19 +37,20 @@ class WithdrawalServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WithdrawalServiceAsyncStub: ...
-    SetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdraw_pb2.SetPayoutAddressRequest, _withdraw_pb2.SetPayoutAddressResponse]
+    SetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]
     """Registers the farmer's outside address. Called by registry. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+    nothing.
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
-    GetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdraw_pb2.GetPayoutAddressRequest, _withdraw_pb2.GetPayoutAddressResponse]
+    GetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]
     """Reads which address counts now and which one is to come.
 
     Command line: kalepool withdrawal address FARMER_ID
     """
-    Withdraw: _grpc.UnaryUnaryMultiCallable[_withdraw_pb2.WithdrawRequest, _withdraw_pb2.WithdrawResponse]
+    Withdraw: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.WithdrawRequest, _withdrawal_pb2.WithdrawResponse]
     """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
@@ -59,13 +60,13 @@ class WithdrawalServiceStub:
     exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
     Command line: kalepool withdrawal send FARMER_ID --amount 12.5
     """
-    GetWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdraw_pb2.GetWithdrawalRequest, _withdraw_pb2.GetWithdrawalResponse]
+    GetWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]
     """Reads one withdrawal.
 
     Errors: NOT_FOUND (WITHDRAWAL_NOT_FOUND).
     Command line: kalepool withdrawal show WITHDRAWAL_ID
     """
-    ListWithdrawals: _grpc.UnaryUnaryMultiCallable[_withdraw_pb2.ListWithdrawalsRequest, _withdraw_pb2.ListWithdrawalsResponse]
+    ListWithdrawals: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.ListWithdrawalsRequest, _withdrawal_pb2.ListWithdrawalsResponse]
     """Lists withdrawals, newest first, a page at a time.
 
     Command line: kalepool withdrawal list --farmer FARMER_ID
@@ -80,19 +81,20 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    SetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdraw_pb2.SetPayoutAddressRequest, _withdraw_pb2.SetPayoutAddressResponse]  # type: ignore[assignment]
+    SetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]  # type: ignore[assignment]
     """Registers the farmer's outside address. Called by registry. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
-    (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+    (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+    nothing.
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
-    GetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdraw_pb2.GetPayoutAddressRequest, _withdraw_pb2.GetPayoutAddressResponse]  # type: ignore[assignment]
+    GetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]  # type: ignore[assignment]
     """Reads which address counts now and which one is to come.
 
     Command line: kalepool withdrawal address FARMER_ID
     """
-    Withdraw: _aio.UnaryUnaryMultiCallable[_withdraw_pb2.WithdrawRequest, _withdraw_pb2.WithdrawResponse]  # type: ignore[assignment]
+    Withdraw: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.WithdrawRequest, _withdrawal_pb2.WithdrawResponse]  # type: ignore[assignment]
     """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
@@ -102,13 +104,13 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
     Command line: kalepool withdrawal send FARMER_ID --amount 12.5
     """
-    GetWithdrawal: _aio.UnaryUnaryMultiCallable[_withdraw_pb2.GetWithdrawalRequest, _withdraw_pb2.GetWithdrawalResponse]  # type: ignore[assignment]
+    GetWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]  # type: ignore[assignment]
     """Reads one withdrawal.
 
     Errors: NOT_FOUND (WITHDRAWAL_NOT_FOUND).
     Command line: kalepool withdrawal show WITHDRAWAL_ID
     """
-    ListWithdrawals: _aio.UnaryUnaryMultiCallable[_withdraw_pb2.ListWithdrawalsRequest, _withdraw_pb2.ListWithdrawalsResponse]  # type: ignore[assignment]
+    ListWithdrawals: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.ListWithdrawalsRequest, _withdrawal_pb2.ListWithdrawalsResponse]  # type: ignore[assignment]
     """Lists withdrawals, newest first, a page at a time.
 
     Command line: kalepool withdrawal list --farmer FARMER_ID
@@ -124,12 +126,13 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def SetPayoutAddress(
         self,
-        request: _withdraw_pb2.SetPayoutAddressRequest,
+        request: _withdrawal_pb2.SetPayoutAddressRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_withdraw_pb2.SetPayoutAddressResponse, _abc.Awaitable[_withdraw_pb2.SetPayoutAddressResponse]]:
+    ) -> _typing.Union[_withdrawal_pb2.SetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.SetPayoutAddressResponse]]:
         """Registers the farmer's outside address. Called by registry. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
-        (WITHDRAW_COOLING), and until then the one before it does. Repeating the newest changes nothing.
+        (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
+        nothing.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
@@ -137,9 +140,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetPayoutAddress(
         self,
-        request: _withdraw_pb2.GetPayoutAddressRequest,
+        request: _withdrawal_pb2.GetPayoutAddressRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_withdraw_pb2.GetPayoutAddressResponse, _abc.Awaitable[_withdraw_pb2.GetPayoutAddressResponse]]:
+    ) -> _typing.Union[_withdrawal_pb2.GetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.GetPayoutAddressResponse]]:
         """Reads which address counts now and which one is to come.
 
         Command line: kalepool withdrawal address FARMER_ID
@@ -148,9 +151,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Withdraw(
         self,
-        request: _withdraw_pb2.WithdrawRequest,
+        request: _withdrawal_pb2.WithdrawRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_withdraw_pb2.WithdrawResponse, _abc.Awaitable[_withdraw_pb2.WithdrawResponse]]:
+    ) -> _typing.Union[_withdrawal_pb2.WithdrawResponse, _abc.Awaitable[_withdrawal_pb2.WithdrawResponse]]:
         """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
         pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
@@ -164,9 +167,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetWithdrawal(
         self,
-        request: _withdraw_pb2.GetWithdrawalRequest,
+        request: _withdrawal_pb2.GetWithdrawalRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_withdraw_pb2.GetWithdrawalResponse, _abc.Awaitable[_withdraw_pb2.GetWithdrawalResponse]]:
+    ) -> _typing.Union[_withdrawal_pb2.GetWithdrawalResponse, _abc.Awaitable[_withdrawal_pb2.GetWithdrawalResponse]]:
         """Reads one withdrawal.
 
         Errors: NOT_FOUND (WITHDRAWAL_NOT_FOUND).
@@ -176,9 +179,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListWithdrawals(
         self,
-        request: _withdraw_pb2.ListWithdrawalsRequest,
+        request: _withdrawal_pb2.ListWithdrawalsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_withdraw_pb2.ListWithdrawalsResponse, _abc.Awaitable[_withdraw_pb2.ListWithdrawalsResponse]]:
+    ) -> _typing.Union[_withdrawal_pb2.ListWithdrawalsResponse, _abc.Awaitable[_withdrawal_pb2.ListWithdrawalsResponse]]:
         """Lists withdrawals, newest first, a page at a time.
 
         Command line: kalepool withdrawal list --farmer FARMER_ID
