@@ -273,7 +273,7 @@ async def test_a_price_above_the_budget_is_told_once_and_not_asked_for_again() -
     world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY + 1)
     await world.keeper.step()
     assert "needs 1001 stroops of rent" in world.alarm
-    assert "RENT_DAILY leaves 1000 of 1000" in world.alarm
+    assert "RENT_DAILY_STROOPS leaves 1000 of 1000" in world.alarm
     assert world.paid == []
     for ledger in (LEDGER + 1, LEDGER + 59):
         world.view.current = state(instance=due_at(FARM), ledger=ledger)
@@ -291,7 +291,7 @@ async def test_a_budget_that_suffices_again_ends_the_alarm() -> None:
     world.transactions.spent = 900
     world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=500)
     await world.keeper.step()
-    assert "RENT_DAILY leaves 100 of 1000" in world.alarm
+    assert "RENT_DAILY_STROOPS leaves 100 of 1000" in world.alarm
     world.transactions.spent, world.deployer.errors = 500, {}
     await world.keeper.step()
     assert (world.paid, world.alarm) == (["instance"], "")
