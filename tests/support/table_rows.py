@@ -9,7 +9,14 @@ from libs.common.ids import new_id
 from tests.support.database import Connection, DatabaseAccess, connect
 
 #: Ways of PostgreSQL to read rows in the order of a key, though no query asks for that order.
-_SORTED_READS = ("indexscan", "indexonlyscan", "bitmapscan", "mergejoin", "sort")
+_SORTED_READS = (
+    "indexscan",
+    "indexonlyscan",
+    "bitmapscan",
+    "mergejoin",
+    "sort",
+    "incremental_sort",
+)
 #: Tables of events: the column of their time, and values that only they have.
 _EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "plant.plantings": ("planted_at", {"stake_amount": 250}),
@@ -25,15 +32,22 @@ async def read_as_stored(database: DatabaseAccess) -> None:
         await connection.execute("; ".join(off))
 
 
-async def store_backwards(
+async def store_in_order(
     connection: Connection, table: str, ids: Iterable[UUID], *, column: str = "id"
 ) -> None:
-    """Write rows again, so that they stand in the reverse order of their ids, behind all others."""
-    for row_id in sorted(ids, reverse=True):
+    """Write rows again, so that they stand in this order, behind all others."""
+    for row_id in ids:
         await connection.execute(
             f"UPDATE {table} SET {column} = {column} WHERE {column} = $1",  # noqa: S608  (the test's own words)
             row_id,
         )
+
+
+async def store_backwards(
+    connection: Connection, table: str, ids: Iterable[UUID], *, column: str = "id"
+) -> None:
+    """Let rows stand in the reverse order of their ids, behind all others."""
+    await store_in_order(connection, table, sorted(ids, reverse=True), column=column)
 
 
 async def insert_row(connection: Connection, table: str, **values: object) -> None:
