@@ -27,9 +27,9 @@ SUITES = (
     ("services/wallet/keys/", ("unit/wallet", "contract/key_providers", "integration/wallet")),
     ("services/wallet/", ("unit/wallet", "contract/localnet_rpc", "integration/wallet")),
     ("services/registry/", ("unit/registry", "integration/registry")),
-    ("services/plant/", ("unit/plant", "integration/plant")),
-    ("services/work/", ("unit/work", "integration/work")),
-    ("services/harvest/", ("unit/harvest", "integration/harvest")),
+    ("services/plant/", ("unit/plant", "integration/plant", "integration/batches")),
+    ("services/work/", ("unit/work", "integration/work", "integration/batches")),
+    ("services/harvest/", ("unit/harvest", "integration/harvest", "integration/batches")),
     ("libs/kale/", ("unit/kale", "unit/common", "unit/pooler", "integration/work")),
     (
         "libs/batches/",
