@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
-import aiohttp
 import asyncpg
 import grpc
 import pytest
@@ -20,14 +19,12 @@ from kalepool.wallet.v1 import (
     withdrawal_pb2,
     withdrawal_pb2_grpc,
 )
-from stellar_sdk import Keypair, TransactionBuilder, xdr
+from stellar_sdk import Keypair
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.db.pool import Database, Session
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from localnet.ledger.keys import trustline_asset, trustline_key
-from localnet.network import Network
 from services.wallet.domain.errors import (
     PayoutAddressMissingError,
     RequestIdReusedError,
@@ -43,7 +40,8 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
-from tests.support.wallet_world import PATIENCE, WalletWorld, eventually
+from tests.support.payers import Outside, payer
+from tests.support.wallet_world import WalletWorld, eventually
 
 KALE = 10**7
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
@@ -381,80 +379,11 @@ async def test_history_cannot_be_changed(database: DatabaseAccess, statement: st
 # The whole way --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Payer:
-    """A farmer with KALE and an outside address."""
-
-    world: WalletWorld
-    farmer_id: str
-
-    async def withdraw(self, request_id: str, amount: int) -> withdrawal_pb2.Withdrawal:
-        """Withdraws stroops of KALE."""
-        request = withdrawal_pb2.WithdrawRequest(
-            request_id=request_id, farmer_id=self.farmer_id, amount=amount
-        )
-        async with open_channel(self.world.target) as channel:
-            stub = withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
-            return (await stub.Withdraw(request, timeout=PATIENCE)).withdrawal
-
-
-class Outside:
-    """Accounts that are not the pool's."""
-
-    def __init__(self, world: WalletWorld, rpc: SorobanServerAsync) -> None:
-        self._world = world
-        self._rpc = rpc
-        self._network = Network()
-
-    async def account(
-        self, *, trustline: bool = True, memo: bool = False, room: str | None = None
-    ) -> str:
-        """A new account: with a trustline (of this limit), and wanting a memo with each payment."""
-        key = Keypair.random()
-        async with aiohttp.ClientSession() as session:
-            url = f"{self._world.rpc_url}/friendbot?addr={key.public_key}"
-            async with session.get(url) as reply:
-                assert reply.status == 200, await reply.text()
-        source = await self._rpc.load_account(key.public_key)
-        builder = TransactionBuilder(source, self._network.passphrase, base_fee=1000)
-        builder.set_timeout(60)
-        if trustline:
-            builder.append_change_trust_op(self._network.kale, room)
-        if memo:
-            builder.append_manage_data_op("config.memo_required", b"1")
-        if builder.operations:
-            envelope = builder.build()
-            envelope.sign(key)
-            sent = await self._rpc.send_transaction(envelope)
-            answer = await self._rpc.poll_transaction(sent.hash, max_attempts=20)
-            assert answer.status.value == "SUCCESS"
-        return key.public_key
-
-    async def kale(self, address: str) -> int:
-        """Stroops of KALE that it has."""
-        raw = Keypair.from_public_key(address).raw_public_key()
-        line = trustline_key(raw, trustline_asset(self._network.kale.to_xdr_object()))
-        found = await self._rpc.get_ledger_entries([xdr.LedgerKey.from_xdr_bytes(line)])
-        trust_line = xdr.LedgerEntryData.from_xdr((found.entries or [])[0].xdr).trust_line
-        return 0 if trust_line is None else trust_line.balance.int64
-
-
 @pytest.fixture(scope="module")
 async def outside(world: WalletWorld) -> AsyncIterator[Outside]:
     """Accounts that are not the pool's, as many as a test wants."""
     async with SorobanServerAsync(world.rpc_url) as rpc:
         yield Outside(world, rpc)
-
-
-async def payer(world: WalletWorld, destination: str, *, kale: int = 10 * KALE) -> Payer:
-    """A farmer with KALE that pays out to `destination`."""
-    request = wallet_pb2.CreateWalletRequest(
-        farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination
-    )
-    wallet = (await world.stub.CreateWallet(request)).wallet
-    await world.wait_until_ready([wallet.farmer_id])
-    await world.pay_kale([wallet.address], kale)
-    return Payer(world=world, farmer_id=wallet.farmer_id)
 
 
 async def test_kale_goes_to_the_payout_address_once(world: WalletWorld, outside: Outside) -> None:
@@ -483,46 +412,6 @@ async def test_many_at_once_each_get_their_own(world: WalletWorld, outside: Outs
     done = await asyncio.gather(*(item.withdraw(name, KALE) for item, name in wishes))
     assert {item.operation.state for item in done} == {SUCCEEDED}
     assert [await outside.kale(item) for item in destinations] == [4 * KALE] * 3
-
-
-async def test_one_that_cannot_be_paid_does_not_hold_up_the_others(
-    world: WalletWorld, outside: Outside
-) -> None:
-    sound = await payer(world, await outside.account())
-    poor = await payer(world, await outside.account(), kale=3 * KALE)
-    # Each of the two fits the balance that is read, both together do not.
-    first, *pair = await asyncio.gather(
-        sound.withdraw("sound", KALE),
-        poor.withdraw("one", 2 * KALE),
-        poor.withdraw("two", 2 * KALE),
-    )
-    assert first.operation.state == SUCCEEDED
-    assert sorted(item.operation.state for item in pair) == [SUCCEEDED, FAILED]
-    (refused,) = [item for item in pair if item.operation.state == FAILED]
-    assert refused.operation.reason == common_pb2.FAILURE_REASON_INSUFFICIENT_BALANCE
-
-
-async def test_what_only_failed_with_others_goes_together_again(
-    world: WalletWorld, outside: Outside
-) -> None:
-    full = await outside.account(room="1")
-    destinations = [await outside.account() for _ in range(2)]
-    payers = [await payer(world, item, kale=16 * KALE) for item in destinations]
-    greedy = await payer(world, full, kale=9 * KALE)
-    wishes = [(item, f"wish {number}") for number in range(15) for item in payers]
-    done = await asyncio.gather(
-        greedy.withdraw("too much", 2 * KALE),
-        *(item.withdraw(name, KALE) for item, name in wishes),
-    )
-    refused, *paid = [item.operation for item in done]
-    assert (refused.state, refused.reason) == (
-        FAILED,
-        common_pb2.FAILURE_REASON_DESTINATION_REFUSES,
-    )
-    assert {item.state for item in paid} == {SUCCEEDED}
-    # With the one that fails, and then without it; each payer has its own.
-    assert max(item.attempts for item in paid) <= 2
-    assert max(item.ledger for item in paid) - min(item.ledger for item in paid) <= 3
 
 
 @pytest.mark.parametrize(
