@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from libs.common.config import KEPT_NAMES, RENAMED, ServiceSettings, Settings, Unit
+from libs.common.config import KEPT_NAMES, ServiceSettings, Settings, Unit
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access
 from libs.common.names import SERVICES
+from libs.common.renamed import RENAMED
 from libs.common.states import EventT, StateT, StateTable
 from services.access import ACCESS
 from services.migrations import MigrationSettings

@@ -2,16 +2,15 @@
 
 Values come from the environment (upper-case field names), a `.env` file, or files in SECRETS_DIR.
 
-A time, a length in bytes and an amount of money end with their unit (Unit); a setting that got
-another name is read by its old one for one release (RENAMED).
+A time, a length in bytes and an amount of money end with their unit (Unit). A setting that got
+another name is read by its old one for one release (libs/common/renamed.py).
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -24,12 +23,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import InitErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
-    SecretsSettingsSource,
     SettingsConfigDict,
 )
 
@@ -38,6 +34,7 @@ from libs.common.grpc.identity import TRUST_DOMAIN
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
+from libs.common.renamed import OldNames, as_given, with_new_names
 
 
 class Unit(Enum):
@@ -77,60 +74,6 @@ KEPT_NAMES = frozenset(
         "nonce_validation_timeout",
     }
 )
-#: Settings with another name since 0.1.0: the old name and the new one. The release after the next
-#: knows the new names only, and this table is empty again.
-RENAMED: Mapping[str, str] = MappingProxyType(
-    {
-        "shutdown_grace": "shutdown_grace_ms",
-        "key_timeout": "key_timeout_ms",
-        "treasury_low_balance": "treasury_low_balance_stroops",
-        "fee_daily": "fee_daily_stroops",
-        "fee_daily_per_pooler": "fee_daily_per_pooler_stroops",
-        "fee_reserve": "fee_reserve_stroops",
-        "rent_daily": "rent_daily_stroops",
-        "channel_funding": "channel_funding_stroops",
-        "channel_low_balance": "channel_low_balance_stroops",
-        "reconcile_interval": "reconcile_interval_ms",
-        "withdraw_cooling": "withdraw_cooling_ms",
-        "withdraw_daily_kale": "withdraw_daily_kale_stroops",
-        "withdraw_daily_kale_pool": "withdraw_daily_kale_pool_stroops",
-        "withdraw_daily_xlm": "withdraw_daily_xlm_stroops",
-        "withdraw_daily_xlm_pool": "withdraw_daily_xlm_pool_stroops",
-        "stellar_timeout": "stellar_timeout_ms",
-        "stellar_hedge": "stellar_hedge_ms",
-    }
-)
-
-
-class _OldNames(PydanticBaseSettingsSource):
-    """The values that stand under old names (RENAMED), wherever settings are read from."""
-
-    def __init__(
-        self, settings_class: type[BaseSettings], sources: Sequence[PydanticBaseSettingsSource]
-    ) -> None:
-        """Take the sources to look into, the first one preferred; they were read before."""
-        super().__init__(settings_class)
-        self._sources = [
-            source
-            for source in sources
-            if not isinstance(source, SecretsSettingsSource) or source.secrets_dir is not None
-        ]
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the value under a name (the library's hook)."""
-        for source in self._sources:
-            value, _, _ = source.get_field_value(field, field_name)
-            if value is not None:
-                return value, field_name, False
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the values by old name (the library's hook)."""
-        text = FieldInfo(annotation=str)
-        fields = self.settings_cls.model_fields
-        names = [old for old, new in RENAMED.items() if new in fields]
-        found = {name: self.get_field_value(text, name)[0] for name in names}
-        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -139,14 +82,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         env_file=".env",
-        dotenv_filtering="only_existing",  # old names are taken by _OldNames alone
+        dotenv_filtering="only_existing",  # old names are taken by libs.common.renamed alone
         extra="ignore",
         env_ignore_empty=True,
         secrets_dir=os.environ.get("SECRETS_DIR"),
         hide_input_in_errors=True,
     )
 
-    #: A sentence for each old name (RENAMED) that was given.
+    #: A sentence for each old name that was given.
     _old_names: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
@@ -160,7 +103,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Look for old names, too (the library's hook)."""
         outside = (env_settings, dotenv_settings, file_secret_settings)
-        return (init_settings, *outside, _OldNames(settings_cls, outside))
+        return (init_settings, *outside, OldNames(settings_cls, outside))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -168,18 +111,14 @@ class Settings(BaseSettings):
         """Take the value of an old name where the new one was not given."""
         if not isinstance(given, dict):
             return build(given)
-        pairs = {old: new for old, new in RENAMED.items() if new in cls.model_fields}
-        old_names = [old for old in pairs if old in given]
-        alone = {pairs[old]: old for old in old_names if pairs[old] not in given}
+        values, sentences, alone = with_new_names(given, cls.model_fields)
         try:
-            settings = build(given | {new: given[old] for new, old in alone.items()})
+            settings = build(values)
         except ValidationError as error:
             if not alone:
                 raise
-            raise _as_given(error, alone) from None
-        settings._old_names = tuple(
-            _sentence(old, pairs[old], alone=pairs[old] in alone) for old in old_names
-        )
+            raise as_given(error, alone) from None
+        settings._old_names = sentences
         return settings
 
     def old_names(self) -> tuple[str, ...]:
@@ -194,27 +133,6 @@ class Settings(BaseSettings):
         found = [value for _, value in self if isinstance(value, SecretStr)]
         parts = [part for value in found for part in value.get_secret_value().split(",")]
         return frozenset(filter(None, (*parts, *map(_password, parts))))
-
-
-def _as_given(error: ValidationError, alone: Mapping[str, str]) -> ValidationError:
-    """Return the same error with the names that were given in place of the new ones."""
-    details = [
-        InitErrorDetails(
-            type=item["type"],
-            loc=tuple(alone.get(str(part), part) for part in item["loc"]),
-            input=item["input"],
-            ctx=item.get("ctx", {}),
-        )
-        for item in error.errors()
-    ]
-    return ValidationError.from_exception_data(error.title, details, hide_input=True)
-
-
-def _sentence(old: str, new: str, *, alone: bool) -> str:
-    old, new = old.upper(), new.upper()
-    if alone:
-        return f"{old} is now named {new}: rename it, the release after this one ignores {old}"
-    return f"both {old} and {new} are set, and {new} counts: remove {old}, which is its old name"
 
 
 def _password(text: str) -> str:

@@ -15,10 +15,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from libs.common import config
+from libs.common import renamed
 from libs.common.config import (
     KEPT_NAMES,
-    RENAMED,
     Count,
     Milliseconds,
     ServiceSettings,
@@ -26,6 +25,7 @@ from libs.common.config import (
     Stroops,
     Unit,
 )
+from libs.common.renamed import RENAMED
 from localnet.config import LocalnetSettings
 from scripts.gen_docs import comments_of
 from services.main import read_settings
@@ -197,7 +197,7 @@ class Places:
         self._secrets = folder / "secrets"
         self._secrets.mkdir()
         self._file = folder / ".env"
-        monkeypatch.setattr(config, "RENAMED", {OLD: NEW, "weight": "weight_bytes"})
+        monkeypatch.setattr(renamed, "RENAMED", {OLD: NEW, "weight": "weight_bytes"})
         monkeypatch.setitem(Budget.model_config, "secrets_dir", str(self._secrets))
         monkeypatch.chdir(folder)
         for name in (OLD, NEW, "farmers"):
@@ -323,10 +323,10 @@ def test_a_process_that_does_not_start_names_the_variable_that_was_set(
 START = """
 import os, signal
 from contextlib import asynccontextmanager
-from libs.common import config
+from libs.common import config, renamed
 from libs.common.grpc.server import run_service
 
-config.RENAMED = {"grace": "shutdown_grace_ms", "weight": "weight_bytes"}
+renamed.RENAMED = {"grace": "shutdown_grace_ms", "weight": "weight_bytes"}
 
 @asynccontextmanager
 async def open_app():
