@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         ids=tuple(options.id),
         tests=tuple(options.tests),
         only_changed=options.changed,
+        sample=options.sample,
         workers=options.workers,
         budget=options.budget,
         is_fresh=options.fresh,
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", action="append", default=[], help="a mutant that was told")
     parser.add_argument(
         "--tests", action="append", default=[], help="only tests of this folder or file"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=0, help="so many of them, chosen by their ids (all)"
     )
     parser.add_argument("--changed", action="store_true", help="only lines that have changed")
     parser.add_argument(

@@ -43,6 +43,8 @@ class Plan:
     tests: tuple[str, ...] = ()
     #: Whether to mutate only lines that have changed.
     only_changed: bool = False
+    #: Number of mutants to try of those that are chosen; 0: all.
+    sample: int = 0
     #: Number of copies of the tree.
     workers: int = 2
     #: Seconds of tests for one mutant.
@@ -74,10 +76,16 @@ class Campaign:
     def _chosen(self, everything: list[Mutant]) -> list[Mutant]:
         if self._plan.ids:
             return [item for item in everything if item.id in self._plan.ids]
-        if not self._plan.only_changed:
-            return everything
-        changed = changed_lines(self._plan.root)
-        return [item for item in everything if item.line in changed.get(item.path, ())]
+        chosen = everything
+        if self._plan.only_changed:
+            changed = changed_lines(self._plan.root)
+            chosen = [item for item in everything if item.line in changed.get(item.path, ())]
+        if not self._plan.sample:
+            return chosen
+        # Ids are digests: in their order, the first ones are of everywhere, and a larger sample
+        # holds the smaller ones.
+        ids = set(sorted(item.id for item in chosen)[: self._plan.sample])
+        return [item for item in chosen if item.id in ids]
 
     def _digests(self) -> Iterator[tuple[tuple[str, str], frozenset[str]]]:
         """Yield the recorder's names for the statements of each section, by file and section."""

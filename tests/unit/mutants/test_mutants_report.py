@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from trials.mutants.campaign import Campaign, Plan
 from trials.mutants.excuses import Excuse, ExcuseError, excused, read_excuses, stale
 from trials.mutants.model import Outcome, Verdict
 from trials.mutants.python_code import python_mutants
@@ -105,6 +106,16 @@ def test_the_report_has_packages_survivors_and_stale_excuses(tmp_path: Path) -> 
     assert "stale excuse: services/a/domain/b.py f: `1` to `2`" in text.getvalue()
     told = as_json(found, excuses)
     assert (told["killed"], told["is_good"]) == (0.75, False)
+
+
+def test_a_larger_sample_holds_the_smaller_one() -> None:
+    def sampled(count: int) -> list[str]:
+        plan = Plan(root=ROOT, only=("libs/kale/reward.py",), sample=count)
+        return Campaign(plan, lambda _: None).listing()
+
+    few, more, everything = sampled(5), sampled(10), sampled(0)
+    assert (len(few), len(more)) == (5, 10)
+    assert set(few) < set(more) < set(everything)
 
 
 def test_targets_and_their_tests() -> None:
