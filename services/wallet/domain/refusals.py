@@ -20,6 +20,9 @@ LASTING = frozenset(
     }
 )
 
+#: Ledgers for which a price that no inclusion fee makes cheap enough is believed.
+PRICE_LEDGERS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
@@ -45,6 +48,8 @@ class Refusal:
     bid: int | None
     #: See Price; None also when nobody knows.
     fits_at: int | None
+    #: Seconds since it ended.
+    age: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,9 @@ class Circumstances:
     is_rent_due: bool
     #: The farm's admin has paused planting.
     is_paused: bool
+    #: Seconds for which a price that no inclusion fee makes cheap enough is believed: nodes may
+    #: have lied, and the network's prices move.
+    price_stands: float
 
 
 def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal], bool]) -> bool:
@@ -69,9 +77,7 @@ def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal]
     """
     match refusal.reason:
         case FailureReason.FEE_CAP:
-            if refusal.bid is None:
-                return now.inclusion_fee > now.usual_fit
-            return refusal.fits_at is None or now.inclusion_fee > refusal.fits_at
+            return _is_too_dear(refusal, now)
         case FailureReason.FEE_BUDGET:
             return not has_room(refusal)
         case FailureReason.RENT_DUE:
@@ -80,6 +86,14 @@ def stands(refusal: Refusal, now: Circumstances, *, has_room: Callable[[Refusal]
             return now.is_paused
         case _:
             return False
+
+
+def _is_too_dear(refusal: Refusal, now: Circumstances) -> bool:
+    if refusal.bid is None:
+        return now.inclusion_fee > now.usual_fit
+    if refusal.fits_at is None:
+        return refusal.age < now.price_stands
+    return now.inclusion_fee > refusal.fits_at
 
 
 def standing(

@@ -20,11 +20,13 @@ from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.outcomes import Action, meaning
+from services.wallet.domain.refusals import PRICE_LEDGERS
 
 log = get_logger(__name__)
 
-#: Ledgers for which a price is believed after it was asked for twice.
-_BELIEF = 60
+#: Ledgers for which a price is believed after it was asked for twice: surely no more when an
+#: operation that was refused for that price may be asked for again.
+_BELIEF = PRICE_LEDGERS // 2
 
 
 @dataclass(frozen=True, kw_only=True)

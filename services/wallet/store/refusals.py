@@ -111,4 +111,5 @@ def _refusal(row: Record) -> Refusal:
         reason=FailureReason(row["reason"]),
         bid=row["bid"],
         fits_at=row["fits_at"],
+        age=row["age"],
     )

@@ -26,7 +26,7 @@ from services.wallet.domain.model import (
     OperationKind,
     Wallet,
 )
-from services.wallet.domain.refusals import Circumstances
+from services.wallet.domain.refusals import PRICE_LEDGERS, Circumstances
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury_account import Treasury
@@ -217,6 +217,7 @@ class UseCases:
             usual_fit=max(0, self.max_fee - self.fees.reserve) // 2,
             is_rent_due=chain_state.is_rent_due,
             is_paused=chain_state.head.paused,
+            price_stands=PRICE_LEDGERS * max(1, chain_state.pace),
         )
         return Now(circumstances=circumstances, fees=self.fees)
 

@@ -28,7 +28,7 @@ MARK = "these terms"
 #: The rent is due, which is why operations are refused here.
 DUE = Now(
     circumstances=Circumstances(
-        inclusion_fee=100, usual_fit=400_000, is_rent_due=True, is_paused=False
+        inclusion_fee=100, usual_fit=400_000, is_rent_due=True, is_paused=False, price_stands=300.0
     ),
     fees=FeeTerms(),
 )

@@ -18,6 +18,7 @@ from services.wallet.domain.refusals import Circumstances
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.refusals import Now
 from tests.integration.wallet.test_wallet_store import endow, farmer, wish
+from tests.support.database import DatabaseAccess, connect
 
 BLOCK = 5
 
@@ -32,7 +33,11 @@ def now(
     """What a call finds."""
     return Now(
         circumstances=Circumstances(
-            inclusion_fee=inclusion_fee, usual_fit=400_000, is_rent_due=rent, is_paused=paused
+            inclusion_fee=inclusion_fee,
+            usual_fit=400_000,
+            is_rent_due=rent,
+            is_paused=paused,
+            price_stands=300.0,
         ),
         fees=FeeTerms(daily=daily, reserve=1000),
     )
@@ -96,6 +101,23 @@ async def test_one_operation_answers_twenty_calls_until_the_cap_is_raised(pool: 
     # What did not fail goes before what was refused, also where the terms are the old ones again.
     await one.store.note_terms("first")
     assert await one.ask(wish(wallet_id), now=now()) == {anew}
+
+
+async def test_a_price_that_nodes_told_is_asked_again_after_a_while(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    one, wallet_id = await asking(pool)
+    (refused,) = await one.ask(wish(wallet_id), now=now())
+    await one.fail(refused, FailureReason.FEE_CAP, asked=31_000_000)
+    assert await one.ask(wish(wallet_id), now=now()) == {refused}
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("SET session_replication_role = replica")
+        await admin.execute(
+            "UPDATE wallet.operations SET settled_at = now() - interval '5 minutes' WHERE id = $1",
+            refused,
+        )
+    (anew,) = await one.ask(wish(wallet_id), now=now())
+    assert anew != refused
 
 
 async def test_the_same_terms_noted_again_change_nothing(pool: Database) -> None:

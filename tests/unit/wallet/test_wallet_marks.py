@@ -19,8 +19,8 @@ def test_a_mark_holds_as_long_as_it_could_have_been_set(mark: int, holds: bool) 
 def test_a_price_is_doubted_again_after_a_head_that_was_a_lie() -> None:
     book, kind = TemplateBook(cast(Any, None)), OperationKind.PLANT
     assert book.doubt(kind, 100)
-    assert not book.doubt(kind, 159)
-    assert book.doubt(kind, 160)
+    assert not book.doubt(kind, 129)
+    assert book.doubt(kind, 130)
     assert book.doubt(kind, 100_161)
     # The head is back.
     assert book.doubt(kind, 170)

@@ -24,7 +24,13 @@ from services.wallet.engine.alarms import Alarm, Alarms
 POOLER = PoolerId(new_id())
 
 
-def refusal(reason: FailureReason, *, bid: int | None = 900, fits_at: int | None = None) -> Refusal:
+def refusal(
+    reason: FailureReason,
+    *,
+    bid: int | None = 900,
+    fits_at: int | None = None,
+    age: float = 0.0,
+) -> Refusal:
     """One of the pooler's."""
     return Refusal(
         operation_id=OperationId(new_id()),
@@ -32,6 +38,7 @@ def refusal(reason: FailureReason, *, bid: int | None = 900, fits_at: int | None
         reason=reason,
         bid=bid,
         fits_at=fits_at,
+        age=age,
     )
 
 
@@ -42,6 +49,7 @@ def now(**changed: Any) -> Circumstances:
         "usual_fit": 400_000,
         "is_rent_due": False,
         "is_paused": False,
+        "price_stands": 300.0,
     }
     return Circumstances(**usual | changed)
 
@@ -62,8 +70,14 @@ def test_a_cap_is_kept_once_the_network_asks_for_less() -> None:
     assert not stands(item, now(inclusion_fee=5000), has_room=room)
 
 
-def test_what_no_inclusion_fee_makes_cheap_enough_stands_until_the_terms_change() -> None:
-    assert stands(refusal(FailureReason.FEE_CAP), now(), has_room=room)
+@pytest.mark.parametrize(("age", "is_refused"), [(0.0, True), (299.9, True), (300.0, False)])
+def test_what_no_inclusion_fee_makes_cheap_enough_stands_for_a_while(
+    age: float, is_refused: bool
+) -> None:
+    """Nodes may have lied about what a call needs."""
+    assert stands(refusal(FailureReason.FEE_CAP, age=age), now(), has_room=room) is is_refused
+    item = refusal(FailureReason.FEE_CAP, age=age, fits_at=50)
+    assert stands(item, now(), has_room=room)
 
 
 def test_a_bid_that_nodes_refused_stands_while_the_network_is_crowded() -> None:

@@ -45,9 +45,10 @@ ON CONFLICT DO NOTHING;
 
 -- name: refusals_of :many
 -- The newest operation of each of these wishes, if it was refused under the terms that still hold and
--- nothing was found to have changed since.
+-- nothing was found to have changed since; and how many seconds ago.
 SELECT DISTINCT ON (o.wallet_id, o.nonce)
-    o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid, r.fits_at
+    o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid, r.fits_at,
+    extract(epoch FROM now() - o.settled_at)::float8 AS age
 FROM unnest($3::uuid[], $4::numeric[]) AS n (wallet_id, nonce)
 INNER JOIN wallet.operations AS o
     ON o.block_index = $2 AND o.wallet_id = n.wallet_id AND o.kind = $1::wallet.operation_kind
