@@ -185,8 +185,8 @@ class Arena:
             nonlocal block
             await self.witness.catch_up()
             head = (await self.world.caller.block()).head
-            last = max((index for _, index in self.witness.view.plants), default=-1)
-            block = head.plantable_block if last < 0 else last + 1
+            planted = (index for _, index in self.witness.view.plants)
+            block = max(planted, default=head.current_block) + 1
             # The wallet may still believe what nodes said in the row before.
             return bool(head.plantable_block == block)
 
