@@ -15,9 +15,12 @@ from zlib import crc32
 
 from libs.common.clock import Clock
 from services.wallet.chain.build import wire
+from services.wallet.chain.build.calls import raw
+from services.wallet.chain.build.wire import Resources
 from services.wallet.chain.errors import RpcRejectedError, RpcUnavailableError
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.node.transport import Transport
+from services.wallet.chain.read.results import Refusal
 from services.wallet.domain.chain_facts import (
     CallResult,
     ContractError,
@@ -26,16 +29,29 @@ from services.wallet.domain.chain_facts import (
     OutcomeStatus,
 )
 from services.wallet.domain.heights import Heights
+from tests.model.envelopes import Envelope
+from tests.model.farm import (
+    NETWORK,
+    NO_BALANCE,
+    PAIL_EXISTS,
+    PAIL_MISSING,
+    STAKE,
+    WORK_MISSING,
+    Call,
+    Pail,
+    Place,
+    keys_of,
+    record_of,
+)
 from tests.model.network import (
     FIRST_LEDGER,
     FIRST_NUMBER,
-    NETWORK,
-    PAIL_EXISTS,
+    NO_CONSENT,
     REFUSED,
     TRAPPED,
-    Envelope,
     Network,
     account_data,
+    block_data,
     line_data,
     pail_data,
 )
@@ -121,11 +137,18 @@ class Lies:
     heads: int = 0
     #: Sent envelopes are thrown away.
     swallows: int = 0
+    #: Calls that would work are refused by a simulation, or cost more than their caps.
+    simulations: int = 0
 
 
 #: Amounts that a liar adds to ledger and clock.
 _SHIFTS = [(1, 0), (10, 0), (10, 60), (100_000, 0), (0, 60), (0, 10**6), (-2, -10), (-20, -100)]
 _ERRORS = [REFUSED, TRAPPED, PAIL_EXISTS]
+#: What a simulation says falsely; None: that the call costs a hundred times as much.
+_REFUSALS = [None, TRAPPED, PAIL_EXISTS, PAIL_MISSING, WORK_MISSING, NO_BALANCE]
+#: Stroops of resource fee, and other resources, of each call.
+CALL_FEE = 13_000
+_INSTRUCTIONS, _WRITE_BYTES = 1000, 100
 
 
 class Server:
@@ -154,20 +177,23 @@ class Server:
         newest = self._network.ledger
         lag = self._chance.randrange(4) if self._happens(self._tricks.stale) else 0
         self._has = max(self._has, newest - lag)
-        match method:
-            case "getNetwork":
-                return {"passphrase": NETWORK.passphrase}
-            case "getHealth":
-                return {"status": "healthy", "latestLedger": self._head(self._has).sequence}
-            case "getTransaction":
-                return self._transaction(parameters["hash"])
-            case "getTransactions":
-                return self._transactions(parameters["startLedger"])
-            case "getLedgerEntries":
-                return self._entries(parameters["keys"])
-            case "sendTransaction":
-                return self._send(parameters["transaction"])
-        raise AssertionError(method)
+        return self._answers[method](parameters)
+
+    @property
+    def _answers(self) -> Mapping[str, Callable[[Mapping[str, Any]], Json]]:
+        """Return the methods of JSON-RPC."""
+        return {
+            "getNetwork": lambda _: {"passphrase": NETWORK.passphrase},
+            "getHealth": lambda _: self._health(),
+            "getTransaction": lambda asked: self._transaction(asked["hash"]),
+            "getTransactions": lambda asked: self._transactions(asked["startLedger"]),
+            "getLedgerEntries": lambda asked: self._entries(asked["keys"]),
+            "sendTransaction": lambda asked: self._send(asked["transaction"]),
+            "simulateTransaction": lambda asked: self._simulation(asked["transaction"]),
+        }
+
+    def _health(self) -> Json:
+        return {"status": "healthy", "latestLedger": self._head(self._has).sequence}
 
     def _happens(self, of_ten: int) -> bool:
         """Tell whether the adversary lets the trick happen now."""
@@ -268,15 +294,15 @@ class Server:
 
     def _invented(self, envelope: Envelope, ledger: int, *, has_worked: bool) -> Outcome:
         error = None if has_worked else self._pick("errors", envelope.lookup, _ERRORS)
-        results = tuple(CallResult() for _ in envelope.farmers) if has_worked else ()
+        results = tuple(map(_invented_result, envelope.calls)) if has_worked else ()
         return _outcome(envelope, ledger, error, results)
 
     def _entries(self, keys: Sequence[str]) -> Json:
         head = self._head(self._has)
         entries = []
         for text in keys:
-            kind, address = self._network.keys.get(text, ("", ""))
-            data = self._entry(kind, address, base64.b64decode(text)) if kind else None
+            kind, subject = self._network.keys.get(text, ("", ""))
+            data = self._entry(kind, subject, base64.b64decode(text)) if kind else None
             if data is not None:
                 entries.append(
                     {
@@ -288,20 +314,79 @@ class Server:
                 )
         return {"entries": entries, "latestLedger": head.sequence}
 
-    def _entry(self, kind: str, address: str, key: bytes) -> str | None:
+    def _entry(self, kind: str, subject: Any, key: bytes) -> str | None:
         network, at = self._network, self._has
-        if kind == "account":
-            if self._lies("accounts", address):
-                return None
-            number, used = self._number(address)
-            return account_data(key, xlm=10**9, number=number, used=used)
-        if kind == "line":
-            is_lie = self._lies("accounts", f"line {address}")
-            accepts = network.accepts(address, at) is not is_lie
-            return line_data(key, kale=network.kale(address, at), accepts=accepts)
-        ledger = network.pails.get(address, at + 1)
-        is_there = (ledger <= at) is not self._lies("pails", address)
-        return pail_data(key, ledger=min(ledger, at)) if is_there else None
+        match kind:
+            case "account":
+                if self._lies("accounts", subject):
+                    return None
+                number, used = self._number(subject)
+                return account_data(key, xlm=10**9, number=number, used=used)
+            case "line":
+                is_lie = self._lies("accounts", f"line {subject}")
+                accepts = network.accepts(subject, at) is not is_lie
+                return line_data(key, kale=network.kale(subject, at), accepts=accepts)
+            case "block":
+                blocks = [item for item in network.farm.blocks if item.ledger <= at]
+                found = [item for item in blocks if item.index == subject]
+                return block_data(key, record_of(found[0])) if found else None
+        pail = self._pail(subject)
+        return None if pail is None else pail_data(key, pail)
+
+    def _pail(self, place: Place) -> Pail | None:
+        pail = self._network.farm.pail(place, self._has)
+        if not self._lies("pails", place):
+            return pail
+        return Pail(sequence=self._has, stake=STAKE) if pail is None else None
+
+    # Simulations ------------------------------------------------------------------------------
+
+    def _simulation(self, text: str) -> Json:
+        """Return what a simulation at the node's ledger says of a transaction."""
+        item, head = self._network.content(text), self._head(self._has)
+        refusal, fee = self._refusal(item), CALL_FEE * len(item.calls)
+        subject = " ".join(f"{call.function} {call.farmer}" for call in item.calls)
+        if self._lies("simulations", subject):
+            lie = self._pick("refusals", subject, _REFUSALS)
+            position = self._pick("positions", subject, range(len(item.calls)))
+            refusal = None if lie is None else _refusal(item, lie, position)
+            fee *= 100 if lie is None else 1
+        return {
+            FACTS: refusal,
+            "latestLedger": head.sequence,
+            "transactionData": self._data(item, fee),
+            "minResourceFee": str(fee),
+        }
+
+    def _refusal(self, item: Envelope) -> Refusal | None:
+        """Return the first call that fails, as the node's ledger stands."""
+        network, at = self._network, self._has
+        for position, call in enumerate(item.calls):
+            found = network.farm.effect(call, at, ledger=at, now=network.times[at])
+            error = found.result.error
+            if not network.consents(item, call, at):
+                error = NO_CONSENT
+            if error is not None:
+                return _refusal(item, error, position)
+        return None
+
+    def _data(self, item: Envelope, fee: int) -> str:
+        network, at = self._network, self._has
+        keys: dict[bytes, None] = {}
+        for call in item.calls:
+            place = network.farm.place_of(call, at, network.times[at])
+            keys |= dict.fromkeys(sorted(keys_of(place)))
+            if call.farmer in item.consents:
+                keys[wire.nonce_key(raw(call.farmer), item.consents[call.farmer].nonce)] = None
+        needed = Resources(
+            read_only=(),
+            read_write=tuple(keys),
+            instructions=_INSTRUCTIONS * len(item.calls),
+            disk_read_bytes=0,
+            write_bytes=_WRITE_BYTES * len(item.calls),
+            fee=fee,
+        )
+        return base64.b64encode(needed.encode()).decode()
 
     def _number(self, address: str) -> tuple[int, int]:
         number, used = self._network.number(address, self._has)
@@ -342,6 +427,16 @@ def _outcome(
     )
 
 
+def _invented_result(call: Call) -> CallResult:
+    return CallResult(value=None if call.function == "plant" else 1)
+
+
+def _refusal(item: Envelope, error: ContractError, position: int) -> Refusal:
+    """Return the refusal of a simulation; of a multicall only calls fail, unless the host traps."""
+    is_alone = not item.is_pack or error == TRAPPED
+    return Refusal(error=error, message="no", position=None if is_alone else position)
+
+
 def _refused(code: int, fee: int = 0) -> Json:
     result = wire.i64(fee) + code.to_bytes(4, "big", signed=True) + wire.u32(0)
     return {"status": "ERROR", "errorResultXdr": base64.b64encode(result).decode()}
@@ -355,6 +450,13 @@ class Facts:
         if answer["status"] == "NOT_FOUND":
             return Outcome(status=OutcomeStatus.NOT_FOUND, head=head)
         return replace(cast("Outcome", answer[FACTS]), head=head)
+
+    def refusal(self, answer: Json) -> Refusal | None:
+        """Return the reason why a simulation failed."""
+        return cast("Refusal | None", answer[FACTS])
+
+    def failing_call(self, answer: Json, calls: object) -> None:
+        """Return None: `refusal` tells about calls of a multicall, too."""
 
 
 class Wire(Transport):

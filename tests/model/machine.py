@@ -1,18 +1,15 @@
 """The state machine that Hypothesis drives: processes, nodes and strangers, in any order."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
+from unittest.mock import patch
 
-import asyncpg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from hypothesis.strategies import SearchStrategy
 from stellar_sdk import Keypair
 
 from libs.common.db.pool import Database, open_database
@@ -22,88 +19,24 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
+from services.wallet.engine.submit import packs
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store import QUERIES
+from services.wallet.store.channels import ChannelStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.model.adversary import Fate, Killed, Lies, Server, Tricks
-from tests.model.network import BLOCK, FIRST_LEDGER, STAKE, Network, Paid
-from tests.model.process import CAP, Keys, Process
+from tests.model.envelopes import Paid
+from tests.model.farm import BLOCK, STAKE, Pail, Place, hash_with
+from tests.model.network import FIRST_LEDGER, Network
+from tests.model.process import Keys, Process
+from tests.model.records import CARRIED_TWICE, ENVELOPES, OPERATIONS, Promises
+from tests.model.worlds import EVENTS, FARMERS, PAYERS, PROCESSES, REST, WITHDRAWALS, World
 from tests.support.clock import FakeClock
 from tests.support.database import DatabaseAccess, connect
 
-T = TypeVar("T")
-FARMERS, PAYERS, PROCESSES = 3, 2, 2
-#: Most withdrawals of an example.
-WITHDRAWALS = 6
-#: Ledgers in which everything has to settle when the adversaries rest.
-REST = 120
-#: Honest nodes and liars.
-NODES = [
-    *((1, 0), (2, 0), (3, 0)),
-    *((0, 1), (0, 2), (0, 3)),
-    *((2, 1), (2, 1), (2, 1), (3, 1)),
-    *((1, 1), (1, 2), (2, 2)),
-]
-#: Events besides ledgers and steps; frequent events are listed several times.
-EVENTS = (
-    "plant",
-    "plant",
-    "pack",
-    "withdraw",
-    "withdraw",
-    "change_mind",
-    "send_again",
-    "send_again",
-    "turn",
-    "kill",
-)
-#: Never, now and then, or nearly always.
-ODDS = st.sampled_from([0, 0, 0, 1, 4, 9])
-TRICKS = st.builds(
-    Tricks,
-    away=st.sampled_from([0, 0, 1]),
-    stale=ODDS,
-    forgetful=ODDS,
-    torn=ODDS,
-    no_ranges=ODDS,
-    greedy=ODDS,
-    dropped=ODDS,
-    lost=ODDS,
-    contrary=ODDS,
-)
-_LIE = st.sampled_from([0, 0, 3, 9])
-LIES = st.builds(
-    Lies,
-    secret=st.integers(0, 1000),
-    hides=_LIE,
-    fails=_LIE,
-    succeeds=_LIE,
-    numbers=_LIE,
-    pails=_LIE,
-    accounts=st.sampled_from([0, 0, 0, 3]),
-    heads=st.sampled_from([0, 0, 0, 9]),
-    swallows=_LIE,
-)
-#: Queries for the records of the database: each operation, each envelope, and each operation that
-#: is carried twice.
-OPERATIONS = """
-SELECT o.id, o.kind, w.address, o.state, o.amount, d.destination FROM wallet.operations o
-JOIN wallet.wallets w ON w.id = o.wallet_id
-LEFT JOIN wallet.withdrawals d ON d.operation_id = o.id WHERE o.kind IN ('plant', 'withdraw')
-"""
-ENVELOPES = """
-SELECT t.lookup_hash, t.state, t.fee_bid, t.bump_to, count(c.*) AS operations
-FROM wallet.transactions t
-LEFT JOIN wallet.transaction_operations c ON c.transaction_id = t.id GROUP BY t.id
-"""
-CARRIED_TWICE = """
-SELECT count(*) FROM wallet.transaction_operations c
-JOIN wallet.transactions t ON t.id = c.transaction_id AND t.state IN ('signed', 'sent')
-GROUP BY c.operation_id HAVING count(*) > 1
-"""
 #: Query that makes the statements that empty all tables, whatever their triggers say.
 EMPTY = """
 SELECT 'SET session_replication_role = replica;'
@@ -115,22 +48,13 @@ TIME_PASSES = (
     "UPDATE wallet.operations SET due_at = now() WHERE due_at > now()",
     "UPDATE wallet.wallets SET leased_until = now() WHERE leased_until > now()",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """The possible nodes and events of an example."""
-
-    #: Honest nodes and liars.
-    nodes: Sequence[tuple[int, int]] = tuple(NODES)
-    #: Tricks of the honest nodes.
-    tricks: SearchStrategy[Tricks] = TRICKS
-    #: Lies of the other nodes.
-    lies: SearchStrategy[Lies] = LIES
-    #: Events besides ledgers and the processes' steps.
-    events: Sequence[str] = EVENTS
-
-
+#: Statement of the person who lets operations go on that no node could tell about.
+GO_ON = """
+UPDATE wallet.operations SET unproven = 0, due_at = now() WHERE state = 'queued' AND unproven >= 2
+"""
+#: Ledgers by which an honest node may lag: a call is asked for when no honest node may still miss
+#: what it builds on.
+LAG = 4
 _UNLIMITED = DailyLimit(farmer=10**12, pool=10**12)
 
 
@@ -149,14 +73,13 @@ class EngineMachine(RuleBasedStateMachine):
         self._clock = FakeClock()
         self._keys = Keys()
         self._seeds = 0
-        #: Wallets and plants of farmers by address.
+        #: Wallets of farmers, and their destinations, by address.
         self._farmers: dict[str, WalletId] = {}
-        self._plants: dict[str, OperationId] = {}
-        self._withdrawals: dict[OperationId, Paid] = {}
+        self._destinations: dict[str, str] = {}
+        #: Works that were asked for, by place and zeros.
+        self._dug: set[tuple[Place, int]] = set()
         #: Whether a liar may have been believed, as no other node could be asked.
         self._was_lonely = False
-        #: Withdrawals that were ever settled with a wrong outcome.
-        self.false_records: set[OperationId] = set()
 
     # Processes --------------------------------------------------------------------------------
 
@@ -195,6 +118,7 @@ class EngineMachine(RuleBasedStateMachine):
             treasury=self._treasury,
             clock=self._clock,
             fate=Fate(self._chance, self._killed),
+            has_multicall=self._has_multicall,
         )
 
     # The world --------------------------------------------------------------------------------
@@ -204,7 +128,6 @@ class EngineMachine(RuleBasedStateMachine):
         data=st.data(),
         alike=st.booleans(),
         order=st.randoms(use_true_random=False),
-        killed=st.sampled_from([0, 0, 1, 4]),
     )
     def begin(
         self,
@@ -212,9 +135,8 @@ class EngineMachine(RuleBasedStateMachine):
         data: st.DataObject,
         alike: bool,
         order: Random,
-        killed: int,
     ) -> None:
-        """Record plants of farmers, and create payers and nodes with tricks of their own.
+        """Ask for calls of farmers, and create accounts and nodes with tricks of their own.
 
         Adversaries decide by dice of their own: answers that run side by side come in any order,
         which Hypothesis would take for a flaky test.
@@ -222,7 +144,8 @@ class EngineMachine(RuleBasedStateMachine):
         honest, liars = data.draw(st.sampled_from(self._world.nodes))
         tricks = [data.draw(self._world.tricks) for _ in range(honest)]
         lies = [data.draw(self._world.lies) for _ in range(liars)]
-        self._chance, self._killed = Random(seed), killed
+        channels, self._has_multicall = data.draw(st.sampled_from(self._world.carriers))
+        self._chance, self._killed = Random(seed), data.draw(st.sampled_from(self._world.killed))
         nodes: list[tuple[Tricks, Lies | None]] = [(habits, None) for habits in tricks]
         nodes += [(Tricks(), lies[0] if alike else plan) for plan in lies]
         order.shuffle(nodes)
@@ -232,12 +155,21 @@ class EngineMachine(RuleBasedStateMachine):
         ]
         #: Whether more nodes are honest than not.
         self._is_decent = honest > liars
-        self._loop.run_until_complete(self._prepare())
+        is_dear = any(habits.greedy for habits in tricks)
+        self.promised = Promises(network=self._network, is_dear=is_dear)
+        # The farmers' nonces decide the order of envelopes, and what is lied about.
+        nonces = SimpleNamespace(randbits=Random(seed).getrandbits)
+        self._stack.enter_context(patch.object(packs, "secrets", nonces))
+        self._loop.run_until_complete(self._prepare(channels))
+        self._grow(
+            is_planted=data.draw(st.sampled_from(self._world.planted)),
+            is_poor=data.draw(st.sampled_from(self._world.poor)),
+        )
         self._processes: list[Process] = [cast("Any", None)] * PROCESSES
         for number in range(PROCESSES):
             self._start(number)
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, channels: int) -> None:
         async with connect(self._access.admin_dsn) as admin:
             await admin.execute(await admin.fetchval(EMPTY))
         database = await self._stack.enter_async_context(
@@ -255,12 +187,11 @@ class EngineMachine(RuleBasedStateMachine):
         wallets, treasury = WalletStore(database), self._sealed()
         await wallets.insert_treasury(treasury)
         self._treasury = SimpleNamespace(id=treasury.wallet_id, address=treasury.address)
-        self._channel = self._sealed()
         payers = [self._sealed() for _ in range(PAYERS)]
-        await PayerStore(database).insert(
-            [(payer, OperationId(new_id())) for payer in payers], most=PAYERS
-        )
-        for key in (treasury, *payers):
+        await PayerStore(database).insert(_opened(payers), most=PAYERS)
+        carriers = [self._sealed() for _ in range(channels)]
+        await ChannelStore(database).insert(_opened(carriers), most=channels)
+        for key in (treasury, *payers, *carriers):
             await self._save(wallets, key)
         for _ in range(FARMERS):
             await self._add_farmer(wallets)
@@ -298,19 +229,28 @@ class EngineMachine(RuleBasedStateMachine):
             payout_address=destination,
         )
         await self._save(wallets, key)
-        wish = NewOperation(
-            id=OperationId(new_id()),
-            wallet_id=key.wallet_id,
-            amount=STAKE,
-            nonce=None,
-            hash=None,
-            zeros=None,
-        )
         self._farmers[key.address] = key.wallet_id
-        self._plants[key.address] = await self._operations.record_one(
-            kind=OperationKind.PLANT, block_index=BLOCK, operation=wish, check=lambda _head: None
-        )
-        self._destinations = getattr(self, "_destinations", {}) | {key.address: destination}
+        self._network.add_farmer(key.address)
+        self._destinations[key.address] = destination
+
+    def _grow(self, *, is_planted: bool, is_poor: bool) -> None:
+        """Have pails from before, and ask for the calls that they, and the block, allow.
+
+        The last farmer may have no KALE to stake.
+        """
+        if not self._world.has_farming:
+            return
+        farm = self._network.farm
+        if is_poor:
+            farm.poor.add(list(self._farmers)[-1])
+        for who, farmer in enumerate(self._farmers):
+            if self._chance.random() < 0.7:
+                early = Pail(sequence=FIRST_LEDGER - 20, stake=STAKE + who, gap=3, zeros=5)
+                farm.begin_with((farmer, BLOCK - 1), early)
+            if is_planted:
+                farm.begin_with((farmer, BLOCK), Pail(sequence=FIRST_LEDGER - LAG, stake=STAKE))
+            for event in ("reap", "plant", "dig"):
+                getattr(self, f"_{event}")(who)
 
     # What happens -----------------------------------------------------------------------------
 
@@ -345,27 +285,58 @@ class EngineMachine(RuleBasedStateMachine):
         getattr(self, f"_{event}")(self._chance.randrange(FARMERS))
 
     def _plant(self, who: int) -> None:
-        """Sign an envelope for one plant, or use one that is in flight already."""
-        self._plant_by(self._chance.randrange(PROCESSES), [list(self._farmers)[who]])
+        """Ask for a plant in the block that can be planted."""
+        network, farmer = self._network, list(self._farmers)[who]
+        place = farmer, network.farm.plantable(network.ledger, network.now)
+        if network.farm.pail(place, network.ledger) is None:
+            self._ask(OperationKind.PLANT, place, amount=STAKE)
 
-    def _pack(self, who: int) -> None:
-        """Sign an envelope for several plants, by a channel account."""
-        others = [farmer for farmer in self._farmers if farmer != list(self._farmers)[who]]
-        self._plant_by(self._chance.randrange(PROCESSES), others)
+    def _dig(self, who: int) -> None:
+        """Ask for a work in the running block, with zeros that no other work of the pail has."""
+        farm, ledger = self._network.farm, self._network.ledger
+        place = list(self._farmers)[who], farm.running(ledger).index
+        pail = farm.pail(place, ledger)
+        left = [zeros for zeros in range(10) if (place, zeros) not in self._dug]
+        if pail is not None and pail.sequence <= ledger - LAG and left:
+            zeros = self._chance.choice(left)
+            self._dug.add((place, zeros))
+            self._ask(OperationKind.WORK, place, zeros=zeros)
 
-    def _plant_by(self, number: int, farmers: list[str]) -> None:
-        source, address = self._channel.wallet_id, self._channel.address
-        if len(farmers) == 1:
-            source, address = self._farmers[farmers[0]], farmers[0]
-        plants = [(farmer, self._plants[farmer]) for farmer in farmers]
-        self.run(number, self._processes[number].plant(source, address, plants))
+    def _reap(self, who: int) -> None:
+        """Ask for the harvest of the oldest pail that was worked and is left."""
+        farm, ledger = self._network.farm, self._network.ledger
+        for block in farm.blocks[1:]:
+            place = list(self._farmers)[who], block.index - 1
+            pail = farm.pail(place, ledger)
+            is_ripe = pail is not None and pail.gap is not None
+            if is_ripe and max(block.ledger, farm.since(place)) <= ledger - LAG:
+                self._ask(OperationKind.HARVEST, place)
+                return
+
+    def _ask(
+        self, kind: OperationKind, place: Place, *, amount: int = 0, zeros: int | None = None
+    ) -> None:
+        """Record an operation, or find the one that stands for it."""
+        farmer, index = place
+        wish = NewOperation(
+            id=OperationId(new_id()),
+            wallet_id=self._farmers[farmer],
+            amount=amount,
+            nonce=zeros,
+            hash=None if zeros is None else hash_with(zeros),
+            zeros=zeros,
+        )
+        recording = self._operations.record_one(
+            kind=kind, block_index=index, operation=wish, check=lambda _head: None
+        )
+        self.promised.calls.add(self._loop.run_until_complete(recording))
 
     def _withdraw(self, who: int) -> None:
         """Request a withdrawal of KALE; no two withdrawals have the same amount."""
-        if len(self._withdrawals) == WITHDRAWALS:
+        if len(self.promised.withdrawals) == WITHDRAWALS:
             return
         farmer = list(self._farmers)[who]
-        amount = 100 + len(self._withdrawals)
+        amount = 100 + len(self.promised.withdrawals)
         wish = NewWithdrawal(
             id=OperationId(new_id()),
             request_id=str(amount),
@@ -375,7 +346,7 @@ class EngineMachine(RuleBasedStateMachine):
             actor="model",
         )
         self._loop.run_until_complete(self._store.record(wish, _UNLIMITED))
-        self._withdrawals[wish.id] = Paid(
+        self.promised.withdrawals[wish.id] = Paid(
             source=farmer, destination=self._destinations[farmer], amount=amount
         )
 
@@ -405,33 +376,35 @@ class EngineMachine(RuleBasedStateMachine):
 
     def _work(self, number: int) -> None:
         """Let a process work in the order of its loops."""
-        for step in ("probe", "pay", "look"):
+        for step in ("probe", "dispatch", "pay", "look"):
             self.run(number, getattr(self._processes[number], step)())
 
     def _close_some(self) -> None:
         """Close a ledger that takes all or some of the queue, in any order; some of it traps there.
 
-        The first farmer's key was exported: its owner sends transactions, too.
+        The first farmer's key was exported: its owner plants, too. Strangers open blocks.
         """
         queue = sorted(self._network.queue)
         self._chance.shuffle(queue)
-        traps = {farmer for farmer in self._farmers if self._chance.random() < 0.1}
+        trapped = self._world.trapped
+        traps = {farmer for farmer in self._farmers if self._chance.randrange(100) < trapped}
         part = self._chance.choice([0.0, 0.5, 1.0, 1.0])
         self._close(
             queue[: round(part * len(queue))],
             seconds=self._chance.choice([1, 5, 5, 10]),
             traps=frozenset(traps),
             strangers=list(self._farmers)[:1] if self._chance.random() < 0.1 else [],
+            opens=self._chance.random() < 0.5,
         )
 
     def _close(self, lookups: list[str], **how: Any) -> None:
         self._network.close(lookups, **how)
         self._clock.seconds += how["seconds"]
-        self._loop.run_until_complete(self._pass_time())
+        self._loop.run_until_complete(self._execute(*TIME_PASSES))
 
-    async def _pass_time(self) -> None:
+    async def _execute(self, *statements: str) -> None:
         async with self._database.session() as session:
-            for statement in TIME_PASSES:
+            for statement in statements:
                 await session.connection.execute(statement)
 
     # What must always hold --------------------------------------------------------------------
@@ -448,51 +421,19 @@ class EngineMachine(RuleBasedStateMachine):
         return self._is_decent and not self._was_lonely
 
     async def _check(self) -> None:
-        assert max(self._network.planted.values(), default=0) <= 1
-        self._check_payments()
+        promised = self.promised
+        promised.check_network()
         async with self._database.session() as session:
             rows = await session.connection.fetch(OPERATIONS)
             envelopes = await session.connection.fetch(ENVELOPES)
             carried_twice = await session.connection.fetch(CARRIED_TWICE)
         assert carried_twice == [], "two open envelopes carry the same operation"
-        assert len(rows) == FARMERS + len(self._withdrawals), "an operation was lost"
         self._rows = rows
-        self.false_records |= {row["id"] for row in rows if self._is_false(row)}
+        promised.note(rows)
         for row in envelopes:
-            self._check_envelope(row)
+            promised.check_envelope(row, must_be_true=self._must_be_true)
         if self._must_be_true:
-            for row in rows:
-                self._check_operation(row)
-
-    def _check_payments(self) -> None:
-        asked = Counter(self._withdrawals.values())
-        made = Counter(payment for _, payment in self._network.paid)
-        assert not made.keys() - asked.keys(), "something was paid that nobody asked for"
-        twice = [payment for payment, times in made.items() if times > asked[payment]]
-        assert not twice, f"paid twice: {twice}"
-
-    def _is_done(self, row: asyncpg.Record) -> bool:
-        """Tell whether the chain has carried out the operation."""
-        if row["kind"] == "plant":
-            return row["address"] in self._network.pails
-        return self._withdrawals[row["id"]] in {paid for _, paid in self._network.paid}
-
-    def _check_operation(self, row: asyncpg.Record) -> None:
-        if row["state"] == "succeeded":
-            assert self._is_done(row), f"{row['kind']} recorded as made, and is not on the chain"
-        if row["state"] in {"failed", "expired"}:
-            assert not self._is_done(row), (
-                f"{row['kind']} recorded as not made, and is on the chain"
-            )
-
-    def _check_envelope(self, row: asyncpg.Record) -> None:
-        is_payment = row["bump_to"] is not None
-        assert row["fee_bid"] <= CAP * (row["operations"] + is_payment), "above the cap"
-        _, item = self._network.received.get(row["lookup_hash"], (0, None))
-        if row["state"] == "excluded" and item is not None and self._must_be_true:
-            taken = self._network.taken.get(item.lookup)
-            assert taken is None, "a ledger has an envelope that was called excluded"
-            assert not self._network.may_be_taken(item), "an excluded envelope could be taken"
+            promised.check_truth(rows)
 
     # The end ----------------------------------------------------------------------------------
 
@@ -516,36 +457,19 @@ class EngineMachine(RuleBasedStateMachine):
         for address in self._destinations.values():
             self._network.lines[address].append((self._network.ledger + 1, True))
         for _ in range(REST):
-            if self._is_settled():
+            if not self._open():
                 return
-            self._close(sorted(self._network.queue), seconds=5)
+            self._close(sorted(self._network.queue), seconds=5, opens=True)
             for number in range(PROCESSES):
                 self._work(number)
-            self._plant_what_is_queued()
-            self.promises()
+            self._loop.run_until_complete(self._execute(GO_ON))
         raise AssertionError(f"it never settles by itself: {self._open()}")
 
-    def _plant_what_is_queued(self) -> None:
-        queued = {row["address"] for row in self._rows if row["state"] == "queued"}
-        for place, farmer in enumerate(self._farmers):
-            if farmer in queued:
-                self._plant_by(place % PROCESSES, [farmer])
-
-    def _is_settled(self) -> bool:
-        return not self._open()
-
     def _open(self) -> list[str]:
-        """Return operations that are not settled, or are settled with a wrong outcome."""
         self.promises()
-        return [
-            f"{row['kind']} {row['amount']} {row['state']}"
-            for row in self._rows
-            if row["state"] in {"queued", "signed", "sent"} or self._is_false(row)
-        ]
+        return self.promised.open(self._rows)
 
-    def _is_false(self, row: asyncpg.Record) -> bool:
-        """Tell whether a withdrawal's record is wrong: as paid when it was not, or the reverse."""
-        if row["kind"] != "withdraw" or row["state"] not in {"succeeded", "failed", "expired"}:
-            return False
-        is_recorded_as_made: bool = row["state"] == "succeeded"
-        return self._is_done(row) is not is_recorded_as_made
+
+def _opened(keys: Sequence[SealedKey]) -> list[tuple[SealedKey, OperationId]]:
+    """Return accounts of the pool with the ids of the operations that open them."""
+    return [(key, OperationId(new_id())) for key in keys]

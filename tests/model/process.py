@@ -1,7 +1,8 @@
 """A wallet process of the model.
 
-The chain, tracker, sender, payments and stores are real. Nodes and the keys that sign are fake, and
-the process loses its database when it dies.
+The chain, dispatcher, tracker, sender, payments and stores are real. Nodes and the keys that sign
+are fake, the follower's place is taken by the truth, and the process loses its database when it
+dies.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,15 +12,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from libs.common.db.pool import Database, Session
-from libs.common.ids import OperationId, WalletId
-from services.wallet.chain.build.envelopes import sign_bumped, sign_direct
-from services.wallet.chain.build.loads import alone
-from services.wallet.chain.build.wire import Resources
+from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.node.endpoints import FAILURES, Endpoints
 from services.wallet.chain.node.rpc import Rpc
-from services.wallet.domain.bids import Bid, OperatorLimits
-from services.wallet.domain.chain_facts import FarmState, LedgerHead, SignedEnvelope, Signer
+from services.wallet.domain.bids import OperatorLimits
+from services.wallet.domain.blocks import plantable_block
+from services.wallet.domain.chain_facts import FarmState, LedgerHead, Signer
 from services.wallet.domain.heights import Heights, needed
 from services.wallet.domain.model import ChainHead
 from services.wallet.engine.alarms import Alarms
@@ -29,22 +28,32 @@ from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
-from services.wallet.engine.sender import Outgoing, Sender
-from services.wallet.engine.sequence_sources import next_numbers
+from services.wallet.engine.sender import Sender
+from services.wallet.engine.sequence_sources import Sources
 from services.wallet.engine.settle.tracker import Tracker
+from services.wallet.engine.submit.dispatch import Dispatcher
+from services.wallet.engine.submit.packs import Packs
+from services.wallet.engine.submit.round import Refuser
+from services.wallet.engine.submit.single_calls import SingleCalls
+from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.channels import ChannelStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
-from services.wallet.store.transactions import Draft, TransactionStore
+from services.wallet.store.transactions import TransactionStore
 from tests.model.adversary import Facts, FakeRpc, Fate, Server
-from tests.model.network import BLOCK, FARM, NETWORK, STAKE, Network
+from tests.model.envelopes import MULTICALL
+from tests.model.farm import BLOCK_SECONDS, NETWORK, record_of
+from tests.model.network import Network
 from tests.support.clock import FakeClock
+from tests.support.signing import network_limits
 
-#: Stroops for each operation of a transaction, and seconds that an envelope lives.
-CAP, LIFETIME = 1000, 12
-_INCLUSION_FEE, _RESOURCE_FEE = 100, 50
+#: Stroops for each operation of a transaction, and seconds that an envelope lives. The cap of one
+#: call does not suffice for two calls.
+CAP, LIFETIME = 40_000, 12
+_INCLUSION_FEE = 4000
 
 
 class MortalDatabase(Database):
@@ -95,6 +104,28 @@ class Keys:
         yield [self.signer(item) for item in wallet_ids]
 
 
+class MortalKeys:
+    """The opened keys as seen by a process that may die while it opens them."""
+
+    def __init__(self, keys: Keys, fate: Fate) -> None:
+        self._keys = keys
+        self._fate = fate
+
+    @asynccontextmanager
+    async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[Signer]]:
+        """Yield signers; the method has the interface of Signers."""
+        self._fate.step()
+        async with self._keys.open(wallet_ids) as signers:
+            yield signers
+
+
+class Restless(Wakeup):
+    """A wakeup that nobody waits for: the model lets no time pass."""
+
+    async def wait(self, seen: int, timeout: float) -> None:
+        """Return at once."""
+
+
 class Process:
     """The parts of one wallet process; none is left when the process dies."""
 
@@ -108,6 +139,7 @@ class Process:
         treasury: SimpleNamespace,
         clock: FakeClock,
         fate: Fate,
+        has_multicall: bool,
     ) -> None:
         seen = Heights(len(servers))
         self.nodes = [
@@ -120,24 +152,32 @@ class Process:
         cast("Any", self.chain)._reader = Facts()
         self.fate = fate
         self._network = network
-        self._keys = keys
-        self._treasury = treasury
+        self._keys = MortalKeys(keys, fate)
         mortal = MortalDatabase(database, fate)
         self._operations = OperationStore(mortal)
         self._transactions = TransactionStore(mortal)
         self._payers = PayerStore(mortal)
+        self._channels = ChannelStore(mortal)
         self._in_flight = InFlight()
         self._holder = cast("Any", SimpleNamespace(wallet=treasury))
         self._accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
         self._limits = OperatorLimits(lifetime=LIFETIME, max_fee=CAP, parallel=1)
-        self._wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
+        self._wakeups = Wakeups(changes=Restless(), settled=Wakeup())
         self._sender = Sender(
             self.chain,
             self._transactions,
-            cast("Any", keys),
+            cast("Any", self._keys),
             self._holder,
             in_flight=self._in_flight,
         )
+        self._templates = TemplateBook(self.chain)
+        self._alarms = Alarms()
+        self._broken_keys = BrokenKeys(
+            signers=cast("Any", self._keys),
+            operations=self._operations,
+            chain_view=cast("Any", self),
+        )
+        self._dispatcher = self._made_dispatcher(has_multicall=has_multicall)
         numbers = self._numbers()
         self._tracker = self._made_tracker(numbers)
         self._carrier = self._made_carrier(numbers)
@@ -155,6 +195,44 @@ class Process:
         )
         return PayerNumbers(self.chain, self._payers, repayments, self._wakeups)
 
+    def _made_dispatcher(self, *, has_multicall: bool) -> Dispatcher:
+        view, keys = cast("Any", self), cast("Any", self._keys)
+        sources = Sources(self.chain, self._channels, self._transactions, keys)
+        refuser = Refuser(chain=self.chain, follower=view)
+        packs = Packs(
+            self.chain,
+            keys,
+            self._templates,
+            sources,
+            refuser=refuser,
+            limits=self._limits,
+            multicall=MULTICALL,
+        )
+        single_calls = SingleCalls(
+            self.chain,
+            keys,
+            self._templates,
+            sources,
+            treasury=self._holder,
+            refuser=refuser,
+            limits=self._limits,
+            alarms=self._alarms,
+            packs=packs if has_multicall else None,
+        )
+        return Dispatcher(
+            single_calls,
+            sources,
+            operations=self._operations,
+            transactions=self._transactions,
+            accounts=self._accounts,
+            chain_view=view,
+            sender=self._sender,
+            broken_keys=self._broken_keys,
+            wakeups=self._wakeups,
+            limits=self._limits,
+            alarms=self._alarms,
+        )
+
     def _made_tracker(self, numbers: PayerNumbers) -> Tracker:
         return Tracker(
             chain=self.chain,
@@ -164,7 +242,7 @@ class Process:
             accounts=self._accounts,
             sender=self._sender,
             in_flight=self._in_flight,
-            templates=cast("Any", SimpleNamespace(forget=lambda kind: None)),
+            templates=self._templates,
             numbers=numbers,
             limits=self._limits,
             wakeups=self._wakeups,
@@ -192,10 +270,10 @@ class Process:
                 sender=self._sender,
                 wakeups=self._wakeups,
                 limits=self._limits,
-                alarms=Alarms(),
+                alarms=self._alarms,
                 rent_turn=RentTurn(),
             ),
-            broken_keys=BrokenKeys(signers=keys, operations=self._operations, chain_view=view),
+            broken_keys=self._broken_keys,
             wakeups=self._wakeups,
         )
 
@@ -219,7 +297,7 @@ class Process:
         head = await self.chain.head()
         before = 0 if self._chain_state is None else self._chain_state.ledger.sequence
         if head.sequence > before or head.sequence < before - 2:
-            self._chain_state = _chain_state(head)
+            self._chain_state = _chain_state(head, self._network)
         return self.current
 
     # Its steps --------------------------------------------------------------------------------
@@ -240,89 +318,45 @@ class Process:
         await self.refresh()
         await self._carrier.step()
 
-    async def plant(
-        self, source: WalletId, address: str, farmers: Sequence[tuple[str, OperationId]]
-    ) -> None:
-        """Sign, commit and send an envelope for plants.
-
-        The source is the farmer's own account, or a channel account.
-        """
-        chain_state = await self.refresh()
-        ledger, read = await self.chain.sequences([address])
-        numbers = await next_numbers(self._transactions, read, ledger)
-        if address not in numbers:
-            return
-        envelope = self._signed(
-            source, [item for item, _ in farmers], numbers[address], chain_state
-        )
-        ids = tuple(item for _, item in farmers)
-        self._network.plants[envelope.inner_hash or envelope.hash] = tuple(
-            farmer for farmer, _ in farmers
-        )
-        draft = Draft(envelope=envelope, operation_ids=ids, stakes_returned=(0,) * len(ids))
-        at = chain_state.ledger.sequence
-        committed = await self._transactions.commit_signed([draft], ledger=at)
-        outgoing = [
-            Outgoing(id=one.id, envelope=one.envelope.xdr, max_fee=CAP * len(ids))
-            for one in committed.recorded
-        ]
-        await self._sender.send(outgoing, ledger=at)
-
-    def _signed(
-        self, source: WalletId, farmers: Sequence[str], sequence: int, chain_state: ChainState
-    ) -> SignedEnvelope:
-        # The fee distinguishes envelopes with the same source, number and first farmer.
-        resources = Resources(
-            read_only=(),
-            read_write=(),
-            instructions=len(self._network.plants),
-            disk_read_bytes=0,
-            write_bytes=0,
-            fee=_RESOURCE_FEE,
-        )
-        bid = Bid(
-            max_time=chain_state.ledger.close_time + LIFETIME,
-            inclusion_fee=_INCLUSION_FEE,
-            max_fee=CAP * len(farmers),
-        )
-        load = alone(FARM.plant(farmer=farmers[0], index=BLOCK, stake=STAKE))
-        signer = self._keys.signer(source)
-        if len(farmers) > 1:
-            return sign_direct(
-                load,
-                resources,
-                network=self.chain.network,
-                source=signer,
-                sequence=sequence,
-                bid=bid,
-            )
-        return sign_bumped(
-            load,
-            resources,
-            network=self.chain.network,
-            source=signer,
-            treasury=self._keys.signer(self._treasury.id),
-            sequence=sequence,
-            bid=bid,
-        )
+    async def dispatch(self) -> None:
+        """Run a round of the dispatcher: build, sign, commit and send calls of the farm."""
+        await self.refresh()
+        await self._dispatcher.step()
 
 
-def _chain_state(head: LedgerHead) -> ChainState:
-    farm = FarmState(index=BLOCK, timestamp=0, paused=False, token="", code_hash="", block=None)
+def _chain_state(head: LedgerHead, network: Network) -> ChainState:
+    """Return what the follower would find at a head: the farm is shown as it truly was then."""
+    block = network.farm.running(min(head.sequence, network.ledger))
+    farm = FarmState(
+        index=block.index,
+        timestamp=block.timestamp,
+        paused=False,
+        token=NETWORK.token,
+        code_hash="",
+        block=record_of(block),
+    )
+    plantable = plantable_block(
+        index=block.index,
+        has_block=True,
+        timestamp=block.timestamp,
+        now=head.close_time,
+        interval=BLOCK_SECONDS,
+    )
     chain_head = ChainHead(
         ledger=head.sequence,
         close_time=datetime.fromtimestamp(head.close_time, UTC),
-        current_block=BLOCK,
-        plantable_block=BLOCK,
+        current_block=block.index,
+        plantable_block=plantable,
         paused=False,
-        block_seconds=300,
+        block_seconds=BLOCK_SECONDS,
     )
     return ChainState(
         ledger=head,
         farm=farm,
         head=chain_head,
+        # Without it no work is refused for its hash, which the model does not compute.
         block=None,
         inclusion_fee=_INCLUSION_FEE,
-        limits=cast("Any", None),
+        limits=network_limits(),
         pace=5,
     )
