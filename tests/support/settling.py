@@ -59,8 +59,9 @@ def in_flight(
     max_time: int = NOW + 30,
     fee_bid: int = 1001,
     last_answer: str = "",
+    resend_ledger: int = LEDGER + 10,
 ) -> OpenTransaction:
-    """Make a transaction whose end is not known."""
+    """Make a transaction whose end is not known; it is not due to be sent again."""
     return OpenTransaction(
         id=TransactionId(new_id()),
         state=TransactionState.SENT,
@@ -72,7 +73,7 @@ def in_flight(
         max_time=max_time,
         fee_bid=fee_bid,
         signed_ledger=LEDGER - 5,
-        resend_ledger=LEDGER,
+        resend_ledger=resend_ledger,
         last_answer=last_answer,
         bump_to=bump_to,
         operations=operations,

@@ -21,7 +21,7 @@ from services.wallet.domain.packing import IN_FLIGHT, WHOLE_LEDGER
 from services.wallet.domain.settling import later
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.chain_view import ChainState
-from services.wallet.engine.submit.dispatch import ROUND, Dispatcher
+from services.wallet.engine.submit.dispatch import IDLE, ROUND, Dispatcher
 from services.wallet.engine.submit.round import Round
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.store.operations import Wanted
@@ -185,19 +185,23 @@ class World:
             alarms=self.alarms,
         )
 
-    async def step(self, *waiting: QueuedOperation) -> None:
-        """Do one round with these operations in the queue, and count it as news."""
+    async def step(self, *waiting: QueuedOperation) -> bool:
+        """Do one round with these operations in the queue; tell whether it did anything."""
         self.operations.waiting = list(waiting)
         original = self.wakeups.changes.wait
+        first, waited = self.wakeups.changes.count, list[float]()
 
         async def at_once(seen: int, timeout: float) -> None:
-            assert timeout > 0
+            assert seen == first  # before the round: no news is lost
+            waited.append(timeout)
 
         self.wakeups.changes.wait = at_once  # type: ignore[method-assign]
         try:
             await self.dispatcher.step()
         finally:
             self.wakeups.changes.wait = original  # type: ignore[method-assign]
+        assert waited in ([], [IDLE])
+        return not waited
 
     @property
     def sent(self) -> list[OperationId]:
@@ -219,7 +223,7 @@ async def test_what_is_ready_is_committed_and_sent_with_the_cap_of_its_operation
     harvests = [operation(), operation()]
     together = Round(drafts=(draft(*harvests),))
     world.single_calls.answers[harvests[0].id] = together
-    await world.step(plant, *harvests)
+    assert await world.step(plant, *harvests)
     assert world.sender.sent == [
         ((plant.id,), MAX_FEE),
         ((harvests[0].id, harvests[1].id), 2 * MAX_FEE),
@@ -261,14 +265,14 @@ async def test_only_the_last_group_of_a_full_round_may_have_been_cut() -> None:
 async def test_no_more_is_taken_up_than_there_is_room_for(share: int, limit: int | None) -> None:
     world = World()
     world.transactions.in_flight = Queue(share=share, is_empty=False)
-    await world.step(operation())
+    assert await world.step(operation()) is (limit is not None)
     assert [most for _, most in world.operations.claims] == ([] if limit is None else [limit])
 
 
 async def test_an_empty_queue_is_not_searched() -> None:
     world = World()
     world.transactions.in_flight = Queue(share=0, is_empty=True)
-    await world.step()
+    assert not await world.step(operation())
     assert world.operations.claims == []
 
 
@@ -278,7 +282,7 @@ async def test_nothing_is_taken_up_while_chain_or_treasury_is_away(
 ) -> None:
     world = World()
     world.view.is_fresh, world.accounts.can_pay = is_fresh, can_pay
-    await world.step(operation())
+    assert not await world.step(operation())
     assert (world.operations.claims, world.operations.marks) == ([], [])
 
 
@@ -306,7 +310,7 @@ async def test_terms_are_noted_when_they_change_and_only_then() -> None:
 async def test_a_plant_whose_block_is_over_ends_without_an_envelope() -> None:
     world, plant = World(), operation(OperationKind.PLANT, block=BLOCK - 1, amount=5)
     seen = world.wakeups.settled.count
-    await world.step(plant)
+    assert await world.step(plant)
     assert world.settlement(plant).event is OperationEvent.FAIL
     assert world.settlement(plant).reason is FailureReason.BLOCK_CLOSED
     assert world.single_calls.groups == []
@@ -324,7 +328,7 @@ async def test_what_was_settled_while_it_was_built_is_recorded() -> None:
     world, item = World(), operation()
     put_off = later(item, due_ledger=LEDGER + 1)
     world.single_calls.answers[item.id] = Round(settled=(put_off,))
-    await world.step(item)
+    assert await world.step(item)
     assert world.operations.settled == [put_off]
     assert world.transactions.ledgers == []
 
@@ -332,9 +336,27 @@ async def test_what_was_settled_while_it_was_built_is_recorded() -> None:
 async def test_keys_that_do_not_open_hold_up_only_their_group() -> None:
     world, broken, sound = World(), operation(block=BLOCK - 2), operation()
     world.single_calls.answers[broken.id] = WalletNotFoundError("no key")
-    await world.step(broken, sound)
+    assert await world.step(broken, sound)
     assert (world.broken.aside, world.sent) == ([broken.id], [sound.id])
     assert (world.sources.doubts, world.sources.given_back) == (1, 1)
+    assert await world.step(broken)
+
+
+async def test_a_round_that_found_nothing_to_do_waits() -> None:
+    world, item = World(), operation()
+    assert not await world.step()
+    world.single_calls.answers[item.id] = Round(unused=(item,))
+    assert not await world.step(item)
+
+
+async def test_what_was_not_recorded_is_no_progress_and_what_was_is() -> None:
+    """Also where a group that was sent comes before one that was not."""
+    world, lost, sent = World(), operation(block=BLOCK - 2), operation()
+    world.transactions.spared = [lost.id]
+    assert not await world.step(lost)
+    assert await world.step(lost, sent)
+    world.transactions.spared = [sent.id]
+    assert await world.step(lost, sent)
 
 
 # Budgets -------------------------------------------------------------------------------------
@@ -345,8 +367,11 @@ async def test_a_plant_without_a_budget_is_given_up_with_its_price() -> None:
     other = operation(OperationKind.PLANT, block=BLOCK, amount=5)
     world.single_calls.answers[plant.id] = Round(drafts=(draft(plant, other, fee=901),))
     world.transactions.unpaid, world.transactions.spared = [plant.id], [other.id]
+    settled = world.wakeups.settled.count
     await world.step(plant, other)
     found = world.settlement(plant)
+    assert [item.operation_id for item in world.operations.settled] == [plant.id]
+    assert world.wakeups.settled.count > settled
     assert (found.event, found.reason) == (OperationEvent.FAIL, FailureReason.FEE_BUDGET)
     assert (found.asked, world.sent) == (451, [])
     # The one beside it may go without it.

@@ -297,6 +297,35 @@ async def test_a_budget_that_suffices_again_ends_the_alarm() -> None:
     assert (world.paid, world.alarm) == (["instance"], "")
 
 
+async def test_an_entry_that_somebody_else_extended_ends_the_alarm_and_its_price() -> None:
+    world = World(instance=due_at(FARM))
+    world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY + 1)
+    await world.keeper.step()
+    world.view.current = state(ledger=LEDGER + 1)
+    await world.keeper.step()
+    assert (world.alarm, world.turn.is_waiting) == ("", False)
+    world.view.current = state(instance=due_at(FARM), ledger=LEDGER + 2)
+    await world.keeper.step()
+    assert len(world.deployer.asked) == 2
+
+
+async def test_a_token_that_nodes_do_not_show_is_left_alone() -> None:
+    world = World()
+    world.chain.ends_at = {}
+    await world.keeper.step()
+    assert [entry.name for entry in (await world.keeper.state()).entries] == [
+        "farm instance",
+        "farm code",
+    ]
+
+
+async def test_the_budget_is_blamed_where_it_leaves_as_much_as_the_treasury_has() -> None:
+    world = World(instance=due_at(FARM), xlm=4 * 5_000_000 + DAILY)
+    world.deployer.errors["instance"] = FeeCapExceededError("too dear", bid=DAILY + 1)
+    await world.keeper.step()
+    assert "RENT_DAILY_STROOPS leaves" in world.alarm
+
+
 async def test_a_treasury_that_has_too_little_asks_for_xlm() -> None:
     # Two reserves of an account, and the two that it sponsors.
     world = World(instance=due_at(FARM), xlm=4 * 5_000_000 + 200)

@@ -138,7 +138,8 @@ class Tracker:
     ) -> Included | None:
         """Read the ledgers since the last look; return None when nodes do not give them."""
         oldest = self._in_flight.oldest(head.sequence)
-        # A ledger that never existed may have been looked through, if a node said that it did.
+        if self._scanned is not None and self._scanned > head.sequence:
+            self._scanned = None  # ledgers that never were: the head has been turned back
         scanned = min(self._scanned or oldest, head.sequence)
         first = max(scanned, min(oldest, head.sequence), head.sequence - _SCAN, head.oldest) + 1
         if first > head.sequence:
