@@ -1,12 +1,14 @@
 """Rows as a test wants them, and reads that show in which order a query asks for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from libs.common.ids import new_id
 from tests.support.database import Connection, DatabaseAccess, connect
+
+_T = TypeVar("_T")
 
 #: Ways of PostgreSQL to read rows in the order of a key, though no query asks for that order.
 _SORTED_READS = (
@@ -30,6 +32,19 @@ async def read_as_stored(database: DatabaseAccess) -> None:
     off = (f'ALTER DATABASE "{database.name}" SET enable_{name} = off' for name in _SORTED_READS)
     async with connect(database.admin_dsn) as connection:
         await connection.execute("; ".join(off))
+
+
+def new_ids(count: int) -> list[UUID]:
+    """Return new ids in their order."""
+    return sorted(new_id() for _ in range(count))
+
+
+def mixed(items: Sequence[_T]) -> list[_T]:
+    """Return three or more items in an order that is neither theirs nor its reverse.
+
+    The first of them is at neither end.
+    """
+    return [*items[1:-1:2], items[0], items[-1], *items[2:-1:2]]
 
 
 async def store_in_order(

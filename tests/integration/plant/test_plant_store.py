@@ -18,12 +18,11 @@ from services.plant.domain.model import PlannedPlant, PlantRequest
 from services.plant.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect
 from tests.support.pool_world import Person, PoolWorld, eventually
+from tests.support.table_rows import read_as_stored, store_backwards
 
 BLOCK = 41
 #: Of an operation that is not settled as succeeded: nobody knows a ledger.
 NO_LEDGER = 0
-#: Switched off, so that rows come in the order that a query asks for, and in no other by chance.
-IN_ORDER = ("indexscan", "indexonlyscan", "bitmapscan", "mergejoin", "sort")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +67,9 @@ class Tables:
         """Farmers in the order of their ids, which their rows are not in."""
         found = [await self.world.farmer(self.pooler) for _ in range(count)]
         found.sort(key=lambda one: one.farmer_id)
-        for one in reversed(found):
-            # A row that is written again stands behind all others.
-            await self.world.connection.execute(
-                "UPDATE registry.farmers SET status = status WHERE id = $1", one.farmer_id
-            )
+        await store_backwards(
+            self.world.connection, "registry.farmers", [one.farmer_id for one in found]
+        )
         return found
 
     async def settled(
@@ -136,9 +133,7 @@ class Tables:
 @pytest.fixture
 async def plant(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by plant's own role, and one pooler."""
-    async with connect(database.admin_dsn) as connection:
-        for name in IN_ORDER:
-            await connection.execute(f'ALTER DATABASE "{database.name}" SET enable_{name} = off')
+    await read_as_stored(database)
     async with (
         connect(database.admin_dsn) as connection,
         open_database(

@@ -8,8 +8,8 @@ import pytest
 from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from services.wallet.store import QUERIES
-from tests.support import wallet_rows_payments
 from tests.support.database import DatabaseAccess, DatabaseFactory
+from tests.support.wallet_rows import WalletRows, open_wallet_rows
 from tests.support.wallet_world import WalletWorld, open_wallet_world
 
 
@@ -27,15 +27,6 @@ async def world(
 
 
 @pytest.fixture
-async def payment_rows(
-    database: DatabaseAccess,
-) -> AsyncIterator[wallet_rows_payments.PaymentRows]:
-    """A writer of rows around payments, which come in no order by chance."""
-    async with wallet_rows_payments.payment_rows(database) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
     """The wallet's own connection pool."""
     async with open_database(
@@ -45,4 +36,11 @@ async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
         timeout_ms=10_000,
         name="test",
     ) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rows(database: DatabaseAccess, pool: Database) -> AsyncIterator[WalletRows]:
+    """Tables in which nothing has happened yet, whose rows come in no order by chance."""
+    async with open_wallet_rows(database, pool) as opened:
         yield opened

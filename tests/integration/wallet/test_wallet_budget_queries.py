@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.common.db.pool import Database, Session
+from libs.common.db.pool import Session
 from libs.common.ids import PoolerId, new_id
 from services.wallet.domain.budget import FeeTerms
 from services.wallet.store.budget import book, may_raise, rent_committed
-from tests.support.wallet_rows_payments import Account, PaymentRows, ago
+from tests.support.wallet_rows import WalletRows, ago
 
 BLOCK = 10
 #: An hour (of the clock) and a pooler; the bounds are told by the database's own clock.
@@ -26,9 +26,9 @@ VALUES ($1, 'at the bound', 1, '', '', '', 1, 1000, 1, true, now() - interval '2
 
 
 @pytest.fixture
-async def session(pool: Database, payment_rows: PaymentRows) -> AsyncIterator[Session]:
+async def session(rows: WalletRows) -> AsyncIterator[Session]:
     """One transaction, in which now is one moment."""
-    async with pool.transaction() as opened:
+    async with rows.pool.transaction() as opened:
         yield opened
 
 
@@ -42,7 +42,7 @@ async def committed(session: Session) -> dict[PoolerId | None, int]:
 
 
 async def test_what_was_charged_within_24_full_hours_counts(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
     one, other = PoolerId(new_id()), PoolerId(new_id())
     for hours, pooler, stroops in (
@@ -58,10 +58,9 @@ async def test_what_was_charged_within_24_full_hours_counts(
 
 
 async def test_what_is_in_flight_is_bid_by_those_whose_operations_it_carries(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
-    rows = payment_rows
-    people = [await rows.account() for _ in range(3)]
+    people = [await rows.wallet() for _ in range(3)]
     one, other, _ = people
     ids = [await rows.operation(item, "plant") for item in people]
     await rows.transaction("a", "signed", ids[:2], fee_bid=101)
@@ -78,7 +77,7 @@ async def test_what_is_in_flight_is_bid_by_those_whose_operations_it_carries(
 # What is to follow ----------------------------------------------------------------------------
 
 
-async def heads(rows: PaymentRows) -> None:
+async def heads(rows: WalletRows) -> None:
     """Block BLOCK is open."""
     await rows.connection.execute(
         "INSERT INTO chain.head (ledger, close_time, current_block, plantable_block, paused, "
@@ -106,14 +105,14 @@ async def obligations(session: Session) -> dict[PoolerId | None, int]:
     ],
 )
 async def test_a_plant_is_followed_by_a_work_and_a_harvest(
-    session: Session, payment_rows: PaymentRows, block: int, state: str, operations: int | None
+    session: Session, rows: WalletRows, block: int, state: str, operations: int | None
 ) -> None:
-    await heads(payment_rows)
-    person, other = await payment_rows.account(), await payment_rows.account()
-    await payment_rows.operation(person, "plant", state, block_index=block)
+    await heads(rows)
+    person, other = await rows.wallet(), await rows.wallet()
+    await rows.operation(person, "plant", state, block=block)
     # Other people have worked, whatever follows of that is settled.
-    await payment_rows.operation(other, "work", "succeeded", block_index=block)
-    await payment_rows.operation(other, "harvest", "succeeded", block_index=block)
+    await rows.operation(other, "work", "succeeded", block=block)
+    await rows.operation(other, "harvest", "succeeded", block=block)
     found = await obligations(session)
     assert found == ({} if operations is None else {person.pooler_id: operations})
 
@@ -130,51 +129,44 @@ async def test_a_plant_is_followed_by_a_work_and_a_harvest(
     ],
 )
 async def test_a_work_that_has_succeeded_is_not_to_follow_any_more(
-    session: Session, payment_rows: PaymentRows, beside: tuple[str, str, int], operations: int
+    session: Session, rows: WalletRows, beside: tuple[str, str, int], operations: int
 ) -> None:
-    await heads(payment_rows)
-    person = await payment_rows.account()
-    await payment_rows.operation(person, "plant", "succeeded", block_index=BLOCK)
+    await heads(rows)
+    person = await rows.wallet()
+    await rows.operation(person, "plant", "succeeded", block=BLOCK)
     kind, state, block = beside
-    await payment_rows.operation(person, kind, state, block_index=block)
+    await rows.operation(person, kind, state, block=block)
     assert await obligations(session) == {person.pooler_id: operations}
 
 
 async def test_works_and_harvests_on_their_way_count_whatever_their_block(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
-    await heads(payment_rows)
+    await heads(rows)
     expected: dict[PoolerId | None, int] = {}
     for kind in ("work", "harvest"):
         for state in ("queued", "signed", "sent"):
-            person = await payment_rows.account()
-            await payment_rows.operation(person, kind, state)
+            person = await rows.wallet()
+            await rows.operation(person, kind, state)
             expected[person.pooler_id] = 1
-    both = await payment_rows.account()
+    both = await rows.wallet()
     for kind in ("work", "harvest"):
-        await payment_rows.operation(both, kind, block_index=BLOCK - 5)
-        await payment_rows.operation(both, kind, "succeeded", block_index=BLOCK)
-        await payment_rows.operation(both, kind, "expired", block_index=BLOCK)
-    await payment_rows.operation(both, "onboard")
+        await rows.operation(both, kind, block=BLOCK - 5)
+        await rows.operation(both, kind, "succeeded", block=BLOCK)
+        await rows.operation(both, kind, "expired", block=BLOCK)
+    await rows.operation(both, "onboard")
     assert await obligations(session) == expected | {both.pooler_id: 2}
 
 
 # The treasury ---------------------------------------------------------------------------------
 
 
-async def balance(rows: PaymentRows, account: Account, xlm: int, reserves: int) -> None:
-    """What an account has."""
-    await rows.insert("accounts", wallet_id=account.id, xlm_stroops=xlm, reserves=reserves)
-
-
 async def test_the_treasury_can_spend_what_no_reserve_keeps(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
     for kind in ("farmer", "treasury", "channel"):
-        is_treasury = kind == "treasury"
-        account = await payment_rows.account(kind)
-        xlm, reserves = (10**9, 3) if is_treasury else (10**8, 1)
-        await balance(payment_rows, account, xlm, reserves)
+        xlm, reserves = (10**9, 3) if kind == "treasury" else (10**8, 1)
+        await rows.wallet(kind, xlm_stroops=xlm, reserves=reserves)
     row = await session.one("treasury_stroops")
     assert row is not None
     assert row["stroops"] == 10**9 - 5 * 5_000_000
@@ -192,13 +184,11 @@ async def booked(session: Session) -> list[tuple[PoolerId | None, int]]:
     return [(row["pooler_id"], row["stroops"]) for row in rows]
 
 
-async def test_fees_are_added_up_by_hour_and_pooler(
-    session: Session, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    one, other, free, least = [await rows.account() for _ in range(4)]
+async def test_fees_are_added_up_by_hour_and_pooler(session: Session, rows: WalletRows) -> None:
+    one, other, free, least = [await rows.wallet() for _ in range(4)]
     first, second, third, nothing, little = [
-        await rows.operation(person, "plant") for person in (one, one, other, free, least)
+        await rows.operation(person, block=block)
+        for block, person in enumerate((one, one, other, free, least))
     ]
     fees = [(first, 100), (second, 20), (third, 3), (None, 7), (nothing, 0), (little, 1)]
     await book(session, fees)
@@ -209,10 +199,10 @@ async def test_fees_are_added_up_by_hour_and_pooler(
 
 
 async def test_fees_are_booked_in_the_order_of_poolers_so_that_nobody_locks_crosswise(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
-    people = [await payment_rows.account() for _ in range(12)]
-    ids = [await payment_rows.operation(person, "plant") for person in people]
+    people = [await rows.wallet() for _ in range(12)]
+    ids = [await rows.operation(person, "plant") for person in people]
     await book(session, [(name, 1) for name in reversed(ids)])
     found = [pooler for pooler, _ in await booked(session)]
     assert found == [person.pooler_id for person in people]
@@ -222,10 +212,9 @@ async def test_fees_are_booked_in_the_order_of_poolers_so_that_nobody_locks_cros
 
 
 async def test_rent_counts_as_it_was_bid_until_it_is_charged(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
     assert await rent_committed(session) == 0
-    rows = payment_rows
     for source, state, hours, bid, charged in (
         ("a", "signed", 0, 1, 0),
         ("b", "sent", 0, 2, 0),
@@ -251,11 +240,13 @@ async def test_rent_counts_as_it_was_bid_until_it_is_charged(
 
 
 async def test_a_bid_is_told_once_for_each_operation_with_its_pooler(
-    session: Session, payment_rows: PaymentRows
+    session: Session, rows: WalletRows
 ) -> None:
-    rows = payment_rows
-    one, other, beside = [await rows.account() for _ in range(3)]
-    ids = [await rows.operation(person, "plant") for person in (one, one, other, beside)]
+    one, other, beside = [await rows.wallet() for _ in range(3)]
+    ids = [
+        await rows.operation(person, block=block)
+        for block, person in enumerate((one, one, other, beside))
+    ]
     await rows.transaction("a", "signed", ids[3:], fee_bid=5)
     carrying = await rows.transaction("b", "signed", ids[:3], fee_bid=90)
     alone = await rows.transaction("c", "signed", fee_bid=7)

@@ -1,6 +1,6 @@
 """The queries of heads and blocks: what is kept, what is passed over, and what is turned back."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,8 +12,8 @@ from libs.common.db.pool import Database
 from services.wallet.domain.model import Block, ChainHead
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.turning import TurningStore
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import Rows, ago, mixed, open_rows
+from tests.support.table_rows import mixed
+from tests.support.wallet_rows import WalletRows, ago
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 HEAD = ChainHead(
@@ -41,17 +41,11 @@ BLOCK = Block(
 )
 
 
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
-
-
 # Heads -----------------------------------------------------------------------------------------
 
 
-async def test_a_head_is_kept_unless_a_newer_one_is(rows: Rows, pool: Database) -> None:
-    store = BlockStore(pool)
+async def test_a_head_is_kept_unless_a_newer_one_is(rows: WalletRows) -> None:
+    store = BlockStore(rows.pool)
     assert await store.head() is None
     for head in (HEAD, replace(HEAD, paused=True), replace(HEAD, ledger=101)):
         assert await store.save_head(head)
@@ -68,9 +62,9 @@ async def test_a_head_is_kept_unless_a_newer_one_is(rows: Rows, pool: Database) 
     [(50, 1000, False), (49, 1000, False), (51, 1000, True), (50, 1001, True), (49, 1001, True)],
 )
 async def test_a_block_is_kept_as_of_its_newest_sight(
-    rows: Rows, pool: Database, updated: int, expires: int, is_news: bool
+    rows: WalletRows, updated: int, expires: int, is_news: bool
 ) -> None:
-    store = BlockStore(pool)
+    store = BlockStore(rows.pool)
     await store.save_block(BLOCK, updated_ledger=50)
     other = replace(BLOCK, min_gap=9, expires_ledger=expires)
     await store.save_block(other, updated_ledger=updated)
@@ -79,9 +73,9 @@ async def test_a_block_is_kept_as_of_its_newest_sight(
 
 @pytest.mark.parametrize(("updated", "opened"), [(0, 40), (-1, 44)])
 async def test_a_block_was_opened_at_its_first_sight_unless_that_was_a_lie(
-    rows: Rows, pool: Database, updated: int, opened: int
+    rows: WalletRows, updated: int, opened: int
 ) -> None:
-    store = BlockStore(pool)
+    store = BlockStore(rows.pool)
     await store.save_block(BLOCK, updated_ledger=updated)
     await store.save_block(replace(BLOCK, opened_ledger=44), updated_ledger=50)
     assert await store.block(5) == replace(BLOCK, opened_ledger=opened)
@@ -96,36 +90,36 @@ async def save_blocks(pool: Database, indexes: list[int], **updated: int) -> Non
         )
 
 
-async def test_a_block_is_found_by_its_index(rows: Rows, pool: Database) -> None:
-    await save_blocks(pool, [4, 5])
-    found = [await BlockStore(pool).block(index) for index in (4, 5, 6)]
+async def test_a_block_is_found_by_its_index(rows: WalletRows) -> None:
+    await save_blocks(rows.pool, [4, 5])
+    found = [await BlockStore(rows.pool).block(index) for index in (4, 5, 6)]
     assert [block and block.index for block in found] == [4, 5, None]
 
 
-async def test_blocks_between_two_are_in_order(rows: Rows, pool: Database) -> None:
-    await save_blocks(pool, mixed([3, 4, 5, 6, 7]))
-    assert [block.index for block in await BlockStore(pool).between(3, 7)] == [4, 5, 6]
+async def test_blocks_between_two_are_in_order(rows: WalletRows) -> None:
+    await save_blocks(rows.pool, mixed([3, 4, 5, 6, 7]))
+    assert [block.index for block in await BlockStore(rows.pool).between(3, 7)] == [4, 5, 6]
 
 
-async def test_the_newest_block_is_one_that_was_seen(rows: Rows, pool: Database) -> None:
-    store = BlockStore(pool)
+async def test_the_newest_block_is_one_that_was_seen(rows: WalletRows) -> None:
+    store = BlockStore(rows.pool)
     assert await store.newest_index() is None
-    await save_blocks(pool, [5, 8, 7], b8=-1, b7=0)
+    await save_blocks(rows.pool, [5, 8, 7], b8=-1, b7=0)
     assert await store.newest_index() == 7
 
 
 # The past --------------------------------------------------------------------------------------
 
 
-async def test_the_past_has_the_newest_blocks_that_were_seen(rows: Rows, pool: Database) -> None:
-    await save_blocks(pool, mixed(list(range(1, 13))), b9=-1, b10=0)
-    past = await TurningStore(pool).past(ledger=100, block=10)
+async def test_the_past_has_the_newest_blocks_that_were_seen(rows: WalletRows) -> None:
+    await save_blocks(rows.pool, mixed(list(range(1, 13))), b9=-1, b10=0)
+    past = await TurningStore(rows.pool).past(ledger=100, block=10)
     expected = [10, 8, 7, 6, 5, 4, 3, 2]
     assert list(past.blocks.items()) == [(index, bytes([index] * 32)) for index in expected]
 
 
-async def test_the_past_has_our_newest_transactions(rows: Rows, pool: Database) -> None:
-    store = TurningStore(pool)
+async def test_the_past_has_our_newest_transactions(rows: WalletRows) -> None:
+    store = TurningStore(rows.pool)
     await rows.transaction()
     past = await store.past(ledger=100, block=5)
     assert (past.transactions, past.first_ledger) == ({}, None)
@@ -140,7 +134,7 @@ async def test_the_past_has_our_newest_transactions(rows: Rows, pool: Database) 
 # Turning back ----------------------------------------------------------------------------------
 
 
-async def keep(rows: Rows, *, ledger: int = 5000, seen: datetime | None = None) -> None:
+async def keep(rows: WalletRows, *, ledger: int = 5000, seen: datetime | None = None) -> None:
     """A head as kept: a lie that nobody has seen for an hour, unless told otherwise."""
     await rows.insert(
         "chain.head",
@@ -159,11 +153,11 @@ def present() -> ChainHead:
     return replace(HEAD, close_time=datetime.now(UTC))
 
 
-async def test_a_head_that_nobody_sees_any_more_is_turned_back(rows: Rows, pool: Database) -> None:
+async def test_a_head_that_nobody_sees_any_more_is_turned_back(rows: WalletRows) -> None:
     await keep(rows)
     head = present()
-    assert await TurningStore(pool).turn_back(head, unseen_for=60)
-    assert await BlockStore(pool).head() == head
+    assert await TurningStore(rows.pool).turn_back(head, unseen_for=60)
+    assert await BlockStore(rows.pool).head() == head
 
 
 @pytest.mark.parametrize(
@@ -178,12 +172,12 @@ async def test_a_head_that_nobody_sees_any_more_is_turned_back(rows: Rows, pool:
     ],
 )
 async def test_a_head_is_turned_only_back_and_by_nodes_that_are_up_to_date(
-    rows: Rows, pool: Database, *, ledger: int, seen: float, behind: float, is_newest: bool
+    rows: WalletRows, *, ledger: int, seen: float, behind: float, is_newest: bool
 ) -> None:
     await keep(rows, ledger=ledger, seen=ago(seen))
     head = replace(HEAD, close_time=ago(behind))
-    assert await TurningStore(pool).turn_back(head, unseen_for=60) is is_newest
-    kept = await BlockStore(pool).head()
+    assert await TurningStore(rows.pool).turn_back(head, unseen_for=60) is is_newest
+    kept = await BlockStore(rows.pool).head()
     assert kept is not None
     is_turned = is_newest and ledger > HEAD.ledger
     assert (kept.ledger, kept.paused) == ((100, False) if is_turned else (ledger, True))
@@ -193,22 +187,20 @@ async def test_a_head_is_turned_only_back_and_by_nodes_that_are_up_to_date(
     ("seen", "behind"), [(timedelta(seconds=60), timedelta()), (timedelta(1), timedelta(minutes=2))]
 )
 async def test_a_head_is_not_turned_back_at_the_limits(
-    rows: Rows, pool: Database, seen: timedelta, behind: timedelta
+    rows: WalletRows, seen: timedelta, behind: timedelta
 ) -> None:
     await keep(rows)
-    async with pool.transaction() as session:
+    async with rows.pool.transaction() as session:
         now = await session.connection.fetchval("SELECT now()")
         await session.connection.execute("UPDATE chain.head SET updated_at = $1", now - seen)
         head = (100, now - behind, 5, 6, False, 300, 60.0)
         assert await session.execute("turn_head", *head) == 0
 
 
-async def test_blocks_of_a_ledger_or_index_that_is_not_there_are_unseen(
-    rows: Rows, pool: Database
-) -> None:
+async def test_blocks_of_a_ledger_or_index_that_is_not_there_are_unseen(rows: WalletRows) -> None:
     await keep(rows)
-    await save_blocks(pool, [4, 5, 6, 7], b5=101, b6=100)
-    assert await TurningStore(pool).turn_back(present(), unseen_for=60)
+    await save_blocks(rows.pool, [4, 5, 6, 7], b5=101, b6=100)
+    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
     marks = "(updated_ledger, expires_ledger)::text"
     assert await rows.values("chain.blocks", marks, key="index") == {
         4: "(50,1000)",
@@ -229,18 +221,18 @@ async def test_blocks_of_a_ledger_or_index_that_is_not_there_are_unseen(
     ],
 )
 async def test_transactions_in_flight_are_signed_and_sent_again_at_ledgers_that_are_there(
-    rows: Rows, pool: Database, signed: int, resend: int, expected: tuple[int, int]
+    rows: WalletRows, signed: int, resend: int, expected: tuple[int, int]
 ) -> None:
     numbers: dict[str, Any] = {"signed_ledger": signed, "resend_ledger": resend}
     open_ones = [await rows.transaction(state=state, **numbers) for state in ("signed", "sent")]
     closed = await rows.transaction(state="excluded", **numbers)
-    assert await turned(pool, open_ones, ledger=100) == [expected] * 2
+    assert await turned(rows.pool, open_ones, ledger=100) == [expected] * 2
     assert (await rows.transactions("resend_ledger"))[closed] == resend
 
 
-async def test_nothing_was_signed_before_the_first_ledger(rows: Rows, pool: Database) -> None:
+async def test_nothing_was_signed_before_the_first_ledger(rows: WalletRows) -> None:
     transaction_id = await rows.transaction(signed_ledger=5000, resend_ledger=0)
-    assert await turned(pool, [transaction_id], ledger=29) == [(0, 0)]
+    assert await turned(rows.pool, [transaction_id], ledger=29) == [(0, 0)]
 
 
 async def turned(pool: Database, ids: Sequence[object], *, ledger: int) -> list[tuple[int, int]]:
@@ -258,9 +250,7 @@ async def turned(pool: Database, ids: Sequence[object], *, ledger: int) -> list[
     return [tuple(row) for row in found]
 
 
-async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(
-    rows: Rows, pool: Database
-) -> None:
+async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(rows: WalletRows) -> None:
     await keep(rows)
     owners = [await rows.wallet(ledger=ledger) for ledger in (99, 100, 101)]
     waiting = [
@@ -269,10 +259,10 @@ async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(
     ]
     for owner, ledger in zip(owners, (99, 100, 101), strict=True):
         await rows.insert(
-            "wallet.reconciled_balances", wallet_id=owner.wallet_id, ledger=ledger, kale_stroops=1
+            "wallet.reconciled_balances", wallet_id=owner.id, ledger=ledger, kale_stroops=1
         )
-    assert await TurningStore(pool).turn_back(present(), unseen_for=60)
-    by_wallet = {owner.wallet_id: min(99 + place, 100) for place, owner in enumerate(owners)}
+    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
+    by_wallet = {owner.id: min(99 + place, 100) for place, owner in enumerate(owners)}
     for table in ("accounts", "reconciled_balances"):
         assert await rows.values(f"wallet.{table}", "ledger", key="wallet_id") == by_wallet
     by_operation = dict(zip(waiting, (99, 100, 100), strict=True))
@@ -280,20 +270,20 @@ async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(
 
 
 async def test_what_was_settled_at_a_ledger_that_is_not_there_is_of_this_one(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
     """Nothing that is settled changes otherwise: it must not keep the head where the lie was."""
     await keep(rows)
     owner, ledgers = await rows.wallet(), {"succeeded": 5000, "failed": 101, "expired": 100}
     settled = {
-        await rows.operation(owner, "plant", block, state, ledger=ledger): min(ledger, 100)
+        await rows.operation(owner, "plant", state, block=block, ledger=ledger): min(ledger, 100)
         for block, (state, ledger) in enumerate(ledgers.items())
     }
     closed = {
         await rows.transaction(state="succeeded", ledger=5000): 100,
         await rows.transaction(state="failed", ledger=99): 99,
     }
-    assert await TurningStore(pool).turn_back(present(), unseen_for=60)
+    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
     assert await rows.operations("ledger") == settled
     assert await rows.transactions("ledger") == closed
 
@@ -303,7 +293,7 @@ async def test_what_was_settled_at_a_ledger_that_is_not_there_is_of_this_one(
 )
 @pytest.mark.parametrize("table", ["operations", "transactions"])
 async def test_a_ledger_changes_to_that_of_the_head_and_nothing_changes_beside(
-    rows: Rows, table: str, changes: str
+    rows: WalletRows, table: str, changes: str
 ) -> None:
     await keep(rows, ledger=100)
     await rows.operation(await rows.wallet(), state="succeeded", ledger=5000)
@@ -313,7 +303,7 @@ async def test_a_ledger_changes_to_that_of_the_head_and_nothing_changes_beside(
 
 
 @pytest.mark.parametrize("table", ["operations", "transactions"])
-async def test_a_ledger_below_the_head_is_not_raised_to_it(rows: Rows, table: str) -> None:
+async def test_a_ledger_below_the_head_is_not_raised_to_it(rows: WalletRows, table: str) -> None:
     await keep(rows, ledger=100)
     await rows.operation(await rows.wallet(), state="succeeded", ledger=50)
     await rows.transaction(state="succeeded", ledger=50)
@@ -321,14 +311,10 @@ async def test_a_ledger_below_the_head_is_not_raised_to_it(rows: Rows, table: st
         await rows.connection.execute(f"UPDATE wallet.{table} SET ledger = 100")  # noqa: S608
 
 
-async def test_only_rows_of_ledgers_that_are_not_there_are_written(
-    rows: Rows, pool: Database
-) -> None:
+async def test_only_rows_of_ledgers_that_are_not_there_are_written(rows: WalletRows) -> None:
     owner = await rows.wallet(ledger=100)
     await rows.operation(owner, ledger=100)
     await rows.transaction(state="succeeded", ledger=100)
-    await rows.insert(
-        "wallet.reconciled_balances", wallet_id=owner.wallet_id, ledger=100, kale_stroops=1
-    )
+    await rows.insert("wallet.reconciled_balances", wallet_id=owner.id, ledger=100, kale_stroops=1)
     for name in ("taken", "operations", "accounts", "balances"):
-        assert await pool.execute(f"turn_{name}", 100) == 0
+        assert await rows.pool.execute(f"turn_{name}", 100) == 0

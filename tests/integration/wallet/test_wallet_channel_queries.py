@@ -1,7 +1,6 @@
 """The queries of channel accounts: who is leased, counted and topped up, clause by clause."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,25 +11,21 @@ from libs.common.db.pool import Database
 from libs.common.ids import OperationId
 from services.wallet.store.channels import ChannelStore, ChannelTotals, Lease
 from tests.integration.wallet.test_wallet_channels import XLM, keys
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import LEDGER, Owner, Rows, ago, ids, mixed, open_rows
+from tests.support.table_rows import mixed, new_ids
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 RICH = 5 * XLM
 POOR = XLM
 
 
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
-
-
-async def channel(rows: Rows, xlm: int = RICH, *, ledger: int = LEDGER, **values: Any) -> Owner:
+async def channel(
+    rows: WalletRows, xlm: int = RICH, *, ledger: int = LEDGER, **values: Any
+) -> WalletRow:
     """A channel on the chain, as read at a ledger."""
     return await rows.wallet("channel", xlm_stroops=xlm, ledger=ledger, **values)
 
 
-async def others(rows: Rows, xlm: int) -> None:
+async def others(rows: WalletRows, xlm: int) -> None:
     """An account of each other kind."""
     for kind in ("farmer", "treasury", "payer"):
         await rows.wallet(kind, xlm_stroops=xlm, ledger=LEDGER)
@@ -39,23 +34,19 @@ async def others(rows: Rows, xlm: int) -> None:
 # Made ------------------------------------------------------------------------------------------
 
 
-async def test_only_accounts_of_the_kind_count_when_some_are_made(
-    rows: Rows, pool: Database
-) -> None:
+async def test_only_accounts_of_the_kind_count_when_some_are_made(rows: WalletRows) -> None:
     await others(rows, RICH)
     await channel(rows)
     made = await keys(3)
-    assert await ChannelStore(pool).insert(made, most=3) == 2
+    assert await ChannelStore(rows.pool).insert(made, most=3) == 2
     assert await rows.operations("block_index") == {name: 0 for _, name in made[:2]}
 
 
-async def test_all_processes_that_make_accounts_wait_for_one_lock(
-    rows: Rows, pool: Database
-) -> None:
+async def test_all_processes_that_make_accounts_wait_for_one_lock(rows: WalletRows) -> None:
     async with rows.other() as other:
         # The number stays: processes of two versions may run side by side.
         await other.connection.execute("SELECT pg_advisory_xact_lock(7021653486117548)")
-        making = asyncio.create_task(ChannelStore(pool).insert(await keys(1), most=1))
+        making = asyncio.create_task(ChannelStore(rows.pool).insert(await keys(1), most=1))
         await rows.until_somebody_waits()
     assert await making == 1
 
@@ -63,9 +54,7 @@ async def test_all_processes_that_make_accounts_wait_for_one_lock(
 # Leased ----------------------------------------------------------------------------------------
 
 
-async def test_leased_are_channels_that_are_there_and_free_and_can_pay(
-    rows: Rows, pool: Database
-) -> None:
+async def test_leased_are_channels_that_are_there_and_free_and_can_pay(rows: WalletRows) -> None:
     await others(rows, RICH)
     await channel(rows, status="pending")
     await channel(rows, leased_until=ago(-60))
@@ -74,34 +63,34 @@ async def test_leased_are_channels_that_are_there_and_free_and_can_pay(
         await rows.transaction((await channel(rows)).address, state)
     free = [await channel(rows), await channel(rows, 15_000_001), await channel(rows)]
     await rows.transaction(free[-1].address, "excluded")
-    leases = await ChannelStore(pool).lease(99, seconds=60)
+    leases = await ChannelStore(rows.pool).lease(99, seconds=60)
     assert {(lease.wallet_id, lease.address) for lease in leases} == {
-        (one.wallet_id, one.address) for one in free
+        (one.id, one.address) for one in free
     }
     assert all(lease.until > datetime.now(UTC) for lease in leases)
-    assert await ChannelStore(pool).lease(99, seconds=60) == []
+    assert await ChannelStore(rows.pool).lease(99, seconds=60) == []
 
 
 async def test_the_first_channels_are_leased_first_and_no_more_than_asked_for(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
-    names = ids(3)
+    names = new_ids(3)
     for name in mixed(names):
-        await channel(rows, wallet_id=name)
-    assert [lease.wallet_id for lease in await ChannelStore(pool).lease(1, seconds=60)] == names[:1]
+        await channel(rows, id=name)
+    assert [
+        lease.wallet_id for lease in await ChannelStore(rows.pool).lease(1, seconds=60)
+    ] == names[:1]
 
 
-async def test_a_channel_that_another_process_is_taking_is_passed_over(
-    rows: Rows, pool: Database
-) -> None:
+async def test_a_channel_that_another_process_is_taking_is_passed_over(rows: WalletRows) -> None:
     one, two = [await channel(rows) for _ in range(2)]
-    async with rows.held("wallet.wallets", one.wallet_id):
-        leases = await ChannelStore(pool).lease(9, seconds=60)
-    assert [lease.wallet_id for lease in leases] == [two.wallet_id]
+    async with rows.held("wallet.wallets", one.id):
+        leases = await ChannelStore(rows.pool).lease(9, seconds=60)
+    assert [lease.wallet_id for lease in leases] == [two.id]
 
 
-async def test_a_lease_is_ended_by_its_wallet_and_its_end(rows: Rows, pool: Database) -> None:
-    store = ChannelStore(pool)
+async def test_a_lease_is_ended_by_its_wallet_and_its_end(rows: WalletRows) -> None:
+    store = ChannelStore(rows.pool)
     for _ in range(3):
         await channel(rows)
     first, second, third = await store.lease(3, seconds=60)
@@ -118,7 +107,7 @@ async def test_a_lease_is_ended_by_its_wallet_and_its_end(rows: Rows, pool: Data
 # Counted ---------------------------------------------------------------------------------------
 
 
-async def test_channels_are_counted_by_what_they_are_and_do(rows: Rows, pool: Database) -> None:
+async def test_channels_are_counted_by_what_they_are_and_do(rows: WalletRows) -> None:
     await others(rows, POOR)
     used = await channel(rows, 3 * XLM)
     busy = await channel(rows, POOR), await channel(rows, 2 * XLM)
@@ -127,13 +116,13 @@ async def test_channels_are_counted_by_what_they_are_and_do(rows: Rows, pool: Da
     await rows.transaction(used.address, "failed")
     for one, state in zip(busy, ("signed", "sent"), strict=True):
         await rows.transaction(one.address, state)
-    assert await ChannelStore(pool).totals(low=2 * XLM) == ChannelTotals(
+    assert await ChannelStore(rows.pool).totals(low=2 * XLM) == ChannelTotals(
         made=5, ready=4, busy=2, low=2, xlm=7 * XLM + 5
     )
 
 
-async def test_no_channels_have_nothing(rows: Rows, pool: Database) -> None:
-    assert await ChannelStore(pool).totals(low=XLM) == ChannelTotals(
+async def test_no_channels_have_nothing(rows: WalletRows) -> None:
+    assert await ChannelStore(rows.pool).totals(low=XLM) == ChannelTotals(
         made=0, ready=0, busy=0, low=0, xlm=0
     )
 
@@ -149,30 +138,32 @@ async def top_up(pool: Database, names: list[UUID]) -> int:
     )
 
 
-async def topped_up(rows: Rows, names: list[UUID]) -> list[object]:
+async def topped_up(rows: WalletRows, names: list[UUID]) -> list[object]:
     """The wallets that these top-ups are for."""
     found = await rows.operations("wallet_id")
     return [found[name] for name in names if name in found]
 
 
-async def earlier(rows: Rows, owner: Owner, state: str, ledger: int | None = None) -> None:
+async def earlier(
+    rows: WalletRows, owner: WalletRow, state: str, ledger: int | None = None
+) -> None:
     """A top-up of some time ago."""
     if state in {"signed", "sent"}:
         carrier = await rows.transaction(state=state)
-        await rows.operation(owner, "top_up", 7, state, transaction_id=carrier)
+        await rows.operation(owner, "top_up", state, block=7, transaction_id=carrier)
     else:
-        await rows.operation(owner, "top_up", 7, state, ledger=ledger)
+        await rows.operation(owner, "top_up", state, block=7, ledger=ledger)
 
 
-async def test_topped_up_are_channels_that_are_there_and_poor(rows: Rows, pool: Database) -> None:
+async def test_topped_up_are_channels_that_are_there_and_poor(rows: WalletRows) -> None:
     await others(rows, POOR)
     await channel(rows, POOR, status="pending")
     await channel(rows, 2 * XLM)
     await channel(rows)
     poor = await channel(rows, 2 * XLM - 1)
-    names = ids(9)
-    assert await top_up(pool, names) == 1
-    assert await topped_up(rows, names) == [poor.wallet_id]
+    names = new_ids(9)
+    assert await top_up(rows.pool, names) == 1
+    assert await topped_up(rows, names) == [poor.id]
     row = await rows.connection.fetchrow(
         "SELECT kind::text, state::text, block_index, amount FROM wallet.operations"
     )
@@ -181,22 +172,20 @@ async def test_topped_up_are_channels_that_are_there_and_poor(rows: Rows, pool: 
 
 
 async def test_the_poorest_channels_are_topped_up_as_far_as_there_are_names(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
     by_wealth = {xlm: await channel(rows, xlm) for xlm in mixed([1, 2, 3])}
-    names = ids(2)
-    assert await top_up(pool, names) == 2
-    assert await topped_up(rows, names) == [by_wealth[1].wallet_id, by_wealth[2].wallet_id]
+    names = new_ids(2)
+    assert await top_up(rows.pool, names) == 2
+    assert await topped_up(rows, names) == [by_wealth[1].id, by_wealth[2].id]
 
 
-async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(
-    rows: Rows, pool: Database
-) -> None:
-    wallets = ids(3)
+async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(rows: WalletRows) -> None:
+    wallets = new_ids(3)
     for wallet_id in mixed(wallets):
-        await channel(rows, POOR, wallet_id=wallet_id)
-    names = ids(1)
-    assert await top_up(pool, names) == 1
+        await channel(rows, POOR, id=wallet_id)
+    names = new_ids(1)
+    assert await top_up(rows.pool, names) == 1
     assert await topped_up(rows, names) == wallets[:1]
 
 
@@ -212,31 +201,29 @@ async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(
     ],
 )
 async def test_a_top_up_that_is_not_in_the_balance_yet_is_enough(
-    rows: Rows, pool: Database, *, state: str, ledger: int | None, is_enough: bool
+    rows: WalletRows, *, state: str, ledger: int | None, is_enough: bool
 ) -> None:
     had_one, other = [await channel(rows, POOR) for _ in range(2)]
     await earlier(rows, had_one, state, ledger)
-    await rows.operation(other, "open_channel", 0, "succeeded", ledger=LEDGER)
-    names = ids(9)
-    expected = [other.wallet_id] if is_enough else [had_one.wallet_id, other.wallet_id]
-    assert await top_up(pool, names) == len(expected)
+    await rows.operation(other, "open_channel", "succeeded", block=0, ledger=LEDGER)
+    names = new_ids(9)
+    expected = [other.id] if is_enough else [had_one.id, other.id]
+    assert await top_up(rows.pool, names) == len(expected)
     assert await topped_up(rows, names) == expected
 
 
-async def test_a_top_up_is_named_by_its_ledger_once(rows: Rows, pool: Database) -> None:
+async def test_a_top_up_is_named_by_its_ledger_once(rows: WalletRows) -> None:
     had_one = await channel(rows, POOR)
-    await rows.operation(had_one, "top_up", LEDGER, "succeeded", ledger=LEDGER - 1)
-    assert await top_up(pool, ids(9)) == 0
+    await rows.operation(had_one, "top_up", "succeeded", block=LEDGER, ledger=LEDGER - 1)
+    assert await top_up(rows.pool, new_ids(9)) == 0
 
 
-async def test_top_ups_of_one_time_belong_to_the_payer_that_is_next(
-    rows: Rows, pool: Database
-) -> None:
+async def test_top_ups_of_one_time_belong_to_the_payer_that_is_next(rows: WalletRows) -> None:
     payers = [await rows.wallet("payer") for _ in range(3)]
     for _ in range(2):
         await channel(rows, POOR)
-    names = ids(2)
-    assert await top_up(pool, names) == 2
+    names = new_ids(2)
+    assert await top_up(rows.pool, names) == 2
     assert await rows.values("wallet.payments", "payer_id", key="operation_id") == dict.fromkeys(
-        names, payers[0].wallet_id
+        names, payers[0].id
     )

@@ -1,7 +1,7 @@
 """The queries that take up operations: which, in which order, how many, and by one process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from libs.common.db.pool import Database
 from libs.common.ids import OperationId
 from services.wallet.domain.model import OperationKind
 from services.wallet.store.operations import OperationStore, Wanted
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import LEDGER, Owner, Rows, ago, ids, mixed, open_rows
+from tests.support.table_rows import mixed, new_ids
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 #: Plants up to block 5, works up to block 4, harvests up to block 2.
 WANTED = Wanted(ledger=LEDGER, plant_until=5, work_until=4, harvest_before=3)
@@ -33,22 +33,18 @@ IDLE: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
-
-
 async def claim(pool: Database, limit: int = 99) -> set[OperationId]:
     """What is taken up."""
     found = await OperationStore(pool).claim(WANTED, limit=limit, lease=60)
     return {operation.id for operation in found}
 
 
-async def write(rows: Rows, names: Sequence[UUID], *wishes: tuple[Owner, str, int]) -> None:
+async def write(
+    rows: WalletRows, names: Sequence[UUID], *wishes: tuple[WalletRow, str, int]
+) -> None:
     """Operations in the order of their ids, as rows that stand in another one."""
     for name, (owner, kind, block) in mixed(list(zip(names, wishes, strict=True))):
-        await rows.operation(owner, kind, block, operation_id=name)
+        await rows.operation(owner, kind, block=block, id=name)
 
 
 # Whose -----------------------------------------------------------------------------------------
@@ -56,46 +52,46 @@ async def write(rows: Rows, names: Sequence[UUID], *wishes: tuple[Owner, str, in
 
 @pytest.mark.parametrize(("kind", "block"), [("plant", 5), ("work", 4), ("harvest", 2)])
 async def test_what_can_be_done_now_is_taken_up_and_nothing_else(
-    rows: Rows, pool: Database, kind: str, block: int
+    rows: WalletRows, kind: str, block: int
 ) -> None:
     for idle_kind, idle_block, values in IDLE:
-        await rows.operation(await rows.wallet(), idle_kind, idle_block, **values)
+        await rows.operation(await rows.wallet(), idle_kind, block=idle_block, **values)
     owner = await rows.wallet()
     wanted = await rows.operation(
-        owner, kind, block, amount=7, attempts=3, pack_limit=2, unproven=1, due_ledger=LEDGER
+        owner, kind, block=block, amount=7, attempts=3, pack_limit=2, unproven=1, due_ledger=LEDGER
     )
-    (found,) = await OperationStore(pool).claim(WANTED, limit=99, lease=60)
-    assert (found.id, found.wallet_id, found.address) == (wanted, owner.wallet_id, owner.address)
+    (found,) = await OperationStore(rows.pool).claim(WANTED, limit=99, lease=60)
+    assert (found.id, found.wallet_id, found.address) == (wanted, owner.id, owner.address)
     assert (found.kind, found.block_index, found.amount) == (OperationKind(kind), block, 7)
     assert (found.attempts, found.pack_limit) == (3, 2)
-    assert await claim(pool) == set()
+    assert await claim(rows.pool) == set()
 
 
-async def test_each_operation_comes_with_its_own_address(rows: Rows, pool: Database) -> None:
+async def test_each_operation_comes_with_its_own_address(rows: WalletRows) -> None:
     owners = [await rows.wallet() for _ in range(3)]
     for owner in owners:
         await rows.operation(owner)
-    found = await OperationStore(pool).claim(WANTED, limit=99, lease=60)
+    found = await OperationStore(rows.pool).claim(WANTED, limit=99, lease=60)
     addresses = {operation.wallet_id: operation.address for operation in found}
-    assert addresses == {owner.wallet_id: owner.address for owner in owners}
+    assert addresses == {owner.id: owner.address for owner in owners}
 
 
 async def test_of_what_is_paused_only_that_is_taken_up_whose_block_is_over(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
     await rows.operation(await rows.wallet(), block=6)
     paused = [await rows.wallet() for _ in range(6)]
     await rows.pause(*paused)
     wishes = (("plant", 3), ("work", 3), ("plant", 4), ("work", 4), ("harvest", 2), ("harvest", 1))
     made = [
-        await rows.operation(owner, kind, block)
+        await rows.operation(owner, kind, block=block)
         for owner, (kind, block) in zip(paused, wishes, strict=True)
     ]
-    assert await claim(pool) == set(made[:2])
+    assert await claim(rows.pool) == set(made[:2])
 
 
 async def test_nothing_is_taken_up_for_an_account_with_something_in_flight(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
     for state in ("signed", "sent"):
         busy = await rows.wallet()
@@ -104,11 +100,11 @@ async def test_nothing_is_taken_up_for_an_account_with_something_in_flight(
     free = await rows.wallet()
     await rows.transaction(free.address, "excluded")
     wanted = await rows.operation(free)
-    assert await claim(pool) == {wanted}
+    assert await claim(rows.pool) == {wanted}
 
 
 async def test_what_is_not_to_be_taken_up_hides_nothing_of_the_same_farmer(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
     expected = set()
     hidden: list[dict[str, Any]] = [
@@ -119,37 +115,37 @@ async def test_what_is_not_to_be_taken_up_hides_nothing_of_the_same_farmer(
     for values in hidden:
         owner = await rows.wallet()
         await rows.operation(owner, **values)
-        expected.add(await rows.operation(owner, "harvest", 2))
-    assert await claim(pool) == expected
+        expected.add(await rows.operation(owner, "harvest", block=2))
+    assert await claim(rows.pool) == expected
 
 
 # Which first -----------------------------------------------------------------------------------
 
 
 async def test_a_farmers_plant_goes_before_works_and_these_before_harvests(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
-    owner, names = await rows.wallet(), ids(3)
+    owner, names = await rows.wallet(), new_ids(3)
     await write(rows, names, (owner, "plant", 5), (owner, "work", 4), (owner, "harvest", 2))
-    other, later = await rows.wallet(), ids(3)
+    other, later = await rows.wallet(), new_ids(3)
     await write(rows, later, (other, "harvest", 2), (other, "work", 4), (other, "plant", 5))
-    assert await claim(pool) == {names[0], later[2]}
+    assert await claim(rows.pool) == {names[0], later[2]}
 
 
-async def test_a_farmers_oldest_harvest_goes_first(rows: Rows, pool: Database) -> None:
-    owner, names = await rows.wallet(), ids(3)
+async def test_a_farmers_oldest_harvest_goes_first(rows: WalletRows) -> None:
+    owner, names = await rows.wallet(), new_ids(3)
     await write(rows, names, (owner, "harvest", 2), (owner, "harvest", 0), (owner, "harvest", 1))
-    assert await claim(pool) == {names[1]}
+    assert await claim(rows.pool) == {names[1]}
 
 
 @pytest.mark.parametrize(("zeros", "best"), [((5, 7, 6), 1), ((5, 5, 5), 0)])
 async def test_a_farmers_best_work_goes_first_and_of_the_best_the_first(
-    rows: Rows, pool: Database, zeros: tuple[int, int, int], best: int
+    rows: WalletRows, zeros: tuple[int, int, int], best: int
 ) -> None:
-    owner, names = await rows.wallet(), ids(3)
+    owner, names = await rows.wallet(), new_ids(3)
     for name, count in mixed(list(zip(names, zeros, strict=True))):
-        await rows.operation(owner, "work", 4, operation_id=name, zeros=count)
-    assert await claim(pool) == {names[best]}
+        await rows.operation(owner, "work", block=4, id=name, zeros=count)
+    assert await claim(rows.pool) == {names[best]}
 
 
 @pytest.mark.parametrize(
@@ -161,37 +157,38 @@ async def test_a_farmers_best_work_goes_first_and_of_the_best_the_first(
     ],
 )
 async def test_the_most_urgent_of_all_are_taken_up_and_no_more_than_asked_for(
-    rows: Rows, pool: Database, wishes: list[tuple[str, int]], first: int
+    rows: WalletRows, wishes: list[tuple[str, int]], first: int
 ) -> None:
     owners = [await rows.wallet() for _ in wishes]
     # Neither wallets nor rows begin or end with what is expected.
-    names = ids(len(wishes))
+    names = new_ids(len(wishes))
     order = mixed([first, *(place for place in range(3) if place != first)])
     for owner, place in zip(owners, order, strict=True):
-        await rows.operation(owner, *wishes[place], operation_id=names[place])
-    assert await claim(pool, limit=1) == {names[first]}
+        kind, block = wishes[place]
+        await rows.operation(owner, kind, block=block, id=names[place])
+    assert await claim(rows.pool, limit=1) == {names[first]}
 
 
 # By one ----------------------------------------------------------------------------------------
 
 
-async def test_what_another_process_is_taking_up_is_passed_over(rows: Rows, pool: Database) -> None:
+async def test_what_another_process_is_taking_up_is_passed_over(rows: WalletRows) -> None:
     one, two = [await rows.operation(await rows.wallet()) for _ in range(2)]
     async with rows.held("wallet.operations", one):
-        assert await claim(pool) == {two}
+        assert await claim(rows.pool) == {two}
 
 
 @pytest.mark.parametrize(
     "change", ["state = 'failed', reason = '', settled_at = now()", "due_at = now() + '1 minute'"]
 )
 async def test_what_another_process_has_taken_up_meanwhile_is_left_to_it(
-    rows: Rows, pool: Database, change: str
+    rows: WalletRows, change: str
 ) -> None:
     """The statement has seen it as it was, and waits before it takes it."""
     taken, left = [await rows.operation(await rows.wallet()) for _ in range(2)]
     async with rows.other() as other:
         await other.connection.execute("LOCK TABLE wallet.pauses")
-        claiming = asyncio.create_task(claim(pool))
+        claiming = asyncio.create_task(claim(rows.pool))
         await rows.until_somebody_waits()
         query = f"UPDATE wallet.operations SET {change} WHERE id = $1"  # noqa: S608  (ours)
         await rows.connection.execute(query, taken)
@@ -209,7 +206,7 @@ async def claim_onboardings(pool: Database, limit: int = 99) -> list[OperationId
     return sorted(operation.id for operation in found)
 
 
-async def test_the_treasury_takes_up_what_it_may_of_one_kind(rows: Rows, pool: Database) -> None:
+async def test_the_treasury_takes_up_what_it_may_of_one_kind(rows: WalletRows) -> None:
     idle: list[dict[str, Any]] = [
         {"kind": "open_channel"},
         {"state": "failed"},
@@ -222,56 +219,55 @@ async def test_the_treasury_takes_up_what_it_may_of_one_kind(rows: Rows, pool: D
         await rows.operation(await rows.wallet(), **columns)
     paused = await rows.wallet()
     await rows.pause(paused)
-    await rows.operation(paused, "onboard", 0)
+    await rows.operation(paused, "onboard", block=0)
     owners = [await rows.wallet() for _ in range(2)]
     wanted = [
-        await rows.operation(owner, "onboard", 0, unproven=1, due_ledger=LEDGER) for owner in owners
+        await rows.operation(owner, "onboard", block=0, unproven=1, due_ledger=LEDGER)
+        for owner in owners
     ]
     await rows.transaction(TREASURY, "succeeded")
     await rows.transaction()
-    found = await OperationStore(pool).claim_for_treasury(
+    found = await OperationStore(rows.pool).claim_for_treasury(
         OperationKind.ONBOARD, limit=99, lease=60, ledger=LEDGER, treasury=TREASURY
     )
     assert {(one.id, one.wallet_id, one.address) for one in found} == {
-        (name, owner.wallet_id, owner.address) for name, owner in zip(wanted, owners, strict=True)
+        (name, owner.id, owner.address) for name, owner in zip(wanted, owners, strict=True)
     }
-    assert await claim_onboardings(pool) == []
+    assert await claim_onboardings(rows.pool) == []
 
 
 @pytest.mark.parametrize("state", ["signed", "sent"])
 async def test_the_treasury_takes_up_nothing_while_it_has_something_in_flight(
-    rows: Rows, pool: Database, state: str
+    rows: WalletRows, state: str
 ) -> None:
-    await rows.operation(await rows.wallet(), "onboard", 0)
+    await rows.operation(await rows.wallet(), "onboard", block=0)
     await rows.transaction(TREASURY, state)
-    assert await claim_onboardings(pool) == []
+    assert await claim_onboardings(rows.pool) == []
 
 
 async def test_the_treasury_takes_up_the_oldest_and_no_more_than_asked_for(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
-    names = ids(3)
+    names = new_ids(3)
     for name in mixed(names):
-        await rows.operation(await rows.wallet(), "onboard", 0, operation_id=name)
-    assert await claim_onboardings(pool, limit=1) == names[:1]
+        await rows.operation(await rows.wallet(), "onboard", block=0, id=name)
+    assert await claim_onboardings(rows.pool, limit=1) == names[:1]
 
 
-async def test_the_treasury_passes_over_what_another_process_is_taking_up(
-    rows: Rows, pool: Database
-) -> None:
-    one, two = [await rows.operation(await rows.wallet(), "onboard", 0) for _ in range(2)]
+async def test_the_treasury_passes_over_what_another_process_is_taking_up(rows: WalletRows) -> None:
+    one, two = [await rows.operation(await rows.wallet(), "onboard", block=0) for _ in range(2)]
     async with rows.held("wallet.operations", one):
-        assert await claim_onboardings(pool) == [two]
+        assert await claim_onboardings(rows.pool) == [two]
 
 
 # Given back ------------------------------------------------------------------------------------
 
 
-async def test_given_back_is_what_is_named_and_waits(rows: Rows, pool: Database) -> None:
+async def test_given_back_is_what_is_named_and_waits(rows: WalletRows) -> None:
     owner = await rows.wallet()
     taken, kept = [await rows.operation(owner, block=block, due_at=ago(-60)) for block in (4, 5)]
     signed = await rows.carried(owner, block=6, due_at=ago(-60))
-    await OperationStore(pool).release([taken, signed])
+    await OperationStore(rows.pool).release([taken, signed])
     assert await rows.operations("due_at <= now()") == {taken: True, kept: False, signed: False}
 
 
@@ -295,20 +291,20 @@ async def test_given_back_is_what_is_named_and_waits(rows: Rows, pool: Database)
     ],
 )
 async def test_urgent_are_plants_and_works_of_these_blocks(
-    rows: Rows, pool: Database, *, kind: str, block: int, state: str, values: Any, is_urgent: bool
+    rows: WalletRows, *, kind: str, block: int, state: str, values: Any, is_urgent: bool
 ) -> None:
     owner = await rows.wallet()
     write_one = rows.carried if state in {"signed", "sent"} else rows.operation
     await write_one(owner, kind=kind, block=block, state=state, **values)
-    assert await OperationStore(pool).has_urgent(WANTED) is is_urgent
+    assert await OperationStore(rows.pool).has_urgent(WANTED) is is_urgent
 
 
 @pytest.mark.parametrize("state", ["queued", "signed"])
 async def test_of_what_is_paused_only_what_is_in_flight_is_urgent(
-    rows: Rows, pool: Database, state: str
+    rows: WalletRows, state: str
 ) -> None:
     owner = await rows.wallet()
     await rows.wallet()
     await rows.pause(owner)
     await (rows.operation(owner) if state == "queued" else rows.carried(owner))
-    assert await OperationStore(pool).has_urgent(WANTED) is (state == "signed")
+    assert await OperationStore(rows.pool).has_urgent(WANTED) is (state == "signed")

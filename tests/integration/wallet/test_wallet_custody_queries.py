@@ -1,29 +1,19 @@
 """The queries of the audit log and of pauses: what each takes, what it leaves, in which order."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
-
-import pytest
 
 from libs.common.ids import OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.store.custody import CustodyStore, is_carrier_paused, is_held_apart
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows import WalletRow, WalletRows, open_wallet_rows
+from tests.support.table_rows import new_ids
+from tests.support.wallet_rows import WalletRow, WalletRows
 
 ALL = 99
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = Reach(scope=Scope.EVERYTHING)
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[WalletRows]:
-    """Nothing has happened yet."""
-    async with open_wallet_rows(database) as opened:
-        yield opened
 
 
 async def write_records(rows: WalletRows, *actions: str) -> None:
@@ -139,7 +129,7 @@ async def test_one_pause_ends_and_no_other(rows: WalletRows) -> None:
 
 
 async def test_pauses_are_told_newest_first(rows: WalletRows) -> None:
-    ids = sorted(new_id() for _ in range(3))
+    ids = new_ids(3)
     for index in (2, 1, 0):
         await rows.insert(
             "wallet.pauses",
@@ -172,13 +162,13 @@ async def test_a_thousand_pauses_are_told_at_most(rows: WalletRows) -> None:
 async def carried(rows: WalletRows, wallet: WalletRow) -> TransactionId:
     """A transaction that carries an operation of a wallet."""
     operation = await rows.operation(wallet, "plant", "queued")
-    return TransactionId(await rows.transaction(wallet.address, carries=[operation]))
+    return await rows.transaction(wallet.address, "succeeded", [operation])
 
 
 async def test_a_transaction_is_paused_with_whom_it_carries(rows: WalletRows) -> None:
     paused, other = await rows.wallet(), await rows.wallet()
     theirs, others = await carried(rows, paused), await carried(rows, other)
-    nobodys = TransactionId(await rows.transaction("GPOOL"))
+    nobodys = await rows.transaction("GPOOL", "succeeded")
 
     async def stopped() -> list[TransactionId]:
         async with rows.pool.session() as session:

@@ -1,31 +1,21 @@
 """Differences, what they deny, and what reconciliation records: what its queries take, what not."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
-
-import pytest
 
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.reconciling import Difference, Finding, Kept
 from services.wallet.store.reconcile import Denied, ReconcileStore
-from tests.support.database import DatabaseAccess
 from tests.support.table_rows import store_backwards
-from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows, open_wallet_rows
+from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows
 
 ALL = 99
 NO_PLANT = Difference.RECORD_WITHOUT_PLANT
 NO_WORK = Difference.RECORD_WITHOUT_WORK
 NO_HARVEST = Difference.RECORD_WITHOUT_HARVEST
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[WalletRows]:
-    """Nothing has happened yet."""
-    async with open_wallet_rows(database) as opened:
-        yield opened
 
 
 def finding(wallet: WalletRow, kind: Difference, block: int = BLOCK) -> Finding:
@@ -122,11 +112,11 @@ async def done(
     state: str = "succeeded",
     *,
     block: int = BLOCK,
-    **values: object,
+    **values: Any,
 ) -> Denied:
     """An operation with a transaction of its own, as it is told when it is denied."""
     source, sequence = f"G{new_id().hex}", new_id().int % 1000
-    transaction = await rows.transaction(source, sequence=sequence)
+    transaction = await rows.transaction(source, "succeeded", sequence=sequence)
     operation = await rows.operation(
         wallet, kind, state, block=block, transaction_id=transaction, **values
     )

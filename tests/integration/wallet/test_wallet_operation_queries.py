@@ -1,7 +1,6 @@
 """The queries of operations: what a batch joins, what is listed, and what a settlement changes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -23,26 +22,17 @@ from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from tests.integration.wallet.test_wallet_store import accept
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import LEDGER, Owner, Rows, ago, ids, mixed, open_rows
-
-BLOCK = 5
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
-
+from tests.support.table_rows import mixed, new_ids
+from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows, ago
 
 # Batches ---------------------------------------------------------------------------------------
 
 
-def wanted(owner: Owner, nonce: int | None = None) -> NewOperation:
+def wanted(owner: WalletRow, nonce: int | None = None) -> NewOperation:
     """A plant to be, or a work when it has a nonce."""
     return NewOperation(
         id=OperationId(new_id()),
-        wallet_id=owner.wallet_id,
+        wallet_id=owner.id,
         amount=0,
         nonce=nonce,
         hash=None if nonce is None else bytes(32),
@@ -66,37 +56,35 @@ async def record(
     return await store.batch_ids(name) if is_recorded else None
 
 
-async def test_a_batch_has_a_name_of_its_own(rows: Rows, pool: Database) -> None:
-    store, owners = OperationStore(pool), [await rows.wallet() for _ in range(2)]
+async def test_a_batch_has_a_name_of_its_own(rows: WalletRows) -> None:
+    store, owners = OperationStore(rows.pool), [await rows.wallet() for _ in range(2)]
     for mark, owner in enumerate(owners):
         wish = wanted(owner)
-        assert await record(pool, wish, name=f"batch {mark}", mark=mark) == [wish.id]
-    assert await record(pool, wanted(owners[0]), name="batch 1") is None
+        assert await record(rows.pool, wish, name=f"batch {mark}", mark=mark) == [wish.id]
+    assert await record(rows.pool, wanted(owners[0]), name="batch 1") is None
     found = [await store.batch_arguments(f"batch {mark}") for mark in range(3)]
     assert found == [bytes(32), bytes([1] * 32), None]
 
 
 @pytest.mark.parametrize("nonce", [None, 7])
-async def test_a_wish_is_answered_by_its_own_operation(
-    rows: Rows, pool: Database, nonce: int | None
-) -> None:
+async def test_a_wish_is_answered_by_its_own_operation(rows: WalletRows, nonce: int | None) -> None:
     owner, other = [await rows.wallet() for _ in range(2)]
     kind, number = ("plant", {}) if nonce is None else ("work", {"nonce": nonce})
     values: dict[str, Any] = dict(number)
-    await rows.operation(other, kind, BLOCK, **values)
-    await rows.operation(owner, kind, BLOCK + 1, **values)
-    await rows.operation(owner, "harvest", BLOCK)
+    await rows.operation(other, kind, block=BLOCK, **values)
+    await rows.operation(owner, kind, block=BLOCK + 1, **values)
+    await rows.operation(owner, "harvest", block=BLOCK)
     for state in ("failed", "expired"):
-        await rows.operation(owner, kind, BLOCK, state, **values)
-    await rows.operation(owner, "work", BLOCK, nonce=8)
+        await rows.operation(owner, kind, state, block=BLOCK, **values)
+    await rows.operation(owner, "work", block=BLOCK, nonce=8)
     first, again = [wanted(owner, nonce) for _ in range(2)]
-    assert await record(pool, first, name="first") == [first.id]
-    assert await record(pool, again, name="again") == [first.id]
+    assert await record(rows.pool, first, name="first") == [first.id]
+    assert await record(rows.pool, again, name="again") == [first.id]
 
 
 @pytest.mark.parametrize("nonces", [(None, None), (1, 2)])
 async def test_a_batch_waits_for_another_one_before_it_takes_what_comes_later(
-    rows: Rows, pool: Database, nonces: tuple[int | None, int | None]
+    rows: WalletRows, nonces: tuple[int | None, int | None]
 ) -> None:
     """In the order of wallets and nonces, so that two batches never wait crosswise."""
     first = await rows.wallet()
@@ -104,10 +92,10 @@ async def test_a_batch_waits_for_another_one_before_it_takes_what_comes_later(
     wishes = [wanted(first, nonces[0]), wanted(second, nonces[1])]
     kind = "work" if nonces[0] else "plant"
     async with rows.other() as other:
-        taken = await other.operation(first, kind, BLOCK, **nonce_of(nonces[0]))
-        recording = asyncio.create_task(record(pool, *reversed(wishes)))
+        taken = await other.operation(first, kind, block=BLOCK, **nonce_of(nonces[0]))
+        recording = asyncio.create_task(record(rows.pool, *reversed(wishes)))
         await rows.until_somebody_waits()
-        left = await other.operation(second, kind, BLOCK, **nonce_of(nonces[1]))
+        left = await other.operation(second, kind, block=BLOCK, **nonce_of(nonces[1]))
     assert set(await recording or ()) == {taken, left}
 
 
@@ -118,24 +106,20 @@ def nonce_of(nonce: int | None) -> dict[str, Any]:
 # Listed ----------------------------------------------------------------------------------------
 
 
-async def test_settled_ones_are_told_in_the_order_of_their_settling(
-    rows: Rows, pool: Database
-) -> None:
-    owner, names, then = await rows.wallet(), ids(4), ago(60)
+async def test_settled_ones_are_told_in_the_order_of_their_settling(rows: WalletRows) -> None:
+    owner, names, then = await rows.wallet(), new_ids(4), ago(60)
     moments = [then, then, then, then - timedelta(seconds=1)]
     for block, (name, moment) in enumerate(mixed(list(zip(names, moments, strict=True)))):
-        await rows.operation(
-            owner, block=block, state="succeeded", operation_id=name, settled_at=moment
-        )
+        await rows.operation(owner, block=block, state="succeeded", id=name, settled_at=moment)
     waiting = await rows.operation(owner, block=8)
     await rows.operation(owner, block=9, state="succeeded")
     asked = [OperationId(name) for name in (*names, waiting)]
-    found = await OperationStore(pool).settled_among(asked)
+    found = await OperationStore(rows.pool).settled_among(asked)
     assert [operation.id for operation in found] == [names[3], *names[:3]]
 
 
-async def test_an_operation_is_found_by_its_id(rows: Rows, pool: Database) -> None:
-    owner, store = await rows.wallet(), OperationStore(pool)
+async def test_an_operation_is_found_by_its_id(rows: WalletRows) -> None:
+    owner, store = await rows.wallet(), OperationStore(rows.pool)
     for block in range(3):
         name = await rows.operation(owner, block=block)
         found = await store.by_id(name)
@@ -145,13 +129,13 @@ async def test_an_operation_is_found_by_its_id(rows: Rows, pool: Database) -> No
 
 
 async def test_operations_are_listed_newest_first_by_farmer_state_and_kind(
-    rows: Rows, pool: Database
+    rows: WalletRows,
 ) -> None:
-    owners, names = [await rows.wallet() for _ in range(2)], ids(8)
+    owners, names = [await rows.wallet() for _ in range(2)], new_ids(8)
     kinds, states = ("plant", "harvest"), ("queued", "failed")
     wishes = [(owner, kind, state) for owner in owners for kind in kinds for state in states]
     for name, (owner, kind, state) in mixed(list(zip(names, wishes, strict=True))):
-        await rows.operation(owner, kind, BLOCK, state, operation_id=name)
+        await rows.operation(owner, kind, state, block=BLOCK, id=name)
 
     async def page(**changes: Any) -> list[int]:
         chosen: dict[str, Any] = {
@@ -159,7 +143,7 @@ async def test_operations_are_listed_newest_first_by_farmer_state_and_kind(
             "limit": 99,
             **changes,
         }
-        return [names.index(one.id) for one in await OperationStore(pool).page(**chosen)]
+        return [names.index(one.id) for one in await OperationStore(rows.pool).page(**chosen)]
 
     assert await page() == [7, 6, 5, 4, 3, 2, 1, 0]
     assert await page(farmer_id=owners[0].farmer_id) == [3, 2, 1, 0]
@@ -178,7 +162,7 @@ COLUMNS = (
 )
 
 
-async def columns(rows: Rows, operation_id: OperationId) -> dict[str, object]:
+async def columns(rows: WalletRows, operation_id: OperationId) -> dict[str, object]:
     """What a settlement may change."""
     query = f"SELECT {COLUMNS} FROM wallet.operations WHERE id = $1"  # noqa: S608  (ours)
     row = await rows.connection.fetchrow(query, operation_id)
@@ -191,7 +175,7 @@ def ending(operation_id: OperationId, event: OperationEvent, **values: Any) -> S
     return Settlement(operation_id=operation_id, event=event, reason=reason, **values)
 
 
-async def close(rows: Rows, pool: Database, settlement: Settlement) -> None:
+async def close(rows: WalletRows, settlement: Settlement) -> None:
     """The end of the transaction that carries the operation."""
     carrier = (await rows.operations("transaction_id"))[settlement.operation_id]
     closing = Closing(
@@ -200,7 +184,7 @@ async def close(rows: Rows, pool: Database, settlement: Settlement) -> None:
         settlements=(settlement,),
         ledger=LEDGER,
     )
-    assert await TransactionStore(pool).close([closing]) == 1
+    assert await TransactionStore(rows.pool).close([closing]) == 1
 
 
 #: What an operation has before it is settled.
@@ -213,9 +197,9 @@ BEFORE: dict[str, Any] = {
 }
 
 
-async def test_a_settlement_leaves_what_it_does_not_name(rows: Rows, pool: Database) -> None:
+async def test_a_settlement_leaves_what_it_does_not_name(rows: WalletRows) -> None:
     name = await rows.carried(await rows.wallet(), **BEFORE)
-    await close(rows, pool, ending(name, OperationEvent.FAIL))
+    await close(rows, ending(name, OperationEvent.FAIL))
     assert await columns(rows, name) == {
         **BEFORE,
         "state": "failed",
@@ -229,7 +213,7 @@ async def test_a_settlement_leaves_what_it_does_not_name(rows: Rows, pool: Datab
     }
 
 
-async def test_another_attempt_has_no_transaction_and_waits(rows: Rows, pool: Database) -> None:
+async def test_another_attempt_has_no_transaction_and_waits(rows: WalletRows) -> None:
     name = await rows.carried(await rows.wallet(), **BEFORE)
     settlement = ending(
         name,
@@ -244,7 +228,7 @@ async def test_another_attempt_has_no_transaction_and_waits(rows: Rows, pool: Da
         pack_limit=24,
         is_unproven=True,
     )
-    await close(rows, pool, settlement)
+    await close(rows, settlement)
     assert await columns(rows, name) == {
         "state": "queued",
         "amount": 21,
@@ -262,12 +246,12 @@ async def test_another_attempt_has_no_transaction_and_waits(rows: Rows, pool: Da
     }
 
 
-async def test_only_what_is_named_and_still_waits_is_settled(rows: Rows, pool: Database) -> None:
+async def test_only_what_is_named_and_still_waits_is_settled(rows: WalletRows) -> None:
     owner = await rows.wallet()
     named, other = [await rows.operation(owner, block=block) for block in range(2)]
     settled = await rows.operation(owner, block=2, state="expired")
     endings = [ending(name, OperationEvent.SUCCEED) for name in (named, settled)]
-    assert await OperationStore(pool).settle_queued(endings) == 1
+    assert await OperationStore(rows.pool).settle_queued(endings) == 1
     assert await rows.operations("state::text") == {
         named: "succeeded",
         other: "queued",
@@ -275,9 +259,7 @@ async def test_only_what_is_named_and_still_waits_is_settled(rows: Rows, pool: D
     }
 
 
-async def test_a_transaction_settles_nothing_that_another_one_carries_now(
-    rows: Rows, pool: Database
-) -> None:
+async def test_a_transaction_settles_nothing_that_another_one_carries_now(rows: WalletRows) -> None:
     name = await rows.carried(await rows.wallet())
     earlier = await rows.transaction(carries=[name])
     closing = Closing(
@@ -286,15 +268,15 @@ async def test_a_transaction_settles_nothing_that_another_one_carries_now(
         settlements=(ending(name, OperationEvent.SUCCEED),),
         ledger=LEDGER,
     )
-    assert await TransactionStore(pool).close([closing]) == 1
+    assert await TransactionStore(rows.pool).close([closing]) == 1
     assert await rows.operations("state::text") == {name: "signed"}
 
 
 # Held ------------------------------------------------------------------------------------------
 
 
-async def test_released_is_the_one_that_waits_for_a_person(rows: Rows, pool: Database) -> None:
-    owner, store = await rows.wallet(), CustodyStore(pool)
+async def test_released_is_the_one_that_waits_for_a_person(rows: WalletRows) -> None:
+    owner, store = await rows.wallet(), CustodyStore(rows.pool)
     held, other, proven = [
         await rows.operation(owner, block=block, unproven=unproven, due_at=ago(-60))
         for block, unproven in enumerate((2, 2, 1))

@@ -11,28 +11,29 @@ from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransa
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, MadePayment, PayerStore, PayerTotals
-from tests.support.wallet_rows_payments import LEDGER, Account, PaymentRows, ago, backwards
+from tests.support.table_rows import new_ids
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 WITHDRAW, TOP_UP = OperationKind.WITHDRAW, OperationKind.TOP_UP
 
 
-async def owners(rows: PaymentRows) -> dict[OperationId, WalletId]:
+async def owners(rows: WalletRows) -> dict[OperationId, WalletId]:
     """The payer of each payment."""
     found = await rows.connection.fetch("SELECT operation_id, payer_id FROM wallet.payments")
     return {OperationId(row["operation_id"]): WalletId(row["payer_id"]) for row in found}
 
 
-async def payers_of(rows: PaymentRows, amount: int) -> list[Account]:
+async def payers_of(rows: WalletRows, amount: int) -> list[WalletRow]:
     """Payers in the order of their ids, which their rows are not in."""
-    return [await rows.account("payer", id=one) for one in backwards(amount)][::-1]
+    return [await rows.wallet("payer", id=one) for one in reversed(new_ids(amount))][::-1]
 
 
 # Who waits, and for whom ----------------------------------------------------------------------
 
 
-async def not_due(rows: PaymentRows, payer: Account | None) -> None:
+async def not_due(rows: WalletRows, payer: WalletRow | None) -> None:
     """Payments of every sort that is not to be taken up."""
-    one, stopped = await rows.account(), await rows.account()
+    one, stopped = await rows.wallet(), await rows.wallet()
     await rows.pause(stopped)
     await rows.payment(stopped, payer)
     await rows.payment(one, payer, due_at=ago(minutes=-1))
@@ -41,49 +42,42 @@ async def not_due(rows: PaymentRows, payer: Account | None) -> None:
     await rows.payment(one, payer, "top_up")
 
 
-async def test_payments_that_are_due_are_counted_by_payer(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    one, other = await rows.account(), await rows.account()
+async def test_payments_that_are_due_are_counted_by_payer(rows: WalletRows) -> None:
+    one, other = await rows.wallet(), await rows.wallet()
     many, few = await payers_of(rows, 2)
     for payer, amount in ((many, 2), (few, 1), (None, 3)):
         for _ in range(amount):
             await rows.payment(one if amount % 2 else other, payer)
         await not_due(rows, payer)
-    store = PayerStore(pool)
+    store = PayerStore(rows.pool)
     expected = {many.id: 2, few.id: 1, None: 3}
     assert await store.waiting(WITHDRAW, ledger=LEDGER) == expected
     assert await store.waiting(TOP_UP, ledger=LEDGER) == dict.fromkeys(expected, 1)
 
 
 async def test_payments_are_given_to_payers_in_turn_the_oldest_to_the_least_busy(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
-    one = await rows.account()
+    one = await rows.wallet()
     # Two have a payment each; the one that has none is not the first by its id.
     second, third, first = await payers_of(rows, 3)
     before = {await rows.payment(one, payer): payer.id for payer in (second, third)}
-    ids = [await rows.payment(one, None, id=name) for name in backwards(5)][::-1]
+    ids = [await rows.payment(one, None, id=name) for name in reversed(new_ids(5))][::-1]
     await rows.payment(one, None, state="succeeded")
     await rows.payment(one, None, "top_up")
-    assert await PayerStore(pool).assign(WITHDRAW) == 5
+    assert await PayerStore(rows.pool).assign(WITHDRAW) == 5
     turns = (first, second, third, first, second)
     given = dict(zip(ids, (payer.id for payer in turns), strict=True))
     assert await owners(rows) == before | given
 
 
-async def test_of_two_that_assign_a_payment_the_first_decides(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    operation_id = await rows.payment(await rows.account(), None)
+async def test_of_two_that_assign_a_payment_the_first_decides(rows: WalletRows) -> None:
+    operation_id = await rows.payment(await rows.wallet(), None)
     least_busy, other = await payers_of(rows, 2)
     async with rows.connection.transaction():
-        await rows.insert("payments", operation_id=operation_id, payer_id=other.id)
-        late = asyncio.create_task(PayerStore(pool).assign(WITHDRAW))
-        await rows.done_or_waiting(late)
+        await rows.assign(operation_id, other)
+        late = asyncio.create_task(PayerStore(rows.pool).assign(WITHDRAW))
+        await rows.until_somebody_waits()
     assert await late == 0
     assert await owners(rows) == {operation_id: other.id}
     assert least_busy.id < other.id  # else the late one would have decided the same
@@ -92,10 +86,7 @@ async def test_of_two_that_assign_a_payment_the_first_decides(
 # Leases ---------------------------------------------------------------------------------------
 
 
-async def test_payers_are_leased_that_exist_and_have_nothing_in_flight(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
+async def test_payers_are_leased_that_exist_and_have_nothing_in_flight(rows: WalletRows) -> None:
     ready, done, stopped, signed, sent, leased = await payers_of(rows, 6)
     for one, state in ((done, "succeeded"), (signed, "signed"), (sent, "sent")):
         await rows.transaction(one.address, state)
@@ -103,9 +94,9 @@ async def test_payers_are_leased_that_exist_and_have_nothing_in_flight(
         "UPDATE wallet.wallets SET leased_until = now() + interval '1 minute' WHERE id = $1",
         leased.id,
     )
-    await rows.account("payer", status="pending")
-    await rows.account("channel")
-    store = PayerStore(pool)
+    await rows.wallet("payer", status="pending")
+    await rows.wallet("channel")
+    store = PayerStore(rows.pool)
     assert await store.stop(stopped.id, "why")
     assert await store.lease([], seconds=60) == []
     assert [one.wallet_id for one in await store.lease([done.id, leased.id], seconds=0)] == [
@@ -125,35 +116,27 @@ async def test_payers_are_leased_that_exist_and_have_nothing_in_flight(
     assert untouched == 4  # two that are in flight, the one to be, and the channel
 
 
-async def test_a_payer_that_somebody_is_leasing_is_left_to_them_at_once(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
+async def test_a_payer_that_somebody_is_leasing_is_left_to_them_at_once(rows: WalletRows) -> None:
     """A statement that waits for the lock is given up in the end, as the pool is told to."""
-    one, other = await payers_of(payment_rows, 2)
-    async with payment_rows.connection.transaction():
-        await payment_rows.connection.execute(
-            "SELECT FROM wallet.wallets WHERE id = $1 FOR UPDATE", one.id
-        )
-        (found,) = await PayerStore(pool).lease(None, seconds=60)
+    one, other = await payers_of(rows, 2)
+    async with rows.held("wallet.wallets", one.id):
+        (found,) = await PayerStore(rows.pool).lease(None, seconds=60)
         assert found.wallet_id == other.id
 
 
 # Taking payments up ---------------------------------------------------------------------------
 
 
-async def test_the_oldest_payments_of_a_payer_are_taken_up_and_no_others(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    people = [await rows.account() for _ in range(3)]
+async def test_the_oldest_payments_of_a_payer_are_taken_up_and_no_others(rows: WalletRows) -> None:
+    people = [await rows.wallet() for _ in range(3)]
     payer, other = await payers_of(rows, 2)
     ids = [
         await rows.payment(one, payer, id=name, amount=9)
-        for one, name in zip(people, backwards(3), strict=True)
+        for one, name in zip(people, reversed(new_ids(3)), strict=True)
     ][::-1]
     await rows.payment(people[0], other)
     await not_due(rows, payer)
-    store = PayerStore(pool)
+    store = PayerStore(rows.pool)
 
     async def claim(limit: int, *, lease: float) -> dict[OperationId, tuple[object, ...]]:
         found = await store.claim(WITHDRAW, payer.id, limit=limit, lease=lease, ledger=LEDGER)
@@ -173,15 +156,13 @@ async def test_the_oldest_payments_of_a_payer_are_taken_up_and_no_others(
 
 
 async def test_a_payment_that_somebody_is_taking_up_is_left_to_them_at_once(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
     """As with leases."""
-    rows = payment_rows
     (payer,) = await payers_of(rows, 1)
-    one, other = [await rows.payment(await rows.account(), payer) for _ in range(2)]
-    async with rows.connection.transaction():
-        await rows.connection.execute("SELECT FROM wallet.operations WHERE id = $1 FOR UPDATE", one)
-        (found,) = await PayerStore(pool).claim(
+    one, other = [await rows.payment(await rows.wallet(), payer) for _ in range(2)]
+    async with rows.held("wallet.operations", one):
+        (found,) = await PayerStore(rows.pool).claim(
             WITHDRAW, payer.id, limit=9, lease=60, ledger=LEDGER
         )
         assert found.id == other
@@ -190,7 +171,7 @@ async def test_a_payment_that_somebody_is_taking_up_is_left_to_them_at_once(
 # Records --------------------------------------------------------------------------------------
 
 
-async def records(pool: Database, *payers: Account) -> list[PayerRecord]:
+async def records(pool: Database, *payers: WalletRow) -> list[PayerRecord]:
     """What the records say of each of these payers."""
     found = await PayerStore(pool).records([one.address for one in payers])
     assert found.keys() == {one.address for one in payers}
@@ -198,69 +179,62 @@ async def records(pool: Database, *payers: Account) -> list[PayerRecord]:
 
 
 async def test_what_was_paid_last_is_the_greatest_target_that_was_reached_or_shown(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
     by_ledger, by_number, unused, beside = await payers_of(rows, 4)
     for target in (1000, 2000):
-        await rows.transaction(by_ledger.address, bump_to=target)
-        await rows.transaction(by_number.address, bump_to=target)
+        await rows.transaction(by_ledger.address, "succeeded", bump_to=target)
+        await rows.transaction(by_number.address, "succeeded", bump_to=target)
     await rows.transaction(by_ledger.address, "failed", sequence=2001, bump_to=4000)
     # What made the account says nothing of payments.
-    await rows.transaction(by_ledger.address)
+    await rows.transaction(by_ledger.address, "succeeded")
     await rows.shown(by_ledger, 1000)
     await rows.shown(by_number, 3000, 1000)
-    await rows.transaction(beside.address, bump_to=9000)
+    await rows.transaction(beside.address, "succeeded", bump_to=9000)
     await rows.shown(beside, 9500)
-    found = await records(pool, by_ledger, by_number, unused)
+    found = await records(rows.pool, by_ledger, by_number, unused)
     assert [one.paid for one in found] == [2000, 3000, None]
     assert found[2] == PayerRecord()
 
 
-async def test_failures_count_that_came_after_what_was_paid_last(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
+async def test_failures_count_that_came_after_what_was_paid_last(rows: WalletRows) -> None:
     paid, once, never, first, beside = await payers_of(rows, 5)
     for number in (2001, 2002):
         await rows.transaction(paid.address, "failed", sequence=number, bump_to=3000)
-    await rows.transaction(paid.address, bump_to=2000)
+    await rows.transaction(paid.address, "succeeded", bump_to=2000)
     await rows.transaction(paid.address, "signed", sequence=2003, bump_to=3000)
     # The first try for a target that was reached failed, and one for a target before it.
     await rows.transaction(once.address, "failed", sequence=1001, bump_to=2000)
     await rows.transaction(once.address, "failed", sequence=5, bump_to=1000)
-    await rows.transaction(once.address, sequence=1002, bump_to=2000)
+    await rows.transaction(once.address, "succeeded", sequence=1002, bump_to=2000)
     await rows.transaction(never.address, "failed", sequence=7, bump_to=1000)
     await rows.transaction(first.address, "failed", sequence=0, bump_to=1)
     await rows.transaction(beside.address, "failed", sequence=8000, bump_to=9000)
-    found = await records(pool, paid, once, never, first)
+    found = await records(rows.pool, paid, once, never, first)
     assert [one.failed for one in found] == [2002, None, 7, 0]
 
 
 async def test_the_greatest_target_is_told_with_the_payments_that_it_was_signed_for(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
-    one = await rows.account()
+    one = await rows.wallet()
     payer, beside = await payers_of(rows, 2)
     old, *new = [await rows.payment(one, payer) for _ in range(3)]
     theirs = await rows.payment(one, beside)
     await rows.transaction(payer.address, "failed", [old], bump_to=1000)
     await rows.transaction(payer.address, "excluded", new, bump_to=2000)
-    await rows.transaction(payer.address)
+    await rows.transaction(payer.address, "succeeded")
     await rows.transaction(beside.address, "signed", [theirs], bump_to=9000)
-    (found,) = await records(pool, payer)
+    (found,) = await records(rows.pool, payer)
     assert (found.highest, found.members) == (2000, frozenset(new))
 
 
-async def test_a_number_is_known_that_an_envelope_of_the_payer_leads_to(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    payer, beside, unused = await payers_of(payment_rows, 3)
-    await payment_rows.transaction(payer.address, "excluded", sequence=5, bump_to=1005)
-    await payment_rows.transaction(payer.address, sequence=9)
-    await payment_rows.transaction(beside.address, sequence=7, bump_to=1007)
-    store = PayerStore(pool)
+async def test_a_number_is_known_that_an_envelope_of_the_payer_leads_to(rows: WalletRows) -> None:
+    payer, beside, unused = await payers_of(rows, 3)
+    await rows.transaction(payer.address, "excluded", sequence=5, bump_to=1005)
+    await rows.transaction(payer.address, "succeeded", sequence=9)
+    await rows.transaction(beside.address, "succeeded", sequence=7, bump_to=1007)
+    store = PayerStore(rows.pool)
     asked = (5, 1005, 6, 7, 1007, 9)
     known = [await store.is_known(payer.address, number) for number in asked]
     assert known == [True, True, False, False, False, False]
@@ -271,10 +245,9 @@ async def test_a_number_is_known_that_an_envelope_of_the_payer_leads_to(
 
 
 async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
-    one = await rows.account()
+    one = await rows.wallet()
     payer, beside = await payers_of(rows, 2)
     waiting, failed, elsewhere = [
         await rows.payment(one, payer, state=state) for state in ("queued", "failed", "queued")
@@ -282,7 +255,7 @@ async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
     theirs = await rows.payment(one, beside)
     # The rows of the newest envelopes stand behind the others, or before them.
     newest = {}
-    for target, ids in ((1000, backwards(2)[::-1]), (3000, backwards(2))):
+    for target, ids in ((1000, new_ids(2)), (3000, new_ids(2)[::-1])):
         for name in ids:
             await rows.transaction(
                 payer.address, "failed", [failed, waiting], bump_to=target, id=name
@@ -290,7 +263,7 @@ async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
         newest[target] = TransactionId(max(ids))
     await rows.transaction(payer.address, "failed", [elsewhere, failed], bump_to=2000)
     await rows.transaction(beside.address, "failed", [theirs], bump_to=1000)
-    store = PayerStore(pool)
+    store = PayerStore(rows.pool)
     states = ((waiting, OperationState.QUEUED), (failed, OperationState.FAILED))
     for target, by in newest.items():
         assert await store.made(payer.address, target) == [
@@ -300,21 +273,16 @@ async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
     assert await store.made(payer.address, 1500) == []
 
 
-async def test_a_target_is_booked_once_for_its_payer_alone(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    payer, _ = await payers_of(payment_rows, 2)
+async def test_a_target_is_booked_once_for_its_payer_alone(rows: WalletRows) -> None:
+    payer, _ = await payers_of(rows, 2)
     for _ in range(2):
-        await PayerStore(pool).book(payer.address, 1000, [])
-    found = await payment_rows.connection.fetch("SELECT payer_id, target FROM wallet.shown_targets")
+        await PayerStore(rows.pool).book(payer.address, 1000, [])
+    found = await rows.connection.fetch("SELECT payer_id, target FROM wallet.shown_targets")
     assert [tuple(row) for row in found] == [(payer.id, 1000)]
 
 
-async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    one = await rows.account()
+async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(rows: WalletRows) -> None:
+    one = await rows.wallet()
     (payer,) = await payers_of(rows, 1)
     states = ("failed", "expired", "succeeded", "failed")
     ids = [await rows.payment(one, payer, state=state, ledger=7) for state in states]
@@ -323,7 +291,7 @@ async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(
         MadePayment(operation_id=name, state=OperationState.FAILED, transaction_id=made_by, hash="")
         for name in ids[:3]
     ]
-    await PayerStore(pool).book(payer.address, 1000, [], made, ledger=LEDGER)
+    await PayerStore(rows.pool).book(payer.address, 1000, [], made, ledger=LEDGER)
     found = await rows.connection.fetch(
         "SELECT state, reason, ledger, transaction_id FROM wallet.operations ORDER BY id"
     )
@@ -336,11 +304,9 @@ async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(
     ]
 
 
-async def test_a_reason_to_stop_is_one_payers_and_new_only_once(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    payer, beside = await payers_of(payment_rows, 2)
-    store = PayerStore(pool)
+async def test_a_reason_to_stop_is_one_payers_and_new_only_once(rows: WalletRows) -> None:
+    payer, beside = await payers_of(rows, 2)
+    store = PayerStore(rows.pool)
     asked = [await store.stop(payer.id, reason) for reason in ("why", "why", "", "")]
     assert asked == [True, False, True, False]
     assert await store.stop(payer.id, "why")
@@ -348,17 +314,15 @@ async def test_a_reason_to_stop_is_one_payers_and_new_only_once(
     assert {one.wallet_id: one.stopped for one in leased} == {payer.id: "why", beside.id: ""}
 
 
-async def test_payers_are_counted_by_what_they_can_do(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    signed, sent, done, stopped = await payers_of(payment_rows, 4)
+async def test_payers_are_counted_by_what_they_can_do(rows: WalletRows) -> None:
+    signed, sent, done, stopped = await payers_of(rows, 4)
     for _ in range(3):
-        await payment_rows.account("payer", status="pending")
+        await rows.wallet("payer", status="pending")
     for one, state in ((signed, "signed"), (sent, "sent"), (done, "succeeded")):
-        await payment_rows.transaction(one.address, state)
-    channel = await payment_rows.account("channel", stopped="why")
-    await payment_rows.transaction(channel.address, "signed")
-    store = PayerStore(pool)
+        await rows.transaction(one.address, state)
+    channel = await rows.wallet("channel", stopped="why")
+    await rows.transaction(channel.address, "signed")
+    store = PayerStore(rows.pool)
     await store.stop(stopped.id, "why")
     assert await store.totals() == PayerTotals(made=7, ready=4, busy=2, stopped=1)
 
@@ -382,12 +346,12 @@ def seen(*payments: SeenPayment, succeeded: bool = True) -> SeenTransaction:
     )
 
 
-def kale(source: Account, amount: int = 5, *, to: str = "outside") -> SeenPayment:
+def kale(source: WalletRow, amount: int = 5, *, to: str = "outside") -> SeenPayment:
     """A withdrawal as a ledger has it."""
     return SeenPayment(source=source.address, destination=to, asset=Asset.KALE, amount=amount)
 
 
-def leased(payer: Account) -> LeasedPayer:
+def leased(payer: WalletRow) -> LeasedPayer:
     """The payer as its holder knows it."""
     return LeasedPayer(wallet_id=payer.id, address=payer.address, until=ago(minutes=-1), stopped="")
 
@@ -398,21 +362,20 @@ async def settled(pool: Database, ids: Sequence[OperationId]) -> set[OperationId
 
 
 async def test_what_a_ledger_has_is_recognised_by_who_was_to_pay_what_to_whom(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
-    treasury = await rows.account("treasury")
-    one, other = await rows.account(), await rows.account()
+    treasury = await rows.wallet("treasury")
+    one, other = await rows.wallet(), await rows.wallet()
     payer, beside = await payers_of(rows, 2)
     # Two are alike: they are taken in the order in which they were asked for.
-    _, older = [await rows.payment(one, payer, id=name) for name in backwards(2)]
+    _, older = [await rows.payment(one, payer, id=name) for name in reversed(new_ids(2))]
     top_up = await rows.payment(other, payer, "top_up", amount=7)
     await rows.payment(one, payer, state="failed", amount=8)
     await rows.payment(one, beside, amount=9, destination="elsewhere")
     from_treasury = SeenPayment(
         source=treasury.address, destination=other.address, asset=Asset.XLM, amount=7
     )
-    store = PayerStore(pool)
+    store = PayerStore(rows.pool)
     for wrong in (
         kale(one, 8),
         kale(one, 9, to="elsewhere"),
@@ -430,21 +393,16 @@ async def test_what_a_ledger_has_is_recognised_by_who_was_to_pay_what_to_whom(
     assert {item.state for item in made} == {OperationState.SUCCEEDED}
 
 
-async def test_what_a_ledger_has_is_recorded_once(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    (payer,) = await payers_of(payment_rows, 1)
-    store = PayerStore(pool)
+async def test_what_a_ledger_has_is_recorded_once(rows: WalletRows) -> None:
+    (payer,) = await payers_of(rows, 1)
+    store = PayerStore(rows.pool)
     assert await store.book_found(leased(payer), seen(succeeded=False))
     assert not await store.book_found(leased(payer), seen(succeeded=False))
 
 
-async def test_what_is_being_signed_is_not_found_on_the_chain_meanwhile(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    await rows.account("treasury")
-    one = await rows.account()
+async def test_what_is_being_signed_is_not_found_on_the_chain_meanwhile(rows: WalletRows) -> None:
+    await rows.wallet("treasury")
+    one = await rows.wallet()
     (payer,) = await payers_of(rows, 1)
     operation_id = await rows.payment(one, payer)
     async with rows.connection.transaction():
@@ -453,7 +411,7 @@ async def test_what_is_being_signed_is_not_found_on_the_chain_meanwhile(
             operation_id,
             await rows.transaction(payer.address, "signed", [operation_id], bump_to=2000),
         )
-        late = asyncio.create_task(PayerStore(pool).book_found(leased(payer), seen(kale(one))))
-        await rows.done_or_waiting(late)
+        late = asyncio.create_task(PayerStore(rows.pool).book_found(leased(payer), seen(kale(one))))
+        await rows.until_somebody_waits()
     assert not await late
-    assert await settled(pool, [operation_id]) == set()
+    assert await settled(rows.pool, [operation_id]) == set()

@@ -1,6 +1,5 @@
 """What reconciliation reads of a block and of balances: what its queries take, and what not."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,20 +10,12 @@ from libs.common.ids import PoolerId, WalletId, new_id
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.reconciling import Balance, Kept, Told
 from services.wallet.store.reconcile import ReconcileStore
-from tests.support.database import DatabaseAccess
 from tests.support.pool_world import PoolWorld
 from tests.support.table_rows import insert_event, store_backwards
-from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows, open_wallet_rows
+from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows
 
 ALL = 99
 FARMING = ("plant", "work", "harvest")
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[WalletRows]:
-    """Nothing has happened yet."""
-    async with open_wallet_rows(database) as opened:
-        yield opened
 
 
 async def page_of(rows: WalletRows) -> list[WalletRow]:
@@ -62,17 +53,19 @@ def nothing(wallet: WalletRow) -> Kept:
 
 async def test_the_best_of_what_succeeded_is_recorded(rows: WalletRows) -> None:
     wallet, other = await rows.wallet(), await rows.wallet()
-    await rows.operation(wallet, "plant", amount=250, ledger=LEDGER + 1)
+    await rows.operation(wallet, "plant", "succeeded", amount=250, ledger=LEDGER + 1)
     await rows.operation(wallet, "plant", "failed", amount=900, ledger=LEDGER + 9)
-    await rows.operation(wallet, "work", zeros=4, ledger=LEDGER + 2)
-    await rows.operation(wallet, "work", zeros=6, ledger=LEDGER + 3)
+    await rows.operation(wallet, "work", "succeeded", zeros=4, ledger=LEDGER + 2)
+    await rows.operation(wallet, "work", "succeeded", zeros=6, ledger=LEDGER + 3)
     await rows.operation(wallet, "work", "failed", zeros=9)
-    await rows.operation(wallet, "harvest", amount=400, ledger=LEDGER + 4)
+    await rows.operation(wallet, "harvest", "succeeded", amount=400, ledger=LEDGER + 4)
     # Neither another farmer's, nor another block's, nor of another kind.
-    await rows.operation(other, "plant", amount=999, ledger=LEDGER + 99)
-    await rows.operation(wallet, "plant", block=BLOCK + 1, amount=999, ledger=LEDGER + 99)
+    await rows.operation(other, "plant", "succeeded", amount=999, ledger=LEDGER + 99)
+    await rows.operation(
+        wallet, "plant", "succeeded", block=BLOCK + 1, amount=999, ledger=LEDGER + 99
+    )
     await rows.operation(wallet, "onboard", "queued")
-    await rows.operation(wallet, "top_up", ledger=LEDGER + 99)
+    await rows.operation(wallet, "top_up", "succeeded", ledger=LEDGER + 99)
     assert await kept(rows, wallet) == replace(
         nothing(wallet),
         stake=250,
@@ -90,7 +83,7 @@ async def test_a_farmer_that_did_nothing_is_told(rows: WalletRows) -> None:
 
 async def test_a_plant_is_no_harvest_and_a_failed_one_neither(rows: WalletRows) -> None:
     wallet = await rows.wallet()
-    await rows.operation(wallet, "plant", amount=250, ledger=LEDGER)
+    await rows.operation(wallet, "plant", "succeeded", amount=250, ledger=LEDGER)
     expected = replace(nothing(wallet), stake=250, ledger=LEDGER, planted_ledger=LEDGER)
     assert await kept(rows, wallet) == expected
     await rows.operation(wallet, "harvest", "failed")
@@ -189,11 +182,11 @@ async def test_what_was_settled_a_moment_ago_is_fresh(rows: WalletRows, kind: st
     fresh, old, other = [await rows.wallet() for _ in range(3)]
     now = datetime.now(UTC)
     for wallet, minutes in ((fresh, 4), (old, 6)):
-        await rows.operation(wallet, kind, settled_at=now - timedelta(minutes=minutes))
+        await rows.operation(wallet, kind, "succeeded", settled_at=now - timedelta(minutes=minutes))
     # On its way, of another block, of another kind.
     await rows.operation(other, kind, "queued")
-    await rows.operation(other, kind, block=BLOCK + 1)
-    await rows.operation(other, "onboard")
+    await rows.operation(other, kind, "succeeded", block=BLOCK + 1)
+    await rows.operation(other, "onboard", "succeeded")
     for wallet in (fresh, old, other):
         expected = replace(silence(wallet), is_fresh=wallet is fresh)
         assert await told(rows, wallet) == expected
@@ -245,31 +238,26 @@ def unmoved(wallet: WalletRow, kale: int = 500) -> Balance:
 
 async def withdraw(rows: WalletRows, wallet: WalletRow, asset: str, amount: int) -> None:
     """A withdrawal that was paid."""
-    operation = await rows.operation(
-        wallet, "withdraw", amount=amount, ledger=LEDGER + 3, nonce=amount
-    )
-    await rows.insert(
-        "wallet.withdrawals",
-        operation_id=operation,
-        wallet_id=wallet.id,
-        request_id=asset,
-        asset=asset,
-        amount=amount,
-        destination="G",
+    await rows.payment(
+        wallet, None, state="succeeded", asset=asset, amount=amount, ledger=LEDGER + 3
     )
 
 
 async def test_what_has_moved_since_the_last_look_is_added_up(rows: WalletRows) -> None:
     wallet, other = await looked_at(rows), await looked_at(rows, 900)
-    await rows.operation(wallet, "plant", amount=30, ledger=LEDGER + 1)
+    await rows.operation(wallet, "plant", "succeeded", amount=30, ledger=LEDGER + 1)
     await rows.operation(wallet, "plant", "failed", block=BLOCK + 1, amount=999, ledger=LEDGER + 9)
-    await rows.operation(wallet, "harvest", amount=70, stake_returned=30, ledger=LEDGER + 2)
-    await rows.operation(wallet, "work", ledger=LEDGER + 2)
+    await rows.operation(
+        wallet, "harvest", "succeeded", amount=70, stake_returned=30, ledger=LEDGER + 2
+    )
+    await rows.operation(wallet, "work", "succeeded", ledger=LEDGER + 2)
     await withdraw(rows, wallet, "kale", 11)
     await withdraw(rows, wallet, "xlm", 7)
     # What the last look has seen.
-    await rows.operation(wallet, "plant", block=BLOCK - 1, amount=5000, ledger=LEDGER)
-    await rows.operation(wallet, "plant", block=BLOCK - 2, amount=6000, ledger=LEDGER - 1)
+    await rows.operation(wallet, "plant", "succeeded", block=BLOCK - 1, amount=5000, ledger=LEDGER)
+    await rows.operation(
+        wallet, "plant", "succeeded", block=BLOCK - 2, amount=6000, ledger=LEDGER - 1
+    )
     expected = replace(unmoved(wallet), moved=-30 + 70 + 30 - 11, ledger=LEDGER + 9)
     assert await balance(rows, wallet) == expected
     assert await balance(rows, other) == unmoved(other, 900)
@@ -277,7 +265,7 @@ async def test_what_has_moved_since_the_last_look_is_added_up(rows: WalletRows) 
 
 async def test_before_the_first_look_nothing_has_moved(rows: WalletRows) -> None:
     wallet = await rows.wallet()
-    await rows.operation(wallet, "plant", amount=30, ledger=LEDGER + 1)
+    await rows.operation(wallet, "plant", "succeeded", amount=30, ledger=LEDGER + 1)
     assert await balance(rows, wallet) == replace(unmoved(wallet), since=None, kale=0)
 
 

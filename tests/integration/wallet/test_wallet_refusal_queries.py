@@ -1,14 +1,12 @@
 """The queries of refusals: what is kept of a refused operation, and whom it answers."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from libs.common.db.pool import Database
-from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.ids import OperationId, new_id
 from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.model import (
     FailureReason,
@@ -20,10 +18,9 @@ from services.wallet.domain.model import (
 from services.wallet.domain.refusals import Circumstances
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.refusals import Now, Wish, find_standing
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import Owner, Rows, ago, ids, open_rows
+from tests.support.table_rows import new_ids
+from tests.support.wallet_rows import BLOCK, WalletRow, WalletRows, ago
 
-BLOCK = 5
 MARK = "these terms"
 #: The rent is due, which is why operations are refused here.
 DUE = Now(
@@ -34,22 +31,15 @@ DUE = Now(
 )
 
 
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
-
-
 @dataclass(frozen=True, kw_only=True)
 class Refused:
     """Refused operations, and who asks for the same again."""
 
-    rows: Rows
-    pool: Database
+    rows: WalletRows
 
     async def one(
         self,
-        owner: Owner,
+        owner: WalletRow,
         kind: str = "plant",
         block: int = BLOCK,
         *,
@@ -59,19 +49,19 @@ class Refused:
     ) -> OperationId:
         """A refused operation."""
         columns: dict[str, Any] = {"reason": "RENT_DUE", **values}
-        name = await self.rows.operation(owner, kind, block, "failed", **columns)
+        name = await self.rows.operation(owner, kind, "failed", block=block, **columns)
         lifted_at = ago(60) if lifted else None
         await self.rows.insert("wallet.refusals", operation_id=name, mark=mark, lifted_at=lifted_at)
         return name
 
     async def ask(
-        self, *wishes: tuple[Owner, int | None], kind: OperationKind = OperationKind.PLANT
+        self, *wishes: tuple[WalletRow, int | None], kind: OperationKind = OperationKind.PLANT
     ) -> dict[Wish, OperationId]:
         """What stands in the way of these wishes."""
         operations = [
             NewOperation(
                 id=OperationId(new_id()),
-                wallet_id=owner.wallet_id,
+                wallet_id=owner.id,
                 amount=0,
                 nonce=nonce,
                 hash=None,
@@ -79,26 +69,26 @@ class Refused:
             )
             for owner, nonce in wishes
         ]
-        async with self.pool.session() as session:
+        async with self.rows.pool.session() as session:
             return await find_standing(session, kind, BLOCK, operations, DUE)
 
 
 @pytest.fixture
-async def refused(rows: Rows, pool: Database) -> Refused:
+async def refused(rows: WalletRows) -> Refused:
     """Under terms that hold."""
-    await OperationStore(pool).note_terms(MARK)
-    return Refused(rows=rows, pool=pool)
+    await OperationStore(rows.pool).note_terms(MARK)
+    return Refused(rows=rows)
 
 
-def wish(owner: Owner, nonce: int | None = None) -> Wish:
-    return WalletId(owner.wallet_id), nonce
+def wish(owner: WalletRow, nonce: int | None = None) -> Wish:
+    return owner.id, nonce
 
 
 # Kept ------------------------------------------------------------------------------------------
 
 
-async def test_terms_hold_since_they_were_noted_first(rows: Rows, pool: Database) -> None:
-    store = OperationStore(pool)
+async def test_terms_hold_since_they_were_noted_first(rows: WalletRows) -> None:
+    store = OperationStore(rows.pool)
 
     async def noted(mark: str) -> dict[UUID, object]:
         await store.note_terms(mark)
@@ -134,7 +124,9 @@ async def test_a_refusal_is_kept_once_and_with_its_price_when_that_is_known(
     owner = await refused.rows.wallet()
     names = [await refused.rows.operation(owner, block=block) for block in range(3)]
     settlements = [refusal(name, asked) for asked, name in enumerate(names)]
-    assert await OperationStore(refused.pool).settle_queued([*settlements, settlements[0]]) == 3
+    assert (
+        await OperationStore(refused.rows.pool).settle_queued([*settlements, settlements[0]]) == 3
+    )
     kept = await refused.rows.values(
         "wallet.refusals", "(mark, bid, fits_at)::text", key="operation_id"
     )
@@ -144,7 +136,7 @@ async def test_a_refusal_is_kept_once_and_with_its_price_when_that_is_known(
 async def test_lifted_is_what_is_named(refused: Refused) -> None:
     owners = [await refused.rows.wallet() for _ in range(2)]
     names = [await refused.one(owner) for owner in owners]
-    await refused.pool.execute("lift_refusals", names[:1])
+    await refused.rows.pool.execute("lift_refusals", names[:1])
     assert await refused.ask(*((owner, None) for owner in owners)) == {wish(owners[1]): names[1]}
 
 
@@ -164,7 +156,7 @@ async def test_a_refused_operation_answers_the_same_wish_and_no_other(refused: R
 async def test_a_refused_work_answers_for_its_nonce(refused: Refused) -> None:
     owner = await refused.rows.wallet()
     name = await refused.one(owner, "work", nonce=1)
-    await refused.rows.operation(owner, "work", BLOCK, nonce=2)
+    await refused.rows.operation(owner, "work", block=BLOCK, nonce=2)
     for nonce, expected in ((1, {wish(owner, 1): name}), (2, {}), (3, {})):
         assert await refused.ask((owner, nonce), kind=OperationKind.WORK) == expected
 
@@ -182,9 +174,9 @@ async def test_a_refusal_answers_under_its_terms_until_it_is_lifted(refused: Ref
 async def test_what_was_done_elsewhere_does_not_end_a_refusal(refused: Refused) -> None:
     owner, other = [await refused.rows.wallet() for _ in range(2)]
     name = await refused.one(owner)
-    await refused.rows.operation(owner, "harvest", BLOCK)
-    await refused.rows.operation(owner, "plant", BLOCK + 1)
-    await refused.rows.operation(other, "plant", BLOCK)
+    await refused.rows.operation(owner, "harvest", block=BLOCK)
+    await refused.rows.operation(owner, "plant", block=BLOCK + 1)
+    await refused.rows.operation(other, "plant", block=BLOCK)
     assert await refused.ask((owner, None)) == {wish(owner): name}
 
 
@@ -195,13 +187,13 @@ async def test_what_was_done_elsewhere_does_not_end_a_refusal(refused: Refused) 
 async def test_a_refusal_ends_with_what_stands_for_the_wish_instead(
     refused: Refused, *, kind: str, is_later: bool, state: str
 ) -> None:
-    owner, (early, late) = await refused.rows.wallet(), ids(2)
+    owner, (early, late) = await refused.rows.wallet(), new_ids(2)
     nonce: dict[str, Any] = {"nonce": 7} if kind == "work" else {}
-    values: dict[str, Any] = {"operation_id": late if is_later else early, **nonce}
-    name = await refused.one(owner, kind, operation_id=early if is_later else late, **nonce)
+    values: dict[str, Any] = {"id": late if is_later else early, **nonce}
+    name = await refused.one(owner, kind, id=early if is_later else late, **nonce)
     asked = (owner, nonce.get("nonce"))
     assert await refused.ask(asked, kind=OperationKind(kind)) == {wish(*asked): name}
-    await refused.rows.operation(owner, kind, BLOCK, state, **values)
+    await refused.rows.operation(owner, kind, state, block=BLOCK, **values)
     assert await refused.ask(asked, kind=OperationKind(kind)) == {}
 
 
@@ -209,8 +201,8 @@ async def test_a_refusal_is_about_the_budget_of_its_own_pooler(refused: Refused)
     owners = [await refused.rows.wallet() for _ in range(2)]
     for owner in owners:
         await refused.one(owner)
-    rows = await refused.pool.many(
-        "refusals_of", "plant", BLOCK, [owner.wallet_id for owner in owners], [None] * 2
+    rows = await refused.rows.pool.many(
+        "refusals_of", "plant", BLOCK, [owner.id for owner in owners], [None] * 2
     )
     poolers = {row["wallet_id"]: row["pooler_id"] for row in rows}
-    assert poolers == {owner.wallet_id: owner.pooler_id for owner in owners}
+    assert poolers == {owner.id: owner.pooler_id for owner in owners}

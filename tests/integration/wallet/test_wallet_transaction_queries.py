@@ -1,7 +1,7 @@
 """The queries of transactions: what may be signed, what nodes say to it, and how it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,14 +14,8 @@ from services.wallet.domain.forgotten import Grown
 from services.wallet.domain.model import Closing, TransactionEvent, TransactionId
 from services.wallet.store.transactions import Backlog, Draft, Noted, Queue, TransactionStore
 from tests.integration.wallet.test_wallet_store import envelope
-from tests.support.database import DatabaseAccess
-from tests.support.wallet_rows_operations import LEDGER, Owner, Rows, ago, ids, mixed, open_rows
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[Rows]:
-    async with open_rows(database) as opened:
-        yield opened
+from tests.support.table_rows import mixed, new_ids
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 
 @pytest.fixture
@@ -37,59 +31,48 @@ async def signable(pool: Database, asked: Sequence[UUID]) -> list[tuple[object, 
     return [tuple(row) for row in await pool.many("lock_queued", asked, ["queued"])]
 
 
-async def test_signed_may_be_what_is_queued_and_not_paused(rows: Rows, pool: Database) -> None:
+async def test_signed_may_be_what_is_queued_and_not_paused(rows: WalletRows) -> None:
     owner, paused, channel = [await rows.wallet(kind) for kind in ("farmer", "farmer", "channel")]
     payers = [await rows.wallet("payer") for _ in range(2)]
     await rows.pause(paused)
     plant = await rows.operation(owner, block=1)
-    top_up = await rows.operation(channel, "top_up", 1)
-    await rows.payment(top_up, payers[1])
-    await rows.payment(await rows.operation(channel, "top_up", 2), payers[0])
+    top_up = await rows.operation(channel, "top_up", block=1)
+    await rows.assign(top_up, payers[1])
+    await rows.assign(await rows.operation(channel, "top_up", block=2), payers[0])
     hindered = [await rows.operation(paused), await rows.carried(owner, block=3)]
-    assert await signable(pool, [plant, top_up, *hindered]) == [
+    assert await signable(rows.pool, [plant, top_up, *hindered]) == [
         (plant, "plant", owner.pooler_id, None),
-        (top_up, "top_up", None, payers[1].wallet_id),
+        (top_up, "top_up", None, payers[1].id),
     ]
 
 
-async def test_a_withdrawal_may_be_signed_for_the_address_that_counts(
-    rows: Rows, pool: Database
-) -> None:
+async def test_a_withdrawal_may_be_signed_for_the_address_that_counts(rows: WalletRows) -> None:
     owner = await rows.wallet()
     await rows.insert(
         "wallet.payout_addresses",
-        wallet_id=owner.wallet_id,
+        wallet_id=owner.id,
         number=1,
         address="GNEW",
         registered_at=ago(60),
         effective_at=ago(60),
     )
-    names = []
-    for block, destination in enumerate(("GOLD", "GNEW")):
-        names.append(await rows.operation(owner, "withdraw", block))
-        await rows.insert(
-            "wallet.withdrawals",
-            operation_id=names[-1],
-            wallet_id=owner.wallet_id,
-            request_id=destination,
-            asset="kale",
-            amount=1,
-            destination=destination,
-        )
-    assert await signable(pool, names) == [(names[1], "withdraw", owner.pooler_id, None)]
+    names = [
+        await rows.payment(owner, None, destination=destination) for destination in ("GOLD", "GNEW")
+    ]
+    assert await signable(rows.pool, names) == [(names[1], "withdraw", owner.pooler_id, None)]
 
 
-async def test_what_may_be_signed_is_told_in_order(rows: Rows, pool: Database) -> None:
-    names = ids(3)
+async def test_what_may_be_signed_is_told_in_order(rows: WalletRows) -> None:
+    names = new_ids(3)
     for name in mixed(names):
-        await rows.operation(await rows.wallet(), operation_id=name)
-    assert [row[0] for row in await signable(pool, names)] == names
+        await rows.operation(await rows.wallet(), id=name)
+    assert [row[0] for row in await signable(rows.pool, names)] == names
 
 
-async def test_what_another_process_is_signing_is_passed_over(rows: Rows, pool: Database) -> None:
+async def test_what_another_process_is_signing_is_passed_over(rows: WalletRows) -> None:
     one, two = [await rows.operation(await rows.wallet()) for _ in range(2)]
     async with rows.held("wallet.operations", one):
-        assert [row[0] for row in await signable(pool, [one, two])] == [two]
+        assert [row[0] for row in await signable(rows.pool, [one, two])] == [two]
 
 
 # What is signed --------------------------------------------------------------------------------
@@ -102,10 +85,12 @@ def draft(source: str, *operations: OperationId) -> Draft:
 
 
 async def test_what_is_signed_is_sent_again_two_ledgers_later(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     owner = await rows.wallet()
-    signed, left = [await rows.operation(owner, "harvest", block, attempts=3) for block in range(2)]
+    signed, left = [
+        await rows.operation(owner, "harvest", block=block, attempts=3) for block in range(2)
+    ]
     item, busy = draft("GFREE", signed), draft("GBUSY", left)
     await rows.transaction("GBUSY", "sent")
     assert (await store.commit_signed([busy, item], ledger=LEDGER)).recorded == [item]
@@ -120,7 +105,7 @@ async def test_what_is_signed_is_sent_again_two_ledgers_later(
 
 
 async def test_envelopes_wait_for_another_process_in_the_order_of_their_sources(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     """So that two processes never wait crosswise."""
     drafts = [draft(source) for source in ("GB", "GA")]
@@ -166,7 +151,7 @@ async def close(
     )
 
 
-async def test_an_answer_is_to_what_is_in_flight(rows: Rows, store: TransactionStore) -> None:
+async def test_an_answer_is_to_what_is_in_flight(rows: WalletRows, store: TransactionStore) -> None:
     owner = await rows.wallet()
     operations = [await rows.carried(owner, block=block) for block in range(3)]
     by_operation = await rows.operations("transaction_id")
@@ -188,7 +173,7 @@ async def test_an_answer_is_to_what_is_in_flight(rows: Rows, store: TransactionS
     }
 
 
-async def test_a_transaction_ends_once(rows: Rows, store: TransactionStore) -> None:
+async def test_a_transaction_ends_once(rows: WalletRows, store: TransactionStore) -> None:
     one, two, other = [await rows.transaction(state=state) for state in ("signed", "sent", "sent")]
     closed = await rows.transaction(state="excluded")
     assert await close(store, closed, two, one) == 2
@@ -201,7 +186,7 @@ async def test_a_transaction_ends_once(rows: Rows, store: TransactionStore) -> N
     }
 
 
-async def test_what_is_not_named_does_not_end(rows: Rows, store: TransactionStore) -> None:
+async def test_what_is_not_named_does_not_end(rows: WalletRows, store: TransactionStore) -> None:
     named, other = [await rows.transaction() for _ in range(2)]
     assert await close(store, named) == 1
     assert await rows.transactions("state::text") == {named: "failed", other: "signed"}
@@ -212,7 +197,7 @@ _ACTS: list[Callable[..., Coroutine[Any, Any, object]]] = [answer, close]
 
 @pytest.mark.parametrize("act", _ACTS)
 async def test_nobody_waits_for_what_is_not_named(
-    rows: Rows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
+    rows: WalletRows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
 ) -> None:
     named, other = [await rows.transaction() for _ in range(2)]
     async with rows.held("wallet.transactions", other):
@@ -222,12 +207,12 @@ async def test_nobody_waits_for_what_is_not_named(
 
 @pytest.mark.parametrize("act", _ACTS)
 async def test_transactions_are_locked_in_one_order(
-    rows: Rows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
+    rows: WalletRows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
 ) -> None:
     """So that two processes that found out the same never wait crosswise."""
-    names = ids(3)
+    names = new_ids(3)
     for name in reversed(names):
-        await rows.transaction(transaction_id=name)
+        await rows.transaction(id=name)
     async with rows.held("wallet.transactions", names[0]):
         acting = asyncio.create_task(act(store, *reversed(names)))
         await rows.until_somebody_waits()
@@ -238,7 +223,7 @@ async def test_transactions_are_locked_in_one_order(
 
 @pytest.mark.parametrize("act", _ACTS)
 async def test_what_another_process_ends_meanwhile_stays_as_it_is(
-    rows: Rows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
+    rows: WalletRows, store: TransactionStore, act: Callable[..., Coroutine[Any, Any, object]]
 ) -> None:
     name = await rows.transaction(state="sent")
     async with rows.other() as other:
@@ -256,37 +241,41 @@ async def test_what_another_process_ends_meanwhile_stays_as_it_is(
 # What is in flight -----------------------------------------------------------------------------
 
 
-async def in_flight(rows: Rows) -> None:
+async def in_flight(rows: WalletRows) -> None:
     """Shares of 10 and 20 in flight, and one of 40 that is over."""
     for state, share in (("signed", 10), ("sent", 20), ("succeeded", 40)):
         await rows.transaction(f"G{state}", state, ledger_share=share)
 
 
-async def test_a_dispatcher_is_told_what_is_in_flight(rows: Rows, store: TransactionStore) -> None:
+async def test_a_dispatcher_is_told_what_is_in_flight(
+    rows: WalletRows, store: TransactionStore
+) -> None:
     assert await store.queue() == Queue(share=0, is_empty=True)
     await in_flight(rows)
     owner = await rows.wallet()
-    await rows.operation(owner, "onboard", 0)
+    await rows.operation(owner, "onboard", block=0)
     await rows.operation(owner, state="succeeded")
     assert await store.queue() == Queue(share=30, is_empty=True)
 
 
 @pytest.mark.parametrize("kind", ["plant", "work", "harvest"])
 async def test_a_dispatcher_is_told_of_each_kind_that_waits(
-    rows: Rows, store: TransactionStore, kind: str
+    rows: WalletRows, store: TransactionStore, kind: str
 ) -> None:
     await rows.operation(await rows.wallet(), kind)
     assert await store.queue() == Queue(share=0, is_empty=False)
 
 
-async def test_a_source_is_busy_with_what_is_in_flight(rows: Rows, store: TransactionStore) -> None:
+async def test_a_source_is_busy_with_what_is_in_flight(
+    rows: WalletRows, store: TransactionStore
+) -> None:
     await in_flight(rows)
     sources = ("Gsigned", "Gsent", "Gsucceeded", "Gother")
     assert [await store.is_busy(source) for source in sources] == [True, True, False, False]
 
 
 async def test_the_backlog_counts_what_waits_and_what_is_in_flight(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     assert await store.backlog() == Backlog(queued=0, held=0, open=0, share=0)
     await in_flight(rows)
@@ -298,7 +287,7 @@ async def test_the_backlog_counts_what_waits_and_what_is_in_flight(
 
 
 async def test_overdue_is_what_was_signed_long_ago_or_at_no_ledger_at_all(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     by_ledger = {
         ledger: await rows.transaction(state="sent", signed_ledger=ledger)
@@ -314,7 +303,7 @@ async def test_overdue_is_what_was_signed_long_ago_or_at_no_ledger_at_all(
 
 
 async def test_last_sequences_are_of_ledgers_that_a_node_may_not_show_yet(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     ledgers = (100, 101, 164, 165)
     for ledger in ledgers:
@@ -327,7 +316,7 @@ async def test_last_sequences_are_of_ledgers_that_a_node_may_not_show_yet(
 
 
 async def test_an_envelope_is_replaced_where_it_is_in_flight(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     one, two, closed = [
         await rows.transaction(state=state, envelope="old")
@@ -345,18 +334,18 @@ async def test_an_envelope_is_replaced_where_it_is_in_flight(
 
 
 async def test_open_ones_are_told_in_order_with_what_they_carry(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
-    owners, names = [await rows.wallet() for _ in range(2)], ids(4)
+    owners, names = [await rows.wallet() for _ in range(2)], new_ids(4)
     for name, state in mixed(list(zip(names, ("signed", "sent", "sent", "signed"), strict=True))):
-        await rows.transaction(transaction_id=name, state=state)
+        await rows.transaction(id=name, state=state)
     carried: dict[tuple[UUID, int], tuple[object, ...]] = {}
     for block, name in enumerate((names[1], names[0], names[2])):  # the last one carries nothing
         for position in (2, 1, 4, 3):
             owner = owners[position % 2]
             operation = await rows.operation(owner, block=10 * block + position)
             await rows.place(name, position, operation)
-            carried[name, position] = (operation, owner.wallet_id, owner.address)
+            carried[name, position] = (operation, owner.id, owner.address)
     await rows.transaction()
     closed = await rows.transaction(state="excluded")
     found = await store.open([*map(TransactionId, names), closed])
@@ -370,7 +359,9 @@ async def test_open_ones_are_told_in_order_with_what_they_carry(
 # What a harvest gives back ---------------------------------------------------------------------
 
 
-async def grow(rows: Rows, *, plant: dict[str, Any] | None, work: dict[str, Any] | None) -> Owner:
+async def grow(
+    rows: WalletRows, *, plant: dict[str, Any] | None, work: dict[str, Any] | None
+) -> WalletRow:
     """A farmer with a plant and a work of block 5, as far as these are not told otherwise."""
     owner = await rows.wallet()
     for kind, values in (("plant", plant), ("work", work)):
@@ -380,7 +371,7 @@ async def grow(rows: Rows, *, plant: dict[str, Any] | None, work: dict[str, Any]
 
 
 async def test_a_harvest_gives_back_what_was_planted_and_worked_for_it(
-    rows: Rows, store: TransactionStore
+    rows: WalletRows, store: TransactionStore
 ) -> None:
     whole = await grow(rows, plant={"amount": 11}, work={"zeros": 5, "gap": 50})
     for zeros in (7, 6):

@@ -10,27 +10,26 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.db.pool import Database
-from libs.common.ids import OperationId, new_id
+from libs.common.ids import OperationId
 from services.wallet.domain.payments import SPAN
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.payers import PayerStore, UnmadePayment
-from tests.support.wallet_rows_payments import Account, PaymentRows, ago, backwards
+from tests.support.table_rows import new_ids
+from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payer:
     """A payer with its envelopes, and a farmer who is paid by it."""
 
-    pool: Database
-    rows: PaymentRows
-    account: Account
-    farmer: Account
-    treasury: Account
+    rows: WalletRows
+    account: WalletRow
+    farmer: WalletRow
+    treasury: WalletRow
 
     async def payments(self, amount: int) -> list[OperationId]:
         """Payments in the order of their ids, which their rows are not in."""
-        names = backwards(amount)
+        names = reversed(new_ids(amount))
         return [
             await self.rows.payment(
                 self.farmer, self.account, id=one, settled_at=ago(minutes=30), state="succeeded"
@@ -61,7 +60,7 @@ class Payer:
 
     async def unmade(self, number: int) -> list[UnmadePayment]:
         """What was not made when the payer stands at this number."""
-        return await PayerStore(self.pool).unmade(self.account.address, number)
+        return await PayerStore(self.rows.pool).unmade(self.account.address, number)
 
     async def ids(self, number: int) -> list[tuple[int, OperationId]]:
         """The same, without what is to be paid."""
@@ -69,20 +68,19 @@ class Payer:
 
 
 @pytest.fixture
-async def payer(pool: Database, payment_rows: PaymentRows) -> Payer:
+async def payer(rows: WalletRows) -> Payer:
     """One payer."""
     return Payer(
-        pool=pool,
-        rows=payment_rows,
-        account=await payment_rows.account("payer"),
-        farmer=await payment_rows.account(),
-        treasury=await payment_rows.account("treasury"),
+        rows=rows,
+        account=await rows.wallet("payer"),
+        farmer=await rows.wallet(),
+        treasury=await rows.wallet("treasury"),
     )
 
 
-async def another(payer: Payer) -> Account:
+async def another(payer: Payer) -> WalletRow:
     """A payer beside, all of whose payments of target 1500 are recorded as made."""
-    beside = await payer.rows.account("payer")
+    beside = await payer.rows.wallet("payer")
     theirs = await payer.rows.payment(payer.farmer, beside, state="succeeded")
     await payer.rows.transaction(beside.address, "succeeded", [theirs], sequence=1, bump_to=1500)
     return beside
@@ -120,7 +118,7 @@ async def test_what_nobody_showed_of_this_payer_is_not_believed(payer: Payer) ->
 
 async def test_of_two_envelopes_with_one_target_the_older_is_made_good(payer: Payer) -> None:
     one, other = await payer.payments(2)
-    first, second = sorted((new_id(), new_id()))
+    first, second = new_ids(2)
     await payer.envelope(2, 1000, [one], name=second)
     await payer.envelope(1, 1000, [other, one], name=first)
     await payer.rows.shown(payer.account, 1000)
@@ -199,7 +197,7 @@ async def test_the_target_lies_above_the_number_that_the_next_envelope_uses(paye
 
 
 async def test_what_is_to_be_paid_is_as_it_was_asked_for(payer: Payer) -> None:
-    other = await payer.rows.account()
+    other = await payer.rows.wallet()
     kale = await payer.rows.payment(
         payer.farmer, payer.account, amount=5, destination="here", state="succeeded"
     )
@@ -210,7 +208,7 @@ async def test_what_is_to_be_paid_is_as_it_was_asked_for(payer: Payer) -> None:
     await payer.envelope(1, 1000, [top_up, xlm, kale], state="succeeded")
 
     def payment(
-        name: OperationId, source: Account, destination: str, asset: Asset, amount: int
+        name: OperationId, source: WalletRow, destination: str, asset: Asset, amount: int
     ) -> UnmadePayment:
         return UnmadePayment(
             operation_id=name,

@@ -1,6 +1,5 @@
 """The queries of wallets, keys and accounts: what each takes, what it leaves, in which order."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +9,10 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.wallets import WalletStore
-from tests.support.database import DatabaseAccess
 from tests.support.table_rows import store_backwards
-from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, open_wallet_rows
+from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows
 
 ALL = 99
-
-
-@pytest.fixture
-async def rows(database: DatabaseAccess) -> AsyncIterator[WalletRows]:
-    """Nothing has happened yet."""
-    async with open_wallet_rows(database) as opened:
-        yield opened
 
 
 def sealed(address: str) -> SealedKey:
@@ -284,7 +275,7 @@ async def test_owners_are_told_once(rows: WalletRows) -> None:
     own, also = [await rows.wallet(pooler=pooler) for _ in range(2)]
     strange, treasury = await rows.wallet(), await rows.wallet("treasury")
     wallets = (own, also, strange, treasury)
-    works = {row.id: await rows.operation(row, "onboard", block=0) for row in wallets}
+    works = {row.id: await rows.operation(row, "onboard", "succeeded", block=0) for row in wallets}
     nobody = new_id()
     by_kind = (
         (

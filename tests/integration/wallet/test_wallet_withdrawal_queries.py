@@ -6,13 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.db.pool import Database, Record
+from libs.common.db.pool import Record
 from libs.common.ids import OperationId, new_id
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, Withdrawal
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import WithdrawalStore
-from tests.support.wallet_rows_payments import Account, PaymentRows, ago, backwards
+from tests.support.table_rows import new_ids
+from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
 NOW = ago()
 LIMIT = DailyLimit(farmer=10**12, pool=10**12)
@@ -28,7 +29,7 @@ SELECT id, $2, 'a day ago', 'kale', 1000, 'outside' FROM made
 
 
 def wish(
-    account: Account, request_id: str = "one", *, amount: int = 5, asset: Asset = Asset.KALE
+    account: WalletRow, request_id: str = "one", *, amount: int = 5, asset: Asset = Asset.KALE
 ) -> NewWithdrawal:
     """What a farmer asks for."""
     return NewWithdrawal(
@@ -45,11 +46,11 @@ def wish(
 
 
 async def address(
-    rows: PaymentRows, account: Account, number: int, *, registered: float, effective: float
+    rows: WalletRows, account: WalletRow, number: int, *, registered: float, effective: float
 ) -> None:
     """An address that is named after its number; days ago."""
     await rows.insert(
-        "payout_addresses",
+        "wallet.payout_addresses",
         wallet_id=account.id,
         number=number,
         address=f"number {number}",
@@ -77,29 +78,28 @@ async def address(
     ],
 )
 async def test_the_address_that_counts_and_the_one_to_come(
-    pool: Database,
-    payment_rows: PaymentRows,
+    rows: WalletRows,
     history: list[tuple[float, float]],
     expected: list[tuple[int, bool]],
 ) -> None:
     """History: days since which each is registered, and counts."""
-    account, beside = await payment_rows.account(), await payment_rows.account()
-    await address(payment_rows, beside, 9, registered=4, effective=4)
+    account, beside = await rows.wallet(), await rows.wallet()
+    await address(rows, beside, 9, registered=4, effective=4)
     numbered = list(enumerate(history, 1))
     # In either order of the rows.
     for order in (numbered, numbered[::-1]):
-        await payment_rows.connection.execute(
+        await rows.connection.execute(
             "DELETE FROM wallet.payout_addresses WHERE wallet_id = $1", account.id
         )
         for number, (registered, effective) in order:
-            await address(payment_rows, account, number, registered=registered, effective=effective)
-        found = await pool.many("payout_addresses", account.id)
+            await address(rows, account, number, registered=registered, effective=effective)
+        found = await rows.pool.many("payout_addresses", account.id)
         assert [(row["address"], row["is_effective"]) for row in found] == [
             (f"number {number}", is_effective) for number, is_effective in expected
         ]
 
 
-async def registered(rows: PaymentRows, account: Account) -> list[tuple[int, datetime]]:
+async def registered(rows: WalletRows, account: WalletRow) -> list[tuple[int, datetime]]:
     """Numbers of an account's addresses, and since when they are registered."""
     found = await rows.connection.fetch(
         "SELECT number, registered_at FROM wallet.payout_addresses WHERE wallet_id = $1 "
@@ -110,17 +110,17 @@ async def registered(rows: PaymentRows, account: Account) -> list[tuple[int, dat
 
 
 async def test_addresses_of_a_wallet_are_numbered_and_count_after_the_cooling_time(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    account, beside = await payment_rows.account(), await payment_rows.account()
+    account, beside = await rows.wallet(), await rows.wallet()
     for number in range(1, 8):
-        await address(payment_rows, beside, number, registered=-9, effective=-9)
-    store, before = WithdrawalStore(pool), ago()
+        await address(rows, beside, number, registered=-9, effective=-9)
+    store, before = WithdrawalStore(rows.pool), ago()
     moments = [
         await store.set_address(account.id, name, cooling=60, actor="me")
         for name in ("a", "b", "c")
     ]
-    found = await registered(payment_rows, account)
+    found = await registered(rows, account)
     assert [number for number, _ in found] == [1, 2, 3]
     minute = timedelta(seconds=60)
     assert moments == [moment + minute for _, moment in found]
@@ -128,29 +128,27 @@ async def test_addresses_of_a_wallet_are_numbered_and_count_after_the_cooling_ti
 
 
 async def test_an_address_is_never_registered_before_the_one_that_it_replaces(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    account = await payment_rows.account()
-    await address(payment_rows, account, 1, registered=9, effective=9)
-    await address(payment_rows, account, 2, registered=-1, effective=-1)
-    await WithdrawalStore(pool).set_address(account.id, "a", cooling=60, actor="me")
-    found = await registered(payment_rows, account)
+    account = await rows.wallet()
+    await address(rows, account, 1, registered=9, effective=9)
+    await address(rows, account, 2, registered=-1, effective=-1)
+    await WithdrawalStore(rows.pool).set_address(account.id, "a", cooling=60, actor="me")
+    found = await registered(rows, account)
     assert [number for number, _ in found] == [1, 2, 3]
     assert found[2][1] == found[1][1]
 
 
-async def test_one_change_of_a_wallets_addresses_waits_for_the_other(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    account, beside = await payment_rows.account(), await payment_rows.account()
-    store, connection = WithdrawalStore(pool), payment_rows.connection
+async def test_one_change_of_a_wallets_addresses_waits_for_the_other(rows: WalletRows) -> None:
+    account, beside = await rows.wallet(), await rows.wallet()
+    store, connection = WithdrawalStore(rows.pool), rows.connection
     # Whoever adds a row that names the wallet does not conflict with this lock.
     held = "SELECT FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE"
     async with connection.transaction():
         await connection.execute(held, account.id)
         await store.set_address(beside.id, "b", cooling=0, actor="me")
         late = asyncio.create_task(store.set_address(account.id, "a", cooling=0, actor="me"))
-        await payment_rows.done_or_waiting(late)
+        await rows.until_somebody_waits()
         assert not late.done()
     await late
     assert (await store.addresses(account.id)).address == "a"
@@ -159,11 +157,8 @@ async def test_one_change_of_a_wallets_addresses_waits_for_the_other(
 # Limits ---------------------------------------------------------------------------------------
 
 
-async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    one, other, new = [await rows.account() for _ in range(3)]
+async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: WalletRows) -> None:
+    one, other, new = [await rows.wallet() for _ in range(3)]
     await rows.payment(one, None, amount=1)
     await rows.payment(one, None, amount=2, state="succeeded", settled_at=ago(hours=23))
     await rows.payment(one, None, amount=4, state="succeeded", settled_at=ago(hours=25))
@@ -171,11 +166,11 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(
     await rows.payment(one, None, amount=16, state="expired")
     await rows.payment(one, None, amount=32, asset="xlm")
     await rows.payment(other, None, amount=64, state="sent")
-    async with pool.transaction() as session:
+    async with rows.pool.transaction() as session:
         # At the bound, by the clock of this transaction.
         await session.connection.execute(A_DAY_AGO, new_id(), one.id)
 
-        async def used(account: Account, asset: str) -> tuple[int, int]:
+        async def used(account: WalletRow, asset: str) -> tuple[int, int]:
             row: Record | None = await session.one("withdrawn_lately", account.id, asset)
             assert row is not None
             return row["farmer"], row["pool"]
@@ -190,11 +185,11 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(
 # Recording ------------------------------------------------------------------------------------
 
 
-async def test_a_request_id_is_one_wallets_own(pool: Database, payment_rows: PaymentRows) -> None:
-    one, other = await payment_rows.account(), await payment_rows.account()
-    store = WithdrawalStore(pool)
+async def test_a_request_id_is_one_wallets_own(rows: WalletRows) -> None:
+    one, other = await rows.wallet(), await rows.wallet()
+    store = WithdrawalStore(rows.pool)
     for account in (one, other):
-        await address(payment_rows, account, 1, registered=1, effective=1)
+        await address(rows, account, 1, registered=1, effective=1)
     asked = [
         wish(account, request_id)
         for account, request_id in ((one, "one"), (one, "two"), (other, "one"), (other, "two"))
@@ -207,17 +202,16 @@ async def test_a_request_id_is_one_wallets_own(pool: Database, payment_rows: Pay
 
 
 async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_payer(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    rows = payment_rows
-    one, other = await rows.account(), await rows.account()
-    busiest, busy, idle = [await rows.account("payer") for _ in range(3)]
+    one, other = await rows.wallet(), await rows.wallet()
+    busiest, busy, idle = [await rows.wallet("payer") for _ in range(3)]
     for payer, amount in ((busiest, 9), (busy, 4)):
         for _ in range(amount):
-            await rows.payment(await rows.account(), payer, "top_up")
+            await rows.payment(await rows.wallet(), payer, "top_up")
     for account in (one, other):
         await address(rows, account, 1, registered=1, effective=1)
-    store = WithdrawalStore(pool)
+    store = WithdrawalStore(rows.pool)
     asked = [wish(one, "one"), wish(one, "two", amount=6), wish(other, "one", asset=Asset.XLM)]
     for item in asked:
         await store.record(item, LIMIT)
@@ -236,31 +230,28 @@ async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_pay
 
 
 async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_are_stopped(
-    pool: Database, payment_rows: PaymentRows
+    rows: WalletRows,
 ) -> None:
-    account = await payment_rows.account()
-    await address(payment_rows, account, 1, registered=1, effective=1)
+    account = await rows.wallet()
+    await address(rows, account, 1, registered=1, effective=1)
     good, changed, _ = [
-        await payment_rows.payment(account, None, destination=place, asset=asset)
+        await rows.payment(account, None, destination=place, asset=asset)
         for place, asset in (("number 1", "kale"), ("before", "xlm"), ("number 1", "kale"))
     ]
-    found = await TransactionStore(pool).payouts([good, changed])
+    found = await TransactionStore(rows.pool).payouts([good, changed])
     assert {
         name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
     } == {good: ("number 1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
 
 
-async def test_a_withdrawal_is_told_with_its_own_operation(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    rows = payment_rows
-    one, other = await rows.account(), await rows.account()
+async def test_a_withdrawal_is_told_with_its_own_operation(rows: WalletRows) -> None:
+    one, other = await rows.wallet(), await rows.wallet()
     made = [
         (account, await rows.payment(account, None, amount=amount, destination=place))
         for account, amount, place in ((one, 5, "here"), (other, 6, "there"), (one, 7, "here"))
     ]
     await rows.payment(one, None, "top_up")
-    store = WithdrawalStore(pool)
+    store = WithdrawalStore(rows.pool)
     account, name = made[1]
     found = await store.by_id(name)
     assert found is not None
@@ -275,19 +266,17 @@ async def test_a_withdrawal_is_told_with_its_own_operation(
     assert await store.by_id(OperationId(new_id())) is None
 
 
-async def test_withdrawals_are_listed_newest_first_page_by_page(
-    pool: Database, payment_rows: PaymentRows
-) -> None:
-    one, other = await payment_rows.account(), await payment_rows.account()
-    ids = backwards(5)
+async def test_withdrawals_are_listed_newest_first_page_by_page(rows: WalletRows) -> None:
+    one, other = await rows.wallet(), await rows.wallet()
+    ids = new_ids(5)[::-1]
     middle = ids[2]
     # The newest row is neither the first nor the last that was written.
     for name in (*ids[2:], *ids[:2]):
-        await payment_rows.payment(other if name == middle else one, None, id=name)
-    store = WithdrawalStore(pool)
+        await rows.payment(other if name == middle else one, None, id=name)
+    store = WithdrawalStore(rows.pool)
 
     async def page(
-        account: Account | None = None, *, before: UUID | None = None, limit: int = 9
+        account: WalletRow | None = None, *, before: UUID | None = None, limit: int = 9
     ) -> list[UUID]:
         farmer_id = None if account is None else account.farmer_id
         found: list[Withdrawal] = await store.page(farmer_id=farmer_id, before=before, limit=limit)
