@@ -91,7 +91,11 @@ def test_lists_of_kinds_are_found() -> None:
     assert {"queue", "fee_obligations", "schema.sql"} <= places
 
 
-@pytest.mark.parametrize(("place", "named"), _lists(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("place", "named"),
+    _lists(),
+    ids=lambda value: value if isinstance(value, str) else ",".join(sorted(value)),
+)
 def test_a_list_of_kinds_in_sql_is_one_of_the_table(place: str, named: frozenset[str]) -> None:
     assert named in MEANT.values(), f"{place}: {sorted(named)} is none of {sorted(MEANT)}"
 
