@@ -106,6 +106,14 @@ class ReconcileStore:
         names = [f"{item.kind.value} {item.wallet_id}" for item in found]
         return await self._database.execute("settle_differences", block, list(wallets), names, how)
 
+    async def differing_blocks(self, *, first: int, before: int, limit: int) -> list[int]:
+        """Return blocks with open differences, the oldest first; block 0 is not among them.
+
+        Differences of balances are noted under block 0.
+        """
+        rows = await self._database.many("differing_blocks", max(1, first), before, limit)
+        return [row["block_index"] for row in rows]
+
     async def denied(
         self, block: int, findings: Sequence[Finding], pails: Mapping[WalletId, PailState]
     ) -> list[Denied]:

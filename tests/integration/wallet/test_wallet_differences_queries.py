@@ -53,6 +53,18 @@ async def difference(
 # Noting and settling ---------------------------------------------------------------------------
 
 
+async def test_blocks_with_open_differences_are_told_the_oldest_first(rows: WalletRows) -> None:
+    one, two = await rows.wallet(), await rows.wallet()
+    for block in (9, 4, 0, 12, 3):
+        await difference(rows, one, NO_PLANT, block=block)
+    await difference(rows, two, NO_PLANT, block=4)
+    await difference(rows, two, NO_WORK, block=5, settled="gone")
+    store = ReconcileStore(rows.pool)
+    assert await store.differing_blocks(first=4, before=12, limit=9) == [4, 9]
+    assert await store.differing_blocks(first=-7, before=13, limit=9) == [3, 4, 9, 12]
+    assert await store.differing_blocks(first=3, before=13, limit=2) == [3, 4]
+
+
 async def test_what_is_open_is_not_noted_again(rows: WalletRows) -> None:
     wallet = await rows.wallet()
     first = finding(wallet, NO_PLANT)

@@ -40,6 +40,26 @@ SELECT
     now(), $3
 FROM wallet.wallets WHERE farmer_id = $1
 """
+FOUND = """
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, zeros, gap, ledger, settled_at, is_found
+)
+SELECT
+    gen_random_uuid(), n.kind::wallet.operation_kind, w.id, $2, 'succeeded', n.amount, n.zeros,
+    n.gap, 1, now(), true
+FROM wallet.wallets AS w, (VALUES ('plant', 0, NULL, NULL), ('work', 0, 7, 3))
+AS n (kind, amount, zeros, gap)
+WHERE w.farmer_id = $1
+"""
+FETCH = """
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
+SELECT gen_random_uuid(), 'harvest', id, $2, 0 FROM wallet.wallets WHERE farmer_id = $1
+"""
+STATES = """
+SELECT o.kind::text, o.state::text, o.reason FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE w.farmer_id = $1 AND o.block_index = $2
+"""
 OF_FARMER = """
 SELECT o.* FROM wallet.operations AS o INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE w.farmer_id = $1 AND o.block_index = $2 ORDER BY o.kind DESC
@@ -210,6 +230,26 @@ async def test_a_call_that_failed_and_that_a_pail_showed_as_done_is_corrected(
             await run(alone)
         (forged,) = await admin.fetch(OF_FARMER, UUID(other), block)
         assert (forged["state"], forged["reason"]) == ("failed", "REFUSED")
+
+
+async def test_what_an_invented_pail_led_to_is_corrected_with_its_harvest(
+    alone: WalletWorld,
+) -> None:
+    """Reconciliation has recorded the pail as found, and has queued its harvest."""
+    _, block = await grown(alone)
+    ((other, _),) = (await alone.create_farmers(1)).items()
+    await alone.wait_until_ready([other])
+    await grown(alone)  # the block is closed
+    async with connect(alone.database.admin_dsn) as admin:
+        await admin.execute(FOUND, UUID(other), block)
+        await admin.execute(FETCH, UUID(other), block)
+
+        async def corrected() -> bool:
+            await run(alone)
+            rows = await admin.fetch(STATES, UUID(other), block)
+            return {row["state"] for row in rows} == {"failed"} and len(rows) == 3
+
+        await eventually(corrected, "the invented pail is still recorded", alone.wallet)
 
 
 async def test_whose_number_is_used_is_never_denied(alone: WalletWorld) -> None:

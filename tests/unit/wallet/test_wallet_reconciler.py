@@ -1,4 +1,4 @@
-"""Balances that differ while nobody tells of harvests are explained later, and not counted in."""
+"""Balances that differ are explained later, while nobody tells of harvests; blocks looked at."""
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -95,3 +95,50 @@ async def test_what_may_still_be_explained_is_not_counted_in(*, tells: bool) -> 
     assert store.noted == [(Difference.BALANCE_DIFFERS, RICHER)]
     assert store.saved == {SOUND: 50} | ({RICHER: 80} if tells else {})
     assert store.settled == [SOUND, RICHER] if tells else [SOUND]
+
+
+class Visits:
+    """A store with open differences, and a chain that has no block: which blocks are looked at."""
+
+    configured = 1
+
+    def __init__(self, *differing: int) -> None:
+        self._differing = differing
+        self.looked_at: list[int] = []
+
+    async def balances(self, **_: object) -> list[Balance]:
+        """None."""
+        return []
+
+    async def differing_blocks(self, *, first: int, before: int, limit: int) -> list[int]:
+        """As the store's."""
+        return [item for item in self._differing if first <= item < before][:limit]
+
+    async def block(self, index: int) -> None:
+        """Every block has expired."""
+        self.looked_at.append(index)
+
+    async def kept(self, block: int, **_: object) -> list[object]:
+        """Nothing is recorded in the next block."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("current", "differing", "expected"),
+    [
+        (5, (), range(6)),
+        (40, (), range(29, 41)),
+        (40, (7, 28, 29), [7, 28, *range(29, 41)]),
+        # What is older than a day of blocks has no pails any more.
+        (400, (111, 112), [112, *range(389, 401)]),
+        (400, range(300, 330), [*range(300, 312), *range(389, 401)]),
+    ],
+)
+async def test_older_blocks_are_looked_at_while_something_differs_there(
+    current: int, differing: Sequence[int], expected: Sequence[int]
+) -> None:
+    head = SimpleNamespace(current_block=current)
+    chain_view = SimpleNamespace(current=SimpleNamespace(head=head))
+    visits = cast(Any, Visits(*differing))
+    await Reconciler(visits, visits, cast(Any, chain_view), Wakeup()).run()
+    assert visits.looked_at == list(expected)

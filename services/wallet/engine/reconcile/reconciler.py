@@ -30,8 +30,11 @@ log = get_logger(__name__)
 
 #: Farmers that are compared at once: 200 ledger keys.
 _PAGE = 100
-#: Blocks that are looked at, the current one included: harvests of older ones are long settled.
+#: Blocks that are looked at in any case, the current one included: harvests of older ones are long
+#: settled.
 _BLOCKS = 12
+#: Blocks back in which differences are looked at again: pails live for a day.
+_OLDEST = 288
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +69,7 @@ class Reconciler:
             current = self._chain_view.current.head.current_block
             report = await self._balances()
             if current is not None:
-                # The next block, too: nodes may have said that plants opened it when they did not.
-                for block in range(max(0, current - _BLOCKS + 1), current + 2):
+                for block in await self._blocks(current):
                     report = _sum(report, await self._block(block, current))
             log.info(
                 "reconciled",
@@ -76,6 +78,19 @@ class Reconciler:
                 settled=report.settled,
             )
             return report
+
+    async def _blocks(self, current: int) -> list[int]:
+        """Return the blocks to look at, the oldest first.
+
+        The next block is one of them: nodes may have said that plants opened it when they did not.
+        Older blocks are looked at again while something differs there: what nodes that lied had
+        recorded at the last moment has to be corrected, too.
+        """
+        first = max(0, current - _BLOCKS + 1)
+        differing = await self._store.differing_blocks(
+            first=current - _OLDEST, before=first, limit=_BLOCKS
+        )
+        return [*differing, *range(first, current + 2)]
 
     async def _block(self, block: int, current: int) -> Report:
         if block <= current and await self._chain.block(block) is None:

@@ -95,6 +95,14 @@ AS n (id, kind, wallet_id, block_index, recorded, on_chain)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: differing_blocks :many
+-- Blocks from $1 to before $2 with a difference that is not settled, the oldest $3 of them.
+SELECT DISTINCT block_index
+FROM wallet.differences
+WHERE settled_at IS NULL AND block_index >= $1 AND block_index < $2
+ORDER BY block_index
+LIMIT $3;
+
 -- name: settle_differences :exec
 -- Those of a block that were open and were not found ($3) any more, or by an act ($4).
 UPDATE wallet.differences AS d
