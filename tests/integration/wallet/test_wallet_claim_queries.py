@@ -17,20 +17,23 @@ from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 #: Plants up to block 5, works up to block 4, harvests up to block 2.
 WANTED = Wanted(ledger=LEDGER, plant_until=5, work_until=4, harvest_before=3)
 TREASURY = "G" * 56
-#: What may be done for nobody: kind, block, and other columns.
-IDLE: list[tuple[str, int, dict[str, Any]]] = [
-    ("onboard", 0, {}),
-    ("plant", 6, {}),
-    ("work", 5, {}),
-    ("harvest", 3, {}),
-    ("plant", 5, {"due_at": ago(-60)}),
-    ("plant", 5, {"due_ledger": LEDGER + 1}),
-    ("plant", 5, {"unproven": 2}),
-    ("plant", 4, {"unproven": 2}),
-    ("harvest", 2, {"unproven": 2}),
-    ("plant", 5, {"state": "failed"}),
-    ("plant", 5, {"state": "succeeded"}),
-]
+
+
+def idle() -> list[tuple[str, int, dict[str, Any]]]:
+    """What may be done for nobody from now on: kind, block, and other columns."""
+    return [
+        ("onboard", 0, {}),
+        ("plant", 6, {}),
+        ("work", 5, {}),
+        ("harvest", 3, {}),
+        ("plant", 5, {"due_at": ago(-110)}),
+        ("plant", 5, {"due_ledger": LEDGER + 1}),
+        ("plant", 5, {"unproven": 2}),
+        ("plant", 4, {"unproven": 2}),
+        ("harvest", 2, {"unproven": 2}),
+        ("plant", 5, {"state": "failed"}),
+        ("plant", 5, {"state": "succeeded"}),
+    ]
 
 
 async def claim(pool: Database, limit: int = 99) -> set[OperationId]:
@@ -54,7 +57,7 @@ async def write(
 async def test_what_can_be_done_now_is_taken_up_and_nothing_else(
     rows: WalletRows, kind: str, block: int
 ) -> None:
-    for idle_kind, idle_block, values in IDLE:
+    for idle_kind, idle_block, values in idle():
         await rows.operation(await rows.wallet(), idle_kind, block=idle_block, **values)
     owner = await rows.wallet()
     wanted = await rows.operation(
@@ -109,7 +112,7 @@ async def test_what_is_not_to_be_taken_up_hides_nothing_of_the_same_farmer(
     expected = set()
     hidden: list[dict[str, Any]] = [
         {"state": "succeeded"},
-        {"due_at": ago(-60)},
+        {"due_at": ago(-110)},
         {"due_ledger": LEDGER + 1},
     ]
     for values in hidden:
@@ -207,14 +210,14 @@ async def claim_onboardings(pool: Database, limit: int = 99) -> list[OperationId
 
 
 async def test_the_treasury_takes_up_what_it_may_of_one_kind(rows: WalletRows) -> None:
-    idle: list[dict[str, Any]] = [
+    waiting: list[dict[str, Any]] = [
         {"kind": "open_channel"},
         {"state": "failed"},
         {"unproven": 2},
-        {"due_at": ago(-60)},
+        {"due_at": ago(-110)},
         {"due_ledger": LEDGER + 1},
     ]
-    for values in idle:
+    for values in waiting:
         columns: dict[str, Any] = {"kind": "onboard", "block": 0, **values}
         await rows.operation(await rows.wallet(), **columns)
     paused = await rows.wallet()
@@ -265,8 +268,8 @@ async def test_the_treasury_passes_over_what_another_process_is_taking_up(rows: 
 
 async def test_given_back_is_what_is_named_and_waits(rows: WalletRows) -> None:
     owner = await rows.wallet()
-    taken, kept = [await rows.operation(owner, block=block, due_at=ago(-60)) for block in (4, 5)]
-    signed = await rows.carried(owner, block=6, due_at=ago(-60))
+    taken, kept = [await rows.operation(owner, block=block, due_at=ago(-110)) for block in (4, 5)]
+    signed = await rows.carried(owner, block=6, due_at=ago(-110))
     await OperationStore(rows.pool).release([taken, signed])
     assert await rows.operations("due_at <= now()") == {taken: True, kept: False, signed: False}
 

@@ -63,7 +63,9 @@ async def submitted(kind: OperationKind, block: int, *, seen: ChainHead, kept: C
     """The tables after a call for one farmer to a process that has seen `seen`."""
     pool = Pool(kept)
     parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__, pool)
-    chain_state = SimpleNamespace(head=seen, is_rent_due=False, inclusion_fee_for=lambda _: 100)
+    chain_state = SimpleNamespace(
+        head=seen, is_rent_due=False, inclusion_fee_for=lambda _: 100, pace=5
+    )
     chain_view = SimpleNamespace(current=chain_state)
     wakeup = SimpleNamespace(notify=lambda: None)
     usecases = UseCases(
