@@ -203,9 +203,10 @@ class Reconciler:
         sources = sorted({item.source for item in denied if item.source is not None})
         numbers = (await chain.sequences(sources))[1] if sources else {}
         never = [item.id for item in denied if item.is_refuted_by(numbers)]
-        if never:
-            log.critical("recorded as done, and never sent: corrected", operations=len(never))
-        return await self._store.deny(never) if never else 0
+        if not never:
+            return 0
+        log.critical("recorded as done, and never sent: corrected", operations=len(never))
+        return await self._store.deny(never)
 
     async def _events(
         self,

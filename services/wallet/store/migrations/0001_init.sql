@@ -210,16 +210,22 @@ CREATE TABLE wallet.batch_operations (
 );
 CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operation_id);
 
+-- Whether nothing of a row changes but its ledger, down to the head's: a head that was a lie has been
+-- turned back, and what named a ledger above the head names the head's instead.
+CREATE FUNCTION wallet.is_turned_back(before jsonb, after jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN before - 'ledger' = after - 'ledger'
+        AND (before ->> 'ledger')::int > (after ->> 'ledger')::int
+        AND (after ->> 'ledger')::int = (SELECT h.ledger FROM chain.head AS h);
+END
+$$;
+
 -- What is closed stays as it is, whoever asks: the last line of defence behind the guarded updates.
 CREATE FUNCTION wallet.refuse_change_of_settled() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    -- A head that was a lie has been turned back: what names a ledger above it names it instead.
-    IF TG_OP = 'UPDATE'
-        AND OLD.ledger > NEW.ledger
-        AND NEW.ledger = (SELECT h.ledger FROM chain.head AS h)
-        AND to_jsonb(NEW) - 'ledger' = to_jsonb(OLD) - 'ledger'
-    THEN
+    IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
@@ -307,12 +313,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    -- A head that was a lie has been turned back: what names a ledger above it names it instead.
-    IF TG_OP = 'UPDATE'
-        AND OLD.ledger > NEW.ledger
-        AND NEW.ledger = (SELECT h.ledger FROM chain.head AS h)
-        AND to_jsonb(NEW) - 'ledger' = to_jsonb(OLD) - 'ledger'
-    THEN
+    IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'UPDATE'
