@@ -1,6 +1,6 @@
 """Stand-ins for the signing half of the engine: a chain, sources and templates that do as told."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Source
 from services.wallet.engine.template_book import TemplateKey
 from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.transactions import Draft
 
 NETWORK = network_for("localnet")
 LEDGER, CLOSE_TIME, BLOCK = 100, 1_000_000, 7
@@ -256,3 +257,39 @@ class FakeRefuser:
         """As Refuser."""
         self.refused.append(item.id)
         return given_up(item, FailureReason.REFUSED, str(error))
+
+
+class FakeSender:
+    """Notes what is sent, with its cap."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[tuple[OperationId, ...], int]] = []
+
+    async def send_committed(
+        self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
+    ) -> None:
+        """As the sender's."""
+        self.sent += [(item.operation_ids, cap(item)) for item in drafts]
+
+    @property
+    def caps(self) -> list[int]:
+        """Return the caps of what was sent."""
+        return [cap for _, cap in self.sent]
+
+
+class FakeQueue:
+    """Notes what is settled and given back."""
+
+    def __init__(self) -> None:
+        self.waiting: list[QueuedOperation] = []
+        self.settled: list[Settlement] = []
+        self.released: list[OperationId] = []
+
+    async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
+        """As the store's."""
+        self.settled += settlements
+        return len(settlements)
+
+    async def release(self, ids: Sequence[OperationId]) -> None:
+        """As the store's."""
+        self.released += ids

@@ -1,6 +1,6 @@
 """A dispatcher's round: what is taken up, what is sent, and what becomes of the rest."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +26,16 @@ from services.wallet.engine.submit.round import Round
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.store.operations import Wanted
 from services.wallet.store.transactions import Committed, Draft, Queue
-from tests.support.signing import BLOCK, LEDGER, LIMITS, MAX_FEE, chain_state, operation
+from tests.support.signing import (
+    BLOCK,
+    LEDGER,
+    LIMITS,
+    MAX_FEE,
+    FakeQueue,
+    FakeSender,
+    chain_state,
+    operation,
+)
 
 #: Millionths of a ledger that each envelope takes here.
 SHARE = WHOLE_LEDGER // 100
@@ -62,15 +71,13 @@ class SingleCalls:
         return answer
 
 
-class Operations:
+class Operations(FakeQueue):
     """The queue."""
 
     def __init__(self) -> None:
-        self.waiting: list[QueuedOperation] = []
+        super().__init__()
         self.is_urgent = False
         self.claims: list[tuple[Wanted, int]] = []
-        self.settled: list[Settlement] = []
-        self.released: list[OperationId] = []
         self.marks: list[str] = []
 
     async def claim(self, wanted: Wanted, *, limit: int, lease: float) -> list[QueuedOperation]:
@@ -81,15 +88,6 @@ class Operations:
     async def has_urgent(self, wanted: Wanted) -> bool:
         """As the store's."""
         return self.is_urgent
-
-    async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
-        """As the store's."""
-        self.settled += settlements
-        return len(settlements)
-
-    async def release(self, ids: Sequence[OperationId]) -> None:
-        """As the store's."""
-        self.released += ids
 
     async def note_terms(self, mark: str) -> None:
         """As the store's."""
@@ -118,19 +116,6 @@ class Transactions:
             unpaid=frozenset(self.unpaid),
             spared=frozenset(self.spared),
         )
-
-
-class Sender:
-    """Notes what is sent, with its cap."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[tuple[OperationId, ...], int]] = []
-
-    async def send_committed(
-        self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
-    ) -> None:
-        """As the sender's."""
-        self.sent += [(item.operation_ids, cap(item)) for item in drafts]
 
 
 class Sources:
@@ -168,7 +153,7 @@ class World:
         self.view = SimpleNamespace(is_fresh=True, current=state or replace(alive, farm=farm))
         self.accounts = SimpleNamespace(can_pay=True)
         self.single_calls, self.sources, self.operations = SingleCalls(), Sources(), Operations()
-        self.transactions, self.sender, self.broken = Transactions(), Sender(), Broken()
+        self.transactions, self.sender, self.broken = Transactions(), FakeSender(), Broken()
         self.wakeups = Wakeups(changes=Wakeup(), settled=Wakeup())
         self.alarms = Alarms()
         self.dispatcher = Dispatcher(

@@ -1,6 +1,6 @@
 """The keeper of rent: which entry it pays for, within which budget, and what it tells people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +16,7 @@ from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
 from services.wallet.engine.treasury.transactions import RentTurn
 from services.wallet.store.transactions import Committed, Draft
-from tests.support.signing import LEDGER, chain_state
+from tests.support.signing import LEDGER, FakeSender, chain_state
 
 MAX_TTL = 3_110_400
 FARM = farm_rule(MAX_TTL)
@@ -112,19 +112,6 @@ class FakeTransactions:
         recorded = [] if self.refuses else list(drafts)
         self.committed += recorded
         return Committed(recorded=recorded, unpaid=frozenset(), spared=frozenset())
-
-
-class FakeSender:
-    """Notes caps of what is sent."""
-
-    def __init__(self) -> None:
-        self.caps: list[int] = []
-
-    async def send_committed(
-        self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
-    ) -> None:
-        """As the sender's."""
-        self.caps += [cap(item) for item in drafts]
 
 
 def state(*, instance: int = ALIVE, code: int = ALIVE, ledger: int = LEDGER) -> ChainState:

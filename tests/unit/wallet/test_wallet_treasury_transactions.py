@@ -14,7 +14,6 @@ from services.wallet.domain.model import (
     OperationEvent,
     OperationKind,
     QueuedOperation,
-    Settlement,
 )
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.alarms import Alarms
@@ -29,6 +28,8 @@ from tests.support.signing import (
     LIMITS,
     MAX_FEE,
     NETWORK,
+    FakeQueue,
+    FakeSender,
     FakeSigners,
     chain_state,
     operation,
@@ -67,14 +68,12 @@ class Chain:
         )
 
 
-class Operations:
+class Operations(FakeQueue):
     """The queue of one kind."""
 
     def __init__(self) -> None:
-        self.waiting: list[QueuedOperation] = []
+        super().__init__()
         self.claims: list[tuple[OperationKind, int, str]] = []
-        self.settled: list[Settlement] = []
-        self.released: list[OperationId] = []
 
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
@@ -82,15 +81,6 @@ class Operations:
         """As the store's."""
         self.claims.append((kind, limit, treasury))
         return self.waiting[:limit]
-
-    async def settle_queued(self, settlements: Sequence[Settlement]) -> int:
-        """As the store's."""
-        self.settled += settlements
-        return len(settlements)
-
-    async def release(self, ids: Sequence[OperationId]) -> None:
-        """As the store's."""
-        self.released += ids
 
 
 class Transactions:
@@ -111,25 +101,12 @@ class Transactions:
         )
 
 
-class Sender:
-    """Notes caps of what is sent."""
-
-    def __init__(self) -> None:
-        self.caps: list[int] = []
-
-    async def send_committed(
-        self, drafts: Sequence[Draft], *, ledger: int, cap: Callable[[Draft], int]
-    ) -> None:
-        """As the sender's."""
-        self.caps += [cap(item) for item in drafts]
-
-
 class World:
     """Transactions of the treasury over stand-ins."""
 
     def __init__(self) -> None:
         self.chain, self.operations = Chain(), Operations()
-        self.store, self.sender = Transactions(), Sender()
+        self.store, self.sender = Transactions(), FakeSender()
         self.touched: list[str] = []
         self.alarms, self.turn = Alarms(), RentTurn()
         self.view = SimpleNamespace(is_fresh=True, current=chain_state())
