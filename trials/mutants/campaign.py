@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +13,7 @@ from trials.mutants.excuses import Excuse, excused, read_excuses, stale
 from trials.mutants.measured import MapStore, digest_of_statement
 from trials.mutants.model import Mutant, Outcome, Verdict
 from trials.mutants.results import ResultStore
-from trials.mutants.runner import Lane, Progress, measure_all, try_all
+from trials.mutants.runner import Attempts, Lane, Progress, measure_all, try_all
 from trials.mutants.selection import Selection, Selector
 from trials.mutants.statements import read_sources, sent
 from trials.mutants.targets import changed_lines, files_of_tests, mutants_of, target_files
@@ -129,7 +130,10 @@ class Campaign:
         ]
         for lane in lanes:
             lane.prepare()
-        selector = self._selector(lanes)
+        test_files = files_of_tests(
+            self._files, {mutant.path for mutant in self._mutants}, self._plan.tests
+        )
+        selector = self._selector(lanes, test_files)
         results = ResultStore(self._plan.root, self._folder / "results")
         open_ones = []
         for mutant in self._mutants:
@@ -151,17 +155,15 @@ class Campaign:
             self._tell(outcome)
 
         self._progress(f"{len(self._mutants)} mutants, {len(open_ones)} to try")
-        try_all(lanes, open_ones, lambda mutant: self._select(selector, mutant), done)
+        openers = [partial(Attempts, self._plan.root, lane, test_files) for lane in lanes]
+        try_all(openers, open_ones, lambda mutant: self._select(selector, mutant), done)
 
-    def _selector(self, lanes: list[Lane]) -> Selector:
+    def _selector(self, lanes: list[Lane], test_files: list[str]) -> Selector:
         store = MapStore(self._plan.root, self._folder / "map")
-        chosen = files_of_tests(
-            self._files, {mutant.path for mutant in self._mutants}, self._plan.tests
-        )
-        measure_all(lanes, chosen, store, self._progress)
+        measure_all(lanes, test_files, store, self._progress)
         users = [path for path in self._files if _USERS.fullmatch(path)]
         usage = Usage({path: (self._plan.root / path).read_text("utf-8") for path in users})
-        return Selector(store.read(chosen), usage, budget=self._plan.budget)
+        return Selector(store.read(test_files), usage, budget=self._plan.budget)
 
     def _select(self, selector: Selector, mutant: Mutant) -> Selection:
         return selector.select(

@@ -13,11 +13,15 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+#: The status of a fork that died.
+CRASHED = -2
 #: Modules that nearly every test imports; a module that is not installed is skipped.
 PRELOADED = (
     "_pytest.assertion.rewrite",
@@ -60,21 +64,27 @@ def main() -> int:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     for line in sys.stdin:
-        answer = _run(json.loads(line))
+        request = json.loads(line)
+        run = partial(_run, request["arguments"])
+        answer = answer_of_fork(run, request["log"], request["seconds"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return 0
 
 
-def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """Fork, wait, and end the processes that the fork has left."""
+def answer_of_fork(run: Callable[[], dict[str, Any]], log: str, seconds: float) -> dict[str, Any]:
+    """Return what `run` answers in a fork of this process.
+
+    Both its outputs go to `log`. The status is None when the time was over. The processes that the
+    fork has left are ended.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _be_the_run(request, writing)
+        _be_the_fork(run, log, writing)
     os.close(writing)
-    ready, _, _ = select.select([reading], [], [], request["seconds"])
+    ready, _, _ = select.select([reading], [], [], seconds)
     # The answer is one write; a process that the run left behind may keep the pipe open.
     told = os.read(reading, 1 << 16) if ready else b""
     os.close(reading)
@@ -84,25 +94,30 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     if not ready:
         return {"status": None, "killer": ""}
     # A fork that died without a word failed, too.
-    answer: dict[str, Any] = json.loads(told) if told else {"status": -1, "killer": ""}
+    answer: dict[str, Any] = json.loads(told) if told else {"status": CRASHED, "killer": ""}
     return answer
 
 
-def _be_the_run(request: dict[str, Any], writing: int) -> None:
+def _be_the_fork(run: Callable[[], dict[str, Any]], log: str, writing: int) -> None:
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(nothing, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    answer: dict[str, Any] = {"status": CRASHED, "killer": ""}
+    try:
+        answer = run()
+    finally:
+        os.write(writing, json.dumps(answer).encode())
+        os._exit(0)
+
+
+def _run(arguments: list[str]) -> dict[str, Any]:
     importlib.invalidate_caches()
     first = FirstFailure()
-    status = -1
-    try:
-        status = int(pytest.main(request["arguments"], plugins=[first]))
-    finally:
-        os.write(writing, json.dumps({"status": status, "killer": first.test}).encode())
-        os._exit(0)
+    status = int(pytest.main(arguments, plugins=[first]))
+    return {"status": status, "killer": first.test}
 
 
 if __name__ == "__main__":

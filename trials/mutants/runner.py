@@ -6,61 +6,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 from trials.mutants.measured import RECORD_VARIABLE, MapStore
 from trials.mutants.model import Mutant, Outcome, Verdict
+from trials.mutants.processes import PYTEST, CollectedTests, Host
 from trials.mutants.selection import Selection
 from trials.mutants.tree import Tree
 
 Progress = Callable[[str], None]
-#: Seconds that a run may take besides its tests: to start, to make a database.
-_START = 30.0
-#: A run may take this many times the time that its tests took when they were measured.
-_SLOWER = 4.0
-_PYTEST = ("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short")
 
 
 class MeasureError(Exception):
     """The tests could not be measured; the message has the end of pytest's output."""
-
-
-class Host:
-    """A process of trials.mutants.host in one copy."""
-
-    def __init__(self, tree: Tree, log: Path) -> None:
-        self._log = log
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "trials.mutants.host"],
-            cwd=tree.folder,
-            env=tree.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
-        """Run pytest once; see trials.mutants.host."""
-        request = {"arguments": list(arguments), "log": str(self._log), "seconds": seconds}
-        sending, receiving = _pipes(self._process)
-        sending.write(json.dumps(request) + "\n")
-        sending.flush()
-        answer: dict[str, Any] = json.loads(receiving.readline())
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        _pipes(self._process)[0].close()
-        self._process.wait()
-
-
-def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError("both are pipes")
-    return process.stdin, process.stdout
 
 
 class Lane:
@@ -69,7 +30,6 @@ class Lane:
     def __init__(self, root: Path, folder: Path) -> None:
         self.tree = Tree(root, folder / "tree")
         self.folder = folder
-        self._root = root
 
     def prepare(self) -> None:
         """Make the copy as the tree is now."""
@@ -85,7 +45,7 @@ class Lane:
                 sys.executable,
                 "-m",
                 "pytest",
-                *_PYTEST,
+                *PYTEST,
                 "-p",
                 "trials.mutants.recording",
                 *test_files,
@@ -100,27 +60,58 @@ class Lane:
             raise MeasureError((done.stdout + done.stderr)[-3000:])
         store.keep(json.loads(record.read_text(encoding="utf-8")), test_files)
 
-    def attempt(self, host: Host, mutant: Mutant, selection: Selection) -> Outcome:
+
+class Attempts:
+    """The attempts in one lane, with their processes."""
+
+    def __init__(self, root: Path, lane: Lane, test_files: Sequence[str]) -> None:
+        """Start the processes, which know these tests; block for some seconds."""
+        self._root = root
+        self._tree = lane.tree
+        self._host = Host(lane.tree, lane.folder)
+        self._collected = CollectedTests(lane.tree, lane.folder, test_files)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._host.close()
+        self._collected.close()
+
+    def attempt(self, mutant: Mutant, selection: Selection) -> Outcome:
         """Write the mutant, run its tests, and restore the file."""
         started = time.monotonic()
-        source = (self._root / mutant.path).read_text(encoding="utf-8")
-        chosen = self.folder / "tests.txt"
-        chosen.write_text("\n".join(selection.tests), encoding="utf-8")
-        self.tree.write(mutant.path, mutant.applied(source))
-        try:
-            limit = _START + _SLOWER * selection.seconds
-            answer = host.run([*_PYTEST, "-x", f"@{chosen}"], limit)
-        finally:
-            self.tree.write(mutant.path, source)
+        status, killer = self._tried(mutant, selection)
         verdicts = {None: Verdict.TIMED_OUT, 0: Verdict.SURVIVED}
         return Outcome(
             mutant=mutant,
-            verdict=verdicts.get(answer["status"], Verdict.KILLED),
-            killer=answer["killer"],
+            verdict=verdicts.get(status, Verdict.KILLED),
+            killer=killer,
             tests=len(selection.tests),
             left_out=selection.left_out,
             seconds=time.monotonic() - started,
         )
+
+    def _tried(self, mutant: Mutant, selection: Selection) -> tuple[int | None, str]:
+        """Return pytest's status and the test that failed.
+
+        The collected tests can only tell that a mutant is noticed: a new process confirms that it
+        is not.
+        """
+        source = (self._root / mutant.path).read_text(encoding="utf-8")
+        with self._written(mutant, source):
+            killer = self._collected.killer(mutant, source, selection)
+        if killer and self._collected.is_sound(killer):
+            return 1, killer
+        with self._written(mutant, source):
+            answer = self._host.run(selection)
+        return answer["status"], answer["killer"]
+
+    @contextmanager
+    def _written(self, mutant: Mutant, source: str) -> Iterator[None]:
+        self._tree.write(mutant.path, mutant.applied(source))
+        try:
+            yield
+        finally:
+            self._tree.write(mutant.path, source)
 
 
 def measure_all(
@@ -142,19 +133,22 @@ def measure_all(
 
 
 def try_all(
-    lanes: Sequence[Lane],
+    openers: Sequence[Callable[[], Attempts]],
     mutants: Sequence[Mutant],
     select: Callable[[Mutant], Selection],
     done: Callable[[Outcome, Selection], None],
 ) -> None:
-    """Try all mutants, each in a lane that is free; one thread at a time calls `done`."""
+    """Try all mutants, each in a lane that is free; one thread at a time calls `done`.
+
+    `openers` start the processes of the lanes.
+    """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
     lock = threading.Lock()
 
-    def work(lane: Lane) -> None:
-        host = Host(lane.tree, lane.folder / "pytest.log")
+    def work(opener: Callable[[], Attempts]) -> None:
+        attempts = opener()
         try:
             while True:
                 try:
@@ -163,13 +157,13 @@ def try_all(
                     return
                 with lock:
                     selection = select(mutant)
-                outcome = lane.attempt(host, mutant, selection)
+                outcome = attempts.attempt(mutant, selection)
                 with lock:
                     done(outcome, selection)
         finally:
-            host.close()
+            attempts.close()
 
-    _side_by_side([partial(work, lane) for lane in lanes])
+    _side_by_side([partial(work, opener) for opener in openers])
 
 
 def _side_by_side(jobs: Sequence[Callable[[], None]]) -> None:

@@ -1,0 +1,102 @@
+"""The processes that run tests for mutants: one has imported everything, one begins anew."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trials.mutants.model import Mutant, Span, Verdict
+from trials.mutants.runner import Attempts, Lane
+from trials.mutants.selection import Selection
+
+ROOT = Path(__file__).resolve().parents[3]
+SOURCE = """LIMIT = 3
+
+
+def is_full(content):
+    return content > LIMIT
+
+
+def wait(seconds):
+    return seconds < 0
+"""
+TESTS = """from pathlib import Path
+
+import money
+
+
+def test_a_full_one():
+    assert money.is_full(4)
+    assert not money.is_full(2)
+
+
+def test_a_wait():
+    assert not money.wait(1)
+
+
+def test_that_the_file_is_as_it_was():
+    assert "content > LIMIT" in Path(money.__file__).read_text()
+"""
+FILE = "money.py"
+TEST = "test_money.py::test_a_full_one"
+WAIT = "test_money.py::test_a_wait"
+READS = "test_money.py::test_that_the_file_is_as_it_was"
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
+    root, lane = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("lane")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        tree = Lane(root, lane).tree
+        tree.folder.mkdir()
+        for folder in (root, tree.folder):
+            (folder / FILE).write_text(SOURCE, encoding="utf-8")
+            (folder / "test_money.py").write_text(TESTS, encoding="utf-8")
+        running = Attempts(root, Lane(root, lane), ["test_money.py"])
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def verdict(attempts: Attempts, was: str, now: str, *tests: str) -> tuple[Verdict, str]:
+    start = SOURCE.index(was)
+    mutant = Mutant(
+        path=FILE,
+        function="",
+        mutation=f"`{was}` to `{now}`",
+        text=was,
+        line=1,
+        span=Span(first=1, last=1),
+        start=start,
+        end=start + len(was),
+        replacement=now,
+    )
+    outcome = attempts.attempt(mutant, Selection(tests=tests, left_out=0, seconds=0))
+    return outcome.verdict, outcome.killer
+
+
+def test_a_function_that_is_changed_is_noticed_where_everything_is_imported(
+    attempts: Attempts,
+) -> None:
+    assert verdict(attempts, "content > LIMIT", "content < LIMIT", WAIT, TEST) == (
+        Verdict.KILLED,
+        TEST,
+    )
+
+
+def test_an_import_is_begun_anew_for_what_takes_effect_there(attempts: Attempts) -> None:
+    assert verdict(attempts, "LIMIT = 3", "LIMIT = 4", TEST) == (Verdict.KILLED, TEST)
+
+
+def test_what_no_test_notices_survives_and_leaves_nothing_behind(attempts: Attempts) -> None:
+    assert verdict(attempts, "seconds < 0", "seconds < 1", WAIT, TEST) == (Verdict.SURVIVED, "")
+    assert verdict(attempts, "content > LIMIT", "content >= LIMIT", TEST) == (Verdict.SURVIVED, "")
+
+
+def test_a_test_that_reads_the_file_is_run_with_the_change_in_place(attempts: Attempts) -> None:
+    assert verdict(attempts, "content > LIMIT", "content >= LIMIT", TEST, READS) == (
+        Verdict.KILLED,
+        READS,
+    )
