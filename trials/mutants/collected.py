@@ -2,8 +2,8 @@
 
 To import the code and the tests takes longer than most tests: here this happens once, not once per
 mutant. The fork gives the mutated functions their new code (trials.mutants.swap); the queries are
-read again by each test. Where a change takes effect at an import, or no test fails, a new process
-has to decide (trials.mutants.host).
+read again by each test. Where a change takes effect at an import, a new process has to decide
+(trials.mutants.host).
 
 The arguments are test files. A line of the input is a JSON object: "tests" in their order, the
 mutated "path" with its "source" before the change ("" for both: nothing is mutated), a "log" file
@@ -62,7 +62,8 @@ class Collected:
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the tests in a fork, up to the first failure."""
         items = [self._items[name] for name in request["tests"] if name in self._items]
-        if not items or not self._is_mutated(request["path"], request["source"]):
+        is_complete = len(items) == len(request["tests"]) > 0
+        if not is_complete or not self._is_mutated(request["path"], request["source"]):
             return {"status": UNFIT, "killer": ""}
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -23,6 +23,8 @@ class Measured:
     lines: Mapping[str, Mapping[int, Collection[str]]] = field(default_factory=dict)
     #: The tests that run a statement, by the statement's digest.
     statements: Mapping[str, Collection[str]] = field(default_factory=dict)
+    #: Lines that run at an import or between tests, by file.
+    outside: Mapping[str, Collection[int]] = field(default_factory=dict)
 
 
 class MapStore:
@@ -50,6 +52,7 @@ class MapStore:
         seconds: dict[str, float] = {}
         lines: dict[str, dict[int, set[str]]] = {}
         statements: dict[str, set[str]] = {}
+        outside: dict[str, set[int]] = {}
         for path in test_files:
             if not self._file(path).exists():
                 continue
@@ -60,11 +63,13 @@ class MapStore:
                 for line, tests in by_line.items():
                     known = lines.setdefault(source, {}).setdefault(int(line), set())
                     known |= passed.intersection(tests)
+            for source, own in record["outside"].items():
+                outside.setdefault(source, set()).update(own)
             for test, digests in record["statements"].items():
                 for digest in digests:
                     if test in passed:
                         statements.setdefault(digest, set()).add(test)
-        return Measured(seconds=seconds, lines=lines, statements=statements)
+        return Measured(seconds=seconds, lines=lines, statements=statements, outside=outside)
 
     def _is_fresh(self, path: str) -> bool:
         if not self._file(path).exists():
@@ -104,7 +109,8 @@ def _part(record: Mapping[str, Any], path: str) -> dict[str, Any]:
             line: [test for test in tests if file_of(test) == path]
             for line, tests in by_line.items()
         }
-        lines[source] = {line: tests for line, tests in own.items() if tests}
+        if used := {line: tests for line, tests in own.items() if tests}:
+            lines[source] = used
     return {
         "seconds": {
             name: value for name, value in record["seconds"].items() if file_of(name) == path
@@ -113,5 +119,6 @@ def _part(record: Mapping[str, Any], path: str) -> dict[str, Any]:
         "statements": {
             name: found for name, found in record["statements"].items() if file_of(name) == path
         },
-        "lines": {source: by_line for source, by_line in lines.items() if by_line},
+        "lines": lines,
+        "outside": {source: record["outside"][source] for source in lines},
     }

@@ -89,24 +89,23 @@ class CollectedTests(_Process):
         #: Whether a test passes here while nothing is mutated.
         self._is_sound: dict[str, bool] = {}
 
-    def killer(self, mutant: Mutant, source: str, selection: Selection) -> str:
-        """Return the test that notices a mutant; "" when another process has to decide.
+    def run(self, mutant: Mutant, source: str, selection: Selection) -> dict[str, Any]:
+        """Run tests; see trials.mutants.collected.
 
         `source` is the text of the file before the change, which the file has already.
         """
         seconds = _QUICK_START + _SLOWER * selection.seconds
-        return self._killer(selection.tests, mutant.path, source, seconds)
+        return self._run(selection.tests, mutant.path, source, seconds)
 
     def is_sound(self, test: str) -> bool:
         """Tell whether a test passes here; the file has to be as it was."""
         if test not in self._is_sound:
-            self._is_sound[test] = not self._killer([test], "", "", _START)
+            self._is_sound[test] = self._run([test], "", "", _START)["status"] == 0
         return self._is_sound[test]
 
-    def _killer(self, tests: Sequence[str], path: str, source: str, seconds: float) -> str:
+    def _run(self, tests: Sequence[str], path: str, source: str, seconds: float) -> dict[str, Any]:
         request = {"tests": tests, "path": path, "source": source, "seconds": seconds}
-        answer = self._ask(request, self._output)
-        return str(answer["killer"])
+        return self._ask(request, self._output)
 
 
 def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:

@@ -1,8 +1,8 @@
 """A plugin of pytest that notes which lines and which statements each test runs.
 
 The plugin is loaded by `-p trials.mutants.recording` before our code is imported; MUTANTS_RECORD
-names the file that it writes. Each test has one context of coverage.py; code that runs at import or
-between tests counts for no test.
+names the file that it writes. Each test has one context of coverage.py; lines that run at an import
+or between tests are noted apart.
 """
 
 import json
@@ -75,17 +75,21 @@ class Recorder:
         self._coverage.stop()
         data = self._coverage.get_data()
         lines: dict[str, dict[str, list[str]]] = {}
+        outside: dict[str, list[int]] = {}
         for measured in sorted(data.measured_files()):
             path = Path(measured).relative_to(self._root).as_posix()
+            by_line = data.contexts_by_lineno(measured)
             lines[path] = {
                 str(line): sorted(context for context in contexts if context)
-                for line, contexts in data.contexts_by_lineno(measured).items()
+                for line, contexts in by_line.items()
             }
+            outside[path] = sorted(line for line, contexts in by_line.items() if "" in contexts)
         record = {
             "seconds": self._seconds,
             "failed": sorted(self._failed),
             "statements": {name: sorted(found) for name, found in self._statements.items()},
             "lines": lines,
+            "outside": outside,
         }
         self._target.write_text(json.dumps(record), encoding="utf-8")
 

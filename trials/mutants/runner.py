@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trials.mutants.measured import RECORD_VARIABLE, MapStore
 from trials.mutants.model import Mutant, Outcome, Verdict
@@ -91,19 +92,20 @@ class Attempts:
         )
 
     def _tried(self, mutant: Mutant, selection: Selection) -> tuple[int | None, str]:
-        """Return pytest's status and the test that failed.
-
-        The collected tests can only tell that a mutant is noticed: a new process confirms that it
-        is not.
-        """
+        """Return pytest's status and the test that failed."""
         source = (self._root / mutant.path).read_text(encoding="utf-8")
         with self._written(mutant, source):
-            killer = self._collected.killer(mutant, source, selection)
-        if killer and self._collected.is_sound(killer):
-            return 1, killer
-        with self._written(mutant, source):
-            answer = self._host.run(selection)
+            answer = self._collected.run(mutant, source, selection)
+        if not self._is_final(answer, selection):
+            with self._written(mutant, source):
+                answer = self._host.run(selection)
         return answer["status"], answer["killer"]
+
+    def _is_final(self, answer: Mapping[str, Any], selection: Selection) -> bool:
+        """Tell whether a process that begins anew would say the same."""
+        if answer["killer"]:
+            return self._collected.is_sound(answer["killer"])
+        return answer["status"] == 0 and not selection.is_imported
 
     @contextmanager
     def _written(self, mutant: Mutant, source: str) -> Iterator[None]:

@@ -22,6 +22,8 @@ class Selection:
     left_out: int
     #: Seconds that the tests take together, as measured.
     seconds: float
+    #: Whether the changed code may run at an import, before any test.
+    is_imported: bool = True
 
 
 class Selector:
@@ -58,7 +60,17 @@ class Selector:
             chosen.append(test)
             seconds = seconds_then
         left_out = len(ordered) - len(chosen)
-        return Selection(tests=tuple(chosen), left_out=left_out, seconds=seconds)
+        return Selection(
+            tests=tuple(chosen),
+            left_out=left_out,
+            seconds=seconds,
+            is_imported=self._is_imported(mutant),
+        )
+
+    def _is_imported(self, mutant: Mutant) -> bool:
+        outside = self._measured.outside.get(mutant.path)
+        # Nothing was measured of a file of queries.
+        return outside is None or any(line in outside for line in mutant.span.lines())
 
     def _of_statements(self, statements: Collection[str]) -> set[str]:
         return {test for item in statements for test in self._measured.statements.get(item, ())}

@@ -92,6 +92,14 @@ def tree(folder: Path) -> Path:
     return folder
 
 
+def test_code_that_runs_at_an_import_is_told() -> None:
+    chooser = Selector(replace(measured(), outside={PATH: {1, 7}}), Usage({}), budget=60.0)
+    assert chooser.select(MUTANT).is_imported
+    assert not chooser.select(replace(MUTANT, span=Span(first=6, last=6))).is_imported
+    # Nothing is measured of queries.
+    assert chooser.select(replace(MUTANT, path="services/wallet/store/queries.sql")).is_imported
+
+
 def test_a_test_file_is_measured_again_when_what_it_runs_has_changed(tmp_path: Path) -> None:
     root = tree(tmp_path)
     record = {
@@ -99,6 +107,7 @@ def test_a_test_file_is_measured_again_when_what_it_runs_has_changed(tmp_path: P
         "failed": ["tests/a.py::bad"],
         "statements": {"tests/a.py::one": ["s"], "": ["t"]},
         "lines": {PATH: {"1": ["tests/a.py::one", "tests/a.py::bad"]}},
+        "outside": {PATH: [1, 2], "services/other.py": [1]},
     }
     files = ["tests/a.py", "tests/b.py"]
     store = MapStore(root, root / "map")
@@ -109,6 +118,7 @@ def test_a_test_file_is_measured_again_when_what_it_runs_has_changed(tmp_path: P
     assert found.seconds == {"tests/a.py::one": 1.0, "tests/b.py::two": 2.0}
     assert found.lines == {PATH: {1: {"tests/a.py::one"}}}
     assert found.statements == {"s": {"tests/a.py::one"}}
+    assert found.outside == {PATH: {1, 2}}
     (root / PATH).write_text("changed", encoding="utf-8")
     assert MapStore(root, root / "map").stale(files) == ["tests/a.py"]
 
