@@ -29,6 +29,7 @@ from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.gauges import Gauges
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
@@ -36,6 +37,7 @@ from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
+from services.wallet.engine.row_keys import RowKeys
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import Sources
 from services.wallet.engine.settle.tracker import Tracker
@@ -58,6 +60,7 @@ from services.wallet.engine.turning import Turning
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.provider import KeyProvider
+from services.wallet.keys.row_macs import RowMacs
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import keys as keys_servicer
@@ -70,6 +73,7 @@ from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.operations import OperationStore
+from services.wallet.store.orders import Orders
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.transactions import TransactionStore
@@ -143,14 +147,16 @@ class _Wiring:
         self._serve()
 
     def _open_stores(self) -> None:
-        database = self._database
-        self._wallets = WalletStore(database)
+        database, macs = self._database, RowMacs()
+        self._orders = orders = Orders(macs)
+        self._row_keys = RowKeys(self._provider, KeyStore(database), macs)
+        self._wallets = WalletStore(database, orders)
         self._blocks = BlockStore(database)
-        self._operations = OperationStore(database)
-        self._transactions = TransactionStore(database, self._settings.fees())
-        self._channels = ChannelStore(database)
-        self._payers = PayerStore(database)
-        self._differences = ReconcileStore(database)
+        self._operations = OperationStore(database, orders)
+        self._transactions = TransactionStore(database, orders, self._settings.fees())
+        self._channels = ChannelStore(database, orders)
+        self._payers = PayerStore(database, orders)
+        self._differences = ReconcileStore(database, orders)
         self._custody_store = CustodyStore(database)
 
     def _open_ground(self) -> None:
@@ -179,6 +185,7 @@ class _Wiring:
             in_flight=self._in_flight,
             alarms=self._alarms,
         )
+        self._forgeries = Forgeries(self._operations)
         self._broken_keys = BrokenKeys(
             signers=self._signers, operations=self._operations, chain_view=self._chain_view
         )
@@ -197,6 +204,7 @@ class _Wiring:
             wakeups=self._wakeups,
             limits=self._limits,
             alarms=self._alarms,
+            forgeries=self._forgeries,
             rent_turn=rent_turn,
         )
         self._open_rent(rent_turn)
@@ -255,7 +263,7 @@ class _Wiring:
         """Make the use cases of callers."""
         settings, changes = self._settings, self._wakeups.changes
         self._settled_feed = SettledFeed(self._operations, self._wakeups.settled)
-        self._withdrawal_store = WithdrawalStore(self._database)
+        self._withdrawal_store = WithdrawalStore(self._database, self._orders)
         self._use_cases = UseCases(
             wallets=self._wallets,
             operations=self._operations,
@@ -292,6 +300,7 @@ class _Wiring:
             loops.follow_chain(
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
+            loops.open_row_keys(self._row_keys),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -341,6 +350,7 @@ class _Wiring:
             chain_view=self._chain_view,
             sender=self._sender,
             broken_keys=self._broken_keys,
+            forgeries=self._forgeries,
             wakeups=self._wakeups,
             limits=limits,
             alarms=self._alarms,
@@ -381,6 +391,7 @@ class _Wiring:
             chain_view=self._chain_view,
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
+            forgeries=self._forgeries,
             wakeups=self._wakeups,
         )
 
@@ -489,7 +500,7 @@ class _Wiring:
         return self._chain_view.is_fresh
 
     async def _has_keys(self) -> bool:
-        return self._treasury.is_open
+        return self._treasury.is_open and self._row_keys.is_open
 
 
 @asynccontextmanager

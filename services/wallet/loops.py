@@ -13,6 +13,7 @@ from services.wallet.engine.gauges import Gauges
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
+from services.wallet.engine.row_keys import RowKeys
 from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
 from services.wallet.engine.treasury.channels import ChannelKeeper
@@ -87,6 +88,11 @@ async def open_treasury(treasury: Treasury) -> None:
     """Try to open the treasury's key until it is there and opens; then the loop is over."""
 
     await repeat("treasury", treasury.open, until=lambda: treasury.is_open)
+
+
+async def open_row_keys(row_keys: RowKeys) -> None:
+    """Try to open the keys of rows until they are open; then the loop is over."""
+    await repeat("row keys", row_keys.open, until=lambda: row_keys.is_open)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

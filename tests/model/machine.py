@@ -36,6 +36,7 @@ from tests.model.records import CARRIED_TWICE, ENVELOPES, OPERATIONS, Promises
 from tests.model.worlds import EVENTS, FARMERS, PAYERS, PROCESSES, REST, WITHDRAWALS, World
 from tests.support.clock import FakeClock
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 
 #: Query that makes the statements that empty all tables, whatever their triggers say.
 EMPTY = """
@@ -182,15 +183,15 @@ class EngineMachine(RuleBasedStateMachine):
             )
         )
         self._database: Database = database
-        self._operations = OperationStore(database)
-        self._store = WithdrawalStore(database)
-        wallets, treasury = WalletStore(database), self._sealed()
+        self._operations = OperationStore(database, ORDERS)
+        self._store = WithdrawalStore(database, ORDERS)
+        wallets, treasury = WalletStore(database, ORDERS), self._sealed()
         await wallets.insert_treasury(treasury)
         self._treasury = SimpleNamespace(id=treasury.wallet_id, address=treasury.address)
         payers = [self._sealed() for _ in range(PAYERS)]
-        await PayerStore(database).insert(_opened(payers), most=PAYERS)
+        await PayerStore(database, ORDERS).insert(_opened(payers), most=PAYERS)
         carriers = [self._sealed() for _ in range(channels)]
-        await ChannelStore(database).insert(_opened(carriers), most=channels)
+        await ChannelStore(database, ORDERS).insert(_opened(carriers), most=channels)
         for key in (treasury, *payers, *carriers):
             await self._save(wallets, key)
         for _ in range(FARMERS):

@@ -24,6 +24,7 @@ from services.wallet.domain.model import ChainHead
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import ChainState
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.in_flight import InFlight
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
@@ -48,6 +49,7 @@ from tests.model.envelopes import MULTICALL
 from tests.model.farm import BLOCK_SECONDS, NETWORK, record_of
 from tests.model.network import Network
 from tests.support.clock import FakeClock
+from tests.support.orders import ORDERS
 from tests.support.signing import network_limits
 
 #: Stroops for each operation of a transaction, and seconds that an envelope lives. The cap of one
@@ -154,10 +156,10 @@ class Process:
         self._network = network
         self._keys = MortalKeys(keys, fate)
         mortal = MortalDatabase(database, fate)
-        self._operations = OperationStore(mortal)
-        self._transactions = TransactionStore(mortal)
-        self._payers = PayerStore(mortal)
-        self._channels = ChannelStore(mortal)
+        self._operations = OperationStore(mortal, ORDERS)
+        self._transactions = TransactionStore(mortal, ORDERS)
+        self._payers = PayerStore(mortal, ORDERS)
+        self._channels = ChannelStore(mortal, ORDERS)
         self._in_flight = InFlight()
         self._holder = cast("Any", SimpleNamespace(wallet=treasury))
         self._accounts = cast("Any", SimpleNamespace(touch=list, can_pay=True))
@@ -172,6 +174,7 @@ class Process:
         )
         self._templates = TemplateBook(self.chain)
         self._alarms = Alarms()
+        self._forgeries = Forgeries(self._operations)
         self._broken_keys = BrokenKeys(
             signers=cast("Any", self._keys),
             operations=self._operations,
@@ -228,6 +231,7 @@ class Process:
             chain_view=view,
             sender=self._sender,
             broken_keys=self._broken_keys,
+            forgeries=self._forgeries,
             wakeups=self._wakeups,
             limits=self._limits,
             alarms=self._alarms,
@@ -271,9 +275,11 @@ class Process:
                 wakeups=self._wakeups,
                 limits=self._limits,
                 alarms=self._alarms,
+                forgeries=self._forgeries,
                 rent_turn=RentTurn(),
             ),
             broken_keys=self._broken_keys,
+            forgeries=self._forgeries,
             wakeups=self._wakeups,
         )
 

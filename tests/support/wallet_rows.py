@@ -4,7 +4,7 @@ Each row has what its constraints ask for; a test names only what its query look
 rows that the query takes, and beside them rows that differ in one thing only, which it leaves.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,9 @@ from uuid import UUID
 
 from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from services.wallet.domain.model import TransactionId
+from services.wallet.domain.model import NewOperation, OperationKind, TransactionId
 from tests.support.database import Connection, DatabaseAccess, connect
+from tests.support.orders import ORDERS
 from tests.support.pool_world import eventually
 from tests.support.table_rows import insert_row, read_as_stored
 
@@ -91,6 +92,13 @@ class WalletRows:
             address=row.address,
             status=status,
             stopped=stopped,
+            mac=ORDERS.for_wallet(
+                row_id=row.id,
+                kind=kind,
+                farmer_id=row.farmer_id,
+                pooler_id=row.pooler_id,
+                address=row.address,
+            ),
             **({} if leased_until is None else {"leased_until": leased_until}),
         )
         await self.insert("wallet.accounts", wallet_id=row.id, **account)
@@ -117,7 +125,9 @@ class WalletRows:
             row["settled_at"] = datetime.now(UTC)
         if state in {"failed", "expired"}:
             row["reason"] = "REFUSED"
-        await self.insert("wallet.operations", id=name, state=state, **(row | values))
+        columns = row | values
+        columns.setdefault("mac", order_of(name, columns))
+        await self.insert("wallet.operations", id=name, state=state, **columns)
         return name
 
     async def carried(self, wallet: WalletRow, state: str = "signed", **values: Any) -> OperationId:
@@ -141,14 +151,23 @@ class WalletRows:
         The row of what it carries first is written last.
         """
         name = TransactionId(id or new_id())
-        row: dict[str, object] = dict.fromkeys(("hash", "lookup_hash", "envelope"), name.hex)
+        row: dict[str, Any] = dict.fromkeys(("hash", "lookup_hash", "envelope"), name.hex)
         row |= {"source": source or name.hex, "sequence": next(self.numbers), "max_time": 1000}
         row |= {"fee_bid": 100, "signed_ledger": LEDGER}
         if state not in _IN_FLIGHT:
             row["closed_at"] = datetime.now(UTC)
         if state in {"succeeded", "failed"}:
             row["ledger"] = LEDGER
-        await self.insert("wallet.transactions", id=name, state=state, **(row | values))
+        columns = row | values
+        if columns.get("bump_to") is not None:
+            numbers = {key: columns[key] for key in ("source", "sequence", "bump_to")}
+            columns["mac"] = ORDERS.for_payer_transaction(
+                row_id=name,
+                lookup_hash=columns["lookup_hash"],
+                operation_ids=carries,
+                **numbers,
+            )
+        await self.insert("wallet.transactions", id=name, state=state, **columns)
         for position, operation_id in reversed(list(enumerate(carries))):
             await self.place(name, position, operation_id)
         return name
@@ -178,22 +197,25 @@ class WalletRows:
         columns = {"block": next(self.numbers), "amount": amount} | values
         operation_id = await self.operation(wallet, kind, state, **columns)
         if kind == "withdraw":
-            await self.insert(
-                "wallet.withdrawals",
-                operation_id=operation_id,
-                wallet_id=wallet.id,
-                request_id=str(operation_id),
-                asset=asset,
-                amount=amount,
-                destination=destination,
-            )
+            withdrawal: dict[str, Any] = {
+                "operation_id": operation_id,
+                "wallet_id": wallet.id,
+                "request_id": str(operation_id),
+                "asset": asset,
+                "amount": amount,
+                "destination": destination,
+                "requested_at": datetime.now(UTC),
+            }
+            mac = ORDERS.for_withdrawal(**withdrawal)
+            await self.insert("wallet.withdrawals", **withdrawal, mac=mac)
         if payer is not None:
             await self.assign(operation_id, payer)
         return operation_id
 
     async def assign(self, operation_id: UUID, payer: WalletRow) -> None:
         """Give a payment to a payer."""
-        await self.insert("wallet.payments", operation_id=operation_id, payer_id=payer.id)
+        mac = ORDERS.for_payment(operation_id, payer.id)
+        await self.insert("wallet.payments", operation_id=operation_id, payer_id=payer.id, mac=mac)
 
     async def shown(self, payer: WalletRow, *targets: int) -> None:
         """Write that nodes showed a payer at these targets."""
@@ -256,6 +278,20 @@ class WalletRows:
             return bool(await self.connection.fetchval(query))
 
         await eventually(waits)
+
+
+def order_of(operation_id: UUID, columns: Mapping[str, Any]) -> bytes:
+    """Return the authenticator of an operation's row."""
+    operation = NewOperation(
+        id=OperationId(operation_id),
+        wallet_id=columns["wallet_id"],
+        amount=columns.get("amount", 0),
+        nonce=columns.get("nonce"),
+        hash=columns.get("hash"),
+        zeros=columns.get("zeros"),
+    )
+    kind = OperationKind(columns["kind"])
+    return ORDERS.for_operation(kind, operation, block_index=columns["block_index"])
 
 
 @asynccontextmanager

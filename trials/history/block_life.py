@@ -23,8 +23,10 @@ from services.wallet.domain.model import (
     Settlement,
     TransactionEvent,
 )
+from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store import QUERIES as WALLET_QUERIES
 from services.wallet.store.operations import OperationStore, Wanted
+from services.wallet.store.orders import Orders
 from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
 from trials.history.server_time import Clock
@@ -34,6 +36,8 @@ _CHUNK = 50
 #: Operations that the wallet takes up at once.
 _ROUND = 250
 _PAGE = 100
+#: Authenticators of orders, under any key: nothing is sent.
+ORDERS = Orders(RowMacs({1: bytes(32)}))
 #: The time in a block at which each kind is carried, in ledgers after the block's first ledger.
 _LEDGER_OF = {OperationKind.PLANT: 0, OperationKind.WORK: 50, OperationKind.HARVEST: 10}
 
@@ -185,7 +189,9 @@ class Life:
         operations = await self._submit(kind, batch, farmers, blocks[0], times)
         await self._carry(kind, blocks[1], times)
         with times.take("wallet: settled_among"):
-            settled = await OperationStore(self.databases["wallet"]).settled_among(operations)
+            settled = await OperationStore(self.databases["wallet"], ORDERS).settled_among(
+                operations
+            )
         _expect(len(settled), len(operations), "operations are settled")
         service = self.databases[kind.value]
         with times.take(f"{kind.value}: record"):
@@ -202,7 +208,7 @@ class Life:
         times: Timings,
     ) -> list[OperationId]:
         """Send the statements with which the wallet makes operations durable."""
-        store, made = OperationStore(self.databases["wallet"]), list[OperationId]()
+        store, made = OperationStore(self.databases["wallet"], ORDERS), list[OperationId]()
         with times.take("wallet: record_batch, all"):
             for start in range(0, len(farmers), _CHUNK):
                 request = f"{kind.value}-{batch}-{start // _CHUNK}"
@@ -219,8 +225,8 @@ class Life:
 
     async def _carry(self, kind: OperationKind, block: int, times: Timings) -> None:
         """Send the statements with which the wallet signs, sends and settles, round by round."""
-        operations = OperationStore(self.databases["wallet"])
-        transactions = TransactionStore(self.databases["wallet"])
+        operations = OperationStore(self.databases["wallet"], ORDERS)
+        transactions = TransactionStore(self.databases["wallet"], ORDERS)
         ledger = block * 60 + _LEDGER_OF[kind]
         wanted = Wanted(ledger=ledger, plant_until=block, work_until=block, harvest_before=block)
         for _ in range(0, len(self.farmers), _ROUND):
@@ -257,9 +263,12 @@ class Life:
                 await transactions.close([_closing(item, ledger + 1) for item in drafts])
 
     async def _reads_of_wallet(self, block: int, times: Timings) -> None:
-        wallet, operations = self.databases["wallet"], OperationStore(self.databases["wallet"])
+        wallet, operations = (
+            self.databases["wallet"],
+            OperationStore(self.databases["wallet"], ORDERS),
+        )
         with times.take("wallet: backlog"):
-            await TransactionStore(wallet).backlog()
+            await TransactionStore(wallet, ORDERS).backlog()
         with times.take("wallet: list_operations of a farmer"):
             await operations.page(
                 farmer_id=FarmerId(self.farmers[7][0]),

@@ -139,6 +139,18 @@ class TreasuryMissingError(UnavailableError):
     default_reason = "TREASURY_MISSING"
 
 
+class RowKeysMissingError(UnavailableError):
+    """The keys that orders are authenticated with are not open: nothing is ordered or signed."""
+
+    default_reason = "ROW_KEYS_MISSING"
+
+
+class TamperedError(FailedPreconditionError):
+    """A row was written by somebody other than wallet: wallet does not act on it."""
+
+    default_reason = "TAMPERED"
+
+
 class KeysUnavailableError(UnavailableError):
     """The key provider is away, or refuses us: its token or its permissions have to be mended."""
 

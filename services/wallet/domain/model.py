@@ -103,6 +103,7 @@ class FailureReason(Enum):
     MEMO_REQUIRED = "MEMO_REQUIRED"
     FEE_BUDGET = "FEE_BUDGET"
     RENT_DUE = "RENT_DUE"
+    TAMPERED = "TAMPERED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +246,8 @@ class QueuedOperation:
     attempts: int
     #: Operations that it may share a transaction with, itself included; None: no limit.
     pack_limit: int | None
+    #: Whether wallet itself wrote the order, and the wallet that the order is for.
+    is_genuine: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

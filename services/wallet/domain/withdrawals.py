@@ -96,6 +96,8 @@ class Payout:
     asset: Asset
     #: Its destination is not the farmer's outside address any more.
     is_stopped: bool
+    #: Whether wallet itself wrote the withdrawal, its payer and the farmer's addresses.
+    is_genuine: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

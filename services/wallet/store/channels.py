@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
 
 from libs.common.db.pool import Database, Session
 from libs.common.ids import OperationId, WalletId
 from services.wallet.domain.model import OperationKind
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import append
+from services.wallet.store.orders import Orders
 from services.wallet.store.wallets import created
 
 
@@ -43,14 +45,15 @@ class Lease:
 class ChannelStore:
     """Wallets of the kind `channel`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
         """Record new channel accounts with their creation, while there are less than `most`."""
         async with self._database.transaction() as session:
             return await insert_pool_accounts(
-                session, "channel", OperationKind.OPEN_CHANNEL, made, most=most
+                session, self._orders, "channel", OperationKind.OPEN_CHANNEL, made, most=most
             )
 
     async def lease(self, count: int, *, seconds: float) -> list[Lease]:
@@ -83,12 +86,56 @@ class ChannelStore:
 
         An account that waits for a top-up already gets no other.
         """
-        row = await self._database.one("queue_top_ups", list(operations), below, amount, ledger)
-        return 0 if row is None else int(row["queued"])
+        async with self._database.transaction() as session:
+            poor = await session.many("poor_channels", below, len(operations))
+            pairs = [
+                (name, WalletId(row["id"])) for name, row in zip(operations, poor, strict=False)
+            ]
+            macs = [
+                self._orders.for_own_operation(
+                    OperationKind.TOP_UP,
+                    row_id=name,
+                    wallet_id=wallet_id,
+                    block_index=ledger,
+                    amount=amount,
+                )
+                for name, wallet_id in pairs
+            ]
+            made = await session.many(
+                "insert_top_ups",
+                [name for name, _ in pairs],
+                [wallet_id for _, wallet_id in pairs],
+                ledger,
+                amount,
+                macs,
+            )
+            # All of them to one payer: one transaction takes them.
+            await assign(session, self._orders, [row["id"] for row in made], among=1)
+        return len(made)
+
+
+async def assign(
+    session: Session, orders: Orders, payments: Sequence[OperationId], *, among: int | None = None
+) -> int:
+    """Assign payments to payers for ever, the payer with the fewest first; return their number.
+
+    With `among`, only so many payers get any. None is assigned while there is no payer.
+    """
+    payers = [WalletId(row["id"]) for row in await session.many("free_payers")][:among]
+    if not payers or not payments:
+        return 0
+    pairs = list(zip(payments, cycle(payers), strict=False))
+    return await session.execute(
+        "insert_payments",
+        [payment for payment, _ in pairs],
+        [payer for _, payer in pairs],
+        [orders.for_payment(payment, payer) for payment, payer in pairs],
+    )
 
 
 async def insert_pool_accounts(
     session: Session,
+    orders: Orders,
     wallet_kind: str,
     opening: OperationKind,
     made: Sequence[tuple[SealedKey, OperationId]],
@@ -115,6 +162,8 @@ async def insert_pool_accounts(
             operation_id,
             wallet_kind,
             opening.value,
+            orders.for_wallet(row_id=sealed.wallet_id, kind=wallet_kind, address=sealed.address),
+            orders.for_own_operation(opening, row_id=operation_id, wallet_id=sealed.wallet_id),
         )
     await append(session, [created(sealed, wallet_kind) for sealed, _ in made[:room]])
     return len(made[:room])

@@ -8,6 +8,7 @@ from libs.common.ids import WalletId, new_id
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.key_rotation import KeyRotation, RotationId
 from services.wallet.keys.provider import WrappedKey
+from services.wallet.keys.row_macs import SealedRowKey
 from services.wallet.keys.seal import bound_context
 from services.wallet.store.custody import append
 
@@ -25,7 +26,7 @@ class Rewrap:
 
 
 class KeyStore:
-    """The table key_rotations, and the two columns of sealed_keys that may change."""
+    """The tables key_rotations and row_keys, and the columns of sealed_keys that may change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -77,6 +78,28 @@ class KeyStore:
             [item.new.ciphertext for item in rewraps],
         )
         return 0 if row is None else int(row["changed"])
+
+    async def row_keys(self) -> list[SealedRowKey]:
+        """Return the keys of rows, by their numbers."""
+        return [SealedRowKey(**dict(row)) for row in await self._database.many("row_keys")]
+
+    async def insert_row_key(self, key: SealedRowKey) -> None:
+        """Record a key of rows, unless one of this number is there."""
+        await self._database.execute(
+            "insert_row_key", key.number, key.accepts_from, key.kek_id, key.wrapped_key
+        )
+
+    async def rewrap_row_key(self, number: int, old: WrappedKey, new: WrappedKey) -> bool:
+        """Replace the wrapping of a key of rows, where the old one is still there."""
+        changed = await self._database.execute(
+            "rewrap_row_key", number, old.kek_id, new.kek_id, new.ciphertext
+        )
+        return changed == 1
+
+    async def is_empty(self) -> bool:
+        """Tell whether no wallet was ever made here."""
+        row = await self._database.one("is_empty")
+        return row is not None and bool(row["is_empty"])
 
     async def end_rotation(self, rotation_id: RotationId, *, failed: int) -> bool:
         """Close a rotation; return False when somebody else has closed it."""

@@ -23,6 +23,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.blocks import kept_head
+from services.wallet.store.orders import Orders
 from services.wallet.store.refusals import Now, find_standing, note_refusals
 
 log = get_logger(__name__)
@@ -56,8 +57,9 @@ class Wanted:
 class OperationStore:
     """The tables operations, batches and batch_operations."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def batch_arguments(self, request_id: str) -> bytes | None:
         """Return the hash of the arguments of a request_id; None when the request_id is new."""
@@ -94,7 +96,7 @@ class OperationStore:
             if not made:
                 return False
             check(await kept_head(session))
-            ids = await _record(session, kind, block_index, operations, now)
+            ids = await self._record(session, kind, block_index, operations, now)
             await session.execute("insert_batch_operations", request_id, ids)
         return True
 
@@ -113,7 +115,49 @@ class OperationStore:
         """
         async with self._database.transaction() as session:
             check(await kept_head(session))
-            return (await _record(session, kind, block_index, [operation], now))[0]
+            return (await self._record(session, kind, block_index, [operation], now))[0]
+
+    async def _record(
+        self,
+        session: Session,
+        kind: OperationKind,
+        block_index: int,
+        operations: Sequence[NewOperation],
+        now: Now | None,
+    ) -> list[OperationId]:
+        """Insert the missing operations and find the rest; make one that fails in between anew."""
+        found = (
+            {} if now is None else await find_standing(session, kind, block_index, operations, now)
+        )
+        operations = [item for item in operations if (item.wallet_id, item.nonce) not in found]
+        if not operations:
+            return list(found.values())
+        macs = [
+            self._orders.for_operation(kind, item, block_index=block_index) for item in operations
+        ]
+        for _ in range(_ROUNDS):
+            await session.execute(
+                "insert_operations",
+                kind.value,
+                block_index,
+                [item.id for item in operations],
+                [item.wallet_id for item in operations],
+                [item.amount for item in operations],
+                [item.nonce for item in operations],
+                [item.hash for item in operations],
+                [item.zeros for item in operations],
+                macs,
+            )
+            rows = await session.many(
+                "live_operations",
+                kind.value,
+                block_index,
+                [item.wallet_id for item in operations],
+                [item.nonce for item in operations],
+            )
+            if len(rows) == len(operations):
+                return [OperationId(row["id"]) for row in rows] + list(found.values())
+        raise BusyError("the same operations keep changing; call again")
 
     async def note_terms(self, mark: str) -> None:
         """Record the mark of what operators allow and the network asks for.
@@ -166,7 +210,7 @@ class OperationStore:
             wanted.work_until,
             wanted.harvest_before,
         )
-        return sorted(map(queued_operation, rows), key=_urgency)
+        return sorted((queued_operation(row, self._orders) for row in rows), key=_urgency)
 
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
@@ -175,7 +219,7 @@ class OperationStore:
         rows = await self._database.many(
             "claim_for_treasury", limit, lease, ledger, treasury, kind.value
         )
-        return [queued_operation(row) for row in rows]
+        return [queued_operation(row, self._orders) for row in rows]
 
     async def release(self, ids: Sequence[OperationId]) -> None:
         """Give back operations that were taken up and not used."""
@@ -273,43 +317,7 @@ _QUEUED = frozenset({OperationState.QUEUED})
 _CARRIED = frozenset({OperationState.SIGNED, OperationState.SENT})
 
 
-async def _record(
-    session: Session,
-    kind: OperationKind,
-    block_index: int,
-    operations: Sequence[NewOperation],
-    now: Now | None,
-) -> list[OperationId]:
-    """Insert the missing operations and find the rest; make one that fails in between anew."""
-    found = {} if now is None else await find_standing(session, kind, block_index, operations, now)
-    operations = [item for item in operations if (item.wallet_id, item.nonce) not in found]
-    if not operations:
-        return list(found.values())
-    for _ in range(_ROUNDS):
-        await session.execute(
-            "insert_operations",
-            kind.value,
-            block_index,
-            [item.id for item in operations],
-            [item.wallet_id for item in operations],
-            [item.amount for item in operations],
-            [item.nonce for item in operations],
-            [item.hash for item in operations],
-            [item.zeros for item in operations],
-        )
-        rows = await session.many(
-            "live_operations",
-            kind.value,
-            block_index,
-            [item.wallet_id for item in operations],
-            [item.nonce for item in operations],
-        )
-        if len(rows) == len(operations):
-            return [OperationId(row["id"]) for row in rows] + list(found.values())
-    raise BusyError("the same operations keep changing; call again")
-
-
-def queued_operation(row: Record) -> QueuedOperation:
+def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
     return QueuedOperation(
         id=OperationId(row["id"]),
         kind=OperationKind(row["kind"]),
@@ -321,6 +329,7 @@ def queued_operation(row: Record) -> QueuedOperation:
         hash=row["hash"],
         attempts=row["attempts"],
         pack_limit=row["pack_limit"],
+        is_genuine=orders.is_claimed(row),
     )
 
 

@@ -1,11 +1,12 @@
 """Payer accounts of the pool, and the payments that belong to them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import (
     OperationEvent,
     OperationKind,
@@ -26,8 +27,9 @@ from services.wallet.domain.settling import paid_by, shown_paid
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.keys.seal import SealedKey
-from services.wallet.store.channels import insert_pool_accounts
+from services.wallet.store.channels import assign, insert_pool_accounts
 from services.wallet.store.operations import queued_operation, settle, tell
+from services.wallet.store.orders import Orders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +96,15 @@ class UnmadePayment:
 class PayerStore:
     """Wallets of the kind `payer`, and the table payments."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def insert(self, made: Sequence[tuple[SealedKey, OperationId]], *, most: int) -> int:
         """Record new payers with their creation, as long as there are less than `most`."""
         async with self._database.transaction() as session:
             return await insert_pool_accounts(
-                session, "payer", OperationKind.OPEN_PAYER, made, most=most
+                session, self._orders, "payer", OperationKind.OPEN_PAYER, made, most=most
             )
 
     async def totals(self) -> PayerTotals:
@@ -118,7 +121,9 @@ class PayerStore:
 
     async def assign(self, kind: OperationKind) -> int:
         """Assign payments that are nobody's to payers, for ever; return the number of them."""
-        return await self._database.execute("assign_payments", kind.value)
+        async with self._database.transaction() as session:
+            rows = await session.many("unassigned_payments", kind.value)
+            return await assign(session, self._orders, [OperationId(row["id"]) for row in rows])
 
     async def lease(
         self, payers: Collection[WalletId] | None, *, seconds: float
@@ -149,7 +154,15 @@ class PayerStore:
     ) -> list[QueuedOperation]:
         """Take up payments of a payer, the oldest first."""
         rows = await self._database.many("claim_payments", kind.value, payer, limit, lease, ledger)
-        return [queued_operation(row) for row in rows]
+        return [
+            replace(
+                operation,
+                is_genuine=operation.is_genuine
+                and self._orders.is_payment(operation.id, payer, row["payment_mac"]),
+            )
+            for row in rows
+            for operation in [queued_operation(row, self._orders)]
+        ]
 
     async def records(self, addresses: Sequence[str]) -> dict[str, PayerRecord]:
         """Return what the records say of payers, by address."""
@@ -210,6 +223,8 @@ class PayerStore:
         That is so when the payer stands at this number. The payments are those of one transaction.
         """
         rows = await self._database.many("unmade_payments", address, number, SPAN)
+        if not await self._are_genuine(rows):
+            raise TamperedError(f"payments of payer {address} were not written by wallet")
         return [
             UnmadePayment(
                 operation_id=OperationId(row["id"]),
@@ -222,6 +237,23 @@ class PayerStore:
             )
             for row in rows
         ]
+
+    async def _are_genuine(self, rows: Sequence[Record]) -> bool:
+        """Tell whether wallet wrote the payments of a transaction, and that transaction."""
+        if not rows:
+            return True
+        carrier = await self._database.one("payer_transaction", rows[0]["transaction_id"])
+        if carrier is None or not self._orders.is_payer_transaction(carrier):
+            return False
+        ids = [row["id"] for row in rows]
+        orders = await self._database.many("payment_orders", ids)
+        payouts = await self._database.many("payouts", ids)
+        return (
+            set(ids) <= set(carrier["operation_ids"])
+            and len(orders) == len(ids)
+            and all(map(self._orders.is_claimed, orders))
+            and all(map(self._orders.is_withdrawal, payouts))
+        )
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:
         """Record a payer's transaction that only the chain knows, and settle its payments at once.

@@ -9,10 +9,11 @@ from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
-from services.wallet.domain.model import OperationEvent
+from services.wallet.domain.model import OperationEvent, OperationKind
 from services.wallet.domain.reconciling import DENIED, Balance, Difference, Finding, Kept, Told
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.operations import tell
+from services.wallet.store.orders import Orders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,9 @@ class Denied:
 class ReconcileStore:
     """The tables differences and reconciled_balances, and the operations beside them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def kept(self, block: int, *, after: WalletId | None, limit: int) -> list[Kept]:
         """Return what is recorded of farmers in a block, in the order of their wallets."""
@@ -177,8 +179,15 @@ class ReconcileStore:
 
         Whoever asks for the harvest later joins this operation.
         """
+        name = OperationId(new_id())
+        mac = self._orders.for_own_operation(
+            OperationKind.HARVEST,
+            row_id=name,
+            wallet_id=kept.wallet_id,
+            block_index=kept.block_index,
+        )
         await self._database.execute(
-            "queue_found_harvest", OperationId(new_id()), kept.wallet_id, kept.block_index
+            "queue_found_harvest", name, kept.wallet_id, kept.block_index, mac
         )
 
     async def insert_harvest(

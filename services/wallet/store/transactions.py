@@ -39,6 +39,7 @@ from services.wallet.store.custody import (
     lock_audit_log,
 )
 from services.wallet.store.operations import settle, tell
+from services.wallet.store.orders import Orders
 
 _fees_paid = METER.create_counter(
     "kalepool.wallet.fees", unit="stroops", description="XLM that the network has charged."
@@ -123,9 +124,10 @@ class Backlog:
 class TransactionStore:
     """The tables transactions and transaction_operations."""
 
-    def __init__(self, database: Database, terms: FeeTerms = NO_BUDGET) -> None:
+    def __init__(self, database: Database, orders: Orders, terms: FeeTerms = NO_BUDGET) -> None:
         """Take `terms`, the fee budgets that every signed envelope has to keep."""
         self._database = database
+        self._orders = orders
         self._terms = terms
 
     async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
@@ -152,7 +154,7 @@ class TransactionStore:
             beyond = await exceeded(session, self._terms, charges)
             allowed = [draft for draft, whose in zip(complete, beyond, strict=True) if not whose]
             allowed += await self._affordable(session, rent)
-            recorded = await _insert(session, allowed, ledger)
+            recorded = await self._insert(session, allowed, ledger)
             await _sign(session, recorded)
             await add_records(session, [_act(draft.envelope) for draft in recorded])
         stopped = {
@@ -176,11 +178,47 @@ class TransactionStore:
             await lock_audit_log(session)
             if await is_everything_paused(session):
                 return False
-            recorded = await _insert(session, [draft], ledger)
+            recorded = await self._insert(session, [draft], ledger)
             for item in recorded:
                 await session.execute("insert_found_payments", item.id, list(item.operation_ids))
             await add_records(session, [_act(item.envelope) for item in recorded])
         return bool(recorded)
+
+    async def _insert(self, session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
+        """Record drafts; return those that are recorded now."""
+        envelopes = [draft.envelope for draft in drafts]
+        rows = await session.many(
+            "insert_transactions",
+            [draft.id for draft in drafts],
+            [item.source for item in envelopes],
+            [item.sequence for item in envelopes],
+            [item.hash for item in envelopes],
+            [item.inner_hash or item.hash for item in envelopes],
+            [item.xdr for item in envelopes],
+            [item.max_time for item in envelopes],
+            [item.fee_bid for item in envelopes],
+            [draft.share for draft in drafts],
+            [item.bump_to for item in envelopes],
+            ledger,
+            [draft.is_rent for draft in drafts],
+            [self._mac(draft) for draft in drafts],
+        )
+        made = {row["id"] for row in rows}
+        return [draft for draft in drafts if draft.id in made]
+
+    def _mac(self, draft: Draft) -> bytes | None:
+        """Return the authenticator of a payer's transaction; other numbers prove nothing."""
+        envelope = draft.envelope
+        if envelope.bump_to is None:
+            return None
+        return self._orders.for_payer_transaction(
+            row_id=draft.id,
+            source=envelope.source,
+            sequence=envelope.sequence,
+            bump_to=envelope.bump_to,
+            lookup_hash=envelope.inner_hash or envelope.hash,
+            operation_ids=draft.operation_ids,
+        )
 
     async def _affordable(self, session: Session, rent: Sequence[Draft]) -> list[Draft]:
         """Return the drafts whose rent the rest of the budget allows."""
@@ -228,12 +266,20 @@ class TransactionStore:
     async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
         """Return where the withdrawals among these operations go."""
         rows = await self._database.many("payouts", list(ids)) if ids else []
+        wallets = list({row["wallet_id"] for row in rows})
+        addresses = await self._database.many("addresses_of", wallets) if wallets else []
+        by_wallet = {
+            wallet_id: list(group)
+            for wallet_id, group in groupby(addresses, key=itemgetter("wallet_id"))
+        }
         return {
             OperationId(row["operation_id"]): Payout(
                 operation_id=OperationId(row["operation_id"]),
                 destination=row["destination"],
                 asset=Asset(row["asset"]),
                 is_stopped=row["is_stopped"],
+                is_genuine=self._orders.is_withdrawal(row)
+                and self._orders.are_addresses(by_wallet.get(row["wallet_id"], [])),
             )
             for row in rows
         }
@@ -332,28 +378,6 @@ def _charge(draft: Draft, owners: Mapping[OperationId, Record]) -> Charge:
         poolers=tuple(pooler_of(row) for row in rows),
         plants=tuple(pooler_of(row) for row in rows if row["kind"] == OperationKind.PLANT.value),
     )
-
-
-async def _insert(session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
-    """Record drafts; return those that are recorded now."""
-    envelopes = [draft.envelope for draft in drafts]
-    rows = await session.many(
-        "insert_transactions",
-        [draft.id for draft in drafts],
-        [item.source for item in envelopes],
-        [item.sequence for item in envelopes],
-        [item.hash for item in envelopes],
-        [item.inner_hash or item.hash for item in envelopes],
-        [item.xdr for item in envelopes],
-        [item.max_time for item in envelopes],
-        [item.fee_bid for item in envelopes],
-        [draft.share for draft in drafts],
-        [item.bump_to for item in envelopes],
-        ledger,
-        [draft.is_rent for draft in drafts],
-    )
-    made = {row["id"] for row in rows}
-    return [draft for draft in drafts if draft.id in made]
 
 
 async def _sign(session: Session, drafts: Sequence[Draft]) -> None:

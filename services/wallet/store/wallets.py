@@ -1,23 +1,26 @@
 """Wallets, their sealed keys, and the balances of their addresses on the chain."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from libs.common.db.pool import Database, Record
+from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.chain_facts import AccountState
-from services.wallet.domain.errors import WalletNotFoundError
-from services.wallet.domain.model import Balances, Wallet
+from services.wallet.domain.errors import TamperedError, WalletNotFoundError
+from services.wallet.domain.model import Balances, OperationKind, Wallet
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import append
+from services.wallet.store.orders import Orders
 
 
 class WalletStore:
     """The tables wallets, sealed_keys and accounts."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def insert_farmer(
         self,
@@ -56,6 +59,7 @@ class WalletStore:
         payout_address: str = "",
     ) -> bool:
         async with self._database.transaction() as session:
+            moment = await moment_of(session)
             row = await session.one(
                 "insert_wallet",
                 sealed.wallet_id,
@@ -69,6 +73,25 @@ class WalletStore:
                 sealed.sealed_seed,
                 onboarding_id,
                 payout_address,
+                moment,
+                self._orders.for_wallet(
+                    row_id=sealed.wallet_id,
+                    kind=kind,
+                    farmer_id=farmer_id,
+                    pooler_id=pooler_id,
+                    address=sealed.address,
+                ),
+                onboarding_id
+                and self._orders.for_own_operation(
+                    OperationKind.ONBOARD, row_id=onboarding_id, wallet_id=sealed.wallet_id
+                ),
+                self._orders.for_payout_address(
+                    wallet_id=sealed.wallet_id,
+                    number=1,
+                    address=payout_address,
+                    registered_at=moment,
+                    effective_at=moment,
+                ),
             )
             acts = [created(sealed, kind)]
             if payout_address:
@@ -79,11 +102,11 @@ class WalletStore:
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
         """Return a wallet by its id, the treasury's included."""
-        return _optional(await self._database.one("wallet_by_id", wallet_id))
+        return self._optional(await self._database.one("wallet_by_id", wallet_id))
 
     async def by_farmer(self, farmer_id: FarmerId) -> Wallet | None:
         """Return a farmer's wallet; None when there is none."""
-        return _optional(await self._database.one("wallet_by_farmer", farmer_id))
+        return self._optional(await self._database.one("wallet_by_farmer", farmer_id))
 
     async def of_farmer(self, farmer_id: FarmerId) -> Wallet:
         """Return a farmer's wallet, which has to exist.
@@ -97,11 +120,11 @@ class WalletStore:
 
     async def by_address(self, address: str) -> Wallet | None:
         """Return a farmer's wallet by its address; None when there is none."""
-        return _optional(await self._database.one("wallet_by_address", address))
+        return self._optional(await self._database.one("wallet_by_address", address))
 
     async def treasury(self) -> Wallet | None:
         """Return the treasury; None before it was made."""
-        return _optional(await self._database.one("treasury"))
+        return self._optional(await self._database.one("treasury"))
 
     async def page(
         self, *, pooler_id: PoolerId | None, after: UUID | None, limit: int
@@ -143,8 +166,22 @@ class WalletStore:
         return await self._owners("owners_of_operations", ids)
 
     async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
+        """Return owners by rows that wallet wrote: any other row is nobody's."""
         rows = await self._database.many(query, list(map(UUID, ids)))
-        return {row["pooler_id"] for row in rows}
+        return {
+            str(row["pooler_id"])
+            if row["pooler_id"] is not None and self._orders.is_wallet(row)
+            else ""
+            for row in rows
+        }
+
+    def _optional(self, row: Record | None) -> Wallet | None:
+        """Return the wallet of a row. Raises TamperedError for a row that wallet did not write."""
+        if row is None:
+            return None
+        if not self._orders.is_wallet(row):
+            raise TamperedError(f"the row of wallet {row['id']} was not written by wallet")
+        return _wallet(row)
 
     async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
         """Save the account states of wallets as of a ledger; pass over older states."""
@@ -159,6 +196,15 @@ class WalletStore:
             [account.reserves for account in accounts],
             ledger,
         )
+
+
+async def moment_of(session: Session) -> datetime:
+    """Return the moment of a transaction, by the database's clock."""
+    row = await session.one("moment")
+    if row is None:
+        raise LookupError("the database told no time")
+    moment: datetime = row["moment"]
+    return moment
 
 
 def created(sealed: SealedKey, kind: str) -> Act:
@@ -181,10 +227,6 @@ def balances_of(state: AccountState, ledger: int) -> Balances:
         reserves=state.reserves,
         ledger=ledger,
     )
-
-
-def _optional(row: Record | None) -> Wallet | None:
-    return None if row is None else _wallet(row)
 
 
 def _wallet(row: Record) -> Wallet:

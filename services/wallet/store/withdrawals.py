@@ -1,7 +1,7 @@
 """Withdrawals and the addresses that they go to."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
@@ -13,6 +13,7 @@ from services.wallet.domain.errors import (
     SigningPausedError,
     WithdrawalLimitError,
 )
+from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import (
     Asset,
     DailyLimit,
@@ -22,6 +23,7 @@ from services.wallet.domain.withdrawals import (
 )
 from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
+from services.wallet.store.orders import Orders
 
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
 
@@ -29,8 +31,9 @@ _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
 class WithdrawalStore:
     """The tables withdrawals and payout_addresses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def set_address(
         self, wallet_id: WalletId, address: str, *, cooling: float, actor: str
@@ -46,10 +49,31 @@ class WithdrawalStore:
             if rows and rows[-1]["address"] == address:
                 return _moment(rows[-1])
             wait = cooling if address not in {"", _addresses(rows).address} else 0.0
-            row = await session.one("insert_payout_address", wallet_id, address, wait)
-            details = f"{address or 'none'} from {_moment(row).isoformat()} on"
+            moment = await self._insert_address(session, wallet_id, address, wait)
+            details = f"{address or 'none'} from {moment.isoformat()} on"
             await append(session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)])
-            return _moment(row)
+            return moment
+
+    async def _insert_address(
+        self, session: Session, wallet_id: WalletId, address: str, wait: float
+    ) -> datetime:
+        """Record an address that counts after so many seconds; return when that is."""
+        row = await session.one("next_payout_address", wallet_id)
+        if row is None:
+            raise LookupError("a wallet has no next address")
+        number, registered_at = row["number"], row["registered_at"]
+        effective_at: datetime = registered_at + timedelta(seconds=wait)
+        mac = self._orders.for_payout_address(
+            wallet_id=wallet_id,
+            number=number,
+            address=address,
+            registered_at=registered_at,
+            effective_at=effective_at,
+        )
+        await session.execute(
+            "insert_payout_address", wallet_id, number, address, registered_at, effective_at, mac
+        )
+        return effective_at
 
     async def addresses(self, wallet_id: WalletId) -> PayoutAddresses:
         """Return the address that counts and the newest that is to come."""
@@ -73,18 +97,46 @@ class WithdrawalStore:
             if not found.address:
                 raise _no_address(found)
             await _check_limit(session, new, limit)
-            await session.execute(
-                "insert_withdrawal",
-                new.id,
-                new.wallet_id,
-                new.request_id,
-                new.asset.value,
-                new.amount,
-                found.address,
-            )
+            await self._insert(session, new, found.address)
             details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
             await append(session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)])
         return new.id
+
+    async def _insert(self, session: Session, new: NewWithdrawal, destination: str) -> None:
+        row = await session.one("next_withdrawal", new.wallet_id)
+        if row is None:
+            raise LookupError("a wallet has no next withdrawal")
+        payers = await session.many("free_payers")
+        payer = payers[0]["id"] if payers else None
+        await session.execute(
+            "insert_withdrawal",
+            new.id,
+            new.wallet_id,
+            new.request_id,
+            new.asset.value,
+            new.amount,
+            destination,
+            row["number"],
+            row["requested_at"],
+            payer,
+            self._orders.for_own_operation(
+                OperationKind.WITHDRAW,
+                row_id=new.id,
+                wallet_id=new.wallet_id,
+                block_index=row["number"],
+                amount=new.amount,
+            ),
+            self._orders.for_withdrawal(
+                operation_id=new.id,
+                wallet_id=new.wallet_id,
+                request_id=new.request_id,
+                asset=new.asset.value,
+                amount=new.amount,
+                destination=destination,
+                requested_at=row["requested_at"],
+            ),
+            None if payer is None else self._orders.for_payment(new.id, payer),
+        )
 
     async def by_id(self, withdrawal_id: OperationId) -> Withdrawal | None:
         """Return one withdrawal; None when it does not exist."""

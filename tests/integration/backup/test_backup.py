@@ -22,6 +22,7 @@ from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, DatabaseFactory, connect
+from tests.support.orders import ORDERS
 
 KEY = X25519PrivateKey.generate()
 ROWS = "SELECT * FROM wallet.sealed_keys ORDER BY wallet_id"
@@ -41,7 +42,7 @@ async def pool(database: DatabaseAccess) -> AsyncIterator[DatabaseAddress]:
     async with open_database(
         address, queries=QUERIES, pool_size=2, timeout_ms=10_000, name="test"
     ) as opened:
-        wallets, custody = WalletStore(opened), CustodyStore(opened)
+        wallets, custody = WalletStore(opened, ORDERS), CustodyStore(opened)
         for _ in range(20):
             sealed = await seal_new_key(provider, WalletId(new_id()))
             await wallets.insert_farmer(

@@ -11,6 +11,7 @@ from libs.common.db.pool import Database
 from libs.common.ids import OperationId
 from services.wallet.store.channels import ChannelStore, ChannelTotals, Lease
 from tests.integration.wallet.test_wallet_channels import XLM, keys
+from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed, new_ids
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
@@ -38,7 +39,7 @@ async def test_only_accounts_of_the_kind_count_when_some_are_made(rows: WalletRo
     await others(rows, RICH)
     await channel(rows)
     made = await keys(3)
-    assert await ChannelStore(rows.pool).insert(made, most=3) == 2
+    assert await ChannelStore(rows.pool, ORDERS).insert(made, most=3) == 2
     assert await rows.operations("block_index") == {name: 0 for _, name in made[:2]}
 
 
@@ -46,7 +47,7 @@ async def test_all_processes_that_make_accounts_wait_for_one_lock(rows: WalletRo
     async with rows.other() as other:
         # The number stays: processes of two versions may run side by side.
         await other.connection.execute("SELECT pg_advisory_xact_lock(7021653486117548)")
-        making = asyncio.create_task(ChannelStore(rows.pool).insert(await keys(1), most=1))
+        making = asyncio.create_task(ChannelStore(rows.pool, ORDERS).insert(await keys(1), most=1))
         await rows.until_somebody_waits()
     assert await making == 1
 
@@ -63,12 +64,12 @@ async def test_leased_are_channels_that_are_there_and_free_and_can_pay(rows: Wal
         await rows.transaction((await channel(rows)).address, state)
     free = [await channel(rows), await channel(rows, 15_000_001), await channel(rows)]
     await rows.transaction(free[-1].address, "excluded")
-    leases = await ChannelStore(rows.pool).lease(99, seconds=60)
+    leases = await ChannelStore(rows.pool, ORDERS).lease(99, seconds=60)
     assert {(lease.wallet_id, lease.address) for lease in leases} == {
         (one.id, one.address) for one in free
     }
     assert all(lease.until > datetime.now(UTC) for lease in leases)
-    assert await ChannelStore(rows.pool).lease(99, seconds=60) == []
+    assert await ChannelStore(rows.pool, ORDERS).lease(99, seconds=60) == []
 
 
 async def test_the_first_channels_are_leased_first_and_no_more_than_asked_for(
@@ -78,19 +79,19 @@ async def test_the_first_channels_are_leased_first_and_no_more_than_asked_for(
     for name in mixed(names):
         await channel(rows, id=name)
     assert [
-        lease.wallet_id for lease in await ChannelStore(rows.pool).lease(1, seconds=60)
+        lease.wallet_id for lease in await ChannelStore(rows.pool, ORDERS).lease(1, seconds=60)
     ] == names[:1]
 
 
 async def test_a_channel_that_another_process_is_taking_is_passed_over(rows: WalletRows) -> None:
     one, two = [await channel(rows) for _ in range(2)]
     async with rows.held("wallet.wallets", one.id):
-        leases = await ChannelStore(rows.pool).lease(9, seconds=60)
+        leases = await ChannelStore(rows.pool, ORDERS).lease(9, seconds=60)
     assert [lease.wallet_id for lease in leases] == [two.id]
 
 
 async def test_a_lease_is_ended_by_its_wallet_and_its_end(rows: WalletRows) -> None:
-    store = ChannelStore(rows.pool)
+    store = ChannelStore(rows.pool, ORDERS)
     for _ in range(3):
         await channel(rows)
     first, second, third = await store.lease(3, seconds=60)
@@ -116,13 +117,13 @@ async def test_channels_are_counted_by_what_they_are_and_do(rows: WalletRows) ->
     await rows.transaction(used.address, "failed")
     for one, state in zip(busy, ("signed", "sent"), strict=True):
         await rows.transaction(one.address, state)
-    assert await ChannelStore(rows.pool).totals(low=2 * XLM) == ChannelTotals(
+    assert await ChannelStore(rows.pool, ORDERS).totals(low=2 * XLM) == ChannelTotals(
         made=5, ready=4, busy=2, low=2, xlm=7 * XLM + 5
     )
 
 
 async def test_no_channels_have_nothing(rows: WalletRows) -> None:
-    assert await ChannelStore(rows.pool).totals(low=XLM) == ChannelTotals(
+    assert await ChannelStore(rows.pool, ORDERS).totals(low=XLM) == ChannelTotals(
         made=0, ready=0, busy=0, low=0, xlm=0
     )
 
@@ -133,7 +134,7 @@ async def test_no_channels_have_nothing(rows: WalletRows) -> None:
 async def top_up(pool: Database, names: list[UUID]) -> int:
     """Top-ups of 3 XLM for channels with less than 2 XLM."""
     operations = [OperationId(name) for name in names]
-    return await ChannelStore(pool).queue_top_ups(
+    return await ChannelStore(pool, ORDERS).queue_top_ups(
         operations, below=2 * XLM, amount=3 * XLM, ledger=LEDGER
     )
 

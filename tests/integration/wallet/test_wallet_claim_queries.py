@@ -11,6 +11,7 @@ from libs.common.db.pool import Database
 from libs.common.ids import OperationId
 from services.wallet.domain.model import OperationKind
 from services.wallet.store.operations import OperationStore, Wanted
+from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed, new_ids
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
@@ -38,7 +39,7 @@ def idle() -> list[tuple[str, int, dict[str, Any]]]:
 
 async def claim(pool: Database, limit: int = 99) -> set[OperationId]:
     """What is taken up."""
-    found = await OperationStore(pool).claim(WANTED, limit=limit, lease=60)
+    found = await OperationStore(pool, ORDERS).claim(WANTED, limit=limit, lease=60)
     return {operation.id for operation in found}
 
 
@@ -63,7 +64,7 @@ async def test_what_can_be_done_now_is_taken_up_and_nothing_else(
     wanted = await rows.operation(
         owner, kind, block=block, amount=7, attempts=3, pack_limit=2, unproven=1, due_ledger=LEDGER
     )
-    (found,) = await OperationStore(rows.pool).claim(WANTED, limit=99, lease=60)
+    (found,) = await OperationStore(rows.pool, ORDERS).claim(WANTED, limit=99, lease=60)
     assert (found.id, found.wallet_id, found.address) == (wanted, owner.id, owner.address)
     assert (found.kind, found.block_index, found.amount) == (OperationKind(kind), block, 7)
     assert (found.attempts, found.pack_limit) == (3, 2)
@@ -74,7 +75,7 @@ async def test_each_operation_comes_with_its_own_address(rows: WalletRows) -> No
     owners = [await rows.wallet() for _ in range(3)]
     for owner in owners:
         await rows.operation(owner)
-    found = await OperationStore(rows.pool).claim(WANTED, limit=99, lease=60)
+    found = await OperationStore(rows.pool, ORDERS).claim(WANTED, limit=99, lease=60)
     addresses = {operation.wallet_id: operation.address for operation in found}
     assert addresses == {owner.id: owner.address for owner in owners}
 
@@ -203,7 +204,7 @@ async def test_what_another_process_has_taken_up_meanwhile_is_left_to_it(
 
 async def claim_onboardings(pool: Database, limit: int = 99) -> list[OperationId]:
     """What the treasury takes up, in order."""
-    found = await OperationStore(pool).claim_for_treasury(
+    found = await OperationStore(pool, ORDERS).claim_for_treasury(
         OperationKind.ONBOARD, limit=limit, lease=60, ledger=LEDGER, treasury=TREASURY
     )
     return sorted(operation.id for operation in found)
@@ -230,7 +231,7 @@ async def test_the_treasury_takes_up_what_it_may_of_one_kind(rows: WalletRows) -
     ]
     await rows.transaction(TREASURY, "succeeded")
     await rows.transaction()
-    found = await OperationStore(rows.pool).claim_for_treasury(
+    found = await OperationStore(rows.pool, ORDERS).claim_for_treasury(
         OperationKind.ONBOARD, limit=99, lease=60, ledger=LEDGER, treasury=TREASURY
     )
     assert {(one.id, one.wallet_id, one.address) for one in found} == {
@@ -270,7 +271,7 @@ async def test_given_back_is_what_is_named_and_waits(rows: WalletRows) -> None:
     owner = await rows.wallet()
     taken, kept = [await rows.operation(owner, block=block, due_at=ago(-110)) for block in (4, 5)]
     signed = await rows.carried(owner, block=6, due_at=ago(-110))
-    await OperationStore(rows.pool).release([taken, signed])
+    await OperationStore(rows.pool, ORDERS).release([taken, signed])
     assert await rows.operations("due_at <= now()") == {taken: True, kept: False, signed: False}
 
 
@@ -299,7 +300,7 @@ async def test_urgent_are_plants_and_works_of_these_blocks(
     owner = await rows.wallet()
     write_one = rows.carried if state in {"signed", "sent"} else rows.operation
     await write_one(owner, kind=kind, block=block, state=state, **values)
-    assert await OperationStore(rows.pool).has_urgent(WANTED) is is_urgent
+    assert await OperationStore(rows.pool, ORDERS).has_urgent(WANTED) is is_urgent
 
 
 @pytest.mark.parametrize("state", ["queued", "signed"])
@@ -310,4 +311,4 @@ async def test_of_what_is_paused_only_what_is_in_flight_is_urgent(
     await rows.wallet()
     await rows.pause(owner)
     await (rows.operation(owner) if state == "queued" else rows.carried(owner))
-    assert await OperationStore(rows.pool).has_urgent(WANTED) is (state == "signed")
+    assert await OperationStore(rows.pool, ORDERS).has_urgent(WANTED) is (state == "signed")

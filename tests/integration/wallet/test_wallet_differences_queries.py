@@ -9,6 +9,7 @@ from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
 from services.wallet.domain.reconciling import Difference, Finding, Kept
 from services.wallet.store.reconcile import Denied, ReconcileStore
+from tests.support.orders import ORDERS
 from tests.support.table_rows import store_backwards
 from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows
 
@@ -27,7 +28,7 @@ def finding(wallet: WalletRow, kind: Difference, block: int = BLOCK) -> Finding:
 
 async def note(rows: WalletRows, *findings: Finding) -> int:
     """How many of these are noted anew."""
-    return await ReconcileStore(rows.pool).note(findings, ledger=LEDGER)
+    return await ReconcileStore(rows.pool, ORDERS).note(findings, ledger=LEDGER)
 
 
 async def difference(
@@ -59,7 +60,7 @@ async def test_blocks_with_open_differences_are_told_the_oldest_first(rows: Wall
         await difference(rows, one, NO_PLANT, block=block)
     await difference(rows, two, NO_PLANT, block=4)
     await difference(rows, two, NO_WORK, block=5, settled="gone")
-    store = ReconcileStore(rows.pool)
+    store = ReconcileStore(rows.pool, ORDERS)
     assert await store.differing_blocks(first=4, before=12, limit=9) == [4, 9]
     assert await store.differing_blocks(first=-7, before=13, limit=9) == [3, 4, 9, 12]
     assert await store.differing_blocks(first=3, before=13, limit=2) == [3, 4]
@@ -83,7 +84,7 @@ async def test_what_is_not_found_any_more_is_settled(rows: WalletRows) -> None:
         await difference(rows, one, kind, block=block)
     before = await difference(rows, wallet, NO_HARVEST, settled="before")
     found = [finding(wallet, NO_WORK)]
-    store = ReconcileStore(rows.pool)
+    store = ReconcileStore(rows.pool, ORDERS)
     assert await store.settle_gone(BLOCK, [wallet.id], found, how="gone") == 1
     settled = await rows.connection.fetch(
         "SELECT id, settled FROM wallet.differences WHERE settled_at IS NOT NULL"
@@ -103,7 +104,9 @@ async def test_differences_are_told_newest_first_a_page_at_a_time(rows: WalletRo
     async def told(
         before: UUID | None = None, *, settled: bool = False, limit: int = ALL
     ) -> list[UUID]:
-        found = await ReconcileStore(rows.pool).page(before=before, settled=settled, limit=limit)
+        found = await ReconcileStore(rows.pool, ORDERS).page(
+            before=before, settled=settled, limit=limit
+        )
         assert all(entry.farmer_id == owners[entry.id].farmer_id for entry in found)
         return [entry.id for entry in found]
 
@@ -144,7 +147,7 @@ async def denied(
     rows: WalletRows, *findings: Finding, pails: dict[WalletId, PailState] | None = None
 ) -> set[Denied]:
     """What these findings deny."""
-    found = await ReconcileStore(rows.pool).denied(BLOCK, findings, pails or {})
+    found = await ReconcileStore(rows.pool, ORDERS).denied(BLOCK, findings, pails or {})
     assert len(found) == len(set(found))
     return set(found)
 
@@ -218,7 +221,7 @@ async def test_what_is_denied_has_failed(rows: WalletRows) -> None:
     work = await rows.operation(wallet, "work", "queued")
     for kind in ("plant", "work"):
         await done(rows, other, kind)
-    assert await ReconcileStore(rows.pool).deny([plant, work]) == 1
+    assert await ReconcileStore(rows.pool, ORDERS).deny([plant, work]) == 1
     failed = await rows.connection.fetch(
         "SELECT id, state, reason, error_message FROM wallet.operations WHERE reason IS NOT NULL"
     )
@@ -253,7 +256,7 @@ async def operations(rows: WalletRows) -> list[tuple[object, ...]]:
 
 
 async def test_a_plant_of_the_chain_is_recorded_once(rows: WalletRows) -> None:
-    wallet, store = await rows.wallet(), ReconcileStore(rows.pool)
+    wallet, store = await rows.wallet(), ReconcileStore(rows.pool, ORDERS)
     for _ in range(2):
         await store.insert_plant(unrecorded(wallet), pail())
     assert await operations(rows) == [
@@ -262,7 +265,7 @@ async def test_a_plant_of_the_chain_is_recorded_once(rows: WalletRows) -> None:
 
 
 async def test_a_work_of_the_chain_is_recorded_once(rows: WalletRows) -> None:
-    wallet, store = await rows.wallet(), ReconcileStore(rows.pool)
+    wallet, store = await rows.wallet(), ReconcileStore(rows.pool, ORDERS)
     for _ in range(2):
         await store.insert_work(unrecorded(wallet), pail(6))
     assert await operations(rows) == [
@@ -271,7 +274,7 @@ async def test_a_work_of_the_chain_is_recorded_once(rows: WalletRows) -> None:
 
 
 async def test_a_harvest_that_is_due_is_queued_once(rows: WalletRows) -> None:
-    wallet, store = await rows.wallet(), ReconcileStore(rows.pool)
+    wallet, store = await rows.wallet(), ReconcileStore(rows.pool, ORDERS)
     for _ in range(2):
         await store.queue_harvest(unrecorded(wallet))
     assert await operations(rows) == [
@@ -280,7 +283,7 @@ async def test_a_harvest_that_is_due_is_queued_once(rows: WalletRows) -> None:
 
 
 async def test_a_harvest_of_somebody_else_is_recorded_once(rows: WalletRows) -> None:
-    wallet, store = await rows.wallet(), ReconcileStore(rows.pool)
+    wallet, store = await rows.wallet(), ReconcileStore(rows.pool, ORDERS)
     paid = PaidHarvest(block_index=BLOCK, reward=70, stake=30)
     foreign_harvest = ForeignHarvest(
         address=wallet.address, minted=(100,), pails={}, ledger=LEDGER, transaction_hash="ab" * 32
@@ -300,4 +303,4 @@ async def test_a_harvest_of_somebody_else_is_recorded_once(rows: WalletRows) -> 
 async def test_nothing_is_denied_of_nobody(rows: WalletRows) -> None:
     await difference(rows, await rows.wallet(), NO_PLANT)
     assert await denied(rows) == set()
-    assert await ReconcileStore(rows.pool).deny([OperationId(new_id())]) == 0
+    assert await ReconcileStore(rows.pool, ORDERS).deny([OperationId(new_id())]) == 0

@@ -22,6 +22,7 @@ from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.transactions import TransactionStore
 from tests.integration.wallet.test_wallet_store import accept
+from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed, new_ids
 from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows, ago
 
@@ -44,7 +45,7 @@ async def record(
     pool: Database, *wishes: NewOperation, name: str = "one", mark: int = 0
 ) -> list[OperationId] | None:
     """A batch in block 5, and its operations; none when the name is taken."""
-    store = OperationStore(pool)
+    store = OperationStore(pool, ORDERS)
     is_recorded = await store.record_batch(
         name,
         bytes([mark] * 32),
@@ -57,7 +58,7 @@ async def record(
 
 
 async def test_a_batch_has_a_name_of_its_own(rows: WalletRows) -> None:
-    store, owners = OperationStore(rows.pool), [await rows.wallet() for _ in range(2)]
+    store, owners = OperationStore(rows.pool, ORDERS), [await rows.wallet() for _ in range(2)]
     for mark, owner in enumerate(owners):
         wish = wanted(owner)
         assert await record(rows.pool, wish, name=f"batch {mark}", mark=mark) == [wish.id]
@@ -114,12 +115,12 @@ async def test_settled_ones_are_told_in_the_order_of_their_settling(rows: Wallet
     waiting = await rows.operation(owner, block=8)
     await rows.operation(owner, block=9, state="succeeded")
     asked = [OperationId(name) for name in (*names, waiting)]
-    found = await OperationStore(rows.pool).settled_among(asked)
+    found = await OperationStore(rows.pool, ORDERS).settled_among(asked)
     assert [operation.id for operation in found] == [names[3], *names[:3]]
 
 
 async def test_an_operation_is_found_by_its_id(rows: WalletRows) -> None:
-    owner, store = await rows.wallet(), OperationStore(rows.pool)
+    owner, store = await rows.wallet(), OperationStore(rows.pool, ORDERS)
     for block in range(3):
         name = await rows.operation(owner, block=block)
         found = await store.by_id(name)
@@ -143,7 +144,9 @@ async def test_operations_are_listed_newest_first_by_farmer_state_and_kind(
             "limit": 99,
             **changes,
         }
-        return [names.index(one.id) for one in await OperationStore(rows.pool).page(**chosen)]
+        return [
+            names.index(one.id) for one in await OperationStore(rows.pool, ORDERS).page(**chosen)
+        ]
 
     assert await page() == [7, 6, 5, 4, 3, 2, 1, 0]
     assert await page(farmer_id=owners[0].farmer_id) == [3, 2, 1, 0]
@@ -184,7 +187,7 @@ async def close(rows: WalletRows, settlement: Settlement) -> None:
         settlements=(settlement,),
         ledger=LEDGER,
     )
-    assert await TransactionStore(rows.pool).close([closing]) == 1
+    assert await TransactionStore(rows.pool, ORDERS).close([closing]) == 1
 
 
 #: What an operation has before it is settled.
@@ -251,7 +254,7 @@ async def test_only_what_is_named_and_still_waits_is_settled(rows: WalletRows) -
     named, other = [await rows.operation(owner, block=block) for block in range(2)]
     settled = await rows.operation(owner, block=2, state="expired")
     endings = [ending(name, OperationEvent.SUCCEED) for name in (named, settled)]
-    assert await OperationStore(rows.pool).settle_queued(endings) == 1
+    assert await OperationStore(rows.pool, ORDERS).settle_queued(endings) == 1
     assert await rows.operations("state::text") == {
         named: "succeeded",
         other: "queued",
@@ -268,7 +271,7 @@ async def test_a_transaction_settles_nothing_that_another_one_carries_now(rows: 
         settlements=(ending(name, OperationEvent.SUCCEED),),
         ledger=LEDGER,
     )
-    assert await TransactionStore(rows.pool).close([closing]) == 1
+    assert await TransactionStore(rows.pool, ORDERS).close([closing]) == 1
     assert await rows.operations("state::text") == {name: "signed"}
 
 

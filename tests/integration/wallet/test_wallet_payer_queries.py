@@ -11,6 +11,7 @@ from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransa
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, MadePayment, PayerStore, PayerTotals
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
@@ -49,7 +50,7 @@ async def test_payments_that_are_due_are_counted_by_payer(rows: WalletRows) -> N
         for _ in range(amount):
             await rows.payment(one if amount % 2 else other, payer)
         await not_due(rows, payer)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     expected = {many.id: 2, few.id: 1, None: 3}
     assert await store.waiting(WITHDRAW, ledger=LEDGER) == expected
     assert await store.waiting(TOP_UP, ledger=LEDGER) == dict.fromkeys(expected, 1)
@@ -65,7 +66,7 @@ async def test_payments_are_given_to_payers_in_turn_the_oldest_to_the_least_busy
     ids = [await rows.payment(one, None, id=name) for name in reversed(new_ids(5))][::-1]
     await rows.payment(one, None, state="succeeded")
     await rows.payment(one, None, "top_up")
-    assert await PayerStore(rows.pool).assign(WITHDRAW) == 5
+    assert await PayerStore(rows.pool, ORDERS).assign(WITHDRAW) == 5
     turns = (first, second, third, first, second)
     given = dict(zip(ids, (payer.id for payer in turns), strict=True))
     assert await owners(rows) == before | given
@@ -76,7 +77,7 @@ async def test_of_two_that_assign_a_payment_the_first_decides(rows: WalletRows) 
     least_busy, other = await payers_of(rows, 2)
     async with rows.connection.transaction():
         await rows.assign(operation_id, other)
-        late = asyncio.create_task(PayerStore(rows.pool).assign(WITHDRAW))
+        late = asyncio.create_task(PayerStore(rows.pool, ORDERS).assign(WITHDRAW))
         await rows.until_somebody_waits()
     assert await late == 0
     assert await owners(rows) == {operation_id: other.id}
@@ -96,7 +97,7 @@ async def test_payers_are_leased_that_exist_and_have_nothing_in_flight(rows: Wal
     )
     await rows.wallet("payer", status="pending")
     await rows.wallet("channel")
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     assert await store.stop(stopped.id, "why")
     assert await store.lease([], seconds=60) == []
     assert [one.wallet_id for one in await store.lease([done.id, leased.id], seconds=0)] == [
@@ -120,7 +121,7 @@ async def test_a_payer_that_somebody_is_leasing_is_left_to_them_at_once(rows: Wa
     """A statement that waits for the lock is given up in the end, as the pool is told to."""
     one, other = await payers_of(rows, 2)
     async with rows.held("wallet.wallets", one.id):
-        (found,) = await PayerStore(rows.pool).lease(None, seconds=60)
+        (found,) = await PayerStore(rows.pool, ORDERS).lease(None, seconds=60)
         assert found.wallet_id == other.id
 
 
@@ -136,7 +137,7 @@ async def test_the_oldest_payments_of_a_payer_are_taken_up_and_no_others(rows: W
     ][::-1]
     await rows.payment(people[0], other)
     await not_due(rows, payer)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
 
     async def claim(limit: int, *, lease: float) -> dict[OperationId, tuple[object, ...]]:
         found = await store.claim(WITHDRAW, payer.id, limit=limit, lease=lease, ledger=LEDGER)
@@ -162,7 +163,7 @@ async def test_a_payment_that_somebody_is_taking_up_is_left_to_them_at_once(
     (payer,) = await payers_of(rows, 1)
     one, other = [await rows.payment(await rows.wallet(), payer) for _ in range(2)]
     async with rows.held("wallet.operations", one):
-        (found,) = await PayerStore(rows.pool).claim(
+        (found,) = await PayerStore(rows.pool, ORDERS).claim(
             WITHDRAW, payer.id, limit=9, lease=60, ledger=LEDGER
         )
         assert found.id == other
@@ -173,7 +174,7 @@ async def test_a_payment_that_somebody_is_taking_up_is_left_to_them_at_once(
 
 async def records(pool: Database, *payers: WalletRow) -> list[PayerRecord]:
     """What the records say of each of these payers."""
-    found = await PayerStore(pool).records([one.address for one in payers])
+    found = await PayerStore(pool, ORDERS).records([one.address for one in payers])
     assert found.keys() == {one.address for one in payers}
     return [found[one.address] for one in payers]
 
@@ -234,7 +235,7 @@ async def test_a_number_is_known_that_an_envelope_of_the_payer_leads_to(rows: Wa
     await rows.transaction(payer.address, "excluded", sequence=5, bump_to=1005)
     await rows.transaction(payer.address, "succeeded", sequence=9)
     await rows.transaction(beside.address, "succeeded", sequence=7, bump_to=1007)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     asked = (5, 1005, 6, 7, 1007, 9)
     known = [await store.is_known(payer.address, number) for number in asked]
     assert known == [True, True, False, False, False, False]
@@ -263,7 +264,7 @@ async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
         newest[target] = TransactionId(max(ids))
     await rows.transaction(payer.address, "failed", [elsewhere, failed], bump_to=2000)
     await rows.transaction(beside.address, "failed", [theirs], bump_to=1000)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     states = ((waiting, OperationState.QUEUED), (failed, OperationState.FAILED))
     for target, by in newest.items():
         assert await store.made(payer.address, target) == [
@@ -276,7 +277,7 @@ async def test_a_target_shows_its_payments_each_with_the_newest_envelope_for_it(
 async def test_a_target_is_booked_once_for_its_payer_alone(rows: WalletRows) -> None:
     payer, _ = await payers_of(rows, 2)
     for _ in range(2):
-        await PayerStore(rows.pool).book(payer.address, 1000, [])
+        await PayerStore(rows.pool, ORDERS).book(payer.address, 1000, [])
     found = await rows.connection.fetch("SELECT payer_id, target FROM wallet.shown_targets")
     assert [tuple(row) for row in found] == [(payer.id, 1000)]
 
@@ -291,7 +292,7 @@ async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(rows: 
         MadePayment(operation_id=name, state=OperationState.FAILED, transaction_id=made_by, hash="")
         for name in ids[:3]
     ]
-    await PayerStore(rows.pool).book(payer.address, 1000, [], made, ledger=LEDGER)
+    await PayerStore(rows.pool, ORDERS).book(payer.address, 1000, [], made, ledger=LEDGER)
     found = await rows.connection.fetch(
         "SELECT state, reason, ledger, transaction_id FROM wallet.operations ORDER BY id"
     )
@@ -306,7 +307,7 @@ async def test_only_what_was_given_up_is_corrected_and_only_what_is_named(rows: 
 
 async def test_a_reason_to_stop_is_one_payers_and_new_only_once(rows: WalletRows) -> None:
     payer, beside = await payers_of(rows, 2)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     asked = [await store.stop(payer.id, reason) for reason in ("why", "why", "", "")]
     assert asked == [True, False, True, False]
     assert await store.stop(payer.id, "why")
@@ -322,7 +323,7 @@ async def test_payers_are_counted_by_what_they_can_do(rows: WalletRows) -> None:
         await rows.transaction(one.address, state)
     channel = await rows.wallet("channel", stopped="why")
     await rows.transaction(channel.address, "signed")
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     await store.stop(stopped.id, "why")
     assert await store.totals() == PayerTotals(made=7, ready=4, busy=2, stopped=1)
 
@@ -358,7 +359,7 @@ def leased(payer: WalletRow) -> LeasedPayer:
 
 async def settled(pool: Database, ids: Sequence[OperationId]) -> set[OperationId]:
     """Those of these operations that are settled."""
-    return {item.id for item in await OperationStore(pool).settled_among(ids)}
+    return {item.id for item in await OperationStore(pool, ORDERS).settled_among(ids)}
 
 
 async def test_what_a_ledger_has_is_recognised_by_who_was_to_pay_what_to_whom(
@@ -375,7 +376,7 @@ async def test_what_a_ledger_has_is_recognised_by_who_was_to_pay_what_to_whom(
     from_treasury = SeenPayment(
         source=treasury.address, destination=other.address, asset=Asset.XLM, amount=7
     )
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     for wrong in (
         kale(one, 8),
         kale(one, 9, to="elsewhere"),
@@ -395,7 +396,7 @@ async def test_what_a_ledger_has_is_recognised_by_who_was_to_pay_what_to_whom(
 
 async def test_what_a_ledger_has_is_recorded_once(rows: WalletRows) -> None:
     (payer,) = await payers_of(rows, 1)
-    store = PayerStore(rows.pool)
+    store = PayerStore(rows.pool, ORDERS)
     assert await store.book_found(leased(payer), seen(succeeded=False))
     assert not await store.book_found(leased(payer), seen(succeeded=False))
 
@@ -411,7 +412,9 @@ async def test_what_is_being_signed_is_not_found_on_the_chain_meanwhile(rows: Wa
             operation_id,
             await rows.transaction(payer.address, "signed", [operation_id], bump_to=2000),
         )
-        late = asyncio.create_task(PayerStore(rows.pool).book_found(leased(payer), seen(kale(one))))
+        late = asyncio.create_task(
+            PayerStore(rows.pool, ORDERS).book_found(leased(payer), seen(kale(one)))
+        )
         await rows.until_somebody_waits()
     assert not await late
     assert await settled(rows.pool, [operation_id]) == set()

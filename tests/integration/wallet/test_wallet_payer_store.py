@@ -47,6 +47,7 @@ from tests.integration.wallet.test_wallet_store import (
     wish,
 )
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 
 OUTSIDE = "G" * 56
 FORGED = """
@@ -64,7 +65,7 @@ START = 77 << 32
 
 async def open_payers(pool: Database, count: int) -> list[WalletId]:
     """So many payers, on the chain; their ids."""
-    store = PayerStore(pool)
+    store = PayerStore(pool, ORDERS)
     made = [
         (await seal_new_key(PROVIDER, WalletId(new_id())), OperationId(new_id()))
         for _ in range(count)
@@ -76,7 +77,7 @@ async def open_payers(pool: Database, count: int) -> list[WalletId]:
         )
         for sealed, _ in made
     }
-    await WalletStore(pool).save_accounts(there, LEDGER)
+    await WalletStore(pool, ORDERS).save_accounts(there, LEDGER)
     return list(there)
 
 
@@ -84,7 +85,7 @@ async def withdraw(pool: Database, amount: int = 5) -> tuple[OperationId, str]:
     """A withdrawal of a new farmer's; its operation and the farmer's address."""
     await endow(pool)
     _, wallet_id, address = await farmer(pool)
-    store = WithdrawalStore(pool)
+    store = WithdrawalStore(pool, ORDERS)
     await store.set_address(wallet_id, OUTSIDE, cooling=0, actor="test")
     new = NewWithdrawal(
         id=OperationId(new_id()),
@@ -99,7 +100,7 @@ async def withdraw(pool: Database, amount: int = 5) -> tuple[OperationId, str]:
 
 async def leased(pool: Database) -> list[LeasedPayer]:
     """All payers, for this test."""
-    return await PayerStore(pool).lease(None, seconds=60)
+    return await PayerStore(pool, ORDERS).lease(None, seconds=60)
 
 
 async def payer_of(pool: Database, operation_id: OperationId) -> WalletId | None:
@@ -145,7 +146,7 @@ async def test_a_withdrawal_belongs_to_a_payer_from_its_first_moment(pool: Datab
 
 async def test_what_was_asked_for_before_there_were_payers_is_given_to_one(pool: Database) -> None:
     operation_id, _ = await withdraw(pool)
-    store = PayerStore(pool)
+    store = PayerStore(pool, ORDERS)
     assert await store.waiting(OperationKind.WITHDRAW, ledger=LEDGER) == {None: 1}
     assert await store.assign(OperationKind.WITHDRAW) == 0
     (payer,) = await open_payers(pool, 1)
@@ -174,7 +175,7 @@ async def test_no_other_account_carries_a_payment(pool: Database, database: Data
     one, other = await leased(pool)
     owner = await payer_of(pool, operation_id)
     wrong, right = (one, other) if other.wallet_id == owner else (other, one)
-    store = TransactionStore(pool)
+    store = TransactionStore(pool, ORDERS)
     # The store does not record it ...
     for refused in (
         draft(wrong, operation_id),
@@ -196,7 +197,7 @@ async def test_the_records_of_a_payer(pool: Database) -> None:
     await open_payers(pool, 1)
     ids = [(await withdraw(pool))[0] for _ in range(2)]
     (payer,) = await leased(pool)
-    store, payers = TransactionStore(pool), PayerStore(pool)
+    store, payers = TransactionStore(pool, ORDERS), PayerStore(pool, ORDERS)
 
     async def records() -> PayerRecord:
         return (await payers.records([payer.address]))[payer.address]
@@ -232,7 +233,7 @@ async def test_a_payment_that_another_envelope_may_have_made_is_not_made_good(
     await open_payers(pool, 1)
     *ids, third = [(await withdraw(pool))[0] for _ in range(3)]
     (payer,) = await leased(pool)
-    store, payers = TransactionStore(pool), PayerStore(pool)
+    store, payers = TransactionStore(pool, ORDERS), PayerStore(pool, ORDERS)
 
     async def unmade(number: int) -> list[tuple[int, OperationId]]:
         found = await payers.unmade(payer.address, number)
@@ -313,7 +314,7 @@ async def test_what_a_number_says_is_booked_before_the_next_one_is_used(
     await open_payers(pool, 1)
     paid, other = [(await withdraw(pool))[0] for _ in range(2)]
     (payer,) = await leased(pool)
-    store, payers = TransactionStore(pool), PayerStore(pool)
+    store, payers = TransactionStore(pool, ORDERS), PayerStore(pool, ORDERS)
     first = draft(payer, paid)
     await store.commit_signed([first], ledger=LEDGER)
     await store.close([ended(first, TransactionEvent.EXCLUDE, OperationEvent.RETRY)])
@@ -360,7 +361,7 @@ async def test_a_payment_that_was_given_up_and_made_counts_as_made(
     await open_payers(pool, 1)
     paid, failed = [(await withdraw(pool))[0] for _ in range(2)]
     (payer,) = await leased(pool)
-    store, payers = TransactionStore(pool), PayerStore(pool)
+    store, payers = TransactionStore(pool, ORDERS), PayerStore(pool, ORDERS)
     drafts = [draft(payer, paid), draft(payer, failed, number=START + 2, target=START + 2001)]
     for item in drafts:
         await store.commit_signed([item], ledger=LEDGER)
@@ -376,7 +377,7 @@ async def test_a_payment_that_was_given_up_and_made_counts_as_made(
     node.number = START + 1001
     await numbers_of(node, payers).steady([payer])
 
-    operations = OperationStore(pool)
+    operations = OperationStore(pool, ORDERS)
     made, other = await operations.by_id(paid), await operations.by_id(failed)
     assert made is not None
     assert other is not None
@@ -395,7 +396,7 @@ async def test_a_transaction_that_only_the_chain_knows_is_booked_whole_or_not_at
     await open_payers(pool, 1)
     asked = [await withdraw(pool, amount) for amount in (5, 6)]
     (payer,) = await leased(pool)
-    store = PayerStore(pool)
+    store = PayerStore(pool, ORDERS)
     seen = SeenTransaction(
         hash="aa",
         inner_hash="bb",
@@ -412,7 +413,7 @@ async def test_a_transaction_that_only_the_chain_knows_is_booked_whole_or_not_at
         ),
     )
     assert not await store.book_found(payer, seen)  # nobody asked for 7
-    operations = OperationStore(pool)
+    operations = OperationStore(pool, ORDERS)
     assert await operations.settled_among([item for item, _ in asked]) == []
     (first, second) = seen.payments
     right = replace(seen, payments=(first, replace(second, amount=6)))
@@ -426,7 +427,7 @@ async def test_a_transaction_that_only_the_chain_knows_is_booked_whole_or_not_at
 async def test_the_third_envelope_without_a_proof_waits_for_a_person(pool: Database) -> None:
     _, wallet_id, address = await farmer(pool)
     (operation_id,) = await record(pool, "plant", wish(wallet_id))
-    operations, custody = OperationStore(pool), CustodyStore(pool)
+    operations, custody = OperationStore(pool, ORDERS), CustodyStore(pool)
     assert not await custody.release(operation_id, actor="operator")
     now = replace(ALL, work_until=5)
     for _ in range(2):
@@ -441,10 +442,10 @@ async def test_the_third_envelope_without_a_proof_waits_for_a_person(pool: Datab
             settlements=(retry,),
             ledger=LEDGER,
         )
-        await TransactionStore(pool).close([failed])
+        await TransactionStore(pool, ORDERS).close([failed])
     assert await operations.claim(now, limit=9, lease=0) == []
     assert not await operations.has_urgent(now)  # others do not wait for it
-    assert (await TransactionStore(pool).backlog()).held == 1
+    assert (await TransactionStore(pool, ORDERS).backlog()).held == 1
     # Its block's end is told all the same.
     over = replace(ALL, work_until=6)
     assert [item.id for item in await operations.claim(over, limit=9, lease=0)] == [operation_id]

@@ -10,6 +10,7 @@ from libs.common.ids import PoolerId, WalletId, new_id
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.reconciling import Balance, Kept, Told
 from services.wallet.store.reconcile import ReconcileStore
+from tests.support.orders import ORDERS
 from tests.support.pool_world import PoolWorld
 from tests.support.table_rows import insert_event, store_backwards
 from tests.support.wallet_rows import BLOCK, LEDGER, WalletRow, WalletRows
@@ -32,7 +33,7 @@ async def page_of(rows: WalletRows) -> list[WalletRow]:
 
 async def kept(rows: WalletRows, wallet: WalletRow, block: int = BLOCK) -> Kept:
     """What is recorded of one farmer."""
-    found = await ReconcileStore(rows.pool).kept(block, after=None, limit=ALL)
+    found = await ReconcileStore(rows.pool, ORDERS).kept(block, after=None, limit=ALL)
     (own,) = [item for item in found if item.wallet_id == wallet.id]
     return own
 
@@ -100,7 +101,7 @@ async def test_what_is_on_its_way_is_told(rows: WalletRows, kind: str, state: st
 
 async def test_records_of_farmers_come_by_wallet_a_page_at_a_time(rows: WalletRows) -> None:
     wallets = await page_of(rows)
-    store = ReconcileStore(rows.pool)
+    store = ReconcileStore(rows.pool, ORDERS)
 
     async def told(after: WalletId | None, limit: int) -> list[WalletId]:
         return [item.wallet_id for item in await store.kept(BLOCK, after=after, limit=limit)]
@@ -147,7 +148,7 @@ async def event(
 
 async def told(rows: WalletRows, wallet: WalletRow) -> Told:
     """What the events say of one farmer, who alone was asked for."""
-    found = await ReconcileStore(rows.pool).told(BLOCK, [wallet.id])
+    found = await ReconcileStore(rows.pool, ORDERS).told(BLOCK, [wallet.id])
     assert found.keys() == {wallet.id}
     return found[wallet.id]
 
@@ -211,7 +212,7 @@ async def test_what_was_settled_five_minutes_ago_is_not_fresh(rows: WalletRows) 
 
 async def balance(rows: WalletRows, wallet: WalletRow) -> Balance:
     """What is recorded of one farmer's KALE."""
-    found = await ReconcileStore(rows.pool).balances(after=None, limit=ALL)
+    found = await ReconcileStore(rows.pool, ORDERS).balances(after=None, limit=ALL)
     (own,) = [item for item in found if item.wallet_id == wallet.id]
     return own
 
@@ -219,7 +220,7 @@ async def balance(rows: WalletRows, wallet: WalletRow) -> Balance:
 async def looked_at(rows: WalletRows, kale: int = 500) -> WalletRow:
     """A farmer's wallet that had so much KALE at the last look."""
     wallet = await rows.wallet()
-    await ReconcileStore(rows.pool).save_balances({wallet.id: kale}, ledger=LEDGER)
+    await ReconcileStore(rows.pool, ORDERS).save_balances({wallet.id: kale}, ledger=LEDGER)
     return wallet
 
 
@@ -283,7 +284,7 @@ async def test_a_balance_with_something_on_its_way_is_told(
 
 async def test_balances_come_by_wallet_a_page_at_a_time(rows: WalletRows) -> None:
     wallets = await page_of(rows)
-    store = ReconcileStore(rows.pool)
+    store = ReconcileStore(rows.pool, ORDERS)
 
     async def listed(after: WalletId | None, limit: int) -> list[WalletId]:
         return [item.wallet_id for item in await store.balances(after=after, limit=limit)]
@@ -308,7 +309,7 @@ async def test_a_balance_is_saved_of_a_later_ledger(
     rows: WalletRows, ledger: int, is_saved: bool
 ) -> None:
     wallet, other = await looked_at(rows), await looked_at(rows, 900)
-    await ReconcileStore(rows.pool).save_balances({wallet.id: 7}, ledger=ledger)
+    await ReconcileStore(rows.pool, ORDERS).save_balances({wallet.id: 7}, ledger=ledger)
     expected = replace(unmoved(wallet), since=ledger, kale=7) if is_saved else unmoved(wallet)
     assert await balance(rows, wallet) == expected
     assert await balance(rows, other) == unmoved(other, 900)

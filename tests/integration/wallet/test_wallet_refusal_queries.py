@@ -18,6 +18,7 @@ from services.wallet.domain.model import (
 from services.wallet.domain.refusals import Circumstances
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.refusals import Now, Wish, find_standing
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import BLOCK, WalletRow, WalletRows, ago
 
@@ -76,7 +77,7 @@ class Refused:
 @pytest.fixture
 async def refused(rows: WalletRows) -> Refused:
     """Under terms that hold."""
-    await OperationStore(rows.pool).note_terms(MARK)
+    await OperationStore(rows.pool, ORDERS).note_terms(MARK)
     return Refused(rows=rows)
 
 
@@ -88,7 +89,7 @@ def wish(owner: WalletRow, nonce: int | None = None) -> Wish:
 
 
 async def test_terms_hold_since_they_were_noted_first(rows: WalletRows) -> None:
-    store = OperationStore(rows.pool)
+    store = OperationStore(rows.pool, ORDERS)
 
     async def noted(mark: str) -> dict[UUID, object]:
         await store.note_terms(mark)
@@ -125,7 +126,10 @@ async def test_a_refusal_is_kept_once_and_with_its_price_when_that_is_known(
     names = [await refused.rows.operation(owner, block=block) for block in range(3)]
     settlements = [refusal(name, asked) for asked, name in enumerate(names)]
     assert (
-        await OperationStore(refused.rows.pool).settle_queued([*settlements, settlements[0]]) == 3
+        await OperationStore(refused.rows.pool, ORDERS).settle_queued(
+            [*settlements, settlements[0]]
+        )
+        == 3
     )
     kept = await refused.rows.values(
         "wallet.refusals", "(mark, bid, fits_at)::text", key="operation_id"

@@ -19,6 +19,7 @@ from services.wallet.store.operations import OperationStore
 from services.wallet.store.refusals import Now
 from tests.integration.wallet.test_wallet_store import endow, farmer, wish
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 
 BLOCK = 5
 
@@ -48,7 +49,7 @@ class Asking:
 
     def __init__(self, pool: Database) -> None:
         self.pool = pool
-        self.store = OperationStore(pool)
+        self.store = OperationStore(pool, ORDERS)
 
     async def ask(
         self, *wishes: NewOperation, kind: OperationKind = OperationKind.PLANT, now: Now

@@ -20,6 +20,7 @@ from services.wallet.keys.seal import seal_new_key, unsealed
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, DatabaseFactory, connect
+from tests.support.orders import ORDERS
 from tests.support.wallet_world import eventually, open_wallet_world
 
 OLD, NEW, LOST = (bytes([number]) * 32 for number in (1, 2, 3))
@@ -32,7 +33,7 @@ async def wallets(pool: Database, count: int, provider: KeyProvider) -> dict[Wal
     made = {}
     for _ in range(count):
         sealed = await seal_new_key(provider, WalletId(new_id()))
-        await WalletStore(pool).insert_farmer(
+        await WalletStore(pool, ORDERS).insert_farmer(
             sealed,
             farmer_id=FarmerId(new_id()),
             pooler_id=PoolerId(new_id()),
@@ -48,7 +49,7 @@ def rotator(pool: Database, provider: KeyProvider = AFTER) -> KeyRotator:
 
 async def signs(pool: Database, provider: KeyProvider, made: dict[WalletId, str]) -> bool:
     """Whether this provider alone opens all of them, and each is what it was."""
-    sealed = await WalletStore(pool).sealed_keys(list(made))
+    sealed = await WalletStore(pool, ORDERS).sealed_keys(list(made))
     async with unsealed(provider, [sealed[item] for item in made]) as signers:
         return [signer.address for signer in signers] == list(made.values())
 

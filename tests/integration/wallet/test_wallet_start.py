@@ -36,6 +36,7 @@ from services.wallet.store.blocks import BlockStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.wallet import UseCases
+from tests.support.orders import ORDERS
 from tests.support.wallet_world import WalletWorld
 
 NOBODY = "http://127.0.0.1:1"
@@ -73,7 +74,7 @@ async def following(
 
 
 async def test_the_treasury_outlives_restarts(pool: Database, chain: Chain) -> None:
-    store = WalletStore(pool)
+    store = WalletStore(pool, ORDERS)
     first = Treasury(PROVIDER, store, chain, None)
     with pytest.raises(TreasuryMissingError):
         _ = first.wallet
@@ -82,7 +83,7 @@ async def test_the_treasury_outlives_restarts(pool: Database, chain: Chain) -> N
 
 
 async def test_an_existing_account_becomes_the_treasury(pool: Database, chain: Chain) -> None:
-    store, pair = WalletStore(pool), Keypair.random()
+    store, pair = WalletStore(pool, ORDERS), Keypair.random()
     imported = Treasury(PROVIDER, store, chain, pair.raw_secret_key())
     assert (await imported.open()).address == pair.public_key
     assert (await Treasury(PROVIDER, store, chain, None).open()).address == pair.public_key
@@ -93,7 +94,7 @@ async def test_an_existing_account_becomes_the_treasury(pool: Database, chain: C
 
 
 async def test_another_master_key_does_not_open_it(pool: Database, chain: Chain) -> None:
-    store = WalletStore(pool)
+    store = WalletStore(pool, ORDERS)
     await Treasury(PROVIDER, store, chain, None).open()
     stranger = Treasury(LocalKeyProvider(bytes([7]) * 32), store, chain, None)
     with pytest.raises(KeyProviderError):
@@ -103,7 +104,7 @@ async def test_another_master_key_does_not_open_it(pool: Database, chain: Chain)
 
 async def test_no_key_is_sealed_that_the_pool_could_not_open(pool: Database, chain: Chain) -> None:
     """With another master key, whatever a farmer's address is sent would be lost."""
-    store, provider = WalletStore(pool), LocalKeyProvider(bytes([7]) * 32)
+    store, provider = WalletStore(pool, ORDERS), LocalKeyProvider(bytes([7]) * 32)
     await Treasury(PROVIDER, store, chain, None).open()
     parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__)
     stranger = Treasury(provider, store, chain, None)

@@ -31,6 +31,7 @@ from services.wallet.store.operations import OperationStore, Wanted
 from services.wallet.store.transactions import Draft, Queue, TransactionStore
 from services.wallet.store.wallets import WalletStore
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 
 PROVIDER = LocalKeyProvider(bytes(32))
 LEDGER = 100
@@ -41,7 +42,7 @@ async def farmer(pool: Database) -> tuple[FarmerId, WalletId, str]:
     """A farmer's wallet."""
     farmer_id = FarmerId(new_id())
     sealed = await seal_new_key(PROVIDER, WalletId(new_id()))
-    assert await WalletStore(pool).insert_farmer(
+    assert await WalletStore(pool, ORDERS).insert_farmer(
         sealed,
         farmer_id=farmer_id,
         pooler_id=PoolerId(new_id()),
@@ -64,7 +65,7 @@ def wish(wallet_id: WalletId, *, stake: int = 0) -> NewOperation:
 
 async def record(pool: Database, request_id: str, *wishes: NewOperation) -> list[OperationId]:
     """A batch of plants in block 5."""
-    store = OperationStore(pool)
+    store = OperationStore(pool, ORDERS)
     await store.record_batch(
         request_id,
         bytes(32),
@@ -101,7 +102,7 @@ def envelope(source: str, *, sequence: int = 1) -> SignedEnvelope:
 
 async def endow(pool: Database) -> None:
     """A treasury with 100 XLM."""
-    sealed, store = await seal_new_key(PROVIDER, WalletId(new_id())), WalletStore(pool)
+    sealed, store = await seal_new_key(PROVIDER, WalletId(new_id())), WalletStore(pool, ORDERS)
     if await store.insert_treasury(sealed):
         rich = AccountState(address=sealed.address, exists=True, xlm=10**9, sequence=1)
         await store.save_accounts({sealed.wallet_id: rich}, LEDGER)
@@ -113,7 +114,7 @@ async def sign(pool: Database, source: str, operation_id: OperationId) -> Transa
     draft = Draft(
         envelope=envelope(source), operation_ids=(operation_id,), stakes_returned=(0,), share=10
     )
-    recorded = (await TransactionStore(pool).commit_signed([draft], ledger=LEDGER)).recorded
+    recorded = (await TransactionStore(pool, ORDERS).commit_signed([draft], ledger=LEDGER)).recorded
     return recorded[0].id if recorded else None
 
 
@@ -140,7 +141,7 @@ def succeeded(operation_id: OperationId) -> Settlement:
 
 async def by_id(pool: Database, operation_id: OperationId) -> Operation:
     """An operation that exists."""
-    operation = await OperationStore(pool).by_id(operation_id)
+    operation = await OperationStore(pool, ORDERS).by_id(operation_id)
     assert operation is not None
     return operation
 
@@ -150,20 +151,20 @@ async def by_id(pool: Database, operation_id: OperationId) -> Operation:
 
 async def test_a_farmer_has_one_wallet(pool: Database) -> None:
     farmer_id, wallet_id, _ = await farmer(pool)
-    again = await WalletStore(pool).insert_farmer(
+    again = await WalletStore(pool, ORDERS).insert_farmer(
         await seal_new_key(PROVIDER, WalletId(new_id())),
         farmer_id=farmer_id,
         pooler_id=PoolerId(new_id()),
         onboarding_id=OperationId(new_id()),
     )
     assert not again
-    wallet = await WalletStore(pool).by_farmer(farmer_id)
+    wallet = await WalletStore(pool, ORDERS).by_farmer(farmer_id)
     assert wallet is not None
     assert wallet.id == wallet_id
 
 
 async def test_treasuries_made_at_once_are_one(pool: Database) -> None:
-    store = WalletStore(pool)
+    store = WalletStore(pool, ORDERS)
     keys = [await seal_new_key(PROVIDER, WalletId(new_id())) for _ in range(5)]
     made = await asyncio.gather(*(store.insert_treasury(key) for key in keys))
     assert sorted(made) == [False, False, False, False, True]
@@ -228,7 +229,7 @@ async def test_what_others_may_read(database: DatabaseAccess, view: str, roles: 
 
 async def test_older_news_of_an_account_are_passed_over(pool: Database) -> None:
     farmer_id, wallet_id, address = await farmer(pool)
-    store = WalletStore(pool)
+    store = WalletStore(pool, ORDERS)
 
     async def told(kale: int, ledger: int) -> int:
         state = AccountState(address=address, exists=True, has_trustline=True, kale=kale)
@@ -277,14 +278,14 @@ async def test_what_failed_is_done_anew(pool: Database) -> None:
         reason=FailureReason.INSUFFICIENT_BALANCE,
         message="too little",
     )
-    assert await OperationStore(pool).settle_queued([settlement]) == 1
+    assert await OperationStore(pool, ORDERS).settle_queued([settlement]) == 1
     (anew,) = await record(pool, "two", wish(wallet_id))
     assert anew != failed
-    assert await OperationStore(pool).batch_ids("one") == [failed]
+    assert await OperationStore(pool, ORDERS).batch_ids("one") == [failed]
 
 
 async def test_claims_are_exclusive_and_one_per_farmer(pool: Database) -> None:
-    store = OperationStore(pool)
+    store = OperationStore(pool, ORDERS)
     wallets = [(await farmer(pool))[1] for _ in range(6)]
     await record(pool, "one", *(wish(item) for item in wallets))
     claims = await asyncio.gather(*(store.claim(ALL, limit=4, lease=60) for _ in range(3)))
@@ -299,7 +300,7 @@ async def test_claims_are_exclusive_and_one_per_farmer(pool: Database) -> None:
 async def test_a_lease_of_a_clock_that_was_set_back_is_not_waited_for(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store = OperationStore(pool)
+    store = OperationStore(pool, ORDERS)
     _, wallet_id, _ = await farmer(pool)
     await record(pool, "one", wish(wallet_id))
     assert len(await store.claim(ALL, limit=9, lease=60)) == 1
@@ -320,7 +321,7 @@ async def test_who_comes_too_late_joins_what_another_call_has_in_hand(
         await other.start()
         await admin.execute("INSERT INTO wallet.batches VALUES ('one', 'plant', 5, $1)", bytes(32))
         late = asyncio.create_task(
-            OperationStore(pool).record_batch(
+            OperationStore(pool, ORDERS).record_batch(
                 "one",
                 bytes(32),
                 kind=OperationKind.PLANT,
@@ -340,7 +341,7 @@ async def test_who_comes_too_late_joins_what_another_call_has_in_hand(
 
 
 async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Database) -> None:
-    store = OperationStore(pool)
+    store = OperationStore(pool, ORDERS)
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))
     assert await sign(pool, address, plant) is not None
@@ -353,7 +354,7 @@ async def test_a_source_with_a_transaction_in_flight_is_not_claimed(pool: Databa
 async def test_a_second_envelope_of_a_source_is_not_recorded(pool: Database) -> None:
     _, wallet_id, address = await farmer(pool)
     (plant,) = await record(pool, "one", wish(wallet_id))
-    harvest = await OperationStore(pool).record_one(
+    harvest = await OperationStore(pool, ORDERS).record_one(
         kind=OperationKind.HARVEST, block_index=4, operation=wish(wallet_id), check=accept
     )
     found = await asyncio.gather(sign(pool, address, plant), sign(pool, address, harvest))
@@ -368,12 +369,12 @@ async def test_an_operation_is_signed_once(pool: Database) -> None:
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
     assert await sign(pool, "GOTHER", plant) is None  # rolled back as a whole
-    found = await TransactionStore(pool).overdue(signed_until=10**9, known=[])
+    found = await TransactionStore(pool, ORDERS).overdue(signed_until=10**9, known=[])
     assert list(found) == [transaction_id]
 
 
 async def test_others_transactions_are_found_when_they_are_overdue(pool: Database) -> None:
-    store = TransactionStore(pool)
+    store = TransactionStore(pool, ORDERS)
     signed = []
     for name in ("one", "two"):
         _, wallet_id, address = await farmer(pool)
@@ -399,7 +400,7 @@ async def test_a_transaction_is_closed_once(pool: Database) -> None:
     (plant,) = await record(pool, "one", wish(wallet_id))
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
-    store = TransactionStore(pool)
+    store = TransactionStore(pool, ORDERS)
 
     closed = await asyncio.gather(
         store.close([closing(transaction_id, plant)]),
@@ -413,7 +414,7 @@ async def test_a_transaction_is_closed_once(pool: Database) -> None:
 
 async def test_a_sequence_number_counts_where_a_node_shows_an_older_ledger(pool: Database) -> None:
     _, wallet_id, address = await farmer(pool)
-    other, store = (await farmer(pool))[2], TransactionStore(pool)
+    other, store = (await farmer(pool))[2], TransactionStore(pool, ORDERS)
     await endow(pool)
     plants = [await record(pool, f"batch {number}", wish(wallet_id)) for number in range(2)]
     assert plants[0] == plants[1]
@@ -435,7 +436,7 @@ async def test_a_sequence_number_counts_where_a_node_shows_an_older_ledger(pool:
 
 async def test_an_envelope_is_recorded_once(pool: Database) -> None:
     await endow(pool)
-    same, store = envelope("GSOURCE"), TransactionStore(pool)
+    same, store = envelope("GSOURCE"), TransactionStore(pool, ORDERS)
     drafts = [Draft(envelope=same, operation_ids=(), stakes_returned=()) for _ in range(2)]
     assert (await store.commit_signed(drafts[:1], ledger=LEDGER)).recorded == drafts[:1]
     await store.close(
@@ -449,8 +450,8 @@ async def test_what_is_settled_never_changes(pool: Database, database: DatabaseA
     (plant,) = await record(pool, "one", wish(wallet_id))
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
-    await TransactionStore(pool).close([closing(transaction_id, plant)])
-    assert await OperationStore(pool).settle_queued([succeeded(plant)]) == 0
+    await TransactionStore(pool, ORDERS).close([closing(transaction_id, plant)])
+    assert await OperationStore(pool, ORDERS).settle_queued([succeeded(plant)]) == 0
     async with connect(database.admin_dsn) as admin:
         for statement in (
             "UPDATE wallet.operations SET amount = 99 WHERE state = 'succeeded'",
@@ -466,7 +467,7 @@ async def test_an_envelope_is_replaced_only_by_who_knows_it(pool: Database) -> N
     (plant,) = await record(pool, "one", wish(wallet_id))
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
-    store = TransactionStore(pool)
+    store = TransactionStore(pool, ORDERS)
     (old,) = await store.open([transaction_id])
     higher = envelope(address)
     assert not await store.replace_envelope(transaction_id, "another", higher)
@@ -481,11 +482,11 @@ async def test_no_bid_is_raised_for_what_is_paused(pool: Database, scope: Scope)
     (plant,) = await record(pool, "one", wish(wallet_id))
     transaction_id = await sign(pool, address, plant)
     assert transaction_id is not None
-    wallet = await WalletStore(pool).by_farmer(farmer_id)
+    wallet = await WalletStore(pool, ORDERS).by_farmer(farmer_id)
     assert wallet is not None
     targets = {Scope.WALLET: wallet_id, Scope.POOLER: wallet.pooler_id}
     reach = Reach(scope=scope, target=targets.get(scope))
-    store, custody = TransactionStore(pool), CustodyStore(pool)
+    store, custody = TransactionStore(pool, ORDERS), CustodyStore(pool)
     (old,) = await store.open([transaction_id])
     await custody.pause(reach, reason="a test", actor="me")
     assert not await store.replace_envelope(transaction_id, old.envelope, envelope(address))
@@ -507,7 +508,7 @@ async def test_settled_operations_show_what_other_services_need(
             WHERE b.request_id = 'one'
         """
         assert await reader.fetch(query) == []
-        await TransactionStore(pool).close([closing(transaction_id, plant)])
+        await TransactionStore(pool, ORDERS).close([closing(transaction_id, plant)])
         (row,) = await reader.fetch(query)
     assert row["farmer_id"] == farmer_id
     assert row["address"] == address
@@ -526,7 +527,7 @@ async def test_every_query_fits_the_schema(pool: Database, database: DatabaseAcc
 
 
 async def test_a_dispatcher_is_told_whether_anything_waits(pool: Database) -> None:
-    store = TransactionStore(pool)
+    store = TransactionStore(pool, ORDERS)
     _, wallet_id, address = await farmer(pool)  # who waits to be brought onto the chain
     assert await store.queue() == Queue(share=0, is_empty=True)
     (operation_id,) = await record(pool, "batch", wish(wallet_id))

@@ -14,13 +14,14 @@ from services.wallet.domain.forgotten import Grown
 from services.wallet.domain.model import Closing, TransactionEvent, TransactionId
 from services.wallet.store.transactions import Backlog, Draft, Noted, Queue, TransactionStore
 from tests.integration.wallet.test_wallet_store import envelope
+from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed, new_ids
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows, ago
 
 
 @pytest.fixture
 def store(pool: Database) -> TransactionStore:
-    return TransactionStore(pool)
+    return TransactionStore(pool, ORDERS)
 
 
 # What may be signed ----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from libs.common.ids import OperationId
 from services.wallet.domain.payments import SPAN
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.store.payers import PayerStore, UnmadePayment
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
@@ -60,7 +61,7 @@ class Payer:
 
     async def unmade(self, number: int) -> list[UnmadePayment]:
         """What was not made when the payer stands at this number."""
-        return await PayerStore(self.rows.pool).unmade(self.account.address, number)
+        return await PayerStore(self.rows.pool, ORDERS).unmade(self.account.address, number)
 
     async def ids(self, number: int) -> list[tuple[int, OperationId]]:
         """The same, without what is to be paid."""

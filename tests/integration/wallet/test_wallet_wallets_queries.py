@@ -9,6 +9,7 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.wallets import WalletStore
+from tests.support.orders import ORDERS
 from tests.support.table_rows import store_backwards
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows
 
@@ -32,7 +33,7 @@ async def insert_farmer(
 ) -> WalletId | None:
     """A farmer's wallet; None when there is one."""
     key = sealed(address)
-    made = await WalletStore(rows.pool).insert_farmer(
+    made = await WalletStore(rows.pool, ORDERS).insert_farmer(
         key,
         farmer_id=farmer or FarmerId(new_id()),
         pooler_id=PoolerId(new_id()),
@@ -52,8 +53,8 @@ async def test_a_farmers_wallet_is_to_be_onboarded_and_the_treasury_is_not(
     wallet_id = await insert_farmer(rows, "G1", farmer=farmer)
     assert wallet_id is not None
     assert await insert_farmer(rows, "G2", farmer=farmer) is None
-    assert await WalletStore(rows.pool).insert_treasury(sealed("G3"))
-    assert not await WalletStore(rows.pool).insert_treasury(sealed("G4"))
+    assert await WalletStore(rows.pool, ORDERS).insert_treasury(sealed("G3"))
+    assert not await WalletStore(rows.pool, ORDERS).insert_treasury(sealed("G4"))
     found = await rows.connection.fetch(
         "SELECT wallet_id, kind, block_index, state FROM wallet.operations"
     )
@@ -73,7 +74,7 @@ async def test_a_payout_address_that_is_given_is_the_first(rows: WalletRows) -> 
 
 
 async def test_a_wallet_is_found_by_id_farmer_and_address(rows: WalletRows) -> None:
-    store = WalletStore(rows.pool)
+    store = WalletStore(rows.pool, ORDERS)
     farmers, treasury = [await rows.wallet() for _ in range(2)], await rows.wallet("treasury")
     for row in farmers:
         found = await store.by_id(row.id)
@@ -97,7 +98,7 @@ async def test_a_wallet_is_found_by_id_farmer_and_address(rows: WalletRows) -> N
 async def test_there_is_no_treasury_among_other_wallets(rows: WalletRows) -> None:
     for kind in ("farmer", "channel", "payer"):
         await rows.wallet(kind)
-    assert await WalletStore(rows.pool).treasury() is None
+    assert await WalletStore(rows.pool, ORDERS).treasury() is None
 
 
 async def test_farmers_wallets_are_listed_by_pooler_and_id_a_page_at_a_time(
@@ -114,7 +115,7 @@ async def test_farmers_wallets_are_listed_by_pooler_and_id_a_page_at_a_time(
     async def listed(
         owner: PoolerId | None = None, after: UUID | None = None, limit: int = ALL
     ) -> list[UUID]:
-        found = await WalletStore(rows.pool).page(pooler_id=owner, after=after, limit=limit)
+        found = await WalletStore(rows.pool, ORDERS).page(pooler_id=owner, after=after, limit=limit)
         return [wallet.id for wallet in found]
 
     assert await listed() == everybody
@@ -130,7 +131,7 @@ async def test_addresses_of_all_wallets_come_by_id_a_page_at_a_time(rows: Wallet
     wallets = sorted([await rows.wallet(kind) for kind in kinds], key=lambda row: row.id)
     await store_backwards(rows.connection, "wallet.wallets", [row.id for row in wallets])
     everything = [(row.id, row.address) for row in wallets]
-    store = WalletStore(rows.pool)
+    store = WalletStore(rows.pool, ORDERS)
     assert await store.addresses_after(None, ALL) == everything
     assert await store.addresses_after(None, 2) == everything[:2]
     assert await store.addresses_after(wallets[0].id, ALL) == everything[1:]
@@ -139,7 +140,7 @@ async def test_addresses_of_all_wallets_come_by_id_a_page_at_a_time(rows: Wallet
 async def test_keys_come_with_their_own_addresses(rows: WalletRows) -> None:
     made = {await insert_farmer(rows, name): name for name in ("G1", "G2", "G3")}
     asked = [wallet_id for wallet_id in made if wallet_id is not None][:2]
-    found = await WalletStore(rows.pool).sealed_keys(asked)
+    found = await WalletStore(rows.pool, ORDERS).sealed_keys(asked)
     told = {wallet_id: (key.address, key.wrapped_data_key) for wallet_id, key in found.items()}
     assert told == {one: (made[one], made[one].encode()) for one in asked}
 
@@ -149,7 +150,7 @@ async def test_keys_come_with_their_own_addresses(rows: WalletRows) -> None:
 
 async def save(rows: WalletRows, ledger: int, states: dict[WalletId, dict[str, Any]]) -> None:
     """What a node has told of accounts that exist, unless it says something else."""
-    await WalletStore(rows.pool).save_accounts(
+    await WalletStore(rows.pool, ORDERS).save_accounts(
         {
             wallet_id: AccountState(**{"address": "", "exists": True, **values})
             for wallet_id, values in states.items()
@@ -160,7 +161,7 @@ async def save(rows: WalletRows, ledger: int, states: dict[WalletId, dict[str, A
 
 async def kept(rows: WalletRows, wallet: WalletRow) -> tuple[int, int]:
     """The KALE of a wallet, and the ledger of which it is."""
-    found = await WalletStore(rows.pool).by_id(wallet.id)
+    found = await WalletStore(rows.pool, ORDERS).by_id(wallet.id)
     assert found is not None
     return found.balances.kale, found.balances.ledger
 
@@ -271,7 +272,7 @@ async def test_what_is_ready_is_not_written_again(rows: WalletRows) -> None:
 
 
 async def test_owners_are_told_once(rows: WalletRows) -> None:
-    store, pooler = WalletStore(rows.pool), PoolerId(new_id())
+    store, pooler = WalletStore(rows.pool, ORDERS), PoolerId(new_id())
     own, also = [await rows.wallet(pooler=pooler) for _ in range(2)]
     strange, treasury = await rows.wallet(), await rows.wallet("treasury")
     wallets = (own, also, strange, treasury)

@@ -12,6 +12,7 @@ from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, Withdrawal
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import WithdrawalStore
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
@@ -115,7 +116,7 @@ async def test_addresses_of_a_wallet_are_numbered_and_count_after_the_cooling_ti
     account, beside = await rows.wallet(), await rows.wallet()
     for number in range(1, 8):
         await address(rows, beside, number, registered=-9, effective=-9)
-    store, before = WithdrawalStore(rows.pool), ago()
+    store, before = WithdrawalStore(rows.pool, ORDERS), ago()
     moments = [
         await store.set_address(account.id, name, cooling=60, actor="me")
         for name in ("a", "b", "c")
@@ -133,7 +134,7 @@ async def test_an_address_is_never_registered_before_the_one_that_it_replaces(
     account = await rows.wallet()
     await address(rows, account, 1, registered=9, effective=9)
     await address(rows, account, 2, registered=-1, effective=-1)
-    await WithdrawalStore(rows.pool).set_address(account.id, "a", cooling=60, actor="me")
+    await WithdrawalStore(rows.pool, ORDERS).set_address(account.id, "a", cooling=60, actor="me")
     found = await registered(rows, account)
     assert [number for number, _ in found] == [1, 2, 3]
     assert found[2][1] == found[1][1]
@@ -141,7 +142,7 @@ async def test_an_address_is_never_registered_before_the_one_that_it_replaces(
 
 async def test_one_change_of_a_wallets_addresses_waits_for_the_other(rows: WalletRows) -> None:
     account, beside = await rows.wallet(), await rows.wallet()
-    store, connection = WithdrawalStore(rows.pool), rows.connection
+    store, connection = WithdrawalStore(rows.pool, ORDERS), rows.connection
     # Whoever adds a row that names the wallet does not conflict with this lock.
     held = "SELECT FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE"
     async with connection.transaction():
@@ -187,7 +188,7 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
 
 async def test_a_request_id_is_one_wallets_own(rows: WalletRows) -> None:
     one, other = await rows.wallet(), await rows.wallet()
-    store = WithdrawalStore(rows.pool)
+    store = WithdrawalStore(rows.pool, ORDERS)
     for account in (one, other):
         await address(rows, account, 1, registered=1, effective=1)
     asked = [
@@ -211,7 +212,7 @@ async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_pay
             await rows.payment(await rows.wallet(), payer, "top_up")
     for account in (one, other):
         await address(rows, account, 1, registered=1, effective=1)
-    store = WithdrawalStore(rows.pool)
+    store = WithdrawalStore(rows.pool, ORDERS)
     asked = [wish(one, "one"), wish(one, "two", amount=6), wish(other, "one", asset=Asset.XLM)]
     for item in asked:
         await store.record(item, LIMIT)
@@ -238,7 +239,7 @@ async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_a
         await rows.payment(account, None, destination=place, asset=asset)
         for place, asset in (("number 1", "kale"), ("before", "xlm"), ("number 1", "kale"))
     ]
-    found = await TransactionStore(rows.pool).payouts([good, changed])
+    found = await TransactionStore(rows.pool, ORDERS).payouts([good, changed])
     assert {
         name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
     } == {good: ("number 1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
@@ -251,7 +252,7 @@ async def test_a_withdrawal_is_told_with_its_own_operation(rows: WalletRows) -> 
         for account, amount, place in ((one, 5, "here"), (other, 6, "there"), (one, 7, "here"))
     ]
     await rows.payment(one, None, "top_up")
-    store = WithdrawalStore(rows.pool)
+    store = WithdrawalStore(rows.pool, ORDERS)
     account, name = made[1]
     found = await store.by_id(name)
     assert found is not None
@@ -273,7 +274,7 @@ async def test_withdrawals_are_listed_newest_first_page_by_page(rows: WalletRows
     # The newest row is neither the first nor the last that was written.
     for name in (*ids[2:], *ids[:2]):
         await rows.payment(other if name == middle else one, None, id=name)
-    store = WithdrawalStore(rows.pool)
+    store = WithdrawalStore(rows.pool, ORDERS)
 
     async def page(
         account: WalletRow | None = None, *, before: UUID | None = None, limit: int = 9

@@ -40,6 +40,7 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 from tests.support.payers import Outside, payer
 from tests.support.wallet_world import WalletWorld, eventually
 
@@ -57,7 +58,7 @@ PROVIDER = LocalKeyProvider(bytes(32))
 async def farmer(pool: Database, *, payout_address: str = OUTSIDE) -> WalletId:
     """The wallet of a new farmer."""
     sealed = await seal_new_key(PROVIDER, WalletId(new_id()))
-    await WalletStore(pool).insert_farmer(
+    await WalletStore(pool, ORDERS).insert_farmer(
         sealed,
         farmer_id=FarmerId(new_id()),
         pooler_id=PoolerId(new_id()),
@@ -79,12 +80,12 @@ def wish(wallet_id: WalletId, request_id: str, amount: int = 40) -> NewWithdrawa
 
 
 async def test_the_address_of_the_registration_counts_at_once(pool: Database) -> None:
-    found = await WithdrawalStore(pool).addresses(await farmer(pool))
+    found = await WithdrawalStore(pool, ORDERS).addresses(await farmer(pool))
     assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
 
 
 async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     moment = await store.set_address(wallet_id, OTHER, cooling=3, actor="me")
     waiting = PayoutAddresses(address=OUTSIDE, pending=OTHER, pending_at=moment)
     assert await store.addresses(wallet_id) == waiting
@@ -93,7 +94,7 @@ async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -
 
 
 async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Database) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     await store.set_address(wallet_id, OTHER, cooling=2, actor="me")
     await store.set_address(wallet_id, OUTSIDE, cooling=60, actor="me")
     await asyncio.sleep(2.1)
@@ -102,13 +103,13 @@ async def test_an_address_that_is_replaced_while_it_cools_never_counts(pool: Dat
 
 
 async def test_repeating_the_newest_address_does_not_begin_again(pool: Database) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     first = await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
     assert await store.set_address(wallet_id, OTHER, cooling=60, actor="me") == first
 
 
 async def test_no_address_stops_withdrawals_at_once(pool: Database) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     await store.set_address(wallet_id, "", cooling=60, actor="me")
     with pytest.raises(PayoutAddressMissingError):
         await store.record(wish(wallet_id, "one"), LIMIT)
@@ -136,14 +137,14 @@ class Late:
 
     def store(self) -> WithdrawalStore:
         """Its store."""
-        return WithdrawalStore(cast("Database", self))
+        return WithdrawalStore(cast("Database", self), ORDERS)
 
 
 async def test_no_address_stops_what_began_before_it(pool: Database) -> None:
     late, wallet_id = Late(database=pool), await farmer(pool)
     waiting = asyncio.create_task(late.store().record(wish(wallet_id, "one"), LIMIT))
     await late.begun.wait()
-    await WithdrawalStore(pool).set_address(wallet_id, "", cooling=60, actor="me")
+    await WithdrawalStore(pool, ORDERS).set_address(wallet_id, "", cooling=60, actor="me")
     late.may_go_on.set()
     with pytest.raises(PayoutAddressMissingError):
         await waiting
@@ -154,7 +155,7 @@ async def test_no_address_is_not_undone_by_a_change_that_began_before_it(pool: D
     changing = late.store().set_address(wallet_id, OTHER, cooling=60, actor="me")
     waiting = asyncio.create_task(changing)
     await late.begun.wait()
-    store = WithdrawalStore(pool)
+    store = WithdrawalStore(pool, ORDERS)
     await store.set_address(wallet_id, "", cooling=60, actor="me")
     late.may_go_on.set()
     moment = await waiting
@@ -165,7 +166,7 @@ async def test_no_address_is_not_undone_by_a_change_that_began_before_it(pool: D
 async def test_no_address_stops_withdrawals_when_the_clock_was_set_back(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     async with connect(database.admin_dsn) as admin:
         await admin.execute(
             "UPDATE wallet.payout_addresses SET registered_at = now() + interval '1 hour',"
@@ -190,7 +191,7 @@ async def test_the_address_of_the_registration_is_in_the_audit_log(pool: Databas
 async def test_nothing_is_signed_once_there_is_no_address(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     waiting = await store.record(wish(wallet_id, "one"), LIMIT)
     async with pool.session() as session:
         assert await session.many("lock_queued", [waiting], ["queued"])
@@ -202,10 +203,10 @@ async def test_nothing_is_signed_once_there_is_no_address(
 async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     waiting, transactions = (
         await store.record(wish(wallet_id, "one"), LIMIT),
-        TransactionStore(pool),
+        TransactionStore(pool, ORDERS),
     )
     await store.set_address(wallet_id, OTHER, cooling=60, actor="me")
     assert not (await transactions.payouts([waiting]))[waiting].is_stopped
@@ -224,22 +225,22 @@ async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
 async def test_what_waits_is_paid_though_the_clock_was_set_back(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     waiting = await store.record(wish(wallet_id, "one"), LIMIT)
     async with connect(database.admin_dsn) as admin:
         await admin.execute(
             "UPDATE wallet.payout_addresses SET registered_at = registered_at + interval '1 hour',"
             " effective_at = effective_at + interval '1 hour 1 ms'"
         )
-        assert (await TransactionStore(pool).payouts([waiting]))[waiting].is_stopped
+        assert (await TransactionStore(pool, ORDERS).payouts([waiting]))[waiting].is_stopped
         await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() + interval '2 h'")
-    assert not (await TransactionStore(pool).payouts([waiting]))[waiting].is_stopped
+    assert not (await TransactionStore(pool, ORDERS).payouts([waiting]))[waiting].is_stopped
     async with pool.session() as session:
         assert await session.many("lock_queued", [waiting], ["queued"])
 
 
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     found = await asyncio.gather(*(store.record(wish(wallet_id, "one"), LIMIT) for _ in range(8)))
     assert len(set(found)) == 1
     with pytest.raises(RequestIdReusedError):
@@ -251,7 +252,7 @@ async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Databa
 async def test_whom_an_operator_has_stopped_does_not_use_up_the_pools_limit(
     pool: Database, database: DatabaseAccess, scope: Scope
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     known = await store.record(wish(wallet_id, "before"), LIMIT)
     async with connect(database.admin_dsn) as admin:
         pooler: UUID = await admin.fetchval(
@@ -270,7 +271,7 @@ async def test_whom_an_operator_has_stopped_does_not_use_up_the_pools_limit(
 
 
 async def test_limits_hold_for_requests_that_come_at_once(pool: Database) -> None:
-    store, first, second = WithdrawalStore(pool), await farmer(pool), await farmer(pool)
+    store, first, second = WithdrawalStore(pool, ORDERS), await farmer(pool), await farmer(pool)
 
     async def ask(wallet_id: WalletId, number: int) -> bool:
         try:
@@ -298,7 +299,7 @@ async def test_limits_hold_whatever_the_database_is_set_to(
             "synchronous_commit = off",
         ):
             await admin.execute(f'ALTER DATABASE "{name}" SET {setting}')
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     wishes = [store.record(wish(wallet_id, str(number)), LIMIT) for number in range(8)]
     found = await asyncio.gather(*wishes, return_exceptions=True)
     assert sum(isinstance(item, WithdrawalLimitError) for item in found) == 6
@@ -309,7 +310,7 @@ async def test_limits_hold_whatever_the_database_is_set_to(
 
 
 async def test_what_was_given_up_does_not_count(pool: Database, database: DatabaseAccess) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     given_up = await store.record(wish(wallet_id, "one", 100), LIMIT)
     async with connect(database.admin_dsn) as admin:
         await admin.execute(
@@ -337,7 +338,7 @@ async def settle(database: DatabaseAccess, withdrawal_id: OperationId, *, hours_
 
 
 async def test_yesterday_does_not_count(pool: Database, database: DatabaseAccess) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     await settle(database, await store.record(wish(wallet_id, "one", 100), LIMIT), hours_ago=24)
     await store.record(wish(wallet_id, "two", 100), LIMIT)
 
@@ -345,7 +346,7 @@ async def test_yesterday_does_not_count(pool: Database, database: DatabaseAccess
 async def test_what_left_today_counts_whenever_it_was_asked_for(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     await settle(database, await store.record(wish(wallet_id, "one", 100), LIMIT), hours_ago=23)
     with pytest.raises(WithdrawalLimitError):
         await store.record(wish(wallet_id, "two", 1), LIMIT)
@@ -353,7 +354,7 @@ async def test_what_left_today_counts_whenever_it_was_asked_for(
 
 async def test_days_of_a_pause_do_not_add_up(pool: Database, database: DatabaseAccess) -> None:
     """What waits leaves at once when signing is resumed: no more than may leave within a day."""
-    store, wallet_id = WithdrawalStore(pool), await farmer(pool)
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     await store.record(wish(wallet_id, "one", 100), LIMIT)
     async with connect(database.admin_dsn) as admin:
         await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() - interval '1 day'")

@@ -21,6 +21,7 @@ from services.wallet.domain.packing import IN_FLIGHT, WHOLE_LEDGER
 from services.wallet.domain.settling import later
 from services.wallet.engine.alarms import Alarms
 from services.wallet.engine.chain_view import ChainState
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.submit.dispatch import IDLE, ROUND, Dispatcher
 from services.wallet.engine.submit.round import Round
 from services.wallet.engine.wakeup import Wakeup, Wakeups
@@ -165,6 +166,7 @@ class World:
             chain_view=cast(Any, self.view),
             sender=cast(Any, self.sender),
             broken_keys=cast(Any, self.broken),
+            forgeries=Forgeries(cast(Any, self.operations)),
             wakeups=self.wakeups,
             limits=LIMITS,
             alarms=self.alarms,

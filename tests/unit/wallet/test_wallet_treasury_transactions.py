@@ -17,6 +17,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
@@ -128,6 +129,7 @@ class World:
             wakeups=self.wakeups,
             limits=LIMITS,
             alarms=self.alarms,
+            forgeries=Forgeries(cast(Any, self.operations)),
             rent_turn=self.turn,
         )
 

@@ -110,6 +110,8 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The block ended while the rent of the farm's instance or code was due, and neither the operator's
     budget for rent nor anybody else paid it.
     """
+    FAILURE_REASON_TAMPERED: _FailureReason.ValueType  # 27
+    """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -172,6 +174,8 @@ FAILURE_REASON_RENT_DUE: FailureReason.ValueType  # 26
 """The block ended while the rent of the farm's instance or code was due, and neither the operator's
 budget for rent nor anybody else paid it.
 """
+FAILURE_REASON_TAMPERED: FailureReason.ValueType  # 27
+"""The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

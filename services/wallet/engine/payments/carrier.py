@@ -19,6 +19,7 @@ from services.wallet.domain.withdrawals import Asset, Payout, refusal
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
 from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sequence_sources import LEASE
 from services.wallet.engine.signers import Signers
@@ -53,6 +54,7 @@ class PaymentCarrier:
         chain_view: ChainView,
         transactions: TreasuryTransactions,
         broken_keys: BrokenKeys,
+        forgeries: Forgeries,
         wakeups: Wakeups,
     ) -> None:
         """Look up in `payouts` where withdrawals go."""
@@ -67,6 +69,7 @@ class PaymentCarrier:
         self._chain_view = chain_view
         self._transactions = transactions
         self._broken_keys = broken_keys
+        self._forgeries = forgeries
         self._wakeups = wakeups
         #: The ledger from which on all payers are looked at, with or without payments.
         self._look_ledger = 0
@@ -115,9 +118,10 @@ class PaymentCarrier:
             claimed = await self._payers.claim(
                 kind, payer.wallet_id, limit=_MOST[kind], lease=LEASE, ledger=ledger
             )
-            if claimed:
-                progress = True
-                await self._carry(payer, claimed, number, record)
+            genuine = await self._forgeries.sift(claimed)
+            progress |= bool(claimed)
+            if genuine:
+                await self._carry(payer, genuine, number, record)
         return progress
 
     async def _carry(
@@ -168,6 +172,13 @@ class PaymentCarrier:
 
         Payments from the treasury to channel accounts are left for the ledger to judge.
         """
+        forged = [
+            item for item in claimed if item.id not in payouts or not payouts[item.id].is_genuine
+        ]
+        if forged:
+            await self._forgeries.give_up(forged)
+            self._wakeups.tell_settled()
+        claimed = [item for item in claimed if item not in forged]
         withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
         if not withdrawals:
             return list(claimed)
@@ -210,8 +221,11 @@ class PaymentCarrier:
         bid = self._transactions.bid(together[0].kind)
         treasury_id = self._treasury.wallet.id
         sources = [self._source(item) for item in together]
-        async with self._signers.open([treasury_id, payer.wallet_id, *sources]) as signers:
-            treasury, payer_key, *keys = signers
+        # A channel account is paid only if its key opens: only the pool's own accounts are paid.
+        own = [item.wallet_id for item in together if item.kind is OperationKind.TOP_UP]
+        wallets = [treasury_id, payer.wallet_id, *sources, *own]
+        async with self._signers.open(wallets) as signers:
+            treasury, payer_key, *keys = signers[: 2 + len(sources)]
             payments = [
                 Payment(
                     signer=key,

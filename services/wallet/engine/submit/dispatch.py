@@ -16,6 +16,7 @@ from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
 from services.wallet.engine.chain_view import ChainState, ChainView
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import LEASE, Sources
 from services.wallet.engine.submit.round import Round
@@ -61,6 +62,7 @@ class Dispatcher:
         chain_view: ChainView,
         sender: Sender,
         broken_keys: BrokenKeys,
+        forgeries: Forgeries,
         wakeups: Wakeups,
         limits: OperatorLimits,
         alarms: Alarms,
@@ -74,6 +76,7 @@ class Dispatcher:
         self._chain_view = chain_view
         self._sender = sender
         self._broken_keys = broken_keys
+        self._forgeries = forgeries
         self._wakeups = wakeups
         self._limits = limits
         self._alarms = alarms
@@ -106,7 +109,12 @@ class Dispatcher:
         wanted = chain_state.over() if chain_state.is_rent_due else await self._wanted(chain_state)
         limit = min(ROUND, left // self._single_calls.smallest_share)
         claimed = await self._operations.claim(wanted, limit=limit, lease=LEASE)
-        return await self._bring(claimed, chain_state, left) if claimed else False
+        if not claimed:
+            return False
+        genuine = await self._forgeries.sift(claimed)
+        if len(genuine) < len(claimed):
+            self._wakeups.tell_settled()
+        return await self._bring(genuine, chain_state, left) if genuine else True
 
     def _hold(self, chain_state: ChainState) -> None:
         """Note the blocks whose queued operations wait for the farm's rent.

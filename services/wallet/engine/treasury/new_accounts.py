@@ -64,7 +64,9 @@ class NewAccounts:
     ) -> None:
         bid = self.transactions.bid(operations[0].kind)
         new_accounts = [NewAccount(address=item.address, amount=funding) for item in operations]
-        async with self.signers.open([self.treasury.wallet.id]) as (treasury,):
+        # An account is paid only if its key opens: only the pool's own accounts are made.
+        wallets = [self.treasury.wallet.id, *(item.wallet_id for item in operations)]
+        async with self.signers.open(wallets) as (treasury, *_):
             await self.transactions.submit(
                 operations,
                 lambda: sign_new_accounts(

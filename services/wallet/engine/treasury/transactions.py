@@ -13,6 +13,7 @@ from services.wallet.domain.trust import Decision
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.sender import Sender
 from services.wallet.engine.sequence_sources import LEASE, next_numbers
 from services.wallet.engine.treasury_account import Treasury
@@ -45,6 +46,7 @@ class TreasuryTransactions:
     wakeups: Wakeups
     limits: OperatorLimits
     alarms: Alarms
+    forgeries: Forgeries
     rent_turn: RentTurn
 
     async def take_up(self, kind: OperationKind, *, limit: int) -> list[QueuedOperation]:
@@ -53,13 +55,14 @@ class TreasuryTransactions:
             return []
         if self.rent_turn.is_waiting:  # farmers' calls may soon have to wait for the rent
             return []
-        return await self.operations.claim_for_treasury(
+        claimed = await self.operations.claim_for_treasury(
             kind,
             limit=limit,
             lease=LEASE,
             ledger=self.chain_view.current.ledger.sequence,
             treasury=self.treasury.wallet.address,
         )
+        return await self.forgeries.sift(claimed)
 
     def bid(self, kind: OperationKind) -> Bid:
         """Return what an envelope for operations of this kind may cost now."""

@@ -30,6 +30,8 @@ CREATE TABLE wallet.wallets (
     leased_until timestamptz NOT NULL DEFAULT '-infinity',
     -- Why a payer may not sign: its number and the records do not agree. Empty: it may.
     stopped text NOT NULL DEFAULT '',
+    -- Authenticator of the order: who may write this row may not therefore give it.
+    mac bytea CHECK (octet_length(mac) = 34),
     -- Only a farmer's wallet belongs to somebody.
     CONSTRAINT wallets_owner CHECK (
         (kind = 'farmer') = (farmer_id IS NOT NULL) AND (farmer_id IS NULL) = (pooler_id IS NULL)
@@ -93,6 +95,8 @@ CREATE TABLE wallet.transactions (
     CONSTRAINT transactions_bump_to CHECK (bump_to > sequence),
     -- It pays for longer lives of the farm's entries and others: booked apart from fees.
     is_rent boolean NOT NULL DEFAULT false,
+    -- Authenticator of a payer's numbers and of what it carries.
+    mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT transactions_closed CHECK (
         (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))
     ),
@@ -150,6 +154,8 @@ CREATE TABLE wallet.operations (
     -- Envelopes after which another one was signed without a proof that they were excluded or had
     -- failed: the chain's state was all that there was to go by.
     unproven smallint NOT NULL DEFAULT 0 CHECK (unproven >= 0),
+    -- Authenticator of the order; none for what was found done on the chain.
+    mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -241,7 +247,8 @@ EXECUTE FUNCTION wallet.refuse_change_of_settled();
 -- ledger tells which of all its envelopes was paid.
 CREATE TABLE wallet.payments (
     operation_id uuid PRIMARY KEY REFERENCES wallet.operations (id),
-    payer_id uuid NOT NULL REFERENCES wallet.wallets (id)
+    payer_id uuid NOT NULL REFERENCES wallet.wallets (id),
+    mac bytea CHECK (octet_length(mac) = 34)
 );
 CREATE INDEX idx_payments_payer ON wallet.payments (payer_id, operation_id);
 
@@ -369,6 +376,7 @@ CREATE TABLE wallet.payout_addresses (
     address varchar(56) NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
     effective_at timestamptz NOT NULL,
+    mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (wallet_id, number)
 );
 
@@ -403,6 +411,7 @@ CREATE TABLE wallet.withdrawals (
     amount bigint NOT NULL CHECK (amount > 0),
     destination varchar(56) NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT now(),
+    mac bytea CHECK (octet_length(mac) = 34),
     UNIQUE (wallet_id, request_id)
 );
 -- What is still to leave, and what has left lately.
@@ -577,7 +586,8 @@ SELECT
     a.kale_stroops,
     a.reserves,
     a.ledger,
-    w.created_at
+    w.created_at,
+    w.mac
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id;
 
@@ -734,3 +744,16 @@ CREATE UNIQUE INDEX idx_key_rotations_one_open ON wallet.key_rotations ((ended_a
 WHERE ended_at IS NULL;
 GRANT SELECT, INSERT, UPDATE (rewrapped, failed, ended_at) ON wallet.key_rotations
 TO kalepool_wallet;
+
+-- Keys of rows' authenticators ------------------------------------------------------------------
+
+-- Sealed like the wallets' data keys: without the KEK nobody makes an authenticator.
+CREATE TABLE wallet.row_keys (
+    number int PRIMARY KEY CHECK (number BETWEEN 1 AND 65535),
+    -- The lowest number whose authenticators count beside this key's.
+    accepts_from int NOT NULL CHECK (accepts_from BETWEEN 1 AND number),
+    kek_id text NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.row_keys TO kalepool_wallet;

@@ -7,9 +7,11 @@ SELECT pg_advisory_xact_lock(7021653486117548);
 SELECT count(*)::int AS made FROM wallet.wallets WHERE kind = $1::wallet.wallet_kind;
 
 -- name: insert_pool_account :one
--- A channel or a payer ($8) with the operation ($9) that opens it.
+-- A channel or a payer ($8) with the operation ($9) that opens it, and the authenticators of both ($10,
+-- $11).
 WITH made AS (
-    INSERT INTO wallet.wallets (id, kind, address) VALUES ($1, $8::wallet.wallet_kind, $2)
+    INSERT INTO wallet.wallets (id, kind, address, mac)
+    VALUES ($1, $8::wallet.wallet_kind, $2, $10)
     RETURNING id
 ),
 sealed AS (
@@ -19,8 +21,8 @@ sealed AS (
 account AS (
     INSERT INTO wallet.accounts (wallet_id) SELECT id FROM made
 )
-INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
-SELECT $7, $9::wallet.operation_kind, id, 0 FROM made
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, mac)
+SELECT $7, $9::wallet.operation_kind, id, 0, $11 FROM made
 RETURNING id;
 
 -- name: lease_channels :many
@@ -69,41 +71,33 @@ FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel';
 
--- name: queue_top_ups :one
--- The poorest channels below $2 stroops get $3 each; a top-up is named by the ledger ($4) that it
--- was seen to be needed at.
-WITH poor AS (
-    SELECT w.id, row_number() OVER (ORDER BY a.xlm_stroops, w.id) AS place
-    FROM wallet.wallets AS w
-    INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
-    WHERE w.kind = 'channel'
-      AND w.status = 'ready'
-      AND a.xlm_stroops < $2
-      AND NOT EXISTS (
-          SELECT 1 FROM wallet.operations AS o
-          WHERE o.wallet_id = w.id
-            AND o.kind = 'top_up'
-            AND (
-                o.state IN ('queued', 'signed', 'sent')
-                -- What was sent is not in the account row before the account was read again.
-                OR (o.state = 'succeeded' AND o.ledger >= a.ledger)
-            )
-      )
-),
-named AS (
-    SELECT id, place FROM unnest($1::uuid[]) WITH ORDINALITY AS n (id, place)
-),
-made AS (
-    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
-    SELECT n.id, 'top_up', p.id, $4, $3
-    FROM poor AS p
-    INNER JOIN named AS n ON p.place = n.place
-    ON CONFLICT DO NOTHING
-    RETURNING id
-),
--- All of them to one payer: one transaction takes them.
-assigned AS (
-    INSERT INTO wallet.payments (operation_id, payer_id)
-    SELECT m.id, f.id FROM made AS m INNER JOIN wallet.free_payers() AS f ON f.place = 1
-)
-SELECT count(*)::int AS queued FROM made;
+-- name: poor_channels :many
+-- Channels below $1 stroops for which no top-up is on its way, the poorest $2 of them.
+SELECT w.id
+FROM wallet.wallets AS w
+INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
+WHERE w.kind = 'channel'
+  AND w.status = 'ready'
+  AND a.xlm_stroops < $1
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.operations AS o
+      WHERE o.wallet_id = w.id
+        AND o.kind = 'top_up'
+        AND (
+            o.state IN ('queued', 'signed', 'sent')
+            -- What was sent is not in the account row before the account was read again.
+            OR (o.state = 'succeeded' AND o.ledger >= a.ledger)
+        )
+  )
+ORDER BY a.xlm_stroops, w.id
+LIMIT $2;
+
+-- name: insert_top_ups :many
+-- Top-ups ($1) of channels ($2) of $4 stroops each, with their authenticators ($5); each is named by the
+-- ledger ($3) that it was seen to be needed at.
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount, mac)
+SELECT n.id, 'top_up', n.wallet_id, $3, $4, n.mac
+FROM unnest($1::uuid[], $2::uuid[], $5::bytea[]) AS n (id, wallet_id, mac)
+ORDER BY n.id
+ON CONFLICT DO NOTHING
+RETURNING id;

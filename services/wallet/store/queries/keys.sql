@@ -48,3 +48,18 @@ RETURNING (SELECT count(*) FROM changed) AS changed;
 -- name: end_rotation :exec
 UPDATE wallet.key_rotations SET ended_at = now(), failed = $2
 WHERE id = $1 AND ended_at IS NULL;
+
+-- name: row_keys :many
+SELECT number, accepts_from, kek_id, wrapped_key FROM wallet.row_keys ORDER BY number;
+
+-- name: insert_row_key :exec
+-- Nothing when somebody was faster.
+INSERT INTO wallet.row_keys (number, accepts_from, kek_id, wrapped_key) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: rewrap_row_key :exec
+UPDATE wallet.row_keys SET kek_id = $3, wrapped_key = $4 WHERE number = $1 AND kek_id = $2;
+
+-- name: is_empty :one
+-- Whether no wallet was ever made here.
+SELECT NOT EXISTS (SELECT 1 FROM wallet.wallets) AS is_empty;

@@ -9,12 +9,13 @@ SELECT arguments_hash FROM wallet.batches WHERE request_id = $1;
 -- name: insert_operations :exec
 -- In the order of the wallets, so that two batches with the same farmers never wait crosswise.
 INSERT INTO wallet.operations (
-    id, kind, wallet_id, block_index, amount, nonce, hash, zeros
+    id, kind, wallet_id, block_index, amount, nonce, hash, zeros, mac
 )
-SELECT n.id, $1::wallet.operation_kind, n.wallet_id, $2, n.amount, n.nonce, n.hash, n.zeros
+SELECT
+    n.id, $1::wallet.operation_kind, n.wallet_id, $2, n.amount, n.nonce, n.hash, n.zeros, n.mac
 FROM unnest(
-    $3::uuid[], $4::uuid[], $5::bigint[], $6::numeric[], $7::bytea[], $8::smallint[]
-) AS n (id, wallet_id, amount, nonce, hash, zeros)
+    $3::uuid[], $4::uuid[], $5::bigint[], $6::numeric[], $7::bytea[], $8::smallint[], $9::bytea[]
+) AS n (id, wallet_id, amount, nonce, hash, zeros, mac)
 ORDER BY n.wallet_id, n.nonce
 ON CONFLICT DO NOTHING;
 
@@ -137,7 +138,8 @@ SET due_at = now() + make_interval(secs => $2)
 FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
-    o.attempts, o.pack_limit;
+    o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
+    w.mac AS wallet_mac;
 
 -- name: claim_for_treasury :many
 -- Takes up to $1 operations of one kind ($5) for $2 seconds, unless the treasury ($4) has a
@@ -165,7 +167,8 @@ SET due_at = now() + make_interval(secs => $2)
 FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
-    o.attempts, o.pack_limit;
+    o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
+    w.mac AS wallet_mac;
 
 -- name: release_operations :exec
 -- Gives back what was taken up and not used.

@@ -11,19 +11,23 @@ WHERE o.state = 'queued'
   AND wallet.is_due_at(o.due_ledger, $2)
 GROUP BY p.payer_id;
 
--- name: assign_payments :exec
--- Gives payments of one kind ($1) that are nobody's to payers, the one with the fewest first. One
--- process at a time: the first to say so decides, for ever.
-INSERT INTO wallet.payments (operation_id, payer_id)
-SELECT o.id, f.id
-FROM (
-    SELECT o.id, row_number() OVER (ORDER BY o.id) AS place
-    FROM wallet.operations AS o
-    WHERE o.state = 'queued'
-      AND o.kind = $1::wallet.operation_kind
-      AND NOT EXISTS (SELECT 1 FROM wallet.payments AS p WHERE p.operation_id = o.id)
-) AS o
-INNER JOIN wallet.free_payers() AS f ON f.place = 1 + (o.place - 1) % f.count
+-- name: free_payers :many
+-- Payers that may be given payments, the one with the fewest first.
+SELECT id FROM wallet.free_payers() ORDER BY place;
+
+-- name: unassigned_payments :many
+-- Payments of one kind ($1) that are nobody's.
+SELECT o.id
+FROM wallet.operations AS o
+WHERE o.state = 'queued'
+  AND o.kind = $1::wallet.operation_kind
+  AND NOT EXISTS (SELECT 1 FROM wallet.payments AS p WHERE p.operation_id = o.id)
+ORDER BY o.id;
+
+-- name: insert_payments :exec
+-- Payments ($1) belong to payers ($2), with authenticators ($3): the first to say so decides, for ever.
+INSERT INTO wallet.payments (operation_id, payer_id, mac)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[])
 ON CONFLICT DO NOTHING;
 
 -- name: lease_payers :many
@@ -51,7 +55,7 @@ RETURNING w.id, w.address, w.leased_until, w.stopped;
 -- name: claim_payments :many
 -- Takes up to $3 payments of one kind ($1) of a payer ($2) for $4 seconds, the oldest first.
 WITH locked AS (
-    SELECT o.id
+    SELECT o.id, p.mac AS payment_mac
     FROM wallet.operations AS o
     INNER JOIN wallet.payments AS p ON o.id = p.operation_id
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
@@ -70,7 +74,8 @@ SET due_at = now() + make_interval(secs => $4)
 FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
-    o.attempts, o.pack_limit;
+    o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
+    w.mac AS wallet_mac, l.payment_mac;
 
 -- name: payer_records :many
 -- What the records say of payers ($1, addresses): the target of the last payments that were made or
@@ -256,6 +261,7 @@ SELECT
         SELECT max(n.sequence) + 1 FROM mine AS n
         WHERE n.sequence > t.bump_to AND n.sequence < t.bump_to + $3 - 1
     )) AS bump_to,
+    t.id AS transaction_id,
     o.id,
     CASE WHEN o.kind = 'top_up' THEN y.id ELSE w.id END AS source_id,
     CASE WHEN o.kind = 'top_up' THEN w.address ELSE d.destination END AS destination,
@@ -274,3 +280,21 @@ INNER JOIN wallet.wallets AS y ON y.kind = 'treasury'
 LEFT JOIN wallet.withdrawals AS d ON o.id = d.operation_id
 WHERE t.id = (SELECT u.id FROM unmade AS u ORDER BY u.bump_to, u.id LIMIT 1)
 ORDER BY t.position;
+
+-- name: payer_transaction :one
+-- A payer's transaction ($1) with its authenticator and what that covers.
+SELECT
+    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids
+FROM wallet.transactions AS t
+WHERE t.id = $1;
+
+-- name: payment_orders :many
+-- Operations ($1) and the wallets that they are for, with their authenticators.
+SELECT o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash, o.mac,
+    w.kind AS wallet_kind, w.farmer_id, w.pooler_id, w.mac AS wallet_mac
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.id = ANY($1::uuid[]);

@@ -164,8 +164,8 @@ VALUES ($1, 'work', $2, $3, 'succeeded', $4, $5, $6, now(), true)
 ON CONFLICT DO NOTHING;
 
 -- name: queue_found_harvest :exec
-INSERT INTO wallet.operations (id, kind, wallet_id, block_index, is_found)
-VALUES ($1, 'harvest', $2, $3, true)
+INSERT INTO wallet.operations (id, kind, wallet_id, block_index, is_found, mac)
+VALUES ($1, 'harvest', $2, $3, true, $4)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_found_harvest :exec

@@ -22,16 +22,16 @@ FOR UPDATE OF o SKIP LOCKED;
 -- sending, they are sent again two ledgers later.
 INSERT INTO wallet.transactions (
     id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share, bump_to,
-    signed_ledger, resend_ledger, is_rent
+    signed_ledger, resend_ledger, is_rent, mac
 )
 SELECT n.id, n.source, n.sequence, n.hash, n.lookup_hash, n.envelope, n.max_time, n.fee_bid,
-    n.ledger_share, n.bump_to, $11, $11 + 2, n.is_rent
+    n.ledger_share, n.bump_to, $11, $11 + 2, n.is_rent, n.mac
 FROM unnest(
     $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::bigint[], $9::int[], $10::bigint[], $12::boolean[]
+    $8::bigint[], $9::int[], $10::bigint[], $12::boolean[], $13::bytea[]
 ) AS n (
     id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, ledger_share, bump_to,
-    is_rent
+    is_rent, mac
 )
 ORDER BY n.source
 ON CONFLICT DO NOTHING

@@ -1,10 +1,10 @@
 -- name: insert_wallet :one
 -- The wallet, its sealed key, its account row and, for a farmer, the wish to be brought onto the
--- chain and where it pays out to ($11, unless empty): all or nothing. No row when the farmer (or the
--- treasury) has a wallet already.
+-- chain and where it pays out to ($11, unless empty) from $12 on, with the authenticators of all three
+-- ($13, $14, $15): all or nothing. No row when the farmer (or the treasury) has a wallet already.
 WITH made AS (
-    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address)
-    VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5)
+    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address, mac)
+    VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5, $13)
     ON CONFLICT DO NOTHING
     RETURNING id, kind
 ),
@@ -17,14 +17,20 @@ account AS (
     SELECT id FROM made
 ),
 onboarding AS (
-    INSERT INTO wallet.operations (id, kind, wallet_id, block_index)
-    SELECT $10, 'onboard'::wallet.operation_kind, id, 0 FROM made WHERE kind = 'farmer'
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, mac)
+    SELECT $10, 'onboard'::wallet.operation_kind, id, 0, $14 FROM made WHERE kind = 'farmer'
 ),
 payout AS (
-    INSERT INTO wallet.payout_addresses (wallet_id, number, address, effective_at)
-    SELECT id, 1, $11::text, now() FROM made WHERE $11::text <> ''
+    INSERT INTO wallet.payout_addresses (
+        wallet_id, number, address, registered_at, effective_at, mac
+    )
+    SELECT id, 1, $11::text, $12, $12, $15 FROM made WHERE $11::text <> ''
 )
 SELECT id FROM made;
+
+-- name: moment :one
+-- The moment of this transaction, for rows whose authenticators cover it.
+SELECT now() AS moment;
 
 -- name: wallet_by_id :one
 SELECT * FROM wallet.wallets_with_accounts WHERE id = $1;
@@ -98,20 +104,20 @@ WHERE w.id = f.wallet_id
   AND (f.has_trustline OR w.kind <> 'farmer');
 
 -- name: owners_of_farmers :many
--- Whose farmers these are; '' for one that has no wallet.
-SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+-- Wallets of these farmers; a row without values for one that has no wallet.
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.wallets AS w ON w.farmer_id = asked.id;
 
 -- name: owners_of_wallets :many
--- Whose wallets these are; '' for one that is nobody's, or not there.
-SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+-- These wallets; a row without values for one that is not there.
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.wallets AS w ON w.id = asked.id;
 
 -- name: owners_of_operations :many
--- Whose operations these are; '' for one that is the pool's own, or not there.
-SELECT DISTINCT coalesce(w.pooler_id::text, '') AS pooler_id
+-- Wallets of these operations; a row without values for an operation that is not there.
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.operations AS o ON o.id = asked.id
 LEFT JOIN wallet.wallets AS w ON w.id = o.wallet_id;

@@ -32,18 +32,19 @@ ranked AS (
 )
 SELECT address, effective_at, is_effective FROM ranked WHERE place = 1 ORDER BY number;
 
--- name: insert_payout_address :one
--- Counts after $3 seconds. Registered when the wallet's lock was got, and never before the one that it
--- replaces: which was replaced while it cooled is told by these moments.
-INSERT INTO wallet.payout_addresses (wallet_id, number, address, registered_at, effective_at)
-SELECT $1, n.number, $2, n.moment, n.moment + make_interval(secs => $3)
-FROM (
-    SELECT
-        coalesce(max(number), 0) + 1 AS number,
-        greatest(clock_timestamp(), max(registered_at)) AS moment
-    FROM wallet.payout_addresses WHERE wallet_id = $1
-) AS n
-RETURNING effective_at;
+-- name: next_payout_address :one
+-- The number of the next address, and its moment: when the wallet's lock was got, and never before the
+-- address that it replaces, as which was replaced while it cooled is told by these moments.
+SELECT
+    coalesce(max(number), 0) + 1 AS number,
+    greatest(clock_timestamp(), max(registered_at)) AS registered_at
+FROM wallet.payout_addresses WHERE wallet_id = $1;
+
+-- name: insert_payout_address :exec
+INSERT INTO wallet.payout_addresses (
+    wallet_id, number, address, registered_at, effective_at, mac
+)
+VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: withdrawal_of_request :one
 SELECT operation_id, asset, amount FROM wallet.withdrawals
@@ -62,30 +63,53 @@ WHERE w.asset = $2
   AND o.state NOT IN ('failed', 'expired')
   AND (o.settled_at IS NULL OR o.settled_at > now() - interval '24 hours');
 
+-- name: next_withdrawal :one
+-- The number of a wallet's next withdrawal, and the moment of this transaction.
+SELECT count(*)::int AS number, now() AS requested_at
+FROM wallet.withdrawals WHERE wallet_id = $1;
+
 -- name: insert_withdrawal :exec
--- With its operation, which bears the number of the wallet's withdrawal in place of a block, and with
--- the payer that it belongs to for ever: whatever is restored from a backup has all of it, or nothing.
+-- With its operation, which bears the number of the wallet's withdrawal ($7) in place of a block, and with
+-- the payer ($9; none: nobody's yet) that it belongs to for ever: whatever is restored from a backup has
+-- all of it, or nothing. The authenticators of the three are $10, $11 and $12.
 WITH made AS (
-    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount)
-    SELECT $1, 'withdraw', $2, count(*), $5
-    FROM wallet.withdrawals WHERE wallet_id = $2
+    INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount, mac)
+    VALUES ($1, 'withdraw', $2, $7, $5, $10)
     RETURNING id
 ),
 assigned AS (
-    INSERT INTO wallet.payments (operation_id, payer_id)
-    SELECT m.id, f.id FROM made AS m INNER JOIN wallet.free_payers() AS f ON f.place = 1
+    INSERT INTO wallet.payments (operation_id, payer_id, mac)
+    SELECT id, $9, $12 FROM made WHERE $9::uuid IS NOT NULL
 )
-INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amount, destination)
-SELECT id, $2, $3, $4, $5, $6 FROM made;
+INSERT INTO wallet.withdrawals (
+    operation_id, wallet_id, request_id, asset, amount, destination, requested_at, mac
+)
+SELECT id, $2, $3, $4, $5, $6, $8, $11 FROM made;
 
 -- name: payouts :many
+-- With the payer that each belongs to.
 SELECT
-    operation_id,
-    destination,
-    asset,
-    wallet.payout_address(wallet_id, requested_at) IS DISTINCT FROM destination AS is_stopped
-FROM wallet.withdrawals
-WHERE operation_id = ANY($1::uuid[]);
+    w.operation_id,
+    w.wallet_id,
+    w.request_id,
+    w.destination,
+    w.asset,
+    w.amount,
+    w.requested_at,
+    w.mac,
+    p.payer_id,
+    p.mac AS payment_mac,
+    wallet.payout_address(w.wallet_id, w.requested_at) IS DISTINCT FROM w.destination AS is_stopped
+FROM wallet.withdrawals AS w
+LEFT JOIN wallet.payments AS p ON w.operation_id = p.operation_id
+WHERE w.operation_id = ANY($1::uuid[]);
+
+-- name: addresses_of :many
+-- All outside addresses of wallets.
+SELECT wallet_id, number, address, registered_at, effective_at, mac
+FROM wallet.payout_addresses
+WHERE wallet_id = ANY($1::uuid[])
+ORDER BY wallet_id, number;
 
 -- name: withdrawal :one
 SELECT w.request_id, w.asset, w.amount AS withdrawn, w.destination, o.*

@@ -1,0 +1,109 @@
+"""The orders that wallet acts on, as the bytes that their authenticators cover.
+
+Whoever may write a row may not therefore give an order: each order carries a message
+authentication code (MAC) under a key that the database does not hold (keys/row_macs.py). The code
+covers the columns that make the order, with the table's name and the format's version, so that it
+fits no other row. It never covers a lease, a due time or a passing state.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+#: Version of the bytes: other columns, or another way to write them, are another version.
+_FORMAT = b"1"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Value = UUID | str | int | bytes | datetime | None
+
+
+def wallet_bytes(
+    *, row_id: UUID, kind: str, farmer_id: UUID | None, pooler_id: UUID | None, address: str
+) -> bytes:
+    """Return the bytes of a wallet: what it is for, and whose it is."""
+    return _bytes("wallets", row_id, kind, farmer_id, pooler_id, address)
+
+
+def operation_bytes(
+    *,
+    row_id: UUID,
+    kind: str,
+    wallet_id: UUID,
+    block_index: int,
+    amount: int,
+    nonce: int | None = None,
+    digest: bytes | None = None,
+) -> bytes:
+    """Return the bytes of an operation as it was asked for; `amount` is a stake or a payment."""
+    return _bytes("operations", row_id, kind, wallet_id, block_index, amount, nonce, digest)
+
+
+def withdrawal_bytes(
+    *,
+    operation_id: UUID,
+    wallet_id: UUID,
+    request_id: str,
+    asset: str,
+    amount: int,
+    destination: str,
+    requested_at: datetime,
+) -> bytes:
+    """Return the bytes of a withdrawal."""
+    texts = (request_id, asset, amount, destination)
+    return _bytes("withdrawals", operation_id, wallet_id, *texts, requested_at)
+
+
+def payment_bytes(*, operation_id: UUID, payer_id: UUID) -> bytes:
+    """Return the bytes by which a payment belongs to a payer."""
+    return _bytes("payments", operation_id, payer_id)
+
+
+def payout_address_bytes(
+    *,
+    wallet_id: UUID,
+    number: int,
+    address: str,
+    registered_at: datetime,
+    effective_at: datetime,
+) -> bytes:
+    """Return the bytes of a farmer's outside address."""
+    return _bytes("payout_addresses", wallet_id, number, address, registered_at, effective_at)
+
+
+def payer_transaction_bytes(
+    *,
+    row_id: UUID,
+    source: str,
+    sequence: int,
+    bump_to: int,
+    lookup_hash: str,
+    operation_ids: Sequence[UUID],
+) -> bytes:
+    """Return the bytes of a payer's transaction: its numbers, and the payments that it carries."""
+    members = b"".join(sorted(item.bytes for item in operation_ids))
+    return _bytes("transactions", row_id, source, sequence, bump_to, lookup_hash, members)
+
+
+def _bytes(table: str, *values: Value) -> bytes:
+    """Write each value with its kind and its length, so that no value runs into another."""
+    parts = [_FORMAT, b"|", table.encode()]
+    for value in values:
+        raw = _raw(value)
+        parts += (len(raw).to_bytes(4, "big"), raw)
+    return b"".join(parts)
+
+
+def _raw(value: Value) -> bytes:
+    match value:
+        case None:
+            return b"n"
+        case UUID():
+            return b"u" + value.bytes
+        case str():
+            return b"t" + value.encode()
+        case bytes():
+            return b"b" + value
+        case datetime():
+            return b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))
+        case _:
+            return b"i%d" % value

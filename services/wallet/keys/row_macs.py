@@ -1,0 +1,123 @@
+"""Message authentication codes of rows: HMAC-SHA-256 under keys that the database does not hold.
+
+The keys are sealed by the key provider like the wallets' data keys. A code names its key by number,
+so that keys can be replaced while rows that an older key vouches for are still there.
+"""
+
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from services.wallet.domain.errors import RowKeysMissingError
+from services.wallet.keys.provider import (
+    KEY_BYTES,
+    KeyProvider,
+    KeyProviderError,
+    WrappedKey,
+)
+
+_NUMBER_BYTES = 2
+#: Bytes of a code: the key's number, then the HMAC.
+MAC_BYTES = _NUMBER_BYTES + 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedRowKey:
+    """A key of rows as the database holds it; useless without the KEK."""
+
+    #: From 1 on.
+    number: int
+    #: The lowest number whose codes count beside this key's. It is bound to the key, so that nobody
+    #: can bring back a key that was given up.
+    accepts_from: int
+    #: KEK that wraps the key.
+    kek_id: str
+    #: The key, wrapped.
+    wrapped_key: bytes = field(repr=False)
+
+    @property
+    def wrapped(self) -> WrappedKey:
+        """Return the key in the form that the key provider takes."""
+        return WrappedKey(
+            kek_id=self.kek_id,
+            ciphertext=self.wrapped_key,
+            context=row_key_context(self.number, self.accepts_from),
+        )
+
+
+def row_key_context(number: int, accepts_from: int) -> bytes:
+    """Return the bytes that a wrapped key of rows is bound to."""
+    return b"kalepool row key 1|%d|%d" % (number, accepts_from)
+
+
+async def seal_row_key(
+    provider: KeyProvider, number: int, *, accepts_from: int = 1
+) -> SealedRowKey:
+    """Make a fresh key of rows and seal it."""
+    context = row_key_context(number, accepts_from)
+    wrapped = await provider.wrap(secrets.token_bytes(KEY_BYTES), context)
+    return SealedRowKey(
+        number=number,
+        accepts_from=accepts_from,
+        kek_id=wrapped.kek_id,
+        wrapped_key=wrapped.ciphertext,
+    )
+
+
+class RowMacs:
+    """The codes of rows; one such object per process, empty until the keys are open."""
+
+    def __init__(self, keys: Mapping[int, bytes] = MappingProxyType({})) -> None:
+        """Take keys that are open already, by their numbers."""
+        self._keys = dict(keys)
+        self._current = max(self._keys, default=0)
+
+    def __repr__(self) -> str:
+        """Return the numbers of the keys only."""
+        return f"RowMacs({sorted(self._keys)})"
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the keys are open."""
+        return self._current > 0
+
+    @property
+    def current(self) -> int:
+        """Return the number of the key that new codes are made with; 0 before the keys are open."""
+        return self._current
+
+    async def use(self, provider: KeyProvider, sealed: Sequence[SealedRowKey]) -> None:
+        """Open these keys; the one with the greatest number makes new codes.
+
+        Raises KeyProviderError for a key that does not open: the codes of one key less would look
+        like forgeries.
+        """
+        newest = max(sealed, key=lambda item: item.number)
+        wanted = [item for item in sealed if item.number >= newest.accepts_from]
+        opened = await provider.unwrap([item.wrapped for item in wanted])
+        keys: dict[int, bytes] = {}
+        for item, key in zip(wanted, opened, strict=True):
+            if isinstance(key, KeyProviderError):
+                raise KeyProviderError(f"row key {item.number}: {key}") from key
+            keys[item.number] = key
+        self._keys, self._current = keys, newest.number
+
+    def mac(self, row: bytes) -> bytes:
+        """Return the code of a row's bytes (domain/orders.py). Raises RowKeysMissingError."""
+        key = self._keys.get(self._current)
+        if key is None:
+            raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
+        return self._current.to_bytes(_NUMBER_BYTES, "big") + hmac.digest(key, row, "sha256")
+
+    def is_genuine(self, row: bytes, mac: bytes | None) -> bool:
+        """Tell whether wallet made this code for these bytes. Raises RowKeysMissingError."""
+        if not self._keys:
+            raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
+        if mac is None or len(mac) != MAC_BYTES:
+            return False
+        key = self._keys.get(int.from_bytes(mac[:_NUMBER_BYTES], "big"))
+        if key is None:
+            return False
+        return hmac.compare_digest(hmac.digest(key, row, "sha256"), mac[_NUMBER_BYTES:])

@@ -1,0 +1,244 @@
+"""Authenticators of orders: made for rows that are written, checked on rows that are acted on."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.db.pool import Record
+from services.wallet.domain.model import NewOperation, OperationKind
+from services.wallet.domain.orders import (
+    operation_bytes,
+    payer_transaction_bytes,
+    payment_bytes,
+    payout_address_bytes,
+    wallet_bytes,
+    withdrawal_bytes,
+)
+from services.wallet.keys.row_macs import RowMacs
+
+
+class Orders:
+    """The maker and the judge of authenticators, for the stores.
+
+    Every method raises RowKeysMissingError while the keys of rows are not open.
+    """
+
+    def __init__(self, macs: RowMacs) -> None:
+        self._macs = macs
+
+    # Making -----------------------------------------------------------------------------------
+
+    def for_wallet(
+        self,
+        *,
+        row_id: UUID,
+        kind: str,
+        address: str,
+        farmer_id: UUID | None = None,
+        pooler_id: UUID | None = None,
+    ) -> bytes:
+        """Return the authenticator of a new wallet."""
+        return self._macs.mac(
+            wallet_bytes(
+                row_id=row_id, kind=kind, farmer_id=farmer_id, pooler_id=pooler_id, address=address
+            )
+        )
+
+    def for_operation(
+        self, kind: OperationKind, operation: NewOperation, *, block_index: int
+    ) -> bytes:
+        """Return the authenticator of a new operation of a batch."""
+        return self._macs.mac(
+            operation_bytes(
+                row_id=operation.id,
+                kind=kind.value,
+                wallet_id=operation.wallet_id,
+                block_index=block_index,
+                amount=operation.amount,
+                nonce=operation.nonce,
+                digest=operation.hash,
+            )
+        )
+
+    def for_own_operation(
+        self,
+        kind: OperationKind,
+        *,
+        row_id: UUID,
+        wallet_id: UUID,
+        block_index: int = 0,
+        amount: int = 0,
+    ) -> bytes:
+        """Return the authenticator of an operation that wallet itself asks for."""
+        return self._macs.mac(
+            operation_bytes(
+                row_id=row_id,
+                kind=kind.value,
+                wallet_id=wallet_id,
+                block_index=block_index,
+                amount=amount,
+            )
+        )
+
+    def for_withdrawal(
+        self,
+        *,
+        operation_id: UUID,
+        wallet_id: UUID,
+        request_id: str,
+        asset: str,
+        amount: int,
+        destination: str,
+        requested_at: datetime,
+    ) -> bytes:
+        """Return the authenticator of a new withdrawal."""
+        return self._macs.mac(
+            withdrawal_bytes(
+                operation_id=operation_id,
+                wallet_id=wallet_id,
+                request_id=request_id,
+                asset=asset,
+                amount=amount,
+                destination=destination,
+                requested_at=requested_at,
+            )
+        )
+
+    def for_payment(self, operation_id: UUID, payer_id: UUID) -> bytes:
+        """Return the authenticator of a payment's payer."""
+        return self._macs.mac(payment_bytes(operation_id=operation_id, payer_id=payer_id))
+
+    def for_payout_address(
+        self,
+        *,
+        wallet_id: UUID,
+        number: int,
+        address: str,
+        registered_at: datetime,
+        effective_at: datetime,
+    ) -> bytes:
+        """Return the authenticator of a new outside address."""
+        return self._macs.mac(
+            payout_address_bytes(
+                wallet_id=wallet_id,
+                number=number,
+                address=address,
+                registered_at=registered_at,
+                effective_at=effective_at,
+            )
+        )
+
+    def for_payer_transaction(
+        self,
+        *,
+        row_id: UUID,
+        source: str,
+        sequence: int,
+        bump_to: int,
+        lookup_hash: str,
+        operation_ids: Sequence[UUID],
+    ) -> bytes:
+        """Return the authenticator of a payer's transaction."""
+        return self._macs.mac(
+            payer_transaction_bytes(
+                row_id=row_id,
+                source=source,
+                sequence=sequence,
+                bump_to=bump_to,
+                lookup_hash=lookup_hash,
+                operation_ids=operation_ids,
+            )
+        )
+
+    # Judging ----------------------------------------------------------------------------------
+
+    def is_wallet(self, row: Record) -> bool:
+        """Judge a row with id, kind, farmer_id, pooler_id, address and mac."""
+        return self._macs.is_genuine(
+            wallet_bytes(
+                row_id=row["id"],
+                kind=row["kind"],
+                farmer_id=row["farmer_id"],
+                pooler_id=row["pooler_id"],
+                address=row["address"],
+            ),
+            row["mac"],
+        )
+
+    def is_claimed(self, row: Record) -> bool:
+        """Judge an operation that was taken up, with the wallet that it is for."""
+        return self._macs.is_genuine(
+            operation_bytes(
+                row_id=row["id"],
+                kind=row["kind"],
+                wallet_id=row["wallet_id"],
+                block_index=row["block_index"],
+                amount=row["amount"],
+                nonce=None if row["nonce"] is None else int(row["nonce"]),
+                digest=row["hash"],
+            ),
+            row["mac"],
+        ) and self._macs.is_genuine(
+            wallet_bytes(
+                row_id=row["wallet_id"],
+                kind=row["wallet_kind"],
+                farmer_id=row["farmer_id"],
+                pooler_id=row["pooler_id"],
+                address=row["address"],
+            ),
+            row["wallet_mac"],
+        )
+
+    def is_withdrawal(self, row: Record) -> bool:
+        """Judge a withdrawal, with the payer that it belongs to (payer_id, payment_mac)."""
+        return self._macs.is_genuine(
+            withdrawal_bytes(
+                operation_id=row["operation_id"],
+                wallet_id=row["wallet_id"],
+                request_id=row["request_id"],
+                asset=row["asset"],
+                amount=row["amount"],
+                destination=row["destination"],
+                requested_at=row["requested_at"],
+            ),
+            row["mac"],
+        ) and self.is_payment(row["operation_id"], row["payer_id"], row["payment_mac"])
+
+    def is_payment(self, operation_id: UUID, payer_id: UUID, mac: bytes | None) -> bool:
+        """Judge whether a payment belongs to a payer."""
+        return self._macs.is_genuine(
+            payment_bytes(operation_id=operation_id, payer_id=payer_id), mac
+        )
+
+    def are_addresses(self, rows: Sequence[Record]) -> bool:
+        """Judge all outside addresses of one wallet, by their numbers: none may be missing."""
+        return all(
+            row["number"] == number and self._is_address(row)
+            for number, row in enumerate(rows, start=1)
+        )
+
+    def _is_address(self, row: Record) -> bool:
+        return self._macs.is_genuine(
+            payout_address_bytes(
+                wallet_id=row["wallet_id"],
+                number=row["number"],
+                address=row["address"],
+                registered_at=row["registered_at"],
+                effective_at=row["effective_at"],
+            ),
+            row["mac"],
+        )
+
+    def is_payer_transaction(self, row: Record) -> bool:
+        """Judge a payer's transaction, with the ids (operation_ids) of what it carries."""
+        return row["bump_to"] is not None and self._macs.is_genuine(
+            payer_transaction_bytes(
+                row_id=row["id"],
+                source=row["source"],
+                sequence=row["sequence"],
+                bump_to=row["bump_to"],
+                lookup_hash=row["lookup_hash"],
+                operation_ids=row["operation_ids"],
+            ),
+            row["mac"],
+        )
