@@ -18,6 +18,7 @@ from cli import (
     farmer,
     farming,
     keys,
+    orders,
     pool,
     pooler,
     reconcile,
@@ -55,6 +56,7 @@ for group in (
     custody.app,
     engine.app,
     keys.app,
+    orders.app,
     reconcile.app,
     certificates.app,
 ):

@@ -16,6 +16,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    order_pb2_grpc,
     reconcile_pb2_grpc,
     wallet_pb2_grpc,
     withdrawal_pb2_grpc,
@@ -82,6 +83,7 @@ class Session:
     engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
     reconciliation: "reconcile_pb2_grpc.ReconciliationServiceAsyncStub" = field(repr=False)
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
+    orders: "order_pb2_grpc.OrderServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
@@ -153,6 +155,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
             reconciliation=reconcile_pb2_grpc.ReconciliationServiceStub(channels["wallet"]),
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
+            orders=order_pb2_grpc.OrderServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),

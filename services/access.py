@@ -101,6 +101,11 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetKeyStatus": OPERATORS,
         "RotateKeys": OPERATORS,
     },
+    "kalepool.wallet.v1.OrderService": {
+        "CheckOrders": OPERATORS,
+        "SignOrders": OPERATORS,
+        "ReplaceRowKey": OPERATORS,
+    },
     "kalepool.wallet.v1.ReconciliationService": {
         "Reconcile": OPERATORS,
         "ListDifferences": OPERATORS,

@@ -9,6 +9,7 @@ from kalepool.wallet.v1 import (
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
+    order_pb2_grpc,
     reconcile_pb2_grpc,
     wallet_pb2_grpc,
     withdrawal_pb2_grpc,
@@ -32,6 +33,7 @@ from services.wallet.engine.follower import Follower
 from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.gauges import Gauges
 from services.wallet.engine.in_flight import InFlight
+from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.payments.repayments import Repayments
@@ -64,6 +66,7 @@ from services.wallet.keys.row_macs import RowMacs
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import keys as keys_servicer
+from services.wallet.servicers import orders as order_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
 from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
@@ -73,6 +76,7 @@ from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.operations import OperationStore
+from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
@@ -89,6 +93,7 @@ _SLOW = (
     *engine_servicer.SLOW,
     *withdraw_servicer.SETTLING,
     *custody_servicer.SLOW,
+    *order_servicer.SLOW,
     *reconcile_servicer.SLOW,
 )
 
@@ -158,6 +163,9 @@ class _Wiring:
         self._payers = PayerStore(database, orders)
         self._differences = ReconcileStore(database, orders)
         self._custody_store = CustodyStore(database)
+        self._order_check = OrderCheck(
+            OrderRowStore(database), self._custody_store, self._row_keys, macs, SystemClock()
+        )
 
     def _open_ground(self) -> None:
         """Make the parts that all steps of the engine use."""
@@ -301,6 +309,7 @@ class _Wiring:
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
             loops.open_row_keys(self._row_keys),
+            loops.check_orders(self._order_check),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -439,6 +448,7 @@ class _Wiring:
                 withdraw_servicer.FULL_NAME,
                 custody_servicer.FULL_NAME,
                 keys_servicer.FULL_NAME,
+                order_servicer.FULL_NAME,
                 reconcile_servicer.FULL_NAME,
             ),
             register=self._register,
@@ -489,6 +499,8 @@ class _Wiring:
         reconcile_pb2_grpc.add_ReconciliationServiceServicer_to_server(differences, server)
         keys = keys_servicer.KeyServicer(self._rotator)
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
+        orders = order_servicer.OrderServicer(self._order_check, self._row_keys)
+        order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
         custody = custody_servicer.CustodyServicer(self._custody, self._custody_store)
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(

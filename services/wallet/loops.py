@@ -10,6 +10,7 @@ from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.gauges import Gauges
+from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.reconcile.reconciler import Reconciler
 from services.wallet.engine.rotation import KeyRotator
@@ -35,6 +36,8 @@ MEND = 10.0
 IDLE = 2.0
 #: The same for a loop that waits for a ledger anyway: it looks again in case a look had no result.
 LEDGERLESS = 10.0
+#: Seconds between two looks at all rows that wallet acts on.
+CHECK = 60.0
 #: Seconds between two updates of the gauges that operators see.
 TELL = 10.0
 
@@ -91,8 +94,23 @@ async def open_treasury(treasury: Treasury) -> None:
 
 
 async def open_row_keys(row_keys: RowKeys) -> None:
-    """Try to open the keys of rows until they are open; then the loop is over."""
-    await repeat("row keys", row_keys.open, until=lambda: row_keys.is_open)
+    """Open the keys of rows, and those that are made later."""
+
+    async def step() -> None:
+        await row_keys.open()
+        await asyncio.sleep(MEND)
+
+    await repeat("row keys", step)
+
+
+async def check_orders(check: OrderCheck) -> None:
+    """Look at all rows that wallet acts on, once a minute."""
+
+    async def step() -> None:
+        await asyncio.sleep(CHECK)
+        await check.step()
+
+    await repeat("orders", step)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

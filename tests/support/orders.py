@@ -3,4 +3,6 @@
 from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store.orders import Orders
 
-ORDERS = Orders(RowMacs({1: bytes(range(32))}))
+#: The key of rows, number 1.
+KEY = bytes(range(32))
+ORDERS = Orders(RowMacs({1: KEY}))

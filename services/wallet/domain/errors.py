@@ -145,6 +145,12 @@ class RowKeysMissingError(UnavailableError):
     default_reason = "ROW_KEYS_MISSING"
 
 
+class RowNameError(InvalidArgumentError):
+    """A text is no name of a row."""
+
+    default_reason = "ROW_NAME"
+
+
 class TamperedError(FailedPreconditionError):
     """A row was written by somebody other than wallet: wallet does not act on it."""
 

@@ -7,14 +7,45 @@ fits no other row. It never covers a lease, a due time or a passing state.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from services.wallet.domain.errors import RowNameError
 
 #: Version of the bytes: other columns, or another way to write them, are another version.
 _FORMAT = b"1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Value = UUID | str | int | bytes | datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """The name of a row that wallet acts on."""
+
+    #: Its table, without the schema.
+    table: str
+    #: The row's id; of an outside address, its wallet's.
+    key: UUID
+    #: Number of an address; 0 in other tables.
+    number: int = 0
+
+    def __str__(self) -> str:
+        """Return table/key, or table/key/number."""
+        return f"{self.table}/{self.key}" + (f"/{self.number}" if self.number else "")
+
+    @classmethod
+    def read(cls, text: str) -> "Name":
+        """Read what `str` gives. Raises RowNameError."""
+        table, _, rest = text.partition("/")
+        key, _, number = rest.partition("/")
+        try:
+            return cls(table=table, key=UUID(key), number=int(number or 0))
+        except ValueError:
+            raise RowNameError.of(
+                "names", f"{text!r} is no table/key or table/key/number"
+            ) from None
 
 
 def wallet_bytes(

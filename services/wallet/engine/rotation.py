@@ -14,6 +14,7 @@ from services.wallet.domain.errors import KeysUnavailableError, KeysUnusableErro
 from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, RotationId
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider, KeyProviderError, WrappedKey, unwrap_one
+from services.wallet.keys.row_macs import reseal_row_key
 from services.wallet.store.keys import KeyStore, Rewrap
 
 log = get_logger(__name__)
@@ -83,6 +84,7 @@ class KeyRotator:
             self._id, self._after, self._failed = rotation.id, None, 0
         found = await self._store.under_other_keks(rotation.kek_id, after=self._after, limit=BATCH)
         if not found:
+            await self._rewrap_row_keys(rotation.kek_id)
             await self._end(rotation)
             return True
         rewraps = await self._wrap(found)
@@ -106,6 +108,19 @@ class KeyRotator:
                 raise KeyProviderError(f"KEK {new.kek_id} gives back another data key")
             rewraps.append(Rewrap(wallet_id=wallet_id, old=old, new=new))
         return rewraps
+
+    async def _rewrap_row_keys(self, kek_id: str) -> None:
+        """Bring the keys of rows under the current KEK, too."""
+        for old in await self._store.row_keys():
+            if old.kek_id == kek_id:
+                continue
+            try:
+                new = await reseal_row_key(self._provider, old, accepts_from=old.accepts_from)
+            except KeyProviderError as error:
+                log.exception("key of rows does not open", number=old.number, error=str(error))
+                self._failed += 1
+                continue
+            await self._store.replace_row_key(old, new)
 
     async def _end(self, rotation: KeyRotation) -> None:
         if await self._store.end_rotation(rotation.id, failed=self._failed):

@@ -1,21 +1,24 @@
-"""The keys that orders are authenticated with: made once, opened at every start."""
+"""The keys that orders are authenticated with: made, opened at every start, replaced."""
 
-from libs.common.log import get_logger
+from libs.common.log import get_logger, get_security_logger
 from services.wallet.domain.errors import RowKeysMissingError
 from services.wallet.keys.provider import KeyProvider
-from services.wallet.keys.row_macs import RowMacs, seal_row_key
+from services.wallet.keys.row_macs import RowMacs, SealedRowKey, reseal_row_key, seal_row_key
 from services.wallet.store.keys import KeyStore
 
 log = get_logger(__name__)
+security = get_security_logger()
 
 
 class RowKeys:
-    """The opener of the keys of rows."""
+    """The opener of the keys of rows, which also replaces them."""
 
     def __init__(self, provider: KeyProvider, store: KeyStore, macs: RowMacs) -> None:
         self._provider = provider
         self._store = store
         self._macs = macs
+        #: The keys as they were opened last.
+        self._known: tuple[SealedRowKey, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -23,7 +26,7 @@ class RowKeys:
         return self._macs.is_ready
 
     async def open(self) -> None:
-        """Open the keys; make the first one where nothing was ever ordered.
+        """Open the keys that are there; make the first one where nothing was ever ordered.
 
         It is safe to call this again, and from several processes. Raises RowKeysMissingError where
         there are wallets and no key: an operator has to look at the rows and sign them first.
@@ -32,10 +35,35 @@ class RowKeys:
         if not sealed:
             if not await self._store.is_empty():
                 raise RowKeysMissingError(
-                    "orders are there that nobody has signed: look at them with `kalepool custody "
-                    "rows`, then sign them"
+                    "orders are there that nobody has signed: look at them with `kalepool orders "
+                    "check`, then sign them with `kalepool orders sign`"
                 )
-            await self._store.insert_row_key(await seal_row_key(self._provider, 1))
-            sealed = await self._store.row_keys()
-        await self._macs.use(self._provider, sealed)
-        log.info("keys of rows", current=self._macs.current)
+            sealed = await self.make_first()
+        if tuple(sealed) != self._known:
+            await self._macs.use(self._provider, sealed)
+            self._known = tuple(sealed)
+            log.info("keys of rows", current=self._macs.current, known=len(sealed))
+
+    async def make_first(self) -> list[SealedRowKey]:
+        """Make the first key, unless somebody was faster; return all keys."""
+        await self._store.insert_row_key(await seal_row_key(self._provider, 1))
+        return await self._store.row_keys()
+
+    async def replace(self, *, actor: str) -> int:
+        """Make another key, under which all rows come in the background; return its number."""
+        sealed = await self._store.row_keys()
+        number = sealed[-1].number + 1 if sealed else 1
+        least = sealed[-1].accepts_from if sealed else 1
+        key = await seal_row_key(self._provider, number, accepts_from=least)
+        await self._store.insert_row_key(key)
+        security.warning("key of rows replaced", number=number, actor=actor)
+        return number
+
+    async def give_up_older(self) -> None:
+        """Accept no older key than the current one, once none of them vouches for any row."""
+        newest = next((item for item in self._known if item.number == self._macs.current), None)
+        if newest is None or not newest.is_old or newest.accepts_from == newest.number:
+            return
+        new = await reseal_row_key(self._provider, newest, accepts_from=newest.number)
+        if await self._store.replace_row_key(newest, new):
+            log.info("older keys of rows given up", current=newest.number)

@@ -16,6 +16,7 @@ from services.wallet.keys.provider import (
     KeyProvider,
     KeyProviderError,
     WrappedKey,
+    unwrap_one,
 )
 
 _NUMBER_BYTES = 2
@@ -36,6 +37,10 @@ class SealedRowKey:
     kek_id: str
     #: The key, wrapped.
     wrapped_key: bytes = field(repr=False)
+    #: Whether new codes are made with it: every process has had the time to open it.
+    is_active: bool = True
+    #: Whether no process makes codes with an older key any more.
+    is_old: bool = False
 
     @property
     def wrapped(self) -> WrappedKey:
@@ -56,8 +61,27 @@ async def seal_row_key(
     provider: KeyProvider, number: int, *, accepts_from: int = 1
 ) -> SealedRowKey:
     """Make a fresh key of rows and seal it."""
-    context = row_key_context(number, accepts_from)
-    wrapped = await provider.wrap(secrets.token_bytes(KEY_BYTES), context)
+    return await _sealed(provider, secrets.token_bytes(KEY_BYTES), number, accepts_from)
+
+
+async def reseal_row_key(
+    provider: KeyProvider, sealed: SealedRowKey, *, accepts_from: int
+) -> SealedRowKey:
+    """Wrap a key of rows under the current KEK, to accept older keys from a number on.
+
+    Raises KeyProviderError when it does not open, or the new wrapping does not.
+    """
+    key = await unwrap_one(provider, sealed.wrapped)
+    resealed = await _sealed(provider, key, sealed.number, accepts_from)
+    if await unwrap_one(provider, resealed.wrapped) != key:
+        raise KeyProviderError(f"KEK {resealed.kek_id} gives back another key of rows")
+    return resealed
+
+
+async def _sealed(
+    provider: KeyProvider, key: bytes, number: int, accepts_from: int
+) -> SealedRowKey:
+    wrapped = await provider.wrap(key, row_key_context(number, accepts_from))
     return SealedRowKey(
         number=number,
         accepts_from=accepts_from,
@@ -89,13 +113,14 @@ class RowMacs:
         return self._current
 
     async def use(self, provider: KeyProvider, sealed: Sequence[SealedRowKey]) -> None:
-        """Open these keys; the one with the greatest number makes new codes.
+        """Open these keys; the active one with the greatest number makes new codes.
 
         Raises KeyProviderError for a key that does not open: the codes of one key less would look
         like forgeries.
         """
-        newest = max(sealed, key=lambda item: item.number)
-        wanted = [item for item in sealed if item.number >= newest.accepts_from]
+        active = [item for item in sealed if item.is_active]
+        newest = max(active, key=lambda item: item.number)
+        wanted = [item for item in sealed if item.number >= newest.accepts_from or item is newest]
         opened = await provider.unwrap([item.wrapped for item in wanted])
         keys: dict[int, bytes] = {}
         for item, key in zip(wanted, opened, strict=True):
@@ -103,6 +128,10 @@ class RowMacs:
                 raise KeyProviderError(f"row key {item.number}: {key}") from key
             keys[item.number] = key
         self._keys, self._current = keys, newest.number
+
+    def number_of(self, mac: bytes) -> int:
+        """Return the number of the key that made a code."""
+        return int.from_bytes(mac[:_NUMBER_BYTES], "big")
 
     def mac(self, row: bytes) -> bytes:
         """Return the code of a row's bytes (domain/orders.py). Raises RowKeysMissingError."""

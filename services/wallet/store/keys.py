@@ -89,10 +89,17 @@ class KeyStore:
             "insert_row_key", key.number, key.accepts_from, key.kek_id, key.wrapped_key
         )
 
-    async def rewrap_row_key(self, number: int, old: WrappedKey, new: WrappedKey) -> bool:
-        """Replace the wrapping of a key of rows, where the old one is still there."""
+    async def replace_row_key(self, old: SealedRowKey, new: SealedRowKey) -> bool:
+        """Replace the wrapping of a key of rows, if the old one is still there."""
         changed = await self._database.execute(
-            "rewrap_row_key", number, old.kek_id, new.kek_id, new.ciphertext
+            "replace_row_key",
+            old.number,
+            old.kek_id,
+            old.wrapped_key,
+            old.accepts_from,
+            new.kek_id,
+            new.wrapped_key,
+            new.accepts_from,
         )
         return changed == 1
 

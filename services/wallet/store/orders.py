@@ -153,56 +153,27 @@ class Orders:
     # Judging ----------------------------------------------------------------------------------
 
     def is_wallet(self, row: Record) -> bool:
-        """Judge a row with id, kind, farmer_id, pooler_id, address and mac."""
-        return self._macs.is_genuine(
-            wallet_bytes(
-                row_id=row["id"],
-                kind=row["kind"],
-                farmer_id=row["farmer_id"],
-                pooler_id=row["pooler_id"],
-                address=row["address"],
-            ),
-            row["mac"],
-        )
+        """Judge a wallet's row."""
+        return self._macs.is_genuine(wallet_row(row), row["mac"])
 
     def is_claimed(self, row: Record) -> bool:
         """Judge an operation that was taken up, with the wallet that it is for."""
-        return self._macs.is_genuine(
-            operation_bytes(
-                row_id=row["id"],
-                kind=row["kind"],
-                wallet_id=row["wallet_id"],
-                block_index=row["block_index"],
-                amount=row["amount"],
-                nonce=None if row["nonce"] is None else int(row["nonce"]),
-                digest=row["hash"],
-            ),
-            row["mac"],
-        ) and self._macs.is_genuine(
-            wallet_bytes(
-                row_id=row["wallet_id"],
-                kind=row["wallet_kind"],
-                farmer_id=row["farmer_id"],
-                pooler_id=row["pooler_id"],
-                address=row["address"],
-            ),
-            row["wallet_mac"],
+        wallet = wallet_bytes(
+            row_id=row["wallet_id"],
+            kind=row["wallet_kind"],
+            farmer_id=row["farmer_id"],
+            pooler_id=row["pooler_id"],
+            address=row["address"],
+        )
+        return self._macs.is_genuine(operation_row(row), row["mac"]) and self._macs.is_genuine(
+            wallet, row["wallet_mac"]
         )
 
     def is_withdrawal(self, row: Record) -> bool:
         """Judge a withdrawal, with the payer that it belongs to (payer_id, payment_mac)."""
-        return self._macs.is_genuine(
-            withdrawal_bytes(
-                operation_id=row["operation_id"],
-                wallet_id=row["wallet_id"],
-                request_id=row["request_id"],
-                asset=row["asset"],
-                amount=row["amount"],
-                destination=row["destination"],
-                requested_at=row["requested_at"],
-            ),
-            row["mac"],
-        ) and self.is_payment(row["operation_id"], row["payer_id"], row["payment_mac"])
+        return self._macs.is_genuine(withdrawal_row(row), row["mac"]) and self._macs.is_genuine(
+            payment_row(row), row["payment_mac"]
+        )
 
     def is_payment(self, operation_id: UUID, payer_id: UUID, mac: bytes | None) -> bool:
         """Judge whether a payment belongs to a payer."""
@@ -213,32 +184,77 @@ class Orders:
     def are_addresses(self, rows: Sequence[Record]) -> bool:
         """Judge all outside addresses of one wallet, by their numbers: none may be missing."""
         return all(
-            row["number"] == number and self._is_address(row)
+            row["number"] == number and self._macs.is_genuine(address_row(row), row["mac"])
             for number, row in enumerate(rows, start=1)
-        )
-
-    def _is_address(self, row: Record) -> bool:
-        return self._macs.is_genuine(
-            payout_address_bytes(
-                wallet_id=row["wallet_id"],
-                number=row["number"],
-                address=row["address"],
-                registered_at=row["registered_at"],
-                effective_at=row["effective_at"],
-            ),
-            row["mac"],
         )
 
     def is_payer_transaction(self, row: Record) -> bool:
         """Judge a payer's transaction, with the ids (operation_ids) of what it carries."""
         return row["bump_to"] is not None and self._macs.is_genuine(
-            payer_transaction_bytes(
-                row_id=row["id"],
-                source=row["source"],
-                sequence=row["sequence"],
-                bump_to=row["bump_to"],
-                lookup_hash=row["lookup_hash"],
-                operation_ids=row["operation_ids"],
-            ),
-            row["mac"],
+            transaction_row(row), row["mac"]
         )
+
+
+def wallet_row(row: Record) -> bytes:
+    """Return the bytes of a wallet, as its row has it."""
+    return wallet_bytes(
+        row_id=row["id"],
+        kind=row["kind"],
+        farmer_id=row["farmer_id"],
+        pooler_id=row["pooler_id"],
+        address=row["address"],
+    )
+
+
+def operation_row(row: Record) -> bytes:
+    """Return the bytes of an operation, as its row has it."""
+    return operation_bytes(
+        row_id=row["id"],
+        kind=row["kind"],
+        wallet_id=row["wallet_id"],
+        block_index=row["block_index"],
+        amount=row["amount"],
+        nonce=None if row["nonce"] is None else int(row["nonce"]),
+        digest=row["hash"],
+    )
+
+
+def withdrawal_row(row: Record) -> bytes:
+    """Return the bytes of a withdrawal, as its row has it."""
+    return withdrawal_bytes(
+        operation_id=row["operation_id"],
+        wallet_id=row["wallet_id"],
+        request_id=row["request_id"],
+        asset=row["asset"],
+        amount=row["amount"],
+        destination=row["destination"],
+        requested_at=row["requested_at"],
+    )
+
+
+def payment_row(row: Record) -> bytes:
+    """Return the bytes of a payment, as its row has it."""
+    return payment_bytes(operation_id=row["operation_id"], payer_id=row["payer_id"])
+
+
+def address_row(row: Record) -> bytes:
+    """Return the bytes of an outside address, as its row has it."""
+    return payout_address_bytes(
+        wallet_id=row["wallet_id"],
+        number=row["number"],
+        address=row["address"],
+        registered_at=row["registered_at"],
+        effective_at=row["effective_at"],
+    )
+
+
+def transaction_row(row: Record) -> bytes:
+    """Return the bytes of a payer's transaction, as its row has it."""
+    return payer_transaction_bytes(
+        row_id=row["id"],
+        source=row["source"],
+        sequence=row["sequence"],
+        bump_to=row["bump_to"],
+        lookup_hash=row["lookup_hash"],
+        operation_ids=row["operation_ids"],
+    )

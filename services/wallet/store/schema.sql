@@ -234,6 +234,9 @@ BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
+    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac' THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
 END
 $$;
@@ -286,7 +289,8 @@ BEGIN
     RAISE EXCEPTION 'a payment belongs to its payer for ever';
 END
 $$;
-CREATE TRIGGER payments_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet.payments
+CREATE TRIGGER payments_stay
+BEFORE UPDATE OF operation_id, payer_id OR DELETE OR TRUNCATE ON wallet.payments
 FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change_of_payment();
 
 -- No envelope carries a payment but one of the payer that the payment belongs to.
@@ -321,6 +325,9 @@ CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac' THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'UPDATE'
@@ -676,7 +683,7 @@ WHERE o.settled_at IS NOT NULL;
 GRANT USAGE ON SCHEMA wallet, chain TO
 kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE (status, leased_until, stopped) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (status, leased_until, stopped, mac) ON wallet.wallets TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
@@ -690,8 +697,9 @@ GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
-GRANT SELECT, INSERT ON wallet.payout_addresses, wallet.withdrawals, wallet.payments,
-wallet.shown_targets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (mac) ON wallet.payout_addresses, wallet.withdrawals, wallet.payments
+TO kalepool_wallet;
+GRANT SELECT, INSERT ON wallet.shown_targets TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 
@@ -756,4 +764,4 @@ CREATE TABLE wallet.row_keys (
     wrapped_key bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.row_keys TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;

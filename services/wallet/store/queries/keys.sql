@@ -1,7 +1,13 @@
 -- The key-encryption keys (KEKs) over the data keys, and their rotation.
 
 -- name: kek_uses :many
-SELECT kek_id, count(*) AS keys FROM wallet.sealed_keys
+-- Of data keys and of keys of rows.
+SELECT kek_id, count(*) AS keys
+FROM (
+    SELECT kek_id FROM wallet.sealed_keys
+    UNION ALL
+    SELECT kek_id FROM wallet.row_keys
+) AS k
 GROUP BY kek_id
 ORDER BY kek_id;
 
@@ -50,15 +56,27 @@ UPDATE wallet.key_rotations SET ended_at = now(), failed = $2
 WHERE id = $1 AND ended_at IS NULL;
 
 -- name: row_keys :many
-SELECT number, accepts_from, kek_id, wrapped_key FROM wallet.row_keys ORDER BY number;
+-- A key is used a minute after it was made: by then every process knows it. The first one is used at
+-- once.
+SELECT
+    number,
+    accepts_from,
+    kek_id,
+    wrapped_key,
+    number = 1 OR created_at <= now() - interval '1 minute' AS is_active,
+    created_at <= now() - interval '10 minutes' AS is_old
+FROM wallet.row_keys
+ORDER BY number;
 
 -- name: insert_row_key :exec
 -- Nothing when somebody was faster.
 INSERT INTO wallet.row_keys (number, accepts_from, kek_id, wrapped_key) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING;
 
--- name: rewrap_row_key :exec
-UPDATE wallet.row_keys SET kek_id = $3, wrapped_key = $4 WHERE number = $1 AND kek_id = $2;
+-- name: replace_row_key :exec
+-- Another wrapping ($5, $6) of a key that accepts older ones from $7 on, if it is still as it was read.
+UPDATE wallet.row_keys SET kek_id = $5, wrapped_key = $6, accepts_from = $7
+WHERE number = $1 AND kek_id = $2 AND wrapped_key = $3 AND accepts_from = $4;
 
 -- name: is_empty :one
 -- Whether no wallet was ever made here.

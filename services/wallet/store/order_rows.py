@@ -1,0 +1,79 @@
+"""All rows that wallet acts on, page by page, with their authenticators."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from uuid import UUID
+
+from libs.common.db.pool import Database, Record
+from services.wallet.domain.orders import Name
+from services.wallet.store import orders
+
+#: Columns that name a row and carry no order.
+_NOT_SHOWN = frozenset({"key", "number", "mac"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderRow:
+    """A row that wallet acts on."""
+
+    #: Its name.
+    name: Name
+    #: The bytes that the authenticator covers.
+    data: bytes = field(repr=False)
+    #: The authenticator; None when there is none.
+    mac: bytes | None = field(repr=False)
+    #: The columns in words, for people.
+    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+#: By table: the ending of its queries' names, and the bytes of its rows.
+_TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
+    "wallets": ("wallets", orders.wallet_row),
+    "operations": ("operations", orders.operation_row),
+    "withdrawals": ("withdrawals", orders.withdrawal_row),
+    "payments": ("payments", orders.payment_row),
+    "payout_addresses": ("addresses", orders.address_row),
+    "transactions": ("transactions", orders.transaction_row),
+}
+#: The tables, in the order in which they are looked through.
+TABLES = tuple(_TABLES)
+
+
+class OrderRowStore:
+    """The rows that wallet acts on, of all tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, table: str, *, after: UUID | None, limit: int) -> list[OrderRow]:
+        """Return the next rows of a table; of addresses, those of the next wallets."""
+        name, data = _TABLES[table]
+        rows = await self._database.many(f"order_{name}", after, limit)
+        return [
+            OrderRow(
+                name=Name(table=table, key=row["key"], number=row["number"]),
+                data=data(row),
+                mac=row["mac"],
+                columns={
+                    column: str(value)
+                    for column, value in dict(row).items()
+                    if column not in _NOT_SHOWN and value is not None
+                },
+            )
+            for row in rows
+        ]
+
+    async def sign(self, rows: Sequence[tuple[OrderRow, bytes]]) -> int:
+        """Write authenticators of rows of one table, where the old ones are still there."""
+        if not rows:
+            return 0
+        table = rows[0][0].name.table
+        arguments = [
+            [row.name.key for row, _ in rows],
+            [row.mac for row, _ in rows],
+            [mac for _, mac in rows],
+        ]
+        if table == "payout_addresses":
+            arguments.append([row.name.number for row, _ in rows])
+        return await self._database.execute(f"sign_order_{_TABLES[table][0]}", *arguments)

@@ -1,0 +1,89 @@
+-- Rows that wallet acts on, with their authenticators: looked through page by page, and signed anew
+-- when the key of rows was replaced, or when an operator has looked at them.
+
+-- name: order_wallets :many
+SELECT id AS key, 0 AS number, id, kind, farmer_id, pooler_id, address, mac
+FROM wallet.wallets
+WHERE ($1::uuid IS NULL OR id > $1)
+ORDER BY id
+LIMIT $2;
+
+-- name: order_operations :many
+-- Those that may still be signed for, and payments, which may have to be made good.
+SELECT id AS key, 0 AS number, id, kind, wallet_id, block_index, amount, nonce, hash, mac
+FROM wallet.operations
+WHERE (state IN ('queued', 'signed', 'sent') OR kind IN ('withdraw', 'top_up'))
+  AND ($1::uuid IS NULL OR id > $1)
+ORDER BY id
+LIMIT $2;
+
+-- name: order_withdrawals :many
+SELECT
+    operation_id AS key, 0 AS number, operation_id, wallet_id, request_id, asset, amount, destination,
+    requested_at, mac
+FROM wallet.withdrawals
+WHERE ($1::uuid IS NULL OR operation_id > $1)
+ORDER BY operation_id
+LIMIT $2;
+
+-- name: order_payments :many
+SELECT operation_id AS key, 0 AS number, operation_id, payer_id, mac
+FROM wallet.payments
+WHERE ($1::uuid IS NULL OR operation_id > $1)
+ORDER BY operation_id
+LIMIT $2;
+
+-- name: order_addresses :many
+-- All addresses of the next wallets.
+SELECT
+    a.wallet_id AS key, a.number, a.wallet_id, a.address, a.registered_at, a.effective_at, a.mac
+FROM wallet.payout_addresses AS a
+WHERE a.wallet_id IN (
+    SELECT DISTINCT n.wallet_id FROM wallet.payout_addresses AS n
+    WHERE $1::uuid IS NULL OR n.wallet_id > $1
+    ORDER BY n.wallet_id
+    LIMIT $2
+)
+ORDER BY a.wallet_id, a.number;
+
+-- name: order_transactions :many
+-- Those of payers, whose numbers prove what was paid.
+SELECT
+    t.id AS key, 0 AS number, t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids
+FROM wallet.transactions AS t
+WHERE t.bump_to IS NOT NULL AND ($1::uuid IS NULL OR t.id > $1)
+ORDER BY t.id
+LIMIT $2;
+
+-- name: sign_order_wallets :exec
+UPDATE wallet.wallets AS w SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE w.id = n.key AND w.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_operations :exec
+UPDATE wallet.operations AS o SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE o.id = n.key AND o.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_withdrawals :exec
+UPDATE wallet.withdrawals AS w SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE w.operation_id = n.key AND w.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_payments :exec
+UPDATE wallet.payments AS p SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE p.operation_id = n.key AND p.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_addresses :exec
+UPDATE wallet.payout_addresses AS a SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
+WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_transactions :exec
+UPDATE wallet.transactions AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;

@@ -1,0 +1,229 @@
+"""The look at all rows that wallet acts on, and the keys of their authenticators."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+
+from libs.common.clock import SystemClock
+from libs.common.db.pool import Database
+from services.wallet.domain.audit import Action
+from services.wallet.domain.errors import RowKeysMissingError
+from services.wallet.domain.orders import Name
+from services.wallet.engine.order_check import OrderCheck
+from services.wallet.engine.row_keys import RowKeys
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.keys import KeyStore
+from services.wallet.store.order_rows import TABLES, OrderRowStore
+from services.wallet.store.orders import Orders
+from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import KEY, ORDERS
+from tests.support.wallet_rows import WalletRow, WalletRows, ago
+
+PROVIDER = LocalKeyProvider(bytes(range(32)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A check over rows of each table, one or two of each."""
+
+    rows: WalletRows
+    macs: RowMacs
+    keys: RowKeys
+    check: OrderCheck
+    #: A row's name by its table.
+    names: dict[str, Name]
+    farmer: WalletRow
+
+
+async def seal(pool: Database) -> None:
+    """Write the key of the tests' authenticators, as wallet would have made it."""
+    wrapped = await PROVIDER.wrap(KEY, row_key_context(1, 1))
+    key = SealedRowKey(
+        number=1, accepts_from=1, kek_id=wrapped.kek_id, wrapped_key=wrapped.ciphertext
+    )
+    await KeyStore(pool).insert_row_key(key)
+
+
+def open_check(pool: Database) -> tuple[RowMacs, RowKeys, OrderCheck]:
+    macs = RowMacs()
+    keys = RowKeys(PROVIDER, KeyStore(pool), macs)
+    custody, clock = CustodyStore(pool), SystemClock()
+    return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock)
+
+
+@pytest.fixture
+async def checked(rows: WalletRows) -> Checked:
+    await seal(rows.pool)
+    macs, keys, check = open_check(rows.pool)
+    await keys.open()
+    farmer, payer = await rows.wallet(), await rows.wallet("payer")
+    await rows.wallet("treasury")
+    withdrawal = await rows.payment(farmer, payer)
+    await rows.payment(await rows.wallet("channel"), payer, "top_up", state="succeeded")
+    await rows.operation(farmer, "plant", amount=5)
+    carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
+    for number, address in enumerate(("G1", "G2"), start=1):
+        moments: dict[str, Any] = {"registered_at": ago(100 - number), "effective_at": ago(90 - number)}
+        columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
+        mac = ORDERS.for_payout_address(**columns, **moments)
+        await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+    names = {
+        "wallets": Name(table="wallets", key=payer.id),
+        "operations": Name(table="operations", key=withdrawal),
+        "withdrawals": Name(table="withdrawals", key=withdrawal),
+        "payments": Name(table="payments", key=withdrawal),
+        "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
+        "transactions": Name(table="transactions", key=carrier),
+    }
+    return Checked(rows=rows, macs=macs, keys=keys, check=check, names=names, farmer=farmer)
+
+
+async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
+    found = await checked.check.step()
+    assert (found.count, found.forged) == (0, ())
+    assert found.rows == {
+        "wallets": 4,
+        "operations": 3,
+        "withdrawals": 1,
+        "payments": 2,
+        "payout_addresses": 2,
+        "transactions": 1,
+    }
+    assert checked.check.is_clean
+    assert set(TABLES) == set(checked.names)
+
+
+#: What somebody with all rights changes in one row, by table.
+CHANGES = {
+    "wallets": "UPDATE wallet.wallets SET kind = 'channel' WHERE kind = 'payer'",
+    "operations": "UPDATE wallet.operations SET amount = 6 WHERE kind = 'withdraw'",
+    "withdrawals": "UPDATE wallet.withdrawals SET destination = 'G3'",
+    "payments": """
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE wallet.payments AS p SET payer_id = o.wallet_id FROM wallet.operations AS o
+        WHERE o.id = p.operation_id AND o.kind = 'withdraw'
+    """,
+    "payout_addresses": "UPDATE wallet.payout_addresses SET address = 'G3' WHERE number = 2",
+    "transactions": """
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE wallet.transactions SET bump_to = 3000
+    """,
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
+    checked: Checked, table: str
+) -> None:
+    async with checked.rows.connection.transaction():
+        await checked.rows.connection.execute(CHANGES[table])
+    found = await checked.check.step()
+    assert (found.count, [row.name for row in found.forged]) == (1, [checked.names[table]])
+    assert not checked.check.is_clean
+    # An operator signs another row, then this one.
+    other = next(name for name in checked.names.values() if name.table != table)
+    assert await checked.check.sign([other], actor="operator") == 0
+    assert not checked.check.is_clean
+    assert await checked.check.sign([checked.names[table]], actor="operator") == 1
+    assert checked.check.is_clean
+    (record,) = await CustodyStore(checked.rows.pool).latest(
+        before=None, action=Action.SIGN_ROWS.value, limit=10
+    )
+    assert (record.actor, record.details) == ("operator", "1 rows")
+
+
+async def test_a_row_is_told_with_what_it_says(checked: Checked) -> None:
+    async with checked.rows.connection.transaction():
+        await checked.rows.connection.execute(CHANGES["withdrawals"])
+    (row,) = (await checked.check.look()).forged
+    assert row.columns["destination"] == "G3"
+    assert row.columns["amount"] == "5"
+    assert not {"mac", "key", "number"} & row.columns.keys()
+
+
+async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checked) -> None:
+    macs, keys, check = open_check(checked.rows.pool)
+    await checked.rows.connection.execute("DELETE FROM wallet.row_keys")
+    with pytest.raises(RowKeysMissingError, match="kalepool orders"):
+        await keys.open()
+    found = await check.look()
+    assert found.count == sum(found.rows.values()) == 13
+    assert await check.sign(None, actor="operator") == 13
+    assert (macs.current, check.is_clean) == (1, True)
+    # Another process finds the key, and every row in order.
+    _, others, another = open_check(checked.rows.pool)
+    await others.open()
+    assert (await another.look()).count == 0
+
+
+async def test_an_empty_database_gets_a_key_at_once(pool: Database) -> None:
+    macs, keys, check = open_check(pool)
+    assert not keys.is_open
+    await keys.open()
+    assert (macs.current, keys.is_open) == (1, True)
+    assert (await check.step()).count == 0
+
+
+async def age(rows: WalletRows, minutes: int) -> None:
+    await rows.connection.execute(
+        "UPDATE wallet.row_keys SET created_at = created_at - make_interval(mins => $1)", minutes
+    )
+
+
+async def test_a_key_is_replaced_while_the_pool_goes_on(checked: Checked) -> None:
+    rows, macs, keys, check = checked.rows, checked.macs, checked.keys, checked.check
+    old_macs, old_keys, _ = open_check(rows.pool)
+    await old_keys.open()
+    assert await keys.replace(actor="operator") == 2
+    await keys.open()
+    # Nobody uses it before every process knows it.
+    assert macs.current == 1
+    await age(rows, 2)
+    await keys.open()
+    assert macs.current == 2
+    assert (await check.step()).count == 0
+    found = await rows.connection.fetch(
+        "SELECT DISTINCT get_byte(mac, 1) AS number FROM wallet.wallets UNION "
+        "SELECT get_byte(mac, 1) FROM wallet.transactions"
+    )
+    assert [row["number"] for row in found] == [2]
+    # A process that has not looked yet still writes under the older key, which counts.
+    await rows.connection.execute(
+        "UPDATE wallet.wallets SET mac = $2 WHERE id = $1",
+        checked.farmer.id,
+        Orders(old_macs).for_wallet(
+            row_id=checked.farmer.id,
+            kind="farmer",
+            address=checked.farmer.address,
+            farmer_id=checked.farmer.farmer_id,
+            pooler_id=checked.farmer.pooler_id,
+        ),
+    )
+    assert (await check.look()).count == 0
+    await check.step()
+    await age(rows, 10)
+    await keys.open()
+    await check.step()
+    await keys.open()
+    assert not macs.is_genuine(b"row", old_macs.mac(b"row"))
+    assert (await check.step()).count == 0
+
+
+async def test_wallet_may_sign_what_is_settled_and_change_nothing_else(
+    checked: Checked, database: DatabaseAccess
+) -> None:
+    async with connect(database.dsn("wallet")) as wallet:
+        await wallet.execute("UPDATE wallet.operations SET mac = NULL WHERE state = 'succeeded'")
+        await wallet.execute("UPDATE wallet.transactions SET mac = NULL")
+        await wallet.execute("UPDATE wallet.payments SET mac = NULL")
+        for statement in (
+            "UPDATE wallet.operations SET mac = NULL, amount = 9 WHERE state = 'succeeded'",
+            "UPDATE wallet.transactions SET mac = NULL, bump_to = 9000",
+            "UPDATE wallet.payments SET payer_id = payer_id",
+        ):
+            with pytest.raises((asyncpg.RaiseError, asyncpg.InsufficientPrivilegeError)):
+                await wallet.execute(statement)

@@ -1,0 +1,243 @@
+"""Authenticators of rows: what they cover, under which keys they count."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.wallet.domain import orders
+from services.wallet.domain.errors import RowKeysMissingError, RowNameError
+from services.wallet.domain.orders import Name
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.provider import KeyProviderError
+from services.wallet.keys.row_macs import (
+    MAC_BYTES,
+    RowMacs,
+    SealedRowKey,
+    reseal_row_key,
+    seal_row_key,
+)
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+PROVIDER = LocalKeyProvider(bytes(range(32)))
+
+#: Each kind of order with one of its columns changed after the other.
+ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
+    (
+        orders.wallet_bytes,
+        {"row_id": ONE, "kind": "farmer", "farmer_id": ONE, "pooler_id": TWO, "address": "G1"},
+        {"row_id": TWO, "kind": "payer", "farmer_id": None, "pooler_id": None, "address": "G"},
+    ),
+    (
+        orders.operation_bytes,
+        {
+            "row_id": ONE,
+            "kind": "work",
+            "wallet_id": TWO,
+            "block_index": 5,
+            "amount": 0,
+            "nonce": 7,
+            "digest": bytes(32),
+        },
+        {
+            "row_id": TWO,
+            "kind": "plant",
+            "wallet_id": ONE,
+            "block_index": 6,
+            "amount": 1,
+            "nonce": None,
+            "digest": None,
+        },
+    ),
+    (
+        orders.withdrawal_bytes,
+        {
+            "operation_id": ONE,
+            "wallet_id": TWO,
+            "request_id": "r",
+            "asset": "kale",
+            "amount": 5,
+            "destination": "G1",
+            "requested_at": NOW,
+        },
+        {
+            "operation_id": TWO,
+            "wallet_id": ONE,
+            "request_id": "",
+            "asset": "xlm",
+            "amount": 6,
+            "destination": "G2",
+            "requested_at": NOW + timedelta(microseconds=1),
+        },
+    ),
+    (
+        orders.payment_bytes,
+        {"operation_id": ONE, "payer_id": TWO},
+        {"operation_id": TWO, "payer_id": ONE},
+    ),
+    (
+        orders.payout_address_bytes,
+        {
+            "wallet_id": ONE,
+            "number": 1,
+            "address": "G1",
+            "registered_at": NOW,
+            "effective_at": NOW,
+        },
+        {
+            "wallet_id": TWO,
+            "number": 2,
+            "address": "",
+            "registered_at": NOW + timedelta(seconds=1),
+            "effective_at": NOW + timedelta(seconds=2),
+        },
+    ),
+    (
+        orders.payer_transaction_bytes,
+        {
+            "row_id": ONE,
+            "source": "G1",
+            "sequence": 5,
+            "bump_to": 1005,
+            "lookup_hash": "ab",
+            "operation_ids": [ONE, TWO],
+        },
+        {
+            "row_id": TWO,
+            "source": "G2",
+            "sequence": 6,
+            "bump_to": 1006,
+            "lookup_hash": "ac",
+            "operation_ids": [ONE],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("write", "columns", "others"), ORDERS, ids=lambda item: None)
+def test_every_column_of_an_order_is_covered(
+    write: Callable[..., bytes], columns: dict[str, Any], others: dict[str, Any]
+) -> None:
+    assert columns.keys() == others.keys()
+    macs = RowMacs({1: bytes(32)})
+    mac = macs.mac(write(**columns))
+    assert len(mac) == MAC_BYTES
+    assert macs.is_genuine(write(**columns), mac)
+    for name, value in others.items():
+        assert not macs.is_genuine(write(**{**columns, name: value}), mac), name
+
+
+def test_no_authenticator_fits_a_row_of_another_table() -> None:
+    written = [write(**columns) for write, columns, _ in ORDERS]
+    assert len(set(written)) == len(written)
+    # The table's name is in it: two tables with the same columns differ.
+    assert orders.payment_bytes(operation_id=ONE, payer_id=TWO).startswith(b"1|payments")
+
+
+@given(st.lists(st.one_of(st.none(), st.text(), st.integers(), st.uuids()), min_size=2, max_size=2))
+def test_values_do_not_run_into_one_another(values: list[object]) -> None:
+    first, second = values
+    one = orders._bytes("t", first, second)  # type: ignore[arg-type]
+    for other in ((second, first), (first, None), (f"{first}{second}", "")):
+        if other != (first, second):
+            assert orders._bytes("t", *other) != one  # type: ignore[arg-type]
+
+
+def test_the_order_of_payments_in_a_transaction_does_not_count() -> None:
+    write, columns, _ = ORDERS[-1]
+    turned = {**columns, "operation_ids": [TWO, ONE]}
+    assert write(**columns) == write(**turned)
+
+
+@pytest.mark.parametrize(
+    "mac", [None, b"", bytes(MAC_BYTES), bytes(MAC_BYTES - 1), b"\0\1" + bytes(32), b"\0\2" * 17]
+)
+def test_what_no_key_made_is_not_genuine(mac: bytes | None) -> None:
+    assert not RowMacs({1: bytes(32)}).is_genuine(b"row", mac)
+
+
+def test_a_changed_bit_is_seen() -> None:
+    macs = RowMacs({1: secrets.token_bytes(32)})
+    mac = macs.mac(b"row")
+    for place in range(MAC_BYTES):
+        changed = bytes(byte ^ (number == place) for number, byte in enumerate(mac))
+        assert not macs.is_genuine(b"row", changed)
+
+
+def test_nothing_is_made_or_judged_before_the_keys_are_open() -> None:
+    macs = RowMacs()
+    assert not macs.is_ready
+    with pytest.raises(RowKeysMissingError):
+        macs.mac(b"row")
+    with pytest.raises(RowKeysMissingError):
+        macs.is_genuine(b"row", bytes(MAC_BYTES))
+
+
+async def test_an_older_key_counts_until_it_is_given_up() -> None:
+    first, second = [await seal_row_key(PROVIDER, number) for number in (1, 2)]
+    macs = RowMacs()
+    await macs.use(PROVIDER, [first])
+    old = macs.mac(b"row")
+    # A key that not every process knows yet is understood, and not used.
+    await macs.use(PROVIDER, [first, replace(second, is_active=False)])
+    assert macs.current == 1
+    newer = RowMacs()
+    await newer.use(PROVIDER, [first, second])
+    new = newer.mac(b"row")
+    assert macs.is_genuine(b"row", new)
+    assert newer.is_genuine(b"row", old)
+    assert (newer.number_of(old), newer.number_of(new)) == (1, 2)
+    await newer.use(PROVIDER, [first, await reseal_row_key(PROVIDER, second, accepts_from=2)])
+    assert newer.is_genuine(b"row", new)
+    assert not newer.is_genuine(b"row", old)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"accepts_from": 1}, {"number": 1}, {"wrapped_key": b"x" * 60}]
+)
+async def test_a_key_is_bound_to_its_number_and_to_what_it_accepts(
+    changes: dict[str, Any],
+) -> None:
+    sealed = await seal_row_key(PROVIDER, 3, accepts_from=2)
+    changed = SealedRowKey(**{**vars(sealed), **changes})
+    with pytest.raises(KeyProviderError):
+        await RowMacs().use(PROVIDER, [changed])
+
+
+async def test_a_key_that_does_not_open_changes_nothing() -> None:
+    macs = RowMacs({1: bytes(32)})
+    other = LocalKeyProvider(bytes(32))
+    with pytest.raises(KeyProviderError, match="row key 1"):
+        await macs.use(PROVIDER, [await seal_row_key(other, 1)])
+    assert macs.is_genuine(b"row", macs.mac(b"row"))
+
+
+async def test_no_key_is_printed() -> None:
+    sealed = await seal_row_key(PROVIDER, 1)
+    assert str(sealed.wrapped_key) not in repr(sealed)
+    assert repr(RowMacs({2: b"secret" * 6})) == "RowMacs([2])"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f"wallets/{ONE}", Name(table="wallets", key=ONE)),
+        (f"payout_addresses/{TWO}/3", Name(table="payout_addresses", key=TWO, number=3)),
+    ],
+)
+def test_a_row_has_a_name_that_can_be_read_again(text: str, name: Name) -> None:
+    assert Name.read(text) == name
+    assert str(name) == text
+
+
+@pytest.mark.parametrize("text", ["", "wallets", "wallets/1", f"wallets/{ONE}/x", f"{ONE}"])
+def test_what_names_no_row_is_refused(text: str) -> None:
+    with pytest.raises(RowNameError, match="names"):
+        Name.read(text)
