@@ -279,3 +279,60 @@ async def outside_exists(scene: Scene) -> bool:
         except Exception:
             return False
     return True
+
+
+#: What somebody with all rights does to a withdrawal that was paid.
+PUT_BACK = """
+SET LOCAL session_replication_role = 'replica';
+UPDATE wallet.operations
+SET state = 'queued', settled_at = NULL, ledger = NULL, transaction_id = NULL
+WHERE id = $1
+"""
+
+
+async def _put_back(admin: Connection, operation_id: UUID, *, forgets: bool) -> None:
+    async with admin.transaction():
+        carriers = await admin.fetch(
+            "SELECT transaction_id FROM wallet.transaction_operations WHERE operation_id = $1",
+            operation_id,
+        )
+        for statement in PUT_BACK.split(";"):
+            arguments = [operation_id] if "$1" in statement else []
+            await admin.execute(statement, *arguments)
+        if forgets:
+            await admin.execute(
+                "DELETE FROM wallet.transaction_operations WHERE operation_id = $1", operation_id
+            )
+            await admin.execute(
+                "DELETE FROM wallet.transactions WHERE id = ANY($1)",
+                [row["transaction_id"] for row in carriers],
+            )
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["kept", "forgotten"])
+@pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
+async def test_a_payment_that_was_made_is_not_made_again_when_it_is_put_back(
+    world: WalletWorld, outside: Outside, forgets: bool, restarts: bool
+) -> None:
+    destination = await outside.account()
+    farmer = await payer(world, destination)
+    other = await payer(world, await outside.account())
+    paid = await farmer.withdraw("one", KALE)
+    # The payer has gone on since: its number alone does not tell of the first payment.
+    await other.withdraw("another", KALE)
+    assert await outside.kale(destination) == KALE
+    async with connect(world.database.admin_dsn) as admin:
+        if restarts:
+            await world.wallet.stop(number=9)
+        await _put_back(admin, UUID(paid.withdrawal_id), forgets=forgets)
+        if restarts:
+            await world.restart()
+            await world.wait_until_serving()
+        await asyncio.sleep(8)
+        assert await outside.kale(destination) == KALE
+        stopped = await admin.fetchval("SELECT stopped FROM wallet.wallets WHERE kind = 'payer'")
+        if forgets:
+            assert "is gone" in stopped
+        else:
+            assert stopped == ""
+            assert await _ended(admin, UUID(paid.withdrawal_id))

@@ -15,6 +15,7 @@ from services.wallet.domain.model import (
     Settlement,
     TransactionId,
 )
+from services.wallet.domain.payer_history import PastTransaction
 from services.wallet.domain.payments import (
     SPAN,
     PayerRecord,
@@ -176,6 +177,29 @@ class PayerStore:
             )
             for row in rows
         }
+
+    async def past_counts(self, addresses: Sequence[str]) -> dict[str, int]:
+        """Return the number of transactions on record of payers, by address; none: absent."""
+        rows = await self._database.many("payer_pasts", list(addresses))
+        return {row["source"]: row["count"] for row in rows}
+
+    async def past(self, address: str) -> list[PastTransaction]:
+        """Return all transactions on record of a payer."""
+        rows = await self._database.many("payer_past", address)
+        return [
+            PastTransaction(
+                id=TransactionId(row["id"]),
+                sequence=row["sequence"],
+                bump_to=row["bump_to"],
+                is_genuine=self._orders.is_payer_transaction(row),
+            )
+            for row in rows
+        ]
+
+    async def paid_before(self, payments: Collection[OperationId]) -> dict[OperationId, str]:
+        """Return those of these payments that were made, with the hash of the envelope that did."""
+        rows = await self._database.many("paid_before", list(payments))
+        return {OperationId(row["id"]): row["hash"] for row in rows}
 
     async def made(self, address: str, number: int) -> list[MadePayment]:
         """Return the payments that were made when a payer stands at this number.

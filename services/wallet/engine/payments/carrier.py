@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from libs.common.ids import OperationId, WalletId
+from libs.common.log import get_security_logger
 from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Chain, Payment, sign_payments
 from services.wallet.domain.kinds import Carrier, carried_by
 from services.wallet.domain.marks import is_ahead
@@ -13,7 +14,7 @@ from services.wallet.domain.model import (
     QueuedOperation,
 )
 from services.wallet.domain.payments import PayerRecord, target_for
-from services.wallet.domain.settling import apart, given_up, later
+from services.wallet.domain.settling import apart, given_up, later, shown_paid
 from services.wallet.domain.trust import Decision
 from services.wallet.domain.withdrawals import Asset, Payout, refusal
 from services.wallet.engine.accounts import Accounts
@@ -29,6 +30,8 @@ from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, PayerStore
 from services.wallet.store.transactions import TransactionStore
+
+security = get_security_logger()
 
 #: Ledgers between two looks at all payers.
 _LOOK_EVERY = 12
@@ -118,11 +121,31 @@ class PaymentCarrier:
             claimed = await self._payers.claim(
                 kind, payer.wallet_id, limit=_MOST[kind], lease=LEASE, ledger=ledger
             )
-            genuine = await self._forgeries.sift(claimed)
+            genuine = await self._unpaid(await self._forgeries.sift(claimed))
             progress |= bool(claimed)
             if genuine:
                 await self._carry(payer, genuine, number, record)
         return progress
+
+    async def _unpaid(self, claimed: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+        """Return the payments that were not made; settle those that were.
+
+        Wallet never puts a payment back that its payer has made and gone on from.
+        """
+        paid = await self._payers.paid_before([item.id for item in claimed]) if claimed else {}
+        if paid:
+            ledger = self._chain_view.current.ledger.sequence
+            for operation_id, envelope in paid.items():
+                security.critical(
+                    "paid, and put back: not paid again",
+                    operation=str(operation_id),
+                    hash=envelope,
+                )
+            await self._operations.settle_queued(
+                [shown_paid(item, ledger=ledger, by=by) for item, by in paid.items()]
+            )
+            self._wakeups.tell_settled()
+        return [item for item in claimed if item.id not in paid]
 
     async def _carry(
         self,

@@ -3,6 +3,7 @@
 Payments that the numbers show to have been made are settled.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationState
+from services.wallet.domain.payer_history import PayerHistory
 from services.wallet.domain.payments import PayerRecord, Standing, is_beginning, standing
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.trust import Decision
@@ -40,19 +42,36 @@ class PayerNumbers:
         self._payers = payers
         self._repayments = repayments
         self._wakeups = wakeups
+        #: By payer's address: the transactions on record that this process has seen.
+        self._histories: defaultdict[str, PayerHistory] = defaultdict(PayerHistory)
 
     async def steady(self, payers: Sequence[LeasedPayer]) -> dict[LeasedPayer, Steady]:
         """Return the payers that may sign, with their numbers; stop the others, with a reason."""
         ledger, accounts = await self._chain.trusted(Decision.SETTLE_PAYMENT).accounts(
             [payer.address for payer in payers]
         )
+        whole = await self._whole(payers)
         records = await self._payers.records([payer.address for payer in payers])
         found: dict[LeasedPayer, Steady] = {}
         for payer, account in zip(payers, accounts, strict=True):
-            if account.exists:
+            if account.exists and payer in whole:
                 record = await self._judged(payer, account, records[payer.address], ledger)
                 found |= {} if record is None else {payer: (account.sequence, record)}
         return found
+
+    async def _whole(self, payers: Sequence[LeasedPayer]) -> set[LeasedPayer]:
+        """Return the payers whose past is on record as wallet wrote it; stop the others."""
+        counts = await self._payers.past_counts([payer.address for payer in payers])
+        whole: set[LeasedPayer] = set()
+        for payer in payers:
+            history = self._histories[payer.address]
+            if counts.get(payer.address, 0) != len(history.seen):
+                flaw = history.flaw(await self._payers.past(payer.address))
+                if flaw:
+                    await self._tell_stopped(payer, flaw)
+                    continue
+            whole.add(payer)
+        return whole
 
     async def _judged(
         self, payer: LeasedPayer, account: AccountState, record: PayerRecord, ledger: int
@@ -135,7 +154,10 @@ class PayerNumbers:
         return not seen.succeeded
 
     async def _note(self, payer: LeasedPayer, verdict: Standing, number: int) -> None:
-        reason = _WHY.get(verdict, "").format(number=number)
+        await self._tell_stopped(payer, _WHY.get(verdict, "").format(number=number))
+
+    async def _tell_stopped(self, payer: LeasedPayer, reason: str) -> None:
+        """Note why a payer may not sign, empty when it may; log that once."""
         if reason != payer.stopped and await self._payers.stop(payer.wallet_id, reason):
             if reason:
                 log.critical("payer stops", address=payer.address, reason=reason)

@@ -298,3 +298,38 @@ SELECT o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[]);
+
+-- name: payer_pasts :many
+-- Numbers of transactions on record of payers ($1, addresses).
+SELECT source, count(*)::int AS count
+FROM wallet.transactions
+WHERE source = ANY($1::text[]) AND bump_to IS NOT NULL
+GROUP BY source;
+
+-- name: payer_past :many
+-- All transactions on record of a payer ($1, address), with their authenticators and what these cover.
+SELECT
+    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids
+FROM wallet.transactions AS t
+WHERE t.source = $1 AND t.bump_to IS NOT NULL
+ORDER BY t.id;
+
+-- name: paid_before :many
+-- Those of the payments ($1) that an envelope has made, as it succeeded or its payer went on from its
+-- target; with that envelope.
+SELECT DISTINCT ON (c.operation_id) c.operation_id AS id, t.id AS transaction_id, t.hash
+FROM wallet.transaction_operations AS c
+INNER JOIN wallet.transactions AS t ON c.transaction_id = t.id
+WHERE c.operation_id = ANY($1::uuid[])
+  AND t.bump_to IS NOT NULL
+  AND (
+      t.state = 'succeeded'
+      OR EXISTS (
+          SELECT 1 FROM wallet.transactions AS n
+          WHERE n.source = t.source AND n.bump_to IS NOT NULL AND n.sequence = t.bump_to + 1
+      )
+  )
+ORDER BY c.operation_id, t.id DESC;
