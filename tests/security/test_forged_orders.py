@@ -6,6 +6,7 @@ all rights, and knows no key of the wallet. Nothing is signed for any of them.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -178,16 +179,34 @@ BY_WALLET: tuple[Attack, ...] = (
 BY_ALL_RIGHTS: tuple[Attack, ...] = (another_destination, a_farmer_of_another_pooler)
 
 
-@pytest.fixture(scope="module")
-async def world(
+@asynccontextmanager
+async def one_payer(
     database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[WalletWorld]:
+    """Run a wallet with one payer and no channel accounts."""
     async with (
         database_factory.create() as database,
         open_wallet_world(
             database, tmp_path_factory.mktemp("forged"), PAYER_ACCOUNTS="1", CHANNEL_ACCOUNTS="0"
         ) as running,
     ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def world(
+    database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[WalletWorld]:
+    async with one_payer(database_factory, tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture
+async def own_world(
+    database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[WalletWorld]:
+    """A wallet of the test's own: its payer may stop."""
+    async with one_payer(database_factory, tmp_path_factory) as running:
         yield running
 
 
@@ -312,7 +331,15 @@ async def _put_back(admin: Connection, operation_id: UUID, *, forgets: bool) -> 
 @pytest.mark.parametrize("forgets", [False, True], ids=["kept", "forgotten"])
 @pytest.mark.parametrize("restarts", [False, True], ids=["running", "restarted"])
 async def test_a_payment_that_was_made_is_not_made_again_when_it_is_put_back(
-    world: WalletWorld, outside: Outside, forgets: bool, restarts: bool
+    own_world: WalletWorld, forgets: bool, restarts: bool
+) -> None:
+    world = own_world
+    async with SorobanServerAsync(world.rpc_url) as rpc:
+        await _put_back_and_look(world, Outside(world, rpc), forgets=forgets, restarts=restarts)
+
+
+async def _put_back_and_look(
+    world: WalletWorld, outside: Outside, *, forgets: bool, restarts: bool
 ) -> None:
     destination = await outside.account()
     farmer = await payer(world, destination)
