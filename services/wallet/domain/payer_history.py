@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.payments import is_beginning
 
+#: Number of transactions, and the sum of their targets: no transaction can go or come unseen.
+Mark = tuple[int, int]
+#: The mark of an account without transactions.
+NOTHING: Mark = (0, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PastTransaction:
@@ -31,21 +36,26 @@ class PastTransaction:
 class PayerHistory:
     """The transactions of one payer account that a process has seen on record."""
 
-    #: Their ids.
-    seen: set[TransactionId] = field(default_factory=set)
+    #: Their targets, by id.
+    seen: dict[TransactionId, int] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> Mark:
+        """Return the mark of the transactions that were seen."""
+        return len(self.seen), sum(self.seen.values())
 
     def flaw(self, records: Sequence[PastTransaction]) -> str:
         """Return why all records of the account cannot be what wallet wrote; "" when they can."""
         forged = [item for item in records if not item.is_genuine]
         if forged:
             return f"transaction {forged[0].id} of its past was not written by wallet"
-        missing = self.seen - {item.id for item in records}
+        missing = self.seen.keys() - {item.id for item in records}
         if missing:
             return f"transaction {min(missing)} of its past is gone"
         gap = _gap(records)
         if gap is not None:
             return f"the transaction that led to its number {gap} is gone"
-        self.seen |= {item.id for item in records}
+        self.seen = {item.id: item.bump_to for item in records}
         return ""
 
 

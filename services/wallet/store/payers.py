@@ -15,7 +15,7 @@ from services.wallet.domain.model import (
     Settlement,
     TransactionId,
 )
-from services.wallet.domain.payer_history import PastTransaction
+from services.wallet.domain.payer_history import Mark, PastTransaction
 from services.wallet.domain.payments import (
     SPAN,
     PayerRecord,
@@ -178,10 +178,10 @@ class PayerStore:
             for row in rows
         }
 
-    async def past_counts(self, addresses: Sequence[str]) -> dict[str, int]:
-        """Return the number of transactions on record of payers, by address; none: absent."""
+    async def past_marks(self, addresses: Sequence[str]) -> dict[str, Mark]:
+        """Return marks of the transactions on record of payers, by address; none: absent."""
         rows = await self._database.many("payer_pasts", list(addresses))
-        return {row["source"]: row["count"] for row in rows}
+        return {row["source"]: (row["count"], int(row["total"])) for row in rows}
 
     async def past(self, address: str) -> list[PastTransaction]:
         """Return all transactions on record of a payer."""

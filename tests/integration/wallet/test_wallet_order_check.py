@@ -67,7 +67,10 @@ async def checked(rows: WalletRows) -> Checked:
     await rows.operation(farmer, "plant", amount=5)
     carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
     for number, address in enumerate(("G1", "G2"), start=1):
-        moments: dict[str, Any] = {"registered_at": ago(100 - number), "effective_at": ago(90 - number)}
+        moments: dict[str, Any] = {
+            "registered_at": ago(100 - number),
+            "effective_at": ago(90 - number),
+        }
         columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
         mac = ORDERS.for_payout_address(**columns, **moments)
         await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from libs.common.ids import new_id
 from services.wallet.domain.model import TransactionId
-from services.wallet.domain.payer_history import PastTransaction, PayerHistory
+from services.wallet.domain.payer_history import NOTHING, PastTransaction, PayerHistory
 
 #: The number that an account begins with: its ledger in the upper half.
 BEGINNING = 7 << 32
@@ -30,7 +30,8 @@ def test_what_wallet_wrote_has_no_flaw(steps: list[bool]) -> None:
     items, history = past(steps), PayerHistory()
     for end in range(len(items) + 1):
         assert history.flaw(items[:end]) == ""
-        assert history.seen == {item.id for item in items[:end]}
+        assert history.seen == {item.id: item.bump_to for item in items[:end]}
+        assert history.mark == (end, sum(item.bump_to for item in items[:end]))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12), st.data())
@@ -58,5 +59,5 @@ def test_a_row_that_somebody_else_wrote_is_told() -> None:
         f"transaction {second.id} of its past was not written by wallet"
     )
     # Nothing of it is taken as seen.
-    assert history.seen == set()
+    assert history.mark == NOTHING
     assert history.flaw([first, second]) == ""

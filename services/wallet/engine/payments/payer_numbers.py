@@ -12,7 +12,7 @@ from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationState
-from services.wallet.domain.payer_history import PayerHistory
+from services.wallet.domain.payer_history import NOTHING, PayerHistory
 from services.wallet.domain.payments import PayerRecord, Standing, is_beginning, standing
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.trust import Decision
@@ -61,11 +61,11 @@ class PayerNumbers:
 
     async def _whole(self, payers: Sequence[LeasedPayer]) -> set[LeasedPayer]:
         """Return the payers whose past is on record as wallet wrote it; stop the others."""
-        counts = await self._payers.past_counts([payer.address for payer in payers])
+        marks = await self._payers.past_marks([payer.address for payer in payers])
         whole: set[LeasedPayer] = set()
         for payer in payers:
             history = self._histories[payer.address]
-            if counts.get(payer.address, 0) != len(history.seen):
+            if marks.get(payer.address, NOTHING) != history.mark:
                 flaw = history.flaw(await self._payers.past(payer.address))
                 if flaw:
                     await self._tell_stopped(payer, flaw)

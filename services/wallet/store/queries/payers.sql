@@ -300,8 +300,8 @@ INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[]);
 
 -- name: payer_pasts :many
--- Numbers of transactions on record of payers ($1, addresses).
-SELECT source, count(*)::int AS count
+-- How many transactions of payers ($1, addresses) are on record, and the sum of their targets.
+SELECT source, count(*)::int AS count, sum(bump_to) AS total
 FROM wallet.transactions
 WHERE source = ANY($1::text[]) AND bump_to IS NOT NULL
 GROUP BY source;
