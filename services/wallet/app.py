@@ -100,6 +100,7 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
                 queries=QUERIES,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
                 name="wallet",
             )
         )

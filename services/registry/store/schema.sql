@@ -21,7 +21,7 @@ CREATE TABLE registry.poolers (
 CREATE TABLE registry.farmers (
     id uuid PRIMARY KEY,
     -- Empty until wallet has made it.
-    wallet_id uuid REFERENCES wallet.wallets (id),
+    wallet_id uuid,
     custodial_public_key varchar(56) UNIQUE,
     pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
     payout_wallet_address varchar(56) NOT NULL DEFAULT '',
@@ -52,6 +52,66 @@ CREATE TABLE registry.requests (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (request_id, method)
 );
+
+-- What names farmers, poolers or wallets in another schema is checked by these, not by foreign keys: a
+-- foreign key takes a lock on the row that it names, so that one role could hold up what another one
+-- has to do. Nothing of it is ever deleted.
+CREATE FUNCTION registry.refuse_unknown_farmers() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM added AS n
+        WHERE NOT EXISTS (SELECT 1 FROM registry.farmers AS f WHERE f.id = n.farmer_id)
+    ) THEN
+        RAISE EXCEPTION '%.% names a farmer that there is not', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION registry.refuse_unknown_poolers() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM added AS n
+        WHERE NOT EXISTS (SELECT 1 FROM registry.poolers AS p WHERE p.id = n.pooler_id)
+    ) THEN
+        RAISE EXCEPTION '%.% names a pooler that there is not', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- registry itself sees farmers' wallets only.
+CREATE FUNCTION registry.refuse_unknown_wallet() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM wallet.wallets AS w WHERE w.id = NEW.wallet_id) THEN
+        RAISE EXCEPTION 'there is no wallet %', NEW.wallet_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION registry.refuse_unknown_wallet() FROM public;
+CREATE TRIGGER trigger_farmers_wallets AFTER INSERT OR UPDATE OF wallet_id ON registry.farmers
+FOR EACH ROW WHEN (NEW.wallet_id IS NOT NULL) EXECUTE FUNCTION registry.refuse_unknown_wallet();
+
+CREATE FUNCTION registry.refuse_loss() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is never deleted from', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'foreign_key_violation';
+END
+$$;
+CREATE TRIGGER trigger_poolers_stay BEFORE DELETE ON registry.poolers
+FOR EACH ROW EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_farmers_stay BEFORE DELETE ON registry.farmers
+FOR EACH ROW EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_poolers_no_truncate BEFORE TRUNCATE ON registry.poolers
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_farmers_no_truncate BEFORE TRUNCATE ON registry.farmers
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_loss();
 
 GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;

@@ -1,6 +1,7 @@
 """The audit log, and the pauses in which nothing is signed."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
@@ -33,9 +34,8 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
     """Add records as `append` does, where the lock is held already."""
     if not acts:
         return
-    (row,) = await session.many("audit_head")
-    head = Head() if row["number"] is None else Head(number=row["number"], hash=row["hash"])
-    records = chained(acts, head, row["moment"])
+    head, moment = await audit_head(session)
+    records = chained(acts, head, moment)
     await session.execute(
         "insert_audit_records",
         [item.number for item in records],
@@ -47,6 +47,18 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
         [item.previous for item in records],
         [item.hash for item in records],
     )
+
+
+async def audit_head(session: Session | Database) -> tuple[Head, datetime]:
+    """Return where the audit log ends, and the moment of the transaction.
+
+    Nothing follows it in this transaction but what the transaction adds itself, where the lock is
+    held.
+    """
+    row = await session.one("audit_head")
+    if row is None:
+        raise LookupError("the audit log has no head: somebody with all rights removed it")
+    return Head(number=row["number"], hash=row["hash"]), row["moment"]
 
 
 class CustodyStore:

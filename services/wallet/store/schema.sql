@@ -61,6 +61,12 @@ CREATE TABLE wallet.accounts (
     refreshed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 
+-- The rows that are locked by what happens one at a time; no other role can.
+CREATE TABLE wallet.turns (
+    name text PRIMARY KEY CHECK (name IN ('withdrawals', 'pool accounts')),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
 -- Operations ---------------------------------------------------------------------------------
 
 -- One signed envelope = one source account + one sequence number + one time bound.
@@ -414,15 +420,79 @@ WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
 -- What was done with keys and money, chained by hashes: each row's hash covers the row and the hash
 -- before it. Rows are added only, by one transaction at a time.
 CREATE TABLE wallet.audit_log (
-    number bigint PRIMARY KEY CHECK (number >= 1),
-    at timestamptz NOT NULL,
-    actor text NOT NULL,
-    action text NOT NULL,
-    subject text NOT NULL,
-    details text NOT NULL,
+    number bigint PRIMARY KEY CHECK (number BETWEEN 1 AND 1000000000000000),
+    at timestamptz NOT NULL CHECK (at BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z'),
+    actor text NOT NULL CHECK (octet_length(actor) <= 4096),
+    action text NOT NULL CHECK (octet_length(action) <= 64),
+    subject text NOT NULL CHECK (octet_length(subject) <= 4096),
+    details text NOT NULL CHECK (octet_length(details) <= 4096),
     previous bytea NOT NULL CHECK (octet_length(previous) = 32),
-    hash bytea NOT NULL CHECK (octet_length(hash) = 32)
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    -- How the hash is made of the rest.
+    version smallint NOT NULL DEFAULT 1 CHECK (version = 1)
 );
+-- What was recorded at one moment is found beside what was written at that moment.
+CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);
+
+-- Where the log ends. Its lock is the turn of whoever adds to it; only the database moves it.
+CREATE TABLE wallet.audit_head (
+    number bigint NOT NULL,
+    hash bytea NOT NULL,
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton)
+);
+INSERT INTO wallet.audit_head (number, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- The hash of a record of version 1 (services/wallet/domain/audit.py).
+CREATE FUNCTION wallet.audit_hash(record wallet.audit_log) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog
+RETURN sha256(
+    (record).previous
+    || int8send((record).number)
+    || int8send((extract(epoch FROM (record).at) * 1000000)::bigint)
+    || int4send(octet_length((record).actor)) || convert_to((record).actor, 'UTF8')
+    || int4send(octet_length((record).action)) || convert_to((record).action, 'UTF8')
+    || int4send(octet_length((record).subject)) || convert_to((record).subject, 'UTF8')
+    || int4send(octet_length((record).details)) || convert_to((record).details, 'UTF8')
+);
+
+-- Who may add records can add none that does not follow the last one, was not made now, or has
+-- another hash than its own: no number that leaves no room for the next, and no time that nobody can
+-- read.
+CREATE FUNCTION wallet.extend_audit_log() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    head record;
+    wrong bigint;
+BEGIN
+    SELECT h.number, h.hash INTO STRICT head FROM wallet.audit_head AS h FOR NO KEY UPDATE;
+    SELECT n.number INTO wrong
+    FROM (
+        SELECT
+            a.number,
+            a.number = head.number + row_number() OVER w
+                AND a.previous = lag(a.hash, 1, head.hash) OVER w
+                AND a.hash = wallet.audit_hash(a)
+                AND a.at = now() AS is_next
+        FROM added AS a
+        WINDOW w AS (ORDER BY a.number)
+    ) AS n
+    WHERE n.is_next IS NOT TRUE
+    ORDER BY n.number
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'record % does not follow record %', wrong, head.number
+            USING ERRCODE = 'check_violation';
+    END IF;
+    UPDATE wallet.audit_head AS h
+    SET number = n.number, hash = n.hash
+    FROM (SELECT a.number, a.hash FROM added AS a ORDER BY a.number DESC LIMIT 1) AS n;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.extend_audit_log() FROM public;
+CREATE TRIGGER audit_log_grows AFTER INSERT ON wallet.audit_log
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.extend_audit_log();
 
 CREATE FUNCTION wallet.refuse_change_of_audit_log() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -674,6 +744,9 @@ GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
+-- To lock the row takes the right to change some column, and this one has one value.
+GRANT SELECT, UPDATE (singleton) ON wallet.audit_head TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON wallet.turns TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;

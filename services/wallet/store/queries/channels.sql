@@ -1,7 +1,9 @@
 -- name: lock_pool_accounts :one
 -- One process at a time adds accounts of the pool; they are counted in a statement of its own, after
 -- this one.
-SELECT pg_advisory_xact_lock(7021653486117548);
+INSERT INTO wallet.turns (name) VALUES ('pool accounts')
+ON CONFLICT (name) DO UPDATE SET taken_at = now()
+RETURNING name;
 
 -- name: count_pool_accounts :one
 SELECT count(*)::int AS made FROM wallet.wallets WHERE kind = $1::wallet.wallet_kind;
@@ -39,7 +41,7 @@ WITH free AS (
       )
     ORDER BY w.id
     LIMIT $1
-    FOR UPDATE OF w SKIP LOCKED
+    FOR NO KEY UPDATE OF w SKIP LOCKED
 )
 UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)

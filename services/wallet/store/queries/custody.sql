@@ -1,17 +1,14 @@
 -- name: lock_audit_log :one
 -- One transaction at a time adds to it, or changes what may be signed. Whoever waited here sees what
--- the others have committed.
-SELECT pg_advisory_xact_lock(7021653486117550);
+-- the others have committed. No other role can lock this row.
+SELECT number FROM wallet.audit_head FOR NO KEY UPDATE;
 
--- name: audit_head :many
--- The newest record, if there is one, and the moment of this transaction.
-SELECT h.number, h.hash, m.moment
-FROM (SELECT now() AS moment) AS m
-LEFT JOIN (
-    SELECT number, hash FROM wallet.audit_log ORDER BY number DESC LIMIT 1
-) AS h ON true;
+-- name: audit_head :one
+-- Where the log ends, and the moment of this transaction.
+SELECT number, hash, now() AS moment FROM wallet.audit_head;
 
 -- name: insert_audit_records :exec
+-- The database itself checks that they follow the head, and moves it.
 INSERT INTO wallet.audit_log (number, at, actor, action, subject, details, previous, hash)
 SELECT * FROM unnest(
     $1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],

@@ -1,10 +1,12 @@
 -- name: lock_withdrawals :one
 -- One withdrawal is recorded at a time, so that the sums that the limits are held against stand.
-SELECT pg_advisory_xact_lock(7021653486117549);
+INSERT INTO wallet.turns (name) VALUES ('withdrawals')
+ON CONFLICT (name) DO UPDATE SET taken_at = now()
+RETURNING name;
 
 -- name: lock_wallet :one
 -- One change of a wallet's addresses at a time.
-SELECT id FROM wallet.wallets WHERE id = $1 FOR UPDATE;
+SELECT id FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: payout_addresses :many
 -- The newest address that counts, if one does, then the newest if it is still to come. One that was
