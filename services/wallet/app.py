@@ -69,6 +69,7 @@ from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
+from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
@@ -77,6 +78,7 @@ from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
 
@@ -104,6 +106,17 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
                 name="wallet",
             )
         )
+        pauses = await stack.enter_async_context(
+            open_database(
+                settings.database(),
+                queries=QUERIES,
+                # One connection that nothing else uses, and that stays open.
+                pool_size=1,
+                timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
+                name="wallet-pauses",
+            )
+        )
         chain = await stack.enter_async_context(
             open_chain(
                 settings.network(),
@@ -111,7 +124,7 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
                 hedge=settings.stellar_hedge_ms / 1000,
             )
         )
-        wallet = _Wiring(settings, database, chain, provider)
+        wallet = _Wiring(settings, database, chain, provider, pauses=pauses)
         await stack.enter_async_context(_running(wallet.loops()))
         transport = transport_of(settings.tls_files())
         yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
@@ -121,8 +134,16 @@ class _Wiring:
     """All parts of one wallet process."""
 
     def __init__(
-        self, settings: WalletSettings, database: Database, chain: Chain, provider: KeyProvider
+        self,
+        settings: WalletSettings,
+        database: Database,
+        chain: Chain,
+        provider: KeyProvider,
+        *,
+        pauses: Database,
     ) -> None:
+        self._kill_switch = KillSwitch()
+        self._pauses = pauses
         self._settings = settings
         self._database = database
         self._chain = chain
@@ -148,7 +169,7 @@ class _Wiring:
         self._wallets = WalletStore(database)
         self._blocks = BlockStore(database)
         self._operations = OperationStore(database)
-        self._transactions = TransactionStore(database, self._settings.fees())
+        self._transactions = TransactionStore(database, self._settings.fees(), self._kill_switch)
         self._channels = ChannelStore(database)
         self._payers = PayerStore(database)
         self._differences = ReconcileStore(database)
@@ -159,7 +180,7 @@ class _Wiring:
         settings, chain = self._settings, self._chain
         self._alarms = Alarms()
         self._in_flight = InFlight()
-        self._signers = Signers(self._provider, self._wallets)
+        self._signers = Signers(self._provider, self._wallets, self._kill_switch)
         self._treasury = Treasury(self._provider, self._wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(
             chain, self._wallets, self._treasury, low=settings.treasury_low_balance_stroops
@@ -276,6 +297,12 @@ class _Wiring:
             wakeup=changes,
             may_export=settings.key_export,
         )
+        self._pausing = Pausing(
+            wallets=WalletStore(self._pauses),
+            store=CustodyStore(self._pauses),
+            switch=self._kill_switch,
+            wakeup=changes,
+        )
         self._withdrawals = Withdrawals(
             wallets=self._wallets,
             store=self._withdrawal_store,
@@ -293,6 +320,7 @@ class _Wiring:
             loops.follow_chain(
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
+            loops.record_pauses(self._pausing),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -472,6 +500,7 @@ class _Wiring:
             deployer=self._deployer,
             rent=self._rent,
             custody=self._custody_store,
+            kill_switch=self._kill_switch,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
@@ -479,7 +508,9 @@ class _Wiring:
         reconcile_pb2_grpc.add_ReconciliationServiceServicer_to_server(differences, server)
         keys = keys_servicer.KeyServicer(self._rotator)
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
-        custody = custody_servicer.CustodyServicer(self._custody, self._custody_store)
+        custody = custody_servicer.CustodyServicer(
+            self._custody, self._pausing, self._custody_store
+        )
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store

@@ -23,6 +23,7 @@ from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
+from services.wallet.usecases.pausing import Pausing
 
 log = get_logger(__name__)
 
@@ -87,6 +88,11 @@ async def open_treasury(treasury: Treasury) -> None:
     """Try to open the treasury's key until it is there and opens; then the loop is over."""
 
     await repeat("treasury", treasury.open, until=lambda: treasury.is_open)
+
+
+async def record_pauses(pausing: Pausing) -> None:
+    """Record pauses that were ordered, as soon as the database takes them."""
+    await repeat("pauses", pausing.step)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

@@ -67,6 +67,11 @@ class CustodyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def ping(self) -> None:
+        """Use the connection, so that it stays open."""
+        async with self._database.session() as session:
+            await audit_head(session)
+
     async def record(self, act: Act) -> None:
         """Add one record in a transaction of its own."""
         async with self._database.transaction() as session:

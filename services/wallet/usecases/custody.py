@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
-from libs.common.ids import FarmerId, OperationId, PoolerId
+from libs.common.ids import FarmerId, OperationId
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
     NotHeldError,
-    PauseNotFoundError,
-    WalletNotFoundError,
     WrongAddressError,
 )
-from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.export import Parcel
@@ -35,27 +32,6 @@ class Custody:
     #: Whether keys may leave the pool at all.
     may_export: bool
 
-    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Stop signing; nothing new is signed once this has returned.
-
-        Raises WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
-        """
-        if reach.scope is Scope.POOLER and reach.target is not None:
-            await self._check_pooler(PoolerId(reach.target))
-        await self.store.pause(reach, reason=reason, actor=actor)
-        security.warning("signing paused", reach=str(reach), actor=actor, why=reason)
-
-    async def _check_pooler(self, pooler_id: PoolerId) -> None:
-        if not await self.wallets.page(pooler_id=pooler_id, after=None, limit=1):
-            raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
-
-    async def resume(self, reach: Reach, *, actor: str) -> None:
-        """End a pause. Raises PauseNotFoundError when there is none."""
-        if not await self.store.resume(reach, actor=actor):
-            raise PauseNotFoundError(f"signing is not paused for {reach}")
-        security.warning("signing resumed", reach=str(reach), actor=actor)
-        self.wakeup.notify()
-
     async def release(self, operation_id: OperationId, *, actor: str) -> None:
         """Let an operation be signed for again.
 
@@ -65,10 +41,6 @@ class Custody:
             raise NotHeldError(f"operation {operation_id} does not wait for a person")
         security.warning("operation released", operation=str(operation_id), actor=actor)
         self.wakeup.notify()
-
-    async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
-        """Return the reach that is a farmer's wallet, to be paused."""
-        return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
 
     async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
         """Check the audit log, or the records after the noted one; return the verifier.
