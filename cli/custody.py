@@ -117,8 +117,8 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     Parameters
     ----------
     action
-        Only these: sign, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys
-        or export_key.
+        Only these: sign, found, create_wallet, set_payout_address, withdraw, pause, resume,
+        rotate_keys or export_key.
     limit
         How many at most; 0 means all.
     """

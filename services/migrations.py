@@ -14,12 +14,22 @@ from libs.common.config import Bytes, Count, Settings
 from libs.common.db.migrate import ensure_roles, migrate
 from libs.common.db.rights import restrict
 from libs.common.db.tls import DatabaseAddress
-from libs.common.names import SERVICES
+from libs.common.names import SERVICES, role_of
 
 #: Connections that a role may have, unless a setting says otherwise: the pools of three processes.
 ROLE_CONNECTIONS = 60
 #: Bytes of temporary files that a connection may write, unless a setting says otherwise.
 TEMP_FILE_BYTES = 268_435_456
+
+
+__all__ = [
+    "MigrationSettings",
+    "migrate_all",
+    "migrate_one",
+    "migrations_of",
+    "restrict_all",
+    "role_of",
+]
 
 
 class MigrationSettings(Settings):
@@ -56,11 +66,6 @@ class MigrationSettings(Settings):
             name: getattr(self, f"{name}_db_password") for name in SERVICES
         }
         return {name: field.get_secret_value() or None for name, field in fields.items()}
-
-
-def role_of(service: str) -> str:
-    """Return the database role of a service."""
-    return f"kalepool_{service}"
 
 
 def migrations_of(service: str) -> Path:

@@ -26,6 +26,7 @@ from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
@@ -65,6 +66,7 @@ from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
 from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
+from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
@@ -73,6 +75,7 @@ from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
+from services.wallet.store.rights import RightsStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
@@ -174,6 +177,7 @@ class _Wiring:
         self._payers = PayerStore(database)
         self._differences = ReconcileStore(database)
         self._custody_store = CustodyStore(database)
+        self._watch = AuditWatch(self._custody_store, RightsStore(database))
 
     def _open_ground(self) -> None:
         """Make the parts that all steps of the engine use."""
@@ -293,6 +297,7 @@ class _Wiring:
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
+            check=AuditCheck(self._database),
             signers=self._signers,
             wakeup=changes,
             may_export=settings.key_export,
@@ -321,6 +326,9 @@ class _Wiring:
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
             loops.record_pauses(self._pausing),
+            loops.watch_audit_log(
+                self._watch, interval=self._settings.audit_head_interval_ms / 1000
+            ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -501,6 +509,7 @@ class _Wiring:
             rent=self._rent,
             custody=self._custody_store,
             kill_switch=self._kill_switch,
+            watch=self._watch,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -7,6 +7,7 @@ from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
 from services.wallet.chain import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.gauges import Gauges
@@ -93,6 +94,16 @@ async def open_treasury(treasury: Treasury) -> None:
 async def record_pauses(pausing: Pausing) -> None:
     """Record pauses that were ordered, as soon as the database takes them."""
     await repeat("pauses", pausing.step)
+
+
+async def watch_audit_log(watch: AuditWatch, *, interval: float) -> None:
+    """Tell the audit log's head to the security log, and look for what is wrong with the log."""
+
+    async def step() -> None:
+        await watch.step()
+        await asyncio.sleep(interval)
+
+    await repeat("audit", step)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

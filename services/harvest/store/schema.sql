@@ -2,6 +2,11 @@
 
 GRANT USAGE ON SCHEMA harvest TO kalepool_harvest, kalepool_registry;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN harvest.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE harvest.harvest_status AS ENUM ('success', 'failed');
 
 CREATE TABLE harvest.harvests (
@@ -20,7 +25,7 @@ CREATE TABLE harvest.harvests (
     status harvest.harvest_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    harvested_at timestamptz NOT NULL,
+    harvested_at harvest.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -156,7 +161,7 @@ CREATE TABLE harvest.balances (
     current_balance bigint NOT NULL CHECK (current_balance >= 0),
     total_rewards bigint NOT NULL,
     harvests int NOT NULL,
-    updated_at timestamptz NOT NULL
+    updated_at harvest.moment NOT NULL
 );
 
 CREATE TABLE harvest.batches (
@@ -165,8 +170,8 @@ CREATE TABLE harvest.batches (
     pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at harvest.moment NOT NULL DEFAULT now(),
+    completed_at harvest.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON harvest.batches (id) WHERE completed_at IS NULL;

@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import custody_pb2, custody_pb2_grpc
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId
-from libs.common.paging import decode_token, size_of, token_after
+from libs.common.paging import MAX_INDEX, decode_token, size_of, token_after
 from services.wallet.domain.audit import Action, Head, Record
 from services.wallet.domain.pausing import Pause, Reach, Scope
 from services.wallet.servicers.messages import timestamp
@@ -81,7 +81,10 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         )
         return custody_pb2.ListAuditRecordsResponse(
             records=[_record_message(item) for item in found[:size]],
-            next_page_token=token_after([item.number for item in found], size),
+            # A number above is nothing that wallet writes; what stands below it is still listed.
+            next_page_token=token_after(
+                [min(max(item.number, 0), MAX_INDEX) for item in found], size
+            ),
         )
 
     async def VerifyAuditLog(
@@ -95,12 +98,14 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         expected = Head(number=number, hash=digest) if number else None
         if request.begins_there and expected is None:
             raise InvalidArgumentError.of("expected_number", "is required with begins_there")
-        found = await self._custody.verify(expected, begins_there=request.begins_there)
+        found, beside = await self._custody.verify(expected, begins_there=request.begins_there)
+        words = beside.words()
         return custody_pb2.VerifyAuditLogResponse(
-            is_sound=not found.broken,
-            flaw=found.broken,
+            is_sound=not found.broken and not words,
+            flaw=found.broken or "".join(words[:1]),
             head_number=found.head.number,
             head_hash=found.head.hash,
+            findings=words,
         )
 
     async def ExportKey(
@@ -157,7 +162,7 @@ def _pause_message(pause: Pause) -> custody_pb2.Pause:
 def _record_message(record: Record) -> custody_pb2.AuditRecord:
     return custody_pb2.AuditRecord(
         number=record.number,
-        at=timestamp(record.at),
+        at=None if record.at is None else timestamp(record.at),
         actor=record.actor,
         action=record.action,
         subject=record.subject,

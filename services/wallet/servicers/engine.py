@@ -8,6 +8,7 @@ from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 from services.wallet.chain import Chain, EndpointStatus
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
@@ -42,6 +43,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         rent: RentKeeper,
         custody: CustodyStore,
         kill_switch: KillSwitch,
+        watch: AuditWatch,
         multicall_contract_id: str,
     ) -> None:
         self._chain = chain
@@ -55,6 +57,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self._multicall = multicall_contract_id
         self._custody = custody
         self._switch = kill_switch
+        self._watch = watch
 
     async def GetEngineStatus(
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
@@ -79,6 +82,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             pauses=len(pauses) + len(self._switch.orders),
             rent=_rent(await self._rent.state()),
             endpoints=map(_endpoint, self._chain.endpoints()),
+            warnings=self._watch.warnings,
         )
 
     async def DeployMulticall(

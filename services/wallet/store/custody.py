@@ -46,6 +46,7 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
         [item.details for item in records],
         [item.previous for item in records],
         [item.hash for item in records],
+        [item.version for item in records],
     )
 
 
@@ -59,6 +60,11 @@ async def audit_head(session: Session | Database) -> tuple[Head, datetime]:
     if row is None:
         raise LookupError("the audit log has no head: somebody with all rights removed it")
     return Head(number=row["number"], hash=row["hash"]), row["moment"]
+
+
+def told_transaction(transaction_id: TransactionId, source: str, sequence: int, bid: int) -> str:
+    """Return the words by which a record names a transaction; queries/audit.sql reads them."""
+    return f"transaction {transaction_id}, source {source}, sequence {sequence}, bid {bid}"
 
 
 class CustodyStore:
@@ -76,6 +82,16 @@ class CustodyStore:
         """Add one record in a transaction of its own."""
         async with self._database.transaction() as session:
             await append(session, [act])
+
+    async def head(self) -> Head:
+        """Return where the audit log ends."""
+        async with self._database.session() as session:
+            return (await audit_head(session))[0]
+
+    async def hash_at(self, number: int) -> bytes | None:
+        """Return the hash of a record; None when it is not there."""
+        row = await self._database.one("audit_hash_at", number)
+        return None if row is None else row["hash"]
 
     async def records(self, *, after: int = 0) -> AsyncIterator[list[Record]]:
         """Yield the log after a record's number, oldest first, a page at a time."""

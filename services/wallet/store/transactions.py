@@ -38,6 +38,7 @@ from services.wallet.store.custody import (
     is_carrier_paused,
     is_everything_paused,
     lock_audit_log,
+    told_transaction,
 )
 from services.wallet.store.kill_switch import KillSwitch, Owner, PausedHereError
 from services.wallet.store.operations import settle, tell
@@ -170,7 +171,7 @@ class TransactionStore:
             allowed += await self._affordable(session, rent)
             recorded = await _insert(session, allowed, ledger)
             await _sign(session, recorded)
-            await add_records(session, [_act(draft.envelope) for draft in recorded])
+            await add_records(session, [_act(draft.id, draft.envelope) for draft in recorded])
             self._refuse_paused([owners[one] for draft in recorded for one in draft.operation_ids])
         stopped = {
             item: pooler_of(owners[item]) in whose
@@ -198,7 +199,7 @@ class TransactionStore:
                 for item in recorded:
                     members = list(item.operation_ids)
                     await session.execute("insert_found_payments", item.id, members)
-                await add_records(session, [_act(item.envelope) for item in recorded])
+                await add_records(session, [_act(item.id, item.envelope) for item in recorded])
                 self._refuse_paused([])
             return bool(recorded)
         return False
@@ -304,7 +305,7 @@ class TransactionStore:
                 changed = await session.execute(
                     "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
                 )
-                await add_records(session, [_act(new)] if changed else [])
+                await add_records(session, [_act(transaction_id, new)] if changed else [])
                 if self._switch.holds_anything:
                     raise PausedHereError("signing is paused in this process")
             return changed == 1
@@ -456,10 +457,16 @@ def _carried(row: Record) -> CarriedOperation:
     )
 
 
-def _act(envelope: SignedEnvelope) -> Act:
+def _act(transaction_id: TransactionId, envelope: SignedEnvelope) -> Act:
     """Return the act for the audit log that keys were used for one envelope."""
-    details = f"source {envelope.source}, sequence {envelope.sequence}, bid {envelope.fee_bid}"
-    return Act(actor="wallet", action=Action.SIGN, subject=envelope.hash, details=details)
+    return Act(
+        actor="wallet",
+        action=Action.SIGN,
+        subject=envelope.hash,
+        details=told_transaction(
+            transaction_id, envelope.source, envelope.sequence, envelope.fee_bid
+        ),
+    )
 
 
 def _fees(closings: Iterable[Closing]) -> list[tuple[OperationId | None, int]]:

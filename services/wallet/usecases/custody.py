@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId
 from libs.common.log import get_security_logger
-from services.wallet.domain.audit import Act, Action, Head, Verifier
+from services.wallet.domain.audit import Act, Action, Findings, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
     NotHeldError,
@@ -14,6 +14,7 @@ from services.wallet.domain.errors import (
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.export import Parcel
+from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
 
@@ -26,6 +27,7 @@ class Custody:
 
     wallets: WalletStore
     store: CustodyStore
+    check: AuditCheck
     signers: Signers
     #: Wakeup to notify when operations may go on.
     wakeup: Wakeup
@@ -42,17 +44,26 @@ class Custody:
         security.warning("operation released", operation=str(operation_id), actor=actor)
         self.wakeup.notify()
 
-    async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
-        """Check the audit log, or the records after the noted one; return the verifier.
+    async def verify(
+        self, expected: Head | None, *, begins_there: bool = False
+    ) -> tuple[Verifier, Findings]:
+        """Check the audit log, or the records after the noted one, and what they tell of.
 
-        The verifier holds the result.
+        Return the verifier, which holds what is wrong with the log itself, and what is wrong
+        between the log and the rows beside it.
         """
-        verifier = Verifier(expected=expected, begins_there=begins_there)
-        async for page in self.store.records(after=verifier.after):
+        verifier = Verifier(
+            expected=expected, begins_there=begins_there, end=await self.store.head()
+        )
+        findings, since = Findings(), None
+        async for page in self.store.records(after=verifier.reads_after):
+            since = since or page[0].at
+            await self.check.records(page, findings)
             if not verifier.take(page):
                 break
         verifier.finish()
-        return verifier
+        await self.check.rows(findings, since=since if begins_there else None)
+        return verifier, findings
 
     async def export_key(
         self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str

@@ -2,6 +2,11 @@
 
 GRANT USAGE ON SCHEMA work TO kalepool_work, kalepool_harvest;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN work.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE work.work_status AS ENUM ('success', 'failed');
 
 CREATE TABLE work.works (
@@ -23,7 +28,7 @@ CREATE TABLE work.works (
     status work.work_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    worked_at timestamptz NOT NULL,
+    worked_at work.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -88,8 +93,8 @@ CREATE TABLE work.batches (
     pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at work.moment NOT NULL DEFAULT now(),
+    completed_at work.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;

@@ -291,7 +291,7 @@ class ListAuditRecordsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """sign, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys or export_key; empty
+    """sign, found, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys or export_key; empty
     means all.
     """
     page_size: _builtins.int
@@ -368,7 +368,7 @@ class AuditRecord(_message.Message):
     """SHA-256 over all of this and the hash of the record before, 32 bytes."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When; not set when the row has no moment that can be one."""
 
     def __init__(
         self,
@@ -431,14 +431,19 @@ class VerifyAuditLogResponse(_message.Message):
     FLAW_FIELD_NUMBER: _builtins.int
     HEAD_NUMBER_FIELD_NUMBER: _builtins.int
     HEAD_HASH_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     is_sound: _builtins.bool
-    """All of it is as it was written."""
+    """All of it is as it was written, and what it tells of is there."""
     flaw: _builtins.str
     """What is wrong, and with which record first; empty when it is sound."""
     head_number: _builtins.int
     """Number of the newest sound record; note it elsewhere."""
     head_hash: _builtins.bytes
     """Its hash, 32 bytes."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the log and the rows beside it do not say alike: the first of it, and how much more."""
+
     def __init__(
         self,
         *,
@@ -446,10 +451,11 @@ class VerifyAuditLogResponse(_message.Message):
         flaw: _builtins.str = ...,
         head_number: _builtins.int = ...,
         head_hash: _builtins.bytes = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flaw", b"flaw", "head_hash", b"head_hash", "head_number", b"head_number", "is_sound", b"is_sound"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "flaw", b"flaw", "head_hash", b"head_hash", "head_number", b"head_number", "is_sound", b"is_sound"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,8 +140,11 @@ class CustodyServiceServicer:
 
     def VerifyAuditLog(self, request, context):
         """Reads the audit log and checks that each record follows the one before it and is as it was
-        written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew. With begins_there only what has been added since is read.
+        written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+        head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+        added since is read.
 
         Command line: kalepool custody verify
         """

@@ -75,8 +75,11 @@ class CustodyServiceStub:
     """
     VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]
     """Reads the audit log and checks that each record follows the one before it and is as it was
-    written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew. With begins_there only what has been added since is read.
+    written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+    head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+    added since is read.
 
     Command line: kalepool custody verify
     """
@@ -136,8 +139,11 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """
     VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
     """Reads the audit log and checks that each record follows the one before it and is as it was
-    written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew. With begins_there only what has been added since is read.
+    written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+    head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+    added since is read.
 
     Command line: kalepool custody verify
     """
@@ -230,8 +236,11 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_custody_pb2.VerifyAuditLogResponse, _abc.Awaitable[_custody_pb2.VerifyAuditLogResponse]]:
         """Reads the audit log and checks that each record follows the one before it and is as it was
-        written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew. With begins_there only what has been added since is read.
+        written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+        head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+        added since is read.
 
         Command line: kalepool custody verify
         """

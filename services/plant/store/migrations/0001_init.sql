@@ -2,6 +2,11 @@
 
 GRANT USAGE ON SCHEMA plant TO kalepool_plant, kalepool_work, kalepool_harvest;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN plant.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE plant.planting_status AS ENUM ('success', 'failed');
 
 CREATE TABLE plant.plantings (
@@ -18,7 +23,7 @@ CREATE TABLE plant.plantings (
     status plant.planting_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    planted_at timestamptz NOT NULL,
+    planted_at plant.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -82,8 +87,8 @@ CREATE TABLE plant.batches (
     pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at plant.moment NOT NULL DEFAULT now(),
+    completed_at plant.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON plant.batches (id) WHERE completed_at IS NULL;

@@ -66,7 +66,7 @@ SELECT
         WHERE t.source = w.address AND t.state IN ('signed', 'sent')
     )))::int AS busy,
     (count(*) FILTER (WHERE w.status = 'ready' AND a.xlm_stroops < $1))::int AS low,
-    coalesce(sum(a.xlm_stroops), 0)::bigint AS xlm
+    least(coalesce(sum(a.xlm_stroops), 0), 9223372036854775807)::bigint AS xlm
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel';

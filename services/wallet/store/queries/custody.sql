@@ -9,22 +9,45 @@ SELECT number, hash, now() AS moment FROM wallet.audit_head;
 
 -- name: insert_audit_records :exec
 -- The database itself checks that they follow the head, and moves it.
-INSERT INTO wallet.audit_log (number, at, actor, action, subject, details, previous, hash)
+INSERT INTO wallet.audit_log (
+    number, at, actor, action, subject, details, previous, hash, version
+)
 SELECT * FROM unnest(
     $1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-    $8::bytea[]
+    $8::bytea[], $9::smallint[]
 );
 
 -- name: audit_records :many
--- In the order of their numbers, after $1; $3: of this action only.
-SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+-- In the order of their numbers, after $1; $3: of this action only. A row of somebody with all rights
+-- is read, whatever is in it, to be told: a moment that cannot be is none, and texts have an end.
+SELECT
+    number,
+    CASE WHEN at >= '0002-01-01' AND at < '9999-01-01' THEN at END AS at,
+    left(actor, 4097) AS actor,
+    left(action, 4097) AS action,
+    left(subject, 4097) AS subject,
+    left(details, 4097) AS details,
+    substr(previous, 1, 33) AS previous,
+    substr(hash, 1, 33) AS hash,
+    version
+FROM wallet.audit_log
 WHERE number > $1 AND ($3::text IS NULL OR action = $3)
 ORDER BY number
 LIMIT $2;
 
 -- name: latest_audit_records :many
--- Newest first, before $1; $3: of this action only.
-SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+-- Newest first, before $1; $3: of this action only. As audit_records reads them.
+SELECT
+    number,
+    CASE WHEN at >= '0002-01-01' AND at < '9999-01-01' THEN at END AS at,
+    left(actor, 4097) AS actor,
+    left(action, 4097) AS action,
+    left(subject, 4097) AS subject,
+    left(details, 4097) AS details,
+    substr(previous, 1, 33) AS previous,
+    substr(hash, 1, 33) AS hash,
+    version
+FROM wallet.audit_log
 WHERE ($1::bigint IS NULL OR number < $1) AND ($3::text IS NULL OR action = $3)
 ORDER BY number DESC
 LIMIT $2;

@@ -50,7 +50,7 @@ places AS (
 UPDATE wallet.operations AS o
 SET state = 'signed',
     transaction_id = n.transaction_id,
-    attempts = o.attempts + 1,
+    attempts = least(o.attempts + 1, 32767),
     stake_returned = n.stake_returned
 FROM carried AS n
 WHERE o.id = n.operation_id;

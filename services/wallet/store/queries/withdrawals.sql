@@ -55,8 +55,10 @@ WHERE wallet_id = $1 AND request_id = $2;
 -- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
 -- asked for (a pause may hold them up for days): of a wallet, and in all.
 SELECT
-    coalesce(sum(w.amount), 0)::bigint AS pool,
-    coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0)::bigint AS farmer
+    least(coalesce(sum(w.amount), 0), 9223372036854775807)::bigint AS pool,
+    least(
+        coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0), 9223372036854775807
+    )::bigint AS farmer
 FROM wallet.withdrawals AS w
 INNER JOIN wallet.operations AS o ON w.operation_id = o.id
 WHERE w.asset = $2
