@@ -1,4 +1,4 @@
-"""The migrations of all services, in the order that their foreign keys require.
+"""The migrations of all services, in the order in which they refer to each other.
 
 Command line: python -m services migrate, or migrate restrict: then PUBLIC loses, too, what no
 service needs (libs/common/db/rights.py).
@@ -99,7 +99,7 @@ async def migrate_all(
 async def migrate_one(service: str, settings: MigrationSettings) -> list[str]:
     """Make the roles, then migrate one service's schema; return the files that ran.
 
-    The schemas that its foreign keys refer to must exist.
+    The schemas that it refers to must exist.
     """
     admin, given = settings.admin(), settings.passwords()
     wanted = {role_of(name): given[name] for name in SERVICES}

@@ -176,6 +176,7 @@ async def test_a_pause_and_a_registration_wait_for_nothing_that_another_role_tak
         ledger_seconds=0.5,
         block_seconds=20,
         services=("wallet", "registry"),
+        environment={"wallet": {"AUDIT_HEAD_INTERVAL_MS": "1000"}},
     )
     async with open_stack(config) as stack:
         (pooler, *_) = await register(stack)

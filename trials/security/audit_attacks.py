@@ -86,7 +86,7 @@ async def _records(connection: Connection) -> list[Record]:
 
 
 async def _last(connection: Connection) -> Head:
-    row = await connection.fetchrow("SELECT number, hash FROM wallet.audit_head")
+    (row,) = await connection.fetch("SELECT number, hash FROM wallet.audit_head")
     return Head(number=row["number"], hash=row["hash"])
 
 

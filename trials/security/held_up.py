@@ -20,6 +20,8 @@ OTHERS = ("registry", "plant", "work", "harvest")
 IN_FORCE, RECORDED = 1.0, 15.0
 #: Seconds within which a farmer is registered beside whatever another service's role takes.
 REGISTERED = 15.0
+#: Seconds in which wallet has looked at what is restricted (AUDIT_HEAD_INTERVAL_MS).
+_LOOK = 5.0
 _EVERYTHING = custody_pb2.PauseReach(everything=True)
 #: What gives PUBLIC back all that `services restrict` takes, for one more try.
 _FREED = """
@@ -76,6 +78,7 @@ async def hold_up(stack: Stack, pooler_id: str, progress: Progress) -> list[Held
         await admin.execute(f"ALTER ROLE {role_of('plant')} RESET temp_file_limit")
     finally:
         await admin.close()
+    await asyncio.sleep(_LOOK)
     found.append(await _beside(stack, "plant", "plant, unrestricted", pooler_id))
     return found
 
@@ -84,16 +87,24 @@ async def _beside(stack: Stack, service: str, who: str, pooler_id: str) -> HeldU
     async with open_channel(stack.target("wallet"), stack.operator(), name="wallet") as channel:
         custody = custody_pb2_grpc.CustodyServiceStub(channel)
         engine = engine_pb2_grpc.EngineServiceStub(channel)
+        # Connected before: it is the pause that is measured, on a machine that is kept busy.
+        await custody.ListPauses(custody_pb2.ListPausesRequest(), timeout=30, wait_for_ready=True)
         async with taking_everything(service, stack.service_dsn(service)) as taken:
             started = time.monotonic()
             await custody.PauseSigning(
-                custody_pb2.PauseSigningRequest(reach=_EVERYTHING, reason="held up"), timeout=30
+                custody_pb2.PauseSigningRequest(reach=_EVERYTHING, reason="held up"),
+                timeout=30,
+                wait_for_ready=True,
             )
             in_force = time.monotonic() - started
             recorded = await _until_recorded(custody, started)
-            status = await engine.GetEngineStatus(engine_pb2.GetEngineStatusRequest(), timeout=30)
+            status = await engine.GetEngineStatus(
+                engine_pb2.GetEngineStatusRequest(), timeout=30, wait_for_ready=True
+            )
             registered = None if service == "registry" else await _register(stack, pooler_id)
-        await custody.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=_EVERYTHING), timeout=30)
+        await custody.ResumeSigning(
+            custody_pb2.ResumeSigningRequest(reach=_EVERYTHING), timeout=30, wait_for_ready=True
+        )
     return HeldUp(
         who=who,
         taken=taken,
@@ -109,7 +120,9 @@ async def _until_recorded(
 ) -> float:
     """Return after how many seconds all processes are told of the pause; infinity: never."""
     while time.monotonic() - since < 2 * RECORDED:
-        reply = await custody.ListPauses(custody_pb2.ListPausesRequest(), timeout=30)
+        reply = await custody.ListPauses(
+            custody_pb2.ListPausesRequest(), timeout=30, wait_for_ready=True
+        )
         if any(not one.is_not_recorded for one in reply.pauses):
             return time.monotonic() - since
         await asyncio.sleep(0.1)
@@ -122,5 +135,5 @@ async def _register(stack: Stack, pooler_id: str) -> float:
     async with open_channel(target, stack.operator(), name="registry") as channel:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
         request = registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id, stake_percentage="0.1")
-        await stub.RegisterFarmer(request, timeout=60)
+        await stub.RegisterFarmer(request, timeout=60, wait_for_ready=True)
     return time.monotonic() - started
