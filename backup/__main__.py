@@ -70,7 +70,8 @@ def _show(manifest: Manifest, *, as_json: bool) -> None:
         return
     lines = [f"{count:>12,}  {name}" for name, count in sorted(manifest.rows.items())]
     audit = f"audit log whole to record {manifest.audit_number}, {manifest.audit_hash}"
-    sys.stdout.write("\n".join((f"made at {manifest.made_at}", *lines, audit)) + "\n")
+    beside = [f"look at this: {found}" for found in manifest.audit_findings]
+    sys.stdout.write("\n".join((f"made at {manifest.made_at}", *lines, audit, *beside)) + "\n")
 
 
 def _make_keys(folder: Path) -> None:

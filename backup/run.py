@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import asyncpg
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from backup import programs
-from backup.contents import audit_head, is_empty, row_counts
+from backup.contents import audit_state, is_empty, row_counts
 from backup.seal import BackupError, Opened, opened, sealed
 from libs.common.db.migrate import ensure_roles
 from libs.common.db.pool import open_database
@@ -38,6 +38,8 @@ class Manifest:
     #: Number of the newest record of the audit log, and its hash (hex).
     audit_number: int
     audit_hash: str
+    #: What the log and the rows beside it do not say alike: the first of it, and how much more.
+    audit_findings: list[str] = field(default_factory=list)
 
     def encode(self) -> bytes:
         """Return the manifest's length, then its JSON."""
@@ -59,12 +61,13 @@ async def create(address: DatabaseAddress, receiver: X25519PublicKey, out: Path)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             snapshot = str(await connection.fetchval("SELECT pg_catalog.pg_export_snapshot()"))
             server = connection.get_server_version().major
-            head = await audit_head(connection)
+            head, beside = await audit_state(connection)
             manifest = Manifest(
                 made_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 rows=await row_counts(connection),
                 audit_number=head.number,
                 audit_hash=head.hash.hex(),
+                audit_findings=beside.words(),
             )
             await _write(passing, sealed(_parts(manifest, address, snapshot, server), receiver))
         passing.rename(out)
@@ -120,12 +123,14 @@ async def _pause(address: DatabaseAddress, manifest: Manifest) -> None:
 
 
 async def _compare(connection: "asyncpg.Connection[asyncpg.Record]", manifest: Manifest) -> None:
-    rows, head = await row_counts(connection), await audit_head(connection)
+    rows, (head, beside) = await row_counts(connection), await audit_state(connection)
     differing = {name for name in rows | manifest.rows if rows.get(name) != manifest.rows.get(name)}
     if differing:
         raise BackupError(f"restored, but rows differ in {', '.join(sorted(differing))}")
     if (head.number, head.hash.hex()) != (manifest.audit_number, manifest.audit_hash):
         raise BackupError("restored, but the audit log ends with another record")
+    if beside.words() != manifest.audit_findings:
+        raise BackupError("restored, but the audit log does not go with the rows as it did")
 
 
 async def _parts(

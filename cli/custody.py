@@ -17,11 +17,19 @@ from cli.arguments import Count, Run
 from cli.errors import CommandLineError
 from cli.session import BATCH_TIMEOUT
 from cli.show import note
-from libs.common.errors import FailedPreconditionError
+from libs.common.errors import FailedPreconditionError, UnavailableError
 from libs.common.private_file import whole_private_file
 
 app = cyclopts.App(name="custody", help="Show the audit log; stop signing; export a key.")
-_PAUSE_COLUMNS = ("scope", "target_id", "reason", "paused_by", "paused_at", "resumed_at")
+_PAUSE_COLUMNS = (
+    "scope",
+    "target_id",
+    "reason",
+    "paused_by",
+    "paused_at",
+    "resumed_at",
+    "is_not_recorded",
+)
 _AUDIT_COLUMNS = ("number", "at", "actor", "action", "subject", "details")
 _INFO = b"kalepool key export 1"
 
@@ -46,8 +54,15 @@ async def pause(
     request = custody_pb2.PauseSigningRequest(
         reach=_reach(everything=everything, pooler=pooler, farmer=farmer), reason=reason
     )
-    await session.ask(session.custody.PauseSigning, request)
-    note("nothing new is signed there from now on")
+    reply = await session.ask(session.custody.PauseSigning, request)
+    if reply.is_recorded:
+        note("nothing new is signed there from now on")
+    else:
+        note("the wallet process that answered signs nothing new there from now on")
+        raise UnavailableError(
+            "the database has not taken it yet: other wallet processes may sign; repeat it",
+            reason="PAUSE_NOT_RECORDED",
+        )
 
 
 @app.command
@@ -102,8 +117,8 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     Parameters
     ----------
     action
-        Only these: sign, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys
-        or export_key.
+        Only these: sign, found, create_wallet, set_payout_address, withdraw, pause, resume,
+        rotate_keys or export_key.
     limit
         How many at most; 0 means all.
     """

@@ -41,7 +41,7 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "max_connections": "200",
+    "max_connections": "320",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
 #: For tests: a crash of the machine may lose data that are thrown away a minute later anyway.

@@ -28,7 +28,7 @@ from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import TlsFiles, Transport, transport_of
 from libs.common.names import SERVICES
 from services.access import ACCESS
-from services.migrations import migrate_all, role_of
+from services.migrations import migrate_all, restrict_all, role_of
 
 #: Ports of `make up`, the services' own defaults; elsewhere the system chooses free ones.
 FIXED_PORTS = {
@@ -149,7 +149,9 @@ class Stack:
     async def start(self, progress: Progress) -> None:
         """Start everything in order and wait until all serve."""
         progress("migrating the database")
-        await migrate_all(DatabaseAddress(dsn=self.admin_dsn), self._passwords)
+        admin = DatabaseAddress(dsn=self.admin_dsn)
+        await migrate_all(admin, self._passwords)
+        await restrict_all(admin)
         progress("starting the local Stellar network")
         await self._start(self._localnet())
         await self._wait("localnet", partial(_answers, self.rpc_url))

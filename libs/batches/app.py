@@ -56,6 +56,7 @@ async def open_batches(
                 queries=queries,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
                 name=name,
             )
         )

@@ -36,7 +36,8 @@ SELECT id FROM {schema}.batches WHERE completed_at IS NULL ORDER BY id;
 -- name: lock_pooler :exec
 -- One plan at a time for a pooler, so that a repeated request finds the first one's batch, also when
 -- it comes for another block.
-SELECT pg_advisory_xact_lock(hashtextextended('{schema}.batches ' || $1::text, 0));
+INSERT INTO {schema}.turns (pooler_id) VALUES ($1)
+ON CONFLICT (pooler_id) DO UPDATE SET taken_at = now();
 
 -- name: ensure_partition :exec
 SELECT {schema}.ensure_partition($1);

@@ -84,14 +84,13 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
     async def ensure_partition(self, block_index: int) -> None:
         """Make the events' partition of a block, before the transaction that plans the block.
 
-        Inside a transaction that has read the table already, this statement would wait for another
-        transaction that waits to do the same.
+        It is a transaction of its own: the next process that wants the partition waits for its end.
         """
         await self.database.execute("ensure_partition", block_index)
 
     async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> None:
         """Wait until no other transaction plans a batch of the pooler, whatever its block."""
-        await session.execute("lock_pooler", str(pooler_id))
+        await session.execute("lock_pooler", pooler_id)
 
     async def insert_batch(
         self,

@@ -193,6 +193,8 @@ class ServiceSettings(TransportSettings):
     database_pool_size: Annotated[Count, Field(ge=1, le=1000)] = 20
     #: Milliseconds that one statement, or waiting for a connection, may take.
     database_timeout: Milliseconds = 30_000
+    #: Milliseconds that a statement may wait for a lock; then it fails and is tried again.
+    database_lock_timeout_ms: Milliseconds = 10_000
     #: The Stellar network: mainnet, testnet or localnet.
     stellar_network: NetworkName = "localnet"
     #: Contract id of the KALE farm; empty means the network's own.

@@ -3,3 +3,8 @@
 #: All services, in the order in which their schemas are made: registry's farmers point at wallet's
 #: wallets, events point at registry's farmers.
 SERVICES = ("wallet", "registry", "plant", "work", "harvest")
+
+
+def role_of(service: str) -> str:
+    """Return the database role of a service."""
+    return f"kalepool_{service}"

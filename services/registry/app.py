@@ -33,6 +33,7 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
                 queries=QUERIES,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
                 name="registry",
                 actor=actor,
             )

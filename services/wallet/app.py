@@ -27,6 +27,7 @@ from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.broken_keys import BrokenKeys
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
@@ -71,20 +72,24 @@ from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
 from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
+from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
+from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.orders import Orders
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
+from services.wallet.store.rights import RightsStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases.custody import Custody
+from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
 
@@ -109,7 +114,19 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
                 queries=QUERIES,
                 pool_size=settings.database_pool_size,
                 timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
                 name="wallet",
+            )
+        )
+        pauses = await stack.enter_async_context(
+            open_database(
+                settings.database(),
+                queries=QUERIES,
+                # One connection that nothing else uses, and that stays open.
+                pool_size=1,
+                timeout_ms=settings.database_timeout,
+                lock_timeout_ms=settings.database_lock_timeout_ms,
+                name="wallet-pauses",
             )
         )
         chain = await stack.enter_async_context(
@@ -119,7 +136,7 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
                 hedge=settings.stellar_hedge_ms / 1000,
             )
         )
-        wallet = _Wiring(settings, database, chain, provider)
+        wallet = _Wiring(settings, database, chain, provider, pauses=pauses)
         await stack.enter_async_context(_running(wallet.loops()))
         transport = transport_of(settings.tls_files())
         yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
@@ -129,8 +146,16 @@ class _Wiring:
     """All parts of one wallet process."""
 
     def __init__(
-        self, settings: WalletSettings, database: Database, chain: Chain, provider: KeyProvider
+        self,
+        settings: WalletSettings,
+        database: Database,
+        chain: Chain,
+        provider: KeyProvider,
+        *,
+        pauses: Database,
     ) -> None:
+        self._kill_switch = KillSwitch()
+        self._pauses = pauses
         self._settings = settings
         self._database = database
         self._chain = chain
@@ -158,11 +183,14 @@ class _Wiring:
         self._wallets = WalletStore(database, orders)
         self._blocks = BlockStore(database)
         self._operations = OperationStore(database, orders)
-        self._transactions = TransactionStore(database, orders, self._settings.fees())
+        self._transactions = TransactionStore(
+            database, orders, self._settings.fees(), self._kill_switch
+        )
         self._channels = ChannelStore(database, orders)
         self._payers = PayerStore(database, orders)
         self._differences = ReconcileStore(database, orders)
         self._custody_store = CustodyStore(database)
+        self._watch = AuditWatch(self._custody_store, RightsStore(database))
         self._order_check = OrderCheck(
             OrderRowStore(database), self._custody_store, self._row_keys, macs, SystemClock()
         )
@@ -172,7 +200,7 @@ class _Wiring:
         settings, chain = self._settings, self._chain
         self._alarms = Alarms()
         self._in_flight = InFlight()
-        self._signers = Signers(self._provider, self._wallets)
+        self._signers = Signers(self._provider, self._wallets, self._kill_switch)
         self._treasury = Treasury(self._provider, self._wallets, chain, settings.treasury_seed())
         self._accounts = Accounts(
             chain, self._wallets, self._treasury, low=settings.treasury_low_balance_stroops
@@ -287,9 +315,16 @@ class _Wiring:
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
+            check=AuditCheck(self._database),
             signers=self._signers,
             wakeup=changes,
             may_export=settings.key_export,
+        )
+        self._pausing = Pausing(
+            wallets=WalletStore(self._pauses, self._orders),
+            store=CustodyStore(self._pauses),
+            switch=self._kill_switch,
+            wakeup=changes,
         )
         self._withdrawals = Withdrawals(
             wallets=self._wallets,
@@ -310,6 +345,10 @@ class _Wiring:
             ),
             loops.open_row_keys(self._row_keys),
             loops.check_orders(self._order_check),
+            loops.record_pauses(self._pausing),
+            loops.watch_audit_log(
+                self._watch, interval=self._settings.audit_head_interval_ms / 1000
+            ),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -492,6 +531,8 @@ class _Wiring:
             deployer=self._deployer,
             rent=self._rent,
             custody=self._custody_store,
+            kill_switch=self._kill_switch,
+            watch=self._watch,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)
@@ -501,7 +542,9 @@ class _Wiring:
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         orders = order_servicer.OrderServicer(self._order_check, self._row_keys)
         order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
-        custody = custody_servicer.CustodyServicer(self._custody, self._custody_store)
+        custody = custody_servicer.CustodyServicer(
+            self._custody, self._pausing, self._custody_store
+        )
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store

@@ -73,6 +73,8 @@ class WalletSettings(ServiceSettings, KeySettings):
     multicall_contract_id: str = ""
     #: Milliseconds between two comparisons of records with the chain; 0: only when asked.
     reconcile_interval_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=0)] = 300_000
+    #: Milliseconds between two lines of the security log with the audit log's head.
+    audit_head_interval_ms: Milliseconds = 300_000
     #: Whether a farmer's key may be given to its owner (kalepool custody export-key).
     key_export: bool = False
     #: Milliseconds until a farmer's changed payout address counts.

@@ -7,6 +7,7 @@ from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
 from services.wallet.chain import NetworkMismatchError
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.gauges import Gauges
@@ -25,6 +26,7 @@ from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
+from services.wallet.usecases.pausing import Pausing
 
 log = get_logger(__name__)
 
@@ -111,6 +113,21 @@ async def check_orders(check: OrderCheck) -> None:
         await check.step()
 
     await repeat("orders", step)
+
+
+async def record_pauses(pausing: Pausing) -> None:
+    """Record pauses that were ordered, as soon as the database takes them."""
+    await repeat("pauses", pausing.step)
+
+
+async def watch_audit_log(watch: AuditWatch, *, interval: float) -> None:
+    """Tell the audit log's head to the security log, and look for what is wrong with the log."""
+
+    async def step() -> None:
+        await watch.step()
+        await asyncio.sleep(interval)
+
+    await repeat("audit", step)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

@@ -107,6 +107,11 @@ FROM generate_series(
     $1::bigint * 3 * $3::int + 1, $2::bigint * 3 * $3::int
 ) AS g (number);
 
+-- name: audit_head :exec
+UPDATE wallet.audit_head SET number = h.number, hash = h.hash
+FROM (SELECT number, hash FROM wallet.audit_log ORDER BY number DESC LIMIT 1) AS h
+WHERE $1::int < $2::int;
+
 -- name: wallet_batches :exec
 INSERT INTO wallet.batches (request_id, kind, block_index, arguments_hash)
 SELECT format('%s-%s-%s', kind, fill.uid(500000 + b), c), kind::wallet.operation_kind, b,

@@ -40,6 +40,7 @@ _FILLS = (
     "operations",
     "transaction_operations",
     "audit_log",
+    "audit_head",
     "wallet_batches",
     "batch_operations",
     "plantings",

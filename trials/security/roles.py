@@ -17,17 +17,19 @@ _READERS = {"registry": "S", "plant": "S", "work": "S", "harvest": "S"}
 ALLOWED: Mapping[str, Mapping[str, str]] = {
     "chain.blocks": {"wallet": "SIU", **_READERS},
     "chain.head": {"wallet": "SIU", **_READERS},
-    "harvest.balances": {"harvest": "SIU", "registry": "S"},
+    "harvest.balances": {"harvest": "SIu", "registry": "S"},
     "harvest.batch_items": {"harvest": "SIu"},
     "harvest.batches": {"harvest": "SIu"},
     "harvest.harvests": {"harvest": "SI", "wallet": "S"},
     # Only the database writes this table, with the events.
     "harvest.pending": {"harvest": "S"},
     "harvest.schema_migrations": {},
+    "harvest.turns": {"harvest": "SIu"},
     "plant.batch_items": {"plant": "SIu"},
     "plant.batches": {"plant": "SIu"},
     "plant.plantings": {"plant": "SI", "work": "S", "harvest": "S", "wallet": "S"},
     "plant.schema_migrations": {},
+    "plant.turns": {"plant": "SIu"},
     # Only the database writes this table, and administrators read it.
     "registry.changes": {},
     "registry.farmers": {**_READERS, "registry": "SIU", "wallet": "S"},
@@ -36,6 +38,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "registry.schema_migrations": {},
     "wallet.accounts": {"wallet": "SIU"},
     "wallet.all_operations": {"wallet": "S"},
+    # To lock the row, one may change a column that has one value.
+    "wallet.audit_head": {"wallet": "Su"},
     "wallet.audit_log": {"wallet": "SI"},
     "wallet.batch_operations": {"wallet": "SI", "plant": "S", "work": "S", "harvest": "S"},
     "wallet.batches": {"wallet": "SI"},
@@ -57,6 +61,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.settled_operations": {"plant": "S", "work": "S", "harvest": "S"},
     "wallet.transaction_operations": {"wallet": "SI"},
     "wallet.transactions": {"wallet": "SIU"},
+    "wallet.turns": {"wallet": "SIu"},
     "wallet.wallets": {"wallet": "SIu"},
     "wallet.wallets_with_accounts": {"wallet": "S"},
     "wallet.withdrawals": {"wallet": "SIu"},
@@ -64,6 +69,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "work.batches": {"work": "SIu"},
     "work.schema_migrations": {},
     "work.submissions": {"work": "SI"},
+    "work.turns": {"work": "SIu"},
     "work.works": {"work": "SI", "harvest": "S", "wallet": "S"},
 }
 

@@ -10,9 +10,12 @@ from pathlib import Path
 import asyncpg
 
 from devstack.stack import Progress, Stack, StackConfig, open_stack
+from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
+from services.migrations import restrict_all
 from trials.canaries import Search, search_all
 from trials.security.access import differences, matrix, trespasses
+from trials.security.audit_attacks import Attacked, attack_audit_log
 from trials.security.farming import Farmed, farm
 from trials.security.fuzz import (
     Outcome,
@@ -23,6 +26,7 @@ from trials.security.fuzz import (
     register,
     send_hostile,
 )
+from trials.security.held_up import HeldUp, hold_up
 from trials.security.leaving import Abandoned, give_up
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
@@ -73,6 +77,10 @@ class FuzzResult:
     fallen: Sequence[str]
     #: Result of the search for secrets in all that the pool wrote.
     search: Search
+    #: What each database role can take, and what waited for it.
+    held_up: Sequence[HeldUp] = ()
+    #: Attacks on the audit log.
+    audit: Sequence[Attacked] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -86,6 +94,7 @@ class FuzzResult:
             *self.hostile.complaints,
             *self.hostile.silences,
             *self.search.leaks,
+            *(text for part in (self.held_up, self.audit) for one in part for text in one.failures),
         ]
 
     def _growth(self) -> Sequence[Growth]:
@@ -108,7 +117,7 @@ def stack_config(directory: Path) -> StackConfig:
     # In milliseconds: withdrawals begin at once.
     environment = {
         **dict.fromkeys(SERVICES, common),
-        "wallet": {**common, "WITHDRAW_COOLING_MS": "1"},
+        "wallet": {**common, "WITHDRAW_COOLING_MS": "1", "AUDIT_HEAD_INTERVAL_MS": "1000"},
     }
     return StackConfig(
         directory=directory, ledger_seconds=0.5, block_seconds=20, environment=environment
@@ -146,7 +155,11 @@ class _Attack:
         farmed = await farm(self._stack, self._progress)
         self._ids = await register(self._stack)
         await self._look("farming")
+        audit = await attack_audit_log(self._stack.admin_dsn, self._stack.service_dsn("wallet"))
         access, intrusions = await self._access()
+        held_up = await hold_up(self._stack, self._ids[0], self._progress)
+        await restrict_all(DatabaseAddress(dsn=self._stack.admin_dsn))
+        await self._look("roles that take all that they can")
         hostile, hostile_growth = await self._hostile()
         abandoned, abandoned_growth = await self._abandoned()
         return FuzzResult(
@@ -162,6 +175,8 @@ class _Attack:
             intrusions=intrusions,
             fallen=self._fallen,
             search=await self._search(hostile.told),
+            held_up=held_up,
+            audit=audit,
         )
 
     async def _access(self) -> tuple[Mapping[tuple[str, str], bool], Sequence[str]]:

@@ -23,6 +23,8 @@ def output_of(result: FuzzResult) -> Output:
             _roles(),
             "S select, I insert, U update, u update of some columns; tried one by one",
             _access(result),
+            _held_up(result),
+            _audit(result),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",
@@ -107,6 +109,30 @@ def _roles() -> Table:
             (relation, *(allowed.get(service, "") for service in SERVICES))
             for relation, allowed in ALLOWED.items()
         ],
+    )
+
+
+def _held_up(result: FuzzResult) -> Table:
+    rows = []
+    for one in result.held_up:
+        registered = "" if one.registered is None else f"{one.registered:.2f}"
+        seconds = (f"{one.in_force:.2f}", f"{one.recorded:.2f}", registered)
+        rows.append((one.who, one.taken.words(), *seconds, "; ".join(one.warnings) or "none"))
+    return Table(
+        title="a role that takes all that it can, and what waits for it, in seconds",
+        columns=(
+            *("whose password", "taken"),
+            *("pause in force", "recorded", "farmer registered", "wallet warns of"),
+        ),
+        rows=rows,
+    )
+
+
+def _audit(result: FuzzResult) -> Table:
+    return Table(
+        title="the audit log, attacked",
+        columns=("attack", "with the rights of", "refused, or found by verify"),
+        rows=[(one.name, one.role, one.answer) for one in result.audit],
     )
 
 

@@ -1,14 +1,14 @@
 """Forward-only migrations in plain SQL, one folder and one schema per service, run as a job.
 
 A file `NNNN_name.sql` runs once, in its own transaction, in the order of its number. The files that
-ran are kept with their checksums in `<schema>.schema_migrations`. An advisory lock makes concurrent
-runs wait.
+ran are kept with their checksums in `<schema>.schema_migrations`. A lock of that table, on which no
+service has any right, makes concurrent runs wait.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +21,17 @@ from libs.common.db.version import refuse_old
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 _FILE = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
-_LOCK = 0x6B616C65  # "kale": any number, the same for every run on a database
+#: Somebody may hold a table that a migration changes: it gives up, and is begun again by a person.
+_SETTINGS = {"lock_timeout": "60s"}
+#: What a run meets when another one makes the same thing at the same moment.
+_MADE_MEANWHILE = (
+    asyncpg.DuplicateObjectError,
+    asyncpg.DuplicateSchemaError,
+    asyncpg.DuplicateTableError,
+    asyncpg.UniqueViolationError,
+)
+#: Tries to change a role that other runs change at the same moment.
+_TRIES = 20
 
 
 class MigrationError(Exception):
@@ -61,28 +71,40 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 async def migrate(admin: DatabaseAddress, *, schema: str, folder: Path) -> list[str]:
     """Bring one service's schema up to date; return the names of the files that ran."""
-    connection = await _connect(admin)
+    connection = await connect_as_admin(admin)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        return await _run_missing(connection, schema, read_migrations(folder))
+        with translated_errors():
+            return await _run_missing(connection, schema, read_migrations(folder))
     finally:
         await connection.close()
 
 
-async def ensure_roles(admin: DatabaseAddress, passwords: Mapping[str, str | None]) -> None:
-    """Create the login roles that are missing and set the passwords that are given."""
-    connection = await _connect(admin)
+async def ensure_roles(
+    admin: DatabaseAddress,
+    passwords: Mapping[str, str | None],
+    *,
+    connections: int | None = None,
+) -> None:
+    """Create the login roles that are missing and set the passwords that are given.
+
+    `connections` is the number of connections that each role may have; None leaves it as it is.
+    """
+    connection = await connect_as_admin(admin)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         for role, password in passwords.items():
             await _ensure_role(connection, role, password)
+            if connections is not None:
+                await _change_role(connection, role, f"CONNECTION LIMIT {connections:d}")
     finally:
         await connection.close()
 
 
-async def _connect(address: DatabaseAddress) -> Connection:
+async def connect_as_admin(address: DatabaseAddress) -> Connection:
+    """Connect for a change of schemas or roles; raise UnavailableError."""
     with translated_errors():
-        connection = await asyncpg.connect(address.dsn, ssl=address.security(), timeout=10)
+        connection = await asyncpg.connect(
+            address.dsn, ssl=address.security(), timeout=10, server_settings=_SETTINGS
+        )
     try:
         await refuse_old(connection)
     except BaseException:
@@ -94,26 +116,39 @@ async def _connect(address: DatabaseAddress) -> Connection:
 async def _run_missing(
     connection: Connection, schema: str, migrations: list[Migration]
 ) -> list[str]:
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    await connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (number int PRIMARY KEY, "
-        "name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
-    rows = await connection.fetch(f"SELECT number, checksum FROM {schema}.schema_migrations")  # noqa: S608  (schema is ours)
-    done = {row["number"]: row["checksum"] for row in rows}
-    missing = [migration for migration in migrations if migration.number not in done]
+    with suppress(*_MADE_MEANWHILE):
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    with suppress(*_MADE_MEANWHILE):
+        await connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (number int PRIMARY KEY, "
+            "name text NOT NULL, checksum text NOT NULL, "
+            "applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    done = await _done(connection, schema)
     for migration in migrations:
         if done.get(migration.number, migration.checksum) != migration.checksum:
             raise MigrationError(f"{schema}/{migration.name} was changed after it ran")
-    for migration in missing:
-        await _run(connection, schema, migration)
-    return [migration.name for migration in missing]
+    return [
+        migration.name
+        for migration in migrations
+        if migration.number not in done and await _run(connection, schema, migration)
+    ]
 
 
-async def _run(connection: Connection, schema: str, migration: Migration) -> None:
+async def _done(connection: Connection, schema: str) -> dict[int, str]:
+    """Return the checksums of the files that ran, by number."""
+    rows = await connection.fetch(f"SELECT number, checksum FROM {schema}.schema_migrations")  # noqa: S608  (schema is ours)
+    return {row["number"]: row["checksum"] for row in rows}
+
+
+async def _run(connection: Connection, schema: str, migration: Migration) -> bool:
+    """Run one file; return False when another run was faster."""
     # Whatever the database's default is: a transaction that has waited for a lock sees what was
     # committed meanwhile.
     async with connection.transaction(isolation="read_committed"):
+        await connection.execute(f"LOCK TABLE {schema}.schema_migrations IN EXCLUSIVE MODE")
+        if migration.number in await _done(connection, schema):
+            return False
         await connection.execute(migration.sql)
         await connection.execute(
             f"INSERT INTO {schema}.schema_migrations (number, name, checksum) VALUES ($1, $2, $3)",  # noqa: S608  (schema is ours)
@@ -121,15 +156,33 @@ async def _run(connection: Connection, schema: str, migration: Migration) -> Non
             migration.name,
             migration.checksum,
         )
+    return True
 
 
 async def _ensure_role(connection: Connection, role: str, password: str | None) -> None:
     exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
     if exists is None:
         # Roles belong to the whole server: another database's run may have been faster.
-        with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        with suppress(*_MADE_MEANWHILE):
             await connection.execute(f'CREATE ROLE "{role}" LOGIN')
     if password is not None:
         # DDL takes no arguments: the server quotes the literal.
         literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
-        await connection.execute(f'ALTER ROLE "{role}" PASSWORD {literal}')
+        await _change_role(connection, role, f"PASSWORD {literal}")
+
+
+async def _change_role(connection: Connection, role: str, change: str) -> None:
+    """Change a role; try again when another run changes it at the same moment."""
+    for attempt in range(1, _TRIES + 1):
+        with _concurrent_change(is_last=attempt == _TRIES):
+            await connection.execute(f'ALTER ROLE "{role}" {change}')
+            return
+
+
+@contextmanager
+def _concurrent_change(*, is_last: bool) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.InternalServerError as error:
+        if is_last or "concurrently" not in str(error):
+            raise

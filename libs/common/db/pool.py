@@ -36,6 +36,8 @@ _AWAY = (
     # asyncpg's error for a connection that the server ended while nothing ran on it.
     asyncpg.InternalClientError,
     asyncpg.ReadOnlySQLTransactionError,
+    # Somebody holds what a statement waited for.
+    asyncpg.LockNotAvailableError,
 )
 
 
@@ -168,6 +170,7 @@ async def open_database(
     pool_size: int,
     timeout_ms: int,
     name: str,
+    lock_timeout_ms: int = 10_000,
     actor: Callable[[], str] | None = None,
 ) -> AsyncIterator[Database]:
     """Open a pool that connects lazily.
@@ -177,6 +180,7 @@ async def open_database(
 
     `queries` is the service's queries.sql, or several files that belong together; `name` is shown
     in pg_stat_activity. `actor` returns who is behind the next session, for the database's records.
+    A statement ends after `timeout_ms`, and after `lock_timeout_ms` when it waits for a lock.
     """
     loaded = load_queries(*([queries] if isinstance(queries, Path) else queries))
     timeout = timeout_ms / 1000
@@ -192,7 +196,7 @@ async def open_database(
         statement_cache_size=256,
         command_timeout=timeout,
         timeout=min(timeout, 10),
-        server_settings=_server_settings(name, timeout_ms),
+        server_settings=_server_settings(name, timeout_ms, lock_timeout_ms),
         connection_class=_Connection,
         init=refuse_old,
     )
@@ -206,7 +210,7 @@ async def _opened(pool: "asyncpg.Pool[Record]") -> AsyncIterator["asyncpg.Pool[R
         yield pool
 
 
-def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
+def _server_settings(name: str, timeout_ms: int, lock_timeout_ms: int) -> dict[str, str]:
     return {
         "application_name": f"kalepool-{name}",
         "timezone": "UTC",
@@ -217,6 +221,7 @@ def _server_settings(name: str, timeout_ms: int) -> dict[str, str]:
         "default_transaction_isolation": "read committed",
         "synchronous_commit": "on",
         "statement_timeout": str(timeout_ms),
+        "lock_timeout": str(min(lock_timeout_ms, timeout_ms)),
         # A transaction that a dead or stuck process left open must not hold its locks for ever.
         "idle_in_transaction_session_timeout": str(timeout_ms),
     }

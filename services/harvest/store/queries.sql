@@ -49,9 +49,10 @@ booked AS (
     WHERE status = 'success'
     ORDER BY farmer_id
     ON CONFLICT (farmer_id) DO UPDATE SET
-        current_balance = b.current_balance + excluded.current_balance,
-        total_rewards = b.total_rewards + excluded.total_rewards,
-        harvests = b.harvests + 1,
+        -- A balance that is at its end keeps no batch from being recorded.
+        current_balance = least(b.current_balance::numeric + excluded.current_balance, 9223372036854775807),
+        total_rewards = least(b.total_rewards::numeric + excluded.total_rewards, 9223372036854775807),
+        harvests = least(b.harvests::bigint + 1, 2147483647),
         updated_at = excluded.updated_at
 )
 

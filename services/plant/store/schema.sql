@@ -2,14 +2,19 @@
 
 GRANT USAGE ON SCHEMA plant TO kalepool_plant, kalepool_work, kalepool_harvest;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN plant.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE plant.planting_status AS ENUM ('success', 'failed');
 
 CREATE TABLE plant.plantings (
     -- wallet's operation, or the batch item when none was made.
     id uuid NOT NULL,
     block_index int NOT NULL CHECK (block_index >= 0),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    farmer_id uuid NOT NULL,
+    pooler_id uuid NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
     stake_amount bigint NOT NULL CHECK (stake_amount >= 0),
     transaction_hash varchar(64) NOT NULL,
@@ -18,7 +23,7 @@ CREATE TABLE plant.plantings (
     status plant.planting_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    planted_at timestamptz NOT NULL,
+    planted_at plant.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -28,22 +33,42 @@ CREATE INDEX idx_plantings_pooler_block ON plant.plantings (pooler_id, block_ind
 CREATE UNIQUE INDEX idx_plantings_once ON plant.plantings (block_index, farmer_id)
 WHERE status = 'success';
 
--- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
+-- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned. Nobody who
+-- reads or writes the table waits for whoever makes one, however long that transaction is open; and a
+-- service makes one at a time as blocks come, since each takes locks and files.
 CREATE FUNCTION plant.ensure_partition(block int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     low int := block / 10000 * 10000;
     name text := format('plantings_%s', low);
 BEGIN
+    IF to_regclass(format('plant.%I', name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF session_user <> current_user AND (block < 0 OR block >= 20000 + coalesce(
+        (SELECT greatest(h.current_block, h.plantable_block) FROM chain.head AS h), 0
+    )) THEN
+        RAISE EXCEPTION 'block % is far from where the chain is', block;
+    END IF;
+    LOCK TABLE plant.plantings IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(format('plant.%I', name)) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('plant.ensure_partition'));
         EXECUTE format(
-            'CREATE TABLE IF NOT EXISTS plant.%I PARTITION OF plant.plantings FOR VALUES FROM (%s) TO (%s)',
+            'CREATE TABLE plant.%I (LIKE plant.plantings INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+        EXECUTE format(
+            'ALTER TABLE plant.plantings ATTACH PARTITION plant.%I FOR VALUES FROM (%s) TO (%s)',
             name, low, low::bigint + 10000);
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION plant.ensure_partition(int) FROM public;
 GRANT EXECUTE ON FUNCTION plant.ensure_partition(int) TO kalepool_plant;
+
+-- No foreign key to another schema: each is a lock on rows that are another role's.
+CREATE TRIGGER trigger_plantings_farmers AFTER INSERT ON plant.plantings
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+CREATE TRIGGER trigger_plantings_poolers AFTER INSERT ON plant.plantings
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
 
 CREATE FUNCTION plant.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -59,18 +84,18 @@ FOR EACH STATEMENT EXECUTE FUNCTION plant.refuse_change();
 CREATE TABLE plant.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at plant.moment NOT NULL DEFAULT now(),
+    completed_at plant.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON plant.batches (id) WHERE completed_at IS NULL;
 
 CREATE TABLE plant.batch_items (
     batch_id uuid NOT NULL REFERENCES plant.batches (id),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    farmer_id uuid NOT NULL,
     id uuid NOT NULL,
     chunk int NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
@@ -82,7 +107,21 @@ CREATE TABLE plant.batch_items (
     PRIMARY KEY (batch_id, farmer_id)
 );
 
+CREATE TRIGGER trigger_batches_poolers AFTER INSERT ON plant.batches
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
+CREATE TRIGGER trigger_batch_items_farmers AFTER INSERT ON plant.batch_items
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+
+-- The row that a pooler's plans lock, one after the other; nobody else can.
+CREATE TABLE plant.turns (
+    pooler_id uuid PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
 GRANT SELECT, INSERT ON plant.plantings TO kalepool_plant;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON plant.turns TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON plant.batches TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON plant.batch_items TO kalepool_plant;
 GRANT SELECT ON plant.plantings TO kalepool_work, kalepool_harvest;

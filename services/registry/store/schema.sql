@@ -1,5 +1,10 @@
 -- registry: poolers, farmers, and the requests that made or changed them.
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN registry.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE registry.farmer_status AS ENUM (
     'provisioning', 'active', 'suspended', 'leaving', 'departed'
 );
@@ -13,15 +18,15 @@ CREATE TABLE registry.poolers (
     -- Kept in the transaction that adds or removes a farmer, under the row's lock.
     current_farmers int NOT NULL DEFAULT 0,
     is_active boolean NOT NULL DEFAULT true,
-    last_seen timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    last_seen registry.moment,
+    created_at registry.moment NOT NULL DEFAULT now(),
     CHECK (current_farmers BETWEEN 0 AND max_farmers)
 );
 
 CREATE TABLE registry.farmers (
     id uuid PRIMARY KEY,
     -- Empty until wallet has made it.
-    wallet_id uuid REFERENCES wallet.wallets (id),
+    wallet_id uuid,
     custodial_public_key varchar(56) UNIQUE,
     pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
     payout_wallet_address varchar(56) NOT NULL DEFAULT '',
@@ -33,7 +38,7 @@ CREATE TABLE registry.farmers (
     request_id text NOT NULL,
     -- SHA-256 of the request's arguments.
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at registry.moment NOT NULL DEFAULT now(),
     UNIQUE (pooler_id, request_id),
     CHECK ((status = 'provisioning') = (custodial_public_key IS NULL)),
     CHECK ((wallet_id IS NULL) = (custodial_public_key IS NULL))
@@ -49,9 +54,69 @@ CREATE TABLE registry.requests (
     digest bytea NOT NULL,
     -- The pooler or farmer that it made or changed.
     subject_id uuid NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at registry.moment NOT NULL DEFAULT now(),
     PRIMARY KEY (request_id, method)
 );
+
+-- What names farmers, poolers or wallets in another schema is checked by these, not by foreign keys: a
+-- foreign key takes a lock on the row that it names, so that one role could hold up what another one
+-- has to do. Nothing of it is ever deleted.
+CREATE FUNCTION registry.refuse_unknown_farmers() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM added AS n
+        WHERE NOT EXISTS (SELECT 1 FROM registry.farmers AS f WHERE f.id = n.farmer_id)
+    ) THEN
+        RAISE EXCEPTION '%.% names a farmer that there is not', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION registry.refuse_unknown_poolers() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM added AS n
+        WHERE NOT EXISTS (SELECT 1 FROM registry.poolers AS p WHERE p.id = n.pooler_id)
+    ) THEN
+        RAISE EXCEPTION '%.% names a pooler that there is not', TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- registry itself sees farmers' wallets only.
+CREATE FUNCTION registry.refuse_unknown_wallet() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM wallet.wallets AS w WHERE w.id = NEW.wallet_id) THEN
+        RAISE EXCEPTION 'there is no wallet %', NEW.wallet_id
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION registry.refuse_unknown_wallet() FROM public;
+CREATE TRIGGER trigger_farmers_wallets AFTER INSERT OR UPDATE OF wallet_id ON registry.farmers
+FOR EACH ROW WHEN (NEW.wallet_id IS NOT NULL) EXECUTE FUNCTION registry.refuse_unknown_wallet();
+
+CREATE FUNCTION registry.refuse_loss() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is never deleted from', TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'foreign_key_violation';
+END
+$$;
+CREATE TRIGGER trigger_poolers_stay BEFORE DELETE ON registry.poolers
+FOR EACH ROW EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_farmers_stay BEFORE DELETE ON registry.farmers
+FOR EACH ROW EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_poolers_no_truncate BEFORE TRUNCATE ON registry.poolers
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_loss();
+CREATE TRIGGER trigger_farmers_no_truncate BEFORE TRUNCATE ON registry.farmers
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_loss();
 
 GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
@@ -64,7 +129,7 @@ TO kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
 -- by nobody else. Heartbeats and counts are no changes.
 CREATE TABLE registry.changes (
     number bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    at registry.moment NOT NULL DEFAULT clock_timestamp(),
     -- The name in the caller's certificate; "loop" for what registry does by itself; empty for who
     -- came to the database another way.
     actor text NOT NULL,
@@ -97,7 +162,7 @@ BEGIN
     END IF;
     INSERT INTO registry.changes (actor, role, relation, row_id, before, after)
     VALUES (
-        coalesce(current_setting('kalepool.actor', true), ''), session_user, TG_TABLE_NAME,
+        left(coalesce(current_setting('kalepool.actor', true), ''), 4096), session_user, TG_TABLE_NAME,
         (coalesce(new_row, old_row) ->> 'id')::uuid, was, is_now
     );
     RETURN NULL;

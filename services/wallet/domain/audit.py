@@ -8,7 +8,14 @@ from enum import Enum, unique
 
 #: Hash that the first record names as the previous one.
 GENESIS = bytes(32)
+#: The way in which new records are hashed. Another one gets another number, a branch in
+#: `Verifier`, and the database's function wallet.audit_hash.
+VERSION = 1
+#: Bytes of a text that a record keeps at most.
+_MOST = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Findings that are told one by one.
+_TOLD = 20
 
 
 @unique
@@ -17,6 +24,8 @@ class Action(Enum):
 
     #: Keys signed an envelope; subject: its hash.
     SIGN = "sign"
+    #: A payer's transaction that only the chain knew was booked; subject: its hash.
+    FOUND = "found"
     #: A key was made; subject: the wallet.
     CREATE_WALLET = "create_wallet"
     #: A farmer's outside address was set; subject: the wallet.
@@ -57,8 +66,8 @@ class Record:
 
     #: From 1 on, without gaps.
     number: int
-    #: When it was committed, to the microsecond.
-    at: datetime
+    #: When it was committed, to the microsecond; None when the row has no moment that can be one.
+    at: datetime | None
     #: The actor: a caller, or `wallet` itself.
     actor: str
     #: Kind of the act, as text: a newer version may know more actions.
@@ -71,6 +80,8 @@ class Record:
     previous: bytes
     #: Hash of this one.
     hash: bytes
+    #: How the hash is made of the rest; a later record never has a smaller one.
+    version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +99,7 @@ def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
     records: list[Record] = []
     for number, act in enumerate(acts, start=head.number + 1):
         previous = records[-1].hash if records else head.hash
-        texts = (act.actor, act.action.value, act.subject, act.details)
+        texts = [_kept(text) for text in (act.actor, act.action.value, act.subject, act.details)]
         actor, action, subject, details = texts
         records.append(
             Record(
@@ -100,9 +111,15 @@ def chained(acts: Sequence[Act], head: Head, at: datetime) -> list[Record]:
                 details=details,
                 previous=previous,
                 hash=_hash(number, at, texts, previous),
+                version=VERSION,
             )
         )
     return records
+
+
+def _kept(text: str) -> str:
+    """Return as much of a text as a record keeps: no caller can make one that is not taken."""
+    return text.encode()[:_MOST].decode(errors="ignore")
 
 
 def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> bytes:
@@ -120,6 +137,28 @@ def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> b
 
 
 @dataclass(kw_only=True)
+class Findings:
+    """What was found to be wrong, in words: the first of it, and how much there is in all."""
+
+    #: The first findings.
+    told: list[str] = field(default_factory=list)
+    #: The number of all findings.
+    count: int = 0
+
+    def add(self, found: Iterable[str]) -> None:
+        """Take further findings."""
+        for text in found:
+            self.count += 1
+            if len(self.told) < _TOLD:
+                self.told.append(text)
+
+    def words(self) -> list[str]:
+        """Return what there is to tell."""
+        more = self.count - len(self.told)
+        return [*self.told, *([f"and {more} more"] if more else [])]
+
+
+@dataclass(kw_only=True)
 class Verifier:
     """Check of records in their order; it stops at the first flaw."""
 
@@ -128,6 +167,10 @@ class Verifier:
     #: The noted record is the first one that is taken: the records before it were verified when it
     #: was noted.
     begins_there: bool = False
+    #: Where the log ended before its first record was read, as the database says.
+    end: Head = field(default_factory=Head)
+    #: Hash version of the newest record.
+    version: int = VERSION
     #: The newest record that is sound.
     head: Head = field(default_factory=Head)
     #: The flaw in words; empty while there is none.
@@ -140,17 +183,16 @@ class Verifier:
             if self.broken:
                 return False
             self.head = Head(number=record.number, hash=record.hash)
-            if self.expected is not None and self.expected.number == record.number:
-                self.broken = "" if self.expected.hash == record.hash else _REWRITTEN
+            self.version = record.version
+            for known in (self.expected, self.end):
+                if known is not None and known.number == record.number and not self.broken:
+                    self.broken = "" if known.hash == record.hash else _REWRITTEN
         return not self.broken
 
     def finish(self) -> bool:
         """Tell whether the chain is whole, after the last record."""
-        if (
-            not self.broken
-            and self.expected is not None
-            and self.head.number < self.expected.number
-        ):
+        last = max(self.end.number, self.expected.number if self.expected else 0)
+        if not self.broken and self.head.number < last:
             self.broken = f"the records after {self._next - 1} are missing"
         return not self.broken
 
@@ -158,6 +200,11 @@ class Verifier:
     def after(self) -> int:
         """Return the number after which records are to be taken."""
         return self.expected.number - 1 if self.begins_there and self.expected else 0
+
+    @property
+    def reads_after(self) -> int:
+        """Return the number after which to read: rows with numbers that cannot be are findings."""
+        return self.after or _LEAST
 
     def _is_first(self, record: Record) -> bool:
         """Tell whether no record before this one is known: only the noted hash vouches for it."""
@@ -172,10 +219,16 @@ class Verifier:
             return f"record {self._next} is missing"
         if record.previous != self.head.hash and not self._is_first(record):
             return f"record {record.number} does not follow the one before it"
+        if record.at is None:
+            return f"record {record.number} has no moment that can be one"
+        if record.version != VERSION or record.version < self.version:
+            return f"record {record.number} has a hash of an unknown kind"
         texts = (record.actor, record.action, record.subject, record.details)
         if record.hash != _hash(record.number, record.at, texts, record.previous):
             return f"record {record.number} was changed"
         return ""
 
 
+#: Less than any number that a row can have.
+_LEAST = -(2**63)
 _REWRITTEN = "the log was written anew: the noted record has another hash"

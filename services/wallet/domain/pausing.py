@@ -13,6 +13,8 @@ class Scope(Enum):
     EVERYTHING = "everything"
     POOLER = "pooler"
     WALLET = "wallet"
+    #: As an operator names a wallet; records name the wallet itself.
+    FARMER = "farmer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class Reach:
 
     #: How far the pause reaches.
     scope: Scope
-    #: The pooler's or wallet's id; None for everything.
+    #: The pooler's, wallet's or farmer's id; None for everything.
     target: UUID | None = None
 
     def __str__(self) -> str:

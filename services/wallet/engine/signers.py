@@ -9,19 +9,28 @@ from services.wallet.keys.export import Parcel
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.seal import broken_keys, unsealed
 from services.wallet.keys.signer import SeedSigner
+from services.wallet.store.kill_switch import KillSwitch, PausedHereError
 from services.wallet.store.wallets import WalletStore
 
 
 class Signers:
     """The opener of the database's sealed keys, with the key provider."""
 
-    def __init__(self, provider: KeyProvider, wallets: WalletStore) -> None:
+    def __init__(
+        self, provider: KeyProvider, wallets: WalletStore, kill_switch: KillSwitch | None = None
+    ) -> None:
         self._provider = provider
         self._wallets = wallets
+        self._switch = kill_switch or KillSwitch()
 
     @asynccontextmanager
     async def open(self, wallet_ids: Sequence[WalletId]) -> AsyncIterator[list[SeedSigner]]:
-        """Yield the wallets' signers, in order; wipe all of them when the block ends."""
+        """Yield the wallets' signers, in order; wipe all of them when the block ends.
+
+        Raises PausedHereError when this process was told to sign nothing at all.
+        """
+        if self._switch.holds_everything:
+            raise PausedHereError("signing is paused in this process")
         sealed = await self._wallets.sealed_keys(wallet_ids)
         for wallet_id in wallet_ids:
             if wallet_id not in sealed:

@@ -8,6 +8,7 @@ from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 from services.wallet.chain import Chain, EndpointStatus
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
+from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
@@ -15,6 +16,7 @@ from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.rent import RentKeeper, RentState
 from services.wallet.store.channels import ChannelTotals
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.payers import PayerTotals
 from services.wallet.store.transactions import TransactionStore
 
@@ -40,6 +42,8 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         deployer: Deployer,
         rent: RentKeeper,
         custody: CustodyStore,
+        kill_switch: KillSwitch,
+        watch: AuditWatch,
         multicall_contract_id: str,
     ) -> None:
         self._chain = chain
@@ -52,6 +56,8 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self._rent = rent
         self._multicall = multicall_contract_id
         self._custody = custody
+        self._switch = kill_switch
+        self._watch = watch
 
     async def GetEngineStatus(
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
@@ -71,10 +77,12 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             ledger_seconds=0 if chain_state is None else chain_state.pace,
             inclusion_fee_stroops=0 if chain_state is None else chain_state.inclusion_fee,
             treasury=_treasury(self._accounts),
-            is_paused=any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
-            pauses=len(pauses),
+            is_paused=self._switch.holds_everything
+            or any(pause.reach.scope is Scope.EVERYTHING for pause in pauses),
+            pauses=len(pauses) + len(self._switch.orders),
             rent=_rent(await self._rent.state()),
             endpoints=map(_endpoint, self._chain.endpoints()),
+            warnings=self._watch.warnings,
         )
 
     async def DeployMulticall(

@@ -1,6 +1,7 @@
 """The audit log, and the pauses in which nothing is signed."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
@@ -33,9 +34,8 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
     """Add records as `append` does, where the lock is held already."""
     if not acts:
         return
-    (row,) = await session.many("audit_head")
-    head = Head() if row["number"] is None else Head(number=row["number"], hash=row["hash"])
-    records = chained(acts, head, row["moment"])
+    head, moment = await audit_head(session)
+    records = chained(acts, head, moment)
     await session.execute(
         "insert_audit_records",
         [item.number for item in records],
@@ -46,7 +46,25 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
         [item.details for item in records],
         [item.previous for item in records],
         [item.hash for item in records],
+        [item.version for item in records],
     )
+
+
+async def audit_head(session: Session | Database) -> tuple[Head, datetime]:
+    """Return where the audit log ends, and the moment of the transaction.
+
+    Nothing follows it in this transaction but what the transaction adds itself, where the lock is
+    held.
+    """
+    row = await session.one("audit_head")
+    if row is None:
+        raise LookupError("the audit log has no head: somebody with all rights removed it")
+    return Head(number=row["number"], hash=row["hash"]), row["moment"]
+
+
+def told_transaction(transaction_id: TransactionId, source: str, sequence: int, bid: int) -> str:
+    """Return the words by which a record names a transaction; queries/audit.sql reads them."""
+    return f"transaction {transaction_id}, source {source}, sequence {sequence}, bid {bid}"
 
 
 class CustodyStore:
@@ -55,10 +73,25 @@ class CustodyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def ping(self) -> None:
+        """Use the connection, so that it stays open."""
+        async with self._database.session() as session:
+            await audit_head(session)
+
     async def record(self, act: Act) -> None:
         """Add one record in a transaction of its own."""
         async with self._database.transaction() as session:
             await append(session, [act])
+
+    async def head(self) -> Head:
+        """Return where the audit log ends."""
+        async with self._database.session() as session:
+            return (await audit_head(session))[0]
+
+    async def hash_at(self, number: int) -> bytes | None:
+        """Return the hash of a record; None when it is not there."""
+        row = await self._database.one("audit_hash_at", number)
+        return None if row is None else row["hash"]
 
     async def records(self, *, after: int = 0) -> AsyncIterator[list[Record]]:
         """Yield the log after a record's number, oldest first, a page at a time."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import (
     OperationEvent,
@@ -29,6 +30,7 @@ from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.channels import assign, insert_pool_accounts
+from services.wallet.store.custody import append, told_transaction
 from services.wallet.store.operations import queued_operation, settle, tell
 from services.wallet.store.orders import Orders
 
@@ -306,6 +308,7 @@ class PayerStore:
             if row is None:
                 return False
             await session.execute("insert_found_payments", row["id"], found)
+            await append(session, [_found(TransactionId(row["id"]), payer, seen)])
             settled = [shown_paid(item, ledger=seen.ledger, by=seen.hash) for item in found]
             changed = await settle(session, [(None, item) for item in settled])
         tell(changed)
@@ -314,6 +317,11 @@ class PayerStore:
     async def stop(self, payer: WalletId, reason: str) -> bool:
         """Note why a payer may not sign, empty when it may; tell whether that is new."""
         return await self._database.execute("stop_payer", payer, reason) > 0
+
+
+def _found(transaction_id: TransactionId, payer: LeasedPayer, seen: SeenTransaction) -> Act:
+    words = told_transaction(transaction_id, payer.address, seen.sequence, seen.fee_charged)
+    return Act(actor="wallet", action=Action.FOUND, subject=seen.hash, details=words)
 
 
 async def _correct(session: Session, made: Sequence[MadePayment], ledger: int) -> list[Record]:

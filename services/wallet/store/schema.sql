@@ -3,6 +3,11 @@
 
 CREATE SCHEMA chain;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN wallet.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE wallet.wallet_kind AS ENUM ('farmer', 'treasury', 'channel', 'payer');
 CREATE TYPE wallet.wallet_status AS ENUM ('pending', 'ready');
 -- In the order in which the engine prefers them.
@@ -25,7 +30,7 @@ CREATE TABLE wallet.wallets (
     pooler_id uuid,
     address varchar(56) NOT NULL UNIQUE,
     status wallet.wallet_status NOT NULL DEFAULT 'pending',
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at wallet.moment NOT NULL DEFAULT now(),
     -- Until when a wallet process has a channel or payer account to itself.
     leased_until timestamptz NOT NULL DEFAULT '-infinity',
     -- Why a payer may not sign: its number and the records do not agree. Empty: it may.
@@ -48,7 +53,7 @@ CREATE TABLE wallet.sealed_keys (
     wrapped_data_key bytea NOT NULL,
     nonce bytea NOT NULL CHECK (octet_length(nonce) = 12),
     sealed_seed bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at wallet.moment NOT NULL DEFAULT now()
 );
 
 -- What each wallet's address has on the chain, as last read.
@@ -62,6 +67,12 @@ CREATE TABLE wallet.accounts (
     ledger int NOT NULL DEFAULT 0,
     refreshed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
+
+-- The rows that are locked by what happens one at a time; no other role can.
+CREATE TABLE wallet.turns (
+    name text PRIMARY KEY CHECK (name IN ('withdrawals', 'pool accounts')),
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
 
 -- Operations ---------------------------------------------------------------------------------
 
@@ -85,8 +96,8 @@ CREATE TABLE wallet.transactions (
     ledger int,
     fee_charged bigint NOT NULL DEFAULT 0,
     error text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    closed_at timestamptz,
+    created_at wallet.moment NOT NULL DEFAULT now(),
+    closed_at wallet.moment,
     -- Millionths of a ledger that it takes: what is open must fit into the nodes' queue.
     ledger_share int NOT NULL DEFAULT 0 CHECK (ledger_share >= 0),
     -- A payment of a payer ends with a BumpSequence to this number: the account stands there if, and
@@ -142,8 +153,8 @@ CREATE TABLE wallet.operations (
     due_at timestamptz NOT NULL DEFAULT now(),
     -- ... nor before this ledger.
     due_ledger int NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    settled_at timestamptz,
+    created_at wallet.moment NOT NULL DEFAULT now(),
+    settled_at wallet.moment,
     -- Operations that it may share a transaction with, itself included; less after each that failed
     -- as a whole, and 1 means: alone, and simulated for itself.
     pack_limit smallint CHECK (pack_limit >= 1),
@@ -206,7 +217,7 @@ CREATE TABLE wallet.batches (
     kind wallet.operation_kind NOT NULL,
     block_index int NOT NULL,
     arguments_hash bytea NOT NULL CHECK (octet_length(arguments_hash) = 32),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at wallet.moment NOT NULL DEFAULT now()
 );
 -- A batch's operations; some may have been made by an earlier batch.
 CREATE TABLE wallet.batch_operations (
@@ -381,11 +392,32 @@ CREATE TABLE wallet.payout_addresses (
     wallet_id uuid NOT NULL REFERENCES wallet.wallets (id),
     number int NOT NULL CHECK (number >= 1),
     address varchar(56) NOT NULL,
-    registered_at timestamptz NOT NULL DEFAULT now(),
-    effective_at timestamptz NOT NULL,
+    registered_at wallet.moment NOT NULL DEFAULT now(),
+    effective_at wallet.moment NOT NULL,
     mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (wallet_id, number)
 );
+
+-- A number that leaves no room for the next one would keep a farmer from ever changing the address, and
+-- a moment that is still to come would be before every later one.
+CREATE FUNCTION wallet.refuse_odd_address() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    last record;
+BEGIN
+    SELECT max(a.number) AS number, max(a.registered_at) AS registered_at INTO last
+    FROM wallet.payout_addresses AS a WHERE a.wallet_id = NEW.wallet_id;
+    IF NEW.number <> coalesce(last.number, 0) + 1
+        OR NEW.registered_at > greatest(clock_timestamp(), last.registered_at)
+    THEN
+        RAISE EXCEPTION 'address % of a wallet does not follow address %', NEW.number, last.number
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER payout_addresses_follow BEFORE INSERT ON wallet.payout_addresses
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_odd_address();
 
 -- The outside address of a wallet that counts now; empty or null: withdrawals have stopped. `since` is
 -- a moment that was before now: what has counted by then counts, also when the clock was set back.
@@ -417,10 +449,24 @@ CREATE TABLE wallet.withdrawals (
     asset text NOT NULL CHECK (asset IN ('kale', 'xlm')),
     amount bigint NOT NULL CHECK (amount > 0),
     destination varchar(56) NOT NULL,
-    requested_at timestamptz NOT NULL DEFAULT now(),
+    requested_at wallet.moment NOT NULL DEFAULT now(),
     mac bytea CHECK (octet_length(mac) = 34),
     UNIQUE (wallet_id, request_id)
 );
+
+-- By this moment addresses count: none that is to come makes one count early.
+CREATE FUNCTION wallet.refuse_request_to_come() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.requested_at > clock_timestamp() THEN
+        RAISE EXCEPTION 'a withdrawal was asked for in the future'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER withdrawals_were_asked_for BEFORE INSERT ON wallet.withdrawals
+FOR EACH ROW EXECUTE FUNCTION wallet.refuse_request_to_come();
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
@@ -430,15 +476,79 @@ WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
 -- What was done with keys and money, chained by hashes: each row's hash covers the row and the hash
 -- before it. Rows are added only, by one transaction at a time.
 CREATE TABLE wallet.audit_log (
-    number bigint PRIMARY KEY CHECK (number >= 1),
-    at timestamptz NOT NULL,
-    actor text NOT NULL,
-    action text NOT NULL,
-    subject text NOT NULL,
-    details text NOT NULL,
+    number bigint PRIMARY KEY CHECK (number BETWEEN 1 AND 1000000000000000),
+    at wallet.moment NOT NULL,
+    actor text NOT NULL CHECK (octet_length(actor) <= 4096),
+    action text NOT NULL CHECK (octet_length(action) <= 64),
+    subject text NOT NULL CHECK (octet_length(subject) <= 4096),
+    details text NOT NULL CHECK (octet_length(details) <= 4096),
     previous bytea NOT NULL CHECK (octet_length(previous) = 32),
-    hash bytea NOT NULL CHECK (octet_length(hash) = 32)
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    -- How the hash is made of the rest.
+    version smallint NOT NULL DEFAULT 1 CHECK (version = 1)
 );
+-- What was recorded at one moment is found beside what was written at that moment.
+CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);
+
+-- Where the log ends. Its lock is the turn of whoever adds to it; only the database moves it.
+CREATE TABLE wallet.audit_head (
+    number bigint NOT NULL,
+    hash bytea NOT NULL,
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton)
+);
+INSERT INTO wallet.audit_head (number, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- The hash of a record of version 1 (services/wallet/domain/audit.py).
+CREATE FUNCTION wallet.audit_hash(record wallet.audit_log) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog
+RETURN sha256(
+    (record).previous
+    || int8send((record).number)
+    || int8send((extract(epoch FROM (record).at) * 1000000)::bigint)
+    || int4send(octet_length((record).actor)) || convert_to((record).actor, 'UTF8')
+    || int4send(octet_length((record).action)) || convert_to((record).action, 'UTF8')
+    || int4send(octet_length((record).subject)) || convert_to((record).subject, 'UTF8')
+    || int4send(octet_length((record).details)) || convert_to((record).details, 'UTF8')
+);
+
+-- Who may add records can add none that does not follow the last one, was not made now, or has
+-- another hash than its own: no number that leaves no room for the next, and no time that nobody can
+-- read.
+CREATE FUNCTION wallet.extend_audit_log() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    head record;
+    wrong bigint;
+BEGIN
+    SELECT h.number, h.hash INTO STRICT head FROM wallet.audit_head AS h FOR NO KEY UPDATE;
+    SELECT n.number INTO wrong
+    FROM (
+        SELECT
+            a.number,
+            a.number = head.number + row_number() OVER w
+                AND a.previous = lag(a.hash, 1, head.hash) OVER w
+                AND a.hash = wallet.audit_hash(a)
+                AND a.at = now() AS is_next
+        FROM added AS a
+        WINDOW w AS (ORDER BY a.number)
+    ) AS n
+    WHERE n.is_next IS NOT TRUE
+    ORDER BY n.number
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'record % does not follow record %', wrong, head.number
+            USING ERRCODE = 'check_violation';
+    END IF;
+    UPDATE wallet.audit_head AS h
+    SET number = n.number, hash = n.hash
+    FROM (SELECT a.number, a.hash FROM added AS a ORDER BY a.number DESC LIMIT 1) AS n;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.extend_audit_log() FROM public;
+CREATE TRIGGER audit_log_grows AFTER INSERT ON wallet.audit_log
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION wallet.extend_audit_log();
 
 CREATE FUNCTION wallet.refuse_change_of_audit_log() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -454,11 +564,11 @@ CREATE TABLE wallet.pauses (
     id uuid PRIMARY KEY,
     scope text NOT NULL CHECK (scope IN ('everything', 'pooler', 'wallet')),
     target uuid,
-    reason text NOT NULL,
-    paused_by text NOT NULL,
-    paused_at timestamptz NOT NULL DEFAULT now(),
-    resumed_by text,
-    resumed_at timestamptz,
+    reason text NOT NULL CHECK (octet_length(reason) <= 4096),
+    paused_by text NOT NULL CHECK (octet_length(paused_by) <= 4096),
+    paused_at wallet.moment NOT NULL DEFAULT now(),
+    resumed_by text CHECK (octet_length(resumed_by) <= 4096),
+    resumed_at wallet.moment,
     CONSTRAINT pauses_target CHECK ((scope = 'everything') = (target IS NULL)),
     CONSTRAINT pauses_resumed CHECK ((resumed_by IS NULL) = (resumed_at IS NULL))
 );
@@ -492,7 +602,7 @@ RETURN due <= ledger OR due > ledger + 64;
 
 -- What the network was paid, by hour and pooler: the fee budgets are held against it.
 CREATE TABLE wallet.fee_hours (
-    hour timestamptz NOT NULL,
+    hour wallet.moment NOT NULL,
     -- None for what the pool does for itself.
     pooler_id uuid,
     stroops bigint NOT NULL CHECK (stroops >= 0),
@@ -503,7 +613,7 @@ CREATE TABLE wallet.fee_hours (
 CREATE TABLE wallet.operator_terms (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     mark text NOT NULL,
-    since timestamptz NOT NULL DEFAULT now()
+    since wallet.moment NOT NULL DEFAULT now()
 );
 
 -- Operations that ended because of something that an operator has to change: the same wish is answered
@@ -517,7 +627,7 @@ CREATE TABLE wallet.refusals (
     -- Inclusion fee (stroops) at which the cap would have been kept; none when nobody knows.
     fits_at bigint,
     -- When it was found that what was in its way is gone.
-    lifted_at timestamptz
+    lifted_at wallet.moment
 );
 
 -- What reconciliation found: records and chain that do not say the same.
@@ -531,10 +641,10 @@ CREATE TABLE wallet.differences (
     on_chain text NOT NULL,
     -- Ledger that the chain was read at.
     ledger int NOT NULL,
-    found_at timestamptz NOT NULL DEFAULT now(),
+    found_at wallet.moment NOT NULL DEFAULT now(),
     -- How it was settled; empty while it is open.
     settled text NOT NULL DEFAULT '',
-    settled_at timestamptz,
+    settled_at wallet.moment,
     CONSTRAINT differences_settled CHECK ((settled <> '') = (settled_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX idx_differences_open ON wallet.differences (wallet_id, block_index, kind)
@@ -691,6 +801,9 @@ GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
+-- To lock the row takes the right to change some column, and this one has one value.
+GRANT SELECT, UPDATE (singleton) ON wallet.audit_head TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON wallet.turns TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
@@ -745,8 +858,8 @@ CREATE TABLE wallet.key_rotations (
     rewrapped int NOT NULL DEFAULT 0 CHECK (rewrapped >= 0),
     -- Data keys that did not open; they stayed as they were.
     failed int NOT NULL DEFAULT 0 CHECK (failed >= 0),
-    started_at timestamptz NOT NULL DEFAULT now(),
-    ended_at timestamptz
+    started_at wallet.moment NOT NULL DEFAULT now(),
+    ended_at wallet.moment
 );
 CREATE UNIQUE INDEX idx_key_rotations_one_open ON wallet.key_rotations ((ended_at IS NULL))
 WHERE ended_at IS NULL;

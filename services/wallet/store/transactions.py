@@ -1,6 +1,7 @@
 """Signed envelopes: committed before they are sent, closed when their fate is known."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -37,7 +38,9 @@ from services.wallet.store.custody import (
     is_carrier_paused,
     is_everything_paused,
     lock_audit_log,
+    told_transaction,
 )
+from services.wallet.store.kill_switch import KillSwitch, Owner, PausedHereError
 from services.wallet.store.operations import settle, tell
 from services.wallet.store.orders import Orders
 
@@ -124,11 +127,18 @@ class Backlog:
 class TransactionStore:
     """The tables transactions and transaction_operations."""
 
-    def __init__(self, database: Database, orders: Orders, terms: FeeTerms = NO_BUDGET) -> None:
-        """Take `terms`, the fee budgets that every signed envelope has to keep."""
+    def __init__(
+        self,
+        database: Database,
+        orders: Orders,
+        terms: FeeTerms = NO_BUDGET,
+        kill_switch: KillSwitch | None = None,
+    ) -> None:
+        """Take the fee budgets that every signed envelope has to keep, and the kill switch."""
         self._database = database
         self._orders = orders
         self._terms = terms
+        self._switch = kill_switch or KillSwitch()
 
     async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
         """Make envelopes durable with what they carry, before a byte of them is sent.
@@ -136,14 +146,22 @@ class TransactionStore:
         Return the drafts that are durable. A draft is not recorded, and must be thrown away, when
         its source has another transaction in flight, or when one of its operations is no longer
         queued or must not be signed now. What a pause forbids is never recorded after the pause
-        was.
+        was, nor once this process was told of one.
         """
+        try:
+            return await self._commit_signed(drafts, ledger=ledger)
+        except PausedHereError:
+            return Committed(recorded=[], unpaid=frozenset(), spared=frozenset())
+
+    async def _commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
+        """Do what `commit_signed` does; raise PausedHereError instead of committing."""
+        self._refuse_paused([])
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
-            owners = {row["id"]: row for row in rows}
+            owners = {row["id"]: row for row in rows if not self._switch.holds([_owner(row)])}
             complete = [draft for draft in drafts if _may_carry(draft, owners)]
             # Operations that a pause forbids are not among the rows; a deployment carries none.
             if any(not draft.operation_ids for draft in complete):
@@ -156,7 +174,8 @@ class TransactionStore:
             allowed += await self._affordable(session, rent)
             recorded = await self._insert(session, allowed, ledger)
             await _sign(session, recorded)
-            await add_records(session, [_act(draft.envelope) for draft in recorded])
+            await add_records(session, [_act(draft.id, draft.envelope) for draft in recorded])
+            self._refuse_paused([owners[one] for draft in recorded for one in draft.operation_ids])
         stopped = {
             item: pooler_of(owners[item]) in whose
             for draft, whose in zip(complete, beyond, strict=True)
@@ -174,15 +193,24 @@ class TransactionStore:
 
         Return False when the payer has another transaction in flight, or everything is paused.
         """
-        async with self._database.transaction() as session:
-            await lock_audit_log(session)
-            if await is_everything_paused(session):
-                return False
-            recorded = await self._insert(session, [draft], ledger)
-            for item in recorded:
-                await session.execute("insert_found_payments", item.id, list(item.operation_ids))
-            await add_records(session, [_act(item.envelope) for item in recorded])
-        return bool(recorded)
+        with suppress(PausedHereError):
+            async with self._database.transaction() as session:
+                await lock_audit_log(session)
+                if await is_everything_paused(session):
+                    return False
+                recorded = await self._insert(session, [draft], ledger)
+                for item in recorded:
+                    members = list(item.operation_ids)
+                    await session.execute("insert_found_payments", item.id, members)
+                await add_records(session, [_act(item.id, item.envelope) for item in recorded])
+                self._refuse_paused([])
+            return bool(recorded)
+        return False
+
+    def _refuse_paused(self, rows: Sequence[Record]) -> None:
+        """Raise PausedHereError when this process was told to sign nothing for their owners."""
+        if self._switch.holds_everything or self._switch.holds(map(_owner, rows)):
+            raise PausedHereError("signing is paused in this process")
 
     async def _insert(self, session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
         """Record drafts; return those that are recorded now."""
@@ -311,19 +339,24 @@ class TransactionStore:
         """Keep a higher bid of the same inner transaction.
 
         Return False when the envelope was replaced already, when a pause forbids the bid for any
-        operation that the envelope carries, or when a budget forbids it.
+        operation that the envelope carries, or when a budget forbids it; also while this process
+        has any order to pause that is not recorded yet.
         """
-        async with self._database.transaction() as session:
-            await lock_audit_log(session)
-            if await is_carrier_paused(session, transaction_id):
-                return False
-            if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
-                return False
-            changed = await session.execute(
-                "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
-            )
-            await add_records(session, [_act(new)] if changed else [])
-        return changed == 1
+        with suppress(PausedHereError):
+            async with self._database.transaction() as session:
+                await lock_audit_log(session)
+                if await is_carrier_paused(session, transaction_id):
+                    return False
+                if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
+                    return False
+                changed = await session.execute(
+                    "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
+                )
+                await add_records(session, [_act(transaction_id, new)] if changed else [])
+                if self._switch.holds_anything:
+                    raise PausedHereError("signing is paused in this process")
+            return changed == 1
+        return False
 
     async def open(self, ids: Collection[TransactionId]) -> list[OpenTransaction]:
         """Return those of these transactions whose fate is not known, oldest first."""
@@ -359,6 +392,10 @@ class TransactionStore:
         for counter, is_rent in ((_fees_paid, False), (_rent_paid, True)):
             counter.add(sum(i.fee for i in closings if closed.get(i.transaction_id) is is_rent))
         return len(closed)
+
+
+def _owner(row: Record) -> Owner:
+    return Owner(farmer_id=row["farmer_id"], pooler_id=row["pooler_id"])
 
 
 def _may_carry(draft: Draft, owners: Mapping[OperationId, Record]) -> bool:
@@ -445,10 +482,16 @@ def _carried(row: Record) -> CarriedOperation:
     )
 
 
-def _act(envelope: SignedEnvelope) -> Act:
+def _act(transaction_id: TransactionId, envelope: SignedEnvelope) -> Act:
     """Return the act for the audit log that keys were used for one envelope."""
-    details = f"source {envelope.source}, sequence {envelope.sequence}, bid {envelope.fee_bid}"
-    return Act(actor="wallet", action=Action.SIGN, subject=envelope.hash, details=details)
+    return Act(
+        actor="wallet",
+        action=Action.SIGN,
+        subject=envelope.hash,
+        details=told_transaction(
+            transaction_id, envelope.source, envelope.sequence, envelope.fee_bid
+        ),
+    )
 
 
 def _fees(closings: Iterable[Closing]) -> list[tuple[OperationId | None, int]]:

@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
-from libs.common.ids import FarmerId, OperationId, PoolerId
+from libs.common.ids import FarmerId, OperationId
 from libs.common.log import get_security_logger
-from services.wallet.domain.audit import Act, Action, Head, Verifier
+from services.wallet.domain.audit import Act, Action, Findings, Head, Verifier
 from services.wallet.domain.errors import (
     KeyExportOffError,
     NotHeldError,
-    PauseNotFoundError,
-    WalletNotFoundError,
     WrongAddressError,
 )
-from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.export import Parcel
+from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.wallets import WalletStore
 
@@ -29,32 +27,12 @@ class Custody:
 
     wallets: WalletStore
     store: CustodyStore
+    check: AuditCheck
     signers: Signers
     #: Wakeup to notify when operations may go on.
     wakeup: Wakeup
     #: Whether keys may leave the pool at all.
     may_export: bool
-
-    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Stop signing; nothing new is signed once this has returned.
-
-        Raises WalletNotFoundError for a pooler without farmers: a mistyped id would stop nobody.
-        """
-        if reach.scope is Scope.POOLER and reach.target is not None:
-            await self._check_pooler(PoolerId(reach.target))
-        await self.store.pause(reach, reason=reason, actor=actor)
-        security.warning("signing paused", reach=str(reach), actor=actor, why=reason)
-
-    async def _check_pooler(self, pooler_id: PoolerId) -> None:
-        if not await self.wallets.page(pooler_id=pooler_id, after=None, limit=1):
-            raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
-
-    async def resume(self, reach: Reach, *, actor: str) -> None:
-        """End a pause. Raises PauseNotFoundError when there is none."""
-        if not await self.store.resume(reach, actor=actor):
-            raise PauseNotFoundError(f"signing is not paused for {reach}")
-        security.warning("signing resumed", reach=str(reach), actor=actor)
-        self.wakeup.notify()
 
     async def release(self, operation_id: OperationId, *, actor: str) -> None:
         """Let an operation be signed for again.
@@ -66,21 +44,26 @@ class Custody:
         security.warning("operation released", operation=str(operation_id), actor=actor)
         self.wakeup.notify()
 
-    async def reach_of_farmer(self, farmer_id: FarmerId) -> Reach:
-        """Return the reach that is a farmer's wallet, to be paused."""
-        return Reach(scope=Scope.WALLET, target=(await self.wallets.of_farmer(farmer_id)).id)
+    async def verify(
+        self, expected: Head | None, *, begins_there: bool = False
+    ) -> tuple[Verifier, Findings]:
+        """Check the audit log, or the records after the noted one, and what they tell of.
 
-    async def verify(self, expected: Head | None, *, begins_there: bool = False) -> Verifier:
-        """Check the audit log, or the records after the noted one; return the verifier.
-
-        The verifier holds the result.
+        Return the verifier, which holds what is wrong with the log itself, and what is wrong
+        between the log and the rows beside it.
         """
-        verifier = Verifier(expected=expected, begins_there=begins_there)
-        async for page in self.store.records(after=verifier.after):
+        verifier = Verifier(
+            expected=expected, begins_there=begins_there, end=await self.store.head()
+        )
+        findings, since = Findings(), None
+        async for page in self.store.records(after=verifier.reads_after):
+            since = since or page[0].at
+            await self.check.records(page, findings)
             if not verifier.take(page):
                 break
         verifier.finish()
-        return verifier
+        await self.check.rows(findings, since=since if begins_there else None)
+        return verifier, findings
 
     async def export_key(
         self, farmer_id: FarmerId, *, address: str, reason: str, receiver_key: bytes, actor: str

@@ -2,14 +2,19 @@
 
 GRANT USAGE ON SCHEMA work TO kalepool_work, kalepool_harvest;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN work.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE work.work_status AS ENUM ('success', 'failed');
 
 CREATE TABLE work.works (
     -- wallet's operation, or the batch item when none was made.
     id uuid NOT NULL,
     block_index int NOT NULL CHECK (block_index >= 0),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    farmer_id uuid NOT NULL,
+    pooler_id uuid NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
     -- 64 bits without a sign: more than bigint holds. Neither nonce nor hash is known of a work that
     -- reconciliation found in a pail.
@@ -23,7 +28,7 @@ CREATE TABLE work.works (
     status work.work_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    worked_at timestamptz NOT NULL,
+    worked_at work.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -34,22 +39,42 @@ CREATE INDEX idx_works_pooler_block ON work.works (pooler_id, block_index DESC, 
 CREATE INDEX idx_works_done ON work.works (block_index, farmer_id) INCLUDE (pooler_id)
 WHERE status = 'success';
 
--- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
+-- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned. Nobody who
+-- reads or writes the table waits for whoever makes one, however long that transaction is open; and a
+-- service makes one at a time as blocks come, since each takes locks and files.
 CREATE FUNCTION work.ensure_partition(block int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     low int := block / 10000 * 10000;
     name text := format('works_%s', low);
 BEGIN
+    IF to_regclass(format('work.%I', name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF session_user <> current_user AND (block < 0 OR block >= 20000 + coalesce(
+        (SELECT greatest(h.current_block, h.plantable_block) FROM chain.head AS h), 0
+    )) THEN
+        RAISE EXCEPTION 'block % is far from where the chain is', block;
+    END IF;
+    LOCK TABLE work.works IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(format('work.%I', name)) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('work.ensure_partition'));
         EXECUTE format(
-            'CREATE TABLE IF NOT EXISTS work.%I PARTITION OF work.works FOR VALUES FROM (%s) TO (%s)',
+            'CREATE TABLE work.%I (LIKE work.works INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+        EXECUTE format(
+            'ALTER TABLE work.works ATTACH PARTITION work.%I FOR VALUES FROM (%s) TO (%s)',
             name, low, low::bigint + 10000);
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION work.ensure_partition(int) FROM public;
 GRANT EXECUTE ON FUNCTION work.ensure_partition(int) TO kalepool_work;
+
+-- No foreign key to another schema: each is a lock on rows that are another role's.
+CREATE TRIGGER trigger_works_farmers AFTER INSERT ON work.works
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+CREATE TRIGGER trigger_works_poolers AFTER INSERT ON work.works
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
 
 CREATE FUNCTION work.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -65,11 +90,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION work.refuse_change();
 CREATE TABLE work.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at work.moment NOT NULL DEFAULT now(),
+    completed_at work.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON work.batches (id) WHERE completed_at IS NULL;
@@ -79,7 +104,7 @@ CREATE INDEX idx_batches_block_pooler ON work.batches (block_index, pooler_id);
 -- What goes to wallet: the best nonce of each farmer.
 CREATE TABLE work.batch_items (
     batch_id uuid NOT NULL REFERENCES work.batches (id),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    farmer_id uuid NOT NULL,
     id uuid NOT NULL,
     chunk int NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
@@ -112,7 +137,21 @@ CREATE TABLE work.submissions (
 -- index's end, whatever the history.
 CREATE INDEX idx_submissions_farmer ON work.submissions (batch_id, farmer_id);
 
+CREATE TRIGGER trigger_batches_poolers AFTER INSERT ON work.batches
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
+CREATE TRIGGER trigger_batch_items_farmers AFTER INSERT ON work.batch_items
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+
+-- The row that a pooler's plans lock, one after the other; nobody else can.
+CREATE TABLE work.turns (
+    pooler_id uuid PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
 GRANT SELECT, INSERT ON work.works TO kalepool_work;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON work.turns TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON work.batch_items TO kalepool_work;
 GRANT SELECT, INSERT ON work.submissions TO kalepool_work;

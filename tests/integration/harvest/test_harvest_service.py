@@ -315,12 +315,12 @@ async def test_two_first_harvests_make_one_partition(harvest: Harvest) -> None:
     """Held up until both want it: with the table read before, each would wait for the other."""
     await harvest.worker(BLOCK - 1)
     await harvest.worker(BLOCK)
-    lock = "hashtext('harvest.ensure_partition')"
-    await harvest.world.connection.execute(f"SELECT pg_advisory_lock({lock})")
-    answers = asyncio.gather(*(harvest.harvest(block=block) for block in (BLOCK - 1, BLOCK)))
-    waiting = "locktype = 'advisory' AND NOT granted"
-    await eventually(lambda: both(harvest.world.count("pg_locks", waiting)))
-    await harvest.world.connection.execute(f"SELECT pg_advisory_unlock({lock})")
+    async with harvest.world.connection.transaction():
+        lock = "LOCK TABLE harvest.harvests IN SHARE UPDATE EXCLUSIVE MODE"
+        await harvest.world.connection.execute(lock)
+        answers = asyncio.gather(*(harvest.harvest(block=block) for block in (BLOCK - 1, BLOCK)))
+        waiting = "mode = 'ShareUpdateExclusiveLock' AND NOT granted"
+        await eventually(lambda: both(harvest.world.count("pg_locks", waiting)))
     assert [answer.successful_harvests for answer in await answers] == [1, 1]
 
 

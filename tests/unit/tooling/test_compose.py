@@ -20,7 +20,7 @@ from libs.common.names import SERVICES
 from libs.kale.networks import NETWORKS
 from localnet.config import LocalnetSettings
 from scripts.make_secrets import secret_files
-from services.migrations import MigrationSettings
+from services.migrations import ROLE_CONNECTIONS, MigrationSettings
 from services.wallet.chain.networks import network_for
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -196,6 +196,9 @@ def test_postgres_has_connections_for_everybody() -> None:
     pools = [settings_of(name).model_fields["database_pool_size"].default for name in SERVICES]
     # Three are the superuser's; migrations and backups need some, too.
     assert sum(pools) + 3 + 10 <= most
+    # Whatever one role takes of what it may, the others have what they may.
+    assert len(SERVICES) * ROLE_CONNECTIONS + 3 + 10 <= most
+    assert max(pools) * 3 <= ROLE_CONNECTIONS
 
 
 def test_postgres_gets_only_what_its_image_knows() -> None:

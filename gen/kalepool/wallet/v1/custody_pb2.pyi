@@ -120,16 +120,21 @@ Global___PauseSigningRequest: _TypeAlias = PauseSigningRequest  # noqa: Y015
 
 @_typing.final
 class PauseSigningResponse(_message.Message):
-    """It is in force."""
+    """It is in force in the process that answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    IS_RECORDED_FIELD_NUMBER: _builtins.int
+    is_recorded: _builtins.bool
+    """It is recorded, and in force in all wallet processes."""
     def __init__(
         self,
+        *,
+        is_recorded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_recorded", b"is_recorded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,16 +240,19 @@ class Pause(_message.Message):
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     RESUMED_BY_FIELD_NUMBER: _builtins.int
     RESUMED_AT_FIELD_NUMBER: _builtins.int
+    IS_NOT_RECORDED_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
-    """everything, pooler or wallet."""
+    """everything, pooler or wallet; farmer while it is not recorded."""
     target_id: _builtins.str
-    """UUID of the pooler or wallet; empty for everything."""
+    """UUID of the pooler, wallet or farmer; empty for everything."""
     reason: _builtins.str
     """Why."""
     paused_by: _builtins.str
     """Who paused."""
     resumed_by: _builtins.str
     """Who resumed; empty while it is in force."""
+    is_not_recorded: _builtins.bool
+    """The database has not taken it yet: it is in force in the process that answers only."""
     @_builtins.property
     def paused_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -263,10 +271,11 @@ class Pause(_message.Message):
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         resumed_by: _builtins.str = ...,
         resumed_at: _timestamp_pb2.Timestamp | None = ...,
+        is_not_recorded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["paused_at", b"paused_at", "resumed_at", b"resumed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused_at", b"paused_at", "paused_by", b"paused_by", "reason", b"reason", "resumed_at", b"resumed_at", "resumed_by", b"resumed_by", "scope", b"scope", "target_id", b"target_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_not_recorded", b"is_not_recorded", "paused_at", b"paused_at", "paused_by", b"paused_by", "reason", b"reason", "resumed_at", b"resumed_at", "resumed_by", b"resumed_by", "scope", b"scope", "target_id", b"target_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,7 +291,7 @@ class ListAuditRecordsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """sign, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys or export_key; empty
+    """sign, found, create_wallet, set_payout_address, withdraw, pause, resume, rotate_keys or export_key; empty
     means all.
     """
     page_size: _builtins.int
@@ -359,7 +368,7 @@ class AuditRecord(_message.Message):
     """SHA-256 over all of this and the hash of the record before, 32 bytes."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When; not set when the row has no moment that can be one."""
 
     def __init__(
         self,
@@ -422,14 +431,19 @@ class VerifyAuditLogResponse(_message.Message):
     FLAW_FIELD_NUMBER: _builtins.int
     HEAD_NUMBER_FIELD_NUMBER: _builtins.int
     HEAD_HASH_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     is_sound: _builtins.bool
-    """All of it is as it was written."""
+    """All of it is as it was written, and what it tells of is there."""
     flaw: _builtins.str
     """What is wrong, and with which record first; empty when it is sound."""
     head_number: _builtins.int
     """Number of the newest sound record; note it elsewhere."""
     head_hash: _builtins.bytes
     """Its hash, 32 bytes."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the log and the rows beside it do not say alike: the first of it, and how much more."""
+
     def __init__(
         self,
         *,
@@ -437,10 +451,11 @@ class VerifyAuditLogResponse(_message.Message):
         flaw: _builtins.str = ...,
         head_number: _builtins.int = ...,
         head_hash: _builtins.bytes = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flaw", b"flaw", "head_hash", b"head_hash", "head_number", b"head_number", "is_sound", b"is_sound"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "flaw", b"flaw", "head_hash", b"head_hash", "head_number", b"head_number", "is_sound", b"is_sound"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

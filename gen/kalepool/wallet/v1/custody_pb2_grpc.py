@@ -83,11 +83,15 @@ class CustodyServiceServicer:
     """
 
     def PauseSigning(self, request, context):
-        """Stops signing for everybody, one pooler or one farmer. Once it has answered, no wallet process
-        signs anything new there; what is signed already is still settled, and operations wait. Repeating
-        it changes nothing.
+        """Stops signing for everybody, one pooler or one farmer. It answers within a second, whatever the
+        database does: from then on the wallet process that answers signs nothing new there. When the
+        answer says that it is recorded, no wallet process does. Else this process goes on trying until the
+        database takes it, and the others stop at their next commit after that; should this process end
+        before, the order is lost: repeat it until it is recorded, which changes nothing else. What is
+        signed already is still settled, and operations wait.
 
-        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
+        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown, and
+        the database said so in time.
         Command line: kalepool custody pause --everything --reason WORDS
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -95,7 +99,8 @@ class CustodyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSigning(self, request, context):
-        """Ends a pause; operations that waited go on, as far as their block still allows it.
+        """Ends a pause; operations that waited go on, as far as their block still allows it. It needs the
+        database: until it has answered, the pause stays in force.
 
         Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
         Command line: kalepool custody resume --everything
@@ -135,8 +140,11 @@ class CustodyServiceServicer:
 
     def VerifyAuditLog(self, request, context):
         """Reads the audit log and checks that each record follows the one before it and is as it was
-        written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew. With begins_there only what has been added since is read.
+        written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+        head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+        added since is read.
 
         Command line: kalepool custody verify
         """

@@ -38,15 +38,20 @@ class CustodyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CustodyServiceAsyncStub: ...
     PauseSigning: _grpc.UnaryUnaryMultiCallable[_custody_pb2.PauseSigningRequest, _custody_pb2.PauseSigningResponse]
-    """Stops signing for everybody, one pooler or one farmer. Once it has answered, no wallet process
-    signs anything new there; what is signed already is still settled, and operations wait. Repeating
-    it changes nothing.
+    """Stops signing for everybody, one pooler or one farmer. It answers within a second, whatever the
+    database does: from then on the wallet process that answers signs nothing new there. When the
+    answer says that it is recorded, no wallet process does. Else this process goes on trying until the
+    database takes it, and the others stop at their next commit after that; should this process end
+    before, the order is lost: repeat it until it is recorded, which changes nothing else. What is
+    signed already is still settled, and operations wait.
 
-    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
+    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown, and
+    the database said so in time.
     Command line: kalepool custody pause --everything --reason WORDS
     """
     ResumeSigning: _grpc.UnaryUnaryMultiCallable[_custody_pb2.ResumeSigningRequest, _custody_pb2.ResumeSigningResponse]
-    """Ends a pause; operations that waited go on, as far as their block still allows it.
+    """Ends a pause; operations that waited go on, as far as their block still allows it. It needs the
+    database: until it has answered, the pause stays in force.
 
     Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
     Command line: kalepool custody resume --everything
@@ -70,8 +75,11 @@ class CustodyServiceStub:
     """
     VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]
     """Reads the audit log and checks that each record follows the one before it and is as it was
-    written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew. With begins_there only what has been added since is read.
+    written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+    head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+    added since is read.
 
     Command line: kalepool custody verify
     """
@@ -94,15 +102,20 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PauseSigning: _aio.UnaryUnaryMultiCallable[_custody_pb2.PauseSigningRequest, _custody_pb2.PauseSigningResponse]  # type: ignore[assignment]
-    """Stops signing for everybody, one pooler or one farmer. Once it has answered, no wallet process
-    signs anything new there; what is signed already is still settled, and operations wait. Repeating
-    it changes nothing.
+    """Stops signing for everybody, one pooler or one farmer. It answers within a second, whatever the
+    database does: from then on the wallet process that answers signs nothing new there. When the
+    answer says that it is recorded, no wallet process does. Else this process goes on trying until the
+    database takes it, and the others stop at their next commit after that; should this process end
+    before, the order is lost: repeat it until it is recorded, which changes nothing else. What is
+    signed already is still settled, and operations wait.
 
-    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
+    Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown, and
+    the database said so in time.
     Command line: kalepool custody pause --everything --reason WORDS
     """
     ResumeSigning: _aio.UnaryUnaryMultiCallable[_custody_pb2.ResumeSigningRequest, _custody_pb2.ResumeSigningResponse]  # type: ignore[assignment]
-    """Ends a pause; operations that waited go on, as far as their block still allows it.
+    """Ends a pause; operations that waited go on, as far as their block still allows it. It needs the
+    database: until it has answered, the pause stays in force.
 
     Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
     Command line: kalepool custody resume --everything
@@ -126,8 +139,11 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     """
     VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
     """Reads the audit log and checks that each record follows the one before it and is as it was
-    written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-    end, or write the log anew. With begins_there only what has been added since is read.
+    written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+    head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+    added since is read.
 
     Command line: kalepool custody verify
     """
@@ -153,11 +169,15 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _custody_pb2.PauseSigningRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_custody_pb2.PauseSigningResponse, _abc.Awaitable[_custody_pb2.PauseSigningResponse]]:
-        """Stops signing for everybody, one pooler or one farmer. Once it has answered, no wallet process
-        signs anything new there; what is signed already is still settled, and operations wait. Repeating
-        it changes nothing.
+        """Stops signing for everybody, one pooler or one farmer. It answers within a second, whatever the
+        database does: from then on the wallet process that answers signs nothing new there. When the
+        answer says that it is recorded, no wallet process does. Else this process goes on trying until the
+        database takes it, and the others stop at their next commit after that; should this process end
+        before, the order is lost: repeat it until it is recorded, which changes nothing else. What is
+        signed already is still settled, and operations wait.
 
-        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown.
+        Errors: NOT_FOUND (WALLET_NOT_FOUND) when the farmer, or any farmer of the pooler, is unknown, and
+        the database said so in time.
         Command line: kalepool custody pause --everything --reason WORDS
         """
 
@@ -167,7 +187,8 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _custody_pb2.ResumeSigningRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_custody_pb2.ResumeSigningResponse, _abc.Awaitable[_custody_pb2.ResumeSigningResponse]]:
-        """Ends a pause; operations that waited go on, as far as their block still allows it.
+        """Ends a pause; operations that waited go on, as far as their block still allows it. It needs the
+        database: until it has answered, the pause stays in force.
 
         Errors: NOT_FOUND (PAUSE_NOT_FOUND) when there is none in force.
         Command line: kalepool custody resume --everything
@@ -215,8 +236,11 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_custody_pb2.VerifyAuditLogResponse, _abc.Awaitable[_custody_pb2.VerifyAuditLogResponse]]:
         """Reads the audit log and checks that each record follows the one before it and is as it was
-        written. Note the answer's head elsewhere, and pass it the next time: so nobody can cut off the
-        end, or write the log anew. With begins_there only what has been added since is read.
+        written; and that each transaction, withdrawal, wallet, payout address and pause has its record,
+        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
+        head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
+        added since is read.
 
         Command line: kalepool custody verify
         """

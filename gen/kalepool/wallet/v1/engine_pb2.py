@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/engine.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x18\n\x16GetEngineStatusRequest\"\xfc\x03\n\x17GetEngineStatusResponse\x12\x19\n\x11queued_operations\x18\x01 \x01(\x05\x12\x19\n\x11open_transactions\x18\x02 \x01(\x05\x12\x12\n\nopen_share\x18\x03 \x01(\x03\x12\x35\n\x08\x63hannels\x18\x04 \x01(\x0b\x32#.kalepool.wallet.v1.ChannelAccounts\x12\x1d\n\x15multicall_contract_id\x18\x05 \x01(\t\x12\x16\n\x0eledger_seconds\x18\x06 \x01(\x05\x12\x1d\n\x15inclusion_fee_stroops\x18\x07 \x01(\x03\x12\x35\n\x08treasury\x18\x08 \x01(\x0b\x32#.kalepool.wallet.v1.TreasuryAccount\x12\x11\n\tis_paused\x18\t \x01(\x08\x12\x0e\n\x06pauses\x18\n \x01(\x05\x12\x31\n\x06payers\x18\x0b \x01(\x0b\x32!.kalepool.wallet.v1.PayerAccounts\x12,\n\x04rent\x18\x0c \x01(\x0b\x32\x1e.kalepool.wallet.v1.RentStatus\x12\x36\n\tendpoints\x18\r \x03(\x0b\x32#.kalepool.wallet.v1.StellarEndpoint\x12\x17\n\x0fheld_operations\x18\x0e \x01(\x05\"\xa6\x01\n\nRentStatus\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.RentEntry\x12\x1a\n\x12rent_spent_stroops\x18\x02 \x01(\x03\x12\x1b\n\x13rent_budget_stroops\x18\x03 \x01(\x03\x12\x1b\n\x13\x63\x61lls_wait_for_rent\x18\x04 \x01(\x08\x12\x12\n\nrent_error\x18\x05 \x01(\t\"C\n\tRentEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cledgers_left\x18\x02 \x01(\x05\x12\x12\n\ndue_ledger\x18\x03 \x01(\x05\"\xa5\x01\n\x0fStellarEndpoint\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ledger\x18\x05 \x01(\x03\x12\x12\n\nlatency_ms\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontradictions\x18\x07 \x01(\x05\"G\n\x0fTreasuryAccount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0bxlm_stroops\x18\x02 \x01(\x03\x12\x0e\n\x06is_low\x18\x03 \x01(\x08\"K\n\rPayerAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\"^\n\x0f\x43hannelAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0b\n\x03low\x18\x04 \x01(\x05\x12\x13\n\x0bxlm_stroops\x18\x05 \x01(\x03\"A\n\x16\x44\x65ployMulticallRequest\x12\'\n\x0fmax_fee_stroops\x18\x01 \x01(\x03\x42\x0e\xca\xda\x18\n\x10\x01\x30\x01\x38\x80\xc8\xaf\xa0%\"X\n\x17\x44\x65ployMulticallResponse\x12\x13\n\x0b\x63ontract_id\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\x15\n\ralready_there\x18\x03 \x01(\x08\x32\xe7\x01\n\rEngineService\x12j\n\x0fGetEngineStatus\x12*.kalepool.wallet.v1.GetEngineStatusRequest\x1a+.kalepool.wallet.v1.GetEngineStatusResponse\x12j\n\x0f\x44\x65ployMulticall\x12*.kalepool.wallet.v1.DeployMulticallRequest\x1a+.kalepool.wallet.v1.DeployMulticallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/engine.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x18\n\x16GetEngineStatusRequest\"\x8e\x04\n\x17GetEngineStatusResponse\x12\x19\n\x11queued_operations\x18\x01 \x01(\x05\x12\x19\n\x11open_transactions\x18\x02 \x01(\x05\x12\x12\n\nopen_share\x18\x03 \x01(\x03\x12\x35\n\x08\x63hannels\x18\x04 \x01(\x0b\x32#.kalepool.wallet.v1.ChannelAccounts\x12\x1d\n\x15multicall_contract_id\x18\x05 \x01(\t\x12\x16\n\x0eledger_seconds\x18\x06 \x01(\x05\x12\x1d\n\x15inclusion_fee_stroops\x18\x07 \x01(\x03\x12\x35\n\x08treasury\x18\x08 \x01(\x0b\x32#.kalepool.wallet.v1.TreasuryAccount\x12\x11\n\tis_paused\x18\t \x01(\x08\x12\x0e\n\x06pauses\x18\n \x01(\x05\x12\x31\n\x06payers\x18\x0b \x01(\x0b\x32!.kalepool.wallet.v1.PayerAccounts\x12,\n\x04rent\x18\x0c \x01(\x0b\x32\x1e.kalepool.wallet.v1.RentStatus\x12\x36\n\tendpoints\x18\r \x03(\x0b\x32#.kalepool.wallet.v1.StellarEndpoint\x12\x17\n\x0fheld_operations\x18\x0e \x01(\x05\x12\x10\n\x08warnings\x18\x0f \x03(\t\"\xa6\x01\n\nRentStatus\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.RentEntry\x12\x1a\n\x12rent_spent_stroops\x18\x02 \x01(\x03\x12\x1b\n\x13rent_budget_stroops\x18\x03 \x01(\x03\x12\x1b\n\x13\x63\x61lls_wait_for_rent\x18\x04 \x01(\x08\x12\x12\n\nrent_error\x18\x05 \x01(\t\"C\n\tRentEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cledgers_left\x18\x02 \x01(\x05\x12\x12\n\ndue_ledger\x18\x03 \x01(\x05\"\xa5\x01\n\x0fStellarEndpoint\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ledger\x18\x05 \x01(\x03\x12\x12\n\nlatency_ms\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontradictions\x18\x07 \x01(\x05\"G\n\x0fTreasuryAccount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0bxlm_stroops\x18\x02 \x01(\x03\x12\x0e\n\x06is_low\x18\x03 \x01(\x08\"K\n\rPayerAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\"^\n\x0f\x43hannelAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0b\n\x03low\x18\x04 \x01(\x05\x12\x13\n\x0bxlm_stroops\x18\x05 \x01(\x03\"A\n\x16\x44\x65ployMulticallRequest\x12\'\n\x0fmax_fee_stroops\x18\x01 \x01(\x03\x42\x0e\xca\xda\x18\n\x10\x01\x30\x01\x38\x80\xc8\xaf\xa0%\"X\n\x17\x44\x65ployMulticallResponse\x12\x13\n\x0b\x63ontract_id\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\x15\n\ralready_there\x18\x03 \x01(\x08\x32\xe7\x01\n\rEngineService\x12j\n\x0fGetEngineStatus\x12*.kalepool.wallet.v1.GetEngineStatusRequest\x1a+.kalepool.wallet.v1.GetEngineStatusResponse\x12j\n\x0f\x44\x65ployMulticall\x12*.kalepool.wallet.v1.DeployMulticallRequest\x1a+.kalepool.wallet.v1.DeployMulticallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETENGINESTATUSREQUEST']._serialized_start=119
   _globals['_GETENGINESTATUSREQUEST']._serialized_end=143
   _globals['_GETENGINESTATUSRESPONSE']._serialized_start=146
-  _globals['_GETENGINESTATUSRESPONSE']._serialized_end=654
-  _globals['_RENTSTATUS']._serialized_start=657
-  _globals['_RENTSTATUS']._serialized_end=823
-  _globals['_RENTENTRY']._serialized_start=825
-  _globals['_RENTENTRY']._serialized_end=892
-  _globals['_STELLARENDPOINT']._serialized_start=895
-  _globals['_STELLARENDPOINT']._serialized_end=1060
-  _globals['_TREASURYACCOUNT']._serialized_start=1062
-  _globals['_TREASURYACCOUNT']._serialized_end=1133
-  _globals['_PAYERACCOUNTS']._serialized_start=1135
-  _globals['_PAYERACCOUNTS']._serialized_end=1210
-  _globals['_CHANNELACCOUNTS']._serialized_start=1212
-  _globals['_CHANNELACCOUNTS']._serialized_end=1306
-  _globals['_DEPLOYMULTICALLREQUEST']._serialized_start=1308
-  _globals['_DEPLOYMULTICALLREQUEST']._serialized_end=1373
-  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_start=1375
-  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_end=1463
-  _globals['_ENGINESERVICE']._serialized_start=1466
-  _globals['_ENGINESERVICE']._serialized_end=1697
+  _globals['_GETENGINESTATUSRESPONSE']._serialized_end=672
+  _globals['_RENTSTATUS']._serialized_start=675
+  _globals['_RENTSTATUS']._serialized_end=841
+  _globals['_RENTENTRY']._serialized_start=843
+  _globals['_RENTENTRY']._serialized_end=910
+  _globals['_STELLARENDPOINT']._serialized_start=913
+  _globals['_STELLARENDPOINT']._serialized_end=1078
+  _globals['_TREASURYACCOUNT']._serialized_start=1080
+  _globals['_TREASURYACCOUNT']._serialized_end=1151
+  _globals['_PAYERACCOUNTS']._serialized_start=1153
+  _globals['_PAYERACCOUNTS']._serialized_end=1228
+  _globals['_CHANNELACCOUNTS']._serialized_start=1230
+  _globals['_CHANNELACCOUNTS']._serialized_end=1324
+  _globals['_DEPLOYMULTICALLREQUEST']._serialized_start=1326
+  _globals['_DEPLOYMULTICALLREQUEST']._serialized_end=1391
+  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_start=1393
+  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_end=1481
+  _globals['_ENGINESERVICE']._serialized_start=1484
+  _globals['_ENGINESERVICE']._serialized_end=1715
 # @@protoc_insertion_point(module_scope)

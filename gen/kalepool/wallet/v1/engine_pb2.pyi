@@ -56,6 +56,7 @@ class GetEngineStatusResponse(_message.Message):
     RENT_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     HELD_OPERATIONS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     queued_operations: _builtins.int
     """Operations that no transaction carries."""
     open_transactions: _builtins.int
@@ -94,6 +95,12 @@ class GetEngineStatusResponse(_message.Message):
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___StellarEndpoint]:
         """The Stellar nodes in the order of STELLAR_RPC_URLS, as this process sees them."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What somebody has to look at, in words: what the database lets other roles take that wallet needs
+        (python -m services restrict), and an audit log that does not go on from the head that was told.
+        """
+
     def __init__(
         self,
         *,
@@ -111,10 +118,11 @@ class GetEngineStatusResponse(_message.Message):
         rent: Global___RentStatus | None = ...,
         endpoints: _abc.Iterable[Global___StellarEndpoint] | None = ...,
         held_operations: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "payers", b"payers", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "endpoints", b"endpoints", "held_operations", b"held_operations", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "payers", b"payers", "queued_operations", b"queued_operations", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "endpoints", b"endpoints", "held_operations", b"held_operations", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "payers", b"payers", "queued_operations", b"queued_operations", "rent", b"rent", "treasury", b"treasury", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,14 +2,19 @@
 
 GRANT USAGE ON SCHEMA harvest TO kalepool_harvest, kalepool_registry;
 
+-- A moment at which something happened: one that every reader can tell. Whoever may write a row could
+-- else keep a whole list from being read, by a time without an end.
+CREATE DOMAIN harvest.moment AS timestamptz
+CHECK (VALUE BETWEEN '2020-01-01 00:00Z' AND '2200-01-01 00:00Z');
+
 CREATE TYPE harvest.harvest_status AS ENUM ('success', 'failed');
 
 CREATE TABLE harvest.harvests (
     -- wallet's operation, or the batch item when none was made.
     id uuid NOT NULL,
     block_index int NOT NULL CHECK (block_index >= 0),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    farmer_id uuid NOT NULL,
+    pooler_id uuid NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
     -- What the chain paid, without the stake that came back.
     reward_amount bigint NOT NULL,
@@ -20,7 +25,7 @@ CREATE TABLE harvest.harvests (
     status harvest.harvest_status NOT NULL,
     reason text NOT NULL DEFAULT '',
     error_message text NOT NULL DEFAULT '',
-    harvested_at timestamptz NOT NULL,
+    harvested_at harvest.moment NOT NULL,
     PRIMARY KEY (block_index, id)
 ) PARTITION BY RANGE (block_index);
 
@@ -30,22 +35,42 @@ CREATE INDEX idx_harvests_pooler_block ON harvest.harvests (pooler_id, block_ind
 CREATE UNIQUE INDEX idx_harvests_once ON harvest.harvests (block_index, farmer_id)
 WHERE status = 'success';
 
--- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned.
+-- Partitions of 10,000 blocks (about 35 days), made when the first block of each is planned. Nobody who
+-- reads or writes the table waits for whoever makes one, however long that transaction is open; and a
+-- service makes one at a time as blocks come, since each takes locks and files.
 CREATE FUNCTION harvest.ensure_partition(block int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     low int := block / 10000 * 10000;
     name text := format('harvests_%s', low);
 BEGIN
+    IF to_regclass(format('harvest.%I', name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF session_user <> current_user AND (block < 0 OR block >= 20000 + coalesce(
+        (SELECT greatest(h.current_block, h.plantable_block) FROM chain.head AS h), 0
+    )) THEN
+        RAISE EXCEPTION 'block % is far from where the chain is', block;
+    END IF;
+    LOCK TABLE harvest.harvests IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass(format('harvest.%I', name)) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtext('harvest.ensure_partition'));
         EXECUTE format(
-            'CREATE TABLE IF NOT EXISTS harvest.%I PARTITION OF harvest.harvests FOR VALUES FROM (%s) TO (%s)',
+            'CREATE TABLE harvest.%I (LIKE harvest.harvests INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+        EXECUTE format(
+            'ALTER TABLE harvest.harvests ATTACH PARTITION harvest.%I FOR VALUES FROM (%s) TO (%s)',
             name, low, low::bigint + 10000);
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION harvest.ensure_partition(int) FROM public;
 GRANT EXECUTE ON FUNCTION harvest.ensure_partition(int) TO kalepool_harvest;
+
+-- No foreign key to another schema: each is a lock on rows that are another role's.
+CREATE TRIGGER trigger_harvests_farmers AFTER INSERT ON harvest.harvests
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+CREATE TRIGGER trigger_harvests_poolers AFTER INSERT ON harvest.harvests
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
 
 CREATE FUNCTION harvest.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -89,6 +114,11 @@ BEGIN
             WHERE h.block_index = n.block_index AND h.farmer_id = n.farmer_id
                 AND harvest.is_final(h.status, h.reason)
         )
+        -- What is there is not inserted in vain: that would wait for whoever is changing it.
+        AND NOT EXISTS (
+            SELECT 1 FROM harvest.pending AS p
+            WHERE p.block_index = n.block_index AND p.farmer_id = n.farmer_id
+        )
     -- In one order, so that two batches with the same farmers never wait crosswise.
     ORDER BY n.block_index, n.farmer_id
     ON CONFLICT DO NOTHING;
@@ -127,28 +157,28 @@ FOR EACH STATEMENT EXECUTE FUNCTION harvest.note_harvests();
 
 -- What each farmer has earned; changes in the statement that writes the event.
 CREATE TABLE harvest.balances (
-    farmer_id uuid PRIMARY KEY REFERENCES registry.farmers (id),
+    farmer_id uuid PRIMARY KEY,
     current_balance bigint NOT NULL CHECK (current_balance >= 0),
     total_rewards bigint NOT NULL,
     harvests int NOT NULL,
-    updated_at timestamptz NOT NULL
+    updated_at harvest.moment NOT NULL
 );
 
 CREATE TABLE harvest.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
-    pooler_id uuid NOT NULL REFERENCES registry.poolers (id),
+    pooler_id uuid NOT NULL,
     block_index int NOT NULL,
     digest bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    completed_at timestamptz,
+    created_at harvest.moment NOT NULL DEFAULT now(),
+    completed_at harvest.moment,
     UNIQUE (pooler_id, request_id)
 );
 CREATE INDEX idx_batches_open ON harvest.batches (id) WHERE completed_at IS NULL;
 
 CREATE TABLE harvest.batch_items (
     batch_id uuid NOT NULL REFERENCES harvest.batches (id),
-    farmer_id uuid NOT NULL REFERENCES registry.farmers (id),
+    farmer_id uuid NOT NULL,
     id uuid NOT NULL,
     chunk int NOT NULL,
     custodial_wallet varchar(56) NOT NULL,
@@ -183,10 +213,28 @@ CREATE TRIGGER trigger_items_pending AFTER UPDATE ON harvest.batch_items
 REFERENCING NEW TABLE AS noted
 FOR EACH STATEMENT EXECUTE FUNCTION harvest.note_repeats();
 
+CREATE TRIGGER trigger_balances_farmers AFTER INSERT ON harvest.balances
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+CREATE TRIGGER trigger_batches_poolers AFTER INSERT ON harvest.batches
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_poolers();
+CREATE TRIGGER trigger_batch_items_farmers AFTER INSERT ON harvest.batch_items
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_unknown_farmers();
+
+-- The row that a pooler's plans lock, one after the other; nobody else can.
+CREATE TABLE harvest.turns (
+    pooler_id uuid PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
 GRANT SELECT, INSERT ON harvest.harvests TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (taken_at) ON harvest.turns TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON harvest.batches TO kalepool_harvest;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON harvest.batch_items TO kalepool_harvest;
-GRANT SELECT, INSERT, UPDATE ON harvest.balances TO kalepool_harvest;
+GRANT SELECT, INSERT, UPDATE (current_balance, total_rewards, harvests, updated_at)
+ON harvest.balances TO kalepool_harvest;
 GRANT SELECT ON harvest.pending TO kalepool_harvest;
 GRANT SELECT ON harvest.balances TO kalepool_registry;
 

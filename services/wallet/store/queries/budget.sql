@@ -20,7 +20,8 @@ both_kinds AS (
     UNION ALL
     SELECT pooler_id, stroops FROM bid
 )
-SELECT pooler_id, sum(stroops)::bigint AS stroops FROM both_kinds GROUP BY pooler_id;
+SELECT pooler_id, least(sum(stroops), 9223372036854775807)::bigint AS stroops
+FROM both_kinds GROUP BY pooler_id;
 
 -- name: fee_obligations :many
 -- Operations by pooler that have to follow what was planted: a harvest for each plant of this block,
@@ -55,7 +56,7 @@ GROUP BY w.pooler_id;
 
 -- name: treasury_stroops :one
 -- What the treasury can spend, as last read; each of its reserves is 0.5 XLM.
-SELECT a.xlm_stroops - (2 + a.reserves) * 5000000::bigint AS stroops
+SELECT a.xlm_stroops - (2 + a.reserves::bigint) * 5000000 AS stroops
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'treasury';
@@ -70,13 +71,14 @@ LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
 GROUP BY w.pooler_id
 HAVING sum(n.fee) > 0
 ORDER BY w.pooler_id
-ON CONFLICT ON CONSTRAINT fee_hours_once DO UPDATE SET stroops = f.stroops + excluded.stroops;
+ON CONFLICT ON CONSTRAINT fee_hours_once DO UPDATE
+SET stroops = least(f.stroops::numeric + excluded.stroops, 9223372036854775807);
 
 -- name: rent_committed :one
 -- Stroops of rent: charged within 24 hours, or bid by what is in flight.
-SELECT coalesce(sum(
+SELECT least(coalesce(sum(
     CASE WHEN state IN ('signed', 'sent') THEN fee_bid ELSE fee_charged END
-), 0)::bigint AS stroops
+), 0), 9223372036854775807)::bigint AS stroops
 FROM wallet.transactions
 WHERE is_rent AND created_at > now() - interval '24 hours';
 

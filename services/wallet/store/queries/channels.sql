@@ -1,7 +1,9 @@
 -- name: lock_pool_accounts :one
 -- One process at a time adds accounts of the pool; they are counted in a statement of its own, after
 -- this one.
-SELECT pg_advisory_xact_lock(7021653486117548);
+INSERT INTO wallet.turns (name) VALUES ('pool accounts')
+ON CONFLICT (name) DO UPDATE SET taken_at = now()
+RETURNING name;
 
 -- name: count_pool_accounts :one
 SELECT count(*)::int AS made FROM wallet.wallets WHERE kind = $1::wallet.wallet_kind;
@@ -41,7 +43,7 @@ WITH free AS (
       )
     ORDER BY w.id
     LIMIT $1
-    FOR UPDATE OF w SKIP LOCKED
+    FOR NO KEY UPDATE OF w SKIP LOCKED
 )
 UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)
@@ -66,7 +68,7 @@ SELECT
         WHERE t.source = w.address AND t.state IN ('signed', 'sent')
     )))::int AS busy,
     (count(*) FILTER (WHERE w.status = 'ready' AND a.xlm_stroops < $1))::int AS low,
-    coalesce(sum(a.xlm_stroops), 0)::bigint AS xlm
+    least(coalesce(sum(a.xlm_stroops), 0), 9223372036854775807)::bigint AS xlm
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel';

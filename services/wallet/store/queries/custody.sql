@@ -1,33 +1,53 @@
 -- name: lock_audit_log :one
 -- One transaction at a time adds to it, or changes what may be signed. Whoever waited here sees what
--- the others have committed.
-SELECT pg_advisory_xact_lock(7021653486117550);
+-- the others have committed. No other role can lock this row.
+SELECT number FROM wallet.audit_head FOR NO KEY UPDATE;
 
--- name: audit_head :many
--- The newest record, if there is one, and the moment of this transaction.
-SELECT h.number, h.hash, m.moment
-FROM (SELECT now() AS moment) AS m
-LEFT JOIN (
-    SELECT number, hash FROM wallet.audit_log ORDER BY number DESC LIMIT 1
-) AS h ON true;
+-- name: audit_head :one
+-- Where the log ends, and the moment of this transaction.
+SELECT number, hash, now() AS moment FROM wallet.audit_head;
 
 -- name: insert_audit_records :exec
-INSERT INTO wallet.audit_log (number, at, actor, action, subject, details, previous, hash)
+-- The database itself checks that they follow the head, and moves it.
+INSERT INTO wallet.audit_log (
+    number, at, actor, action, subject, details, previous, hash, version
+)
 SELECT * FROM unnest(
     $1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-    $8::bytea[]
+    $8::bytea[], $9::smallint[]
 );
 
 -- name: audit_records :many
--- In the order of their numbers, after $1; $3: of this action only.
-SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+-- In the order of their numbers, after $1; $3: of this action only. A row of somebody with all rights
+-- is read, whatever is in it, to be told: a moment that cannot be is none, and texts have an end.
+SELECT
+    number,
+    CASE WHEN at >= '0002-01-01' AND at < '9999-01-01' THEN at END AS at,
+    left(actor, 4097) AS actor,
+    left(action, 4097) AS action,
+    left(subject, 4097) AS subject,
+    left(details, 4097) AS details,
+    substr(previous, 1, 33) AS previous,
+    substr(hash, 1, 33) AS hash,
+    version
+FROM wallet.audit_log
 WHERE number > $1 AND ($3::text IS NULL OR action = $3)
 ORDER BY number
 LIMIT $2;
 
 -- name: latest_audit_records :many
--- Newest first, before $1; $3: of this action only.
-SELECT number, at, actor, action, subject, details, previous, hash FROM wallet.audit_log
+-- Newest first, before $1; $3: of this action only. As audit_records reads them.
+SELECT
+    number,
+    CASE WHEN at >= '0002-01-01' AND at < '9999-01-01' THEN at END AS at,
+    left(actor, 4097) AS actor,
+    left(action, 4097) AS action,
+    left(subject, 4097) AS subject,
+    left(details, 4097) AS details,
+    substr(previous, 1, 33) AS previous,
+    substr(hash, 1, 33) AS hash,
+    version
+FROM wallet.audit_log
 WHERE ($1::bigint IS NULL OR number < $1) AND ($3::text IS NULL OR action = $3)
 ORDER BY number DESC
 LIMIT $2;

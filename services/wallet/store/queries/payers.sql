@@ -44,7 +44,7 @@ WITH free AS (
           WHERE t.source = w.address AND t.state IN ('signed', 'sent')
       )
     ORDER BY w.id
-    FOR UPDATE OF w SKIP LOCKED
+    FOR NO KEY UPDATE OF w SKIP LOCKED
 )
 UPDATE wallet.wallets AS w
 SET leased_until = now() + make_interval(secs => $2)

@@ -1,10 +1,12 @@
 -- name: lock_withdrawals :one
 -- One withdrawal is recorded at a time, so that the sums that the limits are held against stand.
-SELECT pg_advisory_xact_lock(7021653486117549);
+INSERT INTO wallet.turns (name) VALUES ('withdrawals')
+ON CONFLICT (name) DO UPDATE SET taken_at = now()
+RETURNING name;
 
 -- name: lock_wallet :one
 -- One change of a wallet's addresses at a time.
-SELECT id FROM wallet.wallets WHERE id = $1 FOR UPDATE;
+SELECT id FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: payout_addresses :many
 -- The newest address that counts, if one does, then the newest if it is still to come. One that was
@@ -54,8 +56,10 @@ WHERE wallet_id = $1 AND request_id = $2;
 -- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
 -- asked for (a pause may hold them up for days): of a wallet, and in all.
 SELECT
-    coalesce(sum(w.amount), 0)::bigint AS pool,
-    coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0)::bigint AS farmer
+    least(coalesce(sum(w.amount), 0), 9223372036854775807)::bigint AS pool,
+    least(
+        coalesce(sum(w.amount) FILTER (WHERE w.wallet_id = $1), 0), 9223372036854775807
+    )::bigint AS farmer
 FROM wallet.withdrawals AS w
 INNER JOIN wallet.operations AS o ON w.operation_id = o.id
 WHERE w.asset = $2

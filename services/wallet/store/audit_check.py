@@ -1,0 +1,60 @@
+"""The audit log held against the rows that its records tell of.
+
+A log that was emptied, cut, or written anew as a whole is sound in itself. What stands beside it is
+not: each signed transaction, withdrawal, wallet, payout address and pause has its record, and each
+record what it tells of.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from libs.common.db.pool import Database, Session
+from services.wallet.domain.audit import Findings, Record
+
+#: Rows that are read at once.
+_PAGE = 5000
+#: What is looked for in the log, with the query that reads a page of it.
+_TABLES = (
+    ("transaction", "recorded_transactions"),
+    ("withdrawal", "recorded_withdrawals"),
+    ("wallet", "recorded_wallets"),
+    ("payout address of wallet", "recorded_addresses"),
+    ("pause", "recorded_pauses"),
+)
+#: The table whose rows grow with every ledger; of the others all are looked at each time.
+_LARGE = "recorded_transactions"
+_FIRST = UUID(int=0)
+#: An id is made a while before its row is committed, by another clock than the database's.
+_EARLIER = timedelta(days=1)
+
+
+class AuditCheck:
+    """Comparisons of the audit log with other tables."""
+
+    def __init__(self, database: Database | Session) -> None:
+        self._database = database
+
+    async def rows(self, findings: Findings, *, since: datetime | None = None) -> None:
+        """Add the rows that no record tells of; of transactions only newer ones, `since` then."""
+        for name, query in _TABLES:
+            after = _FIRST
+            if query == _LARGE and since is not None:
+                after = first_id(since - _EARLIER)
+            while rows := await self._database.many(query, after, _PAGE):
+                findings.add(
+                    f"the audit log has no record of {name} {row['id']} as it is"
+                    for row in rows
+                    if not row["is_recorded"]
+                )
+                after = rows[-1]["id"]
+
+    async def records(self, page: list[Record], findings: Findings) -> None:
+        """Add the records of this page that tell of something which is not there."""
+        numbers = page[0].number - 1, page[-1].number
+        for row in await self._database.many("records_without_rows", *numbers):
+            findings.add([f"what record {row['number']} tells of is not there"])
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return the least UUIDv7 of a moment."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

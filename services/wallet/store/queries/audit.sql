@@ -1,0 +1,165 @@
+-- The audit log held against the rows that its records tell of. A record and its rows are of one
+-- transaction, and of one moment. Each query reads a page, and tells of each row whether its
+-- counterpart is there: nothing in a row keeps the next one from being looked at.
+
+-- name: audit_hash_at :one
+SELECT hash FROM wallet.audit_log WHERE number = $1;
+
+-- name: recorded_transactions :many
+-- The next $2 transactions after $1: whether a record tells of the envelope that each has now. A bid
+-- that was raised has a record of its own, of a later moment.
+WITH page AS MATERIALIZED (
+    SELECT
+        t.id,
+        t.hash,
+        format('transaction %s, source %s, sequence %s, bid ', t.id, t.source, t.sequence) AS words,
+        t.created_at,
+        coalesce(t.closed_at, now()) AS ended_at
+    FROM wallet.transactions AS t
+    WHERE t.id > $1
+    ORDER BY t.id
+    LIMIT $2
+),
+told AS MATERIALIZED (
+    SELECT a.subject AS hash, left(a.details, strpos(a.details, ', bid ') + 5) AS words
+    FROM wallet.audit_log AS a
+    WHERE a.action IN ('sign', 'found')
+      AND a.at >= (SELECT min(p.created_at) FROM page AS p)
+      AND a.at <= (SELECT max(p.created_at) FROM page AS p)
+)
+SELECT
+    p.id,
+    CASE WHEN t.hash IS NOT NULL THEN true ELSE EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.action IN ('sign', 'found')
+          AND a.at BETWEEN p.created_at AND p.ended_at
+          AND a.subject = p.hash
+          AND starts_with(a.details, p.words)
+    ) END AS is_recorded
+FROM page AS p
+LEFT JOIN (SELECT DISTINCT hash, words FROM told) AS t ON p.hash = t.hash AND p.words = t.words
+ORDER BY p.id;
+
+-- name: recorded_withdrawals :many
+-- The next $2 withdrawals after $1: whether a record tells of each, with this amount and destination,
+-- and what is to be paid is that.
+SELECT
+    w.operation_id AS id,
+    o.kind = 'withdraw' AND o.amount = w.amount AND o.wallet_id = w.wallet_id AND EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = w.requested_at
+          AND a.action = 'withdraw'
+          AND a.subject = format('wallet %s', w.wallet_id)
+          AND a.details = format(
+              '%s stroops of %s to %s, %s', w.amount, upper(w.asset), w.destination, w.operation_id
+          )
+    ) AS is_recorded
+FROM wallet.withdrawals AS w
+INNER JOIN wallet.operations AS o ON w.operation_id = o.id
+WHERE w.operation_id > $1
+ORDER BY w.operation_id
+LIMIT $2;
+
+-- name: recorded_wallets :many
+-- The next $2 wallets after $1: whether a record tells that each was made, with this address.
+SELECT
+    w.id,
+    EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = w.created_at
+          AND a.action = 'create_wallet'
+          AND a.subject = format('wallet %s', w.id)
+          AND a.details = format('%s %s', w.kind, w.address)
+    ) AS is_recorded
+FROM wallet.wallets AS w
+WHERE w.id > $1
+ORDER BY w.id
+LIMIT $2;
+
+-- name: recorded_addresses :many
+-- The payout addresses of the next $2 wallets after $1: whether records tell of all of each wallet's.
+-- One that replaces another is registered when its turn has come, after its transaction began.
+SELECT
+    w.id,
+    bool_and(EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at BETWEEN p.registered_at - interval '1 hour' AND p.registered_at
+          AND a.action = 'set_payout_address'
+          AND a.subject = format('wallet %s', w.id)
+          AND starts_with(a.details, coalesce(nullif(p.address, ''), 'none') || ' ')
+    )) AS is_recorded
+FROM (
+    SELECT DISTINCT q.wallet_id AS id FROM wallet.payout_addresses AS q
+    WHERE q.wallet_id > $1
+    ORDER BY q.wallet_id
+    LIMIT $2
+) AS w
+INNER JOIN wallet.payout_addresses AS p ON w.id = p.wallet_id
+GROUP BY w.id
+ORDER BY w.id;
+
+-- name: recorded_pauses :many
+-- The next $2 pauses after $1: whether records tell of each, and of its end.
+SELECT
+    p.id,
+    EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = p.paused_at AND a.action = 'pause' AND a.actor = p.paused_by
+          AND a.subject = concat_ws(' ', p.scope, p.target) AND a.details = p.reason
+    ) AND (p.resumed_at IS NULL OR EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = p.resumed_at AND a.action = 'resume' AND a.actor = p.resumed_by
+          AND a.subject = concat_ws(' ', p.scope, p.target)
+    )) AS is_recorded
+FROM wallet.pauses AS p
+WHERE p.id > $1
+ORDER BY p.id
+LIMIT $2;
+
+-- name: records_without_rows :many
+-- Records after number $1, up to $2, that tell of something which is not there. Every text is looked at
+-- before it is read as an id.
+WITH page AS MATERIALIZED (
+    SELECT
+        a.number,
+        a.at,
+        a.action,
+        a.subject,
+        a.details,
+        CASE WHEN a.subject ~ '^wallet [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN substr(a.subject, 8)::uuid END AS wallet_id,
+        CASE WHEN a.details ~ '^transaction [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}, '
+            THEN substr(a.details, 13, 36)::uuid END AS transaction_id,
+        CASE WHEN a.details ~ ', [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN right(a.details, 36)::uuid END AS withdrawal_id
+    FROM wallet.audit_log AS a
+    WHERE a.number > $1 AND a.number <= $2 AND a.action IN (
+        'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume'
+    )
+)
+SELECT p.number
+FROM page AS p
+LEFT JOIN wallet.transactions AS t ON p.transaction_id = t.id
+LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
+LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
+WHERE CASE p.action
+    WHEN 'withdraw' THEN d.wallet_id IS DISTINCT FROM p.wallet_id
+    WHEN 'create_wallet' THEN w.id IS NULL
+    WHEN 'set_payout_address' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.payout_addresses AS q
+        WHERE q.wallet_id = p.wallet_id
+          AND q.address = replace(split_part(p.details, ' ', 1), 'none', '')
+    )
+    WHEN 'pause' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.pauses AS q
+        WHERE q.paused_at = p.at AND concat_ws(' ', q.scope, q.target) = p.subject
+    )
+    WHEN 'resume' THEN NOT EXISTS (
+        SELECT 1 FROM wallet.pauses AS q
+        WHERE q.resumed_at = p.at AND concat_ws(' ', q.scope, q.target) = p.subject
+    )
+    ELSE t.id IS NULL OR NOT starts_with(
+        p.details, format('transaction %s, source %s, sequence %s, bid ', t.id, t.source, t.sequence)
+    )
+END
+ORDER BY p.number;

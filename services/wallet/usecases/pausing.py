@@ -1,0 +1,102 @@
+"""The kill switch: in force in this process at once, and in all once the database has it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from libs.common.errors import NotFoundError
+from libs.common.ids import FarmerId, PoolerId
+from libs.common.log import get_security_logger
+from services.wallet.domain.errors import PauseNotFoundError, WalletNotFoundError
+from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.engine.wakeup import Wakeup
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.kill_switch import KillSwitch, PauseOrder
+from services.wallet.store.wallets import WalletStore
+
+security = get_security_logger()
+
+#: Seconds that a caller waits for the record: the answer comes within a second in any case.
+PATIENCE = 0.7
+#: Seconds between two looks at the database while there is nothing to record: the connection stays
+#: open, so that it is there when others have taken all that there are.
+PING = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pausing:
+    """Use cases of the kill switch.
+
+    The stores have a connection of their own: nothing else that this process does with the database
+    is before a pause.
+    """
+
+    wallets: WalletStore
+    store: CustodyStore
+    switch: KillSwitch
+    #: Wakeup to notify when operations may go on.
+    wakeup: Wakeup
+    #: Notified with every order.
+    orders: Wakeup = field(default_factory=Wakeup)
+    #: Held by whoever changes pauses: an order is recorded before the end of its pause is.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def pause(self, reach: Reach, *, reason: str, actor: str) -> bool:
+        """Stop signing here, and everywhere once it is recorded; tell whether it is.
+
+        Raises WalletNotFoundError for a farmer or a pooler without a wallet, if the database says
+        so in time: a mistyped id would stop nobody.
+        """
+        self.switch.order(PauseOrder(reach=reach, reason=reason, actor=actor))
+        security.warning("signing paused here", reach=str(reach), actor=actor, why=reason)
+        self.orders.notify()
+        return await self.switch.recorded(reach, PATIENCE)
+
+    async def resume(self, reach: Reach, *, actor: str) -> None:
+        """End a pause, here and everywhere.
+
+        An order that waits is recorded first, so that the log tells of both. Raises
+        PauseNotFoundError when there is no pause, WalletNotFoundError.
+        """
+        async with self.turn:
+            if (order := self.switch.of(reach)) is not None:
+                await self._record(order)
+            recorded = await self._as_recorded(reach)
+            if not await self.store.resume(recorded, actor=actor):
+                raise PauseNotFoundError(f"signing is not paused for {reach}")
+        security.warning("signing resumed", reach=str(reach), actor=actor)
+        self.wakeup.notify()
+
+    async def step(self) -> None:
+        """Record the orders that wait; without any, wait for one."""
+        seen = self.orders.count
+        async with self.turn:
+            for order in self.switch.orders:
+                await self._record(order)
+        await self.orders.wait(seen, PING)
+        if self.orders.count == seen:
+            await self.store.ping()
+
+    async def _record(self, order: PauseOrder) -> None:
+        try:
+            recorded = await self._as_recorded(order.reach)
+        except NotFoundError as error:
+            self.switch.settle(order.reach, error)
+            security.warning("nobody was paused", reach=str(order.reach), why=str(error))
+            return
+        await self.store.pause(recorded, reason=order.reason, actor=order.actor)
+        self.switch.settle(order.reach)
+        security.warning("signing paused", reach=str(recorded), actor=order.actor, why=order.reason)
+
+    async def _as_recorded(self, reach: Reach) -> Reach:
+        """Return a reach as the database names it: a farmer's is that of the wallet."""
+        if reach.target is None:
+            return reach
+        if reach.scope is Scope.FARMER:
+            wallet = await self.wallets.of_farmer(FarmerId(reach.target))
+            return Reach(scope=Scope.WALLET, target=wallet.id)
+        pooler_id = PoolerId(reach.target)
+        if reach.scope is Scope.POOLER and not await self.wallets.page(
+            pooler_id=pooler_id, after=None, limit=1
+        ):
+            raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
+        return reach

@@ -1,0 +1,221 @@
+"""The kill switch without the database: in force at once, recorded when the database answers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from libs.common.db.pool import Database
+from libs.common.errors import UnavailableError
+from libs.common.ids import FarmerId, PoolerId, new_id
+from services.wallet.domain.errors import PauseNotFoundError, WalletNotFoundError
+from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.engine.signers import Signers
+from services.wallet.engine.wakeup import Wakeup
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.loops import record_pauses
+from services.wallet.store.custody import CustodyStore
+from services.wallet.store.kill_switch import KillSwitch, PausedHereError, PauseOrder
+from services.wallet.store.wallets import WalletStore
+from services.wallet.usecases.pausing import PATIENCE, Pausing
+from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
+from tests.support.pool_world import eventually
+from tests.support.told_wallet import LEDGER, endow, envelope, farmer, transactions
+
+EVERYTHING = Reach(scope=Scope.EVERYTHING)
+#: For everybody, and for a farmer.
+PAUSES = [
+    PauseOrder(reach=reach, reason="fire", actor="ann")
+    for reach in (EVERYTHING, Reach(scope=Scope.FARMER, target=new_id()))
+]
+
+
+@pytest.fixture
+async def pausing(pool: Database) -> AsyncIterator[Pausing]:
+    """The kill switch of one process, with the loop that records."""
+    await endow(pool)
+    made = Pausing(
+        wallets=WalletStore(pool, ORDERS),
+        store=CustodyStore(pool),
+        switch=KillSwitch(),
+        wakeup=Wakeup(),
+    )
+    loop = asyncio.create_task(record_pauses(made))
+    yield made
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+@asynccontextmanager
+async def stuck(database: DatabaseAccess) -> AsyncIterator[None]:
+    """Nothing that changes the audit log gets its turn while the block runs."""
+    async with connect(database.admin_dsn) as admin, admin.transaction():
+        await admin.execute("LOCK TABLE wallet.audit_head IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def acts(pool: Database) -> list[str]:
+    found = await CustodyStore(pool).latest(before=None, action=None, limit=100)
+    return [one.action for one in reversed(found) if one.action in {"pause", "resume", "sign"}]
+
+
+async def recorded(pool: Database) -> bool:
+    return bool(await CustodyStore(pool).pauses(over=False))
+
+
+async def test_a_pause_is_recorded_when_the_database_answers(
+    pool: Database, pausing: Pausing
+) -> None:
+    assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+    (pause,) = await CustodyStore(pool).pauses(over=False)
+    assert (pause.reason, pause.paused_by) == ("fire", "ann")
+    # From here on the database alone says so: any process may end it.
+    assert not pausing.switch.holds_anything
+    assert await pausing.pause(EVERYTHING, reason="again", actor="bob")
+    assert await acts(pool) == ["pause"]
+
+
+async def test_a_pause_is_in_force_within_a_second_while_the_database_is_stuck(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    _, _, draft = await farmer(pool)
+    store = transactions(pool, pausing.switch)
+    async with stuck(database):
+        started = time.monotonic()
+        assert not await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+        assert time.monotonic() - started < PATIENCE + 0.3
+        assert pausing.switch.holds_everything
+        # It does not even look at the database.
+        assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    await eventually(lambda: recorded(pool))
+    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    assert await acts(pool) == ["pause"]
+
+
+async def test_what_was_about_to_be_committed_is_thrown_away(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    """The commit waits for its turn when the order comes: it has passed every look but the last."""
+    _, _, draft = await farmer(pool)
+    store = transactions(pool, pausing.switch)
+    async with stuck(database):
+        commit = asyncio.create_task(store.commit_signed([draft], ledger=LEDGER))
+        await asyncio.sleep(0.3)
+        assert not await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+    assert (await commit).recorded == []
+    await eventually(lambda: recorded(pool))
+    assert await acts(pool) == ["pause"]
+
+
+@pytest.mark.parametrize("scope", [Scope.FARMER, Scope.POOLER])
+async def test_an_order_for_some_stops_nobody_else(
+    pool: Database, database: DatabaseAccess, pausing: Pausing, scope: Scope
+) -> None:
+    farmer_id, pooler_id, draft = await farmer(pool)
+    _, _, other = await farmer(pool)
+    store = transactions(pool, pausing.switch)
+    reach = Reach(scope=scope, target=farmer_id if scope is Scope.FARMER else pooler_id)
+    async with stuck(database):
+        assert not await pausing.pause(reach, reason="fire", actor="ann")
+        commit = asyncio.create_task(store.commit_signed([draft, other], ledger=LEDGER))
+        await asyncio.sleep(0.2)
+    assert [one.id for one in (await commit).recorded] == [other.id]
+    await eventually(lambda: recorded(pool))
+    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    (pause,) = await CustodyStore(pool).pauses(over=False)
+    named = Scope.WALLET if scope is Scope.FARMER else scope
+    assert pause.reach.scope is named
+
+
+async def test_no_bid_is_raised_and_no_payment_made_again_while_an_order_waits(
+    pool: Database, pausing: Pausing
+) -> None:
+    _, _, draft = await farmer(pool)
+    _, _, again = await farmer(pool)
+    store = transactions(pool, switch := KillSwitch())
+    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
+    for order in PAUSES:
+        switch.order(order)
+        raised = envelope(draft.envelope.source)
+        assert not await store.replace_envelope(draft.id, draft.envelope.xdr, raised)
+        switch.settle(order.reach)
+    switch.order(PAUSES[0])
+    assert not await store.commit_again(again, ledger=LEDGER)
+    switch.settle(EVERYTHING)
+    raised = envelope(draft.envelope.source)
+    assert await store.replace_envelope(draft.id, draft.envelope.xdr, raised)
+
+
+async def test_no_key_is_opened_while_everything_is_paused_here(pool: Database) -> None:
+    switch = KillSwitch()
+    signers = Signers(LocalKeyProvider(bytes(32)), WalletStore(pool, ORDERS), switch)
+    switch.order(PAUSES[0])
+    with pytest.raises(PausedHereError):
+        async with signers.open([]):
+            pass
+    switch.settle(EVERYTHING)
+    async with signers.open([]) as opened:
+        assert opened == []
+
+
+async def test_an_order_that_is_ended_before_it_was_recorded_leaves_both_records(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    async with stuck(database):
+        assert not await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+        resuming = asyncio.create_task(pausing.resume(EVERYTHING, actor="bob"))
+        await asyncio.sleep(0.3)
+        assert pausing.switch.holds_everything
+    await resuming
+    assert not pausing.switch.holds_anything
+    assert await acts(pool) == ["pause", "resume"]
+    with pytest.raises(PauseNotFoundError):
+        await pausing.resume(EVERYTHING, actor="bob")
+
+
+async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing: Pausing) -> None:
+    _, _, draft = await farmer(pool)
+    assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+    assert await CustodyStore(pool).resume(EVERYTHING, actor="bob")
+    store = transactions(pool, pausing.switch)
+    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
+
+
+async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    for reach in (
+        Reach(scope=Scope.FARMER, target=FarmerId(new_id())),
+        Reach(scope=Scope.POOLER, target=PoolerId(new_id())),
+    ):
+        with pytest.raises(WalletNotFoundError):
+            await pausing.pause(reach, reason="a typo", actor="ann")
+        assert not pausing.switch.holds_anything
+        # The next order for the same is a new one.
+        with pytest.raises(WalletNotFoundError):
+            await pausing.pause(reach, reason="a typo", actor="ann")
+    assert await acts(pool) == []
+
+
+async def test_a_database_that_is_away_fails_the_end_of_a_pause_and_not_the_pause(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("ALTER ROLE kalepool_wallet NOLOGIN")
+        try:
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE usename = 'kalepool_wallet' AND datname = current_database()"
+            )
+            assert not await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+            away = (UnavailableError, asyncpg.InvalidAuthorizationSpecificationError)
+            with pytest.raises(away):
+                await pausing.resume(EVERYTHING, actor="bob")
+            assert pausing.switch.holds_everything
+        finally:
+            await admin.execute("ALTER ROLE kalepool_wallet LOGIN")
+    await eventually(lambda: recorded(pool))
