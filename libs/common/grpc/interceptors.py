@@ -5,7 +5,7 @@ From outside in: record, errors, identity, access, limits, rules, deadline, owne
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -143,19 +143,20 @@ class CallInterceptor(ServerInterceptor):
     def _sturdy(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
         """Wrap a standard service, which otherwise stays as it is.
 
-        Refuse bytes that are no message, and a caller that keeps too many of the service's streams
-        open.
+        Refuse a caller that nobody of the pool is, bytes that are no message, and a caller that
+        keeps too many of the service's streams open.
         """
         read, write = _tolerant(handler.request_deserializer), handler.response_serializer
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
 
         async def unary(request: Any, context: Context) -> Any:
+            await self._known(method, context)
             await _refuse_malformed(request, context)
             return await inner(request, context)
 
         async def watch(request: Any, context: Context) -> None:
-            await _refuse_malformed(request, context)
             async with self._one_of_few(method, context):
+                await _refuse_malformed(request, context)
                 await inner(request, context)
 
         async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
@@ -169,6 +170,18 @@ class CallInterceptor(ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(watch, read, write)
         return grpc.unary_unary_rpc_method_handler(unary, read, write)
 
+    async def _known(self, method: str, context: Context) -> CallRecord:
+        """Return the record of a caller whose certificate is as it must be; end the call of others.
+
+        The standard services are for every caller of the pool, and for nobody else.
+        """
+        call = CallRecord(method, context)
+        try:
+            call.identify(self._policy.trust_domain)
+        except UnauthenticatedError as error:
+            await call.abort(error)
+        return call
+
     @asynccontextmanager
     async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[None]:
         """Count one stream of a standard service while the block runs.
@@ -176,9 +189,7 @@ class CallInterceptor(ServerInterceptor):
         End a call that is one too many. These streams are counted apart, so that a caller who
         watches our health uses up none of its other streams.
         """
-        call = CallRecord(method, context)
-        with suppress(UnauthenticatedError):
-            call.identify(self._policy.trust_domain)
+        call = await self._known(method, context)
         try:
             with self._policy.admission.stream(f"{call.identity} (standard)"):
                 yield
