@@ -211,6 +211,11 @@ class ServiceSettings(TransportSettings):
     #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
     #: come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
+    #: Connections of callers at most; fewer where the system allows the process fewer open files.
+    #: One more is closed at once.
+    max_connections: Annotated[Count, Field(ge=1, le=60_000)] = 4096
+    #: Milliseconds in which a connection has to show its certificate and begin to speak.
+    handshake_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 5000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
     #: Milliseconds that a call may take, also when its own deadline is later.

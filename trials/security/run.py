@@ -27,6 +27,7 @@ from trials.security.leaving import Abandoned, give_up
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
+from trials.security.strangers import Endured, endure
 
 #: Share of the calls that warms everything up before memory is first read.
 WARM_UP = 0.2
@@ -42,6 +43,8 @@ class FuzzPlan:
     abandoned: int
     #: Seed: the same seed sends the same requests.
     seed: int
+    #: Connections of each kind that wear a service out, where they need no certificate.
+    connections: int = 1_500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class FuzzResult:
     intrusions: Sequence[str]
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
+    #: What wallet endured of connections that wear a service out.
+    endured: Sequence[Endured]
     #: Result of the search for secrets in all that the pool wrote.
     search: Search
 
@@ -85,6 +90,7 @@ class FuzzResult:
             *self.fallen,
             *self.hostile.complaints,
             *self.hostile.silences,
+            *(failure for one in self.endured for failure in one.failures),
             *self.search.leaks,
         ]
 
@@ -149,6 +155,7 @@ class _Attack:
         access, intrusions = await self._access()
         hostile, hostile_growth = await self._hostile()
         abandoned, abandoned_growth = await self._abandoned()
+        endured = await self._endure()
         return FuzzResult(
             plan=self._plan,
             farmed=farmed,
@@ -161,6 +168,7 @@ class _Attack:
             access=access,
             intrusions=intrusions,
             fallen=self._fallen,
+            endured=endured,
             search=await self._search(hostile.told),
         )
 
@@ -196,6 +204,17 @@ class _Attack:
         after = resident(self._stack)
         await self._look("calls that were given up")
         return outcome, growth(before, after)
+
+    async def _endure(self) -> Sequence[Endured]:
+        found = await endure(
+            self._stack,
+            self._ids[0],
+            self._progress,
+            service="wallet",
+            connections=self._plan.connections,
+        )
+        await self._look("connections that wear a service out")
+        return found
 
     async def _look(self, part: str) -> None:
         """Check that all processes still run, serve and read after a part."""

@@ -8,6 +8,7 @@ from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SI
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
+from trials.security.strangers import table_of
 
 
 def output_of(result: FuzzResult) -> Output:
@@ -23,6 +24,7 @@ def output_of(result: FuzzResult) -> Output:
             _roles(),
             "S select, I insert, U update, u update of some columns; tried one by one",
             _access(result),
+            table_of(result.endured),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",

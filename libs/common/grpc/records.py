@@ -30,7 +30,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _OURS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED})
 #: Statuses and reasons that say something about who calls.
 _SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
-_SUSPICIOUS_REASONS = frozenset({"RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_REQUEST"})
+_SUSPICIOUS_REASONS = frozenset(
+    {
+        *("RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_REQUEST"),
+        *("REQUEST_MISSING", "ANSWERS_NOT_TAKEN"),
+    }
+)
 
 
 class CallRecord:
