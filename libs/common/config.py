@@ -218,6 +218,9 @@ class ServiceSettings(TransportSettings):
     handshake_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 5000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
+    #: Seconds in which another operator has to approve, and the first to repeat, an order that can
+    #: move keys or money (docs/custody.md), for wallet and registry; 0: one operator is enough.
+    second_person_seconds: Annotated[WholeSeconds, Field(ge=0, le=604_800)] = 0
     #: Milliseconds that a call may take, also when its own deadline is later.
     request_timeout: Milliseconds = 30_000
     #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
@@ -245,6 +248,8 @@ class ServiceSettings(TransportSettings):
             raise ValueError(
                 f"TRANSPORT=plaintext is for one machine: HOST must be {LOCAL_HOSTS[0]}"
             )
+        if self.transport == "plaintext" and self.second_person_seconds:
+            raise ValueError("SECOND_PERSON_SECONDS needs TRANSPORT=mtls: nobody shows a name else")
         return self
 
     def database(self) -> DatabaseAddress:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from kalepool.wallet.v1 import (
+    approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
@@ -17,10 +18,12 @@ from kalepool.wallet.v1 import (
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.access import Owned
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
+from services.second_person import COVERED
 from services.wallet import loops
 from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
@@ -58,6 +61,7 @@ from services.wallet.engine.turning import Turning
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.provider import KeyProvider
+from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import keys as keys_servicer
@@ -65,6 +69,7 @@ from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
 from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
+from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
@@ -76,6 +81,7 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
+from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
@@ -268,6 +274,10 @@ class _Wiring:
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
         )
+        self._approval_store = ApprovalStore(self._database)
+        self._approvals = Approvals(
+            store=self._approval_store, seconds=settings.second_person_seconds
+        )
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
@@ -427,6 +437,7 @@ class _Wiring:
                 engine_servicer.FULL_NAME,
                 withdraw_servicer.FULL_NAME,
                 custody_servicer.FULL_NAME,
+                approval_servicer.FULL_NAME,
                 keys_servicer.FULL_NAME,
                 reconcile_servicer.FULL_NAME,
             ),
@@ -450,7 +461,8 @@ class _Wiring:
                 **dict.fromkeys((*SETTLING, *_SLOW), batch),
                 "WatchBlocks": None,
             },
-            internal=(*INTERNAL, *withdraw_servicer.INTERNAL),
+            second_person=SecondPerson(COVERED, self._approvals.use),
+            internal=(*INTERNAL, *withdraw_servicer.INTERNAL, *approval_servicer.INTERNAL),
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
@@ -480,6 +492,10 @@ class _Wiring:
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
         custody = custody_servicer.CustodyServicer(self._custody, self._custody_store)
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
+        approvals = approval_servicer.ApprovalServicer(
+            self._approvals, self._approval_store, COVERED
+        )
+        approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store
         )

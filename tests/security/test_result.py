@@ -11,6 +11,7 @@ from trials.report import show
 from trials.security.access import columns, rpcs
 from trials.security.farming import FARMERS, Farmed
 from trials.security.floods import Made
+from trials.security.forged import Told
 from trials.security.fuzz import LONG, Outcome
 from trials.security.leaving import Abandoned, Tally
 from trials.security.memory import MEBIBYTE, Growth
@@ -52,6 +53,7 @@ GOOD = FuzzResult(
     access={(rpc.path, column): True for rpc in rpcs() for column in columns()},
     intrusions=[],
     fallen=[],
+    flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "UNAUTHENTICATED"})],
     endured=[ENDURED],
     search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
 )
@@ -78,6 +80,10 @@ def test_nothing_wrong_is_no_failure() -> None:
                 hostile_growth=[Growth(process="work", before=90 * MEBIBYTE, after=107 * MEBIBYTE)],
             ),
             "work grew from 90.0 to 107.0 MiB",
+        ),
+        (
+            replace(GOOD, flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "OK"})]),
+            "a certificate with the flaw 'a NUL' calls GetInfo of plant: OK",
         ),
         (
             replace(GOOD, endured=[replace(ENDURED, failed=3)]),

@@ -36,6 +36,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "registry.schema_migrations": {},
     "wallet.accounts": {"wallet": "SIU"},
     "wallet.all_operations": {"wallet": "S"},
+    "wallet.approvals": {"wallet": "SIu"},
     "wallet.audit_log": {"wallet": "SI"},
     "wallet.batch_operations": {"wallet": "SI", "plant": "S", "work": "S", "harvest": "S"},
     "wallet.batches": {"wallet": "SI"},

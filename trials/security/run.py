@@ -14,6 +14,7 @@ from libs.common.names import SERVICES
 from trials.canaries import Search, search_all
 from trials.security.access import differences, matrix, trespasses
 from trials.security.farming import Farmed, farm
+from trials.security.forged import Told, show_flaws
 from trials.security.fuzz import (
     Outcome,
     Target,
@@ -74,6 +75,8 @@ class FuzzResult:
     intrusions: Sequence[str]
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
+    #: What services say to certificates with tricks.
+    flaws: Sequence[Told]
     #: What wallet endured of connections that wear a service out.
     endured: Sequence[Endured]
     #: Result of the search for secrets in all that the pool wrote.
@@ -90,6 +93,7 @@ class FuzzResult:
             *self.fallen,
             *self.hostile.complaints,
             *self.hostile.silences,
+            *(failure for told in self.flaws for failure in told.failures),
             *(failure for one in self.endured for failure in one.failures),
             *self.search.leaks,
         ]
@@ -155,6 +159,8 @@ class _Attack:
         access, intrusions = await self._access()
         hostile, hostile_growth = await self._hostile()
         abandoned, abandoned_growth = await self._abandoned()
+        self._progress("certificates with tricks")
+        flaws = await show_flaws(self._stack)
         endured = await self._endure()
         return FuzzResult(
             plan=self._plan,
@@ -168,6 +174,7 @@ class _Attack:
             access=access,
             intrusions=intrusions,
             fallen=self._fallen,
+            flaws=flaws,
             endured=endured,
             search=await self._search(hostile.told),
         )

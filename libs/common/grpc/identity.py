@@ -30,9 +30,10 @@ _KEPT = 4096
 #: own, and those between it and the authority's.
 _LEAF, _ABOVE = "x509_pem_cert", "x509_pem_cert_chain"
 
-#: Whole names of two kinds: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
+#: Whole names by kind: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
 _POOLER = re.compile(r"spiffe://[^/]+/pooler/[^/]+")
+_OPERATOR = re.compile(r"spiffe://[^/]+/operator/[^/]+")
 
 
 @unique
@@ -154,6 +155,11 @@ def is_service(identity: str) -> bool:
 def is_pooler(identity: str) -> bool:
     """Tell whether a verified certificate names the caller as a pooler."""
     return _POOLER.fullmatch(identity) is not None
+
+
+def is_operator(identity: str) -> bool:
+    """Tell whether this is the name of an operator."""
+    return _OPERATOR.fullmatch(identity) is not None
 
 
 def is_named(identity: str) -> bool:

@@ -25,6 +25,7 @@ from libs.common.grpc.deadlines import set_deadline
 from libs.common.grpc.identity import Caller, CallerKind, actor
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.untaken import Untaken
 from libs.common.rules.book import RuleBook
 
@@ -51,6 +52,8 @@ class CallPolicy:
     rate_limit: RateLimit
     #: Calls and streams in progress.
     admission: Admission
+    #: The orders that take a second person; None: there are none.
+    second_person: SecondPerson | None
     #: Answers that their callers have not taken.
     untaken: Untaken
     #: Seconds in which a call has to bring its request.
@@ -131,6 +134,8 @@ class CallInterceptor(ServerInterceptor):
                         with self._alarm.within(timeout):
                             if policy.access.asks_owner(method, caller):
                                 await policy.access.check_owner(method, caller, request)
+                            if policy.second_person is not None:
+                                await policy.second_person.check(method, caller, request)
                             return await inner(request, context)
                 except Exception as error:
                     await call.abort(error)

@@ -22,6 +22,7 @@ from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.tls import Transport
 from libs.common.grpc.untaken import Untaken
 from libs.common.log import configure_logging, get_logger
@@ -62,6 +63,8 @@ class ServiceSpec:
     formats: Mapping[str, Parse] = field(default_factory=dict)
     #: Methods (short names) with another time cap (s) than REQUEST_TIMEOUT; None: no end.
     method_timeouts: Mapping[str, float | None] = field(default_factory=dict)
+    #: Orders of operators that take a second person; None: there are none.
+    second_person: SecondPerson | None = None
     #: Methods (short names) that other services call: the public rate limit is not for them.
     internal: Sequence[str] = ()
 
@@ -188,6 +191,7 @@ def _build_server(
         method_timeouts={
             prefix + name: cap for prefix in prefixes for name, cap in spec.method_timeouts.items()
         },
+        second_person=spec.second_person if settings.second_person_seconds else None,
         untaken=Untaken(max_answers=settings.max_calls_in_progress, max_bytes=_UNTAKEN_BYTES),
         request_wait=min(_REQUEST_WAIT, settings.request_timeout / 1000),
     )
@@ -204,8 +208,8 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
         # Beyond as many that no handler was found for yet, grpc cancels some by chance, honest ones
         # among them: it takes more than one caller's burst to get there.
-        ("grpc.server.max_pending_requests", 4 * settings.max_calls_in_progress),
-        ("grpc.server.max_pending_requests_hard_limit", 8 * settings.max_calls_in_progress),
+        ("grpc.server.max_pending_requests", 16 * settings.max_calls_in_progress),
+        ("grpc.server.max_pending_requests_hard_limit", 32 * settings.max_calls_in_progress),
         # Until then TLS has to be through and the first frame of HTTP/2 be there.
         ("grpc.server_handshake_timeout_ms", settings.handshake_timeout_ms),
         # One more is closed at once: it must not take the descriptors that we need ourselves.

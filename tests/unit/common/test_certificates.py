@@ -1,10 +1,8 @@
 """Certificates that the pool's authority should never have signed get nobody in, on any method."""
 
-import datetime
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,8 +13,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
@@ -30,128 +27,17 @@ from libs.common.grpc.identity import CallerKind, caller
 from libs.common.grpc.server import open_server
 from libs.common.grpc.tls import CertificateError, Certificates, TlsFiles, transport_of
 from tests.support.plant_server import plant_spec
+from trials.security.forged import ANN, CLIENT, DAY, DOMAIN, FLAWED, SERVER, Wish, rsa_1024
 
-DOMAIN = "pool.example"
-ANN = f"spiffe://{DOMAIN}/operator/ann"
 POOLER = "0190a5f0-0000-7000-8000-000000000001"
-CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
-ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
-#: What nobody should sign any more.
-WEAK_BITS = 1024
-DAY = datetime.timedelta(days=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """A certificate that somebody asks an authority for; what is not changed is as it must be."""
-
-    uris: Sequence[str] = (ANN,)
-    dns: Sequence[str] = ()
-    key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    uses: Sequence[x509.ObjectIdentifier] | None = (CLIENT,)
-    signs: bool | None = True
-    makes_others: bool = False
-    is_authority: bool | None = False
-    has_names: bool = True
-    begins: datetime.timedelta = -DAY
-    ends: datetime.timedelta = DAY
-    hash: Any = field(default_factory=hashes.SHA256)
-
-    def granted(self, authority: Authority) -> tuple[bytes, bytes]:
-        """The certificate and its key, in PEM."""
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .issuer_name(authority.certificate.subject)
-            .subject_name(x509.Name([]))
-            .public_key(self.key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + self.begins)
-            .not_valid_after(now + self.ends)
-        )
-        for extension in self._extensions():
-            builder = builder.add_extension(extension, critical=False)
-        signed = builder.sign(authority.key, self.hash)
-        private = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return signed.public_bytes(Encoding.PEM), private
-
-    def _extensions(self) -> list[x509.ExtensionType]:
-        found: list[x509.ExtensionType] = []
-        if self.has_names:
-            names = [x509.UniformResourceIdentifier(uri) for uri in self.uris]
-            found.append(
-                x509.SubjectAlternativeName([*names, *(x509.DNSName(name) for name in self.dns)])
-            )
-        if self.uses is not None:
-            found.append(x509.ExtendedKeyUsage(self.uses))
-        if self.is_authority is not None:
-            found.append(x509.BasicConstraints(ca=self.is_authority, path_length=None))
-        if self.signs is not None:
-            found.append(usage(signs=self.signs, makes_others=self.makes_others))
-        return found
-
-
-def usage(*, signs: bool, makes_others: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=signs,
-        key_cert_sign=makes_others,
-        key_agreement=True,
-        **dict.fromkeys(
-            (
-                *("crl_sign", "content_commitment", "key_encipherment"),
-                *("data_encipherment", "encipher_only", "decipher_only"),
-            ),
-            False,
-        ),
-    )
-
-
-#: What is wrong, and what is said about it.
-FLAWED: Mapping[str, tuple[dict[str, Any], str]] = {
-    "a NUL ends an operator's name": ({"uris": [f"{ANN}\x00.evil"]}, "no SPIFFE id"),
-    "a NUL in the domain": ({"uris": [f"spiffe://{DOMAIN}\x00.evil/operator/ann"]}, "no SPIFFE id"),
-    "a line break": ({"uris": [f"{ANN}\n"]}, "no SPIFFE id"),
-    "another control character": ({"uris": [f"{ANN}\x7f"]}, "no SPIFFE id"),
-    "a hidden character": ({"uris": [f"{ANN}%00"]}, "no SPIFFE id"),
-    "a question after it": ({"uris": [f"{ANN}?x"]}, "no SPIFFE id"),
-    "a port in the domain": ({"uris": [f"spiffe://{DOMAIN}:1/operator/ann"]}, "no SPIFFE id"),
-    "a user in the domain": ({"uris": [f"spiffe://{DOMAIN}@evil/operator/ann"]}, "no SPIFFE id"),
-    "a scheme in capitals": ({"uris": [f"SPIFFE://{DOMAIN}/operator/ann"]}, "no SPIFFE id"),
-    "a domain in capitals": ({"uris": [f"spiffe://{DOMAIN.upper()}/operator/ann"]}, "no SPIFFE id"),
-    "a kind in capitals": ({"uris": [f"spiffe://{DOMAIN}/Operator/ann"]}, "names nobody"),
-    "a name in capitals": ({"uris": [f"spiffe://{DOMAIN}/operator/Ann"]}, "names nobody"),
-    "a wildcard": ({"uris": [f"spiffe://{DOMAIN}/operator/*"]}, "no SPIFFE id"),
-    "no name": ({"uris": [f"spiffe://{DOMAIN}/operator/"]}, "no SPIFFE id"),
-    "a path upwards": ({"uris": [f"spiffe://{DOMAIN}/pooler/../operator/ann"]}, "names nobody"),
-    "another domain": ({"uris": ["spiffe://evil/operator/ann"]}, "names nobody"),
-    "two roles": ({"uris": [ANN, f"spiffe://{DOMAIN}/service/plant"]}, "exactly one URI"),
-    "the same name twice": ({"uris": [ANN, ANN]}, "exactly one URI"),
-    "a second URI of another kind": ({"uris": [ANN, "https://evil/"]}, "exactly one URI"),
-    "no URI": ({"uris": [], "dns": ["ann"]}, "exactly one URI"),
-    "no names": ({"has_names": False}, "exactly one URI"),
-    "a DNS wildcard": ({"dns": ["*.example"]}, "DNS names"),
-    "a DNS name with a NUL": ({"dns": ["wallet\x00.evil"]}, "DNS names"),
-    "RSA with 1024 bits": ({"key": rsa.generate_private_key(65537, WEAK_BITS)}, "weaker"),
-    "RSA with the exponent 3": ({"key": rsa.generate_private_key(3, 2048)}, "weaker"),
-    "no uses": ({"uses": None}, "to call"),
-    "any use": ({"uses": [ANY]}, "to call"),
-    "another use": ({"uses": [ExtendedKeyUsageOID.CODE_SIGNING]}, "to call"),
-    "a server's use": ({"uses": [SERVER]}, "to call"),
-    "an authority": ({"is_authority": True}, "authority's"),
-    "the key of an authority": ({"makes_others": True, "is_authority": None}, "authority's"),
-    "a key that signs nothing": ({"signs": False}, "digitalSignature"),
-    "a key for whatever": ({"signs": None}, "digitalSignature"),
-    "not valid yet": ({"begins": DAY / 2}, "not valid now"),
-    "not valid any more": ({"ends": -DAY / 2}, "not valid now"),
-}
 #: What grpc's own handshake refuses already: then no call arrives.
 AT_THE_DOOR = {
     *("any use", "another use", "a server's use", "a key that signs nothing"),
     *("not valid yet", "not valid any more"),
 }
 SOUND: Mapping[str, dict[str, Any]] = {
-    "RSA with 2048 bits": {"key": rsa.generate_private_key(65537, 2048)},
-    "P-384": {"key": ec.generate_private_key(ec.SECP384R1())},
+    "RSA with 2048 bits": {"make_key": lambda: rsa.generate_private_key(65537, 2048)},
+    "P-384": {"make_key": lambda: ec.generate_private_key(ec.SECP384R1())},
     "both uses": {"uses": [SERVER, CLIENT]},
     "SHA-384": {"hash": hashes.SHA384()},
     "no word about authorities": {"is_authority": None},
@@ -280,8 +166,9 @@ async def test_a_weak_key_between_the_certificate_and_the_authority_is_found(
     target: str, authority: Authority
 ) -> None:
     """An RSA-1024 authority below the real one can be computed by others."""
-    weak = rsa.generate_private_key(65537, WEAK_BITS)
-    below = Wish(key=weak, is_authority=True, makes_others=True, uses=None, has_names=False)
+    below = Wish(
+        make_key=rsa_1024, is_authority=True, makes_others=True, uses=None, has_names=False
+    )
     root = make_authority(DOMAIN)
     pem, _ = below.granted(root)
     middle = x509.load_pem_x509_certificate(pem)
@@ -329,11 +216,11 @@ def test_what_is_no_certificate_names_nobody(pem: bytes, told: str) -> None:
 )
 def test_keys_that_no_handshake_takes_are_refused_here_too(authority: Authority, key: Any) -> None:
     with pytest.raises(FlawError, match="weaker"):
-        read_shown(Wish(key=key).granted(authority)[0], b"", Use.CLIENT)
+        read_shown(Wish(make_key=lambda: key).granted(authority)[0], b"", Use.CLIENT)
 
 
 def test_an_edwards_key_is_strong_enough(authority: Authority) -> None:
-    pem, _ = Wish(key=ed25519.Ed25519PrivateKey.generate()).granted(authority)
+    pem, _ = Wish(make_key=ed25519.Ed25519PrivateKey.generate).granted(authority)
     assert read_shown(pem, b"", Use.CLIENT).uri == ANN
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -71,8 +71,8 @@ async def serving(shown: TlsFiles) -> AsyncIterator[str]:
 @asynccontextmanager
 async def posing(shown: TlsFiles) -> AsyncIterator[str]:
     """A server that is none of ours, with these files; its address."""
-    server = grpc.aio.server()
-    plant_pb2_grpc.add_PlantServiceServicer_to_server(Plants(), server)
+    server, servicer = grpc.aio.server(), cast("Any", Plants)()
+    plant_pb2_grpc.add_PlantServiceServicer_to_server(servicer, server)
     pair = (shown.key.read_bytes(), shown.certificate.read_bytes())
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     await server.start()
