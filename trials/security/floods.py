@@ -7,7 +7,7 @@ open: one that the service closes is made again at once.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ _END_STREAM, _END_HEADERS = 1, 4
 _NO_WINDOW = b"\0\4\0\0\0\0"
 #: What a TLS client says first: the record's and the message's lengths, and no more.
 _HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+#: Connections that show a certificate: as many as the firewall lets one address have, as whoever has
+#: a certificate is somebody (deploy/nftables.conf).
+OF_ONE_ADDRESS = 64
 #: Calls that one connection makes, where it makes any.
 _STREAMS = 50
 #: Seconds between two looks whether a connection is still there, and before one is made again.
@@ -187,8 +190,3 @@ def _context(shown: TlsFiles) -> ssl.SSLContext:
     context.check_hostname = False  # the service's name is not that of its address
     context.set_alpn_protocols(["h2"])
     return context
-
-
-#: Connections of a kind at most, as a share of all: those with TLS cost their maker as much as the
-#: service.
-SHARES: Mapping[bool, float] = {False: 1.0, True: 0.2}

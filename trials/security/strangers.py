@@ -25,7 +25,7 @@ from libs.common.grpc.health import is_serving
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.tls import TlsFiles, Transport
 from trials.report import Table
-from trials.security.floods import SHARES, Kind, Made, flooding, kinds
+from trials.security.floods import OF_ONE_ADDRESS, Kind, Made, flooding, kinds
 from trials.security.memory import mebibytes
 
 #: The soft limit of open files that most systems give.
@@ -112,7 +112,7 @@ async def endure(
     shown = stack.certificates(CallerKind.POOLER, pooler_id)
     found = []
     for kind in all_kinds():
-        count = round(connections * SHARES[kind.has_certificate])
+        count = OF_ONE_ADDRESS if kind.has_certificate else connections
         progress(f"{count} connections to {service}: {kind.name}")
         found.append(await endure_one(victim, kind, count, shown))
     return found

@@ -207,9 +207,10 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         # More calls from one connection wait at the client instead of here.
         ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
         # Beyond as many that no handler was found for yet, grpc cancels some by chance, honest ones
-        # among them: it takes more than one caller's burst to get there.
-        ("grpc.server.max_pending_requests", 16 * settings.max_calls_in_progress),
-        ("grpc.server.max_pending_requests_hard_limit", 32 * settings.max_calls_in_progress),
+        # among them: that takes more than one address can send at once (deploy/nftables.conf). With
+        # much more, everybody would wait for longer than callers do.
+        ("grpc.server.max_pending_requests", 4 * settings.max_calls_in_progress),
+        ("grpc.server.max_pending_requests_hard_limit", 8 * settings.max_calls_in_progress),
         # Until then TLS has to be through and the first frame of HTTP/2 be there.
         ("grpc.server_handshake_timeout_ms", settings.handshake_timeout_ms),
         # One more is closed at once: it must not take the descriptors that we need ourselves.
