@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cyclopts import Parameter
-from kalepool.wallet.v1 import custody_pb2
+from kalepool.wallet.v1 import approval_pb2, custody_pb2
 
 from cli.arguments import Count, Run
 from cli.errors import CommandLineError
@@ -29,6 +29,10 @@ _PAUSE_COLUMNS = (
     "paused_at",
     "resumed_at",
     "is_not_recorded",
+)
+_APPROVAL_COLUMNS = (
+    *("approval_id", "method", "request", "asked_by", "asked_at", "expires_at"),
+    *("approved_by", "used_at"),
 )
 _AUDIT_COLUMNS = ("number", "at", "actor", "action", "subject", "details")
 _INFO = b"kalepool key export 1"
@@ -111,6 +115,31 @@ async def pauses(*, ended: bool = False, session: Run) -> None:
 
 
 @app.command
+async def approvals(*, over: bool = False, session: Run) -> None:
+    """List orders that take a second operator: who asked for what, and who has approved it.
+
+    Parameters
+    ----------
+    over
+        Also those that were used, and those whose time is over.
+    """
+    request = approval_pb2.ListApprovalsRequest(include_over=over)
+    reply = await session.ask(session.approvals.ListApprovals, request)
+    session.output.rows(reply, "approvals", _APPROVAL_COLUMNS)
+
+
+@app.command
+async def approve(approval_id: str, /, *, session: Run) -> None:
+    """Approve another operator's order; read it first (kalepool custody approvals).
+
+    It goes on when the other one sends it again, or has waited for you (--approval-wait).
+    """
+    request = approval_pb2.ApproveRequest(approval_id=approval_id)
+    reply = await session.ask(session.approvals.Approve, request)
+    session.output.message(reply.approval)
+
+
+@app.command
 async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     """List records of the audit log, newest first.
 
@@ -118,7 +147,7 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     ----------
     action
         Only these: sign, found, create_wallet, set_payout_address, withdraw, pause, resume,
-        rotate_keys or export_key.
+        rotate_keys, sign_rows, export_key, ask_approval, approve or use_approval.
     limit
         How many at most; 0 means all.
     """
@@ -169,6 +198,9 @@ async def export_key(
     farmer_id: str, /, *, address: str, reason: str, out: Path, session: Run
 ) -> None:
     """Write a farmer's secret key to a new file that only you can read.
+
+    Where that takes a second operator, wait for the approval (--approval-wait): each run makes a
+    key of its own to receive it, so another run is another request.
 
     Parameters
     ----------

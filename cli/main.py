@@ -79,6 +79,7 @@ for command in (
 
 Json = Annotated[bool, Parameter(negative="")]
 Timeout = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
+Wait = Annotated[float, Parameter(validator=validators.Number(gte=0))]
 RegistryTarget = Annotated[str, Parameter(env_var="REGISTRY_TARGET")]
 WalletTarget = Annotated[str, Parameter(env_var="WALLET_TARGET")]
 PlantTarget = Annotated[str, Parameter(env_var="PLANT_TARGET")]
@@ -95,6 +96,7 @@ def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     json: Json = False,
     timeout: Timeout = None,
+    approval_wait: Wait = 0.0,
     registry_target: RegistryTarget = "127.0.0.1:50051",
     wallet_target: WalletTarget = "127.0.0.1:50052",
     plant_target: PlantTarget = "127.0.0.1:50053",
@@ -113,6 +115,8 @@ def launch(
         One line of protobuf's JSON instead of tables.
     timeout
         Seconds that one call may take.
+    approval_wait
+        Seconds to wait for another operator's approval of what takes one (custody approve).
     registry_target
         Where registry listens (host:port).
     wallet_target
@@ -143,6 +147,7 @@ def launch(
         tls=(tls_cert_file, tls_key_file, tls_ca_file) if transport == "mtls" else None,
         json=json,
         timeout=timeout,
+        approval_wait=approval_wait,
     )
     run, bound, missing = app.parse_args(tokens)
     return asyncio.run(_run(run, bound, options, needs_session="session" in missing))

@@ -13,6 +13,7 @@ from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2_grpc
 from kalepool.wallet.v1 import (
+    approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
@@ -28,6 +29,7 @@ from cli.show import Output, note
 from libs.common.errors import (
     ConflictError,
     DeadlineExceededError,
+    FailedPreconditionError,
     InternalError,
     UnavailableError,
 )
@@ -49,6 +51,8 @@ Reply = TypeVar("Reply", bound=Message)
 TIMEOUT = 30.0
 #: Seconds without --timeout for a call that waits until a batch is settled on the chain.
 BATCH_TIMEOUT = 300.0
+#: Reason of what another operator has to approve first; seconds between two looks whether it was.
+SECOND_PERSON, LOOK = "SECOND_PERSON", 2.0
 #: Largest page that a service gives.
 PAGE = 1000
 
@@ -65,6 +69,8 @@ class Options:
     json: bool = False
     #: Seconds for one call, or None for the default.
     timeout: float | None = None
+    #: Seconds to wait for another operator's approval of what takes one.
+    approval_wait: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,7 @@ class Session:
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     orders: "order_pb2_grpc.OrderServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
+    approvals: "approval_pb2_grpc.ApprovalServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
@@ -103,11 +110,18 @@ class Session:
         """
         request_id = getattr(request, "request_id", "")
         try:
-            return await call(method, request, timeout=self.options.timeout or timeout)
+            return await self._approved(
+                lambda: call(method, request, timeout=self.options.timeout or timeout)
+            )
         except asyncio.CancelledError:
             if request_id:
                 note(f"what was asked for may go on: --request-id {request_id} asks for the same")
             raise
+        except FailedPreconditionError as error:
+            if error.reason != SECOND_PERSON or not request_id:
+                raise
+            again = f"{error.message}; then repeat this with --request-id {request_id}"
+            raise FailedPreconditionError(again, reason=error.reason) from error
         except (
             UnavailableError,
             DeadlineExceededError,
@@ -119,6 +133,22 @@ class Session:
                 raise
             again = f"{error.message} (safe to repeat with --request-id {request_id})"
             raise type(error)(again, reason=error.reason) from error
+
+    async def _approved(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Ask again and again, as long as the user waits, while another operator has to approve."""
+        loop = asyncio.get_running_loop()
+        ends, told = loop.time() + self.options.approval_wait, ""
+        while True:
+            try:
+                return await ask()
+            except FailedPreconditionError as error:
+                approval = error.metadata.get("approval_id", "")
+                if error.reason != SECOND_PERSON or loop.time() >= ends:
+                    raise
+                if approval != told:
+                    note(f"waits for another operator: kalepool custody approve {approval}")
+                    told = approval
+            await asyncio.sleep(LOOK)
 
     async def pages(
         self, page: Callable[[int, str], Awaitable[Any]], field_name: str, limit: int
@@ -157,6 +187,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             orders=order_pb2_grpc.OrderServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
+            approvals=approval_pb2_grpc.ApprovalServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),

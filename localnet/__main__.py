@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import resource
 import signal
 import sys
 
@@ -37,6 +38,14 @@ async def serve(settings: LocalnetSettings) -> None:
                 loop_task.result()
 
 
+def _allow_connections() -> None:
+    """Raise the soft limit of open files, usually 1,024, to the hard one, where there is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 if __name__ == "__main__":
+    _allow_connections()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     asyncio.run(serve(CliApp.run(LocalnetSettings)))

@@ -206,7 +206,9 @@ def access() -> str:
             "`spiffe://<TRUST_DOMAIN>/service/<name>`, `/pooler/<pooler id>`, `/operator/<name>`.\n"
             "What is not here is nobody's. For a pooler, the fields say what has to be its own;\n"
             "what is another's and what there is not are refused alike. The standard health and\n"
-            "reflection services are for everybody with a certificate.\n",
+            "reflection services are for every caller with a name of the pool. A certificate that\n"
+            "breaks a rule (`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
+            "(BAD_CERTIFICATE).\n",
             *table,
             "",
         ]

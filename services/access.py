@@ -97,6 +97,11 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "VerifyAuditLog": OPERATORS,
         "ExportKey": OPERATORS,
     },
+    "kalepool.wallet.v1.ApprovalService": {
+        "ListApprovals": OPERATORS,
+        "Approve": OPERATORS,
+        "UseApproval": _services(_REGISTRY),
+    },
     "kalepool.wallet.v1.KeyService": {
         "GetKeyStatus": OPERATORS,
         "RotateKeys": OPERATORS,

@@ -213,8 +213,16 @@ class ServiceSettings(TransportSettings):
     #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
     #: come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
+    #: Connections of callers at most; fewer where the system allows the process fewer open files.
+    #: One more is closed at once.
+    max_connections: Annotated[Count, Field(ge=1, le=60_000)] = 4096
+    #: Milliseconds in which a connection has to show its certificate and begin to speak.
+    handshake_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 5000
     #: Streams without an end (WatchBlocks) that one caller may have at a time.
     max_streams_per_caller: Annotated[Count, Field(ge=1)] = 100
+    #: Seconds in which another operator has to approve, and the first to repeat, an order that can
+    #: move keys or money (docs/custody.md), for wallet and registry; 0: one operator is enough.
+    second_person_seconds: Annotated[WholeSeconds, Field(ge=0, le=604_800)] = 0
     #: Milliseconds that a call may take, also when its own deadline is later.
     request_timeout: Milliseconds = 30_000
     #: Milliseconds that a batch (Plant, SubmitWork, Harvest) may take; it goes on afterwards.
@@ -242,6 +250,8 @@ class ServiceSettings(TransportSettings):
             raise ValueError(
                 f"TRANSPORT=plaintext is for one machine: HOST must be {LOCAL_HOSTS[0]}"
             )
+        if self.transport == "plaintext" and self.second_person_seconds:
+            raise ValueError("SECOND_PERSON_SECONDS needs TRANSPORT=mtls: nobody shows a name else")
         return self
 
     def database(self) -> DatabaseAddress:

@@ -10,6 +10,7 @@ from libs.common.db.pool import open_database
 from libs.common.grpc.access import Owned
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.identity import actor
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
@@ -21,6 +22,7 @@ from services.registry.loops import provision_for_ever
 from services.registry.servicer import RegistryServicer
 from services.registry.store.store import QUERIES, Store
 from services.registry.usecases import Registry
+from services.second_person import COVERED
 
 
 @asynccontextmanager
@@ -59,6 +61,7 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
             formats=FORMATS,
             access=ACCESS,
             owners={Owned.FARMER: store.owners_of_farmers},
+            second_person=SecondPerson(COVERED, wallet.use_approval),
             checks={"database": database.is_up, "wallet": wallet.is_serving},
         )
         yield await stack.enter_async_context(open_server(spec, settings, transport))

@@ -6,10 +6,18 @@ wallet makes wallets, and pays out to one address of each farmer.
 from uuid import UUID
 
 import grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc, withdrawal_pb2, withdrawal_pb2_grpc
+from kalepool.wallet.v1 import (
+    approval_pb2,
+    approval_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
+)
 
 from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
+from libs.common.grpc.second_person import Order
 from libs.common.ids import FarmerId, PoolerId, WalletId
 
 #: Seconds for one call.
@@ -26,6 +34,9 @@ class WalletClient:
         )
         self._withdrawals: withdrawal_pb2_grpc.WithdrawalServiceAsyncStub = (
             withdrawal_pb2_grpc.WithdrawalServiceStub(channel)
+        )
+        self._approvals: approval_pb2_grpc.ApprovalServiceAsyncStub = (
+            approval_pb2_grpc.ApprovalServiceStub(channel)
         )
 
     async def is_serving(self) -> bool:
@@ -49,3 +60,16 @@ class WalletClient:
         """Set the address that the farmer's withdrawals go to; a repeated call changes nothing."""
         request = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
         await call(self._withdrawals.SetPayoutAddress, request, timeout=TIMEOUT)
+
+    async def use_approval(self, order: Order) -> None:
+        """Return when an operator's order may be carried out; its approval is used up then.
+
+        Raise FailedPreconditionError (SECOND_PERSON) while no other operator has approved it.
+        """
+        request = approval_pb2.UseApprovalRequest(
+            method=order.method,
+            digest=order.digest,
+            request=order.request,
+            asked_by=order.asked_by,
+        )
+        await call(self._approvals.UseApproval, request, timeout=TIMEOUT)

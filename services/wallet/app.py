@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from kalepool.wallet.v1 import (
+    approval_pb2_grpc,
     custody_pb2_grpc,
     engine_pb2_grpc,
     keys_pb2_grpc,
@@ -18,10 +19,12 @@ from kalepool.wallet.v1 import (
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database, open_database
 from libs.common.grpc.access import Owned
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
 from libs.common.grpc.tls import transport_of
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
+from services.second_person import COVERED
 from services.wallet import loops
 from services.wallet.chain import Chain, open_chain
 from services.wallet.config import WalletSettings
@@ -64,6 +67,7 @@ from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.row_macs import RowMacs
+from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import keys as keys_servicer
@@ -72,6 +76,7 @@ from services.wallet.servicers import reconciliation as reconcile_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
 from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
 from services.wallet.store import QUERIES
+from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
@@ -88,6 +93,7 @@ from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
+from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.pausing import Pausing
 from services.wallet.usecases.wallet import UseCases
@@ -312,6 +318,10 @@ class _Wiring:
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
         )
+        self._approval_store = ApprovalStore(self._database)
+        self._approvals = Approvals(
+            store=self._approval_store, seconds=settings.second_person_seconds
+        )
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
@@ -486,6 +496,7 @@ class _Wiring:
                 engine_servicer.FULL_NAME,
                 withdraw_servicer.FULL_NAME,
                 custody_servicer.FULL_NAME,
+                approval_servicer.FULL_NAME,
                 keys_servicer.FULL_NAME,
                 order_servicer.FULL_NAME,
                 reconcile_servicer.FULL_NAME,
@@ -510,7 +521,8 @@ class _Wiring:
                 **dict.fromkeys((*SETTLING, *_SLOW), batch),
                 "WatchBlocks": None,
             },
-            internal=(*INTERNAL, *withdraw_servicer.INTERNAL),
+            second_person=SecondPerson(COVERED, self._approvals.use),
+            internal=(*INTERNAL, *withdraw_servicer.INTERNAL, *approval_servicer.INTERNAL),
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
@@ -546,6 +558,10 @@ class _Wiring:
             self._custody, self._pausing, self._custody_store
         )
         custody_pb2_grpc.add_CustodyServiceServicer_to_server(custody, server)
+        approvals = approval_servicer.ApprovalServicer(
+            self._approvals, self._approval_store, COVERED
+        )
+        approval_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
         withdrawals = withdraw_servicer.WithdrawalServicer(
             self._withdrawals, self._withdrawal_store
         )

@@ -10,10 +10,13 @@ from trials.canaries import Search
 from trials.report import show
 from trials.security.access import columns, rpcs
 from trials.security.farming import FARMERS, Farmed
+from trials.security.floods import Made
+from trials.security.forged import Told
 from trials.security.fuzz import LONG, Outcome
 from trials.security.leaving import Abandoned, Tally
 from trials.security.memory import MEBIBYTE, Growth
 from trials.security.run import FuzzPlan, FuzzResult
+from trials.security.strangers import Endured
 from trials.security.tables import output_of
 
 WELL = Counter(OK=40, INVALID_ARGUMENT=30, NOT_FOUND=20, DEADLINE_EXCEEDED=10)
@@ -24,6 +27,16 @@ def outcome(**by_rpc: Counter[str]) -> Outcome:
     return Outcome(calls=100 * len(found), by_rpc=found)
 
 
+ENDURED = Endured(
+    name="says nothing",
+    made=Made(made=1_900, closed=400, most=1_500),
+    new=[0.006, 0.008],
+    old=[0.003],
+    failed=0,
+    before=90 * MEBIBYTE,
+    most=97 * MEBIBYTE,
+    after=95 * MEBIBYTE,
+)
 GOOD = FuzzResult(
     plan=FuzzPlan(requests=100, abandoned=100, seed=1),
     farmed=Farmed(planted=4, worked=4, harvested=FARMERS, withdrawn=FARMERS),
@@ -40,6 +53,8 @@ GOOD = FuzzResult(
     access={(rpc.path, column): True for rpc in rpcs() for column in columns()},
     intrusions=[],
     fallen=[],
+    flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "UNAUTHENTICATED"})],
+    endured=[ENDURED],
     search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
 )
 
@@ -65,6 +80,14 @@ def test_nothing_wrong_is_no_failure() -> None:
                 hostile_growth=[Growth(process="work", before=90 * MEBIBYTE, after=107 * MEBIBYTE)],
             ),
             "work grew from 90.0 to 107.0 MiB",
+        ),
+        (
+            replace(GOOD, flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "OK"})]),
+            "a certificate with the flaw 'a NUL' calls GetInfo of plant: OK",
+        ),
+        (
+            replace(GOOD, endured=[replace(ENDURED, failed=3)]),
+            "beside connections of the kind 'says nothing' 3 honest calls failed",
         ),
         (replace(GOOD, fallen=["after farming: work is not SERVING"]), "work is not SERVING"),
         (

@@ -2,11 +2,12 @@
 
 A pool farms a block first. The audit log is attacked; each service's database role takes all that
 it can, while signing is paused and a farmer registered. Then every caller is tried on every method,
-every pooler on another's things, and every verb on every table as every database role, too; and at
-the end all that the pool has written, and told with errors, is searched for its secrets. Exit
-status 1 when a request was answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or
-did not serve, memory grew, somebody may do what is not declared, a pause waited for a role,
-tampering with the audit log was not found, or a secret was found.
+every pooler on another's things, and every verb on every table as every database role, too;
+connections come that say nothing, or half of something, beside honest callers; and at the end all
+that the pool has written, and told with errors, is searched for its secrets. Exit status 1 when a
+request was answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or did not serve,
+memory grew, somebody may do what is not declared, a pause waited for a role, tampering with the
+audit log was not found, or a secret was found.
 """
 
 import argparse
@@ -28,7 +29,12 @@ def main(arguments: list[str]) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    plan = FuzzPlan(requests=options.requests, abandoned=options.abandoned, seed=options.seed)
+    plan = FuzzPlan(
+        requests=options.requests,
+        abandoned=options.abandoned,
+        seed=options.seed,
+        connections=options.connections,
+    )
     return run_to_end(_run(plan, console, progress_on(console)))
 
 
@@ -43,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--requests", type=int, default=100_000, help="hostile requests")
     parser.add_argument(
         "--abandoned", type=int, default=100_000, help="calls given up in a handler"
+    )
+    parser.add_argument(
+        "--connections", type=int, default=1_500, help="connections that wear a service out"
     )
     parser.add_argument("--seed", type=int, default=20_261_124, help="of all choices")
     return parser

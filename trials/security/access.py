@@ -29,7 +29,7 @@ TIMEOUT = 3.0
 #: Columns of the matrix that are no callers of the pool.
 STRANGERS = ("plaintext", "other authority", "other domain")
 #: Errors that show that a call was not let in.
-_REFUSALS = frozenset({"ACCESS_DENIED", "UNKNOWN_IDENTITY"})
+_REFUSALS = frozenset({"ACCESS_DENIED", "UNKNOWN_IDENTITY", "BAD_CERTIFICATE"})
 #: Fields that methods require besides the field that names the owner.
 _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "UpdatePooler": {"name": "x"},

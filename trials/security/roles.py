@@ -40,6 +40,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.all_operations": {"wallet": "S"},
     # To lock the row, one may change a column that has one value.
     "wallet.audit_head": {"wallet": "Su"},
+    "wallet.approvals": {"wallet": "SIu"},
     "wallet.audit_log": {"wallet": "SI"},
     "wallet.batch_operations": {"wallet": "SI", "plant": "S", "work": "S", "harvest": "S"},
     "wallet.batches": {"wallet": "SI"},

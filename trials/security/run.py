@@ -17,6 +17,7 @@ from trials.canaries import Search, search_all
 from trials.security.access import differences, matrix, trespasses
 from trials.security.audit_attacks import Attacked, attack_audit_log
 from trials.security.farming import Farmed, farm
+from trials.security.forged import Told, show_flaws
 from trials.security.fuzz import (
     Outcome,
     Target,
@@ -31,6 +32,7 @@ from trials.security.leaving import Abandoned, give_up
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
+from trials.security.strangers import Endured, endure
 
 #: Share of the calls that warms everything up before memory is first read.
 WARM_UP = 0.2
@@ -46,6 +48,8 @@ class FuzzPlan:
     abandoned: int
     #: Seed: the same seed sends the same requests.
     seed: int
+    #: Connections of each kind that wear a service out, where they need no certificate.
+    connections: int = 1_500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,10 @@ class FuzzResult:
     intrusions: Sequence[str]
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
+    #: What services say to certificates with tricks.
+    flaws: Sequence[Told]
+    #: What wallet endured of connections that wear a service out.
+    endured: Sequence[Endured]
     #: Result of the search for secrets in all that the pool wrote.
     search: Search
     #: What each database role can take, and what waited for it.
@@ -93,6 +101,8 @@ class FuzzResult:
             *self.fallen,
             *self.hostile.complaints,
             *self.hostile.silences,
+            *(failure for told in self.flaws for failure in told.failures),
+            *(failure for one in self.endured for failure in one.failures),
             *self.search.leaks,
             *(text for part in (self.held_up, self.audit) for one in part for text in one.failures),
         ]
@@ -162,6 +172,9 @@ class _Attack:
         await self._look("roles that take all that they can")
         hostile, hostile_growth = await self._hostile()
         abandoned, abandoned_growth = await self._abandoned()
+        self._progress("certificates with tricks")
+        flaws = await show_flaws(self._stack)
+        endured = await self._endure()
         return FuzzResult(
             plan=self._plan,
             farmed=farmed,
@@ -174,6 +187,8 @@ class _Attack:
             access=access,
             intrusions=intrusions,
             fallen=self._fallen,
+            flaws=flaws,
+            endured=endured,
             search=await self._search(hostile.told),
             held_up=held_up,
             audit=audit,
@@ -211,6 +226,17 @@ class _Attack:
         after = resident(self._stack)
         await self._look("calls that were given up")
         return outcome, growth(before, after)
+
+    async def _endure(self) -> Sequence[Endured]:
+        found = await endure(
+            self._stack,
+            self._ids[0],
+            self._progress,
+            service="wallet",
+            connections=self._plan.connections,
+        )
+        await self._look("connections that wear a service out")
+        return found
 
     async def _look(self, part: str) -> None:
         """Check that all processes still run, serve and read after a part."""

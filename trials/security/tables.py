@@ -4,10 +4,12 @@ from libs.common.names import SERVICES
 from trials.report import Output, Table
 from trials.security.access import columns, picture
 from trials.security.farming import Farmed
+from trials.security.forged import table_of_flaws
 from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SILENT, silent_of
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
+from trials.security.strangers import table_of
 
 
 def output_of(result: FuzzResult) -> Output:
@@ -25,6 +27,8 @@ def output_of(result: FuzzResult) -> Output:
             _access(result),
             _held_up(result),
             _audit(result),
+            table_of_flaws(result.flaws),
+            table_of(result.endured),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",

@@ -19,7 +19,9 @@ Response = TypeVar("Response")
 #: With these a peer that restarts is found again within a second, and a dead connection is noticed.
 _OPTIONS: Options = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # In spite of its name, how long one try may take at least, TLS included: a peer that is busy,
+    # or beset by strangers, needs more than the 100 ms after which the next try would begin.
+    ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -1,6 +1,8 @@
 """The identity of callers, in one place: for permissions, limits, records and the audit log."""
 
 import re
+import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -11,21 +13,27 @@ import grpc
 from cryptography import x509
 
 from libs.common.errors import UnauthenticatedError
+from libs.common.grpc.certificates import FlawError, Sound, Use, read_shown
 
 #: The trust domain of a pool that did not choose one.
 TRUST_DOMAIN = "kalepool"
 #: The path after the trust domain in the names that we give. Names of services and operators are
-#: short words, those of poolers their ids.
+#: short words, those of poolers their ids; all in small letters, so that nobody is two by writing
+#: one name in two ways.
 _PATH = re.compile(
-    r"/(?P<kind>service|pooler|operator)/(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)"
+    r"/(?P<kind>service|pooler|operator)/(?P<name>[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)"
 )
 
-#: Callers that are cached at most, by the URIs of their certificates.
+#: Certificates that are cached at most, each with its caller or its flaw.
 _KEPT = 4096
+#: The properties in which grpc keeps the certificates that the other side has shown, in PEM: its
+#: own, and those between it and the authority's.
+_LEAF, _ABOVE = "x509_pem_cert", "x509_pem_cert_chain"
 
-#: Whole names of two kinds: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
+#: Whole names by kind: spiffe://pool.example/service/plant, spiffe://pool.example/pooler/7.
 _SERVICE = re.compile(r"spiffe://[^/]+/service/[^/]+")
 _POOLER = re.compile(r"spiffe://[^/]+/pooler/[^/]+")
+_OPERATOR = re.compile(r"spiffe://[^/]+/operator/[^/]+")
 
 
 @unique
@@ -59,25 +67,60 @@ def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: st
 
     `trust_domain` is None on plaintext servers only. The caller then is the host that the call
     comes from, whatever the number of its connections. Raise UnauthenticatedError when the
-    certificate names none of ours.
+    certificate names none of ours, has a flaw, or has ended since the connection was made.
     """
     if trust_domain is None:
         host = host_of(context.peer())
         return Caller(kind=CallerKind.UNKNOWN, name=host, identity=host)
     shown = context.auth_context()
-    # Exactly one URI, says SPIFFE: of several, nobody could tell which one counts.
-    uris = [*shown.get("peer_uri", ())]
-    return _shown_by(bytes(uris[0]) if len(uris) == 1 else b"", trust_domain)
+    # What grpc reads from the certificate (peer_uri) ends at the first NUL.
+    found = _shown_by(_only(shown.get(_LEAF)), _only(shown.get(_ABOVE)), trust_domain)
+    if isinstance(found, UnauthenticatedError):
+        raise _again(found)
+    try:
+        found.certificate.check_time(time.time())
+    except FlawError as flaw:
+        raise _refusal(flaw) from flaw
+    return found.caller
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A certificate that was read, and who its holder is."""
+
+    caller: Caller
+    certificate: Sound
 
 
 @lru_cache(maxsize=_KEPT)
-def _shown_by(uri: bytes, trust_domain: str) -> Caller:
-    """Return the caller that the certificate's URI names.
+def _shown_by(leaf: bytes, above: bytes, trust_domain: str) -> _Known | UnauthenticatedError:
+    """Return whom the certificate names, or why nobody may believe it.
 
-    The result depends on the certificate only: each call reads the certificate of its own
-    connection.
+    The result depends on the certificates only: each call reads those of its own connection.
     """
-    return parse_identity(uri.decode("ascii", "replace"), trust_domain=trust_domain)
+    try:
+        sound = read_shown(leaf, above, Use.CLIENT)
+        caller = parse_identity(sound.uri, trust_domain=trust_domain)
+    except FlawError as flaw:
+        return _refusal(flaw)
+    except UnauthenticatedError as error:
+        return error
+    return _Known(caller=caller, certificate=sound)
+
+
+def _only(values: Iterable[bytes] | None) -> bytes:
+    """Return the one value of a property; b"", which is no certificate, for none or several."""
+    found = [*(values or ())]
+    return bytes(found[0]) if len(found) == 1 else b""
+
+
+def _refusal(flaw: FlawError) -> UnauthenticatedError:
+    return UnauthenticatedError(str(flaw), reason="BAD_CERTIFICATE")
+
+
+def _again(error: UnauthenticatedError) -> UnauthenticatedError:
+    """Return a fresh copy: each raise adds its traceback to an error."""
+    return UnauthenticatedError(error.message, reason=error.reason)
 
 
 def parse_identity(uri: str, *, trust_domain: str) -> Caller:
@@ -112,6 +155,11 @@ def is_service(identity: str) -> bool:
 def is_pooler(identity: str) -> bool:
     """Tell whether a verified certificate names the caller as a pooler."""
     return _POOLER.fullmatch(identity) is not None
+
+
+def is_operator(identity: str) -> bool:
+    """Tell whether this is the name of an operator."""
+    return _OPERATOR.fullmatch(identity) is not None
 
 
 def is_named(identity: str) -> bool:

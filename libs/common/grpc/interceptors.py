@@ -5,7 +5,7 @@ From outside in: record, errors, identity, access, limits, rules, deadline, owne
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc.aio import ServerInterceptor
 
 from libs.common.errors import (
+    DeadlineExceededError,
     InvalidArgumentError,
     ResourceExhaustedError,
     UnauthenticatedError,
@@ -21,9 +22,11 @@ from libs.common.errors import (
 from libs.common.grpc.access import AccessControl
 from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
-from libs.common.grpc.identity import Caller
+from libs.common.grpc.identity import Caller, CallerKind, actor
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
+from libs.common.grpc.second_person import SecondPerson
+from libs.common.grpc.untaken import Untaken
 from libs.common.rules.book import RuleBook
 
 # Quoted: the class has type arguments in its stub only.
@@ -49,6 +52,12 @@ class CallPolicy:
     rate_limit: RateLimit
     #: Calls and streams in progress.
     admission: Admission
+    #: The orders that take a second person; None: there are none.
+    second_person: SecondPerson | None
+    #: Answers that their callers have not taken.
+    untaken: Untaken
+    #: Seconds in which a call has to bring its request.
+    request_wait: float
     #: Seconds that a method may take when it is not named in `method_timeouts`.
     default_timeout: float
     #: Seconds by full method name; None for a stream without an end.
@@ -95,30 +104,38 @@ class CallInterceptor(ServerInterceptor):
         return wrapped
 
     def _wrap(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
+        """Wrap a method of ours so that the steps come before its request does.
+
+        To grpc, each is a method to which a stream of requests is sent, of which we read one: a
+        handler that is called with its request would not be called, and nothing be counted, until
+        there is one. On the wire there is no difference.
+        """
+        read = _tolerant(handler.request_deserializer)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, method),
-                request_deserializer=_tolerant(handler.request_deserializer),
-                response_serializer=handler.response_serializer,
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, method), read, handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             self._unary(handler.unary_unary, method),
-            request_deserializer=_tolerant(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            read,
+            self._counted(handler.response_serializer),
         )
 
     def _unary(self, inner: Any, method: str) -> Any:
         policy = self._policy
 
-        async def handle(request: Any, context: Context) -> Any:
+        async def handle(_requests: Any, context: Context) -> Any:
             with CallRecord(method, context) as call:
                 try:
                     caller = call.identify(policy.trust_domain)
                     with self._admitted(call, caller):
+                        request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         with self._alarm.within(timeout):
                             if policy.access.asks_owner(method, caller):
                                 await policy.access.check_owner(method, caller, request)
+                            if policy.second_person is not None:
+                                await policy.second_person.check(method, caller, request)
                             return await inner(request, context)
                 except Exception as error:
                     await call.abort(error)
@@ -126,11 +143,12 @@ class CallInterceptor(ServerInterceptor):
         return handle
 
     def _stream(self, inner: Any, method: str) -> Any:
-        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def handle(_requests: Any, context: Context) -> AsyncIterator[Any]:
             with CallRecord(method, context) as call:
                 try:
                     caller = call.identify(self._policy.trust_domain)
                     with self._admitted(call, caller):
+                        request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         await self._policy.access.check_owner(method, caller, request)
                         async for response in _until(inner(request, context), timeout):
@@ -140,22 +158,54 @@ class CallInterceptor(ServerInterceptor):
 
         return handle
 
+    async def _request(self, context: Context) -> Any:
+        """Return the call's one request; raise DeadlineExceededError when it does not come."""
+        try:
+            with self._alarm.within(self._policy.request_wait):
+                request = await context.read()
+        except TimeoutError:
+            raise DeadlineExceededError(
+                "the request did not arrive", reason="REQUEST_MISSING"
+            ) from None
+        return _Malformed() if request is grpc.aio.EOF else request
+
+    def _counted(self, serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+        """Count what is written as an answer that its caller has not taken yet."""
+        if serialize is None:
+            return None
+
+        def write(answer: Any) -> bytes:
+            raw = serialize(answer)
+            self._policy.untaken.leave(actor(), len(raw))
+            return raw
+
+        return write
+
     def _sturdy(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Handler:
         """Wrap a standard service, which otherwise stays as it is.
 
-        Refuse bytes that are no message, and a caller that keeps too many of the service's streams
-        open.
+        Refuse a caller that nobody of the pool is, bytes that are no message, and a caller that
+        keeps too many of the service's streams open.
         """
         read, write = _tolerant(handler.request_deserializer), handler.response_serializer
         inner: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
 
-        async def unary(request: Any, context: Context) -> Any:
+        async def unary(_requests: Any, context: Context) -> Any:
+            call = await self._known(method, context)
+            try:
+                request = await self._request(context)
+            except DeadlineExceededError as error:
+                await call.abort(error)
             await _refuse_malformed(request, context)
             return await inner(request, context)
 
-        async def watch(request: Any, context: Context) -> None:
-            await _refuse_malformed(request, context)
-            async with self._one_of_few(method, context):
+        async def watch(_requests: Any, context: Context) -> None:
+            async with self._one_of_few(method, context) as call:
+                try:
+                    request = await self._request(context)
+                except DeadlineExceededError as error:
+                    await call.abort(error)
+                await _refuse_malformed(request, context)
                 await inner(request, context)
 
         async def talk(requests: Any, context: Context) -> AsyncIterator[Any]:
@@ -166,22 +216,32 @@ class CallInterceptor(ServerInterceptor):
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(talk, read, write)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(watch, read, write)
-        return grpc.unary_unary_rpc_method_handler(unary, read, write)
+            return grpc.stream_stream_rpc_method_handler(watch, read, write)
+        return grpc.stream_unary_rpc_method_handler(unary, read, write)
+
+    async def _known(self, method: str, context: Context) -> CallRecord:
+        """Return the record of a caller whose certificate is as it must be; end the call of others.
+
+        The standard services are for every caller of the pool, and for nobody else.
+        """
+        call = CallRecord(method, context)
+        try:
+            call.identify(self._policy.trust_domain)
+        except UnauthenticatedError as error:
+            await call.abort(error)
+        return call
 
     @asynccontextmanager
-    async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[CallRecord]:
         """Count one stream of a standard service while the block runs.
 
         End a call that is one too many. These streams are counted apart, so that a caller who
         watches our health uses up none of its other streams.
         """
-        call = CallRecord(method, context)
-        with suppress(UnauthenticatedError):
-            call.identify(self._policy.trust_domain)
+        call = await self._known(method, context)
         try:
             with self._policy.admission.stream(f"{call.identity} (standard)"):
-                yield
+                yield call
         except ResourceExhaustedError as error:
             await call.abort(error)
 
@@ -194,6 +254,8 @@ class CallInterceptor(ServerInterceptor):
         policy = self._policy
         policy.access.check_caller(call.method, caller)
         policy.rate_limit.check(identity=call.identity, method=call.method)
+        if caller.kind is not CallerKind.SERVICE:
+            policy.untaken.check(call.identity)
         if policy.is_endless(call.method):
             return policy.admission.stream(call.identity)
         return policy.admission.call(call.identity)

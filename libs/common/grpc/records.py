@@ -30,7 +30,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _OURS = frozenset({ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED})
 #: Statuses and reasons that say something about who calls.
 _SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
-_SUSPICIOUS_REASONS = frozenset({"RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_REQUEST"})
+_SUSPICIOUS_REASONS = frozenset(
+    {
+        *("RATE_LIMITED", "TOO_MANY_STREAMS", "MALFORMED_REQUEST"),
+        *("REQUEST_MISSING", "ANSWERS_NOT_TAKEN"),
+    }
+)
 
 
 class CallRecord:
@@ -89,6 +94,7 @@ class CallRecord:
                 identity=self.identity,
                 status=typed.code.name,
                 reason=typed.reason,
+                **_why(typed),
             )
         await self._context.abort_with_status(to_status(typed))
         raise AssertionError("abort_with_status returned")
@@ -100,3 +106,8 @@ class CallRecord:
             return DeadlineExceededError("the call's time is over; what was accepted goes on")
         log.error("defect", method=self.method, exc_info=error)
         return InternalError("internal error; the pool's log has the details")
+
+
+def _why(error: PoolError) -> dict[str, str]:
+    """Return what is wrong with a certificate, in words of ours."""
+    return {"why": error.message} if error.code is ErrorCode.UNAUTHENTICATED else {}

@@ -15,13 +15,16 @@ from grpc_reflection.v1alpha import reflection
 from kalepool.common.v1 import common_pb2, common_pb2_grpc
 
 from libs.common.config import ServiceSettings
+from libs.common.descriptors import connections_for_callers, limit, raise_limit
 from libs.common.grpc.access import Access, AccessControl, Owned, Owners
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import Check, HealthMonitor
 from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
+from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.tls import Transport
+from libs.common.grpc.untaken import Untaken
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
 from libs.common.rules.book import RuleBook
@@ -30,6 +33,11 @@ from libs.common.rules.values import Parse
 from libs.common.turns import TurnWatch
 
 log = get_logger(__name__)
+#: Seconds in which a call has to bring its request. With the usual rate limit a pooler cannot have
+#: so many calls that bring none that there is no room for others.
+_REQUEST_WAIT = 10.0
+#: Bytes of answers that one caller may leave in our memory.
+_UNTAKEN_BYTES = 32 * 1024 * 1024
 _INFO = common_pb2.DESCRIPTOR.services_by_name["InfoService"]
 
 
@@ -55,6 +63,8 @@ class ServiceSpec:
     formats: Mapping[str, Parse] = field(default_factory=dict)
     #: Methods (short names) with another time cap (s) than REQUEST_TIMEOUT; None: no end.
     method_timeouts: Mapping[str, float | None] = field(default_factory=dict)
+    #: Orders of operators that take a second person; None: there are none.
+    second_person: SecondPerson | None = None
     #: Methods (short names) that other services call: the public rate limit is not for them.
     internal: Sequence[str] = ()
 
@@ -94,7 +104,9 @@ async def open_server(
         await server.start()
         checking = asyncio.create_task(monitor.run())
         watching = asyncio.create_task(TurnWatch().run())
-        log.info("serving", host=settings.host, port=port)
+        log.info(
+            "serving", host=settings.host, port=port, max_connections=_max_connections(settings)
+        )
         try:
             yield RunningServer(port=port, health=monitor)
         finally:
@@ -144,6 +156,7 @@ def run_service(
     configure_logging(service=name, level=settings.log_level, secrets=settings.secrets())
     for sentence in settings.old_names():
         log.warning(sentence)
+    raise_limit()
     with serving_metrics(name, host=settings.metrics_host, port=settings.metrics_port):
         uvloop.run(serve(open_app))
 
@@ -178,22 +191,49 @@ def _build_server(
         method_timeouts={
             prefix + name: cap for prefix in prefixes for name, cap in spec.method_timeouts.items()
         },
+        second_person=spec.second_person if settings.second_person_seconds else None,
+        untaken=Untaken(max_answers=settings.max_calls_in_progress, max_bytes=_UNTAKEN_BYTES),
+        request_wait=min(_REQUEST_WAIT, settings.request_timeout / 1000),
     )
     return grpc.aio.server(
         interceptors=[CallInterceptor(policy)],
-        options=[
-            ("grpc.max_receive_message_length", settings.max_request_bytes),
-            # More calls from one connection wait at the client instead of here.
-            ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
-            # Clients may ping every 10 s, streams or not (our own do every 30 s).
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            # Connections are renewed, so that new replicas get their share.
-            ("grpc.max_connection_age_ms", 600_000),
-            ("grpc.max_connection_age_grace_ms", 300_000),
-            # A port that another process holds must fail, not be shared.
-            ("grpc.so_reuseport", 0),
-        ],
+        options=_options(settings),
+    )
+
+
+def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        # More calls from one connection wait at the client instead of here.
+        ("grpc.max_concurrent_streams", settings.max_calls_in_progress),
+        # Beyond as many that no handler was found for yet, grpc cancels some by chance, honest ones
+        # among them: that takes more than one address can send at once (deploy/nftables.conf). With
+        # much more, everybody would wait for longer than callers do.
+        ("grpc.server.max_pending_requests", 4 * settings.max_calls_in_progress),
+        ("grpc.server.max_pending_requests_hard_limit", 8 * settings.max_calls_in_progress),
+        # Until then TLS has to be through and the first frame of HTTP/2 be there.
+        ("grpc.server_handshake_timeout_ms", settings.handshake_timeout_ms),
+        # One more is closed at once: it must not take the descriptors that we need ourselves.
+        ("grpc.max_allowed_incoming_connections", _max_connections(settings)),
+        # A connection without calls is let go; clients connect again with their next call.
+        ("grpc.max_connection_idle_ms", 120_000),
+        # One whose other side is gone, or reads nothing at all, too.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Clients may ping every 10 s, streams or not (our own do every 30 s).
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Connections are renewed, so that new replicas get their share.
+        ("grpc.max_connection_age_ms", 600_000),
+        ("grpc.max_connection_age_grace_ms", 300_000),
+        # A port that another process holds must fail, not be shared.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _max_connections(settings: ServiceSettings) -> int:
+    return connections_for_callers(
+        settings.max_connections, database=settings.database_pool_size, of=limit()
     )
 
 

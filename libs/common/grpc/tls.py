@@ -12,8 +12,9 @@ from pathlib import Path
 
 import grpc
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from libs.common.grpc.certificates import FlawError, Use, check_authority, read_shown
 from libs.common.log import get_logger
 from libs.common.metrics import METER
 
@@ -98,6 +99,8 @@ class Certificates:
         """Read the files; raise CertificateError when they cannot be used."""
         self._files = files
         self._clock = clock
+        #: What our certificate has to be for.
+        self._uses: tuple[Use, ...] = (Use.CLIENT,)
         self._marks = self._look()
         self._looked = clock()
         self._material = self._read()
@@ -111,8 +114,13 @@ class Certificates:
         return self._material
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Return the credentials of a server; each handshake uses the newest files."""
+        """Return the credentials of a server; each handshake uses the newest files.
+
+        Raise CertificateError for a certificate that is not for servers.
+        """
+        self._uses = (Use.CLIENT, Use.SERVER)
         shown = self.current
+        _check_own(self._files.certificate, shown.chain, self._uses)
 
         def newest() -> grpc.ServerCertificateConfiguration | None:
             nonlocal shown
@@ -159,7 +167,8 @@ class Certificates:
             authority=_bytes(self._files.authority),
         )
         own = _certificate(self._files.certificate, material.chain)
-        _certificate(self._files.authority, material.authority)
+        _check_own(self._files.certificate, material.chain, self._uses)
+        _check_authorities(self._files.authority, material.authority)
         if own.public_key() != _public_key(self._files.key, material.key):
             raise CertificateError(f"{self._files.key} is not the key of {self._files.certificate}")
         _expiry.set(int(own.not_valid_after_utc.timestamp()))
@@ -196,8 +205,13 @@ def _bytes(path: Path) -> bytes:
 
 def _certificate(path: Path, pem: bytes) -> x509.Certificate:
     """Return the first certificate of a file."""
+    return _all_in(path, pem)[0]
+
+
+def _all_in(path: Path, pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates of a file; there is at least one."""
     try:
-        return x509.load_pem_x509_certificates(pem)[0]
+        return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise CertificateError(f"{path} holds no certificate in PEM") from error
 
@@ -207,3 +221,21 @@ def _public_key(path: Path, pem: bytes) -> object:
         return load_pem_private_key(pem, password=None).public_key()
     except (ValueError, TypeError) as error:
         raise CertificateError(f"{path} holds no private key in PEM without a password") from error
+
+
+def _check_own(path: Path, chain: bytes, uses: tuple[Use, ...]) -> None:
+    """Refuse a certificate that the others would refuse, before anybody is called with it."""
+    own, *above = (one.public_bytes(Encoding.PEM) for one in _all_in(path, chain))
+    try:
+        read_shown(own, b"".join(above), *uses)
+    except FlawError as flaw:
+        raise CertificateError(f"{path}: {flaw}") from flaw
+
+
+def _check_authorities(path: Path, pem: bytes) -> None:
+    """Refuse an authority whose word would be worth nothing."""
+    try:
+        for certificate in _all_in(path, pem):
+            check_authority(certificate)
+    except FlawError as flaw:
+        raise CertificateError(f"{path}: {flaw}") from flaw

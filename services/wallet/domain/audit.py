@@ -44,6 +44,12 @@ class Action(Enum):
     SIGN_ROWS = "sign_rows"
     #: A farmer's key left the pool; subject: the wallet.
     EXPORT_KEY = "export_key"
+    #: An operator gave an order that takes a second person; subject: the approval.
+    ASK_APPROVAL = "ask_approval"
+    #: A second person agreed to it; subject: the approval.
+    APPROVE = "approve"
+    #: The order was given again, and went on; subject: the approval.
+    USE_APPROVAL = "use_approval"
 
 
 @dataclass(frozen=True, kw_only=True)

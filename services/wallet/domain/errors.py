@@ -115,6 +115,30 @@ class ReceiverKeyError(InvalidArgumentError):
     default_reason = "RECEIVER_KEY"
 
 
+class SecondPersonError(FailedPreconditionError):
+    """Another operator has to approve exactly this request first; then send it again."""
+
+    default_reason = "SECOND_PERSON"
+
+
+class ApprovalNotFoundError(NotFoundError):
+    """No approval has this id."""
+
+    default_reason = "APPROVAL_NOT_FOUND"
+
+
+class ApprovalOverError(FailedPreconditionError):
+    """The approval is given already, was used, or its time is over."""
+
+    default_reason = "APPROVAL_OVER"
+
+
+class OwnRequestError(PermissionDeniedError):
+    """Who asked cannot be the second person."""
+
+    default_reason = "OWN_REQUEST"
+
+
 class HistoryGoneError(OutOfRangeError):
     """The cursor is too old to resume from."""
 

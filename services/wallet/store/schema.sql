@@ -575,6 +575,27 @@ CREATE TABLE wallet.pauses (
 CREATE UNIQUE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) NULLS NOT DISTINCT
 WHERE resumed_at IS NULL;
 
+-- Orders of one operator that another one has to agree to: what was asked, who agreed, and that it was
+-- used, once.
+CREATE TABLE wallet.approvals (
+    id uuid PRIMARY KEY,
+    method text NOT NULL,
+    -- SHA-256 over the method and the request's bytes: what is agreed to.
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    -- The request for people, as JSON.
+    request text NOT NULL,
+    asked_by text NOT NULL,
+    asked_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    approved_by text,
+    approved_at timestamptz,
+    used_at timestamptz,
+    CONSTRAINT approvals_approved CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
+    CONSTRAINT approvals_by_another CHECK (approved_by <> asked_by),
+    CONSTRAINT approvals_used CHECK (used_at IS NULL OR approved_at IS NOT NULL)
+);
+CREATE INDEX idx_approvals_request ON wallet.approvals (digest, asked_at);
+
 -- Whether nothing may be signed for a wallet of this pooler (none for those of the pool itself).
 CREATE FUNCTION wallet.is_paused(wallet_id uuid, pooler_id uuid) RETURNS boolean
 LANGUAGE sql STABLE
@@ -805,6 +826,8 @@ GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
 GRANT SELECT, UPDATE (singleton) ON wallet.audit_head TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (taken_at) ON wallet.turns TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at) ON wallet.approvals
+TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;

@@ -16,6 +16,7 @@ from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import (
+    approval_pb2,
     custody_pb2,
     engine_pb2,
     keys_pb2,
@@ -34,6 +35,7 @@ MODULES = (
     engine_pb2,
     withdrawal_pb2,
     custody_pb2,
+    approval_pb2,
     keys_pb2,
     reconcile_pb2,
     plant_pb2,
@@ -49,6 +51,7 @@ VALUES = {
     "FARMER_ID...": f"{SOMEBODY} {OTHER}",
     "FARMER_ID": SOMEBODY,
     "OPERATION_ID": SOMEBODY,
+    "APPROVAL_ID": SOMEBODY,
     "WITHDRAWAL_ID": SOMEBODY,
     "WORDS": "why",
     "NAME": "north",

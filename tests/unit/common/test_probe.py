@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[3]
 async def serving(shown: TlsFiles | None) -> AsyncIterator[str]:
     """plant's server, which has no method that works; its address. Without files: in plaintext."""
     settings = ServiceSettings(
-        database_url=SecretStr("postgresql://nowhere/none"), transport="plaintext"
+        database_url=SecretStr("postgresql://nowhere/none"),
+        transport="plaintext",
+        trust_domain="pool.example",
     )
     async with open_server(
         plant_spec(plant_pb2_grpc.PlantServiceServicer), settings, transport_of(shown)

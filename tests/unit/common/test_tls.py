@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -66,6 +66,18 @@ async def serving(shown: TlsFiles) -> AsyncIterator[str]:
     )
     async with open_server(plant_spec(Plants), settings, transport_of(shown)) as running:
         yield f"127.0.0.1:{running.port}"
+
+
+@asynccontextmanager
+async def posing(shown: TlsFiles) -> AsyncIterator[str]:
+    """A server that is none of ours, with these files; its address."""
+    server, servicer = grpc.aio.server(), cast("Any", Plants)()
+    plant_pb2_grpc.add_PlantServiceServicer_to_server(servicer, server)
+    pair = (shown.key.read_bytes(), shown.certificate.read_bytes())
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(0)
 
 
 async def plant(
@@ -138,8 +150,17 @@ async def test_nobody_else_can_pose_as_a_service(authority: Authority, tmp_path:
     own = transport_of(files(authority, tmp_path, CallerKind.POOLER, ONE))
     for kind, name in ((CallerKind.SERVICE, "work"), (CallerKind.POOLER, TWO)):
         poser = files(authority, tmp_path / name, kind, name)
-        async with serving(poser) as target:
+        async with posing(poser) as target:
             assert (await refused(target, own)).reason == "UNAVAILABLE"
+
+
+async def test_our_own_server_shows_no_certificate_that_is_not_for_servers(
+    authority: Authority, tmp_path: Path
+) -> None:
+    pooler = files(authority, tmp_path, CallerKind.POOLER, ONE)
+    with pytest.raises(CertificateError, match="not for this use: to serve"):
+        async with serving(pooler):
+            pass
 
 
 async def test_renewed_certificates_are_taken_up_while_it_runs(

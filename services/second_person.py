@@ -1,0 +1,79 @@
+"""The table of operators' orders that take a second person, while SECOND_PERSON_SECONDS is set.
+
+Each method that an operator may call stands in one of the two tables: a test compares them with
+services/access.py, which is compared with the protos.
+"""
+
+from collections.abc import Mapping
+
+from libs.common.grpc.second_person import Covered
+
+_CUSTODY = "/kalepool.wallet.v1.CustodyService"
+_REGISTRY = "/kalepool.registry.v1.RegistryService"
+_WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
+
+#: What an operator's certificate can move.
+COVERED: Mapping[str, Covered] = {
+    f"{_CUSTODY}/ExportKey": Covered(moves="a farmer's key, and all that it signs for"),
+    f"{_CUSTODY}/ResumeSigning": Covered(moves="all that a pause holds back"),
+    f"{_CUSTODY}/ReleaseOperation": Covered(moves="what an operation does, perhaps once more"),
+    f"{_WITHDRAWAL}/SetPayoutAddress": Covered(moves="where a farmer's money goes"),
+    f"{_WITHDRAWAL}/Withdraw": Covered(moves="a farmer's money", is_repeatable=True),
+    "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
+    "/kalepool.wallet.v1.EngineService/DeployMulticall": Covered(moves="the treasury's XLM"),
+    f"{_REGISTRY}/UpdateFarmer": Covered(
+        moves="where a farmer's money goes", fields=frozenset({"payout_wallet_address"})
+    ),
+    f"{_REGISTRY}/UpdatePooler": Covered(
+        moves="how much of the treasury's reserves a pooler can use",
+        fields=frozenset({"max_farmers"}),
+    ),
+}
+
+_READS = "reads only"
+_STOPS = "stops something, which must not wait"
+#: What an operator may do alone, and why.
+FREE: Mapping[str, str] = {
+    "/kalepool.common.v1.InfoService/GetInfo": _READS,
+    "/kalepool.common.v1.InfoService/GetStatus": _READS,
+    f"{_REGISTRY}/RegisterPooler": "moves nothing: a pooler's certificate is the authority's word",
+    f"{_REGISTRY}/GetPooler": _READS,
+    f"{_REGISTRY}/ListPoolers": _READS,
+    f"{_REGISTRY}/SuspendPooler": _STOPS,
+    f"{_REGISTRY}/ResumePooler": "lets a pooler farm on, within its limits",
+    f"{_REGISTRY}/Heartbeat": "moves nothing",
+    f"{_REGISTRY}/RegisterFarmer": "costs a reserve, within the pooler's limits",
+    f"{_REGISTRY}/GetFarmer": _READS,
+    f"{_REGISTRY}/ListFarmers": _READS,
+    f"{_REGISTRY}/SuspendFarmer": _STOPS,
+    f"{_REGISTRY}/ResumeFarmer": "lets a farmer be planted again",
+    "/kalepool.plant.v1.PlantService/Plant": "stakes what was agreed, for the farmer itself",
+    "/kalepool.plant.v1.PlantService/ListPlantings": _READS,
+    "/kalepool.work.v1.WorkService/SubmitWork": "works for the farmer itself",
+    "/kalepool.work.v1.WorkService/ListWorks": _READS,
+    "/kalepool.harvest.v1.HarvestService/Harvest": "harvests for the farmer itself",
+    "/kalepool.harvest.v1.HarvestService/HarvestPending": "harvests for the farmers themselves",
+    "/kalepool.harvest.v1.HarvestService/ListHarvests": _READS,
+    "/kalepool.harvest.v1.HarvestService/GetBalance": _READS,
+    "/kalepool.wallet.v1.WalletService/GetWallet": _READS,
+    "/kalepool.wallet.v1.WalletService/ListWallets": _READS,
+    "/kalepool.wallet.v1.WalletService/GetBalances": _READS,
+    "/kalepool.wallet.v1.WalletService/GetOperation": _READS,
+    "/kalepool.wallet.v1.WalletService/ListOperations": _READS,
+    "/kalepool.wallet.v1.WalletService/GetBlock": _READS,
+    "/kalepool.wallet.v1.WalletService/WatchBlocks": _READS,
+    "/kalepool.wallet.v1.WalletService/GetTreasury": _READS,
+    f"{_WITHDRAWAL}/GetPayoutAddress": _READS,
+    f"{_WITHDRAWAL}/GetWithdrawal": _READS,
+    f"{_WITHDRAWAL}/ListWithdrawals": _READS,
+    "/kalepool.wallet.v1.EngineService/GetEngineStatus": _READS,
+    f"{_CUSTODY}/PauseSigning": _STOPS,
+    f"{_CUSTODY}/ListPauses": _READS,
+    f"{_CUSTODY}/ListAuditRecords": _READS,
+    f"{_CUSTODY}/VerifyAuditLog": _READS,
+    "/kalepool.wallet.v1.KeyService/GetKeyStatus": _READS,
+    "/kalepool.wallet.v1.ReconciliationService/Reconcile": "compares, and corrects records only",
+    "/kalepool.wallet.v1.ReconciliationService/ListDifferences": _READS,
+    "/kalepool.wallet.v1.ApprovalService/ListApprovals": _READS,
+    "/kalepool.wallet.v1.ApprovalService/Approve": "is the second person's word",
+}

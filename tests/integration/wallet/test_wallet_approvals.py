@@ -1,0 +1,291 @@
+"""Orders that take a second operator: on a real database, and through running services."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.wallet.v1 import approval_pb2, approval_pb2_grpc, custody_pb2, custody_pb2_grpc
+from stellar_sdk import Keypair
+
+from devstack.stack import Stack, StackConfig, open_stack
+from libs.common.db.pool import Database
+from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
+from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.second_person import Order
+from libs.common.ids import new_id
+from services.wallet.domain.approvals import ApprovalId
+from services.wallet.domain.errors import (
+    ApprovalNotFoundError,
+    ApprovalOverError,
+    OwnRequestError,
+)
+from services.wallet.store.approvals import ApprovalStore
+from services.wallet.store.custody import CustodyStore
+from tests.support.database import DatabaseAccess, connect
+
+ANN, BOB, CID = (f"spiffe://kalepool/operator/{name}" for name in ("ann", "bob", "cid"))
+RESUME = "/kalepool.wallet.v1.CustodyService/ResumeSigning"
+
+
+def order(number: int = 0, *, asked_by: str = ANN, is_repeatable: bool = False) -> Order:
+    return Order(
+        method=RESUME,
+        digest=bytes([number]) * 32,
+        request='{"reach": {"everything": true}}',
+        asked_by=asked_by,
+        is_repeatable=is_repeatable,
+    )
+
+
+async def asked(store: ApprovalStore, one: Order, *, seconds: int = 60) -> ApprovalId:
+    found = await store.use(one, seconds=seconds)
+    assert found is not None
+    return found
+
+
+async def test_an_order_goes_on_once_when_another_operator_has_agreed(pool: Database) -> None:
+    store = ApprovalStore(pool)
+    waits_for = await asked(store, order())
+    assert await store.use(order(), seconds=60) == waits_for, "it is asked for once only"
+    approved = await store.approve(waits_for, actor=BOB)
+    assert (approved.approved_by, approved.used_at) == (BOB, None)
+    assert await store.approve(waits_for, actor=BOB) == approved
+    # Of another request, or of another operator, it is no approval.
+    assert await store.use(order(1), seconds=60) not in {None, waits_for}
+    assert await store.use(order(asked_by=CID), seconds=60) not in {None, waits_for}
+    assert await store.use(order(), seconds=60) is None
+    assert await store.use(order(), seconds=60) not in {None, waits_for}, "it was used"
+    records = await CustodyStore(pool).latest(before=None, action=None, limit=100)
+    subject = f"approval {waits_for}"
+    assert [(one.actor, one.action) for one in reversed(records) if one.subject == subject] == [
+        (ANN, "ask_approval"),
+        (BOB, "approve"),
+        (ANN, "use_approval"),
+    ]
+    assert all(one.details == f"{RESUME} {'00' * 32}" for one in records if one.subject == subject)
+
+
+async def test_a_repeat_that_does_nothing_new_needs_no_other_approval(pool: Database) -> None:
+    store, one = ApprovalStore(pool), order(20, is_repeatable=True)
+    await store.approve(await asked(store, one), actor=BOB)
+    assert [await store.use(one, seconds=60) for _ in range(3)] == [None] * 3
+
+
+async def test_who_asked_does_not_agree_to_it(pool: Database) -> None:
+    store = ApprovalStore(pool)
+    waits_for = await asked(store, order(30))
+    for actor in (ANN, ANN.upper()):
+        with pytest.raises(OwnRequestError):
+            await store.approve(waits_for, actor=actor)
+    assert await store.use(order(30), seconds=60) == waits_for
+
+
+async def test_what_is_over_is_neither_approved_nor_used(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store = ApprovalStore(pool)
+    unknown = ApprovalId(new_id())
+    with pytest.raises(ApprovalNotFoundError):
+        await store.approve(unknown, actor=BOB)
+    late, agreed = await asked(store, order(40)), await asked(store, order(41))
+    await store.approve(agreed, actor=BOB)
+    assert {one.id for one in await store.approvals(over=False)} >= {late, agreed}
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("UPDATE wallet.approvals SET expires_at = now()")
+    with pytest.raises(ApprovalOverError):
+        await store.approve(late, actor=BOB)
+    assert await store.use(order(41), seconds=60) not in {None, agreed}
+    assert {late, agreed} < {one.id for one in await store.approvals(over=True)}
+    assert not {late, agreed} & {one.id for one in await store.approvals(over=False)}
+    with pytest.raises(ApprovalOverError):
+        await store.approve(agreed, actor=CID)
+
+
+async def test_of_many_at_once_one_goes_on(pool: Database) -> None:
+    store = ApprovalStore(pool)
+    one = order(50)
+    first = await asyncio.gather(*(store.use(one, seconds=60) for _ in range(10)))
+    (waits_for,) = set(first)
+    assert waits_for is not None
+    await asyncio.gather(*(store.approve(waits_for, actor=BOB) for _ in range(5)))
+    after = await asyncio.gather(*(store.use(one, seconds=60) for _ in range(10)))
+    assert after.count(None) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE wallet.approvals SET digest = decode(repeat('01', 32), 'hex')",
+        "UPDATE wallet.approvals SET asked_by = 'x'",
+        "UPDATE wallet.approvals SET approved_by = asked_by, approved_at = now()",
+        "UPDATE wallet.approvals SET used_at = now()",
+        "DELETE FROM wallet.approvals",
+    ],
+)
+async def test_the_database_refuses_what_no_approval_is(
+    pool: Database, database: DatabaseAccess, statement: str
+) -> None:
+    await asked(ApprovalStore(pool), order(60))
+    async with connect(database.dsn("wallet")) as connection:
+        with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
+            await connection.execute(statement)
+
+
+# Through running services ----------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def stubs(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tuple[Any, Any, Any]]:
+    """Custody, approvals and registry, as somebody."""
+    transport = stack.transport(kind, name)
+    async with (
+        open_channel(stack.target("wallet"), transport, name="wallet") as wallet,
+        open_channel(stack.target("registry"), transport, name="registry") as registry,
+    ):
+        yield (
+            custody_pb2_grpc.CustodyServiceStub(wallet),
+            approval_pb2_grpc.ApprovalServiceStub(wallet),
+            registry_pb2_grpc.RegistryServiceStub(registry),
+        )
+
+
+async def waits(method: Any, request: Any) -> str:
+    """The id of the approval that a call waits for."""
+    with pytest.raises(FailedPreconditionError) as caught:
+        await call(method, request, timeout=20)
+    assert caught.value.reason == "SECOND_PERSON"
+    return caught.value.metadata["approval_id"]
+
+
+@pytest.mark.e2e
+async def test_one_operator_alone_moves_nothing(tmp_path: Path) -> None:
+    environment = {key: {"SECOND_PERSON_SECONDS": "600"} for key in ("wallet", "registry")}
+    config = StackConfig(
+        directory=tmp_path / "stack", services=("registry", "wallet"), environment=environment
+    )
+    async with (
+        open_stack(config) as stack,
+        stubs(stack, CallerKind.OPERATOR, "ann") as ann,
+        stubs(stack, CallerKind.OPERATOR, "bob") as bob,
+    ):
+        await _a_pause_is_lifted_by_two(ann, bob)
+        pooler, farmer = await _a_farmers_address_is_changed_by_two(ann, bob)
+        async with stubs(stack, CallerKind.POOLER, pooler) as own:
+            await _a_pooler_needs_nobody_and_approves_nothing(own, farmer)
+        await _the_command_waits(stack, ann, bob)
+
+
+async def _a_pause_is_lifted_by_two(ann: Any, bob: Any) -> None:
+    everything = custody_pb2.PauseReach(everything=True)
+    resume = custody_pb2.ResumeSigningRequest(reach=everything)
+    for _ in range(2):
+        # To stop takes one; to go on takes two, each time.
+        pause = custody_pb2.PauseSigningRequest(reach=everything, reason="a test")
+        await call(ann[0].PauseSigning, pause, timeout=20)
+        waits_for = await waits(ann[0].ResumeSigning, resume)
+        with pytest.raises(PermissionDeniedError) as caught:
+            await call(
+                ann[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+            )
+        assert caught.value.reason == "OWN_REQUEST"
+        assert await waits(ann[0].ResumeSigning, resume) == waits_for
+        listed = await call(bob[1].ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20)
+        (shown,) = [one for one in listed.approvals if one.approval_id == waits_for]
+        assert (shown.method, shown.asked_by) == (RESUME, ANN)
+        assert shown.request == '{"reach": {"everything": true}}'
+        await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
+        # bob's word was about ann's request: his own takes somebody else's.
+        assert await waits(bob[0].ResumeSigning, resume) != waits_for
+        await call(ann[0].ResumeSigning, resume, timeout=20)
+
+
+async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str, str]:
+    """Through registry, which asks wallet; return the pooler's and the farmer's id."""
+    _, _, registry = ann
+    new = registry_pb2.RegisterPoolerRequest(
+        request_id="p", name="p", public_key=Keypair.random().public_key
+    )
+    pooler = (await call(registry.RegisterPooler, new, timeout=20)).pooler.pooler_id
+    farmer = registry_pb2.RegisterFarmerRequest(
+        request_id="f", pooler_id=pooler, stake_percentage="0.5"
+    )
+    farmer_id = (await call(registry.RegisterFarmer, farmer, timeout=20)).farmer_id
+    stake = registry_pb2.UpdateFarmerRequest(farmer_id=farmer_id, stake_percentage="0.25")
+    await call(registry.UpdateFarmer, stake, timeout=20)
+    address = Keypair.random().public_key
+    change = registry_pb2.UpdateFarmerRequest(farmer_id=farmer_id, payout_wallet_address=address)
+    waits_for = await waits(registry.UpdateFarmer, change)
+    more = registry_pb2.UpdatePoolerRequest(pooler_id=pooler, max_farmers=900)
+    assert await waits(registry.UpdatePooler, more) != waits_for
+    await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
+    thief = registry_pb2.UpdateFarmerRequest(
+        farmer_id=farmer_id, payout_wallet_address=Keypair.random().public_key
+    )
+    assert await waits(registry.UpdateFarmer, thief) != waits_for
+    changed = await call(registry.UpdateFarmer, change, timeout=20)
+    assert changed.farmer.payout_wallet_address == address
+    await waits(registry.UpdateFarmer, change)
+    return pooler, farmer_id
+
+
+async def _a_pooler_needs_nobody_and_approves_nothing(own: Any, farmer: str) -> None:
+    _, approvals, registry = own
+    change = registry_pb2.UpdateFarmerRequest(
+        farmer_id=farmer, payout_wallet_address=Keypair.random().public_key
+    )
+    await call(registry.UpdateFarmer, change, timeout=20)
+    some = str(new_id())
+    for method, request in (
+        (approvals.Approve, approval_pb2.ApproveRequest(approval_id=some)),
+        (approvals.ListApprovals, approval_pb2.ListApprovalsRequest()),
+        (
+            approvals.UseApproval,
+            approval_pb2.UseApprovalRequest(
+                method=RESUME, digest=bytes(32), request="{}", asked_by=ANN
+            ),
+        ),
+    ):
+        with pytest.raises(PermissionDeniedError) as caught:
+            await call(method, request, timeout=20)
+        assert caught.value.reason == "ACCESS_DENIED"
+
+
+async def _the_command_waits(stack: Stack, ann: Any, bob: Any) -> None:
+    everything = custody_pb2.PauseReach(everything=True)
+    pause = custody_pb2.PauseSigningRequest(reach=everything, reason="a test")
+    await call(ann[0].PauseSigning, pause, timeout=20)
+    with pytest.raises(NotFoundError):
+        unknown = approval_pb2.ApproveRequest(approval_id=str(new_id()))
+        await call(bob[1].Approve, unknown, timeout=20)
+    resume = ["custody", "resume", "--everything"]
+    assert await _run(stack, "ann", resume) == 1
+    waiting = asyncio.create_task(_run(stack, "ann", [*resume, "--approval-wait", "60"]))
+    listed = await call(bob[1].ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20)
+    (one,) = [
+        one
+        for one in listed.approvals
+        if (one.method, one.asked_by, one.approved_by) == (RESUME, ANN, "")
+    ]
+    approve = ["custody", "approve", one.approval_id]
+    assert await _run(stack, "bob", approve) == 0
+    assert await _run(stack, "bob", ["custody", "approvals", "--over"]) == 0
+    assert await waiting == 0
+
+
+async def _run(stack: Stack, name: str, command: list[str]) -> int:
+    """The exit status of an operator's command."""
+    files = stack.certificates(CallerKind.OPERATOR, name)
+    line = [
+        *(*command, "--wallet-target", stack.target("wallet")),
+        *("--tls-cert-file", str(files.certificate), "--tls-key-file", str(files.key)),
+        *("--tls-ca-file", str(files.authority)),
+    ]
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "cli", *line)
+    return await process.wait()

@@ -1,0 +1,143 @@
+"""What takes a second person: the table is whole, and an approval is of one request."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import custody_pb2, keys_pb2, withdrawal_pb2
+from pydantic import SecretStr, ValidationError
+
+from libs.common.config import ServiceSettings
+from libs.common.errors import FailedPreconditionError
+from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.grpc.second_person import Order, SecondPerson
+from libs.common.ids import new_id
+from services.access import ACCESS
+from services.second_person import COVERED, FREE
+from services.wallet.domain.approvals import Approval, ApprovalId, Verdict, verdict
+from trials.security.access import rpcs
+
+ANN = Caller(kind=CallerKind.OPERATOR, name="ann", identity="spiffe://pool/operator/ann")
+BOB = Caller(kind=CallerKind.OPERATOR, name="bob", identity="spiffe://pool/operator/bob")
+POOLER = Caller(kind=CallerKind.POOLER, name="7", identity="spiffe://pool/pooler/7")
+REGISTRY = Caller(kind=CallerKind.SERVICE, name="registry", identity="spiffe://pool/service/x")
+WITHDRAW = "/kalepool.wallet.v1.WithdrawalService/Withdraw"
+EXPORT = "/kalepool.wallet.v1.CustodyService/ExportKey"
+UPDATE = "/kalepool.registry.v1.RegistryService/UpdateFarmer"
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+async def nobody(_order: Order) -> None:
+    raise FailedPreconditionError("nobody has approved it", reason="SECOND_PERSON")
+
+
+PERSON = SecondPerson(COVERED, nobody)
+
+
+def test_all_that_operators_may_call_is_covered_or_free_for_a_reason() -> None:
+    for_operators = {method for method, entry in ACCESS.items() if entry.operators}
+    assert not set(COVERED) & set(FREE)
+    assert set(COVERED) | set(FREE) == for_operators
+    assert all(FREE.values())
+    assert all(entry.moves for entry in COVERED.values())
+
+
+def test_the_table_names_fields_that_can_be_absent_and_repeats_that_have_an_id() -> None:
+    by_path = {rpc.path: rpc.method for rpc in rpcs()}
+    for path, entry in COVERED.items():
+        method = by_path[path]
+        assert not method.server_streaming, f"{path}: only unary methods are checked"
+        fields = method.input_type.fields_by_name
+        assert all(fields[name].has_presence for name in entry.fields), path
+        assert not entry.is_repeatable or "request_id" in fields, path
+
+
+def test_an_approval_is_of_every_byte_of_one_request_to_one_method() -> None:
+    one = withdrawal_pb2.WithdrawRequest(request_id="a", farmer_id="f", amount=1)
+    digests = set()
+    for method in (WITHDRAW, EXPORT):
+        for change in ({}, {"request_id": "b"}, {"farmer_id": "g"}, {"amount": 2}, {"asset": 2}):
+            request = withdrawal_pb2.WithdrawRequest()
+            request.CopyFrom(one)
+            for name, value in change.items():
+                setattr(request, name, value)
+            order = PERSON.order(method, ANN, request)
+            assert order is not None
+            digests.add(order.digest)
+    assert len(digests) == 10
+    key = custody_pb2.ExportKeyRequest(farmer_id="f", receiver_key=b"1" * 32)
+    other = custody_pb2.ExportKeyRequest(farmer_id="f", receiver_key=b"2" * 32)
+    assert PERSON.order(EXPORT, ANN, key) != PERSON.order(EXPORT, ANN, other)
+
+
+def test_what_is_shown_for_approval_hides_nothing() -> None:
+    request = custody_pb2.ExportKeyRequest(farmer_id="f", reason="\u202etxt\n\x1b[2K")
+    order = PERSON.order(EXPORT, ANN, request)
+    assert order is not None
+    assert order.request.isascii()
+    assert order.request.isprintable()
+    assert "\\u202e" in order.request
+
+
+@pytest.mark.parametrize("caller", [POOLER, REGISTRY])
+async def test_poolers_and_services_need_nobody(caller: Caller) -> None:
+    await PERSON.check(WITHDRAW, caller, withdrawal_pb2.WithdrawRequest())
+
+
+async def test_only_what_moves_something_takes_a_second_person() -> None:
+    await PERSON.check(UPDATE, ANN, registry_pb2.UpdateFarmerRequest(stake_percentage="1"))
+    await PERSON.check("/kalepool.wallet.v1.CustodyService/PauseSigning", ANN, None)
+    for method, request in (
+        (UPDATE, registry_pb2.UpdateFarmerRequest(payout_wallet_address="")),
+        ("/kalepool.wallet.v1.KeyService/RotateKeys", keys_pb2.RotateKeysRequest()),
+    ):
+        with pytest.raises(FailedPreconditionError):
+            await PERSON.check(method, ANN, request)
+
+
+def approval(**changes: object) -> Approval:
+    fields = {
+        "id": ApprovalId(new_id()),
+        "method": WITHDRAW,
+        "digest": bytes(32),
+        "request": "{}",
+        "asked_by": ANN.identity,
+        "asked_at": NOW - timedelta(minutes=1),
+        "expires_at": NOW + timedelta(minutes=1),
+        "approved_by": None,
+        "approved_at": None,
+        "used_at": None,
+    }
+    return Approval(**(fields | changes))  # type: ignore[arg-type]
+
+
+AGREED = {"approved_by": BOB.identity, "approved_at": NOW}
+LATE = {"expires_at": NOW}
+
+
+@pytest.mark.parametrize(
+    ("newest", "once", "again"),
+    [
+        (None, Verdict.ASK, Verdict.ASK),
+        (approval(), Verdict.WAIT, Verdict.WAIT),
+        (approval(**LATE), Verdict.ASK, Verdict.ASK),
+        (approval(**AGREED), Verdict.USE, Verdict.USE),
+        (approval(**AGREED, **LATE), Verdict.ASK, Verdict.ASK),
+        (approval(**AGREED, used_at=NOW), Verdict.ASK, Verdict.REPEAT),
+        (approval(**AGREED, **LATE, used_at=NOW), Verdict.ASK, Verdict.REPEAT),
+    ],
+)
+def test_an_approval_is_used_once_and_in_time(
+    newest: Approval | None, once: Verdict, again: Verdict
+) -> None:
+    assert verdict(newest, NOW, is_repeatable=False) is once
+    assert verdict(newest, NOW, is_repeatable=True) is again
+
+
+def test_nobody_is_a_second_person_where_nobody_shows_a_name() -> None:
+    with pytest.raises(ValidationError, match="SECOND_PERSON_SECONDS"):
+        ServiceSettings(
+            database_url=SecretStr("postgresql://none"),
+            transport="plaintext",
+            second_person_seconds=60,
+        )
