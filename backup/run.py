@@ -20,8 +20,10 @@ from libs.common.names import SERVICES
 from libs.common.private_file import new_private_file
 from services.migrations import role_of
 from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.orders import Orders
 
 #: Bytes of the manifest's length, before it.
 _LENGTH = 4
@@ -115,7 +117,8 @@ async def _pause(address: DatabaseAddress, manifest: Manifest) -> None:
     async with open_database(
         address, queries=QUERIES, pool_size=1, timeout_ms=30_000, name="backup"
     ) as database:
-        await CustodyStore(database).pause(
+        # A pause needs no authenticator: only its end does.
+        await CustodyStore(database, Orders(RowMacs())).pause(
             Reach(scope=Scope.EVERYTHING),
             reason=f"restored from the backup of {manifest.made_at}",
             actor="backup restore",

@@ -20,6 +20,8 @@ COVERED: Mapping[str, Covered] = {
     f"{_WITHDRAWAL}/SetPayoutAddress": Covered(moves="where a farmer's money goes"),
     f"{_WITHDRAWAL}/Withdraw": Covered(moves="a farmer's money", is_repeatable=True),
     "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
+    "/kalepool.wallet.v1.OrderService/SignOrders": Covered(moves="what wallet acts on"),
+    "/kalepool.wallet.v1.OrderService/ReplaceRowKey": Covered(moves="the key of all orders"),
     "/kalepool.wallet.v1.EngineService/DeployMulticall": Covered(moves="the treasury's XLM"),
     f"{_REGISTRY}/UpdateFarmer": Covered(
         moves="where a farmer's money goes", fields=frozenset({"payout_wallet_address"})
@@ -72,6 +74,7 @@ FREE: Mapping[str, str] = {
     f"{_CUSTODY}/ListAuditRecords": _READS,
     f"{_CUSTODY}/VerifyAuditLog": _READS,
     "/kalepool.wallet.v1.KeyService/GetKeyStatus": _READS,
+    "/kalepool.wallet.v1.OrderService/CheckOrders": _READS,
     "/kalepool.wallet.v1.ReconciliationService/Reconcile": "compares, and corrects records only",
     "/kalepool.wallet.v1.ReconciliationService/ListDifferences": _READS,
     "/kalepool.wallet.v1.ApprovalService/ListApprovals": _READS,

@@ -195,7 +195,7 @@ class _Wiring:
         self._channels = ChannelStore(database, orders)
         self._payers = PayerStore(database, orders)
         self._differences = ReconcileStore(database, orders)
-        self._custody_store = CustodyStore(database)
+        self._custody_store = CustodyStore(database, orders)
         self._watch = AuditWatch(self._custody_store, RightsStore(database))
         self._order_check = OrderCheck(
             OrderRowStore(database), self._custody_store, self._row_keys, macs, SystemClock()
@@ -318,7 +318,7 @@ class _Wiring:
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
         )
-        self._approval_store = ApprovalStore(self._database)
+        self._approval_store = ApprovalStore(self._database, self._orders)
         self._approvals = Approvals(
             store=self._approval_store, seconds=settings.second_person_seconds
         )
@@ -332,7 +332,7 @@ class _Wiring:
         )
         self._pausing = Pausing(
             wallets=WalletStore(self._pauses, self._orders),
-            store=CustodyStore(self._pauses),
+            store=CustodyStore(self._pauses, self._orders),
             switch=self._kill_switch,
             wakeup=changes,
         )

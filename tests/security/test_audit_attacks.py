@@ -17,6 +17,7 @@ from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.rights import RightsStore
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 from tests.support.told_wallet import LEDGER, farmer, let_happen, transactions
 from trials.security.audit_attacks import BY_ADMIN, BY_WALLET, attack_audit_log
 
@@ -108,7 +109,7 @@ async def test_a_row_that_cannot_be_is_told_and_breaks_no_check(
         )
     with pytest.raises(BackupError, match="the audit log is broken: record"):
         await state(database)
-    listed = await CustodyStore(pool).latest(before=None, action="sign", limit=100)
+    listed = await CustodyStore(pool, ORDERS).latest(before=None, action="sign", limit=100)
     assert len(listed) == 3
     assert max(len(one.subject) for one in listed) <= 4097
 
@@ -122,14 +123,14 @@ async def test_a_number_far_ahead_keeps_no_record_from_being_written(
             "INSERT INTO wallet.audit_log SELECT 1000000000000000, at, actor, action, subject, "
             "details, previous, hash FROM wallet.audit_log WHERE number = 1"
         )
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     before = await store.head()
     await store.record(ACT)
     assert (await store.head()).number == before.number + 1
 
 
 async def test_no_record_is_too_long_to_be_written(pool: Database) -> None:
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     long = Act(actor="ü" * 5000, action=Action.ROTATE_KEYS, subject="s" * 9000, details="d" * 9000)
     await store.record(long)
     (kept,) = await store.latest(before=None, action=None, limit=1)
@@ -137,7 +138,7 @@ async def test_no_record_is_too_long_to_be_written(pool: Database) -> None:
 
 
 async def test_two_processes_add_records_one_after_the_other(pool: Database) -> None:
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     before = await store.head()
     await asyncio.gather(*(store.record(ACT) for _ in range(20)))
     assert (await store.head()).number == before.number + 20
@@ -147,7 +148,7 @@ async def test_a_running_wallet_notices_a_log_that_was_written_anew(
     pool: Database, database: DatabaseAccess
 ) -> None:
     """Everything in the database fits together again: only the head that was told does not."""
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     watch = AuditWatch(store, RightsStore(pool))
     await store.record(ACT)
     await watch.step()

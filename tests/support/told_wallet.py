@@ -85,7 +85,7 @@ async def let_happen(pool: Database) -> None:
     """Do one of each thing that has a record, as wallet does it."""
     await endow(pool)
     _, pooler_id, draft = await farmer(pool)
-    store, custody = transactions(pool), CustodyStore(pool)
+    store, custody = transactions(pool), CustodyStore(pool, ORDERS)
     assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
     raised = envelope(draft.envelope.source)
     assert await store.replace_envelope(draft.id, draft.envelope.xdr, raised)

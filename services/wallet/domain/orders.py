@@ -115,6 +115,24 @@ def payer_transaction_bytes(
     return _bytes("transactions", row_id, source, sequence, bump_to, lookup_hash, members)
 
 
+def resume_bytes(*, pause_id: UUID, resumed_by: str, resumed_at: datetime) -> bytes:
+    """Return the bytes of a pause's end."""
+    return _bytes("pauses", pause_id, resumed_by, resumed_at)
+
+
+def approval_bytes(
+    *,
+    approval_id: UUID,
+    method: str,
+    digest: bytes,
+    asked_by: str,
+    approved_by: str,
+    approved_at: datetime,
+) -> bytes:
+    """Return the bytes of a second person's word on a request."""
+    return _bytes("approvals", approval_id, method, digest, asked_by, approved_by, approved_at)
+
+
 def _bytes(table: str, *values: Value) -> bytes:
     """Write each value with its kind and its length, so that no value runs into another."""
     parts = [_FORMAT, b"|", table.encode()]

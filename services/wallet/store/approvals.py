@@ -7,6 +7,7 @@ from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
 from libs.common.grpc.second_person import Order
 from libs.common.ids import new_id
+from libs.common.log import get_security_logger
 from services.wallet.domain.approvals import (
     Approval,
     ApprovalId,
@@ -18,13 +19,17 @@ from services.wallet.domain.approvals import (
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import ApprovalNotFoundError, ApprovalOverError, OwnRequestError
 from services.wallet.store.custody import add_records, lock_audit_log
+from services.wallet.store.orders import Orders
+
+security = get_security_logger()
 
 
 class ApprovalStore:
     """The table approvals. The lock of the audit log makes all steps follow each other."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def use(self, order: Order, *, seconds: int) -> ApprovalId | None:
         """Use the approval of a request up; None: it may go on.
@@ -33,7 +38,7 @@ class ApprovalStore:
         """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            newest, now = await _newest(session, order)
+            newest, now = await self._newest(session, order)
             decided = verdict(newest, now, is_repeatable=order.is_repeatable)
             if decided is Verdict.ASK or newest is None:
                 return await _ask(session, order, now, seconds=seconds)
@@ -60,8 +65,23 @@ class ApprovalStore:
             approved = await session.one("approve", approval_id, actor)
             if approved is None:
                 raise ApprovalOverError(f"approval {approval_id} is given, used or too late")
+            await session.execute("sign_approval", approval_id, self._orders.for_approval(approved))
             await add_records(session, [_act(actor, Action.APPROVE, found)])
             return _approval(approved)
+
+    async def _newest(self, session: Session, order: Order) -> tuple[Approval | None, datetime]:
+        """Return the newest approval of this request, and the moment of this transaction.
+
+        A second person's word that wallet did not write counts for nothing.
+        """
+        (row,) = await session.many("approval_of", order.digest, order.asked_by, order.method)
+        if row["id"] is None:
+            return None, row["moment"]
+        found = _approval(row)
+        if found.approved_at is not None and not self._orders.is_approval(row):
+            security.critical("approval not written by wallet", approval=str(found.id))
+            return None, row["moment"]
+        return found, row["moment"]
 
     async def approvals(self, *, over: bool) -> list[Approval]:
         """Return approvals that can be given or used, newest first; with `over`, all others, too.
@@ -69,12 +89,6 @@ class ApprovalStore:
         There are 1,000 at most.
         """
         return [_approval(row) for row in await self._database.many("approvals", over)]
-
-
-async def _newest(session: Session, order: Order) -> tuple[Approval | None, datetime]:
-    """Return the newest approval of this request, and the moment of this transaction."""
-    (row,) = await session.many("approval_of", order.digest, order.asked_by, order.method)
-    return (None if row["id"] is None else _approval(row)), row["moment"]
 
 
 async def _ask(session: Session, order: Order, now: datetime, *, seconds: int) -> ApprovalId:

@@ -9,6 +9,7 @@ from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, chained
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Pause, Reach, Scope
+from services.wallet.store.orders import Orders
 
 #: Records that are read at once.
 _PAGE = 1000
@@ -70,8 +71,9 @@ def told_transaction(transaction_id: TransactionId, source: str, sequence: int, 
 class CustodyStore:
     """The tables audit_log and pauses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def ping(self) -> None:
         """Use the connection, so that it stays open."""
@@ -124,10 +126,15 @@ class CustodyStore:
         """End a pause; return False when there was none."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            ended = await session.execute("end_pause", reach.scope.value, reach.target, actor)
+            found = await session.many("pause_in_force", reach.scope.value, reach.target)
+            for row in found:
+                mac = self._orders.for_new_resume(
+                    row["id"], resumed_by=actor, resumed_at=row["moment"]
+                )
+                await session.execute("end_pause", row["id"], actor, row["moment"], mac)
             act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
-            await add_records(session, [act] if ended else [])
-        return ended > 0
+            await add_records(session, [act] if found else [])
+        return bool(found)
 
     async def release(self, operation_id: OperationId, *, actor: str) -> bool:
         """Let an operation that waits for a person be signed for again; False when it does not."""

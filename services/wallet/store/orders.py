@@ -7,10 +7,12 @@ from uuid import UUID
 from libs.common.db.pool import Record
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.orders import (
+    approval_bytes,
     operation_bytes,
     payer_transaction_bytes,
     payment_bytes,
     payout_address_bytes,
+    resume_bytes,
     wallet_bytes,
     withdrawal_bytes,
 )
@@ -150,6 +152,20 @@ class Orders:
             )
         )
 
+    def for_resume(self, row: Record) -> bytes:
+        """Return the authenticator of the end of a pause, as its row has it."""
+        return self._macs.mac(resume_row(row))
+
+    def for_new_resume(self, pause_id: UUID, *, resumed_by: str, resumed_at: datetime) -> bytes:
+        """Return the authenticator of the end of a pause that is to be written."""
+        return self._macs.mac(
+            resume_bytes(pause_id=pause_id, resumed_by=resumed_by, resumed_at=resumed_at)
+        )
+
+    def for_approval(self, row: Record) -> bytes:
+        """Return the authenticator of a second person's word, as its row has it."""
+        return self._macs.mac(approval_row(row))
+
     # Judging ----------------------------------------------------------------------------------
 
     def is_wallet(self, row: Record) -> bool:
@@ -186,6 +202,16 @@ class Orders:
         return all(
             row["number"] == number and self._macs.is_genuine(address_row(row), row["mac"])
             for number, row in enumerate(rows, start=1)
+        )
+
+    def is_resume(self, row: Record) -> bool:
+        """Judge the end of a pause."""
+        return self._macs.is_genuine(resume_row(row), row["resume_mac"])
+
+    def is_approval(self, row: Record) -> bool:
+        """Judge a second person's word."""
+        return row["approved_at"] is not None and self._macs.is_genuine(
+            approval_row(row), row["mac"]
         )
 
     def is_payer_transaction(self, row: Record) -> bool:
@@ -257,4 +283,23 @@ def transaction_row(row: Record) -> bytes:
         bump_to=row["bump_to"],
         lookup_hash=row["lookup_hash"],
         operation_ids=row["operation_ids"],
+    )
+
+
+def resume_row(row: Record) -> bytes:
+    """Return the bytes of the end of a pause, as its row has it."""
+    return resume_bytes(
+        pause_id=row["id"], resumed_by=row["resumed_by"], resumed_at=row["resumed_at"]
+    )
+
+
+def approval_row(row: Record) -> bytes:
+    """Return the bytes of a second person's word, as its row has it."""
+    return approval_bytes(
+        approval_id=row["id"],
+        method=row["method"],
+        digest=row["digest"],
+        asked_by=row["asked_by"],
+        approved_by=row["approved_by"],
+        approved_at=row["approved_at"],
     )

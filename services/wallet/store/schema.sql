@@ -569,6 +569,8 @@ CREATE TABLE wallet.pauses (
     paused_at wallet.moment NOT NULL DEFAULT now(),
     resumed_by text CHECK (octet_length(resumed_by) <= 4096),
     resumed_at wallet.moment,
+    -- Authenticator of its end: else it is in force.
+    resume_mac bytea CHECK (octet_length(resume_mac) = 34),
     CONSTRAINT pauses_target CHECK ((scope = 'everything') = (target IS NULL)),
     CONSTRAINT pauses_resumed CHECK ((resumed_by IS NULL) = (resumed_at IS NULL))
 );
@@ -590,6 +592,8 @@ CREATE TABLE wallet.approvals (
     approved_by text,
     approved_at timestamptz,
     used_at timestamptz,
+    -- Authenticator of the second person's word.
+    mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT approvals_approved CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
     CONSTRAINT approvals_by_another CHECK (approved_by <> asked_by),
     CONSTRAINT approvals_used CHECK (used_at IS NULL OR approved_at IS NOT NULL)
@@ -825,8 +829,8 @@ GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
 -- To lock the row takes the right to change some column, and this one has one value.
 GRANT SELECT, UPDATE (singleton) ON wallet.audit_head TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (taken_at) ON wallet.turns TO kalepool_wallet;
-GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
-GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at) ON wallet.approvals
+GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at, resume_mac) ON wallet.pauses TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at, mac) ON wallet.approvals
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;

@@ -43,6 +43,7 @@ from services.wallet.store.custody import (
 from services.wallet.store.kill_switch import KillSwitch, Owner, PausedHereError
 from services.wallet.store.operations import settle, tell
 from services.wallet.store.orders import Orders
+from services.wallet.store.pause_guard import PauseGuard
 
 _fees_paid = METER.create_counter(
     "kalepool.wallet.fees", unit="stroops", description="XLM that the network has charged."
@@ -139,6 +140,7 @@ class TransactionStore:
         self._orders = orders
         self._terms = terms
         self._switch = kill_switch or KillSwitch()
+        self._pauses = PauseGuard(orders)
 
     async def commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
         """Make envelopes durable with what they carry, before a byte of them is sent.
@@ -158,6 +160,7 @@ class TransactionStore:
         self._refuse_paused([])
         async with self._database.transaction() as session:
             await lock_audit_log(session)
+            await self._pauses.look(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
@@ -196,6 +199,7 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
+                await self._pauses.look(session)
                 if await is_everything_paused(session):
                     return False
                 recorded = await self._insert(session, [draft], ledger)
@@ -345,6 +349,7 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
+                await self._pauses.look(session)
                 if await is_carrier_paused(session, transaction_id):
                     return False
                 if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):

@@ -42,7 +42,7 @@ async def pool(database: DatabaseAccess) -> AsyncIterator[DatabaseAddress]:
     async with open_database(
         address, queries=QUERIES, pool_size=2, timeout_ms=10_000, name="test"
     ) as opened:
-        wallets, custody = WalletStore(opened, ORDERS), CustodyStore(opened)
+        wallets, custody = WalletStore(opened, ORDERS), CustodyStore(opened, ORDERS)
         for _ in range(20):
             sealed = await seal_new_key(provider, WalletId(new_id()))
             await wallets.insert_farmer(

@@ -29,6 +29,7 @@ from services.wallet.domain.errors import (
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 
 ANN, BOB, CID = (f"spiffe://kalepool/operator/{name}" for name in ("ann", "bob", "cid"))
 RESUME = "/kalepool.wallet.v1.CustodyService/ResumeSigning"
@@ -51,7 +52,7 @@ async def asked(store: ApprovalStore, one: Order, *, seconds: int = 60) -> Appro
 
 
 async def test_an_order_goes_on_once_when_another_operator_has_agreed(pool: Database) -> None:
-    store = ApprovalStore(pool)
+    store = ApprovalStore(pool, ORDERS)
     waits_for = await asked(store, order())
     assert await store.use(order(), seconds=60) == waits_for, "it is asked for once only"
     approved = await store.approve(waits_for, actor=BOB)
@@ -62,7 +63,7 @@ async def test_an_order_goes_on_once_when_another_operator_has_agreed(pool: Data
     assert await store.use(order(asked_by=CID), seconds=60) not in {None, waits_for}
     assert await store.use(order(), seconds=60) is None
     assert await store.use(order(), seconds=60) not in {None, waits_for}, "it was used"
-    records = await CustodyStore(pool).latest(before=None, action=None, limit=100)
+    records = await CustodyStore(pool, ORDERS).latest(before=None, action=None, limit=100)
     subject = f"approval {waits_for}"
     assert [(one.actor, one.action) for one in reversed(records) if one.subject == subject] == [
         (ANN, "ask_approval"),
@@ -73,13 +74,13 @@ async def test_an_order_goes_on_once_when_another_operator_has_agreed(pool: Data
 
 
 async def test_a_repeat_that_does_nothing_new_needs_no_other_approval(pool: Database) -> None:
-    store, one = ApprovalStore(pool), order(20, is_repeatable=True)
+    store, one = ApprovalStore(pool, ORDERS), order(20, is_repeatable=True)
     await store.approve(await asked(store, one), actor=BOB)
     assert [await store.use(one, seconds=60) for _ in range(3)] == [None] * 3
 
 
 async def test_who_asked_does_not_agree_to_it(pool: Database) -> None:
-    store = ApprovalStore(pool)
+    store = ApprovalStore(pool, ORDERS)
     waits_for = await asked(store, order(30))
     for actor in (ANN, ANN.upper()):
         with pytest.raises(OwnRequestError):
@@ -90,7 +91,7 @@ async def test_who_asked_does_not_agree_to_it(pool: Database) -> None:
 async def test_what_is_over_is_neither_approved_nor_used(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store = ApprovalStore(pool)
+    store = ApprovalStore(pool, ORDERS)
     unknown = ApprovalId(new_id())
     with pytest.raises(ApprovalNotFoundError):
         await store.approve(unknown, actor=BOB)
@@ -109,7 +110,7 @@ async def test_what_is_over_is_neither_approved_nor_used(
 
 
 async def test_of_many_at_once_one_goes_on(pool: Database) -> None:
-    store = ApprovalStore(pool)
+    store = ApprovalStore(pool, ORDERS)
     one = order(50)
     first = await asyncio.gather(*(store.use(one, seconds=60) for _ in range(10)))
     (waits_for,) = set(first)
@@ -132,7 +133,7 @@ async def test_of_many_at_once_one_goes_on(pool: Database) -> None:
 async def test_the_database_refuses_what_no_approval_is(
     pool: Database, database: DatabaseAccess, statement: str
 ) -> None:
-    await asked(ApprovalStore(pool), order(60))
+    await asked(ApprovalStore(pool, ORDERS), order(60))
     async with connect(database.dsn("wallet")) as connection:
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
             await connection.execute(statement)

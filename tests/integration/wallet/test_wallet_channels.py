@@ -48,7 +48,9 @@ async def test_processes_together_make_no_more_than_wanted(pool: Database) -> No
 async def test_every_key_is_in_the_audit_log(pool: Database) -> None:
     made = await keys(2)
     await ChannelStore(pool, ORDERS).insert(made, most=1)
-    (record,) = await CustodyStore(pool).latest(before=None, action="create_wallet", limit=10)
+    (record,) = await CustodyStore(pool, ORDERS).latest(
+        before=None, action="create_wallet", limit=10
+    )
     (sealed, _), _ = made
     assert (record.subject, record.details) == (
         f"wallet {sealed.wallet_id}",

@@ -26,6 +26,7 @@ from services.wallet.domain.audit import Act, Action, Verifier
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.store.custody import CustodyStore
 from tests.support.database import DatabaseAccess, connect
+from tests.support.orders import ORDERS
 from tests.support.wallet_world import WalletWorld, eventually
 
 KALE = 10**7
@@ -42,7 +43,7 @@ async def verified(store: CustodyStore) -> Verifier:
 
 
 async def test_records_that_come_at_once_make_one_chain_without_gaps(pool: Database) -> None:
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     await asyncio.gather(*(store.record(replace(ACT, subject=str(n))) for n in range(40)))
     found = await verified(store)
     assert (found.broken, found.head.number) == ("", 40)
@@ -62,7 +63,7 @@ async def test_records_that_come_at_once_make_one_chain_without_gaps(pool: Datab
 async def test_the_log_never_changes(
     pool: Database, database: DatabaseAccess, role: str, statement: str
 ) -> None:
-    await CustodyStore(pool).record(ACT)
+    await CustodyStore(pool, ORDERS).record(ACT)
     dsn = database.admin_dsn if role == "admin" else database.dsn("wallet")
     async with connect(dsn) as connection:
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.RaiseError)):
@@ -72,7 +73,7 @@ async def test_the_log_never_changes(
 async def test_a_record_that_was_changed_behind_the_triggers_is_found(
     pool: Database, database: DatabaseAccess
 ) -> None:
-    store = CustodyStore(pool)
+    store = CustodyStore(pool, ORDERS)
     for number in range(5):
         await store.record(replace(ACT, subject=str(number)))
     async with connect(database.admin_dsn) as admin:
@@ -83,7 +84,7 @@ async def test_a_record_that_was_changed_behind_the_triggers_is_found(
 
 
 async def test_who_paused_what_is_kept(pool: Database) -> None:
-    store, pooler = CustodyStore(pool), Reach(scope=Scope.POOLER, target=UUID(int=7))
+    store, pooler = CustodyStore(pool, ORDERS), Reach(scope=Scope.POOLER, target=UUID(int=7))
     for _ in range(2):
         await store.pause(pooler, reason="audit", actor="ann")
     await store.pause(EVERYTHING, reason="fire", actor="bob")

@@ -8,6 +8,7 @@ from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.store.custody import CustodyStore, is_carrier_paused, is_held_apart
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows
 
@@ -59,7 +60,7 @@ async def pause(rows: WalletRows, scope: str, target: UUID | None, **values: obj
 
 
 async def test_the_first_record_has_number_one(rows: WalletRows) -> None:
-    store = CustodyStore(rows.pool)
+    store = CustodyStore(rows.pool, ORDERS)
     await store.record(Act(actor="me", action=Action.PAUSE, subject="first"))
     (first,) = await store.latest(before=None, action=None, limit=ALL)
     assert (first.number, first.subject) == (1, "first")
@@ -67,7 +68,7 @@ async def test_the_first_record_has_number_one(rows: WalletRows) -> None:
 
 async def test_a_record_follows_the_head(rows: WalletRows) -> None:
     await write_records(rows, "a", "b", "c")
-    store = CustodyStore(rows.pool)
+    store = CustodyStore(rows.pool, ORDERS)
     await store.record(Act(actor="me", action=Action.PAUSE, subject="next"))
     (newest,) = await store.latest(before=None, action=None, limit=1)
     assert (newest.number, newest.subject, newest.previous) == (4, "next", (3).to_bytes(32))
@@ -93,7 +94,9 @@ async def test_latest_records_are_read_newest_first(rows: WalletRows) -> None:
     async def numbers(
         before: int | None = None, limit: int = ALL, action: str | None = None
     ) -> list[int]:
-        found = await CustodyStore(rows.pool).latest(before=before, action=action, limit=limit)
+        found = await CustodyStore(rows.pool, ORDERS).latest(
+            before=before, action=action, limit=limit
+        )
         return [record.number for record in found]
 
     assert await numbers() == [4, 3, 2, 1]
@@ -107,7 +110,7 @@ async def test_latest_records_are_read_newest_first(rows: WalletRows) -> None:
 
 
 async def test_a_pause_in_force_stays_as_it_is(rows: WalletRows) -> None:
-    store = CustodyStore(rows.pool)
+    store = CustodyStore(rows.pool, ORDERS)
     for reason in ("first", "second"):
         await store.pause(EVERYTHING, reason=reason, actor="me")
     (found,) = await store.pauses(over=True)
@@ -115,7 +118,7 @@ async def test_a_pause_in_force_stays_as_it_is(rows: WalletRows) -> None:
 
 
 async def test_one_pause_ends_and_no_other(rows: WalletRows) -> None:
-    store, same, other = CustodyStore(rows.pool), new_id(), new_id()
+    store, same, other = CustodyStore(rows.pool, ORDERS), new_id(), new_id()
     before = NOW - timedelta(hours=1)
     await pause(rows, "pooler", same, resumed_by="somebody", resumed_at=before)
     reaches = [
@@ -164,7 +167,7 @@ async def test_a_thousand_pauses_are_told_at_most(rows: WalletRows) -> None:
         "SELECT gen_random_uuid(), 'wallet', gen_random_uuid(), '', 'me' "
         "FROM generate_series(1, 1002)"
     )
-    assert len(await CustodyStore(rows.pool).pauses(over=False)) == 1000
+    assert len(await CustodyStore(rows.pool, ORDERS).pauses(over=False)) == 1000
 
 
 async def carried(rows: WalletRows, wallet: WalletRow) -> TransactionId:

@@ -40,7 +40,7 @@ async def pausing(pool: Database) -> AsyncIterator[Pausing]:
     await endow(pool)
     made = Pausing(
         wallets=WalletStore(pool, ORDERS),
-        store=CustodyStore(pool),
+        store=CustodyStore(pool, ORDERS),
         switch=KillSwitch(),
         wakeup=Wakeup(),
     )
@@ -59,19 +59,19 @@ async def stuck(database: DatabaseAccess) -> AsyncIterator[None]:
 
 
 async def acts(pool: Database) -> list[str]:
-    found = await CustodyStore(pool).latest(before=None, action=None, limit=100)
+    found = await CustodyStore(pool, ORDERS).latest(before=None, action=None, limit=100)
     return [one.action for one in reversed(found) if one.action in {"pause", "resume", "sign"}]
 
 
 async def recorded(pool: Database) -> bool:
-    return bool(await CustodyStore(pool).pauses(over=False))
+    return bool(await CustodyStore(pool, ORDERS).pauses(over=False))
 
 
 async def test_a_pause_is_recorded_when_the_database_answers(
     pool: Database, pausing: Pausing
 ) -> None:
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
-    (pause,) = await CustodyStore(pool).pauses(over=False)
+    (pause,) = await CustodyStore(pool, ORDERS).pauses(over=False)
     assert (pause.reason, pause.paused_by) == ("fire", "ann")
     # From here on the database alone says so: any process may end it.
     assert not pausing.switch.holds_anything
@@ -126,7 +126,7 @@ async def test_an_order_for_some_stops_nobody_else(
     assert [one.id for one in (await commit).recorded] == [other.id]
     await eventually(lambda: recorded(pool))
     assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
-    (pause,) = await CustodyStore(pool).pauses(over=False)
+    (pause,) = await CustodyStore(pool, ORDERS).pauses(over=False)
     named = Scope.WALLET if scope is Scope.FARMER else scope
     assert pause.reach.scope is named
 
@@ -180,7 +180,7 @@ async def test_an_order_that_is_ended_before_it_was_recorded_leaves_both_records
 async def test_another_process_ends_a_pause_of_this_one(pool: Database, pausing: Pausing) -> None:
     _, _, draft = await farmer(pool)
     assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
-    assert await CustodyStore(pool).resume(EVERYTHING, actor="bob")
+    assert await CustodyStore(pool, ORDERS).resume(EVERYTHING, actor="bob")
     store = transactions(pool, pausing.switch)
     assert (await store.commit_signed([draft], ledger=LEDGER)).recorded
 

@@ -279,7 +279,7 @@ async def test_a_transaction_settles_nothing_that_another_one_carries_now(rows: 
 
 
 async def test_released_is_the_one_that_waits_for_a_person(rows: WalletRows) -> None:
-    owner, store = await rows.wallet(), CustodyStore(rows.pool)
+    owner, store = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
     held, other, proven = [
         await rows.operation(owner, block=block, unproven=unproven, due_at=ago(-60))
         for block, unproven in enumerate((2, 2, 1))

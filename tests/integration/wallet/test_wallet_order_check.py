@@ -51,7 +51,7 @@ async def seal(pool: Database) -> None:
 def open_check(pool: Database) -> tuple[RowMacs, RowKeys, OrderCheck]:
     macs = RowMacs()
     keys = RowKeys(PROVIDER, KeyStore(pool), macs)
-    custody, clock = CustodyStore(pool), SystemClock()
+    custody, clock = CustodyStore(pool, ORDERS), SystemClock()
     return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock)
 
 
@@ -133,7 +133,7 @@ async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
     assert not checked.check.is_clean
     assert await checked.check.sign([checked.names[table]], actor="operator") == 1
     assert checked.check.is_clean
-    (record,) = await CustodyStore(checked.rows.pool).latest(
+    (record,) = await CustodyStore(checked.rows.pool, ORDERS).latest(
         before=None, action=Action.SIGN_ROWS.value, limit=10
     )
     assert (record.actor, record.details) == ("operator", "1 rows")

@@ -427,7 +427,7 @@ async def test_a_transaction_that_only_the_chain_knows_is_booked_whole_or_not_at
 async def test_the_third_envelope_without_a_proof_waits_for_a_person(pool: Database) -> None:
     _, wallet_id, address = await farmer(pool)
     (operation_id,) = await record(pool, "plant", wish(wallet_id))
-    operations, custody = OperationStore(pool, ORDERS), CustodyStore(pool)
+    operations, custody = OperationStore(pool, ORDERS), CustodyStore(pool, ORDERS)
     assert not await custody.release(operation_id, actor="operator")
     now = replace(ALL, work_until=5)
     for _ in range(2):

@@ -486,7 +486,7 @@ async def test_no_bid_is_raised_for_what_is_paused(pool: Database, scope: Scope)
     assert wallet is not None
     targets = {Scope.WALLET: wallet_id, Scope.POOLER: wallet.pooler_id}
     reach = Reach(scope=scope, target=targets.get(scope))
-    store, custody = TransactionStore(pool, ORDERS), CustodyStore(pool)
+    store, custody = TransactionStore(pool, ORDERS), CustodyStore(pool, ORDERS)
     (old,) = await store.open([transaction_id])
     await custody.pause(reach, reason="a test", actor="me")
     assert not await store.replace_envelope(transaction_id, old.envelope, envelope(address))

@@ -180,7 +180,7 @@ async def test_no_address_stops_withdrawals_when_the_clock_was_set_back(
 
 async def test_the_address_of_the_registration_is_in_the_audit_log(pool: Database) -> None:
     wallet_id = await farmer(pool)
-    records = await CustodyStore(pool).latest(before=None, action=None, limit=10)
+    records = await CustodyStore(pool, ORDERS).latest(before=None, action=None, limit=10)
     assert [(item.action, item.subject) for item in records] == [
         ("set_payout_address", f"wallet {wallet_id}"),
         ("create_wallet", f"wallet {wallet_id}"),
@@ -260,7 +260,7 @@ async def test_whom_an_operator_has_stopped_does_not_use_up_the_pools_limit(
         )
     targets = {Scope.POOLER: pooler, Scope.WALLET: wallet_id, Scope.EVERYTHING: None}
     reach = Reach(scope=scope, target=targets[scope])
-    await CustodyStore(pool).pause(reach, reason="a test", actor="ann")
+    await CustodyStore(pool, ORDERS).pause(reach, reason="a test", actor="ann")
     if scope is Scope.EVERYTHING:
         assert await store.record(wish(wallet_id, "meanwhile"), LIMIT) != known
     else:

@@ -100,6 +100,30 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
         },
     ),
     (
+        orders.resume_bytes,
+        {"pause_id": ONE, "resumed_by": "ann", "resumed_at": NOW},
+        {"pause_id": TWO, "resumed_by": "", "resumed_at": NOW + timedelta(seconds=1)},
+    ),
+    (
+        orders.approval_bytes,
+        {
+            "approval_id": ONE,
+            "method": "/a",
+            "digest": bytes(32),
+            "asked_by": "ann",
+            "approved_by": "bob",
+            "approved_at": NOW,
+        },
+        {
+            "approval_id": TWO,
+            "method": "/b",
+            "digest": bytes(31) + b"1",
+            "asked_by": "anna",
+            "approved_by": "bo",
+            "approved_at": NOW + timedelta(seconds=1),
+        },
+    ),
+    (
         orders.payer_transaction_bytes,
         {
             "row_id": ONE,

@@ -2,7 +2,7 @@
 -- The newest of one request, and the moment of this transaction.
 SELECT
     m.moment, a.id, a.method, a.digest, a.request, a.asked_by, a.asked_at, a.expires_at,
-    a.approved_by, a.approved_at, a.used_at
+    a.approved_by, a.approved_at, a.used_at, a.mac
 FROM (SELECT now() AS moment) AS m
 LEFT JOIN (
     SELECT * FROM wallet.approvals
@@ -40,3 +40,6 @@ FROM wallet.approvals
 WHERE $1 OR (used_at IS NULL AND expires_at > now())
 ORDER BY asked_at DESC, id DESC
 LIMIT 1000;
+
+-- name: sign_approval :exec
+UPDATE wallet.approvals SET mac = $2 WHERE id = $1;

@@ -57,9 +57,24 @@ INSERT INTO wallet.pauses (id, scope, target, reason, paused_by)
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING;
 
--- name: end_pause :exec
-UPDATE wallet.pauses SET resumed_by = $3, resumed_at = now()
+-- name: pause_in_force :many
+-- The pause with this reach, if it is in force, and the moment of this transaction.
+SELECT id, now() AS moment FROM wallet.pauses
 WHERE scope = $1 AND target IS NOT DISTINCT FROM $2 AND resumed_at IS NULL;
+
+-- name: end_pause :exec
+UPDATE wallet.pauses SET resumed_by = $2, resumed_at = $3, resume_mac = $4
+WHERE id = $1 AND resumed_at IS NULL;
+
+-- name: pauses_to_judge :many
+-- Those in force, and those whose end nobody has judged yet (all but $1).
+SELECT id, scope, target, resumed_by, resumed_at, resume_mac
+FROM wallet.pauses
+WHERE id <> ALL($1::uuid[])
+ORDER BY paused_at, id;
+
+-- name: sign_resume :exec
+UPDATE wallet.pauses SET resume_mac = $2 WHERE id = $1;
 
 -- name: pauses :many
 -- Those in force; with $1 also those that are over. Newest first.
