@@ -98,6 +98,13 @@ async def test_no_lock_of_another_role_is_in_anybodys_way(
         for row in tables:
             async with admin.transaction():
                 await admin.execute(f"LOCK TABLE {row['name']} IN SHARE ROW EXCLUSIVE MODE")
+        # And what the role writes itself is read by others.
+        for row in await admin.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
+            "WHERE schemaname = $1",
+            service,
+        ):
+            await admin.execute(f"SELECT 1 FROM {row['name']} LIMIT 1")  # noqa: S608  (quoted)
         async with admin.transaction():
             await admin.execute(
                 "SELECT 1 FROM wallet.wallets WHERE id = $1 FOR UPDATE", person.wallet_id

@@ -53,7 +53,7 @@ class HeldUp:
     @property
     def failures(self) -> list[str]:
         """Return in words what must not be."""
-        found = [f"{self.who}: locks {mode} on tables of others" for mode in self.taken.in_the_way]
+        found = [f"{self.who}: locks {mode} in the way of others" for mode in self.taken.in_the_way]
         if self.in_force > IN_FORCE:
             found.append(f"{self.who}: a pause took {self.in_force:.1f} s")
         if self.recorded > RECORDED:

@@ -83,8 +83,9 @@ class Taken:
 
     @property
     def in_the_way(self) -> Sequence[str]:
-        """Return locks on other roles' tables that are in the way of who reads or writes them."""
-        return [mode for mode in self.others if mode != "ACCESS SHARE"]
+        """Return locks that are in the way of readers, or of others who write what is theirs."""
+        own = [mode for mode in self.own if mode == "ACCESS EXCLUSIVE"]
+        return [*own, *(mode for mode in self.others if mode != "ACCESS SHARE")]
 
     def words(self) -> str:
         """Return what was taken, in words."""

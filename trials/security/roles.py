@@ -32,8 +32,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "plant.turns": {"plant": "SIu"},
     # Only the database writes this table, and administrators read it.
     "registry.changes": {},
-    "registry.farmers": {**_READERS, "registry": "SIU", "wallet": "S"},
-    "registry.poolers": {**_READERS, "registry": "SIU", "wallet": "S"},
+    "registry.farmers": {**_READERS, "registry": "SIu", "wallet": "S"},
+    "registry.poolers": {**_READERS, "registry": "SIu", "wallet": "S"},
     "registry.requests": {"registry": "SI"},
     "registry.schema_migrations": {},
     "wallet.accounts": {"wallet": "SIU"},

@@ -120,7 +120,13 @@ FOR EACH STATEMENT EXECUTE FUNCTION registry.refuse_loss();
 
 GRANT USAGE ON SCHEMA registry
 TO kalepool_registry, kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;
-GRANT SELECT, INSERT, UPDATE ON registry.poolers, registry.farmers TO kalepool_registry;
+-- Of columns: the right to change a whole table is the right to lock it against everybody who reads it.
+GRANT SELECT, INSERT,
+UPDATE (name, api_endpoint, max_farmers, current_farmers, is_active, last_seen)
+ON registry.poolers TO kalepool_registry;
+GRANT SELECT, INSERT, UPDATE (
+    wallet_id, custodial_public_key, payout_wallet_address, stake_percentage, status, metadata
+) ON registry.farmers TO kalepool_registry;
 GRANT SELECT, INSERT ON registry.requests TO kalepool_registry;
 GRANT SELECT ON registry.poolers, registry.farmers
 TO kalepool_wallet, kalepool_plant, kalepool_work, kalepool_harvest;

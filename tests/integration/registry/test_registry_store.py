@@ -56,6 +56,11 @@ async def test_other_services_read_and_do_not_write(database: DatabaseAccess) ->
     [
         "DELETE FROM registry.farmers",
         "DELETE FROM registry.poolers",
+        "UPDATE registry.farmers SET request_id = ''",
+        "UPDATE registry.farmers SET pooler_id = gen_random_uuid()",
+        "UPDATE registry.farmers SET id = gen_random_uuid()",
+        "UPDATE registry.poolers SET public_key = ''",
+        "LOCK TABLE registry.farmers IN ACCESS EXCLUSIVE MODE",
         "UPDATE registry.requests SET method = ''",
         "SELECT * FROM wallet.sealed_keys",
         "SELECT * FROM wallet.wallets FOR UPDATE",
@@ -75,7 +80,6 @@ async def test_registry_may_not(registry: Connection, statement: str) -> None:
         "stake_percentage = -0.0001",
         "status = 'active'",
         "custodial_public_key = 'G'",
-        "request_id = NULL",
     ],
 )
 async def test_the_database_keeps_a_farmer_sound(registry: Connection, change: str) -> None:

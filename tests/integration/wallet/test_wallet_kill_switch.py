@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from libs.common.db.pool import Database
+from libs.common.db.pool import Database, open_database
+from libs.common.db.tls import DatabaseAddress
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.wallet.domain.errors import PauseNotFoundError, WalletNotFoundError
@@ -17,6 +18,7 @@ from services.wallet.engine.signers import Signers
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.loops import record_pauses
+from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch, PausedHereError, PauseOrder
 from services.wallet.store.wallets import WalletStore
@@ -199,6 +201,22 @@ async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
         with pytest.raises(WalletNotFoundError):
             await pausing.pause(reach, reason="a typo", actor="ann")
     assert await acts(pool) == []
+
+
+async def test_who_waits_for_a_lock_is_told_to_come_again(database: DatabaseAccess) -> None:
+    async with (
+        open_database(
+            DatabaseAddress(dsn=database.dsn("wallet")),
+            queries=QUERIES,
+            pool_size=1,
+            timeout_ms=10_000,
+            lock_timeout_ms=200,
+            name="test",
+        ) as impatient,
+        stuck(database),
+    ):
+        with pytest.raises(UnavailableError, match="not available"):
+            await CustodyStore(impatient).pause(EVERYTHING, reason="fire", actor="ann")
 
 
 async def test_a_database_that_is_away_fails_the_end_of_a_pause_and_not_the_pause(

@@ -154,8 +154,8 @@ def test_every_rpc_has_a_line() -> None:
 async def test_a_line_calls_its_rpc(
     recorder: Recorder, tmp_path: Path, line: str, rpc: str
 ) -> None:
-    # An empty answer is no sound audit log, and no key.
-    refused = rpc.endswith(("/VerifyAuditLog", "/ExportKey"))
+    # An empty answer is no sound audit log, no key, and no pause that is recorded.
+    refused = rpc.endswith(("/VerifyAuditLog", "/ExportKey", "/PauseSigning"))
     assert await run(*tokens(line, tmp_path)) == (REFUSED if refused else 0)
     assert not (tmp_path / "secret").exists(), "it is in the way of the next try"
     # Three calls for `--state open`; one otherwise.

@@ -33,7 +33,7 @@ PROCESS_VARIABLES = {"SECRETS_DIR"}
 POSTGRES_VARIABLES = {"POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}
 #: `python -m <module> <words>` that the code knows.
 COMMANDS = {
-    "migrate": ("services", ["migrate"]),
+    "migrate": ("services", ["migrate", "restrict"]),
     "localnet": ("localnet", []),
     "backup": ("backup", ["--help"]),
     **{name: (f"services.{name}", ["serve"]) for name in SERVICES},
