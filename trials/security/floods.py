@@ -21,8 +21,8 @@ _END_STREAM, _END_HEADERS = 1, 4
 _NO_WINDOW = b"\0\4\0\0\0\0"
 #: What a TLS client says first: the record's and the message's lengths, and no more.
 _HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-#: Connections that show a certificate: as many as the firewall lets one address have. Whoever has
-#: a certificate is somebody (deploy/nftables.conf).
+#: Connections that show a certificate: as many as the firewall lets one address have, as whoever
+#: has a certificate is somebody (deploy/nftables.conf).
 OF_ONE_ADDRESS = 64
 #: Calls that one connection makes, where it makes any.
 _STREAMS = 50
