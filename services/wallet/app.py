@@ -308,7 +308,13 @@ class _Wiring:
 
     def _dispatcher(self, templates: TemplateBook) -> Dispatcher:
         chain, signers, limits = self._chain, self._signers, self._limits
-        sources = Sources(chain, self._channels, self._transactions, signers)
+        sources = Sources(
+            chain,
+            self._channels,
+            self._transactions,
+            signers,
+            has_channels=self._settings.channel_accounts > 0,
+        )
         refuser = Refuser(chain=chain, follower=self._follower)
         multicall, packs = self._settings.multicall(), None
         if multicall is not None:

@@ -79,23 +79,28 @@ _FARM: Mapping[OperationKind, Mapping[str, Meaning]] = {
 _TOKEN: Mapping[OperationKind, Mapping[str, Meaning]] = {
     OperationKind.PLANT: {
         "BalanceError": _fail(FailureReason.INSUFFICIENT_BALANCE),
+        "BalanceDeauthorizedError": _fail(FailureReason.LINE_FROZEN),
         "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
     },
     OperationKind.WORK: {},
-    OperationKind.HARVEST: {"TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE)},
+    OperationKind.HARVEST: {
+        "BalanceError": _fail(FailureReason.LINE_FULL),
+        "BalanceDeauthorizedError": _fail(FailureReason.LINE_FROZEN),
+        "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
+    },
 }
 # Errors of the classic operation that pays a withdrawal, which a payer's transaction carries.
 _PAYMENT: Mapping[str, Meaning] = {
     "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
     "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
-    "PAYMENT_SRC_NOT_AUTHORIZED": _REFUSED,
+    "PAYMENT_SRC_NOT_AUTHORIZED": _fail(FailureReason.LINE_FROZEN),
     "PAYMENT_NO_DESTINATION": _fail(FailureReason.DESTINATION_MISSING),
     "PAYMENT_NO_TRUST": _fail(FailureReason.DESTINATION_REFUSES),
     "PAYMENT_NOT_AUTHORIZED": _fail(FailureReason.DESTINATION_REFUSES),
-    "PAYMENT_LINE_FULL": _fail(FailureReason.DESTINATION_REFUSES),
+    "PAYMENT_LINE_FULL": _fail(FailureReason.DESTINATION_FULL),
     # The farmer's account was merged away, or its key is no longer its signer.
     "opNO_ACCOUNT": _fail(FailureReason.NOT_FUNDED),
-    "opBAD_AUTH": _REFUSED,
+    "opBAD_AUTH": _fail(FailureReason.ACCOUNT_LOCKED),
 }
 
 

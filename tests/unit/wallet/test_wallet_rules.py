@@ -241,6 +241,7 @@ def test_before_the_first_block() -> None:
         (K.PLANT, "farm", "PlantAmountTooLow", Action.FAIL, R.REFUSED),
         (K.PLANT, "token", "BalanceError", Action.FAIL, R.INSUFFICIENT_BALANCE),
         (K.PLANT, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
+        (K.PLANT, "token", "BalanceDeauthorizedError", Action.FAIL, R.LINE_FROZEN),
         (K.PLANT, "host", "Storage/ExceededLimit", Action.RETRY, None),
         (K.WORK, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
         (K.WORK, "farm", "GapCountTooLow", Action.WAIT, None),
@@ -251,7 +252,8 @@ def test_before_the_first_block() -> None:
         (K.HARVEST, "farm", "BlockMissing", Action.FAIL, R.BLOCK_EXPIRED),
         (K.HARVEST, "farm", "HarvestNotReady", Action.WAIT, None),
         # The same numbers, 10 and 13, raised by the token.
-        (K.HARVEST, "token", "BalanceError", Action.FAIL, R.REFUSED),
+        (K.HARVEST, "token", "BalanceError", Action.FAIL, R.LINE_FULL),
+        (K.HARVEST, "token", "BalanceDeauthorizedError", Action.FAIL, R.LINE_FROZEN),
         (K.HARVEST, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
         (K.HARVEST, "host", "Auth/InvalidAction", Action.FAIL, R.REFUSED),
         (K.ONBOARD, "transaction", "CREATE_ACCOUNT_LOW_RESERVE", Action.RETRY, None),

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from libs.common.log import get_logger
 from services.wallet.chain import MAX_FARMERS, Chain, Newcomer, sign_onboarding
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.model import OperationKind, QueuedOperation
+from services.wallet.domain.outcomes import MAX_PAUSE
 from services.wallet.domain.settling import apart, later
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
@@ -12,6 +14,8 @@ from services.wallet.engine.signers import Signers
 from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.operations import OperationStore
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Onboarder:
         present = [item for item in claimed if states[item.address].has_trustline]
         await self.transactions.settle_present(present, ledger)
         missing = [item for item in claimed if not states[item.address].has_trustline]
+        missing = await self._willing(missing, states, ledger)
         together, rest = apart(missing)
         await self.operations.settle_queued([later(operation) for operation in rest])
         if together:
@@ -46,6 +51,21 @@ class Onboarder:
             except BROKEN as error:
                 await self.broken_keys.set_aside(together, error)
         return True
+
+    async def _willing(
+        self, missing: list[QueuedOperation], states: dict[str, AccountState], ledger: int
+    ) -> list[QueuedOperation]:
+        """Put farmers off whose accounts do not obey; return the others.
+
+        Whoever has the key can make the account, and lock it, before the pool does. All that would
+        share a transaction with it would fail.
+        """
+        locked = [item for item in missing if not states[item.address].obeys]
+        if locked:
+            log.warning("accounts do not obey", wallets=[str(item.wallet_id) for item in locked])
+            due = ledger + MAX_PAUSE
+            await self.operations.settle_queued([later(item, due_ledger=due) for item in locked])
+        return [item for item in missing if states[item.address].obeys]
 
     async def _submit(
         self, missing: list[QueuedOperation], states: dict[str, AccountState], sequence: int
