@@ -92,7 +92,7 @@ class SigningPausedError(FailedPreconditionError):
 
 
 class WithdrawalLimitError(ResourceExhaustedError):
-    """The withdrawal exceeds what may leave within 24 hours."""
+    """The withdrawal exceeds a limit of amounts or numbers; `of` tells which."""
 
     default_reason = "WITHDRAWAL_LIMIT"
 

@@ -250,6 +250,10 @@ class QueuedOperation:
     attempts: int
     #: Operations that it may share a transaction with, itself included; None: no limit.
     pack_limit: int | None
+    #: The farmer's pooler; None for the pool's own.
+    pooler_id: PoolerId | None = None
+    #: Ledgers have refused payments of that pooler lately.
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

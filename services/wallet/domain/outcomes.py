@@ -10,6 +10,9 @@ from services.wallet.domain.model import FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
 MAX_ATTEMPTS = 5
+#: Envelopes signed for a withdrawal at most: what ledgers refuse alone, ever more slowly, for about
+#: twenty minutes is given up. A withdrawal that no ledger took is tried for ever.
+MAX_REFUSED = 10
 #: Longest pause between two attempts of an onboarding, in ledgers.
 MAX_PAUSE = 60
 
@@ -126,6 +129,11 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
 def may_retry(kind: OperationKind, attempts: int) -> bool:
     """Tell whether an operation may get another envelope after `attempts` envelopes."""
     return not OPERATION_KINDS[kind].has_block or attempts < MAX_ATTEMPTS
+
+
+def keeps_failing(kind: OperationKind, attempts: int) -> bool:
+    """Tell whether ledgers have refused a withdrawal so often that it is given up."""
+    return kind is OperationKind.WITHDRAW and attempts >= MAX_REFUSED
 
 
 def pause(kind: OperationKind, attempts: int) -> int:

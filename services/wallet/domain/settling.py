@@ -17,7 +17,7 @@ from services.wallet.domain.model import (
     QueuedOperation,
     Settlement,
 )
-from services.wallet.domain.outcomes import Action, may_retry, meaning, pause
+from services.wallet.domain.outcomes import Action, keeps_failing, may_retry, meaning, pause
 from services.wallet.domain.refusals import Price
 from services.wallet.domain.submission import ABOVE_CAP
 
@@ -180,13 +180,14 @@ def apart(
     """
     # Ids are in the order of time.
     waiting = sorted(claimed, key=lambda operation: operation.id)
-    if not waiting or _goes_alone(waiting[0]):
+    if not waiting or goes_alone(waiting[0]):
         return waiting[:1], waiting[1:]
-    fresh = [operation for operation in waiting if not _goes_alone(operation)]
-    return fresh, [operation for operation in waiting if _goes_alone(operation)]
+    fresh = [operation for operation in waiting if not goes_alone(operation)]
+    return fresh, [operation for operation in waiting if goes_alone(operation)]
 
 
-def _goes_alone(operation: QueuedOperation) -> bool:
+def goes_alone(operation: QueuedOperation) -> bool:
+    """Tell whether an operation failed before, and nobody said that only others were the reason."""
     return operation.attempts > 0 and (operation.pack_limit or 1) == 1
 
 
@@ -254,6 +255,8 @@ def refused(
         return given_up(operation, reason, str(error), ledger=ledger, fee=fee)
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
         return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
+    if together == 1 and keeps_failing(operation.kind, operation.attempts):
+        return given_up(operation, FailureReason.KEEPS_FAILING, str(error), ledger=ledger, fee=fee)
     due = head.ledger + pause(operation.kind, operation.attempts)
     alone = not OPERATION_KINDS[operation.kind].has_block
     limit = None if what.action is Action.WAIT else 1 if alone else smaller(together)

@@ -29,6 +29,18 @@ class DailyLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountLimits:
+    """Numbers of withdrawals."""
+
+    #: Withdrawals of a farmer that are not settled.
+    open: int = 20
+    #: Withdrawals of a farmer, and of all of a pooler, that ledgers refused within 24 hours. Each
+    #: has cost a fee, and the time of others.
+    failures: int = 5
+    failures_of_pooler: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
 class WithdrawalTerms:
     """The operator's terms for withdrawals."""
 
@@ -36,6 +48,8 @@ class WithdrawalTerms:
     cooling: float
     #: Daily limits by asset.
     limits: Mapping[Asset, DailyLimit]
+    #: Limits of their number.
+    counts: CountLimits
 
 
 @dataclass(frozen=True, kw_only=True)

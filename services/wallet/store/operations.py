@@ -321,6 +321,8 @@ def queued_operation(row: Record) -> QueuedOperation:
         hash=row["hash"],
         attempts=row["attempts"],
         pack_limit=row["pack_limit"],
+        pooler_id=row["pooler_id"],
+        is_suspect=bool(row.get("is_suspect")),
     )
 
 

@@ -100,7 +100,9 @@ class WithdrawalServiceServicer:
         Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
-        exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
+        exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
+        refused too many of the farmer or its pooler within 24 hours: "of" in the error's metadata tells which
+        (farmer, pool, open, failures, failures_of_pooler). DEADLINE_EXCEEDED: it goes on; ask again.
         Command line: kalepool withdrawal send FARMER_ID --amount 12.5
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -245,23 +245,30 @@ CREATE TABLE wallet.payments (
 );
 CREATE INDEX idx_payments_payer ON wallet.payments (payer_id, operation_id);
 
--- Payers that may be given payments, the one with the fewest first: its place, and how many there are.
+-- Payers that may be given payments, the one that is soonest free first, then the one with the fewest:
+-- its place, and how many there are. One transaction carries 19 payments.
 CREATE FUNCTION wallet.free_payers() RETURNS TABLE (id uuid, place bigint, count bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 SELECT
     w.id,
-    row_number() OVER (ORDER BY w.status = 'pending', count(b.payer_id), w.id) AS place,
+    row_number() OVER (
+        ORDER BY
+            w.status = 'pending',
+            coalesce(b.is_busy::int + b.payments / 19, 0),
+            coalesce(b.payments, 0),
+            w.id
+    ) AS place,
     count(*) OVER () AS count
 FROM wallet.wallets AS w
 LEFT JOIN (
-    SELECT p.payer_id
+    SELECT p.payer_id, count(*) AS payments, bool_or(o.state <> 'queued') AS is_busy
     FROM wallet.operations AS o
     INNER JOIN wallet.payments AS p ON o.id = p.operation_id
     WHERE o.state IN ('queued', 'signed', 'sent') AND o.kind IN ('withdraw', 'top_up')
+    GROUP BY p.payer_id
 ) AS b ON w.id = b.payer_id
-WHERE w.kind = 'payer' AND w.stopped = ''
-GROUP BY w.id;
+WHERE w.kind = 'payer' AND w.stopped = '';
 END;
 
 -- Numbers that payers were shown to stand at, as far as these are targets of payments that no
@@ -408,6 +415,9 @@ CREATE TABLE wallet.withdrawals (
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
+-- What ledgers refused lately.
+CREATE INDEX idx_operations_refused ON wallet.operations (settled_at)
+WHERE kind = 'withdraw' AND state = 'failed' AND attempts > 0;
 
 -- Audit log and kill switch -------------------------------------------------------------------
 
