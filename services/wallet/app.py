@@ -51,6 +51,7 @@ from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
@@ -212,6 +213,17 @@ class _Wiring:
             chain_view=self._chain_view,
             limits=self._limits,
         )
+        self._reclaimer = Reclaimer(
+            chain=self._chain,
+            treasury=self._treasury,
+            signers=self._signers,
+            wallets=self._wallets,
+            transactions=self._transactions,
+            accounts=self._accounts,
+            sender=self._sender,
+            chain_view=self._chain_view,
+            limits=self._limits,
+        )
         self._rent = RentKeeper(
             self._deployer,
             chain=self._chain,
@@ -267,6 +279,7 @@ class _Wiring:
             wakeup=changes,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
+            sponsored_daily=settings.sponsored_daily_per_pooler_stroops,
         )
         self._custody = Custody(
             wallets=self._wallets,
@@ -447,6 +460,7 @@ class _Wiring:
                 # A withdrawal's id is its operation's.
                 Owned.WITHDRAWAL: self._wallets.owners_of_operations,
             },
+            standings={Owned.FARMER: self._wallets.standings_of_farmers},
             checks={
                 "postgres": self._database.is_up,
                 "stellar": self._sees_chain,
@@ -475,6 +489,7 @@ class _Wiring:
             channels=self._keeper,
             payers=self._payer_keeper,
             deployer=self._deployer,
+            reclaimer=self._reclaimer,
             rent=self._rent,
             custody=self._custody_store,
             multicall_contract_id=self._settings.multicall_contract_id,

@@ -56,6 +56,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     fee_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that plants leave alone for each work and harvest that is to follow.
     fee_reserve_stroops: Annotated[Stroops, Field(ge=0, le=10_000_000)] = 50_000
+    #: Stroops of XLM that reserves of a pooler's new farmers may take within 24 hours, 15,000,000
+    #: each; 0: no limit. Farmers beyond it get their accounts later.
+    sponsored_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 15_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
     #: than there were: a payment belongs to its payer for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5

@@ -97,6 +97,12 @@ class WithdrawalLimitError(ResourceExhaustedError):
     default_reason = "WITHDRAWAL_LIMIT"
 
 
+class SponsorshipBudgetError(ResourceExhaustedError):
+    """The budget of a day for reserves of the pooler's new farmers is used up."""
+
+    default_reason = "SPONSORSHIP_BUDGET"
+
+
 class KeyExportOffError(PermissionDeniedError):
     """Keys do not leave this pool: KEY_EXPORT is not set."""
 

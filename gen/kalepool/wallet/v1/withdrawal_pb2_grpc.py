@@ -29,7 +29,9 @@ class WithdrawalServiceStub:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def __init__(self, channel):
@@ -69,7 +71,9 @@ class WithdrawalServiceServicer:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def SetPayoutAddress(self, request, context):
@@ -168,7 +172,9 @@ class WithdrawalService:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @staticmethod

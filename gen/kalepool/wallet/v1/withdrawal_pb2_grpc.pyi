@@ -30,7 +30,9 @@ class WithdrawalServiceStub:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @_typing.overload
@@ -79,7 +81,9 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -124,7 +128,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @_abc_1.abstractmethod

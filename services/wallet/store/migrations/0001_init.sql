@@ -493,6 +493,15 @@ CREATE TABLE wallet.fee_hours (
     CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
 );
 
+-- Reserves that the treasury sponsors for new farmers, by hour and pooler: the budget of a pooler is held
+-- against them, whatever was given back meanwhile.
+CREATE TABLE wallet.sponsored_hours (
+    hour timestamptz NOT NULL,
+    pooler_id uuid NOT NULL,
+    stroops bigint NOT NULL CHECK (stroops >= 0),
+    PRIMARY KEY (pooler_id, hour)
+);
+
 -- What operators allow, and what the network asks for, as last seen; refusals stand while it stays.
 CREATE TABLE wallet.operator_terms (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -642,7 +651,16 @@ SELECT
               OR (p.scope = 'pooler' AND p.target = w.pooler_id)
               OR (p.scope = 'wallet' AND p.target = w.id)
           )
-    ) AS is_paused
+    ) AS is_paused,
+    -- The same without a pause of everything.
+    EXISTS (
+        SELECT 1 FROM wallet.pauses AS p
+        WHERE p.resumed_at IS NULL
+          AND (
+              (p.scope = 'pooler' AND p.target = w.pooler_id)
+              OR (p.scope = 'wallet' AND p.target = w.id)
+          )
+    ) AS is_held_apart
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'farmer';
@@ -686,6 +704,7 @@ GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wall
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at) ON wallet.pauses TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.sponsored_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;
