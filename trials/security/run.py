@@ -24,9 +24,11 @@ from trials.security.fuzz import (
     send_hostile,
 )
 from trials.security.leaving import Abandoned, give_up
+from trials.security.limits import excesses
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
+from trials.security.turns import Waits, waits
 
 #: Share of the calls that warms everything up before memory is first read.
 WARM_UP = 0.2
@@ -67,8 +69,11 @@ class FuzzResult:
     breaches: Sequence[str]
     #: Callers that were let in, by full method name and caller.
     access: Mapping[tuple[str, str], bool]
-    #: Differences to the access table, and poolers that reached another's things.
+    #: Differences to the access table, poolers that reached another's things, and what standings
+    #: did not stop.
     intrusions: Sequence[str]
+    #: How long others waited for what cannot succeed.
+    waits: Waits
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
     #: Result of the search for secrets in all that the pool wrote.
@@ -82,6 +87,7 @@ class FuzzResult:
             *(one.text for one in self._growth() if not one.is_flat),
             *self.breaches,
             *self.intrusions,
+            *self.waits.failures,
             *self.fallen,
             *self.hostile.complaints,
             *self.hostile.silences,
@@ -146,6 +152,8 @@ class _Attack:
         farmed = await farm(self._stack, self._progress)
         self._ids = await register(self._stack)
         await self._look("farming")
+        waited = await waits(self._stack, self._progress)
+        await self._look("what cannot succeed")
         access, intrusions = await self._access()
         hostile, hostile_growth = await self._hostile()
         abandoned, abandoned_growth = await self._abandoned()
@@ -160,6 +168,7 @@ class _Attack:
             breaches=await _breaches(self._stack),
             access=access,
             intrusions=intrusions,
+            waits=waited,
             fallen=self._fallen,
             search=await self._search(hostile.told),
         )
@@ -168,6 +177,7 @@ class _Attack:
         self._progress("every caller on every method")
         access = await matrix(self._stack)
         intrusions = [*differences(access), *await trespasses(self._stack)]
+        intrusions += await excesses(self._stack)
         await self._look("every caller on every method")
         return access, intrusions
 

@@ -8,6 +8,7 @@ from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SI
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
+from trials.security.turns import FARMERS, PAYOUTS, Waits
 
 
 def output_of(result: FuzzResult) -> Output:
@@ -23,6 +24,7 @@ def output_of(result: FuzzResult) -> Output:
             _roles(),
             "S select, I insert, U update, u update of some columns; tried one by one",
             _access(result),
+            _waits(result.waits),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",
@@ -106,6 +108,27 @@ def _roles() -> Table:
         rows=[
             (relation, *(allowed.get(service, "") for service in SERVICES))
             for relation, allowed in ALLOWED.items()
+        ],
+    )
+
+
+def _waits(waits: Waits) -> Table:
+    return Table(
+        title=f"what others waited for, in seconds; a ledger takes {waits.ledger}",
+        columns=("what", "alone", "beside", "paid for nothing"),
+        rows=[
+            (
+                f"a payout beside {PAYOUTS} of another pooler that cannot succeed",
+                f"{waits.payouts.alone:.1f}",
+                f"{waits.payouts.beside:.1f}",
+                str(waits.payouts.wasted),
+            ),
+            (
+                f"a plant of {FARMERS} farmers, and with one whose account is locked",
+                f"{waits.plants.sound:.1f}",
+                f"{waits.plants.locked:.1f}",
+                "0" if waits.plants.is_told else "?",
+            ),
         ],
     )
 
