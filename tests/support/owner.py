@@ -25,8 +25,21 @@ class Owner:
     rpc: SorobanServerAsync
     key: Keypair
 
-    async def does(self, *operations: Operation, payer: Keypair | None = None) -> None:
-        """Have one transaction of the account made; `payer` pays its fee by a fee bump."""
+    async def sends_from(self, other: Keypair, operation: Operation) -> None:
+        """Send a transaction of another account with an operation of this one, and do not wait.
+
+        It uses no number of this account.
+        """
+        network = Network()
+        source = await self.rpc.load_account(other.public_key)
+        builder = TransactionBuilder(source, network.passphrase, base_fee=10_000)
+        envelope = builder.set_timeout(60).append_operation(operation).build()
+        for key in (other, self.key):
+            envelope.sign(key)
+        await self.rpc.send_transaction(envelope)
+
+    async def does(self, *operations: Operation) -> None:
+        """Have one transaction of the account made; the faucet pays its fee by a fee bump."""
         network = Network()
         source = await self.rpc.load_account(self.key.public_key)
         builder = TransactionBuilder(source, network.passphrase, base_fee=1000).set_timeout(60)
@@ -35,9 +48,9 @@ class Owner:
         inner = builder.build()
         inner.sign(self.key)
         bump = TransactionBuilder.build_fee_bump_transaction(
-            payer or network.faucet, 10_000, inner, network.passphrase
+            network.faucet, 10_000, inner, network.passphrase
         )
-        bump.sign(payer or network.faucet)
+        bump.sign(network.faucet)
         sent = await self.rpc.send_transaction(bump)
         answer = await self.rpc.poll_transaction(sent.hash, max_attempts=20)
         assert answer.status.value == "SUCCESS", answer

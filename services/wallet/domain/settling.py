@@ -19,7 +19,7 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.outcomes import Action, keeps_failing, may_retry, meaning, pause
 from services.wallet.domain.refusals import Price
-from services.wallet.domain.submission import ABOVE_CAP
+from services.wallet.domain.submission import ABOVE_CAP, BAD_AUTH
 
 AnyOperation = QueuedOperation | CarriedOperation
 
@@ -203,12 +203,17 @@ def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settle
     assert_never(verdict.readiness)
 
 
-def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) -> Settlement:
+def excluded(
+    operation: CarriedOperation, head: ChainHead, *, last_answer: str, is_own: bool = False
+) -> Settlement:
     """Settle an operation whose envelope is proven never to be included.
 
     The operation gets another envelope or ends. When the cap kept the envelope out, that is the
-    reason that people can do something about.
+    reason that people can do something about. With `is_own` the envelope's source was the farmer's
+    account: one that has locked the pool's key out since wallet looked would do so again.
     """
+    if is_own and last_answer == BAD_AUTH and OPERATION_KINDS[operation.kind].has_block:
+        return _expired(operation, FailureReason.ACCOUNT_LOCKED, last_answer)
     if last_answer == ABOVE_CAP and OPERATION_KINDS[operation.kind].has_block:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)

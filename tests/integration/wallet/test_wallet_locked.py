@@ -116,6 +116,24 @@ async def test_one_whose_account_does_not_obey_keeps_nobody_waiting(
     assert took < LONG
 
 
+async def test_one_that_is_being_locked_meanwhile_costs_no_others_time(
+    busy: WalletWorld, rpc: SorobanServerAsync
+) -> None:
+    farmers = await farmers_of(busy, 4)
+    lost, *_ = farmers
+    owner = await owner_of(busy, lost, rpc)
+    block, began = await busy.plantable(), time.monotonic()
+    # In the next ledger, with no number of its own: what is signed by then is refused there.
+    lock = SetOptions(master_weight=0, source=owner.key.public_key)
+    await owner.sends_from(Network().faucet, lock)
+    done = await busy.plant(f"meanwhile {block}", block, dict.fromkeys(farmers, KALE))
+    took = time.monotonic() - began
+    ends = {item.farmer_id: (item.state, item.reason) for item in done}
+    assert ends.pop(lost) == (FAILED, R.FAILURE_REASON_ACCOUNT_LOCKED)
+    assert {state for state, _ in ends.values()} == {SUCCEEDED}
+    assert took < LONG
+
+
 async def worked(world: WalletWorld, farmers: dict[str, str], block: int) -> None:
     """Have the farmers plant and work in a block."""
     done = await world.plant(f"plant {block}", block, dict.fromkeys(farmers, KALE))

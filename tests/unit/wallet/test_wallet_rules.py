@@ -52,6 +52,7 @@ from services.wallet.domain.outcomes import (
 from services.wallet.domain.settling import excluded, refused, share
 from services.wallet.domain.submission import (
     ABOVE_CAP,
+    BAD_AUTH,
     UNKNOWN,
     NextStep,
     is_due_to_send,
@@ -384,6 +385,18 @@ def test_a_plant_that_the_cap_kept_out_says_so() -> None:
     assert (found.event, found.reason) == (OperationEvent.EXPIRE, R.FEE_CAP)
     onboarding = excluded(carried(K.ONBOARD), head(), last_answer=ABOVE_CAP)
     assert onboarding.event is OperationEvent.RETRY
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_own", "reason"),
+    [(K.PLANT, True, R.ACCOUNT_LOCKED), (K.PLANT, False, None), (K.WITHDRAW, True, None)],
+)
+def test_who_locks_its_account_after_the_look_costs_one_envelope(
+    kind: OperationKind, is_own: bool, reason: FailureReason | None
+) -> None:
+    found = excluded(carried(kind), head(), last_answer=BAD_AUTH, is_own=is_own)
+    assert found.reason is reason
+    assert (found.event is OperationEvent.RETRY) is (reason is None)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in K if not OPERATION_KINDS[kind].has_block])
