@@ -24,6 +24,8 @@ ENDPOINT_COLUMNS = (
 ACCOUNT_COLUMNS = ("accounts", "made", "ready", "busy", "low", "stopped", "xlm")
 #: 1 XLM.
 _STROOPS_PER_XLM = 10_000_000
+#: Hours since a wallet was made.
+IdleHours = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100_000))]
 #: XLM that an upload or a creation may cost.
 MaxFee = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))]
 
@@ -91,3 +93,35 @@ async def deploy_multicall(*, max_fee: MaxFee = 20, session: Run) -> None:
     request = engine_pb2.DeployMulticallRequest(max_fee_stroops=max_fee * _STROOPS_PER_XLM)
     reply = await session.ask(session.engine.DeployMulticall, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply)
+
+
+@app.command(name="reclaim")
+async def reclaim(
+    *,
+    pooler: str,
+    farmer: tuple[str, ...] = (),
+    idle_hours: IdleHours = 24,
+    dry_run: bool = False,
+    session: Run,
+) -> None:
+    """Take back the reserves of farmers who never planted and whose accounts hold nothing.
+
+    Up to 19 farmers at a time: repeat it until none is shown as reclaimed. Such a farmer cannot
+    plant again.
+
+    Parameters
+    ----------
+    pooler
+        Whose farmers.
+    farmer
+        Only these; may be given several times.
+    idle_hours
+        Hours since their wallets were made, at least.
+    dry_run
+        Only show what would be done.
+    """
+    request = engine_pb2.ReclaimReservesRequest(
+        pooler_id=pooler, farmer_ids=farmer, idle_hours=idle_hours, dry_run=dry_run
+    )
+    reply = await session.ask(session.engine.ReclaimReserves, request, timeout=BATCH_TIMEOUT)
+    session.output.rows(reply, "farmers", ("farmer_id", "address", "outcome"))

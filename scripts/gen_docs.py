@@ -14,6 +14,7 @@ from pathlib import Path
 from libs.common.config import KEPT_NAMES, ServiceSettings, Settings, Unit
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access
+from libs.common.grpc.standing import Allows, Standing
 from libs.common.names import SERVICES
 from libs.common.renamed import RENAMED
 from libs.common.states import EventT, StateT, StateTable
@@ -170,6 +171,7 @@ def errors() -> str:
     for service in SERVICES:
         import_module(f"services.{service}.domain.errors")
     import_module("libs.batches.model")
+    import_module("libs.common.grpc.standing")
     import_module("services.wallet.chain.errors")
     rows: dict[tuple[str, str], str] = {}
     for error in _subclasses(PoolError):
@@ -220,7 +222,50 @@ def _who(entry: Access) -> str:
         poolers = ""
     else:
         poolers = " or ".join(f"own {field}" for field in entry.owned) or "yes"
+    if entry.operator_fields:
+        poolers += f", without {', '.join(sorted(entry.operator_fields))}"
     return f"{', '.join(sorted(entry.services))} | {poolers} | {'yes' if entry.operators else ''}"
+
+
+def standing() -> str:
+    """List what suspension, leaving and pauses allow."""
+    table = [
+        f"| method | {' | '.join(item.value for item in Standing)} |",
+        f"|---|{'---|' * len(Standing)}",
+    ]
+    table += [
+        f"| {method.rpartition('.')[2]} | "
+        f"{' | '.join(entry.limits[item].value for item in Standing)} |"
+        for method, entry in ACCESS.items()
+        if entry.limits
+    ]
+    return "\n".join(
+        [
+            "# What suspension, leaving and pauses allow\n",
+            GENERATED,
+            "From `services/access.py`; a row for each method that acts and that a pooler may\n"
+            "call ([access.md](access.md)). Reading is never limited.\n",
+            *(f"- **{word}**: {text}" for word, text in _ALLOWS.items()),
+            "",
+            "A suspended pooler moves nothing: its farmers are not planted, it gets no new\n"
+            "ones, and changes nothing of theirs; what was planted is still worked and harvested.\n"
+            "The money of a suspended farmer, or of a suspended pooler's, still reaches the\n"
+            "farmer's registered address, by an operator's hand. What was asked for before goes\n"
+            "on; `kalepool custody pause` stops that, too. A pause of everything limits nothing\n"
+            "here: what is asked for waits.\n",
+            *table,
+            "",
+        ]
+    )
+
+
+_ALLOWS = {
+    Allows.YES.value: "as ever.",
+    Allows.OPERATORS.value: "for operators alone; a pooler is refused with the standing's reason.",
+    Allows.NOTHING.value: "for nobody; a repeat of what was accepted before has its answer.",
+    Allows.LEAVES_OUT.value: "the others are served, that farmer is not.",
+    Allows.WAITS.value: "accepted, and done once the standing is over, while its block allows it.",
+}
 
 
 def _subclasses(error: type[PoolError]) -> Iterator[type[PoolError]]:
@@ -235,6 +280,7 @@ def documents() -> Iterable[tuple[Path, str]]:
     yield DOCS / "states.md", states()
     yield DOCS / "errors.md", errors()
     yield DOCS / "access.md", access()
+    yield DOCS / "standing.md", standing()
 
 
 def main(arguments: list[str]) -> int:

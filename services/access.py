@@ -5,8 +5,10 @@ what is theirs: the fields that say to whom it belongs are named next to each me
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from libs.common.grpc.access import Access, Owned
+from libs.common.grpc.standing import Allows, Limits, Standing
 
 _PLANT, _WORK, _HARVEST, _REGISTRY = "plant", "work", "harvest", "registry"
 
@@ -26,6 +28,57 @@ def _own(*services: str, **owned: Owned) -> Access:
     return Access(services=frozenset(services), operators=True, poolers=True, owned=owned)
 
 
+def _acts(limits: Limits, entry: Access, *operator_fields: str) -> Access:
+    """Return access to a method that acts, as far as the standings of its subject allow it.
+
+    Only operators may set some of its fields.
+    """
+    return replace(entry, limits=limits, operator_fields=frozenset(operator_fields))
+
+
+# What suspension, leaving and pauses allow, a row for each kind of act (docs/standing.md). A
+# suspended pooler moves nothing, and nothing of it grows; what was planted is still worked and
+# harvested. The money of a suspended farmer still reaches its address, by an operator's hand.
+# Leaving is the farmer's own wish: its money may go where it always went.
+_YES, _OPERATORS, _NOTHING = Allows.YES, Allows.OPERATORS, Allows.NOTHING
+_LEAVES_OUT, _WAITS = Allows.LEAVES_OUT, Allows.WAITS
+
+
+def _row(
+    *, pooler: Allows, farmer: Allows, leaving: Allows, departed: Allows, paused: Allows
+) -> Limits:
+    return {
+        Standing.POOLER_SUSPENDED: pooler,
+        Standing.FARMER_SUSPENDED: farmer,
+        Standing.FARMER_LEAVING: leaving,
+        Standing.FARMER_DEPARTED: departed,
+        Standing.SIGNING_PAUSED: paused,
+    }
+
+
+#: The pooler changes what is its own.
+_CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: A new farmer; its account is made once signing goes on.
+_REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
+#: A farmer's stake, data, and where its money goes.
+_CHANGES_FARMER = _row(
+    pooler=_OPERATORS, farmer=_OPERATORS, leaving=_YES, departed=_OPERATORS, paused=_OPERATORS
+)
+_PLANTS = _row(
+    pooler=_NOTHING,
+    farmer=_LEAVES_OUT,
+    leaving=_LEAVES_OUT,
+    departed=_LEAVES_OUT,
+    paused=_LEAVES_OUT,
+)
+#: What was planted goes on.
+_GOES_ON = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
+#: A farmer's money leaves. While signing is paused nobody may ask for that.
+_PAYS_OUT = _row(
+    pooler=_OPERATORS, farmer=_OPERATORS, leaving=_YES, departed=_OPERATORS, paused=_NOTHING
+)
+
+
 _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.common.v1.InfoService": {
         "GetInfo": CLIENTS,
@@ -35,28 +88,28 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "RegisterPooler": OPERATORS,
         "GetPooler": _own(pooler_id=Owned.POOLER),
         "ListPoolers": OPERATORS,
-        "UpdatePooler": _own(pooler_id=Owned.POOLER),
+        "UpdatePooler": _acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER), "max_farmers"),
         "SuspendPooler": OPERATORS,
         "ResumePooler": OPERATORS,
         "Heartbeat": _own(pooler_id=Owned.POOLER),
-        "RegisterFarmer": _own(pooler_id=Owned.POOLER),
+        "RegisterFarmer": _acts(_REGISTERS, _own(pooler_id=Owned.POOLER)),
         "GetFarmer": _own(farmer_id=Owned.FARMER),
         "ListFarmers": _own(pooler_id=Owned.POOLER),
-        "UpdateFarmer": _own(farmer_id=Owned.FARMER),
+        "UpdateFarmer": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
         "SuspendFarmer": OPERATORS,
         "ResumeFarmer": OPERATORS,
     },
     "kalepool.plant.v1.PlantService": {
-        "Plant": _own(pooler_id=Owned.POOLER),
+        "Plant": _acts(_PLANTS, _own(pooler_id=Owned.POOLER)),
         "ListPlantings": _own(pooler_id=Owned.POOLER),
     },
     "kalepool.work.v1.WorkService": {
-        "SubmitWork": _own(pooler_id=Owned.POOLER),
+        "SubmitWork": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
         "ListWorks": _own(pooler_id=Owned.POOLER),
     },
     "kalepool.harvest.v1.HarvestService": {
-        "Harvest": _own(pooler_id=Owned.POOLER),
-        "HarvestPending": _own(pooler_id=Owned.POOLER),
+        "Harvest": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
+        "HarvestPending": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
         "ListHarvests": _own(pooler_id=Owned.POOLER),
         "GetBalance": _own(farmer_id=Owned.FARMER),
     },
@@ -78,15 +131,16 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetTreasury": OPERATORS,
     },
     "kalepool.wallet.v1.WithdrawalService": {
-        "SetPayoutAddress": _own(_REGISTRY, farmer_id=Owned.FARMER),
+        "SetPayoutAddress": _acts(_CHANGES_FARMER, _own(_REGISTRY, farmer_id=Owned.FARMER)),
         "GetPayoutAddress": _own(farmer_id=Owned.FARMER),
-        "Withdraw": _own(farmer_id=Owned.FARMER),
+        "Withdraw": _acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER)),
         "GetWithdrawal": _own(withdrawal_id=Owned.WITHDRAWAL),
         "ListWithdrawals": _own(farmer_id=Owned.FARMER),
     },
     "kalepool.wallet.v1.EngineService": {
         "GetEngineStatus": OPERATORS,
         "DeployMulticall": OPERATORS,
+        "ReclaimReserves": OPERATORS,
     },
     "kalepool.wallet.v1.CustodyService": {
         "PauseSigning": OPERATORS,

@@ -59,6 +59,13 @@ def _forms(name: str, secret: bytes) -> dict[str, bytes]:
     }
 
 
+async def seed_of(stack: Stack, address: str) -> bytes:
+    """Return the seed of an account of a running pool, as its owner has it after an export."""
+    provider = LocalKeyProvider(base64.b64decode(stack.secrets()["master key"]))
+    (sealed,) = [item for item in await _sealed(stack) if item.address == address]
+    return await open_seed(provider, sealed)
+
+
 async def _sealed(stack: Stack) -> list[SealedKey]:
     connection = await asyncpg.connect(stack.admin_dsn)
     try:

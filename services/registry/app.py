@@ -62,6 +62,10 @@ async def open_app(settings: RegistrySettings) -> AsyncIterator[RunningServer]:
             access=ACCESS,
             owners={Owned.FARMER: store.owners_of_farmers},
             second_person=SecondPerson(COVERED, wallet.use_approval),
+            standings={
+                Owned.POOLER: store.standings_of_poolers,
+                Owned.FARMER: store.standings_of_farmers,
+            },
             checks={"database": database.is_up, "wallet": wallet.is_serving},
         )
         yield await stack.enter_async_context(open_server(spec, settings, transport))

@@ -59,6 +59,7 @@ from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, comes_due
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
@@ -262,6 +263,17 @@ class _Wiring:
             chain_view=self._chain_view,
             limits=self._limits,
         )
+        self._reclaimer = Reclaimer(
+            chain=self._chain,
+            treasury=self._treasury,
+            signers=self._signers,
+            wallets=self._wallets,
+            transactions=self._transactions,
+            accounts=self._accounts,
+            sender=self._sender,
+            chain_view=self._chain_view,
+            limits=self._limits,
+        )
         self._rent = RentKeeper(
             self._deployer,
             chain=self._chain,
@@ -317,6 +329,7 @@ class _Wiring:
             wakeup=changes,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
+            sponsored_daily=settings.sponsored_daily_per_pooler_stroops,
         )
         self._approval_store = ApprovalStore(self._database, self._orders)
         self._approvals = Approvals(
@@ -375,7 +388,13 @@ class _Wiring:
 
     def _dispatcher(self, templates: TemplateBook) -> Dispatcher:
         chain, signers, limits = self._chain, self._signers, self._limits
-        sources = Sources(chain, self._channels, self._transactions, signers)
+        sources = Sources(
+            chain,
+            self._channels,
+            self._transactions,
+            signers,
+            has_channels=self._settings.channel_accounts > 0,
+        )
         refuser = Refuser(chain=chain, follower=self._follower)
         multicall, packs = self._settings.multicall(), None
         if multicall is not None:
@@ -512,6 +531,7 @@ class _Wiring:
                 # A withdrawal's id is its operation's.
                 Owned.WITHDRAWAL: self._wallets.owners_of_operations,
             },
+            standings={Owned.FARMER: self._wallets.standings_of_farmers},
             checks={
                 "postgres": self._database.is_up,
                 "stellar": self._sees_chain,
@@ -541,6 +561,7 @@ class _Wiring:
             channels=self._keeper,
             payers=self._payer_keeper,
             deployer=self._deployer,
+            reclaimer=self._reclaimer,
             rent=self._rent,
             custody=self._custody_store,
             kill_switch=self._kill_switch,

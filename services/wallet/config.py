@@ -20,7 +20,7 @@ from services.wallet.chain import Network, network_for
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.refusals import mark_of
-from services.wallet.domain.withdrawals import Asset, DailyLimit, WithdrawalTerms
+from services.wallet.domain.withdrawals import Asset, CountLimits, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
 from services.wallet.keys.signer import load_treasury_seed
 
@@ -56,6 +56,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     fee_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 0
     #: Stroops of XLM that plants leave alone for each work and harvest that is to follow.
     fee_reserve_stroops: Annotated[Stroops, Field(ge=0, le=10_000_000)] = 50_000
+    #: Stroops of XLM that reserves of a pooler's new farmers may take within 24 hours, 15,000,000
+    #: each; 0: no limit. Farmers beyond it get their accounts later.
+    sponsored_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 15_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
     #: than there were: a payment belongs to its payer for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
@@ -89,6 +92,12 @@ class WalletSettings(ServiceSettings, KeySettings):
     withdraw_daily_xlm_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000
     #: Stroops of XLM that all farmers together may withdraw within 24 hours.
     withdraw_daily_xlm_pool_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 10_000_000_000
+    #: Withdrawals of a farmer that may be open at a time.
+    withdraw_open_per_farmer: Annotated[Count, Field(ge=1, le=1000)] = 20
+    #: Withdrawals of a farmer that ledgers may refuse within 24 hours; then it may ask for no more.
+    withdraw_failures_per_farmer: Annotated[Count, Field(ge=1, le=1000)] = 5
+    #: The same for all farmers of a pooler.
+    withdraw_failures_per_pooler: Annotated[Count, Field(ge=1, le=100_000)] = 50
     #: Seconds of a KALE block: 300, unless a local network says otherwise.
     block_seconds: Annotated[WholeSeconds, Field(ge=1, le=86_400)] = 300
     #: Milliseconds between two looks for a new ledger.
@@ -144,7 +153,13 @@ class WalletSettings(ServiceSettings, KeySettings):
             farmer=self.withdraw_daily_xlm_stroops, pool=self.withdraw_daily_xlm_pool_stroops
         )
         return WithdrawalTerms(
-            cooling=self.withdraw_cooling_ms / 1000, limits={Asset.KALE: kale, Asset.XLM: xlm}
+            cooling=self.withdraw_cooling_ms / 1000,
+            limits={Asset.KALE: kale, Asset.XLM: xlm},
+            counts=CountLimits(
+                open=self.withdraw_open_per_farmer,
+                failures=self.withdraw_failures_per_farmer,
+                failures_of_pooler=self.withdraw_failures_per_pooler,
+            ),
         )
 
     def multicall(self) -> bytes | None:

@@ -120,7 +120,7 @@ def test_false_records_of_payments_heal(database: DatabaseAccess) -> None:
             found.extend(self.promised.false_records)
 
     machine = cast("type[EngineMachine]", lambda: Machine(database, PRETENDERS))
-    run_state_machine_as_test(machine, settings=settings(PROFILE, max_examples=MORE or 10))
+    run_state_machine_as_test(machine, settings=settings(PROFILE, max_examples=MORE or 20))
     assert found, "no record was ever false"
 
 

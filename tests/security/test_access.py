@@ -6,6 +6,7 @@ import pytest
 
 from devstack.stack import open_stack
 from trials.security.access import columns, differences, expected, matrix, rpcs, trespasses
+from trials.security.limits import excesses
 from trials.security.run import stack_config
 
 pytestmark = pytest.mark.e2e
@@ -22,3 +23,5 @@ async def test_the_pool_lets_in_whom_the_table_lets_in_and_nobody_else(tmp_path:
         assert len(differences(found)) == 1
 
         assert await trespasses(stack) == []
+        # What suspension, leaving and pauses allow, cell by cell.
+        assert await excesses(stack) == []

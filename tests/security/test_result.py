@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -18,6 +19,8 @@ from trials.security.memory import MEBIBYTE, Growth
 from trials.security.run import FuzzPlan, FuzzResult
 from trials.security.strangers import Endured
 from trials.security.tables import output_of
+from trials.security.turns import FARMERS as PLANTERS
+from trials.security.turns import Payouts, Plants, Waits
 
 WELL = Counter(OK=40, INVALID_ARGUMENT=30, NOT_FOUND=20, DEADLINE_EXCEEDED=10)
 
@@ -52,11 +55,25 @@ GOOD = FuzzResult(
     breaches=[],
     access={(rpc.path, column): True for rpc in rpcs() for column in columns()},
     intrusions=[],
+    waits=Waits(
+        ledger=0.5,
+        payouts=Payouts(alone=1.0, beside=1.4, wasted=0, untold=0),
+        plants=Plants(sound=2.0, locked=2.1, planted=PLANTERS - 1, is_told=True),
+    ),
     fallen=[],
     flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "UNAUTHENTICATED"})],
     endured=[ENDURED],
     search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
 )
+
+
+def with_payouts(**fields: Any) -> FuzzResult:
+    waits = replace(GOOD.waits, payouts=replace(GOOD.waits.payouts, **fields))
+    return replace(GOOD, waits=waits)
+
+
+def with_plants(**fields: Any) -> FuzzResult:
+    return replace(GOOD, waits=replace(GOOD.waits, plants=replace(GOOD.waits.plants, **fields)))
 
 
 def test_nothing_wrong_is_no_failure() -> None:
@@ -89,6 +106,15 @@ def test_nothing_wrong_is_no_failure() -> None:
             replace(GOOD, endured=[replace(ENDURED, failed=3)]),
             "beside connections of the kind 'says nothing' 3 honest calls failed",
         ),
+        (
+            with_payouts(beside=3.1),
+            "an honest payout took 3.1 s instead of 1.0 s",
+        ),
+        (with_payouts(wasted=7), "7 transactions were paid"),
+        (with_payouts(untold=3), "3 were not told why"),
+        (with_plants(locked=20.0), "a locked account took 20.0 s"),
+        (with_plants(planted=5), "5 of 99 farmers were planted"),
+        (with_plants(is_told=False), "its true reason"),
         (replace(GOOD, fallen=["after farming: work is not SERVING"]), "work is not SERVING"),
         (
             replace(GOOD, search=replace(GOOD.search, leaks=["master key, hex in logs/plant.log"])),

@@ -74,12 +74,23 @@ class Outside:
         return 0 if trust_line is None else trust_line.balance.int64
 
 
-async def payer(world: WalletWorld, destination: str, *, kale: int = 10 * KALE) -> Payer:
-    """Make a farmer with KALE that pays out to `destination`."""
+async def payer(
+    world: WalletWorld, destination: str, *, kale: int = 10 * KALE, pooler_id: str = ""
+) -> Payer:
+    """Make a farmer with KALE that pays out to `destination`; by default of the world's pooler."""
+    whose = pooler_id or world.pooler_id
     request = wallet_pb2.CreateWalletRequest(
-        farmer_id=str(new_id()), pooler_id=world.pooler_id, payout_address=destination
+        farmer_id=str(new_id()), pooler_id=whose, payout_address=destination
     )
     wallet = (await world.stub.CreateWallet(request)).wallet
-    await world.wait_until_ready([wallet.farmer_id])
+    await world.wait_until_ready([wallet.farmer_id], pooler_id=whose)
     await world.pay_kale([wallet.address], kale)
     return Payer(world=world, farmer_id=wallet.farmer_id)
+
+
+async def lie(world: WalletWorld, lies: dict[str, object]) -> None:
+    """Have the node tell these lies, and no others."""
+    async with aiohttp.ClientSession() as session:
+        url = f"{world.rpc_url}/faults"
+        async with session.post(url, json={"reset": True, "lies": lies}) as reply:
+            assert reply.status == 200, await reply.text()

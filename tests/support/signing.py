@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from services.wallet.chain import (
 )
 from services.wallet.chain.build.calls import Farm
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.chain_facts import FarmState, LedgerHead, PailState
+from services.wallet.domain.chain_facts import AccountState, FarmState, LedgerHead, PailState
 from services.wallet.domain.model import (
     ChainHead,
     FailureReason,
@@ -131,6 +132,8 @@ class FakeChain:
         self.farm_calls = Farm(farm=NETWORK.farm, token=NETWORK.token)
         self.configured = 1
         self.shown: dict[Place, PailState] = {}
+        #: Accounts that are not as they should be, by address.
+        self.odd: dict[str, AccountState] = {}
         #: Raised instead of an answer.
         self.error: Exception | None = None
         #: What becomes of calls that are simulated for themselves, by farmer; absent: NEEDED.
@@ -142,6 +145,11 @@ class FakeChain:
         """Show pails that were worked, so that they can be harvested."""
         pail = PailState(sequence=50, stake=stake, gap=3, zeros=4, live_until=_MANY)
         self.shown |= {(item.address, item.block_index): pail for item in operations}
+
+    async def accounts(self, addresses: Sequence[str]) -> tuple[int, list[AccountState]]:
+        """As the chain's: sound accounts, unless others are shown."""
+        sound = AccountState(address="", exists=True, has_trustline=True, kale=_MANY)
+        return LEDGER, [self.odd.get(item, replace(sound, address=item)) for item in addresses]
 
     async def pails(self, places: Sequence[Place]) -> dict[Place, PailState]:
         """As the chain's."""
@@ -206,9 +214,11 @@ class FakeSources:
     def __init__(self, *, channels: int = 0, for_singles: bool = False) -> None:
         """`for_singles`: what goes alone takes channels, too."""
         self._free = channels
+        self.has_channels = bool(channels)
         self._for_singles = for_singles
-        #: Farmers without an account.
+        #: Farmers without an account, and farmers whose accounts do not obey.
         self.missing: set[str] = set()
+        self.locked: set[str] = set()
 
     async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
         """As Sources."""
@@ -217,7 +227,11 @@ class FakeSources:
             return {item.id: one for item, one in zip(operations, channels, strict=True)}
         return {
             item.id: Source(
-                wallet_id=item.wallet_id, address=item.address, sequence=5, is_channel=False
+                wallet_id=item.wallet_id,
+                address=item.address,
+                sequence=5,
+                is_channel=False,
+                obeys=item.address not in self.locked,
             )
             for item in operations
             if item.address not in self.missing

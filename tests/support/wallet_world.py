@@ -127,11 +127,12 @@ class WalletWorld:
         replies = [await self._until_available(self.stub.CreateWallet, item) for item in requests]
         return {reply.wallet.farmer_id: reply.wallet.address for reply in replies}
 
-    async def wait_until_ready(self, farmers: Sequence[str]) -> None:
-        """Wait until all farmers have account and trustline."""
+    async def wait_until_ready(self, farmers: Sequence[str], *, pooler_id: str = "") -> None:
+        """Wait until all farmers, by default the world's, have account and trustline."""
 
         async def ready() -> bool:
-            request = wallet_pb2.ListWalletsRequest(pooler_id=self.pooler_id, page_size=1000)
+            whose = pooler_id or self.pooler_id
+            request = wallet_pb2.ListWalletsRequest(pooler_id=whose, page_size=1000)
             wallets = (await self.stub.ListWallets(request)).wallets
             done = {
                 wallet.farmer_id

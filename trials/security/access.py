@@ -102,9 +102,9 @@ async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
     """Return who was let in, by full method name and column."""
     found: dict[tuple[str, str], bool] = {}
     for column in columns():
-        async with _channels(stack, _transport(stack, column)) as channels:
+        async with channels(stack, _transport(stack, column)) as opened:
             for rpc in rpcs():
-                error = await attempt(channels[rpc.process], rpc, {})
+                error = await attempt(opened[rpc.process], rpc, {})
                 found[rpc.path, column] = _is_in(error, stranger=column in STRANGERS)
     return found
 
@@ -127,13 +127,13 @@ async def trespasses(stack: Stack) -> list[str]:
     one, other = [await make_owner(stack) for _ in range(2)]
     own = stack.transport(CallerKind.POOLER, one.pooler_id)
     found: list[str] = []
-    async with _channels(stack, own) as channels:
+    async with channels(stack, own) as opened:
         for rpc in rpcs():
             for field, kind in rpc.access.owned.items():
-                channel = channels[rpc.process]
+                channel = opened[rpc.process]
                 tries = {"its own": one.ids[kind], "another's": other.ids[kind], "no": _nobodys()}
                 for whose, identifier in tries.items():
-                    error = await attempt(channel, rpc, _request(rpc, field, identifier))
+                    error = await attempt(channel, rpc, request_of(rpc, field, identifier))
                     reason = "" if error is None else error.reason
                     if reason == "INVALID_REQUEST" or (reason == "NOT_YOURS") is (
                         whose == "its own"
@@ -164,9 +164,9 @@ async def attempt(
 async def make_owner(stack: Stack) -> Owner:
     """Make a pooler with a farmer, its wallet and the operation that creates its account."""
     operator = stack.operator()
-    async with _channels(stack, operator) as channels:
+    async with channels(stack, operator) as opened:
         registry: registry_pb2_grpc.RegistryServiceAsyncStub = (
-            registry_pb2_grpc.RegistryServiceStub(channels["registry"])
+            registry_pb2_grpc.RegistryServiceStub(opened["registry"])
         )
         key = Keypair.random().public_key
         pooler = await registry.RegisterPooler(
@@ -177,7 +177,7 @@ async def make_owner(stack: Stack) -> Owner:
             registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id)
         )
         wallet: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
-            channels["wallet"]
+            opened["wallet"]
         )
         made = await wallet.GetWallet(wallet_pb2.GetWalletRequest(farmer_id=farmer.farmer_id))
         operations = await wallet.ListOperations(
@@ -196,7 +196,8 @@ async def make_owner(stack: Stack) -> Owner:
     )
 
 
-def _request(rpc: Rpc, field: str, identifier: str) -> dict[str, Any]:
+def request_of(rpc: Rpc, field: str, identifier: str) -> dict[str, Any]:
+    """Return a request that names its owner by this field, and is valid."""
     described = rpc.method.input_type.fields_by_name[field]
     value: Any = [identifier] if described.is_repeated else identifier
     return {**_BESIDES.get(rpc.method.name, {}), described.json_name: value}
@@ -241,9 +242,10 @@ def _stranger(stack: Stack, column: str) -> Transport:
 
 
 @asynccontextmanager
-async def _channels(
+async def channels(
     stack: Stack, transport: Transport
 ) -> AsyncIterator[Mapping[str, grpc.aio.Channel]]:
+    """Open a channel to every service, by its name."""
     async with AsyncExitStack() as cleanup:
         yield {
             name: await cleanup.enter_async_context(

@@ -47,6 +47,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.differences": {"wallet": "SIu"},
     "wallet.farmer_accounts": _READERS,
     "wallet.fee_hours": {"wallet": "SIu"},
+    "wallet.sponsored_hours": {"wallet": "SIu"},
     "wallet.key_rotations": {"wallet": "SIu"},
     "wallet.operations": {"wallet": "SIU"},
     "wallet.operator_terms": {"wallet": "SIU"},

@@ -29,10 +29,12 @@ from trials.security.fuzz import (
 )
 from trials.security.held_up import HeldUp, hold_up
 from trials.security.leaving import Abandoned, give_up
+from trials.security.limits import excesses
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
 from trials.security.strangers import Endured, endure
+from trials.security.turns import Waits, waits
 
 #: Share of the calls that warms everything up before memory is first read.
 WARM_UP = 0.2
@@ -75,8 +77,11 @@ class FuzzResult:
     breaches: Sequence[str]
     #: Callers that were let in, by full method name and caller.
     access: Mapping[tuple[str, str], bool]
-    #: Differences to the access table, and poolers that reached another's things.
+    #: Differences to the access table, poolers that reached another's things, and what standings
+    #: did not stop.
     intrusions: Sequence[str]
+    #: How long others waited for what cannot succeed.
+    waits: Waits
     #: Services that did not serve, or did not read, after a part.
     fallen: Sequence[str]
     #: What services say to certificates with tricks.
@@ -98,6 +103,7 @@ class FuzzResult:
             *(one.text for one in self._growth() if not one.is_flat),
             *self.breaches,
             *self.intrusions,
+            *self.waits.failures,
             *self.fallen,
             *self.hostile.complaints,
             *self.hostile.silences,
@@ -166,6 +172,8 @@ class _Attack:
         self._ids = await register(self._stack)
         await self._look("farming")
         audit = await attack_audit_log(self._stack.admin_dsn, self._stack.service_dsn("wallet"))
+        waited = await waits(self._stack, self._progress)
+        await self._look("what cannot succeed")
         access, intrusions = await self._access()
         held_up = await hold_up(self._stack, self._ids[0], self._progress)
         await restrict_all(DatabaseAddress(dsn=self._stack.admin_dsn))
@@ -186,6 +194,7 @@ class _Attack:
             breaches=await _breaches(self._stack),
             access=access,
             intrusions=intrusions,
+            waits=waited,
             fallen=self._fallen,
             flaws=flaws,
             endured=endured,
@@ -198,6 +207,7 @@ class _Attack:
         self._progress("every caller on every method")
         access = await matrix(self._stack)
         intrusions = [*differences(access), *await trespasses(self._stack)]
+        intrusions += await excesses(self._stack)
         await self._look("every caller on every method")
         return access, intrusions
 

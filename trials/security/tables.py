@@ -10,6 +10,7 @@ from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
 from trials.security.strangers import table_of
+from trials.security.turns import FARMERS, PAYOUTS, Waits
 
 
 def output_of(result: FuzzResult) -> Output:
@@ -29,6 +30,7 @@ def output_of(result: FuzzResult) -> Output:
             _audit(result),
             table_of_flaws(result.flaws),
             table_of(result.endured),
+            _waits(result.waits),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",
@@ -137,6 +139,27 @@ def _audit(result: FuzzResult) -> Table:
         title="the audit log, attacked",
         columns=("attack", "with the rights of", "refused, or found by verify"),
         rows=[(one.name, one.role, one.answer) for one in result.audit],
+    )
+
+
+def _waits(waits: Waits) -> Table:
+    return Table(
+        title=f"what others waited for, in seconds; a ledger takes {waits.ledger}",
+        columns=("what", "alone", "beside", "paid for nothing"),
+        rows=[
+            (
+                f"a payout beside {PAYOUTS} of another pooler that cannot succeed",
+                f"{waits.payouts.alone:.1f}",
+                f"{waits.payouts.beside:.1f}",
+                str(waits.payouts.wasted),
+            ),
+            (
+                f"a plant of {FARMERS} farmers, and with one whose account is locked",
+                f"{waits.plants.sound:.1f}",
+                f"{waits.plants.locked:.1f}",
+                "0" if waits.plants.is_told else "?",
+            ),
+        ],
     )
 
 

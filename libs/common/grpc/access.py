@@ -10,6 +10,7 @@ from typing import Any
 
 from libs.common.errors import PermissionDeniedError
 from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.grpc.standing import Allows, Limits, Standings, check_standings
 
 
 @unique
@@ -45,6 +46,10 @@ class Access:
     #: For poolers: fields of the request that say whose it is. One of them must be set, and all
     #: that are must be the pooler's own. Empty: the method shows nothing of a single pooler.
     owned: Mapping[str, Owned] = field(default_factory=dict)
+    #: What the standings of poolers and farmers allow of the method.
+    limits: Limits = field(default_factory=dict)
+    #: Fields of the request that operators alone may set: a pooler does not set its own limits.
+    operator_fields: frozenset[str] = frozenset()
 
     def admits(self, caller: Caller) -> bool:
         """Tell whether this caller may call the method at all."""
@@ -62,17 +67,27 @@ class Access:
 class AccessControl:
     """The check of calls against the access entries."""
 
-    def __init__(self, entries: Mapping[str, Access], owners: Mapping[Owned, Owners]) -> None:
+    def __init__(
+        self,
+        entries: Mapping[str, Access],
+        owners: Mapping[Owned, Owners],
+        standings: Mapping[Owned, Standings] | None = None,
+    ) -> None:
         """Take `entries` by full method name.
 
-        Raise ValueError when `owners` lacks a kind that an entry names.
+        Raise ValueError when `owners` lacks a kind that an entry names, or `standings` one that an
+        entry limits.
         """
         self._entries = entries
+        self._standings = standings or {}
         self._owners = {Owned.POOLER: _themselves, **owners}
         for method, entry in entries.items():
             missing = set(entry.owned.values()) - set(self._owners)
             if missing:
                 raise ValueError(f"nobody tells whose {missing} of {method} is")
+            unknown = set(entry.owned.values()) - set(self._standings)
+            if _has_limits(entry) and unknown:
+                raise ValueError(f"nobody tells the standing of {unknown} of {method}")
 
     def check_caller(self, method: str, caller: Caller) -> None:
         """Raise PermissionDeniedError unless this caller may call the method at all."""
@@ -88,14 +103,26 @@ class AccessControl:
         """Tell whether `check_owner` has anything to check."""
         return caller.kind is CallerKind.POOLER and bool(self._entries[method].owned)
 
+    def _check_fields(self, entry: Access, request: Any) -> None:
+        named = sorted(name for name in entry.operator_fields if request.HasField(name))
+        if named:
+            raise PermissionDeniedError(
+                f"{', '.join(named)}: for operators alone",
+                reason="OPERATORS_ONLY",
+                metadata={"fields": ",".join(named)},
+            )
+
     async def check_owner(self, method: str, caller: Caller, request: Any) -> None:
         """Raise PermissionDeniedError when a pooler asks for what is not its own.
 
         The error is the same for a thing that does not exist and for a thing of another pooler.
+        Raise it as well for a field that operators alone may set, and FailedPreconditionError when
+        the standing of what is named leaves the method to operators.
         """
         if not self.asks_owner(method, caller):
             return
-        owned = self._entries[method].owned
+        entry = self._entries[method]
+        owned = entry.owned
         named = {field: ids for field in owned if (ids := _ids(getattr(request, field)))}
         if not named:
             raise PermissionDeniedError(
@@ -110,6 +137,15 @@ class AccessControl:
                     reason="NOT_YOURS",
                     metadata={"fields": name},
                 )
+        self._check_fields(entry, request)
+        if _has_limits(entry):
+            for name, ids in named.items():
+                check_standings(entry.limits, await self._standings[owned[name]](ids))
+
+
+def _has_limits(entry: Access) -> bool:
+    """Tell whether a standing may leave a method to operators."""
+    return Allows.OPERATORS in entry.limits.values()
 
 
 async def _themselves(ids: Sequence[str]) -> Collection[str]:

@@ -23,6 +23,7 @@ from libs.common.grpc.info import InfoServicer, ServiceInfo
 from libs.common.grpc.interceptors import CallInterceptor, CallPolicy
 from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.common.grpc.second_person import SecondPerson
+from libs.common.grpc.standing import Standings
 from libs.common.grpc.tls import Transport
 from libs.common.grpc.untaken import Untaken
 from libs.common.log import configure_logging, get_logger
@@ -57,6 +58,8 @@ class ServiceSpec:
     access: Mapping[str, Access]
     #: Functions that tell whose a thing is, for methods that poolers may call on their own things.
     owners: Mapping[Owned, Owners] = field(default_factory=dict)
+    #: By kind, what finds the standings of ids; where one may leave a method to operators.
+    standings: Mapping[Owned, Standings] = field(default_factory=dict)
     #: Checks of what the service needs, by name: its health is SERVING while all pass.
     checks: Mapping[str, Check]
     #: Formats of texts that its requests may name, beside the general ones.
@@ -174,7 +177,7 @@ def _build_server(
     # No two gRPC services of one process have a method of the same name.
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
     policy = CallPolicy(
-        access=AccessControl(_entries(spec), spec.owners),
+        access=AccessControl(_entries(spec), spec.owners, spec.standings),
         trust_domain=None if transport.is_plaintext else settings.trust_domain,
         rules=_rules(spec, settings),
         rate_limit=RateLimit(

@@ -119,3 +119,22 @@ RETURNING request_id;
 SELECT DISTINCT coalesce(f.pooler_id::text, '') AS pooler_id
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN registry.farmers AS f ON f.id = asked.id;
+
+-- name: standings_of_poolers :one
+-- What limits these poolers ($1).
+SELECT coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended
+FROM registry.poolers AS p
+WHERE p.id = ANY($1::uuid []);
+
+-- name: standings_of_farmers :one
+-- What limits these farmers ($1), or their poolers.
+SELECT
+    coalesce(bool_or(NOT p.is_active), false) AS pooler_suspended,
+    coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
+    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
+    coalesce(bool_or(a.is_held_apart), false) AS signing_paused
+FROM registry.farmers AS f
+INNER JOIN registry.poolers AS p ON p.id = f.pooler_id
+LEFT JOIN wallet.farmer_accounts AS a ON a.farmer_id = f.id
+WHERE f.id = ANY($1::uuid []);

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
+from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerStatus
@@ -51,6 +52,16 @@ class Store:
         """
         rows = await self.database.many("owners_of_farmers", list(map(UUID, ids)))
         return {row["pooler_id"] for row in rows}
+
+    async def standings_of_poolers(self, ids: Sequence[str]) -> set[Standing]:
+        """Return what limits these poolers."""
+        row = await self.database.one("standings_of_poolers", list(map(UUID, ids)))
+        return standings_in(None if row is None else dict(row))
+
+    async def standings_of_farmers(self, ids: Sequence[str]) -> set[Standing]:
+        """Return what limits these farmers, or their poolers."""
+        row = await self.database.one("standings_of_farmers", list(map(UUID, ids)))
+        return standings_in(None if row is None else dict(row))
 
     async def list_poolers(self, *, after: UUID | None, limit: int) -> list[Pooler]:
         """Return poolers in the order of their ids."""

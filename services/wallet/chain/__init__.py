@@ -18,10 +18,12 @@ from services.wallet.chain.build.loads import Load, alone, authorize, together
 from services.wallet.chain.build.onboarding import (
     MAX_FARMERS,
     MAX_NEW_ACCOUNTS,
+    Leaver,
     NewAccount,
     Newcomer,
     sign_new_accounts,
     sign_onboarding,
+    sign_reclaim,
 )
 from services.wallet.chain.build.payments import MAX_ACCOUNTS, MAX_PAYMENTS, Payment, sign_payments
 from services.wallet.chain.build.resource_templates import (
@@ -65,6 +67,7 @@ __all__ = [
     "FarmCall",
     "FeeCapExceededError",
     "Included",
+    "Leaver",
     "Load",
     "Network",
     "NetworkMismatchError",
@@ -94,5 +97,6 @@ __all__ = [
     "sign_new_accounts",
     "sign_onboarding",
     "sign_payments",
+    "sign_reclaim",
     "together",
 ]

@@ -62,6 +62,7 @@ from services.wallet.domain.chain_facts import (
     ContractError,
     FarmState,
     LedgerHead,
+    NumberState,
     Outcome,
     PailState,
     SendResult,
@@ -329,6 +330,16 @@ class Chain:
         ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), read_account_entry))
         return ledger, {
             address: found[key].sequence for address, key in keys.items() if key in found
+        }
+
+    async def numbers(self, addresses: Sequence[str]) -> tuple[int, dict[str, NumberState]]:
+        """Return the ledger that was read, and what accounts that exist are as sources."""
+        keys = {address: ledger_keys.account_key(address) for address in addresses}
+        ledger, found = await self._rpc.entries(dict.fromkeys(keys.values(), read_account_entry))
+        return ledger, {
+            address: NumberState(sequence=found[key].sequence, obeys=found[key].obeys)
+            for address, key in keys.items()
+            if key in found
         }
 
     async def limits(self) -> Limits:

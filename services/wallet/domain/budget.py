@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.ids import PoolerId
+from services.wallet.domain.chain_facts import BASE_RESERVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,11 @@ class FeeTerms:
     def has_caps(self) -> bool:
         """Tell whether anything but the treasury's balance limits a bid."""
         return bool(self.daily or self.daily_per_pooler)
+
+
+#: Stroops of XLM that the treasury sponsors for a farmer: two reserves of its account, and one of
+#: its trustline.
+SPONSORED = 3 * BASE_RESERVE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from libs.kale.constants import MAX_I64
 from services.wallet.domain.packing import Usage
+
+#: Stroops of XLM that an account keeps for each of its two first reserves and each further one.
+BASE_RESERVE = 5_000_000
 
 
 class Signer(Protocol):
@@ -48,12 +52,33 @@ class AccountState:
     used_ledger: int = 0
     #: Subentries, and reserves that it sponsors less those that are sponsored for it.
     reserves: int = 0
-    #: Whether its own key alone may make payments; not after its owner has put other signers on it.
+    #: Whether its own key alone may make payments and allow calls; not after its owner has changed
+    #: weights, thresholds or signers so that the key does not suffice.
     obeys: bool = True
+    #: Whether its own key alone may do everything, such as merge the account.
+    obeys_fully: bool = True
+    #: Stroops of XLM that its own offers bind, and that it can still receive.
+    xlm_bound: int = 0
+    xlm_room: int = MAX_I64
     #: Whether it has a KALE trustline that may hold KALE.
     has_trustline: bool = False
+    #: Whether it has a KALE trustline that the issuer has not authorised, or no longer.
+    is_frozen: bool = False
     #: Stroops of KALE.
     kale: int = 0
+    #: Stroops of KALE that its own offers bind, and that its line can still receive.
+    kale_bound: int = 0
+    kale_room: int = MAX_I64
+
+    @property
+    def xlm_free(self) -> int:
+        """Return the stroops of XLM that can leave: neither reserve nor bound by offers."""
+        return max(0, self.xlm - (2 + self.reserves) * BASE_RESERVE - self.xlm_bound)
+
+    @property
+    def kale_free(self) -> int:
+        """Return the stroops of KALE that can leave."""
+        return max(0, self.kale - self.kale_bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +168,16 @@ class SignedEnvelope:
     usage: Usage | None = None
     #: For a payment: the number to which its last operation bumps the source's number; else None.
     bump_to: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberState:
+    """What a transaction's source account shows of itself."""
+
+    #: Last used sequence number.
+    sequence: int
+    #: Whether its own key alone may be the source of calls.
+    obeys: bool = True
 
 
 class SendStatus(Enum):

@@ -92,9 +92,15 @@ class SigningPausedError(FailedPreconditionError):
 
 
 class WithdrawalLimitError(ResourceExhaustedError):
-    """The withdrawal exceeds what may leave within 24 hours."""
+    """The withdrawal exceeds a limit of amounts or numbers; `of` tells which."""
 
     default_reason = "WITHDRAWAL_LIMIT"
+
+
+class SponsorshipBudgetError(ResourceExhaustedError):
+    """The budget of a day for reserves of the pooler's new farmers is used up."""
+
+    default_reason = "SPONSORSHIP_BUDGET"
 
 
 class KeyExportOffError(PermissionDeniedError):

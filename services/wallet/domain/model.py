@@ -103,6 +103,11 @@ class FailureReason(Enum):
     MEMO_REQUIRED = "MEMO_REQUIRED"
     FEE_BUDGET = "FEE_BUDGET"
     RENT_DUE = "RENT_DUE"
+    ACCOUNT_LOCKED = "ACCOUNT_LOCKED"
+    LINE_FROZEN = "LINE_FROZEN"
+    LINE_FULL = "LINE_FULL"
+    DESTINATION_FULL = "DESTINATION_FULL"
+    KEEPS_FAILING = "KEEPS_FAILING"
     TAMPERED = "TAMPERED"
 
 
@@ -248,6 +253,10 @@ class QueuedOperation:
     pack_limit: int | None
     #: Whether wallet itself wrote the order, and the wallet that the order is for.
     is_genuine: bool = True
+    #: The farmer's pooler; None for the pool's own.
+    pooler_id: PoolerId | None = None
+    #: Ledgers have refused payments of that pooler lately.
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

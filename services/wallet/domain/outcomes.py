@@ -10,6 +10,9 @@ from services.wallet.domain.model import FailureReason, OperationKind
 
 #: Envelopes signed for one operation at most; an onboarding is tried for ever, ever more slowly.
 MAX_ATTEMPTS = 5
+#: Envelopes signed for a withdrawal at most: what ledgers refuse alone, ever more slowly, for about
+#: twenty minutes is given up. A withdrawal that no ledger took is tried for ever.
+MAX_REFUSED = 10
 #: Longest pause between two attempts of an onboarding, in ledgers.
 MAX_PAUSE = 60
 
@@ -79,23 +82,28 @@ _FARM: Mapping[OperationKind, Mapping[str, Meaning]] = {
 _TOKEN: Mapping[OperationKind, Mapping[str, Meaning]] = {
     OperationKind.PLANT: {
         "BalanceError": _fail(FailureReason.INSUFFICIENT_BALANCE),
+        "BalanceDeauthorizedError": _fail(FailureReason.LINE_FROZEN),
         "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
     },
     OperationKind.WORK: {},
-    OperationKind.HARVEST: {"TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE)},
+    OperationKind.HARVEST: {
+        "BalanceError": _fail(FailureReason.LINE_FULL),
+        "BalanceDeauthorizedError": _fail(FailureReason.LINE_FROZEN),
+        "TrustlineMissingError": _fail(FailureReason.NO_TRUSTLINE),
+    },
 }
 # Errors of the classic operation that pays a withdrawal, which a payer's transaction carries.
 _PAYMENT: Mapping[str, Meaning] = {
     "PAYMENT_UNDERFUNDED": _fail(FailureReason.INSUFFICIENT_BALANCE),
     "PAYMENT_SRC_NO_TRUST": _fail(FailureReason.NO_TRUSTLINE),
-    "PAYMENT_SRC_NOT_AUTHORIZED": _REFUSED,
+    "PAYMENT_SRC_NOT_AUTHORIZED": _fail(FailureReason.LINE_FROZEN),
     "PAYMENT_NO_DESTINATION": _fail(FailureReason.DESTINATION_MISSING),
     "PAYMENT_NO_TRUST": _fail(FailureReason.DESTINATION_REFUSES),
     "PAYMENT_NOT_AUTHORIZED": _fail(FailureReason.DESTINATION_REFUSES),
-    "PAYMENT_LINE_FULL": _fail(FailureReason.DESTINATION_REFUSES),
+    "PAYMENT_LINE_FULL": _fail(FailureReason.DESTINATION_FULL),
     # The farmer's account was merged away, or its key is no longer its signer.
     "opNO_ACCOUNT": _fail(FailureReason.NOT_FUNDED),
-    "opBAD_AUTH": _REFUSED,
+    "opBAD_AUTH": _fail(FailureReason.ACCOUNT_LOCKED),
 }
 
 
@@ -121,6 +129,11 @@ def meaning(kind: OperationKind, error: ContractError) -> Meaning:
 def may_retry(kind: OperationKind, attempts: int) -> bool:
     """Tell whether an operation may get another envelope after `attempts` envelopes."""
     return not OPERATION_KINDS[kind].has_block or attempts < MAX_ATTEMPTS
+
+
+def keeps_failing(kind: OperationKind, attempts: int) -> bool:
+    """Tell whether ledgers have refused a withdrawal so often that it is given up."""
+    return kind is OperationKind.WITHDRAW and attempts >= MAX_REFUSED
 
 
 def pause(kind: OperationKind, attempts: int) -> int:

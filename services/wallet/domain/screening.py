@@ -1,11 +1,12 @@
-"""Judgement of an operation by the farmer's pail, before anything is paid for the operation."""
+"""Judgement of an operation by the farmer's pail and account, before anything is paid for it."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import assert_never
 
 from libs.kale.hash import leading_zeros, work_hash
-from services.wallet.domain.chain_facts import PailState
+from libs.kale.reward import block_reward
+from services.wallet.domain.chain_facts import AccountState, PailState
 from services.wallet.domain.model import (
     Block,
     FailureReason,
@@ -67,6 +68,75 @@ def screen(
         ):
             raise ValueError(f"operation {operation.id} is no call of the farm")
     assert_never(operation.kind)
+
+
+#: In words, why an account stands in the way.
+LOCKED = "the pool's key alone does not suffice for the account any more"
+_WORDS = {
+    FailureReason.NOT_FUNDED: "the account does not exist",
+    FailureReason.ACCOUNT_LOCKED: LOCKED,
+    FailureReason.LINE_FROZEN: "the account's KALE trustline is not authorised",
+    FailureReason.NO_TRUSTLINE: "the account has no KALE trustline",
+    FailureReason.LINE_FULL: "the account's KALE trustline cannot take what the harvest pays",
+}
+
+
+def barrier(
+    operation: QueuedOperation, account: AccountState, *, pail: PailState | None
+) -> Screening:
+    """Advise on an operation by the farmer's account.
+
+    A plant needs the consent of the farmer's key, and a line to take the stake from. A harvest
+    needs a line with room; without a pail its simulation tells more. A work needs neither. Who
+    signs for a work or a harvest is decided with its source. What a harvest pays is known from a
+    simulation only. One that may be too much is left to a simulation of its own, as a failed
+    transaction would cost a fee at every try.
+    """
+    match operation.kind:
+        case OperationKind.PLANT:
+            return _refuse(operation, _plant_barrier(account, operation.amount))
+        case OperationKind.HARVEST:
+            return _SEND if pail is None else _harvest_barrier(operation, account, pail.stake)
+        case OperationKind.WORK:
+            return _SEND
+        case (
+            OperationKind.ONBOARD
+            | OperationKind.OPEN_CHANNEL
+            | OperationKind.OPEN_PAYER
+            | OperationKind.TOP_UP
+            | OperationKind.WITHDRAW
+        ):
+            raise ValueError(f"operation {operation.id} is no call of the farm")
+    assert_never(operation.kind)
+
+
+def _plant_barrier(account: AccountState, stake: int) -> FailureReason | None:
+    if not account.exists:
+        return FailureReason.NOT_FUNDED
+    if not account.obeys:
+        return FailureReason.ACCOUNT_LOCKED
+    return _line_barrier(account) if stake else None
+
+
+def _line_barrier(account: AccountState) -> FailureReason | None:
+    if account.is_frozen:
+        return FailureReason.LINE_FROZEN
+    return None if account.has_trustline else FailureReason.NO_TRUSTLINE
+
+
+def _harvest_barrier(operation: QueuedOperation, account: AccountState, stake: int) -> Screening:
+    # Whether a harvest without a stake pays anything is known from its simulation only.
+    if not account.exists or not account.has_trustline:
+        reason = _line_barrier(account) if account.exists else FailureReason.NOT_FUNDED
+        return _refuse(operation, reason)
+    room = account.kale_room
+    if room < max(1, stake):
+        return _refuse(operation, FailureReason.LINE_FULL)
+    return _SEND if room - stake >= block_reward(operation.block_index) else _SIMULATE
+
+
+def _refuse(operation: QueuedOperation, reason: FailureReason | None) -> Screening:
+    return _SEND if reason is None else _settled(given_up(operation, reason, _WORDS[reason]))
 
 
 def _screen_work(

@@ -17,9 +17,9 @@ from services.wallet.domain.model import (
     QueuedOperation,
     Settlement,
 )
-from services.wallet.domain.outcomes import Action, may_retry, meaning, pause
+from services.wallet.domain.outcomes import Action, keeps_failing, may_retry, meaning, pause
 from services.wallet.domain.refusals import Price
-from services.wallet.domain.submission import ABOVE_CAP
+from services.wallet.domain.submission import ABOVE_CAP, BAD_AUTH
 
 AnyOperation = QueuedOperation | CarriedOperation
 
@@ -180,13 +180,14 @@ def apart(
     """
     # Ids are in the order of time.
     waiting = sorted(claimed, key=lambda operation: operation.id)
-    if not waiting or _goes_alone(waiting[0]):
+    if not waiting or goes_alone(waiting[0]):
         return waiting[:1], waiting[1:]
-    fresh = [operation for operation in waiting if not _goes_alone(operation)]
-    return fresh, [operation for operation in waiting if _goes_alone(operation)]
+    fresh = [operation for operation in waiting if not goes_alone(operation)]
+    return fresh, [operation for operation in waiting if goes_alone(operation)]
 
 
-def _goes_alone(operation: QueuedOperation) -> bool:
+def goes_alone(operation: QueuedOperation) -> bool:
+    """Tell whether an operation failed before, and nobody said that only others were the reason."""
     return operation.attempts > 0 and (operation.pack_limit or 1) == 1
 
 
@@ -202,12 +203,17 @@ def judged(operation: AnyOperation, verdict: Verdict, head: ChainHead) -> Settle
     assert_never(verdict.readiness)
 
 
-def excluded(operation: CarriedOperation, head: ChainHead, *, last_answer: str) -> Settlement:
+def excluded(
+    operation: CarriedOperation, head: ChainHead, *, last_answer: str, is_own: bool = False
+) -> Settlement:
     """Settle an operation whose envelope is proven never to be included.
 
     The operation gets another envelope or ends. When the cap kept the envelope out, that is the
-    reason that people can do something about.
+    reason that people can do something about. With `is_own` the envelope's source was the farmer's
+    account: one that has locked the pool's key out since wallet looked would do so again.
     """
+    if is_own and last_answer == BAD_AUTH and OPERATION_KINDS[operation.kind].has_block:
+        return _expired(operation, FailureReason.ACCOUNT_LOCKED, last_answer)
     if last_answer == ABOVE_CAP and OPERATION_KINDS[operation.kind].has_block:
         return _expired(operation, FailureReason.FEE_CAP, last_answer)
     verdict = readiness(operation.kind, operation.block_index, head)
@@ -254,6 +260,8 @@ def refused(
         return given_up(operation, reason, str(error), ledger=ledger, fee=fee)
     if what.action is not Action.WAIT and not may_retry(operation.kind, operation.attempts):
         return given_up(operation, FailureReason.REFUSED, str(error), ledger=ledger, fee=fee)
+    if together == 1 and keeps_failing(operation.kind, operation.attempts):
+        return given_up(operation, FailureReason.KEEPS_FAILING, str(error), ledger=ledger, fee=fee)
     due = head.ledger + pause(operation.kind, operation.attempts)
     alone = not OPERATION_KINDS[operation.kind].has_block
     limit = None if what.action is Action.WAIT else 1 if alone else smaller(together)

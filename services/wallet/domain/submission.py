@@ -43,6 +43,9 @@ UNKNOWN = Answer(step=NextStep.WATCH, text="no answer: it may have been taken", 
 #: Text for an envelope whose bid was refused and may not be raised any more.
 ABOVE_CAP = "txINSUFFICIENT_FEE, and more is above the cap"
 
+#: Answer to an envelope whose source's key does not suffice.
+BAD_AUTH = "txBAD_AUTH"
+
 #: Refusals that need no person: a look at the ledger tells what they mean.
 _EXPECTED = frozenset({"txBAD_SEQ", "txTOO_LATE", "txTOO_EARLY"})
 

@@ -47,6 +47,7 @@ class Decision(Enum):
     EXCLUDE_ENVELOPE = "exclude an envelope"
     SETTLE_BY_PAIL = "settle by a pail"
     REFUSE_BY_SIMULATION = "refuse by a simulation"
+    REFUSE_ACCOUNT = "refuse an account"
     REFUSE_DESTINATION = "refuse a destination"
     RECORD_FOUND = "record what reconciliation found"
     RECORD_FORGOTTEN = "record what no node remembers"
@@ -94,6 +95,9 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.SETTLE_BY_PAIL: Needed.TWO_WORDS,
     # A refusal that ends an operation for good.
     Decision.REFUSE_BY_SIMULATION: Needed.TWO_WORDS,
+    # A farmer's account that no longer obeys the pool's key, or whose line takes nothing: its plant
+    # or harvest ends, and nothing is signed.
+    Decision.REFUSE_ACCOUNT: Needed.TWO_WORDS,
     # A destination that does not exist, or takes no KALE: the withdrawal ends.
     Decision.REFUSE_DESTINATION: Needed.TWO_WORDS,
     # Plants, works, harvests and balances that no record has.

@@ -29,6 +29,18 @@ class DailyLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountLimits:
+    """Numbers of withdrawals."""
+
+    #: Withdrawals of a farmer that are not settled.
+    open: int = 20
+    #: Withdrawals of a farmer, and of all of a pooler, that ledgers refused within 24 hours. Each
+    #: has cost a fee, and the time of others.
+    failures: int = 5
+    failures_of_pooler: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
 class WithdrawalTerms:
     """The operator's terms for withdrawals."""
 
@@ -36,6 +48,8 @@ class WithdrawalTerms:
     cooling: float
     #: Daily limits by asset.
     limits: Mapping[Asset, DailyLimit]
+    #: Limits of their number.
+    counts: CountLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,17 +129,29 @@ def refusal(
 ) -> FailureReason | None:
     """Return the first reason why a payment would fail as things stand on the chain.
 
-    Returns None when the payment can be tried. Whether the reserve holds back XLM is for the ledger
-    to find out.
+    Returns None when the payment can be tried. What offers and reserves bind cannot leave, and
+    what a line cannot take cannot arrive.
     """
     is_kale, account = asset is Asset.KALE, destination.account
     obstacles = {
         FailureReason.NOT_FUNDED: not payer.exists,
-        FailureReason.REFUSED: not payer.obeys,
+        FailureReason.ACCOUNT_LOCKED: not payer.obeys,
+        FailureReason.LINE_FROZEN: is_kale and payer.is_frozen,
         FailureReason.NO_TRUSTLINE: is_kale and not payer.has_trustline,
-        FailureReason.INSUFFICIENT_BALANCE: (payer.kale if is_kale else payer.xlm) < amount,
+        FailureReason.INSUFFICIENT_BALANCE: free(asset, payer) < amount,
         FailureReason.DESTINATION_MISSING: not account.exists,
         FailureReason.MEMO_REQUIRED: destination.wants_memo,
         FailureReason.DESTINATION_REFUSES: is_kale and not account.has_trustline,
+        FailureReason.DESTINATION_FULL: room(asset, account) < amount,
     }
     return next((reason for reason, is_there in obstacles.items() if is_there), None)
+
+
+def free(asset: Asset, account: AccountState) -> int:
+    """Return the stroops of an asset that can leave an account."""
+    return account.kale_free if asset is Asset.KALE else account.xlm_free
+
+
+def room(asset: Asset, account: AccountState) -> int:
+    """Return the stroops of an asset that an account can take."""
+    return account.kale_room if asset is Asset.KALE else account.xlm_room

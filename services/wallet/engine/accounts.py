@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 
 from libs.common.ids import WalletId
+from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.store.wallets import WalletStore
+
+log = get_logger(__name__)
 
 #: Accounts of one request: 200 keys, two for each.
 CHUNK = 100
@@ -33,8 +36,9 @@ class Accounts:
 
     @property
     def can_pay(self) -> bool:
-        """Tell whether the treasury existed on the chain when it was last read."""
-        return self._treasury_state is not None and self._treasury_state.exists
+        """Tell whether the treasury existed, and obeyed its key, when it was last read."""
+        state = self._treasury_state
+        return state is not None and state.exists and state.obeys
 
     @property
     def treasury_state(self) -> AccountState | None:
@@ -62,7 +66,7 @@ class Accounts:
         self._cursor = following[-1][0] if len(following) == ROUND else None
         treasury = self._treasury.wallet
         await self.read({treasury.id: treasury.address} | due | dict(following))
-        if not self.can_pay:
+        if self._treasury_state is not None and not self._treasury_state.exists:
             await self._treasury.fund()
 
     async def catch_up(self) -> None:
@@ -91,4 +95,7 @@ class Accounts:
 
     def _note_treasury(self, found: dict[WalletId, tuple[int, AccountState]]) -> None:
         if self._treasury.is_open and self._treasury.wallet.id in found:
-            self._treasury_state = found[self._treasury.wallet.id][1]
+            state = found[self._treasury.wallet.id][1]
+            if not state.obeys and (self._treasury_state is None or self._treasury_state.obeys):
+                log.critical("treasury does not obey", address=state.address)
+            self._treasury_state = state

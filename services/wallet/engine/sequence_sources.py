@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
+from services.wallet.domain.chain_facts import NumberState
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.trust import Decision
@@ -45,6 +46,8 @@ class Source:
     sequence: int
     #: Whether the account is a channel account: the pool's own, which pays its own fees.
     is_channel: bool
+    #: Whether the pool's key alone suffices for the account.
+    obeys: bool = True
 
 
 class Sources:
@@ -56,7 +59,11 @@ class Sources:
         channels: ChannelStore,
         transactions: TransactionStore,
         signers: Signers,
+        *,
+        has_channels: bool = False,
     ) -> None:
+        """Tell by `has_channels` whether there are channel accounts, free ones or not."""
+        self.has_channels = has_channels
         self._chain = chain
         self._channels = channels
         self._transactions = transactions
@@ -85,8 +92,9 @@ class Sources:
             item.id: Source(
                 wallet_id=item.wallet_id,
                 address=item.address,
-                sequence=numbers[item.address],
+                sequence=numbers[item.address].sequence,
                 is_channel=False,
+                obeys=numbers[item.address].obeys,
             )
             for item in rest
             if item.address in numbers
@@ -106,11 +114,10 @@ class Sources:
             Source(
                 wallet_id=lease.wallet_id,
                 address=lease.address,
-                sequence=numbers[lease.address],
+                sequence=numbers[lease.address].sequence,
                 is_channel=True,
             )
-            for lease in leased
-            if lease.address in numbers
+            for lease in _obeying(leased, numbers)
         ]
 
     async def give_back(self) -> None:
@@ -129,10 +136,24 @@ class Sources:
             log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
         return [lease for lease in leased if lease.wallet_id not in broken]
 
-    async def _numbers(self, addresses: Sequence[str]) -> dict[str, int]:
-        """Return the sequence numbers to use next."""
+    async def _numbers(self, addresses: Sequence[str]) -> dict[str, NumberState]:
+        """Return the sequence numbers to use next, and whether the accounts obey."""
         if not addresses:
             return {}
         chain = self._chain.trusted(Decision.USE_NUMBER)
-        ledger, read = await chain.sequences(addresses)
-        return await next_numbers(self._transactions, read, ledger)
+        ledger, read = await chain.numbers(addresses)
+        last = {address: state.sequence for address, state in read.items()}
+        following = await next_numbers(self._transactions, last, ledger)
+        return {
+            address: NumberState(sequence=following[address], obeys=state.obeys)
+            for address, state in read.items()
+        }
+
+
+def _obeying(leased: Sequence[Lease], numbers: Mapping[str, NumberState]) -> list[Lease]:
+    """Return the channel accounts that exist and obey; what they sign is paid, others' is not."""
+    there = [lease for lease in leased if lease.address in numbers]
+    lost = [lease for lease in there if not numbers[lease.address].obeys]
+    if lost:
+        log.critical("channels do not obey", wallets=sorted(str(item.wallet_id) for item in lost))
+    return [lease for lease in there if numbers[lease.address].obeys]

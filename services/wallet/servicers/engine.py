@@ -1,10 +1,13 @@
 """kalepool.wallet.v1.EngineService: operators' questions to the submission engine."""
 
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import grpc
 from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
+from libs.common.grpc.identity import caller
+from libs.common.ids import FarmerId, PoolerId
 from services.wallet.chain import Chain, EndpointStatus
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
@@ -13,6 +16,7 @@ from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
+from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, RentState
 from services.wallet.store.channels import ChannelTotals
 from services.wallet.store.custody import CustodyStore
@@ -24,7 +28,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 FULL_NAME = engine_pb2.DESCRIPTOR.services_by_name["EngineService"].full_name
 #: Methods that wait for ledgers.
-SLOW = ("DeployMulticall",)
+SLOW = ("DeployMulticall", "ReclaimReserves")
+#: Hours that a farmer's wallet is old at least, unless a call says otherwise.
+_IDLE_HOURS = 24
 
 
 class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
@@ -40,6 +46,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         channels: ChannelKeeper,
         payers: PayerKeeper,
         deployer: Deployer,
+        reclaimer: Reclaimer,
         rent: RentKeeper,
         custody: CustodyStore,
         kill_switch: KillSwitch,
@@ -53,6 +60,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self._keeper = channels
         self._payers = payers
         self._deployer = deployer
+        self._reclaimer = reclaimer
         self._rent = rent
         self._multicall = multicall_contract_id
         self._custody = custody
@@ -95,6 +103,30 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             contract_id=deployment.contract,
             code_hash=deployment.code_hash,
             already_there=not done,
+        )
+
+    async def ReclaimReserves(
+        self, request: engine_pb2.ReclaimReservesRequest, context: Context
+    ) -> engine_pb2.ReclaimReservesResponse:
+        """See engine.proto."""
+        found = await self._reclaimer.reclaim(
+            PoolerId(UUID(request.pooler_id)),
+            [FarmerId(UUID(item)) for item in request.farmer_ids],
+            idle_hours=request.idle_hours or _IDLE_HOURS,
+            dry_run=request.dry_run,
+            actor=caller().identity,
+        )
+        return engine_pb2.ReclaimReservesResponse(
+            farmers=[
+                engine_pb2.ReclaimedFarmer(
+                    farmer_id=str(item.wallet.farmer_id),
+                    address=item.wallet.address,
+                    outcome=engine_pb2.ReclaimOutcome.Value(
+                        f"RECLAIM_OUTCOME_{item.verdict.value}"
+                    ),
+                )
+                for item in found
+            ]
         )
 
 

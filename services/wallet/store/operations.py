@@ -330,6 +330,8 @@ def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
         attempts=row["attempts"],
         pack_limit=row["pack_limit"],
         is_genuine=orders.is_claimed(row),
+        pooler_id=row["pooler_id"],
+        is_suspect=bool(row.get("is_suspect")),
     )
 
 

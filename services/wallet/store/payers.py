@@ -96,6 +96,19 @@ class UnmadePayment:
     failures: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaymentInFlight:
+    """Withdrawals of an asset from one account to another that are on their way."""
+
+    #: strkey G..., both.
+    source: str
+    destination: str
+    #: The asset.
+    asset: Asset
+    #: The amount in stroops, of all of them.
+    amount: int
+
+
 class PayerStore:
     """Wallets of the kind `payer`, and the table payments."""
 
@@ -155,7 +168,7 @@ class PayerStore:
     async def claim(
         self, kind: OperationKind, payer: WalletId, *, limit: int, lease: float, ledger: int
     ) -> list[QueuedOperation]:
-        """Take up payments of a payer, the oldest first."""
+        """Take up payments of a payer, the oldest of each pooler first."""
         rows = await self._database.many("claim_payments", kind.value, payer, limit, lease, ledger)
         return [
             replace(
@@ -165,6 +178,19 @@ class PayerStore:
             )
             for row in rows
             for operation in [queued_operation(row, self._orders)]
+        ]
+
+    async def in_flight(self) -> list[PaymentInFlight]:
+        """Return the withdrawals that are on their way, whichever payer carries them."""
+        rows = await self._database.many("payments_in_flight")
+        return [
+            PaymentInFlight(
+                source=row["source"],
+                destination=row["destination"],
+                asset=Asset(row["asset"]),
+                amount=row["amount"],
+            )
+            for row in rows
         ]
 
     async def records(self, addresses: Sequence[str]) -> dict[str, PayerRecord]:

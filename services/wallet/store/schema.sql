@@ -266,23 +266,30 @@ CREATE TABLE wallet.payments (
 );
 CREATE INDEX idx_payments_payer ON wallet.payments (payer_id, operation_id);
 
--- Payers that may be given payments, the one with the fewest first: its place, and how many there are.
+-- Payers that may be given payments, the one that is soonest free first, then the one with the fewest:
+-- its place, and how many there are. One transaction carries 19 payments.
 CREATE FUNCTION wallet.free_payers() RETURNS TABLE (id uuid, place bigint, count bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 SELECT
     w.id,
-    row_number() OVER (ORDER BY w.status = 'pending', count(b.payer_id), w.id) AS place,
+    row_number() OVER (
+        ORDER BY
+            w.status = 'pending',
+            coalesce(b.is_busy::int + b.payments / 19, 0),
+            coalesce(b.payments, 0),
+            w.id
+    ) AS place,
     count(*) OVER () AS count
 FROM wallet.wallets AS w
 LEFT JOIN (
-    SELECT p.payer_id
+    SELECT p.payer_id, count(*) AS payments, bool_or(o.state <> 'queued') AS is_busy
     FROM wallet.operations AS o
     INNER JOIN wallet.payments AS p ON o.id = p.operation_id
     WHERE o.state IN ('queued', 'signed', 'sent') AND o.kind IN ('withdraw', 'top_up')
+    GROUP BY p.payer_id
 ) AS b ON w.id = b.payer_id
-WHERE w.kind = 'payer' AND w.stopped = ''
-GROUP BY w.id;
+WHERE w.kind = 'payer' AND w.stopped = '';
 END;
 
 -- Numbers that payers were shown to stand at, as far as these are targets of payments that no
@@ -470,6 +477,9 @@ FOR EACH ROW EXECUTE FUNCTION wallet.refuse_request_to_come();
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
+-- What ledgers refused lately.
+CREATE INDEX idx_operations_refused ON wallet.operations (settled_at)
+WHERE kind = 'withdraw' AND state = 'failed' AND attempts > 0;
 
 -- Audit log and kill switch -------------------------------------------------------------------
 
@@ -634,6 +644,15 @@ CREATE TABLE wallet.fee_hours (
     CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
 );
 
+-- Reserves that the treasury sponsors for new farmers, by hour and pooler: the budget of a pooler is held
+-- against them, whatever was given back meanwhile.
+CREATE TABLE wallet.sponsored_hours (
+    hour timestamptz NOT NULL,
+    pooler_id uuid NOT NULL,
+    stroops bigint NOT NULL CHECK (stroops >= 0),
+    PRIMARY KEY (pooler_id, hour)
+);
+
 -- What operators allow, and what the network asks for, as last seen; refusals stand while it stays.
 CREATE TABLE wallet.operator_terms (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -784,7 +803,16 @@ SELECT
               OR (p.scope = 'pooler' AND p.target = w.pooler_id)
               OR (p.scope = 'wallet' AND p.target = w.id)
           )
-    ) AS is_paused
+    ) AS is_paused,
+    -- The same without a pause of everything.
+    EXISTS (
+        SELECT 1 FROM wallet.pauses AS p
+        WHERE p.resumed_at IS NULL
+          AND (
+              (p.scope = 'pooler' AND p.target = w.pooler_id)
+              OR (p.scope = 'wallet' AND p.target = w.id)
+          )
+    ) AS is_held_apart
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'farmer';
@@ -833,6 +861,7 @@ GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at, resume_mac) ON wallet.paus
 GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at, mac) ON wallet.approvals
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.sponsored_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;

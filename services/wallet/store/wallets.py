@@ -5,10 +5,16 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
+from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from services.wallet.domain.audit import Act, Action
+from services.wallet.domain.budget import SPONSORED
 from services.wallet.domain.chain_facts import AccountState
-from services.wallet.domain.errors import TamperedError, WalletNotFoundError
+from services.wallet.domain.errors import (
+    SponsorshipBudgetError,
+    TamperedError,
+    WalletNotFoundError,
+)
 from services.wallet.domain.model import Balances, OperationKind, Wallet
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.custody import append
@@ -30,10 +36,13 @@ class WalletStore:
         pooler_id: PoolerId,
         onboarding_id: OperationId,
         payout_address: str = "",
+        budget: int = 0,
     ) -> bool:
         """Record a farmer's wallet with its onboarding; return False when the farmer has one.
 
-        `payout_address` (may be empty) is the address that the wallet pays out to.
+        `payout_address` (may be empty) is the address that the wallet pays out to. Raises
+        SponsorshipBudgetError when the reserves of the pooler's new farmers exceed `budget`
+        (stroops within 24 hours; 0: no limit).
         """
         return await self._insert(
             sealed,
@@ -42,6 +51,7 @@ class WalletStore:
             pooler_id=pooler_id,
             onboarding_id=onboarding_id,
             payout_address=payout_address,
+            budget=budget,
         )
 
     async def insert_treasury(self, sealed: SealedKey) -> bool:
@@ -57,6 +67,7 @@ class WalletStore:
         pooler_id: PoolerId | None = None,
         onboarding_id: OperationId | None = None,
         payout_address: str = "",
+        budget: int = 0,
     ) -> bool:
         async with self._database.transaction() as session:
             moment = await moment_of(session)
@@ -97,6 +108,8 @@ class WalletStore:
             if payout_address:
                 details = f"{payout_address} at once"
                 acts.append(_own_act(sealed, Action.SET_PAYOUT_ADDRESS, details))
+            if row is not None and pooler_id is not None:
+                await _sponsor(session, pooler_id, budget)
             await append(session, [] if row is None else acts)
         return row is not None
 
@@ -133,6 +146,16 @@ class WalletStore:
         rows = await self._database.many("list_wallets", pooler_id, after, limit)
         return [_wallet(row) for row in rows]
 
+    async def idle(
+        self, pooler_id: PoolerId, farmers: Sequence[FarmerId], *, hours: int, limit: int
+    ) -> list[Wallet]:
+        """Return wallets of a pooler's farmers (none named: of all) who never planted.
+
+        They were made so many hours ago or earlier, and nothing of them is open or paused.
+        """
+        rows = await self._database.many("idle_wallets", pooler_id, list(farmers), hours, limit)
+        return [_wallet(row) for row in rows]
+
     async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
         """Return the farmers' wallets; a farmer without a wallet is absent."""
         rows = await self._database.many("wallets_of_farmers", list(farmer_ids))
@@ -164,6 +187,11 @@ class WalletStore:
     async def owners_of_operations(self, ids: Sequence[str]) -> set[str]:
         """Return the poolers (ids) of these operations; "" is among them when one is nobody's."""
         return await self._owners("owners_of_operations", ids)
+
+    async def standings_of_farmers(self, ids: Sequence[str]) -> set[Standing]:
+        """Return what limits these farmers, or their poolers."""
+        row = await self._database.one("standings_of_farmers", list(map(UUID, ids)))
+        return standings_in(None if row is None else dict(row))
 
     async def _owners(self, query: str, ids: Sequence[str]) -> set[str]:
         """Return owners by rows that wallet wrote: any other row is nobody's."""
@@ -205,6 +233,17 @@ async def moment_of(session: Session) -> datetime:
         raise LookupError("the database told no time")
     moment: datetime = row["moment"]
     return moment
+
+
+async def _sponsor(session: Session, pooler_id: PoolerId, budget: int) -> None:
+    """Count a new farmer's reserves; raise SponsorshipBudgetError when a budget (0: none) ends."""
+    row = await session.one("sponsor", pooler_id, SPONSORED)
+    used = 0 if row is None else int(row["stroops"])
+    if budget and used > budget:
+        raise SponsorshipBudgetError(
+            f"new farmers of the pooler may have {budget} stroops of reserves within 24 hours",
+            metadata={"limit": str(budget), "used": str(used - SPONSORED)},
+        )
 
 
 def created(sealed: SealedKey, kind: str) -> Act:

@@ -16,6 +16,7 @@ from services.wallet.domain.errors import (
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import (
     Asset,
+    CountLimits,
     DailyLimit,
     NewWithdrawal,
     PayoutAddresses,
@@ -25,6 +26,7 @@ from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 from services.wallet.store.orders import Orders
 
+_COUNTS = CountLimits()
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
 
 
@@ -79,7 +81,9 @@ class WithdrawalStore:
         """Return the address that counts and the newest that is to come."""
         return _addresses(await self._database.many("payout_addresses", wallet_id))
 
-    async def record(self, new: NewWithdrawal, limit: DailyLimit) -> OperationId:
+    async def record(
+        self, new: NewWithdrawal, limit: DailyLimit, counts: CountLimits = _COUNTS
+    ) -> OperationId:
         """Make a withdrawal durable, or find the one that its request_id stands for.
 
         Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError, and
@@ -96,6 +100,7 @@ class WithdrawalStore:
             found = _addresses(await session.many("payout_addresses", new.wallet_id))
             if not found.address:
                 raise _no_address(found)
+            await _check_counts(session, new, counts)
             await _check_limit(session, new, limit)
             await self._insert(session, new, found.address)
             details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
@@ -149,6 +154,22 @@ class WithdrawalStore:
         """Return withdrawals, newest first."""
         rows = await self._database.many("list_withdrawals", farmer_id, before, limit)
         return [_withdrawal(row) for row in rows]
+
+
+async def _check_counts(session: Session, new: NewWithdrawal, counts: CountLimits) -> None:
+    row = await session.one("withdrawal_counts", new.wallet_id)
+    if row is None:
+        return
+    for whose, most, what in (
+        ("open", counts.open, "withdrawals of the farmer are not settled"),
+        ("failures", counts.failures, "withdrawals of the farmer failed within 24 hours"),
+        ("failures_of_pooler", counts.failures_of_pooler, "of its pooler failed within 24 hours"),
+    ):
+        if row[whose] >= most:
+            raise WithdrawalLimitError(
+                f"{row[whose]} {what}, and no more than {most} may",
+                metadata={"limit": str(most), "used": str(row[whose]), "of": whose},
+            )
 
 
 async def _check_limit(session: Session, new: NewWithdrawal, limit: DailyLimit) -> None:

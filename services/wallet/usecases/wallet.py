@@ -60,6 +60,8 @@ class UseCases:
     #: The fee budgets, and stroops that a transaction may cost for each operation in it.
     fees: FeeTerms
     max_fee: int
+    #: Stroops of reserves that new farmers of a pooler may take within 24 hours; 0: no limit.
+    sponsored_daily: int
 
     async def create_wallet(
         self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
@@ -69,7 +71,7 @@ class UseCases:
         A new wallet is made with its key, its onboarding and the address that it pays out to.
         Raises TreasuryMissingError for a new wallet while the treasury's key does not open: that
         key alone shows that the master key is the pool's, and nobody could open what another master
-        key seals.
+        key seals. Raises SponsorshipBudgetError for a new wallet that exceeds the pooler's budget.
         """
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
@@ -81,6 +83,7 @@ class UseCases:
                 pooler_id=pooler_id,
                 onboarding_id=OperationId(new_id()),
                 payout_address=payout_address,
+                budget=self.sponsored_daily,
             )
             self.wakeup.notify()
             wallet = await self.wallets.by_farmer(farmer_id)

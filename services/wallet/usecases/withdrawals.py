@@ -62,7 +62,7 @@ class Withdrawals:
             amount=amount,
             actor=actor,
         )
-        withdrawal_id = await self.store.record(new, self.terms.limits[asset])
+        withdrawal_id = await self.store.record(new, self.terms.limits[asset], self.terms.counts)
         security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
         self.wakeup.notify()

@@ -1,13 +1,19 @@
 """The queries of the fee budgets over real tables: what counts, for whom, and until when."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.common.db.pool import Session
-from libs.common.ids import PoolerId, new_id
-from services.wallet.domain.budget import FeeTerms
+from libs.common.db.pool import Database, Session
+from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from services.wallet.domain.budget import SPONSORED, FeeTerms
+from services.wallet.domain.errors import SponsorshipBudgetError
+from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.budget import book, may_raise, rent_committed
+from services.wallet.store.wallets import WalletStore
+from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRows, ago
 
 BLOCK = 10
@@ -259,3 +265,53 @@ async def test_a_bid_is_told_once_for_each_operation_with_its_pooler(
     terms = FeeTerms(daily=122)
     assert await may_raise(session, terms, carrying, bid=108)
     assert not await may_raise(session, terms, carrying, bid=111)
+
+
+# Reserves -------------------------------------------------------------------------------------
+
+
+async def made(pool: Database, pooler: PoolerId, *, budget: int) -> bool:
+    """Whether a new farmer of the pooler gets its wallet within the budget."""
+    sealed = await seal_new_key(LocalKeyProvider(bytes(32)), WalletId(new_id()))
+    try:
+        return await WalletStore(pool, ORDERS).insert_farmer(
+            sealed,
+            farmer_id=FarmerId(new_id()),
+            pooler_id=pooler,
+            onboarding_id=OperationId(new_id()),
+            budget=budget,
+        )
+    except SponsorshipBudgetError as error:
+        assert error.metadata["limit"] == str(budget)
+        return False
+
+
+async def test_a_pooler_gets_no_more_new_accounts_than_its_budget_sponsors_even_at_once(
+    rows: WalletRows,
+) -> None:
+    greedy, other = PoolerId(new_id()), PoolerId(new_id())
+    asked = (made(rows.pool, greedy, budget=3 * SPONSORED) for _ in range(8))
+    assert sum(await asyncio.gather(*asked)) == 3
+    assert await made(rows.pool, other, budget=3 * SPONSORED)
+    # A budget below one account allows none, and no budget allows all.
+    assert not await made(rows.pool, PoolerId(new_id()), budget=SPONSORED - 1)
+    assert await made(rows.pool, greedy, budget=0)
+    # Nothing is left of what was refused.
+    wallets = await rows.connection.fetchval(
+        "SELECT count(*) FROM wallet.wallets WHERE pooler_id = $1", greedy
+    )
+    assert wallets == 4
+
+
+async def test_what_was_sponsored_yesterday_does_not_count(rows: WalletRows) -> None:
+    pooler = PoolerId(new_id())
+    for hours in (23, 26):
+        await rows.connection.execute(
+            "INSERT INTO wallet.sponsored_hours (hour, pooler_id, stroops)"
+            " VALUES (date_trunc('hour', now() - make_interval(hours => $2)), $1, $3)",
+            pooler,
+            hours,
+            SPONSORED,
+        )
+    assert await made(rows.pool, pooler, budget=2 * SPONSORED)
+    assert not await made(rows.pool, pooler, budget=2 * SPONSORED)

@@ -216,7 +216,7 @@ async def test_who_waits_for_a_lock_is_told_to_come_again(database: DatabaseAcce
         stuck(database),
     ):
         with pytest.raises(UnavailableError, match="not available"):
-            await CustodyStore(impatient).pause(EVERYTHING, reason="fire", actor="ann")
+            await CustodyStore(impatient, ORDERS).pause(EVERYTHING, reason="fire", actor="ann")
 
 
 async def test_a_database_that_is_away_fails_the_end_of_a_pause_and_not_the_pause(

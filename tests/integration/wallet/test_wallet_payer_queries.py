@@ -169,6 +169,84 @@ async def test_a_payment_that_somebody_is_taking_up_is_left_to_them_at_once(
         assert found.id == other
 
 
+async def taken(rows: WalletRows, payer: WalletRow, *, limit: int = 99) -> dict[OperationId, bool]:
+    """What is taken up of a payer's withdrawals, and whether it is a suspect's."""
+    store = PayerStore(rows.pool, ORDERS)
+    found = await store.claim(WITHDRAW, payer.id, limit=limit, lease=0, ledger=LEDGER)
+    return {item.id: item.is_suspect for item in found}
+
+
+async def test_the_oldest_of_each_pooler_is_taken_up_before_the_second_of_any(
+    rows: WalletRows,
+) -> None:
+    (payer,) = await payers_of(rows, 1)
+    greedy, honest = await rows.wallet(), await rows.wallet()
+    same = await rows.wallet(pooler=greedy.pooler_id)
+    many = [await rows.payment(one, payer) for one in (greedy, same, greedy, same)]
+    few = await rows.payment(honest, payer)
+    assert (await taken(rows, payer, limit=2)).keys() == {many[0], few}
+    assert (await taken(rows, payer, limit=3)).keys() == {many[0], few, many[1]}
+    store = PayerStore(rows.pool, ORDERS)
+    found = await store.claim(WITHDRAW, payer.id, limit=9, lease=0, ledger=LEDGER)
+    assert {item.id: item.pooler_id for item in found} == {
+        few: honest.pooler_id,
+        **dict.fromkeys(many, greedy.pooler_id),
+    }
+
+
+async def test_whoever_ledgers_refused_lately_is_suspect_and_keeps_one_payer_busy_at_most(
+    rows: WalletRows,
+) -> None:
+    payer, other = await payers_of(rows, 2)
+    failed, alone, long_ago, unsent, sound = [await rows.wallet() for _ in range(5)]
+    await rows.payment(failed, other, state="failed", attempts=2)
+    await rows.payment(alone, other, attempts=1, pack_limit=1, due_ledger=LEDGER + 9)
+    await rows.payment(
+        long_ago, other, state="failed", attempts=2, settled_at=ago(minutes=61), reason="REFUSED"
+    )
+    # What was refused before anything was signed has cost nobody anything.
+    await rows.payment(unsent, other, state="failed", attempts=0)
+    await rows.payment(sound, other, attempts=3, pack_limit=9)
+    people = (failed, alone, long_ago, unsent, sound)
+    ids = [await rows.payment(one, payer) for one in people]
+    assert await taken(rows, payer) == dict(
+        zip(ids, (True, True, False, False, False), strict=True)
+    )
+    # Other farmers of their poolers have something in flight.
+    for one in people:
+        same = await rows.wallet(pooler=one.pooler_id)
+        await rows.payment(same, other, state="sent")
+    assert (await taken(rows, payer)).keys() == set(ids[2:])
+
+
+async def test_a_payment_goes_to_the_payer_that_is_soonest_free(rows: WalletRows) -> None:
+    one = await rows.wallet()
+    busy, crowded, free = await payers_of(rows, 3)
+    await rows.payment(one, busy, state="sent")
+    for _ in range(19):
+        await rows.payment(one, crowded)
+    for _ in range(3):
+        await rows.payment(one, free)
+    (name,) = [await rows.payment(one, None)]
+    assert await PayerStore(rows.pool, ORDERS).assign(WITHDRAW) == 1
+    assert (await owners(rows))[name] == free.id
+
+
+async def test_what_is_on_its_way_is_summed_by_who_pays_whom(rows: WalletRows) -> None:
+    one, other = await rows.wallet(), await rows.wallet()
+    (payer,) = await payers_of(rows, 1)
+    for state, amount in (("signed", 3), ("sent", 4), ("queued", 100), ("succeeded", 100)):
+        await rows.payment(one, payer, state=state, amount=amount, destination="a")
+    await rows.payment(one, payer, state="sent", amount=5, destination="b")
+    await rows.payment(other, payer, state="sent", amount=6, asset="xlm", destination="a")
+    found = await PayerStore(rows.pool, ORDERS).in_flight()
+    assert {(item.source, item.destination, item.asset): item.amount for item in found} == {
+        (one.address, "a", Asset.KALE): 7,
+        (one.address, "b", Asset.KALE): 5,
+        (other.address, "a", Asset.XLM): 6,
+    }
+
+
 # Records --------------------------------------------------------------------------------------
 
 

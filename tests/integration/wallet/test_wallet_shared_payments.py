@@ -14,7 +14,7 @@ from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.ids import new_id
 from tests.support.database import DatabaseFactory, connect
-from tests.support.payers import KALE, Outside, Payer, payer
+from tests.support.payers import KALE, Outside, Payer, lie, payer
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
@@ -84,16 +84,22 @@ async def test_one_that_cannot_be_paid_does_not_hold_up_the_others(
 async def test_what_only_failed_with_others_goes_together_again(
     one_payer: WalletWorld, outside: Outside
 ) -> None:
-    full = await outside.account(room="1")
+    # The line is full, and its owner shows room until the payment arrives, as the node's lie does.
+    full = await outside.account(room="2")
+    await one_payer.pay_kale([full], 2 * KALE)
     destinations = [await outside.account() for _ in range(2)]
     payers = [await payer(one_payer, item, kale=16 * KALE) for item in destinations]
     greedy = await payer(one_payer, full, kale=9 * KALE)
     wishes = [(item, f"wish {number}", KALE) for number in range(15) for item in payers]
-    done = await together(one_payer, [(greedy, "too much", 2 * KALE), *wishes])
+    await lie(one_payer, {"trustlines": {full: -2 * KALE}})
+    try:
+        done = await together(one_payer, [(greedy, "too much", 2 * KALE), *wishes])
+    finally:
+        await lie(one_payer, {})
     refused, *paid = [item.operation for item in done]
     assert (refused.state, refused.reason) == (
         FAILED,
-        common_pb2.FAILURE_REASON_DESTINATION_REFUSES,
+        common_pb2.FAILURE_REASON_DESTINATION_FULL,
     )
     assert {item.state for item in paid} == {SUCCEEDED}
     # With the one that fails, and then without it, as many together as fit into a transaction.

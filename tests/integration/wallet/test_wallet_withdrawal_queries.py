@@ -8,8 +8,15 @@ import pytest
 
 from libs.common.db.pool import Record
 from libs.common.ids import OperationId, new_id
+from services.wallet.domain.errors import WithdrawalLimitError
 from services.wallet.domain.model import OperationKind
-from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal, Withdrawal
+from services.wallet.domain.withdrawals import (
+    Asset,
+    CountLimits,
+    DailyLimit,
+    NewWithdrawal,
+    Withdrawal,
+)
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.orders import ORDERS
@@ -292,3 +299,49 @@ async def test_withdrawals_are_listed_newest_first_page_by_page(rows: WalletRows
     assert await page(before=ids[1]) == ids[2:]
     assert await page(other) == [middle]
     assert await page(one, before=middle) == ids[3:]
+
+
+# How many -------------------------------------------------------------------------------------
+
+
+async def refused(rows: WalletRows, account: WalletRow, counts: CountLimits) -> str:
+    """Which limit one more withdrawal exceeds; empty when it is taken."""
+    try:
+        await WithdrawalStore(rows.pool, ORDERS).record(wish(account, str(new_id())), LIMIT, counts)
+    except WithdrawalLimitError as error:
+        return error.metadata["of"]
+    return ""
+
+
+async def test_a_farmer_has_so_many_withdrawals_open_at_a_time(rows: WalletRows) -> None:
+    (payer,) = [await rows.wallet("payer")]
+    account, other = await rows.wallet(), await rows.wallet()
+    await address(rows, account, 1, registered=2, effective=2)
+    for state in ("queued", "signed", "sent"):
+        await rows.payment(account, payer, state=state)
+        await rows.payment(other, payer, state=state)
+    for state in ("succeeded", "failed", "expired"):
+        await rows.payment(account, payer, state=state)
+    assert await refused(rows, account, CountLimits(open=3)) == "open"
+    assert await refused(rows, account, CountLimits(open=4)) == ""
+    assert await refused(rows, account, CountLimits(open=4)) == "open"
+
+
+async def test_what_ledgers_refused_within_a_day_counts_for_farmer_and_pooler(
+    rows: WalletRows,
+) -> None:
+    (payer,) = [await rows.wallet("payer")]
+    account = await rows.wallet()
+    same, other = await rows.wallet(pooler=account.pooler_id), await rows.wallet()
+    await address(rows, account, 1, registered=2, effective=2)
+    for one in (account, account, same, other, other, other):
+        await rows.payment(one, payer, state="failed", attempts=1)
+    # Refused before anything was signed, long ago, or not at all.
+    await rows.payment(account, payer, state="failed", attempts=0)
+    await rows.payment(account, payer, state="succeeded", attempts=5)
+    await rows.payment(account, payer, state="failed", attempts=1, settled_at=ago(hours=24.1))
+    assert await refused(rows, account, CountLimits(failures=2)) == "failures"
+    assert await refused(rows, account, CountLimits(failures=3, failures_of_pooler=3)) == (
+        "failures_of_pooler"
+    )
+    assert await refused(rows, account, CountLimits(failures=3, failures_of_pooler=4)) == ""

@@ -187,6 +187,12 @@ CALLS: dict[str, dict[str, Any]] = {
         "stake_percentage": "0.25",
         "request_id": "r",
     },
+    f"engine reclaim --pooler {SOMEBODY} --farmer {OTHER} --idle-hours 7 --dry-run": {
+        "pooler_id": SOMEBODY,
+        "farmer_ids": [OTHER],
+        "idle_hours": 7,
+        "dry_run": True,
+    },
     f"plant --pooler {SOMEBODY} --block 12345 --max-farmers 3": {
         "pooler_id": SOMEBODY,
         "block_index": 12345,

@@ -3,6 +3,7 @@
 import pytest
 
 from libs.common.grpc.access import Access
+from libs.common.grpc.standing import Standing
 from services.access import ACCESS
 from trials.security.access import rpcs
 
@@ -27,6 +28,27 @@ def test_what_says_whose_it_is_is_a_field_of_the_request() -> None:
         # A pooler is never let in to what has an owner without being asked which.
         if rpc.access.poolers and names & {"pooler_id", "farmer_id", "farmer_ids"}:
             assert rpc.access.owned, rpc.path
+
+
+#: Methods that act and that a pooler may call, and that no standing limits.
+UNLIMITED = {"Heartbeat"}
+#: How the names of methods that only read begin.
+READS = ("Get", "List", "Watch")
+
+
+def test_every_method_that_acts_for_a_pooler_says_what_each_standing_allows() -> None:
+    for rpc in rpcs():
+        name = rpc.method.name
+        acts = rpc.access.poolers and not name.startswith(READS) and name not in UNLIMITED
+        assert set(rpc.access.limits) == (set(Standing) if acts else set()), rpc.path
+
+
+def test_fields_for_operators_are_optional_fields_of_the_request() -> None:
+    limited = [rpc for rpc in rpcs() if rpc.access.operator_fields]
+    assert [rpc.method.name for rpc in limited] == ["UpdatePooler"]
+    for rpc in limited:
+        for name in rpc.access.operator_fields:
+            assert rpc.method.input_type.fields_by_name[name].has_presence
 
 
 @pytest.mark.parametrize(("method", "service"), SIGNING.items())

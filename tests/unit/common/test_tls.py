@@ -19,11 +19,17 @@ from pydantic import SecretStr, ValidationError
 
 from libs.common.authority import CERTIFICATE_FILE, Authority, load_authority, make_authority
 from libs.common.config import ServiceSettings
-from libs.common.errors import PermissionDeniedError, PoolError, UnauthenticatedError
+from libs.common.errors import (
+    FailedPreconditionError,
+    PermissionDeniedError,
+    PoolError,
+    UnauthenticatedError,
+)
 from libs.common.grpc.access import Access, AccessControl, Owned
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import Caller, CallerKind, caller, identity, parse_identity
 from libs.common.grpc.server import open_server
+from libs.common.grpc.standing import Allows, Standing
 from libs.common.grpc.tls import (
     PLAINTEXT,
     CertificateError,
@@ -368,3 +374,66 @@ def test_what_has_no_entry_is_nobodys_and_a_gap_stops_the_start() -> None:
     entry = Access(poolers=True, owned={"farmer_id": Owned.FARMER})
     with pytest.raises(ValueError, match="nobody tells"):
         AccessControl({METHOD: entry}, {})
+
+
+LIMITS = {
+    Standing.POOLER_SUSPENDED: Allows.OPERATORS,
+    Standing.FARMER_SUSPENDED: Allows.OPERATORS,
+    Standing.FARMER_LEAVING: Allows.YES,
+    # The use case refuses it, and answers repeats.
+    Standing.SIGNING_PAUSED: Allows.NOTHING,
+}
+
+
+@pytest.mark.parametrize(
+    ("standings", "reason"),
+    [
+        (set(), ""),
+        ({Standing.FARMER_LEAVING, Standing.SIGNING_PAUSED}, ""),
+        ({Standing.FARMER_SUSPENDED}, "FARMER_SUSPENDED"),
+        ({Standing.FARMER_SUSPENDED, Standing.POOLER_SUSPENDED}, "POOLER_SUSPENDED"),
+    ],
+)
+async def test_what_a_standing_leaves_to_operators_is_no_poolers(
+    standings: set[Standing], reason: str
+) -> None:
+    asked: list[Any] = []
+
+    async def standings_of(ids: Any) -> set[Standing]:
+        asked.append(ids)
+        return standings
+
+    entry = Access(poolers=True, operators=True, owned={"farmer_id": Owned.FARMER}, limits=LIMITS)
+    with pytest.raises(ValueError, match="nobody tells the standing"):
+        AccessControl({METHOD: entry}, {Owned.FARMER: owners})
+    control = AccessControl({METHOD: entry}, {Owned.FARMER: owners}, {Owned.FARMER: standings_of})
+    request = Request(farmer_id="mine")
+    if reason:
+        with pytest.raises(FailedPreconditionError) as caught:
+            await control.check_owner(METHOD, POOLER, request)
+        assert caught.value.reason == reason
+    else:
+        await control.check_owner(METHOD, POOLER, request)
+    assert asked == [["mine"]]
+    # What is another's is told as that, whatever it stands in.
+    with pytest.raises(PermissionDeniedError):
+        await control.check_owner(METHOD, POOLER, Request(farmer_id="yours"))
+    for kind in (CallerKind.OPERATOR, CallerKind.SERVICE, CallerKind.UNKNOWN):
+        await control.check_owner(METHOD, Caller(kind=kind, name="x", identity="x"), request)
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+async def test_a_field_for_operators_is_no_poolers_to_set(is_set: bool) -> None:
+    entry = Access(
+        poolers=True, owned={"pooler_id": Owned.POOLER}, operator_fields=frozenset({"most"})
+    )
+    control = AccessControl({METHOD: entry}, {})
+    request = Request(pooler_id=ONE, HasField=lambda name: is_set and name == "most")
+    if is_set:
+        with pytest.raises(PermissionDeniedError) as caught:
+            await control.check_owner(METHOD, POOLER, request)
+        assert caught.value.reason == "OPERATORS_ONLY"
+    else:
+        await control.check_owner(METHOD, POOLER, request)
+    ann = Caller(kind=CallerKind.OPERATOR, name="ann", identity="ann")
+    await control.check_owner(METHOD, ann, request)

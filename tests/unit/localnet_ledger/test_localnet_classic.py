@@ -248,6 +248,42 @@ def test_a_second_signer_must_sign_when_the_threshold_asks(chain: Chain, farmer:
     assert chain.apply(farmer, [pay], second).ok
 
 
+@pytest.mark.parametrize(
+    ("setup", "result"),
+    [
+        ({"master_weight": 0}, "txbad_auth"),
+        ({"low_threshold": 2}, "txbad_auth"),
+        ({"med_threshold": 2}, {"txfailed": ["opbad_auth"]}),
+    ],
+)
+def test_what_was_sent_before_the_key_lost_its_weight_is_charged_and_fails(
+    chain: Chain, setup: dict[str, Any], result: object
+) -> None:
+    """As on the network: valid when sent, judged again when applied, its number used."""
+    farmers, other = [Keypair.random() for _ in range(12)], Keypair.random()
+    chain.fund(*farmers, other)
+    pay = Payment(chain.network.root.public_key, Asset.native(), "1")
+    payments = [chain.build(farmer, [pay]) for farmer in farmers]
+    locks = [SetOptions(**setup, source=farmer.public_key) for farmer in farmers]
+    before = {farmer.public_key: chain.account(farmer) for farmer in farmers}
+    locking = chain.build(other, locks, *farmers)
+    for envelope in (locking, *payments):
+        assert chain.send(envelope).status == "PENDING"
+    chain.close()
+    ends = []
+    for farmer, envelope in zip(farmers, payments, strict=True):
+        found = chain.node.history.find(envelope.hash())
+        assert found is not None
+        was, account = before[farmer.public_key], chain.account(farmer)
+        assert account.seq_num == was.seq_num + 1
+        sent = 10_000_000 if found.transaction.ok else 0
+        assert was.balance - account.balance == 100 + sent
+        ends.append(found.transaction.ok or result_json(found.transaction.result))
+    # Transactions of a ledger are applied in an order of chance: some came before the locks.
+    assert result in ends
+    assert all(end in (True, result) for end in ends)
+
+
 def test_the_issuer_can_freeze_a_trustline(chain: Chain, farmer: Keypair) -> None:
     kale, issuer = chain.network.kale, chain.network.issuer
     assert chain.apply(farmer, [ChangeTrust(kale)]).ok

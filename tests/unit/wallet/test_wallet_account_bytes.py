@@ -123,21 +123,49 @@ def test_accounts(account: xdr.AccountEntry) -> None:
         sequence=account.seq_num.sequence_number.int64,
         used_ledger=0 if v3 is None else v3.seq_ledger.uint32,
         reserves=account.num_sub_entries.uint32 + sponsoring,
-        obeys=account.thresholds.thresholds[0] >= max(1, account.thresholds.thresholds[2]),
+        obeys=account.thresholds.thresholds[0] >= max(1, *account.thresholds.thresholds[1:3]),
+        obeys_fully=account.thresholds.thresholds[0] >= max(1, *account.thresholds.thresholds[1:]),
+        buying=0 if v1 is None else v1.liabilities.buying.int64,
+        selling=0 if v1 is None else v1.liabilities.selling.int64,
     )
 
 
-@given(account_ids, assets, i64s, i64s, u32s)
+pools_of_line = st.one_of(
+    st.none(),
+    st.integers(0, 2**31 - 1).map(
+        lambda count: xdr.TrustLineEntryExtensionV2(
+            xdr.Int32(count), xdr.TrustLineEntryExtensionV2Ext(0)
+        )
+    ),
+)
+owed_by_line = st.one_of(
+    st.none(),
+    st.builds(
+        lambda owed, last: xdr.TrustLineEntryV1(owed, extension(xdr.TrustLineEntryV1Ext, 2, last)),
+        liabilities,
+        pools_of_line,
+    ),
+)
+
+
+@given(st.tuples(account_ids, assets), i64s, i64s, u32s, owed_by_line)
 def test_trustlines(
-    name: xdr.AccountID,
-    asset: xdr.TrustLineAsset,
+    whose: tuple[xdr.AccountID, xdr.TrustLineAsset],
     balance: xdr.Int64,
     limit: xdr.Int64,
     flags: xdr.Uint32,
+    owed: xdr.TrustLineEntryV1 | None,
 ) -> None:
-    line = xdr.TrustLineEntry(name, asset, balance, limit, flags, xdr.TrustLineEntryExt(0))
+    more = extension(xdr.TrustLineEntryExt, 1, owed)
+    line = xdr.TrustLineEntry(*whose, balance, limit, flags, more)
     data = xdr.LedgerEntryData(xdr.LedgerEntryType.TRUSTLINE, trust_line=line).to_xdr_bytes()
-    assert read_trustline(data) == TrustlineFields(balance=balance.int64, flags=flags.uint32)
+    assert read_trustline(data) == TrustlineFields(
+        balance=balance.int64,
+        limit=limit.int64,
+        flags=flags.uint32,
+        buying=0 if owed is None else owed.liabilities.buying.int64,
+        selling=0 if owed is None else owed.liabilities.selling.int64,
+    )
     with pytest.raises(ValueError, match="no account"):
         read_account(data)
 

@@ -37,21 +37,22 @@ from services.wallet.domain.model import (
     OpenTransaction,
     OperationEvent,
     OperationKind,
-    QueuedOperation,
     TransactionId,
     TransactionState,
 )
 from services.wallet.domain.outcomes import (
     MAX_ATTEMPTS,
     MAX_PAUSE,
+    MAX_REFUSED,
     Action,
     may_retry,
     meaning,
     pause,
 )
-from services.wallet.domain.settling import apart, excluded, refused, share
+from services.wallet.domain.settling import excluded, refused, share
 from services.wallet.domain.submission import (
     ABOVE_CAP,
+    BAD_AUTH,
     UNKNOWN,
     NextStep,
     is_due_to_send,
@@ -241,6 +242,7 @@ def test_before_the_first_block() -> None:
         (K.PLANT, "farm", "PlantAmountTooLow", Action.FAIL, R.REFUSED),
         (K.PLANT, "token", "BalanceError", Action.FAIL, R.INSUFFICIENT_BALANCE),
         (K.PLANT, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
+        (K.PLANT, "token", "BalanceDeauthorizedError", Action.FAIL, R.LINE_FROZEN),
         (K.PLANT, "host", "Storage/ExceededLimit", Action.RETRY, None),
         (K.WORK, "farm", "PailMissing", Action.FAIL, R.NOT_PLANTED),
         (K.WORK, "farm", "GapCountTooLow", Action.WAIT, None),
@@ -251,7 +253,8 @@ def test_before_the_first_block() -> None:
         (K.HARVEST, "farm", "BlockMissing", Action.FAIL, R.BLOCK_EXPIRED),
         (K.HARVEST, "farm", "HarvestNotReady", Action.WAIT, None),
         # The same numbers, 10 and 13, raised by the token.
-        (K.HARVEST, "token", "BalanceError", Action.FAIL, R.REFUSED),
+        (K.HARVEST, "token", "BalanceError", Action.FAIL, R.LINE_FULL),
+        (K.HARVEST, "token", "BalanceDeauthorizedError", Action.FAIL, R.LINE_FROZEN),
         (K.HARVEST, "token", "TrustlineMissingError", Action.FAIL, R.NO_TRUSTLINE),
         (K.HARVEST, "host", "Auth/InvalidAction", Action.FAIL, R.REFUSED),
         (K.ONBOARD, "transaction", "CREATE_ACCOUNT_LOW_RESERVE", Action.RETRY, None),
@@ -384,6 +387,18 @@ def test_a_plant_that_the_cap_kept_out_says_so() -> None:
     assert onboarding.event is OperationEvent.RETRY
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_own", "reason"),
+    [(K.PLANT, True, R.ACCOUNT_LOCKED), (K.PLANT, False, None), (K.WITHDRAW, True, None)],
+)
+def test_who_locks_its_account_after_the_look_costs_one_envelope(
+    kind: OperationKind, is_own: bool, reason: FailureReason | None
+) -> None:
+    found = excluded(carried(kind), head(), last_answer=BAD_AUTH, is_own=is_own)
+    assert found.reason is reason
+    assert (found.event is OperationEvent.RETRY) is (reason is None)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in K if not OPERATION_KINDS[kind].has_block])
 def test_what_no_ledger_takes_of_the_treasury_lets_others_go_before(kind: OperationKind) -> None:
     waits = [
@@ -459,48 +474,29 @@ def test_what_is_urgent_and_passed_over_is_stuck(
     assert is_stuck(transaction, LedgerHead(sequence=sequence, close_time=1)) is stuck
 
 
-# Onboarding
+# Payments
 
 
-def queued(number: int, *, attempts: int, pack_limit: int | None = None) -> QueuedOperation:
-    """A farmer that is not on the chain yet."""
-    return QueuedOperation(
-        id=OperationId(UUID(int=number)),
-        kind=K.ONBOARD,
-        pack_limit=pack_limit,
-        wallet_id=WalletId(UUID(int=number)),
-        address="G",
-        block_index=0,
-        amount=0,
-        nonce=None,
-        hash=None,
-        attempts=attempts,
-    )
-
-
-@pytest.mark.parametrize(
-    ("attempts", "together"),
-    [([], []), ([0, 0], [0, 1]), ([0, 1, 0], [0, 2]), ([1, 3, 1], [0]), ([1, 0, 0], [0])],
-)
-def test_a_farmer_that_failed_before_is_onboarded_alone(
-    attempts: list[int], together: list[int]
-) -> None:
-    arrivals = [queued(number, attempts=count) for number, count in enumerate(attempts)]
-    now, rest = apart(arrivals[::-1])  # the database gives them in any order
-    assert now == [arrivals[number] for number in together]
-    assert len(now) + len(rest) == len(arrivals)
-
-
-@pytest.mark.parametrize(
-    ("limits", "together"), [([7, 7, 1], [0, 1]), ([1, 7, 7], [0]), ([7, None, 7], [0, 2])]
-)
-def test_who_only_failed_with_others_shares_again(
-    limits: list[int | None], together: list[int]
-) -> None:
-    waiting = [queued(number, attempts=1, pack_limit=limit) for number, limit in enumerate(limits)]
-    now, rest = apart(waiting)
-    assert now == [waiting[number] for number in together]
-    assert len(now) + len(rest) == len(waiting)
+def test_a_withdrawal_that_ledgers_refuse_alone_waits_longer_each_time_and_ends() -> None:
+    """For a reason that nobody tells; one that is told ends it at once."""
+    error = ContractError(raiser="transaction", code="UNKNOWN")
+    ends = [
+        refused(carried(K.WITHDRAW, attempts=n), error, head(), pail=None)
+        for n in range(1, MAX_REFUSED + 1)
+    ]
+    waits = [item.due_ledger - head().ledger for item in ends[:-1]]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert {item.pack_limit for item in ends[:-1]} == {1}
+    assert (ends[-1].event, ends[-1].reason) == (OperationEvent.FAIL, R.KEEPS_FAILING)
+    # Together with others nobody knows whose fault it was.
+    shared = carried(K.WITHDRAW, attempts=MAX_REFUSED)
+    found = refused(shared, error, head(), pail=None, together=2)
+    assert found.event is OperationEvent.RETRY
+    # The pool's own payments go on for ever, and so does what no ledger took.
+    top_up = refused(carried(K.TOP_UP, attempts=99), error, head(), pail=None)
+    assert top_up.event is OperationEvent.RETRY
+    unseen = excluded(carried(K.WITHDRAW, attempts=99), head(), last_answer="")
+    assert unseen.event is OperationEvent.RETRY
 
 
 # A ledger took it, and no node remembers

@@ -7,9 +7,10 @@ import pytest
 
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId
+from libs.kale.reward import block_reward
 from services.wallet.chain import SimulationError, UnderivableError
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.chain_facts import ContractError, PailState
+from services.wallet.domain.chain_facts import AccountState, ContractError, PailState
 from services.wallet.domain.model import (
     FailureReason,
     OperationEvent,
@@ -23,6 +24,7 @@ from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Round
 from services.wallet.engine.submit.single_calls import PAUSE, SingleCalls
 from tests.support.signing import (
+    BLOCK,
     LEDGER,
     LIMITS,
     FakeChain,
@@ -290,3 +292,96 @@ async def test_channels_carry_what_needs_no_consent() -> None:
     made = await world.make(harvests(world, 2))
     assert [draft.envelope.sequence for draft in made.drafts] == [70, 71]
     assert all(draft.envelope.inner_hash is None for draft in made.drafts)
+
+
+# Accounts that stand in the way ---------------------------------------------------------------
+
+
+def shows(world: World, item: QueuedOperation, **fields: Any) -> None:
+    """The chain shows a farmer's account, which has a line unless it is said otherwise."""
+    values = {"exists": True, "has_trustline": True, **fields}
+    world.chain.odd[item.address] = AccountState(address=item.address, **values)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"exists": False}, FailureReason.NOT_FUNDED),
+        ({"obeys": False}, FailureReason.ACCOUNT_LOCKED),
+        ({"has_trustline": False, "is_frozen": True}, FailureReason.LINE_FROZEN),
+        ({"has_trustline": False}, FailureReason.NO_TRUSTLINE),
+    ],
+)
+@pytest.mark.parametrize("packs", [False, True])
+async def test_a_plant_that_the_account_forbids_ends_before_anything_is_signed(
+    fields: dict[str, bool], reason: FailureReason, *, packs: bool
+) -> None:
+    world = World(channels=3, packs=packs)
+    group = [operation(OperationKind.PLANT, block=7, amount=5) for _ in range(4)]
+    shows(world, group[1], **fields)
+    made = await world.make(group)
+    assert drafted(made) == [item.id for item in group if item is not group[1]]
+    assert [(item.operation_id, item.reason) for item in made.settled] == [(group[1].id, reason)]
+
+
+async def test_a_plant_of_nothing_needs_no_line() -> None:
+    world = World()
+    item = operation(OperationKind.PLANT, block=7)
+    shows(world, item, has_trustline=False)
+    assert drafted(await world.make([item])) == [item.id]
+
+
+async def test_a_harvest_that_the_line_cannot_take_ends_before_anything_is_signed() -> None:
+    world = World()
+    full, frozen, gone, sound = group = harvests(world, 4, stake=11)
+    shows(world, full, kale_room=10)
+    shows(world, frozen, has_trustline=False, is_frozen=True)
+    shows(world, gone, has_trustline=False)
+    made = await world.make(group)
+    assert drafted(made) == [sound.id]
+    assert {item.operation_id: item.reason for item in made.settled} == {
+        full.id: FailureReason.LINE_FULL,
+        frozen.id: FailureReason.LINE_FROZEN,
+        gone.id: FailureReason.NO_TRUSTLINE,
+    }
+
+
+async def test_a_harvest_that_may_pay_more_than_the_line_takes_is_simulated_by_itself() -> None:
+    world = World()
+    near, far = group = harvests(world, 2, stake=11)
+    most = block_reward(near.block_index)
+    shows(world, near, kale_room=11 + most - 1)
+    shows(world, far, kale_room=11 + most)
+    full = SimulationError(ContractError(raiser="token", code="BalanceError"), "no")
+    world.chain.exact[near.address] = full
+    made = await world.make(group)
+    assert (world.chain.simulated, drafted(made)) == ([near.address], [far.id])
+    assert world.refuser.refused == [near.id]
+
+
+async def test_an_account_counts_for_nothing_when_the_pail_shows_all_to_be_done() -> None:
+    world = World()
+    item = operation(OperationKind.PLANT, block=7)
+    world.chain.shown[item.address, 7] = PailState(
+        sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
+    )
+    shows(world, item, obeys=False)
+    (settled,) = (await world.make([item])).settled
+    assert settled.event is OperationEvent.SUCCEED
+
+
+@pytest.mark.parametrize("channels", [0, 1])
+async def test_a_work_whose_farmers_account_does_not_obey_waits_for_a_channel(
+    channels: int,
+) -> None:
+    world = World(channels=channels)
+    item = operation(OperationKind.WORK, block=BLOCK)
+    world.chain.shown[item.address, BLOCK] = PailState(
+        sequence=90, stake=5, gap=None, zeros=None, live_until=10**6
+    )
+    world.sources.locked = {item.address}
+    (settled,) = (await world.make([item])).settled
+    if channels:
+        assert (settled.event, settled.pause) == (OperationEvent.RETRY, PAUSE)
+    else:
+        assert settled.reason is FailureReason.ACCOUNT_LOCKED

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
+from services.wallet.domain.chain_facts import NumberState
 from services.wallet.engine.sequence_sources import Sources
 from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
@@ -21,6 +22,8 @@ class Pool:
 
     def __init__(self) -> None:
         self.given_back: list[WalletId] = []
+        #: Addresses of accounts that do not obey.
+        self.locked: set[str] = set()
 
     async def lease(self, count: int, *, seconds: float) -> list[Lease]:
         """Both, for a while."""
@@ -39,9 +42,11 @@ class Pool:
         """Itself: there is one node."""
         return self
 
-    async def sequences(self, addresses: Sequence[str]) -> tuple[int, dict[str, int]]:
+    async def numbers(self, addresses: Sequence[str]) -> tuple[int, dict[str, NumberState]]:
         """As the node has them at ledger 9."""
-        return 9, dict.fromkeys(addresses, 70)
+        return 9, {
+            item: NumberState(sequence=70, obeys=item not in self.locked) for item in addresses
+        }
 
     async def last_sequences(self, addresses: Sequence[str], *, after: int) -> dict[str, int]:
         """A ledger that the node has not seen took one of the first's."""
@@ -81,3 +86,12 @@ async def test_all_channels_are_given_back_also_those_that_were_passed_over() ->
     assert pool.given_back == [SOUND, SOUND, BROKEN]
     await sources.give_back()
     assert pool.given_back == [SOUND, SOUND, BROKEN]
+
+
+async def test_a_channel_that_does_not_obey_is_passed_over_and_given_back() -> None:
+    pool = Pool()
+    pool.locked = {"G1"}
+    sources = sources_of(pool)
+    assert [item.wallet_id for item in await sources.channels(2)] == [BROKEN]
+    await sources.give_back()
+    assert pool.given_back == [SOUND, BROKEN]

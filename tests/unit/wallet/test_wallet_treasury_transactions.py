@@ -317,7 +317,20 @@ async def test_one_that_failed_before_goes_alone_and_the_others_wait_for_the_nex
     # No key opens, which tells who was to be signed for.
     assert await onboarder(world, carrier, BrokenSigners(), aside).step()
     assert aside == [failed.id]
-    assert world.events() == {fresh.id: OperationEvent.RETRY}
+    assert world.operations.released == [fresh.id]
+
+
+async def test_whoever_locked_its_account_before_it_is_onboarded_keeps_nobody_waiting() -> None:
+    world, locked, fresh = World(), onboarding(), onboarding()
+    world.chain.show(locked, trustline=False)
+    state = world.chain.there[locked.address]
+    world.chain.there[locked.address] = replace(state, obeys=False)
+    carrier, aside = Carrier([locked, fresh]), list[Any]()
+    # No key opens, which tells who was to be signed for.
+    assert await onboarder(world, carrier, BrokenSigners(), aside).step()
+    assert aside == [fresh.id]
+    assert world.events() == {locked.id: OperationEvent.RETRY}
+    assert [item.due_ledger for item in world.operations.settled] == [LEDGER + 60]
 
 
 async def test_new_accounts_are_made_but_for_those_that_are_there() -> None:

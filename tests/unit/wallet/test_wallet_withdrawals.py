@@ -32,7 +32,14 @@ R = FailureReason
 
 
 def account(**fields: object) -> AccountState:
-    values: dict[str, object] = {"exists": True, "has_trustline": True, "kale": 50, "xlm": 20}
+    values: dict[str, object] = {
+        "exists": True,
+        "has_trustline": True,
+        "kale": 50,
+        "xlm": 20,
+        # The treasury pays for all of a farmer's reserves.
+        "reserves": -2,
+    }
     return AccountState(address="G", **{**values, **fields})  # type: ignore[arg-type]
 
 
@@ -43,7 +50,7 @@ def account(**fields: object) -> AccountState:
         (Asset.XLM, account(), account(has_trustline=False), False, R.INSUFFICIENT_BALANCE),
         (Asset.XLM, account(xlm=30), account(has_trustline=False), False, None),
         (Asset.KALE, account(exists=False), account(), False, R.NOT_FUNDED),
-        (Asset.KALE, account(obeys=False), account(), False, R.REFUSED),
+        (Asset.KALE, account(obeys=False), account(), False, R.ACCOUNT_LOCKED),
         (Asset.KALE, account(has_trustline=False), account(), False, R.NO_TRUSTLINE),
         (Asset.XLM, account(xlm=30, has_trustline=False), account(), False, None),
         (Asset.KALE, account(kale=29), account(), False, R.INSUFFICIENT_BALANCE),
@@ -51,6 +58,23 @@ def account(**fields: object) -> AccountState:
         (Asset.KALE, account(), account(exists=False), False, R.DESTINATION_MISSING),
         (Asset.KALE, account(), account(has_trustline=False), False, R.DESTINATION_REFUSES),
         (Asset.KALE, account(), account(), True, R.MEMO_REQUIRED),
+        # What a line has no room for, or offers and reserves bind.
+        (Asset.KALE, account(), account(kale_room=29), False, R.DESTINATION_FULL),
+        (Asset.KALE, account(), account(kale_room=30), False, None),
+        (Asset.XLM, account(xlm=30), account(xlm_room=29), False, R.DESTINATION_FULL),
+        (Asset.XLM, account(xlm=30), account(kale_room=0), False, None),
+        (Asset.KALE, account(kale=35, kale_bound=6), account(), False, R.INSUFFICIENT_BALANCE),
+        (Asset.KALE, account(kale=35, kale_bound=5), account(), False, None),
+        (Asset.XLM, account(xlm=35, xlm_bound=6), account(), False, R.INSUFFICIENT_BALANCE),
+        (Asset.XLM, account(xlm=5_000_029, reserves=-1), account(), False, R.INSUFFICIENT_BALANCE),
+        (Asset.XLM, account(xlm=5_000_030, reserves=-1), account(), False, None),
+        (
+            Asset.KALE,
+            account(has_trustline=False, is_frozen=True),
+            account(),
+            False,
+            R.LINE_FROZEN,
+        ),
     ],
 )
 def test_what_cannot_be_paid_is_refused_before_it_is_signed(
@@ -69,10 +93,11 @@ def test_what_cannot_be_paid_is_refused_before_it_is_signed(
     [
         ("PAYMENT_UNDERFUNDED", R.INSUFFICIENT_BALANCE),
         ("PAYMENT_SRC_NO_TRUST", R.NO_TRUSTLINE),
-        ("PAYMENT_SRC_NOT_AUTHORIZED", R.REFUSED),
+        ("PAYMENT_SRC_NOT_AUTHORIZED", R.LINE_FROZEN),
         ("PAYMENT_NO_TRUST", R.DESTINATION_REFUSES),
         ("PAYMENT_NOT_AUTHORIZED", R.DESTINATION_REFUSES),
-        ("PAYMENT_LINE_FULL", R.DESTINATION_REFUSES),
+        ("PAYMENT_LINE_FULL", R.DESTINATION_FULL),
+        ("opBAD_AUTH", R.ACCOUNT_LOCKED),
         ("PAYMENT_NO_DESTINATION", R.DESTINATION_MISSING),
     ],
 )

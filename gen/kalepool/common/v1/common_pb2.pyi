@@ -101,7 +101,9 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     FAILURE_REASON_DESTINATION_MISSING: _FailureReason.ValueType  # 22
     """The account that a withdrawal is to go to does not exist on the chain."""
     FAILURE_REASON_DESTINATION_REFUSES: _FailureReason.ValueType  # 23
-    """The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
+    """The account that a withdrawal is to go to cannot take the asset: it has no trustline, or one that
+    is not authorised.
+    """
     FAILURE_REASON_MEMO_REQUIRED: _FailureReason.ValueType  # 24
     """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
     FAILURE_REASON_FEE_BUDGET: _FailureReason.ValueType  # 25
@@ -110,7 +112,26 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """The block ended while the rent of the farm's instance or code was due, and neither the operator's
     budget for rent nor anybody else paid it.
     """
-    FAILURE_REASON_TAMPERED: _FailureReason.ValueType  # 27
+    FAILURE_REASON_ACCOUNT_LOCKED: _FailureReason.ValueType  # 27
+    """The account does not obey the pool's key any more: its owner has changed weights, thresholds or
+    signers, so that the key alone does not suffice. Nothing is signed until it
+    suffices again.
+    """
+    FAILURE_REASON_LINE_FROZEN: _FailureReason.ValueType  # 28
+    """The issuer of KALE has not authorised the farmer's trustline, or no longer does."""
+    FAILURE_REASON_LINE_FULL: _FailureReason.ValueType  # 29
+    """The farmer's own KALE trustline cannot take what a harvest pays: its limit is too low. The harvest
+    can be made once the limit is higher, as long as its block lives.
+    """
+    FAILURE_REASON_DESTINATION_FULL: _FailureReason.ValueType  # 30
+    """The account that a withdrawal is to go to has no room for the amount: the limit of its trustline
+    is too low.
+    """
+    FAILURE_REASON_KEEPS_FAILING: _FailureReason.ValueType  # 31
+    """Ledgers refused a payment several times, each time alone and after a longer wait, for a reason that
+    nodes do not tell. It was given up, nothing was paid, and its amount is free again.
+    """
+    FAILURE_REASON_TAMPERED: _FailureReason.ValueType  # 32
     """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
@@ -165,7 +186,9 @@ FAILURE_REASON_VALIDATION_TIMEOUT: FailureReason.ValueType  # 21
 FAILURE_REASON_DESTINATION_MISSING: FailureReason.ValueType  # 22
 """The account that a withdrawal is to go to does not exist on the chain."""
 FAILURE_REASON_DESTINATION_REFUSES: FailureReason.ValueType  # 23
-"""The account that a withdrawal is to go to cannot take the asset: no trustline, or it is full."""
+"""The account that a withdrawal is to go to cannot take the asset: it has no trustline, or one that
+is not authorised.
+"""
 FAILURE_REASON_MEMO_REQUIRED: FailureReason.ValueType  # 24
 """The account that a withdrawal is to go to wants a memo (SEP-29), which the pool cannot send."""
 FAILURE_REASON_FEE_BUDGET: FailureReason.ValueType  # 25
@@ -174,7 +197,26 @@ FAILURE_REASON_RENT_DUE: FailureReason.ValueType  # 26
 """The block ended while the rent of the farm's instance or code was due, and neither the operator's
 budget for rent nor anybody else paid it.
 """
-FAILURE_REASON_TAMPERED: FailureReason.ValueType  # 27
+FAILURE_REASON_ACCOUNT_LOCKED: FailureReason.ValueType  # 27
+"""The account does not obey the pool's key any more: its owner has changed weights, thresholds or
+signers, so that the key alone does not suffice. Nothing is signed until it
+suffices again.
+"""
+FAILURE_REASON_LINE_FROZEN: FailureReason.ValueType  # 28
+"""The issuer of KALE has not authorised the farmer's trustline, or no longer does."""
+FAILURE_REASON_LINE_FULL: FailureReason.ValueType  # 29
+"""The farmer's own KALE trustline cannot take what a harvest pays: its limit is too low. The harvest
+can be made once the limit is higher, as long as its block lives.
+"""
+FAILURE_REASON_DESTINATION_FULL: FailureReason.ValueType  # 30
+"""The account that a withdrawal is to go to has no room for the amount: the limit of its trustline
+is too low.
+"""
+FAILURE_REASON_KEEPS_FAILING: FailureReason.ValueType  # 31
+"""Ledgers refused a payment several times, each time alone and after a longer wait, for a reason that
+nodes do not tell. It was given up, nothing was paid, and its amount is free again.
+"""
+FAILURE_REASON_TAMPERED: FailureReason.ValueType  # 32
 """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 

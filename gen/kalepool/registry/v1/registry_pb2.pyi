@@ -389,7 +389,7 @@ class UpdatePoolerRequest(_message.Message):
     api_endpoint: _builtins.str
     """At most 512 characters."""
     max_farmers: _builtins.int
-    """1 to 1,000, not below the farmers that it has."""
+    """1 to 1,000, not below the farmers that it has. For operators alone."""
     def __init__(
         self,
         *,

@@ -147,7 +147,9 @@ class RegistryServiceServicer:
     def UpdatePooler(self, request, context):
         """Changes what is given of a pooler; fields that are absent stay as they are.
 
-        Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has.
+        Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has; PERMISSION_DENIED
+        (OPERATORS_ONLY) when a pooler sets max_farmers, which is the operator's; FAILED_PRECONDITION
+        (POOLER_SUSPENDED) for a suspended pooler itself.
         Command line: kalepool pooler update POOLER_ID --max-farmers 500
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -155,8 +157,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendPooler(self, request, context):
-        """Suspends a pooler: its farmers are not planted and it gets no new ones; what was planted is
-        still worked and harvested. Doing it twice is no error.
+        """Suspends a pooler: its farmers are not planted, it gets no new ones, and moves and changes nothing of
+        theirs; what was planted is still worked and harvested (docs/standing.md). Doing it twice is no error.
 
         Command line: kalepool pooler suspend POOLER_ID
         """
@@ -188,7 +190,9 @@ class RegistryServiceServicer:
         the same request_id gives the same farmer, whoever crashed in between.
 
         Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL).
+        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+        sponsored for its new farmers within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
+        place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
         Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -216,6 +220,8 @@ class RegistryServiceServicer:
     def UpdateFarmer(self, request, context):
         """Changes what is given of a farmer; fields that are absent stay as they are.
 
+        Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
         Command line: kalepool farmer update FARMER_ID --stake-percentage 0.25
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -223,7 +229,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendFarmer(self, request, context):
-        """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
+        """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested. Its money
+        moves, and its payout address changes, by operators' hands only (docs/standing.md).
 
         Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer suspend FARMER_ID

@@ -58,12 +58,14 @@ class RegistryServiceStub:
     UpdatePooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdatePoolerRequest, _registry_pb2.UpdatePoolerResponse]
     """Changes what is given of a pooler; fields that are absent stay as they are.
 
-    Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has.
+    Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has; PERMISSION_DENIED
+    (OPERATORS_ONLY) when a pooler sets max_farmers, which is the operator's; FAILED_PRECONDITION
+    (POOLER_SUSPENDED) for a suspended pooler itself.
     Command line: kalepool pooler update POOLER_ID --max-farmers 500
     """
     SuspendPooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SuspendPoolerRequest, _registry_pb2.SuspendPoolerResponse]
-    """Suspends a pooler: its farmers are not planted and it gets no new ones; what was planted is
-    still worked and harvested. Doing it twice is no error.
+    """Suspends a pooler: its farmers are not planted, it gets no new ones, and moves and changes nothing of
+    theirs; what was planted is still worked and harvested (docs/standing.md). Doing it twice is no error.
 
     Command line: kalepool pooler suspend POOLER_ID
     """
@@ -83,7 +85,9 @@ class RegistryServiceStub:
     the same request_id gives the same farmer, whoever crashed in between.
 
     Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL).
+    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+    sponsored for its new farmers within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
+    place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
     GetFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]
@@ -99,10 +103,13 @@ class RegistryServiceStub:
     UpdateFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UpdateFarmerRequest, _registry_pb2.UpdateFarmerResponse]
     """Changes what is given of a farmer; fields that are absent stay as they are.
 
+    Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+    FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
     Command line: kalepool farmer update FARMER_ID --stake-percentage 0.25
     """
     SuspendFarmer: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SuspendFarmerRequest, _registry_pb2.SuspendFarmerResponse]
-    """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
+    """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested. Its money
+    moves, and its payout address changes, by operators' hands only (docs/standing.md).
 
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer suspend FARMER_ID
@@ -144,12 +151,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     UpdatePooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdatePoolerRequest, _registry_pb2.UpdatePoolerResponse]  # type: ignore[assignment]
     """Changes what is given of a pooler; fields that are absent stay as they are.
 
-    Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has.
+    Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has; PERMISSION_DENIED
+    (OPERATORS_ONLY) when a pooler sets max_farmers, which is the operator's; FAILED_PRECONDITION
+    (POOLER_SUSPENDED) for a suspended pooler itself.
     Command line: kalepool pooler update POOLER_ID --max-farmers 500
     """
     SuspendPooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.SuspendPoolerRequest, _registry_pb2.SuspendPoolerResponse]  # type: ignore[assignment]
-    """Suspends a pooler: its farmers are not planted and it gets no new ones; what was planted is
-    still worked and harvested. Doing it twice is no error.
+    """Suspends a pooler: its farmers are not planted, it gets no new ones, and moves and changes nothing of
+    theirs; what was planted is still worked and harvested (docs/standing.md). Doing it twice is no error.
 
     Command line: kalepool pooler suspend POOLER_ID
     """
@@ -169,7 +178,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     the same request_id gives the same farmer, whoever crashed in between.
 
     Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL).
+    (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+    sponsored for its new farmers within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
+    place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
     Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
     """
     GetFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetFarmerRequest, _registry_pb2.GetFarmerResponse]  # type: ignore[assignment]
@@ -185,10 +196,13 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     UpdateFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.UpdateFarmerRequest, _registry_pb2.UpdateFarmerResponse]  # type: ignore[assignment]
     """Changes what is given of a farmer; fields that are absent stay as they are.
 
+    Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+    FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
     Command line: kalepool farmer update FARMER_ID --stake-percentage 0.25
     """
     SuspendFarmer: _aio.UnaryUnaryMultiCallable[_registry_pb2.SuspendFarmerRequest, _registry_pb2.SuspendFarmerResponse]  # type: ignore[assignment]
-    """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
+    """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested. Its money
+    moves, and its payout address changes, by operators' hands only (docs/standing.md).
 
     Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
     Command line: kalepool farmer suspend FARMER_ID
@@ -251,7 +265,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.UpdatePoolerResponse, _abc.Awaitable[_registry_pb2.UpdatePoolerResponse]]:
         """Changes what is given of a pooler; fields that are absent stay as they are.
 
-        Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has.
+        Errors: FAILED_PRECONDITION when max_farmers would fall below the farmers it has; PERMISSION_DENIED
+        (OPERATORS_ONLY) when a pooler sets max_farmers, which is the operator's; FAILED_PRECONDITION
+        (POOLER_SUSPENDED) for a suspended pooler itself.
         Command line: kalepool pooler update POOLER_ID --max-farmers 500
         """
 
@@ -261,8 +277,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.SuspendPoolerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.SuspendPoolerResponse, _abc.Awaitable[_registry_pb2.SuspendPoolerResponse]]:
-        """Suspends a pooler: its farmers are not planted and it gets no new ones; what was planted is
-        still worked and harvested. Doing it twice is no error.
+        """Suspends a pooler: its farmers are not planted, it gets no new ones, and moves and changes nothing of
+        theirs; what was planted is still worked and harvested (docs/standing.md). Doing it twice is no error.
 
         Command line: kalepool pooler suspend POOLER_ID
         """
@@ -300,7 +316,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         the same request_id gives the same farmer, whoever crashed in between.
 
         Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
-        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL).
+        (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
+        sponsored for its new farmers within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
+        place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
         Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
         """
 
@@ -334,6 +352,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.UpdateFarmerResponse, _abc.Awaitable[_registry_pb2.UpdateFarmerResponse]]:
         """Changes what is given of a farmer; fields that are absent stay as they are.
 
+        Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
         Command line: kalepool farmer update FARMER_ID --stake-percentage 0.25
         """
 
@@ -343,7 +363,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.SuspendFarmerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.SuspendFarmerResponse, _abc.Awaitable[_registry_pb2.SuspendFarmerResponse]]:
-        """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested.
+        """Suspends a farmer: it is not planted any more; what was planted is still worked and harvested. Its money
+        moves, and its payout address changes, by operators' hands only (docs/standing.md).
 
         Errors: FAILED_PRECONDITION (FARMER_STATUS) unless it is active or suspended.
         Command line: kalepool farmer suspend FARMER_ID

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReclaimOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReclaimOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReclaimOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECLAIM_OUTCOME_UNSPECIFIED: _ReclaimOutcome.ValueType  # 0
+    """Never sent."""
+    RECLAIM_OUTCOME_RECLAIMED: _ReclaimOutcome.ValueType  # 1
+    """It was merged into the treasury, or would be."""
+    RECLAIM_OUTCOME_NOTHING_THERE: _ReclaimOutcome.ValueType  # 2
+    """There is no account."""
+    RECLAIM_OUTCOME_HOLDS_SOMETHING: _ReclaimOutcome.ValueType  # 3
+    """It has KALE, XLM, offers, data, signers or reserves of its own."""
+    RECLAIM_OUTCOME_LOCKED: _ReclaimOutcome.ValueType  # 4
+    """The pool's key alone may not merge it."""
+
+class ReclaimOutcome(_ReclaimOutcome, metaclass=_ReclaimOutcomeEnumTypeWrapper):
+    """What became of a farmer's account."""
+
+RECLAIM_OUTCOME_UNSPECIFIED: ReclaimOutcome.ValueType  # 0
+"""Never sent."""
+RECLAIM_OUTCOME_RECLAIMED: ReclaimOutcome.ValueType  # 1
+"""It was merged into the treasury, or would be."""
+RECLAIM_OUTCOME_NOTHING_THERE: ReclaimOutcome.ValueType  # 2
+"""There is no account."""
+RECLAIM_OUTCOME_HOLDS_SOMETHING: ReclaimOutcome.ValueType  # 3
+"""It has KALE, XLM, offers, data, signers or reserves of its own."""
+RECLAIM_OUTCOME_LOCKED: ReclaimOutcome.ValueType  # 4
+"""The pool's key alone may not merge it."""
+Global___ReclaimOutcome: _TypeAlias = ReclaimOutcome  # noqa: Y015
 
 @_typing.final
 class GetEngineStatusRequest(_message.Message):
@@ -409,3 +442,93 @@ class DeployMulticallResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeployMulticallResponse: _TypeAlias = DeployMulticallResponse  # noqa: Y015
+
+@_typing.final
+class ReclaimReservesRequest(_message.Message):
+    """See ReclaimReserves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLER_ID_FIELD_NUMBER: _builtins.int
+    FARMER_IDS_FIELD_NUMBER: _builtins.int
+    IDLE_HOURS_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    pooler_id: _builtins.str
+    """UUID of the pooler whose farmers are meant."""
+    idle_hours: _builtins.int
+    """Hours since their wallets were made, at least, 1 to 100,000; 0 means 24."""
+    dry_run: _builtins.bool
+    """Only look."""
+    @_builtins.property
+    def farmer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of farmers; empty means all of the pooler's."""
+
+    def __init__(
+        self,
+        *,
+        pooler_id: _builtins.str = ...,
+        farmer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        idle_hours: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "farmer_ids", b"farmer_ids", "idle_hours", b"idle_hours", "pooler_id", b"pooler_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReclaimReservesRequest: _TypeAlias = ReclaimReservesRequest  # noqa: Y015
+
+@_typing.final
+class ReclaimedFarmer(_message.Message):
+    """A farmer that never planted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    farmer_id: _builtins.str
+    """UUID."""
+    address: _builtins.str
+    """The account's address (strkey G...)."""
+    outcome: Global___ReclaimOutcome.ValueType
+    """What became of it."""
+    def __init__(
+        self,
+        *,
+        farmer_id: _builtins.str = ...,
+        address: _builtins.str = ...,
+        outcome: Global___ReclaimOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "farmer_id", b"farmer_id", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReclaimedFarmer: _TypeAlias = ReclaimedFarmer  # noqa: Y015
+
+@_typing.final
+class ReclaimReservesResponse(_message.Message):
+    """The farmers that were looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FARMERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def farmers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReclaimedFarmer]:
+        """Up to 19, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        farmers: _abc.Iterable[Global___ReclaimedFarmer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmers", b"farmers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReclaimReservesResponse: _TypeAlias = ReclaimReservesResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class EngineServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallResponse.FromString,
                 _registered_method=True)
+        self.ReclaimReserves = channel.unary_unary(
+                '/kalepool.wallet.v1.EngineService/ReclaimReserves',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesResponse.FromString,
+                _registered_method=True)
 
 
 class EngineServiceServicer:
@@ -75,6 +80,20 @@ class EngineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReclaimReserves(self, request, context):
+        """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
+        each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
+        nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
+        until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+
+        Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
+        no ledger took it in time: repeat it.
+        Command line: kalepool engine reclaim --pooler POOLER_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EngineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -87,6 +106,11 @@ def add_EngineServiceServicer_to_server(servicer, server):
                     servicer.DeployMulticall,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallResponse.SerializeToString,
+            ),
+            'ReclaimReserves': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReclaimReserves,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -144,6 +168,33 @@ class EngineService:
             '/kalepool.wallet.v1.EngineService/DeployMulticall',
             kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_engine__pb2.DeployMulticallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReclaimReserves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.EngineService/ReclaimReserves',
+            kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_engine__pb2.ReclaimReservesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,16 @@ class EngineServiceStub:
     one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
     """
+    ReclaimReserves: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ReclaimReservesRequest, _engine_pb2.ReclaimReservesResponse]
+    """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
+    each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
+    nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
+    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+
+    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
+    no ledger took it in time: repeat it.
+    Command line: kalepool engine reclaim --pooler POOLER_ID
+    """
 
 @_typing.type_check_only
 class EngineServiceAsyncStub(EngineServiceStub):
@@ -70,6 +80,16 @@ class EngineServiceAsyncStub(EngineServiceStub):
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
     one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
+    """
+    ReclaimReserves: _aio.UnaryUnaryMultiCallable[_engine_pb2.ReclaimReservesRequest, _engine_pb2.ReclaimReservesResponse]  # type: ignore[assignment]
+    """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
+    each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
+    nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
+    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+
+    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
+    no ledger took it in time: repeat it.
+    Command line: kalepool engine reclaim --pooler POOLER_ID
     """
 
 class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +121,22 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
         one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
         Command line: kalepool engine deploy-multicall --max-fee 20
+        """
+
+    @_abc_1.abstractmethod
+    def ReclaimReserves(
+        self,
+        request: _engine_pb2.ReclaimReservesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engine_pb2.ReclaimReservesResponse, _abc.Awaitable[_engine_pb2.ReclaimReservesResponse]]:
+        """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
+        each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
+        nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
+        until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+
+        Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
+        no ledger took it in time: repeat it.
+        Command line: kalepool engine reclaim --pooler POOLER_ID
         """
 
 def add_EngineServiceServicer_to_server(servicer: EngineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -132,7 +132,8 @@ class WalletServiceServicer:
         """Creates a farmer's wallet: a fresh key, sealed, and the wish that its account be created on the
         chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
-        Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler.
+        Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
+        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -44,7 +44,8 @@ class WalletServiceStub:
     """Creates a farmer's wallet: a fresh key, sealed, and the wish that its account be created on the
     chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
-    Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler.
+    Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
+    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
     """
     GetWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletRequest, _wallet_pb2.GetWalletResponse]
@@ -148,7 +149,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Creates a farmer's wallet: a fresh key, sealed, and the wish that its account be created on the
     chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
-    Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler.
+    Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
+    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
     """
     GetWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletRequest, _wallet_pb2.GetWalletResponse]  # type: ignore[assignment]
@@ -255,7 +257,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a farmer's wallet: a fresh key, sealed, and the wish that its account be created on the
         chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
-        Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler.
+        Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
+        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
         """
 

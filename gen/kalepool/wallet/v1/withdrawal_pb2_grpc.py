@@ -29,7 +29,9 @@ class WithdrawalServiceStub:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def __init__(self, channel):
@@ -69,7 +71,9 @@ class WithdrawalServiceServicer:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def SetPayoutAddress(self, request, context):
@@ -100,7 +104,9 @@ class WithdrawalServiceServicer:
         Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
-        exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
+        exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
+        refused too many of the farmer or its pooler within 24 hours: "of" in the error's metadata tells which
+        (farmer, pool, open, failures, failures_of_pooler). DEADLINE_EXCEEDED: it goes on; ask again.
         Command line: kalepool withdrawal send FARMER_ID --amount 12.5
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -166,7 +172,9 @@ class WithdrawalService:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @staticmethod

@@ -30,7 +30,9 @@ class WithdrawalServiceStub:
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @_typing.overload
@@ -57,7 +59,9 @@ class WithdrawalServiceStub:
     Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
-    exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
+    exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
+    refused too many of the farmer or its pooler within 24 hours: "of" in the error's metadata tells which
+    (farmer, pool, open, failures, failures_of_pooler). DEADLINE_EXCEEDED: it goes on; ask again.
     Command line: kalepool withdrawal send FARMER_ID --amount 12.5
     """
     GetWithdrawal: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]
@@ -77,7 +81,9 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -101,7 +107,9 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
-    exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
+    exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
+    refused too many of the farmer or its pooler within 24 hours: "of" in the error's metadata tells which
+    (farmer, pool, open, failures, failures_of_pooler). DEADLINE_EXCEEDED: it goes on; ask again.
     Command line: kalepool withdrawal send FARMER_ID --amount 12.5
     """
     GetWithdrawal: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetWithdrawalRequest, _withdrawal_pb2.GetWithdrawalResponse]  # type: ignore[assignment]
@@ -120,7 +128,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves a farmer's KALE or XLM to its own outside address, and nowhere else (docs/custody.md).
     Served by wallet.
 
-    Errors of every RPC: as in WalletService.
+    Errors of every RPC: as in WalletService. A pooler is refused SetPayoutAddress and Withdraw with
+    FAILED_PRECONDITION while it or the farmer is suspended (POOLER_SUSPENDED, FARMER_SUSPENDED), has departed
+    (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); an operator is not (docs/standing.md).
     """
 
     @_abc_1.abstractmethod
@@ -160,7 +170,9 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
-        exceeds what may leave within 24 hours. DEADLINE_EXCEEDED: it goes on; ask again.
+        exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
+        refused too many of the farmer or its pooler within 24 hours: "of" in the error's metadata tells which
+        (farmer, pool, open, failures, failures_of_pooler). DEADLINE_EXCEEDED: it goes on; ask again.
         Command line: kalepool withdrawal send FARMER_ID --amount 12.5
         """
 

@@ -57,6 +57,38 @@ def sign_onboarding(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Leaver:
+    """A farmer whose account is given up."""
+
+    #: The farmer's key, which must agree to both.
+    signer: Signer
+    #: Whether it has a KALE trustline, which must be empty.
+    has_line: bool
+
+
+def sign_reclaim(
+    leavers: Sequence[Leaver], *, treasury: Signer, sequence: int, network: Network, bid: Bid
+) -> SignedEnvelope:
+    """Sign one transaction of the treasury that merges up to 19 farmers' accounts into it.
+
+    The reserves that the treasury sponsors for them are free afterwards.
+    """
+    if not 1 <= len(leavers) <= MAX_FARMERS:
+        raise ValueError(f"1 to {MAX_FARMERS} farmers fit, not {len(leavers)}")
+    builder = TransactionBuilder(
+        Account(treasury.address, sequence - 1), network.passphrase, base_fee=bid.inclusion_fee
+    )
+    builder.add_time_bounds(0, bid.max_time)
+    for leaver in leavers:
+        address = leaver.signer.address
+        if leaver.has_line:
+            builder.append_change_trust_op(network.asset, limit="0", source=address)
+        builder.append_account_merge_op(treasury.address, source=address)
+    signers = [treasury, *(leaver.signer for leaver in leavers)]
+    return finish(builder, signers, len(leavers), bid)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewAccount:
     """An account of the pool's own that the treasury creates."""
 

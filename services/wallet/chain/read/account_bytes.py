@@ -33,9 +33,15 @@ class AccountFields:
     used_ledger: int
     #: Subentries, and reserves that the account sponsors less those that are sponsored for it.
     reserves: int
-    #: Whether the account's own key alone may make payments (the key's weight reaches the medium
-    #: threshold).
+    #: Whether the account's own key alone may be a transaction's source, make payments and allow
+    #: calls (the key's weight reaches the low and the medium threshold).
     obeys: bool
+    #: Whether the account's own key alone may do everything (its weight reaches all thresholds).
+    obeys_fully: bool
+    #: Stroops of XLM that the account must be able to receive, and that may not leave: its offers
+    #: to buy and to sell.
+    buying: int
+    selling: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +50,14 @@ class TrustlineFields:
 
     #: Stroops of the asset.
     balance: int
+    #: Stroops of the asset that the line may hold.
+    limit: int
     #: TrustLineFlags.
     flags: int
+    #: Stroops of the asset that the line must be able to receive, and that may not leave: the
+    #: account's offers to buy and to sell.
+    buying: int
+    selling: int
 
 
 class _Reader:
@@ -106,8 +118,11 @@ def read_trustline(data: bytes) -> TrustlineFields:
             raise ValueError("no trustline entry")
         reader.skip(_ACCOUNT_ID)
         reader.skip(_ASSET[reader.u32()] - 4)
-        balance, _limit = reader.amount(), reader.i64()
-        return TrustlineFields(balance=balance, flags=reader.u32())
+        balance, limit, flags = reader.amount(), reader.amount(), reader.u32()
+        buying, selling = (reader.amount(), reader.amount()) if reader.u32() else (0, 0)
+        return TrustlineFields(
+            balance=balance, limit=limit, flags=flags, buying=buying, selling=selling
+        )
     except (struct.error, KeyError) as error:
         raise ValueError("a trustline entry that cannot be read") from error
 
@@ -121,15 +136,18 @@ def _account(reader: _Reader) -> AccountFields:
         reader.skip(_ACCOUNT_ID)
     reader.skip(4)  # flags
     reader.skip_opaque()  # homeDomain
-    master, _low, medium, _high = reader.four_bytes()  # thresholds
+    master, low, medium, high = reader.four_bytes()  # thresholds
     _skip_signers(reader)
-    sponsored, sponsoring, used_ledger = _extensions(reader)
+    buying, selling, (sponsored, sponsoring, used_ledger) = _extensions(reader)
     return AccountFields(
         balance=balance,
         sequence=sequence,
         used_ledger=used_ledger,
         reserves=subentries + sponsoring - sponsored,
-        obeys=master >= max(1, medium),
+        obeys=master >= max(1, low, medium),
+        obeys_fully=master >= max(1, low, medium, high),
+        buying=buying,
+        selling=selling,
     )
 
 
@@ -142,13 +160,19 @@ def _skip_signers(reader: _Reader) -> None:
         reader.skip(4)  # weight
 
 
-def _extensions(reader: _Reader) -> tuple[int, int, int]:
-    """Read numSponsored, numSponsoring and seqLedger of the extensions, as far as there are any."""
+def _extensions(reader: _Reader) -> tuple[int, int, tuple[int, int, int]]:
+    """Read the extensions, as far as there are any.
+
+    Return buying and selling liabilities, and numSponsored, numSponsoring and seqLedger.
+    """
     if not reader.u32():
-        return 0, 0, 0
-    reader.skip(16)  # liabilities
-    if not reader.u32():
-        return 0, 0, 0
+        return 0, 0, (0, 0, 0)
+    buying, selling = reader.amount(), reader.amount()
+    return buying, selling, _sponsorship(reader) if reader.u32() else (0, 0, 0)
+
+
+def _sponsorship(reader: _Reader) -> tuple[int, int, int]:
+    """Read numSponsored, numSponsoring and seqLedger, as far as there are any."""
     sponsored, sponsoring = reader.u32(), reader.u32()
     for _ in range(reader.u32()):  # signerSponsoringIDs
         if reader.u32():

@@ -45,9 +45,20 @@ def account_state(
         used_ledger=account.used_ledger,
         reserves=account.reserves,
         obeys=account.obeys,
+        obeys_fully=account.obeys_fully,
+        xlm_bound=account.selling,
+        xlm_room=max(0, INT64 - account.balance - account.buying),
         has_trustline=usable,
+        is_frozen=isinstance(line, TrustlineFields) and not usable,
         kale=line.balance if isinstance(line, TrustlineFields) and usable else 0,
+        kale_bound=line.selling if isinstance(line, TrustlineFields) and usable else 0,
+        kale_room=_room(line) if isinstance(line, TrustlineFields) and usable else 0,
     )
+
+
+def _room(line: TrustlineFields) -> int:
+    """Return the stroops that a line can still receive."""
+    return max(0, line.limit - line.balance - line.buying)
 
 
 def decode_farm(instance: xdr.LedgerEntryData) -> tuple[FarmState, int]:

@@ -74,11 +74,13 @@ _FORMS: Mapping[str, _Form] = {
 
 #: Error numbers of the token that a farm function can end in. They overlap with the farm's own
 #: numbers, but of the errors that a function can meet, a number tells whose error it is
-#: (contracts/multicall/README.md).
+#: (contracts/multicall/README.md). A harvest shares 10 and 11 with the farm (not worked, no such
+#: block). Only what a pail shows to be worked is carried together, so they count as the token's:
+#: that reading ends no harvest for good, and the next try, alone, tells.
 _TOKEN_NUMBERS: Mapping[str, frozenset[int]] = {
     "plant": frozenset({10, 11, 12, 13}),
     "work": frozenset(),
-    "harvest": frozenset({13}),
+    "harvest": frozenset({10, 11, 13}),
 }
 
 

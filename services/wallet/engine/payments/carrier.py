@@ -1,11 +1,13 @@
 """Payments by payers: each payer carries its own payments, one transaction at a time."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_security_logger
 from services.wallet.chain import MAX_ACCOUNTS, MAX_PAYMENTS, Chain, Payment, sign_payments
+from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.fair_turns import Turns
 from services.wallet.domain.kinds import Carrier, carried_by
 from services.wallet.domain.marks import is_ahead
 from services.wallet.domain.model import (
@@ -14,9 +16,9 @@ from services.wallet.domain.model import (
     QueuedOperation,
 )
 from services.wallet.domain.payments import PayerRecord, target_for
-from services.wallet.domain.settling import apart, given_up, later, shown_paid
+from services.wallet.domain.settling import given_up, later, shown_paid
 from services.wallet.domain.trust import Decision
-from services.wallet.domain.withdrawals import Asset, Payout, refusal
+from services.wallet.domain.withdrawals import Asset, Destination, Payout, free, refusal, room
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.broken_keys import BROKEN, BrokenKeys
 from services.wallet.engine.chain_view import ChainView
@@ -28,16 +30,51 @@ from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeups
 from services.wallet.store.operations import OperationStore
-from services.wallet.store.payers import LeasedPayer, PayerStore
+from services.wallet.store.payers import LeasedPayer, PayerStore, PaymentInFlight
 from services.wallet.store.transactions import TransactionStore
 
 security = get_security_logger()
 
+#: Payments of a payer among which the next ones are chosen, so that many of one pooler do not hide
+#: those of others.
+_CHOICE = 200
 #: Ledgers between two looks at all payers.
 _LOOK_EVERY = 12
 #: Most payments of one transaction: each farmer signs for its own payments, the treasury signs
 #: once for all top-ups.
 _MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENTS}
+
+
+class Moving:
+    """Payments that are on their way, by any payer, or that the next transaction is to make.
+
+    What they take from an account, or bring to one, is not there for the next payment.
+    """
+
+    def __init__(self, in_flight: Sequence[PaymentInFlight]) -> None:
+        self._leaving: Counter[tuple[str, Asset]] = Counter()
+        self._arriving: Counter[tuple[str, Asset]] = Counter()
+        for item in in_flight:
+            self._leaving[item.source, item.asset] += item.amount
+            self._arriving[item.destination, item.asset] += item.amount
+
+    def allows(
+        self,
+        operation: QueuedOperation,
+        payout: Payout,
+        payer: AccountState,
+        destination: Destination,
+    ) -> bool:
+        """Tell whether one more payment works when all that are on their way do."""
+        asset = payout.asset
+        leaving = self._leaving[operation.address, asset] + operation.amount
+        arriving = self._arriving[payout.destination, asset] + operation.amount
+        return free(asset, payer) >= leaving and room(asset, destination.account) >= arriving
+
+    def add(self, operation: QueuedOperation, payout: Payout) -> None:
+        """Add a payment that the next transaction makes."""
+        self._leaving[operation.address, payout.asset] += operation.amount
+        self._arriving[payout.destination, payout.asset] += operation.amount
 
 
 class PaymentCarrier:
@@ -74,6 +111,8 @@ class PaymentCarrier:
         self._broken_keys = broken_keys
         self._forgeries = forgeries
         self._wakeups = wakeups
+        #: The turns of poolers, by payer.
+        self._turns: defaultdict[WalletId, Turns] = defaultdict(Turns)
         #: The ledger from which on all payers are looked at, with or without payments.
         self._look_ledger = 0
 
@@ -119,12 +158,16 @@ class PaymentCarrier:
         progress = False
         for payer, (number, record) in steady.items():
             claimed = await self._payers.claim(
-                kind, payer.wallet_id, limit=_MOST[kind], lease=LEASE, ledger=ledger
+                kind, payer.wallet_id, limit=_CHOICE, lease=LEASE, ledger=ledger
             )
             genuine = await self._unpaid(await self._forgeries.sift(claimed))
-            progress |= bool(claimed)
-            if genuine:
-                await self._carry(payer, genuine, number, record)
+            chosen = self._turns[payer.wallet_id].following(genuine, most=_MOST[kind])
+            rest = {item.id for item in genuine} - {item.id for item in chosen}
+            await self._operations.release(sorted(rest))
+            progress |= len(genuine) < len(claimed)
+            if chosen:
+                progress = True
+                await self._carry(payer, chosen, number, record)
         return progress
 
     async def _unpaid(self, claimed: Sequence[QueuedOperation]) -> list[QueuedOperation]:
@@ -150,7 +193,7 @@ class PaymentCarrier:
     async def _carry(
         self,
         payer: LeasedPayer,
-        claimed: Sequence[QueuedOperation],
+        chosen: Sequence[QueuedOperation],
         number: int,
         record: PayerRecord,
     ) -> None:
@@ -158,9 +201,8 @@ class PaymentCarrier:
 
         A payment that fails the first time with others goes alone the next time.
         """
-        payouts = await self._payouts(claimed)
-        together, rest = apart(await self._sound(claimed, payouts))
-        await self._operations.settle_queued([later(operation) for operation in rest])
+        payouts = await self._payouts(chosen)
+        together = await self._sound(chosen, payouts)
         if not together:
             return
         members = frozenset(item.id for item in together)
@@ -205,6 +247,8 @@ class PaymentCarrier:
         withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
         if not withdrawals:
             return list(claimed)
+        moving = Moving(await self._payers.in_flight())
+        ledger = self._chain_view.current.ledger.sequence
         chain = self._chain.trusted(Decision.REFUSE_DESTINATION)
         _, found = await chain.accounts([item.address for item in withdrawals])
         payers = {state.address: state for state in found}
@@ -212,21 +256,20 @@ class PaymentCarrier:
             [payouts[item.id].destination for item in withdrawals]
         )
         sound, refused, waiting = [], [], []
-        taken: Counter[tuple[str, Asset]] = Counter()
         for operation in withdrawals:
             payout = payouts[operation.id]
             payer, destination = payers[operation.address], destinations[payout.destination]
-            account = (operation.address, payout.asset)
             reason = FailureReason.REFUSED if payout.is_stopped else None
             reason = reason or refusal(payout.asset, operation.amount, payer, destination)
             if reason is not None:
                 refused.append(given_up(operation, reason, "nothing was sent"))
-            elif refusal(payout.asset, taken[account] + operation.amount, payer, destination):
-                # Pay it after those that are paid now: together they would fail, and others, too.
-                waiting.append(later(operation))
-            else:
+            elif moving.allows(operation, payout, payer, destination):
                 sound.append(operation)
-                taken[account] += operation.amount
+                moving.add(operation, payout)
+            else:
+                # Pay it after those that are on their way: together they would fail, and others,
+                # too. The next ledger tells what is left.
+                waiting.append(later(operation, due_ledger=ledger + 1))
         await self._operations.settle_queued([*refused, *waiting])
         if refused:
             self._wakeups.tell_settled()

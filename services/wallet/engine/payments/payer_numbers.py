@@ -26,6 +26,7 @@ _WHY = {
     Standing.AHEAD: "its number {number} was used by a transaction that no record knows",
     Standing.BEHIND: "payments are recorded as made that its number {number} says were not",
 }
+_LOCKED = "the pool's key alone does not suffice for its account any more"
 #: The states in which payments end that nodes said had failed.
 _GIVEN_UP = frozenset({OperationState.FAILED, OperationState.EXPIRED})
 #: What a payer needs in order to sign: its number, and what the records say of the payer.
@@ -68,7 +69,7 @@ class PayerNumbers:
             if marks.get(payer.address, NOTHING) != history.mark:
                 flaw = history.flaw(await self._payers.past(payer.address))
                 if flaw:
-                    await self._tell_stopped(payer, flaw)
+                    await self._stop(payer, flaw)
                     continue
             whole.add(payer)
         return whole
@@ -99,6 +100,9 @@ class PayerNumbers:
         self._repayments.is_well(payer.address)
         if verdict is Standing.AHEAD and await self._has_failed(payer, account):
             verdict, record = Standing.STEADY, replace(record, failed=number)
+        if verdict is Standing.STEADY and not account.obeys:
+            await self._stop(payer, _LOCKED)
+            return None
         await self._note(payer, verdict, number)
         return record if verdict is Standing.STEADY else None
 
@@ -154,10 +158,10 @@ class PayerNumbers:
         return not seen.succeeded
 
     async def _note(self, payer: LeasedPayer, verdict: Standing, number: int) -> None:
-        await self._tell_stopped(payer, _WHY.get(verdict, "").format(number=number))
+        await self._stop(payer, _WHY.get(verdict, "").format(number=number))
 
-    async def _tell_stopped(self, payer: LeasedPayer, reason: str) -> None:
-        """Note why a payer may not sign, empty when it may; log that once."""
+    async def _stop(self, payer: LeasedPayer, reason: str) -> None:
+        """Note why a payer may not sign, empty when it may; tell that once."""
         if reason != payer.stopped and await self._payers.stop(payer.wallet_id, reason):
             if reason:
                 log.critical("payer stops", address=payer.address, reason=reason)

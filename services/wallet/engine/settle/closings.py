@@ -58,7 +58,12 @@ class Closings:
             transaction_id=transaction.id,
             event=TransactionEvent.EXCLUDE,
             settlements=tuple(
-                excluded(operation, head, last_answer=transaction.last_answer)
+                excluded(
+                    operation,
+                    head,
+                    last_answer=transaction.last_answer,
+                    is_own=transaction.source == operation.address,
+                )
                 for operation in transaction.operations
             ),
         )

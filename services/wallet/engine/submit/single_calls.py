@@ -12,18 +12,16 @@ from services.wallet.chain import (
     Chain,
     FeeCapExceededError,
     Load,
-    Place,
     Resources,
     ResourceTemplate,
     SimulationError,
     UnderivableError,
     alone,
-    raw,
     sign_bumped,
     sign_direct,
 )
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.chain_facts import PailState, SignedEnvelope
+from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
     FailureReason,
@@ -32,15 +30,15 @@ from services.wallet.domain.model import (
 )
 from services.wallet.domain.packing import WHOLE_LEDGER, share
 from services.wallet.domain.refusals import Price
-from services.wallet.domain.screening import Advice, Screening, screen
+from services.wallet.domain.screening import LOCKED
 from services.wallet.domain.settling import given_up, later
-from services.wallet.domain.trust import Decision
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.chain_view import ChainState
 from services.wallet.engine.sequence_sources import Source, Sources
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
+from services.wallet.engine.submit.screener import Screener
 from services.wallet.engine.template_book import TemplateBook, TemplateKey
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.keys.signer import SeedSigner
@@ -66,20 +64,6 @@ class Sourced:
     source: Source
     #: The operation's call.
     load: Load
-
-
-@dataclass(frozen=True, kw_only=True)
-class Screened:
-    """Operations divided by what their pails show, before anything is paid for them."""
-
-    #: Operations to be simulated one by one.
-    exact: tuple[QueuedOperation, ...]
-    #: Operations that may be built from a template.
-    derived: tuple[QueuedOperation, ...]
-    #: Settlements of operations that the pails show to be done or hopeless.
-    settled: tuple[Settlement, ...]
-    #: Stroops of KALE that harvests give back: the pails show these, and are gone afterwards.
-    stakes: Mapping[OperationId, int]
 
 
 class SingleCalls:
@@ -111,6 +95,7 @@ class SingleCalls:
         #: Millionths of a ledger that a call of a template takes, as last built.
         self._shares: dict[TemplateKey, int] = {}
         self._exact = asyncio.Semaphore(limits.parallel)
+        self._screener = Screener(chain=chain)
 
     @property
     def smallest_share(self) -> int:
@@ -155,7 +140,7 @@ class SingleCalls:
         goes_on: bool,
     ) -> AsyncGenerator[Round, None]:
         """Yield one part of the round after the other; what was yielded stays, whatever follows."""
-        screened = await self._screen(group, chain_state)
+        screened = await self._screener.screen(group, chain_state)
         yield Round(settled=screened.settled)
         yield await self._make_exactly(screened.exact, screened.stakes, chain_state)
         # Pack calls where that is possible: a call alone is cheaper without a multicall.
@@ -212,60 +197,6 @@ class SingleCalls:
             for item in made.too_dear
         )
         return Round(settled=tuple(given))
-
-    async def _screen(
-        self, operations: Sequence[QueuedOperation], chain_state: ChainState
-    ) -> Screened:
-        """Divide operations into those to simulate one by one and those that may use a template.
-
-        Operations that the pails show to be done or hopeless are settled here, which costs nothing.
-        """
-        places = {item.id: (item.address, item.block_index) for item in operations}
-        pails = await self._chain.pails(list(places.values()))
-        pails = await self._confirmed(operations, pails, chain_state)
-        exact: list[QueuedOperation] = []
-        derived: list[QueuedOperation] = []
-        settled: list[Settlement] = []
-        stakes: dict[OperationId, int] = {}
-        for operation in operations:
-            pail = pails.get(places[operation.id])
-            if pail is not None and OPERATION_KINDS[operation.kind].returns_stake:
-                stakes[operation.id] = pail.stake
-            screening = _screened(operation, pails, chain_state)
-            if screening.settlement is not None:
-                settled.append(screening.settlement)
-            elif screening.advice is Advice.SIMULATE or operation.pack_limit == 1:
-                exact.append(operation)
-            else:
-                derived.append(operation)
-        return Screened(
-            exact=tuple(exact), derived=tuple(derived), settled=tuple(settled), stakes=stakes
-        )
-
-    async def _confirmed(
-        self,
-        operations: Sequence[QueuedOperation],
-        pails: dict[Place, PailState],
-        chain_state: ChainState,
-    ) -> dict[Place, PailState]:
-        """Return the pails, confirmed by several nodes where much depends on them.
-
-        That is where a pail would end an operation. It is also where a pail tells the stake that a
-        harvest brings back: the stake is recorded, and is nowhere on the chain afterwards.
-        """
-        if self._chain.configured == 1:
-            return pails
-        ending = [
-            (item.address, item.block_index)
-            for item in operations
-            if OPERATION_KINDS[item.kind].returns_stake
-            or _screened(item, pails, chain_state).settlement is not None
-        ]
-        if not ending:
-            return pails
-        chain = self._chain.trusted(Decision.SETTLE_BY_PAIL)
-        rest = {place: pail for place, pail in pails.items() if place not in ending}
-        return rest | await chain.pails(ending)
 
     # One template for all ---------------------------------------------------------------------
 
@@ -381,10 +312,21 @@ class SingleCalls:
             if source is None:
                 reason = FailureReason.NOT_FUNDED
                 settled.append(given_up(operation, reason, "the account does not exist"))
+            elif not source.obeys:
+                settled.append(self._without_key(operation))
             else:
                 load = alone(call_of(self._chain, operation))
                 sourced.append(Sourced(operation=operation, source=source, load=load))
         return sourced, Round(settled=tuple(settled))
+
+    def _without_key(self, operation: QueuedOperation) -> Settlement:
+        """Settle an operation whose farmer's account does not obey.
+
+        What needs nobody's consent goes by a channel account, if there are any, in a later ledger.
+        """
+        if self._sources.has_channels and not OPERATION_KINDS[operation.kind].needs_consent:
+            return later(operation, seconds=PAUSE)
+        return given_up(operation, FailureReason.ACCOUNT_LOCKED, LOCKED)
 
     async def _sign(
         self,
@@ -458,13 +400,6 @@ class SingleCalls:
 def _has_stake(operation: QueuedOperation, stakes: Mapping[OperationId, int]) -> bool:
     """Tell whether the stake that an operation gives back is known, if it gives one back."""
     return not OPERATION_KINDS[operation.kind].returns_stake or operation.id in stakes
-
-
-def _screened(
-    operation: QueuedOperation, pails: Mapping[Place, PailState], chain_state: ChainState
-) -> Screening:
-    pail = pails.get((operation.address, operation.block_index))
-    return screen(operation, pail, key=raw(operation.address), block=chain_state.block)
 
 
 def _key(operation: QueuedOperation, chain_state: ChainState) -> TemplateKey:

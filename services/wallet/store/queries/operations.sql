@@ -96,12 +96,13 @@ LIMIT $5;
 -- name: claim_operations :many
 -- Takes up to $1 operations for $2 seconds: one per farmer whose account has nothing in flight (of
 -- two that are taken up one after the other, only one is committed); plants before works before
--- harvests, the best work and the oldest harvest first. Of plants, those up to block $4; of works, up to $5; of harvests, before
+-- harvests, the best work and the oldest harvest first; of each kind, the first of each pooler before
+-- the second of any. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
 -- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
 -- that: nothing of it can be signed.
-WITH candidates AS MATERIALIZED (
-    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index
+WITH farmers AS MATERIALIZED (
+    SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index, w.pooler_id
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
@@ -122,6 +123,14 @@ WITH candidates AS MATERIALIZED (
       )
     ORDER BY o.wallet_id, o.kind, o.block_index, o.zeros DESC, o.id
 ),
+candidates AS MATERIALIZED (
+    SELECT
+        f.id,
+        f.kind,
+        f.block_index,
+        row_number() OVER (PARTITION BY f.pooler_id, f.kind ORDER BY f.block_index, f.id) AS turn
+    FROM farmers AS f
+),
 locked AS (
     SELECT o.id
     FROM wallet.operations AS o
@@ -129,7 +138,7 @@ locked AS (
     -- As text, so that each is looked up by its id: after months of settled operations PostgreSQL
     -- thinks that hardly any is queued, and would go through all of those for each candidate.
     WHERE o.state::text = 'queued' AND wallet.is_due(o.due_at)
-    ORDER BY c.kind, c.block_index, o.id
+    ORDER BY c.kind, c.turn, c.block_index, o.id
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
 )
@@ -143,9 +152,9 @@ RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce
 
 -- name: claim_for_treasury :many
 -- Takes up to $1 operations of one kind ($5) for $2 seconds, unless the treasury ($4) has a
--- transaction in flight.
-WITH locked AS (
-    SELECT o.id
+-- transaction in flight: the oldest of each pooler, then the second oldest of each.
+WITH due AS MATERIALIZED (
+    SELECT o.id, row_number() OVER (PARTITION BY w.pooler_id ORDER BY o.id) AS turn
     FROM wallet.operations AS o
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
     WHERE o.state = 'queued'
@@ -158,7 +167,13 @@ WITH locked AS (
           SELECT 1 FROM wallet.transactions AS t
           WHERE t.source = $4 AND t.state IN ('signed', 'sent')
       )
-    ORDER BY o.id
+),
+locked AS (
+    SELECT o.id
+    FROM wallet.operations AS o
+    INNER JOIN due AS d ON o.id = d.id
+    WHERE o.state = 'queued' AND wallet.is_due(o.due_at)
+    ORDER BY d.turn, o.id
     LIMIT $1
     FOR UPDATE OF o SKIP LOCKED
 )

@@ -53,9 +53,35 @@ WHERE w.id = f.id
 RETURNING w.id, w.address, w.leased_until, w.stopped;
 
 -- name: claim_payments :many
--- Takes up to $3 payments of one kind ($1) of a payer ($2) for $4 seconds, the oldest first.
-WITH locked AS (
-    SELECT o.id, p.mac AS payment_mac
+-- Takes up to $3 payments of one kind ($1) of a payer ($2) for $4 seconds: the oldest of each pooler,
+-- then the second oldest of each. A pooler is suspect of which ledgers have refused payments within the
+-- hour, or that has payments which go alone since then: nothing of it is taken up while another payment
+-- of it is in flight, so that it keeps one payer busy at most.
+WITH suspect AS (
+    SELECT w.pooler_id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
+      AND o.settled_at > now() - interval '1 hour'
+    UNION
+    SELECT w.pooler_id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.kind = 'withdraw' AND o.state = 'queued' AND o.attempts > 0 AND o.pack_limit = 1
+),
+held AS (
+    SELECT w.pooler_id
+    FROM wallet.operations AS o
+    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+    WHERE o.kind = 'withdraw' AND o.state IN ('signed', 'sent')
+      AND w.pooler_id IN (SELECT s.pooler_id FROM suspect AS s)
+),
+due AS MATERIALIZED (
+    SELECT
+        o.id,
+        p.mac AS payment_mac,
+        w.pooler_id IN (SELECT s.pooler_id FROM suspect AS s) AS is_suspect,
+        row_number() OVER (PARTITION BY w.pooler_id ORDER BY o.id) AS turn
     FROM wallet.operations AS o
     INNER JOIN wallet.payments AS p ON o.id = p.operation_id
     INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
@@ -65,7 +91,14 @@ WITH locked AS (
       AND NOT wallet.is_paused(w.id, w.pooler_id)
       AND wallet.is_due(o.due_at)
       AND wallet.is_due_at(o.due_ledger, $5)
-    ORDER BY o.id
+      AND (w.pooler_id IS NULL OR w.pooler_id NOT IN (SELECT h.pooler_id FROM held AS h))
+),
+locked AS (
+    SELECT o.id, d.is_suspect, d.payment_mac
+    FROM wallet.operations AS o
+    INNER JOIN due AS d ON o.id = d.id
+    WHERE o.state = 'queued' AND wallet.is_due(o.due_at)
+    ORDER BY d.turn, o.id
     LIMIT $3
     FOR UPDATE OF o SKIP LOCKED
 )
@@ -75,7 +108,7 @@ FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
-    w.mac AS wallet_mac, l.payment_mac;
+    w.mac AS wallet_mac, l.payment_mac, coalesce(l.is_suspect, false) AS is_suspect;
 
 -- name: payer_records :many
 -- What the records say of payers ($1, addresses): the target of the last payments that were made or

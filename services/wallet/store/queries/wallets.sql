@@ -121,3 +121,49 @@ SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.operations AS o ON o.id = asked.id
 LEFT JOIN wallet.wallets AS w ON w.id = o.wallet_id;
+
+-- name: standings_of_farmers :one
+-- What limits these farmers ($1), or their poolers: as registry says it, of a pooler that is theirs here
+-- or there, and the pauses that are not for everybody. One that registry does not know is limited by none
+-- of its own.
+SELECT
+    coalesce(bool_or(EXISTS (
+        SELECT 1 FROM registry.poolers AS p
+        WHERE p.id IN (w.pooler_id, f.pooler_id) AND NOT p.is_active
+    )), false) AS pooler_suspended,
+    coalesce(bool_or(f.status = 'suspended'), false) AS farmer_suspended,
+    coalesce(bool_or(f.status = 'leaving'), false) AS farmer_leaving,
+    coalesce(bool_or(f.status = 'departed'), false) AS farmer_departed,
+    coalesce(bool_or(EXISTS (
+        SELECT 1 FROM wallet.pauses AS s
+        WHERE s.resumed_at IS NULL AND s.target IN (w.id, w.pooler_id)
+    )), false) AS signing_paused
+FROM wallet.wallets AS w
+LEFT JOIN registry.farmers AS f ON f.id = w.farmer_id
+WHERE w.farmer_id = ANY($1::uuid []);
+
+-- name: idle_wallets :many
+-- Wallets of farmers of a pooler ($1; of these, $2, unless that is empty) made $3 hours ago or earlier,
+-- who never planted, have nothing open, and are not paused; as far as their accounts were there.
+SELECT v.*
+FROM wallet.wallets_with_accounts AS v
+WHERE v.kind = 'farmer'
+  AND v.pooler_id = $1
+  AND (cardinality($2::uuid[]) = 0 OR v.farmer_id = ANY($2::uuid[]))
+  AND v.created_at <= now() - make_interval(hours => $3)
+  AND v.is_funded
+  AND NOT wallet.is_paused(v.id, v.pooler_id)
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.operations AS o
+      WHERE o.wallet_id = v.id
+        AND (
+            o.state NOT IN ('succeeded', 'failed', 'expired')
+            OR (o.kind = 'plant' AND o.state = 'succeeded')
+        )
+  )
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.transactions AS t
+      WHERE t.source = v.address AND t.state IN ('signed', 'sent')
+  )
+ORDER BY v.id
+LIMIT $4;

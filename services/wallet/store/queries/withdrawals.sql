@@ -72,6 +72,32 @@ WHERE w.asset = $2
 SELECT count(*)::int AS number, now() AS requested_at
 FROM wallet.withdrawals WHERE wallet_id = $1;
 
+-- name: withdrawal_counts :one
+-- Withdrawals of a wallet ($1) that are not settled, and those within 24 hours that cost a transaction and
+-- were given up: of the wallet, and of all of its pooler.
+SELECT
+    (
+        SELECT count(*)::int FROM wallet.operations AS o
+        WHERE o.kind = 'withdraw' AND o.wallet_id = $1
+          AND o.state NOT IN ('failed', 'expired') AND o.settled_at IS NULL
+    ) AS open,
+    (count(*) FILTER (WHERE o.wallet_id = $1))::int AS failures,
+    count(*)::int AS failures_of_pooler
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.kind = 'withdraw' AND o.state = 'failed' AND o.attempts > 0
+  AND o.settled_at > now() - interval '24 hours'
+  AND w.pooler_id = (SELECT m.pooler_id FROM wallet.wallets AS m WHERE m.id = $1);
+
+-- name: payments_in_flight :many
+-- Stroops of withdrawals that are on their way: from whom, to whom, of which asset.
+SELECT w.address AS source, d.destination, d.asset, sum(d.amount)::bigint AS amount
+FROM wallet.operations AS o
+INNER JOIN wallet.withdrawals AS d ON o.id = d.operation_id
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.kind = 'withdraw' AND o.state IN ('signed', 'sent')
+GROUP BY w.address, d.destination, d.asset;
+
 -- name: insert_withdrawal :exec
 -- With its operation, which bears the number of the wallet's withdrawal ($7) in place of a block, and with
 -- the payer ($9; none: nobody's yet) that it belongs to for ever: whatever is restored from a backup has

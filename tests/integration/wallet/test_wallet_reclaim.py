@@ -1,0 +1,112 @@
+"""Reserves that come back: only from farmers who never planted, hold nothing, and once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
+from stellar_sdk import Asset, Payment, SetOptions
+from stellar_sdk.soroban_server_async import SorobanServerAsync
+
+from libs.common.grpc.client import open_channel
+from localnet.network import Network
+from tests.support.database import connect
+from tests.support.owner import Owner, owner_of
+from tests.support.wallet_world import PATIENCE, WalletWorld, eventually
+
+Outcome = engine_pb2.ReclaimOutcome
+_AGE = "UPDATE wallet.wallets SET created_at = now() - interval '25 hours' WHERE farmer_id = $1"
+
+
+@pytest.fixture
+async def rpc(world: WalletWorld) -> AsyncIterator[SorobanServerAsync]:
+    """A node that owners send to."""
+    async with SorobanServerAsync(world.rpc_url) as opened:
+        yield opened
+
+
+async def reclaim(
+    world: WalletWorld, farmers: Sequence[str], *, dry_run: bool = False
+) -> dict[str, str]:
+    """What becomes of these farmers' accounts, by farmer."""
+    request = engine_pb2.ReclaimReservesRequest(
+        pooler_id=world.pooler_id, farmer_ids=farmers, dry_run=dry_run
+    )
+    async with open_channel(world.target) as channel:
+        engine = engine_pb2_grpc.EngineServiceStub(channel)
+        reply = await engine.ReclaimReserves(request, timeout=PATIENCE)
+    return {
+        item.farmer_id: Outcome.Name(item.outcome).removeprefix("RECLAIM_OUTCOME_")
+        for item in reply.farmers
+    }
+
+
+async def reserves(world: WalletWorld) -> int:
+    """Reserves that the treasury sponsors, as last read."""
+    async with connect(world.database.admin_dsn) as admin:
+        return int(
+            await admin.fetchval(
+                "SELECT a.reserves FROM wallet.accounts AS a"
+                " INNER JOIN wallet.wallets AS w ON w.id = a.wallet_id WHERE w.kind = 'treasury'"
+            )
+        )
+
+
+async def aged_farmers(world: WalletWorld, count: int) -> dict[str, str]:
+    """Farmers that were made more than a day ago; addresses by farmer."""
+    farmers = await world.create_farmers(count)
+    await world.wait_until_ready(list(farmers))
+    async with connect(world.database.admin_dsn) as admin:
+        for farmer in farmers:
+            await admin.execute(_AGE, farmer)
+    return farmers
+
+
+async def test_only_who_never_planted_and_holds_nothing_gives_its_reserves_back(
+    world: WalletWorld, rpc: SorobanServerAsync
+) -> None:
+    farmers = await aged_farmers(world, 6)
+    idle, too, planted, rich, native, locked = farmers
+    block = await world.plantable()
+    await world.plant(f"reclaim {block}", block, {planted: 0})
+    await world.pay_kale([farmers[rich]], 1)
+    faucet = Owner(rpc=rpc, key=Network().faucet)
+    await faucet.does(Payment(farmers[native], Asset.native(), "0.0000001"))
+    await (await owner_of(world, locked, rpc)).does(SetOptions(high_threshold=2))
+    expected = {
+        idle: "RECLAIMED",
+        too: "RECLAIMED",
+        rich: "HOLDS_SOMETHING",
+        native: "HOLDS_SOMETHING",
+        locked: "LOCKED",
+    }
+    assert await reclaim(world, list(farmers), dry_run=True) == expected
+    assert (await world.balances([idle]))[idle].is_funded
+    before = await reserves(world)
+    # Twice at once: each account is merged once, and both calls end.
+    both = await asyncio.gather(*(reclaim(world, list(farmers)) for _ in range(2)))
+    assert both[0] == expected
+    assert both[1].items() <= (expected | {idle: both[1].get(idle), too: both[1].get(too)}).items()
+    shown = await world.balances(list(farmers))
+    assert [shown[item].is_funded for item in farmers] == [False, False, True, True, True, True]
+
+    async def came_back() -> bool:
+        return await reserves(world) == before - 2 * 3
+
+    await eventually(came_back, "the reserves did not come back", world.wallet)
+    assert await reclaim(world, [idle, too]) == {}
+
+
+async def test_who_is_new_or_has_something_open_is_left_alone(world: WalletWorld) -> None:
+    farmers = await world.create_farmers(1)
+    await world.wait_until_ready(list(farmers))
+    assert await reclaim(world, list(farmers)) == {}
+    (busy,) = await aged_farmers(world, 1)
+    async with connect(world.database.admin_dsn) as admin:
+        await admin.execute(
+            "INSERT INTO wallet.operations (id, kind, wallet_id, block_index, due_at)"
+            " SELECT gen_random_uuid(), 'harvest', id, 0, now() + interval '1 minute'"
+            " FROM wallet.wallets WHERE farmer_id = $1",
+            busy,
+        )
+    assert await reclaim(world, [busy]) == {}
