@@ -1,6 +1,5 @@
 """Wiring of wallet: database, keys, chain, engine, loops, server."""
 
-import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -144,7 +143,7 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
             )
         )
         wallet = _Wiring(settings, database, chain, provider, pauses=pauses)
-        await stack.enter_async_context(_running(wallet.loops()))
+        await stack.enter_async_context(loops.running(wallet.loops()))
         transport = transport_of(settings.tls_files())
         yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
 
@@ -593,15 +592,3 @@ class _Wiring:
 
     async def _has_keys(self) -> bool:
         return self._treasury.is_open and self._row_keys.is_open
-
-
-@asynccontextmanager
-async def _running(coroutines: list[Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    """Run the coroutines while the block runs, and cancel them at its end."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine) for coroutine in coroutines]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()

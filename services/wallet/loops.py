@@ -1,7 +1,8 @@
 """The background loops of wallet: each repeats one step of the engine for ever."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 
 from libs.common.errors import PoolError, UnavailableError
 from libs.common.log import get_logger
@@ -42,6 +43,18 @@ LEDGERLESS = 10.0
 CHECK = 60.0
 #: Seconds between two updates of the gauges that operators see.
 TELL = 10.0
+
+
+@asynccontextmanager
+async def running(coroutines: list[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run the coroutines while the block runs, and cancel them at its end."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 def never() -> bool:
