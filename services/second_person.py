@@ -22,6 +22,9 @@ COVERED: Mapping[str, Covered] = {
     "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
     "/kalepool.wallet.v1.OrderService/SignOrders": Covered(moves="what wallet acts on"),
     "/kalepool.wallet.v1.OrderService/ReplaceRowKey": Covered(moves="the key of all orders"),
+    "/kalepool.wallet.v1.EngineService/ReclaimReserves": Covered(
+        moves="accounts of farmers, into the treasury"
+    ),
     "/kalepool.wallet.v1.EngineService/DeployMulticall": Covered(moves="the treasury's XLM"),
     f"{_REGISTRY}/UpdateFarmer": Covered(
         moves="where a farmer's money goes", fields=frozenset({"payout_wallet_address"})

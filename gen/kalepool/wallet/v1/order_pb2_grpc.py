@@ -74,7 +74,7 @@ class OrderServiceServicer:
         """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
         so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
-        Command line: kalepool orders sign
+        Command line: kalepool orders sign --everything
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class OrderServiceStub:
     """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
     so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
-    Command line: kalepool orders sign
+    Command line: kalepool orders sign --everything
     """
     ReplaceRowKey: _grpc.UnaryUnaryMultiCallable[_order_pb2.ReplaceRowKeyRequest, _order_pb2.ReplaceRowKeyResponse]
     """Makes another key of rows. It is used a minute later, when every wallet process knows it; then all
@@ -73,7 +73,7 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
     so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
-    Command line: kalepool orders sign
+    Command line: kalepool orders sign --everything
     """
     ReplaceRowKey: _aio.UnaryUnaryMultiCallable[_order_pb2.ReplaceRowKeyRequest, _order_pb2.ReplaceRowKeyResponse]  # type: ignore[assignment]
     """Makes another key of rows. It is used a minute later, when every wallet process knows it; then all
@@ -109,7 +109,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Signs rows that an operator has looked at: from now on wallet acts on them. Where nothing was signed
         so far, the first key is made, and wallet begins to sign transactions. Recorded in the audit log.
 
-        Command line: kalepool orders sign
+        Command line: kalepool orders sign --everything
         """
 
     @_abc_1.abstractmethod
