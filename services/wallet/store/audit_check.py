@@ -42,9 +42,12 @@ class AuditCheck:
                 after = first_id(since - _EARLIER)
             while rows := await self._database.many(query, after, _PAGE):
                 findings.add(
-                    f"the audit log has no record of {name} {row['id']} as it is"
-                    for row in rows
-                    if not row["is_recorded"]
+                    query,
+                    (
+                        f"the audit log has no record of {name} {row['id']} as it is"
+                        for row in rows
+                        if not row["is_recorded"]
+                    ),
                 )
                 after = rows[-1]["id"]
 
@@ -52,7 +55,8 @@ class AuditCheck:
         """Add the records of this page that tell of something which is not there."""
         numbers = page[0].number - 1, page[-1].number
         for row in await self._database.many("records_without_rows", *numbers):
-            findings.add([f"what record {row['number']} tells of is not there"])
+            told = f"what record {row['number']} tells of is not there"
+            findings.add("records", [told])
 
 
 def first_id(moment: datetime) -> UUID:
