@@ -189,6 +189,8 @@ async def verify(
     )
     reply = await session.ask(session.custody.VerifyAuditLog, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply)
+    for found in reply.findings:
+        note(found)
     if not reply.is_sound:
         raise FailedPreconditionError(reply.flaw, reason="AUDIT_LOG_BROKEN")
 

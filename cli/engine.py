@@ -9,7 +9,7 @@ from kalepool.wallet.v1 import engine_pb2
 
 from cli.arguments import Run
 from cli.session import BATCH_TIMEOUT, Session
-from cli.show import Output, cell
+from cli.show import Output, cell, note
 
 app = cyclopts.App(name="engine", help="Show the submission engine; deploy its multicall.")
 ENDPOINT_COLUMNS = (
@@ -44,6 +44,8 @@ async def status(*, session: Run) -> None:
     for shown in ("endpoints", "channels", "payers"):
         reply.ClearField(shown)
     session.output.message(reply)
+    for warning in reply.warnings:
+        note(f"look at this: {warning}")
 
 
 def show_accounts(output: Output, status: engine_pb2.GetEngineStatusResponse) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from tests.support.orders import ORDERS
 from tests.support.told_wallet import LEDGER, farmer, let_happen, transactions
 from trials.security.audit_attacks import BY_ADMIN, BY_WALLET, attack_audit_log
 
+GREATEST = UUID(int=2**128 - 1)
 ACT = Act(actor="me", action=Action.ROTATE_KEYS, subject="kek")
 
 
@@ -61,19 +63,20 @@ async def test_each_attack_is_refused_or_found(pool: Database, database: Databas
     assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded
 
 
+@pytest.mark.parametrize("name", ["gen_random_uuid()", f"'{UUID(int=0)}'", f"'{GREATEST}'"])
 async def test_rows_that_wallet_did_not_write_are_found(
-    pool: Database, database: DatabaseAccess
+    pool: Database, database: DatabaseAccess, name: str
 ) -> None:
     """With wallet's password and no master key: an account of the pool that is a thief's."""
     async with connect(database.dsn("wallet")) as thief:
         await thief.execute(
-            "INSERT INTO wallet.wallets (id, kind, address) "
-            "VALUES (gen_random_uuid(), 'channel', 'GTHIEF')"
+            "INSERT INTO wallet.wallets (id, kind, address) "  # noqa: S608  (the test's own words)
+            f"VALUES ({name}, 'channel', 'GTHIEF')"
         )
         await thief.execute(
-            "INSERT INTO wallet.transactions (id, source, sequence, hash, lookup_hash, envelope, "
+            "INSERT INTO wallet.transactions (id, source, sequence, hash, lookup_hash, envelope, "  # noqa: S608
             "max_time, fee_bid, signed_ledger) "
-            "VALUES (gen_random_uuid(), 'GTHIEF', 7, 'h', 'h', 'e', 1, 1, 1)"
+            f"VALUES ({name}, 'GTHIEF', 7, 'h', 'h', 'e', 1, 1, 1)"
         )
     _, findings = await state(database)
     assert len(findings) == 2
@@ -89,6 +92,7 @@ async def test_rows_that_wallet_did_not_write_are_found(
         "SELECT h.number + 1, '-infinity' FROM wallet.audit_head AS h",
         "SELECT h.number + 1, '20000-01-01' FROM wallet.audit_head AS h",
         "SELECT -5, now()",
+        "SELECT -9223372036854775807, now()",
     ],
 )
 async def test_a_row_that_cannot_be_is_told_and_breaks_no_check(

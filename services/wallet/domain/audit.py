@@ -14,8 +14,8 @@ VERSION = 1
 #: Bytes of a text that a record keeps at most.
 _MOST = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Findings that are told one by one.
-_TOLD = 20
+#: Findings of a kind that are told one by one.
+_TOLD = 5
 
 
 @unique
@@ -144,24 +144,30 @@ def _hash(number: int, at: datetime, texts: Sequence[str], previous: bytes) -> b
 
 @dataclass(kw_only=True)
 class Findings:
-    """What was found to be wrong, in words: the first of it, and how much there is in all."""
+    """What was found to be wrong, in words: of each kind the first, and how much there is.
 
-    #: The first findings.
-    told: list[str] = field(default_factory=list)
-    #: The number of all findings.
-    count: int = 0
+    By kinds, so that no flood of one hides another.
+    """
 
-    def add(self, found: Iterable[str]) -> None:
-        """Take further findings."""
+    #: The first findings by kind.
+    told: dict[str, list[str]] = field(default_factory=dict)
+    #: The number of all findings by kind.
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: str, found: Iterable[str]) -> None:
+        """Take further findings of a kind."""
         for text in found:
-            self.count += 1
-            if len(self.told) < _TOLD:
-                self.told.append(text)
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            if self.counts[kind] <= _TOLD:
+                self.told.setdefault(kind, []).append(text)
 
     def words(self) -> list[str]:
         """Return what there is to tell."""
-        more = self.count - len(self.told)
-        return [*self.told, *([f"and {more} more"] if more else [])]
+        words: list[str] = []
+        for kind, told in self.told.items():
+            more = self.counts[kind] - len(told)
+            words += [*told, *([f"and {more} more of these"] if more else [])]
+        return words
 
 
 @dataclass(kw_only=True)

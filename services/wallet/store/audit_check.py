@@ -23,7 +23,9 @@ _TABLES = (
 )
 #: The table whose rows grow with every ledger; of the others all are looked at each time.
 _LARGE = "recorded_transactions"
-_FIRST = UUID(int=0)
+_FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
+#: Less than any number that a record can have.
+_LEAST = -(2**63)
 #: An id is made a while before its row is committed, by another clock than the database's.
 _EARLIER = timedelta(days=1)
 
@@ -37,22 +39,29 @@ class AuditCheck:
     async def rows(self, findings: Findings, *, since: datetime | None = None) -> None:
         """Add the rows that no record tells of; of transactions only newer ones, `since` then."""
         for name, query in _TABLES:
-            after = _FIRST
+            first = _FIRST
             if query == _LARGE and since is not None:
-                after = first_id(since - _EARLIER)
-            while rows := await self._database.many(query, after, _PAGE):
+                first = first_id(since - _EARLIER)
+            # Whoever writes a row chooses its id: the least and the greatest are looked at, too.
+            while rows := await self._database.many(query, first, _PAGE):
                 findings.add(
-                    f"the audit log has no record of {name} {row['id']} as it is"
-                    for row in rows
-                    if not row["is_recorded"]
+                    query,
+                    (
+                        f"the audit log has no record of {name} {row['id']} as it is"
+                        for row in rows
+                        if not row["is_recorded"]
+                    ),
                 )
-                after = rows[-1]["id"]
+                if rows[-1]["id"].int == _LAST.int:
+                    break
+                first = UUID(int=rows[-1]["id"].int + 1)
 
     async def records(self, page: list[Record], findings: Findings) -> None:
         """Add the records of this page that tell of something which is not there."""
-        numbers = page[0].number - 1, page[-1].number
+        numbers = max(page[0].number - 1, _LEAST), page[-1].number
         for row in await self._database.many("records_without_rows", *numbers):
-            findings.add([f"what record {row['number']} tells of is not there"])
+            told = f"what record {row['number']} tells of is not there"
+            findings.add("records", [told])
 
 
 def first_id(moment: datetime) -> UUID:

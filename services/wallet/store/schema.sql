@@ -415,7 +415,7 @@ BEGIN
     SELECT max(a.number) AS number, max(a.registered_at) AS registered_at INTO last
     FROM wallet.payout_addresses AS a WHERE a.wallet_id = NEW.wallet_id;
     IF NEW.number <> coalesce(last.number, 0) + 1
-        OR NEW.registered_at > greatest(clock_timestamp(), last.registered_at)
+        OR NEW.registered_at > greatest(now(), clock_timestamp(), last.registered_at)
     THEN
         RAISE EXCEPTION 'address % of a wallet does not follow address %', NEW.number, last.number
             USING ERRCODE = 'check_violation';
@@ -465,7 +465,7 @@ CREATE TABLE wallet.withdrawals (
 CREATE FUNCTION wallet.refuse_request_to_come() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF NEW.requested_at > clock_timestamp() THEN
+    IF NEW.requested_at > greatest(now(), clock_timestamp()) THEN
         RAISE EXCEPTION 'a withdrawal was asked for in the future'
             USING ERRCODE = 'check_violation';
     END IF;

@@ -144,6 +144,24 @@ async def test_a_broken_audit_log_is_told_and_not_backed_up(
     assert not any(path.exists() for path in (tmp_path / "pool.backup",))
 
 
+async def test_what_does_not_go_with_the_log_is_told_and_backed_up(
+    pool: DatabaseAddress, empty: DatabaseAddress, database: DatabaseAccess, tmp_path: Path
+) -> None:
+    """Who can write a row must not be able to prevent every backup by it."""
+    async with connect(database.dsn("wallet")) as thief:
+        await thief.execute(
+            "INSERT INTO wallet.wallets (id, kind, address) "
+            "VALUES (gen_random_uuid(), 'channel', 'GTHIEF')"
+        )
+    file = tmp_path / "pool.backup"
+    made = await create(pool, KEY.public_key(), file)
+    # The log of this test tells of envelopes that there never were, too.
+    assert any("no record of wallet" in found for found in made.audit_findings)
+    assert any("record 21 tells of is not there" in found for found in made.audit_findings)
+    assert "and 495 more of these" in made.audit_findings
+    assert await restore(file, KEY, empty) == made
+
+
 async def test_as_an_operator_does_it(
     pool: DatabaseAddress,
     empty: DatabaseAddress,

@@ -60,7 +60,7 @@ async def test_other_services_read_and_do_not_write(database: DatabaseAccess) ->
         "UPDATE registry.farmers SET pooler_id = gen_random_uuid()",
         "UPDATE registry.farmers SET id = gen_random_uuid()",
         "UPDATE registry.poolers SET public_key = ''",
-        "LOCK TABLE registry.farmers IN ACCESS EXCLUSIVE MODE",
+        "DO $$ BEGIN LOCK TABLE registry.farmers IN ACCESS EXCLUSIVE MODE; END $$",
         "UPDATE registry.requests SET method = ''",
         "SELECT * FROM wallet.sealed_keys",
         "SELECT * FROM wallet.wallets FOR UPDATE",

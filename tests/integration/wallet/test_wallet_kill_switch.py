@@ -94,7 +94,9 @@ async def test_a_pause_is_in_force_within_a_second_while_the_database_is_stuck(
         # It does not even look at the database.
         assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
     await eventually(lambda: recorded(pool))
-    assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    # In every process from its next commit on.
+    for process in (store, transactions(pool, KillSwitch())):
+        assert (await process.commit_signed([draft], ledger=LEDGER)).recorded == []
     assert await acts(pool) == ["pause"]
 
 

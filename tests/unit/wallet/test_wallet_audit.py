@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.wallet.domain.audit import GENESIS, Act, Action, Head, Record, Verifier, chained
+from services.wallet.domain.audit import (
+    GENESIS,
+    Act,
+    Action,
+    Findings,
+    Head,
+    Record,
+    Verifier,
+    chained,
+)
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 acts = st.lists(
@@ -139,3 +148,35 @@ FIXED = {
     "a": "048bc293f34be2d261e50a64431abc83f92a7a567821d88b980f388c9ebd2053",
     "ü": "184aba789a1f48798fc3ac35904356cc5ea213d4e38d225743ca3eeed8284c23",
 }
+
+
+def test_findings_of_each_kind_are_told_and_counted() -> None:
+    found = Findings()
+    assert found.words() == []
+    found.add("many", (f"many {number}" for number in range(7)))
+    found.add("few", ["one"])
+    assert found.words() == [*(f"many {n}" for n in range(5)), "and 2 more of these", "one"]
+
+
+def test_a_record_with_no_moment_or_of_another_kind_is_told() -> None:
+    records = chained([Act(actor="a", action=Action.SIGN, subject="s")] * 3, Head(), AT)
+    timeless = [records[0], replace(records[1], at=None), records[2]]
+    assert verdict(timeless).broken == "record 2 has no moment that can be one"
+    newer = [records[0], replace(records[1], version=2), records[2]]
+    assert verdict(newer).broken == "record 2 has a hash of an unknown kind"
+
+
+def test_a_log_has_to_reach_the_end_that_the_database_names() -> None:
+    records = chained([Act(actor="a", action=Action.SIGN, subject="s")] * 3, Head(), AT)
+    for end, broken in (
+        (Head(number=3, hash=records[2].hash), ""),
+        (Head(number=2, hash=records[1].hash), ""),
+        (Head(number=4, hash=bytes(32)), "the records after 3 are missing"),
+    ):
+        verifier = Verifier(end=end)
+        verifier.take(records)
+        verifier.finish()
+        assert verifier.broken == broken
+    verifier = Verifier(end=Head(number=2, hash=bytes(32)))
+    assert not verifier.take(records)
+    assert "anew" in verifier.broken

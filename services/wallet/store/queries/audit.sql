@@ -6,7 +6,7 @@
 SELECT hash FROM wallet.audit_log WHERE number = $1;
 
 -- name: recorded_transactions :many
--- The next $2 transactions after $1: whether a record tells of the envelope that each has now. A bid
+-- The next $2 transactions from $1 on: whether a record tells of the envelope that each has now. A bid
 -- that was raised has a record of its own, of a later moment.
 WITH page AS MATERIALIZED (
     SELECT
@@ -16,7 +16,7 @@ WITH page AS MATERIALIZED (
         t.created_at,
         coalesce(t.closed_at, now()) AS ended_at
     FROM wallet.transactions AS t
-    WHERE t.id > $1
+    WHERE t.id >= $1
     ORDER BY t.id
     LIMIT $2
 ),
@@ -41,7 +41,7 @@ LEFT JOIN (SELECT DISTINCT hash, words FROM told) AS t ON p.hash = t.hash AND p.
 ORDER BY p.id;
 
 -- name: recorded_withdrawals :many
--- The next $2 withdrawals after $1: whether a record tells of each, with this amount and destination,
+-- The next $2 withdrawals from $1 on: whether a record tells of each, with this amount and destination,
 -- and what is to be paid is that.
 SELECT
     w.operation_id AS id,
@@ -56,12 +56,12 @@ SELECT
     ) AS is_recorded
 FROM wallet.withdrawals AS w
 INNER JOIN wallet.operations AS o ON w.operation_id = o.id
-WHERE w.operation_id > $1
+WHERE w.operation_id >= $1
 ORDER BY w.operation_id
 LIMIT $2;
 
 -- name: recorded_wallets :many
--- The next $2 wallets after $1: whether a record tells that each was made, with this address.
+-- The next $2 wallets from $1 on: whether a record tells that each was made, with this address.
 SELECT
     w.id,
     EXISTS (
@@ -72,12 +72,12 @@ SELECT
           AND a.details = format('%s %s', w.kind, w.address)
     ) AS is_recorded
 FROM wallet.wallets AS w
-WHERE w.id > $1
+WHERE w.id >= $1
 ORDER BY w.id
 LIMIT $2;
 
 -- name: recorded_addresses :many
--- The payout addresses of the next $2 wallets after $1: whether records tell of all of each wallet's.
+-- The payout addresses of the next $2 wallets from $1 on: whether records tell of all of each wallet's.
 -- One that replaces another is registered when its turn has come, after its transaction began.
 SELECT
     w.id,
@@ -90,7 +90,7 @@ SELECT
     )) AS is_recorded
 FROM (
     SELECT DISTINCT q.wallet_id AS id FROM wallet.payout_addresses AS q
-    WHERE q.wallet_id > $1
+    WHERE q.wallet_id >= $1
     ORDER BY q.wallet_id
     LIMIT $2
 ) AS w
@@ -99,7 +99,7 @@ GROUP BY w.id
 ORDER BY w.id;
 
 -- name: recorded_pauses :many
--- The next $2 pauses after $1: whether records tell of each, and of its end.
+-- The next $2 pauses from $1 on: whether records tell of each, and of its end.
 SELECT
     p.id,
     EXISTS (
@@ -112,7 +112,7 @@ SELECT
           AND a.subject = concat_ws(' ', p.scope, p.target)
     )) AS is_recorded
 FROM wallet.pauses AS p
-WHERE p.id > $1
+WHERE p.id >= $1
 ORDER BY p.id
 LIMIT $2;
 
