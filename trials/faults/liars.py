@@ -103,9 +103,10 @@ LIES: dict[str, Mapping[str, Any]] = {
     "rent is due": {"lies": {"lives": -3_000_000}},
     # Fees and limits.
     "fees of 100 XLM": {"lies": {"fees": 10**9}},
-    "simulations a hundred times too dear": {"lies": {"simulation": "dear"}},
     "simulations refuse": {"lies": {"simulation": "refuses"}},
     "tiny limits": {"lies": {"config": "tiny"}},
+    # The last of these: nothing is simulated while its price is believed.
+    "simulations a hundred times too dear": {"lies": {"simulation": "dear"}},
     # Another network.
     "another passphrase": {"lies": {"passphrase": "Another Network ; November 2026"}},
     "a fork": {"lies": {"fork": "another chain"}},
@@ -129,8 +130,8 @@ _PROBED = {
     "ten minutes ahead, omits",
     "another passphrase",
 }
-#: Answers that nobody ever has to ask for.
-_UNMET = {"memos are required", "rent is due", "pails that are not there"}
+#: Answers that nobody has to ask for meanwhile; limits are read once in 60 ledgers.
+_UNMET = {"memos are required", "rent is due", "pails that are not there", "tiny limits"}
 #: Lies told for a while before the call, then never again: the wallet must forget what it believed.
 _BEFORE: dict[str, Mapping[str, Any]] = {
     "100,000 ledgers ahead, then honest": {"lies": {"add_ledgers": 100_000}},

@@ -222,7 +222,9 @@ async def test_a_full_process_says_so_at_once_and_recovers() -> None:
 
 
 async def test_health_answers_whatever_the_load_and_the_limits() -> None:
-    async with serving(max_calls_in_progress=1, api_rate_limit=1) as (running, channel):
+    # One stream at a time would be too few for calls one after the other: the next one may arrive
+    # before the server has let go of the last one, and be refused.
+    async with serving(max_calls_in_progress=8, api_rate_limit=1) as (running, channel):
         await plant(channel, "ok")
         async with another_connection(running.port) as other:
             slow = asyncio.create_task(plant(channel, "slow"))
