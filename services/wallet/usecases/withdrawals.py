@@ -1,8 +1,9 @@
 """Use cases of withdrawals: one coroutine per verb."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from libs.common.doors import Doors
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, new_id
 from libs.common.log import get_security_logger
@@ -21,6 +22,9 @@ from services.wallet.store.withdrawals import WithdrawalStore
 
 security = get_security_logger()
 
+#: Withdrawals of a pooler that are recorded at a time, in this process.
+_AT_ONCE = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawals:
@@ -33,6 +37,8 @@ class Withdrawals:
     wakeup: Wakeup
     #: Feed of settled operations.
     settled: SettledFeed
+    #: The doors of poolers to what is recorded.
+    doors: Doors = field(default_factory=lambda: Doors(_AT_ONCE))
 
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Register a farmer's outside address; return the moment from which the address counts."""
@@ -54,15 +60,19 @@ class Withdrawals:
         Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError,
         SigningPausedError.
         """
+        wallet = await self.wallets.of_farmer(farmer_id)
         new = NewWithdrawal(
             id=OperationId(new_id()),
             request_id=request_id,
-            wallet_id=(await self.wallets.of_farmer(farmer_id)).id,
+            wallet_id=wallet.id,
             asset=asset,
             amount=amount,
             actor=actor,
         )
-        withdrawal_id = await self.store.record(new, self.terms.limits[asset], self.terms.counts)
+        # One withdrawal is recorded at a time: those of one pooler wait for one another, outside.
+        async with self.doors.passing(wallet.pooler_id):
+            limit = self.terms.limits[asset]
+            withdrawal_id = await self.store.record(new, limit, self.terms.counts)
         security.info("withdrawal", operation=str(withdrawal_id), actor=actor)
         await failpoint("wallet.withdrawal.recorded")
         self.wakeup.notify()

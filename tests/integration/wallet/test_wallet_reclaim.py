@@ -1,14 +1,16 @@
-"""Reserves that come back: only from farmers who never planted, hold nothing, and once."""
+"""Reserves of farmers: no more than a pooler's budget of a day, and back from who never planted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import grpc
 import pytest
-from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
+from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2
 from stellar_sdk import Asset, Payment, SetOptions
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.grpc.client import open_channel
+from libs.common.ids import new_id
 from localnet.network import Network
 from tests.support.database import connect
 from tests.support.owner import Owner, owner_of
@@ -110,3 +112,29 @@ async def test_who_is_new_or_has_something_open_is_left_alone(world: WalletWorld
             busy,
         )
     assert await reclaim(world, [busy]) == {}
+
+
+async def test_a_pooler_gets_no_more_wallets_than_its_budget_sponsors(world: WalletWorld) -> None:
+    """Another pooler does, and so does whoever asks again for a wallet that there is."""
+    greedy, other = str(new_id()), str(new_id())
+    # Two farmers of 1.5 XLM.
+    await world.restart(SPONSORED_DAILY_PER_POOLER_STROOPS="44999999")
+    await world.wait_until_serving()
+    try:
+        made = [
+            wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=greedy)
+            for _ in range(2)
+        ]
+        for request in (*made, *made):
+            await world.stub.CreateWallet(request, timeout=PATIENCE)
+        third = wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=greedy)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await world.stub.CreateWallet(third, timeout=PATIENCE)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        elsewhere = wallet_pb2.CreateWalletRequest(farmer_id=str(new_id()), pooler_id=other)
+        await world.stub.CreateWallet(elsewhere, timeout=PATIENCE)
+    finally:
+        await world.restart()
+        await world.wait_until_serving()
+    # Once there is room, the same request has its wallet.
+    await world.stub.CreateWallet(third, timeout=PATIENCE)
