@@ -122,13 +122,13 @@ def _held_up(result: FuzzResult) -> Table:
     rows = []
     for one in result.held_up:
         registered = "" if one.registered is None else f"{one.registered:.2f}"
-        seconds = (f"{one.in_force:.2f}", f"{one.recorded:.2f}", registered)
+        seconds = (f"{one.plain:.2f}", f"{one.in_force:.2f}", f"{one.recorded:.2f}", registered)
         rows.append((one.who, one.taken.words(), *seconds, "; ".join(one.warnings) or "none"))
     return Table(
         title="a role that takes all that it can, and what waits for it, in seconds",
         columns=(
             *("whose password", "taken"),
-            *("pause in force", "recorded", "farmer registered", "wallet warns of"),
+            *("any answer", "pause in force", "recorded", "farmer registered", "wallet warns of"),
         ),
         rows=rows,
     )

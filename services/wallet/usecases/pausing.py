@@ -15,8 +15,9 @@ from services.wallet.store.wallets import WalletStore
 
 security = get_security_logger()
 
-#: Seconds that a caller waits for the record: the answer comes within a second in any case.
-PATIENCE = 0.7
+#: Seconds that a caller waits for the record: the answer comes within a second in any case, also on
+#: a machine that somebody keeps busy.
+PATIENCE = 0.5
 #: Seconds between two looks at the database while there is nothing to record: the connection stays
 #: open, so that it is there when others have taken all that there are.
 PING = 10.0
