@@ -9,7 +9,7 @@ from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.db.pool import open_database
 from libs.common.db.tls import DatabaseAddress
-from libs.common.ids import FarmerId
+from libs.common.ids import WalletId
 from localnet.network import Network
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import open_seed
@@ -64,8 +64,10 @@ async def owner_of(world: WalletWorld, farmer_id: str, rpc: SorobanServerAsync) 
     async with open_database(
         address, queries=QUERIES, pool_size=1, timeout_ms=10_000, name="owner"
     ) as database:
+        # The keys of rows are the wallet's own: nothing is judged here.
+        row = await database.one("wallet_by_farmer", UUID(farmer_id))
+        assert row is not None
+        wallet_id = WalletId(row["id"])
         store = WalletStore(database, ORDERS)
-        wallet = await store.of_farmer(FarmerId(UUID(farmer_id)))
-        sealed = (await store.sealed_keys([wallet.id]))[wallet.id]
-        seed = await open_seed(provider, sealed)
+        seed = await open_seed(provider, (await store.sealed_keys([wallet_id]))[wallet_id])
     return Owner(rpc=rpc, key=Keypair.from_raw_ed25519_seed(seed))

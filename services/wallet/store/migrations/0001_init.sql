@@ -245,7 +245,9 @@ BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
-    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac' THEN
+    IF TG_OP = 'UPDATE' AND OLD.mac IS DISTINCT FROM NEW.mac
+        AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac'
+    THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
@@ -345,7 +347,9 @@ BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
-    IF TG_OP = 'UPDATE' AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac' THEN
+    IF TG_OP = 'UPDATE' AND OLD.mac IS DISTINCT FROM NEW.mac
+        AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac'
+    THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'UPDATE'
