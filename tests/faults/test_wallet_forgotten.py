@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 import pytest
@@ -21,10 +20,6 @@ pytestmark = pytest.mark.faults
 
 KALE = 10**7
 SECONDS = 150
-PAUSE = """
-INSERT INTO wallet.pauses (id, scope, reason, paused_by) VALUES ($1, 'everything', 'test', 'test')
-"""
-RESUME = "UPDATE wallet.pauses SET resumed_by = 'test', resumed_at = now() WHERE id = $1"
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -120,19 +115,17 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         vain = await payer(world, await narrow(world), 3 * KALE)
         await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_serving()
-        pause = UUID(str(new_id()))
-        await admin.execute(PAUSE, pause)
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
         if fails:
             # The destination may not hold that much, and the transaction pays all or nothing.
             wishes.append((vain, "vain", 2 * KALE))
-        asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
 
         async def noted() -> bool:
             return len(await ends(admin)) == len(wishes)
 
-        await until(noted)
-        await admin.execute(RESUME, pause)
+        async with world.paused():
+            asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
+            await until(noted)
         await world.wait_until_dead()  # it has seen the ledger, which is not written down
         await forget(world)
         await world.restart()

@@ -20,10 +20,6 @@ from tests.support.payers import KALE, Outside, Payer, payer
 from tests.support.table_rows import insert_row
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
-PAUSE = """
-INSERT INTO wallet.pauses (id, scope, reason, paused_by) VALUES ($1, 'everything', 'test', 'test')
-"""
-RESUME = "UPDATE wallet.pauses SET resumed_by = 'test', resumed_at = now() WHERE id = $1"
 #: What the thief would like to have, in stroops.
 LOOT = 777_000_000
 
@@ -227,14 +223,10 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
     farmer = await payer(world, await outside.account())
     dsn = world.database.dsn(role) if role else world.database.admin_dsn
     async with connect(world.database.admin_dsn) as admin, connect(dsn) as thieves:
-        pause = UUID(str(new_id()))
-        await admin.execute(PAUSE, pause)
-        waiting = asyncio.create_task(farmer.withdraw("honest", KALE))
-        try:
+        async with world.paused():
+            waiting = asyncio.create_task(farmer.withdraw("honest", KALE))
             scene = await a_scene(world, admin, farmer, thieves)
             forged = await attack(scene)
-        finally:
-            await admin.execute(RESUME, pause)
         if attack is a_payer_of_the_thief:
             # All payers are there, so nobody takes up another one.
             assert (await waiting).operation.transaction_hash

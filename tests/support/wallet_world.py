@@ -13,7 +13,14 @@ from typing import Any
 
 import aiohttp
 import grpc
-from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc, wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    custody_pb2_grpc,
+    engine_pb2,
+    engine_pb2_grpc,
+    wallet_pb2,
+    wallet_pb2_grpc,
+)
 
 from devstack.processes import Command, Process, ProcessDiedError
 from libs.common.grpc.client import open_channel
@@ -75,6 +82,20 @@ class WalletWorld:
             return False
 
         await eventually(died, "the failpoint was not reached")
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Have nothing signed while the block runs."""
+        reach = custody_pb2.PauseReach(everything=True)
+        async with open_channel(self.target) as channel:
+            custody = custody_pb2_grpc.CustodyServiceStub(channel)
+            await custody.PauseSigning(
+                custody_pb2.PauseSigningRequest(reach=reach, reason="a test")
+            )
+            try:
+                yield
+            finally:
+                await custody.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
 
     async def wait_until_serving(self) -> None:
         """Wait until the wallet's health check says SERVING."""

@@ -5,24 +5,18 @@ A single payer carries all of them, and a pause lets all wait before any is take
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from uuid import UUID
 
 import pytest
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
-from libs.common.ids import new_id
 from tests.support.database import DatabaseFactory, connect
 from tests.support.payers import KALE, Outside, Payer, lie, payer
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
 SUCCEEDED = wallet_pb2.OPERATION_STATE_SUCCEEDED
 FAILED = wallet_pb2.OPERATION_STATE_FAILED
-PAUSE = """
-INSERT INTO wallet.pauses (id, scope, reason, paused_by) VALUES ($1, 'everything', 'test', 'test')
-"""
-RESUME = "UPDATE wallet.pauses SET resumed_by = 'test', resumed_at = now() WHERE id = $1"
 #: Farmer, request, stroops.
 Wish = tuple[Payer, str, int]
 
@@ -49,17 +43,15 @@ async def outside(one_payer: WalletWorld) -> AsyncIterator[Outside]:
 async def together(world: WalletWorld, wishes: Sequence[Wish]) -> list[withdrawal_pb2.Withdrawal]:
     """Ask for all of these before the first of them is taken up; return their ends."""
     async with connect(world.database.admin_dsn) as admin:
-        pause = UUID(str(new_id()))
         before = await admin.fetchval("SELECT count(*) FROM wallet.withdrawals")
-        await admin.execute(PAUSE, pause)
-        asked = asyncio.gather(*(one.withdraw(name, amount) for one, name, amount in wishes))
+        async with world.paused():
+            asked = asyncio.gather(*(one.withdraw(name, amount) for one, name, amount in wishes))
 
-        async def all_wait() -> bool:
-            found = await admin.fetchval("SELECT count(*) FROM wallet.withdrawals")
-            return bool(found == before + len(wishes))
+            async def all_wait() -> bool:
+                found = await admin.fetchval("SELECT count(*) FROM wallet.withdrawals")
+                return bool(found == before + len(wishes))
 
-        await eventually(all_wait, "not every withdrawal is recorded", world.wallet)
-        await admin.execute(RESUME, pause)
+            await eventually(all_wait, "not every withdrawal is recorded", world.wallet)
         return await asked
 
 
