@@ -42,7 +42,8 @@ from tests.support.orders import ORDERS
 EMPTY = """
 SELECT 'SET session_replication_role = replica;'
     || string_agg(format('DELETE FROM %I.%I', schemaname, tablename), ';')
-FROM pg_tables WHERE schemaname IN ('wallet', 'chain')
+    || ';UPDATE wallet.audit_head SET number = 0, hash = decode(repeat(''00'', 32), ''hex'')'
+FROM pg_tables WHERE schemaname IN ('wallet', 'chain') AND tablename <> 'audit_head'
 """
 #: Statements that end leases and pauses: they last seconds, and a ledger takes several seconds.
 TIME_PASSES = (

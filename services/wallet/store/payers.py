@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
@@ -317,9 +318,10 @@ class PayerStore:
             found = recognised(seen.payments, waiting) if seen.succeeded else []
             if found is None:
                 return False
+            name = new_id()
             row = await session.one(
                 "insert_found_transaction",
-                new_id(),
+                name,
                 "succeeded" if seen.succeeded else "failed",
                 payer.address,
                 seen.sequence,
@@ -330,6 +332,7 @@ class PayerStore:
                 seen.fee_charged,
                 seen.ledger,
                 seen.bump_to,
+                self._found_mac(name, payer, seen, found),
             )
             if row is None:
                 return False
@@ -339,6 +342,25 @@ class PayerStore:
             changed = await settle(session, [(None, item) for item in settled])
         tell(changed)
         return True
+
+    def _found_mac(
+        self,
+        name: UUID,
+        payer: LeasedPayer,
+        seen: SeenTransaction,
+        members: Sequence[OperationId],
+    ) -> bytes | None:
+        """Return the authenticator of a transaction that only the chain knew."""
+        if seen.bump_to is None:
+            return None
+        return self._orders.for_payer_transaction(
+            row_id=name,
+            source=payer.address,
+            sequence=seen.sequence,
+            bump_to=seen.bump_to,
+            lookup_hash=seen.inner_hash,
+            operation_ids=members,
+        )
 
     async def stop(self, payer: WalletId, reason: str) -> bool:
         """Note why a payer may not sign, empty when it may; tell whether that is new."""

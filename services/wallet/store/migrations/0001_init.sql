@@ -601,11 +601,11 @@ CREATE TABLE wallet.approvals (
     -- The request for people, as JSON.
     request text NOT NULL,
     asked_by text NOT NULL,
-    asked_at timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
+    asked_at wallet.moment NOT NULL,
+    expires_at wallet.moment NOT NULL,
     approved_by text,
-    approved_at timestamptz,
-    used_at timestamptz,
+    approved_at wallet.moment,
+    used_at wallet.moment,
     -- Authenticator of the second person's word.
     mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT approvals_approved CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
@@ -651,7 +651,7 @@ CREATE TABLE wallet.fee_hours (
 -- Reserves that the treasury sponsors for new farmers, by hour and pooler: the budget of a pooler is held
 -- against them, whatever was given back meanwhile.
 CREATE TABLE wallet.sponsored_hours (
-    hour timestamptz NOT NULL,
+    hour wallet.moment NOT NULL,
     pooler_id uuid NOT NULL,
     stroops bigint NOT NULL CHECK (stroops >= 0),
     PRIMARY KEY (pooler_id, hour)
@@ -935,6 +935,6 @@ CREATE TABLE wallet.row_keys (
     accepts_from int NOT NULL CHECK (accepts_from BETWEEN 1 AND number),
     kek_id text NOT NULL,
     wrapped_key bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;

@@ -223,10 +223,10 @@ FOR UPDATE OF o;
 -- A payer's transaction that a ledger has and the records have lost, as it ended.
 INSERT INTO wallet.transactions (
     id, state, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger,
-    ledger, fee_charged, bump_to, closed_at
+    ledger, fee_charged, bump_to, closed_at, mac
 )
 VALUES (
-    $1, $2::wallet.transaction_state, $3, $4, $5, $6, $7, $8, $9, $10, $10, $9, $11, now()
+    $1, $2::wallet.transaction_state, $3, $4, $5, $6, $7, $8, $9, $10, $10, $9, $11, now(), $12
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
