@@ -18,8 +18,8 @@ from rich.console import Console
 
 from trials.mutants.campaign import BusyError, Campaign, Plan
 from trials.mutants.excuses import ExcuseError
+from trials.mutants.processes import ProcessError
 from trials.mutants.report import as_json, show, tally
-from trials.mutants.runner import MeasureError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write("".join(f"{line}\n" for line in campaign.listing()))
             return 0
         outcomes = campaign.run()
-    except (BusyError, ExcuseError, MeasureError) as error:
+    except (BusyError, ExcuseError, ProcessError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 2
     except KeyboardInterrupt:

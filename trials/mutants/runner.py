@@ -14,15 +14,11 @@ from typing import Any
 
 from trials.mutants.measured import RECORD_VARIABLE, MapStore
 from trials.mutants.model import Mutant, Outcome, Verdict
-from trials.mutants.processes import PYTEST, CollectedTests, Host
+from trials.mutants.processes import PYTEST, CollectedTests, Host, ProcessError
 from trials.mutants.selection import Selection
 from trials.mutants.tree import Tree
 
 Progress = Callable[[str], None]
-
-
-class MeasureError(Exception):
-    """The tests could not be measured; the message has the end of pytest's output."""
 
 
 class Lane:
@@ -58,7 +54,7 @@ class Lane:
             text=True,
         )
         if not record.exists():
-            raise MeasureError((done.stdout + done.stderr)[-3000:])
+            raise ProcessError((done.stdout + done.stderr)[-3000:])
         store.keep(json.loads(record.read_text(encoding="utf-8")), test_files)
 
 

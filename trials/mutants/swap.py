@@ -45,19 +45,18 @@ def swap(functions: Functions, file: str, *, old: str, new: str) -> None:
 
 
 def _pairs(
-    before: types.CodeType, after: types.CodeType
+    before: types.CodeType, after: types.CodeType, *, is_within: bool = False
 ) -> Iterator[tuple[types.CodeType, types.CodeType]]:
-    """Yield the functions' code before and after, functions within functions included."""
-    inner_before, inner_after = _inner(before), _inner(after)
-    if _is_function(before):
+    """Yield the functions' code before and after, with all code within them (`is_within`)."""
+    is_within = is_within or _is_function(before)
+    if is_within:
         yield before, after
-        names = {code.co_qualname for code in inner_before}
-        if names != {code.co_qualname for code in inner_after}:
-            return  # the function that makes them has the new ones
     elif _outline(before) != _outline(after):
         raise NotSwappableError(before.co_qualname)
-    for was, now in zip(inner_before, inner_after, strict=True):
-        yield from _pairs(was, now)
+    if _names(before) != _names(after):
+        return  # the function that makes them has the new ones
+    for was, now in zip(_inner(before), _inner(after), strict=True):
+        yield from _pairs(was, now, is_within=is_within)
 
 
 def _is_function(code: types.CodeType) -> bool:
@@ -71,8 +70,11 @@ def _outline(code: types.CodeType) -> tuple[object, ...]:
     constants = tuple(
         (type(item), repr(item)) for item in code.co_consts if not isinstance(item, types.CodeType)
     )
-    names = tuple(item.co_qualname for item in _inner(code))
-    return (code.co_code, code.co_names, code.co_varnames, constants, names)
+    return (code.co_code, code.co_names, code.co_varnames, constants, _names(code))
+
+
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    return tuple(item.co_qualname for item in _inner(code))
 
 
 def _inner(code: types.CodeType) -> list[types.CodeType]:

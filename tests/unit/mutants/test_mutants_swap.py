@@ -47,6 +47,10 @@ def adder(step):
 
 
 ADD = adder(1)
+
+
+def big(values):
+    return [value for value in values if value > LIMIT]
 """
 
 
@@ -68,7 +72,7 @@ def _objects(names: dict[str, Any]) -> list[object]:
     purse = names["Purse"]
     after = vars(purse)["after"]
     methods = [purse.__init__, vars(purse)["is_full"].fget, after, after.__wrapped__]
-    own = [names[name] for name in ("SIGN", "twice", "adder", "ADD")]
+    own = [names[name] for name in ("SIGN", "twice", "adder", "ADD", "big")]
     return [*methods, *own, sys.exit, wraps, "text"]
 
 
@@ -90,6 +94,12 @@ def test_what_runs_later_is_changed_in_place(
     change(was, now)
     purse = names["Purse"]()
     assert (purse.is_full, purse.after(), names["ADD"](5), names["SIGN"](1)) == expected
+
+
+def test_a_comprehension_within_a_function_is_changed_with_it() -> None:
+    names, change = imported()
+    change("value > LIMIT]", "value < LIMIT]")
+    assert names["big"]([1, 9]) == [1]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.support.pool_world import eventually
 from trials.bench.throttle import Account, ThrottleDiedError, throttled
 
 SHARE = 0.2
@@ -67,7 +68,14 @@ async def test_a_limit_that_did_not_hold_is_told(busy: psutil.Process, number: i
     with pytest.raises(ThrottleDiedError):
         async with throttled([busy.pid], SHARE):
             await asyncio.sleep(0.3)
-            throttle().send_signal(number)
+            process = throttle()
+            process.send_signal(number)
+
+            async def is_over() -> bool:
+                return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+            # A signal is sent, not yet delivered.
+            await eventually(is_over)
             await asyncio.sleep(0.3)
     assert busy.status() != psutil.STATUS_STOPPED
 
