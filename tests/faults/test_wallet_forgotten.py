@@ -42,20 +42,29 @@ async def payer(world: WalletWorld, destination: str, kale: int) -> str:
     return wallet.farmer_id
 
 
-async def narrow(world: WalletWorld) -> str:
-    """Create an account outside of the pool that may hold 1 KALE."""
-    key, network = Keypair.random(), Network()
-    async with aiohttp.ClientSession() as session, SorobanServerAsync(world.rpc_url) as rpc:
-        async with session.get(f"{world.rpc_url}/friendbot?addr={key.public_key}") as reply:
-            assert reply.status == 200
+async def stranger(world: WalletWorld) -> Keypair:
+    """Create an account outside of the pool that may hold 3 KALE."""
+    key = Keypair.random()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{world.rpc_url}/friendbot?addr={key.public_key}") as reply,
+    ):
+        assert reply.status == 200
+    await limit_line(world, key, "3")
+    return key
+
+
+async def limit_line(world: WalletWorld, key: Keypair, kale: str) -> None:
+    """Let an account outside of the pool hold so much KALE and no more."""
+    network = Network()
+    async with SorobanServerAsync(world.rpc_url) as rpc:
         source = await rpc.load_account(key.public_key)
         builder = TransactionBuilder(source, network.passphrase, base_fee=1000).set_timeout(60)
-        envelope = builder.append_change_trust_op(network.kale, limit="1").build()
+        envelope = builder.append_change_trust_op(network.kale, limit=kale).build()
         envelope.sign(key)
         sent = await rpc.send_transaction(envelope)
         answer = await rpc.poll_transaction(sent.hash, max_attempts=20)
         assert answer.status.value == "SUCCESS"
-    return key.public_key
 
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
@@ -112,12 +121,13 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         await world.wait_until_ready([outside])
         sound = await payer(world, destination, 10 * KALE)
         other = await payer(world, destination, 3 * KALE)
-        vain = await payer(world, await narrow(world), 3 * KALE)
-        await world.restart(FAILPOINTS="wallet.settle.before=kill")
+        narrow = await stranger(world)
+        vain = await payer(world, narrow.public_key, 3 * KALE)
+        await world.restart(FAILPOINTS="wallet.transaction.signed=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
         if fails:
-            # The destination may not hold that much, and the transaction pays all or nothing.
+            # The transaction pays all or nothing.
             wishes.append((vain, "vain", 2 * KALE))
 
         async def noted() -> bool:
@@ -126,6 +136,9 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         async with world.paused():
             asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
             await until(noted)
+        await world.wait_until_dead()
+        await limit_line(world, narrow, "1")  # less than a payment that is signed already brings
+        await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_dead()  # it has seen the ledger, which is not written down
         await forget(world)
         await world.restart()
