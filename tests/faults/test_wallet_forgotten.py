@@ -123,6 +123,11 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         other = await payer(world, destination, 3 * KALE)
         narrow = await stranger(world)
         vain = await payer(world, narrow.public_key, 3 * KALE)
+
+        async def has_payer() -> bool:
+            return bool(await admin.fetchval("SELECT count(*) FROM wallet.free_payers()"))
+
+        await until(has_payer)  # so that the next transaction is the one of the payments
         await world.restart(FAILPOINTS="wallet.transaction.signed=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
