@@ -3,6 +3,7 @@
 import cyclopts
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import withdrawal_pb2
 
 from cli.arguments import Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
@@ -107,6 +108,12 @@ async def update(
     request_id
         Makes a repeat give the first answer.
     """
+    if payout_wallet_address is not None:
+        # Wallet takes it from its giver alone; registry only notes it.
+        order = withdrawal_pb2.SetPayoutAddressRequest(
+            farmer_id=farmer_id, address=payout_wallet_address
+        )
+        await session.ask(session.withdrawals.SetPayoutAddress, order)
     request = registry_pb2.UpdateFarmerRequest(
         request_id=fresh(request_id),
         farmer_id=farmer_id,

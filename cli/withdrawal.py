@@ -33,6 +33,7 @@ async def send(
     *,
     amount: str,
     asset: Asset = "kale",
+    to: str = "",
     request_id: str = "",
     session: Run,
 ) -> None:
@@ -46,6 +47,8 @@ async def send(
         In KALE or XLM, at most seven decimals.
     asset
         What to send.
+    to
+        The payout address that you expect (G...): the withdrawal is refused when another counts.
     request_id
         Makes a repeat give the same withdrawal.
     """
@@ -54,6 +57,7 @@ async def send(
         farmer_id=farmer_id,
         asset=withdrawal_pb2.WithdrawalAsset.Value(f"WITHDRAWAL_ASSET_{asset.upper()}"),
         amount=_stroops(amount),
+        destination=to,
     )
     reply = await session.ask(session.withdrawals.Withdraw, request, timeout=BATCH_TIMEOUT)
     session.output.message(reply.withdrawal)

@@ -131,8 +131,8 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "GetTreasury": OPERATORS,
     },
     "kalepool.wallet.v1.WithdrawalService": {
-        "SetPayoutAddress": _acts(_CHANGES_FARMER, _own(_REGISTRY, farmer_id=Owned.FARMER)),
-        "GetPayoutAddress": _own(farmer_id=Owned.FARMER),
+        "SetPayoutAddress": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
+        "GetPayoutAddress": _own(_REGISTRY, farmer_id=Owned.FARMER),
         "Withdraw": _acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER)),
         "GetWithdrawal": _own(withdrawal_id=Owned.WITHDRAWAL),
         "ListWithdrawals": _own(farmer_id=Owned.FARMER),

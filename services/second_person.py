@@ -26,9 +26,6 @@ COVERED: Mapping[str, Covered] = {
         moves="accounts of farmers, into the treasury"
     ),
     "/kalepool.wallet.v1.EngineService/DeployMulticall": Covered(moves="the treasury's XLM"),
-    f"{_REGISTRY}/UpdateFarmer": Covered(
-        moves="where a farmer's money goes", fields=frozenset({"payout_wallet_address"})
-    ),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
         fields=frozenset({"max_farmers"}),
@@ -50,6 +47,7 @@ FREE: Mapping[str, str] = {
     f"{_REGISTRY}/RegisterFarmer": "costs a reserve, within the pooler's limits",
     f"{_REGISTRY}/GetFarmer": _READS,
     f"{_REGISTRY}/ListFarmers": _READS,
+    f"{_REGISTRY}/UpdateFarmer": "moves nothing: wallet alone decides where money goes",
     f"{_REGISTRY}/SuspendFarmer": _STOPS,
     f"{_REGISTRY}/ResumeFarmer": "lets a farmer be planted again",
     "/kalepool.plant.v1.PlantService/Plant": "stakes what was agreed, for the farmer itself",

@@ -56,10 +56,11 @@ class WalletClient:
         response = await call(self._stub.CreateWallet, request, timeout=TIMEOUT)
         return WalletId(UUID(response.wallet.wallet_id)), response.wallet.address
 
-    async def set_payout_address(self, farmer_id: FarmerId, address: str) -> None:
-        """Set the address that the farmer's withdrawals go to; a repeated call changes nothing."""
-        request = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=str(farmer_id), address=address)
-        await call(self._withdrawals.SetPayoutAddress, request, timeout=TIMEOUT)
+    async def newest_payout_address(self, farmer_id: FarmerId) -> str:
+        """Return the address that was set last, whether or not it counts already; "" for none."""
+        request = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=str(farmer_id))
+        found = await call(self._withdrawals.GetPayoutAddress, request, timeout=TIMEOUT)
+        return found.pending_address if found.HasField("pending_effective_at") else found.address
 
     async def use_approval(self, order: Order) -> None:
         """Return when an operator's order may be carried out; its approval is used up then.

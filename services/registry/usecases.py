@@ -14,6 +14,7 @@ from services.registry.domain.errors import (
     FarmerNotFoundError,
     FarmerStatusError,
     MaxFarmersTooLowError,
+    PayoutAddressNotSetError,
     PoolerExistsError,
     PoolerNotFoundError,
     PoolerSuspendedError,
@@ -124,7 +125,11 @@ class Registry:
         return farmer
 
     async def update_farmer(self, farmer_id: FarmerId, change: Change) -> Farmer:
-        """Change a farmer, once per request id; wallet receives a new payout address first."""
+        """Change a farmer, once per request id.
+
+        A payout address is noted only: where money goes is for wallet to decide, by the word of
+        whom the farmer belongs to. Raise PayoutAddressNotSetError when wallet has another one.
+        """
         farmer, values = await self.farmer(farmer_id), change.values
         stake, payout = values.get("stake_bps"), _text(values, "payout_wallet_address")
         if payout is not None and not farmer.custodial_wallet:
@@ -139,12 +144,19 @@ class Registry:
                 payout_wallet_address=payout,
             )
             if payout is not None:
-                # The row is locked by now: two changes reach wallet in the order of their commits.
-                await self.wallet.set_payout_address(farmer_id, payout)
-                await failpoint("registry.farmer.payout_address_set")
+                await self._check_payout_address(farmer_id, payout)
 
         await self._once(change, farmer_id, act)
         return await self.farmer(farmer_id)
+
+    async def _check_payout_address(self, farmer_id: FarmerId, address: str) -> None:
+        newest = await self.wallet.newest_payout_address(farmer_id)
+        if newest != address:
+            raise PayoutAddressNotSetError(
+                "payout_wallet_address: wallet has another one: set it there first, in your own "
+                "name, by WithdrawalService/SetPayoutAddress",
+                metadata={"expected": address, "found": newest},
+            )
 
     async def move_farmer(self, farmer_id: FarmerId, event: FarmerEvent) -> Farmer:
         """Suspend or resume a farmer, as the table of statuses allows."""

@@ -129,14 +129,14 @@ class _Payouts:
     def __getattr__(self, name: str) -> None:
         """Accept the name of any other RPC: these exist and are called by nobody."""
 
-    async def SetPayoutAddress(
-        self, request: withdrawal_pb2.SetPayoutAddressRequest, context: Any
-    ) -> withdrawal_pb2.SetPayoutAddressResponse:
-        """Remember the payout address; refuse as CreateWallet does."""
+    async def GetPayoutAddress(
+        self, request: withdrawal_pb2.GetPayoutAddressRequest, context: Any
+    ) -> withdrawal_pb2.GetPayoutAddressResponse:
+        """Return the newest payout address; refuse as CreateWallet does."""
         if (refusal := self._custody.refusals.get(request.farmer_id)) is not None:
             await context.abort_with_status(to_status(refusal))
-        self._custody.payout_addresses[request.farmer_id].append(request.address)
-        return withdrawal_pb2.SetPayoutAddressResponse()
+        known = self._custody.payout_addresses[request.farmer_id]
+        return withdrawal_pb2.GetPayoutAddressResponse(address=known[-1] if known else "")
 
 
 @asynccontextmanager

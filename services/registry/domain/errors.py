@@ -44,6 +44,12 @@ class MaxFarmersTooLowError(FailedPreconditionError):
     default_reason = "MAX_FARMERS_TOO_LOW"
 
 
+class PayoutAddressNotSetError(FailedPreconditionError):
+    """Wallet has another payout address of the farmer: its giver has to set it there first."""
+
+    default_reason = "PAYOUT_ADDRESS_NOT_SET"
+
+
 class FarmerStatusError(FailedPreconditionError):
     """The farmer's status does not allow the change."""
 

@@ -85,6 +85,12 @@ class PayoutAddressMissingError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_MISSING"
 
 
+class PayoutAddressDiffersError(FailedPreconditionError):
+    """A withdrawal names a destination, and another outside address counts."""
+
+    default_reason = "PAYOUT_ADDRESS_DIFFERS"
+
+
 class SigningPausedError(FailedPreconditionError):
     """An operator has paused signing for the farmer or its pooler."""
 

@@ -80,6 +80,8 @@ class NewWithdrawal:
     amount: int
     #: Who asked for it, for the audit log.
     actor: str
+    #: The address (strkey G...) that the caller expects; empty: any that counts.
+    destination: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

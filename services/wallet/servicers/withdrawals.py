@@ -20,7 +20,7 @@ FULL_NAME = withdrawal_pb2.DESCRIPTOR.services_by_name["WithdrawalService"].full
 #: Methods that wait for ledgers.
 SETTLING = ("Withdraw",)
 #: Methods that registry calls.
-INTERNAL = ("SetPayoutAddress",)
+INTERNAL = ("GetPayoutAddress",)
 _ASSETS = {
     withdrawal_pb2.WITHDRAWAL_ASSET_UNSPECIFIED: Asset.KALE,
     withdrawal_pb2.WITHDRAWAL_ASSET_KALE: Asset.KALE,
@@ -65,6 +65,7 @@ class WithdrawalServicer(withdrawal_pb2_grpc.WithdrawalServiceServicer):
             request_id=request.request_id,
             asset=_ASSETS[request.asset],
             amount=request.amount,
+            destination=request.destination,
             actor=caller().identity,
         )
         return withdrawal_pb2.WithdrawResponse(withdrawal=_message(withdrawal))

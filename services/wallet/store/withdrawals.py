@@ -8,6 +8,7 @@ from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
+    PayoutAddressDiffersError,
     PayoutAddressMissingError,
     RequestIdReusedError,
     SigningPausedError,
@@ -86,9 +87,10 @@ class WithdrawalStore:
     ) -> OperationId:
         """Make a withdrawal durable, or find the one that its request_id stands for.
 
-        Raises RequestIdReusedError, PayoutAddressMissingError, WithdrawalLimitError, and
-        SigningPausedError. The last one has a reason: a withdrawal that waits counts against the
-        pool's limit, which farmers whom an operator has stopped must not use up.
+        Raises RequestIdReusedError, PayoutAddressMissingError, PayoutAddressDiffersError,
+        WithdrawalLimitError, and SigningPausedError. The last one has a reason: a withdrawal that
+        waits counts against the pool's limit, which farmers whom an operator has stopped must not
+        use up.
         """
         async with self._database.transaction() as session:
             await session.one("lock_withdrawals")
@@ -100,6 +102,11 @@ class WithdrawalStore:
             found = _addresses(await session.many("payout_addresses", new.wallet_id))
             if not found.address:
                 raise _no_address(found)
+            if new.destination not in {"", found.address}:
+                raise PayoutAddressDiffersError(
+                    f"destination: another address counts now, {found.address}",
+                    metadata={"expected": new.destination, "found": found.address},
+                )
             await _check_counts(session, new, counts)
             await _check_limit(session, new, limit)
             await self._insert(session, new, found.address)

@@ -53,12 +53,21 @@ class Withdrawals:
         return await self.store.addresses((await self.wallets.of_farmer(farmer_id)).id)
 
     async def withdraw(
-        self, farmer_id: FarmerId, *, request_id: str, asset: Asset, amount: int, actor: str
+        self,
+        farmer_id: FarmerId,
+        *,
+        request_id: str,
+        asset: Asset,
+        amount: int,
+        destination: str,
+        actor: str,
     ) -> Withdrawal:
         """Send an amount (stroops) to the farmer's outside address; return when it is settled.
 
-        Raises PayoutAddressMissingError, WithdrawalLimitError, RequestIdReusedError,
-        SigningPausedError.
+        A `destination` that is not empty is the address that the caller expects.
+
+        Raises PayoutAddressMissingError, PayoutAddressDiffersError, WithdrawalLimitError,
+        RequestIdReusedError, SigningPausedError.
         """
         wallet = await self.wallets.of_farmer(farmer_id)
         new = NewWithdrawal(
@@ -67,6 +76,7 @@ class Withdrawals:
             wallet_id=wallet.id,
             asset=asset,
             amount=amount,
+            destination=destination,
             actor=actor,
         )
         # One withdrawal is recorded at a time: those of one pooler wait for one another, outside.

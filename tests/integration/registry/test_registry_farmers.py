@@ -194,6 +194,7 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
         "metadata": metadata,
         "payout_wallet_address": "",
     }
+    world.wallet.payout_addresses[expected.farmer_id].append("")
     for field, value in changes.items():
         change = registry_pb2.UpdateFarmerRequest(farmer_id=expected.farmer_id, **{field: value})
         if isinstance(value, struct_pb2.Struct):
@@ -203,36 +204,50 @@ async def test_only_what_is_given_changes(world: RegistryWorld) -> None:
         assert (await world.stub.UpdateFarmer(change)).farmer == expected
 
 
-async def test_wallet_learns_where_a_farmer_is_paid_out(world: RegistryWorld) -> None:
+async def test_registry_notes_where_wallet_says_that_a_farmer_is_paid_out(
+    world: RegistryWorld,
+) -> None:
     farmer = await world.farmer((await world.pooler()).pooler_id, payout_wallet_address=OUTSIDE)
     told = world.wallet.payout_addresses[farmer.farmer_id]
     assert told == [OUTSIDE]
 
-    async def update(request_id: str, address: str) -> None:
-        await world.stub.UpdateFarmer(
-            registry_pb2.UpdateFarmerRequest(
-                farmer_id=farmer.farmer_id, payout_wallet_address=address, request_id=request_id
-            )
+    async def update(request_id: str, address: str) -> str:
+        change = registry_pb2.UpdateFarmerRequest(
+            farmer_id=farmer.farmer_id, payout_wallet_address=address, request_id=request_id
         )
+        return (await world.stub.UpdateFarmer(change)).farmer.payout_wallet_address
 
-    await update("one", "")
-    await update("two", OUTSIDE)
+    error = await refusal(update("one", ""))
+    assert error.reason == "PAYOUT_ADDRESS_NOT_SET"
+    assert error.metadata == {"expected": "", "found": OUTSIDE}
+    assert await update("two", OUTSIDE) == OUTSIDE
+    told.append("")
+    assert await update("one", "") == ""
+    told.append(OUTSIDE)
+    assert await update("three", OUTSIDE) == OUTSIDE
     # A late repeat of an older change must not undo a newer one.
-    await update("one", "")
-    assert told == [OUTSIDE, "", OUTSIDE]
+    assert await update("one", "") == OUTSIDE
+    assert told == [OUTSIDE, "", OUTSIDE], "registry tells wallet nothing"
 
 
-async def test_a_payout_address_that_wallet_refuses_is_not_recorded(world: RegistryWorld) -> None:
+async def test_a_payout_address_of_which_wallet_says_nothing_is_not_noted(
+    world: RegistryWorld,
+) -> None:
     farmer = await world.farmer((await world.pooler()).pooler_id)
     world.wallet.refusals[farmer.farmer_id] = FailedPreconditionError("no", reason="NO")
     change = registry_pb2.UpdateFarmerRequest(
-        farmer_id=farmer.farmer_id, payout_wallet_address=OUTSIDE, request_id="one"
+        farmer_id=farmer.farmer_id,
+        payout_wallet_address=OUTSIDE,
+        stake_percentage="0.125",
+        request_id="one",
     )
     assert (await refusal(world.stub.UpdateFarmer(change))).reason == "NO"
     request = registry_pb2.GetFarmerRequest(farmer_id=farmer.farmer_id)
-    assert (await world.stub.GetFarmer(request)).farmer.payout_wallet_address == ""
+    assert (await world.stub.GetFarmer(request)).farmer == farmer, "all or nothing"
     del world.wallet.refusals[farmer.farmer_id]
-    assert (await world.stub.UpdateFarmer(change)).farmer.payout_wallet_address == OUTSIDE
+    world.wallet.payout_addresses[farmer.farmer_id].append(OUTSIDE)
+    changed = (await world.stub.UpdateFarmer(change)).farmer
+    assert (changed.payout_wallet_address, changed.stake_percentage) == (OUTSIDE, "0.125")
 
 
 async def test_an_update_happens_once_per_request_id(world: RegistryWorld) -> None:

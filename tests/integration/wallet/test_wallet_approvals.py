@@ -10,7 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import approval_pb2, approval_pb2_grpc, custody_pb2, custody_pb2_grpc
+from kalepool.wallet.v1 import (
+    approval_pb2,
+    approval_pb2_grpc,
+    custody_pb2,
+    custody_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
+)
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
@@ -143,8 +150,10 @@ async def test_the_database_refuses_what_no_approval_is(
 
 
 @asynccontextmanager
-async def stubs(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tuple[Any, Any, Any]]:
-    """Custody, approvals and registry, as somebody."""
+async def stubs(
+    stack: Stack, kind: CallerKind, name: str
+) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
+    """Custody, approvals, registry and withdrawals, as somebody."""
     transport = stack.transport(kind, name)
     async with (
         open_channel(stack.target("wallet"), transport, name="wallet") as wallet,
@@ -154,6 +163,7 @@ async def stubs(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tupl
             custody_pb2_grpc.CustodyServiceStub(wallet),
             approval_pb2_grpc.ApprovalServiceStub(wallet),
             registry_pb2_grpc.RegistryServiceStub(registry),
+            withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
         )
 
 
@@ -208,8 +218,8 @@ async def _a_pause_is_lifted_by_two(ann: Any, bob: Any) -> None:
 
 
 async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str, str]:
-    """Through registry, which asks wallet; return the pooler's and the farmer's id."""
-    _, _, registry = ann
+    """In wallet, which registry asks; return the pooler's and the farmer's id."""
+    _, _, registry, withdrawals = ann
     new = registry_pb2.RegisterPoolerRequest(
         request_id="p", name="p", public_key=Keypair.random().public_key
     )
@@ -218,30 +228,37 @@ async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str,
         request_id="f", pooler_id=pooler, stake_percentage="0.5"
     )
     farmer_id = (await call(registry.RegisterFarmer, farmer, timeout=20)).farmer_id
-    stake = registry_pb2.UpdateFarmerRequest(farmer_id=farmer_id, stake_percentage="0.25")
-    await call(registry.UpdateFarmer, stake, timeout=20)
     address = Keypair.random().public_key
-    change = registry_pb2.UpdateFarmerRequest(farmer_id=farmer_id, payout_wallet_address=address)
-    waits_for = await waits(registry.UpdateFarmer, change)
+    order = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_id, address=address)
+    waits_for = await waits(withdrawals.SetPayoutAddress, order)
     more = registry_pb2.UpdatePoolerRequest(pooler_id=pooler, max_farmers=900)
     assert await waits(registry.UpdatePooler, more) != waits_for
-    await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
-    thief = registry_pb2.UpdateFarmerRequest(
-        farmer_id=farmer_id, payout_wallet_address=Keypair.random().public_key
+    # What registry notes is what wallet has.
+    change = registry_pb2.UpdateFarmerRequest(
+        farmer_id=farmer_id, stake_percentage="0.25", payout_wallet_address=address
     )
-    assert await waits(registry.UpdateFarmer, thief) != waits_for
+    with pytest.raises(FailedPreconditionError) as caught:
+        await call(registry.UpdateFarmer, change, timeout=20)
+    assert caught.value.reason == "PAYOUT_ADDRESS_NOT_SET"
+    await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
+    thief = withdrawal_pb2.SetPayoutAddressRequest(
+        farmer_id=farmer_id, address=Keypair.random().public_key
+    )
+    assert await waits(withdrawals.SetPayoutAddress, thief) != waits_for
+    await call(withdrawals.SetPayoutAddress, order, timeout=20)
     changed = await call(registry.UpdateFarmer, change, timeout=20)
     assert changed.farmer.payout_wallet_address == address
-    await waits(registry.UpdateFarmer, change)
+    assert changed.farmer.stake_percentage == "0.25"
+    await waits(withdrawals.SetPayoutAddress, order)
     return pooler, farmer_id
 
 
 async def _a_pooler_needs_nobody_and_approves_nothing(own: Any, farmer: str) -> None:
-    _, approvals, registry = own
-    change = registry_pb2.UpdateFarmerRequest(
-        farmer_id=farmer, payout_wallet_address=Keypair.random().public_key
+    _, approvals, _, withdrawals = own
+    change = withdrawal_pb2.SetPayoutAddressRequest(
+        farmer_id=farmer, address=Keypair.random().public_key
     )
-    await call(registry.UpdateFarmer, change, timeout=20)
+    await call(withdrawals.SetPayoutAddress, change, timeout=20)
     some = str(new_id())
     for method, request in (
         (approvals.Approve, approval_pb2.ApproveRequest(approval_id=some)),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -26,6 +26,7 @@ from libs.common.db.pool import Database, Session
 from libs.common.grpc.client import open_channel
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.errors import (
+    PayoutAddressDiffersError,
     PayoutAddressMissingError,
     RequestIdReusedError,
     SigningPausedError,
@@ -82,6 +83,21 @@ def wish(wallet_id: WalletId, request_id: str, amount: int = 40) -> NewWithdrawa
 async def test_the_address_of_the_registration_counts_at_once(pool: Database) -> None:
     found = await WithdrawalStore(pool, ORDERS).addresses(await farmer(pool))
     assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
+
+
+async def test_a_withdrawal_goes_where_its_giver_expects_or_nowhere(pool: Database) -> None:
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
+    expects_other = replace(wish(wallet_id, "one"), destination=OTHER)
+    with pytest.raises(PayoutAddressDiffersError, match="destination") as caught:
+        await store.record(expects_other, LIMIT)
+    assert caught.value.metadata == {"expected": OTHER, "found": OUTSIDE}
+    made = await store.record(replace(wish(wallet_id, "one"), destination=OUTSIDE), LIMIT)
+    assert made != expects_other.id
+    found = await store.by_id(made)
+    assert found is not None
+    assert found.destination == OUTSIDE
+    # A repeat stands for the one that was made, whatever counts by now.
+    assert await store.record(expects_other, LIMIT) == made
 
 
 async def test_a_changed_address_counts_after_the_cooling_time(pool: Database) -> None:

@@ -23,7 +23,7 @@ POOLER = Caller(kind=CallerKind.POOLER, name="7", identity="spiffe://pool/pooler
 REGISTRY = Caller(kind=CallerKind.SERVICE, name="registry", identity="spiffe://pool/service/x")
 WITHDRAW = "/kalepool.wallet.v1.WithdrawalService/Withdraw"
 EXPORT = "/kalepool.wallet.v1.CustodyService/ExportKey"
-UPDATE = "/kalepool.registry.v1.RegistryService/UpdateFarmer"
+UPDATE = "/kalepool.registry.v1.RegistryService/UpdatePooler"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
@@ -85,10 +85,10 @@ async def test_poolers_and_services_need_nobody(caller: Caller) -> None:
 
 
 async def test_only_what_moves_something_takes_a_second_person() -> None:
-    await PERSON.check(UPDATE, ANN, registry_pb2.UpdateFarmerRequest(stake_percentage="1"))
+    await PERSON.check(UPDATE, ANN, registry_pb2.UpdatePoolerRequest(name="x"))
     await PERSON.check("/kalepool.wallet.v1.CustodyService/PauseSigning", ANN, None)
     for method, request in (
-        (UPDATE, registry_pb2.UpdateFarmerRequest(payout_wallet_address="")),
+        (UPDATE, registry_pb2.UpdatePoolerRequest(max_farmers=0)),
         ("/kalepool.wallet.v1.KeyService/RotateKeys", keys_pb2.RotateKeysRequest()),
     ):
         with pytest.raises(FailedPreconditionError):

@@ -796,7 +796,9 @@ class UpdateFarmerRequest(_message.Message):
     stake_percentage: _builtins.str
     """Decimal from "0" to "1" with at most four decimals."""
     payout_wallet_address: _builtins.str
-    """strkey G..., or the empty string for none."""
+    """strkey G..., or the empty string for none: the one that WithdrawalService/SetPayoutAddress was given
+    last. registry notes it only.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Replaces all of the metadata; at most 8 KiB as JSON."""

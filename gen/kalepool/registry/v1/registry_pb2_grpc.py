@@ -221,7 +221,8 @@ class RegistryServiceServicer:
         """Changes what is given of a farmer; fields that are absent stay as they are.
 
         Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
-        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
+        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED); for a
+        payout address that was not set in wallet before, in the caller's own name (PAYOUT_ADDRESS_NOT_SET).
         Command line: kalepool farmer update FARMER_ID --stake-percentage 0.25
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

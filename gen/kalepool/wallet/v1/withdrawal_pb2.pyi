@@ -211,6 +211,7 @@ class WithdrawRequest(_message.Message):
     FARMER_ID_FIELD_NUMBER: _builtins.int
     ASSET_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat give the same withdrawal: any string of 1 to 128 characters, unique per farmer."""
     farmer_id: _builtins.str
@@ -219,6 +220,10 @@ class WithdrawRequest(_message.Message):
     """What to send."""
     amount: _builtins.int
     """How much, in stroops; at least 1."""
+    destination: _builtins.str
+    """The address that the caller expects to be paid (strkey G...). The withdrawal is refused when another
+    one counts. Empty: whichever counts. Who names it need not trust what registered the farmer.
+    """
     def __init__(
         self,
         *,
@@ -226,10 +231,11 @@ class WithdrawRequest(_message.Message):
         farmer_id: _builtins.str = ...,
         asset: Global___WithdrawalAsset.ValueType = ...,
         amount: _builtins.int = ...,
+        destination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "farmer_id", b"farmer_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "destination", b"destination", "farmer_id", b"farmer_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

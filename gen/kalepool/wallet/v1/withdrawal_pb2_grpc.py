@@ -77,12 +77,13 @@ class WithdrawalServiceServicer:
     """
 
     def SetPayoutAddress(self, request, context):
-        """Registers the farmer's outside address. Called by registry. The address that was registered
+        """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
+        their own certificate; no service of ours can. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
         nothing.
 
-        Command line: none; kalepool farmer update --payout-wallet-address does it.
+        Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +102,8 @@ class WithdrawalServiceServicer:
         """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
         pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
-        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
+        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
+        the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
         exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have

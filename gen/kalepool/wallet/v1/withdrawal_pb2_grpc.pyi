@@ -40,12 +40,13 @@ class WithdrawalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WithdrawalServiceAsyncStub: ...
     SetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]
-    """Registers the farmer's outside address. Called by registry. The address that was registered
+    """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
+    their own certificate; no service of ours can. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
     nothing.
 
-    Command line: none; kalepool farmer update --payout-wallet-address does it.
+    Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
     """
     GetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]
     """Reads which address counts now and which one is to come.
@@ -56,7 +57,8 @@ class WithdrawalServiceStub:
     """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
-    Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
+    Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
+    the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
     exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
@@ -88,12 +90,13 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.SetPayoutAddressRequest, _withdrawal_pb2.SetPayoutAddressResponse]  # type: ignore[assignment]
-    """Registers the farmer's outside address. Called by registry. The address that was registered
+    """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
+    their own certificate; no service of ours can. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
     nothing.
 
-    Command line: none; kalepool farmer update --payout-wallet-address does it.
+    Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
     """
     GetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]  # type: ignore[assignment]
     """Reads which address counts now and which one is to come.
@@ -104,7 +107,8 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
-    Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
+    Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
+    the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
     exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
@@ -139,12 +143,13 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _withdrawal_pb2.SetPayoutAddressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_withdrawal_pb2.SetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.SetPayoutAddressResponse]]:
-        """Registers the farmer's outside address. Called by registry. The address that was registered
+        """Registers the farmer's outside address, in the name of whoever calls: its pooler or an operator, by
+        their own certificate; no service of ours can. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
         nothing.
 
-        Command line: none; kalepool farmer update --payout-wallet-address does it.
+        Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
         """
 
     @_abc_1.abstractmethod
@@ -167,7 +172,8 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends an amount to the farmer's payout address and answers when that is settled; the treasury
         pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
-        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING), signing is paused
+        Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
+        the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
         exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
