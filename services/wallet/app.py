@@ -565,6 +565,7 @@ class _Wiring:
             custody=self._custody_store,
             kill_switch=self._kill_switch,
             watch=self._watch,
+            order_check=self._order_check,
             multicall_contract_id=self._settings.multicall_contract_id,
         )
         engine_pb2_grpc.add_EngineServiceServicer_to_server(engine, server)

@@ -5,174 +5,25 @@ all rights, and knows no key of the wallet. Nothing is signed for any of them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 import pytest
 from stellar_sdk import Keypair
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
-from libs.common.ids import new_id
 from tests.support.database import Connection, DatabaseFactory, connect
 from tests.support.payers import KALE, Outside, Payer, payer
-from tests.support.table_rows import insert_row
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
-
-#: What the thief would like to have, in stroops.
-LOOT = 777_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """A farmer with a withdrawal that waits, and a thief."""
-
-    world: WalletWorld
-    #: The farmer's wallet, and its payer's.
-    wallet_id: UUID
-    payer_id: UUID
-    #: The withdrawal's operation.
-    withdrawal: UUID
-    #: The thief's address.
-    thief: str
-    #: The connection by which the thief writes.
-    thieves: Connection
-
-    async def order(self, kind: str, wallet_id: UUID, **values: object) -> UUID:
-        """Write an operation, as the wallet would."""
-        name = UUID(str(new_id()))
-        columns = {"kind": kind, "wallet_id": wallet_id, "block_index": 0} | values
-        await insert_row(self.thieves, "wallet.operations", id=name, **columns)
-        return name
-
-    async def account(self, kind: str, **owner: object) -> UUID:
-        """Write an account of the pool with the thief's address."""
-        name = UUID(str(new_id()))
-        row = {"id": name, "kind": kind, "address": self.thief, "status": "pending"} | owner
-        await insert_row(self.thieves, "wallet.wallets", **row)
-        await insert_row(self.thieves, "wallet.accounts", wallet_id=name)
-        return name
-
-
-async def a_channel_of_the_thief(scene: Scene) -> UUID:
-    return await scene.order("open_channel", await scene.account("channel"))
-
-
-async def a_payer_of_the_thief(scene: Scene) -> UUID:
-    return await scene.order("open_payer", await scene.account("payer"))
-
-
-async def a_top_up_of_the_thief(scene: Scene) -> UUID:
-    account = await scene.account("channel")
-    name = await scene.order("top_up", account, amount=LOOT, block_index=7)
-    await insert_row(scene.thieves, "wallet.payments", operation_id=name, payer_id=scene.payer_id)
-    return name
-
-
-async def a_farmer_of_the_thief(scene: Scene) -> UUID:
-    owner = {"farmer_id": new_id(), "pooler_id": new_id()}
-    return await scene.order("onboard", await scene.account("farmer", **owner))
-
-
-async def a_withdrawal_of_the_thief(scene: Scene) -> UUID:
-    await insert_row(
-        scene.thieves,
-        "wallet.payout_addresses",
-        wallet_id=scene.wallet_id,
-        number=2,
-        address=scene.thief,
-        effective_at=await scene.thieves.fetchval("SELECT now() - interval '1 second'"),
-    )
-    name = await scene.order("withdraw", scene.wallet_id, amount=LOOT, block_index=9)
-    await insert_row(
-        scene.thieves,
-        "wallet.withdrawals",
-        operation_id=name,
-        wallet_id=scene.wallet_id,
-        request_id="mine",
-        asset="xlm",
-        amount=LOOT,
-        destination=scene.thief,
-    )
-    await insert_row(scene.thieves, "wallet.payments", operation_id=name, payer_id=scene.payer_id)
-    return name
-
-
-async def another_amount(scene: Scene) -> UUID:
-    await scene.thieves.execute(
-        "UPDATE wallet.operations SET amount = $2 WHERE id = $1", scene.withdrawal, LOOT
-    )
-    return scene.withdrawal
-
-
-async def a_withdrawal_of_another_kind(scene: Scene) -> UUID:
-    await scene.thieves.execute(
-        "UPDATE wallet.operations SET kind = 'top_up' WHERE id = $1", scene.withdrawal
-    )
-    return scene.withdrawal
-
-
-async def a_stake_that_nobody_agreed_to(scene: Scene) -> UUID:
-    block = await scene.thieves.fetchval("SELECT plantable_block FROM chain.head")
-    return await scene.order("plant", scene.wallet_id, amount=9 * KALE, block_index=block)
-
-
-async def a_copied_authenticator(scene: Scene) -> UUID:
-    """The authenticator of a genuine order, in another row."""
-    mac = await scene.thieves.fetchval(
-        "SELECT mac FROM wallet.operations WHERE id = $1", scene.withdrawal
-    )
-    block = await scene.thieves.fetchval("SELECT plantable_block FROM chain.head")
-    return await scene.order("plant", scene.wallet_id, amount=KALE, block_index=block, mac=mac)
-
-
-async def another_destination(scene: Scene) -> UUID:
-    await scene.thieves.execute(
-        "UPDATE wallet.withdrawals SET destination = $2 WHERE operation_id = $1",
-        scene.withdrawal,
-        scene.thief,
-    )
-    await scene.thieves.execute(
-        "UPDATE wallet.payout_addresses SET address = $2 WHERE wallet_id = $1",
-        scene.wallet_id,
-        scene.thief,
-    )
-    return scene.withdrawal
-
-
-async def a_farmer_of_another_pooler(scene: Scene) -> UUID:
-    await scene.thieves.execute(
-        "UPDATE wallet.wallets SET pooler_id = $2 WHERE id = $1", scene.wallet_id, new_id()
-    )
-    return scene.withdrawal
-
-
-async def another_account_to_pay_from(scene: Scene) -> UUID:
-    await scene.thieves.execute(
-        "UPDATE wallet.operations SET wallet_id = (SELECT id FROM wallet.wallets "
-        "WHERE kind = 'treasury') WHERE id = $1",
-        scene.withdrawal,
-    )
-    return scene.withdrawal
-
-
-Attack = Callable[[Scene], Awaitable[UUID]]
-#: What wallet's own role may write.
-BY_WALLET: tuple[Attack, ...] = (
-    a_channel_of_the_thief,
+from trials.security.forged_orders import (
+    BY_ALL_RIGHTS,
+    BY_WALLET,
+    Attack,
+    Scene,
     a_payer_of_the_thief,
-    a_top_up_of_the_thief,
-    a_farmer_of_the_thief,
     a_withdrawal_of_the_thief,
-    another_amount,
-    a_withdrawal_of_another_kind,
-    a_stake_that_nobody_agreed_to,
-    a_copied_authenticator,
-    another_account_to_pay_from,
 )
-#: What somebody with all rights may write.
-BY_ALL_RIGHTS: tuple[Attack, ...] = (another_destination, a_farmer_of_another_pooler)
 
 
 @asynccontextmanager
@@ -214,7 +65,10 @@ async def outside(world: WalletWorld) -> AsyncIterator[Outside]:
 
 @pytest.mark.parametrize(
     ("attack", "role"),
-    [*((one, "wallet") for one in BY_WALLET), *((one, "") for one in BY_ALL_RIGHTS)],
+    [
+        *((one, "wallet") for one in BY_WALLET.values()),
+        *((one, "") for one in BY_ALL_RIGHTS.values()),
+    ],
     ids=lambda value: getattr(value, "__name__", value or "all rights"),
 )
 async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
@@ -230,7 +84,7 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
         if attack is a_payer_of_the_thief:
             # All payers are there, so nobody takes up another one.
             assert (await waiting).operation.transaction_hash
-            assert not await outside_exists(scene)
+            assert not await outside_exists(world, scene)
             return
         await eventually(lambda: _ended(admin, forged), "it has not ended", world.wallet)
         row = await admin.fetchrow(
@@ -238,7 +92,7 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
         )
         assert row is not None
         assert tuple(row) == ("failed", "TAMPERED", 0)
-        assert not await outside_exists(scene)
+        assert not await outside_exists(world, scene)
         if forged != scene.withdrawal:
             # The honest order beside it is carried out.
             assert (await waiting).operation.transaction_hash or attack is a_withdrawal_of_the_thief
@@ -257,7 +111,6 @@ async def a_scene(
     row = await _withdrawal(admin, farmer)
     assert row is not None
     return Scene(
-        world=world,
         wallet_id=row["wallet_id"],
         payer_id=row["payer_id"],
         withdrawal=row["operation_id"],
@@ -282,9 +135,9 @@ async def _ended(admin: Connection, operation_id: UUID) -> bool:
     return bool(await admin.fetchval(query, operation_id))
 
 
-async def outside_exists(scene: Scene) -> bool:
+async def outside_exists(world: WalletWorld, scene: Scene) -> bool:
     """Tell whether anybody paid the thief."""
-    async with SorobanServerAsync(scene.world.rpc_url) as rpc:
+    async with SorobanServerAsync(world.rpc_url) as rpc:
         try:
             await rpc.load_account(scene.thief)
         except Exception:

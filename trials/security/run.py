@@ -18,6 +18,7 @@ from trials.security.access import differences, matrix, trespasses
 from trials.security.audit_attacks import Attacked, attack_audit_log
 from trials.security.farming import Farmed, farm
 from trials.security.forged import Told, show_flaws
+from trials.security.forged_orders import Forged, forge_orders
 from trials.security.fuzz import (
     Outcome,
     Target,
@@ -94,6 +95,8 @@ class FuzzResult:
     held_up: Sequence[HeldUp] = ()
     #: Attacks on the audit log.
     audit: Sequence[Attacked] = ()
+    #: Orders that wallet did not write.
+    forged: Sequence[Forged] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -110,7 +113,9 @@ class FuzzResult:
             *(failure for told in self.flaws for failure in told.failures),
             *(failure for one in self.endured for failure in one.failures),
             *self.search.leaks,
-            *(text for part in (self.held_up, self.audit) for one in part for text in one.failures),
+            *(text for one in self.held_up for text in one.failures),
+            *(text for one in self.audit for text in one.failures),
+            *(text for one in self.forged for text in one.failures),
         ]
 
     def _growth(self) -> Sequence[Growth]:
@@ -172,6 +177,8 @@ class _Attack:
         self._ids = await register(self._stack)
         await self._look("farming")
         audit = await attack_audit_log(self._stack.admin_dsn, self._stack.service_dsn("wallet"))
+        forged = await forge_orders(self._stack, self._progress)
+        await self._look("orders that wallet did not write")
         waited = await waits(self._stack, self._progress)
         await self._look("what cannot succeed")
         access, intrusions = await self._access()
@@ -201,6 +208,7 @@ class _Attack:
             search=await self._search(hostile.told),
             held_up=held_up,
             audit=audit,
+            forged=forged,
         )
 
     async def _access(self) -> tuple[Mapping[tuple[str, str], bool], Sequence[str]]:

@@ -5,6 +5,7 @@ from trials.report import Output, Table
 from trials.security.access import columns, picture
 from trials.security.farming import Farmed
 from trials.security.forged import table_of_flaws
+from trials.security.forged_orders import table_of as table_of_forged
 from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SILENT, silent_of
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
@@ -28,6 +29,7 @@ def output_of(result: FuzzResult) -> Output:
             _access(result),
             _held_up(result),
             _audit(result),
+            table_of_forged(result.forged),
             table_of_flaws(result.flaws),
             table_of(result.endured),
             _waits(result.waits),

@@ -85,6 +85,12 @@ class PayoutAddressMissingError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_MISSING"
 
 
+class PayoutAddressTamperedError(FailedPreconditionError):
+    """The newest payout address is not the one that the audit log tells of: nothing is paid out."""
+
+    default_reason = "PAYOUT_ADDRESS_TAMPERED"
+
+
 class PayoutAddressDiffersError(FailedPreconditionError):
     """A withdrawal names a destination, and another outside address counts."""
 

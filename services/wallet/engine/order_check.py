@@ -63,6 +63,15 @@ class OrderCheck:
         """Tell whether the last look found no forged row."""
         return self.last.count == 0
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Return in words what a person has to look at."""
+        if not self._macs.is_ready:
+            return ["no row has an authenticator yet, and nothing is signed: kalepool orders check"]
+        if self.is_clean:
+            return []
+        return [f"wallet did not write {self.last.count} rows: kalepool orders check"]
+
     async def step(self) -> Checked:
         """Look at all rows once, and bring those under an older key under the current one."""
         before = {row.name for row in self.last.forged}

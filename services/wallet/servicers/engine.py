@@ -13,6 +13,7 @@ from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
+from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -51,6 +52,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         custody: CustodyStore,
         kill_switch: KillSwitch,
         watch: AuditWatch,
+        order_check: OrderCheck,
         multicall_contract_id: str,
     ) -> None:
         self._chain = chain
@@ -66,6 +68,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         self._custody = custody
         self._switch = kill_switch
         self._watch = watch
+        self._order_check = order_check
 
     async def GetEngineStatus(
         self, request: engine_pb2.GetEngineStatusRequest, context: Context
@@ -90,7 +93,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             pauses=len(pauses) + len(self._switch.orders),
             rent=_rent(await self._rent.state()),
             endpoints=map(_endpoint, self._chain.endpoints()),
-            warnings=self._watch.warnings,
+            warnings=[*self._order_check.warnings, *self._watch.warnings],
         )
 
     async def DeployMulticall(

@@ -503,6 +503,9 @@ CREATE TABLE wallet.audit_log (
 );
 -- What was recorded at one moment is found beside what was written at that moment.
 CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);
+-- What a wallet's newest payout address is by the log.
+CREATE INDEX idx_audit_log_addresses ON wallet.audit_log (subject, number)
+WHERE action = 'set_payout_address';
 
 -- Where the log ends. Its lock is the turn of whoever adds to it; only the database moves it.
 CREATE TABLE wallet.audit_head (

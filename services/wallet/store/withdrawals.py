@@ -6,10 +6,12 @@ from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
+from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     PayoutAddressDiffersError,
     PayoutAddressMissingError,
+    PayoutAddressTamperedError,
     RequestIdReusedError,
     SigningPausedError,
     WithdrawalLimitError,
@@ -26,6 +28,8 @@ from services.wallet.domain.withdrawals import (
 from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 from services.wallet.store.orders import Orders
+
+security = get_security_logger()
 
 _COUNTS = CountLimits()
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
@@ -88,9 +92,9 @@ class WithdrawalStore:
         """Make a withdrawal durable, or find the one that its request_id stands for.
 
         Raises RequestIdReusedError, PayoutAddressMissingError, PayoutAddressDiffersError,
-        WithdrawalLimitError, and SigningPausedError. The last one has a reason: a withdrawal that
-        waits counts against the pool's limit, which farmers whom an operator has stopped must not
-        use up.
+        PayoutAddressTamperedError, WithdrawalLimitError, and SigningPausedError. The last one has a
+        reason: a withdrawal that waits counts against the pool's limit, which farmers whom an
+        operator has stopped must not use up.
         """
         async with self._database.transaction() as session:
             await session.one("lock_withdrawals")
@@ -99,7 +103,7 @@ class WithdrawalStore:
                 return _same(new, known)
             if await is_held_apart(session, new.wallet_id):
                 raise SigningPausedError("signing is paused for this farmer or its pooler")
-            found = _addresses(await session.many("payout_addresses", new.wallet_id))
+            found = await self._recorded_addresses(session, new.wallet_id)
             if not found.address:
                 raise _no_address(found)
             if new.destination not in {"", found.address}:
@@ -113,6 +117,24 @@ class WithdrawalStore:
             details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
             await append(session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)])
         return new.id
+
+    async def _recorded_addresses(self, session: Session, wallet_id: WalletId) -> PayoutAddresses:
+        """Return a wallet's addresses, of which the newest has to be the audit log's."""
+        rows = await session.many("payout_addresses", wallet_id)
+        newest = rows[-1]["address"] if rows else ""
+        record = await session.one("recorded_payout_address", wallet_id)
+        recorded = "" if record is None else record["address"]
+        if newest != recorded:
+            security.critical(
+                "payout address is not the audit log's",
+                wallet=str(wallet_id),
+                address=newest,
+                recorded=recorded,
+            )
+            raise PayoutAddressTamperedError(
+                "the farmer's newest payout address is not the one in the audit log"
+            )
+        return _addresses(rows)
 
     async def _insert(self, session: Session, new: NewWithdrawal, destination: str) -> None:
         row = await session.one("next_withdrawal", new.wallet_id)

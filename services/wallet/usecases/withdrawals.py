@@ -66,8 +66,8 @@ class Withdrawals:
 
         A `destination` that is not empty is the address that the caller expects.
 
-        Raises PayoutAddressMissingError, PayoutAddressDiffersError, WithdrawalLimitError,
-        RequestIdReusedError, SigningPausedError.
+        Raises PayoutAddressMissingError, PayoutAddressDiffersError, PayoutAddressTamperedError,
+        WithdrawalLimitError, RequestIdReusedError, SigningPausedError.
         """
         wallet = await self.wallets.of_farmer(farmer_id)
         new = NewWithdrawal(

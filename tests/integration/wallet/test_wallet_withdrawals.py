@@ -28,6 +28,7 @@ from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.errors import (
     PayoutAddressDiffersError,
     PayoutAddressMissingError,
+    PayoutAddressTamperedError,
     RequestIdReusedError,
     SigningPausedError,
     WithdrawalLimitError,
@@ -83,6 +84,38 @@ def wish(wallet_id: WalletId, request_id: str, amount: int = 40) -> NewWithdrawa
 async def test_the_address_of_the_registration_counts_at_once(pool: Database) -> None:
     found = await WithdrawalStore(pool, ORDERS).addresses(await farmer(pool))
     assert found == PayoutAddresses(address=OUTSIDE, pending=None, pending_at=None)
+
+
+async def test_an_address_that_was_taken_away_stops_withdrawals(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
+    await store.set_address(wallet_id, OTHER, cooling=0, actor="me")
+    await store.record(wish(wallet_id, "one"), LIMIT)
+    async with connect(database.admin_dsn) as admin:
+        gone = "DELETE FROM wallet.payout_addresses WHERE wallet_id = $1 AND number = 2"
+        await admin.execute(gone, wallet_id)
+    with pytest.raises(PayoutAddressTamperedError):
+        await store.record(wish(wallet_id, "two"), LIMIT)
+    # Whom the farmer belongs to says anew where its money goes.
+    await store.set_address(wallet_id, OTHER, cooling=0, actor="me")
+    made = await store.record(wish(wallet_id, "two"), LIMIT)
+    found = await store.by_id(made)
+    assert found is not None
+    assert found.destination == OTHER
+
+
+async def test_the_last_address_that_was_taken_away_is_not_no_address(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("DELETE FROM wallet.payout_addresses WHERE wallet_id = $1", wallet_id)
+    with pytest.raises(PayoutAddressTamperedError):
+        await store.record(wish(wallet_id, "one"), LIMIT)
+    none = await farmer(pool, payout_address="")
+    with pytest.raises(PayoutAddressMissingError):
+        await store.record(wish(none, "one"), LIMIT)
 
 
 async def test_a_withdrawal_goes_where_its_giver_expects_or_nowhere(pool: Database) -> None:

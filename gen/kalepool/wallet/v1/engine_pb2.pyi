@@ -130,7 +130,7 @@ class GetEngineStatusResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What somebody has to look at, in words: what the database lets other roles take that wallet needs
+        """What somebody has to look at, in words: rows that wallet acts on and did not write, what the database lets other roles take that wallet needs
         (python -m services restrict), and an audit log that does not go on from the head that was told.
         """
 

@@ -58,7 +58,7 @@ class WithdrawalServiceStub:
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
     Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
-    the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
+    the request expects (PAYOUT_ADDRESS_DIFFERS) or the audit log tells of (PAYOUT_ADDRESS_TAMPERED), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
     exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
@@ -108,7 +108,7 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
     Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
-    the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
+    the request expects (PAYOUT_ADDRESS_DIFFERS) or the audit log tells of (PAYOUT_ADDRESS_TAMPERED), signing is paused
     for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
     request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
     exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have
@@ -173,7 +173,7 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         pays the fee. The same request_id gives the same withdrawal, however often it is sent.
 
         Errors: FAILED_PRECONDITION when no address counts (PAYOUT_ADDRESS_MISSING) or another one than
-        the request expects (PAYOUT_ADDRESS_DIFFERS), signing is paused
+        the request expects (PAYOUT_ADDRESS_DIFFERS) or the audit log tells of (PAYOUT_ADDRESS_TAMPERED), signing is paused
         for the farmer or its pooler (SIGNING_PAUSED; while it is for everybody, it waits), or the
         request_id stands for another withdrawal (REQUEST_ID_REUSED); RESOURCE_EXHAUSTED (WITHDRAWAL_LIMIT) when it
         exceeds what may leave within 24 hours, the farmer has too many that are not settled, or ledgers have

@@ -34,6 +34,15 @@ ranked AS (
 )
 SELECT address, effective_at, is_effective FROM ranked WHERE place = 1 ORDER BY number;
 
+-- name: recorded_payout_address :one
+-- The payout address that the audit log names last: the newest row has to have it. Whoever deletes
+-- that row would have an older address count.
+SELECT coalesce(nullif(split_part(details, ' ', 1), 'none'), '') AS address
+FROM wallet.audit_log
+WHERE action = 'set_payout_address' AND subject = format('wallet %s', $1::uuid)
+ORDER BY number DESC
+LIMIT 1;
+
 -- name: next_payout_address :one
 -- The number of the next address, and its moment: when the wallet's lock was got, and never before the
 -- address that it replaces, as which was replaced while it cooled is told by these moments.
