@@ -13,6 +13,7 @@ from trials.security.access import columns, rpcs
 from trials.security.farming import FARMERS, Farmed
 from trials.security.floods import Made
 from trials.security.forged import Told
+from trials.security.forged_orders import Forged
 from trials.security.fuzz import LONG, Outcome
 from trials.security.leaving import Abandoned, Tally
 from trials.security.memory import MEBIBYTE, Growth
@@ -40,6 +41,7 @@ ENDURED = Endured(
     most=97 * MEBIBYTE,
     after=95 * MEBIBYTE,
 )
+FORGED = Forged(name="another amount of a withdrawal", who="wallet", answer="TAMPERED")
 GOOD = FuzzResult(
     plan=FuzzPlan(requests=100, abandoned=100, seed=1),
     farmed=Farmed(planted=4, worked=4, harvested=FARMERS, withdrawn=FARMERS),
@@ -64,6 +66,7 @@ GOOD = FuzzResult(
     flaws=[Told(flaw="a NUL", statuses={("plant", "GetInfo"): "UNAUTHENTICATED"})],
     endured=[ENDURED],
     search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
+    forged=[FORGED],
 )
 
 
@@ -115,6 +118,11 @@ def test_nothing_wrong_is_no_failure() -> None:
         (with_plants(locked=20.0), "a locked account took 20.0 s"),
         (with_plants(planted=5), "5 of 99 farmers were planted"),
         (with_plants(is_told=False), "its true reason"),
+        (
+            replace(GOOD, forged=[FORGED, replace(FORGED, is_paid=True)]),
+            "another amount of a withdrawal, written with the rights of wallet, was carried out",
+        ),
+        (replace(GOOD, forged=[replace(FORGED, is_done=True)]), "was carried out"),
         (replace(GOOD, fallen=["after farming: work is not SERVING"]), "work is not SERVING"),
         (
             replace(GOOD, search=replace(GOOD.search, leaks=["master key, hex in logs/plant.log"])),

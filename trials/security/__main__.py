@@ -1,13 +1,14 @@
 """python -m trials.security: hostile requests over all RPCs, and calls that are given up.
 
-A pool farms a block first. The audit log is attacked; each service's database role takes all that
-it can, while signing is paused and a farmer registered. Then every caller is tried on every method,
+A pool farms a block first. The audit log is attacked; orders are written that wallet did not give,
+with the rights of every database role; each of these roles takes all that it can, while signing is
+paused and a farmer registered. Then every caller is tried on every method,
 every pooler on another's things, and every verb on every table as every database role, too;
 connections come that say nothing, or half of something, beside honest callers; and at the end all
 that the pool has written, and told with errors, is searched for its secrets. Exit status 1 when a
 request was answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or did not serve,
 memory grew, somebody may do what is not declared, a pause waited for a role, tampering with the
-audit log was not found, or a secret was found.
+audit log was not found, an order that wallet did not give was carried out, or a secret was found.
 """
 
 import argparse

@@ -230,11 +230,16 @@ async def forge_orders(stack: Stack, progress: Progress) -> list[Forged]:
 
 
 def table_of(found: Sequence[Forged]) -> Table:
-    """Return the orders, and what came of each."""
+    """Return what stopped each order, by whose rights it was written with."""
+    answers = {(one.name, one.who): one.answer for one in found}
+    who = (*SERVICES, ALL_RIGHTS)
     return Table(
-        title="orders that wallet did not write",
-        columns=("order", "written with the rights of", "taken", "what stopped it"),
-        rows=[(one.name, one.who, "ALL" if one.failures else "0", one.answer) for one in found],
+        title="orders that wallet did not write, by whose rights, and what stopped them",
+        columns=("order", *who),
+        rows=[
+            (name, *(answers.get((name, one), "") for one in who))
+            for name in dict.fromkeys(one.name for one in found)
+        ],
     )
 
 
@@ -245,6 +250,9 @@ class _Doors:
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub"
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub"
     admin: Connection
+    #: The farmer who withdraws, and its payout address.
+    farmer_id: str
+    address: str
 
 
 @asynccontextmanager
@@ -252,10 +260,15 @@ async def _doors(stack: Stack) -> AsyncIterator[_Doors]:
     async with open_channel(stack.target("wallet"), stack.operator(), name="wallet") as channel:
         admin = await asyncpg.connect(stack.admin_dsn)
         try:
+            farmer = await admin.fetchrow(_FARMER)
+            if farmer is None:
+                raise RuntimeError("no farmer has withdrawn")
             yield _Doors(
                 custody=custody_pb2_grpc.CustodyServiceStub(channel),
                 withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channel),
                 admin=admin,
+                farmer_id=str(farmer["farmer_id"]),
+                address=farmer["destination"],
             )
         finally:
             await admin.close()
@@ -280,8 +293,8 @@ async def _refused(stack: Stack, doors: _Doors) -> list[Forged]:
 async def _refusal(name: str, who: str, attack: Attack, scene: Scene) -> Forged:
     try:
         await attack(scene)
-    except asyncpg.InsufficientPrivilegeError as error:
-        return Forged(name=name, who=who, answer=str(error).partition("\n")[0])
+    except asyncpg.InsufficientPrivilegeError:
+        return Forged(name=name, who=who, answer="the database")
     return Forged(name=name, who=who, answer="nothing", is_done=True)
 
 
@@ -298,7 +311,7 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
     is_paid = await _exists(stack.rpc_url, scene.thief)
     if state is None:
         # All accounts of the kind are there, so wallet takes up no other one.
-        return Forged(name=name, who=who, answer="it was not taken up", is_paid=is_paid)
+        return Forged(name=name, who=who, answer="not taken up", is_paid=is_paid)
     is_done = state != ("failed", "TAMPERED")
     return Forged(name=name, who=who, answer=state[1], is_paid=is_paid, is_done=is_done)
 
@@ -306,15 +319,19 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
 @asynccontextmanager
 async def _waiting(doors: _Doors) -> AsyncIterator[Scene]:
     """Yield a withdrawal of a farmer that waits, as signing is paused while the block runs."""
-    farmer = await doors.admin.fetchval(_FARMER)
+    # The attack before may have left another address.
+    address = withdrawal_pb2.SetPayoutAddressRequest(
+        farmer_id=doors.farmer_id, address=doors.address
+    )
+    await doors.withdrawals.SetPayoutAddress(address, timeout=30)
     pause = custody_pb2.PauseSigningRequest(reach=_EVERYTHING, reason="forged orders")
     await doors.custody.PauseSigning(pause, timeout=30)
     request = withdrawal_pb2.WithdrawRequest(
-        request_id=str(new_id()), farmer_id=str(farmer), amount=1
+        request_id=str(new_id()), farmer_id=doors.farmer_id, amount=1
     )
     asked = asyncio.ensure_future(doors.withdrawals.Withdraw(request, timeout=60))
     try:
-        row = await _recorded(doors.admin, request.request_id)
+        row = await _recorded(doors.admin, request.request_id, asked)
         yield Scene(
             wallet_id=row["wallet_id"],
             payer_id=row["payer_id"],
@@ -329,11 +346,15 @@ async def _waiting(doors: _Doors) -> AsyncIterator[Scene]:
         asked.cancel()
 
 
-async def _recorded(admin: Connection, request_id: str) -> "asyncpg.Record":
+async def _recorded(
+    admin: Connection, request_id: str, asked: "asyncio.Future[Any]"
+) -> "asyncpg.Record":
     for _ in range(int(_PATIENCE * 20)):
         row = await admin.fetchrow(_WITHDRAWAL, request_id)
         if row is not None:
             return cast("asyncpg.Record", row)
+        if asked.done():
+            asked.result()  # why it was refused
         await asyncio.sleep(0.05)
     raise TimeoutError("wallet did not record a withdrawal")
 
@@ -366,13 +387,13 @@ async def _insert(connection: Connection, table: str, **values: object) -> None:
     )
 
 
-#: The farmer that has withdrawn most: there is an address, and something left.
+#: The farmer who has withdrawn last: there is an address, and something left.
 _FARMER = """
-SELECT w.farmer_id FROM wallet.withdrawals AS d
+SELECT w.farmer_id, d.destination FROM wallet.withdrawals AS d
 INNER JOIN wallet.operations AS o ON d.operation_id = o.id
 INNER JOIN wallet.wallets AS w ON d.wallet_id = w.id
 WHERE o.state = 'succeeded'
-GROUP BY w.farmer_id ORDER BY count(*) DESC, w.farmer_id LIMIT 1
+ORDER BY o.settled_at DESC LIMIT 1
 """
 _WITHDRAWAL = """
 SELECT d.operation_id, d.wallet_id, p.payer_id FROM wallet.withdrawals AS d

@@ -70,7 +70,7 @@ class OrderCheck:
             return ["no row has an authenticator yet, and nothing is signed: kalepool orders check"]
         if self.is_clean:
             return []
-        return [f"wallet did not write {self.last.count} rows: kalepool orders check"]
+        return [f"rows that wallet did not write: {self.last.count} (kalepool orders check)"]
 
     async def step(self) -> Checked:
         """Look at all rows once, and bring those under an older key under the current one."""

@@ -97,6 +97,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "transactions": 1,
     }
     assert checked.check.is_clean
+    assert checked.check.warnings == []
     assert set(TABLES) == set(checked.names)
 
 
@@ -127,6 +128,7 @@ async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
     found = await checked.check.step()
     assert (found.count, [row.name for row in found.forged]) == (1, [checked.names[table]])
     assert not checked.check.is_clean
+    assert checked.check.warnings == ["rows that wallet did not write: 1 (kalepool orders check)"]
     # An operator signs another row, then this one.
     other = next(name for name in checked.names.values() if name.table != table)
     assert await checked.check.sign([other], actor="operator") == 0
@@ -153,6 +155,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     await checked.rows.connection.execute("DELETE FROM wallet.row_keys")
     with pytest.raises(RowKeysMissingError, match="kalepool orders"):
         await keys.open()
+    (warning,) = check.warnings
+    assert "nothing is signed" in warning
     found = await check.look()
     assert found.count == sum(found.rows.values()) == 13
     assert await check.sign(None, actor="operator") == 13
