@@ -44,8 +44,9 @@ _FILLING = {
     "temporary tables": "CREATE TEMPORARY TABLE mine (id int)",
     "tables in public": "CREATE TABLE public.mine (id int)",
 }
-#: A query that has no end, and one that sorts more than fits into memory.
-_HEAVY = "SELECT count(*) FROM generate_series(1, 1000000000000) AS g"
+#: A query that has no end and writes no file (a function after FROM would fill the disk), and one
+#: that sorts more than fits into memory.
+_HEAVY = "SELECT count(*) FROM (SELECT generate_series(1, 1000000000000)) AS g"
 _SORTED = (
     "SELECT count(*) FROM "
     "(SELECT repeat(md5(g::text), 60) AS t FROM generate_series(1, 300000) AS g ORDER BY 1) AS s"
