@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trials.bench.phases import PhaseResult
-from trials.bench.results import CarrierRun, processes_compared
+from trials.bench.results import BenchResult, CarrierRun, processes_compared
 from trials.world import Carrier
 
 #: Stroops of XLM per farmer and block at the measured settings: plant, work and harvest together,
@@ -13,6 +13,8 @@ from trials.world import Carrier
 FEE_GOALS = {Carrier.SINGLE: 46_000, Carrier.MULTICALL: 34_000}
 #: Milliseconds of CPU of the wallet per operation, building, signing and recording included.
 CPU_GOAL = 1.0
+#: Percent of that CPU that the authenticators of an operation's rows take.
+AUTHENTICATORS_GOAL = 3.0
 #: Ledgers above the fewest possible number.
 LEDGER_SLACK = 1
 #: Time of two wallet processes as a part of the time of one, when the wallet is the limit.
@@ -68,6 +70,21 @@ def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
         )
         for one, two in processes_compared(runs)
         if one.cpu_share is not None
+    ]
+
+
+def goals_of_authenticators(result: BenchResult) -> list[Goal]:
+    """Return the goal of authenticated rows, as a part of the phase that takes the least CPU."""
+    least = min((phase.cpu_ms_each for run in result.runs for phase in run.phases), default=0.0)
+    if not least:
+        return []
+    return [
+        Goal(
+            name="authenticators of an operation's rows: part of its CPU",
+            figure=round(100 * 1000 * result.authenticator_seconds / least, 1),
+            at_most=AUTHENTICATORS_GOAL,
+            unit="%",
+        )
     ]
 
 

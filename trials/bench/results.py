@@ -90,6 +90,8 @@ class BenchResult:
     runs: list[CarrierRun]
     #: Runs on a network whose limits are out of the way.
     unlimited: list[CarrierRun]
+    #: Seconds of CPU that the authenticators of one operation's rows take.
+    authenticator_seconds: float = 0.0
 
     def ratios(self) -> list[Ratio]:
         """Return the ratios of single calls to multicall, and of one wallet process to two."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from devstack.stack import Progress
+from trials.bench.authenticators import authenticator_seconds
 from trials.bench.chain import read_limits
 from trials.bench.phases import STAKE, run_block
 from trials.bench.results import BenchResult, CarrierRun
@@ -76,6 +77,7 @@ async def run_bench(plan: BenchPlan, progress: Progress) -> BenchResult:
         command=plan.command,
         runs=[run for runs, _ in carried for run in runs],
         unlimited=[run for runs, _ in compared for run in runs],
+        authenticator_seconds=authenticator_seconds(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from trials.bench.goals import Goal, goals_of, goals_of_processes
+from trials.bench.goals import Goal, goals_of, goals_of_authenticators, goals_of_processes
 from trials.bench.phases import PhaseResult
 from trials.bench.picture import draw
 from trials.bench.results import BenchResult, CarrierRun, Ratio
@@ -56,7 +56,7 @@ def report_of(result: BenchResult) -> Report:
 def all_goals(result: BenchResult) -> list[Goal]:
     """Return the goals of all runs on the network as it was measured, and of the comparison."""
     goals = [goal for run in result.runs for goal in goals_of(run)]
-    return [*goals, *goals_of_processes(result.unlimited)]
+    return [*goals, *goals_of_authenticators(result), *goals_of_processes(result.unlimited)]
 
 
 def _table(run: CarrierRun) -> Table:

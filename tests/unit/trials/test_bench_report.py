@@ -6,12 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.support.results import ORIGIN
+from trials.bench.authenticators import authenticator_seconds
 from trials.bench.chain import Limits, Usage
 from trials.bench.fewest import Fewest
-from trials.bench.goals import goals_of, goals_of_processes
+from trials.bench.goals import goals_of, goals_of_authenticators, goals_of_processes
 from trials.bench.phases import LedgerBar, PhaseResult
 from trials.bench.results import BenchResult, CarrierRun
-from trials.bench.tables import report_of
+from trials.bench.tables import all_goals, report_of
 from trials.report import write
 from trials.world import Carrier
 
@@ -100,6 +101,25 @@ def test_a_stake_has_its_price() -> None:
         51_000,
         45_000,
     )
+
+
+def test_authenticators_take_a_small_part_of_the_cheapest_phase() -> None:
+    one = run()
+    cheap = replace(one.phases[0], cpu_seconds=0.5)  # of 1,000 operations
+    runs = [replace(one, phases=[cheap, *one.phases[1:]])]
+    for seconds, part, is_met in ((14.9e-6, 3.0, True), (15.6e-6, 3.1, False)):
+        result = BenchResult(
+            origin=ORIGIN, command="", runs=runs, unlimited=[], authenticator_seconds=seconds
+        )
+        (goal,) = goals_of_authenticators(result)
+        assert (goal.figure, goal.met) == (part, is_met)
+        assert goal in all_goals(result)
+    none = BenchResult(origin=ORIGIN, command="", runs=[], unlimited=[])
+    assert goals_of_authenticators(none) == []
+
+
+def test_the_cost_of_authenticators_is_measured() -> None:
+    assert 0 < authenticator_seconds() < 0.1
 
 
 def test_processes_are_compared_where_the_wallet_is_the_limit() -> None:
