@@ -146,8 +146,9 @@ async def audit(*, action: str = "", limit: Count = 100, session: Run) -> None:
     Parameters
     ----------
     action
-        Only these: sign, found, create_wallet, set_payout_address, withdraw, pause, resume,
-        rotate_keys, sign_rows, export_key, ask_approval, approve or use_approval.
+        Only these: sign, found, create_wallet, set_payout_address, set_stake_limit, withdraw,
+        pause, resume, release, rotate_keys, sign_rows, export_key, ask_approval, approve or
+        use_approval.
     limit
         How many at most; 0 means all.
     """

@@ -3,7 +3,7 @@
 import cyclopts
 from google.protobuf import json_format, struct_pb2
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import withdrawal_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 
 from cli.arguments import Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
@@ -108,8 +108,13 @@ async def update(
     request_id
         Makes a repeat give the first answer.
     """
+    # Wallet takes these from their giver alone; registry only notes them.
+    if stake_percentage is not None:
+        limit = wallet_pb2.SetStakeLimitRequest(
+            farmer_id=farmer_id, stake_percentage=stake_percentage
+        )
+        await session.ask(session.wallet.SetStakeLimit, limit)
     if payout_wallet_address is not None:
-        # Wallet takes it from its giver alone; registry only notes it.
         order = withdrawal_pb2.SetPayoutAddressRequest(
             farmer_id=farmer_id, address=payout_wallet_address
         )

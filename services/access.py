@@ -115,7 +115,8 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     "kalepool.wallet.v1.WalletService": {
         "CreateWallet": _services(_REGISTRY),
-        "GetWallet": _own(wallet_id=Owned.WALLET, farmer_id=Owned.FARMER),
+        "SetStakeLimit": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
+        "GetWallet": _own(_REGISTRY, wallet_id=Owned.WALLET, farmer_id=Owned.FARMER),
         "ListWallets": _own(pooler_id=Owned.POOLER),
         "GetBalances": _own(farmer_ids=Owned.FARMER),
         "Plant": _services(_PLANT),

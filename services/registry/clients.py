@@ -19,6 +19,7 @@ from libs.common.grpc.client import call
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.second_person import Order
 from libs.common.ids import FarmerId, PoolerId, WalletId
+from libs.kale.amounts import format_percentage, parse_percentage
 
 #: Seconds for one call.
 TIMEOUT = 15.0
@@ -44,17 +45,26 @@ class WalletClient:
         return await is_serving(self._channel)
 
     async def create_wallet(
-        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str
+        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str, stake_bps: int
     ) -> tuple[WalletId, str]:
         """Return the farmer's wallet and its address; make the wallet when there is none.
 
         A repeated call returns the same wallet.
         """
         request = wallet_pb2.CreateWalletRequest(
-            farmer_id=str(farmer_id), pooler_id=str(pooler_id), payout_address=payout_address
+            farmer_id=str(farmer_id),
+            pooler_id=str(pooler_id),
+            payout_address=payout_address,
+            stake_percentage=format_percentage(stake_bps),
         )
         response = await call(self._stub.CreateWallet, request, timeout=TIMEOUT)
         return WalletId(UUID(response.wallet.wallet_id)), response.wallet.address
+
+    async def stake_limit(self, farmer_id: FarmerId) -> int:
+        """Return what a farmer may stake at most, in ten-thousandths of its balance."""
+        request = wallet_pb2.GetWalletRequest(farmer_id=str(farmer_id))
+        found = await call(self._stub.GetWallet, request, timeout=TIMEOUT)
+        return parse_percentage(found.wallet.stake_limit)
 
     async def newest_payout_address(self, farmer_id: FarmerId) -> str:
         """Return the address that was set last, whether or not it counts already; "" for none."""

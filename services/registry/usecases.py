@@ -9,6 +9,7 @@ from uuid import UUID
 from libs.common.db.pool import Session
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, PoolerId, new_id
+from libs.kale.amounts import format_percentage
 from services.registry.clients import WalletClient
 from services.registry.domain.errors import (
     FarmerNotFoundError,
@@ -20,6 +21,7 @@ from services.registry.domain.errors import (
     PoolerSuspendedError,
     PoolFullError,
     RequestIdReusedError,
+    StakeNotAgreedError,
 )
 from services.registry.domain.model import Change, Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerEvent, sources, target
@@ -110,7 +112,10 @@ class Registry:
         await failpoint("registry.farmer.enrolled")
         farmer = await self.farmer(farmer_id)
         wallet_id, address = await self.wallet.create_wallet(
-            farmer_id, pooler_id, payout_address=farmer.payout_wallet_address
+            farmer_id,
+            pooler_id,
+            payout_address=farmer.payout_wallet_address,
+            stake_bps=farmer.stake_bps,
         )
         await failpoint("registry.farmer.wallet_made")
         made = FarmerEvent.WALLET_MADE
@@ -127,12 +132,13 @@ class Registry:
     async def update_farmer(self, farmer_id: FarmerId, change: Change) -> Farmer:
         """Change a farmer, once per request id.
 
-        A payout address is noted only: where money goes is for wallet to decide, by the word of
-        whom the farmer belongs to. Raise PayoutAddressNotSetError when wallet has another one.
+        A payout address and a stake are noted only: where money goes and what is staked at most is
+        for wallet to decide, by the word of whom the farmer belongs to. Raise
+        PayoutAddressNotSetError and StakeNotAgreedError when wallet says otherwise.
         """
         farmer, values = await self.farmer(farmer_id), change.values
         stake, payout = values.get("stake_bps"), _text(values, "payout_wallet_address")
-        if payout is not None and not farmer.custodial_wallet:
+        if (payout is not None or stake is not None) and not farmer.custodial_wallet:
             await self.provision(farmer_id, farmer.pooler_id)
 
         async def act(session: Session, _: FarmerId) -> None:
@@ -145,9 +151,20 @@ class Registry:
             )
             if payout is not None:
                 await self._check_payout_address(farmer_id, payout)
+            if isinstance(stake, int):
+                await self._check_stake(farmer_id, stake)
 
         await self._once(change, farmer_id, act)
         return await self.farmer(farmer_id)
+
+    async def _check_stake(self, farmer_id: FarmerId, stake_bps: int) -> None:
+        limit = await self.wallet.stake_limit(farmer_id)
+        if stake_bps > limit:
+            raise StakeNotAgreedError(
+                f"stake_percentage: wallet signs stakes of up to {format_percentage(limit)}: raise "
+                "that first, in your own name, by WalletService/SetStakeLimit",
+                metadata={"limit": format_percentage(limit)},
+            )
 
     async def _check_payout_address(self, farmer_id: FarmerId, address: str) -> None:
         newest = await self.wallet.newest_payout_address(farmer_id)

@@ -103,11 +103,6 @@ async def ends(admin: Any) -> dict[str, tuple[str, int, str]]:
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
-async def has_payer(admin: Any) -> bool:
-    """Tell whether there is an account that payments can be made by."""
-    return bool(await admin.fetchval("SELECT count(*) FROM wallet.free_payers()"))
-
-
 @pytest.mark.parametrize("fails", [True, False])
 async def test_a_withdrawal_whose_ledger_is_forgotten(
     fails: bool, database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
@@ -129,7 +124,7 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         narrow = await stranger(world)
         vain = await payer(world, narrow.public_key, 3 * KALE)
 
-        await until(lambda: has_payer(admin))  # the next transaction is the one of the payments
+        await world.wait_for_payers()  # the next transaction is the one of the payments
         await world.restart(FAILPOINTS="wallet.transaction.signed=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]

@@ -8,7 +8,12 @@ from uuid import UUID
 
 import pytest
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import withdrawal_pb2, withdrawal_pb2_grpc
+from kalepool.wallet.v1 import (
+    wallet_pb2,
+    wallet_pb2_grpc,
+    withdrawal_pb2,
+    withdrawal_pb2_grpc,
+)
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
@@ -23,8 +28,8 @@ FIRST, SECOND, THIRD = (Keypair.random().public_key for _ in range(3))
 
 
 @asynccontextmanager
-async def doors(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tuple[Any, Any]]:
-    """Registry and withdrawals, as somebody."""
+async def doors(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tuple[Any, Any, Any]]:
+    """Registry, withdrawals and wallets, as somebody."""
     transport = stack.transport(kind, name)
     async with (
         open_channel(stack.target("registry"), transport, name="registry") as registry,
@@ -33,6 +38,7 @@ async def doors(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tupl
         yield (
             registry_pb2_grpc.RegistryServiceStub(registry),
             withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
+            wallet_pb2_grpc.WalletServiceStub(wallet),
         )
 
 
@@ -43,7 +49,7 @@ async def register(registry: Any, name: str) -> tuple[str, str]:
     )
     pooler = (await call(registry.RegisterPooler, new, timeout=20)).pooler.pooler_id
     farmer = registry_pb2.RegisterFarmerRequest(
-        request_id=name, pooler_id=pooler, stake_percentage="0", payout_wallet_address=FIRST
+        request_id=name, pooler_id=pooler, stake_percentage="0.5", payout_wallet_address=FIRST
     )
     return pooler, (await call(registry.RegisterFarmer, farmer, timeout=20)).farmer_id
 
@@ -55,36 +61,48 @@ async def reason(method: Any, request: Any) -> str:
     return caught.value.reason
 
 
-async def test_a_payout_address_changes_by_its_givers_own_word(tmp_path: Path) -> None:
-    config = StackConfig(directory=tmp_path / "stack", services=("registry", "wallet"))
+@asynccontextmanager
+async def two_poolers(directory: Path) -> AsyncIterator[tuple[Stack, str, str, str]]:
+    """A pool with an honest pooler and its farmer, whose rows in registry a thief has taken."""
+    config = StackConfig(directory=directory / "stack", services=("registry", "wallet"))
     async with (
         open_stack(config) as stack,
-        doors(stack, CallerKind.OPERATOR, "ann") as (for_operators, _),
+        doors(stack, CallerKind.OPERATOR, "ann") as (registry, _, _),
+        connect(stack.admin_dsn) as admin,
     ):
-        pooler, farmer = await register(for_operators, "honest")
-        thief, _ = await register(for_operators, "thief")
+        honest, farmer = await register(registry, "honest")
+        thief, _ = await register(registry, "thief")
+        await admin.execute(
+            "UPDATE registry.farmers SET pooler_id = $2, payout_wallet_address = $3 WHERE id = $1",
+            UUID(farmer),
+            UUID(thief),
+            SECOND,
+        )
+        yield stack, farmer, honest, thief
+
+
+async def test_orders_about_money_are_their_givers_own_word(tmp_path: Path) -> None:
+    async with two_poolers(tmp_path) as (stack, farmer, honest, thief):
         set_second = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer, address=SECOND)
         set_third = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer, address=THIRD)
+        stake_all = wallet_pb2.SetStakeLimitRequest(farmer_id=farmer, stake_percentage="1")
         note_third = registry_pb2.UpdateFarmerRequest(farmer_id=farmer, payout_wallet_address=THIRD)
+        note_stake = registry_pb2.UpdateFarmerRequest(farmer_id=farmer, stake_percentage="1")
 
-        # Whoever has registry's certificate gives no such order.
-        async with doors(stack, CallerKind.SERVICE, "registry") as (_, withdrawals):
-            assert await reason(withdrawals.SetPayoutAddress, set_second) == "ACCESS_DENIED"
+        # Whoever has a service's certificate gives no such order.
+        for service in ("registry", "plant"):
+            async with doors(stack, CallerKind.SERVICE, service) as (_, withdrawals, wallets):
+                assert await reason(withdrawals.SetPayoutAddress, set_second) == "ACCESS_DENIED"
+                assert await reason(wallets.SetStakeLimit, stake_all) == "ACCESS_DENIED"
 
-        # Nor has a thief anything of it that all rows of registry say the farmer is the thief's.
-        async with connect(stack.admin_dsn) as admin:
-            await admin.execute(
-                "UPDATE registry.farmers SET pooler_id = $2, payout_wallet_address = $3 "
-                "WHERE id = $1",
-                UUID(farmer),
-                UUID(thief),
-                SECOND,
-            )
-        async with doors(stack, CallerKind.POOLER, thief) as (registry, withdrawals):
+        # Nor has a thief anything of all rows of registry saying that the farmer is the thief's.
+        async with doors(stack, CallerKind.POOLER, thief) as (registry, withdrawals, wallets):
             assert await reason(withdrawals.SetPayoutAddress, set_second) == "NOT_YOURS"
+            assert await reason(wallets.SetStakeLimit, stake_all) == "NOT_YOURS"
             assert await reason(registry.UpdateFarmer, note_third) == "PAYOUT_ADDRESS_NOT_SET"
+            assert await reason(registry.UpdateFarmer, note_stake) == "STAKE_NOT_AGREED"
 
-        async with doors(stack, CallerKind.POOLER, pooler) as (_, withdrawals):
+        async with doors(stack, CallerKind.POOLER, honest) as (_, withdrawals, wallets):
             asked = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer)
             found = await call(withdrawals.GetPayoutAddress, asked, timeout=20)
             assert (found.address, found.pending_address) == (FIRST, "")
@@ -96,3 +114,5 @@ async def test_a_payout_address_changes_by_its_givers_own_word(tmp_path: Path) -
                 request_id="one", farmer_id=farmer, amount=1, destination=THIRD
             )
             assert await reason(withdrawals.Withdraw, elsewhere) == "PAYOUT_ADDRESS_DIFFERS"
+            wallet = (await call(wallets.SetStakeLimit, stake_all, timeout=20)).wallet
+            assert wallet.stake_limit == "1"

@@ -23,7 +23,7 @@ from tests.support.database import connect
 
 
 class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
-    """A servicer of CreateWallet as the proto promises it."""
+    """A servicer of CreateWallet and GetWallet, for registry, as the proto promises them."""
 
     def __init__(self, dsn: str) -> None:
         """Take the `dsn` of the wallet's own role."""
@@ -35,6 +35,8 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self.answers_to_lose = 0
         #: All payout addresses that the fake was told, in order, by farmer id.
         self.payout_addresses: dict[str, list[str]] = {}
+        #: What farmers may stake at most (decimals), by farmer id.
+        self.stake_limits: dict[str, str] = {}
         self.port = 0
         self._dsn = dsn
         self._server: grpc.aio.Server | None = None
@@ -74,6 +76,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         wallet, is_new = await self._wallet_of(request.farmer_id, request.pooler_id)
         if is_new:
             self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
+            self.stake_limits[request.farmer_id] = request.stake_percentage
         if wallet.pooler_id != request.pooler_id:
             error = AlreadyExistsError("of another pooler", reason="WALLET_OF_OTHER_POOLER")
             await context.abort_with_status(to_status(error))
@@ -81,6 +84,16 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
             self.answers_to_lose -= 1
             await context.abort_with_status(to_status(UnavailableError("the answer is lost")))
         return wallet_pb2.CreateWalletResponse(wallet=wallet)
+
+    async def GetWallet(
+        self, request: wallet_pb2.GetWalletRequest, context: Any
+    ) -> wallet_pb2.GetWalletResponse:
+        """Return what a farmer may stake; refuse as CreateWallet does."""
+        if (refusal := self.refusals.get(request.farmer_id)) is not None:
+            await context.abort_with_status(to_status(refusal))
+        limit = self.stake_limits[request.farmer_id]
+        wallet = wallet_pb2.Wallet(farmer_id=request.farmer_id, stake_limit=limit)
+        return wallet_pb2.GetWalletResponse(wallet=wallet)
 
     async def fund(self, farmer_id: str, *, has_trustline: bool = True) -> None:
         """Let the farmer's account exist on the chain from now on."""

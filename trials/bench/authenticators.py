@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from libs.common.db.pool import Record
 from libs.common.ids import new_id
+from libs.kale.amounts import WHOLE
 from services.wallet.domain.model import OperationKind
 from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store.orders import Orders
@@ -35,6 +36,7 @@ def _measured() -> float:
         "farmer_id": farmer_id,
         "pooler_id": pooler_id,
         "address": address,
+        "stake_bps": WHOLE,
         "wallet_mac": wallet_mac,
     }
     ids = [new_id() for _ in range(_OPERATIONS)]

@@ -50,6 +50,12 @@ class PayoutAddressNotSetError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_NOT_SET"
 
 
+class StakeNotAgreedError(FailedPreconditionError):
+    """Wallet signs smaller stakes of the farmer only: the pooler has to agree to more there."""
+
+    default_reason = "STAKE_NOT_AGREED"
+
+
 class FarmerStatusError(FailedPreconditionError):
     """The farmer's status does not allow the change."""
 

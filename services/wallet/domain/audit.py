@@ -30,6 +30,8 @@ class Action(Enum):
     CREATE_WALLET = "create_wallet"
     #: A farmer's outside address was set; subject: the wallet.
     SET_PAYOUT_ADDRESS = "set_payout_address"
+    #: What a farmer may stake at most was set; subject: the wallet.
+    SET_STAKE_LIMIT = "set_stake_limit"
     #: A withdrawal was asked for; subject: the wallet.
     WITHDRAW = "withdraw"
     #: Signing was paused; subject: for whom.

@@ -7,6 +7,7 @@ from typing import NewType
 from uuid import UUID
 
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.kale.amounts import WHOLE
 
 TransactionId = NewType("TransactionId", UUID)
 
@@ -106,6 +107,7 @@ class FailureReason(Enum):
     ACCOUNT_LOCKED = "ACCOUNT_LOCKED"
     LINE_FROZEN = "LINE_FROZEN"
     LINE_FULL = "LINE_FULL"
+    STAKE_NOT_AGREED = "STAKE_NOT_AGREED"
     DESTINATION_FULL = "DESTINATION_FULL"
     KEEPS_FAILING = "KEEPS_FAILING"
     TAMPERED = "TAMPERED"
@@ -147,6 +149,8 @@ class Wallet:
     balances: Balances
     #: When the key was made.
     created_at: datetime
+    #: Ten-thousandths of the balance that a plant may stake at most.
+    stake_bps: int = WHOLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +261,10 @@ class QueuedOperation:
     pooler_id: PoolerId | None = None
     #: Ledgers have refused payments of that pooler lately.
     is_suspect: bool = False
+    #: Ten-thousandths of the balance that a plant may stake at most.
+    stake_bps: int = WHOLE
+    #: Stroops of KALE whose withdrawal was asked for lately: a stake may have been reckoned before.
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

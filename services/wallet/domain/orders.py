@@ -49,10 +49,16 @@ class Name:
 
 
 def wallet_bytes(
-    *, row_id: UUID, kind: str, farmer_id: UUID | None, pooler_id: UUID | None, address: str
+    *,
+    row_id: UUID,
+    kind: str,
+    farmer_id: UUID | None,
+    pooler_id: UUID | None,
+    address: str,
+    stake_bps: int,
 ) -> bytes:
-    """Return the bytes of a wallet: what it is for, and whose it is."""
-    return _bytes("wallets", row_id, kind, farmer_id, pooler_id, address)
+    """Return the bytes of a wallet: what it is for, whose it is, and what it may stake at most."""
+    return _bytes("wallets", row_id, kind, farmer_id, pooler_id, address, stake_bps)
 
 
 def operation_bytes(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import assert_never
 
+from libs.kale.amounts import WHOLE, stake_amount
 from libs.kale.hash import leading_zeros, work_hash
 from libs.kale.reward import block_reward
 from services.wallet.domain.chain_facts import AccountState, PailState
@@ -77,6 +78,7 @@ _WORDS = {
     FailureReason.ACCOUNT_LOCKED: LOCKED,
     FailureReason.LINE_FROZEN: "the account's KALE trustline is not authorised",
     FailureReason.NO_TRUSTLINE: "the account has no KALE trustline",
+    FailureReason.STAKE_NOT_AGREED: "the stake is more than was agreed with the farmer's pooler",
     FailureReason.LINE_FULL: "the account's KALE trustline cannot take what the harvest pays",
 }
 
@@ -94,7 +96,7 @@ def barrier(
     """
     match operation.kind:
         case OperationKind.PLANT:
-            return _refuse(operation, _plant_barrier(account, operation.amount))
+            return _refuse(operation, _plant_barrier(operation, account))
         case OperationKind.HARVEST:
             return _SEND if pail is None else _harvest_barrier(operation, account, pail.stake)
         case OperationKind.WORK:
@@ -110,12 +112,26 @@ def barrier(
     assert_never(operation.kind)
 
 
-def _plant_barrier(account: AccountState, stake: int) -> FailureReason | None:
+def _plant_barrier(operation: QueuedOperation, account: AccountState) -> FailureReason | None:
     if not account.exists:
         return FailureReason.NOT_FUNDED
     if not account.obeys:
         return FailureReason.ACCOUNT_LOCKED
-    return _line_barrier(account) if stake else None
+    if not operation.amount:
+        return None
+    if _exceeds_agreement(operation, account):
+        return FailureReason.STAKE_NOT_AGREED
+    return _line_barrier(account)
+
+
+def _exceeds_agreement(operation: QueuedOperation, account: AccountState) -> bool:
+    """Tell whether a plant stakes a greater part of the balance than was agreed.
+
+    What is more than the whole balance, the network refuses with its own reason.
+    """
+    if operation.stake_bps == WHOLE or operation.amount > account.kale:
+        return False
+    return operation.amount > stake_amount(account.kale + operation.withdrawn, operation.stake_bps)
 
 
 def _line_barrier(account: AccountState) -> FailureReason | None:

@@ -8,6 +8,7 @@ from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
 from libs.common.ids import FarmerId
+from libs.kale.amounts import WHOLE, format_percentage, parse_percentage
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
     Balances,
@@ -67,7 +68,13 @@ def wallet_message(wallet: Wallet) -> wallet_pb2.Wallet:
         status=wallet_pb2.WALLET_STATUS_READY if ready else wallet_pb2.WALLET_STATUS_PENDING,
         balances=balances_message(wallet, wallet.balances),
         created_at=timestamp(wallet.created_at),
+        stake_limit=format_percentage(wallet.stake_bps),
     )
+
+
+def stake_bps(percentage: str) -> int:
+    """Return the ten-thousandths of a decimal from 0 to 1; all of them when it is empty."""
+    return parse_percentage(percentage) if percentage else WHOLE
 
 
 def balances_message(wallet: Wallet, balances: Balances) -> wallet_pb2.Balances:

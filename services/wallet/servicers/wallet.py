@@ -7,6 +7,7 @@ from uuid import UUID
 import grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
+from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
 from libs.common.paging import id_after, size_of, token_after
 from services.wallet.domain.errors import OperationNotFoundError, WalletNotFoundError
@@ -62,8 +63,20 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
             FarmerId(UUID(request.farmer_id)),
             PoolerId(UUID(request.pooler_id)),
             payout_address=request.payout_address,
+            stake_bps=messages.stake_bps(request.stake_percentage),
         )
         return wallet_pb2.CreateWalletResponse(wallet=messages.wallet_message(wallet))
+
+    async def SetStakeLimit(
+        self, request: wallet_pb2.SetStakeLimitRequest, context: Context
+    ) -> wallet_pb2.SetStakeLimitResponse:
+        """See wallet.proto."""
+        wallet = await self._use_cases.set_stake_limit(
+            FarmerId(UUID(request.farmer_id)),
+            messages.stake_bps(request.stake_percentage),
+            actor=caller().identity,
+        )
+        return wallet_pb2.SetStakeLimitResponse(wallet=messages.wallet_message(wallet))
 
     async def GetWallet(
         self, request: wallet_pb2.GetWalletRequest, context: Context

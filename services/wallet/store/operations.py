@@ -332,6 +332,8 @@ def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
         is_genuine=orders.is_claimed(row),
         pooler_id=row["pooler_id"],
         is_suspect=bool(row.get("is_suspect")),
+        stake_bps=row["stake_bps"],
+        withdrawn=row.get("withdrawn") or 0,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.db.pool import Record
+from libs.kale.amounts import WHOLE
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.orders import (
     approval_bytes,
@@ -38,11 +39,17 @@ class Orders:
         address: str,
         farmer_id: UUID | None = None,
         pooler_id: UUID | None = None,
+        stake_bps: int = WHOLE,
     ) -> bytes:
-        """Return the authenticator of a new wallet."""
+        """Return the authenticator of a wallet."""
         return self._macs.mac(
             wallet_bytes(
-                row_id=row_id, kind=kind, farmer_id=farmer_id, pooler_id=pooler_id, address=address
+                row_id=row_id,
+                kind=kind,
+                farmer_id=farmer_id,
+                pooler_id=pooler_id,
+                address=address,
+                stake_bps=stake_bps,
             )
         )
 
@@ -180,6 +187,7 @@ class Orders:
             farmer_id=row["farmer_id"],
             pooler_id=row["pooler_id"],
             address=row["address"],
+            stake_bps=row["stake_bps"],
         )
         return self._macs.is_genuine(operation_row(row), row["mac"]) and self._macs.is_genuine(
             wallet, row["wallet_mac"]
@@ -229,6 +237,7 @@ def wallet_row(row: Record) -> bytes:
         farmer_id=row["farmer_id"],
         pooler_id=row["pooler_id"],
         address=row["address"],
+        stake_bps=row["stake_bps"],
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record, Session
 from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.kale.amounts import WHOLE
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.budget import SPONSORED
 from services.wallet.domain.chain_facts import AccountState
@@ -36,11 +37,13 @@ class WalletStore:
         pooler_id: PoolerId,
         onboarding_id: OperationId,
         payout_address: str = "",
+        stake_bps: int = WHOLE,
         budget: int = 0,
     ) -> bool:
         """Record a farmer's wallet with its onboarding; return False when the farmer has one.
 
-        `payout_address` (may be empty) is the address that the wallet pays out to. Raises
+        `payout_address` (may be empty) is the address that the wallet pays out to; `stake_bps` are
+        the ten-thousandths of its balance that a plant may stake at most. Raises
         SponsorshipBudgetError when the reserves of the pooler's new farmers exceed `budget`
         (stroops within 24 hours; 0: no limit).
         """
@@ -51,6 +54,7 @@ class WalletStore:
             pooler_id=pooler_id,
             onboarding_id=onboarding_id,
             payout_address=payout_address,
+            stake_bps=stake_bps,
             budget=budget,
         )
 
@@ -67,6 +71,7 @@ class WalletStore:
         pooler_id: PoolerId | None = None,
         onboarding_id: OperationId | None = None,
         payout_address: str = "",
+        stake_bps: int = WHOLE,
         budget: int = 0,
     ) -> bool:
         async with self._database.transaction() as session:
@@ -91,6 +96,7 @@ class WalletStore:
                     farmer_id=farmer_id,
                     pooler_id=pooler_id,
                     address=sealed.address,
+                    stake_bps=stake_bps,
                 ),
                 onboarding_id
                 and self._orders.for_own_operation(
@@ -103,6 +109,7 @@ class WalletStore:
                     registered_at=moment,
                     effective_at=moment,
                 ),
+                stake_bps,
             )
             acts = [created(sealed, kind)]
             if payout_address:
@@ -112,6 +119,31 @@ class WalletStore:
                 await _sponsor(session, pooler_id, budget)
             await append(session, [] if row is None else acts)
         return row is not None
+
+    async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
+        """Set what a farmer may stake at most, in ten-thousandths of its balance.
+
+        Raises WalletNotFoundError, and TamperedError for a row that wallet did not write.
+        """
+        async with self._database.transaction() as session:
+            row = await session.one("lock_wallet_of_farmer", farmer_id)
+            if row is None:
+                raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+            self._check(row)
+            if row["stake_bps"] == stake_bps:
+                return
+            names = ("kind", "farmer_id", "pooler_id", "address")
+            mac = self._orders.for_wallet(
+                row_id=row["id"], stake_bps=stake_bps, **{name: row[name] for name in names}
+            )
+            await session.execute("set_stake_limit", row["id"], stake_bps, mac)
+            act = Act(
+                actor=actor,
+                action=Action.SET_STAKE_LIMIT,
+                subject=f"wallet {row['id']}",
+                details=f"{row['stake_bps']} to {stake_bps} ten-thousandths",
+            )
+            await append(session, [act])
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
         """Return a wallet by its id, the treasury's included."""
@@ -207,9 +239,13 @@ class WalletStore:
         """Return the wallet of a row. Raises TamperedError for a row that wallet did not write."""
         if row is None:
             return None
+        self._check(row)
+        return _wallet(row)
+
+    def _check(self, row: Record) -> None:
+        """Raise TamperedError for a row that wallet did not write."""
         if not self._orders.is_wallet(row):
             raise TamperedError(f"the row of wallet {row['id']} was not written by wallet")
-        return _wallet(row)
 
     async def save_accounts(self, states: Mapping[WalletId, AccountState], ledger: int) -> None:
         """Save the account states of wallets as of a ledger; pass over older states."""
@@ -284,4 +320,5 @@ def _wallet(row: Record) -> Wallet:
             ledger=row["ledger"],
         ),
         created_at=row["created_at"],
+        stake_bps=row["stake_bps"],
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
+from libs.common.log import get_security_logger
+from libs.kale.amounts import WHOLE
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import check_acceptable
 from services.wallet.domain.budget import FeeTerms
@@ -38,6 +40,8 @@ from services.wallet.store.operations import Check, OperationStore
 from services.wallet.store.refusals import Now
 from services.wallet.store.wallets import WalletStore, balances_of
 
+security = get_security_logger()
+
 #: Seconds between two messages of a block stream at most.
 SIGN_OF_LIFE = 15.0
 #: Blocks that a stream sends at most when it resumes: about three days.
@@ -64,11 +68,17 @@ class UseCases:
     sponsored_daily: int
 
     async def create_wallet(
-        self, farmer_id: FarmerId, pooler_id: PoolerId, *, payout_address: str = ""
+        self,
+        farmer_id: FarmerId,
+        pooler_id: PoolerId,
+        *,
+        payout_address: str = "",
+        stake_bps: int = WHOLE,
     ) -> Wallet:
         """Return the farmer's wallet; make it when there is none.
 
-        A new wallet is made with its key, its onboarding and the address that it pays out to.
+        A new wallet is made with its key, its onboarding, the address that it pays out to, and what
+        it may stake at most.
         Raises TreasuryMissingError for a new wallet while the treasury's key does not open: that
         key alone shows that the master key is the pool's, and nobody could open what another master
         key seals. Raises SponsorshipBudgetError for a new wallet that exceeds the pooler's budget.
@@ -83,6 +93,7 @@ class UseCases:
                 pooler_id=pooler_id,
                 onboarding_id=OperationId(new_id()),
                 payout_address=payout_address,
+                stake_bps=stake_bps,
                 budget=self.sponsored_daily,
             )
             self.wakeup.notify()
@@ -92,6 +103,12 @@ class UseCases:
         if wallet.pooler_id != pooler_id:
             raise WalletOfOtherPoolerError(f"farmer {farmer_id} belongs to another pooler")
         return wallet
+
+    async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> Wallet:
+        """Set what a farmer may stake at most (ten-thousandths of its balance)."""
+        await self.wallets.set_stake_limit(farmer_id, stake_bps, actor=actor)
+        security.info("stake limit set", farmer=str(farmer_id), stake_bps=stake_bps, actor=actor)
+        return await self.wallets.of_farmer(farmer_id)
 
     async def balances(self, farmer_ids: Sequence[FarmerId]) -> list[tuple[Wallet, Balances]]:
         """Return the wallets and their balances on the chain now, in the order of `farmer_ids`."""

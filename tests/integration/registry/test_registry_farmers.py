@@ -238,7 +238,7 @@ async def test_a_payout_address_of_which_wallet_says_nothing_is_not_noted(
     change = registry_pb2.UpdateFarmerRequest(
         farmer_id=farmer.farmer_id,
         payout_wallet_address=OUTSIDE,
-        stake_percentage="0.125",
+        stake_percentage="0.0625",
         request_id="one",
     )
     assert (await refusal(world.stub.UpdateFarmer(change))).reason == "NO"
@@ -247,11 +247,29 @@ async def test_a_payout_address_of_which_wallet_says_nothing_is_not_noted(
     del world.wallet.refusals[farmer.farmer_id]
     world.wallet.payout_addresses[farmer.farmer_id].append(OUTSIDE)
     changed = (await world.stub.UpdateFarmer(change)).farmer
-    assert (changed.payout_wallet_address, changed.stake_percentage) == (OUTSIDE, "0.125")
+    assert (changed.payout_wallet_address, changed.stake_percentage) == (OUTSIDE, "0.0625")
+
+
+async def test_more_stake_is_noted_only_once_wallet_signs_it(world: RegistryWorld) -> None:
+    pooler_id = (await world.pooler()).pooler_id
+    farmer = await world.farmer(pooler_id, stake_percentage="0.5")
+    assert world.wallet.stake_limits[farmer.farmer_id] == "0.5", "wallet is told at registration"
+
+    async def stake(text: str) -> str:
+        change = registry_pb2.UpdateFarmerRequest(farmer_id=farmer.farmer_id, stake_percentage=text)
+        return (await world.stub.UpdateFarmer(change)).farmer.stake_percentage
+
+    error = await refusal(stake("0.5001"))
+    assert (error.reason, error.metadata) == ("STAKE_NOT_AGREED", {"limit": "0.5"})
+    assert "stake_percentage" in error.message
+    assert [await stake("0.1"), await stake("0.5")] == ["0.1", "0.5"]
+    world.wallet.stake_limits[farmer.farmer_id] = "0.6"
+    assert await stake("0.6") == "0.6"
 
 
 async def test_an_update_happens_once_per_request_id(world: RegistryWorld) -> None:
     farmer_id = (await world.farmer((await world.pooler()).pooler_id)).farmer_id
+    world.wallet.stake_limits[farmer_id] = "1"
 
     async def stake(text: str, request_id: str) -> str:
         change = registry_pb2.UpdateFarmerRequest(

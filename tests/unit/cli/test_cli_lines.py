@@ -60,6 +60,12 @@ VALUES = {
     "G...": "G" + "A" * 55,
     "[INDEX]": "12345",
 }
+#: Orders that a command gives wallet first, by the RPC that then notes them.
+ORDERS = {
+    "/kalepool.registry.v1.RegistryService/UpdateFarmer": {
+        "/kalepool.wallet.v1.WalletService/SetStakeLimit"
+    }
+}
 #: Commands that no RPC of one service stands for.
 OF_THE_POOL = {"status", "info", "certificates"}
 
@@ -161,7 +167,7 @@ async def test_a_line_calls_its_rpc(
     assert await run(*tokens(line, tmp_path)) == (REFUSED if refused else 0)
     assert not (tmp_path / "secret").exists(), "it is in the way of the next try"
     # Three calls for `--state open`; one otherwise.
-    assert {method for method, _ in recorder.calls} == {rpc}
+    assert {method for method, _ in recorder.calls} == {rpc} | ORDERS.get(rpc, set())
 
 
 def test_every_command_is_in_a_line() -> None:
@@ -221,8 +227,20 @@ CALLS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("line", CALLS)
 async def test_options_reach_the_request(recorder: Recorder, line: str) -> None:
     assert await run(*line.split()) == 0
-    ((method, request),) = recorder.calls
+    method, request = recorder.calls[-1]
+    assert len(recorder.calls) == 1 + len(ORDERS.get(method, ()))
     assert request == type(request)(**CALLS[line]), method
+
+
+async def test_wallet_gets_its_orders_before_registry_notes_them(recorder: Recorder) -> None:
+    address = VALUES["G..."]
+    line = f"farmer update {SOMEBODY} --stake-percentage 0.25 --payout-wallet-address {address}"
+    assert await run(*line.split()) == 0
+    (_, stake), (_, payout), (_, note) = recorder.calls
+    assert stake == wallet_pb2.SetStakeLimitRequest(farmer_id=SOMEBODY, stake_percentage="0.25")
+    assert payout == withdrawal_pb2.SetPayoutAddressRequest(farmer_id=SOMEBODY, address=address)
+    assert isinstance(note, registry_pb2.UpdateFarmerRequest)
+    assert (note.stake_percentage, note.payout_wallet_address) == ("0.25", address)
 
 
 async def test_open_operations_are_those_in_three_states(recorder: Recorder) -> None:

@@ -24,6 +24,7 @@ from libs.common.grpc.access import Owned
 from libs.common.grpc.client import call, open_channel, stream
 from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.server import RunningServer, ServiceSpec, open_server
+from libs.common.grpc.standing import Standing
 from libs.common.grpc.tls import PLAINTEXT
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
@@ -86,6 +87,11 @@ async def nobodys(ids: Sequence[str]) -> set[str]:
     raise AssertionError(ids)
 
 
+async def nobodys_standings(ids: Sequence[str]) -> set[Standing]:
+    """Standings where nobody asks for them."""
+    raise AssertionError(ids)
+
+
 @asynccontextmanager
 async def serving(
     *, healthy: list[bool] | None = None, **changes: Any
@@ -107,6 +113,7 @@ async def serving(
         kale_contract_id="CTEST",
         access=ACCESS,
         owners=dict.fromkeys(Owned, nobodys),
+        standings=dict.fromkeys(Owned, nobodys_standings),
         checks={"state": check},
         formats=FORMATS,
         method_timeouts={"Plant": 0.5, "WatchBlocks": None},

@@ -32,8 +32,22 @@ PROVIDER = LocalKeyProvider(bytes(range(32)))
 ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
     (
         orders.wallet_bytes,
-        {"row_id": ONE, "kind": "farmer", "farmer_id": ONE, "pooler_id": TWO, "address": "G1"},
-        {"row_id": TWO, "kind": "payer", "farmer_id": None, "pooler_id": None, "address": "G"},
+        {
+            "row_id": ONE,
+            "kind": "farmer",
+            "farmer_id": ONE,
+            "pooler_id": TWO,
+            "address": "G1",
+            "stake_bps": 5000,
+        },
+        {
+            "row_id": TWO,
+            "kind": "payer",
+            "farmer_id": None,
+            "pooler_id": None,
+            "address": "G",
+            "stake_bps": 10_000,
+        },
     ),
     (
         orders.operation_bytes,

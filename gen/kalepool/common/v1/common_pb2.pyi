@@ -133,6 +133,10 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """
     FAILURE_REASON_TAMPERED: _FailureReason.ValueType  # 32
     """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
+    FAILURE_REASON_STAKE_NOT_AGREED: _FailureReason.ValueType  # 33
+    """A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
+    name of the farmer's pooler or an operator, changes that. Nothing was signed.
+    """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why one farmer's part of a batch did not succeed. One farmer's failure never fails the batch.
@@ -218,6 +222,10 @@ nodes do not tell. It was given up, nothing was paid, and its amount is free aga
 """
 FAILURE_REASON_TAMPERED: FailureReason.ValueType  # 32
 """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
+FAILURE_REASON_STAKE_NOT_AGREED: FailureReason.ValueType  # 33
+"""A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
+name of the farmer's pooler or an operator, changes that. Nothing was signed.
+"""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final

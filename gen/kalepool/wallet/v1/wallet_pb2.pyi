@@ -146,6 +146,7 @@ class Wallet(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     BALANCES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    STAKE_LIMIT_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     """UUIDv7."""
     farmer_id: _builtins.str
@@ -156,6 +157,8 @@ class Wallet(_message.Message):
     """Address (strkey G...)."""
     status: Global___WalletStatus.ValueType
     """Where it stands."""
+    stake_limit: _builtins.str
+    """Part of its KALE that a plant may stake at most, a decimal from "0" to "1"."""
     @_builtins.property
     def balances(self) -> Global___Balances:
         """Its balances as last read from the chain."""
@@ -174,10 +177,11 @@ class Wallet(_message.Message):
         status: Global___WalletStatus.ValueType = ...,
         balances: Global___Balances | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        stake_limit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "balances", b"balances", "created_at", b"created_at", "farmer_id", b"farmer_id", "pooler_id", b"pooler_id", "status", b"status", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "balances", b"balances", "created_at", b"created_at", "farmer_id", b"farmer_id", "pooler_id", b"pooler_id", "stake_limit", b"stake_limit", "status", b"status", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,6 +243,7 @@ class CreateWalletRequest(_message.Message):
     FARMER_ID_FIELD_NUMBER: _builtins.int
     POOLER_ID_FIELD_NUMBER: _builtins.int
     PAYOUT_ADDRESS_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Accepted for symmetry: the farmer's id already makes it idempotent."""
     farmer_id: _builtins.str
@@ -249,6 +254,10 @@ class CreateWalletRequest(_message.Message):
     """The farmer's own outside address (strkey G...), where its withdrawals go; may be empty. It counts
     at once, but only in the call that makes the wallet.
     """
+    stake_percentage: _builtins.str
+    """Part of its KALE that a plant may stake at most, a decimal from "0" to "1"; empty: all. Later it changes by
+    SetStakeLimit only.
+    """
     def __init__(
         self,
         *,
@@ -256,14 +265,69 @@ class CreateWalletRequest(_message.Message):
         farmer_id: _builtins.str = ...,
         pooler_id: _builtins.str = ...,
         payout_address: _builtins.str = ...,
+        stake_percentage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "payout_address", b"payout_address", "pooler_id", b"pooler_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "payout_address", b"payout_address", "pooler_id", b"pooler_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateWalletRequest: _TypeAlias = CreateWalletRequest  # noqa: Y015
+
+@_typing.final
+class SetStakeLimitRequest(_message.Message):
+    """See SetStakeLimit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FARMER_ID_FIELD_NUMBER: _builtins.int
+    STAKE_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Accepted for symmetry: repeating a limit changes nothing."""
+    farmer_id: _builtins.str
+    """UUID of the farmer."""
+    stake_percentage: _builtins.str
+    """A decimal from "0" to "1" with at most four decimals."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        farmer_id: _builtins.str = ...,
+        stake_percentage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["farmer_id", b"farmer_id", "request_id", b"request_id", "stake_percentage", b"stake_percentage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStakeLimitRequest: _TypeAlias = SetStakeLimitRequest  # noqa: Y015
+
+@_typing.final
+class SetStakeLimitResponse(_message.Message):
+    """See SetStakeLimit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStakeLimitResponse: _TypeAlias = SetStakeLimitResponse  # noqa: Y015
 
 @_typing.final
 class CreateWalletResponse(_message.Message):

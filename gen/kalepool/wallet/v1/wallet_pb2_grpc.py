@@ -46,6 +46,11 @@ class WalletServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletResponse.FromString,
                 _registered_method=True)
+        self.SetStakeLimit = channel.unary_unary(
+                '/kalepool.wallet.v1.WalletService/SetStakeLimit',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitResponse.FromString,
+                _registered_method=True)
         self.GetWallet = channel.unary_unary(
                 '/kalepool.wallet.v1.WalletService/GetWallet',
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.GetWalletRequest.SerializeToString,
@@ -135,6 +140,19 @@ class WalletServiceServicer:
         Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
         (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStakeLimit(self, request, context):
+        """Sets what a farmer may stake at most: a plant that stakes more of the balance is not signed
+        (STAKE_NOT_AGREED), whatever other services say. In the name of whoever calls: the farmer's pooler or an
+        operator, by their own certificate; no service of ours can. It counts for what is signed from then on.
+
+        Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
+        Command line: none; kalepool farmer update --stake-percentage does it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -288,6 +306,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletResponse.SerializeToString,
             ),
+            'SetStakeLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStakeLimit,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitResponse.SerializeToString,
+            ),
             'GetWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWallet,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.GetWalletRequest.FromString,
@@ -393,6 +416,33 @@ class WalletService:
             '/kalepool.wallet.v1.WalletService/CreateWallet',
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.CreateWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStakeLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.WalletService/SetStakeLimit',
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.SetStakeLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,

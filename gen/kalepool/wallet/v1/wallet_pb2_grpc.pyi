@@ -48,6 +48,15 @@ class WalletServiceStub:
     (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
     """
+    SetStakeLimit: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SetStakeLimitRequest, _wallet_pb2.SetStakeLimitResponse]
+    """Sets what a farmer may stake at most: a plant that stakes more of the balance is not signed
+    (STAKE_NOT_AGREED), whatever other services say. In the name of whoever calls: the farmer's pooler or an
+    operator, by their own certificate; no service of ours can. It counts for what is signed from then on.
+
+    Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+    FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
+    Command line: none; kalepool farmer update --stake-percentage does it.
+    """
     GetWallet: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletRequest, _wallet_pb2.GetWalletResponse]
     """Reads one wallet, by its id, its farmer's id or its address.
 
@@ -152,6 +161,15 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
     (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
+    """
+    SetStakeLimit: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SetStakeLimitRequest, _wallet_pb2.SetStakeLimitResponse]  # type: ignore[assignment]
+    """Sets what a farmer may stake at most: a plant that stakes more of the balance is not signed
+    (STAKE_NOT_AGREED), whatever other services say. In the name of whoever calls: the farmer's pooler or an
+    operator, by their own certificate; no service of ours can. It counts for what is signed from then on.
+
+    Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+    FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
+    Command line: none; kalepool farmer update --stake-percentage does it.
     """
     GetWallet: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetWalletRequest, _wallet_pb2.GetWalletResponse]  # type: ignore[assignment]
     """Reads one wallet, by its id, its farmer's id or its address.
@@ -260,6 +278,21 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
         (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
+        """
+
+    @_abc_1.abstractmethod
+    def SetStakeLimit(
+        self,
+        request: _wallet_pb2.SetStakeLimitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.SetStakeLimitResponse, _abc.Awaitable[_wallet_pb2.SetStakeLimitResponse]]:
+        """Sets what a farmer may stake at most: a plant that stakes more of the balance is not signed
+        (STAKE_NOT_AGREED), whatever other services say. In the name of whoever calls: the farmer's pooler or an
+        operator, by their own certificate; no service of ours can. It counts for what is signed from then on.
+
+        Errors: FAILED_PRECONDITION for a pooler while it or the farmer is suspended (POOLER_SUSPENDED,
+        FARMER_SUSPENDED), has departed (FARMER_DEPARTED) or may not be signed for (SIGNING_PAUSED).
+        Command line: none; kalepool farmer update --stake-percentage does it.
         """
 
     @_abc_1.abstractmethod

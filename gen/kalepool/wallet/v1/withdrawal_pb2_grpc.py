@@ -83,7 +83,7 @@ class WithdrawalServiceServicer:
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
         nothing.
 
-        Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
+        Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

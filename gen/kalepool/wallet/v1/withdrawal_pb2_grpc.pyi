@@ -46,7 +46,7 @@ class WithdrawalServiceStub:
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
     nothing.
 
-    Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
+    Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
     GetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]
     """Reads which address counts now and which one is to come.
@@ -96,7 +96,7 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
     nothing.
 
-    Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
+    Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
     GetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]  # type: ignore[assignment]
     """Reads which address counts now and which one is to come.
@@ -149,7 +149,7 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
         nothing.
 
-        Command line: kalepool farmer update FARMER_ID --payout-wallet-address G... (registry notes it, too)
+        Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
 
     @_abc_1.abstractmethod

@@ -29,6 +29,8 @@ CREATE TABLE wallet.wallets (
     farmer_id uuid UNIQUE,
     pooler_id uuid,
     address varchar(56) NOT NULL UNIQUE,
+    -- Ten-thousandths of the balance that a plant may stake at most, as agreed with the farmer's pooler.
+    stake_bps int NOT NULL DEFAULT 10000 CHECK (stake_bps BETWEEN 0 AND 10000),
     status wallet.wallet_status NOT NULL DEFAULT 'pending',
     created_at wallet.moment NOT NULL DEFAULT now(),
     -- Until when a wallet process has a channel or payer account to itself.
@@ -755,6 +757,7 @@ SELECT
     a.reserves,
     a.ledger,
     w.created_at,
+    w.stake_bps,
     w.mac
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id;
@@ -853,7 +856,8 @@ WHERE o.settled_at IS NOT NULL;
 GRANT USAGE ON SCHEMA wallet, chain TO
 kalepool_wallet, kalepool_registry, kalepool_plant, kalepool_work, kalepool_harvest;
 
-GRANT SELECT, INSERT, UPDATE (status, leased_until, stopped, mac) ON wallet.wallets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stake_bps, status, leased_until, stopped, mac) ON wallet.wallets
+TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;

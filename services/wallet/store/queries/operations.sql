@@ -100,7 +100,8 @@ LIMIT $5;
 -- the second of any. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
 -- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
--- that: nothing of it can be signed.
+-- that: nothing of it can be signed. `withdrawn` is the KALE whose withdrawal was asked for within an
+-- hour: a stake may have been reckoned before.
 WITH farmers AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index, w.pooler_id
     FROM wallet.operations AS o
@@ -148,7 +149,12 @@ FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
-    w.mac AS wallet_mac;
+    w.stake_bps, w.mac AS wallet_mac,
+    CASE WHEN o.kind = 'plant' AND w.stake_bps < 10000 THEN (
+        SELECT coalesce(sum(d.amount), 0)::bigint FROM wallet.withdrawals AS d
+        WHERE d.wallet_id = w.id AND d.asset = 'kale'
+          AND d.requested_at > now() - interval '1 hour'
+    ) END AS withdrawn;
 
 -- name: claim_for_treasury :many
 -- Takes up to $1 operations of one kind ($5) for $2 seconds, unless the treasury ($4) has a
@@ -183,7 +189,7 @@ FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
-    w.mac AS wallet_mac;
+    w.stake_bps, w.mac AS wallet_mac;
 
 -- name: release_operations :exec
 -- Gives back what was taken up and not used.

@@ -2,7 +2,7 @@
 -- when the key of rows was replaced, or when an operator has looked at them.
 
 -- name: order_wallets :many
-SELECT id AS key, 0 AS number, id, kind, farmer_id, pooler_id, address, mac
+SELECT id AS key, 0 AS number, id, kind, farmer_id, pooler_id, address, stake_bps, mac
 FROM wallet.wallets
 WHERE ($1::uuid IS NULL OR id > $1)
 ORDER BY id

@@ -108,7 +108,7 @@ FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
-    w.mac AS wallet_mac, l.payment_mac, coalesce(l.is_suspect, false) AS is_suspect;
+    w.stake_bps, w.mac AS wallet_mac, l.payment_mac, coalesce(l.is_suspect, false) AS is_suspect;
 
 -- name: payer_records :many
 -- What the records say of payers ($1, addresses): the target of the last payments that were made or
@@ -327,7 +327,7 @@ WHERE t.id = $1;
 -- name: payment_orders :many
 -- Operations ($1) and the wallets that they are for, with their authenticators.
 SELECT o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash, o.mac,
-    w.kind AS wallet_kind, w.farmer_id, w.pooler_id, w.mac AS wallet_mac
+    w.kind AS wallet_kind, w.farmer_id, w.pooler_id, w.stake_bps, w.mac AS wallet_mac
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE o.id = ANY($1::uuid[]);

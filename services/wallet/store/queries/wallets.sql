@@ -3,8 +3,8 @@
 -- chain and where it pays out to ($11, unless empty) from $12 on, with the authenticators of all three
 -- ($13, $14, $15): all or nothing. No row when the farmer (or the treasury) has a wallet already.
 WITH made AS (
-    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address, mac)
-    VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5, $13)
+    INSERT INTO wallet.wallets (id, kind, farmer_id, pooler_id, address, mac, stake_bps)
+    VALUES ($1, $2::wallet.wallet_kind, $3, $4, $5, $13, $16)
     ON CONFLICT DO NOTHING
     RETURNING id, kind
 ),
@@ -27,6 +27,14 @@ payout AS (
     SELECT id, 1, $11::text, $12, $12, $15 FROM made WHERE $11::text <> ''
 )
 SELECT id FROM made;
+
+-- name: lock_wallet_of_farmer :one
+-- One change of what a wallet may stake at a time.
+SELECT * FROM wallet.wallets WHERE farmer_id = $1 FOR NO KEY UPDATE;
+
+-- name: set_stake_limit :exec
+-- What a wallet ($1) may stake at most ($2), with the row's new authenticator ($3).
+UPDATE wallet.wallets SET stake_bps = $2, mac = $3 WHERE id = $1;
 
 -- name: moment :one
 -- The moment of this transaction, for rows whose authenticators cover it.
@@ -105,19 +113,19 @@ WHERE w.id = f.wallet_id
 
 -- name: owners_of_farmers :many
 -- Wallets of these farmers; a row without values for one that has no wallet.
-SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.wallets AS w ON w.farmer_id = asked.id;
 
 -- name: owners_of_wallets :many
 -- These wallets; a row without values for one that is not there.
-SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.wallets AS w ON w.id = asked.id;
 
 -- name: owners_of_operations :many
 -- Wallets of these operations; a row without values for an operation that is not there.
-SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.mac
+SELECT DISTINCT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM unnest($1::uuid []) AS asked (id)
 LEFT JOIN wallet.operations AS o ON o.id = asked.id
 LEFT JOIN wallet.wallets AS w ON w.id = o.wallet_id;
