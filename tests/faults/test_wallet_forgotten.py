@@ -44,27 +44,47 @@ async def payer(world: WalletWorld, destination: str, kale: int) -> str:
 
 async def stranger(world: WalletWorld) -> Keypair:
     """Create an account outside of the pool that may hold 3 KALE."""
+    key = await account(world)
+    await included(world, await limit_line(world, key, "3"))
+    return key
+
+
+async def account(world: WalletWorld) -> Keypair:
+    """Create an account outside of the pool, which takes a ledger."""
     key = Keypair.random()
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{world.rpc_url}/friendbot?addr={key.public_key}") as reply,
     ):
         assert reply.status == 200
-    await limit_line(world, key, "3")
     return key
 
 
-async def limit_line(world: WalletWorld, key: Keypair, kale: str) -> None:
-    """Let an account outside of the pool hold so much KALE and no more."""
+async def limit_line(world: WalletWorld, key: Keypair, kale: str) -> str:
+    """Let an account outside of the pool hold so much KALE and no more; return the hash."""
     network = Network()
     async with SorobanServerAsync(world.rpc_url) as rpc:
         source = await rpc.load_account(key.public_key)
         builder = TransactionBuilder(source, network.passphrase, base_fee=1000).set_timeout(60)
         envelope = builder.append_change_trust_op(network.kale, limit=kale).build()
         envelope.sign(key)
-        sent = await rpc.send_transaction(envelope)
-        answer = await rpc.poll_transaction(sent.hash, max_attempts=20)
+        return (await rpc.send_transaction(envelope)).hash
+
+
+async def included(world: WalletWorld, name: str) -> None:
+    """Wait until a transaction has succeeded."""
+    async with SorobanServerAsync(world.rpc_url) as rpc:
+        answer = await rpc.poll_transaction(name, max_attempts=20)
         assert answer.status.value == "SUCCESS"
+
+
+async def set_fault(world: WalletWorld, **fault: object) -> None:
+    """Have the node do something wrong from now on."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{world.rpc_url}/faults", json=fault) as reply,
+    ):
+        assert reply.status == 200
 
 
 async def ask(world: WalletWorld, farmer: str, name: str, amount: int) -> None:
@@ -89,9 +109,7 @@ async def forget(world: WalletWorld) -> None:
             return bool((await call("getLatestLedger"))["sequence"] >= latest + 2)
 
         await until(later)
-        body = {"forget_before": latest + 2}
-        async with session.post(f"{world.rpc_url}/faults", json=body) as reply:
-            assert reply.status == 200
+        await set_fault(world, forget_before=latest + 2)
 
 
 async def ends(admin: Any) -> dict[str, tuple[str, int, str]]:
@@ -101,6 +119,18 @@ async def ends(admin: Any) -> dict[str, tuple[str, int, str]]:
         "AS d INNER JOIN wallet.operations AS o ON d.operation_id = o.id"
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def narrow_unseen(world: WalletWorld, key: Keypair) -> None:
+    """Let a line take less than a payment brings, while the node hides it: so that is signed."""
+    await set_fault(world, stale=True)
+    await limit_line(world, key, "1")
+    await account(world)  # once it is there, so is the limit
+
+
+async def is_signed(admin: Any) -> bool:
+    """Tell whether payments were signed."""
+    return bool(await admin.fetchval("SELECT count(*) FROM wallet.transactions WHERE bump_to > 0"))
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -123,9 +153,8 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         other = await payer(world, destination, 3 * KALE)
         narrow = await stranger(world)
         vain = await payer(world, narrow.public_key, 3 * KALE)
-
         await world.wait_for_payers()  # the next transaction is the one of the payments
-        await world.restart(FAILPOINTS="wallet.transaction.signed=kill")
+        await world.restart(FAILPOINTS="wallet.settle.before=kill")
         await world.wait_until_serving()
         wishes = [(sound, "sound", KALE), (other, "other", 2 * KALE)]
         if fails:
@@ -138,9 +167,10 @@ async def test_a_withdrawal_whose_ledger_is_forgotten(
         async with world.paused():
             asked = asyncio.gather(*(ask(world, *wish) for wish in wishes), return_exceptions=True)
             await until(noted)
-        await world.wait_until_dead()
-        await limit_line(world, narrow, "1")  # less than a payment that is signed already brings
-        await world.restart(FAILPOINTS="wallet.settle.before=kill")
+            if fails:
+                await narrow_unseen(world, narrow)
+        await until(lambda: is_signed(admin))
+        await set_fault(world, stale=False)
         await world.wait_until_dead()  # it has seen the ledger, which is not written down
         await forget(world)
         await world.restart()

@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.db.pool import Record
 from libs.common.ids import OperationId, new_id
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import WithdrawalLimitError
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import (
@@ -17,6 +18,7 @@ from services.wallet.domain.withdrawals import (
     NewWithdrawal,
     Withdrawal,
 )
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.orders import ORDERS
@@ -56,18 +58,49 @@ def wish(
 async def address(
     rows: WalletRows, account: WalletRow, number: int, *, registered: float, effective: float
 ) -> None:
-    """An address that is named after its number; days ago."""
+    """An address that is named after its number, with its record in the log; days ago."""
     # Some were written in no order, and before the clock was set back.
     await rows.connection.execute("SET session_replication_role = replica")
     await rows.insert(
         "wallet.payout_addresses",
         wallet_id=account.id,
         number=number,
-        address=f"number {number}",
+        address=f"number-{number}",
         registered_at=NOW - timedelta(days=registered),
         effective_at=NOW - timedelta(days=effective),
     )
     await rows.connection.execute("RESET session_replication_role")
+    await recorded(rows, account, f"number-{number} at once")
+
+
+async def recorded(
+    rows: WalletRows, account: WalletRow, details: str, *, action: Action | None = None
+) -> None:
+    """A record of the log about an address."""
+    act = Act(
+        actor="me",
+        action=action or Action.SET_PAYOUT_ADDRESS,
+        subject=f"wallet {account.id}",
+        details=details,
+    )
+    await CustodyStore(rows.pool, ORDERS).record(act)
+
+
+async def test_the_log_names_a_wallets_newest_address(rows: WalletRows) -> None:
+    account, beside = await rows.wallet(), await rows.wallet()
+    assert await rows.pool.one("recorded_payout_address", account.id) is None
+    for details, expected in (
+        ("G1 at once", "G1"),
+        ("G2 from 2026-11-29T12:00:00+00:00 on", "G2"),
+        ("none from 2026-11-29T12:00:00+00:00 on", ""),
+        ("G1 from 2026-11-29T12:00:00+00:00 on", "G1"),
+    ):
+        await recorded(rows, account, details)
+        await recorded(rows, beside, "G3 at once")
+        await recorded(rows, account, "G4 at once", action=Action.WITHDRAW)
+        row = await rows.pool.one("recorded_payout_address", account.id)
+        assert row is not None
+        assert row["address"] == expected
 
 
 @pytest.mark.parametrize(
@@ -106,7 +139,7 @@ async def test_the_address_that_counts_and_the_one_to_come(
             await address(rows, account, number, registered=registered, effective=effective)
         found = await rows.pool.many("payout_addresses", account.id)
         assert [(row["address"], row["is_effective"]) for row in found] == [
-            (f"number {number}", is_effective) for number, is_effective in expected
+            (f"number-{number}", is_effective) for number, is_effective in expected
         ]
 
 
@@ -232,7 +265,7 @@ async def test_withdrawals_of_a_wallet_are_numbered_and_go_to_the_least_busy_pay
         "JOIN wallet.payments AS p ON p.operation_id = o.id ORDER BY o.id"
     )
     assert [tuple(row) for row in found] == [
-        (item.id, "withdraw", number, item.amount, item.asset.value, "number 1", idle.id)
+        (item.id, "withdraw", number, item.amount, item.asset.value, "number-1", idle.id)
         for item, number in zip(asked, (0, 1, 0), strict=True)
     ]
 
@@ -247,12 +280,12 @@ async def test_payouts_are_told_of_those_that_were_asked_for_with_whether_they_a
     await address(rows, account, 1, registered=1, effective=1)
     good, changed, _ = [
         await rows.payment(account, None, destination=place, asset=asset)
-        for place, asset in (("number 1", "kale"), ("before", "xlm"), ("number 1", "kale"))
+        for place, asset in (("number-1", "kale"), ("before", "xlm"), ("number-1", "kale"))
     ]
     found = await TransactionStore(rows.pool, ORDERS).payouts([good, changed])
     assert {
         name: (item.destination, item.asset, item.is_stopped) for name, item in found.items()
-    } == {good: ("number 1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
+    } == {good: ("number-1", Asset.KALE, False), changed: ("before", Asset.XLM, True)}
 
 
 async def test_a_withdrawal_is_told_with_its_own_operation(rows: WalletRows) -> None:
