@@ -41,6 +41,7 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     },
     "Harvest": {"blockIndex": 1},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
+    "SetStakeLimit": {"stakePercentage": "0.5"},
     "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
 }
 

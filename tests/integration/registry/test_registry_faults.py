@@ -221,7 +221,7 @@ async def test_postgres_is_away_and_comes_back(world: RegistryWorld) -> None:
         "RegisterFarmer": {"pooler_id": pooler_id, "request_id": "four"},
         "GetFarmer": {"farmer_id": farmer_id},
         "ListFarmers": {"pooler_id": pooler_id},
-        "UpdateFarmer": {"farmer_id": farmer_id, "stake_percentage": "1"},
+        "UpdateFarmer": {"farmer_id": farmer_id, "stake_percentage": "0.05"},
         "SuspendFarmer": {"farmer_id": farmer_id},
         "ResumeFarmer": {"farmer_id": farmer_id},
     }
