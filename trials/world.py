@@ -158,6 +158,8 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         "CHAIN_POLL_MS": str(round(config.ledger_seconds * 200)),
         "BATCH_TIMEOUT": "3600000",
         "API_RATE_LIMIT": "0",
+        # All farmers are made at once, and more of them than a pooler may have in a day.
+        "SPONSORED_DAILY_PER_POOLER_STROOPS": "0",
         "LOG_LEVEL": "warning",
         **config.wallet_environment,
     }
