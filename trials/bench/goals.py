@@ -74,14 +74,16 @@ def goals_of_processes(runs: Sequence[CarrierRun]) -> list[Goal]:
 
 
 def goals_of_authenticators(result: BenchResult) -> list[Goal]:
-    """Return the goal of authenticated rows, as a part of the phase that takes the least CPU."""
-    least = min((phase.cpu_ms_each for run in result.runs for phase in run.phases), default=0.0)
-    if not least:
+    """Return the goal of authenticated rows, as a part of what an operation takes on average."""
+    phases = [phase for run in result.runs for phase in run.phases]
+    seconds = sum(phase.cpu_seconds for phase in phases)
+    if not seconds:
         return []
+    each_ms = 1000 * seconds / sum(phase.requested for phase in phases)
     return [
         Goal(
             name="authenticators of an operation's rows: part of its CPU",
-            figure=round(100 * 1000 * result.authenticator_seconds / least, 1),
+            figure=round(100 * 1000 * result.authenticator_seconds / each_ms, 1),
             at_most=AUTHENTICATORS_GOAL,
             unit="%",
         )
