@@ -149,6 +149,7 @@ class Registry:
                 metadata=_text(values, "metadata"),
                 payout_wallet_address=payout,
             )
+            # The row is locked by now, so of two changes at once the later one is checked last.
             if payout is not None:
                 await self._check_payout_address(farmer_id, payout)
             if isinstance(stake, int):

@@ -23,6 +23,7 @@ from trials.security.forged_orders import (
     Scene,
     a_payer_of_the_thief,
     a_withdrawal_of_the_thief,
+    exists,
 )
 
 
@@ -84,7 +85,7 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
         if attack is a_payer_of_the_thief:
             # All payers are there, so nobody takes up another one.
             assert (await waiting).operation.transaction_hash
-            assert not await outside_exists(world, scene)
+            assert not await exists(world.rpc_url, scene.thief)
             return
         await eventually(lambda: _ended(admin, forged), "it has not ended", world.wallet)
         row = await admin.fetchrow(
@@ -92,7 +93,7 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
         )
         assert row is not None
         assert tuple(row) == ("failed", "TAMPERED", 0)
-        assert not await outside_exists(world, scene)
+        assert not await exists(world.rpc_url, scene.thief)
         if forged != scene.withdrawal:
             # The honest order beside it is carried out.
             assert (await waiting).operation.transaction_hash or attack is a_withdrawal_of_the_thief
@@ -133,16 +134,6 @@ async def _withdrawal(admin: Connection, farmer: Payer) -> "dict[str, UUID] | No
 async def _ended(admin: Connection, operation_id: UUID) -> bool:
     query = "SELECT settled_at IS NOT NULL FROM wallet.operations WHERE id = $1"
     return bool(await admin.fetchval(query, operation_id))
-
-
-async def outside_exists(world: WalletWorld, scene: Scene) -> bool:
-    """Tell whether anybody paid the thief."""
-    async with SorobanServerAsync(world.rpc_url) as rpc:
-        try:
-            await rpc.load_account(scene.thief)
-        except Exception:
-            return False
-    return True
 
 
 #: What somebody with all rights does to a withdrawal that was paid.

@@ -7,51 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import (
-    wallet_pb2,
-    wallet_pb2_grpc,
-    withdrawal_pb2,
-    withdrawal_pb2_grpc,
-)
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2, withdrawal_pb2
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
 from libs.common.errors import FailedPreconditionError, PermissionDeniedError
-from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
+from tests.support.callers import register, stubs_of
 from tests.support.database import connect
 
 pytestmark = pytest.mark.e2e
 
 FIRST, SECOND, THIRD = (Keypair.random().public_key for _ in range(3))
-
-
-@asynccontextmanager
-async def doors(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[tuple[Any, Any, Any]]:
-    """Registry, withdrawals and wallets, as somebody."""
-    transport = stack.transport(kind, name)
-    async with (
-        open_channel(stack.target("registry"), transport, name="registry") as registry,
-        open_channel(stack.target("wallet"), transport, name="wallet") as wallet,
-    ):
-        yield (
-            registry_pb2_grpc.RegistryServiceStub(registry),
-            withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
-            wallet_pb2_grpc.WalletServiceStub(wallet),
-        )
-
-
-async def register(registry: Any, name: str) -> tuple[str, str]:
-    """Return the ids of a new pooler and of its farmer, who has a payout address."""
-    new = registry_pb2.RegisterPoolerRequest(
-        request_id=name, name=name, public_key=Keypair.random().public_key
-    )
-    pooler = (await call(registry.RegisterPooler, new, timeout=20)).pooler.pooler_id
-    farmer = registry_pb2.RegisterFarmerRequest(
-        request_id=name, pooler_id=pooler, stake_percentage="0.5", payout_wallet_address=FIRST
-    )
-    return pooler, (await call(registry.RegisterFarmer, farmer, timeout=20)).farmer_id
 
 
 async def reason(method: Any, request: Any) -> str:
@@ -67,11 +36,11 @@ async def two_poolers(directory: Path) -> AsyncIterator[tuple[Stack, str, str, s
     config = StackConfig(directory=directory / "stack", services=("registry", "wallet"))
     async with (
         open_stack(config) as stack,
-        doors(stack, CallerKind.OPERATOR, "ann") as (registry, _, _),
+        stubs_of(stack, CallerKind.OPERATOR, "ann") as ann,
         connect(stack.admin_dsn) as admin,
     ):
-        honest, farmer = await register(registry, "honest")
-        thief, _ = await register(registry, "thief")
+        honest, farmer = await register(ann.registry, "honest", payout_address=FIRST)
+        thief, _ = await register(ann.registry, "thief", payout_address=FIRST)
         await admin.execute(
             "UPDATE registry.farmers SET pooler_id = $2, payout_wallet_address = $3 WHERE id = $1",
             UUID(farmer),
@@ -91,28 +60,32 @@ async def test_orders_about_money_are_their_givers_own_word(tmp_path: Path) -> N
 
         # Whoever has a service's certificate gives no such order.
         for service in ("registry", "plant"):
-            async with doors(stack, CallerKind.SERVICE, service) as (_, withdrawals, wallets):
-                assert await reason(withdrawals.SetPayoutAddress, set_second) == "ACCESS_DENIED"
-                assert await reason(wallets.SetStakeLimit, stake_all) == "ACCESS_DENIED"
+            async with stubs_of(stack, CallerKind.SERVICE, service) as theirs:
+                assert (
+                    await reason(theirs.withdrawals.SetPayoutAddress, set_second) == "ACCESS_DENIED"
+                )
+                assert await reason(theirs.wallets.SetStakeLimit, stake_all) == "ACCESS_DENIED"
 
         # Nor has a thief anything of all rows of registry saying that the farmer is the thief's.
-        async with doors(stack, CallerKind.POOLER, thief) as (registry, withdrawals, wallets):
-            assert await reason(withdrawals.SetPayoutAddress, set_second) == "NOT_YOURS"
-            assert await reason(wallets.SetStakeLimit, stake_all) == "NOT_YOURS"
-            assert await reason(registry.UpdateFarmer, note_third) == "PAYOUT_ADDRESS_NOT_SET"
-            assert await reason(registry.UpdateFarmer, note_stake) == "STAKE_NOT_AGREED"
+        async with stubs_of(stack, CallerKind.POOLER, thief) as theirs:
+            assert await reason(theirs.withdrawals.SetPayoutAddress, set_second) == "NOT_YOURS"
+            assert await reason(theirs.wallets.SetStakeLimit, stake_all) == "NOT_YOURS"
+            assert (
+                await reason(theirs.registry.UpdateFarmer, note_third) == "PAYOUT_ADDRESS_NOT_SET"
+            )
+            assert await reason(theirs.registry.UpdateFarmer, note_stake) == "STAKE_NOT_AGREED"
 
-        async with doors(stack, CallerKind.POOLER, honest) as (_, withdrawals, wallets):
+        async with stubs_of(stack, CallerKind.POOLER, honest) as own:
             asked = withdrawal_pb2.GetPayoutAddressRequest(farmer_id=farmer)
-            found = await call(withdrawals.GetPayoutAddress, asked, timeout=20)
+            found = await call(own.withdrawals.GetPayoutAddress, asked, timeout=20)
             assert (found.address, found.pending_address) == (FIRST, "")
-            await call(withdrawals.SetPayoutAddress, set_third, timeout=20)
-            found = await call(withdrawals.GetPayoutAddress, asked, timeout=20)
+            await call(own.withdrawals.SetPayoutAddress, set_third, timeout=20)
+            found = await call(own.withdrawals.GetPayoutAddress, asked, timeout=20)
             assert (found.address, found.pending_address) == (FIRST, THIRD)
             # The pooler trusts no record of ours: it names where it expects the money to go.
             elsewhere = withdrawal_pb2.WithdrawRequest(
                 request_id="one", farmer_id=farmer, amount=1, destination=THIRD
             )
-            assert await reason(withdrawals.Withdraw, elsewhere) == "PAYOUT_ADDRESS_DIFFERS"
-            wallet = (await call(wallets.SetStakeLimit, stake_all, timeout=20)).wallet
+            assert await reason(own.withdrawals.Withdraw, elsewhere) == "PAYOUT_ADDRESS_DIFFERS"
+            wallet = (await call(own.wallets.SetStakeLimit, stake_all, timeout=20)).wallet
             assert wallet.stake_limit == "1"

@@ -71,8 +71,7 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.CreateWalletResponse:
         """Return a new wallet, or the one that the farmer has already."""
         self.calls[request.farmer_id] += 1
-        if (refusal := self.refusals.get(request.farmer_id)) is not None:
-            await context.abort_with_status(to_status(refusal))
+        await self.refuse(request.farmer_id, context)
         wallet, is_new = await self._wallet_of(request.farmer_id, request.pooler_id)
         if is_new:
             self.payout_addresses.setdefault(request.farmer_id, []).append(request.payout_address)
@@ -89,11 +88,15 @@ class FakeCustody(wallet_pb2_grpc.WalletServiceServicer):
         self, request: wallet_pb2.GetWalletRequest, context: Any
     ) -> wallet_pb2.GetWalletResponse:
         """Return what a farmer may stake; refuse as CreateWallet does."""
-        if (refusal := self.refusals.get(request.farmer_id)) is not None:
-            await context.abort_with_status(to_status(refusal))
+        await self.refuse(request.farmer_id, context)
         limit = self.stake_limits[request.farmer_id]
         wallet = wallet_pb2.Wallet(farmer_id=request.farmer_id, stake_limit=limit)
         return wallet_pb2.GetWalletResponse(wallet=wallet)
+
+    async def refuse(self, farmer_id: str, context: Any) -> None:
+        """End a call about a farmer who is refused."""
+        if (refusal := self.refusals.get(farmer_id)) is not None:
+            await context.abort_with_status(to_status(refusal))
 
     async def fund(self, farmer_id: str, *, has_trustline: bool = True) -> None:
         """Let the farmer's account exist on the chain from now on."""
@@ -146,8 +149,7 @@ class _Payouts:
         self, request: withdrawal_pb2.GetPayoutAddressRequest, context: Any
     ) -> withdrawal_pb2.GetPayoutAddressResponse:
         """Return the newest payout address; refuse as CreateWallet does."""
-        if (refusal := self._custody.refusals.get(request.farmer_id)) is not None:
-            await context.abort_with_status(to_status(refusal))
+        await self._custody.refuse(request.farmer_id, context)
         known = self._custody.payout_addresses[request.farmer_id]
         return withdrawal_pb2.GetPayoutAddressResponse(address=known[-1] if known else "")
 

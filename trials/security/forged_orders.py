@@ -192,6 +192,7 @@ BY_ALL_RIGHTS: Mapping[str, Attack] = {
     "another destination of a withdrawal": another_destination,
     "a farmer of another pooler": a_farmer_of_another_pooler,
 }
+_ALL = {**BY_WALLET, **BY_ALL_RIGHTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +282,7 @@ async def _refused(stack: Stack, doors: _Doors) -> list[Forged]:
         for service in (name for name in SERVICES if name != "wallet"):
             thieves = await asyncpg.connect(stack.service_dsn(service))
             try:
-                for name, attack in {**BY_WALLET, **BY_ALL_RIGHTS}.items():
+                for name, attack in _ALL.items():
                     found.append(
                         await _refusal(name, service, attack, replace(scene, thieves=thieves))
                     )
@@ -300,7 +301,7 @@ async def _refusal(name: str, who: str, attack: Attack, scene: Scene) -> Forged:
 
 async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> Forged:
     """Attack beside a withdrawal that waits, and see what wallet does once it signs again."""
-    attack = {**BY_WALLET, **BY_ALL_RIGHTS}[name]
+    attack = _ALL[name]
     thieves = await asyncpg.connect(dsn)
     try:
         async with _waiting(doors) as scene:
@@ -308,7 +309,7 @@ async def _tried(stack: Stack, doors: _Doors, name: str, who: str, dsn: str) -> 
         state = await _end_of(doors.admin, forged)
     finally:
         await thieves.close()
-    is_paid = await _exists(stack.rpc_url, scene.thief)
+    is_paid = await exists(stack.rpc_url, scene.thief)
     if state is None:
         # All accounts of the kind are there, so wallet takes up no other one.
         return Forged(name=name, who=who, answer="not taken up", is_paid=is_paid)
@@ -369,7 +370,8 @@ async def _end_of(admin: Connection, operation: UUID) -> tuple[str, str] | None:
     return None
 
 
-async def _exists(rpc_url: str, address: str) -> bool:
+async def exists(rpc_url: str, address: str) -> bool:
+    """Tell whether an account is on the chain: nobody but the pool pays for the thief's."""
     async with SorobanServerAsync(rpc_url) as rpc:
         try:
             await rpc.load_account(address)

@@ -2,28 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import (
-    approval_pb2,
-    approval_pb2_grpc,
-    custody_pb2,
-    custody_pb2_grpc,
-    withdrawal_pb2,
-    withdrawal_pb2_grpc,
-)
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import approval_pb2, custody_pb2, withdrawal_pb2
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
 from libs.common.db.pool import Database
 from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
-from libs.common.grpc.client import call, open_channel
+from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.second_person import Order
 from libs.common.ids import new_id
@@ -35,6 +26,7 @@ from services.wallet.domain.errors import (
 )
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore
+from tests.support.callers import Stubs, register, stubs_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 
@@ -149,24 +141,6 @@ async def test_the_database_refuses_what_no_approval_is(
 # Through running services ----------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def stubs(
-    stack: Stack, kind: CallerKind, name: str
-) -> AsyncIterator[tuple[Any, Any, Any, Any]]:
-    """Custody, approvals, registry and withdrawals, as somebody."""
-    transport = stack.transport(kind, name)
-    async with (
-        open_channel(stack.target("wallet"), transport, name="wallet") as wallet,
-        open_channel(stack.target("registry"), transport, name="registry") as registry,
-    ):
-        yield (
-            custody_pb2_grpc.CustodyServiceStub(wallet),
-            approval_pb2_grpc.ApprovalServiceStub(wallet),
-            registry_pb2_grpc.RegistryServiceStub(registry),
-            withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
-        )
-
-
 async def waits(method: Any, request: Any) -> str:
     """The id of the approval that a call waits for."""
     with pytest.raises(FailedPreconditionError) as caught:
@@ -183,51 +157,50 @@ async def test_one_operator_alone_moves_nothing(tmp_path: Path) -> None:
     )
     async with (
         open_stack(config) as stack,
-        stubs(stack, CallerKind.OPERATOR, "ann") as ann,
-        stubs(stack, CallerKind.OPERATOR, "bob") as bob,
+        stubs_of(stack, CallerKind.OPERATOR, "ann") as ann,
+        stubs_of(stack, CallerKind.OPERATOR, "bob") as bob,
     ):
         await _a_pause_is_lifted_by_two(ann, bob)
         pooler, farmer = await _a_farmers_address_is_changed_by_two(ann, bob)
-        async with stubs(stack, CallerKind.POOLER, pooler) as own:
+        async with stubs_of(stack, CallerKind.POOLER, pooler) as own:
             await _a_pooler_needs_nobody_and_approves_nothing(own, farmer)
         await _the_command_waits(stack, ann, bob)
 
 
-async def _a_pause_is_lifted_by_two(ann: Any, bob: Any) -> None:
+async def _a_pause_is_lifted_by_two(ann: Stubs, bob: Stubs) -> None:
     everything = custody_pb2.PauseReach(everything=True)
     resume = custody_pb2.ResumeSigningRequest(reach=everything)
     for _ in range(2):
         # To stop takes one; to go on takes two, each time.
         pause = custody_pb2.PauseSigningRequest(reach=everything, reason="a test")
-        await call(ann[0].PauseSigning, pause, timeout=20)
-        waits_for = await waits(ann[0].ResumeSigning, resume)
+        await call(ann.custody.PauseSigning, pause, timeout=20)
+        waits_for = await waits(ann.custody.ResumeSigning, resume)
         with pytest.raises(PermissionDeniedError) as caught:
             await call(
-                ann[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+                ann.approvals.Approve,
+                approval_pb2.ApproveRequest(approval_id=waits_for),
+                timeout=20,
             )
         assert caught.value.reason == "OWN_REQUEST"
-        assert await waits(ann[0].ResumeSigning, resume) == waits_for
-        listed = await call(bob[1].ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20)
+        assert await waits(ann.custody.ResumeSigning, resume) == waits_for
+        listed = await call(
+            bob.approvals.ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20
+        )
         (shown,) = [one for one in listed.approvals if one.approval_id == waits_for]
         assert (shown.method, shown.asked_by) == (RESUME, ANN)
         assert shown.request == '{"reach": {"everything": true}}'
-        await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
+        await call(
+            bob.approvals.Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+        )
         # bob's word was about ann's request: his own takes somebody else's.
-        assert await waits(bob[0].ResumeSigning, resume) != waits_for
-        await call(ann[0].ResumeSigning, resume, timeout=20)
+        assert await waits(bob.custody.ResumeSigning, resume) != waits_for
+        await call(ann.custody.ResumeSigning, resume, timeout=20)
 
 
-async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str, str]:
+async def _a_farmers_address_is_changed_by_two(ann: Stubs, bob: Stubs) -> tuple[str, str]:
     """In wallet, which registry asks; return the pooler's and the farmer's id."""
-    _, _, registry, withdrawals = ann
-    new = registry_pb2.RegisterPoolerRequest(
-        request_id="p", name="p", public_key=Keypair.random().public_key
-    )
-    pooler = (await call(registry.RegisterPooler, new, timeout=20)).pooler.pooler_id
-    farmer = registry_pb2.RegisterFarmerRequest(
-        request_id="f", pooler_id=pooler, stake_percentage="0.5"
-    )
-    farmer_id = (await call(registry.RegisterFarmer, farmer, timeout=20)).farmer_id
+    registry, withdrawals = ann.registry, ann.withdrawals
+    pooler, farmer_id = await register(registry, "north")
     address = Keypair.random().public_key
     order = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_id, address=address)
     waits_for = await waits(withdrawals.SetPayoutAddress, order)
@@ -240,7 +213,9 @@ async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str,
     with pytest.raises(FailedPreconditionError) as caught:
         await call(registry.UpdateFarmer, change, timeout=20)
     assert caught.value.reason == "PAYOUT_ADDRESS_NOT_SET"
-    await call(bob[1].Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20)
+    await call(
+        bob.approvals.Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+    )
     thief = withdrawal_pb2.SetPayoutAddressRequest(
         farmer_id=farmer_id, address=Keypair.random().public_key
     )
@@ -253,8 +228,8 @@ async def _a_farmers_address_is_changed_by_two(ann: Any, bob: Any) -> tuple[str,
     return pooler, farmer_id
 
 
-async def _a_pooler_needs_nobody_and_approves_nothing(own: Any, farmer: str) -> None:
-    _, approvals, _, withdrawals = own
+async def _a_pooler_needs_nobody_and_approves_nothing(own: Stubs, farmer: str) -> None:
+    approvals, withdrawals = own.approvals, own.withdrawals
     change = withdrawal_pb2.SetPayoutAddressRequest(
         farmer_id=farmer, address=Keypair.random().public_key
     )
@@ -275,17 +250,19 @@ async def _a_pooler_needs_nobody_and_approves_nothing(own: Any, farmer: str) -> 
         assert caught.value.reason == "ACCESS_DENIED"
 
 
-async def _the_command_waits(stack: Stack, ann: Any, bob: Any) -> None:
+async def _the_command_waits(stack: Stack, ann: Stubs, bob: Stubs) -> None:
     everything = custody_pb2.PauseReach(everything=True)
     pause = custody_pb2.PauseSigningRequest(reach=everything, reason="a test")
-    await call(ann[0].PauseSigning, pause, timeout=20)
+    await call(ann.custody.PauseSigning, pause, timeout=20)
     with pytest.raises(NotFoundError):
         unknown = approval_pb2.ApproveRequest(approval_id=str(new_id()))
-        await call(bob[1].Approve, unknown, timeout=20)
+        await call(bob.approvals.Approve, unknown, timeout=20)
     resume = ["custody", "resume", "--everything"]
     assert await _run(stack, "ann", resume) == 1
     waiting = asyncio.create_task(_run(stack, "ann", [*resume, "--approval-wait", "60"]))
-    listed = await call(bob[1].ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20)
+    listed = await call(
+        bob.approvals.ListApprovals, approval_pb2.ListApprovalsRequest(), timeout=20
+    )
     (one,) = [
         one
         for one in listed.approvals
