@@ -1,5 +1,6 @@
 """The classic operations: what they change, what they refuse, and who pays the reserves."""
 
+import json
 from typing import Any
 
 import pytest
@@ -260,6 +261,18 @@ def test_what_was_sent_before_the_key_lost_its_weight_is_charged_and_fails(
     chain: Chain, setup: dict[str, Any], result: object
 ) -> None:
     """As on the network: valid when sent, judged again when applied, its number used."""
+    ends: set[str] = set()
+    # A ledger's transactions are applied in an order of chance: the locks come last in one of 13.
+    for _ in range(20):
+        ends |= ends_of_payments_beside_locks(chain, setup)
+        if json.dumps(result) in ends:
+            break
+    assert json.dumps(result) in ends
+    assert ends <= {"true", json.dumps(result)}
+
+
+def ends_of_payments_beside_locks(chain: Chain, setup: dict[str, Any]) -> set[str]:
+    """Close a ledger with twelve payments and the locks of their senders; return how they ended."""
     farmers, other = [Keypair.random() for _ in range(12)], Keypair.random()
     chain.fund(*farmers, other)
     pay = Payment(chain.network.root.public_key, Asset.native(), "1")
@@ -270,7 +283,7 @@ def test_what_was_sent_before_the_key_lost_its_weight_is_charged_and_fails(
     for envelope in (locking, *payments):
         assert chain.send(envelope).status == "PENDING"
     chain.close()
-    ends = []
+    ends = set()
     for farmer, envelope in zip(farmers, payments, strict=True):
         found = chain.node.history.find(envelope.hash())
         assert found is not None
@@ -278,10 +291,8 @@ def test_what_was_sent_before_the_key_lost_its_weight_is_charged_and_fails(
         assert account.seq_num == was.seq_num + 1
         sent = 10_000_000 if found.transaction.ok else 0
         assert was.balance - account.balance == 100 + sent
-        ends.append(found.transaction.ok or result_json(found.transaction.result))
-    # Transactions of a ledger are applied in an order of chance: some came before the locks.
-    assert result in ends
-    assert all(end in (True, result) for end in ends)
+        ends.add(json.dumps(found.transaction.ok or result_json(found.transaction.result)))
+    return ends
 
 
 def test_the_issuer_can_freeze_a_trustline(chain: Chain, farmer: Keypair) -> None:
