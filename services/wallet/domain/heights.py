@@ -121,6 +121,8 @@ class Line:
         self._late = late
         self._claims: dict[int, _Claim] = {}
         self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
+        #: The value at time 0 by the marks, where the pace is known.
+        self._clock = 0.0
         self._jump: _Jump | None = None
         #: When a node was heard for the first time.
         self._first: float | None = None
@@ -139,9 +141,7 @@ class Line:
         if not self._marks:
             return float("inf")
         if self._pace is not None:
-            # Some values are heard of late, none early: the earliest values tell the clock.
-            clock = max(value - heard * self._pace for heard, value in self._marks)
-            return clock + now * self._pace + self.tolerance
+            return self._clock + now * self._pace + self.tolerance
         heard, value = self._marks[-1]
         return value + (now - heard) * self._known_pace() + self.tolerance
 
@@ -223,6 +223,9 @@ class Line:
         self._marks.append((now, value))
         while self._marks and now - self._marks[0][0] > 10 * _WINDOW:
             self._marks.popleft()
+        if self._pace is not None:
+            # Some values are heard of late, none early: the earliest values tell the clock.
+            self._clock = max(mark - heard * self._pace for heard, mark in self._marks)
 
     def _begin_anew(self, value: int, now: float) -> None:
         self._marks.clear()

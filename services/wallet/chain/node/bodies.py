@@ -135,7 +135,7 @@ def parse(body: bytearray, bounds: Bounds) -> Any:
         if not body.isascii() or (b"\\" in body and _WIDE.search(body)):
             raise NoJsonError("text that is not ASCII")
     try:
-        return json.loads(body, parse_int=_integer, parse_constant=_refuse)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise NoJsonError(f"{type(error).__name__}: {error}") from None
 
@@ -162,3 +162,7 @@ def _integer(digits: str) -> int:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+# `json.loads` would make one for each answer.
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse)
