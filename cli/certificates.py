@@ -10,7 +10,7 @@ from cli.errors import CommandLineError
 from cli.show import note
 from libs.common.authority import (
     CERTIFICATE_FILE,
-    SERVERS,
+    PARTS,
     Authority,
     load_authority,
     make_authority,
@@ -64,8 +64,8 @@ def issue(
     kind
         What it is for.
     name
-        registry, wallet, plant, work, harvest, or postgres for the database; a pooler's id; an
-        operator's name.
+        registry, wallet, plant, work, harvest, gateway, or postgres for the database; a pooler's
+        id; an operator's name.
     folder
         The authority's folder.
     out
@@ -75,8 +75,8 @@ def issue(
     address
         A service's further DNS name or IP address, as often as needed.
     """
-    if kind == "service" and name not in SERVERS:
-        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(SERVERS)}")
+    if kind == "service" and name not in PARTS:
+        raise CommandLineError(f"no service is called {name!r}: it is {', '.join(PARTS)}")
     authority = _authority(folder)
     try:
         issued = authority.issue(

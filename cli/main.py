@@ -22,6 +22,7 @@ from cli import (
     pool,
     pooler,
     reconcile,
+    tokens,
     wallet,
     withdrawal,
 )
@@ -57,6 +58,7 @@ for group in (
     engine.app,
     keys.app,
     orders.app,
+    tokens.app,
     reconcile.app,
     certificates.app,
 ):

@@ -19,6 +19,7 @@ from kalepool.wallet.v1 import (
     keys_pb2_grpc,
     order_pb2_grpc,
     reconcile_pb2_grpc,
+    token_pb2_grpc,
     wallet_pb2_grpc,
     withdrawal_pb2_grpc,
 )
@@ -90,6 +91,7 @@ class Session:
     reconciliation: "reconcile_pb2_grpc.ReconciliationServiceAsyncStub" = field(repr=False)
     keys: "keys_pb2_grpc.KeyServiceAsyncStub" = field(repr=False)
     orders: "order_pb2_grpc.OrderServiceAsyncStub" = field(repr=False)
+    tokens: "token_pb2_grpc.TokenServiceAsyncStub" = field(repr=False)
     custody: "custody_pb2_grpc.CustodyServiceAsyncStub" = field(repr=False)
     approvals: "approval_pb2_grpc.ApprovalServiceAsyncStub" = field(repr=False)
     withdrawals: "withdrawal_pb2_grpc.WithdrawalServiceAsyncStub" = field(repr=False)
@@ -186,6 +188,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             reconciliation=reconcile_pb2_grpc.ReconciliationServiceStub(channels["wallet"]),
             keys=keys_pb2_grpc.KeyServiceStub(channels["wallet"]),
             orders=order_pb2_grpc.OrderServiceStub(channels["wallet"]),
+            tokens=token_pb2_grpc.TokenServiceStub(channels["wallet"]),
             custody=custody_pb2_grpc.CustodyServiceStub(channels["wallet"]),
             approvals=approval_pb2_grpc.ApprovalServiceStub(channels["wallet"]),
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(channels["wallet"]),

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from devstack.processes import is_alive
 from devstack.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
+from libs.common.grpc.identity import CallerKind
+from libs.common.names import GATEWAY
 from libs.common.private_file import new_private_file
 
 DIRECTORY = Path("var") / "up"
@@ -35,6 +37,8 @@ async def supervise() -> int:
     )
     try:
         async with open_stack(config, print) as stack:
+            # The certificate by which the services know the gateway.
+            stack.certificates(CallerKind.SERVICE, GATEWAY)
             state = {
                 "supervisor": os.getpid(),
                 "ready": True,

@@ -63,6 +63,8 @@ class StackConfig:
     block_seconds: int = 30
     #: Use FIXED_PORTS instead of free ones.
     fixed_ports: bool = False
+    #: Give each service a port for callers without certificates, who show access tokens.
+    token_ports: bool = False
     #: The services that run; their schemas are all there in any case.
     services: tuple[str, ...] = SERVICES
     #: More variables by process name ("wallet", "localnet", "postgres" ...), for tests.
@@ -79,6 +81,7 @@ class Stack:
     def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
         self.config = config
         self.ports = _choose_ports(fixed=config.fixed_ports)
+        self._token_ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
         self._authority = make_authority(TRUST_DOMAIN)
@@ -142,6 +145,10 @@ class Stack:
         """Return the address where a service listens (host:port)."""
         return f"127.0.0.1:{self.ports[service]}"
 
+    def token_target(self, service: str) -> str:
+        """Return the address (host:port) for callers with access tokens; see StackConfig."""
+        return f"127.0.0.1:{self._token_ports[service]}"
+
     def pids(self) -> dict[str, int]:
         """Return the process ids by name."""
         return {name: process.pid for name, process in self._processes.items()}
@@ -165,7 +172,7 @@ class Stack:
         """Start one more process of a service under another name; wait until it serves."""
         (self.ports[name],) = _free_ports(1)
         command = self._service(service)
-        environment = {**command.environment, "PORT": str(self.ports[name])}
+        environment = {**command.environment, "PORT": str(self.ports[name]), "TOKEN_PORT": "0"}
         await self._start(replace(command, name=name, environment=environment))
         await self.wait_ready(name)
 
@@ -275,6 +282,7 @@ class Stack:
         environment = {
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[name]),
+            "TOKEN_PORT": str(self._token_ports[name] if self.config.token_ports else 0),
             **self.certificates(CallerKind.SERVICE, name).environment,
             "DATABASE_URL": self.service_dsn(name),
             # Everybody shares one address here; poolers on a real network each have their own.

@@ -172,6 +172,7 @@ def errors() -> str:
         import_module(f"services.{service}.domain.errors")
     import_module("libs.batches.model")
     import_module("libs.common.grpc.standing")
+    import_module("libs.common.grpc.tokens")
     import_module("services.wallet.chain.errors")
     rows: dict[tuple[str, str], str] = {}
     for error in _subclasses(PoolError):
@@ -196,9 +197,13 @@ def errors() -> str:
 
 def access() -> str:
     """List who may call what."""
-    table = ["| method | services | poolers | operators |", "|---|---|---|---|"]
+    table = [
+        "| method | services | poolers | operators | by token |",
+        "|---|---|---|---|---|",
+    ]
     table += [
-        f"| {method.rpartition('.')[2]} | {_who(entry)} |" for method, entry in ACCESS.items()
+        f"| {method.rpartition('.')[2]} | {_who(entry)} | {_by_token(entry)} |"
+        for method, entry in ACCESS.items()
     ]
     return "\n".join(
         [
@@ -211,6 +216,10 @@ def access() -> str:
             "reflection services are for every caller with a name of the pool. A certificate that\n"
             "breaks a rule (`libs/common/grpc/certificates.py`) names nobody: UNAUTHENTICATED\n"
             "(BAD_CERTIFICATE).\n",
+            "The last column says what may be called by an access token ([tokens.md](tokens.md))\n"
+            "by those whom the columns before it name: `reads` also by one that is read-only.\n"
+            "`gateway` among the services means that the gateway may call the method for\n"
+            "everybody, without a token; `strangers` are callers on TOKEN_PORT without a token.\n",
             *table,
             "",
         ]
@@ -224,7 +233,14 @@ def _who(entry: Access) -> str:
         poolers = " or ".join(f"own {field}" for field in entry.owned) or "yes"
     if entry.operator_fields:
         poolers += f", without {', '.join(sorted(entry.operator_fields))}"
-    return f"{', '.join(sorted(entry.services))} | {poolers} | {'yes' if entry.operators else ''}"
+    services = [*sorted(entry.services), *(["strangers"] if entry.strangers else [])]
+    return f"{', '.join(services)} | {poolers} | {'yes' if entry.operators else ''}"
+
+
+def _by_token(entry: Access) -> str:
+    if entry.reads:
+        return "reads"
+    return "yes" if entry.by_token else ""
 
 
 def standing() -> str:

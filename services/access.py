@@ -9,13 +9,27 @@ from dataclasses import replace
 
 from libs.common.grpc.access import Access, Owned
 from libs.common.grpc.standing import Allows, Limits, Standing
+from libs.common.names import GATEWAY
 
 _PLANT, _WORK, _HARVEST, _REGISTRY = "plant", "work", "harvest", "registry"
 
 #: Access for operators, who run the pool, and nobody else.
 OPERATORS = Access(operators=True)
-#: Access for poolers and operators: such a method shows nothing of a single pooler.
-CLIENTS = Access(operators=True, poolers=True)
+#: Access for poolers and operators: such a method shows nothing of a single pooler. The gateway may
+#: call it for everybody, without a token.
+_PUBLIC = Access(
+    services=frozenset({GATEWAY}), operators=True, poolers=True, by_token=True, reads=True
+)
+
+
+def _by_token(entry: Access) -> Access:
+    """Return access to a method that may also be called by an access token."""
+    return replace(entry, by_token=True)
+
+
+def _reads(entry: Access) -> Access:
+    """Return access to a method that may also be called by a token that is read-only."""
+    return replace(entry, by_token=True, reads=True)
 
 
 def _services(*names: str) -> Access:
@@ -58,6 +72,8 @@ def _row(
 
 #: The pooler changes what is its own.
 _CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: What somebody may call in the pooler's name ends.
+_REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -81,65 +97,67 @@ _PAYS_OUT = _row(
 
 _METHODS: Mapping[str, Mapping[str, Access]] = {
     "kalepool.common.v1.InfoService": {
-        "GetInfo": CLIENTS,
-        "GetStatus": CLIENTS,
+        "GetInfo": _PUBLIC,
+        "GetStatus": _PUBLIC,
     },
     "kalepool.registry.v1.RegistryService": {
-        "RegisterPooler": OPERATORS,
-        "GetPooler": _own(pooler_id=Owned.POOLER),
-        "ListPoolers": OPERATORS,
-        "UpdatePooler": _acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER), "max_farmers"),
-        "SuspendPooler": OPERATORS,
-        "ResumePooler": OPERATORS,
-        "Heartbeat": _own(pooler_id=Owned.POOLER),
-        "RegisterFarmer": _acts(_REGISTERS, _own(pooler_id=Owned.POOLER)),
-        "GetFarmer": _own(farmer_id=Owned.FARMER),
-        "ListFarmers": _own(pooler_id=Owned.POOLER),
-        "UpdateFarmer": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
-        "SuspendFarmer": OPERATORS,
-        "ResumeFarmer": OPERATORS,
+        "RegisterPooler": _by_token(OPERATORS),
+        "GetPooler": _reads(_own(pooler_id=Owned.POOLER)),
+        "ListPoolers": _reads(OPERATORS),
+        "UpdatePooler": _by_token(
+            _acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER), "max_farmers")
+        ),
+        "SuspendPooler": _by_token(OPERATORS),
+        "ResumePooler": _by_token(OPERATORS),
+        "Heartbeat": _by_token(_own(pooler_id=Owned.POOLER)),
+        "RegisterFarmer": _by_token(_acts(_REGISTERS, _own(pooler_id=Owned.POOLER))),
+        "GetFarmer": _reads(_own(farmer_id=Owned.FARMER)),
+        "ListFarmers": _reads(_own(pooler_id=Owned.POOLER)),
+        "UpdateFarmer": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
+        "SuspendFarmer": _by_token(OPERATORS),
+        "ResumeFarmer": _by_token(OPERATORS),
     },
     "kalepool.plant.v1.PlantService": {
-        "Plant": _acts(_PLANTS, _own(pooler_id=Owned.POOLER)),
-        "ListPlantings": _own(pooler_id=Owned.POOLER),
+        "Plant": _by_token(_acts(_PLANTS, _own(pooler_id=Owned.POOLER))),
+        "ListPlantings": _reads(_own(pooler_id=Owned.POOLER)),
     },
     "kalepool.work.v1.WorkService": {
-        "SubmitWork": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
-        "ListWorks": _own(pooler_id=Owned.POOLER),
+        "SubmitWork": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
+        "ListWorks": _reads(_own(pooler_id=Owned.POOLER)),
     },
     "kalepool.harvest.v1.HarvestService": {
-        "Harvest": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
-        "HarvestPending": _acts(_GOES_ON, _own(pooler_id=Owned.POOLER)),
-        "ListHarvests": _own(pooler_id=Owned.POOLER),
-        "GetBalance": _own(farmer_id=Owned.FARMER),
+        "Harvest": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
+        "HarvestPending": _by_token(_acts(_GOES_ON, _own(pooler_id=Owned.POOLER))),
+        "ListHarvests": _reads(_own(pooler_id=Owned.POOLER)),
+        "GetBalance": _reads(_own(farmer_id=Owned.FARMER)),
     },
     "kalepool.wallet.v1.WalletService": {
         "CreateWallet": _services(_REGISTRY),
-        "SetStakeLimit": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
-        "GetWallet": _own(_REGISTRY, wallet_id=Owned.WALLET, farmer_id=Owned.FARMER),
-        "ListWallets": _own(pooler_id=Owned.POOLER),
-        "GetBalances": _own(farmer_ids=Owned.FARMER),
+        "SetStakeLimit": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
+        "GetWallet": _reads(_own(_REGISTRY, wallet_id=Owned.WALLET, farmer_id=Owned.FARMER)),
+        "ListWallets": _reads(_own(pooler_id=Owned.POOLER)),
+        "GetBalances": _reads(_own(farmer_ids=Owned.FARMER)),
         "Plant": _services(_PLANT),
         "Work": _services(_WORK),
         "Harvest": _services(_HARVEST),
         "BatchPlant": _services(_PLANT),
         "BatchWork": _services(_WORK),
         "BatchHarvest": _services(_HARVEST),
-        "GetOperation": _own(operation_id=Owned.OPERATION),
-        "ListOperations": _own(farmer_id=Owned.FARMER),
-        "GetBlock": CLIENTS,
-        "WatchBlocks": CLIENTS,
-        "GetTreasury": OPERATORS,
+        "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
+        "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
+        "GetBlock": _PUBLIC,
+        "WatchBlocks": _PUBLIC,
+        "GetTreasury": _reads(OPERATORS),
     },
     "kalepool.wallet.v1.WithdrawalService": {
-        "SetPayoutAddress": _acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER)),
-        "GetPayoutAddress": _own(_REGISTRY, farmer_id=Owned.FARMER),
-        "Withdraw": _acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER)),
-        "GetWithdrawal": _own(withdrawal_id=Owned.WITHDRAWAL),
-        "ListWithdrawals": _own(farmer_id=Owned.FARMER),
+        "SetPayoutAddress": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
+        "GetPayoutAddress": _reads(_own(_REGISTRY, farmer_id=Owned.FARMER)),
+        "Withdraw": _by_token(_acts(_PAYS_OUT, _own(farmer_id=Owned.FARMER))),
+        "GetWithdrawal": _reads(_own(withdrawal_id=Owned.WITHDRAWAL)),
+        "ListWithdrawals": _reads(_own(farmer_id=Owned.FARMER)),
     },
     "kalepool.wallet.v1.EngineService": {
-        "GetEngineStatus": OPERATORS,
+        "GetEngineStatus": _reads(OPERATORS),
         "DeployMulticall": OPERATORS,
         "ReclaimReserves": OPERATORS,
     },
@@ -147,7 +165,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "PauseSigning": OPERATORS,
         "ResumeSigning": OPERATORS,
         "ReleaseOperation": OPERATORS,
-        "ListPauses": OPERATORS,
+        "ListPauses": _reads(OPERATORS),
         "ListAuditRecords": OPERATORS,
         "VerifyAuditLog": OPERATORS,
         "ExportKey": OPERATORS,
@@ -156,6 +174,15 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListApprovals": OPERATORS,
         "Approve": OPERATORS,
         "UseApproval": _services(_REGISTRY),
+    },
+    # No token makes tokens: whoever steals one has that one, until it ends or is revoked.
+    "kalepool.wallet.v1.TokenService": {
+        "CreateToken": _acts(_CHANGES_POOLER, _own(pooler_id=Owned.POOLER)),
+        "ListTokens": _own(pooler_id=Owned.POOLER),
+        "RevokeToken": _acts(_REVOKES, _own(token_id=Owned.TOKEN)),
+        "ExchangeToken": Access(services=frozenset({GATEWAY}), strangers=True),
+        "ListTokenKeys": _services(_PLANT, _WORK, _HARVEST, _REGISTRY, GATEWAY),
+        "ReplaceTokenKey": OPERATORS,
     },
     "kalepool.wallet.v1.KeyService": {
         "GetKeyStatus": OPERATORS,
@@ -168,7 +195,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
     },
     "kalepool.wallet.v1.ReconciliationService": {
         "Reconcile": OPERATORS,
-        "ListDifferences": OPERATORS,
+        "ListDifferences": _reads(OPERATORS),
     },
 }
 

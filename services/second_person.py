@@ -10,6 +10,7 @@ from libs.common.grpc.second_person import Covered
 
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
+_TOKEN = "/kalepool.wallet.v1.TokenService"  # noqa: S105  (a service's name)
 _WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
 
 #: What an operator's certificate can move.
@@ -27,6 +28,10 @@ COVERED: Mapping[str, Covered] = {
         moves="accounts of farmers, into the treasury"
     ),
     "/kalepool.wallet.v1.EngineService/DeployMulticall": Covered(moves="the treasury's XLM"),
+    # What poolers do with what is theirs takes no second person, so a token of theirs has to.
+    f"{_TOKEN}/CreateToken": Covered(
+        moves="who may call the pool, and in whose name", unless=frozenset({"is_read_only"})
+    ),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
         fields=frozenset({"max_farmers"}),
@@ -75,6 +80,9 @@ FREE: Mapping[str, str] = {
     f"{_CUSTODY}/ListPauses": _READS,
     f"{_CUSTODY}/ListAuditRecords": _READS,
     f"{_CUSTODY}/VerifyAuditLog": _READS,
+    f"{_TOKEN}/ListTokens": _READS,
+    f"{_TOKEN}/RevokeToken": _STOPS,
+    f"{_TOKEN}/ReplaceTokenKey": "moves nothing: what the key before has signed goes on to its end",
     "/kalepool.wallet.v1.KeyService/GetKeyStatus": _READS,
     "/kalepool.wallet.v1.OrderService/CheckOrders": _READS,
     "/kalepool.wallet.v1.ReconciliationService/Reconcile": "compares, and corrects records only",

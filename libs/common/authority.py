@@ -27,11 +27,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from libs.common.errors import UnauthenticatedError
 from libs.common.grpc.identity import Caller, CallerKind, identity, parse_identity, uris_of
 from libs.common.local import LOCAL_HOSTS
-from libs.common.names import SERVICES
+from libs.common.names import GATEWAY, SERVICES
 from libs.common.private_file import new_private_file
 
 #: Names of servers that show a certificate: our services to everybody, the database to them.
 SERVERS = (*SERVICES, "postgres")
+#: All that a service's certificate can be for; the gateway calls the servers, and is none itself.
+PARTS = (*SERVERS, GATEWAY)
 
 #: Names of the authority's files in its folder.
 CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key"
@@ -84,14 +86,15 @@ class Authority:
     ) -> Issued:
         """Issue a certificate for a service, a pooler or an operator.
 
-        A service's certificate also has the service's short name and `addresses` (DNS names, IP
-        addresses). Raise ValueError for a wrong name.
+        A service's certificate is also for servers, and has the service's short name and
+        `addresses` (DNS names, IP addresses); the gateway's is not. Raise ValueError for a wrong
+        name.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         uri = identity(kind, name, trust_domain=self.trust_domain)
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if kind is CallerKind.SERVICE:
+        if kind is CallerKind.SERVICE and name != GATEWAY:
             names += [_address(text) for text in dict.fromkeys((name, *addresses))]
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
         signed = (

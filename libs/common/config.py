@@ -182,6 +182,9 @@ class ServiceSettings(TransportSettings):
     host: str = "127.0.0.1"
     #: Port to listen on; 0 lets the system choose.
     port: Port = 0
+    #: Port for callers without certificates, who send access tokens over TLS (docs/tokens.md); 0:
+    #: none.
+    token_port: Port = 0
     #: SPIFFE trust domain of all certificates' names: spiffe://<trust domain>/service/plant.
     trust_domain: Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,255}$")] = TRUST_DOMAIN
     #: PostgreSQL of the pool, with the service's own role: postgresql://role:password@host/database.
@@ -213,8 +216,8 @@ class ServiceSettings(TransportSettings):
     #: Calls in progress in one process at most, three quarters of them poolers'; more are told to
     #: come again (UNAVAILABLE).
     max_calls_in_progress: Annotated[Count, Field(ge=1)] = 1000
-    #: Connections of callers at most; fewer where the system allows the process fewer open files.
-    #: One more is closed at once.
+    #: Connections of callers at most, half of them on TOKEN_PORT where that is set; fewer where the
+    #: system allows the process fewer open files. One more is closed at once.
     max_connections: Annotated[Count, Field(ge=1, le=60_000)] = 4096
     #: Milliseconds in which a connection has to show its certificate and begin to speak.
     handshake_timeout_ms: Annotated[int, Unit.MILLISECONDS, Field(ge=100, le=60_000)] = 5000
@@ -250,6 +253,8 @@ class ServiceSettings(TransportSettings):
             raise ValueError(
                 f"TRANSPORT=plaintext is for one machine: HOST must be {LOCAL_HOSTS[0]}"
             )
+        if self.transport == "plaintext" and self.token_port:
+            raise ValueError("TOKEN_PORT needs TRANSPORT=mtls: tokens are sent over TLS alone")
         if self.transport == "plaintext" and self.second_person_seconds:
             raise ValueError("SECOND_PERSON_SECONDS needs TRANSPORT=mtls: nobody shows a name else")
         return self

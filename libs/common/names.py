@@ -4,6 +4,9 @@
 #: wallets, events point at registry's farmers.
 SERVICES = ("wallet", "registry", "plant", "work", "harvest")
 
+#: The HTTP gateway's name in its certificate: a client of the services, and none of them.
+GATEWAY = "gateway"
+
 
 def role_of(service: str) -> str:
     """Return the database role of a service."""

@@ -82,5 +82,6 @@ class WalletClient:
             digest=order.digest,
             request=order.request,
             asked_by=order.asked_by,
+            actor=order.actor,
         )
         await call(self._approvals.UseApproval, request, timeout=TIMEOUT)

@@ -1,7 +1,7 @@
 """Wiring of wallet: database, keys, chain, engine, loops, server."""
 
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import grpc
 from kalepool.wallet.v1 import (
@@ -11,6 +11,7 @@ from kalepool.wallet.v1 import (
     keys_pb2_grpc,
     order_pb2_grpc,
     reconcile_pb2_grpc,
+    token_pb2_grpc,
     wallet_pb2_grpc,
     withdrawal_pb2_grpc,
 )
@@ -53,6 +54,7 @@ from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser
 from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import TemplateBook
+from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.new_accounts import NewAccounts
@@ -73,8 +75,10 @@ from services.wallet.servicers import engine as engine_servicer
 from services.wallet.servicers import keys as keys_servicer
 from services.wallet.servicers import orders as order_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
+from services.wallet.servicers import tokens as token_servicer
 from services.wallet.servicers import withdrawals as withdraw_servicer
-from services.wallet.servicers.wallet import FULL_NAME, INTERNAL, SETTLING, WalletServicer
+from services.wallet.servicers.methods import FULL_NAMES, INTERNAL, SLOW
+from services.wallet.servicers.wallet import WalletServicer
 from services.wallet.store import QUERIES
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.audit_check import AuditCheck
@@ -89,6 +93,7 @@ from services.wallet.store.orders import Orders
 from services.wallet.store.payers import PayerStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.rights import RightsStore
+from services.wallet.store.tokens import TokenStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.turning import TurningStore
 from services.wallet.store.wallets import WalletStore
@@ -96,17 +101,9 @@ from services.wallet.store.withdrawals import WithdrawalStore
 from services.wallet.usecases.approvals import Approvals
 from services.wallet.usecases.custody import Custody
 from services.wallet.usecases.pausing import Pausing
+from services.wallet.usecases.tokens import Tokens
 from services.wallet.usecases.wallet import UseCases
 from services.wallet.usecases.withdrawals import Withdrawals
-
-#: Methods that take longer than a request usually may.
-_SLOW = (
-    *engine_servicer.SLOW,
-    *withdraw_servicer.SETTLING,
-    *custody_servicer.SLOW,
-    *order_servicer.SLOW,
-    *reconcile_servicer.SLOW,
-)
 
 
 @asynccontextmanager
@@ -115,25 +112,11 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(open_keys(settings.keys()))
         database = await stack.enter_async_context(
-            open_database(
-                settings.database(),
-                queries=QUERIES,
-                pool_size=settings.database_pool_size,
-                timeout_ms=settings.database_timeout,
-                lock_timeout_ms=settings.database_lock_timeout_ms,
-                name="wallet",
-            )
+            _database(settings, "wallet", connections=settings.database_pool_size)
         )
+        # One connection that nothing else uses, and that stays open.
         pauses = await stack.enter_async_context(
-            open_database(
-                settings.database(),
-                queries=QUERIES,
-                # One connection that nothing else uses, and that stays open.
-                pool_size=1,
-                timeout_ms=settings.database_timeout,
-                lock_timeout_ms=settings.database_lock_timeout_ms,
-                name="wallet-pauses",
-            )
+            _database(settings, "wallet-pauses", connections=1)
         )
         chain = await stack.enter_async_context(
             open_chain(
@@ -146,6 +129,19 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
         await stack.enter_async_context(loops.running(wallet.loops()))
         transport = transport_of(settings.tls_files())
         yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
+
+
+def _database(
+    settings: WalletSettings, name: str, *, connections: int
+) -> AbstractAsyncContextManager[Database]:
+    return open_database(
+        settings.database(),
+        queries=QUERIES,
+        pool_size=connections,
+        timeout_ms=settings.database_timeout,
+        lock_timeout_ms=settings.database_lock_timeout_ms,
+        name=name,
+    )
 
 
 class _Wiring:
@@ -186,6 +182,8 @@ class _Wiring:
         database, macs = self._database, RowMacs()
         self._orders = orders = Orders(macs)
         self._row_keys = RowKeys(self._provider, KeyStore(database), macs)
+        self._token_keys = TokenKeys(self._provider, KeyStore(database))
+        self._token_store = TokenStore(database, orders)
         self._wallets = WalletStore(database, orders)
         self._blocks = BlockStore(database)
         self._operations = OperationStore(database, orders)
@@ -334,6 +332,13 @@ class _Wiring:
         self._approvals = Approvals(
             store=self._approval_store, seconds=settings.second_person_seconds
         )
+        self._tokens = Tokens(
+            store=self._token_store,
+            keys=self._token_keys,
+            clock=SystemClock(),
+            trust_domain=settings.trust_domain,
+            access=ACCESS,
+        )
         self._custody = Custody(
             wallets=self._wallets,
             store=self._custody_store,
@@ -366,6 +371,7 @@ class _Wiring:
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
             ),
             loops.open_row_keys(self._row_keys),
+            loops.open_token_keys(self._token_keys),
             loops.check_orders(self._order_check),
             loops.record_pauses(self._pausing),
             loops.watch_audit_log(
@@ -509,16 +515,7 @@ class _Wiring:
         batch = self._settings.batch_timeout / 1000
         return ServiceSpec(
             name="wallet",
-            full_names=(
-                FULL_NAME,
-                engine_servicer.FULL_NAME,
-                withdraw_servicer.FULL_NAME,
-                custody_servicer.FULL_NAME,
-                approval_servicer.FULL_NAME,
-                keys_servicer.FULL_NAME,
-                order_servicer.FULL_NAME,
-                reconcile_servicer.FULL_NAME,
-            ),
+            full_names=FULL_NAMES,
             register=self._register,
             kale_contract_id=self._chain.network.farm,
             formats=FORMATS,
@@ -529,19 +526,21 @@ class _Wiring:
                 Owned.OPERATION: self._wallets.owners_of_operations,
                 # A withdrawal's id is its operation's.
                 Owned.WITHDRAWAL: self._wallets.owners_of_operations,
+                Owned.TOKEN: self._token_store.owners,
             },
-            standings={Owned.FARMER: self._wallets.standings_of_farmers},
+            standings={
+                Owned.FARMER: self._wallets.standings_of_farmers,
+                Owned.POOLER: self._token_store.standings_of_poolers,
+            },
             checks={
                 "postgres": self._database.is_up,
                 "stellar": self._sees_chain,
                 "keys": self._has_keys,
             },
-            method_timeouts={
-                **dict.fromkeys((*SETTLING, *_SLOW), batch),
-                "WatchBlocks": None,
-            },
+            method_timeouts={**dict.fromkeys(SLOW, batch), "WatchBlocks": None},
             second_person=SecondPerson(COVERED, self._approvals.use),
-            internal=(*INTERNAL, *withdraw_servicer.INTERNAL, *approval_servicer.INTERNAL),
+            internal=INTERNAL,
+            token_keys=self._token_keys,
         )
 
     def _register(self, server: grpc.aio.Server) -> None:
@@ -573,6 +572,8 @@ class _Wiring:
         reconcile_pb2_grpc.add_ReconciliationServiceServicer_to_server(differences, server)
         keys = keys_servicer.KeyServicer(self._rotator)
         keys_pb2_grpc.add_KeyServiceServicer_to_server(keys, server)
+        tokens = token_servicer.TokenServicer(self._tokens, self._token_store, self._token_keys)
+        token_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server)
         orders = order_servicer.OrderServicer(self._order_check, self._row_keys)
         order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
         custody = custody_servicer.CustodyServicer(

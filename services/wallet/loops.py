@@ -19,6 +19,7 @@ from services.wallet.engine.rotation import KeyRotator
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.engine.settle.tracker import Tracker
 from services.wallet.engine.submit.dispatch import Dispatcher
+from services.wallet.engine.token_keys import TokenKeys
 from services.wallet.engine.treasury.channels import ChannelKeeper
 from services.wallet.engine.treasury.onboarding import Onboarder
 from services.wallet.engine.treasury.payers import PayerKeeper
@@ -116,6 +117,16 @@ async def open_row_keys(row_keys: RowKeys) -> None:
         await asyncio.sleep(MEND)
 
     await repeat("row keys", step)
+
+
+async def open_token_keys(token_keys: TokenKeys) -> None:
+    """Open the keys of tokens, and those that are made later."""
+
+    async def step() -> None:
+        await token_keys.open()
+        await asyncio.sleep(MEND)
+
+    await repeat("token keys", step)
 
 
 async def check_orders(check: OrderCheck) -> None:

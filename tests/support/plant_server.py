@@ -6,12 +6,16 @@ import grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 
 from libs.common.grpc.server import ServiceSpec
+from libs.common.grpc.tokens import KeySource
 from libs.kale.formats import FORMATS
 from services.access import ACCESS
 
 
-def plant_spec(servicer: Any) -> ServiceSpec:
-    """Return a server that answers as plant with this class of servicer, under the pool's rules."""
+def plant_spec(servicer: Any, *, token_keys: KeySource | None = None) -> ServiceSpec:
+    """Return a server that answers as plant with this class of servicer, under the pool's rules.
+
+    `token_keys` are the keys of access tokens; None: those that wallet tells.
+    """
 
     def register(server: grpc.aio.Server) -> None:
         plant_pb2_grpc.add_PlantServiceServicer_to_server(servicer(), server)
@@ -24,4 +28,5 @@ def plant_spec(servicer: Any) -> ServiceSpec:
         kale_contract_id="CTEST",
         checks={},
         formats=FORMATS,
+        token_keys=token_keys,
     )

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
+from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 from stellar_sdk import Keypair
 
 from devstack.stack import OPERATOR, Stack
@@ -19,8 +19,9 @@ from libs.common.grpc.access import Access, Owned
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
+from libs.common.grpc.tokens import AUTHORIZATION, SCHEME
 from libs.common.ids import new_id
-from libs.common.names import SERVICES
+from libs.common.names import GATEWAY, SERVICES
 from services.access import ACCESS
 from trials.security.rpcs import path_of, services
 
@@ -29,7 +30,12 @@ TIMEOUT = 3.0
 #: Columns of the matrix that are no callers of the pool.
 STRANGERS = ("plaintext", "other authority", "other domain")
 #: Errors that show that a call was not let in.
-_REFUSALS = frozenset({"ACCESS_DENIED", "UNKNOWN_IDENTITY", "BAD_CERTIFICATE"})
+_REFUSALS = frozenset(
+    {
+        *("ACCESS_DENIED", "UNKNOWN_IDENTITY", "BAD_CERTIFICATE"),
+        *("TOKEN_MISSING", "TOKEN_NOT_ENOUGH", "TOKEN_READ_ONLY", "TOKEN_SCOPE"),
+    }
+)
 #: Fields that methods require besides the field that names the owner.
 _BESIDES: Mapping[str, Mapping[str, Any]] = {
     "UpdatePooler": {"name": "x"},
@@ -40,6 +46,7 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
         "submissions": [{"farmerId": str(new_id()), "nonce": "1", "timestamp": "1"}],
     },
     "Harvest": {"blockIndex": 1},
+    "CreateToken": {"role": "TOKEN_ROLE_POOLER"},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
     "SetStakeLimit": {"stakePercentage": "0.5"},
     "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
@@ -96,7 +103,7 @@ def expected(rpc: Rpc, column: str) -> bool:
 
 def columns() -> tuple[str, ...]:
     """Return all callers."""
-    return (*STRANGERS, "pooler", OPERATOR, *SERVICES)
+    return (*STRANGERS, "pooler", OPERATOR, *SERVICES, GATEWAY)
 
 
 async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
@@ -106,7 +113,7 @@ async def matrix(stack: Stack) -> dict[tuple[str, str], bool]:
         async with channels(stack, _transport(stack, column)) as opened:
             for rpc in rpcs():
                 error = await attempt(opened[rpc.process], rpc, {})
-                found[rpc.path, column] = _is_in(error, stranger=column in STRANGERS)
+                found[rpc.path, column] = is_in(error, stranger=column in STRANGERS)
     return found
 
 
@@ -144,19 +151,22 @@ async def trespasses(stack: Stack) -> list[str]:
 
 
 async def attempt(
-    channel: grpc.aio.Channel, rpc: Rpc, request: Mapping[str, Any]
+    channel: grpc.aio.Channel, rpc: Rpc, request: Mapping[str, Any], *, token: str = ""
 ) -> PoolError | None:
-    """Return the error that answers a call; None when the call succeeds."""
+    """Return the error that answers a call; None when the call succeeds.
+
+    `token` is an access token to send along.
+    """
     method, request_class = rpc.method, message_factory.GetMessageClass(rpc.method.input_type)
     message = json_format.ParseDict(dict(request), request_class())
     reply = message_factory.GetMessageClass(method.output_type).FromString
     try:
         if not method.server_streaming:
             unary: Any = channel.unary_unary(rpc.path, _bytes, reply)
-            await call(unary, message, timeout=TIMEOUT)
+            await call(_with_token(unary, token), message, timeout=TIMEOUT)
             return None
         stream: Any = channel.unary_stream(rpc.path, _bytes, reply)
-        await call(_first(stream), message, timeout=TIMEOUT)
+        await call(_with_token(_first(stream), token), message, timeout=TIMEOUT)
     except PoolError as error:
         return error
     return None
@@ -184,6 +194,12 @@ async def make_owner(stack: Stack) -> Owner:
         operations = await wallet.ListOperations(
             wallet_pb2.ListOperationsRequest(farmer_id=farmer.farmer_id)
         )
+        tokens: token_pb2_grpc.TokenServiceAsyncStub = token_pb2_grpc.TokenServiceStub(
+            opened["wallet"]
+        )
+        token = await tokens.CreateToken(
+            token_pb2.CreateTokenRequest(role=token_pb2.TOKEN_ROLE_POOLER, pooler_id=pooler_id)
+        )
     operation = operations.operations[0].operation_id
     return Owner(
         pooler_id=pooler_id,
@@ -193,6 +209,7 @@ async def make_owner(stack: Stack) -> Owner:
             Owned.WALLET: made.wallet.wallet_id,
             Owned.OPERATION: operation,
             Owned.WITHDRAWAL: operation,
+            Owned.TOKEN: token.info.token_id,
         },
     )
 
@@ -204,7 +221,7 @@ def request_of(rpc: Rpc, field: str, identifier: str) -> dict[str, Any]:
     return {**_BESIDES.get(rpc.method.name, {}), described.json_name: value}
 
 
-def _is_in(error: PoolError | None, *, stranger: bool) -> bool:
+def is_in(error: PoolError | None, *, stranger: bool) -> bool:
     """Tell whether a caller was let in.
 
     UNAVAILABLE is the refusal of a stranger's handshake; for a caller that has passed the
@@ -265,6 +282,18 @@ def _first(stream: Any) -> Any:
             return await started.read()
         finally:
             started.cancel()
+
+    return ask
+
+
+def _with_token(method: Any, token: str) -> Any:
+    """Return a method that sends an access token along; the method itself for none."""
+    if not token:
+        return method
+
+    def ask(request: Any, *, timeout: float, metadata: grpc.aio.Metadata) -> Any:
+        sent = grpc.aio.Metadata(*metadata, (AUTHORIZATION, f"{SCHEME}{token}"))
+        return method(request, timeout=timeout, metadata=sent)
 
     return ask
 

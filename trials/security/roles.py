@@ -61,6 +61,8 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.sealed_keys": {"wallet": "SIu"},
     "wallet.shown_targets": {"wallet": "SI"},
     "wallet.settled_operations": {"plant": "S", "work": "S", "harvest": "S"},
+    "wallet.token_keys": {"wallet": "SIu"},
+    "wallet.tokens": {"wallet": "SIu"},
     "wallet.transaction_operations": {"wallet": "SI"},
     "wallet.transactions": {"wallet": "SIU"},
     "wallet.turns": {"wallet": "SIu"},

@@ -9,8 +9,9 @@ from enum import Enum, unique
 from typing import Any
 
 from libs.common.errors import PermissionDeniedError
-from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.grpc.identity import Caller, CallerKind, Grant
 from libs.common.grpc.standing import Allows, Limits, Standings, check_standings
+from libs.common.grpc.tokens import TokenMissingError
 
 
 @unique
@@ -27,6 +28,8 @@ class Owned(Enum):
     OPERATION = "operation"
     #: A withdrawal of a farmer.
     WITHDRAWAL = "withdrawal"
+    #: A token that speaks for the pooler.
+    TOKEN = "token"  # noqa: S105  (a kind of thing, no secret)
 
 
 #: The poolers that ids belong to; "" for one that there is not.
@@ -43,6 +46,13 @@ class Access:
     operators: bool = False
     #: Whether poolers may call it.
     poolers: bool = False
+    #: Whether somebody without certificate and token may call it, where no certificates are asked
+    #: for.
+    strangers: bool = False
+    #: Whether those who may call it may do so by an access token.
+    by_token: bool = False
+    #: Whether a token that is read-only is enough.
+    reads: bool = False
     #: For poolers: fields of the request that say whose it is. One of them must be set, and all
     #: that are must be the pooler's own. Empty: the method shows nothing of a single pooler.
     owned: Mapping[str, Owned] = field(default_factory=dict)
@@ -60,6 +70,8 @@ class Access:
                 return self.operators
             case CallerKind.POOLER:
                 return self.poolers
+            case CallerKind.STRANGER:
+                return self.strangers
             case CallerKind.UNKNOWN:  # plaintext: there is nobody to tell apart
                 return True
 
@@ -90,14 +102,21 @@ class AccessControl:
                 raise ValueError(f"nobody tells the standing of {unknown} of {method}")
 
     def check_caller(self, method: str, caller: Caller) -> None:
-        """Raise PermissionDeniedError unless this caller may call the method at all."""
+        """Raise PermissionDeniedError unless this caller may call the method at all.
+
+        Raise TokenMissingError for a caller that has shown nothing.
+        """
         entry = self._entries.get(method)
         if entry is None or not entry.admits(caller):
+            if entry is not None and caller.kind is CallerKind.STRANGER:
+                raise TokenMissingError("send an access token as authorization: Bearer ...")
             raise PermissionDeniedError(
                 f"{method} is not for {caller.kind.value} {caller.name}",
                 reason="ACCESS_DENIED",
                 metadata={"caller": caller.identity, "method": method},
             )
+        if caller.grant is not None:
+            _check_grant(method, entry, caller.grant)
 
     def asks_owner(self, method: str, caller: Caller) -> bool:
         """Tell whether `check_owner` has anything to check."""
@@ -141,6 +160,19 @@ class AccessControl:
         if _has_limits(entry):
             for name, ids in named.items():
                 check_standings(entry.limits, await self._standings[owned[name]](ids))
+
+
+def _check_grant(method: str, entry: Access, grant: Grant) -> None:
+    """Raise PermissionDeniedError unless a token lets its bearer call a method."""
+    if not entry.by_token:
+        reason, told = "TOKEN_NOT_ENOUGH", f"{method} takes a certificate: no token is enough"
+    elif grant.is_read_only and not entry.reads:
+        reason, told = "TOKEN_READ_ONLY", f"{method} does more than read: the token is read-only"
+    elif grant.methods is not None and method not in grant.methods:
+        reason, told = "TOKEN_SCOPE", f"{method} is none of the methods that the token is for"
+    else:
+        return
+    raise PermissionDeniedError(told, reason=reason, metadata={"method": method})
 
 
 def _has_limits(entry: Access) -> bool:

@@ -46,8 +46,25 @@ class CallerKind(Enum):
     POOLER = "pooler"
     #: Somebody who runs the pool, by a name.
     OPERATOR = "operator"
+    #: Somebody who shows neither a certificate nor a token, where certificates are not asked for
+    #: (TOKEN_PORT).
+    STRANGER = "stranger"
     #: Nobody can tell: the connection is plaintext.
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What a token lets its bearer call."""
+
+    #: Id of the API token that wallet gave the access token for.
+    token_id: str
+    #: Whether only methods that read may be called.
+    is_read_only: bool
+    #: Full names of the only methods that may be called; None: all that the subject may.
+    methods: frozenset[str] | None
+    #: Unix time (s) at which it ends.
+    ends: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +77,17 @@ class Caller:
     name: str
     #: The whole name for records: spiffe://pool.example/service/plant, or a host.
     identity: str
+    #: Who brought the call: the gateway's whole name, or a host; empty when the caller itself did.
+    via: str = ""
+    #: What its token lets it call; None for a caller that has shown its certificate.
+    grant: Grant | None = None
+
+    @property
+    def actor(self) -> str:
+        """Return the caller for records of what was done, with who brought the call."""
+        if self.grant is None:
+            return self.identity
+        return f"{self.identity} via {self.via}, token {self.grant.token_id}"
 
 
 def caller_of(context: "grpc.aio.ServicerContext[Any, Any]", *, trust_domain: str | None) -> Caller:
@@ -187,6 +215,12 @@ def caller() -> Caller:
 
 
 def actor() -> str:
+    """Return the running call's caller for records; "loop" outside of any call."""
+    found = _current.get(None)
+    return "loop" if found is None else found.actor
+
+
+def calling() -> str:
     """Return the identity of the running call's caller; "loop" outside of any call."""
     found = _current.get(None)
     return "loop" if found is None else found.identity

@@ -4,6 +4,7 @@ From outside in: record, errors, identity, access, limits, rules, deadline, owne
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from libs.common.errors import (
     InvalidArgumentError,
     ResourceExhaustedError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from libs.common.grpc.access import AccessControl
 from libs.common.grpc.alarm import Alarm
 from libs.common.grpc.deadlines import set_deadline
-from libs.common.grpc.identity import Caller, CallerKind, actor
+from libs.common.grpc.identity import Caller, CallerKind, Grant, calling
 from libs.common.grpc.limits import Admission, RateLimit
 from libs.common.grpc.records import CallRecord, Context
 from libs.common.grpc.second_person import SecondPerson
+from libs.common.grpc.tokens import TokenCheck, TokenExpiredError, TokenMissingError, bearer
 from libs.common.grpc.untaken import Untaken
 from libs.common.rules.book import RuleBook
 
@@ -46,6 +49,8 @@ class CallPolicy:
     access: AccessControl
     #: The domain of the names that callers show; None: they show none.
     trust_domain: str | None
+    #: The check of access tokens; None: callers show no names, and no tokens.
+    tokens: TokenCheck | None
     #: The rules of requests' fields.
     rules: RuleBook
     #: Calls per minute and caller.
@@ -81,8 +86,10 @@ class CallPolicy:
 class CallInterceptor(ServerInterceptor):
     """The interceptor that wraps every unary and streaming handler of our own services."""
 
-    def __init__(self, policy: CallPolicy) -> None:
+    def __init__(self, policy: CallPolicy, *, is_for_tokens: bool = False) -> None:
+        """Take `is_for_tokens` for a port on which nobody is asked for a certificate."""
         self._policy = policy
+        self._is_for_tokens = is_for_tokens
         self._alarm = Alarm()
         #: Handlers by method, made with its first call; only methods that exist have one.
         self._wrapped: dict[str, Handler] = {}
@@ -127,7 +134,7 @@ class CallInterceptor(ServerInterceptor):
         async def handle(_requests: Any, context: Context) -> Any:
             with CallRecord(method, context) as call:
                 try:
-                    caller = call.identify(policy.trust_domain)
+                    caller = await self._identify(call)
                     with self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
@@ -146,12 +153,15 @@ class CallInterceptor(ServerInterceptor):
         async def handle(_requests: Any, context: Context) -> AsyncIterator[Any]:
             with CallRecord(method, context) as call:
                 try:
-                    caller = call.identify(self._policy.trust_domain)
+                    caller = await self._identify(call)
                     with self._admitted(call, caller):
                         request = await self._request(context)
                         timeout = self._checked(method, context, request)
                         await self._policy.access.check_owner(method, caller, request)
-                        async for response in _until(inner(request, context), timeout):
+                        responses = _until(inner(request, context), timeout)
+                        if timeout is None and caller.grant is not None:
+                            responses = _while_granted(responses, caller.grant)
+                        async for response in responses:
                             yield response
                 except Exception as error:
                     await call.abort(error)
@@ -176,7 +186,7 @@ class CallInterceptor(ServerInterceptor):
 
         def write(answer: Any) -> bytes:
             raw = serialize(answer)
-            self._policy.untaken.leave(actor(), len(raw))
+            self._policy.untaken.leave(calling(), len(raw))
             return raw
 
         return write
@@ -220,16 +230,36 @@ class CallInterceptor(ServerInterceptor):
         return grpc.stream_unary_rpc_method_handler(unary, read, write)
 
     async def _known(self, method: str, context: Context) -> CallRecord:
-        """Return the record of a caller whose certificate is as it must be; end the call of others.
+        """Return the record of a caller that has shown who it is; end the call of others.
 
         The standard services are for every caller of the pool, and for nobody else.
         """
         call = CallRecord(method, context)
         try:
-            call.identify(self._policy.trust_domain)
-        except UnauthenticatedError as error:
+            caller = await self._identify(call)
+            if caller.kind is CallerKind.STRANGER:
+                raise TokenMissingError("send an access token as authorization: Bearer ...")
+        except (UnauthenticatedError, UnavailableError) as error:
             await call.abort(error)
         return call
+
+    async def _identify(self, call: CallRecord) -> Caller:
+        """Return who calls, by the certificate or by a token that came along.
+
+        Raise UnauthenticatedError, TokenKeysUnknownError.
+        """
+        tokens = self._policy.tokens
+        if tokens is None:
+            return call.identify(self._policy.trust_domain)
+        if self._is_for_tokens:
+            host, token = call.identity, bearer(call.metadata)
+            if token is None:
+                stranger = Caller(kind=CallerKind.STRANGER, name=host, identity=host)
+                return call.named(stranger)
+            return call.named(await tokens.caller(token, via=host))
+        peer = call.identify(self._policy.trust_domain)
+        token = bearer(call.metadata)
+        return peer if token is None else call.named(await tokens.brought(peer, token))
 
     @asynccontextmanager
     async def _one_of_few(self, method: str, context: Context) -> AsyncIterator[CallRecord]:
@@ -310,4 +340,23 @@ async def _until(responses: AsyncIterator[Any], timeout: float | None) -> AsyncI
                 response = await anext(responses)
         except StopAsyncIteration:
             return
+        yield response
+
+
+async def _while_granted(responses: AsyncIterator[Any], grant: Grant) -> AsyncIterator[Any]:
+    """Pass the responses of a stream without an end on until the caller's token has ended.
+
+    A token that was revoked is not exchanged again, and so ends its streams, too.
+    """
+    ends = asyncio.get_running_loop().time() + grant.ends - time.time()
+    while True:
+        try:
+            async with asyncio.timeout_at(ends) as limit:
+                response = await anext(responses)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if limit.expired():
+                raise TokenExpiredError("the access token has ended: go on with another") from None
+            raise
         yield response

@@ -19,7 +19,7 @@ _duration = METER.create_histogram(
     "kalepool.call.duration", unit="s", description="Calls by method and status."
 )
 _request = RepeatedLine(
-    __name__, "request", ("method", "identity", "status", "reason"), "duration_ms"
+    __name__, "request", ("method", "identity", "via", "status", "reason"), "duration_ms"
 )
 security = get_security_logger()
 
@@ -41,18 +41,22 @@ _SUSPICIOUS_REASONS = frozenset(
 class CallRecord:
     """The record of one call, from the call's beginning to its log line."""
 
-    __slots__ = ("_context", "_error", "_started", "identity", "method")
+    __slots__ = ("_context", "_error", "_started", "identity", "metadata", "method", "via")
 
     def __init__(self, method: str, context: Context) -> None:
         self.method = method
         #: Until it is known who calls, the host.
         self.identity = host_of(context.peer())
+        #: Who has brought the call, where that is not the caller itself.
+        self.via: str | None = None
+        #: What was sent along with the call.
+        self.metadata = tuple(context.invocation_metadata() or ())
         self._context = context
         self._error: PoolError | None = None
         self._started = time.monotonic()
 
     def __enter__(self) -> "CallRecord":
-        trace = trace_of(dict(self._context.invocation_metadata() or ()))
+        trace = trace_of(dict(self.metadata))
         set_running({"request_id": trace.request_id, "trace_id": trace.trace_id})
         return self
 
@@ -66,7 +70,7 @@ class CallRecord:
         is_ours = error is not None and error.code in _OURS
         _request.write(
             logging.WARNING if is_ours else logging.INFO,
-            (self.method, self.identity, status, None if error is None else error.reason),
+            (self.method, self.identity, self.via, status, None if error is None else error.reason),
             round(seconds * 1000, 1),
         )
         set_running(None)
@@ -76,8 +80,11 @@ class CallRecord:
 
         Raise UnauthenticatedError.
         """
-        caller = caller_of(self._context, trust_domain=trust_domain)
-        self.identity = caller.identity
+        return self.named(caller_of(self._context, trust_domain=trust_domain))
+
+    def named(self, caller: Caller) -> Caller:
+        """Note who calls, for this record and all that the call does."""
+        self.identity, self.via = caller.identity, caller.via or None
         set_caller(caller)
         return caller
 
@@ -92,6 +99,7 @@ class CallRecord:
                 "refused",
                 method=self.method,
                 identity=self.identity,
+                via=self.via,
                 status=typed.code.name,
                 reason=typed.reason,
                 **_why(typed),
@@ -109,5 +117,5 @@ class CallRecord:
 
 
 def _why(error: PoolError) -> dict[str, str]:
-    """Return what is wrong with a certificate, in words of ours."""
+    """Return what is wrong with a certificate or a token, in words of ours."""
     return {"why": error.message} if error.code is ErrorCode.UNAUTHENTICATED else {}

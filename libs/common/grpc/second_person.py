@@ -24,6 +24,8 @@ class Covered:
     moves: str
     #: Fields that make it such an order: without one of them it is none. Empty: it always is.
     fields: frozenset[str] = frozenset()
+    #: Fields that make it none while one of them is true.
+    unless: frozenset[str] = frozenset()
     #: Whether the same request, sent again, does nothing new: then a repeat needs no approval.
     is_repeatable: bool = False
 
@@ -40,8 +42,15 @@ class Order:
     request: str
     #: Who has sent it.
     asked_by: str
+    #: The same for records, with who has brought the request where that was another; empty: nobody.
+    actor: str = ""
     #: Whether the same request, sent again, does nothing new.
     is_repeatable: bool
+
+    @property
+    def recorded(self) -> str:
+        """Return who has sent it, for records."""
+        return self.actor or self.asked_by
 
 
 #: Returns when an order may be carried out now, and uses its approval up; raises PoolError else.
@@ -73,12 +82,15 @@ class SecondPerson:
             return None
         if entry.fields and not any(request.HasField(name) for name in entry.fields):
             return None
+        if any(getattr(request, name) for name in entry.unless):
+            return None
         return Order(
             method=method,
             digest=_digest(method, request.SerializeToString(deterministic=True)),
             # In ASCII: no character of it may hide what stands beside it from who approves.
             request=MessageToJson(request, indent=None, ensure_ascii=True),
             asked_by=caller.identity,
+            actor=caller.actor,
             is_repeatable=entry.is_repeatable,
         )
 

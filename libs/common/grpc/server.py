@@ -25,6 +25,8 @@ from libs.common.grpc.limits import Admission, RateLimit, Rates
 from libs.common.grpc.second_person import SecondPerson
 from libs.common.grpc.standing import Standings
 from libs.common.grpc.tls import Transport
+from libs.common.grpc.token_keys import FetchedKeys
+from libs.common.grpc.tokens import KeySource, TokenCheck
 from libs.common.grpc.untaken import Untaken
 from libs.common.log import configure_logging, get_logger
 from libs.common.metrics import serving_metrics
@@ -70,6 +72,8 @@ class ServiceSpec:
     second_person: SecondPerson | None = None
     #: Methods (short names) that other services call: the public rate limit is not for them.
     internal: Sequence[str] = ()
+    #: Keys of access tokens; None: those that wallet tells.
+    token_keys: KeySource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,8 @@ class RunningServer:
 
     #: The port that it listens on.
     port: int
+    #: The port for callers who show access tokens; 0: there is none.
+    token_port: int
     #: Its health; drained before the server stops.
     health: HealthMonitor
 
@@ -92,32 +98,48 @@ async def open_server(
     """
     async with AsyncExitStack() as stack:
         monitor = HealthMonitor(("", *spec.full_names), spec.checks)
-        server = _build_server(spec, settings, transport)
         peers = {
             name: await stack.enter_async_context(open_channel(target, transport, name=name))
             for name, target in _targets(settings).items()
         }
-        spec.register(server)
-        health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+        fetched = FetchedKeys(peers["wallet"])
+        policy = _policy(spec, settings, transport, keys=spec.token_keys or fetched)
+        servers, ports = _listening(policy, settings, transport)
         info = InfoServicer(_info(spec, settings), peers)
-        common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
-        reflection.enable_server_reflection(_reflected(spec), server)
-        port = _listen(server, f"{settings.host}:{settings.port}", transport)
+        for server in servers:
+            _register(server, spec, monitor, info)
         await monitor.check()
-        await server.start()
-        checking = asyncio.create_task(monitor.run())
-        watching = asyncio.create_task(TurnWatch().run())
+        for server in servers:
+            await server.start()
+        tasks = [asyncio.create_task(monitor.run()), asyncio.create_task(TurnWatch().run())]
+        if spec.token_keys is None and not transport.is_plaintext:
+            tasks.append(asyncio.create_task(fetched.run()))
         log.info(
-            "serving", host=settings.host, port=port, max_connections=_max_connections(settings)
+            "serving",
+            host=settings.host,
+            port=ports[0],
+            token_port=ports[1],
+            max_connections=_max_connections(settings),
         )
         try:
-            yield RunningServer(port=port, health=monitor)
+            yield RunningServer(port=ports[0], token_port=ports[1], health=monitor)
         finally:
-            checking.cancel()
-            watching.cancel()
+            for task in tasks:
+                task.cancel()
             await monitor.drain()
-            await server.stop(settings.shutdown_grace_ms / 1000)
+            grace = settings.shutdown_grace_ms / 1000
+            await asyncio.gather(*(server.stop(grace) for server in servers))
             log.info("stopped")
+
+
+def _register(
+    server: grpc.aio.Server, spec: ServiceSpec, monitor: HealthMonitor, info: InfoServicer
+) -> None:
+    """Add all that a server serves."""
+    spec.register(server)
+    health_pb2_grpc.add_HealthServicer_to_server(monitor.servicer, server)
+    common_pb2_grpc.add_InfoServiceServicer_to_server(info, server)
+    reflection.enable_server_reflection(_reflected(spec), server)
 
 
 #: Objects made before the garbage collector looks at the youngest (Python: 700): an answer of a
@@ -164,21 +186,42 @@ def run_service(
         uvloop.run(serve(open_app))
 
 
-def _listen(server: grpc.aio.Server, address: str, transport: Transport) -> int:
-    if transport.certificates is None:
+def _listening(
+    policy: CallPolicy, settings: ServiceSettings, transport: Transport
+) -> tuple[list[grpc.aio.Server], tuple[int, int]]:
+    """Return the servers, and their ports: for certificates, and for tokens (0: there is none).
+
+    Which port a call has come to decides what its caller has to show. So each port has a server of
+    its own, with half of the connections: those of one cannot use up the other's.
+    """
+    host, certificates = settings.host, transport.certificates
+    if certificates is None:
         log.warning("plaintext: nobody shows who it is, and everybody may call everything")
-        return server.add_insecure_port(address)
-    return server.add_secure_port(address, transport.certificates.server_credentials())
+        server = grpc.aio.server(interceptors=[CallInterceptor(policy)], options=_options(settings))
+        return [server], (server.add_insecure_port(f"{host}:{settings.port}"), 0)
+    options = _options(settings, servers=2 if settings.token_port else 1)
+    server = grpc.aio.server(interceptors=[CallInterceptor(policy)], options=options)
+    port = server.add_secure_port(f"{host}:{settings.port}", certificates.server_credentials())
+    if not settings.token_port:
+        return [server], (port, 0)
+    for_tokens = grpc.aio.server(
+        interceptors=[CallInterceptor(policy, is_for_tokens=True)], options=options
+    )
+    credentials = certificates.server_credentials(asks_clients=False)
+    token_port = for_tokens.add_secure_port(f"{host}:{settings.token_port}", credentials)
+    return [server, for_tokens], (port, token_port)
 
 
-def _build_server(
-    spec: ServiceSpec, settings: ServiceSettings, transport: Transport
-) -> grpc.aio.Server:
+def _policy(
+    spec: ServiceSpec, settings: ServiceSettings, transport: Transport, *, keys: KeySource
+) -> CallPolicy:
     # No two gRPC services of one process have a method of the same name.
     prefixes = [f"/{full_name}/" for full_name in spec.full_names]
-    policy = CallPolicy(
+    domain = settings.trust_domain
+    return CallPolicy(
         access=AccessControl(_entries(spec), spec.owners, spec.standings),
-        trust_domain=None if transport.is_plaintext else settings.trust_domain,
+        trust_domain=None if transport.is_plaintext else domain,
+        tokens=None if transport.is_plaintext else TokenCheck(keys, trust_domain=domain),
         rules=_rules(spec, settings),
         rate_limit=RateLimit(
             Rates(
@@ -198,13 +241,9 @@ def _build_server(
         untaken=Untaken(max_answers=settings.max_calls_in_progress, max_bytes=_UNTAKEN_BYTES),
         request_wait=min(_REQUEST_WAIT, settings.request_timeout / 1000),
     )
-    return grpc.aio.server(
-        interceptors=[CallInterceptor(policy)],
-        options=_options(settings),
-    )
 
 
-def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+def _options(settings: ServiceSettings, *, servers: int = 1) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         # More calls from one connection wait at the client instead of here.
@@ -217,7 +256,7 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         # Until then TLS has to be through and the first frame of HTTP/2 be there.
         ("grpc.server_handshake_timeout_ms", settings.handshake_timeout_ms),
         # One more is closed at once: it must not take the descriptors that we need ourselves.
-        ("grpc.max_allowed_incoming_connections", _max_connections(settings)),
+        ("grpc.max_allowed_incoming_connections", max(1, _max_connections(settings) // servers)),
         # A connection without calls is let go; clients connect again with their next call.
         ("grpc.max_connection_idle_ms", 120_000),
         # One whose other side is gone, or reads nothing at all, too.

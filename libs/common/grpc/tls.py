@@ -80,7 +80,7 @@ class Material:
     authority: bytes
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
-        """Return the configuration of a server that asks every client for a certificate."""
+        """Return the configuration of a server; certificates of clients are our authority's."""
         return grpc.ssl_server_certificate_configuration(
             [(self.key, self.chain)], root_certificates=self.authority
         )
@@ -113,9 +113,10 @@ class Certificates:
             self._refresh()
         return self._material
 
-    def server_credentials(self) -> grpc.ServerCredentials:
+    def server_credentials(self, *, asks_clients: bool = True) -> grpc.ServerCredentials:
         """Return the credentials of a server; each handshake uses the newest files.
 
+        Clients have to show a certificate, unless `asks_clients` is false: then none is looked at.
         Raise CertificateError for a certificate that is not for servers.
         """
         self._uses = (Use.CLIENT, Use.SERVER)
@@ -133,7 +134,7 @@ class Certificates:
         return grpc.dynamic_ssl_server_credentials(
             shown.server_configuration(),
             newest,  # type: ignore[arg-type]
-            require_client_authentication=True,
+            require_client_authentication=asks_clients,
         )
 
     def _refresh(self) -> None:

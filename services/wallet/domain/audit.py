@@ -46,6 +46,12 @@ class Action(Enum):
     SIGN_ROWS = "sign_rows"
     #: A farmer's key left the pool; subject: the wallet.
     EXPORT_KEY = "export_key"
+    #: An API token was made; subject: the token.
+    CREATE_TOKEN = "create_token"  # noqa: S105  (an act, no secret)
+    #: An API token was revoked; subject: the token.
+    REVOKE_TOKEN = "revoke_token"  # noqa: S105
+    #: Another key is to sign access tokens; subject: the key's number.
+    REPLACE_TOKEN_KEY = "replace_token_key"  # noqa: S105
     #: An operator gave an order that takes a second person; subject: the approval.
     ASK_APPROVAL = "ask_approval"
     #: A second person agreed to it; subject: the approval.

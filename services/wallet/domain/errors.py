@@ -9,6 +9,7 @@ from libs.common.errors import (
     OutOfRangeError,
     PermissionDeniedError,
     ResourceExhaustedError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -185,6 +186,36 @@ class RowKeysMissingError(UnavailableError):
     """The keys that orders are authenticated with are not open: nothing is ordered or signed."""
 
     default_reason = "ROW_KEYS_MISSING"
+
+
+class TokenNotFoundError(NotFoundError):
+    """No API token has this id."""
+
+    default_reason = "TOKEN_NOT_FOUND"
+
+
+class TokenUnknownError(UnauthenticatedError):
+    """This is no API token that counts: there is none, it has ended, or it was revoked."""
+
+    default_reason = "TOKEN_UNKNOWN"
+
+
+class TokenShownError(AlreadyExistsError):
+    """The request was answered before, and the API token is shown only once."""
+
+    default_reason = "TOKEN_SHOWN"
+
+
+class TokenRoleError(PermissionDeniedError):
+    """An operator's API token is for operators to make."""
+
+    default_reason = "TOKEN_ROLE"
+
+
+class TokenKeysMissingError(UnavailableError):
+    """The keys that access tokens are signed with are not open yet."""
+
+    default_reason = "TOKEN_KEYS_MISSING"
 
 
 class RowNameError(InvalidArgumentError):

@@ -139,6 +139,30 @@ def approval_bytes(
     return _bytes("approvals", approval_id, method, digest, asked_by, approved_by, approved_at)
 
 
+def token_bytes(
+    *,
+    row_id: UUID,
+    role: str,
+    subject: str,
+    pooler_id: UUID | None,
+    name: str,
+    methods: Sequence[str],
+    is_read_only: bool,
+    secret_hash: bytes,
+    created_by: str,
+    created_at: datetime,
+    expires_at: datetime,
+    revoked_by: str | None,
+    revoked_at: datetime | None,
+) -> bytes:
+    """Return the bytes of an API token: whom it speaks for, what it may, and its end."""
+    # No method has a line feed in its name.
+    told = (role, subject, pooler_id, name, "\n".join(methods), int(is_read_only), secret_hash)
+    return _bytes(
+        "tokens", row_id, *told, created_by, created_at, expires_at, revoked_by, revoked_at
+    )
+
+
 def _bytes(table: str, *values: Value) -> bytes:
     """Write each value with its kind and its length, so that no value runs into another."""
     parts = [_FORMAT, b"|", table.encode()]

@@ -15,6 +15,7 @@ from services.wallet.domain.key_rotation import KekUse, KeyRotation, KeyStatus, 
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProvider, KeyProviderError, WrappedKey, unwrap_one
 from services.wallet.keys.row_macs import reseal_row_key
+from services.wallet.keys.token_keys import reseal_token_key
 from services.wallet.store.keys import KeyStore, Rewrap
 
 log = get_logger(__name__)
@@ -85,6 +86,7 @@ class KeyRotator:
         found = await self._store.under_other_keks(rotation.kek_id, after=self._after, limit=BATCH)
         if not found:
             await self._rewrap_row_keys(rotation.kek_id)
+            await self._rewrap_token_keys(rotation.kek_id)
             await self._end(rotation)
             return True
         rewraps = await self._wrap(found)
@@ -121,6 +123,19 @@ class KeyRotator:
                 self._failed += 1
                 continue
             await self._store.replace_row_key(old, new)
+
+    async def _rewrap_token_keys(self, kek_id: str) -> None:
+        """Bring the keys of tokens under the current KEK, too."""
+        for old in await self._store.token_keys():
+            if old.kek_id == kek_id:
+                continue
+            try:
+                new = await reseal_token_key(self._provider, old)
+            except KeyProviderError as error:
+                log.exception("key of tokens does not open", number=old.number, error=str(error))
+                self._failed += 1
+                continue
+            await self._store.replace_token_key(old, new)
 
     async def _end(self, rotation: KeyRotation) -> None:
         if await self._store.end_rotation(rotation.id, failed=self._failed):

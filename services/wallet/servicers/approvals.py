@@ -62,11 +62,14 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             raise InvalidArgumentError.of("method", "takes no second person, or is wallet's own")
         if not is_operator(request.asked_by):
             raise InvalidArgumentError.of("asked_by", "must be an operator")
+        if request.actor and not request.actor.startswith(request.asked_by):
+            raise InvalidArgumentError.of("actor", "must begin with asked_by")
         return Order(
             method=request.method,
             digest=request.digest,
             request=request.request,
             asked_by=request.asked_by,
+            actor=request.actor,
             is_repeatable=entry.is_repeatable,
         )
 

@@ -39,7 +39,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
     ) -> custody_pb2.PauseSigningResponse:
         """See custody.proto."""
         recorded = await self._pausing.pause(
-            _reach(request.reach), reason=request.reason, actor=caller().identity
+            _reach(request.reach), reason=request.reason, actor=caller().actor
         )
         return custody_pb2.PauseSigningResponse(is_recorded=recorded)
 
@@ -47,7 +47,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
         self, request: custody_pb2.ResumeSigningRequest, context: Context
     ) -> custody_pb2.ResumeSigningResponse:
         """See custody.proto."""
-        await self._pausing.resume(_reach(request.reach), actor=caller().identity)
+        await self._pausing.resume(_reach(request.reach), actor=caller().actor)
         return custody_pb2.ResumeSigningResponse()
 
     async def ReleaseOperation(
@@ -55,7 +55,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
     ) -> custody_pb2.ReleaseOperationResponse:
         """See custody.proto."""
         operation_id = OperationId(UUID(request.operation_id))
-        await self._custody.release(operation_id, actor=caller().identity)
+        await self._custody.release(operation_id, actor=caller().actor)
         return custody_pb2.ReleaseOperationResponse()
 
     async def ListPauses(
@@ -117,7 +117,7 @@ class CustodyServicer(custody_pb2_grpc.CustodyServiceServicer):
             address=request.address,
             reason=request.reason,
             receiver_key=request.receiver_key,
-            actor=caller().identity,
+            actor=caller().actor,
         )
         return custody_pb2.ExportKeyResponse(
             sender_key=parcel.sender_key, nonce=parcel.nonce, ciphertext=parcel.ciphertext

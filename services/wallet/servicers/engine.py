@@ -117,7 +117,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             [FarmerId(UUID(item)) for item in request.farmer_ids],
             idle_hours=request.idle_hours or _IDLE_HOURS,
             dry_run=request.dry_run,
-            actor=caller().identity,
+            actor=caller().actor,
         )
         return engine_pb2.ReclaimReservesResponse(
             farmers=[

@@ -41,7 +41,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         self, request: keys_pb2.RotateKeysRequest, context: Context
     ) -> keys_pb2.RotateKeysResponse:
         """See keys.proto."""
-        rotation = await self._rotator.start(actor=caller().identity)
+        rotation = await self._rotator.start(actor=caller().actor)
         return keys_pb2.RotateKeysResponse(rotation=_rotation(rotation))
 
 

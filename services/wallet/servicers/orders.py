@@ -46,14 +46,14 @@ class OrderServicer(order_pb2_grpc.OrderServiceServicer):
     ) -> order_pb2.SignOrdersResponse:
         """See order.proto."""
         names = None if request.everything else [Name.read(text) for text in request.names]
-        signed = await self._check.sign(names, actor=caller().identity)
+        signed = await self._check.sign(names, actor=caller().actor)
         return order_pb2.SignOrdersResponse(signed=signed)
 
     async def ReplaceRowKey(
         self, request: order_pb2.ReplaceRowKeyRequest, context: Context
     ) -> order_pb2.ReplaceRowKeyResponse:
         """See order.proto."""
-        number = await self._keys.replace(actor=caller().identity)
+        number = await self._keys.replace(actor=caller().actor)
         return order_pb2.ReplaceRowKeyResponse(number=number)
 
 

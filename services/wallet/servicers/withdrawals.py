@@ -40,7 +40,7 @@ class WithdrawalServicer(withdrawal_pb2_grpc.WithdrawalServiceServicer):
     ) -> withdrawal_pb2.SetPayoutAddressResponse:
         """See withdrawal.proto."""
         moment = await self._withdrawals.set_address(
-            FarmerId(UUID(request.farmer_id)), request.address, actor=caller().identity
+            FarmerId(UUID(request.farmer_id)), request.address, actor=caller().actor
         )
         return withdrawal_pb2.SetPayoutAddressResponse(effective_at=messages.timestamp(moment))
 
@@ -66,7 +66,7 @@ class WithdrawalServicer(withdrawal_pb2_grpc.WithdrawalServiceServicer):
             asset=_ASSETS[request.asset],
             amount=request.amount,
             destination=request.destination,
-            actor=caller().identity,
+            actor=caller().actor,
         )
         return withdrawal_pb2.WithdrawResponse(withdrawal=_message(withdrawal))
 

@@ -43,7 +43,7 @@ class ApprovalStore:
             if decided is Verdict.ASK or newest is None:
                 return await _ask(session, order, now, seconds=seconds)
             if decided is Verdict.USE and await session.execute("use_approval", newest.id):
-                await add_records(session, [_act(order.asked_by, Action.USE_APPROVAL, newest)])
+                await add_records(session, [_act(order.recorded, Action.USE_APPROVAL, newest)])
                 return None
             return None if decided is Verdict.REPEAT else newest.id
 
@@ -114,7 +114,7 @@ async def _ask(session: Session, order: Order, now: datetime, *, seconds: int) -
         asked.asked_at,
         asked.expires_at,
     )
-    await add_records(session, [_act(asked.asked_by, Action.ASK_APPROVAL, asked)])
+    await add_records(session, [_act(order.recorded, Action.ASK_APPROVAL, asked)])
     return asked.id
 
 

@@ -1,8 +1,8 @@
 """The audit log held against the rows that its records tell of.
 
 A log that was emptied, cut, or written anew as a whole is sound in itself. What stands beside it is
-not: each signed transaction, withdrawal, wallet, payout address and pause has its record, and each
-record what it tells of.
+not: each signed transaction, withdrawal, wallet, payout address, pause and token has its record,
+and each record what it tells of.
 """
 
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ _TABLES = (
     ("wallet", "recorded_wallets"),
     ("payout address of wallet", "recorded_addresses"),
     ("pause", "recorded_pauses"),
+    ("token", "recorded_tokens"),
 )
 #: The table whose rows grow with every ledger; of the others all are looked at each time.
 _LARGE = "recorded_transactions"

@@ -1,4 +1,4 @@
-"""The data keys by the KEK that wraps them, and rotations from one KEK to the next."""
+"""Sealed keys by the KEK that wraps them, and rotations from one KEK to the next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from services.wallet.domain.key_rotation import KeyRotation, RotationId
 from services.wallet.keys.provider import WrappedKey
 from services.wallet.keys.row_macs import SealedRowKey
 from services.wallet.keys.seal import bound_context
+from services.wallet.keys.token_keys import SealedTokenKey
 from services.wallet.store.custody import append
 
 
@@ -26,7 +27,7 @@ class Rewrap:
 
 
 class KeyStore:
-    """The tables key_rotations and row_keys, and the columns of sealed_keys that may change."""
+    """The tables key_rotations, row_keys and token_keys, and what may change of sealed_keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,6 +101,30 @@ class KeyStore:
             new.kek_id,
             new.wrapped_key,
             new.accepts_from,
+        )
+        return changed == 1
+
+    async def token_keys(self) -> list[SealedTokenKey]:
+        """Return the keys of tokens, by their numbers."""
+        return [SealedTokenKey(**dict(row)) for row in await self._database.many("token_keys")]
+
+    async def insert_token_key(self, key: SealedTokenKey, act: Act | None = None) -> None:
+        """Record a key of tokens with its record, unless one of this number is there."""
+        async with self._database.transaction() as session:
+            made = await session.execute(
+                "insert_token_key", key.number, key.kek_id, key.wrapped_key
+            )
+            await append(session, [act] if made and act is not None else [])
+
+    async def replace_token_key(self, old: SealedTokenKey, new: SealedTokenKey) -> bool:
+        """Replace the wrapping of a key of tokens, if the old one is still there."""
+        changed = await self._database.execute(
+            "replace_token_key",
+            old.number,
+            old.kek_id,
+            old.wrapped_key,
+            new.kek_id,
+            new.wrapped_key,
         )
         return changed == 1
 

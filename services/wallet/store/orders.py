@@ -1,7 +1,8 @@
 """Authenticators of orders: made for rows that are written, checked on rows that are acted on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from libs.common.db.pool import Record
@@ -14,9 +15,11 @@ from services.wallet.domain.orders import (
     payment_bytes,
     payout_address_bytes,
     resume_bytes,
+    token_bytes,
     wallet_bytes,
     withdrawal_bytes,
 )
+from services.wallet.domain.tokens import Token
 from services.wallet.keys.row_macs import RowMacs
 
 
@@ -173,6 +176,17 @@ class Orders:
         """Return the authenticator of a second person's word, as its row has it."""
         return self._macs.mac(approval_row(row))
 
+    def for_token(self, token: Token) -> bytes:
+        """Return the authenticator of a new token."""
+        values = {**vars(token), "role": token.role.value}
+        return self._macs.mac(_token_bytes(values))
+
+    def for_revoked_token(self, row: Record, *, revoked_by: str, revoked_at: datetime) -> bytes:
+        """Return the authenticator of a token that is to be revoked; its row has the rest."""
+        return self._macs.mac(
+            _token_bytes({**dict(row), "revoked_by": revoked_by, "revoked_at": revoked_at})
+        )
+
     # Judging ----------------------------------------------------------------------------------
 
     def is_wallet(self, row: Record) -> bool:
@@ -221,6 +235,10 @@ class Orders:
         return row["approved_at"] is not None and self._macs.is_genuine(
             approval_row(row), row["mac"]
         )
+
+    def is_token(self, row: Record) -> bool:
+        """Judge a token's row."""
+        return self._macs.is_genuine(token_row(row), row["mac"])
 
     def is_payer_transaction(self, row: Record) -> bool:
         """Judge a payer's transaction, with the ids (operation_ids) of what it carries."""
@@ -311,4 +329,27 @@ def approval_row(row: Record) -> bytes:
         asked_by=row["asked_by"],
         approved_by=row["approved_by"],
         approved_at=row["approved_at"],
+    )
+
+
+def token_row(row: Record) -> bytes:
+    """Return the bytes of a token, as its row has it."""
+    return _token_bytes(dict(row))
+
+
+def _token_bytes(values: Mapping[str, Any]) -> bytes:
+    return token_bytes(
+        row_id=values["id"],
+        role=values["role"],
+        subject=values["subject"],
+        pooler_id=values["pooler_id"],
+        name=values["name"],
+        methods=values["methods"],
+        is_read_only=values["is_read_only"],
+        secret_hash=values["secret_hash"],
+        created_by=values["created_by"],
+        created_at=values["created_at"],
+        expires_at=values["expires_at"],
+        revoked_by=values["revoked_by"],
+        revoked_at=values["revoked_at"],
     )

@@ -29,13 +29,13 @@ class Approvals:
         waits_for = await self.store.use(order, seconds=self.seconds)
         if waits_for is None:
             security.warning(
-                "order goes on", method=order.method, actor=order.asked_by, digest=_hex(order)
+                "order goes on", method=order.method, actor=order.recorded, digest=_hex(order)
             )
             return
         security.warning(
             "order takes a second person",
             method=order.method,
-            actor=order.asked_by,
+            actor=order.recorded,
             approval=str(waits_for),
             digest=_hex(order),
         )

@@ -19,8 +19,10 @@ from services.wallet.store.custody import CustodyStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.order_rows import TABLES, OrderRowStore
 from services.wallet.store.orders import Orders
+from services.wallet.store.tokens import TokenStore
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import KEY, ORDERS
+from tests.support.tokens import new_token
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
 PROVIDER = LocalKeyProvider(bytes(range(32)))
@@ -74,6 +76,9 @@ async def checked(rows: WalletRows) -> Checked:
         columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
         mac = ORDERS.for_payout_address(**columns, **moments)
         await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+    token = await TokenStore(rows.pool, ORDERS).create(
+        new_token(), subject="spiffe://kalepool/pooler/7", secret_hash=bytes(32), actor="me"
+    )
     names = {
         "wallets": Name(table="wallets", key=payer.id),
         "operations": Name(table="operations", key=withdrawal),
@@ -81,6 +86,7 @@ async def checked(rows: WalletRows) -> Checked:
         "payments": Name(table="payments", key=withdrawal),
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
         "transactions": Name(table="transactions", key=carrier),
+        "tokens": Name(table="tokens", key=token.id),
     }
     return Checked(rows=rows, macs=macs, keys=keys, check=check, names=names, farmer=farmer)
 
@@ -95,6 +101,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "payments": 2,
         "payout_addresses": 2,
         "transactions": 1,
+        "tokens": 1,
     }
     assert checked.check.is_clean
     assert checked.check.warnings == []
@@ -116,6 +123,7 @@ CHANGES = {
         SET LOCAL session_replication_role = 'replica';
         UPDATE wallet.transactions SET bump_to = 3000
     """,
+    "tokens": "UPDATE wallet.tokens SET subject = 'spiffe://kalepool/pooler/8'",
 }
 
 
@@ -158,8 +166,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     (warning,) = check.warnings
     assert "nothing is signed" in warning
     found = await check.look()
-    assert found.count == sum(found.rows.values()) == 13
-    assert await check.sign(None, actor="operator") == 13
+    assert found.count == sum(found.rows.values()) == 14
+    assert await check.sign(None, actor="operator") == 14
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)
@@ -195,7 +203,8 @@ async def test_a_key_is_replaced_while_the_pool_goes_on(checked: Checked) -> Non
     assert (await check.step()).count == 0
     found = await rows.connection.fetch(
         "SELECT DISTINCT get_byte(mac, 1) AS number FROM wallet.wallets UNION "
-        "SELECT get_byte(mac, 1) FROM wallet.transactions"
+        "SELECT get_byte(mac, 1) FROM wallet.transactions UNION "
+        "SELECT get_byte(mac, 1) FROM wallet.tokens"
     )
     assert [row["number"] for row in found] == [2]
     # A process that has not looked yet still writes under the older key, which counts.

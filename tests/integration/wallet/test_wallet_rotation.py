@@ -170,8 +170,8 @@ async def test_a_wallet_that_is_killed_in_the_middle_finishes(
             await eventually(done, "the rotation does not end", world.wallet)
             status = await stub.GetKeyStatus(keys_pb2.GetKeyStatusRequest())
         # The treasury's, and those of five payers, too.
-        # The treasury, five payers, and the key of rows.
-        assert [use.data_keys for use in status.keks] == [len(farmers) + 1 + 5 + 1]
+        # The treasury, five payers, the key of rows and that of tokens.
+        assert [use.data_keys for use in status.keks] == [len(farmers) + 1 + 5 + 2]
         # The old KEK is not needed any more.
         world.environment["MASTER_KEY_PREVIOUS_FILES"] = ""
         await world.restart()

@@ -22,6 +22,7 @@ from kalepool.wallet.v1 import (
     keys_pb2,
     order_pb2,
     reconcile_pb2,
+    token_pb2,
     wallet_pb2,
     withdrawal_pb2,
 )
@@ -39,6 +40,7 @@ MODULES = (
     approval_pb2,
     keys_pb2,
     order_pb2,
+    token_pb2,
     reconcile_pb2,
     plant_pb2,
     work_pb2,
@@ -55,6 +57,7 @@ VALUES = {
     "OPERATION_ID": SOMEBODY,
     "APPROVAL_ID": SOMEBODY,
     "WITHDRAWAL_ID": SOMEBODY,
+    "TOKEN_ID": SOMEBODY,
     "WORDS": "why",
     "NAME": "north",
     "G...": "G" + "A" * 55,
@@ -212,6 +215,32 @@ CALLS: dict[str, dict[str, Any]] = {
         "block_index": 0,
         "page_size": 1000,
     },
+    f"token create pooler {SOMEBODY} --name south --read-only --expires 7 --request-id r"
+    " --methods PlantService/ListPlantings /kalepool.work.v1.WorkService/ListWorks": {
+        "request_id": "r",
+        "role": token_pb2.TOKEN_ROLE_POOLER,
+        "pooler_id": SOMEBODY,
+        "name": "south",
+        "methods": [
+            "/kalepool.plant.v1.PlantService/ListPlantings",
+            "/kalepool.work.v1.WorkService/ListWorks",
+        ],
+        "is_read_only": True,
+        "expires_in_seconds": 7 * 86_400,
+    },
+    "token create operator --expires 0.5 --request-id r": {
+        "request_id": "r",
+        "role": token_pb2.TOKEN_ROLE_OPERATOR,
+        "expires_in_seconds": 43_200,
+    },
+    "token create operator dashboard --read-only --request-id r": {
+        "request_id": "r",
+        "role": token_pb2.TOKEN_ROLE_OPERATOR,
+        "name": "dashboard",
+        "is_read_only": True,
+        "expires_in_seconds": 90 * 86_400,
+    },
+    f"token list --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
     f"wallet show --wallet {SOMEBODY}": {"wallet_id": SOMEBODY},
     f"wallet balances {SOMEBODY} {OTHER}": {"farmer_ids": [SOMEBODY, OTHER]},
     "block 7 --watch": {"after_index": 7},
@@ -330,6 +359,12 @@ WRONG = {
     'farmer register --pooler x --metadata {"a":"\\ud800"}': "metadata: ",
     f'farmer register --pooler x --metadata {{"a":1{"0" * 400}}}': "metadata: ",
     "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
+    "token create pooler": "give the pooler's id",
+    "token create farmer x": "ROLE",
+    "token create operator --methods Plant": "'Plant' is one of /kalepool.",
+    "token create operator --methods PlantService/Plan": "'PlantService/Plan' is no method",
+    "token create operator --expires 0": "--expires",
+    "token create operator --expires 366": "--expires",
 }
 
 

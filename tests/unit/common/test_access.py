@@ -55,3 +55,55 @@ def test_fields_for_operators_are_optional_fields_of_the_request() -> None:
 def test_signing_is_for_the_service_of_its_kind_alone(method: str, service: str) -> None:
     entry = ACCESS[f"/kalepool.wallet.v1.WalletService/{method}"]
     assert entry == Access(services=frozenset({service}))
+
+
+def test_a_token_never_reaches_keys_money_rules_or_other_tokens() -> None:
+    """Custody, keys, orders, approvals, reconciliation, deployments: a certificate, and no less.
+
+    What only reads of these is for the operators' page.
+    """
+    closed = {
+        "CustodyService": {"ListPauses"},
+        "ReconciliationService": {"ListDifferences"},
+        "EngineService": {"GetEngineStatus"},
+        "ApprovalService": set(),
+        "KeyService": set(),
+        "OrderService": set(),
+        "TokenService": set(),
+    }
+    found = {
+        service: {
+            rpc.method.name
+            for rpc in rpcs()
+            if rpc.method.containing_service.name == service and rpc.access.by_token
+        }
+        for service in closed
+    }
+    assert found == closed
+
+
+def test_a_token_that_is_read_only_calls_what_reads_and_nothing_else() -> None:
+    for rpc in rpcs():
+        reads = rpc.access.by_token and rpc.method.name.startswith(READS)
+        assert rpc.access.reads is reads, rpc.path
+
+
+def test_tokens_are_for_what_poolers_or_operators_may_call() -> None:
+    for rpc in rpcs():
+        entry = rpc.access
+        assert not entry.by_token or entry.poolers or entry.operators, rpc.path
+
+
+def test_without_a_token_the_gateway_calls_what_is_public_and_exchanges_tokens() -> None:
+    by_gateway = {path for path, entry in ACCESS.items() if "gateway" in entry.services}
+    tokens = "/kalepool.wallet.v1.TokenService"
+    assert by_gateway == {
+        "/kalepool.common.v1.InfoService/GetInfo",
+        "/kalepool.common.v1.InfoService/GetStatus",
+        "/kalepool.wallet.v1.WalletService/GetBlock",
+        "/kalepool.wallet.v1.WalletService/WatchBlocks",
+        f"{tokens}/ExchangeToken",
+        f"{tokens}/ListTokenKeys",
+    }
+    strangers = {path for path, entry in ACCESS.items() if entry.strangers}
+    assert strangers == {f"{tokens}/ExchangeToken"}

@@ -6,6 +6,7 @@ import pytest
 
 from cli.main import main
 from libs.common.authority import CERTIFICATE_FILE, load_authority, make_authority
+from libs.common.grpc.certificates import FlawError, Use, read_shown
 from libs.common.grpc.identity import CallerKind
 
 
@@ -50,3 +51,17 @@ def test_what_is_no_authority_does_not_sign(folder: Path) -> None:
         (folder / f"ca.{ending}").write_bytes((folder / f"wallet.{ending}").read_bytes())
     with pytest.raises(ValueError, match=CERTIFICATE_FILE):
         load_authority(folder)
+
+
+def test_the_gateway_calls_services_and_cannot_pose_as_one(folder: Path) -> None:
+    assert main(["certificates", "issue", "service", "gateway", "--folder", str(folder)]) == 0
+    shown = (folder / "gateway.pem").read_bytes()
+    sound = read_shown(shown, b"", Use.CLIENT)
+    assert sound.uri == "spiffe://pool.example/service/gateway"
+    with pytest.raises(FlawError, match="to serve"):
+        read_shown(shown, b"", Use.SERVER)
+    authority = load_authority(folder)
+    renewed = authority.renew(shown).certificate
+    assert read_shown(renewed, b"", Use.CLIENT).uri == sound.uri
+    with pytest.raises(FlawError, match="to serve"):
+        read_shown(renewed, b"", Use.SERVER)

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import custody_pb2, keys_pb2, withdrawal_pb2
+from kalepool.wallet.v1 import custody_pb2, keys_pb2, token_pb2, withdrawal_pb2
 from pydantic import SecretStr, ValidationError
 
 from libs.common.config import ServiceSettings
 from libs.common.errors import FailedPreconditionError
-from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.grpc.identity import Caller, CallerKind, Grant
 from libs.common.grpc.second_person import Order, SecondPerson
 from libs.common.ids import new_id
 from services.access import ACCESS
@@ -49,6 +49,7 @@ def test_the_table_names_fields_that_can_be_absent_and_repeats_that_have_an_id()
         assert not method.server_streaming, f"{path}: only unary methods are checked"
         fields = method.input_type.fields_by_name
         assert all(fields[name].has_presence for name in entry.fields), path
+        assert all(fields[name].type == fields[name].TYPE_BOOL for name in entry.unless), path
         assert not entry.is_repeatable or "request_id" in fields, path
 
 
@@ -93,6 +94,32 @@ async def test_only_what_moves_something_takes_a_second_person() -> None:
     ):
         with pytest.raises(FailedPreconditionError):
             await PERSON.check(method, ANN, request)
+
+
+async def test_an_operator_makes_alone_what_only_reads() -> None:
+    method = "/kalepool.wallet.v1.TokenService/CreateToken"
+    for role in (token_pb2.TOKEN_ROLE_POOLER, token_pb2.TOKEN_ROLE_OPERATOR):
+        await PERSON.check(method, ANN, token_pb2.CreateTokenRequest(role=role, is_read_only=True))
+        # A pooler's token takes no second person for what it does, so an operator has to for it.
+        with pytest.raises(FailedPreconditionError):
+            await PERSON.check(method, ANN, token_pb2.CreateTokenRequest(role=role))
+    await PERSON.check(method, POOLER, token_pb2.CreateTokenRequest())
+
+
+def test_who_asks_by_a_token_is_the_same_person_and_is_recorded_with_it() -> None:
+    """Nobody agrees to a request of their own that came by the gateway."""
+    grant = Grant(token_id="t", is_read_only=False, methods=None, ends=0)
+    by_token = Caller(
+        kind=ANN.kind, name=ANN.name, identity=ANN.identity, via="gateway", grant=grant
+    )
+    request = withdrawal_pb2.WithdrawRequest(request_id="a")
+    order, other = (PERSON.order(WITHDRAW, caller, request) for caller in (by_token, ANN))
+    assert order is not None
+    assert other is not None
+    assert order.asked_by == other.asked_by == ANN.identity
+    assert order.digest == other.digest
+    assert order.recorded == f"{ANN.identity} via gateway, token t"
+    assert other.recorded == ANN.identity
 
 
 def approval(**changes: object) -> Approval:

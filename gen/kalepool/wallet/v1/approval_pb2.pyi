@@ -187,6 +187,7 @@ class UseApprovalRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     ASKED_BY_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The method that was called, in full."""
     digest: _builtins.bytes
@@ -195,6 +196,8 @@ class UseApprovalRequest(_message.Message):
     """The request, as protobuf's JSON."""
     asked_by: _builtins.str
     """The operator who called."""
+    actor: _builtins.str
+    """The same for records, with who has brought the call where that was another; empty: nobody."""
     def __init__(
         self,
         *,
@@ -202,10 +205,11 @@ class UseApprovalRequest(_message.Message):
         digest: _builtins.bytes = ...,
         request: _builtins.str = ...,
         asked_by: _builtins.str = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_by", b"asked_by", "digest", b"digest", "method", b"method", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "asked_by", b"asked_by", "digest", b"digest", "method", b"method", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -945,3 +945,60 @@ CREATE TABLE wallet.row_keys (
     created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;
+
+-- API tokens --------------------------------------------------------------------------------------
+
+-- Who has a token calls the pool without a certificate. A row holds the SHA-256 of the token, which is 256
+-- random bits that nobody keeps.
+CREATE TABLE wallet.tokens (
+    id uuid PRIMARY KEY,
+    role text NOT NULL CHECK (role IN ('pooler', 'operator')),
+    -- The name that callers with it have: spiffe://<trust domain>/pooler/<id>.
+    subject text NOT NULL CHECK (octet_length(subject) <= 400),
+    -- Whose it is; none of an operator's.
+    pooler_id uuid,
+    -- What its maker calls it.
+    name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
+    -- Full names of the only methods that it is for; none: all that its role may call by a token.
+    methods text [] NOT NULL,
+    is_read_only boolean NOT NULL,
+    secret_hash bytea NOT NULL UNIQUE CHECK (octet_length(secret_hash) = 32),
+    -- What its maker calls the request; empty: not named.
+    request_id text NOT NULL CHECK (octet_length(request_id) <= 400),
+    created_by text NOT NULL CHECK (octet_length(created_by) <= 4096),
+    created_at wallet.moment NOT NULL,
+    expires_at wallet.moment NOT NULL,
+    revoked_by text CHECK (octet_length(revoked_by) <= 4096),
+    revoked_at wallet.moment,
+    -- Authenticator of the whole row, and so of its end, too.
+    mac bytea NOT NULL CHECK (octet_length(mac) = 34),
+    CONSTRAINT tokens_pooler CHECK ((role = 'pooler') = (pooler_id IS NOT NULL)),
+    CONSTRAINT tokens_revoked CHECK ((revoked_by IS NULL) = (revoked_at IS NULL))
+);
+CREATE INDEX idx_tokens_pooler ON wallet.tokens (pooler_id, id);
+CREATE UNIQUE INDEX idx_tokens_request ON wallet.tokens (created_by, request_id) WHERE request_id <> '';
+-- Whether a token was revoked, by the log.
+CREATE INDEX idx_audit_log_revoked_tokens ON wallet.audit_log (subject) WHERE action = 'revoke_token';
+
+-- Nobody takes a revocation back by mistake, or with the rights of wallet's role.
+CREATE FUNCTION wallet.refuse_return_of_token() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'token % was revoked, for good', OLD.id;
+END
+$$;
+CREATE TRIGGER tokens_stay_revoked BEFORE UPDATE ON wallet.tokens
+FOR EACH ROW WHEN (
+    OLD.revoked_at IS NOT NULL
+    AND (OLD.revoked_by, OLD.revoked_at) IS DISTINCT FROM (NEW.revoked_by, NEW.revoked_at)
+) EXECUTE FUNCTION wallet.refuse_return_of_token();
+GRANT SELECT, INSERT, UPDATE (revoked_by, revoked_at, mac) ON wallet.tokens TO kalepool_wallet;
+
+-- Keys that sign access tokens, sealed like the wallets' data keys.
+CREATE TABLE wallet.token_keys (
+    number int PRIMARY KEY CHECK (number >= 1),
+    kek_id text NOT NULL,
+    wrapped_key bytea NOT NULL,
+    created_at wallet.moment NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.token_keys TO kalepool_wallet;

@@ -116,6 +116,25 @@ WHERE p.id >= $1
 ORDER BY p.id
 LIMIT $2;
 
+-- name: recorded_tokens :many
+-- The next $2 tokens from $1 on: whether records tell of each, and of its revocation.
+SELECT
+    t.id,
+    EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = t.created_at AND a.action = 'create_token' AND a.actor = t.created_by
+          AND a.subject = format('token %s', t.id)
+          AND a.details = format('%s, %s', t.subject, t.name)
+    ) AND (t.revoked_at IS NULL OR EXISTS (
+        SELECT 1 FROM wallet.audit_log AS a
+        WHERE a.at = t.revoked_at AND a.action = 'revoke_token' AND a.actor = t.revoked_by
+          AND a.subject = format('token %s', t.id)
+    )) AS is_recorded
+FROM wallet.tokens AS t
+WHERE t.id >= $1
+ORDER BY t.id
+LIMIT $2;
+
 -- name: records_without_rows :many
 -- Records after number $1, up to $2, that tell of something which is not there. Every text is looked at
 -- before it is read as an id.
@@ -128,13 +147,16 @@ WITH page AS MATERIALIZED (
         a.details,
         CASE WHEN a.subject ~ '^wallet [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
             THEN substr(a.subject, 8)::uuid END AS wallet_id,
+        CASE WHEN a.subject ~ '^token [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN substr(a.subject, 7)::uuid END AS token_id,
         CASE WHEN a.details ~ '^transaction [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}, '
             THEN substr(a.details, 13, 36)::uuid END AS transaction_id,
         CASE WHEN a.details ~ ', [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
             THEN right(a.details, 36)::uuid END AS withdrawal_id
     FROM wallet.audit_log AS a
     WHERE a.number > $1 AND a.number <= $2 AND a.action IN (
-        'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume'
+        'sign', 'found', 'withdraw', 'create_wallet', 'set_payout_address', 'pause', 'resume',
+        'create_token', 'revoke_token'
     )
 )
 SELECT p.number
@@ -142,9 +164,12 @@ FROM page AS p
 LEFT JOIN wallet.transactions AS t ON p.transaction_id = t.id
 LEFT JOIN wallet.withdrawals AS d ON p.withdrawal_id = d.operation_id
 LEFT JOIN wallet.wallets AS w ON p.wallet_id = w.id
+LEFT JOIN wallet.tokens AS k ON p.token_id = k.id
 WHERE CASE p.action
     WHEN 'withdraw' THEN d.wallet_id IS DISTINCT FROM p.wallet_id
     WHEN 'create_wallet' THEN w.id IS NULL
+    WHEN 'create_token' THEN k.id IS NULL
+    WHEN 'revoke_token' THEN k.revoked_at IS DISTINCT FROM p.at
     WHEN 'set_payout_address' THEN NOT EXISTS (
         SELECT 1 FROM wallet.payout_addresses AS q
         WHERE q.wallet_id = p.wallet_id

@@ -1,12 +1,14 @@
 -- The key-encryption keys (KEKs) over the data keys, and their rotation.
 
 -- name: kek_uses :many
--- Of data keys and of keys of rows.
+-- Of data keys, of keys of rows, and of keys of tokens.
 SELECT kek_id, count(*) AS keys
 FROM (
     SELECT kek_id FROM wallet.sealed_keys
     UNION ALL
     SELECT kek_id FROM wallet.row_keys
+    UNION ALL
+    SELECT kek_id FROM wallet.token_keys
 ) AS k
 GROUP BY kek_id
 ORDER BY kek_id;

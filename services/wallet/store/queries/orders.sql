@@ -58,6 +58,15 @@ WHERE t.bump_to IS NOT NULL AND ($1::uuid IS NULL OR t.id > $1)
 ORDER BY t.id
 LIMIT $2;
 
+-- name: order_tokens :many
+SELECT
+    t.id AS key, 0 AS number, t.id, t.role, t.subject, t.pooler_id, t.name, t.methods, t.is_read_only,
+    t.secret_hash, t.created_by, t.created_at, t.expires_at, t.revoked_by, t.revoked_at, t.mac
+FROM wallet.tokens AS t
+WHERE ($1::uuid IS NULL OR t.id > $1)
+ORDER BY t.id
+LIMIT $2;
+
 -- name: sign_order_wallets :exec
 UPDATE wallet.wallets AS w SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
@@ -85,5 +94,10 @@ WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM
 
 -- name: sign_order_transactions :exec
 UPDATE wallet.transactions AS t SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_tokens :exec
+UPDATE wallet.tokens AS t SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;

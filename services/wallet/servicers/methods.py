@@ -1,0 +1,37 @@
+"""The gRPC services of wallet, and the methods that are not as most are."""
+
+from services.wallet.servicers import (
+    approvals,
+    custody,
+    engine,
+    keys,
+    orders,
+    reconciliation,
+    tokens,
+    wallet,
+    withdrawals,
+)
+
+#: Full names, the main one first.
+FULL_NAMES = (
+    wallet.FULL_NAME,
+    engine.FULL_NAME,
+    withdrawals.FULL_NAME,
+    custody.FULL_NAME,
+    approvals.FULL_NAME,
+    keys.FULL_NAME,
+    tokens.FULL_NAME,
+    orders.FULL_NAME,
+    reconciliation.FULL_NAME,
+)
+#: Methods that take longer than a request usually may.
+SLOW = (
+    *wallet.SETTLING,
+    *engine.SLOW,
+    *withdrawals.SETTLING,
+    *custody.SLOW,
+    *orders.SLOW,
+    *reconciliation.SLOW,
+)
+#: Methods that other services call.
+INTERNAL = (*wallet.INTERNAL, *withdrawals.INTERNAL, *approvals.INTERNAL, *tokens.INTERNAL)
