@@ -80,8 +80,7 @@ class Stack:
 
     def __init__(self, config: StackConfig, postgres: EmbeddedPostgres) -> None:
         self.config = config
-        self.ports = _choose_ports(fixed=config.fixed_ports)
-        self._token_ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
+        self.ports, self._token_ports = _choose_ports(fixed=config.fixed_ports)
         self._postgres = postgres
         self._passwords = {name: secrets.token_urlsafe(24) for name in SERVICES}
         self._authority = make_authority(TRUST_DOMAIN)
@@ -339,10 +338,11 @@ async def open_stack(
         yield stack
 
 
-def _choose_ports(*, fixed: bool) -> dict[str, int]:
-    if fixed:
-        return dict(FIXED_PORTS)
-    return dict(zip(FIXED_PORTS, _free_ports(len(FIXED_PORTS)), strict=True))
+def _choose_ports(*, fixed: bool) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the ports, and those for callers with tokens."""
+    free = iter(_free_ports(len(FIXED_PORTS) + len(SERVICES)))
+    ports = dict(FIXED_PORTS) if fixed else {name: next(free) for name in FIXED_PORTS}
+    return ports, {name: next(free) for name in SERVICES}
 
 
 def _free_ports(count: int) -> Iterable[int]:

@@ -32,6 +32,9 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("s.", re.compile(r"s\.(?<![A-Za-z0-9]..)[A-Za-z0-9]{24}")),
     # Credentials that authorise a request.
     ("earer ", re.compile(r"(?<=earer )[A-Za-z0-9._~+/=-]+")),
+    # API tokens and access tokens (docs/tokens.md).
+    ("kp_", re.compile(r"kp_[A-Za-z0-9_-]{43}")),
+    ("eyJ", re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")),
     # Private keys of certificates; a JSON string has its line ends as two characters.
     (
         "PRIVATE KEY",

@@ -9,6 +9,7 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import (
     approval_pb2_grpc,
     custody_pb2_grpc,
+    token_pb2_grpc,
     wallet_pb2_grpc,
     withdrawal_pb2_grpc,
 )
@@ -30,6 +31,7 @@ class Stubs:
     withdrawals: Any
     custody: Any
     approvals: Any
+    tokens: Any
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def stubs_of(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[S
             withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
             custody=custody_pb2_grpc.CustodyServiceStub(wallet),
             approvals=approval_pb2_grpc.ApprovalServiceStub(wallet),
+            tokens=token_pb2_grpc.TokenServiceStub(wallet),
         )
 
 

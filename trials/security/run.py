@@ -35,6 +35,7 @@ from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
 from trials.security.standing import fallen
 from trials.security.strangers import Endured, endure
+from trials.security.tokens import replays, token_differences, token_matrix
 from trials.security.turns import Waits, waits
 
 #: Share of the calls that warms everything up before memory is first read.
@@ -215,6 +216,8 @@ class _Attack:
         self._progress("every caller on every method")
         access = await matrix(self._stack)
         intrusions = [*differences(access), *await trespasses(self._stack)]
+        intrusions += token_differences(await token_matrix(self._stack))
+        intrusions += await replays(self._stack)
         intrusions += await excesses(self._stack)
         await self._look("every caller on every method")
         return access, intrusions

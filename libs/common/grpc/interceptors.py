@@ -288,7 +288,8 @@ class CallInterceptor(ServerInterceptor):
             policy.untaken.check(call.identity)
         if policy.is_endless(call.method):
             return policy.admission.stream(call.identity)
-        return policy.admission.call(call.identity)
+        is_stranger = caller.kind is CallerKind.STRANGER
+        return policy.admission.call(call.identity, is_stranger=is_stranger)
 
     def _checked(self, method: str, context: Context, request: Any) -> float | None:
         """Return the seconds that the call gets; raise when the request breaks its rules."""

@@ -91,13 +91,14 @@ class Admission:
         self._calls = 0
         self._streams: dict[str, int] = {}
 
-    def call(self, identity: str) -> AbstractContextManager[None]:
+    def call(self, identity: str, *, is_stranger: bool = False) -> AbstractContextManager[None]:
         """Count one call while the block runs; raise UnavailableError when there are too many.
 
         A quarter of the room is not for poolers: poolers whose calls wait for something must not
-        keep everybody's plants out, nor the operator who stops all signing.
+        keep everybody's plants out, nor the operator who stops all signing. The same holds for
+        strangers, who exchange a token.
         """
-        kept_free = self._max_calls // 4 if is_pooler(identity) else 0
+        kept_free = self._max_calls // 4 if is_pooler(identity) or is_stranger else 0
         return _Call(self, self._max_calls - kept_free)
 
     def enter(self, room: int) -> None:

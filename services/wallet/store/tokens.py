@@ -90,11 +90,11 @@ class TokenStore:
         if row is None:
             return None
         if not self._orders.is_token(row):
-            security.critical("token not written by wallet", token=str(row["id"]))
+            security.critical("token not written by wallet", token_id=str(row["id"]))
             return None
         is_revoked = row["revoked_at"] is not None
         if row["is_told_revoked"] and not is_revoked:
-            security.critical("token was revoked by the audit log", token=str(row["id"]))
+            security.critical("token was revoked by the audit log", token_id=str(row["id"]))
         if is_revoked or row["is_told_revoked"] or row["has_ended"]:
             return None
         return token_of(row)

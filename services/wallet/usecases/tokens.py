@@ -73,7 +73,7 @@ class Tokens:
         )
         security.warning(
             "token made",
-            token=str(token.id),
+            token_id=str(token.id),
             subject=token.subject,
             read_only=token.is_read_only,
             actor=caller.actor,
@@ -83,7 +83,7 @@ class Tokens:
     async def revoke(self, token_id: TokenId, *, actor: str) -> Token:
         """Revoke a token for good. Raises TokenNotFoundError."""
         token = await self.store.revoke(token_id, actor=actor)
-        security.warning("token revoked", token=str(token_id), actor=actor)
+        security.warning("token revoked", token_id=str(token_id), actor=actor)
         return token
 
     async def exchange(self, text: str) -> Exchanged:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
 import pytest
 from kalepool.registry.v1 import registry_pb2
-from kalepool.wallet.v1 import approval_pb2, custody_pb2, withdrawal_pb2
+from kalepool.wallet.v1 import approval_pb2, custody_pb2, token_pb2, withdrawal_pb2
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
 from libs.common.db.pool import Database
 from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 from libs.common.grpc.client import call
+from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.second_person import Order
 from libs.common.ids import new_id
@@ -29,6 +31,7 @@ from services.wallet.store.custody import CustodyStore
 from tests.support.callers import Stubs, register, stubs_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
+from tests.support.tokens import bearing
 
 ANN, BOB, CID = (f"spiffe://kalepool/operator/{name}" for name in ("ann", "bob", "cid"))
 RESUME = "/kalepool.wallet.v1.CustodyService/ResumeSigning"
@@ -164,6 +167,7 @@ async def test_one_operator_alone_moves_nothing(tmp_path: Path) -> None:
         pooler, farmer = await _a_farmers_address_is_changed_by_two(ann, bob)
         async with stubs_of(stack, CallerKind.POOLER, pooler) as own:
             await _a_pooler_needs_nobody_and_approves_nothing(own, farmer)
+        await _a_token_is_no_second_person(stack, ann, bob, pooler, farmer)
         await _the_command_waits(stack, ann, bob)
 
 
@@ -248,6 +252,45 @@ async def _a_pooler_needs_nobody_and_approves_nothing(own: Stubs, farmer: str) -
         with pytest.raises(PermissionDeniedError) as caught:
             await call(method, request, timeout=20)
         assert caught.value.reason == "ACCESS_DENIED"
+
+
+async def _a_token_is_no_second_person(
+    stack: Stack, ann: Stubs, bob: Stubs, pooler: str, farmer: str
+) -> None:
+    """What ann asks for by a token she has to be agreed to by somebody else, as ever."""
+    # A pooler's token could do what takes two of an operator.
+    for role, pooler_id in (
+        (token_pb2.TOKEN_ROLE_POOLER, pooler),
+        (token_pb2.TOKEN_ROLE_OPERATOR, ""),
+    ):
+        new = token_pb2.CreateTokenRequest(role=role, pooler_id=pooler_id, name="bob")
+        reads = token_pb2.CreateTokenRequest(role=role, pooler_id=pooler_id, is_read_only=True)
+        assert (await call(ann.tokens.CreateToken, reads, timeout=20)).token
+        waits_for = await waits(ann.tokens.CreateToken, new)
+        agree = approval_pb2.ApproveRequest(approval_id=waits_for)
+        await call(bob.approvals.Approve, agree, timeout=20)
+        made = await call(ann.tokens.CreateToken, new, timeout=20)
+    assert made.info.subject == ANN
+    change = withdrawal_pb2.SetPayoutAddressRequest(
+        farmer_id=farmer, address=Keypair.random().public_key
+    )
+    async with stubs_of(stack, CallerKind.SERVICE, "gateway") as gateway:
+        request = token_pb2.ExchangeTokenRequest(token=made.token)
+        found = await call(gateway.tokens.ExchangeToken, request, timeout=20)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await gateway.withdrawals.SetPayoutAddress(
+                change, timeout=20, metadata=bearing(found.access_token)
+            )
+    error = from_rpc_error(caught.value)
+    assert error.reason == "SECOND_PERSON"
+    agree = approval_pb2.ApproveRequest(approval_id=error.metadata["approval_id"])
+    with pytest.raises(PermissionDeniedError) as refused:
+        await call(ann.approvals.Approve, agree, timeout=20)
+    assert refused.value.reason == "OWN_REQUEST"
+    audit = custody_pb2.ListAuditRecordsRequest(action="ask_approval", page_size=1)
+    (record,) = (await call(ann.custody.ListAuditRecords, audit, timeout=20)).records
+    gateways = "spiffe://kalepool/service/gateway"
+    assert record.actor == f"{ANN} via {gateways}, token {made.info.token_id}"
 
 
 async def _the_command_waits(stack: Stack, ann: Stubs, bob: Stubs) -> None:

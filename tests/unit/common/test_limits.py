@@ -184,6 +184,8 @@ def test_poolers_leave_a_quarter_of_the_room_to_others(other: str) -> None:
             calls.enter_context(admission.call(f"spiffe://pool.example/pooler/{number}"))
         with pytest.raises(UnavailableError), admission.call("spiffe://pool.example/pooler/7"):
             pass
+        with pytest.raises(UnavailableError), admission.call("192.0.2.1", is_stranger=True):
+            pass
         calls.enter_context(admission.call(others))
         with pytest.raises(UnavailableError), admission.call(others):
             pass

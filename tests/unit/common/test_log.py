@@ -123,6 +123,8 @@ SHAPES = {
     "an address with a password": "postgresql://registry:hunter22@localhost:5432/kalepool",
     "a token of Vault": "hvs.CAESIJ1234567890abcdefghij",
     "a header": "authorization: Bearer eyJhbGciOi.J9",
+    "an API token": f"told kp_{'A' * 40}-_9 today",
+    "an access token": "told eyJhbGciOi.eyJpc3MiOi.c2lnbmF0dXJl today",
     "a private key": "-----BEGIN PRIVATE KEY-----\\nMC4CAQ\\n-----END PRIVATE KEY-----",
     "half a private key": "-----BEGIN EC PRIVATE KEY-----\\nMC4CAQ",
 }
@@ -132,6 +134,7 @@ INNOCENT = [
     "0" * 64,
     "GetBlock of /kalepool.wallet.v1.WalletService/GetBlock",
     "01a20ce9-17ef-754d-990d-c70a880a65ff",
+    "kp_ is what a token begins with",
 ]
 
 
@@ -139,7 +142,7 @@ INNOCENT = [
 def test_secrets_are_known_by_their_shape(name: str) -> None:
     line = Redaction().line(None, "", SHAPES[name])
     assert REDACTED in line
-    for secret in (SEED, "hunter22", "CAESIJ", "eyJhbGciOi", "MC4CAQ"):
+    for secret in (SEED, "hunter22", "CAESIJ", "eyJhbGciOi", "c2lnbmF0", "MC4CAQ", "AAAA"):
         assert secret not in line
 
 
