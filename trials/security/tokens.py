@@ -129,7 +129,6 @@ async def replays(stack: Stack) -> list[str]:
         for kind, name in (
             *((CallerKind.SERVICE, service) for service in SERVICES),
             (CallerKind.OPERATOR, OPERATOR),
-            (CallerKind.OPERATOR, GATEWAY),
             (CallerKind.POOLER, str(new_id())),
         ):
             async with channels(stack, stack.transport(kind, name)) as opened:
