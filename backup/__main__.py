@@ -25,7 +25,7 @@ from backup.run import Manifest, check, create, restore
 from backup.seal import BackupError
 from libs.common.errors import PoolError
 from libs.common.private_file import new_private_file
-from services.main import read_settings
+from libs.common.start import read_settings
 from services.migrations import MigrationSettings
 
 _RESTORED = (

@@ -21,10 +21,14 @@ FARMERS_PER_SECOND = 8
 async def run_demo(farmers: int, blocks: int, console: Console) -> int:
     """Run the demo in var/demo; exit status 0 only when all was farmed and equals the chain."""
     config = StackConfig(
-        directory=DIRECTORY, ledger_seconds=1.0, block_seconds=block_seconds(farmers)
+        directory=DIRECTORY,
+        ledger_seconds=1.0,
+        block_seconds=block_seconds(farmers),
+        gateway=True,
     )
     with Screen(console) as screen:
         async with open_stack(config, screen.progress) as stack:
+            screen.progress(f"the gateway is at {stack.gateway_url}, its reference at /docs")
             result = await farm(stack, farmers, blocks, screen, screen.progress)
     write_summary(DIRECTORY / "summary.json", result, farmers, blocks)
     show(console, result)

@@ -33,7 +33,11 @@ STOP_TIMEOUT = 60.0
 async def supervise() -> int:
     """Run the pool until it is told to stop; `up` leaves this running in the background."""
     config = StackConfig(
-        directory=DIRECTORY, ledger_seconds=5.0, block_seconds=300, fixed_ports=True
+        directory=DIRECTORY,
+        ledger_seconds=5.0,
+        block_seconds=300,
+        fixed_ports=True,
+        gateway=True,
     )
     try:
         async with open_stack(config, print) as stack:
@@ -44,6 +48,7 @@ async def supervise() -> int:
                 "ready": True,
                 "pids": stack.pids(),
                 "ports": stack.ports,
+                "gateway_url": stack.gateway_url,
             }
             with new_private_file(DATABASE) as file:
                 file.write(f"export DATABASE_ADMIN_URL='{stack.admin_dsn}'\n".encode())
@@ -76,9 +81,13 @@ def up(console: Console) -> int:
         return 1
     table = Table("service", "address", title="The pool is running; stop it with make down")
     for name, port in state["ports"].items():
-        scheme = "http://" if name == "localnet" else ""
+        scheme = "http://" if name in {"localnet", "gateway"} else ""
         table.add_row(name, f"{scheme}127.0.0.1:{port}")
     console.print(table)
+    console.print(
+        f"by HTTP: {state['gateway_url']} (reference: {state['gateway_url']}/docs)",
+        highlight=False,
+    )
     console.print(f"logs: {DIRECTORY / 'logs'}", highlight=False)
     folder = DIRECTORY / CERTIFICATES
     console.print(

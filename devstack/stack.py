@@ -1,4 +1,4 @@
-"""The whole pool on this machine, wired up: PostgreSQL, migrations, localnet, five services."""
+"""The whole pool on this machine: PostgreSQL, migrations, localnet, services, gateway."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import TlsFiles, Transport, transport_of
-from libs.common.names import SERVICES
+from libs.common.names import GATEWAY, SERVICES
 from services.access import ACCESS
 from services.migrations import migrate_all, restrict_all, role_of
 
@@ -38,7 +38,10 @@ FIXED_PORTS = {
     "work": 50054,
     "harvest": 50055,
     "localnet": 8000,
+    GATEWAY: 3000,
 }
+#: Processes that do not speak gRPC.
+_NO_GRPC = frozenset({"localnet", GATEWAY})
 #: Folder of the pool's certificates, in that of its data.
 CERTIFICATES = "certificates"
 #: Name of the operator who runs the pool.
@@ -67,6 +70,8 @@ class StackConfig:
     token_ports: bool = False
     #: The services that run; their schemas are all there in any case.
     services: tuple[str, ...] = SERVICES
+    #: Whether the gateway runs, too.
+    gateway: bool = False
     #: More variables by process name ("wallet", "localnet", "postgres" ...), for tests.
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: Folder of PostgreSQL's data and log; None: below `directory`.
@@ -93,6 +98,11 @@ class Stack:
     def rpc_url(self) -> str:
         """Return the URL of the local Stellar network's JSON-RPC."""
         return f"http://127.0.0.1:{self.ports['localnet']}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Return the URL of the gateway."""
+        return f"http://127.0.0.1:{self.ports[GATEWAY]}"
 
     def node_url(self, number: int) -> str:
         """Return the URL of the JSON-RPC of one node of the local Stellar network.
@@ -166,6 +176,10 @@ class Stack:
             await self._start(self._service(name))
         for name in self.config.services:
             await self.wait_ready(name)
+        if self.config.gateway:
+            progress("starting the gateway")
+            await self._start(self._gateway())
+            await self.wait_ready(GATEWAY)
 
     async def start_copy(self, service: str, name: str) -> None:
         """Start one more process of a service under another name; wait until it serves."""
@@ -229,6 +243,8 @@ class Stack:
         """Return when a process serves; raise ProcessDiedError when it does not."""
         if name == "localnet":
             await self._wait(name, partial(_answers, self.rpc_url))
+        elif name == GATEWAY:
+            await self._wait(name, partial(_answers_http, f"{self.gateway_url}/health"))
         else:
             service = self._commands[name].arguments[-1].rpartition(".")[2]
             await self._wait(name, partial(_serves, self.target(name), service, self.operator()))
@@ -244,7 +260,9 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop the services first, then the network; PostgreSQL is stopped by its owner."""
-        services = [process for name, process in self._processes.items() if name != "localnet"]
+        if GATEWAY in self._processes:
+            await self._processes[GATEWAY].stop()
+        services = [process for name, process in self._processes.items() if name not in _NO_GRPC]
         await asyncio.gather(*(process.stop() for process in services))
         if "localnet" in self._processes:
             await self._processes["localnet"].stop()
@@ -291,6 +309,18 @@ class Stack:
             **self.config.environment.get(name, {}),
         }
         return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
+
+    def _gateway(self) -> Command:
+        environment = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.ports[GATEWAY]),
+            **self.certificates(CallerKind.SERVICE, GATEWAY).environment,
+            # Everybody shares one address here.
+            "PUBLIC_RATE_LIMIT": "0",
+            **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
+            **self.config.environment.get(GATEWAY, {}),
+        }
+        return Command(name=GATEWAY, arguments=("-m", GATEWAY), environment=environment)
 
     def _wallet_environment(self) -> dict[str, str]:
         return {
@@ -368,6 +398,15 @@ def _with_login(dsn: str, user: str, password: str) -> str:
 async def _serves(target: str, service: str, transport: Transport) -> bool:
     async with open_channel(target, transport, name=service) as channel:
         return await is_serving(channel)
+
+
+async def _answers_http(url: str) -> bool:
+    """Tell whether a server of HTTP answers at all."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url):
+            return True
+    except (aiohttp.ClientError, OSError):
+        return False
 
 
 async def _answers(rpc_url: str) -> bool:

@@ -6,15 +6,24 @@ With --check nothing is written; the exit status is 1 when a fresh run would cha
 
 import argparse
 import filecmp
+import json
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The protoc plugins of mypy-protobuf; both are commands of the virtual environment.
 TYPE_PLUGINS = ("mypy", "mypy_grpc")
+#: Protos that others generate code from; ours import them.
+FOREIGN = "google"
+#: What the protos' comments say, by full name, for documents that are made from descriptors.
+COMMENTS = "comments.json"
 INIT_TEXT = '"""Generated from protos/ by `make gen`; never edited."""\n'
 
 
@@ -24,7 +33,8 @@ class GenerationError(Exception):
 
 def run_protoc(protos: Path, out: Path) -> None:
     """Write all generated modules below `out`."""
-    sources = sorted(path.relative_to(protos).as_posix() for path in protos.rglob("*.proto"))
+    found = (path.relative_to(protos) for path in protos.rglob("*.proto"))
+    sources = sorted(path.as_posix() for path in found if path.parts[0] != FOREIGN)
     if not sources:
         raise GenerationError(f"no .proto files in {protos}")
     scripts = Path(sysconfig.get_path("scripts"))
@@ -32,12 +42,46 @@ def run_protoc(protos: Path, out: Path) -> None:
         f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in TYPE_PLUGINS
     ]
     outputs = [f"--{name}_out={out}" for name in ("python", "grpc_python", *TYPE_PLUGINS)]
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", *plugins, *outputs]
-    done = subprocess.run(  # noqa: S603  (our own command line)
-        [*command, *sources], check=False, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise GenerationError(done.stderr.strip())
+    with tempfile.NamedTemporaryFile() as described:
+        outputs += [f"--descriptor_set_out={described.name}", "--include_source_info"]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", *plugins, *outputs]
+        done = subprocess.run(  # noqa: S603  (our own command line)
+            [*command, *sources], check=False, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise GenerationError(done.stderr.strip())
+        files = descriptor_pb2.FileDescriptorSet.FromString(Path(described.name).read_bytes())
+    write_comments(files, out)
+
+
+def write_comments(files: descriptor_pb2.FileDescriptorSet, out: Path) -> None:
+    """Write the comments of all files into each top folder of `out`."""
+    found = dict(pair for file in files.file for pair in comments_of(file))
+    text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False)
+    for top in sorted(path for path in out.iterdir() if path.is_dir()):
+        (top / COMMENTS).write_text(f"{text}\n", encoding="utf-8")
+
+
+def comments_of(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, str]]:
+    """Yield the full names of a file's things, each with the comment before it."""
+    for location in file.source_code_info.location:
+        if location.leading_comments:
+            name = _name_at(file, location.path)
+            if name:
+                lines = [line.strip() for line in location.leading_comments.splitlines()]
+                yield f"{file.package}.{name}", "\n".join(lines).strip()
+
+
+def _name_at(message: Any, path: Sequence[int]) -> str:
+    """Return the name of what a path of a descriptor leads to; empty for what has no name."""
+    names = []
+    for number, index in zip(path[::2], path[1::2], strict=False):
+        field = message.DESCRIPTOR.fields_by_number[number]
+        if field.message_type is None or not field.is_repeated:
+            return ""
+        message = getattr(message, field.name)[index]
+        names.append(getattr(message, "name", ""))
+    return ".".join(names) if len(path) % 2 == 0 and all(names) else ""
 
 
 def add_package_files(out: Path) -> None:

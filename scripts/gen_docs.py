@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
+from gateway.config import GatewaySettings
 from libs.common.config import KEPT_NAMES, ServiceSettings, Settings, Unit
 from libs.common.errors import PoolError
 from libs.common.grpc.access import Access
@@ -46,6 +47,7 @@ def configuration() -> str:
         settings = _settings_of(name)
         own = set(settings.model_fields) - common | {"port"}
         parts += [f"## {name}\n", _table(settings, set(settings.model_fields) - own)]
+    parts += ["## gateway (`python -m gateway`)\n", _table(GatewaySettings, set())]
     parts += ["## Migrations (`python -m services migrate`)\n", _table(MigrationSettings, set())]
     if RENAMED:
         parts += ["## Renamed\n", *_renamed()]
@@ -170,6 +172,8 @@ def errors() -> str:
     """List every reason with its status."""
     for service in SERVICES:
         import_module(f"services.{service}.domain.errors")
+    import_module("gateway.errors")
+    import_module("gateway.strict_json")
     import_module("libs.batches.model")
     import_module("libs.common.grpc.standing")
     import_module("libs.common.grpc.tokens")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from libs.common.authority import SERVERS, Authority, Issued, load_authority, make_authority
+from libs.common.authority import PARTS, Authority, Issued, load_authority, make_authority
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.names import SERVICES
 from services.migrations import role_of
@@ -47,7 +47,7 @@ def secret_files(authority: Authority) -> dict[str, str]:
         password = secrets.token_urlsafe(24)
         files[f"{service}_db_password"] = password
         files[f"{service}_database_url"] = f"postgresql://{role_of(service)}:{password}@{DATABASE}"
-    for name in SERVERS:
+    for name in PARTS:
         issued = authority.issue(CallerKind.SERVICE, name, days=DAYS)
         files |= {file: content.decode() for file, content in _certificate(name, issued).items()}
     return files
@@ -86,8 +86,15 @@ def renew(folder: Path) -> None:
     if authority.certificate.public_bytes(Encoding.PEM) not in trusted:
         raise ValueError(f"{folder / AUTHORITY} is not the authority of {folder / 'ca.pem'}")
     files: dict[str, bytes] = {}
-    for name in SERVERS:
-        files |= _certificate(name, _renewed(authority, folder / f"{name}.pem"))
+    for name in PARTS:
+        path = folder / f"{name}.pem"
+        # A folder from before the gateway has no certificate of it.
+        issued = (
+            _renewed(authority, path)
+            if path.exists()
+            else authority.issue(CallerKind.SERVICE, name, days=DAYS)
+        )
+        files |= _certificate(name, issued)
     for name, content in files.items():
         _write(folder / name, content)
     # The operator may keep the certificate elsewhere.

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from libs.common.errors import PoolError
-from services.main import read_settings
+from libs.common.start import read_settings
 from services.migrations import MigrationSettings, migrate_all, restrict_all
 
 _STEPS = (["migrate"], ["restrict"], ["migrate", "restrict"])

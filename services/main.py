@@ -7,15 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from pydantic import ValidationError
-
-from libs.common.config import ServiceSettings, Settings
+from libs.common.config import ServiceSettings
 from libs.common.errors import PoolError
 from libs.common.grpc.server import RunningServer, run_service
+from libs.common.start import fail, read_settings
 from services.migrations import MigrationSettings, migrate_one
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def main(
@@ -35,26 +33,4 @@ def main(
             sys.exit(f"migrate: {error}")
         print(json.dumps({"event": "migrated", "ran": ran}))  # noqa: T201
     else:
-        _fail(f"usage: python -m services.{name} [serve|migrate]")
-
-
-def read_settings(settings_class: type[AnySettings]) -> AnySettings:
-    """Read the settings from the environment.
-
-    Wrong settings end the process with status 2; the message names every wrong variable, never its
-    value.
-    """
-    try:
-        return settings_class()
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-            for item in error.errors()
-        ]
-        _fail("wrong settings\n  " + "\n  ".join(problems))
-        raise AssertionError("unreachable") from error
-
-
-def _fail(message: str) -> None:
-    print(message, file=sys.stderr)  # noqa: T201
-    sys.exit(2)
+        fail(f"usage: python -m services.{name} [serve|migrate]")

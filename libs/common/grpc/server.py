@@ -158,9 +158,7 @@ def settle_memory() -> None:
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
-async def serve(
-    open_app: Callable[[], AbstractAsyncContextManager[RunningServer]],
-) -> None:
+async def serve(open_app: Callable[[], AbstractAsyncContextManager[object]]) -> None:
     """Run an app until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

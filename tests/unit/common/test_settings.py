@@ -26,12 +26,15 @@ from libs.common.config import (
     Unit,
 )
 from libs.common.renamed import RENAMED
+from libs.common.start import read_settings
 from localnet.config import LocalnetSettings
 from scripts.gen_docs import comments_of
-from services.main import read_settings
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("services", "libs", "localnet", "pooler", "cli", "backup", "devstack", "demo", "trials")
+FOLDERS = (
+    *("services", "gateway", "libs", "localnet", "pooler", "cli", "backup"),
+    *("devstack", "demo", "trials"),
+)
 #: What is never a number.
 NO_NUMBERS = {str, bool, Path, SecretStr, type(None)}
 #: The first word of the comment on a setting with this unit, and of no other's.

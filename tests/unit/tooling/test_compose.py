@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from gateway.config import GatewaySettings
 from libs.common.authority import make_authority
 from libs.common.names import SERVICES
 from libs.kale.networks import NETWORKS
@@ -36,6 +37,7 @@ COMMANDS = {
     "migrate": ("services", ["migrate", "restrict"]),
     "localnet": ("localnet", []),
     "backup": ("backup", ["--help"]),
+    "gateway": ("gateway", []),
     **{name: (f"services.{name}", ["serve"]) for name in SERVICES},
 }
 INTERPOLATION = re.compile(r"\$\{(?P<name>[A-Z_]+):?-(?P<default>[^}]*)\}")
@@ -50,6 +52,8 @@ def settings_of(container: str) -> type[BaseSettings]:
         return MigrationSettings
     if container == "localnet":
         return LocalnetSettings
+    if container == "gateway":
+        return GatewaySettings
     module = importlib.import_module(f"services.{container}.config")
     return getattr(module, f"{container.capitalize()}Settings")  # type: ignore[no-any-return]
 
@@ -99,7 +103,8 @@ def test_the_file_fits_the_compose_schema() -> None:
 
 
 def test_all_services_and_their_surroundings_are_there() -> None:
-    assert set(CONTAINERS) == {"postgres", "migrate", "localnet", "backup", *SERVICES}
+    around = {"postgres", "migrate", "localnet", "backup", "gateway"}
+    assert set(CONTAINERS) == {*around, *SERVICES}
     profiles = {name: CONTAINERS[name].get("profiles") for name in CONTAINERS}
     assert {name: given for name, given in profiles.items() if given} == {
         "localnet": ["localnet"],
@@ -180,7 +185,7 @@ def test_wallet_knows_how_long_a_block_of_the_localnet_is(started: Callable[...,
     assert started("wallet", STELLAR_NETWORK="testnet", **here).block_seconds == 300
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "gateway"])
 def test_all_other_settings_have_a_file_that_git_does_not_take(service: str) -> None:
     last = CONTAINERS[service]["env_file"][-1]
     assert last == {"path": f"deploy/{service}.env", "required": False}
@@ -249,6 +254,17 @@ def test_ports_probes_and_targets_agree(service: str) -> None:
     for other in SERVICES:
         assert environment(other)[f"{service.upper()}_TARGET"] == f"{service}:{port}"
     assert settings_of(service).model_fields["port"].default == int(port)
+
+
+def test_the_gateway_finds_the_services_and_is_reached_on_this_machine_alone() -> None:
+    given = environment("gateway")
+    for service in SERVICES:
+        assert given[f"{service.upper()}_TARGET"] == f"{service}:{environment(service)['PORT']}"
+    port = GatewaySettings.model_fields["port"].default
+    assert given["PORT"] == str(port)
+    assert CONTAINERS["gateway"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/" in CONTAINERS["gateway"]["healthcheck"]["test"][-1]
+    assert not any("database" in source for source, _ in mounted_secrets("gateway"))
 
 
 def test_the_variables_that_the_head_comment_names_are_the_ones_that_count() -> None:

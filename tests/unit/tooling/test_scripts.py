@@ -1,5 +1,6 @@
 """The scripts behind `make check`: each finds what it is there to find."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,29 @@ def test_generated_code_imports_and_has_types(protos: Path, tmp_path: Path) -> N
     code = "from kalepool.scratch.v1 import scratch_pb2; print(scratch_pb2.Thing(name='kale').name)"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(out)!r}); {code}"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "kale\n"
+
+
+def test_comments_are_kept_by_the_full_name_of_what_they_stand_at(
+    protos: Path, tmp_path: Path
+) -> None:
+    source = protos / "kalepool/scratch/v1/scratch.proto"
+    text = PROTO.replace(
+        "message Thing { string",
+        "// A thing.\n//\n// Of two parts.\nmessage Thing {\n // Its name.\n string",
+    )
+    text = text.replace("{ rpc", "{\n // Gets it.\n rpc")
+    source.write_text(
+        f"{text}// Kinds.\nenum Kind {{\n // None.\n KIND_UNSPECIFIED = 0; }}\n", "utf-8"
+    )
+    assert generate(protos, tmp_path / "gen") == 0
+    written = (tmp_path / "gen/kalepool/comments.json").read_text(encoding="utf-8")
+    assert json.loads(written) == {
+        "kalepool.scratch.v1.Kind": "Kinds.",
+        "kalepool.scratch.v1.Kind.KIND_UNSPECIFIED": "None.",
+        "kalepool.scratch.v1.Thing": "A thing.\n\nOf two parts.",
+        "kalepool.scratch.v1.Thing.name": "Its name.",
+        "kalepool.scratch.v1.ThingService.Get": "Gets it.",
+    }
 
 
 def test_generating_twice_changes_nothing(protos: Path, tmp_path: Path) -> None:

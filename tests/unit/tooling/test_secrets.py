@@ -8,13 +8,13 @@ import pytest
 from cryptography import x509
 
 from cli.main import main as kalepool
-from libs.common.authority import SERVERS, load_authority, make_authority
+from libs.common.authority import PARTS, SERVERS, load_authority, make_authority
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.tls import Certificates, TlsFiles
 from scripts import make_secrets
 from scripts.make_secrets import secret_files
 
-CERTIFICATES = {f"{name}.{ending}" for name in SERVERS for ending in ("pem", "key")}
+CERTIFICATES = {f"{name}.{ending}" for name in PARTS for ending in ("pem", "key")}
 
 
 @pytest.fixture
@@ -70,6 +70,14 @@ def test_a_renewal_changes_certificates_and_nothing_else(folder: Path) -> None:
         "operator.key",
     }
     assert mode(folder / "authority" / "operator.key") == 0o600
+
+
+def test_a_folder_from_before_the_gateway_gets_its_certificate(folder: Path) -> None:
+    for ending in ("pem", "key"):
+        (folder / f"gateway.{ending}").unlink()
+    assert make_secrets.main([str(folder), "--renew"]) == 0
+    certificate = x509.load_pem_x509_certificate((folder / "gateway.pem").read_bytes())
+    certificate.verify_directly_issued_by(load_authority(folder / "authority").certificate)
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/common/v1/common.proto\x12\x12kalepool.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetInfoRequest\"\xa9\x01\n\x0fGetInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x30\n\x07network\x18\x03 \x01(\x0b\x32\x1f.kalepool.common.v1.NetworkInfo\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.kalepool.common.v1.Limits\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x03\"5\n\x0bNetworkInfo\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x18\n\x10kale_contract_id\x18\x02 \x01(\t\"s\n\x06Limits\x12\x13\n\x0bmax_farmers\x18\x01 \x01(\x05\x12\x1d\n\x15rate_limit_per_minute\x18\x02 \x01(\x05\x12\x1a\n\x12request_timeout_ms\x18\x03 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\x04 \x01(\x03\"\x12\n\x10GetStatusRequest\"\x82\x02\n\x11GetStatusResponse\x12.\n\x06status\x18\x01 \x01(\x0e\x32\x1e.kalepool.common.v1.PoolHealth\x12\x45\n\x08services\x18\x02 \x03(\x0b\x32\x33.kalepool.common.v1.GetStatusResponse.ServicesEntry\x12\x16\n\x0euptime_seconds\x18\x03 \x01(\x03\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rServicesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01*w\n\nPoolHealth\x12\x1b\n\x17POOL_HEALTH_UNSPECIFIED\x10\x00\x12\x17\n\x13POOL_HEALTH_HEALTHY\x10\x01\x12\x18\n\x14POOL_HEALTH_DEGRADED\x10\x02\x12\x19\n\x15POOL_HEALTH_UNHEALTHY\x10\x03*\xef\x08\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x46\x41ILURE_REASON_UNKNOWN_FARMER\x10\x01\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_ACTIVE\x10\x02\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_FUNDED\x10\x03\x12\x1f\n\x1b\x46\x41ILURE_REASON_NO_TRUSTLINE\x10\x04\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_REASON_NOT_PLANTED\x10\x06\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_WORKED\x10\x07\x12\x1f\n\x1b\x46\x41ILURE_REASON_HASH_INVALID\x10\x08\x12 \n\x1c\x46\x41ILURE_REASON_ZEROS_TOO_LOW\x10\t\x12\x1e\n\x1a\x46\x41ILURE_REASON_GAP_TOO_LOW\x10\n\x12\x1f\n\x1b\x46\x41ILURE_REASON_BLOCK_CLOSED\x10\x0b\x12\x1d\n\x19\x46\x41ILURE_REASON_BLOCK_OPEN\x10\x0c\x12 \n\x1c\x46\x41ILURE_REASON_BLOCK_EXPIRED\x10\r\x12\x1e\n\x1a\x46\x41ILURE_REASON_FARM_PAUSED\x10\x0e\x12\x1a\n\x16\x46\x41ILURE_REASON_FEE_CAP\x10\x0f\x12\x1a\n\x16\x46\x41ILURE_REASON_EXPIRED\x10\x10\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x11\x12!\n\x1d\x46\x41ILURE_REASON_REPEATED_NONCE\x10\x12\x12\x1c\n\x18\x46\x41ILURE_REASON_TIMESTAMP\x10\x13\x12\x1b\n\x17\x46\x41ILURE_REASON_INTERNAL\x10\x14\x12%\n!FAILURE_REASON_VALIDATION_TIMEOUT\x10\x15\x12&\n\"FAILURE_REASON_DESTINATION_MISSING\x10\x16\x12&\n\"FAILURE_REASON_DESTINATION_REFUSES\x10\x17\x12 \n\x1c\x46\x41ILURE_REASON_MEMO_REQUIRED\x10\x18\x12\x1d\n\x19\x46\x41ILURE_REASON_FEE_BUDGET\x10\x19\x12\x1b\n\x17\x46\x41ILURE_REASON_RENT_DUE\x10\x1a\x12!\n\x1d\x46\x41ILURE_REASON_ACCOUNT_LOCKED\x10\x1b\x12\x1e\n\x1a\x46\x41ILURE_REASON_LINE_FROZEN\x10\x1c\x12\x1c\n\x18\x46\x41ILURE_REASON_LINE_FULL\x10\x1d\x12#\n\x1f\x46\x41ILURE_REASON_DESTINATION_FULL\x10\x1e\x12 \n\x1c\x46\x41ILURE_REASON_KEEPS_FAILING\x10\x1f\x12\x1b\n\x17\x46\x41ILURE_REASON_TAMPERED\x10 \x12#\n\x1f\x46\x41ILURE_REASON_STAKE_NOT_AGREED\x10!2\xbb\x01\n\x0bInfoService\x12R\n\x07GetInfo\x12\".kalepool.common.v1.GetInfoRequest\x1a#.kalepool.common.v1.GetInfoResponse\x12X\n\tGetStatus\x12$.kalepool.common.v1.GetStatusRequest\x1a%.kalepool.common.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/common/v1/common.proto\x12\x12kalepool.common.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x10\n\x0eGetInfoRequest\"\xa9\x01\n\x0fGetInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x30\n\x07network\x18\x03 \x01(\x0b\x32\x1f.kalepool.common.v1.NetworkInfo\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.kalepool.common.v1.Limits\x12\x16\n\x0euptime_seconds\x18\x05 \x01(\x03\"5\n\x0bNetworkInfo\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x18\n\x10kale_contract_id\x18\x02 \x01(\t\"s\n\x06Limits\x12\x13\n\x0bmax_farmers\x18\x01 \x01(\x05\x12\x1d\n\x15rate_limit_per_minute\x18\x02 \x01(\x05\x12\x1a\n\x12request_timeout_ms\x18\x03 \x01(\x03\x12\x19\n\x11max_request_bytes\x18\x04 \x01(\x03\"\x12\n\x10GetStatusRequest\"\x82\x02\n\x11GetStatusResponse\x12.\n\x06status\x18\x01 \x01(\x0e\x32\x1e.kalepool.common.v1.PoolHealth\x12\x45\n\x08services\x18\x02 \x03(\x0b\x32\x33.kalepool.common.v1.GetStatusResponse.ServicesEntry\x12\x16\n\x0euptime_seconds\x18\x03 \x01(\x03\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rServicesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01*w\n\nPoolHealth\x12\x1b\n\x17POOL_HEALTH_UNSPECIFIED\x10\x00\x12\x17\n\x13POOL_HEALTH_HEALTHY\x10\x01\x12\x18\n\x14POOL_HEALTH_DEGRADED\x10\x02\x12\x19\n\x15POOL_HEALTH_UNHEALTHY\x10\x03*\xef\x08\n\rFailureReason\x12\x1e\n\x1a\x46\x41ILURE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x46\x41ILURE_REASON_UNKNOWN_FARMER\x10\x01\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_ACTIVE\x10\x02\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_FUNDED\x10\x03\x12\x1f\n\x1b\x46\x41ILURE_REASON_NO_TRUSTLINE\x10\x04\x12\'\n#FAILURE_REASON_INSUFFICIENT_BALANCE\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_REASON_NOT_PLANTED\x10\x06\x12\x1d\n\x19\x46\x41ILURE_REASON_NOT_WORKED\x10\x07\x12\x1f\n\x1b\x46\x41ILURE_REASON_HASH_INVALID\x10\x08\x12 \n\x1c\x46\x41ILURE_REASON_ZEROS_TOO_LOW\x10\t\x12\x1e\n\x1a\x46\x41ILURE_REASON_GAP_TOO_LOW\x10\n\x12\x1f\n\x1b\x46\x41ILURE_REASON_BLOCK_CLOSED\x10\x0b\x12\x1d\n\x19\x46\x41ILURE_REASON_BLOCK_OPEN\x10\x0c\x12 \n\x1c\x46\x41ILURE_REASON_BLOCK_EXPIRED\x10\r\x12\x1e\n\x1a\x46\x41ILURE_REASON_FARM_PAUSED\x10\x0e\x12\x1a\n\x16\x46\x41ILURE_REASON_FEE_CAP\x10\x0f\x12\x1a\n\x16\x46\x41ILURE_REASON_EXPIRED\x10\x10\x12\x1a\n\x16\x46\x41ILURE_REASON_REFUSED\x10\x11\x12!\n\x1d\x46\x41ILURE_REASON_REPEATED_NONCE\x10\x12\x12\x1c\n\x18\x46\x41ILURE_REASON_TIMESTAMP\x10\x13\x12\x1b\n\x17\x46\x41ILURE_REASON_INTERNAL\x10\x14\x12%\n!FAILURE_REASON_VALIDATION_TIMEOUT\x10\x15\x12&\n\"FAILURE_REASON_DESTINATION_MISSING\x10\x16\x12&\n\"FAILURE_REASON_DESTINATION_REFUSES\x10\x17\x12 \n\x1c\x46\x41ILURE_REASON_MEMO_REQUIRED\x10\x18\x12\x1d\n\x19\x46\x41ILURE_REASON_FEE_BUDGET\x10\x19\x12\x1b\n\x17\x46\x41ILURE_REASON_RENT_DUE\x10\x1a\x12!\n\x1d\x46\x41ILURE_REASON_ACCOUNT_LOCKED\x10\x1b\x12\x1e\n\x1a\x46\x41ILURE_REASON_LINE_FROZEN\x10\x1c\x12\x1c\n\x18\x46\x41ILURE_REASON_LINE_FULL\x10\x1d\x12#\n\x1f\x46\x41ILURE_REASON_DESTINATION_FULL\x10\x1e\x12 \n\x1c\x46\x41ILURE_REASON_KEEPS_FAILING\x10\x1f\x12\x1b\n\x17\x46\x41ILURE_REASON_TAMPERED\x10 \x12#\n\x1f\x46\x41ILURE_REASON_STAKE_NOT_AGREED\x10!2\xed\x01\n\x0bInfoService\x12j\n\x07GetInfo\x12\".kalepool.common.v1.GetInfoRequest\x1a#.kalepool.common.v1.GetInfoResponse\"\x16\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\n\x12\x08/v1/info\x12r\n\tGetStatus\x12$.kalepool.common.v1.GetStatusRequest\x1a%.kalepool.common.v1.GetStatusResponse\"\x18\xca\xda\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +36,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._loaded_options = None
   _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._serialized_options = b'8\001'
-  _globals['_POOLHEALTH']._serialized_start=731
-  _globals['_POOLHEALTH']._serialized_end=850
-  _globals['_FAILUREREASON']._serialized_start=853
-  _globals['_FAILUREREASON']._serialized_end=1988
-  _globals['_GETINFOREQUEST']._serialized_start=88
-  _globals['_GETINFOREQUEST']._serialized_end=104
-  _globals['_GETINFORESPONSE']._serialized_start=107
-  _globals['_GETINFORESPONSE']._serialized_end=276
-  _globals['_NETWORKINFO']._serialized_start=278
-  _globals['_NETWORKINFO']._serialized_end=331
-  _globals['_LIMITS']._serialized_start=333
-  _globals['_LIMITS']._serialized_end=448
-  _globals['_GETSTATUSREQUEST']._serialized_start=450
-  _globals['_GETSTATUSREQUEST']._serialized_end=468
-  _globals['_GETSTATUSRESPONSE']._serialized_start=471
-  _globals['_GETSTATUSRESPONSE']._serialized_end=729
-  _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._serialized_start=682
-  _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._serialized_end=729
-  _globals['_INFOSERVICE']._serialized_start=1991
-  _globals['_INFOSERVICE']._serialized_end=2178
+  _globals['_INFOSERVICE'].methods_by_name['GetInfo']._loaded_options = None
+  _globals['_INFOSERVICE'].methods_by_name['GetInfo']._serialized_options = b'\312\332\030\002\010\001\202\323\344\223\002\n\022\010/v1/info'
+  _globals['_INFOSERVICE'].methods_by_name['GetStatus']._loaded_options = None
+  _globals['_INFOSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\312\332\030\002\010\001\202\323\344\223\002\014\022\n/v1/status'
+  _globals['_POOLHEALTH']._serialized_start=792
+  _globals['_POOLHEALTH']._serialized_end=911
+  _globals['_FAILUREREASON']._serialized_start=914
+  _globals['_FAILUREREASON']._serialized_end=2049
+  _globals['_GETINFOREQUEST']._serialized_start=149
+  _globals['_GETINFOREQUEST']._serialized_end=165
+  _globals['_GETINFORESPONSE']._serialized_start=168
+  _globals['_GETINFORESPONSE']._serialized_end=337
+  _globals['_NETWORKINFO']._serialized_start=339
+  _globals['_NETWORKINFO']._serialized_end=392
+  _globals['_LIMITS']._serialized_start=394
+  _globals['_LIMITS']._serialized_end=509
+  _globals['_GETSTATUSREQUEST']._serialized_start=511
+  _globals['_GETSTATUSREQUEST']._serialized_end=529
+  _globals['_GETSTATUSRESPONSE']._serialized_start=532
+  _globals['_GETSTATUSRESPONSE']._serialized_end=790
+  _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._serialized_start=743
+  _globals['_GETSTATUSRESPONSE_SERVICESENTRY']._serialized_end=790
+  _globals['_INFOSERVICE']._serialized_start=2052
+  _globals['_INFOSERVICE']._serialized_end=2289
 # @@protoc_insertion_point(module_scope)

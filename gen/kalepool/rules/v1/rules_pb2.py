@@ -25,19 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/rules/v1/rules.proto\x12\x11kalepool.rules.v1\x1a google/protobuf/descriptor.proto\"\x8c\x03\n\nFieldRules\x12\x0b\n\x03\x61ny\x18\x01 \x01(\x08\x12\x10\n\x08required\x18\x02 \x01(\x08\x12)\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x19.kalepool.rules.v1.Format\x12\x14\n\x07min_len\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x03min\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x10\n\x03max\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0bmax_setting\x18\x08 \x01(\t\x12\x16\n\tmax_items\x18\t \x01(\rH\x04\x88\x01\x01\x12\x11\n\tunique_by\x18\n \x01(\t\x12\x14\n\x0c\x64\x65\x66ined_only\x18\x0b \x01(\x08\x12*\n\x04json\x18\x0c \x01(\x0b\x32\x1c.kalepool.rules.v1.JsonRules\x12,\n\x08page_key\x18\r \x03(\x0e\x32\x1a.kalepool.rules.v1.KeyPartB\n\n\x08_min_lenB\n\n\x08_max_lenB\x06\n\x04_minB\x06\n\x04_maxB\x0c\n\n_max_items\"1\n\tJsonRules\x12\x11\n\tmax_bytes\x18\x01 \x01(\r\x12\x11\n\tmax_depth\x18\x02 \x01(\r*\x8f\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_TEXT\x10\x01\x12\x0f\n\x0b\x46ORMAT_UUID\x10\x02\x12\x1a\n\x16\x46ORMAT_STELLAR_ACCOUNT\x10\x03\x12\x1a\n\x16\x46ORMAT_STELLAR_ADDRESS\x10\x04\x12\x13\n\x0f\x46ORMAT_FRACTION\x10\x05*H\n\x07KeyPart\x12\x18\n\x14KEY_PART_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_PART_INDEX\x10\x01\x12\x0f\n\x0bKEY_PART_ID\x10\x02:M\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x1d.kalepool.rules.v1.FieldRules:5\n\x0cone_required\x12\x1d.google.protobuf.OneofOptions\x18\xa9\x8b\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkalepool/rules/v1/rules.proto\x12\x11kalepool.rules.v1\x1a google/protobuf/descriptor.proto\"\x8c\x03\n\nFieldRules\x12\x0b\n\x03\x61ny\x18\x01 \x01(\x08\x12\x10\n\x08required\x18\x02 \x01(\x08\x12)\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x19.kalepool.rules.v1.Format\x12\x14\n\x07min_len\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x10\n\x03min\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x10\n\x03max\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0bmax_setting\x18\x08 \x01(\t\x12\x16\n\tmax_items\x18\t \x01(\rH\x04\x88\x01\x01\x12\x11\n\tunique_by\x18\n \x01(\t\x12\x14\n\x0c\x64\x65\x66ined_only\x18\x0b \x01(\x08\x12*\n\x04json\x18\x0c \x01(\x0b\x32\x1c.kalepool.rules.v1.JsonRules\x12,\n\x08page_key\x18\r \x03(\x0e\x32\x1a.kalepool.rules.v1.KeyPartB\n\n\x08_min_lenB\n\n\x08_max_lenB\x06\n\x04_minB\x06\n\x04_maxB\x0c\n\n_max_items\"1\n\tJsonRules\x12\x11\n\tmax_bytes\x18\x01 \x01(\r\x12\x11\n\tmax_depth\x18\x02 \x01(\r\"a\n\tHttpRules\x12\x11\n\tis_public\x18\x01 \x01(\x08\x12\x11\n\tserved_by\x18\x02 \x01(\t\x12.\n\x06resume\x18\x03 \x01(\x0b\x32\x1e.kalepool.rules.v1.ResumeRules\"<\n\x0bResumeRules\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x0e\n\x06\x63hange\x18\x03 \x01(\t*\x8f\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_TEXT\x10\x01\x12\x0f\n\x0b\x46ORMAT_UUID\x10\x02\x12\x1a\n\x16\x46ORMAT_STELLAR_ACCOUNT\x10\x03\x12\x1a\n\x16\x46ORMAT_STELLAR_ADDRESS\x10\x04\x12\x13\n\x0f\x46ORMAT_FRACTION\x10\x05*H\n\x07KeyPart\x12\x18\n\x14KEY_PART_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_PART_INDEX\x10\x01\x12\x0f\n\x0bKEY_PART_ID\x10\x02:M\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x1d.kalepool.rules.v1.FieldRules:5\n\x0cone_required\x12\x1d.google.protobuf.OneofOptions\x18\xa9\x8b\x03 \x01(\x08:L\n\x04http\x12\x1e.google.protobuf.MethodOptions\x18\xa9\x8b\x03 \x01(\x0b\x32\x1c.kalepool.rules.v1.HttpRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kalepool.rules.v1.rules_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FORMAT']._serialized_start=537
-  _globals['_FORMAT']._serialized_end=680
-  _globals['_KEYPART']._serialized_start=682
-  _globals['_KEYPART']._serialized_end=754
+  _globals['_FORMAT']._serialized_start=698
+  _globals['_FORMAT']._serialized_end=841
+  _globals['_KEYPART']._serialized_start=843
+  _globals['_KEYPART']._serialized_end=915
   _globals['_FIELDRULES']._serialized_start=87
   _globals['_FIELDRULES']._serialized_end=483
   _globals['_JSONRULES']._serialized_start=485
   _globals['_JSONRULES']._serialized_end=534
+  _globals['_HTTPRULES']._serialized_start=536
+  _globals['_HTTPRULES']._serialized_end=633
+  _globals['_RESUMERULES']._serialized_start=635
+  _globals['_RESUMERULES']._serialized_end=695
 # @@protoc_insertion_point(module_scope)

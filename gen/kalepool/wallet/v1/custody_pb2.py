@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kalepool/wallet/v1/custody.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"9\n\x17ReleaseOperationRequest\x12\x1e\n\x0coperation_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x1a\n\x18ReleaseOperationResponse\"w\n\nPauseReach\x12\x1c\n\neverything\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01H\x00\x12\x1d\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x18\x02 \x01H\x00\x12\x1d\n\tfarmer_id\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x18\x02 \x01H\x00\x42\r\n\x05reach\x12\x04\xc8\xda\x18\x01\"i\n\x13PauseSigningRequest\x12\x35\n\x05reach\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.PauseReachB\x06\xca\xda\x18\x02\x10\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xf4\x03\"+\n\x14PauseSigningResponse\x12\x13\n\x0bis_recorded\x18\x01 \x01(\x08\"M\n\x14ResumeSigningRequest\x12\x35\n\x05reach\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.PauseReachB\x06\xca\xda\x18\x02\x10\x01\"\x17\n\x15ResumeSigningResponse\"2\n\x11ListPausesRequest\x12\x1d\n\rinclude_ended\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"?\n\x12ListPausesResponse\x12)\n\x06pauses\x18\x01 \x03(\x0b\x32\x19.kalepool.wallet.v1.Pause\"\xd8\x01\n\x05Pause\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x11\n\tpaused_by\x18\x04 \x01(\t\x12-\n\tpaused_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nresumed_by\x18\x06 \x01(\t\x12.\n\nresumed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fis_not_recorded\x18\x08 \x01(\x08\"q\n\x17ListAuditRecordsRequest\x12\x18\n\x06\x61\x63tion\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x18\x01(@\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"e\n\x18ListAuditRecordsResponse\x12\x30\n\x07records\x18\x01 \x03(\x0b\x32\x1f.kalepool.wallet.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\t\x12\x0c\n\x04hash\x18\x07 \x01(\x0c\"w\n\x15VerifyAuditLogRequest\x12\x1f\n\x0f\x65xpected_number\x18\x01 \x01(\x03\x42\x06\xca\xda\x18\x02\x30\x01\x12\x1f\n\rexpected_hash\x18\x02 \x01(\x0c\x42\x08\xca\xda\x18\x04  ( \x12\x1c\n\x0c\x62\x65gins_there\x18\x03 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"r\n\x16VerifyAuditLogResponse\x12\x10\n\x08is_sound\x18\x01 \x01(\x08\x12\x0c\n\x04\x66law\x18\x02 \x01(\t\x12\x13\n\x0bhead_number\x18\x03 \x01(\x03\x12\x11\n\thead_hash\x18\x04 \x01(\x0c\x12\x10\n\x08\x66indings\x18\x05 \x03(\t\"\x89\x01\n\x10\x45xportKeyRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x19\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\x12\x1b\n\x06reason\x18\x03 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xf4\x03\x12 \n\x0creceiver_key\x18\x04 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01  ( \"J\n\x11\x45xportKeyResponse\x12\x12\n\nsender_key\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x32\xd7\x05\n\x0e\x43ustodyService\x12\x61\n\x0cPauseSigning\x12\'.kalepool.wallet.v1.PauseSigningRequest\x1a(.kalepool.wallet.v1.PauseSigningResponse\x12\x64\n\rResumeSigning\x12(.kalepool.wallet.v1.ResumeSigningRequest\x1a).kalepool.wallet.v1.ResumeSigningResponse\x12m\n\x10ReleaseOperation\x12+.kalepool.wallet.v1.ReleaseOperationRequest\x1a,.kalepool.wallet.v1.ReleaseOperationResponse\x12[\n\nListPauses\x12%.kalepool.wallet.v1.ListPausesRequest\x1a&.kalepool.wallet.v1.ListPausesResponse\x12m\n\x10ListAuditRecords\x12+.kalepool.wallet.v1.ListAuditRecordsRequest\x1a,.kalepool.wallet.v1.ListAuditRecordsResponse\x12g\n\x0eVerifyAuditLog\x12).kalepool.wallet.v1.VerifyAuditLogRequest\x1a*.kalepool.wallet.v1.VerifyAuditLogResponse\x12X\n\tExportKey\x12$.kalepool.wallet.v1.ExportKeyRequest\x1a%.kalepool.wallet.v1.ExportKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kalepool/wallet/v1/custody.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"9\n\x17ReleaseOperationRequest\x12\x1e\n\x0coperation_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"\x1a\n\x18ReleaseOperationResponse\"w\n\nPauseReach\x12\x1c\n\neverything\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01H\x00\x12\x1d\n\tpooler_id\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x18\x02 \x01H\x00\x12\x1d\n\tfarmer_id\x18\x03 \x01(\tB\x08\xca\xda\x18\x04\x18\x02 \x01H\x00\x42\r\n\x05reach\x12\x04\xc8\xda\x18\x01\"i\n\x13PauseSigningRequest\x12\x35\n\x05reach\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.PauseReachB\x06\xca\xda\x18\x02\x10\x01\x12\x1b\n\x06reason\x18\x02 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xf4\x03\"+\n\x14PauseSigningResponse\x12\x13\n\x0bis_recorded\x18\x01 \x01(\x08\"M\n\x14ResumeSigningRequest\x12\x35\n\x05reach\x18\x01 \x01(\x0b\x32\x1e.kalepool.wallet.v1.PauseReachB\x06\xca\xda\x18\x02\x10\x01\"\x17\n\x15ResumeSigningResponse\"2\n\x11ListPausesRequest\x12\x1d\n\rinclude_ended\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"?\n\x12ListPausesResponse\x12)\n\x06pauses\x18\x01 \x03(\x0b\x32\x19.kalepool.wallet.v1.Pause\"\xd8\x01\n\x05Pause\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x11\n\tpaused_by\x18\x04 \x01(\t\x12-\n\tpaused_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nresumed_by\x18\x06 \x01(\t\x12.\n\nresumed_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fis_not_recorded\x18\x08 \x01(\x08\"q\n\x17ListAuditRecordsRequest\x12\x18\n\x06\x61\x63tion\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x18\x01(@\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x01\"e\n\x18ListAuditRecordsResponse\x12\x30\n\x07records\x18\x01 \x03(\x0b\x32\x1f.kalepool.wallet.v1.AuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x06 \x01(\t\x12\x0c\n\x04hash\x18\x07 \x01(\x0c\"w\n\x15VerifyAuditLogRequest\x12\x1f\n\x0f\x65xpected_number\x18\x01 \x01(\x03\x42\x06\xca\xda\x18\x02\x30\x01\x12\x1f\n\rexpected_hash\x18\x02 \x01(\x0c\x42\x08\xca\xda\x18\x04  ( \x12\x1c\n\x0c\x62\x65gins_there\x18\x03 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"r\n\x16VerifyAuditLogResponse\x12\x10\n\x08is_sound\x18\x01 \x01(\x08\x12\x0c\n\x04\x66law\x18\x02 \x01(\t\x12\x13\n\x0bhead_number\x18\x03 \x01(\x03\x12\x11\n\thead_hash\x18\x04 \x01(\x0c\x12\x10\n\x08\x66indings\x18\x05 \x03(\t\"\x89\x01\n\x10\x45xportKeyRequest\x12\x1b\n\tfarmer_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x19\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x03\x12\x1b\n\x06reason\x18\x03 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xf4\x03\x12 \n\x0creceiver_key\x18\x04 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01  ( \"J\n\x11\x45xportKeyResponse\x12\x12\n\nsender_key\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x32\xeb\x05\n\x0e\x43ustodyService\x12\x61\n\x0cPauseSigning\x12\'.kalepool.wallet.v1.PauseSigningRequest\x1a(.kalepool.wallet.v1.PauseSigningResponse\x12\x64\n\rResumeSigning\x12(.kalepool.wallet.v1.ResumeSigningRequest\x1a).kalepool.wallet.v1.ResumeSigningResponse\x12m\n\x10ReleaseOperation\x12+.kalepool.wallet.v1.ReleaseOperationRequest\x1a,.kalepool.wallet.v1.ReleaseOperationResponse\x12o\n\nListPauses\x12%.kalepool.wallet.v1.ListPausesRequest\x1a&.kalepool.wallet.v1.ListPausesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/pauses\x12m\n\x10ListAuditRecords\x12+.kalepool.wallet.v1.ListAuditRecordsRequest\x1a,.kalepool.wallet.v1.ListAuditRecordsResponse\x12g\n\x0eVerifyAuditLog\x12).kalepool.wallet.v1.VerifyAuditLogRequest\x1a*.kalepool.wallet.v1.VerifyAuditLogResponse\x12X\n\tExportKey\x12$.kalepool.wallet.v1.ExportKeyRequest\x1a%.kalepool.wallet.v1.ExportKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,40 +72,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTKEYREQUEST'].fields_by_name['reason']._serialized_options = b'\312\332\030\007\020\001\030\001(\364\003'
   _globals['_EXPORTKEYREQUEST'].fields_by_name['receiver_key']._loaded_options = None
   _globals['_EXPORTKEYREQUEST'].fields_by_name['receiver_key']._serialized_options = b'\312\332\030\006\020\001  ( '
-  _globals['_RELEASEOPERATIONREQUEST']._serialized_start=120
-  _globals['_RELEASEOPERATIONREQUEST']._serialized_end=177
-  _globals['_RELEASEOPERATIONRESPONSE']._serialized_start=179
-  _globals['_RELEASEOPERATIONRESPONSE']._serialized_end=205
-  _globals['_PAUSEREACH']._serialized_start=207
-  _globals['_PAUSEREACH']._serialized_end=326
-  _globals['_PAUSESIGNINGREQUEST']._serialized_start=328
-  _globals['_PAUSESIGNINGREQUEST']._serialized_end=433
-  _globals['_PAUSESIGNINGRESPONSE']._serialized_start=435
-  _globals['_PAUSESIGNINGRESPONSE']._serialized_end=478
-  _globals['_RESUMESIGNINGREQUEST']._serialized_start=480
-  _globals['_RESUMESIGNINGREQUEST']._serialized_end=557
-  _globals['_RESUMESIGNINGRESPONSE']._serialized_start=559
-  _globals['_RESUMESIGNINGRESPONSE']._serialized_end=582
-  _globals['_LISTPAUSESREQUEST']._serialized_start=584
-  _globals['_LISTPAUSESREQUEST']._serialized_end=634
-  _globals['_LISTPAUSESRESPONSE']._serialized_start=636
-  _globals['_LISTPAUSESRESPONSE']._serialized_end=699
-  _globals['_PAUSE']._serialized_start=702
-  _globals['_PAUSE']._serialized_end=918
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=920
-  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=1033
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=1035
-  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=1136
-  _globals['_AUDITRECORD']._serialized_start=1139
-  _globals['_AUDITRECORD']._serialized_end=1287
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=1289
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=1408
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=1410
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1524
-  _globals['_EXPORTKEYREQUEST']._serialized_start=1527
-  _globals['_EXPORTKEYREQUEST']._serialized_end=1664
-  _globals['_EXPORTKEYRESPONSE']._serialized_start=1666
-  _globals['_EXPORTKEYRESPONSE']._serialized_end=1740
-  _globals['_CUSTODYSERVICE']._serialized_start=1743
-  _globals['_CUSTODYSERVICE']._serialized_end=2470
+  _globals['_CUSTODYSERVICE'].methods_by_name['ListPauses']._loaded_options = None
+  _globals['_CUSTODYSERVICE'].methods_by_name['ListPauses']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/pauses'
+  _globals['_RELEASEOPERATIONREQUEST']._serialized_start=150
+  _globals['_RELEASEOPERATIONREQUEST']._serialized_end=207
+  _globals['_RELEASEOPERATIONRESPONSE']._serialized_start=209
+  _globals['_RELEASEOPERATIONRESPONSE']._serialized_end=235
+  _globals['_PAUSEREACH']._serialized_start=237
+  _globals['_PAUSEREACH']._serialized_end=356
+  _globals['_PAUSESIGNINGREQUEST']._serialized_start=358
+  _globals['_PAUSESIGNINGREQUEST']._serialized_end=463
+  _globals['_PAUSESIGNINGRESPONSE']._serialized_start=465
+  _globals['_PAUSESIGNINGRESPONSE']._serialized_end=508
+  _globals['_RESUMESIGNINGREQUEST']._serialized_start=510
+  _globals['_RESUMESIGNINGREQUEST']._serialized_end=587
+  _globals['_RESUMESIGNINGRESPONSE']._serialized_start=589
+  _globals['_RESUMESIGNINGRESPONSE']._serialized_end=612
+  _globals['_LISTPAUSESREQUEST']._serialized_start=614
+  _globals['_LISTPAUSESREQUEST']._serialized_end=664
+  _globals['_LISTPAUSESRESPONSE']._serialized_start=666
+  _globals['_LISTPAUSESRESPONSE']._serialized_end=729
+  _globals['_PAUSE']._serialized_start=732
+  _globals['_PAUSE']._serialized_end=948
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=950
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=1063
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=1065
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=1166
+  _globals['_AUDITRECORD']._serialized_start=1169
+  _globals['_AUDITRECORD']._serialized_end=1317
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=1319
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=1438
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=1440
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1554
+  _globals['_EXPORTKEYREQUEST']._serialized_start=1557
+  _globals['_EXPORTKEYREQUEST']._serialized_end=1694
+  _globals['_EXPORTKEYRESPONSE']._serialized_start=1696
+  _globals['_EXPORTKEYRESPONSE']._serialized_end=1770
+  _globals['_CUSTODYSERVICE']._serialized_start=1773
+  _globals['_CUSTODYSERVICE']._serialized_end=2520
 # @@protoc_insertion_point(module_scope)

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kalepool/wallet/v1/reconcile.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x12\n\x10ReconcileRequest\"E\n\x11ReconcileResponse\x12\x10\n\x08\x63ompared\x18\x01 \x01(\x05\x12\r\n\x05\x66ound\x18\x02 \x01(\x05\x12\x0f\n\x07settled\x18\x03 \x01(\x05\"w\n\x16ListDifferencesRequest\x12\x1f\n\x0finclude_settled\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"g\n\x17ListDifferencesResponse\x12\x33\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32\x1e.kalepool.wallet.v1.Difference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfc\x01\n\nDifference\x12\x15\n\rdifference_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x04 \x01(\r\x12\x10\n\x08recorded\x18\x05 \x01(\t\x12\x10\n\x08on_chain\x18\x06 \x01(\t\x12\x0e\n\x06ledger\x18\x07 \x01(\r\x12,\n\x08\x66ound_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07settled\x18\t \x01(\t\x12.\n\nsettled_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xdd\x01\n\x15ReconciliationService\x12X\n\tReconcile\x12$.kalepool.wallet.v1.ReconcileRequest\x1a%.kalepool.wallet.v1.ReconcileResponse\x12j\n\x0fListDifferences\x12*.kalepool.wallet.v1.ListDifferencesRequest\x1a+.kalepool.wallet.v1.ListDifferencesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kalepool/wallet/v1/reconcile.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x12\n\x10ReconcileRequest\"E\n\x11ReconcileResponse\x12\x10\n\x08\x63ompared\x18\x01 \x01(\x05\x12\r\n\x05\x66ound\x18\x02 \x01(\x05\x12\x0f\n\x07settled\x18\x03 \x01(\x05\"w\n\x16ListDifferencesRequest\x12\x1f\n\x0finclude_settled\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"g\n\x17ListDifferencesResponse\x12\x33\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32\x1e.kalepool.wallet.v1.Difference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfc\x01\n\nDifference\x12\x15\n\rdifference_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tfarmer_id\x18\x03 \x01(\t\x12\x13\n\x0b\x62lock_index\x18\x04 \x01(\r\x12\x10\n\x08recorded\x18\x05 \x01(\t\x12\x10\n\x08on_chain\x18\x06 \x01(\t\x12\x0e\n\x06ledger\x18\x07 \x01(\r\x12,\n\x08\x66ound_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07settled\x18\t \x01(\t\x12.\n\nsettled_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf7\x01\n\x15ReconciliationService\x12X\n\tReconcile\x12$.kalepool.wallet.v1.ReconcileRequest\x1a%.kalepool.wallet.v1.ReconcileResponse\x12\x83\x01\n\x0fListDifferences\x12*.kalepool.wallet.v1.ListDifferencesRequest\x1a+.kalepool.wallet.v1.ListDifferencesResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/differencesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDIFFERENCESREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
   _globals['_LISTDIFFERENCESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTDIFFERENCESREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\002'
-  _globals['_RECONCILEREQUEST']._serialized_start=122
-  _globals['_RECONCILEREQUEST']._serialized_end=140
-  _globals['_RECONCILERESPONSE']._serialized_start=142
-  _globals['_RECONCILERESPONSE']._serialized_end=211
-  _globals['_LISTDIFFERENCESREQUEST']._serialized_start=213
-  _globals['_LISTDIFFERENCESREQUEST']._serialized_end=332
-  _globals['_LISTDIFFERENCESRESPONSE']._serialized_start=334
-  _globals['_LISTDIFFERENCESRESPONSE']._serialized_end=437
-  _globals['_DIFFERENCE']._serialized_start=440
-  _globals['_DIFFERENCE']._serialized_end=692
-  _globals['_RECONCILIATIONSERVICE']._serialized_start=695
-  _globals['_RECONCILIATIONSERVICE']._serialized_end=916
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListDifferences']._loaded_options = None
+  _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListDifferences']._serialized_options = b'\202\323\344\223\002\021\022\017/v1/differences'
+  _globals['_RECONCILEREQUEST']._serialized_start=152
+  _globals['_RECONCILEREQUEST']._serialized_end=170
+  _globals['_RECONCILERESPONSE']._serialized_start=172
+  _globals['_RECONCILERESPONSE']._serialized_end=241
+  _globals['_LISTDIFFERENCESREQUEST']._serialized_start=243
+  _globals['_LISTDIFFERENCESREQUEST']._serialized_end=362
+  _globals['_LISTDIFFERENCESRESPONSE']._serialized_start=364
+  _globals['_LISTDIFFERENCESRESPONSE']._serialized_end=467
+  _globals['_DIFFERENCE']._serialized_start=470
+  _globals['_DIFFERENCE']._serialized_end=722
+  _globals['_RECONCILIATIONSERVICE']._serialized_start=725
+  _globals['_RECONCILIATIONSERVICE']._serialized_end=972
 # @@protoc_insertion_point(module_scope)

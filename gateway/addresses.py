@@ -1,0 +1,67 @@
+"""The address of a caller: the connection's, or what a proxy that is believed says of it.
+
+It is for limits and records only: nobody gets more rights by an address.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from gateway.config import Network
+
+Address = IPv4Address | IPv6Address
+#: What a connection's address is called where it has none (a socket of this machine).
+UNKNOWN = "unknown"
+#: Bits of an IPv6 address that one customer has for itself.
+_CUSTOMER_BITS = 64
+
+
+class CallerAddress:
+    """The rule by which a caller's address is found."""
+
+    def __init__(self, proxies: Sequence[Network]) -> None:
+        """Take the networks of the proxies that are believed."""
+        self._proxies = tuple(proxies)
+
+    def of(self, peer: str, forwarded: Sequence[str]) -> str:
+        """Return the caller's address.
+
+        `peer` is the connection's, `forwarded` the values of X-Forwarded-For in their order. The
+        last address that no believed proxy has counts: whatever stands before it, the caller may
+        have written.
+        """
+        address = _parse(peer)
+        if address is None:
+            return UNKNOWN
+        hops = [hop for value in forwarded for hop in value.split(",")]
+        while hops and self._is_believed(address):
+            before = _parse(hops.pop().strip())
+            if before is None:
+                break
+            address = before
+        return str(address)
+
+    def _is_believed(self, address: Address) -> bool:
+        return any(address in network for network in self._proxies)
+
+
+def limited_by(address: str) -> str:
+    """Return what limits are counted by: an address of IPv4, the first half of one of IPv6."""
+    parsed = _parse(address)
+    if parsed is None or parsed.version == 4:
+        return address
+    return str(IPv6Address(int(parsed) >> _CUSTOMER_BITS << _CUSTOMER_BITS))
+
+
+def _parse(text: str) -> Address | None:
+    """Return the address in a text, which may have a port and brackets; None when it has none."""
+    host = text.strip("[]")
+    if text.startswith("["):
+        host = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        host = text.partition(":")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address

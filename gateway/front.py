@@ -1,0 +1,187 @@
+"""The gateway's ASGI application: finds who serves a path, and answers whatever goes wrong."""
+
+import logging
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from gateway.addresses import CallerAddress
+from gateway.errors import MethodNotAllowedError, NoSuchPathError
+from gateway.request import ClientGoneError, Receive, Record, Reply, Request, Scope, Send
+from gateway.routes import Route, refuse
+from gateway.template import PathTree, Template
+from libs.common.errors import ErrorCode, InternalError, PoolError
+from libs.common.grpc.trace import trace_of
+from libs.common.log import RepeatedLine, get_logger, get_security_logger, set_running
+from libs.common.metrics import METER
+
+log = get_logger(__name__)
+security = get_security_logger()
+_line = RepeatedLine(
+    __name__, "request", ("route", "identity", "address", "status", "reason"), "duration_ms"
+)
+_duration = METER.create_histogram(
+    "kalepool.http.duration", unit="s", description="Requests by route and status."
+)
+#: Statuses that say something about who calls.
+_SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
+#: The status that a request is recorded with whose caller went away (as nginx has it).
+_GONE = 499
+#: What every reply has. Pages have further ones.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Front:
+    """The application: the API's routes first, then the pages."""
+
+    def __init__(self, addresses: CallerAddress, pages: Any) -> None:
+        """Take the application of the pages, which serves what no route does."""
+        self._addresses = addresses
+        self._pages = pages
+        self._routes: PathTree[Route] = PathTree()
+
+    def add(self, method: str, template: Template, route: Route) -> None:
+        """Serve a path; raise ValueError when it is served already."""
+        self._routes.add(method, template, route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI's interface)."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} here")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _pairs(scope)}
+        trace = trace_of(headers)
+        set_running({"request_id": trace.request_id, "trace_id": trace.trace_id})
+        address = self._address(scope)
+        record = Record(identity=address)
+        answer = _Answer(send, trace.request_id)
+        request = Request(
+            scope=scope,
+            receive=receive,
+            send=answer.send,
+            address=address,
+            request_id=trace.request_id,
+            record=record,
+            headers=headers,
+        )
+        started = time.monotonic()
+        try:
+            await self._serve(request, answer)
+        finally:
+            _write(record, address, answer.status, time.monotonic() - started)
+            set_running(None)
+
+    async def _serve(self, request: Request, answer: "_Answer") -> None:
+        route: Route | None = None
+        try:
+            request.check_head()
+            found = self._routes.find(request.path)
+            if found is None:
+                await self._page(request, answer)
+                return
+            route = _allowed(found.by_method, request)
+            request.record.route = route.name
+            request.variables = dict(zip(route.variables, found.raw_values, strict=True))
+            reply = await route.handle(request)
+            if reply is not None:
+                await reply.send(request)
+        except ClientGoneError:
+            answer.status = _GONE
+        except PoolError as error:
+            await self._refuse(error, route, request, answer)
+        except Exception as error:  # a defect must not end the connection without a word
+            log.exception("defect", route=request.record.route, exc_info=error)
+            told = InternalError("internal error; the gateway's log has the details")
+            await self._refuse(told, route, request, answer)
+
+    async def _page(self, request: Request, answer: "_Answer") -> None:
+        """Serve a page; raise NoSuchPathError or MethodNotAllowedError."""
+        request.scope["app"] = self
+        try:
+            await self._pages(request.scope, request.receive, answer.send)
+        except HTTPException as error:
+            if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                allow = (error.headers or {}).get("Allow", "GET")
+                allowed = sorted(one.strip() for one in allow.split(","))
+                raise MethodNotAllowedError(f"only {', '.join(allowed)}", allowed=allowed) from None
+            raise NoSuchPathError(f"nothing is at {request.path[:100]}; see /docs") from None
+        finally:
+            route = request.scope.get("route")
+            if route is not None:
+                request.record.route = f"{request.method} {route.path}"
+
+    async def _refuse(
+        self, error: PoolError, route: Route | None, request: Request, answer: "_Answer"
+    ) -> None:
+        record = request.record
+        record.reason = error.reason
+        if error.code in _SUSPICIOUS:
+            security.warning(
+                "refused",
+                route=record.route,
+                identity=record.identity,
+                address=request.address,
+                status=error.code.name,
+                reason=error.reason,
+            )
+        if answer.status:  # it has begun to answer: what is left is to end the connection
+            request.abort()
+            return
+        reply: Reply = (refuse if route is None else route.refuse)(error, request)
+        await reply.send(request)
+
+    def _address(self, scope: Scope) -> str:
+        client = scope.get("client")
+        forwarded = [
+            value.decode("latin-1") for name, value in _pairs(scope) if name == b"x-forwarded-for"
+        ]
+        return self._addresses.of(client[0] if client else "", forwarded)
+
+
+def _allowed(by_method: Mapping[str, Route], request: Request) -> Route:
+    """Return the route of the request's method; raise MethodNotAllowedError."""
+    route = by_method.get(request.method)
+    if route is None:
+        allowed = sorted(by_method)
+        raise MethodNotAllowedError(f"only {', '.join(allowed)}", allowed=allowed)
+    return route
+
+
+def _pairs(scope: Scope) -> list[tuple[bytes, bytes]]:
+    pairs: list[tuple[bytes, bytes]] = scope["headers"]
+    return pairs
+
+
+class _Answer:
+    """The answer on its way: its status is noted, and headers that all have are added."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        #: The status that was sent; 0 before.
+        self.status = 0
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer (ASGI's interface)."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message["headers"], *_HEADERS, (b"x-request-id", self._request_id)]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _write(record: Record, address: str, status: int, seconds: float) -> None:
+    """Write the request's log line, and count it."""
+    _duration.record(seconds, {"route": record.route, "status": str(status)})
+    _line.write(
+        logging.WARNING if status >= 500 else logging.INFO,
+        (record.route, record.identity, address, str(status), record.reason),
+        round(seconds * 1000, 1),
+    )

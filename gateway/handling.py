@@ -1,0 +1,115 @@
+"""What all handlers of the gateway share: who calls, limits, the body, and calls of services."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from gateway.addresses import limited_by
+from gateway.auth import Credentials, Tokens
+from gateway.backends import Backends, Caller, Gone
+from gateway.bindings import Method
+from gateway.config import GatewaySettings
+from gateway.errors import TokenMissingError
+from gateway.feeds import Feeds
+from gateway.request import Bodies, Request
+from libs.common.grpc.limits import Admission, RateLimit, Rates
+
+#: Bodies of the largest size that are held at a time, of all callers and of one.
+_BODIES, _BODIES_OF_ONE = 32, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The parts that handlers work with; there is one in a process."""
+
+    #: The settings.
+    settings: GatewaySettings
+    #: The services.
+    backends: Backends
+    #: Who calls.
+    tokens: Tokens
+    #: Streams that are read.
+    feeds: Feeds
+    #: Requests and streams in progress.
+    admission: Admission
+    #: Requests in progress of those who have no token: they take no room from others.
+    public_admission: Admission
+    #: Requests a minute of those who have no token.
+    public_rate: RateLimit
+    #: Bodies that are held.
+    bodies: Bodies
+
+    @classmethod
+    def of(cls, settings: GatewaySettings, backends: Backends) -> "Gateway":
+        """Make the parts with the settings' limits."""
+        most = settings.max_body_bytes
+        return cls(
+            settings=settings,
+            backends=backends,
+            tokens=Tokens(backends.exchange, wrong_per_minute=settings.wrong_token_limit),
+            feeds=Feeds(backends),
+            admission=Admission(
+                max_calls=settings.max_calls_in_progress,
+                max_streams=settings.max_streams_per_caller,
+            ),
+            public_admission=Admission(
+                max_calls=settings.max_calls_in_progress,
+                max_streams=settings.max_streams_per_caller,
+            ),
+            public_rate=RateLimit(Rates(default=settings.public_rate_limit)),
+            bodies=Bodies(most=_BODIES * most, most_of_one=_BODIES_OF_ONE * most),
+        )
+
+    async def credentials(self, request: Request, *, is_public: bool) -> Credentials | None:
+        """Return the caller's credentials; None for a caller without a token.
+
+        Raise UnauthenticatedError for a wrong token, and for none where one is needed;
+        ResourceExhaustedError when an address asks too often without one.
+        """
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            found = await self.tokens.credentials(authorization, request.address)
+            request.record.identity = found.identity
+            return found
+        self.public_rate.check(identity=limited_by(request.address), method=request.record.route)
+        if not is_public:
+            raise TokenMissingError("this needs a token: Authorization: Bearer kp_...")
+        return None
+
+    def admitted(
+        self, request: Request, credentials: Credentials | None
+    ) -> AbstractContextManager[None]:
+        """Count a request while the block runs; raise UnavailableError when there are too many."""
+        admission = self.public_admission if credentials is None else self.admission
+        return admission.call(request.record.identity)
+
+    async def body(self, request: Request) -> bytes:
+        """Read a request's body, within its limits. To be given back to `bodies` afterwards."""
+        settings = self.settings
+        return await request.body(
+            self.bodies,
+            request.record.identity,
+            limit=settings.max_body_bytes,
+            seconds=settings.body_timeout_ms / 1000,
+        )
+
+    async def call(
+        self, request: Request, method: Method, message: Message, credentials: Credentials | None
+    ) -> Message:
+        """Call a service for a request, as long as its caller waits for the answer."""
+        caller = Caller(credentials=credentials, address=request.address)
+        async with _looking_out(request) as gone:
+            return await self.backends.call(method, message, caller, gone)
+
+
+@asynccontextmanager
+async def _looking_out(request: Request) -> AsyncIterator[Gone]:
+    """Look out, while the block runs, for a caller who closes the connection."""
+    watch = asyncio.create_task(request.gone())
+    try:
+        yield Gone(watch)
+    finally:
+        watch.cancel()

@@ -1,0 +1,138 @@
+"""/v1: a handler for each google.api.http rule of the protos, made when the gateway starts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from gateway.addresses import limited_by
+from gateway.auth import Credentials
+from gateway.backends import Caller
+from gateway.bindings import Binding
+from gateway.errors import headers_of, problem_of, status_of
+from gateway.handling import Gateway
+from gateway.request import Reply, Request
+from gateway.sse import send_events
+from gateway.strict_json import LARGE
+from gateway.transcode import message_of
+from gateway.writer import message_to_json, to_json
+from libs.common.errors import PoolError
+
+#: Serves a request: returns the reply, or None when it has sent everything itself.
+Handler = Callable[[Request], Awaitable[Reply | None]]
+#: Makes the reply of an error.
+Refusal = Callable[[PoolError, Request], Reply]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What serves a path."""
+
+    #: Method and path as they are served: GET /v1/farmers/{farmer_id}.
+    name: str
+    #: Names of the path's variables.
+    variables: tuple[str, ...]
+    #: Serves requests.
+    handle: Handler
+    #: Tells its errors.
+    refuse: Refusal
+
+
+def route_of(gateway: Gateway, binding: Binding) -> Route:
+    """Return the route of one way to one RPC."""
+    serve = _streamed(gateway, binding) if binding.method.resume else _answered(gateway, binding)
+    return Route(
+        name=f"{binding.verb} {binding.template.text}",
+        variables=binding.template.variables,
+        handle=serve,
+        refuse=refuse,
+    )
+
+
+def refuse(error: PoolError, request: Request) -> Reply:
+    """Return the reply of an error: a problem (RFC 9457)."""
+    problem = problem_of(error, instance=request.path, request_id=request.request_id)
+    return Reply(
+        status=status_of(error),
+        body=to_json(problem),
+        media_type="application/problem+json",
+        headers=tuple(headers_of(error, had_token="authorization" in request.headers)),
+    )
+
+
+def _answered(gateway: Gateway, binding: Binding) -> Handler:
+    method = binding.method
+
+    async def handle(request: Request) -> Reply:
+        credentials = await gateway.credentials(request, is_public=method.is_public)
+        with gateway.admitted(request, credentials):
+            message = await read_message(gateway, binding, request)
+            response = await gateway.call(request, method, message, credentials)
+            return Reply(status=200, body=await written(response))
+
+    return handle
+
+
+def _streamed(gateway: Gateway, binding: Binding) -> Handler:
+    method = binding.method
+
+    async def handle(request: Request) -> None:
+        credentials = await gateway.credentials(request, is_public=method.is_public)
+        message = await read_message(gateway, binding, request)
+        heartbeat = gateway.settings.heartbeat_ms / 1000
+
+        async def check() -> Credentials | None:
+            return await _again(gateway, request, credentials)
+
+        async def who_calls() -> Caller:
+            # What is public is read by the gateway itself, once for all.
+            found = None if method.is_public else await check()
+            return Caller(credentials=found, address=request.address)
+
+        identity = "" if method.is_public or credentials is None else credentials.identity
+        with gateway.admission.stream(_limited(request, credentials)):
+            async with gateway.feeds.reading(
+                method, message, identity=identity, who_calls=who_calls
+            ) as reader:
+                await send_events(request, reader, heartbeat=heartbeat, check=check)
+
+    return handle
+
+
+def _limited(request: Request, credentials: Credentials | None) -> str:
+    """Return by whom streams are counted: a token's subject, else an address."""
+    return limited_by(request.address) if credentials is None else credentials.identity
+
+
+async def _again(
+    gateway: Gateway, request: Request, credentials: Credentials | None
+) -> Credentials | None:
+    """Return fresh credentials of a request that lasts; raise when its token counts no more."""
+    if credentials is None:
+        return None
+    return await gateway.tokens.credentials(request.headers["authorization"], request.address)
+
+
+async def read_message(gateway: Gateway, binding: Binding, request: Request) -> Message:
+    """Return a request's message; raise the error that names what is wrong with it."""
+    if binding.has_body or request.may_have_body:
+        request.check_is_json()
+    body = await gateway.body(request)
+    try:
+        return await message_of(
+            binding,
+            variables=request.variables,
+            query=request.query,
+            body=body,
+            headers=request.headers,
+        )
+    finally:
+        gateway.bodies.give_back(request.record.identity, len(body))
+
+
+async def written(response: Message) -> bytes:
+    """Return a response as JSON; a large one is written beside the event loop."""
+    if response.ByteSize() > LARGE:
+        return await asyncio.to_thread(message_to_json, response)
+    return message_to_json(response)

@@ -1,0 +1,80 @@
+"""Streams as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from gateway.errors import problem_of
+from gateway.feeds import Reader
+from gateway.request import Request
+from gateway.writer import to_json
+from libs.common.errors import PoolError
+
+#: Seconds between two looks whether the caller's token still counts.
+_CHECKED = 50.0
+#: What a reader that takes nothing is waited for, in signs of life.
+_STUCK = 2
+#: After a second a browser opens a stream again that has ended.
+_RETRY = b"retry: 1000\n\n"
+_SIGN_OF_LIFE = b": \n\n"
+
+_HEAD = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        # A proxy must not collect events before it passes them on.
+        (b"x-accel-buffering", b"no"),
+    ],
+}
+
+
+async def send_events(
+    request: Request, reader: Reader, *, heartbeat: float, check: Callable[[], Awaitable[object]]
+) -> None:
+    """Send a reader's events until the caller is gone, or an error ends the stream.
+
+    `check` raises the PoolError that ends it when the caller's token does not count any more. An
+    error is the last event: its name is `error`, its data a problem.
+    """
+    watch = asyncio.create_task(request.gone())
+    watch.add_done_callback(lambda _: reader.close())
+    loop = asyncio.get_running_loop()
+    checked_at = loop.time()
+    try:
+        await request.send(_HEAD)
+        await _part(request, _RETRY, heartbeat)
+        while not reader.is_closed:
+            event = await reader.next(heartbeat)
+            if reader.is_closed:
+                break
+            if loop.time() - checked_at >= _CHECKED:
+                await check()
+                checked_at = loop.time()
+            if event is None:
+                await _part(request, _SIGN_OF_LIFE, heartbeat)
+            else:
+                text = b"id: %b\ndata: %b\n\n" % (event.id.encode(), event.data)
+                await _part(request, text, heartbeat)
+    except PoolError as error:
+        request.record.reason = error.reason
+        problem = problem_of(error, instance=request.path, request_id=request.request_id)
+        with contextlib.suppress(TimeoutError):
+            await _part(request, b"event: error\ndata: %b\n\n" % to_json(problem), heartbeat)
+    except TimeoutError:  # nobody takes anything
+        request.abort()
+        return
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_STUCK * heartbeat):
+            await request.send({"type": "http.response.body", "body": b""})
+
+
+async def _part(request: Request, text: bytes, heartbeat: float) -> None:
+    """Send a part of the stream; raise TimeoutError when nothing is taken on the other side."""
+    async with asyncio.timeout(_STUCK * heartbeat):
+        await request.send({"type": "http.response.body", "body": text, "more_body": True})

@@ -1,0 +1,32 @@
+"""The start of a process: its settings, or one message that names all that is wrong with them."""
+
+import sys
+from typing import NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from libs.common.config import Settings
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_settings(settings_class: type[AnySettings]) -> AnySettings:
+    """Read the settings from the environment.
+
+    Wrong settings end the process with status 2; the message names every wrong variable, never its
+    value.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        fail("wrong settings\n  " + "\n  ".join(problems))
+
+
+def fail(message: str) -> NoReturn:
+    """End the process with status 2 and a message."""
+    print(message, file=sys.stderr)  # noqa: T201
+    sys.exit(2)

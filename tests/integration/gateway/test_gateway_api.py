@@ -1,0 +1,261 @@
+"""/v1: calls of services in the caller's name, and their errors as problems."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from kalepool.common.v1 import common_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2
+
+from libs.common import errors
+from libs.common.errors import FieldViolation, PoolError
+from tests.support.fake_pool import FARMER, OPERATOR_TOKEN, POOLER, POOLER_TOKEN, SUBJECTS
+from tests.support.gateway_world import GatewayWorld, open_gateway_world
+
+
+async def test_a_call_has_the_tokens_name_and_the_requests_id(world: GatewayWorld) -> None:
+    world.pool.answers["GetFarmer"] = lambda request: registry_pb2.GetFarmerResponse(
+        farmer=registry_pb2.Farmer(farmer_id=request.farmer_id, current_balance=2**60)
+    )
+    response = await world.get(
+        f"/v1/farmers/{FARMER}", token=POOLER_TOKEN, headers={"X-Request-Id": "my-request"}
+    )
+    assert response.status_code == 200
+    farmer = response.json()["farmer"]
+    assert (farmer["farmerId"], farmer["currentBalance"]) == (FARMER, str(2**60))
+    assert farmer["status"] == "FARMER_STATUS_UNSPECIFIED"
+    (call,) = world.pool.asked("GetFarmer")
+    assert call.identity == SUBJECTS[POOLER_TOKEN]
+    assert call.metadata["x-request-id"] == "my-request"
+    assert call.metadata["x-forwarded-for"] == "127.0.0.1"
+    assert response.headers["x-request-id"] == "my-request"
+    assert POOLER_TOKEN not in str(call.metadata)
+
+
+async def test_no_header_of_a_caller_becomes_metadata(world: GatewayWorld) -> None:
+    headers = {
+        "Grpc-Metadata-Authorization": "Bearer x",
+        "Grpc-Timeout": "1n",
+        "X-Request-Id": "evil id\twith blanks",
+        "Te": "trailers",
+    }
+    await world.get(f"/v1/farmers/{FARMER}", headers=headers)
+    (call,) = world.pool.asked("GetFarmer")
+    assert "grpc-metadata-authorization" not in call.metadata
+    assert call.identity == SUBJECTS[OPERATOR_TOKEN]
+    assert " " not in call.metadata["x-request-id"]
+
+
+async def test_a_token_is_exchanged_once(world: GatewayWorld) -> None:
+    for _ in range(3):
+        await world.get(f"/v1/farmers/{FARMER}")
+    await asyncio.gather(*(world.get("/v1/poolers", token=POOLER_TOKEN) for _ in range(5)))
+    assert len(world.pool.asked("ExchangeToken")) == 2
+
+
+async def test_a_revoked_token_ends_with_its_access_token(world: GatewayWorld) -> None:
+    world.pool.life = 10.2
+    assert (await world.get("/v1/poolers")).status_code == 200
+    world.pool.revoked.add(OPERATOR_TOKEN)
+    await asyncio.sleep(0.3)
+    assert (await world.get("/v1/poolers")).status_code == 401
+
+
+async def test_what_is_public_needs_no_token(world: GatewayWorld) -> None:
+    world.pool.answers["GetBlock"] = lambda request: wallet_pb2.GetBlockResponse(
+        block=wallet_pb2.Block(index=request.index if request.HasField("index") else 9)
+    )
+    for path, index in (("/v1/blocks/7", 7), ("/v1/blocks:current", 9), ("/v1/blocks/0", 0)):
+        response = await world.get(path, token=None)
+        assert response.json()["block"]["index"] == index
+    assert world.pool.asked("ExchangeToken") == []
+    # With a token, the call is made in its name all the same.
+    await world.get("/v1/blocks/7")
+    assert world.pool.asked("GetBlock")[-1].identity == SUBJECTS[OPERATOR_TOKEN]
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"), [(None, "TOKEN_MISSING"), ("kp_" + "x" * 43, "TOKEN_UNKNOWN")]
+)
+async def test_without_a_token_that_counts_nothing_else_is_called(
+    world: GatewayWorld, token: str | None, reason: str
+) -> None:
+    response = await world.get("/v1/poolers", token=token)
+    assert (response.status_code, response.json()["reason"]) == (401, reason)
+    challenge = response.headers["www-authenticate"]
+    assert challenge.startswith('Bearer realm="kalepool"')
+    assert ("invalid_token" in challenge) is (token is not None)
+    assert world.pool.asked("ListPoolers") == []
+    # A wrong token is no better than none on what is public.
+    if token is not None:
+        assert (await world.get("/v1/blocks/7", token=token)).status_code == 401
+
+
+ERRORS = [
+    (errors.InvalidArgumentError("no"), 400),
+    (errors.FailedPreconditionError("no", reason="WRONG_BLOCK"), 400),
+    (errors.OutOfRangeError("no"), 400),
+    (errors.UnauthenticatedError("no"), 401),
+    (errors.PermissionDeniedError("no", reason="NOT_YOURS"), 403),
+    (errors.NotFoundError("no"), 404),
+    (errors.AlreadyExistsError("no"), 409),
+    (errors.ConflictError("no"), 409),
+    (errors.ResourceExhaustedError("no", retry_after=0.2), 429),
+    (errors.InternalError("no"), 500),
+    (errors.UnavailableError("no", retry_after=3.0), 503),
+    (errors.DeadlineExceededError("no"), 504),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), ERRORS, ids=[str(status) for _, status in ERRORS])
+async def test_an_error_of_a_service_is_a_problem(
+    world: GatewayWorld, error: PoolError, status: int
+) -> None:
+    def fail(_: Any) -> None:
+        raise error
+
+    world.pool.answers["GetFarmer"] = fail
+    response = await world.get(f"/v1/farmers/{FARMER}")
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == "about:blank"
+    assert (problem["status"], problem["reason"]) == (status, error.reason)
+    assert problem["title"] == response.reason_phrase
+    assert problem["instance"] == f"/v1/farmers/{FARMER}"
+    assert problem["requestId"] == response.headers["x-request-id"]
+    if error.retry_after is not None:
+        assert int(response.headers["retry-after"]) >= 1
+
+
+async def test_violations_are_named_as_json_names_fields(world: GatewayWorld) -> None:
+    def fail(_: Any) -> None:
+        raise errors.InvalidArgumentError(
+            "bad",
+            metadata={"current_block": "7"},
+            violations=[FieldViolation(field="submissions[3].farmer_id", description="is no UUID")],
+        )
+
+    world.pool.answers["SubmitWork"] = fail
+    problem = (await world.post("/v1/works", json={"poolerId": POOLER})).json()
+    assert problem["violations"] == [
+        {"field": "submissions[3].farmerId", "description": "is no UUID"}
+    ]
+    assert problem["metadata"] == {"current_block": "7"}
+
+
+async def test_what_any_service_knows_is_asked_of_the_next_when_one_is_away(tmp_path: Any) -> None:
+    async with open_gateway_world(tmp_path, registry_target="127.0.0.1:1") as world:
+        world.pool.answers["GetStatus"] = lambda _: common_pb2.GetStatusResponse(
+            status=common_pb2.POOL_HEALTH_DEGRADED, services={"registry": False}
+        )
+        response = await world.get("/v1/status", token=None)
+        assert response.json()["services"] == {"registry": False}
+        assert (await world.get("/v1/poolers")).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/v1/nobody", 404, None),
+        ("GET", "/v1", 404, None),
+        ("GET", "/v1/farmers/", 404, None),
+        ("GET", "/", 404, None),
+        ("POST", "/v1/farmers/7", 405, "GET, PATCH"),
+        ("DELETE", "/v1/blocks:watch", 405, "GET"),
+        ("GET", "/plant", 405, "POST"),
+        ("OPTIONS", "/v1/farmers", 405, "GET, POST"),
+        ("POST", "/docs", 405, "GET, HEAD"),
+    ],
+)
+async def test_what_is_not_served_is_told(
+    world: GatewayWorld, method: str, path: str, status: int, allowed: str | None
+) -> None:
+    response = await world.request(method, path)
+    assert response.status_code == status
+    assert response.headers.get("allow") == allowed
+    assert response.json()["reason"] in {"NO_SUCH_PATH", "METHOD_NOT_ALLOWED"}
+
+
+async def test_who_has_no_token_asks_only_so_often(tmp_path: Any) -> None:
+    async with open_gateway_world(tmp_path, public_rate_limit=3) as world:
+        statuses = [(await world.get("/v1/blocks/7", token=None)).status_code for _ in range(4)]
+        assert statuses == [200, 200, 200, 429]
+        response = await world.get("/v1/blocks/8", token=None)
+        assert int(response.headers["retry-after"]) >= 1
+        # Other paths, and who has a token, are counted apart.
+        assert (await world.get("/v1/info", token=None)).status_code == 200
+        assert (await world.get("/v1/blocks/7")).status_code == 200
+
+
+async def test_wrong_tokens_are_tried_only_so_often(tmp_path: Any) -> None:
+    async with open_gateway_world(tmp_path, wrong_token_limit=2) as world:
+        tokens = ["kp_" + letter * 43 for letter in "wxyz"]
+        statuses = [(await world.get("/v1/poolers", token=one)).status_code for one in tokens]
+        assert statuses == [401, 401, 429, 429]
+
+
+async def test_too_many_requests_at_a_time_are_told_to_come_again(tmp_path: Any) -> None:
+    async with open_gateway_world(tmp_path, max_calls_in_progress=1) as world:
+        going_on = asyncio.Event()
+
+        async def wait(_: Any) -> Any:
+            await going_on.wait()
+            return registry_pb2.GetFarmerResponse()
+
+        world.pool.answers["GetFarmer"] = wait
+        first = asyncio.create_task(world.get(f"/v1/farmers/{FARMER}"))
+        while not world.pool.asked("GetFarmer"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        second = await world.get(f"/v1/farmers/{FARMER}")
+        assert (second.status_code, second.json()["reason"]) == (503, "OVERLOADED")
+        going_on.set()
+        assert (await first).status_code == 200
+
+
+async def test_a_caller_who_goes_away_ends_its_call(world: GatewayWorld) -> None:
+    ended = asyncio.Event()
+
+    async def wait(_: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    world.pool.answers["GetFarmer"] = wait
+    task = asyncio.create_task(world.get(f"/v1/farmers/{FARMER}"))
+    while not world.pool.asked("GetFarmer"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    task.cancel()
+    async with asyncio.timeout(10):
+        await ended.wait()
+
+
+async def test_a_large_reply_is_written_whole(world: GatewayWorld) -> None:
+    poolers = [registry_pb2.Pooler(name=str(number) * 20) for number in range(3000)]
+    world.pool.answers["ListPoolers"] = lambda _: registry_pb2.ListPoolersResponse(poolers=poolers)
+    reply = (await world.get("/v1/poolers?pageSize=1000")).json()
+    assert len(reply["poolers"]) == 3000
+
+
+async def test_every_reply_says_how_it_may_be_used(world: GatewayWorld) -> None:
+    for path in ("/v1/blocks/7", "/v1/nobody", "/health"):
+        headers = (await world.get(path, token=None)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+
+
+async def test_the_reference_is_served_and_asks_nothing_of_others(world: GatewayWorld) -> None:
+    document = await world.get("/openapi.json", token=None)
+    assert document.json()["openapi"].startswith("3.1")
+    page = await world.get("/docs", token=None)
+    assert page.status_code == 200
+    assert "/v1/farmers/{farmerId}" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text
+    assert "<script" not in page.text
+    assert (await world.get("/docs.css", token=None)).headers["content-type"].startswith("text/css")
+    again = await world.get("/docs", token=None, headers={"If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304

@@ -1,0 +1,75 @@
+"""Settings of the gateway, and the address of a caller behind proxies that are believed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.addresses import CallerAddress, limited_by
+from gateway.config import GatewaySettings, parse_networks
+
+
+def made(**changes: Any) -> GatewaySettings:
+    return GatewaySettings(**{"transport": "plaintext", **changes})
+
+
+def test_the_port_is_the_seeds() -> None:
+    assert (made().port, made().host) == (3000, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"host": "0.0.0.0"}, "plain HTTP shows tokens"),  # noqa: S104
+        ({"gateway_tls_cert_file": Path("x")}, "set both"),
+        ({"gateway_tls_key_file": Path("x")}, "set both"),
+        ({"host": "0.0.0.0", "behind_proxy": True}, "HOST must be 127.0.0.1"),  # noqa: S104
+        ({"trusted_proxies": "10.0.0.0/33"}, "trusted_proxies"),
+        ({"trusted_proxies": "proxy.example"}, "trusted_proxies"),
+        ({"max_body_bytes": 0}, "max_body_bytes"),
+    ],
+)
+def test_settings_that_would_do_harm_are_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        made(**changes)
+
+
+def test_networks_are_parsed() -> None:
+    assert [str(one) for one in parse_networks("10.0.0.7, 10.1.0.0/16,,fd00::/8")] == [
+        "10.0.0.7/32",
+        "10.1.0.0/16",
+        "fd00::/8",
+    ]
+    assert parse_networks("") == ()
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        # Who is no proxy of ours is not believed.
+        ("192.0.2.1", ["198.51.100.9"], "192.0.2.1"),
+        ("10.0.0.7", ["198.51.100.9"], "198.51.100.9"),
+        ("10.0.0.7", ["6.6.6.6, 198.51.100.9"], "198.51.100.9"),
+        ("10.0.0.7", ["6.6.6.6", "198.51.100.9, 10.1.2.3"], "198.51.100.9"),
+        ("10.0.0.7", ["198.51.100.9:4711"], "198.51.100.9"),
+        ("10.0.0.7", ["[2001:db8::1]:443"], "2001:db8::1"),
+        ("10.0.0.7", ["x\r\nevil"], "10.0.0.7"),
+        ("10.0.0.7", [""], "10.0.0.7"),
+        ("::ffff:10.0.0.7", ["198.51.100.9"], "198.51.100.9"),
+        ("", [], "unknown"),
+    ],
+)
+def test_the_last_address_that_no_proxy_of_ours_has_counts(
+    peer: str, forwarded: list[str], address: str
+) -> None:
+    rule = CallerAddress(parse_networks("10.0.0.7,10.1.0.0/16"))
+    assert rule.of(peer, forwarded) == address
+
+
+def test_limits_count_a_customer_of_ipv6_once() -> None:
+    assert limited_by("2001:db8:1:2:3:4:5:6") == limited_by("2001:db8:1:2:ffff::1")
+    assert limited_by("2001:db8:1:2::1") != limited_by("2001:db8:1:3::1")
+    assert limited_by("192.0.2.1") == "192.0.2.1"
+    assert limited_by("unknown") == "unknown"
