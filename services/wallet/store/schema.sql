@@ -653,6 +653,35 @@ CREATE TABLE wallet.fee_hours (
     CONSTRAINT fee_hours_once UNIQUE NULLS NOT DISTINCT (hour, pooler_id)
 );
 
+-- What the network was paid by hour, day and month (UTC), and ever, for whom and for what, for reports:
+-- rent and what only the chain knew included, which no budget is held against. Added to in the
+-- transactions that record what a ledger took. The key begins with time: what is new is at its end.
+CREATE TYPE wallet.span AS ENUM ('hour', 'day', 'month', 'all');
+CREATE TABLE wallet.fee_sums (
+    span wallet.span NOT NULL,
+    starts_at wallet.moment NOT NULL,
+    -- None for what the pool does for itself.
+    pooler_id uuid,
+    -- A kind of operation, 'rent', or 'other' for what no operation asked for.
+    kind text NOT NULL,
+    stroops bigint NOT NULL CHECK (stroops >= 0),
+    -- How often something was charged: once for each operation of a transaction.
+    charges bigint NOT NULL,
+    CONSTRAINT fee_sums_once UNIQUE NULLS NOT DISTINCT (span, starts_at, pooler_id, kind)
+) WITH (fillfactor = 50);
+
+-- The spans that a moment lies in; all of time begins in 2020, before which nothing can be.
+CREATE FUNCTION wallet.spans_of(moment timestamptz)
+RETURNS TABLE (span wallet.span, starts_at timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+VALUES
+    ('hour'::wallet.span, date_trunc('hour', moment, 'UTC')),
+    ('day'::wallet.span, date_trunc('day', moment, 'UTC')),
+    ('month'::wallet.span, date_trunc('month', moment, 'UTC')),
+    ('all'::wallet.span, '2020-01-01 00:00Z'::timestamptz);
+END;
+
 -- Reserves that the treasury sponsors for new farmers, by hour and pooler: the budget of a pooler is held
 -- against them, whatever was given back meanwhile.
 CREATE TABLE wallet.sponsored_hours (
@@ -872,6 +901,7 @@ GRANT SELECT, INSERT, UPDATE (resumed_by, resumed_at, resume_mac) ON wallet.paus
 GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at, mac) ON wallet.approvals
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (stroops, charges) ON wallet.fee_sums TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.sponsored_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;

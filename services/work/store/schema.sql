@@ -87,6 +87,106 @@ FOR EACH ROW EXECUTE FUNCTION work.refuse_change();
 CREATE TRIGGER trigger_works_no_truncate BEFORE TRUNCATE ON work.works
 FOR EACH STATEMENT EXECUTE FUNCTION work.refuse_change();
 
+-- What a pooler's works in a block come to, for reports: of each farmer, the best one. Only the database
+-- writes it, in the statements that write the works, from all works of that pooler and block: it is right
+-- whatever comes first, twice or at the same time.
+CREATE TABLE work.block_sums (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Farmers who worked, and farmers whose works all failed.
+    worked int NOT NULL DEFAULT 0,
+    not_worked int NOT NULL DEFAULT 0,
+    total_zeros bigint NOT NULL DEFAULT 0,
+    min_zeros int,
+    max_zeros int,
+    -- Ledgers between plant and work.
+    total_gap bigint NOT NULL DEFAULT 0,
+    min_gap int,
+    max_gap int,
+    -- Farmers by their zeros: those with none, with one, and so on up to the most.
+    farmers_by_zeros int [] NOT NULL DEFAULT '{}',
+    -- Stroops of XLM, those for works that failed or were surpassed included.
+    fees bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (block_index, pooler_id)
+) WITH (fillfactor = 50);
+CREATE INDEX idx_block_sums_pooler ON work.block_sums (pooler_id, block_index DESC);
+
+-- The nearest number that a bigint holds: a sum that is at its end keeps no event from being written.
+CREATE FUNCTION work.fit(amount numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint;
+
+CREATE FUNCTION work.sum_blocks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+-- Events of a block are found by an index, whatever the statistics say: a new partition has none.
+SET enable_seqscan = off AS $$
+BEGIN
+    -- One statement at a time for a pooler's block, so that each sees what those before it have written;
+    -- all in one order, so that two statements with the same blocks never wait crosswise.
+    INSERT INTO work.block_sums (block_index, pooler_id)
+    SELECT DISTINCT n.block_index, n.pooler_id FROM added AS n
+    ORDER BY n.block_index, n.pooler_id
+    ON CONFLICT DO NOTHING;
+    PERFORM 1
+    FROM work.block_sums AS s
+    WHERE (s.block_index, s.pooler_id) IN (SELECT n.block_index, n.pooler_id FROM added AS n)
+    ORDER BY s.block_index, s.pooler_id
+    FOR UPDATE;
+    UPDATE work.block_sums AS s
+    SET worked = e.worked,
+        not_worked = e.farmers - e.worked,
+        total_zeros = e.total_zeros,
+        min_zeros = e.min_zeros,
+        max_zeros = e.max_zeros,
+        total_gap = e.total_gap,
+        min_gap = e.min_gap,
+        max_gap = e.max_gap,
+        farmers_by_zeros = e.farmers_by_zeros,
+        fees = work.fit(e.fees)
+    FROM (SELECT DISTINCT a.block_index, a.pooler_id FROM added AS a) AS n
+    CROSS JOIN LATERAL (
+        WITH farmers AS (
+            SELECT
+                max(w.zeros) FILTER (WHERE w.status = 'success') AS zeros,
+                -- The gap of the best: a better work comes later, and its gap is the one that counts.
+                (
+                    array_agg(w.gap ORDER BY w.zeros DESC, w.gap DESC)
+                    FILTER (WHERE w.status = 'success')
+                )[1] AS gap,
+                sum(w.fee_charged) AS fees
+            FROM work.works AS w
+            WHERE w.block_index = n.block_index AND w.pooler_id = n.pooler_id
+            GROUP BY w.farmer_id
+        ),
+        counted AS (
+            SELECT f.zeros, count(*)::int AS farmers FROM farmers AS f GROUP BY f.zeros
+        )
+        SELECT
+            count(f.zeros) AS worked,
+            count(*) AS farmers,
+            coalesce(sum(f.zeros), 0) AS total_zeros,
+            min(f.zeros) AS min_zeros,
+            max(f.zeros) AS max_zeros,
+            coalesce(sum(f.gap), 0) AS total_gap,
+            min(f.gap) AS min_gap,
+            max(f.gap) AS max_gap,
+            ARRAY(
+                SELECT coalesce(c.farmers, 0)
+                FROM generate_series(0, (SELECT max(m.zeros) FROM counted AS m)) AS g (zeros)
+                LEFT JOIN counted AS c ON c.zeros = g.zeros
+                ORDER BY g.zeros
+            ) AS farmers_by_zeros,
+            sum(f.fees) AS fees
+        FROM farmers AS f
+    ) AS e
+    WHERE s.block_index = n.block_index AND s.pooler_id = n.pooler_id;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION work.sum_blocks() FROM public;
+CREATE TRIGGER trigger_works_sums AFTER INSERT ON work.works
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION work.sum_blocks();
+
 CREATE TABLE work.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
@@ -155,7 +255,7 @@ GRANT SELECT, INSERT, UPDATE (taken_at) ON work.turns TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON work.batches TO kalepool_work;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON work.batch_items TO kalepool_work;
 GRANT SELECT, INSERT ON work.submissions TO kalepool_work;
-GRANT SELECT ON work.works TO kalepool_harvest;
+GRANT SELECT ON work.works, work.block_sums TO kalepool_harvest;
 
 -- wallet compares events with the chain.
 GRANT USAGE ON SCHEMA work TO kalepool_wallet;

@@ -164,6 +164,154 @@ CREATE TABLE harvest.balances (
     updated_at harvest.moment NOT NULL
 );
 
+-- What a pooler's harvests of a block come to, for reports. Only the database writes it, in the statements
+-- that write the harvests, from all harvests of that pooler and block: it is right whatever comes first,
+-- twice or at the same time.
+CREATE TABLE harvest.block_sums (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Farmers who were paid, and farmers whose harvests have all failed so far.
+    harvested int NOT NULL DEFAULT 0,
+    not_harvested int NOT NULL DEFAULT 0,
+    -- Stroops of KALE.
+    rewards bigint NOT NULL DEFAULT 0,
+    min_reward bigint,
+    max_reward bigint,
+    stake_returned bigint NOT NULL DEFAULT 0,
+    -- Stroops of XLM, those for harvests that failed included.
+    fees bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (block_index, pooler_id)
+) WITH (fillfactor = 50);
+CREATE INDEX idx_block_sums_pooler ON harvest.block_sums (pooler_id, block_index DESC);
+
+-- The nearest number that a bigint holds: a sum that is at its end keeps no event from being written.
+CREATE FUNCTION harvest.fit(amount numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint;
+
+CREATE FUNCTION harvest.sum_blocks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+-- Events of a block are found by an index, whatever the statistics say: a new partition has none.
+SET enable_seqscan = off AS $$
+BEGIN
+    -- One statement at a time for a pooler's block, so that each sees what those before it have written;
+    -- all in one order, so that two statements with the same blocks never wait crosswise.
+    INSERT INTO harvest.block_sums (block_index, pooler_id)
+    SELECT DISTINCT n.block_index, n.pooler_id FROM added AS n
+    ORDER BY n.block_index, n.pooler_id
+    ON CONFLICT DO NOTHING;
+    PERFORM 1
+    FROM harvest.block_sums AS s
+    WHERE (s.block_index, s.pooler_id) IN (SELECT n.block_index, n.pooler_id FROM added AS n)
+    ORDER BY s.block_index, s.pooler_id
+    FOR UPDATE;
+    UPDATE harvest.block_sums AS s
+    SET harvested = e.harvested,
+        not_harvested = e.farmers - e.harvested,
+        rewards = harvest.fit(e.rewards),
+        min_reward = e.min_reward,
+        max_reward = e.max_reward,
+        stake_returned = harvest.fit(e.stake_returned),
+        fees = harvest.fit(e.fees)
+    FROM (SELECT DISTINCT a.block_index, a.pooler_id FROM added AS a) AS n
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE h.status = 'success') AS harvested,
+            count(DISTINCT h.farmer_id) AS farmers,
+            coalesce(sum(h.reward_amount) FILTER (WHERE h.status = 'success'), 0) AS rewards,
+            min(h.reward_amount) FILTER (WHERE h.status = 'success') AS min_reward,
+            max(h.reward_amount) FILTER (WHERE h.status = 'success') AS max_reward,
+            coalesce(sum(h.stake_returned) FILTER (WHERE h.status = 'success'), 0) AS stake_returned,
+            sum(h.fee_charged) AS fees
+        FROM harvest.harvests AS h
+        WHERE h.block_index = n.block_index AND h.pooler_id = n.pooler_id
+    ) AS e
+    WHERE s.block_index = n.block_index AND s.pooler_id = n.pooler_id;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.sum_blocks() FROM public;
+CREATE TRIGGER trigger_harvests_sums AFTER INSERT ON harvest.harvests
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.sum_blocks();
+
+-- What was earned by hour, day and month (UTC), and ever: each harvest that was paid counts in the spans
+-- in which it was settled. Only the database writes it, in the statements that write the harvests; what
+-- is not written a second time does not count a second time. The keys begin with time: what is new is at
+-- their ends.
+CREATE TYPE harvest.span AS ENUM ('hour', 'day', 'month', 'all');
+CREATE TABLE harvest.pooler_earnings (
+    span harvest.span NOT NULL,
+    starts_at timestamptz NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Stroops of KALE.
+    rewards bigint NOT NULL,
+    harvests bigint NOT NULL,
+    stake_returned bigint NOT NULL,
+    PRIMARY KEY (span, starts_at, pooler_id)
+) WITH (fillfactor = 50);
+-- What a farmer earned ever is in harvest.balances.
+CREATE TABLE harvest.farmer_earnings (
+    span harvest.span NOT NULL CHECK (span <> 'all'),
+    starts_at timestamptz NOT NULL,
+    farmer_id uuid NOT NULL,
+    -- Stroops of KALE.
+    rewards bigint NOT NULL,
+    harvests bigint NOT NULL,
+    stake_returned bigint NOT NULL,
+    PRIMARY KEY (span, starts_at, farmer_id)
+) WITH (fillfactor = 50);
+
+-- The spans that a moment lies in; all of time begins in 2020, before which no event can be.
+CREATE FUNCTION harvest.spans_of(moment timestamptz)
+RETURNS TABLE (span harvest.span, starts_at timestamptz)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+VALUES
+    ('hour'::harvest.span, date_trunc('hour', moment, 'UTC')),
+    ('day'::harvest.span, date_trunc('day', moment, 'UTC')),
+    ('month'::harvest.span, date_trunc('month', moment, 'UTC')),
+    ('all'::harvest.span, '2020-01-01 00:00Z'::timestamptz);
+END;
+
+CREATE FUNCTION harvest.sum_earnings() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    -- In one order, so that two statements with the same poolers or farmers never wait crosswise.
+    INSERT INTO harvest.pooler_earnings AS e (
+        span, starts_at, pooler_id, rewards, harvests, stake_returned
+    )
+    SELECT s.span, s.starts_at, n.pooler_id, harvest.fit(sum(n.reward_amount)), count(*),
+        harvest.fit(sum(n.stake_returned))
+    FROM added AS n
+    CROSS JOIN LATERAL harvest.spans_of(n.harvested_at) AS s
+    WHERE n.status = 'success'
+    GROUP BY s.span, s.starts_at, n.pooler_id
+    ORDER BY s.span, s.starts_at, n.pooler_id
+    ON CONFLICT (span, starts_at, pooler_id) DO UPDATE SET
+        rewards = harvest.fit(e.rewards::numeric + excluded.rewards),
+        harvests = e.harvests + excluded.harvests,
+        stake_returned = harvest.fit(e.stake_returned::numeric + excluded.stake_returned);
+    INSERT INTO harvest.farmer_earnings AS e (
+        span, starts_at, farmer_id, rewards, harvests, stake_returned
+    )
+    SELECT s.span, s.starts_at, n.farmer_id, harvest.fit(sum(n.reward_amount)), count(*),
+        harvest.fit(sum(n.stake_returned))
+    FROM added AS n
+    CROSS JOIN LATERAL harvest.spans_of(n.harvested_at) AS s
+    WHERE n.status = 'success' AND s.span <> 'all'
+    GROUP BY s.span, s.starts_at, n.farmer_id
+    ORDER BY s.span, s.starts_at, n.farmer_id
+    ON CONFLICT (span, starts_at, farmer_id) DO UPDATE SET
+        rewards = harvest.fit(e.rewards::numeric + excluded.rewards),
+        harvests = e.harvests + excluded.harvests,
+        stake_returned = harvest.fit(e.stake_returned::numeric + excluded.stake_returned);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION harvest.sum_earnings() FROM public;
+CREATE TRIGGER trigger_harvests_sums_of_time AFTER INSERT ON harvest.harvests
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION harvest.sum_earnings();
+
 CREATE TABLE harvest.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
@@ -236,8 +384,12 @@ GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON harvest.batch_items
 GRANT SELECT, INSERT, UPDATE (current_balance, total_rewards, harvests, updated_at)
 ON harvest.balances TO kalepool_harvest;
 GRANT SELECT ON harvest.pending TO kalepool_harvest;
+GRANT SELECT ON harvest.block_sums, harvest.pooler_earnings, harvest.farmer_earnings
+TO kalepool_harvest;
 GRANT SELECT ON harvest.balances TO kalepool_registry;
 
 -- wallet compares events with the chain.
 GRANT USAGE ON SCHEMA harvest TO kalepool_wallet;
 GRANT SELECT ON harvest.harvests TO kalepool_wallet;
+-- It tells what each KALE cost.
+GRANT SELECT ON harvest.pooler_earnings TO kalepool_wallet;

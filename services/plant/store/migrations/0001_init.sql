@@ -81,6 +81,73 @@ FOR EACH ROW EXECUTE FUNCTION plant.refuse_change();
 CREATE TRIGGER trigger_plantings_no_truncate BEFORE TRUNCATE ON plant.plantings
 FOR EACH STATEMENT EXECUTE FUNCTION plant.refuse_change();
 
+-- What a pooler's plantings in a block come to, for reports. Only the database writes it, in the statements
+-- that write the plantings, from all plantings of that pooler and block: it is right whatever comes first,
+-- twice or at the same time.
+CREATE TABLE plant.block_sums (
+    block_index int NOT NULL,
+    pooler_id uuid NOT NULL,
+    -- Farmers who planted, and farmers whose plantings all failed.
+    planted int NOT NULL DEFAULT 0,
+    not_planted int NOT NULL DEFAULT 0,
+    -- Stroops of KALE.
+    staked bigint NOT NULL DEFAULT 0,
+    min_stake bigint,
+    max_stake bigint,
+    -- Stroops of XLM, those for plantings that failed included.
+    fees bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (block_index, pooler_id)
+) WITH (fillfactor = 50);
+CREATE INDEX idx_block_sums_pooler ON plant.block_sums (pooler_id, block_index DESC);
+
+-- The nearest number that a bigint holds: a sum that is at its end keeps no event from being written.
+CREATE FUNCTION plant.fit(amount numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint;
+
+CREATE FUNCTION plant.sum_blocks() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog
+-- Events of a block are found by an index, whatever the statistics say: a new partition has none.
+SET enable_seqscan = off AS $$
+BEGIN
+    -- One statement at a time for a pooler's block, so that each sees what those before it have written;
+    -- all in one order, so that two statements with the same blocks never wait crosswise.
+    INSERT INTO plant.block_sums (block_index, pooler_id)
+    SELECT DISTINCT n.block_index, n.pooler_id FROM added AS n
+    ORDER BY n.block_index, n.pooler_id
+    ON CONFLICT DO NOTHING;
+    PERFORM 1
+    FROM plant.block_sums AS s
+    WHERE (s.block_index, s.pooler_id) IN (SELECT n.block_index, n.pooler_id FROM added AS n)
+    ORDER BY s.block_index, s.pooler_id
+    FOR UPDATE;
+    UPDATE plant.block_sums AS s
+    SET planted = e.planted,
+        not_planted = e.farmers - e.planted,
+        staked = plant.fit(e.staked),
+        min_stake = e.min_stake,
+        max_stake = e.max_stake,
+        fees = plant.fit(e.fees)
+    FROM (SELECT DISTINCT a.block_index, a.pooler_id FROM added AS a) AS n
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE p.status = 'success') AS planted,
+            count(DISTINCT p.farmer_id) AS farmers,
+            coalesce(sum(p.stake_amount) FILTER (WHERE p.status = 'success'), 0) AS staked,
+            min(p.stake_amount) FILTER (WHERE p.status = 'success') AS min_stake,
+            max(p.stake_amount) FILTER (WHERE p.status = 'success') AS max_stake,
+            sum(p.fee_charged) AS fees
+        FROM plant.plantings AS p
+        WHERE p.block_index = n.block_index AND p.pooler_id = n.pooler_id
+    ) AS e
+    WHERE s.block_index = n.block_index AND s.pooler_id = n.pooler_id;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION plant.sum_blocks() FROM public;
+CREATE TRIGGER trigger_plantings_sums AFTER INSERT ON plant.plantings
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION plant.sum_blocks();
+
 CREATE TABLE plant.batches (
     id uuid PRIMARY KEY,
     request_id text NOT NULL,
@@ -125,6 +192,7 @@ GRANT SELECT, INSERT, UPDATE (taken_at) ON plant.turns TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (completed_at) ON plant.batches TO kalepool_plant;
 GRANT SELECT, INSERT, UPDATE (refusal, message, event_id) ON plant.batch_items TO kalepool_plant;
 GRANT SELECT ON plant.plantings TO kalepool_work, kalepool_harvest;
+GRANT SELECT ON plant.block_sums TO kalepool_harvest;
 
 -- wallet compares events with the chain.
 GRANT USAGE ON SCHEMA plant TO kalepool_wallet;
