@@ -22,6 +22,7 @@ from cli import (
     pool,
     pooler,
     reconcile,
+    report,
     tokens,
     wallet,
     withdrawal,
@@ -60,6 +61,7 @@ for group in (
     orders.app,
     tokens.app,
     reconcile.app,
+    report.app,
     certificates.app,
 ):
     app.command(group)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2_grpc
+from kalepool.report.v1 import fees_pb2_grpc, report_pb2_grpc
 from kalepool.wallet.v1 import (
     approval_pb2_grpc,
     custody_pb2_grpc,
@@ -98,6 +99,8 @@ class Session:
     plant: "plant_pb2_grpc.PlantServiceAsyncStub" = field(repr=False)
     work: "work_pb2_grpc.WorkServiceAsyncStub" = field(repr=False)
     harvest: "harvest_pb2_grpc.HarvestServiceAsyncStub" = field(repr=False)
+    reports: "report_pb2_grpc.ReportServiceAsyncStub" = field(repr=False)
+    fees: "fees_pb2_grpc.FeeServiceAsyncStub" = field(repr=False)
 
     async def ask(
         self,
@@ -195,6 +198,8 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             plant=plant_pb2_grpc.PlantServiceStub(channels["plant"]),
             work=work_pb2_grpc.WorkServiceStub(channels["work"]),
             harvest=harvest_pb2_grpc.HarvestServiceStub(channels["harvest"]),
+            reports=report_pb2_grpc.ReportServiceStub(channels["harvest"]),
+            fees=fees_pb2_grpc.FeeServiceStub(channels["wallet"]),
         )
 
 

@@ -23,11 +23,19 @@ _KALE = frozenset(
         "current_balance",
         "estimated_reward",
         "kale_stroops",
+        "max_reward",
         "max_stake",
+        "min_reward",
         "min_stake",
         "reward_amount",
+        "rewards",
+        "rewards_30_days",
+        "rewards_7_days",
+        "rewards_all",
+        "rewards_today",
         "stake_amount",
         "stake_returned",
+        "staked",
         "staked_total",
         "total_rewards",
         "total_staked",
@@ -35,7 +43,14 @@ _KALE = frozenset(
 )
 #: Fields with stroops of XLM; they are shown in XLM.
 _XLM = frozenset(
-    ["fee_charged", "rent_budget_stroops", "rent_spent_stroops", "reserved_stroops", "xlm_stroops"]
+    [
+        "fee_charged",
+        "fees",
+        "rent_budget_stroops",
+        "rent_spent_stroops",
+        "reserved_stroops",
+        "xlm_stroops",
+    ]
 )
 #: Columns of a table when no terminal limits it: a file or a pipe.
 _WIDE = 400

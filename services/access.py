@@ -131,6 +131,19 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "ListHarvests": _reads(_own(pooler_id=Owned.POOLER)),
         "GetBalance": _reads(_own(farmer_id=Owned.FARMER)),
     },
+    # What has no owner shows figures of the whole pool, or what the chain shows of a farmer.
+    "kalepool.report.v1.ReportService": {
+        "GetPoolSummary": _PUBLIC,
+        "GetPoolerSummary": _reads(_own(pooler_id=Owned.POOLER)),
+        "GetFarmerSummary": _PUBLIC,
+        "ListBlockReports": _PUBLIC,
+        "ListPoolerBlockReports": _reads(_own(pooler_id=Owned.POOLER)),
+        "GetBlockReport": _PUBLIC,
+        "ListEarnings": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
+    },
+    "kalepool.report.v1.FeeService": {
+        "ListFees": _reads(_own(pooler_id=Owned.POOLER)),
+    },
     "kalepool.wallet.v1.WalletService": {
         "CreateWallet": _services(_REGISTRY),
         "SetStakeLimit": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),

@@ -10,6 +10,7 @@ from libs.common.grpc.second_person import Covered
 
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
+_REPORT = "/kalepool.report.v1.ReportService"
 _TOKEN = "/kalepool.wallet.v1.TokenService"  # noqa: S105  (a service's name)
 _WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
 
@@ -64,6 +65,14 @@ FREE: Mapping[str, str] = {
     "/kalepool.harvest.v1.HarvestService/HarvestPending": "harvests for the farmers themselves",
     "/kalepool.harvest.v1.HarvestService/ListHarvests": _READS,
     "/kalepool.harvest.v1.HarvestService/GetBalance": _READS,
+    f"{_REPORT}/GetPoolSummary": _READS,
+    f"{_REPORT}/GetPoolerSummary": _READS,
+    f"{_REPORT}/GetFarmerSummary": _READS,
+    f"{_REPORT}/ListBlockReports": _READS,
+    f"{_REPORT}/ListPoolerBlockReports": _READS,
+    f"{_REPORT}/GetBlockReport": _READS,
+    f"{_REPORT}/ListEarnings": _READS,
+    "/kalepool.report.v1.FeeService/ListFees": _READS,
     "/kalepool.wallet.v1.WalletService/GetWallet": _READS,
     "/kalepool.wallet.v1.WalletService/ListWallets": _READS,
     "/kalepool.wallet.v1.WalletService/GetBalances": _READS,

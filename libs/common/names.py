@@ -8,6 +8,21 @@ SERVICES = ("wallet", "registry", "plant", "work", "harvest")
 GATEWAY = "gateway"
 
 
+#: gRPC services that stand in a package of their own, and the service whose process serves each.
+_SERVED_BY = {
+    "kalepool.report.v1.ReportService": "harvest",
+    "kalepool.report.v1.FeeService": "wallet",
+}
+
+
+def process_of(full_name: str) -> str:
+    """Return the service whose process serves a gRPC service: kalepool.plant.v1.PlantService.
+
+    What every process serves (kalepool.common.v1) gives "common".
+    """
+    return _SERVED_BY.get(full_name) or full_name.split(".")[1]
+
+
 def role_of(service: str) -> str:
     """Return the database role of a service."""
     return f"kalepool_{service}"

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import grpc
 from kalepool.harvest.v1 import harvest_pb2_grpc
+from kalepool.report.v1 import report_pb2_grpc
 
 from libs.batches.app import open_batches
 from libs.batches.wallet import WalletClient
@@ -15,9 +17,12 @@ from libs.kale.networks import farm_of
 from services.access import ACCESS
 from services.harvest.config import HarvestSettings
 from services.harvest.loops import sweep_for_ever
-from services.harvest.servicer import HarvestServicer
+from services.harvest.servicers import reports as report_servicer
+from services.harvest.servicers.harvest import HarvestServicer
+from services.harvest.store.reports import ReportStore
 from services.harvest.store.store import QUERIES, Store
-from services.harvest.usecases import Harvester
+from services.harvest.usecases.harvest import Harvester
+from services.harvest.usecases.reports import Reporter
 
 
 @asynccontextmanager
@@ -35,7 +40,18 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             chunk_size=settings.max_batch_size,
             patience=settings.harvest_patience_seconds,
         )
+        reporter = Reporter(
+            store=ReportStore(parts.store.database),
+            current_block=parts.store.current_block,
+            are_farmers_public=settings.farmer_pages == "open",
+        )
         servicer = HarvestServicer(parts.store, harvester)
+        reports = report_servicer.ReportServicer(reporter)
+
+        def register(server: grpc.aio.Server) -> None:
+            harvest_pb2_grpc.add_HarvestServiceServicer_to_server(servicer, server)
+            report_pb2_grpc.add_ReportServiceServicer_to_server(reports, server)
+
         if settings.harvest_sweep_seconds > 0:
             sweep = asyncio.create_task(
                 sweep_for_ever(harvester, interval=settings.harvest_sweep_seconds)
@@ -43,10 +59,8 @@ async def open_app(settings: HarvestSettings) -> AsyncIterator[RunningServer]:
             stack.callback(sweep.cancel)
         spec = ServiceSpec(
             name="harvest",
-            full_names=("kalepool.harvest.v1.HarvestService",),
-            register=lambda server: harvest_pb2_grpc.add_HarvestServiceServicer_to_server(
-                servicer, server
-            ),
+            full_names=("kalepool.harvest.v1.HarvestService", report_servicer.FULL_NAME),
+            register=register,
             kale_contract_id=farm_of(settings.stellar_network, settings.kale_contract_id),
             formats=FORMATS,
             access=ACCESS,

@@ -1,6 +1,6 @@
 """harvest's settings."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,3 +18,6 @@ class HarvestSettings(BatchSettings):
     harvest_sweep_seconds: Annotated[Seconds, Field(ge=0)] = 60.0
     #: Seconds that a sweep waits for one block before it goes on to the next one.
     harvest_patience_seconds: Annotated[Seconds, Field(gt=0)] = 60.0
+    #: open: everybody who may call GetFarmerSummary sees the figures of every farmer, which are on
+    #: the chain for all to read; closed: operators, and poolers for their own farmers.
+    farmer_pages: Literal["open", "closed"] = "open"

@@ -4,7 +4,7 @@ import asyncio
 
 from libs.common.errors import PoolError
 from libs.common.log import get_logger
-from services.harvest.usecases import Harvester
+from services.harvest.usecases.harvest import Harvester
 
 log = get_logger(__name__)
 

@@ -72,6 +72,7 @@ from services.wallet.keys.row_macs import RowMacs
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
+from services.wallet.servicers import fees as fee_servicer
 from services.wallet.servicers import keys as keys_servicer
 from services.wallet.servicers import orders as order_servicer
 from services.wallet.servicers import reconciliation as reconcile_servicer
@@ -85,6 +86,7 @@ from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.fees import FeeStore
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
@@ -588,6 +590,7 @@ class _Wiring:
             self._withdrawals, self._withdrawal_store
         )
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
+        fee_servicer.register(FeeStore(self._database), server)
 
     async def _sees_chain(self) -> bool:
         return self._chain_view.is_fresh

@@ -3,9 +3,11 @@
 Fills one of two equal databases with history (events, operations, transactions, batches, as the
 services leave them), then farms the same blocks on both in turns, through the services' own queries
 and roles: plants, works and the harvest of the block before. Both have the same farmers, the same
-blocks just farmed, and statistics as fresh as autovacuum keeps them. Compared are medians of the
-time that PostgreSQL's processes were on a processor, which other programs on the machine do not
-change; how long a caller waited stands beside it. Written to trials/results. Exit status 1 when
+blocks just farmed, and statistics as fresh as autovacuum keeps them. A page of a report reads as
+many blocks, hours or days with any history: reports are compared with a third database, which has
+the last 300 blocks. Compared are medians of the time that PostgreSQL's processes were on a
+processor, which other programs on the machine do not change; how long a caller waited stands
+beside it. Written to trials/results. Exit status 1 when
 the statements of a block together miss the goal.
 """
 

@@ -152,14 +152,17 @@ SELECT fill.uid(id), b, fill.uid(20000 + n), fill.uid(1), 'G' || lpad(n::text, 5
 FROM every;
 
 -- name: harvests :exec
+-- Each settled when the next block opened, so that its hours, days and months differ.
 WITH every AS (
     SELECT b, n, 1000000 + b::bigint * 3000 + 2000 + n AS id
     FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n)
 )
 INSERT INTO harvest.harvests
 SELECT fill.uid(id), b, fill.uid(20000 + n), fill.uid(1), 'G' || lpad(n::text, 55, 'A'), 20000000,
-    10000000, md5(id::text) || md5('h' || id), b * 60 + 70, 15000, 'success', '', '', now()
-FROM every;
+    10000000, md5(id::text) || md5('h' || id), b * 60 + 70, 15000, 'success', '', '',
+    c.opened_at + interval '300 seconds'
+FROM every
+INNER JOIN chain.blocks AS c ON c.index = b;
 
 -- name: plant_batches :exec
 INSERT INTO plant.batches (id, request_id, pooler_id, block_index, digest, completed_at)
@@ -205,3 +208,66 @@ INSERT INTO work.submissions (
 SELECT fill.uid(500000 + b), n, fill.uid(20000 + n), n, decode(repeat('00', 32), 'hex'), 5, 'sent',
     '', ''
 FROM generate_series($1::int, $2::int - 1) AS g (b), generate_series(1, $3::int) AS i (n);
+
+-- name: plant_sums :exec
+-- Sums as the triggers leave them, which are off while tables are filled.
+INSERT INTO plant.block_sums (
+    block_index, pooler_id, planted, staked, min_stake, max_stake, fees
+)
+SELECT block_index, pooler_id, count(*), sum(stake_amount), min(stake_amount), max(stake_amount),
+    sum(fee_charged)
+FROM plant.plantings
+GROUP BY block_index, pooler_id
+ORDER BY block_index, pooler_id;
+
+-- name: work_sums :exec
+INSERT INTO work.block_sums (
+    block_index, pooler_id, worked, total_zeros, min_zeros, max_zeros, total_gap, min_gap, max_gap,
+    farmers_by_zeros, fees
+)
+SELECT block_index, pooler_id, count(*), sum(zeros), min(zeros), max(zeros), sum(gap), min(gap),
+    max(gap), array_fill(0, ARRAY[max(zeros)]) || count(*)::int, sum(fee_charged)
+FROM work.works
+GROUP BY block_index, pooler_id
+ORDER BY block_index, pooler_id;
+
+-- name: harvest_sums :exec
+INSERT INTO harvest.block_sums (
+    block_index, pooler_id, harvested, rewards, min_reward, max_reward, stake_returned, fees
+)
+SELECT block_index, pooler_id, count(*), sum(reward_amount), min(reward_amount),
+    max(reward_amount), sum(stake_returned), sum(fee_charged)
+FROM harvest.harvests
+GROUP BY block_index, pooler_id
+ORDER BY block_index, pooler_id;
+
+-- name: pooler_earnings :exec
+INSERT INTO harvest.pooler_earnings (
+    span, starts_at, pooler_id, rewards, harvests, stake_returned
+)
+SELECT s.span, s.starts_at, h.pooler_id, sum(h.reward_amount), count(*), sum(h.stake_returned)
+FROM harvest.harvests AS h
+CROSS JOIN LATERAL harvest.spans_of(h.harvested_at) AS s
+GROUP BY s.span, s.starts_at, h.pooler_id
+ORDER BY s.span, s.starts_at, h.pooler_id;
+
+-- name: farmer_earnings :exec
+INSERT INTO harvest.farmer_earnings (
+    span, starts_at, farmer_id, rewards, harvests, stake_returned
+)
+SELECT s.span, s.starts_at, h.farmer_id, sum(h.reward_amount), count(*), sum(h.stake_returned)
+FROM harvest.harvests AS h
+CROSS JOIN LATERAL harvest.spans_of(h.harvested_at) AS s
+WHERE s.span <> 'all'
+GROUP BY s.span, s.starts_at, h.farmer_id
+ORDER BY s.span, s.starts_at, h.farmer_id;
+
+-- name: fee_sums :exec
+INSERT INTO wallet.fee_sums (span, starts_at, pooler_id, kind, stroops, charges)
+SELECT s.span, s.starts_at, p.pooler_id, k.kind, sum(p.fees), sum(p.planted)
+FROM plant.block_sums AS p
+INNER JOIN chain.blocks AS c ON c.index = p.block_index
+CROSS JOIN unnest(ARRAY['plant', 'work', 'harvest']) AS k (kind)
+CROSS JOIN LATERAL wallet.spans_of(c.opened_at) AS s
+GROUP BY s.span, s.starts_at, p.pooler_id, k.kind
+ORDER BY s.span, s.starts_at, p.pooler_id, k.kind;

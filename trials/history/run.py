@@ -1,4 +1,9 @@
-"""Two equal databases, one filled with history: the same blocks are farmed on both in turns."""
+"""Databases with and without history: the same blocks are farmed on all of them in turns.
+
+The statements of a block are compared between an empty database and one with history. A page of a
+report reads so many blocks, hours or days whatever the history: it is compared between a database
+with as many blocks as a page reads and the one with history.
+"""
 
 import secrets
 import tempfile
@@ -21,10 +26,13 @@ from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
 from services.migrations import migrate_all, role_of
 from trials.history.block_life import Life, Timings, queries_of
+from trials.history.report_reads import read_reports
 from trials.history.server_time import server_clock
 from trials.machine import Origin, origin
 
-SIDES = ("empty", "filled")
+SIDES = ("empty", "filled", "recent")
+#: Blocks of history of the database that reports are compared with: more than any of them reads.
+RECENT = 300
 #: The factor by which a statement may be slower with history.
 GOAL = 1.2
 #: Milliseconds below which a difference is noise.
@@ -54,12 +62,21 @@ _FILLS = (
     "harvest_batches",
     "harvest_items",
 )
+#: Statements that sum what was filled, in order.
+_SUMS = (
+    "plant_sums",
+    "work_sums",
+    "harvest_sums",
+    "pooler_earnings",
+    "farmer_earnings",
+    "fee_sums",
+)
 _QUERIES = load_queries(Path(__file__).with_name("history.sql"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One statement of a block, timed on both databases."""
+    """One statement, timed without history, or with as much as it reads, and with all of it."""
 
     name: str
     #: Medians of the time that the server worked.
@@ -104,7 +121,7 @@ class HistoryResult:
 
 
 async def run(events: int, farmers: int, turns: int, console: Console) -> HistoryResult:
-    """Make both databases, fill one with history, and measure."""
+    """Make the databases, fill them with their history, and measure."""
     blocks = max(1, events // (3 * farmers))
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -113,7 +130,9 @@ async def run(events: int, farmers: int, turns: int, console: Console) -> Histor
         passwords = {name: secrets.token_urlsafe(16) for name in SERVICES}
         for name in SIDES:
             await _make(server, name, passwords, farmers, blocks)
-        await _fill(server.dsn(database="filled"), blocks, farmers, console)
+        await _fill(server.dsn(database="filled"), (0, blocks), farmers, console)
+        recent = (max(0, blocks - RECENT), blocks)
+        await _fill(server.dsn(database="recent"), recent, farmers, console)
         return HistoryResult(
             origin=await origin(server.admin_dsn),
             events=blocks * farmers * 3,
@@ -130,21 +149,30 @@ async def measure(
     turns: int,
     console: Console,
 ) -> list[Row]:
-    """Farm the blocks after the history on both databases."""
+    """Farm the blocks after the history on all databases, and read reports where there is some."""
     async with AsyncExitStack() as stack:
         lives = {
             name: await stack.enter_async_context(_life(server, name, passwords)) for name in SIDES
         }
-        timings = {name: Timings(clock=life.clock) for name, life in lives.items()}
+        blocks = {name: Timings(clock=life.clock) for name, life in lives.items()}
+        reports = {name: Timings(clock=life.clock) for name, life in lives.items()}
         for turn in range(1 - WARM_UP, turns + 1):
             console.print(f"turn {turn} of {turns}", style="dim", highlight=False)
             if turn == 1:
                 await _settle(server)
             # The databases also take turns at being first.
             for name in sorted(lives, reverse=turn % 2 == 0):
-                kept = timings[name] if turn > 0 else Timings(clock=lives[name].clock)
-                await lives[name].block(first + WARM_UP - 1 + turn, kept)
-    empty, filled = timings["empty"], timings["filled"]
+                block, warm_up = first + WARM_UP - 1 + turn, Timings(clock=lives[name].clock)
+                await lives[name].block(block, blocks[name] if turn > 0 else warm_up)
+                if name != "empty":
+                    read = reports[name] if turn > 0 else warm_up
+                    await read_reports(lives[name], block, read)
+    of_block = _compared(blocks["empty"], blocks["filled"])
+    return of_block + _compared(reports["recent"], reports["filled"])
+
+
+def _compared(empty: Timings, filled: Timings) -> list[Row]:
+    """Return a row for each statement that was timed on both databases."""
     return [
         Row(
             name=name,
@@ -185,7 +213,9 @@ async def _make(
         await connection.close()
 
 
-async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
+async def _fill(dsn: str, history: tuple[int, int], farmers: int, console: Console) -> None:
+    """Fill a database with the blocks from the first one up to before the last one."""
+    first, blocks = history
     connection = await asyncpg.connect(dsn, command_timeout=None)
     started = time.monotonic()
     try:
@@ -194,19 +224,21 @@ async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
         for service in ("plant", "work", "harvest"):
             for low in range(0, blocks + 100, 10_000):
                 await connection.execute(f"SELECT {service}.ensure_partition($1)", low)
-        await connection.execute(_QUERIES["blocks"].sql, 0, blocks)
+        await connection.execute(_QUERIES["blocks"].sql, first, blocks)
         indexes = await connection.fetch(_QUERIES["indexes"].sql)
         for index in indexes:
             await connection.execute(f"DROP INDEX {index['name']}")
-        for low in range(0, blocks, _STEP):
+        for low in range(first, blocks, _STEP):
             for name in _FILLS:
                 sql = _QUERIES[name].sql
                 given = (low, min(blocks, low + _STEP), farmers)
                 await connection.execute(sql, *given[: 3 if "$3" in sql else 2])
             done = min(blocks, low + _STEP)
             if done == blocks or done % (10 * _STEP) == 0:
-                events, seconds = done * farmers * 3, time.monotonic() - started
+                events, seconds = (done - first) * farmers * 3, time.monotonic() - started
                 console.print(f"{seconds:7.1f} s  {events:,} events", style="dim", highlight=False)
+        for name in _SUMS:
+            await connection.execute(_QUERIES[name].sql)
         await connection.execute("SET maintenance_work_mem = '256MB'")
         for index in indexes:
             await connection.execute(index["definition"])
@@ -218,7 +250,7 @@ async def _fill(dsn: str, blocks: int, farmers: int, console: Console) -> None:
 
 
 async def _settle(server: EmbeddedPostgres) -> None:
-    """Do the work that autovacuum, which is off here, would have done by now on both databases."""
+    """Do the work that autovacuum, which is off here, would have done by now on all databases."""
     for name in SIDES:
         connection = await asyncpg.connect(server.dsn(database=name), command_timeout=None)
         try:

@@ -21,7 +21,7 @@ from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
 from libs.common.grpc.tokens import AUTHORIZATION, SCHEME
 from libs.common.ids import new_id
-from libs.common.names import GATEWAY, SERVICES
+from libs.common.names import GATEWAY, SERVICES, process_of
 from services.access import ACCESS
 from trials.security.rpcs import path_of, services
 
@@ -47,6 +47,8 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     },
     "Harvest": {"blockIndex": 1},
     "CreateToken": {"role": "TOKEN_ROLE_POOLER"},
+    "ListEarnings": {"span": "SPAN_DAY"},
+    "ListFees": {"span": "SPAN_DAY"},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
     "SetStakeLimit": {"stakePercentage": "0.5"},
     "Withdraw": {"requestId": "x", "asset": "WITHDRAWAL_ASSET_KALE", "amount": "1"},
@@ -84,7 +86,7 @@ class Owner:
 def rpcs() -> list[Rpc]:
     """Return every RPC of ours, at the process that serves it; the common ones at registry."""
     return [
-        Rpc(process=service.file.package.split(".")[1].replace("common", "registry"), method=method)
+        Rpc(process=process_of(service.full_name).replace("common", "registry"), method=method)
         for service in services()
         if service.file.package.startswith("kalepool.")
         for method in service.methods

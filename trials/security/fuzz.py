@@ -19,7 +19,7 @@ from stellar_sdk import Keypair
 from devstack.stack import Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
-from libs.common.names import SERVICES
+from libs.common.names import SERVICES, process_of
 from trials.security.hostile import Hostility
 from trials.security.rpcs import path_of, services
 
@@ -154,7 +154,7 @@ def rpcs() -> Iterator[tuple[str, MethodDescriptor]]:
         *(one for one in services() if one.file.package == _COMMON),
     ]
     for process in SERVICES:
-        own = [one for one in services() if one.file.package == f"kalepool.{process}.v1"]
+        own = [one for one in services() if process_of(one.full_name) == process]
         for service in (*own, *everywhere):
             for method in service.methods:
                 if method.full_name not in UNSERVED:

@@ -1,9 +1,21 @@
 """Errors that harvest's callers see."""
 
-from libs.common.errors import FailedPreconditionError
+from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
 
 
 class BlockNotClosedError(FailedPreconditionError):
     """Nobody has planted in the next block yet: the contract pays nothing before."""
 
     default_reason = "BLOCK_NOT_CLOSED"
+
+
+class BlockNotFarmedError(NotFoundError):
+    """The pool took no part in this block."""
+
+    default_reason = "BLOCK_NOT_FARMED"
+
+
+class FarmerPagesClosedError(PermissionDeniedError):
+    """The operator shows farmers' figures to operators and to their own poolers only."""
+
+    default_reason = "FARMER_PAGES_CLOSED"

@@ -15,9 +15,10 @@ from services.harvest.domain.model import (
     Harvest,
     PendingBlock,
 )
+from services.harvest.store.reports import QUERIES as REPORT_QUERIES
 
-#: Queries: those of harvest, and those that all services with batches share.
-QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql")
+#: Queries: those of harvest and its reports, and those that all services with batches share.
+QUERIES = (BATCH_QUERIES, Path(__file__).parent / "queries.sql", REPORT_QUERIES)
 
 
 class Store(BatchTables[FarmerId, Harvest]):
@@ -31,6 +32,10 @@ class Store(BatchTables[FarmerId, Harvest]):
     def event_of(self, row: Record) -> Harvest:
         """See BatchTables."""
         return Harvest(**row)
+
+    async def current_block(self) -> int | None:
+        """Return the index of the running block; None before any was opened."""
+        return (await self.head()).current_block
 
     async def farmer_exists(self, farmer_id: FarmerId) -> bool:
         """Tell whether the farmer exists."""

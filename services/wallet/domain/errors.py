@@ -26,6 +26,12 @@ class OperationNotFoundError(NotFoundError):
     default_reason = "OPERATION_NOT_FOUND"
 
 
+class PoolerNotFoundError(NotFoundError):
+    """No pooler has this id."""
+
+    default_reason = "POOLER_NOT_FOUND"
+
+
 class WithdrawalNotFoundError(NotFoundError):
     """No withdrawal has this id."""
 

@@ -4,6 +4,7 @@ from services.wallet.servicers import (
     approvals,
     custody,
     engine,
+    fees,
     keys,
     orders,
     reconciliation,
@@ -23,6 +24,7 @@ FULL_NAMES = (
     tokens.FULL_NAME,
     orders.FULL_NAME,
     reconciliation.FULL_NAME,
+    fees.FULL_NAME,
 )
 #: Methods that take longer than a request usually may.
 SLOW = (

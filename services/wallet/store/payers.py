@@ -26,12 +26,13 @@ from services.wallet.domain.payments import (
     WaitingPayment,
     recognised,
 )
-from services.wallet.domain.settling import paid_by, shown_paid
+from services.wallet.domain.settling import paid_by, share, shown_paid
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset
 from services.wallet.keys.seal import SealedKey
 from services.wallet.store.channels import assign, insert_pool_accounts
 from services.wallet.store.custody import append, told_transaction
+from services.wallet.store.fees import Charged, add_fees
 from services.wallet.store.operations import queued_operation, settle, tell
 from services.wallet.store.orders import Orders
 
@@ -337,6 +338,7 @@ class PayerStore:
             if row is None:
                 return False
             await session.execute("insert_found_payments", row["id"], found)
+            await add_fees(session, _charged(seen.fee_charged, found))
             await append(session, [_found(TransactionId(row["id"]), payer, seen)])
             settled = [shown_paid(item, ledger=seen.ledger, by=seen.hash) for item in found]
             changed = await settle(session, [(None, item) for item in settled])
@@ -370,6 +372,16 @@ class PayerStore:
 def _found(transaction_id: TransactionId, payer: LeasedPayer, seen: SeenTransaction) -> Act:
     words = told_transaction(transaction_id, payer.address, seen.sequence, seen.fee_charged)
     return Act(actor="wallet", action=Action.FOUND, subject=seen.hash, details=words)
+
+
+def _charged(fee: int, payments: Sequence[OperationId]) -> list[Charged]:
+    """Return what a transaction that only the chain knew was charged, for each of its payments."""
+    if not payments:
+        return [Charged(operation_id=None, fee=fee)]
+    return [
+        Charged(operation_id=item, fee=share(fee, len(payments), position))
+        for position, item in enumerate(payments)
+    ]
 
 
 async def _correct(session: Session, made: Sequence[MadePayment], ledger: int) -> list[Record]:

@@ -40,6 +40,7 @@ from services.wallet.store.custody import (
     lock_audit_log,
     told_transaction,
 )
+from services.wallet.store.fees import Charged, add_fees
 from services.wallet.store.kill_switch import KillSwitch, Owner, PausedHereError
 from services.wallet.store.operations import settle, tell
 from services.wallet.store.orders import Orders
@@ -390,9 +391,10 @@ class TransactionStore:
                     for settlement in closing.settlements
                 ],
             )
-            # Rent is told by its own transactions, and is no fee.
-            fees = _fees(item for item in closings if closed.get(item.transaction_id) is False)
-            await book(session, fees)
+            charged = _charged(closings, closed)
+            # Rent is told by its own transactions, and is no fee that a budget is held against.
+            await book(session, [(one.operation_id, one.fee) for one in charged if not one.is_rent])
+            await add_fees(session, charged)
         tell(changed)
         for counter, is_rent in ((_fees_paid, False), (_rent_paid, True)):
             counter.add(sum(i.fee for i in closings if closed.get(i.transaction_id) is is_rent))
@@ -499,11 +501,16 @@ def _act(transaction_id: TransactionId, envelope: SignedEnvelope) -> Act:
     )
 
 
-def _fees(closings: Iterable[Closing]) -> list[tuple[OperationId | None, int]]:
-    """Return what was charged for which operation; None stands for a deployment."""
-    fees: list[tuple[OperationId | None, int]] = []
+def _charged(closings: Iterable[Closing], closed: Mapping[TransactionId, bool]) -> list[Charged]:
+    """Return what was charged for which operation by the transactions that were closed here."""
+    charged: list[Charged] = []
     for closing in closings:
-        fees += [(item.operation_id, item.fee) for item in closing.settlements]
-        if not closing.settlements:
-            fees.append((None, closing.fee))
-    return fees
+        if (is_rent := closed.get(closing.transaction_id)) is None:
+            continue
+        charged += [
+            Charged(operation_id=item.operation_id, fee=item.fee, is_rent=is_rent)
+            for item in closing.settlements
+        ]
+        if not closing.settlements:  # a deployment, or rent
+            charged.append(Charged(operation_id=None, fee=closing.fee, is_rent=is_rent))
+    return charged

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from kalepool.common.v1 import common_pb2
+from kalepool.report.v1 import fees_pb2, fees_pb2_grpc, report_pb2
 from kalepool.wallet.v1 import wallet_pb2
 
+from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseFactory, connect
 from tests.support.wallet_world import open_wallet_world
 
@@ -49,3 +51,9 @@ async def test_plants_stop_before_the_money_for_harvests_is_touched(
         spent = await admin.fetchval(SPENT)
         assert spent == await admin.fetchval(BOOKED)
         assert spent <= DAILY
+        async with open_channel(world.target) as channel:
+            stub: fees_pb2_grpc.FeeServiceAsyncStub = fees_pb2_grpc.FeeServiceStub(channel)
+            told = await stub.ListFees(fees_pb2.ListFeesRequest(span=report_pb2.SPAN_MONTH))
+        assert sum(month.stroops for month in told.fees) == spent
+        kinds = {fee.kind for month in told.fees for fee in month.kinds}
+        assert {fees_pb2.FEE_KIND_PLANT, fees_pb2.FEE_KIND_WORK, fees_pb2.FEE_KIND_HARVEST} <= kinds

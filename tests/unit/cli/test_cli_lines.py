@@ -15,6 +15,7 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
+from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
     approval_pb2,
     custody_pb2,
@@ -45,6 +46,8 @@ MODULES = (
     plant_pb2,
     work_pb2,
     harvest_pb2,
+    report_pb2,
+    fees_pb2,
 )
 LINE = re.compile(r"// Command line: (?P<line>.+)\n\s*rpc (?P<rpc>\w+)\(")
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"

@@ -11,7 +11,7 @@ from libs.batches.model import BatchRequest, default_request_id, digest_of
 from libs.common.ids import FarmerId, PoolerId
 from services.harvest.domain.model import Harvest, HarvestSummary
 from services.harvest.store.store import Store
-from services.harvest.usecases import Harvester
+from services.harvest.usecases.harvest import Harvester
 
 #: Blocks of a sweep when the request names no number: about a day's.
 DEFAULT_SWEEP = 300

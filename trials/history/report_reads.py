@@ -1,0 +1,70 @@
+"""The reads of reports: what a page of blocks, earnings or fees asks of PostgreSQL, timed."""
+
+from datetime import UTC, datetime
+
+from libs.common.paging import MAX_INDEX
+from libs.common.spans import FIRST, Span, latest
+from services.harvest.domain.reports import DAYS, HOURS, LATELY
+from trials.history.block_life import Life, Timings
+
+#: Blocks, hours or months of a page.
+_PAGE = 100
+_MONTHS = 24
+
+
+async def read_reports(life: Life, block: int, times: Timings) -> None:
+    """Send the reads of every report, as the running block is `block`."""
+    await _read_earnings(life, times)
+    await _read_blocks(life, block, times)
+    await _read_fees(life, times)
+
+
+async def _read_earnings(life: Life, times: Timings) -> None:
+    harvest, pooler, farmer = life.databases["harvest"], life.pooler_id, life.farmers[7][0]
+    now = datetime.now(UTC)
+    days, hours = latest(Span.DAY, now, DAYS), latest(Span.HOUR, now, HOURS)
+    with times.take("report: earnings of the pool, 30 days"):
+        await harvest.many("pool_earnings", "day", days)
+    with times.take("report: earnings of the pool, ever"):
+        await harvest.many("pool_earnings", "all", [FIRST])
+    with times.take("report: earnings of a pooler, 48 hours"):
+        await harvest.many("pooler_earnings", "hour", hours, pooler)
+    with times.take("report: earnings of a pooler, 24 months"):
+        await harvest.many("pooler_earnings", "month", latest(Span.MONTH, now, _MONTHS), pooler)
+    with times.take("report: earnings of a farmer, 48 hours"):
+        await harvest.many("farmer_earnings", "hour", hours, farmer)
+    with times.take("report: earnings of a farmer, 30 days"):
+        await harvest.many("farmer_earnings", "day", days, farmer)
+    with times.take("report: people"):
+        await harvest.one("people", None)
+    with times.take("report: a farmer"):
+        await harvest.one("farmer_by_id", farmer)
+
+
+async def _read_blocks(life: Life, block: int, times: Timings) -> None:
+    harvest, pooler, farmer = life.databases["harvest"], life.pooler_id, life.farmers[7][0]
+    lately = (max(0, block - LATELY), block - 1)
+    with times.take("report: blocks of the pool"):
+        await harvest.many("pool_blocks", MAX_INDEX, _PAGE + 1, None)
+    with times.take("report: blocks of a pooler"):
+        await harvest.many("pooler_blocks", MAX_INDEX, _PAGE + 1, pooler)
+    with times.take("report: farmers by zeros"):
+        await harvest.many("farmers_by_zeros", block - 1)
+    with times.take("report: success of the pool"):
+        await harvest.one("success", *lately, None)
+    with times.take("report: success of a pooler"):
+        await harvest.one("success", *lately, pooler)
+    with times.take("report: success of a farmer"):
+        await harvest.one("farmer_success", *lately, farmer)
+
+
+async def _read_fees(life: Life, times: Timings) -> None:
+    wallet, pooler = life.databases["wallet"], life.pooler_id
+    now = datetime.now(UTC)
+    hours, months = latest(Span.HOUR, now, _PAGE), latest(Span.MONTH, now, _MONTHS)
+    with times.take("report: fees of the pool, 100 hours"):
+        await wallet.many("fees_of_spans", "hour", hours, None)
+    with times.take("report: fees of a pooler, 24 months"):
+        await wallet.many("fees_of_spans", "month", months, pooler)
+    with times.take("report: rewards beside fees, 100 hours"):
+        await wallet.many("rewards_of_spans", "hour", hours, None)
