@@ -99,11 +99,16 @@ async def compare(
         await _compare_events(connection, chain, farmers, verdict)
         on_chain = await read_kale_balances(rpc_url, farmers, asset)
         booked = await connection.fetch(_QUERIES["balances"].sql)
+        odd_sums = await connection.fetch(_QUERIES["odd_sums"].sql)
     finally:
         await connection.close()
     _compare_balances(
         verdict, on_chain, {row["farmer_id"]: row["current_balance"] for row in booked}
     )
+    verdict.differences += [
+        f"sum of {row['what']}: kept {row['kept']}, the records give {row['told']}"
+        for row in odd_sums
+    ]
     return verdict
 
 

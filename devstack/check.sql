@@ -31,3 +31,54 @@ SELECT count(*)::int AS farmers FROM wallet.farmer_accounts WHERE kale_stroops =
 -- name: balances :many
 SELECT farmer_id, current_balance
 FROM harvest.balances;
+
+-- name: odd_sums :many
+-- Sums that are kept for reports and are not those of the records, read at one moment.
+SELECT s.what, coalesce(s.kept, 0)::text AS kept, coalesce(s.told, 0)::text AS told
+FROM (
+    VALUES
+    (
+        'farmers who planted',
+        (SELECT sum(planted)::numeric FROM plant.block_sums),
+        (SELECT count(*)::numeric FROM plant.plantings WHERE status = 'success')
+    ),
+    (
+        'stroops planted',
+        (SELECT sum(staked) FROM plant.block_sums),
+        (SELECT sum(stake_amount) FROM plant.plantings WHERE status = 'success')
+    ),
+    (
+        'farmers who worked',
+        (SELECT sum(worked)::numeric FROM work.block_sums),
+        (
+            SELECT count(DISTINCT (block_index, farmer_id))::numeric FROM work.works
+            WHERE status = 'success'
+        )
+    ),
+    (
+        'farmers who were paid',
+        (SELECT sum(harvested)::numeric FROM harvest.block_sums),
+        (SELECT count(*)::numeric FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
+        'stroops paid, by block',
+        (SELECT sum(rewards) FROM harvest.block_sums),
+        (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
+        'stroops paid to poolers'' farmers, by hour',
+        (SELECT sum(rewards) FROM harvest.pooler_earnings WHERE span = 'hour'),
+        (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
+        'stroops paid to farmers, by day',
+        (SELECT sum(rewards) FROM harvest.farmer_earnings WHERE span = 'day'),
+        (SELECT sum(reward_amount) FROM harvest.harvests WHERE status = 'success')
+    ),
+    (
+        'stroops that the network was paid',
+        (SELECT sum(stroops) FROM wallet.fee_sums WHERE span = 'all'),
+        (SELECT sum(fee_charged) FROM wallet.transactions)
+    )
+) AS s (what, kept, told)
+WHERE coalesce(s.kept, 0) <> coalesce(s.told, 0);

@@ -175,8 +175,10 @@ class Deed:
     reason: str
     #: Reconciliation recorded it.
     is_found: bool
-    #: Stake, reward, zeros and gap come from it.
+    #: Stake, reward and zeros come from it.
     size: int
+    #: Ledgers between plant and work.
+    gap: int
     #: Hours after noon on the last day of a month.
     hours: int
     #: How many batches ask for it.
@@ -189,7 +191,8 @@ DEEDS = st.builds(
     block=st.integers(0, 1),
     reason=st.sampled_from(["", "", "EXPIRED", "FEE_CAP"]),
     is_found=st.booleans(),
-    size=st.integers(0, 9),
+    size=st.integers(0, 4),
+    gap=st.integers(1, 60),
     hours=st.integers(0, 40),
     batches=st.integers(1, 2),
 )
@@ -205,7 +208,7 @@ async def settle(tables: Tables, person: Person, deed: Deed) -> UUID | None:
             "nonce": operation.int % 10**18,
             "hash": bytes(32),
             "zeros": deed.size,
-            "gap": 2 * deed.size + 1,
+            "gap": deed.gap,
         },
         "harvest": {"amount": deed.size, "stake_returned": 3 * deed.size},
     }
@@ -265,7 +268,7 @@ async def carry_out(tables: Tables, some: Crowd, deeds: Sequence[Deed]) -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=40,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
@@ -248,6 +249,23 @@ CALLS: dict[str, dict[str, Any]] = {
     f"wallet balances {SOMEBODY} {OTHER}": {"farmer_ids": [SOMEBODY, OTHER]},
     "block 7 --watch": {"after_index": 7},
     "harvest-pending": {},
+    "report summary": {},
+    f"report summary --address G{'A' * 55}": {"address": "G" + "A" * 55},
+    f"report blocks --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
+    f"report earnings --farmer {SOMEBODY} --by month --since 2026-01-01 --until "
+    "2026-03-01T12:00:00+02:00 --limit 5": {
+        "farmer_id": SOMEBODY,
+        "span": report_pb2.SPAN_MONTH,
+        "start_time": {"seconds": 1_767_225_600},
+        "end_time": {"seconds": 1_772_359_200},
+        "page_size": 5,
+    },
+    f"report fees --pooler {SOMEBODY} --by hour --since 2026-01-01T00:00:01": {
+        "pooler_id": SOMEBODY,
+        "span": report_pb2.SPAN_HOUR,
+        "start_time": {"seconds": 1_767_225_601},
+        "page_size": 30,
+    },
     "operation list --state failed --kind plant": {
         "state": wallet_pb2.OPERATION_STATE_FAILED,
         "kind": wallet_pb2.OPERATION_KIND_PLANT,
@@ -335,6 +353,74 @@ async def test_differences_are_open_though_only_settled_ones_are_shown(
     assert await run("reconcile", "list", "--settled", "--limit", "1") == status
 
 
+async def test_a_report_of_fees_tells_kinds_and_the_price_of_a_kale(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fees = fees_pb2.Fees(
+        starts_at=Timestamp(seconds=1_767_225_600),
+        kinds=[
+            fees_pb2.Fee(kind=fees_pb2.FEE_KIND_PLANT, stroops=5_000_000, charges=2),
+            fees_pb2.Fee(kind=fees_pb2.FEE_KIND_RENT, stroops=1, charges=1),
+        ],
+        stroops=5_000_001,
+        rewards=20_000_000,
+        stroops_per_kale=2_500_000,
+    )
+    free = fees_pb2.Fees(starts_at=Timestamp(seconds=1_767_222_000))
+    reply = fees_pb2.ListFeesResponse(fees=[fees, free])
+    recorder.answer = lambda _: reply.SerializeToString()
+    assert await run("report", "fees", "--by", "hour") == 0
+    output = capsys.readouterr().out
+    for text in (
+        "2026-01-01 00:00:00 UTC",
+        "0.5000001 XLM",
+        "plant 0.5000000, rent 0.0000001",
+        "2.0000000 KALE",
+        "0.2500000 XLM",
+    ):
+        assert text in output
+    assert await run("report", "fees", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["fees"][0]["stroopsPerKale"] == "2500000"
+
+
+async def test_a_summary_tells_earnings_days_and_how_often_farming_succeeded(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = report_pb2.Summary(
+        active_farmers=7,
+        rewards_today=15_000_000,
+        success=report_pb2.Success(blocks=288, planted=399, not_planted=1, worked=2),
+        days=[report_pb2.Earnings(rewards=15_000_000, harvests=3)],
+    )
+    reply = report_pb2.GetPoolSummaryResponse(summary=summary)
+    recorder.answer = lambda _: reply.SerializeToString()
+    assert await run("report", "summary") == 0
+    output = capsys.readouterr().out
+    for text in ("active farmers", "1.5000000 KALE", "99.8", "100.0"):
+        assert text in output
+    assert await run("report", "summary", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rewardsToday"] == "15000000"
+
+
+async def test_a_block_is_shown_with_its_farmers_by_zeros(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = report_pb2.BlockReport(
+        block_index=7,
+        own=report_pb2.Extremes(min_zeros=2, max_zeros=3),
+        farmers_by_zeros=[0, 0, 1, 4],
+    )
+    reply = report_pb2.GetBlockReportResponse(block=block)
+    recorder.answer = lambda _: reply.SerializeToString()
+    assert await run("report", "block", "7") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["2", "1"] in lines
+    assert ["3", "4"] in lines
+    assert ["0", "0"] not in lines
+    assert await run("report", "block", "7", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["farmersByZeros"] == [0, 0, 1, 4]
+
+
 async def test_changes_have_a_fresh_request_id(recorder: Recorder) -> None:
     for _ in range(2):
         assert await run("farmer", "register", "--pooler", SOMEBODY) == 0
@@ -354,6 +440,10 @@ WRONG = {
     "pooler list --timeout 0": "--timeout",
     "pooler list --nonsense": "--nonsense",
     "wallet show": "--farmer, --wallet and --address",
+    "report summary --pooler x --farmer y": "--pooler, --farmer and --address",
+    "report earnings --by week": "--by",
+    "report earnings --since yesterday": "--since",
+    "report block": "INDEX",
     "wallet show --farmer x --wallet y": "--farmer, --wallet and --address",
     "operation list --state lost": "--state",
     "farmer register --pooler x --metadata {": "metadata: not JSON",
