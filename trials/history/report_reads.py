@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 from libs.common.paging import MAX_INDEX
 from libs.common.spans import FIRST, Span, latest
-from services.harvest.domain.reports import DAYS, HOURS, LATELY
+from services.harvest.domain.reports import DAYS, LATELY
 from trials.history.block_life import Life, Timings
 
-#: Blocks, hours or months of a page.
+#: Blocks of a page.
 _PAGE = 100
-_MONTHS = 24
+#: Hours and months of a page; the database with little history has as many hours.
+_HOURS, _MONTHS = 24, 24
 
 
 async def read_reports(life: Life, block: int, times: Timings) -> None:
@@ -22,16 +23,16 @@ async def read_reports(life: Life, block: int, times: Timings) -> None:
 async def _read_earnings(life: Life, times: Timings) -> None:
     harvest, pooler, farmer = life.databases["harvest"], life.pooler_id, life.farmers[7][0]
     now = datetime.now(UTC)
-    days, hours = latest(Span.DAY, now, DAYS), latest(Span.HOUR, now, HOURS)
+    days, hours = latest(Span.DAY, now, DAYS), latest(Span.HOUR, now, _HOURS)
     with times.take("report: earnings of the pool, 30 days"):
         await harvest.many("pool_earnings", "day", days)
     with times.take("report: earnings of the pool, ever"):
         await harvest.many("pool_earnings", "all", [FIRST])
-    with times.take("report: earnings of a pooler, 48 hours"):
+    with times.take("report: earnings of a pooler, 24 hours"):
         await harvest.many("pooler_earnings", "hour", hours, pooler)
     with times.take("report: earnings of a pooler, 24 months"):
         await harvest.many("pooler_earnings", "month", latest(Span.MONTH, now, _MONTHS), pooler)
-    with times.take("report: earnings of a farmer, 48 hours"):
+    with times.take("report: earnings of a farmer, 24 hours"):
         await harvest.many("farmer_earnings", "hour", hours, farmer)
     with times.take("report: earnings of a farmer, 30 days"):
         await harvest.many("farmer_earnings", "day", days, farmer)
@@ -61,10 +62,10 @@ async def _read_blocks(life: Life, block: int, times: Timings) -> None:
 async def _read_fees(life: Life, times: Timings) -> None:
     wallet, pooler = life.databases["wallet"], life.pooler_id
     now = datetime.now(UTC)
-    hours, months = latest(Span.HOUR, now, _PAGE), latest(Span.MONTH, now, _MONTHS)
-    with times.take("report: fees of the pool, 100 hours"):
+    hours, months = latest(Span.HOUR, now, _HOURS), latest(Span.MONTH, now, _MONTHS)
+    with times.take("report: fees of the pool, 24 hours"):
         await wallet.many("fees_of_spans", "hour", hours, None)
     with times.take("report: fees of a pooler, 24 months"):
         await wallet.many("fees_of_spans", "month", months, pooler)
-    with times.take("report: rewards beside fees, 100 hours"):
+    with times.take("report: rewards beside fees, 24 hours"):
         await wallet.many("rewards_of_spans", "hour", hours, None)
