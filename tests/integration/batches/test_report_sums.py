@@ -19,7 +19,7 @@ from tests.support.database import DatabaseAccess, connect
 from tests.support.pool_world import Person, eventually
 from tests.support.table_rows import insert_event, insert_row
 
-HARVEST = SERVICES[2]
+WORK, HARVEST = SERVICES[1:]
 MAX = 2**63 - 1
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
 ALL_OF_TIME = datetime(2020, 1, 1, tzinfo=UTC)
@@ -187,7 +187,7 @@ class Deed:
 
 DEEDS = st.builds(
     Deed,
-    farmer=st.integers(0, 3),
+    farmer=st.integers(0, 2),
     block=st.integers(0, 1),
     reason=st.sampled_from(["", "", "EXPIRED", "FEE_CAP"]),
     is_found=st.booleans(),
@@ -273,7 +273,7 @@ async def carry_out(tables: Tables, some: Crowd, deeds: Sequence[Deed]) -> None:
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(deeds=st.lists(DEEDS, min_size=1, max_size=8))
+@given(deeds=st.lists(DEEDS, min_size=3, max_size=9))
 async def test_sums_are_those_of_the_events_whatever_was_done_in_which_order(
     tables: Tables, deeds: list[Deed]
 ) -> None:
@@ -308,9 +308,11 @@ async def test_what_failed_and_was_then_found_done_counts_as_done(tables: Tables
     await check(tables)
 
 
-async def test_two_statements_for_one_block_at_a_time_are_both_counted(tables: Tables) -> None:
-    """The second waits for the first one's transaction, and sees its events."""
-    people = await tables.people(2)
+async def test_statements_for_one_block_at_a_time_are_all_counted(tables: Tables) -> None:
+    """Each waits for those before it, and sees their events."""
+    before, *people = await tables.people(4)
+    # Their row is there already: it is not for its making that the others wait.
+    await tables.done([before])
     batches = []
     for person in people:
         batch_id = await tables.batch([person])
@@ -318,9 +320,14 @@ async def test_two_statements_for_one_block_at_a_time_are_both_counted(tables: T
         batches.append(batch_id)
     async with tables.store.database.transaction() as session:
         await session.execute("record", batches[0])
-        second = asyncio.create_task(tables.store.record(batches[1]))
-        await eventually(lambda: tables.world.count("pg_locks", "NOT granted"))
-    assert await second
+        others = [asyncio.create_task(tables.store.record(one)) for one in batches[1:]]
+        waiting = "wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def both_wait() -> bool:
+            return await tables.world.count("pg_stat_activity", waiting) == len(others)
+
+        await eventually(both_wait)
+    assert await asyncio.gather(*others) == [True, True]
     await check(tables)
 
 
@@ -352,6 +359,27 @@ async def test_events_of_several_blocks_and_poolers_are_summed_by_one_statement(
         f"FROM {table}, unnest(ARRAY[0, 5]) AS e (extra)"
     )
     await check(tables)
+
+
+async def test_of_a_farmers_works_the_best_one_counts_with_its_own_gap(
+    database: DatabaseAccess,
+) -> None:
+    async with open_tables(WORK, database) as tables:
+        (person,) = await tables.people(1)
+        for zeros, gap in ((3, 50), (5, 10), (5, 9), (4, 60)):
+            await insert_event(
+                tables.world.connection,
+                "work.works",
+                farmer=person.farmer_id,
+                pooler=tables.pooler,
+                block=BLOCK,
+                zeros=zeros,
+                gap=gap,
+            )
+        (row,) = await tables.world.connection.fetch("SELECT * FROM work.block_sums")
+        assert (row["worked"], row["total_zeros"], row["total_gap"]) == (1, 5, 10)
+        assert (row["min_gap"], row["max_gap"], row["max_zeros"]) == (10, 10, 5)
+        await check(tables)
 
 
 async def test_nobody_but_the_database_writes_sums(tables: Tables) -> None:
