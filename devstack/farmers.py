@@ -9,15 +9,14 @@ from functools import partial
 import aiohttp
 from stellar_sdk import Keypair
 
+from client import Targets, enrol, open_client
 from devstack.check import SETTLE_SECONDS, has_seen_kale
 from devstack.stack import Progress, Stack
 from devstack.wallet_calls import WaitTimeoutError, wait_until
 from libs.common.grpc.identity import CallerKind
 from libs.common.names import SERVICES
-from pooler.client import Targets, open_client
 from pooler.config import PoolerConfig
-from pooler.enrol import enrol
-from pooler.events import Observer
+from pooler.events import Observer, registered
 
 #: Stroops of KALE that each farmer begins with: 100 KALE, so that there is something to stake.
 FUNDING = 1_000_000_000
@@ -35,7 +34,9 @@ async def settle(
     progress(f"registering {config.farmers} farmers: wallets, accounts, trustlines")
     # The operator registers the pooler, whose certificate then has its id.
     async with open_client(config.targets, stack.operator()) as client:
-        pooler_id = await enrol(client, config, observe)
+        pooler_id = await enrol(
+            client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
+        )
         addresses = [farmer.address async for farmer in client.farmers(pooler_id)]
     progress("giving the farmers some KALE to stake")
     funded = await fund(stack.rpc_url, addresses)

@@ -5,14 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
+from client import BatchSummary, FarmerId, PoolClient, PoolerId, Submission, open_client
 from devstack.wallet_calls import Farmer, Shown
-from libs.common.grpc.tls import transport_of
-from libs.common.ids import FarmerId, PoolerId
-from libs.kale.hash import leading_zeros
-from pooler.client import PoolClient, open_client
 from pooler.config import PoolerConfig
-from pooler.miner import Found
-from pooler.model import BatchSummary
 
 #: Seconds for which a call is repeated while services come back.
 PATIENCE = 120.0
@@ -39,11 +34,9 @@ class PoolCaller:
     async def work(self, _name: str, shown: Sequence[Shown], block: int, /) -> BatchSummary:
         """Submit the nonces."""
         found = [
-            Found(
+            Submission(
                 farmer_id=FarmerId(UUID(item.farmer.id)),
                 nonce=item.nonce,
-                zeros=leading_zeros(item.hash),
-                digest=item.hash,
                 found_at=datetime.now(UTC),
             )
             for item in shown
@@ -60,5 +53,5 @@ async def open_pool_caller(config: PoolerConfig) -> AsyncIterator[PoolCaller]:
     """Open the calls of a pooler that is registered, under its own certificate."""
     if config.pooler_id is None:
         raise ValueError("the pooler is not registered")
-    async with open_client(config.targets, transport_of(config.tls)) as client:
+    async with open_client(config.targets, config.caller()) as client:
         yield PoolCaller(client, PoolerId(config.pooler_id))

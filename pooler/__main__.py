@@ -11,9 +11,8 @@ from uuid import UUID
 import cyclopts
 from cyclopts import Parameter, validators
 
-from libs.common.errors import PoolError
-from libs.common.grpc.tls import TLS_OPTIONS, CertificateError, TlsFiles
-from pooler.client import Targets
+from client import CertificateError, PoolError, Targets, TlsFiles, TokenFiles
+from libs.common.grpc.tls import TLS_OPTIONS
 from pooler.config import PoolerConfig
 from pooler.report import TextReport, describe_run, write_json, write_line
 from pooler.run import RunSummary, run
@@ -79,6 +78,9 @@ class Options:
         Its private key (PEM).
     tls_ca_file
         Certificates of the authorities that the pool trusts (PEM).
+    token_file
+        File with an API token of the pooler, in place of a certificate and its key: the targets are
+        then the services' TOKEN_PORTs.
     json
         Write one JSON object per event instead of text.
     """
@@ -102,6 +104,7 @@ class Options:
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     tls_ca_file: Path | None = None
+    token_file: Path | None = None
     json: Annotated[bool, Parameter(negative="")] = False
 
     def config(self) -> PoolerConfig:
@@ -112,10 +115,19 @@ class Options:
         names = {one.name for one in fields(PoolerConfig)} & {one.name for one in fields(self)}
         chosen = {name: getattr(self, name) for name in names}
         targets = {one.name: getattr(self, f"{one.name}_target") for one in fields(Targets)}
-        return PoolerConfig(targets=Targets(**targets), tls=self._tls(), **chosen)
+        return PoolerConfig(
+            targets=Targets(**targets), tls=self._tls(), token=self._token(), **chosen
+        )
+
+    def _token(self) -> TokenFiles | None:
+        if self.token_file is None:
+            return None
+        files = TokenFiles.both_of(self.token_file, self.tls_ca_file)
+        files.read()
+        return files
 
     def _tls(self) -> TlsFiles | None:
-        if self.transport == "plaintext":
+        if self.transport == "plaintext" or self.token_file is not None:
             return None
         given = self.tls_cert_file, self.tls_key_file, self.tls_ca_file
         return TlsFiles.all_of(*given, otherwise=TLS_OPTIONS)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from libs.common.grpc.tls import TlsFiles
-from pooler.client import Targets
+from client import Enrolment, PoolerId, Targets, TlsFiles, TokenFiles, Transport, transport_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +14,8 @@ class PoolerConfig:
     targets: Targets = field(default_factory=Targets)
     #: Certificate, key and authorities; None: plaintext, for a pool on this machine that allows it.
     tls: TlsFiles | None = None
+    #: An API token in place of a certificate; wins over tls.
+    token: TokenFiles | None = None
     #: The pooler's own Stellar account (G...); it is registered under it, or found by it.
     public_key: str = ""
     #: Id of a pooler that is registered already; wins over public_key.
@@ -40,3 +41,18 @@ class PoolerConfig:
     closing_seconds: float = 15.0
     #: Seconds between two heartbeats.
     heartbeat_seconds: float = 30.0
+
+    def caller(self) -> Transport | TokenFiles:
+        """Return who calls. Raise CertificateError when a file cannot be used."""
+        return self.token or transport_of(self.tls)
+
+    def enrolment(self) -> Enrolment:
+        """Return the pooler and the farmers that there shall be."""
+        return Enrolment(
+            pooler_id=None if self.pooler_id is None else PoolerId(self.pooler_id),
+            public_key=self.public_key,
+            name=self.name,
+            farmers=self.farmers,
+            stake_percentage=self.stake_percentage,
+            onboarding_seconds=self.onboarding_seconds,
+        )

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from libs.common.ids import PoolerId
-from pooler.model import BatchSummary, SweepSummary
+from client import BatchSummary, Enrolled, PoolerId, SweepSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +87,10 @@ class Trouble:
 
 Event = Registered | Waiting | Planted | Mining | Worked | Harvested | Swept | Trouble
 Observer = Callable[[Event], None]
+
+
+def registered(enrolled: Enrolled) -> Registered:
+    """Return the event of an enrolment that has come so far."""
+    return Registered(
+        pooler_id=enrolled.pooler_id, farmers=enrolled.farmers, funded=enrolled.funded
+    )

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
-from libs.common.ids import FarmerId
-from libs.kale.hash import leading_zeros, work_hash
+from client import FarmerId, Submission, leading_zeros, work_hash
 from pooler.search import Job
 
 #: Zeros that no hash exceeds: the search ends by time alone.
@@ -63,6 +62,10 @@ class Found:
     digest: bytes
     #: When it arrived.
     found_at: datetime
+
+    def submission(self) -> Submission:
+        """Return what is sent to the pool."""
+        return Submission(farmer_id=self.farmer_id, nonce=self.nonce, found_at=self.found_at)
 
 
 class Search:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from time import monotonic
 from typing import assert_never
 
+from client import BatchSummary
 from libs.kale.amounts import format_kale
 from pooler.events import (
     Event,
@@ -20,7 +21,6 @@ from pooler.events import (
     Waiting,
     Worked,
 )
-from pooler.model import BatchSummary
 from pooler.run import RunSummary
 
 #: Seconds between two lines about the same search.

@@ -6,14 +6,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from libs.common.errors import PoolError
-from libs.common.grpc.tls import transport_of
-from libs.common.ids import FarmerId, PoolerId
-from libs.kale.address import raw_key
-from pooler.chain import ChainWatch
-from pooler.client import PoolClient, open_client
+from client import (
+    BatchSummary,
+    Block,
+    ChainWatch,
+    FarmerId,
+    FarmerOutcome,
+    PoolClient,
+    PoolerId,
+    PoolError,
+    enrol,
+    open_client,
+    open_watch,
+    raw_key,
+)
 from pooler.config import PoolerConfig
-from pooler.enrol import enrol
 from pooler.events import (
     Event,
     Harvested,
@@ -24,9 +31,9 @@ from pooler.events import (
     Trouble,
     Waiting,
     Worked,
+    registered,
 )
 from pooler.miner import Found, MinerError, Search, SearchRequest, Target, open_search
-from pooler.model import BatchSummary, Block, FarmerOutcome
 
 #: Plant and SubmitWork calls per block: the first, and two for what failed for passing reasons.
 _TRIES = 3
@@ -70,21 +77,23 @@ async def run(config: PoolerConfig, observe: Observer = lambda _event: None) -> 
     """
 
     def notice(method: str, error: PoolError, delay: float) -> None:
-        observe(Trouble(what=method, error=f"{error.reason}: {error}", retry_in=delay))
+        # A stream of blocks that breaks costs nothing: every wait also reads.
+        if method != "WatchBlocks":
+            observe(Trouble(what=method, error=f"{error.reason}: {error}", retry_in=delay))
 
-    async with open_client(config.targets, transport_of(config.tls), notice=notice) as client:
-        pooler_id = await enrol(client, config, observe)
-        watch = ChainWatch(client)
-        await watch.refresh()
-        async with _background(client, config, pooler_id, watch):
+    async with open_client(config.targets, config.caller(), notice=notice) as client:
+        pooler_id = await enrol(
+            client, config.enrolment(), lambda enrolled: observe(registered(enrolled))
+        )
+        async with open_watch(client) as watch, _heartbeats(client, config, pooler_id):
             return await BlockLoop(client, config, pooler_id, watch, observe).farm()
 
 
 @asynccontextmanager
-async def _background(
-    client: PoolClient, config: PoolerConfig, pooler_id: PoolerId, watch: ChainWatch
+async def _heartbeats(
+    client: PoolClient, config: PoolerConfig, pooler_id: PoolerId
 ) -> AsyncIterator[None]:
-    """Send heartbeats and follow the block stream, while the block runs."""
+    """Send heartbeats while the block runs."""
 
     async def beat() -> None:
         while True:
@@ -92,13 +101,11 @@ async def _background(
                 await client.heartbeat(pooler_id)
             await asyncio.sleep(config.heartbeat_seconds)
 
-    tasks = [asyncio.create_task(beat()), asyncio.create_task(watch.follow())]
+    beating = asyncio.create_task(beat())
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel({beating})
 
 
 class BlockLoop:
@@ -278,8 +285,9 @@ class BlockLoop:
     async def _work(self, index: int, best: dict[FarmerId, Found]) -> None:
         """Submit the best nonces, and submit again those that failed for passing reasons."""
         for _ in range(_TRIES):
+            found = [one.submission() for one in best.values()]
             summary = await self._client.submit_work(
-                self._pooler_id, index, list(best.values()), patience=_BATCH_PATIENCE
+                self._pooler_id, index, found, patience=_BATCH_PATIENCE
             )
             self._counts["worked"] += summary.succeeded
             self._observe(Worked(summary=summary))

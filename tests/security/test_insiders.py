@@ -30,7 +30,7 @@ def test_nothing_of_ours_takes_an_advisory_lock() -> None:
     """Any role can hold those, whatever it may read or write."""
     files = [
         path
-        for folder in ("services", "libs", "backup", "cli", "pooler")
+        for folder in ("services", "libs", "backup", "client", "cli", "pooler")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".sql", ".py"} and path.name != "rights.py"
     ]

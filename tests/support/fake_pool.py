@@ -1,230 +1,433 @@
-"""Services that answer as a test says, over mutual TLS, for tests of the gateway.
+"""A whole pool in one process, for its clients: five services over the farm's state machine.
 
-One server stands for all five. It admits the gateway's certificate alone, and holds calls against
-the access token that the fake TokenService gave: like the services, but for the signature.
+Real gRPC, real rules, real time; a block lasts two seconds. It answers as the protos say,
+idempotence included, and can lose answers.
 """
 
 import asyncio
+import base64
+import binascii
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from time import time
+from types import ModuleType
+from typing import Any, TypeAlias
+from uuid import uuid4
 
 import grpc
-from google.protobuf import message_factory
 from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
-from kalepool.wallet.v1 import token_pb2
+from kalepool.harvest.v1 import harvest_pb2
+from kalepool.plant.v1 import plant_pb2
+from kalepool.registry.v1 import registry_pb2
+from kalepool.wallet.v1 import wallet_pb2
+from kalepool.work.v1 import work_pb2
 
-from gateway.bindings import services
-from libs.common.authority import CERTIFICATE_FILE, make_authority
-from libs.common.errors import PermissionDeniedError, PoolError, UnauthenticatedError
+from client import Targets
+from libs.common.errors import FailedPreconditionError, NotFoundError, PoolError, UnavailableError
 from libs.common.grpc.errors import to_status
-from libs.common.grpc.identity import CallerKind, parse_identity, uris_of
-from libs.common.grpc.tls import TlsFiles, transport_of
-from libs.common.names import SERVICES
+from libs.kale import farm
+from libs.kale.address import raw_key
+from libs.kale.errors import FarmCode, FarmError
+from libs.kale.farm import FarmState, Moment
+from libs.kale.hash import leading_zeros, work_hash
 
-DOMAIN = "kalepool"
-POOLER = "0190a5f0-0000-7000-8000-000000000001"
-FARMER = "0190a5f0-0000-7000-8000-000000000002"
-#: Tokens that the fake TokenService knows.
-OPERATOR_TOKEN = "kp_" + "o" * 43
-POOLER_TOKEN = "kp_" + "p" * 43
-SUBJECTS = {
-    OPERATOR_TOKEN: f"spiffe://{DOMAIN}/operator/ann",
-    POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
-}
-#: What the gateway's own certificate may call.
-PUBLIC = ("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken")
+BLOCK_SECONDS = 2
+LEDGER_SECONDS = 0.1
+STAKE = 1_000_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A call that arrived."""
-
-    #: Full name of the method.
-    method: str
-    #: Its request.
-    request: Any
-    #: Its metadata.
-    metadata: Mapping[str, str]
-    #: The token's subject; the gateway's own name without a token.
-    identity: str
+def new_address() -> str:
+    """Make a random G address."""
+    payload = bytes([6 << 3]) + secrets.token_bytes(32)
+    checksum = binascii.crc_hqx(payload, 0).to_bytes(2, "little")
+    return base64.b32encode(payload + checksum).decode()
 
 
-#: Answers a call: a message, or a list of messages for a stream. May raise a PoolError.
-Answer = Callable[[Any], Any]
+class FakeChain:
+    """The farm, and the ledger that runs with the clock."""
 
-
-@dataclass(kw_only=True)
-class FakePool:
-    """What the services answer, and what they were asked."""
-
-    #: Where they listen (host:port).
-    target: str = ""
-    #: The gateway's certificate.
-    files: TlsFiles | None = None
-    #: By short name of the method; others answer an empty message.
-    answers: dict[str, Answer] = field(default_factory=dict)
-    #: Calls that arrived, without those of health checks.
-    calls: list[Call] = field(default_factory=list)
-    #: Seconds for which access tokens are given.
-    life: float = 60.0
-    #: Tokens that count no more.
-    revoked: set[str] = field(default_factory=set)
-    #: Streams that are open, and how many were.
-    open_streams: int = 0
-    streams: int = 0
-    #: Access tokens that were given, with their subjects.
-    given: dict[str, str] = field(default_factory=dict)
-
-    def asked(self, method: str) -> list[Call]:
-        """Return the calls of one method."""
-        return [call for call in self.calls if call.method.endswith(f"/{method}")]
-
-    def exchange(self, request: token_pb2.ExchangeTokenRequest) -> Message:
-        """Answer as wallet's TokenService does."""
-        subject = SUBJECTS.get(request.token)
-        if subject is None or request.token in self.revoked:
-            raise UnauthenticatedError("no such token", reason="TOKEN_UNKNOWN")
-        access = secrets.token_urlsafe(24)
-        self.given[access] = subject
-        answer = token_pb2.ExchangeTokenResponse(
-            access_token=access, info=token_pb2.TokenInfo(subject=subject)
+    def __init__(self) -> None:
+        self._started = time()
+        self.state: FarmState = FarmState(
+            running=farm.founded(self.at()).running, interval_seconds=BLOCK_SECONDS
         )
-        answer.expires_at.FromMilliseconds(round((time.time() + self.life) * 1000))
-        return answer
+        #: Stroops paid out as rewards.
+        self.rewards = 0
+        #: Leading zeros of every accepted work, by block and address.
+        self.worked: dict[tuple[int, str], int] = {}
 
-    def identify(self, method: str, context: Any, metadata: Mapping[str, str]) -> str:
-        """Return who calls; raise as a service does for who may not."""
-        (leaf,) = context.auth_context()["x509_pem_cert"]
-        (uri,) = uris_of(leaf)
-        caller = parse_identity(uri, trust_domain=DOMAIN)
-        if (caller.kind, caller.name) != (CallerKind.SERVICE, "gateway"):
-            raise PermissionDeniedError("only the gateway", reason="ACCESS_DENIED")
-        authorization = metadata.get("authorization")
-        if authorization is not None:
-            subject = self.given.get(authorization.removeprefix("Bearer "))
-            if subject is None:
-                raise UnauthenticatedError("a wrong access token", reason="TOKEN_INVALID")
-            return subject
-        if not method.endswith(tuple(f"/{name}" for name in PUBLIC)):
-            raise PermissionDeniedError("not without a token", reason="ACCESS_DENIED")
-        return uri
+    def at(self) -> Moment:
+        """Now."""
+        return Moment(
+            ledger=1000 + int((time() - self._started) / LEDGER_SECONDS), time=int(time())
+        )
+
+    @property
+    def current(self) -> int:
+        """Index of the current block."""
+        return self.state.index or 0
+
+    @property
+    def plantable(self) -> int:
+        """Index of the block that a plant would go to."""
+        assert self.state.running is not None
+        return farm.plantable_index(
+            current=self.state.index,
+            running_since=self.state.running.opened_at,
+            now=self.at().time,
+            interval_seconds=BLOCK_SECONDS,
+        )
+
+    def plant(self, farmer: str, amount: int = 0) -> None:
+        """Plant, as anyone."""
+        self.state = farm.plant(self.state, farmer=farmer, amount=amount, at=self.at())
+
+    def work(self, farmer: str, index: int, nonce: int) -> int:
+        """Work; return the zeros."""
+        entropy = self.state.blocks[index].entropy
+        digest = work_hash(index=index, nonce=nonce, entropy=entropy, farmer_key=raw_key(farmer))
+        self.state, _ = farm.work(
+            self.state, farmer=farmer, digest=digest, nonce=nonce, at=self.at()
+        )
+        self.worked[index, farmer] = leading_zeros(digest)
+        return leading_zeros(digest)
+
+    def harvest(self, farmer: str, index: int) -> int:
+        """Harvest; return the reward."""
+        self.state, paid = farm.harvest(self.state, farmer=farmer, index=index, at=self.at())
+        self.rewards += paid.reward
+        return paid.reward
 
 
-class _Handler(grpc.GenericRpcHandler):
-    """Handlers for every RPC of the pool, and for health."""
+class FakePool:
+    """State and answers of the five services."""
+
+    def __init__(self) -> None:
+        self.chain = FakeChain()
+        self.pooler: registry_pb2.Pooler | None = None
+        #: Farmer id to address, in the order of registration.
+        self.farmers: dict[str, str] = {}
+        self.plantings: list[plant_pb2.Planting] = []
+        self.works: list[work_pb2.Work] = []
+        self.heartbeats = 0
+        #: Calls that were answered, by method.
+        self.calls: Counter[str] = Counter()
+        #: Answers to lose from now on, by method: the call is done, the caller gets UNAVAILABLE.
+        self.lose: Counter[str] = Counter()
+        self._answers: dict[tuple[str, str], Message] = {}
+
+    def register_pooler(
+        self, request: registry_pb2.RegisterPoolerRequest
+    ) -> registry_pb2.RegisterPoolerResponse:
+        self.pooler = registry_pb2.Pooler(
+            pooler_id=str(uuid4()), name=request.name, public_key=request.public_key
+        )
+        return registry_pb2.RegisterPoolerResponse(pooler=self.pooler)
+
+    def list_poolers(self, _: registry_pb2.ListPoolersRequest) -> registry_pb2.ListPoolersResponse:
+        return registry_pb2.ListPoolersResponse(poolers=[self.pooler] if self.pooler else [])
+
+    def heartbeat(self, _: registry_pb2.HeartbeatRequest) -> registry_pb2.HeartbeatResponse:
+        self.heartbeats += 1
+        return registry_pb2.HeartbeatResponse()
+
+    def register_farmer(
+        self, request: registry_pb2.RegisterFarmerRequest
+    ) -> registry_pb2.RegisterFarmerResponse:
+        farmer_id = str(uuid4())
+        self.farmers[farmer_id] = new_address()
+        return registry_pb2.RegisterFarmerResponse(farmer_id=farmer_id)
+
+    def forget_farmer(self, number: int) -> None:
+        """As if the registration had never arrived."""
+        answer = self._answers.pop(("RegisterFarmer", f"farmer-{number}"))
+        assert isinstance(answer, registry_pb2.RegisterFarmerResponse)
+        del self.farmers[answer.farmer_id]
+
+    def list_farmers(
+        self, request: registry_pb2.ListFarmersRequest
+    ) -> registry_pb2.ListFarmersResponse:
+        """One farmer a page, so that paging is used."""
+        rest = list(self.farmers.items())[int(request.page_token or 0) :]
+        farmers = [
+            registry_pb2.Farmer(
+                farmer_id=farmer_id,
+                custodial_wallet=address,
+                status=registry_pb2.FARMER_STATUS_ACTIVE,
+                is_funded=True,
+            )
+            for farmer_id, address in rest[:1]
+        ]
+        token = str(int(request.page_token or 0) + 1) if len(rest) > 1 else ""
+        return registry_pb2.ListFarmersResponse(farmers=farmers, next_page_token=token)
+
+    def get_block(self, request: wallet_pb2.GetBlockRequest) -> wallet_pb2.GetBlockResponse:
+        index = request.index if request.HasField("index") else self.chain.current
+        block = self._block(index)
+        if block is None and request.HasField("index"):
+            raise NotFoundError("never seen", reason="BLOCK_UNKNOWN")
+        return wallet_pb2.GetBlockResponse(block=block, head=self._head())
+
+    async def watch_blocks(
+        self, request: wallet_pb2.WatchBlocksRequest, context: Context
+    ) -> AsyncIterator[wallet_pb2.WatchBlocksResponse]:
+        """Yield the current block ten times a second; break the stream now and then."""
+        for _ in range(7):
+            block = self._block(self.chain.current)
+            yield wallet_pb2.WatchBlocksResponse(block=block, head=self._head())
+            await asyncio.sleep(LEDGER_SECONDS)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+
+    def plant(self, request: plant_pb2.PlantRequest) -> plant_pb2.PlantResponse:
+        if request.block_index != self.chain.plantable:
+            raise FailedPreconditionError("not now", reason="WRONG_BLOCK")
+        farmers = list(self.farmers.items())[: request.max_farmers_capacity or None]
+        planted = []
+        for farmer_id, address in farmers:
+            with suppress(FarmError):
+                self.chain.plant(address, STAKE)
+                planted.append(_planting(farmer_id, address, request.block_index))
+        self.plantings += planted
+        return plant_pb2.PlantResponse(
+            block_index=request.block_index,
+            total_requested=len(planted),
+            successful_plants=len(planted),
+            total_staked=STAKE * len(planted),
+            plantings=planted,
+        )
+
+    def list_plantings(
+        self, request: plant_pb2.ListPlantingsRequest
+    ) -> plant_pb2.ListPlantingsResponse:
+        found = [one for one in self.plantings if one.block_index == request.block_index]
+        return plant_pb2.ListPlantingsResponse(plantings=found)
+
+    def submit_work(self, request: work_pb2.SubmitWorkRequest) -> work_pb2.SubmitWorkResponse:
+        if request.block_index != self.chain.current:
+            raise FailedPreconditionError("over", reason="WRONG_BLOCK")
+        verdicts = [self._verdict(request.block_index, one) for one in request.submissions]
+        worked = sum(one.status == work_pb2.VERDICT_STATUS_WORKED for one in verdicts)
+        return work_pb2.SubmitWorkResponse(
+            block_index=request.block_index,
+            total_submissions=len(verdicts),
+            valid_nonces=worked,
+            submitted_work=worked,
+            verdicts=verdicts,
+        )
+
+    def list_works(self, request: work_pb2.ListWorksRequest) -> work_pb2.ListWorksResponse:
+        found = [one for one in self.works if one.block_index == request.block_index]
+        return work_pb2.ListWorksResponse(works=found)
+
+    def harvest(self, request: harvest_pb2.HarvestRequest) -> harvest_pb2.HarvestResponse:
+        if request.block_index >= self.chain.current:
+            raise FailedPreconditionError("open", reason="BLOCK_NOT_CLOSED")
+        records = []
+        for farmer_id, address in self.farmers.items():
+            with suppress(FarmError):
+                reward = self.chain.harvest(address, request.block_index)
+                records.append(_harvest(farmer_id, request.block_index, reward))
+        return harvest_pb2.HarvestResponse(
+            block_index=request.block_index,
+            total_eligible=len(records),
+            successful_harvests=len(records),
+            total_rewards=sum(one.reward_amount for one in records),
+            harvests=records,
+        )
+
+    def harvest_pending(
+        self, request: harvest_pb2.HarvestPendingRequest
+    ) -> harvest_pb2.HarvestPendingResponse:
+        pending = {index for _, index in self.chain.state.pails if index < self.chain.current}
+        blocks = [
+            self.harvest(harvest_pb2.HarvestRequest(block_index=index)) for index in sorted(pending)
+        ]
+        return harvest_pb2.HarvestPendingResponse(
+            blocks=blocks,
+            total_rewards=sum(block.total_rewards for block in blocks),
+            still_pending=sum(index < self.chain.current for _, index in self.chain.state.pails),
+        )
+
+    def services(self) -> dict[str, dict[str, Handler]]:
+        """Handlers by service and method."""
+        registry, wallet = self._unary(registry_pb2), self._unary(wallet_pb2)
+        plant, work, harvest = map(self._unary, (plant_pb2, work_pb2, harvest_pb2))
+        return {
+            "registry": {
+                "RegisterPooler": registry("RegisterPooler", self.register_pooler),
+                "ListPoolers": registry("ListPoolers", self.list_poolers),
+                "Heartbeat": registry("Heartbeat", self.heartbeat),
+                "RegisterFarmer": registry("RegisterFarmer", self.register_farmer),
+                "ListFarmers": registry("ListFarmers", self.list_farmers),
+            },
+            "wallet": {
+                "GetBlock": wallet("GetBlock", self.get_block),
+                "WatchBlocks": grpc.unary_stream_rpc_method_handler(
+                    self.watch_blocks,
+                    request_deserializer=wallet_pb2.WatchBlocksRequest.FromString,
+                    response_serializer=wallet_pb2.WatchBlocksResponse.SerializeToString,
+                ),
+            },
+            "plant": {
+                "Plant": plant("Plant", self.plant),
+                "ListPlantings": plant("ListPlantings", self.list_plantings),
+            },
+            "work": {
+                "SubmitWork": work("SubmitWork", self.submit_work),
+                "ListWorks": work("ListWorks", self.list_works),
+            },
+            "harvest": {
+                "Harvest": harvest("Harvest", self.harvest),
+                "HarvestPending": harvest("HarvestPending", self.harvest_pending),
+            },
+        }
+
+    def _unary(self, module: ModuleType) -> Callable[..., Handler]:
+        """Handlers that answer a repeated request_id as the first time, and lose answers."""
+
+        def handler(name: str, answer: Callable[[Any], Message]) -> Handler:
+            async def behave(request: Any, context: Context) -> Message:
+                try:
+                    response = self._answer(name, answer, request)
+                    if self.lose[name] > 0:
+                        self.lose[name] -= 1
+                        raise UnavailableError("the answer is lost")
+                except PoolError as error:
+                    await context.abort_with_status(to_status(error))
+                self.calls[name] += 1
+                return response
+
+            return grpc.unary_unary_rpc_method_handler(
+                behave,
+                request_deserializer=getattr(module, f"{name}Request").FromString,
+                response_serializer=getattr(module, f"{name}Response").SerializeToString,
+            )
+
+        return handler
+
+    def _answer(self, name: str, answer: Callable[[Any], Message], request: Any) -> Message:
+        request_id = getattr(request, "request_id", "")
+        if not request_id:
+            return answer(request)
+        key = (name, request_id)
+        if key not in self._answers:
+            self._answers[key] = answer(request)
+        return self._answers[key]
+
+    def _verdict(self, index: int, submission: work_pb2.Submission) -> work_pb2.Verdict:
+        address = self.farmers[submission.farmer_id]
+        verdict = work_pb2.Verdict(farmer_id=submission.farmer_id, nonce=submission.nonce)
+        try:
+            verdict.zeros = self.chain.work(address, index, submission.nonce)
+            verdict.status = work_pb2.VERDICT_STATUS_WORKED
+            self.works.append(
+                work_pb2.Work(
+                    farmer_id=submission.farmer_id,
+                    block_index=index,
+                    custodial_wallet=address,
+                    zeros=verdict.zeros,
+                    status=work_pb2.WORK_STATUS_SUCCESS,
+                )
+            )
+        except FarmError as error:
+            verdict.status = work_pb2.VERDICT_STATUS_FAILED
+            verdict.reason = _REASONS[error.code]
+        return verdict
+
+    def _block(self, index: int) -> wallet_pb2.Block | None:
+        block = self.chain.state.blocks.get(index)
+        if block is None:
+            return None
+        return wallet_pb2.Block(
+            index=index,
+            opened_at=Timestamp(seconds=block.opened_at),
+            closes_at=Timestamp(seconds=block.opened_at + BLOCK_SECONDS),
+            entropy=block.entropy,
+            min_zeros=block.stats.min_zeros,
+            max_zeros=block.stats.max_zeros,
+            staked_total=block.stats.staked_total,
+        )
+
+    def _head(self) -> wallet_pb2.ChainHead:
+        at = self.chain.at()
+        return wallet_pb2.ChainHead(
+            ledger=at.ledger,
+            close_time=Timestamp(seconds=at.time),
+            current_block=self.chain.current,
+            plantable_block=self.chain.plantable,
+        )
+
+
+_REASONS = {
+    FarmCode.GAP_COUNT_TOO_LOW: common_pb2.FAILURE_REASON_GAP_TOO_LOW,
+    FarmCode.ZERO_COUNT_TOO_LOW: common_pb2.FAILURE_REASON_ZEROS_TOO_LOW,
+    FarmCode.PAIL_MISSING: common_pb2.FAILURE_REASON_NOT_PLANTED,
+}
+
+
+def _planting(farmer_id: str, address: str, index: int) -> plant_pb2.Planting:
+    return plant_pb2.Planting(
+        farmer_id=farmer_id,
+        custodial_wallet=address,
+        block_index=index,
+        stake_amount=STAKE,
+        status=plant_pb2.PLANTING_STATUS_SUCCESS,
+    )
+
+
+def _harvest(farmer_id: str, index: int, reward: int) -> harvest_pb2.HarvestRecord:
+    return harvest_pb2.HarvestRecord(
+        farmer_id=farmer_id,
+        block_index=index,
+        reward_amount=reward,
+        status=harvest_pb2.HARVEST_STATUS_SUCCESS,
+    )
+
+
+class FakeServer:
+    """Serves a FakePool; can be stopped and started again at the same address."""
 
     def __init__(self, pool: FakePool) -> None:
         self._pool = pool
-        self._methods = {
-            f"/{service.full_name}/{method.name}": method
-            for service in services()
-            for method in service.methods
-        }
+        self._server: grpc.aio.Server | None = None
+        self._port = 0
 
-    def service(self, details: Any) -> Any:
-        """Return the handler of a method (grpc's hook)."""
-        if details.method == "/grpc.health.v1.Health/Check":
-            return grpc.unary_unary_rpc_method_handler(
-                self._health,
-                request_deserializer=health_pb2.HealthCheckRequest.FromString,
-                response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+    @property
+    def targets(self) -> Targets:
+        """The five services, all at one address."""
+        target = f"127.0.0.1:{self._port}"
+        return Targets(registry=target, wallet=target, plant=target, work=target, harvest=target)
+
+    async def start(self) -> None:
+        """Listen, at the address it had before if it had one."""
+        self._server = grpc.aio.server()
+        for name, methods in self._pool.services().items():
+            service = f"kalepool.{name}.v1.{name.capitalize()}Service"
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service, methods),)
             )
-        method = self._methods.get(details.method)
-        if method is None:
-            return None
-        request_class = message_factory.GetMessageClass(method.input_type)
-        response_class = message_factory.GetMessageClass(method.output_type)
-        codecs: dict[str, Any] = {
-            "request_deserializer": request_class.FromString,
-            "response_serializer": response_class.SerializeToString,
-        }
-        if method.server_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(details.method, response_class), **codecs
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(details.method, response_class), **codecs
-        )
+        self._port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
+        await self._server.start()
 
-    async def _health(self, request: Any, context: Any) -> Any:
-        statuses = health_pb2.HealthCheckResponse
-        return statuses(status=statuses.SERVING)
-
-    def _unary(self, method: str, response_class: Any) -> Any:
-        async def handle(request: Any, context: Any) -> Any:
-            try:
-                answer = self._answer(method, request, context, response_class)
-                return await answer if asyncio.iscoroutine(answer) else answer
-            except PoolError as error:
-                await context.abort_with_status(to_status(error))
-
-        return handle
-
-    def _stream(self, method: str, response_class: Any) -> Any:
-        async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
-            self._pool.open_streams += 1
-            self._pool.streams += 1
-            try:
-                async for one in self._answer(method, request, context, response_class):
-                    yield one
-            except PoolError as error:
-                await context.abort_with_status(to_status(error))
-            finally:
-                self._pool.open_streams -= 1
-
-        return handle
-
-    def _answer(self, method: str, request: Any, context: Any, response_class: Any) -> Any:
-        metadata = {str(key): str(value) for key, value in context.invocation_metadata()}
-        identity = self._pool.identify(method, context, metadata)
-        self._pool.calls.append(
-            Call(method=method, request=request, metadata=metadata, identity=identity)
-        )
-        name = method.rpartition("/")[2]
-        if name == "ExchangeToken":
-            return self._pool.exchange(request)
-        answer = self._pool.answers.get(name)
-        return response_class() if answer is None else answer(request)
+    async def stop(self) -> None:
+        """Break every connection."""
+        if self._server is not None:
+            await self._server.stop(grace=None)
 
 
 @asynccontextmanager
-async def open_fake_pool(folder: Path) -> AsyncIterator[FakePool]:
-    """Run the server while the block runs; the gateway's certificate is in the folder."""
-    authority = make_authority(DOMAIN)
-    authority.save(folder)
-    shown = {}
-    for name, addresses in (("gateway", ()), ("wallet", SERVICES)):
-        issued = authority.issue(CallerKind.SERVICE, name, addresses=addresses)
-        certificate, key = issued.save(folder, name)
-        shown[name] = TlsFiles(
-            certificate=certificate, key=key, authority=folder / CERTIFICATE_FILE
-        )
-    pool = FakePool(files=shown["gateway"])
-    server = grpc.aio.server(handlers=[_Handler(pool)])
-    certificates = transport_of(shown["wallet"]).certificates
-    assert certificates is not None
-    port = server.add_secure_port("127.0.0.1:0", certificates.server_credentials())
+async def open_fake(pool: FakePool) -> AsyncIterator[FakeServer]:
+    """Serve the pool while the block runs."""
+    server = FakeServer(pool)
     await server.start()
-    pool.target = f"127.0.0.1:{port}"
     try:
-        yield pool
+        yield server
     finally:
-        await server.stop(0)
-
-
-def info_answer(_: Any) -> Message:
-    """Return what GetInfo answers."""
-    return common_pb2.GetInfoResponse(
-        service="registry",
-        version="0.1.0",
-        network=common_pb2.NetworkInfo(type="testnet", kale_contract_id="CTEST"),
-        limits=common_pb2.Limits(max_farmers=1000, rate_limit_per_minute=100),
-        uptime_seconds=86400,
-    )
+        await server.stop()

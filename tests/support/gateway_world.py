@@ -11,7 +11,7 @@ import httpx
 from gateway.app import open_app
 from gateway.config import GatewaySettings
 from libs.common.names import SERVICES
-from tests.support.fake_pool import OPERATOR_TOKEN, FakePool, info_answer, open_fake_pool
+from tests.support.fake_backends import OPERATOR_TOKEN, FakePool, info_answer, open_fake_pool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Typed calls of other services: deadlines passed on, errors restored, streams closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from libs.common.grpc.trace import passed_on
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+#: Pairs of name and value that go with a call.
+Metadata = Sequence[tuple[str, str]]
 
 #: With these a peer that restarts is found again within a second, and a dead connection is noticed.
 _OPTIONS: Options = (
@@ -46,11 +48,26 @@ async def open_channel(
         yield renewing
 
 
+@asynccontextmanager
+async def open_nameless_channel(
+    target: str, authority: bytes, *, name: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel over TLS that shows no certificate of ours: each call has an access token.
+
+    The other side has to show that it is the service `name`, by the word of `authority` (PEM).
+    """
+    credentials = grpc.ssl_channel_credentials(root_certificates=authority)
+    options = (*_OPTIONS, ("grpc.ssl_target_name_override", name))
+    async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
+        yield channel
+
+
 async def call(
     method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
     request: Request,
     *,
     timeout: float,
+    metadata: Metadata = (),
 ) -> Response:
     """Call a unary method; raise the PoolError that the peer raised.
 
@@ -58,7 +75,7 @@ async def call(
     """
     seconds = _affordable(timeout)
     try:
-        return await method(request, timeout=seconds, metadata=_metadata())
+        return await method(request, timeout=seconds, metadata=_metadata(metadata))
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
 
@@ -68,13 +85,14 @@ async def stream(
     request: Request,
     *,
     timeout: float | None,
-) -> AsyncIterator[Response]:
+    metadata: Metadata = (),
+) -> AsyncGenerator[Response, None]:
     """Call a streaming method and yield its responses; raise the PoolError that the peer raised.
 
     `timeout` None is for streams without an end. Leaving the loop early cancels the call.
     """
     seconds = None if timeout is None else _affordable(timeout)
-    started = method(request, timeout=seconds, metadata=_metadata())
+    started = method(request, timeout=seconds, metadata=_metadata(metadata))
     try:
         async for response in started:
             yield response
@@ -91,5 +109,5 @@ def _affordable(timeout: float) -> float:
     return seconds
 
 
-def _metadata() -> grpc.aio.Metadata:
-    return grpc.aio.Metadata(*passed_on())
+def _metadata(own: Metadata) -> grpc.aio.Metadata:
+    return grpc.aio.Metadata(*passed_on(), *own)

@@ -10,7 +10,7 @@ from kalepool.wallet.v1 import wallet_pb2
 
 from libs.common import errors
 from libs.common.errors import FieldViolation, PoolError
-from tests.support.fake_pool import FARMER, OPERATOR_TOKEN, POOLER, POOLER_TOKEN, SUBJECTS
+from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER, POOLER_TOKEN, SUBJECTS
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_pool import OPERATOR_TOKEN, POOLER
+from tests.support.fake_backends import OPERATOR_TOKEN, POOLER
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
 REGISTER = "/v1/farmers"

@@ -13,7 +13,7 @@ import pytest
 from libs.common import log as logs
 from libs.common.authority import make_authority
 from libs.common.grpc.identity import CallerKind
-from tests.support.fake_pool import FARMER, OPERATOR_TOKEN, POOLER_TOKEN, SUBJECTS
+from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER_TOKEN, SUBJECTS
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
 

@@ -14,7 +14,7 @@ from kalepool.work.v1 import work_pb2
 
 from libs.common.errors import NotFoundError, PermissionDeniedError, UnavailableError
 from libs.common.grpc.identity import parse_identity
-from tests.support.fake_pool import FARMER, POOLER, POOLER_TOKEN, SUBJECTS
+from tests.support.fake_backends import FARMER, POOLER, POOLER_TOKEN, SUBJECTS
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "http"

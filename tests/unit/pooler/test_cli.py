@@ -8,10 +8,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from tests.unit.pooler.fake_pool import FakePool, FakeServer, open_fake
+from tests.support.fake_pool import FakePool, FakeServer, open_fake
+from tests.support.token_port import TokenPort, open_token_port
 
 KEY = "G" + "A" * 55
 
@@ -39,7 +41,7 @@ async def start(*options: str, environment: dict[str, str] | None = None) -> Pro
     )
 
 
-def environment(server: FakeServer) -> dict[str, str]:
+def environment(server: FakeServer | TokenPort) -> dict[str, str]:
     """A small pooler, by the environment."""
     return {
         **{f"POOLER_{name.upper()}_TARGET": at for name, at in asdict(server.targets).items()},
@@ -82,6 +84,29 @@ async def test_a_signal_ends_it_cleanly(server: FakeServer, number: signal.Signa
     pooler.send_signal(number)
     _, errors = await asyncio.wait_for(pooler.communicate(), timeout=10)
     assert (pooler.returncode, errors) == (130, b"")
+
+
+async def test_a_pooler_with_an_api_token_farms_without_a_certificate(tmp_path: Path) -> None:
+    async with open_token_port(FakePool(), tmp_path) as port:
+        assert port.files is not None
+        files = ("--token-file", str(port.files.token), "--tls-ca-file", str(port.files.authority))
+        pooler = await start("--json", "--blocks", "1", *files, environment=environment(port))
+        output, errors = await asyncio.wait_for(pooler.communicate(), timeout=60)
+    assert (pooler.returncode, errors) == (0, b"")
+    assert json.loads(output.splitlines()[-1])["harvested"] == 2
+    assert port.exchanges >= 1
+
+
+async def test_a_token_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    lines = {
+        ("--token-file", "/nowhere"): b"give --tls-ca-file",
+        ("--token-file", "/nowhere", "--tls-ca-file", "/nowhere"): b"/nowhere: No such file",
+    }
+    for options, said in lines.items():
+        pooler = await start("--public-key", KEY, *options)
+        _, errors = await pooler.communicate()
+        assert pooler.returncode == 2
+        assert said in errors
 
 
 async def test_without_a_pooler_it_says_what_is_missing() -> None:

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from client import BatchSummary, FarmerOutcome, SweepSummary
 from libs.common.ids import FarmerId, PoolerId
 from pooler.events import Event, Mining, Planted, Registered, Swept, Trouble, Waiting
-from pooler.model import BatchSummary, FarmerOutcome, SweepSummary
 from pooler.report import TextReport, describe
 
 

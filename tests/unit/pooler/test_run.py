@@ -14,7 +14,7 @@ from pooler.config import PoolerConfig
 from pooler.events import Event, Harvested, Mining, Planted, Registered, Trouble, Worked
 from pooler.report import describe_run
 from pooler.run import run
-from tests.unit.pooler.fake_pool import FakePool, FakeServer, new_address, open_fake
+from tests.support.fake_pool import FakePool, FakeServer, new_address, open_fake
 
 FARMERS = 3
 

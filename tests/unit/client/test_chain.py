@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from client import Block, ChainView, ChainWatch, Head, PoolClient, open_client
 from libs.common.errors import FailedPreconditionError
-from pooler.chain import ChainWatch
-from pooler.client import PoolClient, open_client
-from pooler.model import Block, ChainView, Head
-from tests.unit.pooler.fake_pool import FakePool, open_fake
+from tests.support.fake_pool import FakePool, open_fake
 
 
 def head(*, ledger: int, close_time: float, current_block: int = 7) -> Head:

@@ -1,4 +1,4 @@
-"""The conversion of the services' messages into the pooler's plain values."""
+"""The conversion of the services' messages into plain values, and back."""
 
 from uuid import UUID
 
@@ -10,8 +10,7 @@ from kalepool.registry.v1 import registry_pb2
 from kalepool.wallet.v1 import wallet_pb2
 from kalepool.work.v1 import work_pb2
 
-from libs.common.ids import FarmerId, PoolerId
-from pooler.model import (
+from client.model import (
     BatchSummary,
     Block,
     ChainView,
@@ -19,8 +18,10 @@ from pooler.model import (
     FarmerRecord,
     Head,
     PoolerRecord,
+    Submission,
     SweepSummary,
 )
+from libs.common.ids import FarmerId, PoolerId
 
 _NANOSECONDS = 1_000_000_000
 
@@ -84,6 +85,25 @@ def plant_summary(message: plant_pb2.PlantResponse) -> BatchSummary:
     )
 
 
+def submission(found: Submission) -> work_pb2.Submission:
+    """Convert a nonce that was found."""
+    at = 0 if found.found_at is None else int(found.found_at.timestamp() * 1000)
+    return work_pb2.Submission(farmer_id=str(found.farmer_id), nonce=found.nonce, timestamp=at)
+
+
+def work(message: work_pb2.Work) -> FarmerOutcome:
+    """Convert one farmer's work."""
+    return FarmerOutcome(
+        farmer_id=FarmerId(UUID(message.farmer_id)),
+        address=message.custodial_wallet,
+        succeeded=message.status == work_pb2.WORK_STATUS_SUCCESS,
+        reason=_reason(message.reason),
+        amount=0,
+        zeros=message.zeros,
+        gap=message.gap,
+    )
+
+
 def work_summary(message: work_pb2.SubmitWorkResponse) -> BatchSummary:
     """Convert the answer of a SubmitWork call."""
     return BatchSummary(
@@ -124,6 +144,8 @@ def _block(message: wallet_pb2.Block) -> Block:
         closes_at=_seconds(message.closes_at),
         entropy=message.entropy,
         max_zeros=message.max_zeros,
+        min_zeros=message.min_zeros,
+        staked_total=message.staked_total,
     )
 
 
@@ -136,6 +158,7 @@ def _verdict(message: work_pb2.Verdict) -> FarmerOutcome:
         reason=_reason(message.reason),
         amount=message.estimated_reward,
         zeros=message.zeros,
+        gap=message.gap,
     )
 
 

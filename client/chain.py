@@ -1,14 +1,14 @@
-"""The chain as the pooler sees it: followed by a stream, checked by reads, timed by its clock."""
+"""The chain as a pooler sees it: followed by a stream, checked by reads, timed by its clock."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
+from client.model import Block, Head
+from client.pool import PoolClient
+from client.retry import backoff
 from libs.common.errors import FailedPreconditionError, NotFoundError, PoolError
-from pooler.client import PoolClient
-from pooler.model import Block, Head
-from pooler.retry import backoff
 
 #: Seconds between two looks while the pooler waits for something that no message announces, such as
 #: the end of a block's interval.
@@ -40,16 +40,14 @@ class ChainWatch:
         return self.head.close_time + self._clock() - self._seen_at
 
     async def follow(self) -> None:
-        """Follow the stream until the task is cancelled; a broken stream is opened again."""
+        """Follow the stream of blocks until the task is cancelled."""
         delays = backoff()
         while True:
-            try:
+            # The stream is a hint only: every wait below also reads.
+            with suppress(PoolError):
                 async for view in self._client.watch_blocks():
                     self._take(view.head)
                     delays = backoff()
-            except PoolError:
-                # The stream is a hint only: every wait below also reads.
-                pass
             await asyncio.sleep(next(delays))
 
     async def refresh(self) -> Head:
@@ -108,3 +106,16 @@ class ChainWatch:
         except TimeoutError:
             return False
         return True
+
+
+@asynccontextmanager
+async def open_watch(client: PoolClient) -> AsyncIterator[ChainWatch]:
+    """Open a watch that follows the chain while the block runs; its head is known at once."""
+    watch = ChainWatch(client)
+    await watch.refresh()
+    following = asyncio.create_task(watch.follow())
+    try:
+        yield watch
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)

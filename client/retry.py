@@ -18,7 +18,7 @@ from libs.common.errors import (
 T = TypeVar("T")
 
 #: The call may succeed when repeated. INTERNAL is among them because a connection that breaks while
-#: a service dies may look so; every call of the pooler is idempotent.
+#: a service dies may look so; every call of the library is idempotent.
 _PASSING = (UnavailableError, DeadlineExceededError, ConflictError, InternalError)
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
@@ -40,7 +40,7 @@ async def patiently(
         try:
             return await call()
         except PoolError as error:
-            wait = _wait_after(error, delay)
+            wait = wait_after(error, delay)
             if wait is None or monotonic() + wait > ends_at:
                 raise
             notice(error, wait)
@@ -59,7 +59,7 @@ def backoff() -> Iterator[float]:
         delay = min(_LONGEST_DELAY, 2 * delay)
 
 
-def _wait_after(error: PoolError, delay: float) -> float | None:
+def wait_after(error: PoolError, delay: float) -> float | None:
     """Return the seconds to wait before a repeat, or None when a repeat would fail the same way."""
     if isinstance(error, ResourceExhaustedError):
         # A rate limit says when it ends; other limits (a full pool) stay.

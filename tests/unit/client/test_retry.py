@@ -6,6 +6,7 @@ from time import monotonic
 
 import pytest
 
+from client.retry import backoff, patiently
 from libs.common.errors import (
     ConflictError,
     DeadlineExceededError,
@@ -17,7 +18,6 @@ from libs.common.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from pooler.retry import backoff, patiently
 
 
 def failing(*errors: PoolError) -> Callable[[], Awaitable[str]]:

@@ -1,10 +1,11 @@
-"""The pooler's data about the pool: the services' answers as plain values."""
+"""The services' answers as plain values."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from libs.common.ids import FarmerId, PoolerId
 
-#: Reasons for which the same thing may succeed a little later.
+#: Reasons for which the same call may succeed a little later.
 TRANSIENT_REASONS = frozenset(
     {"EXPIRED", "INTERNAL", "FEE_CAP", "GAP_TOO_LOW", "VALIDATION_TIMEOUT"}
 )
@@ -40,6 +41,10 @@ class Block:
     entropy: bytes
     #: Zeros above this earn nothing more in this block.
     max_zeros: int
+    #: Zeros below this count as this many.
+    min_zeros: int = 0
+    #: Stroops of KALE staked in it and not yet worked.
+    staked_total: int = 0
 
     def moment(self, share: float) -> float:
         """Return the unix seconds (the chain's) at which this share of the block is over."""
@@ -98,11 +103,25 @@ class FarmerOutcome:
     amount: int
     #: Leading zeros of the hash; 0 where there is none.
     zeros: int = 0
+    #: Ledgers between plant and work; 0 where there is no work.
+    gap: int = 0
 
     @property
     def worth_another_try(self) -> bool:
         """Tell whether it failed for a reason that may be gone a little later."""
         return not self.succeeded and self.reason in TRANSIENT_REASONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A nonce that was found for a farmer."""
+
+    #: The farmer whose nonce it is.
+    farmer_id: FarmerId
+    #: The nonce, below 2 to the power of 64.
+    nonce: int
+    #: When it was found; None when that is not known.
+    found_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

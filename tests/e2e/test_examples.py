@@ -1,0 +1,157 @@
+"""The examples farm a block on localnet, each as the README says; then records equal the chain."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from devstack.chain_view import read_chain
+from devstack.check import settled_verdict
+from devstack.farmers import pooler_config, settle
+from devstack.stack import Stack, StackConfig, open_stack
+from libs.common.names import SERVICES
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+FARMERS = 2
+#: Seconds for making stubs and building, and for farming two blocks.
+BUILD_SECONDS, FARM_SECONDS = 600.0, 240.0
+#: What makes stubs, in a copy of an example.
+GENERATE = ("buf", "generate", f"{ROOT}/protos", "--path", f"{ROOT}/protos/kalepool")
+#: The oldest Node.js that the pinned packages take.
+OLDEST_NODE = (20, 19)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A pool that farms, and what its farmers were given."""
+
+    #: The running pool.
+    stack: Stack
+    #: Stroops by address.
+    funded: dict[str, int] = field(default_factory=dict)
+
+    async def new_pooler(self) -> dict[str, str]:
+        """Register a pooler with farmers who have KALE; return the variables of an example."""
+        config = pooler_config(self.stack, FARMERS, 1)
+        config, funded = await settle(self.stack, config, lambda _event: None, lambda _text: None)
+        self.funded.update(funded)
+        assert config.tls is not None
+        return {
+            "POOLER_ID": str(config.pooler_id),
+            "BLOCKS": "1",
+            **config.tls.environment,
+            **{f"{name.upper()}_TARGET": self.stack.target(name) for name in SERVICES},
+        }
+
+
+@pytest.fixture(scope="module")
+async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
+    """One pool for all examples."""
+    folder = tmp_path_factory.mktemp("examples") / "stack"
+    # harvest's own sweep would now and then be faster than the example, which then earns nothing.
+    environment = {"harvest": {"HARVEST_SWEEP_SECONDS": "0"}}
+    config = StackConfig(
+        directory=folder, ledger_seconds=1.0, block_seconds=25, environment=environment
+    )
+    async with open_stack(config) as stack:
+        yield Pool(stack=stack)
+        stack.check()
+
+
+async def output_of(
+    command: Sequence[str], folder: Path, seconds: float, variables: Mapping[str, str] = {}
+) -> str:
+    """What a command prints; fails with all that it said when it fails."""
+    scripts = sysconfig.get_path("scripts")
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, (out + err).decode()
+    return out.decode()
+
+
+def copy(name: str, folder: Path) -> Path:
+    """An example's own files in a folder of their own, without what somebody has built there."""
+    ignored = shutil.ignore_patterns("gen", "dist", "node_modules", "pooler")
+    return Path(shutil.copytree(EXAMPLES / name, folder / name, ignore=ignored))
+
+
+def needs(*commands: str) -> None:
+    """Skips where a command is missing; CI has all of them."""
+    for command in commands:
+        if shutil.which(command) is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI needs {command}")
+            pytest.skip(f"{command} is not installed")
+
+
+async def farms_a_block(
+    pool: Pool, command: Sequence[str], folder: Path, variables: Mapping[str, str] = {}
+) -> None:
+    """An example farms a block and is paid for it, and the records are what is on the chain."""
+    environment = {**await pool.new_pooler(), **variables}
+    printed = await output_of(command, folder, FARM_SECONDS, environment)
+    first, second = (json.loads(line) for line in printed.splitlines())
+    for line in (first, second):
+        assert (line["planted"], line["worked"]) == (FARMERS, FARMERS)
+    assert second["block"] > first["block"]
+    assert (first["rewards"], second["rewards"] > 0) == (0, True)
+    verdict = await settled_verdict(
+        pool.stack, pool.funded, partial(read_chain, pool.stack.rpc_url)
+    )
+    assert verdict.equal, verdict.differences
+
+
+async def test_the_one_in_python_farms_a_block(pool: Pool) -> None:
+    paths = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "gen")))}
+    command = (sys.executable, str(EXAMPLES / "python" / "pooler.py"))
+    await farms_a_block(pool, command, ROOT, paths)
+
+
+async def test_the_one_in_go_farms_a_block(pool: Pool, tmp_path: Path) -> None:
+    needs("go")
+    folder = copy("go", tmp_path)
+    wanted = re.search(r"^go (\d+)\.(\d+)", (folder / "go.mod").read_text("utf-8"), re.MULTILINE)
+    installed = re.search(r"go(\d+)\.(\d+)", await output_of(("go", "version"), tmp_path, 60))
+    assert wanted is not None
+    assert installed is not None
+    if tuple(map(int, installed.groups())) < tuple(map(int, wanted.groups())):
+        pytest.skip(f"go is too old: {installed[0]}, not {wanted[0]}")
+    await output_of(GENERATE, folder, BUILD_SECONDS)
+    await output_of(("go", "build", "-o", "pooler", "."), folder, BUILD_SECONDS)
+    await farms_a_block(pool, (str(folder / "pooler"),), folder)
+
+
+async def test_the_one_in_typescript_farms_a_block(pool: Pool, tmp_path: Path) -> None:
+    needs("node", "npm")
+    version = (await output_of(("node", "--version"), tmp_path, 60)).strip()
+    if tuple(map(int, version.lstrip("v").split(".")[:2])) < OLDEST_NODE:
+        pytest.skip(f"node is too old: {version}")
+    folder = copy("typescript", tmp_path)
+    await output_of(("npm", "ci", "--no-audit", "--no-fund"), folder, BUILD_SECONDS)
+    await output_of(GENERATE, folder, BUILD_SECONDS)
+    await output_of(("npm", "run", "build"), folder, BUILD_SECONDS)
+    await farms_a_block(pool, ("npm", "start", "--silent"), folder)
