@@ -9,7 +9,8 @@ from kalepool.work.v1 import work_pb2
 
 from cli.arguments import BlockIndex, Count, JsonText, Run, json_argument
 from cli.errors import CommandLineError
-from cli.session import BATCH_TIMEOUT
+from cli.progress import Look
+from cli.session import BATCH_TIMEOUT, PAGE
 
 PLANTING_COLUMNS = (
     "farmer_id",
@@ -31,6 +32,8 @@ HARVEST_COLUMNS = (
     "ledger",
     "reason",
 )
+#: Seconds for a look at what is recorded while a batch runs.
+PATIENCE = 5.0
 BLOCK_COLUMNS = (
     "block_index",
     "pooler_id",
@@ -63,7 +66,9 @@ async def plant(
         max_farmers_capacity=max_farmers,
         request_id=request_id,
     )
-    reply = await session.ask(session.plant.Plant, request, timeout=BATCH_TIMEOUT)
+    recorded = plant_pb2.ListPlantingsRequest(pooler_id=pooler, block_index=block, page_size=PAGE)
+    look = _recorded(session, session.plant.ListPlantings, recorded, "plantings")
+    reply = await session.ask(session.plant.Plant, request, timeout=BATCH_TIMEOUT, look=look)
     session.output.summary(reply, "plantings", PLANTING_COLUMNS)
 
 
@@ -89,7 +94,9 @@ async def work(
         submissions=_submissions(submissions),
         request_id=request_id,
     )
-    reply = await session.ask(session.work.SubmitWork, request, timeout=BATCH_TIMEOUT)
+    recorded = work_pb2.ListWorksRequest(pooler_id=pooler, block_index=block, page_size=PAGE)
+    look = _recorded(session, session.work.ListWorks, recorded, "works")
+    reply = await session.ask(session.work.SubmitWork, request, timeout=BATCH_TIMEOUT, look=look)
     session.output.summary(reply, "verdicts", VERDICT_COLUMNS)
 
 
@@ -106,7 +113,9 @@ async def harvest(*, pooler: str, block: BlockIndex, request_id: str = "", sessi
         Pass a fresh one to try failed harvests again.
     """
     request = harvest_pb2.HarvestRequest(block_index=block, pooler_id=pooler, request_id=request_id)
-    reply = await session.ask(session.harvest.Harvest, request, timeout=BATCH_TIMEOUT)
+    recorded = harvest_pb2.ListHarvestsRequest(pooler_id=pooler, block_index=block, page_size=PAGE)
+    look = _recorded(session, session.harvest.ListHarvests, recorded, "harvests")
+    reply = await session.ask(session.harvest.Harvest, request, timeout=BATCH_TIMEOUT, look=look)
     session.output.summary(reply, "harvests", HARVEST_COLUMNS)
 
 
@@ -225,6 +234,17 @@ async def balance(farmer_id: str, /, *, session: Run) -> None:
     request = harvest_pb2.GetBalanceRequest(farmer_id=farmer_id)
     reply = await session.ask(session.harvest.GetBalance, request)
     session.output.message(reply)
+
+
+def _recorded(session: Run, method: Any, request: Any, field_name: str) -> Look:
+    """Return a look at how many events of a block are recorded, for who waits for its batch."""
+
+    async def look() -> str:
+        page = await session.connections.call(method, request, timeout=PATIENCE)
+        more = "or more " if page.next_page_token else ""
+        return f"{len(getattr(page, field_name))} {more}{field_name} recorded"
+
+    return look
 
 
 def _submissions(place: str) -> list[work_pb2.Submission]:

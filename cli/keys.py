@@ -8,7 +8,6 @@ from cyclopts import Parameter
 from kalepool.wallet.v1 import keys_pb2
 
 from cli.arguments import Run
-from cli.show import note
 
 app = cyclopts.App(name="keys", help="Show and rotate key-encryption keys; never a secret.")
 KEK_COLUMNS = ("kek_id", "data_keys", "is_openable")
@@ -35,11 +34,12 @@ async def rotate(*, wait: Annotated[bool, Parameter(negative="")] = False, sessi
     if not wait:
         session.output.message(reply)
         return 0
-    found = await _status(session)
-    while not found.rotation.HasField("ended_at"):
-        note(f"{found.rotation.rewrapped} data keys rewrapped")
-        await asyncio.sleep(_PAUSE)
+    async with session.progress.during("rewrapping data keys"):
         found = await _status(session)
+        while not found.rotation.HasField("ended_at"):
+            session.progress.say(f"{found.rotation.rewrapped} so far")
+            await asyncio.sleep(_PAUSE)
+            found = await _status(session)
     session.output.summary(found, "keks", KEK_COLUMNS)
     return 1 if found.rotation.failed else 0
 

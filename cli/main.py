@@ -3,10 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import BoundArguments
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter, validators
@@ -21,14 +20,17 @@ from cli import (
     orders,
     pool,
     pooler,
+    profile,
     reconcile,
     report,
     tokens,
     wallet,
+    watch,
     withdrawal,
 )
 from cli.errors import CommandLineError
 from cli.session import Options, open_session
+from cli.settings import Given, choose
 from cli.show import Output, note
 from libs.common.errors import PoolError
 from libs.common.version import VERSION
@@ -40,59 +42,58 @@ USAGE = 2
 #: Exit status: Ctrl-C.
 INTERRUPTED = 130
 
+#: The commands by what people want to do, in the order of the help.
+TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
+    "See how the pool is doing": (
+        watch.watch,
+        pool.status,
+        pool.info,
+        wallet.block,
+        wallet.operations,
+    ),
+    "Farm": (
+        pooler.app,
+        farmer.app,
+        farming.plant,
+        farming.work,
+        farming.harvest,
+        farming.harvest_pending,
+        farming.plantings,
+        farming.works,
+        farming.harvests,
+    ),
+    "Earnings and payouts": (report.app, farming.balance, wallet.wallets, withdrawal.app),
+    "Run the pool": (wallet.treasury, engine.app, reconcile.app),
+    "Guard keys and money": (custody.app, keys.app, orders.app),
+    "Connect": (profile.app, certificates.app, tokens.app),
+}
+
 app = cyclopts.App(
     name="kalepool",
     help="Run a KALE pool: poolers, farmers, wallets, blocks. Amounts are in KALE and XLM; "
-    "--json gives protobuf's JSON, where they are stroops.",
+    "--json gives protobuf's JSON, where they are stroops. Where the pool is and who you are there "
+    "come from options, then variables, then the selected profile.",
     version=VERSION,
     exit_on_error=False,
     print_error=False,
 )
-app.meta.group_parameters = cyclopts.Group("Options of every command", sort_key=1)
-for group in (
-    pooler.app,
-    farmer.app,
-    wallet.wallets,
-    wallet.operations,
-    withdrawal.app,
-    custody.app,
-    engine.app,
-    keys.app,
-    orders.app,
-    tokens.app,
-    reconcile.app,
-    report.app,
-    certificates.app,
-):
-    app.command(group)
-for command in (
-    wallet.block,
-    wallet.treasury,
-    farming.plant,
-    farming.plantings,
-    farming.work,
-    farming.works,
-    farming.harvest,
-    farming.harvest_pending,
-    farming.harvests,
-    farming.balance,
-    pool.status,
-    pool.info,
-):
-    app.command(command)
+app.meta.group_parameters = cyclopts.Group("Options of every command", sort_key=len(TASKS) + 1)
+app["--help"].group = app["--version"].group = cyclopts.Group("Help", sort_key=len(TASKS))
+for _number, (_task, _commands) in enumerate(TASKS.items()):
+    _group = cyclopts.Group(_task, sort_key=_number)
+    for _place, _command in enumerate(_commands):
+        if isinstance(_command, cyclopts.App):
+            _command.group, _command.sort_key = _group, _place
+            app.command(_command)
+        else:
+            app.command(_command, group=_group, sort_key=_place)
 
 Json = Annotated[bool, Parameter(negative="")]
 Timeout = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 Wait = Annotated[float, Parameter(validator=validators.Number(gte=0))]
-RegistryTarget = Annotated[str, Parameter(env_var="REGISTRY_TARGET")]
-WalletTarget = Annotated[str, Parameter(env_var="WALLET_TARGET")]
-PlantTarget = Annotated[str, Parameter(env_var="PLANT_TARGET")]
-WorkTarget = Annotated[str, Parameter(env_var="WORK_TARGET")]
-HarvestTarget = Annotated[str, Parameter(env_var="HARVEST_TARGET")]
-Transport = Annotated[Literal["mtls", "plaintext"], Parameter(env_var="TRANSPORT")]
-CertificateFile = Annotated[Path | None, Parameter(env_var="TLS_CERT_FILE")]
-KeyFile = Annotated[Path | None, Parameter(env_var="TLS_KEY_FILE")]
-AuthorityFile = Annotated[Path | None, Parameter(env_var="TLS_CA_FILE")]
+
+
+_NOTHING = Given()
 
 
 @app.meta.default
@@ -101,15 +102,7 @@ def launch(
     json: Json = False,
     timeout: Timeout = None,
     approval_wait: Wait = 0.0,
-    registry_target: RegistryTarget = "127.0.0.1:50051",
-    wallet_target: WalletTarget = "127.0.0.1:50052",
-    plant_target: PlantTarget = "127.0.0.1:50053",
-    work_target: WorkTarget = "127.0.0.1:50054",
-    harvest_target: HarvestTarget = "127.0.0.1:50055",
-    transport: Transport = "mtls",
-    tls_cert_file: CertificateFile = None,
-    tls_key_file: KeyFile = None,
-    tls_ca_file: AuthorityFile = None,
+    given: Annotated[Given, Parameter(name="*")] = _NOTHING,
 ) -> int:
     """Options of every command, before or after it.
 
@@ -121,40 +114,16 @@ def launch(
         Seconds that one call may take.
     approval_wait
         Seconds to wait for another operator's approval of what takes one (custody approve).
-    registry_target
-        Where registry listens (host:port).
-    wallet_target
-        Where wallet listens.
-    plant_target
-        Where plant listens.
-    work_target
-        Where work listens.
-    harvest_target
-        Where harvest listens.
-    transport
-        plaintext for services of this machine that ask nobody who it is.
-    tls_cert_file
-        Your certificate (PEM); `kalepool certificates` makes some.
-    tls_key_file
-        Its private key (PEM).
-    tls_ca_file
-        Certificates of the authorities that the pool trusts (PEM).
     """
-    options = Options(
-        targets={
-            "registry": registry_target,
-            "wallet": wallet_target,
-            "plant": plant_target,
-            "work": work_target,
-            "harvest": harvest_target,
-        },
-        tls=(tls_cert_file, tls_key_file, tls_ca_file) if transport == "mtls" else None,
-        json=json,
-        timeout=timeout,
-        approval_wait=approval_wait,
-    )
-    run, bound, missing = app.parse_args(tokens)
-    return asyncio.run(_run(run, bound, options, needs_session="session" in missing))
+    run, bound, wanted = app.parse_args(tokens)
+    if "session" in wanted:
+        options = Options(
+            connection=choose(given), json=json, timeout=timeout, approval_wait=approval_wait
+        )
+        return asyncio.run(_run(run, bound, options))
+    parts = {"given": given, "output": Output(json=json)}
+    run(*bound.args, **bound.kwargs, **{name: parts[name] for name in wanted})
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,13 +161,8 @@ def describe(error: PoolError) -> str:
     return f"{error.reason}: {'; '.join(violations) or ' '.join(error.message.split())}"
 
 
-async def _run(
-    run: Callable[..., Any], bound: BoundArguments, options: Options, *, needs_session: bool
-) -> int:
-    """Run a command; help and version need no session; a command without a result has succeeded."""
-    if not needs_session:
-        run(*bound.args, **bound.kwargs)
-        return 0
+async def _run(run: Callable[..., Any], bound: BoundArguments, options: Options) -> int:
+    """Run a command that calls the pool; a command without a result has succeeded."""
     async with open_session(options, Output(json=options.json)) as session:
         status = await run(*bound.args, **bound.kwargs, session=session)
     return int(status or 0)

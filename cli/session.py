@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
@@ -27,7 +25,10 @@ from kalepool.wallet.v1 import (
 from kalepool.work.v1 import work_pb2_grpc
 
 from cli.errors import CommandLineError
+from cli.progress import Look, Progress
+from cli.settings import Chosen
 from cli.show import Output, note
+from client import Connections, TokenFiles, open_connections
 from libs.common.errors import (
     ConflictError,
     DeadlineExceededError,
@@ -35,7 +36,6 @@ from libs.common.errors import (
     InternalError,
     UnavailableError,
 )
-from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.tls import (
     PLAINTEXT,
     TLS_OPTIONS,
@@ -46,6 +46,9 @@ from libs.common.grpc.tls import (
 )
 from libs.common.ids import new_id
 
+if TYPE_CHECKING:
+    import grpc
+
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 
@@ -55,6 +58,8 @@ TIMEOUT = 30.0
 BATCH_TIMEOUT = 300.0
 #: Reason of what another operator has to approve first; seconds between two looks whether it was.
 SECOND_PERSON, LOOK = "SECOND_PERSON", 2.0
+#: What to do when nothing says who calls.
+_TLS_OPTIONS = f"{TLS_OPTIONS}; or keep them in a profile (kalepool profile add)"
 #: Largest page that a service gives.
 PAGE = 1000
 
@@ -63,10 +68,8 @@ PAGE = 1000
 class Options:
     """The options that every command has."""
 
-    #: host:port by service name.
-    targets: Mapping[str, str]
-    #: Certificate, key and authorities; None: plaintext.
-    tls: tuple[Path | None, Path | None, Path | None] | None = None
+    #: Where the services are, and who calls.
+    connection: Chosen
     #: Protobuf's JSON instead of tables.
     json: bool = False
     #: Seconds for one call, or None for the default.
@@ -77,14 +80,16 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """Channels to all services; each connects when it is used first."""
+    """Connections to all services; each connects when it is used first."""
 
     #: The options of this run.
     options: Options
     #: The output of replies.
     output: Output
-    #: Channels by service name.
-    channels: Mapping[str, grpc.aio.Channel]
+    #: The connections, and what calls over them show.
+    connections: Connections
+    #: What is shown while something takes long.
+    progress: Progress = field(default_factory=Progress)
     #: Calls of each service.
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
@@ -102,22 +107,32 @@ class Session:
     reports: "report_pb2_grpc.ReportServiceAsyncStub" = field(repr=False)
     fees: "fees_pb2_grpc.FeeServiceAsyncStub" = field(repr=False)
 
+    @property
+    def channels(self) -> "Mapping[str, grpc.aio.Channel]":
+        """Return the channels by the services' names."""
+        return self.connections.channels
+
     async def ask(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Request, Reply]",
         request: Request,
         *,
         timeout: float = TIMEOUT,
+        look: Look | None = None,
     ) -> Reply:
         """Call a method; raise the PoolError that the service raised.
 
-        When the result of a change is unknown, the error says how to ask again safely.
+        When the result of a change is unknown, the error says how to ask again safely. `look` tells
+        how far the work has come, while the answer takes long.
         """
         request_id = getattr(request, "request_id", "")
+        name = type(request).__name__.removesuffix("Request")
+        seconds = self.options.timeout or timeout
         try:
-            return await self._approved(
-                lambda: call(method, request, timeout=self.options.timeout or timeout)
-            )
+            async with self.progress.during(f"waiting for {name}", look):
+                return await self._approved(
+                    lambda: self.connections.call(method, request, timeout=seconds)
+                )
         except asyncio.CancelledError:
             if request_id:
                 note(f"what was asked for may go on: --request-id {request_id} asks for the same")
@@ -151,6 +166,7 @@ class Session:
                 if error.reason != SECOND_PERSON or loop.time() >= ends:
                     raise
                 if approval != told:
+                    self.progress.clear()
                     note(f"waits for another operator: kalepool custody approve {approval}")
                     told = approval
             await asyncio.sleep(LOOK)
@@ -162,29 +178,28 @@ class Session:
 
         `page` gets a page's size and token. next_page_token is set when there are more items.
         """
-        whole = await page(min(limit or PAGE, PAGE), "")
-        items = getattr(whole, field_name)
-        while whole.next_page_token and (not limit or len(items) < limit):
-            size = min(limit - len(items), PAGE) if limit else PAGE
-            following = await page(size, whole.next_page_token)
-            items.extend(getattr(following, field_name))
-            whole.next_page_token = following.next_page_token
+        async with self.progress.during(f"reading {field_name}"):
+            whole = await page(min(limit or PAGE, PAGE), "")
+            items = getattr(whole, field_name)
+            while whole.next_page_token and (not limit or len(items) < limit):
+                self.progress.say(f"{len(items)} so far")
+                size = min(limit - len(items), PAGE) if limit else PAGE
+                following = await page(size, whole.next_page_token)
+                items.extend(getattr(following, field_name))
+                whole.next_page_token = following.next_page_token
         return whole
 
 
 @asynccontextmanager
 async def open_session(options: Options, output: Output) -> AsyncIterator[Session]:
     """Open the channels, which costs nothing until one is used."""
-    transport = _transport(options)
-    async with AsyncExitStack() as stack:
-        channels = {
-            name: await stack.enter_async_context(open_channel(target, transport, name=name))
-            for name, target in options.targets.items()
-        }
+    caller = _caller(options.connection)
+    async with open_connections(options.connection.targets, caller) as connections:
+        channels = connections.channels
         yield Session(
             options=options,
             output=output,
-            channels=channels,
+            connections=connections,
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
@@ -203,13 +218,19 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
         )
 
 
-def _transport(options: Options) -> Transport:
-    if options.tls is None:
+def _caller(chosen: Chosen) -> Transport | TokenFiles:
+    """Return who calls. Raise CommandLineError when a file is missing or cannot be used."""
+    if chosen.is_plaintext:
         return PLAINTEXT
     try:
-        return transport_of(TlsFiles.all_of(*options.tls, otherwise=TLS_OPTIONS))
+        if chosen.token_file is None:
+            return transport_of(TlsFiles.all_of(*chosen.tls, otherwise=_TLS_OPTIONS))
+        files = TokenFiles.both_of(chosen.token_file, chosen.tls[-1])
+        files.read()
     except CertificateError as error:
-        raise CommandLineError(str(error)) from error
+        hint = f" (profile {chosen.profile})" if chosen.profile else ""
+        raise CommandLineError(f"{error}{hint}") from error
+    return files
 
 
 def fresh(request_id: str) -> str:

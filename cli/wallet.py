@@ -9,7 +9,6 @@ from kalepool.wallet.v1 import wallet_pb2
 from cli.arguments import BlockIndex, Count, Run
 from cli.errors import CommandLineError
 from cli.show import cell
-from libs.common.grpc.client import stream
 
 wallets = cyclopts.App(name="wallet", help="Show custodial wallets; never their keys.")
 operations = cyclopts.App(name="operation", help="Show what the pool does on the chain.")
@@ -196,7 +195,9 @@ async def block(
 
 async def _watch(after: int | None, session: Run) -> None:
     request = wallet_pb2.WatchBlocksRequest(after_index=after)
-    changes = stream(session.wallet.WatchBlocks, request, timeout=session.options.timeout)
+    changes = session.connections.stream(
+        session.wallet.WatchBlocks, request, timeout=session.options.timeout
+    )
     async for change in changes:
         session.output.line(change, _change_line(change))
 

@@ -8,16 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
+from cli import profiles
+from cli.errors import CommandLineError
 from devstack.processes import is_alive
 from devstack.stack import CERTIFICATES, OPERATOR, START_TIMEOUT, StackConfig, open_stack
+from libs.common.authority import CERTIFICATE_FILE
 from libs.common.grpc.identity import CallerKind
-from libs.common.names import GATEWAY
+from libs.common.names import GATEWAY, SERVICES
 from libs.common.private_file import new_private_file
 
 DIRECTORY = Path("var") / "up"
@@ -26,6 +31,8 @@ STATE = Path("var") / "up.json"
 LOG = Path("var") / "up.log"
 #: For a shell: how its database is reached by who may do everything there.
 DATABASE = DIRECTORY / "database.env"
+#: Name of the profile that calls it.
+PROFILE = "local"
 #: Seconds until everything has stopped at the latest.
 STOP_TIMEOUT = 60.0
 
@@ -40,7 +47,7 @@ async def supervise() -> int:
         gateway=True,
     )
     try:
-        async with open_stack(config, print) as stack:
+        async with open_stack(config, partial(print, flush=True)) as stack:
             # The certificate by which the services know the gateway.
             stack.certificates(CallerKind.SERVICE, GATEWAY)
             state = {
@@ -74,9 +81,8 @@ def up(console: Console) -> int:
                 stderr=log,
                 start_new_session=True,
             )
-        state = _wait_ready(child)
+        state = _wait_ready(child, console)
     if state is None:
-        console.print(LOG.read_text(encoding="utf-8", errors="replace"), markup=False)
         console.print("the pool did not start", style="red")
         return 1
     table = Table("service", "address", title="The pool is running; stop it with make down")
@@ -89,15 +95,40 @@ def up(console: Console) -> int:
         highlight=False,
     )
     console.print(f"logs: {DIRECTORY / 'logs'}", highlight=False)
-    folder = DIRECTORY / CERTIFICATES
+    console.print(f"certificates: {DIRECTORY / CERTIFICATES}", highlight=False)
+    select_profile(console, state["ports"])
+    console.print(f"for backups and migrations:\n  . {DATABASE}", highlight=False)
+    return 0
+
+
+def select_profile(console: Console, ports: Mapping[str, int]) -> None:
+    """Write the profile that calls this pool as its operator, select it, and say so.
+
+    A folder that cannot be written is told, and nothing more: the pool runs all the same.
+    """
+    folder = (DIRECTORY / CERTIFICATES).absolute()
+    settings = {
+        **{f"{name}_target": f"127.0.0.1:{ports[name]}" for name in SERVICES},
+        "tls_cert_file": str(folder / f"{OPERATOR}.pem"),
+        "tls_key_file": str(folder / f"{OPERATOR}.key"),
+        "tls_ca_file": str(folder / CERTIFICATE_FILE),
+    }
+    try:
+        before = profiles.load()
+        place = profiles.save(before.put(PROFILE, settings).select(PROFILE))
+    except CommandLineError as error:
+        console.print(f"no profile was written: {error}", style="yellow", markup=False)
+        return
     console.print(
-        f"to call it:\n  export TLS_CERT_FILE={folder}/{OPERATOR}.pem"
-        f" TLS_KEY_FILE={folder}/{OPERATOR}.key TLS_CA_FILE={folder}/ca.pem",
+        f"to call it: .venv/bin/kalepool watch (profile {PROFILE} in {place}, selected)",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"for backups and migrations:\n  . {DATABASE}", highlight=False)
-    return 0
+    if before.selected not in {"", PROFILE}:
+        again = f"kalepool profile use {before.selected}"
+        console.print(
+            f"{before.selected} was selected before: {again} selects it again", highlight=False
+        )
 
 
 def down(console: Console) -> int:
@@ -111,8 +142,9 @@ def down(console: Console) -> int:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    with console.status("stopping the pool"):
+        while is_alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
     if is_alive(pid):
         console.print(f"process {pid} does not stop", style="red")
         return 1
@@ -120,14 +152,24 @@ def down(console: Console) -> int:
     return 0
 
 
-def _wait_ready(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
+def _wait_ready(child: "subprocess.Popen[bytes]", console: Console) -> dict[str, Any] | None:
+    """Wait until the pool serves, and say meanwhile what is being started."""
     deadline = time.monotonic() + 2 * START_TIMEOUT
-    while child.poll() is None and time.monotonic() < deadline:
-        state = _state()
-        if state is not None:
-            return state
-        time.sleep(0.2)
+    with LOG.open(encoding="utf-8", errors="replace") as log:
+        while child.poll() is None and time.monotonic() < deadline:
+            _tell(log, console)
+            state = _state()
+            if state is not None:
+                return state
+            time.sleep(0.2)
+        _tell(log, console)
     return None
+
+
+def _tell(log: TextIO, console: Console) -> None:
+    """Print what the supervisor has written since the last look: a line for each step."""
+    for line in log.readlines():
+        console.print(line.rstrip(), style="dim", markup=False, highlight=False)
 
 
 def _state() -> dict[str, Any] | None:

@@ -8,6 +8,16 @@ from devstack.postgres import EmbeddedPostgres
 from tests.support.database import DatabaseAccess, DatabaseFactory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_profiles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the profiles of whoever runs the tests out of them, and the tests' out of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KALEPOOL_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        for name in ("KALEPOOL_PROFILE", "KALEPOOL_TOKEN_FILE"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """Run this worker's PostgreSQL server, which starts when the first test asks for it."""

@@ -30,7 +30,8 @@ from kalepool.wallet.v1 import (
 )
 from kalepool.work.v1 import work_pb2
 
-from cli.main import REFUSED, app, main
+from cli import progress
+from cli.main import REFUSED, TASKS, app, main
 
 PROTOS = Path(__file__).parents[3] / "protos" / "kalepool"
 MODULES = (
@@ -74,7 +75,7 @@ ORDERS = {
     }
 }
 #: Commands that no RPC of one service stands for.
-OF_THE_POOL = {"status", "info", "certificates"}
+OF_THE_POOL = {"status", "info", "certificates", "watch", "profile"}
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -108,6 +109,8 @@ class Recorder(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Message]] = []
+        #: Seconds that a method takes.
+        self.slow: dict[str, float] = {}
         #: What a request is answered with: an empty message.
         self.answer: Callable[[Any], bytes] = lambda _: b""
 
@@ -116,6 +119,7 @@ class Recorder(grpc.GenericRpcHandler):
         method = handler_call_details.method
 
         async def unary(request: bytes, context: Any) -> bytes:
+            await asyncio.sleep(self.slow.get(method, 0.0))
             asked = request_of(method, request)
             self.calls.append((method, asked))
             return self.answer(asked)
@@ -498,6 +502,35 @@ async def test_wrong_submissions_are_told(
     assert await run(*line) == 2
     assert expected in capsys.readouterr().err
     assert not recorder.calls
+
+
+async def test_help_groups_commands_by_what_people_want(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert await run("--help") == 0
+    shown = capsys.readouterr().out
+    places = [shown.index(f" {task} ") for task in TASKS]
+    assert places == sorted(places)
+    assert places[-1] < shown.index("Options of every command")
+    # No command is left over: those without a group of their own are under "Commands".
+    assert " Commands " not in shown
+
+
+async def test_what_a_terminal_is_told_of_a_long_batch_is_what_is_recorded(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Plant that takes long: its plantings are counted meanwhile, on standard error."""
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(progress, "_LOOK", 0.05)
+    recorder.slow["/kalepool.plant.v1.PlantService/Plant"] = 1.0
+    plantings = plant_pb2.ListPlantingsResponse(plantings=[plant_pb2.Planting()] * 3)
+    recorder.answer = lambda asked: (
+        plantings.SerializeToString() if isinstance(asked, plant_pb2.ListPlantingsRequest) else b""
+    )
+    assert await run("plant", "--pooler", SOMEBODY, "--block", "1", "--json") == 0
+    output, errors = capsys.readouterr()
+    assert output.count("\n") == 1
+    assert errors == "kalepool: waiting for Plant: 0 s, 3 plantings recorded\n"
 
 
 async def test_help_and_version_ask_nobody(
