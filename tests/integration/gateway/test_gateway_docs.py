@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from kalepool.wallet.v1 import wallet_pb2
 
-from tests.support.fake_chain import Chain
 from tests.support.fake_backends import FARMER, OPERATOR_TOKEN, POOLER
+from tests.support.fake_chain import Chain
 from tests.support.gateway_world import GatewayWorld
 
 ROOT = Path(__file__).resolve().parents[3]
