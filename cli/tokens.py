@@ -1,7 +1,6 @@
 """kalepool token: API tokens, for callers without a certificate."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
@@ -139,7 +138,8 @@ def _own_id(session: Run) -> str:
 
 def _pooler_of(session: Run) -> str:
     """Return the pooler that the certificate of this run names; "" for any other certificate."""
-    certificate: Path | None = session.options.tls[0] if session.options.tls else None
+    chosen = session.options.connection
+    certificate = None if chosen.is_plaintext else chosen.tls[0]
     if certificate is None:
         return ""
     names = [uri.rpartition("/pooler/") for uri in uris_of(certificate.read_bytes())]
