@@ -352,7 +352,14 @@ ENTRIES = {
         ({"methods": frozenset({"/s/Never", "/s/Others", "/s/Strangers"})}, set()),
         ({"methods": frozenset()}, set()),
     ],
-    ids=str,
+    ids=[
+        "all",
+        "read-only",
+        "one method",
+        "one method, read-only",
+        "methods of others",
+        "no method",
+    ],
 )
 def test_a_token_lets_its_bearer_call_what_table_and_token_both_say(
     grant: Mapping[str, Any], allowed: set[str]
