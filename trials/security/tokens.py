@@ -1,5 +1,6 @@
 """A trial of access tokens: every kind of token on every method, and tokens that others bring."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from devstack.stack import OPERATOR, Stack
 from libs.common.errors import PoolError, UnauthenticatedError
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.tokens import TokenKeysUnknownError
 from libs.common.ids import new_id
 from libs.common.names import GATEWAY, SERVICES
 from trials.security.access import Rpc, attempt, channels, is_in, rpcs
@@ -21,6 +23,8 @@ _FRESH = 30.0
 #: The one method of a token that is for one.
 _SCOPE = "/kalepool.plant.v1.PlantService/ListPlantings"
 _TIMEOUT = 20.0
+#: Seconds between two calls of a service that has just started.
+_PAUSE = 0.2
 #: Whom each kind of token speaks for, and what it may: (is an operator's, is read-only, methods).
 KINDS: Mapping[str, tuple[bool, bool, tuple[str, ...]]] = {
     "pooler": (False, False, ()),
@@ -93,10 +97,19 @@ async def token_matrix(stack: Stack) -> dict[tuple[str, str], bool]:
         for kind in KINDS:
             bearer = await make_bearer(stack, kind, through)
             for rpc in rpcs():
-                token = await bearer.access_token()
-                error = await attempt(through[rpc.process], rpc, {}, token=token)
+                error = await _attempt(through[rpc.process], rpc, bearer)
                 found[rpc.path, kind] = is_in(error, stranger=False)
     return found
+
+
+async def _attempt(channel: grpc.aio.Channel, rpc: Rpc, bearer: Bearer) -> PoolError | None:
+    """Return the error that answers a call; wait for a service that has no keys of tokens yet."""
+    async with asyncio.timeout(_FRESH):
+        while True:
+            error = await attempt(channel, rpc, {}, token=await bearer.access_token())
+            if error is None or error.reason != TokenKeysUnknownError.default_reason:
+                return error
+            await asyncio.sleep(_PAUSE)
 
 
 def may_call(rpc: Rpc, kind: str) -> bool:

@@ -19,6 +19,8 @@ log = get_logger(__name__)
 _INTERVAL = 60.0
 #: The same after a question without an answer, and for a key that is not known.
 _RETRY = 5.0
+#: The same while there are no keys at all: services may start before wallet does.
+_RETRY_AT_FIRST = 0.5
 #: Seconds for which an answer counts: wallet gives up a key, and we may not have heard of it.
 _LIFE = 300.0
 #: Seconds that a question may take.
@@ -42,7 +44,7 @@ class FetchedKeys:
 
     def known(self, key_id: str) -> Ed25519PublicKey | None:
         """Return a key; raise TokenKeysUnknownError when wallet has told none for a while."""
-        if self._clock() - self._answered > _LIFE:
+        if not self._counts():
             raise TokenKeysUnknownError("wallet has not told its keys of tokens", retry_after=1.0)
         return self._keys.get(key_id)
 
@@ -50,7 +52,7 @@ class FetchedKeys:
         """Return a key; ask wallet when it is not known, but not again and again."""
         if not self._has(key_id):
             async with self._asking:
-                if not self._has(key_id) and self._clock() - self._asked > _RETRY:
+                if not self._has(key_id) and self._clock() - self._asked > self._retry():
                     await self._ask()
         return self.known(key_id)
 
@@ -59,10 +61,17 @@ class FetchedKeys:
         while True:
             async with self._asking:
                 await self._ask()
-            await asyncio.sleep(_RETRY if self._is_away else _INTERVAL)
+            await asyncio.sleep(self._retry() if self._is_away else _INTERVAL)
+
+    def _retry(self) -> float:
+        return _RETRY if self._counts() else _RETRY_AT_FIRST
+
+    def _counts(self) -> bool:
+        """Tell whether the last answer still counts."""
+        return self._clock() - self._answered <= _LIFE
 
     def _has(self, key_id: str) -> bool:
-        return key_id in self._keys and self._clock() - self._answered <= _LIFE
+        return key_id in self._keys and self._counts()
 
     async def _ask(self) -> None:
         self._asked = self._clock()

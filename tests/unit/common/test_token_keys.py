@@ -125,6 +125,18 @@ async def test_what_wallet_told_counts_for_a_while_when_it_is_away() -> None:
         assert await keys.find("one") is not None
 
 
+async def test_a_service_that_starts_before_wallet_does_asks_again_soon() -> None:
+    async with reading() as (wallet, keys, clock):
+        wallet.is_away = True
+        for _ in range(20):
+            with pytest.raises(TokenKeysUnknownError):
+                await keys.find("one")
+        assert wallet.asked == 1
+        wallet.is_away = False
+        clock.now += 1
+        assert await keys.find("one") is not None
+
+
 async def test_what_is_no_key_is_no_answer() -> None:
     async with reading() as (wallet, keys, clock):
         wallet.keys["two"] = b"short"

@@ -93,6 +93,8 @@ def test_what_needs_no_token_says_so() -> None:
     assert open_to_all == {
         *("get /health", "get /info", "get /v1/info", "get /v1/status"),
         *("get /v1/blocks/{index}", "get /v1/blocks:current", "get /v1/blocks:watch"),
+        *("get /v1/reports/pool", "get /v1/reports/blocks", "get /v1/reports/blocks/{blockIndex}"),
+        *("get /v1/reports/farmers/{farmerId}", "get /v1/reports/addresses/{address}"),
     }
 
 

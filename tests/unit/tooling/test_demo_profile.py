@@ -10,6 +10,7 @@ from cli.profiles import Profiles
 from cli.settings import Given, choose
 from demo.standing import PROFILE, select_profile
 from devstack.stack import FIXED_PORTS
+from libs.common.names import SERVICES
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +38,8 @@ def test_the_profile_calls_the_pool_as_its_operator(tmp_path: Path) -> None:
     chosen = choose(Given())
     folder = tmp_path / "var" / "up" / "certificates"
     assert chosen.profile == PROFILE
-    assert chosen.targets == {
-        name: f"127.0.0.1:{port}" for name, port in FIXED_PORTS.items() if name != "localnet"
-    }
+    # The command calls the services; the gateway is for those without gRPC.
+    assert chosen.targets == {name: f"127.0.0.1:{FIXED_PORTS[name]}" for name in SERVICES}
     assert chosen.tls == (folder / "operator.pem", folder / "operator.key", folder / "ca.pem")
 
 

@@ -241,7 +241,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION harvest.sum_blocks();
 CREATE TYPE harvest.span AS ENUM ('hour', 'day', 'month', 'all');
 CREATE TABLE harvest.pooler_earnings (
     span harvest.span NOT NULL,
-    starts_at timestamptz NOT NULL,
+    starts_at harvest.moment NOT NULL,
     pooler_id uuid NOT NULL,
     -- Stroops of KALE.
     rewards bigint NOT NULL,
@@ -252,7 +252,7 @@ CREATE TABLE harvest.pooler_earnings (
 -- What a farmer earned ever is in harvest.balances.
 CREATE TABLE harvest.farmer_earnings (
     span harvest.span NOT NULL CHECK (span <> 'all'),
-    starts_at timestamptz NOT NULL,
+    starts_at harvest.moment NOT NULL,
     farmer_id uuid NOT NULL,
     -- Stroops of KALE.
     rewards bigint NOT NULL,
