@@ -14,8 +14,8 @@ _longest = METER.create_gauge(
 )
 #: Seconds between two looks. Every turn that is longer is seen, and told as up to this much shorter
 #: than it was; some shorter turns are missed. Looks take CPU even when a service has nothing to do:
-#: with four times as many they take a quarter of it.
-_EVERY = 0.2
+#: with ten times as many they take a quarter of it.
+_EVERY = 0.5
 #: Seconds of an interval.
 _INTERVAL = 10.0
 
