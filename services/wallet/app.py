@@ -69,6 +69,7 @@ from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.open_providers import open_keys
 from services.wallet.keys.provider import KeyProvider
 from services.wallet.keys.row_macs import RowMacs
+from services.wallet.notices import tell_notices
 from services.wallet.servicers import approvals as approval_servicer
 from services.wallet.servicers import custody as custody_servicer
 from services.wallet.servicers import engine as engine_servicer
@@ -366,8 +367,7 @@ class _Wiring:
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return the loops that run in the background."""
         templates = TemplateBook(self._chain, lambda: comes_due(self._chain, self._chain_view))
-        numbers = self._numbers()
-        changes = self._wakeups.changes
+        numbers, changes = self._numbers(), self._wakeups.changes
         return [
             loops.follow_chain(
                 self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
@@ -388,6 +388,7 @@ class _Wiring:
             loops.keep_payers(self._payer_keeper, self._ledgers),
             loops.keep_rent(self._rent, self._ledgers),
             loops.set_gauges(self._gauges()),
+            tell_notices(self._settings, self._database, self._chain, self._accounts),
             loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval_ms / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
             loops.track(self._tracker(templates, numbers), self._ledgers),

@@ -12,6 +12,7 @@ from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.follower import Follower
 from services.wallet.engine.gauges import Gauges
+from services.wallet.engine.noticer import Noticer
 from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.payments.carrier import PaymentCarrier
 from services.wallet.engine.reconcile.reconciler import Reconciler
@@ -189,6 +190,16 @@ async def set_gauges(figures: Gauges) -> None:
         await asyncio.sleep(TELL)
 
     await repeat("figures", step)
+
+
+async def tell_notices(noticer: Noticer) -> None:
+    """Report what poolers and operators are to be told of."""
+
+    async def step() -> None:
+        await noticer.step()
+        await asyncio.sleep(TELL)
+
+    await repeat("notices", step)
 
 
 async def onboard(onboarder: Onboarder, wakeup: Wakeup) -> None:

@@ -1032,3 +1032,200 @@ CREATE TABLE wallet.token_keys (
     created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key) ON wallet.token_keys TO kalepool_wallet;
+
+-- Notices -------------------------------------------------------------------------------------------
+
+-- What happened that poolers or operators want to be told: registry reads it and tells them. The database
+-- writes each row in the statement that makes the change, whoever makes it; no role writes here.
+CREATE TABLE wallet.notices (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- One notice of one change, however often it is told.
+    name text NOT NULL UNIQUE,
+    at wallet.moment NOT NULL DEFAULT now(),
+    -- As services/registry/domain/notifications.py names them.
+    kind text NOT NULL,
+    -- Whom it concerns; none: operators, or everybody.
+    pooler_id uuid,
+    farmer_id uuid,
+    is_public boolean NOT NULL DEFAULT false,
+    facts jsonb NOT NULL
+);
+CREATE INDEX idx_notices_at ON wallet.notices (at);
+GRANT SELECT ON wallet.notices TO kalepool_registry;
+
+CREATE FUNCTION wallet.told_moment(moment timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog
+RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+
+-- A payout that arrived or was given up; one that turns out to have arrived after all is told of again.
+CREATE FUNCTION wallet.tell_payout() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+    SELECT
+        format('payout %s %s', NEW.id, NEW.state),
+        CASE WHEN NEW.state = 'succeeded' THEN 'payout.made' ELSE 'payout.failed' END,
+        w.pooler_id,
+        w.farmer_id,
+        jsonb_strip_nulls(jsonb_build_object(
+            'withdrawalId', NEW.id::text,
+            'asset', d.asset,
+            'amountStroops', d.amount::text,
+            'destination', d.destination,
+            'transactionHash', t.hash,
+            'ledger', CASE WHEN NEW.state = 'succeeded' THEN NEW.ledger::text END,
+            'reason', NEW.reason,
+            'message', nullif(NEW.error_message, '')
+        ))
+    FROM wallet.withdrawals AS d
+    INNER JOIN wallet.wallets AS w ON d.wallet_id = w.id
+    LEFT JOIN wallet.transactions AS t ON t.id = NEW.transaction_id AND NEW.state = 'succeeded'
+    WHERE d.operation_id = NEW.id
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_payout() FROM public;
+CREATE TRIGGER operations_payouts_told AFTER UPDATE OF state ON wallet.operations
+FOR EACH ROW WHEN (
+    NEW.kind = 'withdraw' AND NEW.state IN ('succeeded', 'failed', 'expired')
+    AND OLD.state IS DISTINCT FROM NEW.state
+) EXECUTE FUNCTION wallet.tell_payout();
+
+-- What is registered with a farmer changes nothing.
+CREATE FUNCTION wallet.tell_address() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+    SELECT
+        format(
+            'address %s %s %s', NEW.wallet_id, NEW.number,
+            CASE WHEN NEW.effective_at > NEW.registered_at THEN 'pending' ELSE 'changed' END
+        ),
+        CASE
+            WHEN NEW.effective_at > NEW.registered_at THEN 'payout_address.pending'
+            ELSE 'payout_address.changed'
+        END,
+        w.pooler_id,
+        w.farmer_id,
+        jsonb_build_object(
+            'address', NEW.address, 'effectiveAt', wallet.told_moment(NEW.effective_at)
+        )
+    FROM wallet.wallets AS w
+    WHERE w.id = NEW.wallet_id AND w.created_at <> now()
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_address() FROM public;
+CREATE TRIGGER payout_addresses_told AFTER INSERT ON wallet.payout_addresses
+FOR EACH ROW EXECUTE FUNCTION wallet.tell_address();
+
+-- Addresses that count from now on, as their time has come: told once, unless they were replaced while they
+-- cooled. What came into force longer ago than notices are kept is not told again.
+CREATE INDEX idx_payout_addresses_effective ON wallet.payout_addresses (effective_at);
+CREATE FUNCTION wallet.tell_effective_addresses() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, facts)
+SELECT
+    format('address %s %s changed', a.wallet_id, a.number),
+    'payout_address.changed',
+    w.pooler_id,
+    w.farmer_id,
+    jsonb_build_object('address', a.address, 'effectiveAt', wallet.told_moment(a.effective_at))
+FROM wallet.payout_addresses AS a
+INNER JOIN wallet.wallets AS w ON a.wallet_id = w.id
+WHERE a.effective_at <= now()
+  AND a.effective_at > now() - interval '29 days'
+  AND a.effective_at > a.registered_at
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.payout_addresses AS n
+      WHERE n.wallet_id = a.wallet_id AND n.number = a.number + 1
+        AND n.registered_at < a.effective_at
+  )
+  AND NOT EXISTS (
+      SELECT 1 FROM wallet.notices AS t
+      WHERE t.name = format('address %s %s changed', a.wallet_id, a.number)
+  )
+ON CONFLICT DO NOTHING;
+END;
+REVOKE ALL ON FUNCTION wallet.tell_effective_addresses() FROM public;
+GRANT EXECUTE ON FUNCTION wallet.tell_effective_addresses() TO kalepool_wallet;
+
+-- Who is told of a pause: everybody, a pooler, or the pooler of a farmer. Why, and who ordered it, is
+-- operators' business.
+CREATE FUNCTION wallet.tell_pause() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, pooler_id, farmer_id, is_public, facts)
+    SELECT
+        format('pause %s %s', NEW.id, CASE WHEN NEW.resumed_at IS NULL THEN 'begun' ELSE 'over' END),
+        CASE WHEN NEW.resumed_at IS NULL THEN 'signing.paused' ELSE 'signing.resumed' END,
+        CASE WHEN NEW.scope = 'pooler' THEN NEW.target ELSE w.pooler_id END,
+        w.farmer_id,
+        NEW.scope = 'everything',
+        jsonb_build_object(
+            'scope', CASE WHEN NEW.scope = 'wallet' THEN 'farmer' ELSE NEW.scope END
+        )
+    FROM (SELECT 1) AS once
+    LEFT JOIN wallet.wallets AS w ON NEW.scope = 'wallet' AND w.id = NEW.target
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_pause() FROM public;
+CREATE TRIGGER pauses_told AFTER INSERT ON wallet.pauses
+FOR EACH ROW EXECUTE FUNCTION wallet.tell_pause();
+CREATE TRIGGER pauses_over_told AFTER UPDATE OF resumed_at ON wallet.pauses
+FOR EACH ROW WHEN (OLD.resumed_at IS NULL AND NEW.resumed_at IS NOT NULL)
+EXECUTE FUNCTION wallet.tell_pause();
+
+-- What a wallet process sees that an operator has to know. A condition stands while any process reports it,
+-- and is over when none has done so for a minute.
+CREATE TABLE wallet.conditions (
+    name text PRIMARY KEY CHECK (octet_length(name) <= 400),
+    kind text NOT NULL CHECK (kind IN ('treasury', 'node')),
+    stands boolean NOT NULL,
+    since wallet.moment NOT NULL,
+    reported_at wallet.moment NOT NULL,
+    facts jsonb NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE (stands, since, reported_at, facts) ON wallet.conditions
+TO kalepool_wallet;
+
+CREATE FUNCTION wallet.tell_condition() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO wallet.notices (name, kind, facts)
+    VALUES (
+        format('condition %s %s %s', NEW.name, extract(epoch FROM NEW.since), NEW.stands),
+        CASE NEW.kind
+            WHEN 'treasury' THEN
+                CASE WHEN NEW.stands THEN 'treasury.low' ELSE 'treasury.restored' END
+            ELSE CASE WHEN NEW.stands THEN 'node.set_aside' ELSE 'node.back' END
+        END,
+        NEW.facts
+    )
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.tell_condition() FROM public;
+CREATE TRIGGER conditions_told AFTER INSERT ON wallet.conditions
+FOR EACH ROW WHEN (NEW.stands) EXECUTE FUNCTION wallet.tell_condition();
+CREATE TRIGGER conditions_changed_told AFTER UPDATE OF stands ON wallet.conditions
+FOR EACH ROW WHEN (OLD.stands IS DISTINCT FROM NEW.stands)
+EXECUTE FUNCTION wallet.tell_condition();
+
+-- Notices are kept for a month, which is longer than registry may be away. Only this function deletes.
+CREATE FUNCTION wallet.forget_notices() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+BEGIN ATOMIC
+WITH old AS (
+    DELETE FROM wallet.notices AS n WHERE n.at < now() - interval '30 days' RETURNING n.number
+)
+SELECT count(*) FROM old;
+END;
+REVOKE ALL ON FUNCTION wallet.forget_notices() FROM public;
+GRANT EXECUTE ON FUNCTION wallet.forget_notices() TO kalepool_wallet;
