@@ -26,6 +26,7 @@ from cli import (
     tokens,
     wallet,
     watch,
+    webhook,
     withdrawal,
 )
 from cli.errors import CommandLineError
@@ -48,6 +49,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
         watch.watch,
         pool.status,
         pool.info,
+        webhook.notifications,
         wallet.block,
         wallet.operations,
     ),
@@ -65,7 +67,7 @@ TASKS: Mapping[str, Sequence[Callable[..., Any] | cyclopts.App]] = {
     "Earnings and payouts": (report.app, farming.balance, wallet.wallets, withdrawal.app),
     "Run the pool": (wallet.treasury, engine.app, reconcile.app),
     "Guard keys and money": (custody.app, keys.app, orders.app),
-    "Connect": (profile.app, certificates.app, tokens.app),
+    "Connect": (profile.app, certificates.app, tokens.app, webhook.app),
 }
 
 app = cyclopts.App(

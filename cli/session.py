@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2_grpc
-from kalepool.registry.v1 import registry_pb2_grpc
+from kalepool.registry.v1 import notification_pb2_grpc, registry_pb2_grpc
 from kalepool.report.v1 import fees_pb2_grpc, report_pb2_grpc
 from kalepool.wallet.v1 import (
     approval_pb2_grpc,
@@ -92,6 +92,7 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     #: Calls of each service.
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub" = field(repr=False)
+    notifications: "notification_pb2_grpc.NotificationServiceAsyncStub" = field(repr=False)
     wallet: "wallet_pb2_grpc.WalletServiceAsyncStub" = field(repr=False)
     engine: "engine_pb2_grpc.EngineServiceAsyncStub" = field(repr=False)
     reconciliation: "reconcile_pb2_grpc.ReconciliationServiceAsyncStub" = field(repr=False)
@@ -201,6 +202,7 @@ async def open_session(options: Options, output: Output) -> AsyncIterator[Sessio
             output=output,
             connections=connections,
             registry=registry_pb2_grpc.RegistryServiceStub(channels["registry"]),
+            notifications=notification_pb2_grpc.NotificationServiceStub(channels["registry"]),
             wallet=wallet_pb2_grpc.WalletServiceStub(channels["wallet"]),
             engine=engine_pb2_grpc.EngineServiceStub(channels["wallet"]),
             reconciliation=reconcile_pb2_grpc.ReconciliationServiceStub(channels["wallet"]),

@@ -8,7 +8,7 @@ from cyclopts import Parameter, validators
 from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
-from kalepool.registry.v1 import registry_pb2
+from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.wallet.v1 import (
     custody_pb2,
     engine_pb2,
@@ -33,6 +33,7 @@ Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=365))]
 _MODULES = (
     common_pb2,
     registry_pb2,
+    notification_pb2,
     plant_pb2,
     work_pb2,
     harvest_pb2,

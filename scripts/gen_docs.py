@@ -21,6 +21,7 @@ from libs.common.renamed import RENAMED
 from libs.common.states import EventT, StateT, StateTable
 from services.access import ACCESS
 from services.migrations import MigrationSettings
+from services.registry.domain.deliveries import DELIVERY_EDGES
 from services.registry.domain.status import TRANSITIONS
 from services.wallet.chain.node.health import ENDPOINT_EDGES
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES
@@ -132,7 +133,7 @@ def states() -> str:
     """Draw the state machines as diagrams, each edge with its sentence."""
     return "\n".join(
         [
-            "# States of operations, transactions, farmers and Stellar nodes\n",
+            "# States of operations, transactions, farmers, deliveries and Stellar nodes\n",
             GENERATED,
             "From the tables in the code, where each edge has its sentence. What is stored\n"
             "steps on by a guarded UPDATE, so that two processes never both make a step.\n",
@@ -146,6 +147,10 @@ def states() -> str:
             "## Farmers\n",
             "`services/registry/domain/status.py`.\n",
             *_machine(TRANSITIONS),
+            "## Deliveries\n",
+            "A notification on its way to a webhook ([notifications](notifications.md)):\n"
+            "`services/registry/domain/deliveries.py`.\n",
+            *_machine(DELIVERY_EDGES),
             "## Stellar nodes\n",
             "As each wallet process sees them: `services/wallet/chain/node/health.py`.\n",
             *_machine(ENDPOINT_EDGES),

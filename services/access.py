@@ -74,6 +74,8 @@ def _row(
 _CHANGES_POOLER = _row(pooler=_OPERATORS, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: What somebody may call in the pooler's name ends.
 _REVOKES = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
+#: Whom the pool tells what happens: nothing moves by that.
+_TELLS = _row(pooler=_YES, farmer=_YES, leaving=_YES, departed=_YES, paused=_YES)
 #: A new farmer; its account is made once signing goes on.
 _REGISTERS = _row(pooler=_NOTHING, farmer=_YES, leaving=_YES, departed=_YES, paused=_WAITS)
 #: A farmer's stake, data, and where its money goes.
@@ -116,6 +118,15 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "UpdateFarmer": _by_token(_acts(_CHANGES_FARMER, _own(farmer_id=Owned.FARMER))),
         "SuspendFarmer": _by_token(OPERATORS),
         "ResumeFarmer": _by_token(OPERATORS),
+    },
+    # A webhook is its pooler's, and so is what is sent to it: it names no farmer as its owner.
+    "kalepool.registry.v1.NotificationService": {
+        "CreateWebhook": _by_token(_acts(_TELLS, _own(pooler_id=Owned.POOLER))),
+        "ListWebhooks": _reads(_own(pooler_id=Owned.POOLER)),
+        "DeleteWebhook": _by_token(_acts(_TELLS, _own(webhook_id=Owned.WEBHOOK))),
+        "TestWebhook": _by_token(_acts(_TELLS, _own(webhook_id=Owned.WEBHOOK))),
+        "ListDeliveries": _reads(_own(webhook_id=Owned.WEBHOOK)),
+        "ListNotifications": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),
     },
     "kalepool.plant.v1.PlantService": {
         "Plant": _by_token(_acts(_PLANTS, _own(pooler_id=Owned.POOLER))),

@@ -10,6 +10,7 @@ from libs.common.grpc.second_person import Covered
 
 _CUSTODY = "/kalepool.wallet.v1.CustodyService"
 _REGISTRY = "/kalepool.registry.v1.RegistryService"
+_NOTIFICATION = "/kalepool.registry.v1.NotificationService"
 _REPORT = "/kalepool.report.v1.ReportService"
 _TOKEN = "/kalepool.wallet.v1.TokenService"  # noqa: S105  (a service's name)
 _WITHDRAWAL = "/kalepool.wallet.v1.WithdrawalService"
@@ -57,6 +58,12 @@ FREE: Mapping[str, str] = {
     f"{_REGISTRY}/UpdateFarmer": "moves nothing: stakes and addresses are wallet's to take",
     f"{_REGISTRY}/SuspendFarmer": _STOPS,
     f"{_REGISTRY}/ResumeFarmer": "lets a farmer be planted again",
+    f"{_NOTIFICATION}/CreateWebhook": "moves nothing: tells somebody what happens",
+    f"{_NOTIFICATION}/ListWebhooks": _READS,
+    f"{_NOTIFICATION}/DeleteWebhook": "moves nothing: what it told is still listed",
+    f"{_NOTIFICATION}/TestWebhook": "moves nothing",
+    f"{_NOTIFICATION}/ListDeliveries": _READS,
+    f"{_NOTIFICATION}/ListNotifications": _READS,
     "/kalepool.plant.v1.PlantService/Plant": "stakes what was agreed, for the farmer itself",
     "/kalepool.plant.v1.PlantService/ListPlantings": _READS,
     "/kalepool.work.v1.WorkService/SubmitWork": "works for the farmer itself",

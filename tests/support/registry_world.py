@@ -9,7 +9,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import grpc
 import pytest
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.registry.v1 import (
+    notification_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+)
 from pydantic import SecretStr
 from stellar_sdk import Keypair
 
@@ -43,6 +47,8 @@ class RegistryWorld:
     channel: grpc.aio.Channel
     #: Stub of registry.
     stub: "registry_pb2_grpc.RegistryServiceAsyncStub"
+    #: Stub of what is told.
+    notifications: "notification_pb2_grpc.NotificationServiceAsyncStub"
 
     async def pooler(self, **changes: Any) -> registry_pb2.Pooler:
         """Register a new pooler."""
@@ -127,6 +133,7 @@ async def open_registry(
             target=target,
             channel=channel,
             stub=registry_pb2_grpc.RegistryServiceStub(channel),
+            notifications=notification_pb2_grpc.NotificationServiceStub(channel),
         )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 import grpc
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import MethodDescriptor
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.registry.v1 import (
+    notification_pb2,
+    notification_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+)
 from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 from stellar_sdk import Keypair
 
@@ -47,6 +52,7 @@ _BESIDES: Mapping[str, Mapping[str, Any]] = {
     },
     "Harvest": {"blockIndex": 1},
     "CreateToken": {"role": "TOKEN_ROLE_POOLER"},
+    "CreateWebhook": {"url": "https://hooks.example.com/"},
     "ListEarnings": {"span": "SPAN_DAY"},
     "ListFees": {"span": "SPAN_DAY"},
     "SetPayoutAddress": {"requestId": "x", "address": Keypair.random().public_key},
@@ -189,6 +195,14 @@ async def make_owner(stack: Stack) -> Owner:
         farmer = await registry.RegisterFarmer(
             registry_pb2.RegisterFarmerRequest(pooler_id=pooler_id)
         )
+        notifications: notification_pb2_grpc.NotificationServiceAsyncStub = (
+            notification_pb2_grpc.NotificationServiceStub(opened["registry"])
+        )
+        webhook = await notifications.CreateWebhook(
+            notification_pb2.CreateWebhookRequest(
+                pooler_id=pooler_id, url="https://hooks.example.com/"
+            )
+        )
         wallet: wallet_pb2_grpc.WalletServiceAsyncStub = wallet_pb2_grpc.WalletServiceStub(
             opened["wallet"]
         )
@@ -212,6 +226,7 @@ async def make_owner(stack: Stack) -> Owner:
             Owned.OPERATION: operation,
             Owned.WITHDRAWAL: operation,
             Owned.TOKEN: token.info.token_id,
+            Owned.WEBHOOK: webhook.webhook.webhook_id,
         },
     )
 

@@ -37,10 +37,14 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "plant.turns": {"plant": "SIu"},
     # Only the database writes this table, and administrators read it.
     "registry.changes": {},
+    # Only the database makes and deletes deliveries, and deletes notifications, when they are old.
+    "registry.deliveries": {"registry": "Su"},
     "registry.farmers": {**_READERS, "registry": "SIu", "wallet": "S"},
+    "registry.notifications": {"registry": "SI"},
     "registry.poolers": {**_READERS, "registry": "SIu", "wallet": "S"},
     "registry.requests": {"registry": "SI"},
     "registry.schema_migrations": {},
+    "registry.webhooks": {"registry": "SIu"},
     "wallet.accounts": {"wallet": "SIU"},
     "wallet.all_operations": {"wallet": "S"},
     # To lock the row, one may change a column that has one value.

@@ -30,6 +30,8 @@ class Owned(Enum):
     WITHDRAWAL = "withdrawal"
     #: A token that speaks for the pooler.
     TOKEN = "token"  # noqa: S105  (a kind of thing, no secret)
+    #: A webhook that is told of what concerns the pooler.
+    WEBHOOK = "webhook"
 
 
 #: The poolers that ids belong to; "" for one that there is not.

@@ -66,3 +66,33 @@ class RequestIdReusedError(FailedPreconditionError):
     """The request id stands for another request."""
 
     default_reason = "REQUEST_ID_REUSED"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """No webhook has this id, or it was deleted."""
+
+    default_reason = "WEBHOOK_NOT_FOUND"
+
+
+class WebhookLimitError(ResourceExhaustedError):
+    """The owner has as many webhooks as one may have."""
+
+    default_reason = "WEBHOOK_LIMIT"
+
+
+class WebhookTestedError(ResourceExhaustedError):
+    """The webhook was tested a moment ago."""
+
+    default_reason = "WEBHOOK_TESTED"
+
+
+class WebhookDisabledError(FailedPreconditionError):
+    """Nothing is sent to a webhook that was disabled: delete it and make another one."""
+
+    default_reason = "WEBHOOK_DISABLED"
+
+
+class WebhooksOffError(FailedPreconditionError):
+    """The pool has no keys for webhooks' secrets (WEBHOOK_KEY)."""
+
+    default_reason = "WEBHOOKS_OFF"

@@ -38,7 +38,13 @@ WHERE id = $1;
 UPDATE registry.poolers SET is_active = $2 WHERE id = $1;
 
 -- name: heartbeat :one
-UPDATE registry.poolers SET last_seen = now() WHERE id = $1 RETURNING last_seen;
+UPDATE registry.poolers SET last_seen = now(), gone_since = NULL WHERE id = $1
+RETURNING last_seen;
+
+-- name: mark_gone :exec
+-- Poolers whose last heartbeat is more than $1 seconds old; the database tells of each.
+UPDATE registry.poolers SET gone_since = now()
+WHERE gone_since IS NULL AND last_seen < now() - make_interval(secs => $1::float8);
 
 -- name: count_farmer :exec
 UPDATE registry.poolers SET current_farmers = current_farmers + 1 WHERE id = $1;

@@ -10,8 +10,10 @@ from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, PoolerId, WalletId
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler, Pooler
 from services.registry.domain.status import FarmerStatus
+from services.registry.store.notifications import QUERIES as NOTIFICATION_QUERIES
 
-QUERIES = Path(__file__).parent / "queries.sql"
+#: Queries of poolers and farmers, and of notifications.
+QUERIES = (Path(__file__).parent / "queries.sql", NOTIFICATION_QUERIES)
 
 
 class Store:
@@ -87,6 +89,13 @@ class Store:
         """Set last_seen to now and return it; return None when there is no such pooler."""
         row = await self.database.one("heartbeat", pooler_id)
         return None if row is None else row["last_seen"]
+
+    async def mark_gone(self, seconds: float) -> int:
+        """Mark poolers whose last heartbeat is older than so many seconds; return how many.
+
+        The database tells of each.
+        """
+        return await self.database.execute("mark_gone", seconds)
 
     async def insert_farmer(self, session: Session, farmer_id: FarmerId, farmer: NewFarmer) -> None:
         """Add a farmer and count it; the pooler's row must be locked."""

@@ -31,7 +31,7 @@ async def registry(database: DatabaseAccess) -> AsyncIterator[Connection]:
 
 
 async def test_every_query_fits_the_schema_and_its_dataclass(registry: Connection) -> None:
-    for query in load_queries(QUERIES).values():
+    for query in load_queries(*QUERIES).values():
         statement = await registry.prepare(query.sql)
         columns = [attribute.name for attribute in statement.get_attributes()]
         if query.name in ROWS:
@@ -102,7 +102,7 @@ async def test_the_database_keeps_a_farmer_sound(registry: Connection, change: s
 async def test_an_event_of_another_service_does_not_wait_for_a_registration(
     database: DatabaseAccess, registry: Connection
 ) -> None:
-    queries = load_queries(QUERIES)
+    queries = load_queries(*QUERIES)
     pooler_id, farmer_id = new_id(), new_id()
     await registry.execute(
         "INSERT INTO registry.poolers (id, name, public_key, max_farmers) VALUES ($1, '', 'G', 2)",

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
-from kalepool.registry.v1 import registry_pb2
+from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import (
     approval_pb2,
@@ -36,6 +36,7 @@ from cli.main import REFUSED, TASKS, app, main
 PROTOS = Path(__file__).parents[3] / "protos" / "kalepool"
 MODULES = (
     registry_pb2,
+    notification_pb2,
     wallet_pb2,
     engine_pb2,
     withdrawal_pb2,
@@ -63,6 +64,8 @@ VALUES = {
     "APPROVAL_ID": SOMEBODY,
     "WITHDRAWAL_ID": SOMEBODY,
     "TOKEN_ID": SOMEBODY,
+    "WEBHOOK_ID": SOMEBODY,
+    "URL": "https://hooks.example.com/",
     "WORDS": "why",
     "NAME": "north",
     "G...": "G" + "A" * 55,
@@ -249,6 +252,26 @@ CALLS: dict[str, dict[str, Any]] = {
         "expires_in_seconds": 90 * 86_400,
     },
     f"token list --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
+    f"webhook create https://a.example/b --pooler {SOMEBODY} --farmer {OTHER} --request-id r"
+    " --kinds payout_made pooler.gone webhook.test webhook.disabled": {
+        "request_id": "r",
+        "pooler_id": SOMEBODY,
+        "farmer_id": OTHER,
+        "url": "https://a.example/b",
+        "kinds": [
+            notification_pb2.NOTIFICATION_KIND_PAYOUT_MADE,
+            notification_pb2.NOTIFICATION_KIND_POOLER_GONE,
+            notification_pb2.NOTIFICATION_KIND_TEST,
+            notification_pb2.NOTIFICATION_KIND_WEBHOOK_DISABLED,
+        ],
+    },
+    f"webhook list --pooler {SOMEBODY} --limit 7": {"pooler_id": SOMEBODY, "page_size": 7},
+    f"webhook deliveries {SOMEBODY} --limit 7": {"webhook_id": SOMEBODY, "page_size": 7},
+    f"notifications --pooler {SOMEBODY} --farmer {OTHER}": {
+        "pooler_id": SOMEBODY,
+        "farmer_id": OTHER,
+        "page_size": 30,
+    },
     f"wallet show --wallet {SOMEBODY}": {"wallet_id": SOMEBODY},
     f"wallet balances {SOMEBODY} {OTHER}": {"farmer_ids": [SOMEBODY, OTHER]},
     "block 7 --watch": {"after_index": 7},
@@ -457,6 +480,8 @@ WRONG = {
     f'farmer register --pooler x --metadata {{"a":1{"0" * 400}}}': "metadata: ",
     "work --pooler x --block 1 --submissions nowhere.json": "nowhere.json",
     "token create pooler": "give the pooler's id",
+    "webhook create": "URL",
+    "webhook create https://a.example --kinds payout": "--kinds: 'payout' is none of",
     "token create farmer x": "ROLE",
     "token create operator --methods Plant": "'Plant' is one of /kalepool.",
     "token create operator --methods PlantService/Plan": "'PlantService/Plan' is no method",

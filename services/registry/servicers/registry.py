@@ -10,7 +10,7 @@ from libs.common.ids import FarmerId, PoolerId
 from libs.common.paging import id_after, size_of, token_after
 from services.registry import messages
 from services.registry.domain.status import FarmerEvent
-from services.registry.usecases import Registry
+from services.registry.usecases.registry import Registry
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):

@@ -49,11 +49,18 @@ class Registry:
                     metadata={"public_key": new.public_key},
                 )
 
-        return await self.pooler(await self._once(change, PoolerId(new_id()), act))
+        return await self.pooler(await self.once(change, PoolerId(new_id()), act))
 
     async def pooler(self, pooler_id: PoolerId) -> Pooler:
         """Return one pooler."""
         pooler = await self.store.pooler(pooler_id)
+        if pooler is None:
+            raise _no_pooler(pooler_id)
+        return pooler
+
+    async def lock_pooler(self, session: Session, pooler_id: PoolerId) -> Pooler:
+        """Return one pooler, whose row nobody else changes until the transaction ends."""
+        pooler = await self.store.lock_pooler(session, pooler_id)
         if pooler is None:
             raise _no_pooler(pooler_id)
         return pooler
@@ -63,9 +70,7 @@ class Registry:
         values = change.values
 
         async def act(session: Session, _: PoolerId) -> None:
-            pooler = await self.store.lock_pooler(session, pooler_id)
-            if pooler is None:
-                raise _no_pooler(pooler_id)
+            pooler = await self.lock_pooler(session, pooler_id)
             most = values.get("max_farmers")
             if isinstance(most, int) and most < pooler.current_farmers:
                 raise MaxFarmersTooLowError(
@@ -80,7 +85,7 @@ class Registry:
                 max_farmers=most if isinstance(most, int) else None,
             )
 
-        await self._once(change, pooler_id, act)
+        await self.once(change, pooler_id, act)
         return await self.pooler(pooler_id)
 
     async def set_pooler_active(self, pooler_id: PoolerId, *, active: bool) -> Pooler:
@@ -155,7 +160,7 @@ class Registry:
             if isinstance(stake, int):
                 await self._check_stake(farmer_id, stake)
 
-        await self._once(change, farmer_id, act)
+        await self.once(change, farmer_id, act)
         return await self.farmer(farmer_id)
 
     async def _check_stake(self, farmer_id: FarmerId, stake_bps: int) -> None:
@@ -190,9 +195,7 @@ class Registry:
     async def _enrol(self, new: NewFarmer) -> FarmerId:
         """Take a place with the pooler, once per request id."""
         async with self.store.database.transaction() as session:
-            pooler = await self.store.lock_pooler(session, new.pooler_id)
-            if pooler is None:
-                raise _no_pooler(new.pooler_id)
+            pooler = await self.lock_pooler(session, new.pooler_id)
             known = await self.store.farmer_of_request(session, new.pooler_id, new.request_id)
             if known is not None:
                 return known
@@ -207,7 +210,7 @@ class Registry:
             await self.store.insert_farmer(session, farmer_id, new)
         return farmer_id
 
-    async def _once(
+    async def once(
         self, change: Change, subject: IdT, act: Callable[[Session, IdT], Awaitable[None]]
     ) -> IdT:
         """Act and note the request in one transaction; a repeat returns the first subject."""

@@ -1,0 +1,1 @@
+"""registry's gRPC interface: one servicer for each gRPC service."""

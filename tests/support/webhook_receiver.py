@@ -1,0 +1,128 @@
+"""A receiver of webhooks, in a process of its own, which answers as the path says.
+
+python -m tests.support.webhook_receiver FOLDER writes its port to FOLDER/port, and each request
+that came whole to FOLDER/requests.jsonl before it is answered.
+"""
+
+import base64
+import hmac
+import json
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from devstack.processes import Command, Process
+
+#: Seconds that /slow takes.
+SLOW = 60.0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers /status/N with that status, /slow late, and everything else with 204."""
+
+    folder: Path
+    lock = threading.Lock()
+
+    def do_POST(self) -> None:
+        """Take one request."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        line = json.dumps({"path": self.path, "headers": headers, "body": body.decode()})
+        with self.lock, (self.folder / "requests.jsonl").open("a") as file:
+            file.write(line + "\n")
+        if self.path.startswith("/slow"):
+            time.sleep(SLOW)
+        status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 204
+        self.send_response(status)
+        if status in {301, 302, 307, 308}:
+            self.send_header("Location", "/redirected")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main(folder: Path) -> None:
+    """Serve for ever."""
+    _Handler.folder = folder
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    (folder / "port.new").write_text(str(server.server_port))
+    (folder / "port.new").rename(folder / "port")
+    server.serve_forever()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """One request that came."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def content(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def id(self) -> str:
+        """Return by what a receiver knows a repeat."""
+        return self.headers["webhook-id"]
+
+    def is_signed_by(self, secret: str) -> bool:
+        """Check the signature as Standard Webhooks say, without any code of ours."""
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        signed = f"{self.id}.{self.headers['webhook-timestamp']}.{self.body}"
+        expected = base64.b64encode(hmac.digest(key, signed.encode(), "sha256")).decode()
+        is_fresh = abs(time.time() - int(self.headers["webhook-timestamp"])) < 300
+        return is_fresh and self.headers["webhook-signature"] == f"v1,{expected}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receiver:
+    """The receiver that runs."""
+
+    folder: Path
+    process: Process
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://127.0.0.1:{(self.folder / 'port').read_text()}"
+
+    def received(self, path: str | None = None) -> list[Received]:
+        """Return what came so far, in order; all paths, or one."""
+        place = self.folder / "requests.jsonl"
+        lines = place.read_text().splitlines() if place.exists() else []
+        found = [Received(**json.loads(line)) for line in lines]
+        return [one for one in found if path in {None, one.path}]
+
+
+@asynccontextmanager
+async def open_receiver(folder: Path) -> AsyncIterator[Receiver]:
+    """Run a receiver while the block runs."""
+    folder.mkdir(parents=True)  # noqa: ASYNC240  (nothing else runs yet)
+    arguments = ("-m", "tests.support.webhook_receiver", str(folder))
+    process = Process(Command(name="receiver", arguments=arguments, environment={}), folder)
+    await process.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not (folder / "port").exists():
+            process.check()
+            assert time.monotonic() < deadline, "the receiver does not start"
+            time.sleep(0.02)  # noqa: ASYNC251  (nothing else runs yet)
+        yield Receiver(folder=folder, process=process)
+    finally:
+        await process.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
