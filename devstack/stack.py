@@ -91,6 +91,7 @@ class Stack:
         self._authority = make_authority(TRUST_DOMAIN)
         self._issued: dict[tuple[CallerKind, str], TlsFiles] = {}
         self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self._webhook_key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._commands: dict[str, Command] = {}
         self._processes: dict[str, Process] = {}
 
@@ -123,7 +124,8 @@ class Stack:
     def secrets(self) -> dict[str, str]:
         """Return, by name, the secrets that must not be seen anywhere."""
         passwords = {f"password of {name}": value for name, value in self._passwords.items()}
-        return {"master key": self._master_key, **passwords}
+        keys = {"master key": self._master_key, "webhook key": self._webhook_key}
+        return {**keys, **passwords}
 
     def certificates(self, kind: CallerKind, name: str) -> TlsFiles:
         """Return a certificate of this pool's authority."""
@@ -306,6 +308,7 @@ class Stack:
             "API_RATE_LIMIT": "100000",
             **{f"{other.upper()}_TARGET": self.target(other) for other in SERVICES},
             **(self._wallet_environment() if name == "wallet" else {}),
+            **(self._registry_environment() if name == "registry" else {}),
             **self.config.environment.get(name, {}),
         }
         return Command(name=name, arguments=("-m", f"services.{name}"), environment=environment)
@@ -321,6 +324,10 @@ class Stack:
             **self.config.environment.get(GATEWAY, {}),
         }
         return Command(name=GATEWAY, arguments=("-m", GATEWAY), environment=environment)
+
+    def _registry_environment(self) -> dict[str, str]:
+        # Whoever has a pool on this machine has the receivers on it, too.
+        return {"WEBHOOK_KEY": self._webhook_key, "WEBHOOKS_ALLOW_PRIVATE": "true"}
 
     def _wallet_environment(self) -> dict[str, str]:
         return {

@@ -2,8 +2,9 @@
 
 A folder that has secrets is left as it is, because the database and the sealed keys go with them.
 Keep a copy of wallet_master_key: without it the farmers' keys in the database cannot be opened.
-Certificates are valid for a year. --renew writes new ones over them, and touches nothing else: the
-services take them up while they run, PostgreSQL with `docker compose restart postgres`.
+Certificates are valid for a year. --renew writes new ones over them, adds what a folder from before
+lacks, and touches nothing else: the services take them up while they run, PostgreSQL with `docker
+compose restart postgres`.
 """
 
 import argparse
@@ -32,6 +33,8 @@ OPERATOR = "operator"
 DAYS = 365.0
 #: AES-256.
 MASTER_KEY_BYTES = 32
+#: The key that webhooks' secrets are made from.
+WEBHOOK_KEY, WEBHOOK_KEY_BYTES = "webhook_key", 32
 
 
 def secret_files(authority: Authority) -> dict[str, str]:
@@ -42,6 +45,7 @@ def secret_files(authority: Authority) -> dict[str, str]:
         "database_admin_url": f"postgresql://postgres:{admin}@{DATABASE}",
         "ca.pem": authority.certificate.public_bytes(Encoding.PEM).decode(),
         "wallet_master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
+        WEBHOOK_KEY: _webhook_key(),
     }
     for service in SERVICES:
         password = secrets.token_urlsafe(24)
@@ -51,6 +55,10 @@ def secret_files(authority: Authority) -> dict[str, str]:
         issued = authority.issue(CallerKind.SERVICE, name, days=DAYS)
         files |= {file: content.decode() for file, content in _certificate(name, issued).items()}
     return files
+
+
+def _webhook_key() -> str:
+    return base64.b64encode(secrets.token_bytes(WEBHOOK_KEY_BYTES)).decode()
 
 
 def _certificate(name: str, issued: Issued) -> dict[str, bytes]:
@@ -95,6 +103,9 @@ def renew(folder: Path) -> None:
             else authority.issue(CallerKind.SERVICE, name, days=DAYS)
         )
         files |= _certificate(name, issued)
+    # A folder from before webhooks has no key of theirs.
+    if not (folder / WEBHOOK_KEY).exists():
+        files[WEBHOOK_KEY] = _webhook_key().encode()
     for name, content in files.items():
         _write(folder / name, content)
     # The operator may keep the certificate elsewhere.
