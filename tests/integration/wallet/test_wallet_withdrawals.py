@@ -453,6 +453,13 @@ async def test_kale_goes_to_the_payout_address_once(world: WalletWorld, outside:
     assert (await world.balances([farmer_of.farmer_id]))[
         farmer_of.farmer_id
     ].kale_stroops == 6 * KALE
+    async with connect(world.database.admin_dsn) as admin:
+        told = await admin.fetch(
+            "SELECT kind, facts ->> 'transactionHash' AS hash FROM wallet.notices "
+            "WHERE facts ->> 'withdrawalId' = $1",
+            paid.operation.operation_id,
+        )
+    assert [tuple(row) for row in told] == [("payout.made", paid.operation.transaction_hash)]
 
 
 async def test_many_at_once_each_get_their_own(world: WalletWorld, outside: Outside) -> None:
