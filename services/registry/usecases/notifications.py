@@ -114,19 +114,21 @@ class Notifications:
             )
 
     async def webhook(self, webhook_id: UUID) -> Webhook:
-        """Return one webhook. Raises WebhookNotFoundError."""
+        """Return one webhook. Raises WebhookNotFoundError, also for one that was deleted."""
+        webhook = await self._known(webhook_id)
+        if webhook.deleted_at is not None:
+            raise _no_webhook(webhook_id)
+        return webhook
+
+    async def _known(self, webhook_id: UUID) -> Webhook:
         webhook = await self.store.webhook(webhook_id)
-        if webhook is None or webhook.deleted_at is not None:
-            raise WebhookNotFoundError(
-                f"no webhook {webhook_id}", metadata={"webhook_id": str(webhook_id)}
-            )
+        if webhook is None:
+            raise _no_webhook(webhook_id)
         return webhook
 
     async def delete_webhook(self, webhook_id: UUID, *, actor: str) -> None:
         """Delete a webhook for good; twice is no error. Raises WebhookNotFoundError."""
-        webhook = await self.store.webhook(webhook_id)
-        if webhook is None:
-            await self.webhook(webhook_id)
+        await self._known(webhook_id)
         await self.store.delete_webhook(webhook_id)
         security.info("webhook deleted", webhook_id=str(webhook_id), actor=actor)
 
@@ -153,3 +155,9 @@ class Notifications:
         if taken:
             self.bell.ring()
         return taken
+
+
+def _no_webhook(webhook_id: UUID) -> WebhookNotFoundError:
+    return WebhookNotFoundError(
+        f"no webhook {webhook_id}", metadata={"webhook_id": str(webhook_id)}
+    )

@@ -42,7 +42,7 @@ def key_file(tmp_path: Path) -> Path:
 async def hooked(database: DatabaseAccess, key_file: Path) -> AsyncIterator[RegistryWorld]:
     """A registry that sends to this machine."""
     async with open_registry_world(
-        database, webhook_key_file=key_file, webhooks_allow_private=True, webhook_timeout_ms=3000
+        database, webhook_key_file=key_file, webhooks_allow_private=True
     ) as world:
         yield world
 
