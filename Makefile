@@ -29,7 +29,7 @@ PYTEST_WORKERS ?= 3
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
-	contracts verify-contracts test test-fast demo bench faults day security history mutants up down secrets certificates lock clean
+	contracts verify-contracts test test-fast demo bench faults day security history mutants screenshots up down secrets certificates lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -130,6 +130,9 @@ history: setup ## Compare a block's statements with and without 10 million event
 
 mutants: setup ## Make wrong changes and show which no test notices (CHANGED=1; MUTANTS_ARGS='--only services/plant'; MUTANTS_WORKERS=2)
 	@$(PY) -m trials.mutants --workers $(MUTANTS_WORKERS) $(if $(CHANGED),--changed) $(MUTANTS_ARGS)
+
+screenshots: setup ## Take the pictures of docs/images from a pool that farms (needs Chromium)
+	@$(PY) -m scripts.screenshots
 
 up: setup ## Start the pool and leave it running; prints the addresses
 	@$(PY) -m demo up

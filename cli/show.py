@@ -44,8 +44,12 @@ _KALE = frozenset(
 #: Fields with stroops of XLM; they are shown in XLM.
 _XLM = frozenset(
     [
+        "fee_budget_stroops",
         "fee_charged",
         "fees",
+        "fees_spent_stroops",
+        "largest_pooler_fees_stroops",
+        "pooler_fee_budget_stroops",
         "rent_budget_stroops",
         "rent_spent_stroops",
         "reserved_stroops",

@@ -28,7 +28,7 @@ async def run_demo(farmers: int, blocks: int, console: Console) -> int:
     )
     with Screen(console) as screen:
         async with open_stack(config, screen.progress) as stack:
-            screen.progress(f"the gateway is at {stack.gateway_url}, its reference at /docs")
+            screen.progress(f"the pool's page is {stack.gateway_url}")
             result = await farm(stack, farmers, blocks, screen, screen.progress)
     write_summary(DIRECTORY / "summary.json", result, farmers, blocks)
     show(console, result)

@@ -91,7 +91,7 @@ def up(console: Console) -> int:
         table.add_row(name, f"{scheme}127.0.0.1:{port}")
     console.print(table)
     console.print(
-        f"by HTTP: {state['gateway_url']} (reference: {state['gateway_url']}/docs)",
+        f"in a browser and by HTTP: {state['gateway_url']} (its reference is at /docs)",
         highlight=False,
     )
     console.print(f"logs: {DIRECTORY / 'logs'}", highlight=False)

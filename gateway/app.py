@@ -12,7 +12,9 @@ from gateway.front import Front
 from gateway.handling import Gateway
 from gateway.health import PoolHealth
 from gateway.openapi import document_of
-from gateway.pages import pages_of
+from gateway.pages.docs import files_of
+from gateway.pages.sessions import Sessions
+from gateway.pages.site import Site
 from gateway.routes import route_of
 from gateway.seed import Seed
 from gateway.server import open_http
@@ -30,17 +32,37 @@ class RunningGateway:
     port: int
 
 
-def build_front(settings: GatewaySettings, gateway: Gateway) -> Front:
+@dataclass(frozen=True, kw_only=True)
+class _Faces:
+    """What the gateway shows to the world."""
+
+    #: The application.
+    front: Front
+    #: The pages.
+    site: Site
+
+
+def build_faces(settings: GatewaySettings, gateway: Gateway) -> _Faces:
     """Return the application: /v1 from the descriptors, the seed's paths, and the pages."""
     bindings = all_bindings()
-    front = Front(CallerAddress(settings.proxies()), pages_of(document_of(bindings)))
+    methods = {one.method.descriptor.full_name: one.method for one in bindings}
+    health = PoolHealth(gateway.backends.channels)
+    sessions = Sessions(
+        settings.session_secret(),
+        seconds=settings.session_seconds,
+        is_secure=settings.is_reached_by_tls,
+    )
+    site = Site(gateway, methods, health, sessions)
+    front = Front(
+        CallerAddress(settings.proxies()),
+        files_of(document_of(bindings)),
+        refusal=site.refuse_unknown,
+    )
     for binding in bindings:
         front.add(binding.verb, binding.template, route_of(gateway, binding))
-    methods = {one.method.descriptor.full_name: one.method for one in bindings}
-    seed = Seed(gateway, methods, PoolHealth(gateway.backends.channels))
-    for verb, template, route in seed.routes():
+    for verb, template, route in (*Seed(gateway, methods, health).routes(), *site.routes()):
         front.add(verb, template, route)
-    return front
+    return _Faces(front=front, site=site)
 
 
 @asynccontextmanager
@@ -50,13 +72,15 @@ async def open_app(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     timeout = settings.call_timeout_ms / 1000
     async with open_backends(settings.targets(), transport, timeout=timeout) as backends:
         gateway = Gateway.of(settings, backends)
-        async with open_http(build_front(settings, gateway), settings) as port:
+        faces = build_faces(settings, gateway)
+        async with open_http(faces.front, settings) as port:
             log.info("serving", host=settings.host, port=port, backends=_shown(backends))
             try:
                 yield RunningGateway(port=port)
             finally:
                 log.info("stopping")
                 await gateway.feeds.aclose()
+        await faces.site.aclose()
         await gateway.tokens.aclose()
         log.info("stopped")
 

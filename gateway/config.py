@@ -6,11 +6,21 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from libs.common.config import Bytes, Count, Milliseconds, Port, TransportSettings, Unit
+from libs.common.config import (
+    Bytes,
+    Count,
+    Milliseconds,
+    Port,
+    TransportSettings,
+    Unit,
+    WholeSeconds,
+)
 from libs.common.local import LOCAL_HOSTS
 from libs.common.log import LogLevel
 
 Network = IPv4Network | IPv6Network
+#: Characters of 32 bytes in base64, the shorter of both forms, with or without padding.
+_SHORTEST_SECRET = 43
 
 
 class GatewaySettings(TransportSettings):
@@ -28,6 +38,12 @@ class GatewaySettings(TransportSettings):
     #: Whether a proxy before the gateway speaks TLS with others, so that the gateway may speak
     #: plain HTTP on an address that other machines reach.
     behind_proxy: bool = False
+    #: File with at least 32 random bytes in hexadecimal or base64, by which gateways seal the
+    #: sessions of people who sign in; several gateways have the same. Empty: each makes its own
+    #: when it starts, and people sign in again after that.
+    gateway_session_key_file: Path | None = None
+    #: Seconds after which people have to sign in again.
+    session_seconds: Annotated[WholeSeconds, Field(ge=60, le=43_200)] = 43_200
     #: Addresses and networks of proxies whose X-Forwarded-For is believed: 10.0.0.7,10.1.0.0/16.
     trusted_proxies: str = ""
     #: debug, info, warning or error.
@@ -92,6 +108,11 @@ class GatewaySettings(TransportSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sessions_can_be_sealed(self) -> Self:
+        self.session_secret()
+        return self
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str) -> str:
@@ -101,6 +122,30 @@ class GatewaySettings(TransportSettings):
     def proxies(self) -> tuple[Network, ...]:
         """Return the networks of the proxies that are believed."""
         return parse_networks(self.trusted_proxies)
+
+    @property
+    def is_reached_by_tls(self) -> bool:
+        """Tell whether browsers reach the gateway over TLS, its own or a proxy's."""
+        return self.gateway_tls_cert_file is not None or self.behind_proxy
+
+    def session_secret(self) -> bytes | None:
+        """Return what sessions are sealed by; None when each process makes its own.
+
+        Raise ValueError for a file that is away or too short.
+        """
+        path = self.gateway_session_key_file
+        if path is None:
+            return None
+        try:
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise ValueError(f"GATEWAY_SESSION_KEY_FILE cannot be read: {error}") from error
+        if len(secret) < _SHORTEST_SECRET:
+            raise ValueError(
+                f"GATEWAY_SESSION_KEY_FILE has {len(secret)} characters; 32 random bytes in "
+                f"hexadecimal have 64, in base64 {_SHORTEST_SECRET}"
+            )
+        return secret
 
     def targets(self) -> dict[str, str]:
         """Return the address of each service (host:port) by its short name."""

@@ -12,6 +12,7 @@ from libs.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
     PoolError,
     UnauthenticatedError,
     UnavailableError,
@@ -101,6 +102,12 @@ class NoServiceError(UnavailableError):
     """None of the services answers."""
 
     default_reason = "NO_SERVICE"
+
+
+class ForeignFormError(PermissionDeniedError):
+    """A form was not sent from a page of this gateway and of this session."""
+
+    default_reason = "FOREIGN_FORM"
 
 
 class StreamTooSlowError(FailedPreconditionError):

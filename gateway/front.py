@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from gateway.addresses import CallerAddress
 from gateway.errors import MethodNotAllowedError, NoSuchPathError
 from gateway.request import ClientGoneError, Receive, Record, Reply, Request, Scope, Send
-from gateway.routes import Route, refuse
+from gateway.routes import Refusal, Route, refuse
 from gateway.template import PathTree, Template
 from libs.common.errors import ErrorCode, InternalError, PoolError
 from libs.common.grpc.trace import trace_of
@@ -30,20 +30,25 @@ _duration = METER.create_histogram(
 _SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
 #: The status that a request is recorded with whose caller went away (as nginx has it).
 _GONE = 499
-#: What every reply has. Pages have further ones.
+#: What every reply has, unless it has its own. Pages have further ones.
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
 )
 
 
 class Front:
-    """The application: the API's routes first, then the pages."""
+    """The application: the routes of the API and of pages first, then files."""
 
-    def __init__(self, addresses: CallerAddress, pages: Any) -> None:
-        """Take the application of the pages, which serves what no route does."""
+    def __init__(self, addresses: CallerAddress, files: Any, *, refusal: Refusal = refuse) -> None:
+        """Take the application of the files, which serves what no route does.
+
+        `refusal` makes the reply to paths that nothing serves.
+        """
         self._addresses = addresses
-        self._pages = pages
+        self._files = files
+        self._refusal = refusal
         self._routes: PathTree[Route] = PathTree()
 
     def add(self, method: str, template: Template, route: Route) -> None:
@@ -82,7 +87,7 @@ class Front:
             request.check_head()
             found = self._routes.find(request.path)
             if found is None:
-                await self._page(request, answer)
+                await self._file(request, answer)
                 return
             route = _allowed(found.by_method, request)
             request.record.route = route.name
@@ -99,11 +104,11 @@ class Front:
             told = InternalError("internal error; the gateway's log has the details")
             await self._refuse(told, route, request, answer)
 
-    async def _page(self, request: Request, answer: "_Answer") -> None:
-        """Serve a page; raise NoSuchPathError or MethodNotAllowedError."""
+    async def _file(self, request: Request, answer: "_Answer") -> None:
+        """Serve a file; raise NoSuchPathError or MethodNotAllowedError."""
         request.scope["app"] = self
         try:
-            await self._pages(request.scope, request.receive, answer.send)
+            await self._files(request.scope, request.receive, answer.send)
         except HTTPException as error:
             if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
                 allow = (error.headers or {}).get("Allow", "GET")
@@ -132,7 +137,7 @@ class Front:
         if answer.status:  # it has begun to answer: what is left is to end the connection
             request.abort()
             return
-        reply: Reply = (refuse if route is None else route.refuse)(error, request)
+        reply: Reply = (self._refusal if route is None else route.refuse)(error, request)
         await reply.send(request)
 
     def _address(self, scope: Scope) -> str:
@@ -170,9 +175,9 @@ class _Answer:
         """Send a part of the answer (ASGI's interface)."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message["headers"], *_HEADERS, (b"x-request-id", self._request_id)]
-            if not any(name == b"cache-control" for name, _ in headers):
-                headers.append((b"cache-control", b"no-store"))
+            given = {name for name, _ in message["headers"]}
+            common = [pair for pair in _HEADERS if pair[0] not in given]
+            headers = [*message["headers"], *common, (b"x-request-id", self._request_id)]
             message = {**message, "headers": headers}
         await self._send(message)
 

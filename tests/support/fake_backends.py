@@ -39,7 +39,10 @@ SUBJECTS = {
     POOLER_TOKEN: f"spiffe://{DOMAIN}/pooler/{POOLER}",
 }
 #: What the gateway's own certificate may call.
-PUBLIC = ("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken")
+PUBLIC = (
+    *("GetInfo", "GetStatus", "GetBlock", "WatchBlocks", "ExchangeToken"),
+    *("GetPoolSummary", "GetFarmerSummary", "ListBlockReports", "GetBlockReport"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

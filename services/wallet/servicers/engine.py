@@ -8,7 +8,9 @@ from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 
 from libs.common.grpc.identity import caller
 from libs.common.ids import FarmerId, PoolerId
+from libs.kale.constants import MAX_I64
 from services.wallet.chain import Chain, EndpointStatus
+from services.wallet.domain.budget import FeeTerms
 from services.wallet.domain.pausing import Scope
 from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.audit_watch import AuditWatch
@@ -19,6 +21,7 @@ from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.reclaim import Reclaimer
 from services.wallet.engine.treasury.rent import RentKeeper, RentState
+from services.wallet.store.budget import FeesSpent
 from services.wallet.store.channels import ChannelTotals
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch
@@ -94,6 +97,7 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             rent=_rent(await self._rent.state()),
             endpoints=map(_endpoint, self._chain.endpoints()),
             warnings=[*self._order_check.warnings, *self._watch.warnings],
+            fees=_fees(await self._transactions.fees_spent(), self._transactions.terms),
         )
 
     async def DeployMulticall(
@@ -162,6 +166,15 @@ def _rent(state: RentState) -> engine_pb2.RentStatus:
         rent_budget_stroops=state.budget,
         calls_wait_for_rent=state.holds_calls,
         rent_error=state.error,
+    )
+
+
+def _fees(spent: FeesSpent, terms: FeeTerms) -> engine_pb2.FeeStatus:
+    return engine_pb2.FeeStatus(
+        fees_spent_stroops=min(spent.all, MAX_I64),
+        fee_budget_stroops=terms.daily,
+        largest_pooler_fees_stroops=spent.largest_pooler,
+        pooler_fee_budget_stroops=terms.daily_per_pooler,
     )
 
 

@@ -76,6 +76,25 @@ async def rent_committed(session: Session | Database) -> int:
     return 0 if row is None else int(row["stroops"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class FeesSpent:
+    """Stroops within 24 hours: charged, to the full hour, or bid by what is in flight."""
+
+    #: Of all transactions.
+    all: int
+    #: Of the pooler whose farmers cost most; 0 without one.
+    largest_pooler: int
+
+
+async def fees_spent(session: Session | Database) -> FeesSpent:
+    """Return what fees came to, rent left out."""
+    rows = await session.many("fees_committed")
+    poolers = [row["stroops"] for row in rows if pooler_of(row) is not None]
+    return FeesSpent(
+        all=sum(row["stroops"] for row in rows), largest_pooler=max(poolers, default=0)
+    )
+
+
 async def book(session: Session, fees: Sequence[tuple[OperationId | None, int]]) -> None:
     """Add what was charged, for an operation or for the pool itself."""
     if fees:

@@ -27,8 +27,10 @@ from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, so
 from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import (
     Charge,
+    FeesSpent,
     book,
     exceeded,
+    fees_spent,
     may_raise,
     pooler_of,
     rent_committed,
@@ -268,6 +270,15 @@ class TransactionStore:
     async def rent_spent(self) -> int:
         """Return the stroops of rent within 24 hours, transactions in flight included."""
         return await rent_committed(self._database)
+
+    @property
+    def terms(self) -> FeeTerms:
+        """Return the fee budgets that signed envelopes keep."""
+        return self._terms
+
+    async def fees_spent(self) -> FeesSpent:
+        """Return what fees came to within 24 hours, transactions in flight included."""
+        return await fees_spent(self._database)
 
     async def note_answers(self, answers: Sequence[Noted]) -> None:
         """Mark transactions as sent, with what nodes said and when to send them again."""

@@ -11,7 +11,13 @@ from services.wallet.domain.budget import SPONSORED, FeeTerms
 from services.wallet.domain.errors import SponsorshipBudgetError
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
-from services.wallet.store.budget import book, may_raise, rent_committed
+from services.wallet.store.budget import (
+    FeesSpent,
+    book,
+    fees_spent,
+    may_raise,
+    rent_committed,
+)
 from services.wallet.store.wallets import WalletStore
 from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRows, ago
@@ -78,6 +84,13 @@ async def test_what_is_in_flight_is_bid_by_those_whose_operations_it_carries(
     await rows.transaction("f", "signed", fee_bid=10_000, is_rent=True)
     await session.connection.execute(CHARGED, 0, one.pooler_id, 10)
     assert await committed(session) == {one.pooler_id: 71, other.pooler_id: 51, None: 60}
+    assert await fees_spent(session) == FeesSpent(all=182, largest_pooler=71)
+
+
+async def test_nothing_is_spent_before_the_first_fee(session: Session) -> None:
+    assert await fees_spent(session) == FeesSpent(all=0, largest_pooler=0)
+    await session.connection.execute(CHARGED, 0, None, 5)
+    assert await fees_spent(session) == FeesSpent(all=5, largest_pooler=0)
 
 
 # What is to follow ----------------------------------------------------------------------------

@@ -18,7 +18,12 @@ pytestmark = pytest.mark.e2e
 async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     async with open_wallet_world(
-        database, tmp_path, TREASURY_LOW_BALANCE_STROOPS=str(10**15), METRICS_PORT=str(port)
+        database,
+        tmp_path,
+        TREASURY_LOW_BALANCE_STROOPS=str(10**15),
+        FEE_DAILY_STROOPS="70000000",
+        FEE_DAILY_PER_POOLER_STROOPS="60000000",
+        METRICS_PORT=str(port),
     ) as world:
         figures: dict[str, dict[str, float]] = {}
 
@@ -44,6 +49,10 @@ async def test_a_treasury_that_runs_low_is_told(database: DatabaseAccess, tmp_pa
         assert figures["kalepool_wallet_rent_due"] == {"": 0.0}
         assert figures["kalepool_wallet_rent_spent_stroops"] == {"": 0.0}
         assert status.rent.rent_budget_stroops == 10**9
+        fees = status.fees
+        assert (fees.fee_budget_stroops, fees.pooler_fee_budget_stroops) == (7 * 10**7, 6 * 10**7)
+        # Payer accounts are made for the pool itself, and for nobody's farmers.
+        assert (fees.fees_spent_stroops >= 0, fees.largest_pooler_fees_stroops) == (True, 0)
         assert set(figures["kalepool_wallet_channels"]) == {
             "state=made",
             "state=ready",

@@ -13,7 +13,7 @@ from gateway.bindings import all_bindings
 from gateway.comments import comment_of, summary_of
 from gateway.examples import example_of
 from gateway.openapi import document_of
-from gateway.pages import pages_of
+from gateway.pages.docs import files_of
 from gateway.reader import Findings, reader_of
 from gateway.seed import ACTIONS
 from libs.common.rules.book import RuleBook
@@ -107,4 +107,4 @@ def test_comments_are_those_of_the_protos() -> None:
 
 
 def test_the_pages_are_made_of_it() -> None:
-    pages_of(DOCUMENT)
+    files_of(DOCUMENT)

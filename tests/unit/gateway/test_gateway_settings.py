@@ -28,11 +28,31 @@ def test_the_port_is_the_seeds() -> None:
         ({"trusted_proxies": "10.0.0.0/33"}, "trusted_proxies"),
         ({"trusted_proxies": "proxy.example"}, "trusted_proxies"),
         ({"max_body_bytes": 0}, "max_body_bytes"),
+        ({"session_seconds": 43_201}, "session_seconds"),
+        ({"gateway_session_key_file": Path("not-there")}, "SESSION_KEY_FILE cannot be read"),
     ],
 )
 def test_settings_that_would_do_harm_are_refused(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         made(**changes)
+
+
+def test_a_session_key_has_32_bytes_at_least(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    for text in ("", "short", "a" * 42, "a" * 42 + "\n\n"):
+        key.write_text(text, encoding="ascii")
+        with pytest.raises(ValidationError, match="32 random bytes"):
+            made(gateway_session_key_file=key)
+    key.write_text("5e" * 32 + "\n", encoding="ascii")
+    assert made(gateway_session_key_file=key).session_secret() == b"5e" * 32
+    assert made().session_secret() is None
+
+
+def test_browsers_reach_it_by_tls_where_it_or_a_proxy_speaks_tls() -> None:
+    assert not made().is_reached_by_tls
+    assert made(behind_proxy=True).is_reached_by_tls
+    files = {"gateway_tls_cert_file": Path("c"), "gateway_tls_key_file": Path("k")}
+    assert made(**files).is_reached_by_tls
 
 
 def test_networks_are_parsed() -> None:

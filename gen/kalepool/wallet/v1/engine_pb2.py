@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/engine.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x18\n\x16GetEngineStatusRequest\"\x8e\x04\n\x17GetEngineStatusResponse\x12\x19\n\x11queued_operations\x18\x01 \x01(\x05\x12\x19\n\x11open_transactions\x18\x02 \x01(\x05\x12\x12\n\nopen_share\x18\x03 \x01(\x03\x12\x35\n\x08\x63hannels\x18\x04 \x01(\x0b\x32#.kalepool.wallet.v1.ChannelAccounts\x12\x1d\n\x15multicall_contract_id\x18\x05 \x01(\t\x12\x16\n\x0eledger_seconds\x18\x06 \x01(\x05\x12\x1d\n\x15inclusion_fee_stroops\x18\x07 \x01(\x03\x12\x35\n\x08treasury\x18\x08 \x01(\x0b\x32#.kalepool.wallet.v1.TreasuryAccount\x12\x11\n\tis_paused\x18\t \x01(\x08\x12\x0e\n\x06pauses\x18\n \x01(\x05\x12\x31\n\x06payers\x18\x0b \x01(\x0b\x32!.kalepool.wallet.v1.PayerAccounts\x12,\n\x04rent\x18\x0c \x01(\x0b\x32\x1e.kalepool.wallet.v1.RentStatus\x12\x36\n\tendpoints\x18\r \x03(\x0b\x32#.kalepool.wallet.v1.StellarEndpoint\x12\x17\n\x0fheld_operations\x18\x0e \x01(\x05\x12\x10\n\x08warnings\x18\x0f \x03(\t\"\xa6\x01\n\nRentStatus\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.RentEntry\x12\x1a\n\x12rent_spent_stroops\x18\x02 \x01(\x03\x12\x1b\n\x13rent_budget_stroops\x18\x03 \x01(\x03\x12\x1b\n\x13\x63\x61lls_wait_for_rent\x18\x04 \x01(\x08\x12\x12\n\nrent_error\x18\x05 \x01(\t\"C\n\tRentEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cledgers_left\x18\x02 \x01(\x05\x12\x12\n\ndue_ledger\x18\x03 \x01(\x05\"\xa5\x01\n\x0fStellarEndpoint\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ledger\x18\x05 \x01(\x03\x12\x12\n\nlatency_ms\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontradictions\x18\x07 \x01(\x05\"G\n\x0fTreasuryAccount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0bxlm_stroops\x18\x02 \x01(\x03\x12\x0e\n\x06is_low\x18\x03 \x01(\x08\"K\n\rPayerAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\"^\n\x0f\x43hannelAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0b\n\x03low\x18\x04 \x01(\x05\x12\x13\n\x0bxlm_stroops\x18\x05 \x01(\x03\"A\n\x16\x44\x65ployMulticallRequest\x12\'\n\x0fmax_fee_stroops\x18\x01 \x01(\x03\x42\x0e\xca\xda\x18\n\x10\x01\x30\x01\x38\x80\xc8\xaf\xa0%\"X\n\x17\x44\x65ployMulticallResponse\x12\x13\n\x0b\x63ontract_id\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\x15\n\ralready_there\x18\x03 \x01(\x08\"\x8d\x01\n\x16ReclaimReservesRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\nfarmer_ids\x18\x02 \x03(\tB\t\xca\xda\x18\x05\x18\x02H\xe8\x07\x12\x1e\n\nidle_hours\x18\x03 \x01(\x05\x42\n\xca\xda\x18\x06\x30\x01\x38\xa0\x8d\x06\x12\x17\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"j\n\x0fReclaimedFarmer\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x33\n\x07outcome\x18\x03 \x01(\x0e\x32\".kalepool.wallet.v1.ReclaimOutcome\"O\n\x17ReclaimReservesResponse\x12\x34\n\x07\x66\x61rmers\x18\x01 \x03(\x0b\x32#.kalepool.wallet.v1.ReclaimedFarmer*\xb4\x01\n\x0eReclaimOutcome\x12\x1f\n\x1bRECLAIM_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19RECLAIM_OUTCOME_RECLAIMED\x10\x01\x12!\n\x1dRECLAIM_OUTCOME_NOTHING_THERE\x10\x02\x12#\n\x1fRECLAIM_OUTCOME_HOLDS_SOMETHING\x10\x03\x12\x1a\n\x16RECLAIM_OUTCOME_LOCKED\x10\x04\x32\xe7\x02\n\rEngineService\x12~\n\x0fGetEngineStatus\x12*.kalepool.wallet.v1.GetEngineStatusRequest\x1a+.kalepool.wallet.v1.GetEngineStatusResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/engine\x12j\n\x0f\x44\x65ployMulticall\x12*.kalepool.wallet.v1.DeployMulticallRequest\x1a+.kalepool.wallet.v1.DeployMulticallResponse\x12j\n\x0fReclaimReserves\x12*.kalepool.wallet.v1.ReclaimReservesRequest\x1a+.kalepool.wallet.v1.ReclaimReservesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkalepool/wallet/v1/engine.proto\x12\x12kalepool.wallet.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"\x18\n\x16GetEngineStatusRequest\"\xbb\x04\n\x17GetEngineStatusResponse\x12\x19\n\x11queued_operations\x18\x01 \x01(\x05\x12\x19\n\x11open_transactions\x18\x02 \x01(\x05\x12\x12\n\nopen_share\x18\x03 \x01(\x03\x12\x35\n\x08\x63hannels\x18\x04 \x01(\x0b\x32#.kalepool.wallet.v1.ChannelAccounts\x12\x1d\n\x15multicall_contract_id\x18\x05 \x01(\t\x12\x16\n\x0eledger_seconds\x18\x06 \x01(\x05\x12\x1d\n\x15inclusion_fee_stroops\x18\x07 \x01(\x03\x12\x35\n\x08treasury\x18\x08 \x01(\x0b\x32#.kalepool.wallet.v1.TreasuryAccount\x12\x11\n\tis_paused\x18\t \x01(\x08\x12\x0e\n\x06pauses\x18\n \x01(\x05\x12\x31\n\x06payers\x18\x0b \x01(\x0b\x32!.kalepool.wallet.v1.PayerAccounts\x12,\n\x04rent\x18\x0c \x01(\x0b\x32\x1e.kalepool.wallet.v1.RentStatus\x12\x36\n\tendpoints\x18\r \x03(\x0b\x32#.kalepool.wallet.v1.StellarEndpoint\x12\x17\n\x0fheld_operations\x18\x0e \x01(\x05\x12\x10\n\x08warnings\x18\x0f \x03(\t\x12+\n\x04\x66\x65\x65s\x18\x10 \x01(\x0b\x32\x1d.kalepool.wallet.v1.FeeStatus\"\x8b\x01\n\tFeeStatus\x12\x1a\n\x12\x66\x65\x65s_spent_stroops\x18\x01 \x01(\x03\x12\x1a\n\x12\x66\x65\x65_budget_stroops\x18\x02 \x01(\x03\x12#\n\x1blargest_pooler_fees_stroops\x18\x03 \x01(\x03\x12!\n\x19pooler_fee_budget_stroops\x18\x04 \x01(\x03\"\xa6\x01\n\nRentStatus\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.kalepool.wallet.v1.RentEntry\x12\x1a\n\x12rent_spent_stroops\x18\x02 \x01(\x03\x12\x1b\n\x13rent_budget_stroops\x18\x03 \x01(\x03\x12\x1b\n\x13\x63\x61lls_wait_for_rent\x18\x04 \x01(\x08\x12\x12\n\nrent_error\x18\x05 \x01(\t\"C\n\tRentEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cledgers_left\x18\x02 \x01(\x05\x12\x12\n\ndue_ledger\x18\x03 \x01(\x05\"\xa5\x01\n\x0fStellarEndpoint\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ledger\x18\x05 \x01(\x03\x12\x12\n\nlatency_ms\x18\x06 \x01(\x05\x12\x16\n\x0e\x63ontradictions\x18\x07 \x01(\x05\"G\n\x0fTreasuryAccount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0bxlm_stroops\x18\x02 \x01(\x03\x12\x0e\n\x06is_low\x18\x03 \x01(\x08\"K\n\rPayerAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\"^\n\x0f\x43hannelAccounts\x12\x0c\n\x04made\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x03 \x01(\x05\x12\x0b\n\x03low\x18\x04 \x01(\x05\x12\x13\n\x0bxlm_stroops\x18\x05 \x01(\x03\"A\n\x16\x44\x65ployMulticallRequest\x12\'\n\x0fmax_fee_stroops\x18\x01 \x01(\x03\x42\x0e\xca\xda\x18\n\x10\x01\x30\x01\x38\x80\xc8\xaf\xa0%\"X\n\x17\x44\x65ployMulticallResponse\x12\x13\n\x0b\x63ontract_id\x18\x01 \x01(\t\x12\x11\n\tcode_hash\x18\x02 \x01(\t\x12\x15\n\ralready_there\x18\x03 \x01(\x08\"\x8d\x01\n\x16ReclaimReservesRequest\x12\x1b\n\tpooler_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\x12\x1d\n\nfarmer_ids\x18\x02 \x03(\tB\t\xca\xda\x18\x05\x18\x02H\xe8\x07\x12\x1e\n\nidle_hours\x18\x03 \x01(\x05\x42\n\xca\xda\x18\x06\x30\x01\x38\xa0\x8d\x06\x12\x17\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"j\n\x0fReclaimedFarmer\x12\x11\n\tfarmer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x33\n\x07outcome\x18\x03 \x01(\x0e\x32\".kalepool.wallet.v1.ReclaimOutcome\"O\n\x17ReclaimReservesResponse\x12\x34\n\x07\x66\x61rmers\x18\x01 \x03(\x0b\x32#.kalepool.wallet.v1.ReclaimedFarmer*\xb4\x01\n\x0eReclaimOutcome\x12\x1f\n\x1bRECLAIM_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19RECLAIM_OUTCOME_RECLAIMED\x10\x01\x12!\n\x1dRECLAIM_OUTCOME_NOTHING_THERE\x10\x02\x12#\n\x1fRECLAIM_OUTCOME_HOLDS_SOMETHING\x10\x03\x12\x1a\n\x16RECLAIM_OUTCOME_LOCKED\x10\x04\x32\xe7\x02\n\rEngineService\x12~\n\x0fGetEngineStatus\x12*.kalepool.wallet.v1.GetEngineStatusRequest\x1a+.kalepool.wallet.v1.GetEngineStatusResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/engine\x12j\n\x0f\x44\x65ployMulticall\x12*.kalepool.wallet.v1.DeployMulticallRequest\x1a+.kalepool.wallet.v1.DeployMulticallResponse\x12j\n\x0fReclaimReserves\x12*.kalepool.wallet.v1.ReclaimReservesRequest\x1a+.kalepool.wallet.v1.ReclaimReservesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,34 +46,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECLAIMRESERVESREQUEST'].fields_by_name['dry_run']._serialized_options = b'\312\332\030\002\010\001'
   _globals['_ENGINESERVICE'].methods_by_name['GetEngineStatus']._loaded_options = None
   _globals['_ENGINESERVICE'].methods_by_name['GetEngineStatus']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/engine'
-  _globals['_RECLAIMOUTCOME']._serialized_start=1847
-  _globals['_RECLAIMOUTCOME']._serialized_end=2027
+  _globals['_RECLAIMOUTCOME']._serialized_start=2034
+  _globals['_RECLAIMOUTCOME']._serialized_end=2214
   _globals['_GETENGINESTATUSREQUEST']._serialized_start=149
   _globals['_GETENGINESTATUSREQUEST']._serialized_end=173
   _globals['_GETENGINESTATUSRESPONSE']._serialized_start=176
-  _globals['_GETENGINESTATUSRESPONSE']._serialized_end=702
-  _globals['_RENTSTATUS']._serialized_start=705
-  _globals['_RENTSTATUS']._serialized_end=871
-  _globals['_RENTENTRY']._serialized_start=873
-  _globals['_RENTENTRY']._serialized_end=940
-  _globals['_STELLARENDPOINT']._serialized_start=943
-  _globals['_STELLARENDPOINT']._serialized_end=1108
-  _globals['_TREASURYACCOUNT']._serialized_start=1110
-  _globals['_TREASURYACCOUNT']._serialized_end=1181
-  _globals['_PAYERACCOUNTS']._serialized_start=1183
-  _globals['_PAYERACCOUNTS']._serialized_end=1258
-  _globals['_CHANNELACCOUNTS']._serialized_start=1260
-  _globals['_CHANNELACCOUNTS']._serialized_end=1354
-  _globals['_DEPLOYMULTICALLREQUEST']._serialized_start=1356
-  _globals['_DEPLOYMULTICALLREQUEST']._serialized_end=1421
-  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_start=1423
-  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_end=1511
-  _globals['_RECLAIMRESERVESREQUEST']._serialized_start=1514
-  _globals['_RECLAIMRESERVESREQUEST']._serialized_end=1655
-  _globals['_RECLAIMEDFARMER']._serialized_start=1657
-  _globals['_RECLAIMEDFARMER']._serialized_end=1763
-  _globals['_RECLAIMRESERVESRESPONSE']._serialized_start=1765
-  _globals['_RECLAIMRESERVESRESPONSE']._serialized_end=1844
-  _globals['_ENGINESERVICE']._serialized_start=2030
-  _globals['_ENGINESERVICE']._serialized_end=2389
+  _globals['_GETENGINESTATUSRESPONSE']._serialized_end=747
+  _globals['_FEESTATUS']._serialized_start=750
+  _globals['_FEESTATUS']._serialized_end=889
+  _globals['_RENTSTATUS']._serialized_start=892
+  _globals['_RENTSTATUS']._serialized_end=1058
+  _globals['_RENTENTRY']._serialized_start=1060
+  _globals['_RENTENTRY']._serialized_end=1127
+  _globals['_STELLARENDPOINT']._serialized_start=1130
+  _globals['_STELLARENDPOINT']._serialized_end=1295
+  _globals['_TREASURYACCOUNT']._serialized_start=1297
+  _globals['_TREASURYACCOUNT']._serialized_end=1368
+  _globals['_PAYERACCOUNTS']._serialized_start=1370
+  _globals['_PAYERACCOUNTS']._serialized_end=1445
+  _globals['_CHANNELACCOUNTS']._serialized_start=1447
+  _globals['_CHANNELACCOUNTS']._serialized_end=1541
+  _globals['_DEPLOYMULTICALLREQUEST']._serialized_start=1543
+  _globals['_DEPLOYMULTICALLREQUEST']._serialized_end=1608
+  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_start=1610
+  _globals['_DEPLOYMULTICALLRESPONSE']._serialized_end=1698
+  _globals['_RECLAIMRESERVESREQUEST']._serialized_start=1701
+  _globals['_RECLAIMRESERVESREQUEST']._serialized_end=1842
+  _globals['_RECLAIMEDFARMER']._serialized_start=1844
+  _globals['_RECLAIMEDFARMER']._serialized_end=1950
+  _globals['_RECLAIMRESERVESRESPONSE']._serialized_start=1952
+  _globals['_RECLAIMRESERVESRESPONSE']._serialized_end=2031
+  _globals['_ENGINESERVICE']._serialized_start=2217
+  _globals['_ENGINESERVICE']._serialized_end=2576
 # @@protoc_insertion_point(module_scope)

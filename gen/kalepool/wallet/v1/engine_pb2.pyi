@@ -90,6 +90,7 @@ class GetEngineStatusResponse(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     HELD_OPERATIONS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
     queued_operations: _builtins.int
     """Operations that no transaction carries."""
     open_transactions: _builtins.int
@@ -134,6 +135,10 @@ class GetEngineStatusResponse(_message.Message):
         (python -m services restrict), and an audit log that does not go on from the head that was told.
         """
 
+    @_builtins.property
+    def fees(self) -> Global___FeeStatus:
+        """What transactions have cost, and what they may cost."""
+
     def __init__(
         self,
         *,
@@ -152,14 +157,51 @@ class GetEngineStatusResponse(_message.Message):
         endpoints: _abc.Iterable[Global___StellarEndpoint] | None = ...,
         held_operations: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        fees: Global___FeeStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "payers", b"payers", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "fees", b"fees", "payers", b"payers", "rent", b"rent", "treasury", b"treasury"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "endpoints", b"endpoints", "held_operations", b"held_operations", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "payers", b"payers", "queued_operations", b"queued_operations", "rent", b"rent", "treasury", b"treasury", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "endpoints", b"endpoints", "fees", b"fees", "held_operations", b"held_operations", "inclusion_fee_stroops", b"inclusion_fee_stroops", "is_paused", b"is_paused", "ledger_seconds", b"ledger_seconds", "multicall_contract_id", b"multicall_contract_id", "open_share", b"open_share", "open_transactions", b"open_transactions", "pauses", b"pauses", "payers", b"payers", "queued_operations", b"queued_operations", "rent", b"rent", "treasury", b"treasury", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEngineStatusResponse: _TypeAlias = GetEngineStatusResponse  # noqa: Y015
+
+@_typing.final
+class FeeStatus(_message.Message):
+    """The fee budgets of 24 hours, rent left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEES_SPENT_STROOPS_FIELD_NUMBER: _builtins.int
+    FEE_BUDGET_STROOPS_FIELD_NUMBER: _builtins.int
+    LARGEST_POOLER_FEES_STROOPS_FIELD_NUMBER: _builtins.int
+    POOLER_FEE_BUDGET_STROOPS_FIELD_NUMBER: _builtins.int
+    fees_spent_stroops: _builtins.int
+    """Stroops of XLM that were charged within 24 hours, to the full hour, or are bid by what is in flight."""
+    fee_budget_stroops: _builtins.int
+    """Stroops of XLM that all transactions may cost within 24 hours (FEE_DAILY_STROOPS); 0: no limit."""
+    largest_pooler_fees_stroops: _builtins.int
+    """The same as fees_spent_stroops, of the pooler whose farmers cost most."""
+    pooler_fee_budget_stroops: _builtins.int
+    """Stroops of XLM that the transactions of one pooler's farmers may cost within 24 hours
+    (FEE_DAILY_PER_POOLER_STROOPS); 0: no limit.
+    """
+    def __init__(
+        self,
+        *,
+        fees_spent_stroops: _builtins.int = ...,
+        fee_budget_stroops: _builtins.int = ...,
+        largest_pooler_fees_stroops: _builtins.int = ...,
+        pooler_fee_budget_stroops: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_budget_stroops", b"fee_budget_stroops", "fees_spent_stroops", b"fees_spent_stroops", "largest_pooler_fees_stroops", b"largest_pooler_fees_stroops", "pooler_fee_budget_stroops", b"pooler_fee_budget_stroops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeeStatus: _TypeAlias = FeeStatus  # noqa: Y015
 
 @_typing.final
 class RentStatus(_message.Message):

@@ -1,66 +1,42 @@
-"""The pages: /docs shows the OpenAPI document, /openapi.json is it. Nothing is from elsewhere."""
+"""/docs shows the OpenAPI document, /openapi.json is it. Nothing is from elsewhere."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
 from gateway.openapi import Document
+from gateway.pages.show import environment
+from gateway.pages.static_files import FOLDER, StaticFile, fixed, static_files
 from gateway.writer import to_json
 
-_FOLDER = Path(__file__).parent
-#: A page may use files of this origin, and nothing else; nobody may frame it.
-PAGE_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-frame-options": "DENY",
-}
-#: Browsers ask whether what they have is still the newest.
-_ASK_AGAIN = "no-cache"
 _VERBS = ("get", "post", "put", "patch", "delete")
 
 
-def pages_of(document: Document) -> Router:
-    """Return the application of the pages; what it does not serve is an HTTPException."""
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+def files_of(document: Document) -> Router:
+    """Return the application of all files; what it does not serve is an HTTPException."""
+    page = (
+        environment()
+        .get_template("docs.html")
+        .render(
+            info=document["info"],
+            groups=list(_groups(document)),
+            schemas=list(_schemas(document)),
+        )
     )
-    page = templates.get_template("docs.html").render(
-        info=document["info"],
-        groups=list(_groups(document)),
-        schemas=list(_schemas(document)),
+    own = (
+        StaticFile(path="/openapi.json", body=to_json(document), media_type="application/json"),
+        StaticFile(path="/docs", body=page.encode(), media_type="text/html; charset=utf-8"),
+        StaticFile(
+            path="/docs.css",
+            body=(FOLDER / "docs.css").read_bytes(),
+            media_type="text/css; charset=utf-8",
+        ),
     )
-    style = (_FOLDER / "static" / "docs.css").read_bytes()
     return Router(
-        routes=[
-            _fixed("/openapi.json", to_json(document), "application/json"),
-            _fixed("/docs", page.encode(), "text/html; charset=utf-8"),
-            _fixed("/docs.css", style, "text/css; charset=utf-8"),
-        ],
+        routes=[fixed(file) for file in (*own, *static_files().values())],
         redirect_slashes=False,
     )
-
-
-def _fixed(path: str, body: bytes, media_type: str) -> Route:
-    """Return the route of what is the same for everybody as long as the process runs."""
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {**PAGE_HEADERS, "etag": tag, "cache-control": _ASK_AGAIN}
-
-    async def show(request: Request) -> Response:
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(body, media_type=media_type, headers=headers)
-
-    return Route(path, show, methods=["GET"])
 
 
 def _groups(document: Document) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,29 @@
+"""/farmers/{address}: what a farmer earned, as far as the operator shows it."""
+
+from uuid import UUID
+
+from gateway.pages.page import Page
+from gateway.pages.reads import PoolReads
+from gateway.pages.viewer import Viewer
+
+
+async def farmer(reads: PoolReads, viewer: Viewer, name: str) -> Page:
+    """Return the page of a farmer, who is named by its address or its id.
+
+    Raise NotFoundError when there is none, InvalidArgumentError for what is no name, and
+    PermissionDeniedError where the operator has closed farmers' figures.
+    """
+    found = await reads.farmer(viewer, by="farmer_id" if _is_id(name) else "address", value=name)
+    return Page(
+        template="farmer.html",
+        title=f"Farmer {found.address or found.farmer_id}",
+        content={"farmer": found},
+    )
+
+
+def _is_id(name: str) -> bool:
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True

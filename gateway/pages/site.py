@@ -1,0 +1,244 @@
+"""The site: who serves which page, how pages are rendered, and how they tell errors."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from gateway.addresses import limited_by
+from gateway.bindings import Method
+from gateway.errors import NoSuchPathError, headers_of, phrase_of, status_of
+from gateway.handling import Gateway
+from gateway.health import PoolHealth
+from gateway.pages import login, overview
+from gateway.pages.block import block
+from gateway.pages.farmer import farmer
+from gateway.pages.kept import Kept
+from gateway.pages.operators import operator
+from gateway.pages.page import Page
+from gateway.pages.pooler import pooler
+from gateway.pages.reads import PoolReads
+from gateway.pages.sessions import Sessions
+from gateway.pages.show import environment
+from gateway.pages.static_files import PAGE_HEADERS
+from gateway.pages.viewer import Viewer, known_viewer, viewer_of
+from gateway.request import Reply, Request
+from gateway.routes import Handler, Route, refuse
+from gateway.template import Template, decoded, parse_template
+from libs.common.errors import InvalidArgumentError, PoolError
+
+#: Seconds for which a page that is equal for all is kept.
+_FRESH = 1.0
+#: Fields that the path names: what cannot be one names nothing.
+_IN_PATH = frozenset({"address", "farmer_id", "pooler_id"})
+_ROOT = Template(segments=("",), variables=(), verb="", text="/")
+_HTML = "text/html; charset=utf-8"
+
+#: Makes a page for who looks.
+Make = Callable[[Request, Viewer], Awaitable[Page]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """A page that is read."""
+
+    #: Its path.
+    template: Template
+    #: Makes it.
+    make: Make
+    #: Whether it is for those only who have signed in.
+    is_private: bool = False
+    #: Whether it is the same for all who have not, so that it is rendered once for them.
+    is_kept: bool = True
+
+
+class Site:
+    """The pages."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        methods: Mapping[str, Method],
+        health: PoolHealth,
+        sessions: Sessions,
+    ) -> None:
+        """Take the RPCs that are served by HTTP, by their full names."""
+        self._gateway = gateway
+        self._health = health
+        self._sessions = sessions
+        self._reads = PoolReads(gateway.backends, methods)
+        self._kept: Kept[Reply] = Kept(_FRESH)
+
+    async def aclose(self) -> None:
+        """Cancel what is being made."""
+        await self._kept.aclose()
+        await self._reads.aclose()
+
+    def routes(self) -> list[tuple[str, Template, Route]]:
+        """Return each path with its method of HTTP and what serves it."""
+        found: list[tuple[str, Template, Handler]] = []
+        for view in self._views():
+            found += [(verb, view.template, self._viewed(view)) for verb in ("GET", "HEAD")]
+        found.append(("POST", parse_template(login.LOGIN), self._sign_in))
+        found.append(("POST", parse_template("/logout"), self._sign_out))
+        return [
+            (
+                verb,
+                template,
+                Route(
+                    name=f"{verb} {template.text}",
+                    variables=template.variables,
+                    handle=handle,
+                    refuse=self.refuse,
+                ),
+            )
+            for verb, template, handle in found
+        ]
+
+    def refuse(self, error: PoolError, request: Request) -> Reply:
+        """Return the page that tells an error."""
+        status = status_of(error)
+        page = Page(
+            template="error.html",
+            title=phrase_of(status),
+            content={"error": error, "request_id": request.request_id},
+            status=status,
+        )
+        reply = self._rendered(page, known_viewer(request))
+        headers = headers_of(error, had_token="authorization" in request.headers)
+        return Reply(
+            status=status, body=reply.body, media_type=_HTML, headers=(*reply.headers, *headers)
+        )
+
+    def refuse_unknown(self, error: PoolError, request: Request) -> Reply:
+        """Return the reply to a path that nothing serves: a page to who reads pages."""
+        is_read = "text/html" in request.headers.get("accept", "")
+        return (self.refuse if is_read else refuse)(error, request)
+
+    def _views(self) -> list[_View]:
+        """Return the pages that are read."""
+        reads, health = self._reads, self._health
+        return [
+            _View(template=_ROOT, make=lambda *_: overview.overview(reads, health)),
+            _View(
+                template=parse_template("/blocks"),
+                make=lambda request, _: overview.blocks(reads, _after(request)),
+            ),
+            _View(
+                template=parse_template("/blocks/{index}"),
+                make=lambda request, _: block(reads, _named(request, "index")),
+            ),
+            _View(
+                template=parse_template("/farmers/{address}"),
+                make=lambda request, viewer: farmer(reads, viewer, _named(request, "address")),
+            ),
+            _View(
+                template=parse_template("/poolers/{pooler_id}"),
+                make=lambda request, viewer: pooler(
+                    reads, viewer, _named(request, "pooler_id"), _after(request)
+                ),
+                is_private=True,
+            ),
+            _View(
+                template=parse_template("/operator"),
+                make=lambda request, viewer: operator(reads, health, viewer, _after(request)),
+                is_private=True,
+            ),
+            _View(template=parse_template(login.LOGIN), make=_login, is_kept=False),
+        ]
+
+    def _viewed(self, view: _View) -> Handler:
+        """Return the handler of a page that is read."""
+
+        async def handle(request: Request) -> Reply:
+            viewer = await self._viewer(request)
+            with self._gateway.admitted(request, viewer.credentials):
+                if view.is_private and viewer.credentials is None:
+                    return self._to_login(request, viewer)
+                if viewer.session is None and not viewer.is_stale and view.is_kept:
+                    key = (request.path, request.query)
+                    return await self._kept.get(key, lambda: self._made(view, request, viewer))
+                return await self._made(view, request, viewer)
+
+        return handle
+
+    async def _made(self, view: _View, request: Request, viewer: Viewer) -> Reply:
+        """Return a page; what the path cannot name is not there."""
+        try:
+            page = await view.make(request, viewer)
+        except InvalidArgumentError as error:
+            if any(one.field in _IN_PATH for one in error.violations):
+                raise NoSuchPathError(f"nothing is at {request.path[:100]}") from None
+            raise
+        return self._rendered(page, viewer)
+
+    async def _viewer(self, request: Request) -> Viewer:
+        """Return who looks; raise ResourceExhaustedError for an address that asks too often."""
+        viewer = await viewer_of(self._gateway, self._sessions, request)
+        if viewer.credentials is None:
+            self._count(request)
+        return viewer
+
+    def _count(self, request: Request) -> None:
+        self._gateway.public_rate.check(
+            identity=limited_by(request.address), method=request.record.route
+        )
+
+    def _to_login(self, request: Request, viewer: Viewer) -> Reply:
+        """Return what leads to the form; raise what keeps a session from being checked."""
+        if viewer.error is not None:
+            raise viewer.error
+        headers = [("location", login.path_to_login(request))]
+        if viewer.is_stale:
+            headers.append(("set-cookie", self._sessions.end()))
+        return Reply(status=303, body=b"", media_type=_HTML, headers=tuple(headers))
+
+    async def _sign_in(self, request: Request) -> Reply:
+        self._count(request)
+        with self._gateway.admitted(request, None):
+            done = await login.sign_in(self._gateway, self._sessions, request)
+        return done if isinstance(done, Reply) else self._rendered(done, known_viewer(request))
+
+    async def _sign_out(self, request: Request) -> Reply:
+        self._count(request)
+        with self._gateway.admitted(request, None):
+            return await login.sign_out(self._gateway, self._sessions, request)
+
+    def _rendered(self, page: Page, viewer: Viewer) -> Reply:
+        """Return a page as HTML; a cookie that counts no more is taken away."""
+        session = viewer.session
+        body = (
+            environment()
+            .get_template(page.template)
+            .render(
+                **page.content,
+                title=page.title,
+                viewer=viewer,
+                proof="" if session is None else self._sessions.proof(session),
+            )
+        )
+        headers: list[tuple[str, str]] = list(PAGE_HEADERS.items())
+        if viewer.is_stale:
+            headers.append(("set-cookie", self._sessions.end()))
+        return Reply(
+            status=page.status, body=body.encode(), media_type=_HTML, headers=tuple(headers)
+        )
+
+
+async def _login(request: Request, viewer: Viewer) -> Page:
+    return login.login_page(request, viewer)
+
+
+def _named(request: Request, name: str) -> str:
+    """Return what the path names; raise InvalidArgumentError for what is no text."""
+    return decoded(name, request.variables[name])
+
+
+def _after(request: Request) -> str:
+    """Return the token of the page of a list that is asked for; empty for the first."""
+    try:
+        query: Mapping[str, Any] = parse_qs(request.query, max_num_fields=20)
+    except ValueError:
+        raise InvalidArgumentError.of("page", "is given too often") from None
+    token: str = query.get("page", [""])[0]
+    return token

@@ -1,0 +1,161 @@
+"""A pool that farms, and a browser to look at it: for the pictures and for the browser test."""
+
+import asyncio
+import json
+import shutil
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.wallet.v1 import token_pb2, token_pb2_grpc
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from devstack.farmers import pooler_config, settle
+from devstack.stack import Stack, StackConfig, open_stack
+from libs.common.grpc.client import open_channel
+from pooler.run import run
+
+#: Names under which Chromium is installed.
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+#: Seconds until the pool has something to show, at the latest.
+_PATIENCE = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A pool that has farmed, and who may look at what."""
+
+    #: The processes.
+    stack: Stack
+    #: API token of the operator; it is read-only.
+    operator_token: str
+    #: API token of the pooler; it is read-only.
+    pooler_token: str
+    #: The pooler.
+    pooler_id: str
+    #: Address of one of its farmers.
+    address: str
+    #: A block that was farmed and harvested.
+    block_index: int
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Return the paths of all pages, by their names."""
+        return {
+            "overview": "/",
+            "blocks": "/blocks",
+            "block": f"/blocks/{self.block_index}",
+            "farmer": f"/farmers/{self.address}",
+            "pooler": f"/poolers/{self.pooler_id}",
+            "operator": "/operator",
+            "login": "/login",
+            "docs": "/docs",
+            "missing": "/nothing-is-here",
+        }
+
+
+def chromium() -> str | None:
+    """Return where Chromium is; None where there is none."""
+    return next(filter(None, map(shutil.which, _CHROMIUM)), None)
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """Run Chromium while the block runs."""
+    found = chromium()
+    if found is None:
+        raise SystemExit("there is no Chromium here (on Debian: apt-get install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=found, args=["--disable-dev-shm-usage"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def open_farming_pool(
+    directory: Path, *, farmers: int = 8, harvested: int = 2
+) -> AsyncIterator[Shown]:
+    """Run a pool that goes on farming while the block runs; some blocks are harvested before."""
+    config = StackConfig(directory=directory, ledger_seconds=0.5, block_seconds=20, gateway=True)
+    async with open_stack(config, print) as stack:
+        own, _ = await settle(stack, pooler_config(stack, farmers, 1000), _ignore, print)
+        farming = asyncio.create_task(run(own, _ignore))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                yield await _shown(stack, str(own.pooler_id), farming, harvested)
+        finally:
+            farming.cancel()
+            with suppress(asyncio.CancelledError):
+                await farming
+
+
+async def sign_in(context: BrowserContext, url: str, token: str) -> None:
+    """Sign in as a person does."""
+    page = await context.new_page()
+    await page.goto(f"{url}/login")
+    await page.fill("#token", token)
+    await page.click("main button")
+    await page.wait_for_selector("form.session")
+    await page.close()
+
+
+async def _shown(
+    stack: Stack, pooler_id: str, farming: "asyncio.Task[Any]", harvested: int
+) -> Shown:
+    """Wait until blocks are harvested; return what there is to look at."""
+    while len(found := await _harvested(stack)) < harvested:
+        if farming.done():
+            farming.result()
+        await asyncio.sleep(1)
+    operator, pooler = token_pb2.TOKEN_ROLE_OPERATOR, token_pb2.TOKEN_ROLE_POOLER
+    return Shown(
+        stack=stack,
+        operator_token=await _token(stack, role=operator),
+        pooler_token=await _token(stack, role=pooler, pooler_id=pooler_id),
+        pooler_id=pooler_id,
+        address=await _address(stack, pooler_id),
+        block_index=found[0],
+    )
+
+
+async def _harvested(stack: Stack) -> list[int]:
+    """Return the blocks that were harvested, newest first, as everybody sees them."""
+    answer = await asyncio.to_thread(_read, f"{stack.gateway_url}/v1/reports/blocks")
+    return [block["blockIndex"] for block in answer["blocks"] if block["harvested"]]
+
+
+def _read(url: str) -> Any:
+    # No proxy of this machine's is asked for an address of this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+async def _token(
+    stack: Stack, *, role: "token_pb2.TokenRole.ValueType", pooler_id: str = ""
+) -> str:
+    request = token_pb2.CreateTokenRequest(
+        role=role, pooler_id=pooler_id, name="pages", is_read_only=True
+    )
+    async with open_channel(stack.target("wallet"), stack.operator(), name="wallet") as channel:
+        answer = await token_pb2_grpc.TokenServiceStub(channel).CreateToken(request)
+    return answer.token
+
+
+async def _address(stack: Stack, pooler_id: str) -> str:
+    request = registry_pb2.ListFarmersRequest(pooler_id=pooler_id, page_size=1)
+    async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
+        answer = await registry_pb2_grpc.RegistryServiceStub(channel).ListFarmers(request)
+    return answer.farmers[0].custodial_wallet
+
+
+def _ignore(_: object) -> None:
+    """Take an event of the pooler."""
