@@ -177,4 +177,7 @@ def environment() -> jinja2.Environment:
         percent=percent,
         word=word,
     )
+    # Templates are compiled now: the first viewer keeps nobody waiting.
+    for name in made.list_templates():
+        made.get_template(name)
     return made

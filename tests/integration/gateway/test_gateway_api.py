@@ -161,7 +161,7 @@ async def test_what_any_service_knows_is_asked_of_the_next_when_one_is_away(tmp_
         ("GET", "/v1/nobody", 404, None),
         ("GET", "/v1", 404, None),
         ("GET", "/v1/farmers/", 404, None),
-        ("GET", "/", 404, None),
+        ("GET", "/page", 404, None),
         ("POST", "/v1/farmers/7", 405, "GET, PATCH"),
         ("DELETE", "/v1/blocks:watch", 405, "GET"),
         ("GET", "/plant", 405, "POST"),

@@ -231,7 +231,7 @@ async def test_the_overview_tells_how_the_pool_stands(site: GatewayWorld) -> Non
     assert "1,200 farmers 1,234.5 KALE staked" in told
     assert "1,100 farmers 91.6 % of those planted" in told
     assert "Zeros 4 to 8 mean 6.0" in told
-    assert "Chain’s zeros 4 to 9" in told
+    assert "Zeros that count 4 to 9" in told
     assert "Ever 1,234.5678901 KALE" in told
     assert "Plants 999 1 99.9 %" in told
     assert "XLM per KALE 0.1 XLM in the last 2 blocks" in told
