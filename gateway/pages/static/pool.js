@@ -67,7 +67,7 @@
 
   const draw = (figure) => {
     const host = figure.querySelector(".drawn");
-    const [x, ...lines] = columnsOf(figure.querySelector("table"));
+    const [x, ...lines] = columnsOf(figure.querySelector(".scroll table"));
     drawn.get(host)?.destroy();
     drawn.delete(host);
     host.hidden = !x || x.values.length < 2;
