@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from cli.main import main as kalepool
-from libs.common.authority import PARTS, SERVERS, load_authority, make_authority
+from libs.common.authority import PARTS, load_authority, make_authority
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.tls import Certificates, TlsFiles
 from scripts import make_secrets
@@ -80,7 +80,7 @@ def test_a_folder_from_before_the_gateway_gets_its_certificate(folder: Path) -> 
     certificate.verify_directly_issued_by(load_authority(folder / "authority").certificate)
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", PARTS)
 def test_a_running_container_sees_the_renewed_files(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
