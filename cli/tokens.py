@@ -1,48 +1,22 @@
 """kalepool token: API tokens, for callers without a certificate."""
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
-from kalepool.common.v1 import common_pb2
-from kalepool.harvest.v1 import harvest_pb2
-from kalepool.plant.v1 import plant_pb2
-from kalepool.registry.v1 import notification_pb2, registry_pb2
-from kalepool.wallet.v1 import (
-    custody_pb2,
-    engine_pb2,
-    reconcile_pb2,
-    token_pb2,
-    wallet_pb2,
-    withdrawal_pb2,
-)
-from kalepool.work.v1 import work_pb2
+from kalepool.wallet.v1 import token_pb2
 
 from cli.arguments import Count, Run
 from cli.errors import CommandLineError
 from cli.session import fresh
 from cli.show import note
 from libs.common.grpc.identity import uris_of
+from libs.common.grpc.rpcs import path_of, services
 
 app = cyclopts.App(name="token", help="Make, list and revoke API tokens.")
 _COLUMNS = ("token_id", "subject", "name", "is_read_only", "expires_at", "revoked_at")
 _DAY = 86_400
 Days = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=365))]
-#: Where methods may be that a token is for.
-_MODULES = (
-    common_pb2,
-    registry_pb2,
-    notification_pb2,
-    plant_pb2,
-    work_pb2,
-    harvest_pb2,
-    wallet_pb2,
-    withdrawal_pb2,
-    engine_pb2,
-    custody_pb2,
-    reconcile_pb2,
-)
 
 
 @app.command
@@ -149,15 +123,9 @@ def _pooler_of(session: Run) -> str:
 
 def _full_name(text: str) -> str:
     """Return a method's full name, for a text that it ends with: PlantService/Plant."""
-    found = [name for name in _methods() if name == text or name.endswith(("/" + text, "." + text))]
+    names = [path_of(method) for service in services() for method in service.methods]
+    found = [name for name in names if name == text or name.endswith(("/" + text, "." + text))]
     if len(found) == 1:
         return found[0]
     told = f"is one of {', '.join(found)}" if found else "is no method"
     raise CommandLineError(f"--methods: {text!r} {told}")
-
-
-def _methods() -> Iterator[str]:
-    for module in _MODULES:
-        for service in module.DESCRIPTOR.services_by_name.values():
-            for method in service.methods:
-                yield f"/{service.full_name}/{method.name}"

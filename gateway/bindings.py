@@ -1,19 +1,17 @@
 """The RPCs that are served by HTTP, found in the descriptors by their google.api.http rules."""
 
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import kalepool
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 from kalepool.rules.v1 import rules_pb2
 
 from gateway.reader import check_readable
 from gateway.template import Template, parse_template
+from libs.common.grpc.rpcs import path_of, services
 
 #: Where RPCs of kalepool.common are served: by every service.
 EVERYWHERE = "common"
@@ -78,14 +76,6 @@ class Binding:
     is_main: bool
 
 
-def services() -> Iterator[ServiceDescriptor]:
-    """Yield every gRPC service of the pool, in the order of their names."""
-    for found in pkgutil.walk_packages(kalepool.__path__, "kalepool."):
-        if found.name.endswith("_pb2"):
-            module = importlib.import_module(found.name)
-            yield from module.DESCRIPTOR.services_by_name.values()
-
-
 def all_bindings() -> list[Binding]:
     """Return every way by HTTP to every RPC that has one.
 
@@ -124,7 +114,7 @@ def _method(descriptor: MethodDescriptor) -> Method:
         raise BindingError(str(error)) from error
     return Method(
         descriptor=descriptor,
-        path=f"/{service.full_name}/{descriptor.name}",
+        path=path_of(descriptor),
         served_by=extra.served_by or service.file.package.split(".")[1],
         request_class=message_factory.GetMessageClass(descriptor.input_type),
         response_class=message_factory.GetMessageClass(descriptor.output_type),

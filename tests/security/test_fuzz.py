@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack, open_stack
+from libs.common.grpc.rpcs import services
 from trials.security.fuzz import (
     LONG,
     Target,
@@ -17,7 +18,6 @@ from trials.security.fuzz import (
     send_hostile,
 )
 from trials.security.leaving import give_up
-from trials.security.rpcs import services
 from trials.security.run import stack_config
 from trials.security.standing import fallen
 

@@ -20,11 +20,11 @@ from grpc_health.v1 import health_pb2
 from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import token_pb2
 
-from gateway.bindings import services
 from libs.common.authority import CERTIFICATE_FILE, make_authority
 from libs.common.errors import PermissionDeniedError, PoolError, UnauthenticatedError
 from libs.common.grpc.errors import to_status
 from libs.common.grpc.identity import CallerKind, parse_identity, uris_of
+from libs.common.grpc.rpcs import services
 from libs.common.grpc.tls import TlsFiles, transport_of
 from libs.common.names import SERVICES
 

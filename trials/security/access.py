@@ -23,12 +23,12 @@ from libs.common.errors import PoolError
 from libs.common.grpc.access import Access, Owned
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import TRUST_DOMAIN, CallerKind
+from libs.common.grpc.rpcs import path_of, services
 from libs.common.grpc.tls import PLAINTEXT, TlsFiles, Transport, transport_of
 from libs.common.grpc.tokens import AUTHORIZATION, SCHEME
 from libs.common.ids import new_id
 from libs.common.names import GATEWAY, SERVICES, process_of
 from services.access import ACCESS
-from trials.security.rpcs import path_of, services
 
 #: Seconds of one call; a call that is let in may wait for the chain, and need not end.
 TIMEOUT = 3.0

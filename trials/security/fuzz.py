@@ -19,9 +19,9 @@ from stellar_sdk import Keypair
 from devstack.stack import Stack, who_calls
 from libs.common.grpc.client import open_channel
 from libs.common.grpc.errors import from_rpc_error
+from libs.common.grpc.rpcs import path_of, services
 from libs.common.names import SERVICES, process_of
 from trials.security.hostile import Hostility
-from trials.security.rpcs import path_of, services
 
 #: Seconds of one call; a well-formed one may wait for the chain.
 TIMEOUT = 1.0

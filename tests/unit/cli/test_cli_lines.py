@@ -227,7 +227,8 @@ CALLS: dict[str, dict[str, Any]] = {
         "page_size": 1000,
     },
     f"token create pooler {SOMEBODY} --name south --read-only --expires 7 --request-id r"
-    " --methods PlantService/ListPlantings /kalepool.work.v1.WorkService/ListWorks": {
+    " --methods PlantService/ListPlantings /kalepool.work.v1.WorkService/ListWorks"
+    " ReportService/ListEarnings": {
         "request_id": "r",
         "role": token_pb2.TOKEN_ROLE_POOLER,
         "pooler_id": SOMEBODY,
@@ -235,6 +236,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "methods": [
             "/kalepool.plant.v1.PlantService/ListPlantings",
             "/kalepool.work.v1.WorkService/ListWorks",
+            "/kalepool.report.v1.ReportService/ListEarnings",
         ],
         "is_read_only": True,
         "expires_in_seconds": 7 * 86_400,

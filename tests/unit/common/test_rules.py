@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from kalepool.rules.v1 import rules_pb2
 
 from libs.common.errors import InvalidArgumentError
+from libs.common.grpc.rpcs import services
 from libs.common.paging import encode_token
 from libs.common.rules.book import RuleBook
 from libs.common.rules.fields import RuleError, Surroundings, declared
 from libs.kale.formats import FORMATS
-from trials.security.rpcs import services
 
 AROUND = Surroundings(formats=FORMATS, settings={"MAX_FARMERS": 1000})
 SOMEBODY = "0190a5f0-0000-7000-8000-00000000000a"
