@@ -229,7 +229,8 @@ class Life:
         transactions = TransactionStore(self.databases["wallet"], ORDERS)
         ledger = block * 60 + _LEDGER_OF[kind]
         wanted = Wanted(ledger=ledger, plant_until=block, work_until=block, harvest_before=block)
-        for _ in range(0, len(self.farmers), _ROUND):
+        for first in range(0, len(self.farmers), _ROUND):
+            left = len(self.farmers) - first
             with times.take("wallet: queue"):
                 await transactions.queue()
             with times.take("wallet: has_urgent"):
@@ -250,7 +251,7 @@ class Life:
             ]
             with times.take("wallet: commit_signed"):
                 done = await transactions.commit_signed(drafts, ledger=ledger)
-            _expect(len(done.recorded), min(_ROUND, len(self.farmers)), "envelopes are recorded")
+            _expect(len(done.recorded), min(_ROUND, left), "envelopes are recorded")
             notes = [
                 Noted(transaction_id=item.id, resend_ledger=ledger + 3, text="PENDING")
                 for item in drafts
