@@ -5,6 +5,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -13,9 +14,11 @@ from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, wallet_pb2, wallet_pb2_grpc
 
 from cli.main import main
+from client import PoolerId, Targets, TokenFiles, open_client
 from devstack.stack import OPERATOR, Stack, StackConfig, open_stack
 from libs.common.authority import Authority
 from libs.common.errors import PermissionDeniedError, PoolError, UnauthenticatedError
+from libs.common.grpc.access import Owned
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.identity import CallerKind
@@ -49,7 +52,11 @@ async def test_tokens_on_a_running_pool(tmp_path: Path, capsys: pytest.CaptureFi
 
         assert await replays(stack) == []
         await _a_pooler_reaches_its_own_by_a_token(stack)
-        await _a_revoked_token_is_over_within_a_minute(stack)
+        # Each of both takes the minute that an access token lives.
+        await asyncio.gather(
+            _a_revoked_token_is_over_within_a_minute(stack),
+            _the_library_follows_blocks_past_its_tokens_end(stack, tmp_path),
+        )
         await _nobody_needs_a_certificate_on_the_second_port(stack)
         await _a_pooler_makes_and_revokes_its_own(stack, capsys)
         await _records_name_both(stack)
@@ -99,6 +106,41 @@ async def _a_revoked_token_is_over_within_a_minute(stack: Stack) -> None:
         error = await attempt(channel, rpc, {}, token=given)
         assert error is not None
         assert error.reason == "TOKEN_EXPIRED"
+
+
+async def _the_library_follows_blocks_past_its_tokens_end(stack: Stack, folder: Path) -> None:
+    """On TOKEN_PORT, where wallet ends the stream with the access token that began it."""
+    owner = await make_owner(stack)
+    async with gateway(stack) as through:
+        bearer = await make_bearer(stack, "pooler", through, pooler_id=owner.pooler_id)
+    token = folder / "token"
+    token.write_text(bearer.text, encoding="utf-8")
+    files = TokenFiles(
+        token=token, authority=stack.certificates(CallerKind.OPERATOR, OPERATOR).authority
+    )
+    targets = Targets(**{name: stack.token_target(name) for name in SERVICES})
+    ledgers: list[int] = []
+    ended_at: int | None = None
+    async with open_client(targets, files) as client, asyncio.timeout(3 * LIFE):
+        async for view in client.watch_blocks():
+            ledgers.append(view.head.ledger)
+            if ended_at is None and _ends_of_streams(stack, owner.pooler_id):
+                ended_at = view.head.ledger
+            if ended_at is not None and view.head.ledger > ended_at + 1:
+                break
+        # Calls go on by the same token.
+        farmers = [farmer async for farmer in client.farmers(PoolerId(UUID(owner.pooler_id)))]
+    assert [str(farmer.farmer_id) for farmer in farmers] == [owner.ids[Owned.FARMER]]
+    assert ledgers == sorted(ledgers)
+
+
+def _ends_of_streams(stack: Stack, pooler_id: str) -> int:
+    """How many streams of a pooler wallet has ended because an access token had."""
+    log = (stack.config.directory / "logs" / "wallet.log").read_text(encoding="utf-8")
+    return sum(
+        pooler_id in line and "WatchBlocks" in line and '"TOKEN_EXPIRED"' in line
+        for line in log.splitlines()
+    )
 
 
 def _options(stack: Stack, name: str = OPERATOR) -> list[str]:
