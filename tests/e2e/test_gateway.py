@@ -85,8 +85,6 @@ async def token_of(stack: Stack, *arguments: str) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     output, errors = await process.communicate()
-    if process.returncode == 2 or b"UNIMPLEMENTED" in errors:
-        pytest.skip("this pool makes no tokens")
     assert process.returncode == 0, errors.decode()
     token: str = json.loads(output)["token"]
     return token
@@ -159,6 +157,129 @@ async def test_a_whole_block_is_farmed_with_curl_alone(stack: Stack) -> None:
         headers = {"Authorization": f"Bearer {curl.token}"}
         path = f"/v1/poolers/{other['pooler']['poolerId']}/farmers"
         assert (await http.get(path, headers=headers)).status_code == 403
+
+
+class Patient:
+    """A caller by HTTP who repeats each request, by the same name, until the gateway answers."""
+
+    def __init__(self, stack: Stack, token: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=stack.gateway_url,
+            trust_env=False,
+            timeout=PATIENCE,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        #: Requests that broke off after they were sent.
+        self.cut_off = 0
+
+    async def post(self, path: str, body: object, *, name: str) -> Any:
+        """What a path answers."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    answer = await self._http.post(
+                        path, json=body, headers={"Idempotency-Key": name}
+                    )
+                except httpx.HTTPError as error:
+                    self.cut_off += not isinstance(error, httpx.ConnectError)
+                    await asyncio.sleep(0.05)
+                    continue
+                assert answer.status_code == 200, answer.text
+                return answer.json()
+
+    async def get(self, path: str) -> Any:
+        """What a path answers, as long as nothing is killed."""
+        answer = await self._http.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def until(self, path: str, reached: Any) -> Any:
+        """What a path answers once something is reached."""
+        async with asyncio.timeout(PATIENCE):
+            while not reached(found := await self.get(path)):  # noqa: ASYNC110
+                await asyncio.sleep(0.3)
+        return found
+
+
+async def kill_again_and_again(stack: Stack, caller: Patient) -> None:
+    """Kill the gateway three times, and until three requests were cut off at least."""
+    kills = 0
+    while kills < 3 or caller.cut_off < 3:
+        await asyncio.sleep(0.2)
+        await stack.restart("gateway", number=signal.SIGKILL)
+        kills += 1
+
+
+async def read_blocks(stack: Stack, seen: list[int]) -> None:
+    """Follow blocks, and go on after the last one whenever the stream is cut off."""
+    last: dict[str, str] = {}
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=PATIENCE) as http:
+        while True:
+            try:
+                async with http.stream("GET", "/v1/blocks:watch", headers=last) as stream:
+                    async for line in stream.aiter_lines():
+                        if line.startswith("id: "):
+                            last["Last-Event-ID"] = line.removeprefix("id: ")
+                            seen.append(int(line.removeprefix("id: ").partition(".")[0]))
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_gateway_that_is_killed_loses_and_doubles_nothing(stack: Stack) -> None:
+    operator = Patient(stack, await token_of(stack, "operator"))
+    key = Keypair.random().public_key
+    made = await operator.post("/v1/poolers", {"name": "kills", "publicKey": key}, name="kills")
+    pooler_id = made["pooler"]["poolerId"]
+    caller = Patient(stack, await token_of(stack, "pooler", pooler_id))
+    seen: list[int] = []
+    reading = asyncio.create_task(read_blocks(stack, seen))
+
+    # In the middle of registrations, which go on until the last kill.
+    killing = asyncio.create_task(kill_again_and_again(stack, caller))
+    farmers: dict[str, str] = {}
+
+    async def register(first: int) -> None:
+        number = first
+        while number < 4 + first or not killing.done():
+            body = {"poolerId": pooler_id, "stakePercentage": "0.5"}
+            answer = await caller.post("/v1/farmers", body, name=f"farmer-{number}")
+            farmers[f"farmer-{number}"] = answer["farmerId"]
+            number += 1
+            await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(register(1000 * lane) for lane in range(4)), killing)
+    assert caller.cut_off >= 3
+    listed = await caller.get(f"/v1/poolers/{pooler_id}/farmers?pageSize=1000")
+    ids = [farmer["farmerId"] for farmer in listed["farmers"]]
+    assert sorted(ids) == sorted(farmers.values())
+    assert len(set(ids)) == len(ids)
+
+    # In the middle of a plant of them all.
+    def are_funded(found: Any) -> bool:
+        return all(farmer["isFunded"] for farmer in found["farmers"])
+
+    await caller.until(f"/v1/poolers/{pooler_id}/farmers?pageSize=1000", are_funded)
+    index = (await caller.get("/v1/blocks:current"))["head"]["plantableBlock"]
+    plant = {"poolerId": pooler_id, "blockIndex": index}
+    planting = asyncio.create_task(caller.post("/v1/plants", plant, name="plant"))
+    before = caller.cut_off
+    await asyncio.sleep(0.2)
+    await stack.end("gateway", number=signal.SIGKILL)
+    await stack.begin("gateway")
+    planted = await planting
+    assert caller.cut_off > before
+    assert planted["totalRequested"] == planted["successfulPlants"] == len(ids)
+    listed = await caller.get(f"/v1/poolers/{pooler_id}/plants?blockIndex={index}&pageSize=1000")
+    tried = [one["farmerId"] for one in listed["plantings"]]
+    assert sorted(tried) == sorted(ids), "somebody was planted twice, or not at all"
+
+    # The stream has told of the block, and of none before one that it had told of.
+    async with asyncio.timeout(PATIENCE):
+        while index not in seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert seen == sorted(seen)
 
 
 async def test_the_gateway_stops_in_order(stack: Stack) -> None:
