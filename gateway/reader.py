@@ -29,7 +29,9 @@ class Findings:
 
     def note(self, field: str, description: str) -> None:
         """Note a field that is wrong; raise InvalidArgumentError when there are too many."""
-        self._found.append(FieldViolation(field=field, description=description))
+        # The name may be the caller's, and half a character in it can be told to nobody.
+        told = field.encode("utf-8", "replace").decode()
+        self._found.append(FieldViolation(field=told, description=description))
         if len(self._found) >= _TOLD:
             self.check()
 

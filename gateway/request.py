@@ -12,6 +12,7 @@ from gateway.errors import (
     MediaTypeError,
 )
 from libs.common.errors import InvalidArgumentError, UnavailableError
+from libs.common.grpc.identity import is_pooler
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -57,7 +58,9 @@ class Bodies:
     def take(self, caller: str, size: int) -> None:
         """Count bytes that arrived; raise UnavailableError when there are too many."""
         of_one = self._by_caller.get(caller, 0) + size
-        if self._held + size > self._most or of_one > self._most_of_one:
+        # A quarter of the room is not for poolers, as with calls in progress.
+        room = self._most - (self._most // 4 if is_pooler(caller) else 0)
+        if self._held + size > room or of_one > self._most_of_one:
             raise UnavailableError("too many bodies are read", reason="OVERLOADED", retry_after=1.0)
         self._held += size
         self._by_caller[caller] = of_one
@@ -94,6 +97,8 @@ class Request:
     headers: Mapping[str, str]
     #: The values of the path's variables, by name.
     variables: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the connection ends with the answer: where a request ends is not sure.
+    is_last: bool = False
     #: All of the body has been read, or there is none.
     _is_read: bool = False
 
@@ -116,14 +121,31 @@ class Request:
         return raw.decode("ascii", "replace")
 
     def check_head(self) -> None:
-        """Raise AmbiguousHeadersError for a head that two programs may read in two ways."""
+        """Raise AmbiguousHeadersError for a head that two programs may read in two ways.
+
+        Its request is the last one of the connection.
+        """
+        try:
+            self._check_head()
+        except AmbiguousHeadersError:
+            self.is_last = True
+            raise
+
+    def _check_head(self) -> None:
         if len(self.headers) < len(self.scope["headers"]):
             names = [name.decode("latin-1") for name, _ in self.scope["headers"]]
             twice = [name for name in _ONCE if names.count(name) > 1]
             if twice:
                 raise AmbiguousHeadersError.of(twice[0], "is given more than once")
-        if "content-length" in self.headers and "transfer-encoding" in self.headers:
-            raise AmbiguousHeadersError.of("content-length", "contradicts transfer-encoding")
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None:
+            if "content-length" in self.headers:
+                raise AmbiguousHeadersError.of("content-length", "contradicts transfer-encoding")
+            if coding.strip().lower() != "chunked" or self.scope["http_version"] != "1.1":
+                told = "must be chunked, and only in HTTP/1.1"
+                raise AmbiguousHeadersError.of("transfer-encoding", told)
+        if "host" not in self.headers and self.scope["http_version"] == "1.1":
+            raise AmbiguousHeadersError.of("host", "is missing")
 
     @property
     def may_have_body(self) -> bool:
@@ -235,7 +257,7 @@ class Reply:
         """Send it. The connection ends with it when the request's body was not read."""
         headers = [("content-type", self.media_type), *self.headers]
         headers.append(("content-length", str(len(self.body))))
-        if not await request.discard():
+        if request.is_last or not await request.discard():
             headers.append(("connection", "close"))
         await request.send(
             {

@@ -17,7 +17,7 @@ from gateway.sse import send_events
 from gateway.strict_json import LARGE
 from gateway.transcode import message_of
 from gateway.writer import message_to_json, to_json
-from libs.common.errors import PoolError
+from libs.common.errors import InvalidArgumentError, PoolError
 
 #: Serves a request: returns the reply, or None when it has sent everything itself.
 Handler = Callable[[Request], Awaitable[Reply | None]]
@@ -66,8 +66,9 @@ def _answered(gateway: Gateway, binding: Binding) -> Handler:
 
     async def handle(request: Request) -> Reply:
         credentials = await gateway.credentials(request, is_public=method.is_public)
+        # A body may take its time, and takes no room from others meanwhile.
+        message = await read_message(gateway, binding, request)
         with gateway.admitted(request, credentials):
-            message = await read_message(gateway, binding, request)
             response = await gateway.call(request, method, message, credentials)
             return Reply(status=200, body=await written(response))
 
@@ -116,8 +117,10 @@ async def _again(
 
 async def read_message(gateway: Gateway, binding: Binding, request: Request) -> Message:
     """Return a request's message; raise the error that names what is wrong with it."""
-    if binding.has_body or request.may_have_body:
+    if binding.has_body:
         request.check_is_json()
+    elif request.may_have_body:  # nobody has to be waited for
+        raise InvalidArgumentError.of("body", f"is not for {binding.verb} of this path")
     body = await gateway.body(request)
     try:
         return await message_of(

@@ -216,20 +216,20 @@ class Seed:
 
         async def handle(request: Request) -> Reply:
             credentials = await gateway.credentials(request, is_public=False)
+            request.check_is_json()
+            body = await gateway.body(request)
+            try:
+                message = await message_of(
+                    binding,
+                    variables={},
+                    query=request.query,
+                    body=body,
+                    headers=request.headers,
+                    prepare=action.prepare,
+                )
+            finally:
+                gateway.bodies.give_back(request.record.identity, len(body))
             with gateway.admitted(request, credentials):
-                request.check_is_json()
-                body = await gateway.body(request)
-                try:
-                    message = await message_of(
-                        binding,
-                        variables={},
-                        query=request.query,
-                        body=body,
-                        headers=request.headers,
-                        prepare=action.prepare,
-                    )
-                finally:
-                    gateway.bodies.give_back(request.record.identity, len(body))
                 response = await gateway.call(request, method, message, credentials)
                 return _reply(action.status, action.reply(message, response, self._clock()))
 

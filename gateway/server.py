@@ -8,21 +8,16 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.config import GatewaySettings
-from gateway.errors import problem_of
-from gateway.writer import to_json
+from gateway.connection import Connection
 from libs.common.descriptors import connections_for_callers, limit
-from libs.common.errors import InvalidArgumentError
 from libs.common.log import get_logger
 
 log = get_logger(__name__)
-#: Bytes of the head of a request at most: a query may have a thousand ids.
-_HEAD = 65_536
 #: Open files that are kept for calls of services.
 _FOR_SERVICES = 100
 #: Connections that the system holds for us until we take them.
@@ -33,87 +28,14 @@ _HANDSHAKE = 10.0
 _LOOK = 10.0
 
 
-class _Connection(H11Protocol):
-    """One connection, with limits on what it may leave out."""
-
-    #: Connections at most.
-    most: ClassVar[int]
-    #: Seconds in which the head of a request has to come.
-    head_seconds: ClassVar[float]
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._head_timer: asyncio.TimerHandle | None = None
-        # Handlers find it in the state of their scope.
-        self.app_state = {**self.app_state, "abort": self._abort}
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or close it when there are too many (asyncio's hook)."""
-        super().connection_made(transport)
-        if len(self.connections) > self.most:
-            transport.abort()
-            return
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection (asyncio's hook)."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; the head of a request has to be whole in time (asyncio's hook)."""
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_timer()
-        elif self._head_timer is None and not self.transport.is_closing():
-            self._await_head()
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request (uvicorn's hook)."""
-        super().on_response_complete()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_timer()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """End an idle connection, also one whose other side takes nothing (uvicorn's hook)."""
-        if self.transport.get_write_buffer_size():
-            self._abort()
-        else:
-            super().timeout_keep_alive_handler()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP (uvicorn's hook)."""
-        error = InvalidArgumentError("this is no HTTP", reason="MALFORMED_HTTP")
-        body = to_json(problem_of(error, instance="", request_id=""))
-        head = (
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        )
-        has_begun = self.cycle is not None and self.cycle.response_started
-        if not has_begun or self.cycle.response_complete:
-            self.transport.write(head + body)
-        self.transport.close()
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._abort)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _abort(self) -> None:
-        self.transport.abort()
-
-
-def protocol_of(settings: GatewaySettings) -> type[H11Protocol]:
+def protocol_of(settings: GatewaySettings) -> type[Connection]:
     """Return the class of connections, which has the settings' limits."""
 
-    class Connection(_Connection):
+    class Limited(Connection):
         most = connections_for_callers(settings.max_connections, database=_FOR_SERVICES, of=limit())
         head_seconds = settings.head_timeout_ms / 1000
 
-    return Connection
+    return Limited
 
 
 class _Server(uvicorn.Server):
@@ -165,7 +87,6 @@ async def open_http(app: Any, settings: GatewaySettings) -> AsyncIterator[int]:
         server_header=False,
         timeout_keep_alive=max(1, settings.keep_alive_ms // 1000),
         timeout_graceful_shutdown=max(1, settings.shutdown_grace_ms // 1000),
-        h11_max_incomplete_event_size=_HEAD,
         ssl_certfile=settings.gateway_tls_cert_file,
         ssl_keyfile=settings.gateway_tls_key_file,
     )

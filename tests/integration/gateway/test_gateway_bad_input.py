@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_backends import OPERATOR_TOKEN, POOLER
+from gateway.request import Bodies
+from libs.common.errors import UnavailableError
+from tests.support.fake_backends import OPERATOR_TOKEN, POOLER, POOLER_TOKEN
 from tests.support.gateway_world import GatewayWorld, open_gateway_world
 
 REGISTER = "/v1/farmers"
@@ -30,6 +32,8 @@ AUTHORIZED = f"Authorization: Bearer {OPERATOR_TOKEN}"
         (b"null", 400, "body"),
         (b"\xff\xfe", 400, "body"),
         (b'{"poolerId": "\\ud800"}', 400, "poolerId"),
+        (b'{"\\ud800": "a name that is no text"}', 400, "?"),
+        (b'{"metadata": {"\\udfff": 1}}', 400, "metadata"),
         (b'{"metadata": {"a": 1e400}}', 400, "metadata"),
         (b"x" * 3_000_000, 413, "body"),
     ],
@@ -177,6 +181,42 @@ async def test_bodies_that_are_held_are_counted(tmp_path: Path) -> None:
             writer.close()
         await asyncio.sleep(0.5)
         assert (await world.post(REGISTER, json={"poolerId": POOLER})).status_code == 200
+
+
+def test_poolers_bodies_leave_room_for_others() -> None:
+    bodies = Bodies(most=8, most_of_one=8)
+    pooler = f"spiffe://kalepool/pooler/{POOLER}"
+    bodies.take(pooler, 6)
+    with pytest.raises(UnavailableError):
+        bodies.take("spiffe://kalepool/pooler/another", 1)
+    bodies.take("spiffe://kalepool/operator/ann", 2)
+    bodies.give_back(pooler, 6)
+    assert bodies.held == 2
+
+
+async def test_slow_bodies_take_no_room_from_other_callers(tmp_path: Path) -> None:
+    async with open_gateway_world(tmp_path, max_calls_in_progress=4) as world:
+        head = (
+            f"POST {REGISTER} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {POOLER_TOKEN}\r\n"
+            "Content-Length: 100\r\nContent-Type: application/json\r\n\r\n{"
+        )
+        writers = []
+        for _ in range(8):
+            _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+            writer.write(head.encode())
+            writers.append(writer)
+        await asyncio.sleep(0.5)
+        for token in (OPERATOR_TOKEN, POOLER_TOKEN):
+            response = await world.post(REGISTER, json={"poolerId": POOLER}, token=token)
+            assert response.status_code == 200
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_body_of_get_is_not_waited_for(world: GatewayWorld) -> None:
+    answer = await raw(world, "GET /v1/info HTTP/1.1\nHost: x\nContent-Length: 9")
+    assert status_of(answer) == 400
+    assert b'"field":"body"' in answer.replace(b" ", b"")
 
 
 async def test_while_a_large_body_is_read_others_are_answered(world: GatewayWorld) -> None:

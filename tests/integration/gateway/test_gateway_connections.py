@@ -1,6 +1,7 @@
 """Connections: those that say nothing, too many of them, TLS, and the log of requests."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -79,6 +80,86 @@ async def test_requests_that_come_together_are_answered_in_their_order(
         answer = await reader.read()
     assert answer.index(b"404 Not Found") < answer.index(b"200 OK")
     writer.close()
+
+
+async def told(world: GatewayWorld, sent: bytes) -> bytes:
+    """What is answered to these bytes, until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(sent)
+    answer = b""
+    with contextlib.suppress(ConnectionError):  # it may end while we still send
+        async with asyncio.timeout(10):
+            while part := await reader.read(65_536):
+                answer += part
+    writer.close()
+    return answer
+
+
+INFO = b"GET /v1/info HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_a_request_is_answered_before_what_is_wrong_after_it(world: GatewayWorld) -> None:
+    answer = await told(world, INFO + b"\r\n\x16\x03\x01 no request")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_requests_that_come_together_have_a_limit(world: GatewayWorld) -> None:
+    answer = await told(world, (INFO + b"\r\n") * 5_000)
+    assert answer.count(b"HTTP/1.1 200 OK") <= 40
+    assert len(world.pool.asked("GetInfo")) <= 40
+
+
+async def test_another_protocol_is_not_spoken(world: GatewayWorld) -> None:
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+    answer = await told(
+        world, INFO + upgrade + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + INFO + b"\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_trailer_is_no_header(world: GatewayWorld) -> None:
+    head = b"POST /v1/farmers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    body = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    token = f"Authorization: Bearer {OPERATOR_TOKEN}\r\n\r\n".encode()
+    answer = await told(world, head + body + token + INFO + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert not world.pool.asked("RegisterFarmer")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        INFO + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
+        INFO + b"".join(b"X-%d: y\r\n" % number for number in range(10_000)) + b"\r\n",
+        b"GET /v1/info?" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/info HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET http://x/v1/info HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/info#x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["header", "headers", "query", "version", "address", "fragment", "star"],
+)
+async def test_a_head_that_is_too_long_or_not_for_us_is_refused(
+    world: GatewayWorld, sent: bytes
+) -> None:
+    answer = await told(world, sent)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"MALFORMED_HTTP" in answer
+    assert not world.pool.asked("GetInfo")
+
+
+@pytest.mark.parametrize(
+    "late", [b"2;x=" + b"y" * 300_000, b"2\r\n{}\r\n0\r\nX: " + b"y" * 300_000]
+)
+async def test_remarks_and_trailers_have_a_limit(world: GatewayWorld, late: bytes) -> None:
+    head = f"POST /v1/farmers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {OPERATOR_TOKEN}\r\n"
+    more = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await told(world, head.encode() + more + late)
+    assert b"200 OK" not in answer
+    assert not world.pool.asked("RegisterFarmer")
 
 
 async def test_it_speaks_tls_with_files_of_its_own(tmp_path: Path) -> None:
