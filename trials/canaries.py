@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -98,9 +99,9 @@ async def flush(stack: Stack) -> None:
         await connection.close()
 
 
-async def search_all(stack: Stack) -> Search:
-    """Look for every secret of a running pool in all that the pool has written."""
-    secrets = await canaries(stack)
+async def search_all(stack: Stack, more: Mapping[str, str] = MappingProxyType({})) -> Search:
+    """Look for every secret of a running pool, and for more, in all that the pool has written."""
+    secrets = await canaries(stack) | {name: text.encode() for name, text in more.items()}
     await flush(stack)
     homes = [stack.config.postgres_home] if stack.config.postgres_home else []
     return await asyncio.to_thread(search, secrets, stack.config.directory, *homes)

@@ -4,11 +4,13 @@ A pool farms a block first. The audit log is attacked; orders are written that w
 with the rights of every database role; each of these roles takes all that it can, while signing is
 paused and a farmer registered. Then every caller is tried on every method,
 every pooler on another's things, and every verb on every table as every database role, too;
-connections come that say nothing, or half of something, beside honest callers; and at the end all
-that the pool has written, and told with errors, is searched for its secrets. Exit status 1 when a
-request was answered UNKNOWN or INTERNAL, an RPC hardly answered, a process ended or did not serve,
-memory grew, somebody may do what is not declared, a pause waited for a role, tampering with the
-audit log was not found, an order that wallet did not give was carried out, or a secret was found.
+connections come that say nothing, or half of something, beside honest callers; the gateway gets
+every kind of token on every way, requests that may be read in two ways, hostile bodies and slow
+clients; and at the end all that the pool has written, and told with errors, is searched for its
+secrets. Exit status 1 when a request was answered UNKNOWN, INTERNAL or 500, an RPC hardly answered,
+a process ended or did not serve, memory grew, somebody may do what is not declared, a pause waited
+for a role, tampering with the audit log was not found, an order that wallet did not give was
+carried out, or a secret was found.
 """
 
 import argparse
@@ -35,6 +37,8 @@ def main(arguments: list[str]) -> int:
         abandoned=options.abandoned,
         seed=options.seed,
         connections=options.connections,
+        by_http=options.by_http,
+        idle=options.idle,
     )
     return run_to_end(_run(plan, console, progress_on(console)))
 
@@ -54,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--connections", type=int, default=1_500, help="connections that wear a service out"
     )
+    parser.add_argument("--by-http", type=int, default=100_000, help="hostile requests by HTTP")
+    parser.add_argument("--idle", type=int, default=10_000, help="idle connections by HTTP")
     parser.add_argument("--seed", type=int, default=20_261_124, help="of all choices")
     return parser
 

@@ -59,10 +59,13 @@ class Kind:
     has_certificate: bool
     #: What it sends at first.
     first: bytes = b""
-    #: What it sends again and again.
+    #: What it sends again and again, and the seconds between.
     again: bytes = b""
+    pause: float = _PAUSE
     #: Whether it reads what it gets.
     reads: bool = True
+    #: Whether it leaves when it has got something.
+    leaves: bool = False
 
 
 def kinds(path: str, message: bytes) -> list[Kind]:
@@ -120,11 +123,16 @@ class Made:
 
 
 @asynccontextmanager
-async def flooding(target: str, kind: Kind, count: int, shown: TlsFiles) -> AsyncIterator[Made]:
-    """Keep `count` connections open while the block runs; begin it when all were tried once."""
+async def flooding(
+    target: str, kind: Kind, count: int, shown: TlsFiles | None = None
+) -> AsyncIterator[Made]:
+    """Keep `count` connections open while the block runs; begin it when all were tried once.
+
+    `shown` is for kinds that show a certificate.
+    """
     host, _, port = target.rpartition(":")
     made, tried = Made(), [asyncio.Event() for _ in range(count)]
-    context = _context(shown) if kind.has_certificate else None
+    context = _context(shown) if kind.has_certificate and shown is not None else None
     place = _Place(host=host, port=int(port), context=context)
     tasks = [asyncio.create_task(_keep(place, kind, made, event.set)) for event in tried]
     try:
@@ -180,8 +188,9 @@ async def _behave(kind: Kind, reader: asyncio.StreamReader, writer: asyncio.Stre
             await asyncio.sleep(_PAUSE)
             continue
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PAUSE if kind.again else 5):
-                await reader.read(65_536)
+            async with asyncio.timeout(kind.pause if kind.again else 5):
+                if await reader.read(65_536) and kind.leaves:
+                    return
 
 
 def _context(shown: TlsFiles) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ import asyncpg
 
 from devstack.stack import Progress, Stack, StackConfig, open_stack
 from libs.common.db.tls import DatabaseAddress
-from libs.common.names import SERVICES
+from libs.common.names import GATEWAY, SERVICES
 from services.migrations import restrict_all
 from trials.canaries import Search, search_all
 from trials.security.access import differences, matrix, trespasses
@@ -27,6 +27,12 @@ from trials.security.fuzz import (
     open_targets,
     register,
     send_hostile,
+)
+from trials.security.gateway.run import (
+    SETTINGS,
+    GatewayPlan,
+    GatewayResult,
+    attack_gateway,
 )
 from trials.security.held_up import HeldUp, hold_up
 from trials.security.leaving import Abandoned, give_up
@@ -54,6 +60,10 @@ class FuzzPlan:
     seed: int
     #: Connections of each kind that wear a service out, where they need no certificate.
     connections: int = 1_500
+    #: Hostile requests by HTTP.
+    by_http: int = 100_000
+    #: Connections to the gateway that are idle.
+    idle: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +108,8 @@ class FuzzResult:
     audit: Sequence[Attacked] = ()
     #: Orders that wallet did not write.
     forged: Sequence[Forged] = ()
+    #: Attacks on the gateway.
+    gateway: GatewayResult | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -117,6 +129,7 @@ class FuzzResult:
             *(text for one in self.held_up for text in one.failures),
             *(text for one in self.audit for text in one.failures),
             *(text for one in self.forged for text in one.failures),
+            *([] if self.gateway is None else self.gateway.failures),
         ]
 
     def _growth(self) -> Sequence[Growth]:
@@ -140,9 +153,14 @@ def stack_config(directory: Path) -> StackConfig:
     environment = {
         **dict.fromkeys(SERVICES, common),
         "wallet": {**common, "WITHDRAW_COOLING_MS": "1", "AUDIT_HEAD_INTERVAL_MS": "1000"},
+        GATEWAY: SETTINGS,
     }
     return StackConfig(
-        directory=directory, ledger_seconds=0.5, block_seconds=20, environment=environment
+        directory=directory,
+        ledger_seconds=0.5,
+        block_seconds=20,
+        gateway=True,
+        environment=environment,
     )
 
 
@@ -191,6 +209,7 @@ class _Attack:
         self._progress("certificates with tricks")
         flaws = await show_flaws(self._stack)
         endured = await self._endure()
+        by_http = await self._gateway()
         return FuzzResult(
             plan=self._plan,
             farmed=farmed,
@@ -206,10 +225,11 @@ class _Attack:
             fallen=self._fallen,
             flaws=flaws,
             endured=endured,
-            search=await self._search(hostile.told),
+            search=await self._search([*hostile.told, *by_http.hostile.told], by_http.tokens),
             held_up=held_up,
             audit=audit,
             forged=forged,
+            gateway=by_http,
         )
 
     async def _access(self) -> tuple[Mapping[tuple[str, str], bool], Sequence[str]]:
@@ -259,18 +279,30 @@ class _Attack:
         await self._look("connections that wear a service out")
         return found
 
+    async def _gateway(self) -> GatewayResult:
+        plan = GatewayPlan(
+            requests=self._plan.by_http,
+            idle=self._plan.idle,
+            connections=self._plan.connections,
+            seed=self._dice.getrandbits(32),
+        )
+        found = await attack_gateway(self._stack, plan, self._progress)
+        await self._look("attacks on the gateway")
+        return found
+
     async def _look(self, part: str) -> None:
         """Check that all processes still run, serve and read after a part."""
         self._stack.check()
         faults = await fallen(self._stack, self._ids[0])
         self._fallen += [f"after {part}: {fault}" for fault in faults]
 
-    async def _search(self, told: Collection[str]) -> Search:
+    async def _search(self, told: Collection[str], tokens: Collection[str]) -> Search:
         """Search the pool's folder, with the texts that callers got put beside its logs."""
         self._progress("looking for secrets in all that was written")
         file = self._stack.config.directory / "told"
         await asyncio.to_thread(file.write_text, "\n".join(told), encoding="utf-8")
-        return await search_all(self._stack)
+        more = {f"API token {number}": text for number, text in enumerate(tokens)}
+        return await search_all(self._stack, more)
 
 
 async def _breaches(stack: Stack) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import grpc
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
@@ -41,7 +42,23 @@ _READS: Mapping[str, tuple[Any, str, Any]] = {
 async def fallen(stack: Stack, pooler_id: str, *, patience: float = PATIENCE) -> list[str]:
     """Return the faults of the services that do not serve, or do not read from the database."""
     found = await asyncio.gather(*(_fault(stack, name, pooler_id, patience) for name in SERVICES))
-    return [fault for fault in found if fault]
+    return [fault for fault in (*found, await _gateways_fault(stack)) if fault]
+
+
+async def _gateways_fault(stack: Stack) -> str:
+    """Return the gateway's fault in words; empty when it answers, or does not run."""
+    if not stack.config.gateway:
+        return ""
+    limit = aiohttp.ClientTimeout(total=PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(f"{stack.gateway_url}/v1/blocks:current") as response,
+        ):
+            told = await response.text()
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        return f"the gateway does not answer: {error!r}"
+    return "" if response.status == 200 else f"the gateway answers {response.status}: {told}"
 
 
 async def _fault(stack: Stack, name: str, pooler_id: str, patience: float) -> str:

@@ -9,10 +9,10 @@ import asyncio
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import psutil
@@ -134,25 +134,59 @@ async def endure_one(
     seconds: float = SECONDS,
     patience: float = PATIENCE,
 ) -> Endured:
-    """Keep connections of one kind open for a while; return what honest callers noticed."""
-    process = psutil.Process(victim.pid)
-    before = process.memory_info().rss
-    callers = _Callers(victim, patience)
-    most = before
+    """Keep connections of one kind to a service open; return what honest callers noticed."""
     async with open_channel(victim.target, victim.honest, name=victim.name) as old:
-        await callers.call(old, callers.old)  # connects
-        async with flooding(victim.target, kind, count, shown) as made:
-            ends, rounds = time.monotonic() + seconds, 0
-            # On a busy machine one round may take all the time: one is no proof of patience.
-            while time.monotonic() < ends or rounds < _ROUNDS:
-                await callers.call(old, callers.old)
-                await callers.come()
-                rounds += 1
-                most = max(most, process.memory_info().rss)
-                await asyncio.sleep(_PAUSE)
+        return await endured(
+            _Callers(victim, old, patience),
+            flooding(victim.target, kind, count, shown),
+            name=kind.name,
+            pid=victim.pid,
+            seconds=seconds,
+        )
+
+
+class Honest(Protocol):
+    """Honest callers, one after the other."""
+
+    #: Seconds until they were answered, over new connections and over an old one.
+    new: list[float]
+    old: list[float]
+    #: Those that were not answered.
+    failed: int
+
+    async def come(self) -> None:
+        """Make one more connection, and ask."""
+        ...
+
+    async def ask_again(self) -> None:
+        """Ask over the old connection."""
+        ...
+
+
+async def endured(
+    callers: Honest,
+    flood: AbstractAsyncContextManager[Made],
+    *,
+    name: str,
+    pid: int,
+    seconds: float,
+) -> Endured:
+    """Let honest callers come for a while beside a flood; return what they noticed."""
+    process = psutil.Process(pid)
+    before = most = process.memory_info().rss
+    await callers.ask_again()  # connects
+    async with flood as made:
+        ends, rounds = time.monotonic() + seconds, 0
+        # On a busy machine one round may take all the time: one is no proof of patience.
+        while time.monotonic() < ends or rounds < _ROUNDS:
+            await callers.ask_again()
+            await callers.come()
+            rounds += 1
+            most = max(most, process.memory_info().rss)
+            await asyncio.sleep(_PAUSE)
     await asyncio.sleep(_SETTLES)
     return Endured(
-        name=kind.name,
+        name=name,
         made=made,
         new=callers.new,
         old=callers.old,
@@ -164,12 +198,12 @@ async def endure_one(
 
 
 class _Callers:
-    """Honest callers, one after the other."""
+    """Honest callers of a service."""
 
-    def __init__(self, victim: Victim, patience: float) -> None:
+    def __init__(self, victim: Victim, old: grpc.aio.Channel, patience: float) -> None:
         self._victim = victim
+        self._old = old
         self._patience = patience
-        #: Seconds until they were answered.
         self.new: list[float] = []
         self.old: list[float] = []
         self.failed = 0
@@ -178,9 +212,13 @@ class _Callers:
         """Make one more connection, and ask."""
         victim = self._victim
         async with open_channel(victim.target, victim.honest, name=victim.name) as channel:
-            await self.call(channel, self.new)
+            await self._call(channel, self.new)
 
-    async def call(self, channel: grpc.aio.Channel, times: list[float]) -> None:
+    async def ask_again(self) -> None:
+        """Ask over the old connection."""
+        await self._call(self._old, self.old)
+
+    async def _call(self, channel: grpc.aio.Channel, times: list[float]) -> None:
         """Ask for the service's health and for what it is."""
         stub: Any = common_pb2_grpc.InfoServiceStub(channel)
         began = time.monotonic()
@@ -195,10 +233,12 @@ class _Callers:
             self.failed += 1
 
 
-def table_of(found: Sequence[Endured]) -> Table:
+def table_of(
+    found: Sequence[Endured], *, title: str = "connections that wear a service out"
+) -> Table:
     """Return what was endured, a row for each kind of connection."""
     return Table(
-        title="connections that wear a service out, and new honest callers beside them",
+        title=f"{title}, and new honest callers beside them",
         columns=(
             *("connections that", "open at most", "made", "closed by the service"),
             *("honest calls", "failed", "new: median ms", "longest", "old: longest"),

@@ -7,6 +7,7 @@ from trials.security.farming import Farmed
 from trials.security.forged import table_of_flaws
 from trials.security.forged_orders import table_of as table_of_forged
 from trials.security.fuzz import ANSWERED, LEAST_ANSWERED, LONG, MOST_SILENT, SILENT, silent_of
+from trials.security.gateway.tables import tables_of
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
@@ -33,6 +34,7 @@ def output_of(result: FuzzResult) -> Output:
             table_of_flaws(result.flaws),
             table_of(result.endured),
             _waits(result.waits),
+            *([] if result.gateway is None else tables_of(result.gateway)),
             f"{found.canaries:,} forms of secrets looked for in {found.files:,} files "
             f"({mebibytes(found.size)} MiB) and in the arguments of all processes: "
             f"{len(found.leaks)} found",
