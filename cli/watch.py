@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -23,11 +23,11 @@ from cli.settings import Chosen
 from cli.show import note
 from client import (
     Block,
+    BlockCounts,
     ChainView,
     FarmerId,
     Head,
     Limits,
-    PermissionDeniedError,
     PoolClient,
     PoolerId,
     PoolError,
@@ -37,32 +37,13 @@ from libs.kale.amounts import format_kale
 
 #: A look at the counts that fails is followed by the next one: no call is repeated for long.
 _LIMITS = Limits(quick_seconds=5.0, patience_seconds=0.0)
-#: Seconds between two looks at who has planted and worked, and for each pooler that is looked at:
-#: a caller has 100 calls a minute of each method.
-_LOOK, _LOOK_PER_POOLER = 3.0, 1.2
+#: Seconds between two looks at who has planted and worked: a caller has 100 calls a minute of each
+#: method.
+_LOOK = 3.0
 #: Seconds until the next look whether there is a block at all.
 _SOON = 0.2
 #: Seconds between two notes that a service is away.
 _NOTE_SECONDS = 10.0
-
-
-#: Gives whose farmers are counted; None where the caller may not ask.
-Poolers = Callable[[], Awaitable[Sequence[PoolerId] | None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What the pool's farmers have done in a block."""
-
-    #: Farmers that are planted.
-    planted: int
-    #: Farmers that have worked, by the zeros of their best work.
-    zeros: Mapping[int, int]
-
-    @property
-    def worked(self) -> int:
-        """Return how many farmers have worked."""
-        return sum(self.zeros.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +56,8 @@ class Shown:
     head: Head
     #: The chain's clock, unix seconds.
     now: float
-    #: None when this caller may not know them, or nobody has looked yet.
-    counts: Counts | None
+    #: None when nobody has looked yet.
+    counts: BlockCounts | None
 
     @property
     def seconds_left(self) -> int:
@@ -106,16 +87,16 @@ class Shown:
 
 
 class Follower:
-    """Follows the chain and, for some poolers, who has planted and worked in its block."""
+    """Follows the chain, and who has planted and worked in its block."""
 
-    def __init__(self, client: PoolClient, poolers: Poolers) -> None:
-        """Take `poolers`, which is asked once for each block."""
+    def __init__(self, client: PoolClient, pooler: PoolerId | None) -> None:
+        """Take the pooler whose farmers are counted; None: all of the pool."""
         self._client = client
-        self._poolers = poolers
+        self._pooler = pooler
         self._view: ChainView | None = None
         self._seen_at = 0.0
         #: The block's index, and what was counted in it last.
-        self._counts: tuple[int, Counts] | None = None
+        self._counts: tuple[int, BlockCounts] | None = None
         #: Set when there is something new to show.
         self.changed = asyncio.Event()
 
@@ -145,23 +126,24 @@ class Follower:
 
     async def count(self) -> None:
         """Look again and again who has planted and worked in the current block."""
-        listed: int | None = None
-        poolers: Sequence[PoolerId] = ()
         while True:
             block = None if self._view is None else self._view.block
             if block is None:
                 await asyncio.sleep(_SOON)
                 continue
             with suppress(PoolError):  # the next look comes soon
-                if listed != block.index:
-                    found = await self._poolers()
-                    if found is None:
-                        return
-                    listed, poolers = block.index, found
-                counts = await _counts(self._client, poolers, block.index)
-                self._counts = (block.index, counts)
+                self._counts = (block.index, await self._look(block.index))
                 self.changed.set()
-            await asyncio.sleep(max(_LOOK, _LOOK_PER_POOLER * len(poolers)))
+            await asyncio.sleep(_LOOK)
+
+    async def _look(self, index: int) -> BlockCounts:
+        if self._pooler is None:
+            return await self._client.block_counts(index)
+        planted = len([one async for one in self._client.planted(self._pooler, index)])
+        best = dict[FarmerId, int]()
+        async for work in self._client.worked(self._pooler, index):
+            best[work.farmer_id] = max(work.zeros, best.get(work.farmer_id, 0))
+        return BlockCounts(planted=planted, zeros=Counter(best.values()))
 
     def _take(self, view: ChainView) -> None:
         if self._view is None or view.head.ledger > self._view.head.ledger:
@@ -174,7 +156,7 @@ async def watch(*, pooler: str = "", blocks: Count = 0, session: Run) -> None:
     """Show the running block live: its clock, who has planted and worked, the zeros so far.
 
     On a terminal it stays in place; elsewhere each change is a line, or a JSON object with --json.
-    Operators see all poolers' farmers, a pooler its own.
+    All farmers of the pool are counted; a pooler's certificate counts its own.
 
     Parameters
     ----------
@@ -184,7 +166,7 @@ async def watch(*, pooler: str = "", blocks: Count = 0, session: Run) -> None:
         End when so many blocks are over; 0 means at Ctrl-C.
     """
     client = PoolClient(session.connections, limits=_LIMITS, notice=_Away())
-    follower = Follower(client, _poolers(session, client, pooler))
+    follower = Follower(client, _pooler(session, pooler))
     following = asyncio.create_task(follower.follow())
     counting = asyncio.create_task(follower.count())
     screen = _screen(session)
@@ -329,33 +311,13 @@ class _Away:
             note(f"{method}: {error.message}; again in {delay:.0f} s")
 
 
-async def _counts(client: PoolClient, poolers: Sequence[PoolerId], index: int) -> Counts:
-    planted, best = 0, dict[FarmerId, int]()
-    for pooler in poolers:
-        planted += len([one async for one in client.planted(pooler, index)])
-        async for work in client.worked(pooler, index):
-            best[work.farmer_id] = max(work.zeros, best.get(work.farmer_id, 0))
-    return Counts(planted=planted, zeros=dict(Counter(best.values())))
-
-
-def _poolers(session: Session, client: PoolClient, named: str) -> Poolers:
-    """Return a look whose farmers to count: those of one pooler, or of all that there are."""
+def _pooler(session: Session, named: str) -> PoolerId | None:
+    """Return the pooler whose farmers to count; None for all that there are."""
     own = named or _own_pooler(session.options.connection)
     try:
-        known = [PoolerId(UUID(own))] if own else []
+        return PoolerId(UUID(own)) if own else None
     except ValueError as error:
         raise CommandLineError("--pooler: must be the id (UUID) of a pooler") from error
-
-    async def poolers() -> Sequence[PoolerId] | None:
-        if known:
-            return known
-        try:
-            return [one.pooler_id async for one in client.poolers()]
-        except PermissionDeniedError:
-            note("who has planted and worked is shown with --pooler")
-            return None
-
-    return poolers
 
 
 def _own_pooler(connection: Chosen) -> str:

@@ -17,6 +17,7 @@ from client.enrol import Enrolled, Enrolment, enrol
 from client.model import (
     BatchSummary,
     Block,
+    BlockCounts,
     ChainView,
     FarmerOutcome,
     FarmerRecord,
@@ -50,6 +51,7 @@ __all__ = [
     "AlreadyExistsError",
     "BatchSummary",
     "Block",
+    "BlockCounts",
     "CertificateError",
     "ChainView",
     "ChainWatch",

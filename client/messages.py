@@ -7,12 +7,14 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
+from kalepool.report.v1 import report_pb2
 from kalepool.wallet.v1 import wallet_pb2
 from kalepool.work.v1 import work_pb2
 
 from client.model import (
     BatchSummary,
     Block,
+    BlockCounts,
     ChainView,
     FarmerOutcome,
     FarmerRecord,
@@ -59,6 +61,15 @@ def chain_view(
             plantable_block=head.plantable_block,
             paused=head.paused,
         ),
+    )
+
+
+def block_counts(message: report_pb2.GetBlockReportResponse) -> BlockCounts:
+    """Convert a block's report into what its farmers have done."""
+    zeros = enumerate(message.block.farmers_by_zeros)
+    return BlockCounts(
+        planted=message.block.planted,
+        zeros={number: farmers for number, farmers in zeros if farmers},
     )
 
 

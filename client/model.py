@@ -1,5 +1,6 @@
 """The services' answers as plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,6 +60,21 @@ class ChainView:
     block: Block | None
     #: Where the chain is.
     head: Head
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockCounts:
+    """What the pool's farmers have done in a block."""
+
+    #: Farmers that are planted.
+    planted: int
+    #: Farmers that have worked, by the zeros of their best work.
+    zeros: Mapping[int, int]
+
+    @property
+    def worked(self) -> int:
+        """Return how many farmers have worked."""
+        return sum(self.zeros.values())
 
 
 @dataclass(frozen=True, kw_only=True)

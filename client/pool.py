@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 from kalepool.plant.v1 import plant_pb2, plant_pb2_grpc
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
+from kalepool.report.v1 import report_pb2, report_pb2_grpc
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 from kalepool.work.v1 import work_pb2, work_pb2_grpc
 
@@ -20,6 +21,7 @@ from client import messages
 from client.connection import Connections, Targets, TokenFiles, open_connections
 from client.model import (
     BatchSummary,
+    BlockCounts,
     ChainView,
     FarmerOutcome,
     FarmerRecord,
@@ -28,7 +30,7 @@ from client.model import (
     SweepSummary,
 )
 from client.retry import backoff, patiently, wait_after
-from libs.common.errors import PoolError, UnauthenticatedError, UnavailableError
+from libs.common.errors import NotFoundError, PoolError, UnauthenticatedError, UnavailableError
 from libs.common.grpc.tls import PLAINTEXT, Transport
 from libs.common.ids import FarmerId, PoolerId, new_id
 
@@ -85,6 +87,7 @@ class PoolClient:
         self._plant = plant_pb2_grpc.PlantServiceStub(channels["plant"])
         self._work = work_pb2_grpc.WorkServiceStub(channels["work"])
         self._harvest = harvest_pb2_grpc.HarvestServiceStub(channels["harvest"])
+        self._reports = report_pb2_grpc.ReportServiceStub(channels["harvest"])
 
     # Poolers and farmers --------------------------------------------------------------------------
 
@@ -137,6 +140,15 @@ class PoolClient:
         request = wallet_pb2.GetBlockRequest(index=index)
         answer = await self._ask(self._wallet.GetBlock, request)
         return messages.chain_view(answer)
+
+    async def block_counts(self, block_index: int) -> BlockCounts:
+        """Return what all farmers of the pool have done in a block."""
+        request = report_pb2.GetBlockReportRequest(block_index=block_index)
+        try:
+            answer = await self._ask(self._reports.GetBlockReport, request)
+        except NotFoundError:
+            return BlockCounts(planted=0, zeros={})  # nobody has planted yet
+        return messages.block_counts(answer)
 
     async def watch_blocks(self, after_index: int | None = None) -> AsyncGenerator[ChainView, None]:
         """Yield blocks as they change, without an end; begin after `after_index` if it is given.

@@ -23,6 +23,7 @@ from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2
 from kalepool.plant.v1 import plant_pb2
 from kalepool.registry.v1 import registry_pb2
+from kalepool.report.v1 import report_pb2
 from kalepool.wallet.v1 import wallet_pb2
 from kalepool.work.v1 import work_pb2
 
@@ -226,6 +227,23 @@ class FakePool:
         found = [one for one in self.works if one.block_index == request.block_index]
         return work_pb2.ListWorksResponse(works=found)
 
+    def block_report(
+        self, request: report_pb2.GetBlockReportRequest
+    ) -> report_pb2.GetBlockReportResponse:
+        index = request.block_index
+        planted = sum(one.block_index == index for one in self.plantings)
+        if not planted:
+            raise NotFoundError("not farmed", reason="BLOCK_NOT_FARMED")
+        zeros = Counter(one.zeros for one in self.works if one.block_index == index)
+        by_zeros = [zeros[number] for number in range(max(zeros, default=-1) + 1)]
+        block = report_pb2.BlockReport(
+            block_index=index,
+            planted=planted,
+            worked=sum(by_zeros),
+            farmers_by_zeros=by_zeros,
+        )
+        return report_pb2.GetBlockReportResponse(block=block)
+
     def harvest(self, request: harvest_pb2.HarvestRequest) -> harvest_pb2.HarvestResponse:
         if request.block_index >= self.chain.current:
             raise FailedPreconditionError("open", reason="BLOCK_NOT_CLOSED")
@@ -259,6 +277,7 @@ class FakePool:
         """Handlers by service and method."""
         registry, wallet = self._unary(registry_pb2), self._unary(wallet_pb2)
         plant, work, harvest = map(self._unary, (plant_pb2, work_pb2, harvest_pb2))
+        report = self._unary(report_pb2)
         return {
             "registry": {
                 "RegisterPooler": registry("RegisterPooler", self.register_pooler),
@@ -287,6 +306,7 @@ class FakePool:
                 "Harvest": harvest("Harvest", self.harvest),
                 "HarvestPending": harvest("HarvestPending", self.harvest_pending),
             },
+            "report": {"GetBlockReport": report("GetBlockReport", self.block_report)},
         }
 
     def _unary(self, module: ModuleType) -> Callable[..., Handler]:

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from cli.main import main
-from cli.watch import Counts, Shown, line, picture
-from client import Block, Head, Submission, enrol, open_client, open_watch
+from cli.watch import Shown, line, picture
+from client import Block, BlockCounts, Head, Submission, enrol, open_client, open_watch
 from client.enrol import Enrolment
 from tests.support.fake_pool import BLOCK_SECONDS, FakePool, FakeServer, open_fake
 
@@ -39,7 +39,9 @@ async def run(*arguments: str) -> int:
     return await asyncio.to_thread(main, arguments)
 
 
-async def farm_when_watched(pool: FakePool, server: FakeServer) -> None:
+async def farm_when_watched(
+    pool: FakePool, server: FakeServer, look: str = "GetBlockReport"
+) -> None:
     """Three farmers plant and two of them work; once that was looked at, the next block opens."""
     async with open_client(server.targets) as client, open_watch(client) as watch:
         pooler = await enrol(client, Enrolment(public_key=KEY, farmers=3))
@@ -48,9 +50,9 @@ async def farm_when_watched(pool: FakePool, server: FakeServer) -> None:
         await watch.next_ledger()
         found = [Submission(farmer_id=one.farmer_id, nonce=7) for one in planted.outcomes[:2]]
         await client.submit_work(pooler, planted.block_index, found)
-        looks = pool.calls["ListWorks"]
+        looks = pool.calls[look]
         # One look may have begun before the works.
-        await until(lambda: pool.calls["ListWorks"] >= looks + 2)
+        await until(lambda: pool.calls[look] >= looks + 2)
         await watch.wait_until(lambda head: head.plantable_block > planted.block_index)
         await client.plant(pooler, planted.block_index + 1)
 
@@ -75,6 +77,22 @@ async def test_a_block_is_told_as_it_fills(
     assert {row["planted"] for row in filled} == {3}
     assert sum(filled[0]["zeros"].values()) == 2
     assert all(0 <= row["secondsLeft"] <= BLOCK_SECONDS for row in told if "blockIndex" in row)
+
+
+async def test_a_poolers_farmers_are_counted_one_by_one(
+    pool: FakePool, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pooler = "0190a5f0-0000-7000-8000-000000000001"
+    status, _ = await asyncio.gather(
+        run("watch", "--blocks", "1", "--json", "--pooler", pooler),
+        farm_when_watched(pool, server, "ListWorks"),
+    )
+    assert status == 0
+    told = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+    filled = [row for row in told if row.get("worked") == 2]
+    assert filled
+    assert sum(filled[0]["zeros"].values()) == 2
+    assert not pool.calls["GetBlockReport"]
 
 
 async def test_lines_are_for_people(
@@ -108,7 +126,7 @@ async def test_a_pool_that_is_away_is_told_and_waited_for(
     assert "kalepool: WatchBlocks: " in capsys.readouterr().err
 
 
-def shown(*, now: float = 1000.0, counts: Counts | None = None, paused: bool = False) -> Shown:
+def shown(*, now: float = 1000.0, counts: BlockCounts | None = None, paused: bool = False) -> Shown:
     """Block 7, opened at 900, open until 1200."""
     return Shown(
         block=Block(
@@ -126,7 +144,7 @@ def shown(*, now: float = 1000.0, counts: Counts | None = None, paused: bool = F
     )
 
 
-COUNTS = Counts(planted=40, zeros={6: 30, 9: 2})
+COUNTS = BlockCounts(planted=40, zeros={6: 30, 9: 2})
 
 
 def test_a_line_says_everything() -> None:
