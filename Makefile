@@ -111,8 +111,9 @@ test-fast: setup ## Run the unit tests only
 demo: setup ## Run a whole pool: FARMERS farmers through BLOCKS blocks, compared with the chain
 	@$(PY) -m demo run --farmers $(FARMERS) --blocks $(BLOCKS)
 
-bench: setup ## Measure the wallet on mainnet's limits: ledgers, fees, CPU (BENCH_ARGS='--farmers 100')
+bench: setup ## Measure the wallet on mainnet's limits, then the gateway (BENCH_ARGS='--farmers 100': only the wallet)
 	@$(PY) -m trials.bench run $(BENCH_ARGS)
+	$(if $(strip $(BENCH_ARGS)),,@$(PY) -m trials.bench.by_http)
 
 faults: setup ## Break everything in turn and compare with the chain, then day and history (FAULTS_ARGS='--only kill': only that)
 	@$(PY) -m trials.faults run $(FAULTS_ARGS)
