@@ -69,7 +69,7 @@ async def exchange_token(request: token_pb2.ExchangeTokenRequest, _context: Any)
 async def serve(port: int, files: TlsFiles) -> None:
     """Serve until the process is killed."""
     server = grpc.aio.server()
-    handlers = {
+    handlers: dict[str, Any] = {
         "GetBlock": grpc.unary_unary_rpc_method_handler(
             get_block,
             request_deserializer=wallet_pb2.GetBlockRequest.FromString,
@@ -81,7 +81,7 @@ async def serve(port: int, files: TlsFiles) -> None:
             response_serializer=wallet_pb2.WatchBlocksResponse.SerializeToString,
         ),
     }
-    exchange = grpc.unary_unary_rpc_method_handler(
+    exchange: Any = grpc.unary_unary_rpc_method_handler(
         exchange_token,
         request_deserializer=token_pb2.ExchangeTokenRequest.FromString,
         response_serializer=token_pb2.ExchangeTokenResponse.SerializeToString,
