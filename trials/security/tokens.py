@@ -13,7 +13,6 @@ from devstack.stack import OPERATOR, Stack
 from libs.common.errors import PoolError, UnauthenticatedError
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
-from libs.common.grpc.tokens import TokenKeysUnknownError
 from libs.common.ids import new_id
 from libs.common.names import GATEWAY, SERVICES
 from trials.security.access import Rpc, attempt, channels, is_in, rpcs
@@ -23,8 +22,8 @@ _FRESH = 30.0
 #: The one method of a token that is for one.
 _SCOPE = "/kalepool.plant.v1.PlantService/ListPlantings"
 _TIMEOUT = 20.0
-#: Seconds between two calls of a service that has just started.
-_PAUSE = 0.2
+#: Seconds until every service knows wallet's keys.
+_STARTING = 120.0
 #: Whom each kind of token speaks for, and what it may: (is an operator's, is read-only, methods).
 KINDS: Mapping[str, tuple[bool, bool, tuple[str, ...]]] = {
     "pooler": (False, False, ()),
@@ -94,22 +93,26 @@ async def token_matrix(stack: Stack) -> dict[tuple[str, str], bool]:
     """Return which kind of token was let in, by full method name and kind."""
     found: dict[tuple[str, str], bool] = {}
     async with gateway(stack) as through:
+        await _wait_for_keys(through, await make_bearer(stack, "operator", through))
         for kind in KINDS:
             bearer = await make_bearer(stack, kind, through)
             for rpc in rpcs():
-                error = await _attempt(through[rpc.process], rpc, bearer)
+                token = await bearer.access_token()
+                error = await attempt(through[rpc.process], rpc, {}, token=token)
                 found[rpc.path, kind] = is_in(error, stranger=False)
     return found
 
 
-async def _attempt(channel: grpc.aio.Channel, rpc: Rpc, bearer: Bearer) -> PoolError | None:
-    """Return the error that answers a call; wait for a service that has no keys of tokens yet."""
-    async with asyncio.timeout(_FRESH):
-        while True:
-            error = await attempt(channel, rpc, {}, token=await bearer.access_token())
-            if error is None or error.reason != TokenKeysUnknownError.default_reason:
-                return error
-            await asyncio.sleep(_PAUSE)
+async def _wait_for_keys(through: Mapping[str, grpc.aio.Channel], bearer: Bearer) -> None:
+    """Return when every service has wallet's keys, which it asks for again and again at first."""
+    async with asyncio.timeout(_STARTING):
+        for rpc in {rpc.process: rpc for rpc in rpcs()}.values():
+            while True:
+                token = await bearer.access_token()
+                error = await attempt(through[rpc.process], rpc, {}, token=token)
+                if error is None or error.reason != "TOKEN_KEYS_UNKNOWN":
+                    break
+                await asyncio.sleep(0.2)
 
 
 def may_call(rpc: Rpc, kind: str) -> bool:

@@ -27,6 +27,8 @@ _PARALLEL = 16
 #: Seconds that the shortest token lives.
 _SHORTEST = 60
 _TIMEOUT = 20.0
+#: Seconds until every service knows wallet's keys, and between two looks.
+_STARTING, _PAUSE = 120.0, 0.2
 #: Reasons of answers to callers who were not let in.
 _REFUSALS = frozenset(
     {
@@ -127,6 +129,19 @@ class Cell:
         """Return what happened, in words."""
         told = f"{self.answer.status} {self.answer.reason}".strip()
         return f"{self.way.name} with a token ({self.kind}): {told}"
+
+
+async def wait_for_keys(caller: Caller, token: str) -> None:
+    """Return when every service has wallet's keys, which it asks for again and again at first.
+
+    Raise TimeoutError when one does not get them.
+    """
+    async with asyncio.timeout(_STARTING):
+        for way in all_ways():
+            answer = await caller.ask_way(way, {}, token=token)
+            while answer.reason == "TOKEN_KEYS_UNKNOWN":
+                await asyncio.sleep(_PAUSE)
+                answer = await caller.ask_way(way, {}, token=token)
 
 
 async def matrix(caller: Caller, tokens: Tokens) -> list[Cell]:
