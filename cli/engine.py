@@ -41,8 +41,10 @@ async def status(*, session: Run) -> None:
     show_endpoints(session, reply.endpoints)
     show_accounts(session.output, reply)
     session.output.rows(reply.rent, "entries", ("name", "ledgers_left", "due_ledger"))
-    for shown in ("endpoints", "channels", "payers"):
+    for shown in ("endpoints", "payers"):
         reply.ClearField(shown)
+    for count in ("made", "ready", "busy", "low", "xlm_stroops"):
+        reply.channels.ClearField(count)
     session.output.message(reply)
     for warning in reply.warnings:
         note(f"look at this: {warning}")

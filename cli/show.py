@@ -53,6 +53,8 @@ _XLM = frozenset(
         "rent_budget_stroops",
         "rent_spent_stroops",
         "reserved_stroops",
+        "top_up_budget_stroops",
+        "top_up_spent_stroops",
         "xlm_stroops",
     ]
 )

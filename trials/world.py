@@ -160,6 +160,7 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         "API_RATE_LIMIT": "0",
         # All farmers are made at once, and more of them than a pooler may have in a day.
         "SPONSORED_DAILY_PER_POOLER_STROOPS": "0",
+        "TOP_UP_DAILY_STROOPS": str(10**15),
         "LOG_LEVEL": "warning",
         **config.wallet_environment,
     }

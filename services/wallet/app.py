@@ -55,7 +55,7 @@ from services.wallet.engine.submit.round import Refuser
 from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import TemplateBook
 from services.wallet.engine.token_keys import TokenKeys
-from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
+from services.wallet.engine.treasury.channels import ChannelKeeper, LowChannels
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.new_accounts import NewAccounts
 from services.wallet.engine.treasury.onboarding import Onboarder
@@ -289,6 +289,10 @@ class _Wiring:
         )
 
     def _open_accounts(self) -> None:
+        settings = self._settings
+        self._low_channels = LowChannels(
+            chain=self._chain, low=settings.channel_low_balance_stroops
+        )
         new_accounts = NewAccounts(
             chain=self._chain,
             treasury=self._treasury,
@@ -298,16 +302,18 @@ class _Wiring:
         self._keeper = ChannelKeeper(
             self._channels,
             self._provider,
-            self._channel_terms(),
+            settings.channels(),
             chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,
+            low_channels=self._low_channels,
+            alarms=self._alarms,
             changes=self._wakeups.changes,
         )
         self._payer_keeper = PayerKeeper(
             self._payers,
             self._provider,
-            count=self._settings.payer_accounts,
+            count=settings.payer_accounts,
             chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,
@@ -477,6 +483,7 @@ class _Wiring:
             transactions=self._treasury_transactions,
             broken_keys=self._broken_keys,
             forgeries=self._forgeries,
+            low_channels=self._low_channels,
             wakeups=self._wakeups,
         )
 
@@ -504,13 +511,6 @@ class _Wiring:
             channels=self._keeper,
             payers=self._payer_keeper,
             rent=self._rent,
-        )
-
-    def _channel_terms(self) -> ChannelTerms:
-        return ChannelTerms(
-            count=self._settings.channel_accounts,
-            funding=self._settings.channel_funding_stroops,
-            low=self._settings.channel_low_balance_stroops,
         )
 
     def spec(self) -> ServiceSpec:

@@ -19,6 +19,7 @@ from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.channels import ChannelTerms
 from services.wallet.domain.refusals import mark_of
 from services.wallet.domain.withdrawals import Asset, CountLimits, DailyLimit, WithdrawalTerms
 from services.wallet.key_settings import KeySettings
@@ -72,6 +73,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     channel_funding_stroops: Annotated[Stroops, Field(ge=20_000_000)] = 50_000_000
     #: Stroops of XLM below which a channel account is topped up.
     channel_low_balance_stroops: Annotated[Stroops, Field(ge=15_000_000)] = 20_000_000
+    #: Stroops of XLM that top-ups of all channel accounts may take from the treasury within 24
+    #: hours; 0: none is topped up.
+    top_up_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 10_000_000_000
     #: Contract id (C...) of the multicall contract; empty: every operation goes alone.
     multicall_contract_id: str = ""
     #: Milliseconds between two comparisons of records with the chain; 0: only when asked.
@@ -133,6 +137,15 @@ class WalletSettings(ServiceSettings, KeySettings):
             daily_per_pooler=self.fee_daily_per_pooler_stroops,
             reserve=self.fee_reserve_stroops,
             rent_daily=self.rent_daily_stroops,
+        )
+
+    def channels(self) -> ChannelTerms:
+        """Return the operator's wishes for channel accounts."""
+        return ChannelTerms(
+            count=self.channel_accounts,
+            funding=self.channel_funding_stroops,
+            low=self.channel_low_balance_stroops,
+            daily=self.top_up_daily_stroops,
         )
 
     def limits(self) -> OperatorLimits:

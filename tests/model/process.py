@@ -37,6 +37,7 @@ from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser
 from services.wallet.engine.submit.single_calls import SingleCalls
 from services.wallet.engine.template_book import TemplateBook
+from services.wallet.engine.treasury.channels import LowChannels
 from services.wallet.engine.treasury.transactions import RentTurn, TreasuryTransactions
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.signer import SeedSigner
@@ -280,6 +281,7 @@ class Process:
             ),
             broken_keys=self._broken_keys,
             forgeries=self._forgeries,
+            low_channels=LowChannels(chain=self.chain, low=0),
             wakeups=self._wakeups,
         )
 

@@ -34,6 +34,8 @@ class Action(Enum):
     SET_STAKE_LIMIT = "set_stake_limit"
     #: A withdrawal was asked for; subject: the wallet.
     WITHDRAW = "withdraw"
+    #: A channel account is to get XLM from the treasury; subject: its wallet.
+    TOP_UP = "top_up"
     #: Signing was paused; subject: for whom.
     PAUSE = "pause"
     #: Signing was resumed; subject: for whom.

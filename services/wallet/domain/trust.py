@@ -41,6 +41,7 @@ class Decision(Enum):
     BID_FOR_INCLUSION = "bid for inclusion"
     USE_NUMBER = "use a sequence number"
     PAY_RENT = "pay rent"
+    TOP_UP = "top up a channel account"
     SETTLE_PAYMENT = "settle a payment"
     SETTLE_CALL = "settle a call of the farm"
     SETTLE_FUNDING = "settle an account that is there"
@@ -80,6 +81,8 @@ TRUST: Mapping[Decision, Needed] = {
     Decision.USE_NUMBER: Needed.TWO_WORDS,
     # How long the farm's entries live: the treasury pays for more, or calls wait until it has.
     Decision.PAY_RENT: Needed.TWO_WORDS,
+    # What a channel account has: the treasury pays it more, within a budget.
+    Decision.TOP_UP: Needed.TWO_WORDS,
     # Whether a payment was made, is still to be made, or failed.
     Decision.SETTLE_PAYMENT: Needed.PAYER_NUMBER,
     # A second plant or harvest is refused by the farm: a wrong end costs a fee, and the record of

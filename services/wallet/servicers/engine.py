@@ -16,7 +16,7 @@ from services.wallet.engine.accounts import Accounts
 from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.order_check import OrderCheck
-from services.wallet.engine.treasury.channels import ChannelKeeper
+from services.wallet.engine.treasury.channels import ChannelKeeper, TopUpState
 from services.wallet.engine.treasury.deployment import Deployer
 from services.wallet.engine.treasury.payers import PayerKeeper
 from services.wallet.engine.treasury.reclaim import Reclaimer
@@ -80,12 +80,13 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
         chain_state = self._chain_view.newest
         backlog = await self._transactions.backlog()
         pauses = await self._custody.pauses(over=False)
+        top_ups = await self._keeper.top_ups()
         return engine_pb2.GetEngineStatusResponse(
             queued_operations=backlog.queued,
             held_operations=backlog.held,
             open_transactions=backlog.open,
             open_share=backlog.share,
-            channels=_channels(await self._keeper.totals()),
+            channels=_channels(await self._keeper.totals(), top_ups),
             payers=_payers(await self._payers.totals()),
             multicall_contract_id=self._multicall,
             ledger_seconds=0 if chain_state is None else chain_state.pace,
@@ -96,7 +97,11 @@ class EngineServicer(engine_pb2_grpc.EngineServiceServicer):
             pauses=len(pauses) + len(self._switch.orders),
             rent=_rent(await self._rent.state()),
             endpoints=map(_endpoint, self._chain.endpoints()),
-            warnings=[*self._order_check.warnings, *self._watch.warnings],
+            warnings=[
+                *self._order_check.warnings,
+                *self._watch.warnings,
+                *([top_ups.error] if top_ups.error else []),
+            ],
             fees=_fees(await self._transactions.fees_spent(), self._transactions.terms),
         )
 
@@ -191,11 +196,13 @@ def _endpoint(status: EndpointStatus) -> engine_pb2.StellarEndpoint:
     return message
 
 
-def _channels(totals: ChannelTotals) -> engine_pb2.ChannelAccounts:
+def _channels(totals: ChannelTotals, top_ups: TopUpState) -> engine_pb2.ChannelAccounts:
     return engine_pb2.ChannelAccounts(
         made=totals.made,
         ready=totals.ready,
         busy=totals.busy,
         low=totals.low,
         xlm_stroops=totals.xlm,
+        top_up_spent_stroops=top_ups.spent,
+        top_up_budget_stroops=top_ups.budget,
     )

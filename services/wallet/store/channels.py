@@ -1,15 +1,17 @@
 """Channel accounts of the pool: made, leased, topped up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import cycle
+from uuid import UUID
 
 from libs.common.db.pool import Database, Session
 from libs.common.ids import OperationId, WalletId
+from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import OperationKind
 from services.wallet.keys.seal import SealedKey
-from services.wallet.store.custody import append
+from services.wallet.store.custody import add_records, append, lock_audit_log
 from services.wallet.store.orders import Orders
 from services.wallet.store.wallets import created
 
@@ -40,6 +42,16 @@ class Lease:
     address: str
     #: When the lease ends by itself, by the database's clock.
     until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopUps:
+    """What became of top-ups that were wanted."""
+
+    #: The number that was asked for.
+    queued: int
+    #: The number that the budget does not allow.
+    refused: int
 
 
 class ChannelStore:
@@ -79,18 +91,32 @@ class ChannelStore:
             return ChannelTotals(made=0, ready=0, busy=0, low=0, xlm=0)
         return ChannelTotals(**dict(row))
 
-    async def queue_top_ups(
-        self, operations: Sequence[OperationId], *, below: int, amount: int, ledger: int
-    ) -> int:
-        """Have channel accounts below a mark topped up, by one operation each.
+    async def poor(self, *, below: int, limit: int) -> dict[WalletId, str]:
+        """Return the addresses of the poorest channel accounts below a mark, by their rows.
 
-        An account that waits for a top-up already gets no other.
+        An account that waits for a top-up already is not among them, nor is a row that wallet did
+        not write.
+        """
+        rows = await self._database.many("poor_channels", below, limit)
+        return {WalletId(row["id"]): row["address"] for row in rows if self._orders.is_wallet(row)}
+
+    async def topped_up(self) -> int:
+        """Return the stroops that top-ups of the last 24 hours come to."""
+        return await _topped_up(self._database)
+
+    async def queue_top_ups(
+        self, wanted: Mapping[WalletId, OperationId], *, amount: int, ledger: int, budget: int
+    ) -> TopUps:
+        """Have channel accounts topped up that were seen to be low at a ledger.
+
+        An account that waits for a top-up already, or has got one since that ledger, gets no other.
+        What is asked for within 24 hours comes to no more than `budget` stroops, whatever becomes
+        of it: the audit log counts, of which nobody who writes rows can take anything away.
         """
         async with self._database.transaction() as session:
-            poor = await session.many("poor_channels", below, len(operations))
-            pairs = [
-                (name, WalletId(row["id"])) for name, row in zip(operations, poor, strict=False)
-            ]
+            await lock_audit_log(session)
+            allowed = max(0, budget - await _topped_up(session)) // amount
+            pairs = list(wanted.items())[:allowed]
             macs = [
                 self._orders.for_own_operation(
                     OperationKind.TOP_UP,
@@ -99,19 +125,37 @@ class ChannelStore:
                     block_index=ledger,
                     amount=amount,
                 )
-                for name, wallet_id in pairs
+                for wallet_id, name in pairs
             ]
             made = await session.many(
                 "insert_top_ups",
-                [name for name, _ in pairs],
-                [wallet_id for _, wallet_id in pairs],
+                [name for _, name in pairs],
+                [wallet_id for wallet_id, _ in pairs],
                 ledger,
                 amount,
                 macs,
             )
             # All of them to one payer: one transaction takes them.
             await assign(session, self._orders, [row["id"] for row in made], among=1)
-        return len(made)
+            await add_records(
+                session, [_topping_up(row["id"], row["wallet_id"], amount) for row in made]
+            )
+        return TopUps(queued=len(made), refused=len(wanted) - len(pairs))
+
+
+async def _topped_up(session: Session | Database) -> int:
+    row = await session.one("topped_up_lately")
+    return 0 if row is None else int(row["stroops"])
+
+
+def _topping_up(operation_id: UUID, wallet_id: UUID, amount: int) -> Act:
+    """Return the act for the audit log; queries/channels.sql reads the amount."""
+    return Act(
+        actor="wallet",
+        action=Action.TOP_UP,
+        subject=f"wallet {wallet_id}",
+        details=f"{amount} stroops of XLM, {operation_id}",
+    )
 
 
 async def assign(

@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 
 from libs.common.db.pool import Database
-from libs.common.ids import OperationId
+from libs.common.ids import OperationId, WalletId
+from services.wallet.domain.audit import Act, Action
 from services.wallet.store.channels import ChannelStore, ChannelTotals, Lease
+from services.wallet.store.custody import CustodyStore
 from tests.integration.wallet.test_wallet_channels import XLM, keys
 from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed, new_ids
@@ -131,12 +133,14 @@ async def test_no_channels_have_nothing(rows: WalletRows) -> None:
 # Topped up -------------------------------------------------------------------------------------
 
 
-async def top_up(pool: Database, names: list[UUID]) -> int:
+async def top_up(pool: Database, names: list[UUID], *, budget: int = 100 * XLM) -> int:
     """Top-ups of 3 XLM for channels with less than 2 XLM."""
-    operations = [OperationId(name) for name in names]
-    return await ChannelStore(pool, ORDERS).queue_top_ups(
-        operations, below=2 * XLM, amount=3 * XLM, ledger=LEDGER
-    )
+    store = ChannelStore(pool, ORDERS)
+    poor = await store.poor(below=2 * XLM, limit=len(names))
+    wanted = {wallet_id: OperationId(name) for wallet_id, name in zip(poor, names, strict=False)}
+    top_ups = await store.queue_top_ups(wanted, amount=3 * XLM, ledger=LEDGER, budget=budget)
+    assert top_ups.queued + top_ups.refused == len(wanted)
+    return top_ups.queued
 
 
 async def topped_up(rows: WalletRows, names: list[UUID]) -> list[object]:
@@ -216,7 +220,71 @@ async def test_a_top_up_that_is_not_in_the_balance_yet_is_enough(
 async def test_a_top_up_is_named_by_its_ledger_once(rows: WalletRows) -> None:
     had_one = await channel(rows, POOR)
     await rows.operation(had_one, "top_up", "succeeded", block=LEDGER, ledger=LEDGER - 1)
-    assert await top_up(rows.pool, new_ids(9)) == 0
+    store = ChannelStore(rows.pool, ORDERS)
+    wanted = {WalletId(had_one.id): OperationId(new_ids(1)[0])}
+    top_ups = await store.queue_top_ups(wanted, amount=XLM, ledger=LEDGER, budget=XLM)
+    assert (top_ups.queued, top_ups.refused) == (0, 0)
+    assert await store.topped_up() == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "ledger", "is_enough"),
+    [
+        ("queued", None, True),
+        ("signed", None, True),
+        ("sent", None, True),
+        ("succeeded", LEDGER, True),
+        ("succeeded", LEDGER - 1, False),
+        ("failed", LEDGER, False),
+    ],
+)
+async def test_a_channel_that_has_got_a_top_up_since_it_was_looked_at_gets_no_other(
+    rows: WalletRows, *, state: str, ledger: int | None, is_enough: bool
+) -> None:
+    store, one = ChannelStore(rows.pool, ORDERS), await channel(rows, POOR)
+    await earlier(rows, one, state, ledger)
+    wanted = {WalletId(one.id): OperationId(new_ids(1)[0])}
+    top_ups = await store.queue_top_ups(wanted, amount=XLM, ledger=LEDGER, budget=XLM)
+    assert (top_ups.queued, top_ups.refused) == (0 if is_enough else 1, 0)
+
+
+async def test_top_ups_of_a_day_come_to_no_more_than_the_budget(rows: WalletRows) -> None:
+    for _ in range(4):
+        await channel(rows, POOR)
+    store = ChannelStore(rows.pool, ORDERS)
+    assert await top_up(rows.pool, new_ids(9), budget=7 * XLM) == 2
+    assert await store.topped_up() == 6 * XLM
+    assert await top_up(rows.pool, new_ids(9), budget=9 * XLM - 1) == 0
+    assert await top_up(rows.pool, new_ids(9), budget=9 * XLM) == 1
+
+
+async def test_whoever_changes_top_ups_takes_nothing_from_what_counts(rows: WalletRows) -> None:
+    await channel(rows, POOR)
+    assert await top_up(rows.pool, new_ids(1), budget=3 * XLM) == 1
+    await rows.connection.execute(
+        "UPDATE wallet.operations SET state = 'failed', reason = 'REFUSED',"
+        " settled_at = '2021-01-01Z', created_at = '2021-01-01Z', amount = 0"
+        " WHERE kind = 'top_up'"
+    )
+    assert await top_up(rows.pool, new_ids(1), budget=6 * XLM - 1) == 0
+
+
+async def test_records_of_no_amount_leave_the_budget_readable(rows: WalletRows) -> None:
+    acts = [
+        Act(actor="thief", action=Action.TOP_UP, subject="wallet x", details=details)
+        for details in ("", "-5 stroops of XLM, x", f"{10**40} stroops of XLM, x", "7 stroops")
+    ]
+    for act in acts:
+        await CustodyStore(rows.pool, ORDERS).record(act)
+    assert await ChannelStore(rows.pool, ORDERS).topped_up() == 0
+
+
+async def test_a_channel_that_wallet_did_not_write_is_not_topped_up(rows: WalletRows) -> None:
+    foreign = await channel(rows, POOR)
+    await rows.connection.execute("UPDATE wallet.wallets SET mac = NULL WHERE id = $1", foreign.id)
+    honest = await channel(rows, POOR)
+    poor = await ChannelStore(rows.pool, ORDERS).poor(below=2 * XLM, limit=9)
+    assert poor == {honest.id: honest.address}
 
 
 async def test_top_ups_of_one_time_belong_to_the_payer_that_is_next(rows: WalletRows) -> None:

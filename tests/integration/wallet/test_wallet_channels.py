@@ -117,14 +117,24 @@ async def test_who_cannot_pay_is_not_leased(pool: Database) -> None:
 async def test_a_poor_channel_is_topped_up_once(pool: Database, database: DatabaseAccess) -> None:
     poor, *_ = await ready(pool, XLM, 5 * XLM)
     store = ChannelStore(pool, ORDERS)
-    names = [OperationId(new_id()) for _ in range(5)]
-    queued = [
-        await store.queue_top_ups(names, below=2 * XLM, amount=3 * XLM, ledger=50 + again)
-        for again in range(3)
-    ]
+    queued = []
+    for again in range(3):
+        wanted = {
+            wallet_id: OperationId(new_id())
+            for wallet_id in await store.poor(below=2 * XLM, limit=5)
+        }
+        top_ups = await store.queue_top_ups(
+            wanted, amount=3 * XLM, ledger=50 + again, budget=100 * XLM
+        )
+        queued.append(top_ups.queued)
     assert queued == [1, 0, 0]
     totals = await store.totals(low=2 * XLM)
     assert (totals.low, totals.ready, totals.xlm) == (1, 2, 6 * XLM)
     async with connect(database.admin_dsn) as admin:
         rows = await admin.fetch("SELECT * FROM wallet.operations WHERE kind = 'top_up'")
     assert [(row["wallet_id"], row["amount"]) for row in rows] == [(poor, 3 * XLM)]
+    (record,) = await CustodyStore(pool, ORDERS).latest(before=None, action="top_up", limit=9)
+    assert (record.subject, record.details) == (
+        f"wallet {poor}",
+        f"{3 * XLM} stroops of XLM, {rows[0]['id']}",
+    )

@@ -1,13 +1,20 @@
 """How often the keeper of channel accounts looks at what."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
+from libs.common.ids import OperationId, WalletId, new_id
+from services.wallet.chain import MAX_PAYMENTS
+from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.channels import ChannelTerms
 from services.wallet.domain.model import OperationKind
-from services.wallet.engine.treasury.channels import ChannelKeeper, ChannelTerms
+from services.wallet.domain.trust import Decision
+from services.wallet.engine.alarms import Alarms
+from services.wallet.engine.treasury.channels import ChannelKeeper, LowChannels
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.local import LocalKeyProvider
-from services.wallet.store.channels import ChannelTotals
+from services.wallet.store.channels import ChannelTotals, TopUps
 
 
 class World:
@@ -16,6 +23,11 @@ class World:
     def __init__(self) -> None:
         self.ledger = 100
         self.made, self.ready, self.low = 2, 2, 0
+        #: Addresses that have enough on the chain, and top-ups that no budget allows.
+        self.rich: set[str] = set()
+        self.refused = 0
+        self.queued = 0
+        self.alarms = Alarms()
         #: What was looked for since the last step.
         self.looked: list[str] = []
 
@@ -29,10 +41,26 @@ class World:
         self.looked.append(f"{most - self.made} keys")
         return 0
 
-    async def queue_top_ups(self, _ids: Any, **_terms: int) -> int:
-        """As the store's."""
+    async def poor(self, *, below: int, limit: int) -> dict[WalletId, str]:
+        """As the store's; the account row of each says that it is low."""
+        assert (below, limit) == (5, MAX_PAYMENTS)
         self.looked.append("poor")
-        return self.low
+        return {WalletId(new_id()): f"G{number}" for number in range(self.low)}
+
+    async def among(self, addresses: list[str]) -> tuple[int, set[str]]:
+        """As LowChannels."""
+        return self.ledger - 1, set(addresses) - self.rich
+
+    async def queue_top_ups(self, wanted: Mapping[WalletId, OperationId], **terms: int) -> TopUps:
+        """As the store's."""
+        assert terms == {"amount": 10, "ledger": self.ledger - 1, "budget": 30}
+        queued = len(wanted) - self.refused
+        self.queued += queued
+        return TopUps(queued=queued, refused=self.refused)
+
+    async def topped_up(self) -> int:
+        """As the store's."""
+        return 10 * self.queued
 
     async def create(self, kind: OperationKind, *, funding: int) -> bool:
         """As NewAccounts."""
@@ -50,10 +78,12 @@ class World:
         return ChannelKeeper(
             world,
             LocalKeyProvider(bytes(32)),
-            ChannelTerms(count=2, funding=10, low=5),
+            ChannelTerms(count=2, funding=10, low=5, daily=30),
             chain_view=cast(Any, self.chain_view),
             accounts=cast(Any, SimpleNamespace(can_pay=True)),
             new_accounts=world,
+            low_channels=world,
+            alarms=self.alarms,
             changes=Wakeup(),
         )
 
@@ -96,3 +126,45 @@ async def test_what_was_just_queued_is_looked_for_until_it_is_done() -> None:
     await world.looks(keeper, 1)
     world.low = 0
     assert [bool(look) for look in await world.looks(keeper, 3)] == [True, False, False]
+
+
+async def test_a_channel_that_has_enough_on_the_chain_is_not_topped_up() -> None:
+    """Whoever may write the rows of accounts says what they like."""
+    world = World()
+    keeper = world.keeper()
+    world.low, world.rich = 3, {"G0", "G2"}
+    await keeper.step()
+    assert world.queued == 1
+    world.rich = {"G0", "G1", "G2"}
+    await keeper.step()
+    assert world.queued == 1
+
+
+async def test_a_budget_that_is_used_up_is_an_alarm_until_no_channel_lacks_anything() -> None:
+    world = World()
+    keeper = world.keeper()
+    world.low, world.refused = 3, 2
+    await keeper.step()
+    state = await keeper.top_ups()
+    assert (state.spent, state.budget) == (10, 30)
+    assert state.error == "2 channel accounts are low, and TOP_UP_DAILY_STROOPS is used up"
+    world.refused = 0
+    await keeper.step()
+    assert (await keeper.top_ups()).error == ""
+
+
+async def test_low_are_accounts_that_exist_with_less_than_the_mark_by_agreement() -> None:
+    class TwoNodes:
+        def trusted(self, decision: Decision) -> "TwoNodes":
+            assert decision is Decision.TOP_UP
+            return self
+
+        async def accounts(self, addresses: list[str]) -> tuple[int, list[AccountState]]:
+            xlm = {"poor": 4, "rich": 5, "gone": 0}
+            return 7, [
+                AccountState(address=item, exists=item != "gone", xlm=xlm[item], sequence=1)
+                for item in addresses
+            ]
+
+    look = LowChannels(chain=cast(Any, TwoNodes()), low=5)
+    assert await look.among(["rich", "poor", "gone"]) == (7, {"poor"})

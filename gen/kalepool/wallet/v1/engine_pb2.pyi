@@ -132,7 +132,8 @@ class GetEngineStatusResponse(_message.Message):
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What somebody has to look at, in words: rows that wallet acts on and did not write, what the database lets other roles take that wallet needs
-        (python -m services restrict), and an audit log that does not go on from the head that was told.
+        (python -m services restrict), an audit log that does not go on from the head that was told, and channel accounts that a budget leaves
+        without XLM.
         """
 
     @_builtins.property
@@ -402,6 +403,8 @@ class ChannelAccounts(_message.Message):
     BUSY_FIELD_NUMBER: _builtins.int
     LOW_FIELD_NUMBER: _builtins.int
     XLM_STROOPS_FIELD_NUMBER: _builtins.int
+    TOP_UP_SPENT_STROOPS_FIELD_NUMBER: _builtins.int
+    TOP_UP_BUDGET_STROOPS_FIELD_NUMBER: _builtins.int
     made: _builtins.int
     """All whose keys were made."""
     ready: _builtins.int
@@ -414,6 +417,10 @@ class ChannelAccounts(_message.Message):
     """
     xlm_stroops: _builtins.int
     """Stroops of XLM on all of them."""
+    top_up_spent_stroops: _builtins.int
+    """Stroops of XLM that top-ups of the last 24 hours come to, asked for or paid."""
+    top_up_budget_stroops: _builtins.int
+    """Stroops of XLM that they may come to (TOP_UP_DAILY_STROOPS)."""
     def __init__(
         self,
         *,
@@ -422,10 +429,12 @@ class ChannelAccounts(_message.Message):
         busy: _builtins.int = ...,
         low: _builtins.int = ...,
         xlm_stroops: _builtins.int = ...,
+        top_up_spent_stroops: _builtins.int = ...,
+        top_up_budget_stroops: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "low", b"low", "made", b"made", "ready", b"ready", "xlm_stroops", b"xlm_stroops"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "low", b"low", "made", b"made", "ready", b"ready", "top_up_budget_stroops", b"top_up_budget_stroops", "top_up_spent_stroops", b"top_up_spent_stroops", "xlm_stroops", b"xlm_stroops"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

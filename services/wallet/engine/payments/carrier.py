@@ -26,6 +26,7 @@ from services.wallet.engine.forgeries import Forgeries
 from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sequence_sources import LEASE
 from services.wallet.engine.signers import Signers
+from services.wallet.engine.treasury.channels import LowChannels
 from services.wallet.engine.treasury.transactions import TreasuryTransactions
 from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeups
@@ -95,6 +96,7 @@ class PaymentCarrier:
         transactions: TreasuryTransactions,
         broken_keys: BrokenKeys,
         forgeries: Forgeries,
+        low_channels: LowChannels,
         wakeups: Wakeups,
     ) -> None:
         """Look up in `payouts` where withdrawals go."""
@@ -110,6 +112,7 @@ class PaymentCarrier:
         self._transactions = transactions
         self._broken_keys = broken_keys
         self._forgeries = forgeries
+        self._low_channels = low_channels
         self._wakeups = wakeups
         #: The turns of poolers, by payer.
         self._turns: defaultdict[WalletId, Turns] = defaultdict(Turns)
@@ -235,7 +238,7 @@ class PaymentCarrier:
     ) -> list[QueuedOperation]:
         """Give up payments that would fail as the chain stands, by agreement; return the others.
 
-        Payments from the treasury to channel accounts are left for the ledger to judge.
+        The treasury pays no channel account that has enough.
         """
         forged = [
             item for item in claimed if item.id not in payouts or not payouts[item.id].is_genuine
@@ -246,7 +249,7 @@ class PaymentCarrier:
         claimed = [item for item in claimed if item not in forged]
         withdrawals = [item for item in claimed if item.kind is OperationKind.WITHDRAW]
         if not withdrawals:
-            return list(claimed)
+            return await self._needed(claimed) if claimed else []
         moving = Moving(await self._payers.in_flight())
         ledger = self._chain_view.current.ledger.sequence
         chain = self._chain.trusted(Decision.REFUSE_DESTINATION)
@@ -274,6 +277,15 @@ class PaymentCarrier:
         if refused:
             self._wakeups.tell_settled()
         return sound
+
+    async def _needed(self, top_ups: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+        """Give up top-ups of channel accounts that have enough by now; return the others."""
+        _, low = await self._low_channels.among([item.address for item in top_ups])
+        enough = [item for item in top_ups if item.address not in low]
+        await self._operations.settle_queued(
+            [given_up(item, FailureReason.REFUSED, "the account has enough") for item in enough]
+        )
+        return [item for item in top_ups if item.address in low]
 
     async def _submit(
         self,

@@ -509,6 +509,9 @@ CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);
 CREATE INDEX idx_audit_log_addresses ON wallet.audit_log (subject, number)
 WHERE action = 'set_payout_address';
 
+-- What the treasury was asked to pay to channel accounts within a day.
+CREATE INDEX idx_audit_log_top_ups ON wallet.audit_log (at) WHERE action = 'top_up';
+
 -- Where the log ends. Its lock is the turn of whoever adds to it; only the database moves it.
 CREATE TABLE wallet.audit_head (
     number bigint NOT NULL,

@@ -74,8 +74,9 @@ INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel';
 
 -- name: poor_channels :many
--- Channels below $1 stroops for which no top-up is on its way, the poorest $2 of them.
-SELECT w.id
+-- Channels below $1 stroops for which no top-up is on its way, the poorest $2 of them, as far as these
+-- rows tell: what an account has is read on the chain before it is paid anything.
+SELECT w.id, w.kind, w.farmer_id, w.pooler_id, w.address, w.stake_bps, w.mac
 FROM wallet.wallets AS w
 INNER JOIN wallet.accounts AS a ON w.id = a.wallet_id
 WHERE w.kind = 'channel'
@@ -94,12 +95,31 @@ WHERE w.kind = 'channel'
 ORDER BY a.xlm_stroops, w.id
 LIMIT $2;
 
+-- name: topped_up_lately :one
+-- Stroops of the top-ups that were asked for within 24 hours, by the audit log: rows of operations can
+-- be changed while they are open.
+SELECT least(
+    coalesce(sum(substring(a.details FROM '^([0-9]{1,18}) stroops of XLM, ')::bigint), 0),
+    9223372036854775807
+)::bigint AS stroops
+FROM wallet.audit_log AS a
+WHERE a.action = 'top_up' AND a.at > now() - interval '24 hours';
+
 -- name: insert_top_ups :many
 -- Top-ups ($1) of channels ($2) of $4 stroops each, with their authenticators ($5); each is named by the
--- ledger ($3) that it was seen to be needed at.
+-- ledger ($3) that it was seen to be needed at. None for a channel that has got one since.
 INSERT INTO wallet.operations (id, kind, wallet_id, block_index, amount, mac)
 SELECT n.id, 'top_up', n.wallet_id, $3, $4, n.mac
 FROM unnest($1::uuid[], $2::uuid[], $5::bytea[]) AS n (id, wallet_id, mac)
+WHERE NOT EXISTS (
+    SELECT 1 FROM wallet.operations AS o
+    WHERE o.wallet_id = n.wallet_id
+      AND o.kind = 'top_up'
+      AND (
+          o.state IN ('queued', 'signed', 'sent')
+          OR (o.state = 'succeeded' AND o.ledger >= $3)
+      )
+)
 ORDER BY n.id
 ON CONFLICT DO NOTHING
-RETURNING id;
+RETURNING id, wallet_id;
