@@ -93,7 +93,7 @@ class PayoutAddressMissingError(FailedPreconditionError):
 
 
 class PayoutAddressTamperedError(FailedPreconditionError):
-    """The newest payout address is not the one that the audit log tells of: nothing is paid out."""
+    """The payout addresses are not those that wallet wrote, or that the audit log tells of."""
 
     default_reason = "PAYOUT_ADDRESS_TAMPERED"
 
@@ -117,7 +117,7 @@ class WithdrawalLimitError(ResourceExhaustedError):
 
 
 class SponsorshipBudgetError(ResourceExhaustedError):
-    """The budget of a day for reserves of the pooler's new farmers is used up."""
+    """The budget of a day for reserves of the pooler's, or the pool's, new farmers is used up."""
 
     default_reason = "SPONSORSHIP_BUDGET"
 

@@ -310,12 +310,6 @@ class TransactionStore:
     async def payouts(self, ids: Sequence[OperationId]) -> dict[OperationId, Payout]:
         """Return where the withdrawals among these operations go."""
         rows = await self._database.many("payouts", list(ids)) if ids else []
-        wallets = list({row["wallet_id"] for row in rows})
-        addresses = await self._database.many("addresses_of", wallets) if wallets else []
-        by_wallet = {
-            wallet_id: list(group)
-            for wallet_id, group in groupby(addresses, key=itemgetter("wallet_id"))
-        }
         return {
             OperationId(row["operation_id"]): Payout(
                 operation_id=OperationId(row["operation_id"]),
@@ -323,7 +317,7 @@ class TransactionStore:
                 asset=Asset(row["asset"]),
                 is_stopped=row["is_stopped"],
                 is_genuine=self._orders.is_withdrawal(row)
-                and self._orders.are_addresses(by_wallet.get(row["wallet_id"], [])),
+                and self._orders.are_addresses(row["addresses"]),
             )
             for row in rows
         }

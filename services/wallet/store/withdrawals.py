@@ -49,17 +49,36 @@ class WithdrawalStore:
 
         The address replaces one that still cools. An address that stops an intruder counts at once:
         the address that counts already, and no address at all.
+
+        Raises PayoutAddressTamperedError when wallet did not write the addresses that are there.
         """
         async with self._database.transaction() as session:
             await session.one("lock_wallet", wallet_id)
-            rows = await session.many("payout_addresses", wallet_id)
-            if rows and rows[-1]["address"] == address:
+            rows = await self._judged(session, wallet_id)
+            newest = rows[-1]["address"] if rows else ""
+            # Where the newest row is gone, no older one is an address that counts already.
+            is_whole = newest == await _recorded(session, wallet_id)
+            if rows and is_whole and newest == address:
                 return _moment(rows[-1])
-            wait = cooling if address not in {"", _addresses(rows).address} else 0.0
+            at_once = {"", _addresses(rows).address} if is_whole else {""}
+            wait = 0.0 if address in at_once else cooling
             moment = await self._insert_address(session, wallet_id, address, wait)
             details = f"{address or 'none'} from {moment.isoformat()} on"
             await append(session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)])
             return moment
+
+    async def _judged(self, session: Session | Database, wallet_id: WalletId) -> list[Record]:
+        """Return all addresses of a wallet, in one look, that wallet wrote.
+
+        Raises PayoutAddressTamperedError when any of them is missing, or not wallet's.
+        """
+        rows = await session.many("payout_addresses", wallet_id)
+        if not self._orders.are_addresses(rows):
+            security.critical("payout addresses not written by wallet", wallet=str(wallet_id))
+            raise PayoutAddressTamperedError(
+                "the farmer's payout addresses are not as wallet wrote them"
+            )
+        return rows
 
     async def _insert_address(
         self, session: Session, wallet_id: WalletId, address: str, wait: float
@@ -83,8 +102,11 @@ class WithdrawalStore:
         return effective_at
 
     async def addresses(self, wallet_id: WalletId) -> PayoutAddresses:
-        """Return the address that counts and the newest that is to come."""
-        return _addresses(await self._database.many("payout_addresses", wallet_id))
+        """Return the address that counts and the newest that is to come.
+
+        Raises PayoutAddressTamperedError.
+        """
+        return _addresses(await self._judged(self._database, wallet_id))
 
     async def record(
         self, new: NewWithdrawal, limit: DailyLimit, counts: CountLimits = _COUNTS
@@ -120,10 +142,9 @@ class WithdrawalStore:
 
     async def _recorded_addresses(self, session: Session, wallet_id: WalletId) -> PayoutAddresses:
         """Return a wallet's addresses, of which the newest has to be the audit log's."""
-        rows = await session.many("payout_addresses", wallet_id)
+        rows = await self._judged(session, wallet_id)
         newest = rows[-1]["address"] if rows else ""
-        record = await session.one("recorded_payout_address", wallet_id)
-        recorded = "" if record is None else record["address"]
+        recorded = await _recorded(session, wallet_id)
         if newest != recorded:
             security.critical(
                 "payout address is not the audit log's",
@@ -185,6 +206,12 @@ class WithdrawalStore:
         return [_withdrawal(row) for row in rows]
 
 
+async def _recorded(session: Session, wallet_id: WalletId) -> str:
+    """Return a wallet's newest address by the audit log; empty when it names none."""
+    record = await session.one("recorded_payout_address", wallet_id)
+    return "" if record is None else str(record["address"])
+
+
 async def _check_counts(session: Session, new: NewWithdrawal, counts: CountLimits) -> None:
     row = await session.one("withdrawal_counts", new.wallet_id)
     if row is None:
@@ -236,6 +263,8 @@ def _addresses(rows: Sequence[Record]) -> PayoutAddresses:
     """Return the address that counts, if any, and the newest that is to come."""
     found = _NOBODY
     for row in rows:
+        if not row["is_shown"]:
+            continue
         if row["is_effective"]:
             found = PayoutAddresses(address=row["address"], pending=None, pending_at=None)
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from libs.common.db.pool import Record
 from libs.common.ids import OperationId, new_id
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.errors import WithdrawalLimitError
+from services.wallet.domain.errors import PayoutAddressTamperedError, WithdrawalLimitError
 from services.wallet.domain.model import OperationKind
 from services.wallet.domain.withdrawals import (
     Asset,
@@ -61,14 +62,15 @@ async def address(
     """An address that is named after its number, with its record in the log; days ago."""
     # Some were written in no order, and before the clock was set back.
     await rows.connection.execute("SET session_replication_role = replica")
-    await rows.insert(
-        "wallet.payout_addresses",
-        wallet_id=account.id,
-        number=number,
-        address=f"number-{number}",
-        registered_at=NOW - timedelta(days=registered),
-        effective_at=NOW - timedelta(days=effective),
-    )
+    order: dict[str, Any] = {
+        "wallet_id": account.id,
+        "number": number,
+        "address": f"number-{number}",
+        "registered_at": NOW - timedelta(days=registered),
+        "effective_at": NOW - timedelta(days=effective),
+    }
+    mac = ORDERS.for_payout_address(**order)
+    await rows.insert("wallet.payout_addresses", **order, mac=mac)
     await rows.connection.execute("RESET session_replication_role")
     await recorded(rows, account, f"number-{number} at once")
 
@@ -138,9 +140,11 @@ async def test_the_address_that_counts_and_the_one_to_come(
         for number, (registered, effective) in order:
             await address(rows, account, number, registered=registered, effective=effective)
         found = await rows.pool.many("payout_addresses", account.id)
-        assert [(row["address"], row["is_effective"]) for row in found] == [
+        shown = [row for row in found if row["is_shown"]]
+        assert [(row["address"], row["is_effective"]) for row in shown] == [
             (f"number-{number}", is_effective) for number, is_effective in expected
         ]
+        assert [row["number"] for row in found] == list(range(1, len(history) + 1))
 
 
 async def registered(rows: WalletRows, account: WalletRow) -> list[tuple[int, datetime]]:
@@ -181,6 +185,49 @@ async def test_an_address_is_never_registered_before_the_one_that_it_replaces(
     found = await registered(rows, account)
     assert [number for number, _ in found] == [1, 2, 3]
     assert found[2][1] == found[1][1]
+
+
+async def changed(rows: WalletRows, account: WalletRow, statement: str) -> None:
+    """Change addresses of an account as somebody with all rights."""
+    await rows.connection.execute(f"{statement} AND wallet_id = $1", account.id)
+
+
+async def test_no_address_is_taken_beside_one_that_wallet_did_not_write(rows: WalletRows) -> None:
+    """A first address that is the thief's for a moment makes none of the thief's count at once."""
+    account = await rows.wallet()
+    store = WithdrawalStore(rows.pool, ORDERS)
+    for name in ("honest", "other"):
+        await store.set_address(account.id, name, cooling=60, actor="me")
+    change = "UPDATE wallet.payout_addresses SET address = '{}' WHERE number = 1"
+    await changed(rows, account, change.format("thief"))
+    for ask in (
+        lambda: store.set_address(account.id, "thief", cooling=60, actor="a pooler"),
+        lambda: store.addresses(account.id),
+        lambda: store.record(wish(account), LIMIT),
+    ):
+        with pytest.raises(PayoutAddressTamperedError):
+            await ask()
+    await changed(rows, account, change.format("honest"))
+    moment = await store.set_address(account.id, "thief", cooling=60, actor="a pooler")
+    assert moment > ago(-50)
+    assert (await store.addresses(account.id)).address == ""
+
+
+async def test_where_the_newest_address_is_gone_no_older_one_counts_at_once(
+    rows: WalletRows,
+) -> None:
+    account = await rows.wallet()
+    store = WithdrawalStore(rows.pool, ORDERS)
+    for name in ("old", "new"):
+        await store.set_address(account.id, name, cooling=0, actor="me")
+    await changed(rows, account, "DELETE FROM wallet.payout_addresses WHERE number = 2")
+    moment = await store.set_address(account.id, "old", cooling=60, actor="a pooler")
+    assert moment > ago(-50)
+    assert (await store.addresses(account.id)).pending == "old"
+    # No address at all still stops at once.
+    await changed(rows, account, "DELETE FROM wallet.payout_addresses WHERE number = 2")
+    await store.set_address(account.id, "", cooling=60, actor="me")
+    assert (await store.addresses(account.id)).address == ""
 
 
 async def test_one_change_of_a_wallets_addresses_waits_for_the_other(rows: WalletRows) -> None:

@@ -191,7 +191,7 @@ class RegistryServiceServicer:
 
         Errors: NOT_FOUND for an unknown pooler; FAILED_PRECONDITION for a suspended pooler
         (POOLER_SUSPENDED); RESOURCE_EXHAUSTED when the pooler has its max_farmers (POOL_FULL), or what may be
-        sponsored for its new farmers within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
+        sponsored for its new farmers, or for all, within 24 hours is used up (SPONSORSHIP_BUDGET): then the farmer has its
         place, gets its wallet by itself once there is room, and a repeat with the same request_id answers it.
         Command line: kalepool farmer register --pooler POOLER_ID --stake-percentage 0.5
         """

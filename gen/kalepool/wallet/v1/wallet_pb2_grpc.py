@@ -138,7 +138,7 @@ class WalletServiceServicer:
         chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
         Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
-        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
+        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler, or of all, within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

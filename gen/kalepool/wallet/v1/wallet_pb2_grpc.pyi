@@ -45,7 +45,7 @@ class WalletServiceStub:
     chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
     Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
-    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
+    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler, or of all, within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
     """
     SetStakeLimit: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SetStakeLimitRequest, _wallet_pb2.SetStakeLimitResponse]
@@ -159,7 +159,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
     Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
-    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
+    (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler, or of all, within 24 hours is used up.
     Command line: none; kalepool farmer register does it.
     """
     SetStakeLimit: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SetStakeLimitRequest, _wallet_pb2.SetStakeLimitResponse]  # type: ignore[assignment]
@@ -276,7 +276,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         chain. Called by registry. Repeating it for the same farmer gives the same wallet.
 
         Errors: ALREADY_EXISTS when the farmer's wallet belongs to another pooler; RESOURCE_EXHAUSTED
-        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler within 24 hours is used up.
+        (SPONSORSHIP_BUDGET) when what may be sponsored for new farmers of the pooler, or of all, within 24 hours is used up.
         Command line: none; kalepool farmer register does it.
         """
 

@@ -81,7 +81,7 @@ class WithdrawalServiceServicer:
         their own certificate; no service of ours can. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-        nothing.
+        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED).
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
@@ -90,7 +90,8 @@ class WithdrawalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPayoutAddress(self, request, context):
-        """Reads which address counts now and which one is to come.
+        """Reads which address counts now and which one is to come. Refused when they are not as wallet wrote them
+        (PAYOUT_ADDRESS_TAMPERED).
 
         Command line: kalepool withdrawal address FARMER_ID
         """

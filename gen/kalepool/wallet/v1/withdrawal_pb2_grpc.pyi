@@ -44,12 +44,13 @@ class WithdrawalServiceStub:
     their own certificate; no service of ours can. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-    nothing.
+    nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED).
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
     GetPayoutAddress: _grpc.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]
-    """Reads which address counts now and which one is to come.
+    """Reads which address counts now and which one is to come. Refused when they are not as wallet wrote them
+    (PAYOUT_ADDRESS_TAMPERED).
 
     Command line: kalepool withdrawal address FARMER_ID
     """
@@ -94,12 +95,13 @@ class WithdrawalServiceAsyncStub(WithdrawalServiceStub):
     their own certificate; no service of ours can. The address that was registered
     together with the wallet counts at once; every later one counts after the cooling time
     (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-    nothing.
+    nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED).
 
     Command line: none; kalepool farmer update --payout-wallet-address does it.
     """
     GetPayoutAddress: _aio.UnaryUnaryMultiCallable[_withdrawal_pb2.GetPayoutAddressRequest, _withdrawal_pb2.GetPayoutAddressResponse]  # type: ignore[assignment]
-    """Reads which address counts now and which one is to come.
+    """Reads which address counts now and which one is to come. Refused when they are not as wallet wrote them
+    (PAYOUT_ADDRESS_TAMPERED).
 
     Command line: kalepool withdrawal address FARMER_ID
     """
@@ -147,7 +149,7 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         their own certificate; no service of ours can. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-        nothing.
+        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED).
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """
@@ -158,7 +160,8 @@ class WithdrawalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _withdrawal_pb2.GetPayoutAddressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_withdrawal_pb2.GetPayoutAddressResponse, _abc.Awaitable[_withdrawal_pb2.GetPayoutAddressResponse]]:
-        """Reads which address counts now and which one is to come.
+        """Reads which address counts now and which one is to come. Refused when they are not as wallet wrote them
+        (PAYOUT_ADDRESS_TAMPERED).
 
         Command line: kalepool withdrawal address FARMER_ID
         """

@@ -9,30 +9,35 @@ RETURNING name;
 SELECT id FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: payout_addresses :many
--- The newest address that counts, if one does, then the newest if it is still to come. One that was
+-- All addresses of a wallet, in one look, so that those are judged by which is decided. Shown are the
+-- newest address that counts, if one does, then the newest if it is still to come. One that was
 -- replaced while it cooled never counts. What was registered is not in the future, whenever this
 -- transaction began and whatever became of the clock: else no address would not stop at once.
 WITH named AS (
     SELECT
-        number,
-        address,
-        effective_at,
+        *,
         effective_at <= greatest(now(), max(registered_at) OVER ()) AS is_effective,
         lead(registered_at) OVER (ORDER BY number) AS replaced_at
     FROM wallet.payout_addresses
     WHERE wallet_id = $1
 ),
 ranked AS (
-    SELECT
-        number,
-        address,
-        effective_at,
-        is_effective,
-        row_number() OVER (PARTITION BY is_effective ORDER BY number DESC) AS place
+    SELECT number, row_number() OVER (PARTITION BY is_effective ORDER BY number DESC) AS place
     FROM named
     WHERE replaced_at IS NULL OR (is_effective AND effective_at <= replaced_at)
 )
-SELECT address, effective_at, is_effective FROM ranked WHERE place = 1 ORDER BY number;
+SELECT
+    n.wallet_id,
+    n.number,
+    n.address,
+    n.registered_at,
+    n.effective_at,
+    n.mac,
+    n.is_effective,
+    coalesce(r.place = 1, false) AS is_shown
+FROM named AS n
+LEFT JOIN ranked AS r ON n.number = r.number
+ORDER BY n.number;
 
 -- name: recorded_payout_address :one
 -- The payout address that the audit log names last: the newest row has to have it. Whoever deletes
@@ -126,7 +131,8 @@ INSERT INTO wallet.withdrawals (
 SELECT id, $2, $3, $4, $5, $6, $8, $11 FROM made;
 
 -- name: payouts :many
--- With the payer that each belongs to.
+-- With the payer that each belongs to, and all outside addresses of its wallet as they are judged: what
+-- is decided by them is told by the same look.
 SELECT
     w.operation_id,
     w.wallet_id,
@@ -138,17 +144,13 @@ SELECT
     w.mac,
     p.payer_id,
     p.mac AS payment_mac,
-    wallet.payout_address(w.wallet_id, w.requested_at) IS DISTINCT FROM w.destination AS is_stopped
+    wallet.payout_address(w.wallet_id, w.requested_at) IS DISTINCT FROM w.destination AS is_stopped,
+    array(
+        SELECT a FROM wallet.payout_addresses AS a WHERE a.wallet_id = w.wallet_id ORDER BY a.number
+    ) AS addresses
 FROM wallet.withdrawals AS w
 LEFT JOIN wallet.payments AS p ON w.operation_id = p.operation_id
 WHERE w.operation_id = ANY($1::uuid[]);
-
--- name: addresses_of :many
--- All outside addresses of wallets.
-SELECT wallet_id, number, address, registered_at, effective_at, mac
-FROM wallet.payout_addresses
-WHERE wallet_id = ANY($1::uuid[])
-ORDER BY wallet_id, number;
 
 -- name: withdrawal :one
 SELECT w.request_id, w.asset, w.amount AS withdrawn, w.destination, o.*
