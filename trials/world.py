@@ -158,8 +158,9 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         "CHAIN_POLL_MS": str(round(config.ledger_seconds * 200)),
         "BATCH_TIMEOUT": "3600000",
         "API_RATE_LIMIT": "0",
-        # All farmers are made at once, and more of them than a pooler may have in a day.
+        # All farmers are made at once, and more of them than there may be in a day.
         "SPONSORED_DAILY_PER_POOLER_STROOPS": "0",
+        "SPONSORED_DAILY_STROOPS": "0",
         "TOP_UP_DAILY_STROOPS": str(10**15),
         "LOG_LEVEL": "warning",
         **config.wallet_environment,

@@ -335,7 +335,7 @@ class _Wiring:
             wakeup=changes,
             fees=settings.fees(),
             max_fee=settings.max_fee_stroops,
-            sponsored_daily=settings.sponsored_daily_per_pooler_stroops,
+            sponsored=settings.sponsored(),
         )
         self._approval_store = ApprovalStore(self._database, self._orders)
         self._approvals = Approvals(

@@ -18,7 +18,7 @@ from libs.kale.address import raw_key
 from libs.kale.constants import MAX_I64
 from services.wallet.chain import Network, network_for
 from services.wallet.domain.bids import OperatorLimits
-from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.channels import ChannelTerms
 from services.wallet.domain.refusals import mark_of
 from services.wallet.domain.withdrawals import Asset, CountLimits, DailyLimit, WithdrawalTerms
@@ -60,6 +60,8 @@ class WalletSettings(ServiceSettings, KeySettings):
     #: Stroops of XLM that reserves of a pooler's new farmers may take within 24 hours, 15,000,000
     #: each; 0: no limit. Farmers beyond it get their accounts later.
     sponsored_daily_per_pooler_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 15_000_000_000
+    #: The same for new farmers of all poolers together.
+    sponsored_daily_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 30_000_000_000
     #: Payer accounts of the pool to keep: each carries up to 19 withdrawals at a time. Never less
     #: than there were: a payment belongs to its payer for ever.
     payer_accounts: Annotated[Count, Field(ge=1, le=100)] = 5
@@ -137,6 +139,12 @@ class WalletSettings(ServiceSettings, KeySettings):
             daily_per_pooler=self.fee_daily_per_pooler_stroops,
             reserve=self.fee_reserve_stroops,
             rent_daily=self.rent_daily_stroops,
+        )
+
+    def sponsored(self) -> SponsorTerms:
+        """Return the budgets for reserves of new farmers."""
+        return SponsorTerms(
+            pooler=self.sponsored_daily_per_pooler_stroops, pool=self.sponsored_daily_stroops
         )
 
     def channels(self) -> ChannelTerms:

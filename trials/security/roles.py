@@ -58,7 +58,6 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.farmer_accounts": _READERS,
     "wallet.fee_hours": {"wallet": "SIu"},
     "wallet.fee_sums": {"wallet": "SIu"},
-    "wallet.sponsored_hours": {"wallet": "SIu"},
     "wallet.key_rotations": {"wallet": "SIu"},
     # Only the database writes this table, with the changes that it tells of.
     "wallet.notices": {"registry": "S"},

@@ -34,6 +34,16 @@ SPONSORED = 3 * BASE_RESERVE
 
 
 @dataclass(frozen=True, kw_only=True)
+class SponsorTerms:
+    """The operator's limits for reserves of new farmers within 24 hours, in stroops of XLM."""
+
+    #: Limit for the farmers of one pooler; 0: no limit.
+    pooler: int = 0
+    #: Limit for all farmers; 0: no limit.
+    pool: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Books:
     """Stroops that are spent or may be spent, by pooler; None stands for the pool itself."""
 

@@ -47,6 +47,8 @@ CREATE TABLE wallet.wallets (
 CREATE UNIQUE INDEX idx_wallets_one_treasury ON wallet.wallets (kind) WHERE kind = 'treasury';
 CREATE INDEX idx_wallets_pooler ON wallet.wallets (pooler_id, id);
 CREATE INDEX idx_wallets_kind ON wallet.wallets (kind, id) WHERE kind <> 'farmer';
+-- The treasury sponsors the reserves of new farmers: budgets are held against those of a day.
+CREATE INDEX idx_wallets_sponsored ON wallet.wallets (created_at, pooler_id) WHERE kind = 'farmer';
 
 -- Nobody but the service's own role may read it; a row is never deleted, a seed never changed.
 CREATE TABLE wallet.sealed_keys (
@@ -685,15 +687,6 @@ VALUES
     ('all'::wallet.span, '2020-01-01 00:00Z'::timestamptz);
 END;
 
--- Reserves that the treasury sponsors for new farmers, by hour and pooler: the budget of a pooler is held
--- against them, whatever was given back meanwhile.
-CREATE TABLE wallet.sponsored_hours (
-    hour wallet.moment NOT NULL,
-    pooler_id uuid NOT NULL,
-    stroops bigint NOT NULL CHECK (stroops >= 0),
-    PRIMARY KEY (pooler_id, hour)
-);
-
 -- What operators allow, and what the network asks for, as last seen; refusals stand while it stays.
 CREATE TABLE wallet.operator_terms (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -905,7 +898,6 @@ GRANT SELECT, INSERT, UPDATE (approved_by, approved_at, used_at, mac) ON wallet.
 TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.fee_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (stroops, charges) ON wallet.fee_sums TO kalepool_wallet;
-GRANT SELECT, INSERT, UPDATE (stroops) ON wallet.sponsored_hours TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.operator_terms TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (lifted_at) ON wallet.refusals TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kalepool_wallet;

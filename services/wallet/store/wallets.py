@@ -7,9 +7,10 @@ from uuid import UUID
 from libs.common.db.pool import Database, Record, Session
 from libs.common.grpc.standing import Standing, standings_in
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId
+from libs.common.log import get_security_logger
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.budget import SPONSORED
+from services.wallet.domain.budget import SPONSORED, SponsorTerms
 from services.wallet.domain.chain_facts import AccountState
 from services.wallet.domain.errors import (
     SponsorshipBudgetError,
@@ -18,8 +19,12 @@ from services.wallet.domain.errors import (
 )
 from services.wallet.domain.model import Balances, OperationKind, Wallet
 from services.wallet.keys.seal import SealedKey
-from services.wallet.store.custody import append
+from services.wallet.store.custody import add_records, append, lock_audit_log
 from services.wallet.store.orders import Orders
+
+security = get_security_logger()
+
+_NO_LIMIT = SponsorTerms()
 
 
 class WalletStore:
@@ -38,14 +43,13 @@ class WalletStore:
         onboarding_id: OperationId,
         payout_address: str = "",
         stake_bps: int = WHOLE,
-        budget: int = 0,
+        budget: SponsorTerms = _NO_LIMIT,
     ) -> bool:
         """Record a farmer's wallet with its onboarding; return False when the farmer has one.
 
         `payout_address` (may be empty) is the address that the wallet pays out to; `stake_bps` are
         the ten-thousandths of its balance that a plant may stake at most. Raises
-        SponsorshipBudgetError when the reserves of the pooler's new farmers exceed `budget`
-        (stroops within 24 hours; 0: no limit).
+        SponsorshipBudgetError when the reserves of new farmers exceed `budget`.
         """
         return await self._insert(
             sealed,
@@ -72,7 +76,7 @@ class WalletStore:
         onboarding_id: OperationId | None = None,
         payout_address: str = "",
         stake_bps: int = WHOLE,
-        budget: int = 0,
+        budget: SponsorTerms = _NO_LIMIT,
     ) -> bool:
         async with self._database.transaction() as session:
             moment = await moment_of(session)
@@ -115,10 +119,13 @@ class WalletStore:
             if payout_address:
                 details = f"{payout_address} at once"
                 acts.append(_own_act(sealed, Action.SET_PAYOUT_ADDRESS, details))
-            if row is not None and pooler_id is not None:
-                await _sponsor(session, pooler_id, budget)
-            await append(session, [] if row is None else acts)
-        return row is not None
+            if row is None:
+                return False
+            # Whoever has this lock sees all wallets that others have made.
+            await lock_audit_log(session)
+            await _check_sponsored(session, pooler_id, budget)
+            await add_records(session, acts)
+        return True
 
     async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
         """Set what a farmer may stake at most, in ten-thousandths of its balance.
@@ -271,15 +278,23 @@ async def moment_of(session: Session) -> datetime:
     return moment
 
 
-async def _sponsor(session: Session, pooler_id: PoolerId, budget: int) -> None:
-    """Count a new farmer's reserves; raise SponsorshipBudgetError when a budget (0: none) ends."""
-    row = await session.one("sponsor", pooler_id, SPONSORED)
-    used = 0 if row is None else int(row["stroops"])
-    if budget and used > budget:
-        raise SponsorshipBudgetError(
-            f"new farmers of the pooler may have {budget} stroops of reserves within 24 hours",
-            metadata={"limit": str(budget), "used": str(used - SPONSORED)},
-        )
+async def _check_sponsored(
+    session: Session, pooler_id: PoolerId | None, terms: SponsorTerms
+) -> None:
+    """Raise SponsorshipBudgetError when a day's new farmers, this one included, are too many."""
+    if pooler_id is None:  # the pool's own account
+        return
+    row = await session.one("sponsored_lately", pooler_id)
+    if row is None:
+        raise LookupError("the database counted no wallets")
+    for whose, budget in (("pooler", terms.pooler), ("pool", terms.pool)):
+        used = SPONSORED * int(row[whose])
+        if budget and used > budget:
+            security.warning("reserves are used up", of=whose, pooler=str(pooler_id), limit=budget)
+            raise SponsorshipBudgetError(
+                f"new farmers of the {whose} may have {budget} stroops of reserves within 24 hours",
+                metadata={"limit": str(budget), "used": str(used - SPONSORED), "of": whose},
+            )
 
 
 def created(sealed: SealedKey, kind: str) -> Act:

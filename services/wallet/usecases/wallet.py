@@ -10,7 +10,7 @@ from libs.common.log import get_security_logger
 from libs.kale.amounts import WHOLE
 from libs.kale.hash import leading_zeros
 from services.wallet.domain.blocks import check_acceptable
-from services.wallet.domain.budget import FeeTerms
+from services.wallet.domain.budget import FeeTerms, SponsorTerms
 from services.wallet.domain.errors import (
     BlockUnknownError,
     ChainUnknownError,
@@ -64,8 +64,8 @@ class UseCases:
     #: The fee budgets, and stroops that a transaction may cost for each operation in it.
     fees: FeeTerms
     max_fee: int
-    #: Stroops of reserves that new farmers of a pooler may take within 24 hours; 0: no limit.
-    sponsored_daily: int
+    #: The budgets for reserves of new farmers.
+    sponsored: SponsorTerms
 
     async def create_wallet(
         self,
@@ -81,7 +81,7 @@ class UseCases:
         it may stake at most.
         Raises TreasuryMissingError for a new wallet while the treasury's key does not open: that
         key alone shows that the master key is the pool's, and nobody could open what another master
-        key seals. Raises SponsorshipBudgetError for a new wallet that exceeds the pooler's budget.
+        key seals. Raises SponsorshipBudgetError for a new wallet that exceeds a budget.
         """
         wallet = await self.wallets.by_farmer(farmer_id)
         if wallet is None:
@@ -94,7 +94,7 @@ class UseCases:
                 onboarding_id=OperationId(new_id()),
                 payout_address=payout_address,
                 stake_bps=stake_bps,
-                budget=self.sponsored_daily,
+                budget=self.sponsored,
             )
             self.wakeup.notify()
             wallet = await self.wallets.by_farmer(farmer_id)

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from libs.common.db.pool import Database, Session
 from libs.common.ids import FarmerId, OperationId, PoolerId, WalletId, new_id
-from services.wallet.domain.budget import SPONSORED, FeeTerms
+from services.wallet.domain.budget import SPONSORED, FeeTerms, SponsorTerms
 from services.wallet.domain.errors import SponsorshipBudgetError
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.seal import seal_new_key
@@ -19,6 +20,7 @@ from services.wallet.store.budget import (
     rent_committed,
 )
 from services.wallet.store.wallets import WalletStore
+from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRows, ago
 
@@ -283,8 +285,8 @@ async def test_a_bid_is_told_once_for_each_operation_with_its_pooler(
 # Reserves -------------------------------------------------------------------------------------
 
 
-async def made(pool: Database, pooler: PoolerId, *, budget: int) -> bool:
-    """Whether a new farmer of the pooler gets its wallet within the budget."""
+async def made(pool: Database, pooler: PoolerId, *, budget: int = 0, in_all: int = 0) -> bool:
+    """Whether a new farmer of the pooler gets its wallet within the budgets."""
     sealed = await seal_new_key(LocalKeyProvider(bytes(32)), WalletId(new_id()))
     try:
         return await WalletStore(pool, ORDERS).insert_farmer(
@@ -292,10 +294,11 @@ async def made(pool: Database, pooler: PoolerId, *, budget: int) -> bool:
             farmer_id=FarmerId(new_id()),
             pooler_id=pooler,
             onboarding_id=OperationId(new_id()),
-            budget=budget,
+            budget=SponsorTerms(pooler=budget, pool=in_all),
         )
     except SponsorshipBudgetError as error:
-        assert error.metadata["limit"] == str(budget)
+        limits = {"pooler": budget, "pool": in_all}
+        assert error.metadata["limit"] == str(limits[error.metadata["of"]])
         return False
 
 
@@ -316,15 +319,49 @@ async def test_a_pooler_gets_no_more_new_accounts_than_its_budget_sponsors_even_
     assert wallets == 4
 
 
+async def test_all_poolers_together_get_no_more_than_the_pools_budget_even_at_once(
+    rows: WalletRows,
+) -> None:
+    """Whoever may invent poolers has no other budget than all that are there."""
+    asked = (
+        made(rows.pool, PoolerId(new_id()), budget=SPONSORED, in_all=3 * SPONSORED)
+        for _ in range(8)
+    )
+    assert sum(await asyncio.gather(*asked)) == 3
+    assert not await made(rows.pool, PoolerId(new_id()), in_all=4 * SPONSORED - 1)
+    assert await made(rows.pool, PoolerId(new_id()), in_all=4 * SPONSORED)
+
+
 async def test_what_was_sponsored_yesterday_does_not_count(rows: WalletRows) -> None:
     pooler = PoolerId(new_id())
-    for hours in (23, 26):
+    for hours in (23, 25):
+        account = await rows.wallet(pooler=pooler)
         await rows.connection.execute(
-            "INSERT INTO wallet.sponsored_hours (hour, pooler_id, stroops)"
-            " VALUES (date_trunc('hour', now() - make_interval(hours => $2)), $1, $3)",
-            pooler,
+            "UPDATE wallet.wallets SET created_at = now() - make_interval(hours => $2)"
+            " WHERE id = $1",
+            account.id,
             hours,
-            SPONSORED,
         )
-    assert await made(rows.pool, pooler, budget=2 * SPONSORED)
+    # Only farmers are sponsored.
+    await rows.wallet("channel")
+    assert await made(rows.pool, pooler, budget=2 * SPONSORED, in_all=2 * SPONSORED)
     assert not await made(rows.pool, pooler, budget=2 * SPONSORED)
+    assert not await made(rows.pool, PoolerId(new_id()), in_all=2 * SPONSORED)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM wallet.wallets",
+        "UPDATE wallet.wallets SET created_at = '2021-01-01Z'",
+        "UPDATE wallet.wallets SET pooler_id = gen_random_uuid()",
+        "UPDATE wallet.wallets SET kind = 'channel', farmer_id = NULL, pooler_id = NULL",
+    ],
+)
+async def test_wallets_role_takes_nothing_from_what_was_sponsored(
+    rows: WalletRows, database: DatabaseAccess, statement: str
+) -> None:
+    await rows.wallet()
+    async with connect(database.dsn("wallet")) as thief:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await thief.execute(statement)

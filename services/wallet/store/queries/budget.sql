@@ -91,20 +91,9 @@ LEFT JOIN wallet.operations AS o ON c.operation_id = o.id
 LEFT JOIN wallet.wallets AS w ON o.wallet_id = w.id
 WHERE t.id = $1;
 
--- name: sponsor :one
--- Adds what one new farmer's reserves take ($2) to this hour of its pooler ($1); what the pooler has had
--- within 24 hours, to the full hour, this included. Others who add to it wait until this is committed.
-WITH added AS (
-    INSERT INTO wallet.sponsored_hours AS s (hour, pooler_id, stroops)
-    VALUES (date_trunc('hour', now()), $1, $2)
-    ON CONFLICT (pooler_id, hour) DO UPDATE SET stroops = s.stroops + excluded.stroops
-    RETURNING stroops
-)
-SELECT (
-    (SELECT a.stroops FROM added AS a) + coalesce((
-        SELECT sum(s.stroops) FROM wallet.sponsored_hours AS s
-        WHERE s.pooler_id = $1
-          AND s.hour >= date_trunc('hour', now() - interval '24 hours')
-          AND s.hour <> date_trunc('hour', now())
-    ), 0)
-)::bigint AS stroops;
+-- name: sponsored_lately :one
+-- Farmers' wallets that were made within 24 hours, whatever was given back meanwhile: of a pooler ($1),
+-- and in all. No role of ours can take one away, or change when and for whom it was made.
+SELECT count(*) FILTER (WHERE pooler_id = $1) AS pooler, count(*) AS pool
+FROM wallet.wallets
+WHERE kind = 'farmer' AND created_at > now() - interval '24 hours';
