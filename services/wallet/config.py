@@ -88,6 +88,9 @@ class WalletSettings(ServiceSettings, KeySettings):
     key_export: bool = False
     #: Milliseconds until a farmer's changed payout address counts.
     withdraw_cooling_ms: Milliseconds = 86_400_000
+    #: Payout addresses that a farmer may have registered within 24 hours, or within
+    #: WITHDRAW_COOLING_MS where that is longer. To have none is always possible.
+    withdraw_address_changes: Annotated[Count, Field(ge=1, le=100)] = 10
     #: Stroops of KALE that a farmer may withdraw within 24 hours.
     withdraw_daily_kale_stroops: Annotated[Stroops, Field(ge=0, le=MAX_I64)] = 1_000_000_000_000
     #: Stroops of KALE that all farmers together may withdraw within 24 hours.
@@ -175,6 +178,7 @@ class WalletSettings(ServiceSettings, KeySettings):
         )
         return WithdrawalTerms(
             cooling=self.withdraw_cooling_ms / 1000,
+            changes=self.withdraw_address_changes,
             limits={Asset.KALE: kale, Asset.XLM: xlm},
             counts=CountLimits(
                 open=self.withdraw_open_per_farmer,

@@ -98,6 +98,12 @@ class PayoutAddressTamperedError(FailedPreconditionError):
     default_reason = "PAYOUT_ADDRESS_TAMPERED"
 
 
+class PayoutAddressLimitError(ResourceExhaustedError):
+    """The farmer has had too many payout addresses within a day, or the cooling time."""
+
+    default_reason = "PAYOUT_ADDRESS_LIMIT"
+
+
 class PayoutAddressDiffersError(FailedPreconditionError):
     """A withdrawal names a destination, and another outside address counts."""
 

@@ -50,6 +50,8 @@ class WithdrawalTerms:
     limits: Mapping[Asset, DailyLimit]
     #: Limits of their number.
     counts: CountLimits
+    #: Addresses that a farmer may have registered within a day, or the cooling time.
+    changes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,7 @@ class OrderCheck:
             after = None
             while page := await self._store.page(table, after=after, limit=_PAGE):
                 yield page
-                after = page[-1].name.key
+                after = page[-1].name
 
     def _judged(self, page: Sequence[OrderRow]) -> tuple[list[OrderRow], list[OrderRow]]:
         genuine, others = list[OrderRow](), list[OrderRow]()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from uuid import UUID
 
 from libs.common.db.pool import Database, Record
 from services.wallet.domain.orders import Name
@@ -47,10 +46,13 @@ class OrderRowStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, table: str, *, after: UUID | None, limit: int) -> list[OrderRow]:
-        """Return the next rows of a table; of addresses, those of the next wallets."""
+    async def page(self, table: str, *, after: Name | None, limit: int) -> list[OrderRow]:
+        """Return the next rows of a table, after a row of it."""
         name, data = _TABLES[table]
-        rows = await self._database.many(f"order_{name}", after, limit)
+        arguments: list[object] = [None if after is None else after.key, limit]
+        if table == "payout_addresses":
+            arguments.append(0 if after is None else after.number)
+        rows = await self._database.many(f"order_{name}", *arguments)
         return [
             OrderRow(
                 name=Name(table=table, key=row["key"], number=row["number"]),
@@ -70,7 +72,7 @@ class OrderRowStore:
         if not rows:
             return 0
         table = rows[0][0].name.table
-        arguments = [
+        arguments: list[object] = [
             [row.name.key for row, _ in rows],
             [row.mac for row, _ in rows],
             [mac for _, mac in rows],

@@ -317,7 +317,7 @@ class TransactionStore:
                 asset=Asset(row["asset"]),
                 is_stopped=row["is_stopped"],
                 is_genuine=self._orders.is_withdrawal(row)
-                and self._orders.are_addresses(row["addresses"]),
+                and self._orders.are_addresses(row["addresses"][::-1]),
             )
             for row in rows
         }

@@ -10,6 +10,7 @@ from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
     PayoutAddressDiffersError,
+    PayoutAddressLimitError,
     PayoutAddressMissingError,
     PayoutAddressTamperedError,
     RequestIdReusedError,
@@ -31,7 +32,11 @@ from services.wallet.store.orders import Orders
 
 security = get_security_logger()
 
+#: Addresses that a farmer may have registered within a day.
+MOST_CHANGES = 10
 _COUNTS = CountLimits()
+#: Seconds of a day.
+_DAY = 86_400.0
 _NOBODY = PayoutAddresses(address="", pending=None, pending_at=None)
 
 
@@ -43,23 +48,37 @@ class WithdrawalStore:
         self._orders = orders
 
     async def set_address(
-        self, wallet_id: WalletId, address: str, *, cooling: float, actor: str
+        self,
+        wallet_id: WalletId,
+        address: str,
+        *,
+        cooling: float,
+        actor: str,
+        most: int = MOST_CHANGES,
     ) -> datetime:
         """Register an address, unless the newest is the same; return from when on it counts.
 
         The address replaces one that still cools. An address that stops an intruder counts at once:
         the address that counts already, and no address at all.
 
-        Raises PayoutAddressTamperedError when wallet did not write the addresses that are there.
+        Raises PayoutAddressTamperedError when wallet did not write the addresses that are there,
+        and PayoutAddressLimitError for more than `most` addresses within a day, or the cooling time
+        where that is longer: all that a decision is made by are the newest addresses.
         """
         async with self._database.transaction() as session:
             await session.one("lock_wallet", wallet_id)
-            rows = await self._judged(session, wallet_id)
+            rows = await self._judged(session, wallet_id, lately=max(_DAY, cooling))
             newest = rows[-1]["address"] if rows else ""
             # Where the newest row is gone, no older one is an address that counts already.
             is_whole = newest == await _recorded(session, wallet_id)
             if rows and is_whole and newest == address:
                 return _moment(rows[-1])
+            lately = sum(row["is_late"] and row["address"] != "" for row in rows)
+            if address and lately >= most:
+                raise PayoutAddressLimitError(
+                    f"the farmer has had {lately} payout addresses lately, and no more may follow",
+                    metadata={"limit": str(most), "used": str(lately)},
+                )
             at_once = {"", _addresses(rows).address} if is_whole else {""}
             wait = 0.0 if address in at_once else cooling
             moment = await self._insert_address(session, wallet_id, address, wait)
@@ -67,12 +86,16 @@ class WithdrawalStore:
             await append(session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)])
             return moment
 
-    async def _judged(self, session: Session | Database, wallet_id: WalletId) -> list[Record]:
-        """Return all addresses of a wallet, in one look, that wallet wrote.
+    async def _judged(
+        self, session: Session | Database, wallet_id: WalletId, *, lately: float = _DAY
+    ) -> list[Record]:
+        """Return the addresses of a wallet, in one look, that wallet wrote.
+
+        Late are those that were registered within so many seconds.
 
         Raises PayoutAddressTamperedError when any of them is missing, or not wallet's.
         """
-        rows = await session.many("payout_addresses", wallet_id)
+        rows = await session.many("payout_addresses", wallet_id, lately)
         if not self._orders.are_addresses(rows):
             security.critical("payout addresses not written by wallet", wallet=str(wallet_id))
             raise PayoutAddressTamperedError(

@@ -43,8 +43,13 @@ class Withdrawals:
     async def set_address(self, farmer_id: FarmerId, address: str, *, actor: str) -> datetime:
         """Register a farmer's outside address; return the moment from which the address counts."""
         wallet_id = (await self.wallets.of_farmer(farmer_id)).id
-        cooling = self.terms.cooling
-        moment = await self.store.set_address(wallet_id, address, cooling=cooling, actor=actor)
+        moment = await self.store.set_address(
+            wallet_id,
+            address,
+            cooling=self.terms.cooling,
+            most=self.terms.changes,
+            actor=actor,
+        )
         security.info("payout address set", wallet=str(wallet_id), address=address, actor=actor)
         return moment
 

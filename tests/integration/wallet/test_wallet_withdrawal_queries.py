@@ -10,8 +10,13 @@ import pytest
 from libs.common.db.pool import Record
 from libs.common.ids import OperationId, new_id
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.errors import PayoutAddressTamperedError, WithdrawalLimitError
+from services.wallet.domain.errors import (
+    PayoutAddressLimitError,
+    PayoutAddressTamperedError,
+    WithdrawalLimitError,
+)
 from services.wallet.domain.model import OperationKind
+from services.wallet.domain.orders import Name
 from services.wallet.domain.withdrawals import (
     Asset,
     CountLimits,
@@ -20,6 +25,7 @@ from services.wallet.domain.withdrawals import (
     Withdrawal,
 )
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.order_rows import OrderRowStore
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.orders import ORDERS
@@ -139,7 +145,7 @@ async def test_the_address_that_counts_and_the_one_to_come(
         )
         for number, (registered, effective) in order:
             await address(rows, account, number, registered=registered, effective=effective)
-        found = await rows.pool.many("payout_addresses", account.id)
+        found = await rows.pool.many("payout_addresses", account.id, 86_400.0)
         shown = [row for row in found if row["is_shown"]]
         assert [(row["address"], row["is_effective"]) for row in shown] == [
             (f"number-{number}", is_effective) for number, is_effective in expected
@@ -228,6 +234,81 @@ async def test_where_the_newest_address_is_gone_no_older_one_counts_at_once(
     await changed(rows, account, "DELETE FROM wallet.payout_addresses WHERE number = 2")
     await store.set_address(account.id, "", cooling=60, actor="me")
     assert (await store.addresses(account.id)).address == ""
+
+
+async def test_a_farmer_has_so_many_new_addresses_a_day_and_none_at_any_time(
+    rows: WalletRows,
+) -> None:
+    account, beside = await rows.wallet(), await rows.wallet()
+    await address(rows, account, 1, registered=1.1, effective=1.1)
+    store = WithdrawalStore(rows.pool, ORDERS)
+
+    async def change(name: str, cooling: float = 0) -> None:
+        await store.set_address(account.id, name, cooling=cooling, actor="me", most=3)
+
+    for name in ("a", "b", "", "c"):
+        await change(name)
+    with pytest.raises(PayoutAddressLimitError) as caught:
+        await change("d")
+    assert caught.value.metadata == {"limit": "3", "used": "3"}
+    # The newest is no change, and whoever stops an intruder is not kept from it.
+    await change("c")
+    await change("")
+    assert (await store.addresses(account.id)).address == ""
+    await store.set_address(beside.id, "d", cooling=0, actor="me", most=3)
+    # Yesterday's count as long as they may still be cooling.
+    other = await rows.wallet()
+    for number in range(1, 4):
+        await address(rows, other, number, registered=1.5, effective=1.5)
+    with pytest.raises(PayoutAddressLimitError):
+        await store.set_address(other.id, "a", cooling=2 * 86_400, actor="me", most=3)
+    await store.set_address(other.id, "a", cooling=0, actor="me", most=3)
+
+
+async def test_of_any_number_of_addresses_the_newest_are_looked_at(rows: WalletRows) -> None:
+    """Neither a payout nor a look at all orders reads all of one wallet at once."""
+    account = await rows.wallet()
+    moment = NOW - timedelta(days=2)
+    moments = {"registered_at": moment, "effective_at": moment}
+    orders: list[dict[str, Any]] = [
+        {"wallet_id": account.id, "number": number, "address": f"number-{number}", **moments}
+        for number in range(1, 1102)
+    ]
+    await rows.connection.executemany(
+        "INSERT INTO wallet.payout_addresses"
+        " (wallet_id, number, address, registered_at, effective_at, mac)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        [(*order.values(), ORDERS.for_payout_address(**order)) for order in orders],
+    )
+    await recorded(rows, account, "number-1101 at once")
+    store = WithdrawalStore(rows.pool, ORDERS)
+    found = await rows.pool.many("payout_addresses", account.id, 86_400.0)
+    assert [row["number"] for row in found] == list(range(102, 1102))
+    assert (await store.addresses(account.id)).address == "number-1101"
+    await store.set_address(account.id, "next", cooling=60, actor="me")
+    await rows.wallet("payer")
+    asked = wish(account)
+    assert await store.record(asked, LIMIT) == asked.id
+    payouts = TransactionStore(rows.pool, ORDERS)
+    (payout,) = (await payouts.payouts([asked.id])).values()
+    assert (payout.destination, payout.is_stopped, payout.is_genuine) == (
+        "number-1101",
+        False,
+        True,
+    )
+    await changed(rows, account, "UPDATE wallet.payout_addresses SET mac = NULL WHERE number = 500")
+    (payout,) = (await payouts.payouts([asked.id])).values()
+    assert not payout.is_genuine
+    with pytest.raises(PayoutAddressTamperedError):
+        await store.addresses(account.id)
+    # All are looked at by whoever checks all orders, a page at a time.
+    check, names = OrderRowStore(rows.pool), list[Name]()
+    while page := await check.page(
+        "payout_addresses", after=names[-1] if names else None, limit=500
+    ):
+        assert len(page) <= 500
+        names += [row.name for row in page]
+    assert [name.number for name in names] == list(range(1, 1103))
 
 
 async def test_one_change_of_a_wallets_addresses_waits_for_the_other(rows: WalletRows) -> None:

@@ -81,7 +81,9 @@ class WithdrawalServiceServicer:
         their own certificate; no service of ours can. The address that was registered
         together with the wallet counts at once; every later one counts after the cooling time
         (WITHDRAW_COOLING_MS), and until then the one before it does. Repeating the newest changes
-        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED).
+        nothing. Refused when the addresses that are there are not as wallet wrote them (PAYOUT_ADDRESS_TAMPERED),
+        and after WITHDRAW_ADDRESS_CHANGES addresses within a day (RESOURCE_EXHAUSTED, PAYOUT_ADDRESS_LIMIT); to have none
+        is always possible.
 
         Command line: none; kalepool farmer update --payout-wallet-address does it.
         """

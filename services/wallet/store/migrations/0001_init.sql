@@ -420,8 +420,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     last record;
 BEGIN
-    SELECT max(a.number) AS number, max(a.registered_at) AS registered_at INTO last
-    FROM wallet.payout_addresses AS a WHERE a.wallet_id = NEW.wallet_id;
+    SELECT a.number, a.registered_at INTO last
+    FROM wallet.payout_addresses AS a
+    WHERE a.wallet_id = NEW.wallet_id
+    ORDER BY a.number DESC
+    LIMIT 1;
     IF NEW.number <> coalesce(last.number, 0) + 1
         OR NEW.registered_at > greatest(now(), clock_timestamp(), last.registered_at)
     THEN
@@ -447,8 +450,13 @@ RETURN (
             p.effective_at,
             lead(p.registered_at) OVER (ORDER BY p.number) AS replaced_at,
             max(p.registered_at) OVER () AS newest
-        FROM wallet.payout_addresses AS p
-        WHERE p.wallet_id = payout_address.wallet_id
+        FROM (
+            SELECT n.number, n.address, n.registered_at, n.effective_at
+            FROM wallet.payout_addresses AS n
+            WHERE n.wallet_id = payout_address.wallet_id
+            ORDER BY n.number DESC
+            LIMIT 1000
+        ) AS p
     ) AS a
     WHERE a.effective_at <= least(a.replaced_at, greatest(now(), a.newest, since))
     ORDER BY a.number DESC

@@ -34,17 +34,13 @@ ORDER BY operation_id
 LIMIT $2;
 
 -- name: order_addresses :many
--- All addresses of the next wallets.
+-- The next addresses after number $3 of a wallet ($1): one wallet may have any number of them.
 SELECT
     a.wallet_id AS key, a.number, a.wallet_id, a.address, a.registered_at, a.effective_at, a.mac
 FROM wallet.payout_addresses AS a
-WHERE a.wallet_id IN (
-    SELECT DISTINCT n.wallet_id FROM wallet.payout_addresses AS n
-    WHERE $1::uuid IS NULL OR n.wallet_id > $1
-    ORDER BY n.wallet_id
-    LIMIT $2
-)
-ORDER BY a.wallet_id, a.number;
+WHERE $1::uuid IS NULL OR (a.wallet_id, a.number) > ($1, $3::int)
+ORDER BY a.wallet_id, a.number
+LIMIT $2;
 
 -- name: order_transactions :many
 -- Those of payers, whose numbers prove what was paid.

@@ -9,17 +9,20 @@ RETURNING name;
 SELECT id FROM wallet.wallets WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: payout_addresses :many
--- All addresses of a wallet, in one look, so that those are judged by which is decided. Shown are the
+-- The newest addresses of a wallet, in one look, so that those are judged by which is decided; late are
+-- those that were registered within $2 seconds. There may be more, which decide nothing. Shown are the
 -- newest address that counts, if one does, then the newest if it is still to come. One that was
 -- replaced while it cooled never counts. What was registered is not in the future, whenever this
 -- transaction began and whatever became of the clock: else no address would not stop at once.
-WITH named AS (
+WITH newest AS (
+    SELECT * FROM wallet.payout_addresses WHERE wallet_id = $1 ORDER BY number DESC LIMIT 1000
+),
+named AS (
     SELECT
         *,
         effective_at <= greatest(now(), max(registered_at) OVER ()) AS is_effective,
         lead(registered_at) OVER (ORDER BY number) AS replaced_at
-    FROM wallet.payout_addresses
-    WHERE wallet_id = $1
+    FROM newest
 ),
 ranked AS (
     SELECT number, row_number() OVER (PARTITION BY is_effective ORDER BY number DESC) AS place
@@ -34,6 +37,7 @@ SELECT
     n.effective_at,
     n.mac,
     n.is_effective,
+    n.registered_at > now() - make_interval(secs => $2) AS is_late,
     coalesce(r.place = 1, false) AS is_shown
 FROM named AS n
 LEFT JOIN ranked AS r ON n.number = r.number
@@ -52,9 +56,14 @@ LIMIT 1;
 -- The number of the next address, and its moment: when the wallet's lock was got, and never before the
 -- address that it replaces, as which was replaced while it cooled is told by these moments.
 SELECT
-    coalesce(max(number), 0) + 1 AS number,
-    greatest(clock_timestamp(), max(registered_at)) AS registered_at
-FROM wallet.payout_addresses WHERE wallet_id = $1;
+    coalesce(max(n.number), 0) + 1 AS number,
+    greatest(clock_timestamp(), max(n.registered_at)) AS registered_at
+FROM (
+    SELECT a.number, a.registered_at FROM wallet.payout_addresses AS a
+    WHERE a.wallet_id = $1
+    ORDER BY a.number DESC
+    LIMIT 1
+) AS n;
 
 -- name: insert_payout_address :exec
 INSERT INTO wallet.payout_addresses (
@@ -131,7 +140,7 @@ INSERT INTO wallet.withdrawals (
 SELECT id, $2, $3, $4, $5, $6, $8, $11 FROM made;
 
 -- name: payouts :many
--- With the payer that each belongs to, and all outside addresses of its wallet as they are judged: what
+-- With the payer that each belongs to, and the newest outside addresses of its wallet, newest first: what
 -- is decided by them is told by the same look.
 SELECT
     w.operation_id,
@@ -146,7 +155,10 @@ SELECT
     p.mac AS payment_mac,
     wallet.payout_address(w.wallet_id, w.requested_at) IS DISTINCT FROM w.destination AS is_stopped,
     array(
-        SELECT a FROM wallet.payout_addresses AS a WHERE a.wallet_id = w.wallet_id ORDER BY a.number
+        SELECT a FROM wallet.payout_addresses AS a
+        WHERE a.wallet_id = w.wallet_id
+        ORDER BY a.number DESC
+        LIMIT 1000
     ) AS addresses
 FROM wallet.withdrawals AS w
 LEFT JOIN wallet.payments AS p ON w.operation_id = p.operation_id
