@@ -206,6 +206,14 @@ def test_postgres_has_connections_for_everybody() -> None:
     assert max(pools) * 3 <= ROLE_CONNECTIONS
 
 
+def test_postgres_has_locks_for_many_nested_transactions() -> None:
+    """Whoever fills the table of locks keeps everybody else from new connections."""
+    command = " ".join(CONTAINERS["postgres"]["command"])
+    (most,) = (int(found) for found in re.findall(r"max_connections=(\d+)", command))
+    (locks,) = (int(found) for found in re.findall(r"max_locks_per_transaction=(\d+)", command))
+    assert locks * most >= 4 * 37_440
+
+
 def test_postgres_gets_only_what_its_image_knows() -> None:
     assert set(environment("postgres")) <= POSTGRES_VARIABLES
     assert re.fullmatch(r"postgres:18\.\d+(-\w+)?", CONTAINERS["postgres"]["image"])
