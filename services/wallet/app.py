@@ -88,6 +88,7 @@ from services.wallet.store.blocks import BlockStore
 from services.wallet.store.channels import ChannelStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.fees import FeeStore
+from services.wallet.store.hold_ups import HoldUps
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.kill_switch import KillSwitch
 from services.wallet.store.operations import OperationStore
@@ -117,10 +118,11 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
         database = await stack.enter_async_context(
             _database(settings, "wallet", connections=settings.database_pool_size)
         )
-        # One connection that nothing else uses, and that stays open.
+        # Connections that nothing else uses, and that stay open.
         pauses = await stack.enter_async_context(
             _database(settings, "wallet-pauses", connections=1)
         )
+        watch = await stack.enter_async_context(_database(settings, "wallet-watch", connections=1))
         chain = await stack.enter_async_context(
             open_chain(
                 settings.network(),
@@ -129,7 +131,8 @@ async def open_app(settings: WalletSettings) -> AsyncIterator[RunningServer]:
             )
         )
         wallet = _Wiring(settings, database, chain, provider, pauses=pauses)
-        await stack.enter_async_context(loops.running(wallet.loops()))
+        hold_ups = loops.end_hold_ups(HoldUps(watch))
+        await stack.enter_async_context(loops.running([*wallet.loops(), hold_ups]))
         transport = transport_of(settings.tls_files())
         yield await stack.enter_async_context(open_server(wallet.spec(), settings, transport))
 
@@ -289,10 +292,8 @@ class _Wiring:
         )
 
     def _open_accounts(self) -> None:
-        settings = self._settings
-        self._low_channels = LowChannels(
-            chain=self._chain, low=settings.channel_low_balance_stroops
-        )
+        terms = self._settings.channels()
+        self._low_channels = LowChannels(chain=self._chain, low=terms.low)
         new_accounts = NewAccounts(
             chain=self._chain,
             treasury=self._treasury,
@@ -302,7 +303,7 @@ class _Wiring:
         self._keeper = ChannelKeeper(
             self._channels,
             self._provider,
-            settings.channels(),
+            terms,
             chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,
@@ -313,7 +314,7 @@ class _Wiring:
         self._payer_keeper = PayerKeeper(
             self._payers,
             self._provider,
-            count=settings.payer_accounts,
+            count=self._settings.payer_accounts,
             chain_view=self._chain_view,
             accounts=self._accounts,
             new_accounts=new_accounts,

@@ -29,6 +29,7 @@ from services.wallet.engine.treasury_account import Treasury
 from services.wallet.engine.wakeup import Wakeup
 from services.wallet.keys.provider import KeyProviderError, MasterKeyError
 from services.wallet.keys.seal import SealBrokenError
+from services.wallet.store.hold_ups import HoldUps
 from services.wallet.usecases.pausing import Pausing
 
 log = get_logger(__name__)
@@ -153,6 +154,16 @@ async def watch_audit_log(watch: AuditWatch, *, interval: float) -> None:
         await asyncio.sleep(interval)
 
     await repeat("audit", step)
+
+
+async def end_hold_ups(hold_ups: HoldUps) -> None:
+    """End sessions of other services' roles that hold up everybody."""
+
+    async def step() -> None:
+        await hold_ups.step()
+        await asyncio.sleep(IDLE)
+
+    await repeat("hold-ups", step)
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

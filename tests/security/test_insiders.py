@@ -58,8 +58,9 @@ async def test_no_foreign_key_locks_rows_of_another_role(database: DatabaseAcces
 async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
     database: DatabaseAccess,
 ) -> None:
-    """But for a partition of one's own events, and for one's own notices: what is old is deleted by
-    these functions alone, none of which takes a row to delete or to write.
+    """But for a partition of one's own events, one's own notices, and the end of who holds wallet up.
+
+    What is old is deleted by these functions alone, none of which takes a row to delete or to write.
     """
     async with connect(database.admin_dsn) as admin:
         rows = await admin.fetch(
@@ -70,6 +71,7 @@ async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
             SCHEMAS,
         )
     assert {(row["role"], row["name"]) for row in rows} == {
+        (role_of("wallet"), "wallet.end_hold_ups"),
         *(
             (role_of(service), f"{service}.ensure_partition")
             for service in ("plant", "work", "harvest")

@@ -66,6 +66,8 @@ _REFUSED = (
     asyncpg.UndefinedFunctionError,
     asyncpg.InvalidSchemaNameError,
 )
+#: A wallet that runs ends sessions that hold up everybody.
+_ENDED = (asyncpg.AdminShutdownError, asyncpg.PostgresConnectionError)
 
 
 @dataclass(kw_only=True)
@@ -182,7 +184,7 @@ async def _fill(dsn: str, taken: Taken) -> None:
             await connection.execute(statement)
         except asyncpg.OutOfMemoryError:
             taken.filling.append(name)
-        except _REFUSED:
+        except (*_REFUSED, *_ENDED):
             pass
         else:
             taken.filling.append(name)

@@ -1232,3 +1232,39 @@ SELECT count(*) FROM old;
 END;
 REVOKE ALL ON FUNCTION wallet.forget_notices() FROM public;
 GRANT EXECUTE ON FUNCTION wallet.forget_notices() TO kalepool_wallet;
+
+-- What other roles hold up -------------------------------------------------------------------------
+
+-- Ends sessions of the other services' roles in this database that hold more locks than any of theirs needs
+-- (the table of locks is everybody's, and each savepoint takes one), or whose transaction is older than any
+-- of theirs (an old snapshot keeps old versions of rows). No limit of PostgreSQL's does, that a role cannot
+-- lift for itself. It does what its owner may.
+CREATE FUNCTION wallet.end_hold_ups(most_locks int, most_seconds double precision)
+RETURNS TABLE (ended int, role text, locks bigint, seconds double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    FOR ended, role, locks, seconds IN
+        SELECT
+            a.pid,
+            a.usename::text,
+            coalesce(l.taken, 0),
+            extract(epoch FROM clock_timestamp() - a.xact_start)::double precision
+        FROM pg_stat_activity AS a
+        LEFT JOIN (
+            SELECT k.pid, count(*) AS taken FROM pg_locks AS k WHERE NOT k.fastpath GROUP BY k.pid
+        ) AS l ON a.pid = l.pid
+        WHERE a.datname = current_database()
+          AND a.usename IN (
+              'kalepool_registry', 'kalepool_plant', 'kalepool_work', 'kalepool_harvest'
+          )
+    LOOP
+        IF locks > most_locks OR seconds > most_seconds THEN
+            IF pg_terminate_backend(ended) THEN
+                RETURN NEXT;
+            END IF;
+        END IF;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION wallet.end_hold_ups(int, double precision) FROM public;
+GRANT EXECUTE ON FUNCTION wallet.end_hold_ups(int, double precision) TO kalepool_wallet;
