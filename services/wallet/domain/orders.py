@@ -121,9 +121,20 @@ def payer_transaction_bytes(
     return _bytes("transactions", row_id, source, sequence, bump_to, lookup_hash, members)
 
 
-def resume_bytes(*, pause_id: UUID, resumed_by: str, resumed_at: datetime) -> bytes:
-    """Return the bytes of a pause's end."""
-    return _bytes("pauses", pause_id, resumed_by, resumed_at)
+def resume_bytes(
+    *,
+    pause_id: UUID,
+    scope: str,
+    target: UUID | None,
+    reason: str,
+    paused_by: str,
+    paused_at: datetime,
+    resumed_by: str,
+    resumed_at: datetime,
+) -> bytes:
+    """Return the bytes of a pause that has ended: its beginning and its end."""
+    begun = (scope, target, reason, paused_by, paused_at)
+    return _bytes("pauses", pause_id, *begun, resumed_by, resumed_at)
 
 
 def approval_bytes(

@@ -32,6 +32,30 @@ class Reach:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """For whom nothing is signed, by all pauses that are in force."""
+
+    #: What each pause reaches.
+    reaches: frozenset[Reach] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        """Tell whether nothing at all is signed."""
+        return Reach(scope=Scope.EVERYTHING) in self.reaches
+
+    def holds(self, wallet_id: UUID, pooler_id: UUID | None) -> bool:
+        """Tell whether nothing is signed for a wallet of this pooler, or at all."""
+        return bool(self.reaches) and (
+            self.everything
+            or Reach(scope=Scope.WALLET, target=wallet_id) in self.reaches
+            or (
+                pooler_id is not None
+                and Reach(scope=Scope.POOLER, target=pooler_id) in self.reaches
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pause:
     """A pause, in force or over."""
 

@@ -2,17 +2,25 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
+from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action, Head, Record, chained
 from services.wallet.domain.model import TransactionId
-from services.wallet.domain.pausing import Pause, Reach, Scope
+from services.wallet.domain.pausing import Held, Pause, Reach, Scope
 from services.wallet.store.orders import Orders
 
 #: Records that are read at once.
 _PAGE = 1000
+
+
+class PauseNotRecordedError(UnavailableError):
+    """The database took a pause and does not have it."""
+
+    default_reason = "SIGNING_PAUSED"
 
 
 async def lock_audit_log(session: Session) -> None:
@@ -112,25 +120,29 @@ class CustodyStore:
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
         """Pause signing: nothing new is signed once this has returned.
 
-        A pause that is in force stays as it is.
+        A pause that is in force by its row and by the log stays as it is. Raises
+        PauseNotRecordedError when the database did not keep the row.
         """
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            made = await session.execute(
-                "insert_pause", new_id(), reach.scope.value, reach.target, reason, actor
-            )
+            place = (reach.scope.value, reach.target)
+            if await session.one("standing_pause", *place, str(reach)) is not None:
+                return
+            pause_id = new_id()
+            await session.execute("insert_pause", pause_id, *place, reason, actor)
+            await _read_back(session, pause_id, reach)
             act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
-            await add_records(session, [act] if made else [])
+            await add_records(session, [act])
+        # What a trigger does at the end of a transaction is seen after it only.
+        await _read_back(self._database, pause_id, reach)
 
     async def resume(self, reach: Reach, *, actor: str) -> bool:
         """End a pause; return False when there was none."""
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            found = await session.many("pause_in_force", reach.scope.value, reach.target)
+            found = await session.many("pauses_in_force", reach.scope.value, reach.target)
             for row in found:
-                mac = self._orders.for_new_resume(
-                    row["id"], resumed_by=actor, resumed_at=row["moment"]
-                )
+                mac = self._orders.for_new_resume(row, resumed_by=actor, resumed_at=row["moment"])
                 await session.execute("end_pause", row["id"], actor, row["moment"], mac)
             act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
             await add_records(session, [act] if found else [])
@@ -152,16 +164,19 @@ class CustodyStore:
         return [_pause(row) for row in await self._database.many("pauses", over)]
 
 
-async def is_everything_paused(session: Session) -> bool:
-    """Tell whether nothing at all may be signed."""
-    row = await session.one("is_everything_paused")
-    return row is not None and bool(row["paused"])
+async def is_carrier_paused(session: Session, held: Held, transaction_id: TransactionId) -> bool:
+    """Tell whether nothing may be signed for this transaction, by the pauses in force."""
+    if held.everything or not held.reaches:
+        return held.everything
+    rows = await session.many("carried_owners", transaction_id)
+    return any(held.holds(row["wallet_id"], row["pooler_id"]) for row in rows)
 
 
-async def is_carrier_paused(session: Session, transaction_id: TransactionId) -> bool:
-    """Tell whether nothing may be signed for this transaction."""
-    row = await session.one("is_carrier_paused", transaction_id)
-    return row is not None and bool(row["paused"])
+async def _read_back(database: Session | Database, pause_id: UUID, reach: Reach) -> None:
+    """Raise PauseNotRecordedError unless this pause is there and in force."""
+    row = await database.one("pause", pause_id)
+    if row is None or row["resumed_at"] is not None or _pause(row).reach != reach:
+        raise PauseNotRecordedError(f"the database did not keep the pause of {reach}")
 
 
 async def is_held_apart(session: Session, wallet_id: WalletId) -> bool:

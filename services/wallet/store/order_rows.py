@@ -35,6 +35,7 @@ _TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
     "payout_addresses": ("addresses", orders.address_row),
     "transactions": ("transactions", orders.transaction_row),
     "tokens": ("tokens", orders.token_row),
+    "pauses": ("pauses", orders.resume_row),
 }
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)

@@ -170,10 +170,10 @@ class Orders:
         """Return the authenticator of the end of a pause, as its row has it."""
         return self._macs.mac(resume_row(row))
 
-    def for_new_resume(self, pause_id: UUID, *, resumed_by: str, resumed_at: datetime) -> bytes:
-        """Return the authenticator of the end of a pause that is to be written."""
+    def for_new_resume(self, row: Record, *, resumed_by: str, resumed_at: datetime) -> bytes:
+        """Return the authenticator of the end that this pause is to have."""
         return self._macs.mac(
-            resume_bytes(pause_id=pause_id, resumed_by=resumed_by, resumed_at=resumed_at)
+            _resume_bytes({**dict(row), "resumed_by": resumed_by, "resumed_at": resumed_at})
         )
 
     def for_approval(self, row: Record) -> bytes:
@@ -322,9 +322,20 @@ def transaction_row(row: Record) -> bytes:
 
 
 def resume_row(row: Record) -> bytes:
-    """Return the bytes of the end of a pause, as its row has it."""
+    """Return the bytes of a pause that has ended, as its row has it."""
+    return _resume_bytes(dict(row))
+
+
+def _resume_bytes(values: Mapping[str, Any]) -> bytes:
     return resume_bytes(
-        pause_id=row["id"], resumed_by=row["resumed_by"], resumed_at=row["resumed_at"]
+        pause_id=values["id"],
+        scope=values["scope"],
+        target=values["target"],
+        reason=values["reason"],
+        paused_by=values["paused_by"],
+        paused_at=values["paused_at"],
+        resumed_by=values["resumed_by"],
+        resumed_at=values["resumed_at"],
     )
 
 

@@ -1,12 +1,17 @@
-"""The ends of pauses: one that wallet did not write is no end, and no pause goes by itself."""
+"""The pauses in force: one whose end wallet did not write has no end, and none goes by itself.
 
+What is held is decided here, by rows that were judged and by what this process has seen, not by
+what the database makes of them.
+"""
+
+from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.db.pool import Record, Session
 from libs.common.ids import new_id
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.pausing import Reach, Scope
+from services.wallet.domain.pausing import Held, Reach, Scope
 from services.wallet.store.custody import add_records
 from services.wallet.store.orders import Orders
 
@@ -16,6 +21,16 @@ security = get_security_logger()
 _ACTOR = "wallet"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Owed:
+    """A pause that is to be put back."""
+
+    #: The id that its row is to have.
+    id: UUID
+    #: Why.
+    why: str
+
+
 class PauseGuard:
     """What one process knows of pauses; it looks before anything is signed."""
 
@@ -23,34 +38,55 @@ class PauseGuard:
         self._orders = orders
         #: Pauses whose ends were seen to be wallet's own.
         self._ended: set[UUID] = set()
-        #: Pauses that were seen in force.
+        #: Pauses that were seen in force: each holds until wallet's own end of it is seen.
         self._in_force: dict[UUID, Reach] = {}
+        #: Pauses whose rows are to be put back: each holds until its row was seen, whatever becomes
+        #: of the transactions that write it.
+        self._owed: dict[Reach, _Owed] = {}
 
-    async def look(self, session: Session) -> None:
-        """Put pauses back in force that somebody else has ended or taken away.
+    async def look(self, session: Session) -> Held:
+        """Return for whom nothing is signed now.
 
-        The lock of the audit log is held.
+        Pauses that somebody else has ended or taken away are put back. The lock of the audit log is
+        held.
         """
         rows = await session.many("pauses_to_judge", list(self._ended))
         for row in rows:
-            if row["resumed_at"] is None:
-                self._in_force[row["id"]] = _reach(row)
-                continue
-            if not self._orders.is_resume(row):
-                await self._restore(session, _reach(row), "its end was not written by wallet")
-                await session.execute("sign_resume", row["id"], self._orders.for_resume(row))
+            await self._judge(session, row)
+        there = {row["id"] for row in rows}
+        for gone in self._in_force.keys() - there:
+            self._owe(self._in_force.pop(gone), "it was taken away")
+        for reach, owed in list(self._owed.items()):
+            if owed.id in there:
+                del self._owed[reach]
+            else:
+                await _put_back(session, reach, owed)
+        return Held(reaches=frozenset([*self._in_force.values(), *self._owed]))
+
+    async def _judge(self, session: Session, row: Record) -> None:
+        if row["resumed_at"] is None:
+            self._in_force[row["id"]] = _reach(row)
+        elif self._orders.is_resume(row):
             self._ended.add(row["id"])
             self._in_force.pop(row["id"], None)
-        for gone in self._in_force.keys() - {row["id"] for row in rows}:
-            await self._restore(session, self._in_force.pop(gone), "it was taken away")
+        else:
+            self._owe(_reach(row), "its end was not written by wallet")
+            # Nobody else puts it back: this end counts, beside the pause that stands for it.
+            await session.execute("sign_resume", row["id"], self._orders.for_resume(row))
 
-    async def _restore(self, session: Session, reach: Reach, why: str) -> None:
-        security.critical("pause put back", reach=str(reach), why=why)
-        made = await session.execute(
-            "insert_pause", new_id(), reach.scope.value, reach.target, f"put back: {why}", _ACTOR
-        )
-        act = Act(actor=_ACTOR, action=Action.PAUSE, subject=str(reach), details=why)
-        await add_records(session, [act] if made else [])
+    def _owe(self, reach: Reach, why: str) -> None:
+        if reach not in self._owed:
+            self._owed[reach] = _Owed(id=new_id(), why=why)
+            security.critical("pause put back", reach=str(reach), why=why)
+
+
+async def _put_back(session: Session, reach: Reach, owed: _Owed) -> None:
+    reason = f"put back: {owed.why}"
+    made = await session.execute(
+        "insert_pause", owed.id, reach.scope.value, reach.target, reason, _ACTOR
+    )
+    act = Act(actor=_ACTOR, action=Action.PAUSE, subject=str(reach), details=reason)
+    await add_records(session, [act] if made else [])
 
 
 def _reach(row: Record) -> Reach:

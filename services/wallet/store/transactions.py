@@ -38,7 +38,6 @@ from services.wallet.store.budget import (
 from services.wallet.store.custody import (
     add_records,
     is_carrier_paused,
-    is_everything_paused,
     lock_audit_log,
     told_transaction,
 )
@@ -163,15 +162,20 @@ class TransactionStore:
         self._refuse_paused([])
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            await self._pauses.look(session)
+            held = await self._pauses.look(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_queued", wanted, states)
-            owners = {row["id"]: row for row in rows if not self._switch.holds([_owner(row)])}
+            # The rows leave out what a pause forbids, by the database's word; this is wallet's own.
+            owners = {
+                row["id"]: row
+                for row in rows
+                if not held.holds(row["wallet_id"], row["pooler_id"])
+                and not self._switch.holds([_owner(row)])
+            }
             complete = [draft for draft in drafts if _may_carry(draft, owners)]
-            # Operations that a pause forbids are not among the rows; a deployment carries none.
-            if any(not draft.operation_ids for draft in complete):
-                complete = [] if await is_everything_paused(session) else complete
+            if held.everything:  # a deployment carries no operation
+                complete = []
             rent = [draft for draft in complete if draft.is_rent]
             complete = [draft for draft in complete if not draft.is_rent]
             charges = [_charge(draft, owners) for draft in complete]
@@ -202,8 +206,8 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                await self._pauses.look(session)
-                if await is_everything_paused(session):
+                held = await self._pauses.look(session)
+                if held.everything:
                     return False
                 recorded = await self._insert(session, [draft], ledger)
                 for item in recorded:
@@ -355,8 +359,8 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                await self._pauses.look(session)
-                if await is_carrier_paused(session, transaction_id):
+                held = await self._pauses.look(session)
+                if await is_carrier_paused(session, held, transaction_id):
                     return False
                 if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):
                     return False

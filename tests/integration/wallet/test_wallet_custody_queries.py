@@ -7,7 +7,13 @@ from libs.common.ids import OperationId, PoolerId, WalletId, new_id
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.store.custody import CustodyStore, is_carrier_paused, is_held_apart
+from services.wallet.store.custody import (
+    CustodyStore,
+    is_carrier_paused,
+    is_held_apart,
+    lock_audit_log,
+)
+from services.wallet.store.pause_guard import PauseGuard
 from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows
@@ -183,8 +189,12 @@ async def test_a_transaction_is_paused_with_whom_it_carries(rows: WalletRows) ->
 
     async def stopped() -> list[TransactionId]:
         async with rows.pool.session() as session:
+            await lock_audit_log(session)
+            held = await PauseGuard(ORDERS).look(session)
             return [
-                one for one in (theirs, others, nobodys) if await is_carrier_paused(session, one)
+                one
+                for one in (theirs, others, nobodys)
+                if await is_carrier_paused(session, held, one)
             ]
 
     assert await stopped() == []

@@ -11,14 +11,16 @@ from libs.common.db.pool import Database
 from services.wallet.domain.audit import Action
 from services.wallet.domain.errors import RowKeysMissingError
 from services.wallet.domain.orders import Name
+from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
-from services.wallet.store.custody import CustodyStore
+from services.wallet.store.custody import CustodyStore, lock_audit_log
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.order_rows import TABLES, OrderRowStore
 from services.wallet.store.orders import Orders
+from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.tokens import TokenStore
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import KEY, ORDERS
@@ -76,6 +78,10 @@ async def checked(rows: WalletRows) -> Checked:
         columns: dict[str, Any] = {"wallet_id": farmer.id, "number": number, "address": address}
         mac = ORDERS.for_payout_address(**columns, **moments)
         await rows.insert("wallet.payout_addresses", **columns, **moments, mac=mac)
+    custody, everything = CustodyStore(rows.pool, ORDERS), Reach(scope=Scope.EVERYTHING)
+    await custody.pause(everything, reason="fire", actor="me")
+    assert await custody.resume(everything, actor="me")
+    pause = await rows.connection.fetchval("SELECT id FROM wallet.pauses")
     token = await TokenStore(rows.pool, ORDERS).create(
         new_token(), subject="spiffe://kalepool/pooler/7", secret_hash=bytes(32), actor="me"
     )
@@ -87,6 +93,7 @@ async def checked(rows: WalletRows) -> Checked:
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
         "transactions": Name(table="transactions", key=carrier),
         "tokens": Name(table="tokens", key=token.id),
+        "pauses": Name(table="pauses", key=pause),
     }
     return Checked(rows=rows, macs=macs, keys=keys, check=check, names=names, farmer=farmer)
 
@@ -102,6 +109,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "payout_addresses": 2,
         "transactions": 1,
         "tokens": 1,
+        "pauses": 1,
     }
     assert checked.check.is_clean
     assert checked.check.warnings == []
@@ -124,6 +132,7 @@ CHANGES = {
         UPDATE wallet.transactions SET bump_to = 3000
     """,
     "tokens": "UPDATE wallet.tokens SET subject = 'spiffe://kalepool/pooler/8'",
+    "pauses": "UPDATE wallet.pauses SET reason = 'drill'",
 }
 
 
@@ -166,8 +175,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     (warning,) = check.warnings
     assert "nothing is signed" in warning
     found = await check.look()
-    assert found.count == sum(found.rows.values()) == 14
-    assert await check.sign(None, actor="operator") == 14
+    assert found.count == sum(found.rows.values()) == 15
+    assert await check.sign(None, actor="operator") == 15
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)
@@ -204,7 +213,8 @@ async def test_a_key_is_replaced_while_the_pool_goes_on(checked: Checked) -> Non
     found = await rows.connection.fetch(
         "SELECT DISTINCT get_byte(mac, 1) AS number FROM wallet.wallets UNION "
         "SELECT get_byte(mac, 1) FROM wallet.transactions UNION "
-        "SELECT get_byte(mac, 1) FROM wallet.tokens"
+        "SELECT get_byte(mac, 1) FROM wallet.tokens UNION "
+        "SELECT get_byte(resume_mac, 1) FROM wallet.pauses"
     )
     assert [row["number"] for row in found] == [2]
     # A process that has not looked yet still writes under the older key, which counts.
@@ -227,6 +237,10 @@ async def test_a_key_is_replaced_while_the_pool_goes_on(checked: Checked) -> Non
     await keys.open()
     assert not macs.is_genuine(b"row", old_macs.mac(b"row"))
     assert (await check.step()).count == 0
+    # A process that starts now takes no pause that has ended for one in force.
+    async with rows.pool.transaction() as session:
+        await lock_audit_log(session)
+        assert not (await PauseGuard(Orders(macs)).look(session)).reaches
 
 
 async def test_wallet_may_sign_what_is_settled_and_change_nothing_else(

@@ -1,14 +1,20 @@
 """A pause ends by wallet's word only, whoever may write its row."""
 
+import asyncio
+from dataclasses import replace
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from libs.common.ids import OperationId, new_id
+from services.wallet.domain.audit import Action
 from services.wallet.domain.chain_facts import SignedEnvelope
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.store.custody import CustodyStore
+from services.wallet.store.custody import CustodyStore, PauseNotRecordedError, lock_audit_log
+from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.transactions import Draft, TransactionStore
+from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows
 
@@ -90,3 +96,132 @@ async def test_a_pause_that_an_operator_ended_stays_ended(rows: WalletRows) -> N
         assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
         assert await custody.resume(EVERYTHING, actor="ann")
     assert (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+
+
+# What an end that was genuine once is good for -------------------------------------------------
+
+TAKE_BACK = "UPDATE wallet.pauses SET resumed_by = NULL, resumed_at = NULL WHERE id = $1"
+END_AGAIN = "UPDATE wallet.pauses SET resumed_by = $2, resumed_at = $3 WHERE id = $1"
+
+
+async def test_an_end_is_not_taken_back_by_wallets_role(
+    rows: WalletRows, database: DatabaseAccess
+) -> None:
+    custody = CustodyStore(rows.pool, ORDERS)
+    await custody.pause(EVERYTHING, reason="drill", actor="ann")
+    assert await custody.resume(EVERYTHING, actor="ann")
+    async with connect(database.dsn("wallet")) as thief:
+        old = await thief.fetchrow("SELECT id, resumed_at FROM wallet.pauses")
+        assert old is not None
+        for statement, values in ((TAKE_BACK, ()), (END_AGAIN, ("bob", old["resumed_at"]))):
+            with pytest.raises(asyncpg.RaiseError, match="for good"):
+                await thief.execute(statement, old["id"], *values)
+
+
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["known", "fresh process"])
+async def test_no_older_end_lifts_a_pause_that_was_recorded(
+    rows: WalletRows, is_fresh: bool
+) -> None:
+    """The thief holds an ended pause open while the order is recorded, then ends it as it was."""
+    farmer, custody = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
+    plant, store = await rows.operation(farmer), TransactionStore(rows.pool, ORDERS)
+    await custody.pause(EVERYTHING, reason="drill", actor="ann")
+    assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    assert await custody.resume(EVERYTHING, actor="ann")
+    thief = rows.connection  # all rights: no trigger is in the way
+    await thief.execute("SET session_replication_role = replica")
+    old = await thief.fetchrow("SELECT id, resumed_by, resumed_at FROM wallet.pauses")
+    assert old is not None
+    async with thief.transaction():
+        await thief.execute(TAKE_BACK, old["id"])
+        # It waits for nobody.
+        await asyncio.wait_for(custody.pause(EVERYTHING, reason="fire", actor="bob"), 5)
+    # Committed, it is no pause that stands for a later order, either.
+    await custody.resume(EVERYTHING, actor="bob")
+    await thief.execute(TAKE_BACK, old["id"])
+    await custody.pause(EVERYTHING, reason="fire", actor="bob")
+    await thief.execute(END_AGAIN, *old.values())
+    looks = TransactionStore(rows.pool, ORDERS) if is_fresh else store
+    assert not (await looks.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+
+
+async def test_a_pause_holds_whatever_becomes_of_the_transaction_that_puts_it_back(
+    rows: WalletRows,
+) -> None:
+    farmer, custody = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
+    await custody.pause(EVERYTHING, reason="fire", actor="ann")
+    guard = PauseGuard(ORDERS)
+    await rows.connection.execute(LIFT)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            async with rows.pool.transaction() as session:
+                await lock_audit_log(session)
+                assert (await guard.look(session)).holds(farmer.id, farmer.pooler_id)
+                raise RuntimeError("the thief has cut the connection")
+    async with rows.pool.transaction() as session:
+        await lock_audit_log(session)
+        assert (await guard.look(session)).everything
+    assert await custody.resume(EVERYTHING, actor="ann")
+    for process in (guard, PauseGuard(ORDERS)):
+        async with rows.pool.transaction() as session:
+            await lock_audit_log(session)
+            assert not (await process.look(session)).reaches
+
+
+# What the database makes of rows ----------------------------------------------------------------
+
+NO_PAUSE = """
+    CREATE OR REPLACE FUNCTION wallet.is_paused(wallet_id uuid, pooler_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE RETURN false
+"""
+
+
+@pytest.mark.parametrize("scope", [Scope.EVERYTHING, Scope.POOLER, Scope.WALLET])
+async def test_what_is_paused_is_not_the_databases_word(rows: WalletRows, scope: Scope) -> None:
+    farmer, custody = await rows.wallet(), CustodyStore(rows.pool, ORDERS)
+    store, plant = TransactionStore(rows.pool, ORDERS), await rows.operation(farmer)
+    targets = {Scope.EVERYTHING: None, Scope.POOLER: farmer.pooler_id, Scope.WALLET: farmer.id}
+    (first,) = (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    other, theirs = await rows.wallet(), await rows.operation(farmer, "work")
+    free = await rows.operation(other)
+    await custody.pause(Reach(scope=scope, target=targets[scope]), reason="fire", actor="ann")
+    await rows.connection.execute(NO_PAUSE)
+    drafts = [draft(farmer, theirs), draft(other, free)]
+    recorded = (await store.commit_signed(drafts, ledger=LEDGER)).recorded
+    assert recorded == ([] if scope is Scope.EVERYTHING else drafts[1:])
+    dearer = replace(first.envelope, xdr="dearer", hash="dearer", fee_bid=200)
+    assert not await store.replace_envelope(first.id, first.envelope.hash, dearer)
+    if scope is Scope.EVERYTHING:
+        assert not await store.commit_again(draft(other, free), ledger=LEDGER)
+
+
+#: Triggers that take new pauses away.
+TAKES_AWAY = {
+    "before": "CREATE TRIGGER nothing BEFORE INSERT ON wallet.pauses",
+    "at once": "CREATE TRIGGER nothing AFTER INSERT ON wallet.pauses",
+    "at the commit": (
+        "CREATE CONSTRAINT TRIGGER nothing AFTER INSERT ON wallet.pauses "
+        "DEFERRABLE INITIALLY DEFERRED"
+    ),
+}
+
+
+@pytest.mark.parametrize("when", TAKES_AWAY)
+async def test_a_pause_that_the_database_does_not_keep_is_not_told_as_recorded(
+    rows: WalletRows, when: str
+) -> None:
+    await rows.connection.execute(
+        "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+        "'BEGIN DELETE FROM wallet.pauses WHERE id = NEW.id; RETURN NULL; END'"
+    )
+    await rows.connection.execute(
+        f"{TAKES_AWAY[when]} FOR EACH ROW EXECUTE FUNCTION public.nothing()"
+    )
+    custody = CustodyStore(rows.pool, ORDERS)
+    with pytest.raises(PauseNotRecordedError):
+        await custody.pause(EVERYTHING, reason="fire", actor="ann")
+    await rows.connection.execute("DROP TRIGGER nothing ON wallet.pauses")
+    await custody.pause(EVERYTHING, reason="fire", actor="ann")
+    assert await reaches(custody) == [(EVERYTHING, "ann", "fire")]
+    records = await custody.latest(before=None, action=Action.PAUSE.value, limit=9)
+    assert len(records) == (2 if when == "at the commit" else 1)

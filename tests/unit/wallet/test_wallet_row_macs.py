@@ -115,8 +115,26 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
     ),
     (
         orders.resume_bytes,
-        {"pause_id": ONE, "resumed_by": "ann", "resumed_at": NOW},
-        {"pause_id": TWO, "resumed_by": "", "resumed_at": NOW + timedelta(seconds=1)},
+        {
+            "pause_id": ONE,
+            "scope": "pooler",
+            "target": ONE,
+            "reason": "fire",
+            "paused_by": "ann",
+            "paused_at": NOW,
+            "resumed_by": "ann",
+            "resumed_at": NOW,
+        },
+        {
+            "pause_id": TWO,
+            "scope": "wallet",
+            "target": TWO,
+            "reason": "drill",
+            "paused_by": "bob",
+            "paused_at": NOW + timedelta(seconds=1),
+            "resumed_by": "",
+            "resumed_at": NOW + timedelta(seconds=1),
+        },
     ),
     (
         orders.approval_bytes,

@@ -601,13 +601,29 @@ CREATE TABLE wallet.pauses (
     paused_at wallet.moment NOT NULL DEFAULT now(),
     resumed_by text CHECK (octet_length(resumed_by) <= 4096),
     resumed_at wallet.moment,
-    -- Authenticator of its end: else it is in force.
+    -- Authenticator of its beginning and its end: else it is in force.
     resume_mac bytea CHECK (octet_length(resume_mac) = 34),
     CONSTRAINT pauses_target CHECK ((scope = 'everything') = (target IS NULL)),
     CONSTRAINT pauses_resumed CHECK ((resumed_by IS NULL) = (resumed_at IS NULL))
 );
-CREATE UNIQUE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) NULLS NOT DISTINCT
-WHERE resumed_at IS NULL;
+-- None of these is unique: an order is a row of its own, and waits for nobody who writes another one.
+CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_at IS NULL;
+-- Whether a pause is in force by the log.
+CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
+WHERE action IN ('pause', 'resume');
+
+-- An end stays: who could take it back for a moment would put it there again around a later order.
+CREATE FUNCTION wallet.refuse_return_of_pause() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'pause % has ended, for good', OLD.id;
+END
+$$;
+CREATE TRIGGER pauses_stay_ended BEFORE UPDATE ON wallet.pauses
+FOR EACH ROW WHEN (
+    OLD.resumed_at IS NOT NULL
+    AND (OLD.resumed_by, OLD.resumed_at) IS DISTINCT FROM (NEW.resumed_by, NEW.resumed_at)
+) EXECUTE FUNCTION wallet.refuse_return_of_pause();
 
 -- Orders of one operator that another one has to agree to: what was asked, who agreed, and that it was
 -- used, once.

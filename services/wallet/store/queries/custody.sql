@@ -54,12 +54,31 @@ LIMIT $2;
 
 -- name: insert_pause :exec
 INSERT INTO wallet.pauses (id, scope, target, reason, paused_by)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING;
+VALUES ($1, $2, $3, $4, $5);
 
--- name: pause_in_force :many
--- The pause with this reach, if it is in force, and the moment of this transaction.
-SELECT id, now() AS moment FROM wallet.pauses
+-- name: standing_pause :one
+-- The pause with this reach ($1, $2), as the log names it ($3), that is in force by its row and by the log:
+-- nobody has ended it since, and put its end away.
+SELECT p.id
+FROM wallet.pauses AS p
+INNER JOIN (
+    SELECT a.at, a.action, a.actor FROM wallet.audit_log AS a
+    WHERE a.subject = $3 AND a.action IN ('pause', 'resume')
+    ORDER BY a.number DESC
+    LIMIT 1
+) AS newest ON newest.action = 'pause' AND newest.at = p.paused_at AND newest.actor = p.paused_by
+WHERE p.scope = $1 AND p.target IS NOT DISTINCT FROM $2 AND p.resumed_at IS NULL
+LIMIT 1;
+
+-- name: pause :one
+SELECT id, scope, target, reason, paused_by, paused_at, resumed_by, resumed_at
+FROM wallet.pauses
+WHERE id = $1;
+
+-- name: pauses_in_force :many
+-- The pauses with this reach that are in force, and the moment of this transaction.
+SELECT id, scope, target, reason, paused_by, paused_at, now() AS moment
+FROM wallet.pauses
 WHERE scope = $1 AND target IS NOT DISTINCT FROM $2 AND resumed_at IS NULL;
 
 -- name: end_pause :exec
@@ -68,7 +87,7 @@ WHERE id = $1 AND resumed_at IS NULL;
 
 -- name: pauses_to_judge :many
 -- Those in force, and those whose end nobody has judged yet (all but $1).
-SELECT id, scope, target, resumed_by, resumed_at, resume_mac
+SELECT id, scope, target, reason, paused_by, paused_at, resumed_by, resumed_at, resume_mac
 FROM wallet.pauses
 WHERE id <> ALL($1::uuid[])
 ORDER BY paused_at, id;
@@ -84,17 +103,13 @@ WHERE $1 OR resumed_at IS NULL
 ORDER BY paused_at DESC, id
 LIMIT 1000;
 
--- name: is_carrier_paused :one
--- Whether nothing may be signed for a transaction ($1): for one of those that it carries, or at all.
-SELECT wallet.is_paused(NULL, NULL) OR EXISTS (
-    SELECT 1 FROM wallet.transaction_operations AS c
-    INNER JOIN wallet.operations AS o ON c.operation_id = o.id
-    INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-    WHERE c.transaction_id = $1 AND wallet.is_paused(w.id, w.pooler_id)
-) AS paused;
-
--- name: is_everything_paused :one
-SELECT wallet.is_paused(NULL, NULL) AS paused;
+-- name: carried_owners :many
+-- Whose operations a transaction ($1) carries.
+SELECT DISTINCT w.id AS wallet_id, w.pooler_id
+FROM wallet.transaction_operations AS c
+INNER JOIN wallet.operations AS o ON c.operation_id = o.id
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE c.transaction_id = $1;
 
 -- name: is_held_apart :one
 -- Whether signing is paused for a wallet ($1) or its pooler, whether or not it is for everybody, too.

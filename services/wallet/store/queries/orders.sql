@@ -97,3 +97,18 @@ WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.tokens AS t SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE t.id = n.key AND t.mac IS NOT DISTINCT FROM n.old;
+
+-- name: order_pauses :many
+-- Those that have ended: one in force holds, whoever wrote it.
+SELECT
+    p.id AS key, 0 AS number, p.id, p.scope, p.target, p.reason, p.paused_by, p.paused_at, p.resumed_by,
+    p.resumed_at, p.resume_mac AS mac
+FROM wallet.pauses AS p
+WHERE p.resumed_at IS NOT NULL AND ($1::uuid IS NULL OR p.id > $1)
+ORDER BY p.id
+LIMIT $2;
+
+-- name: sign_order_pauses :exec
+UPDATE wallet.pauses AS p SET resume_mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE p.id = n.key AND p.resume_mac IS NOT DISTINCT FROM n.old;

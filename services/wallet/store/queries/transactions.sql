@@ -2,7 +2,7 @@
 -- Those of the operations that are still to be signed, may be, and now are nobody else's to sign,
 -- with whose budget pays for them, and the payer that a payment belongs to. A withdrawal to an address
 -- that counts no more is not.
-SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id
+SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id, o.wallet_id
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.payments AS p ON o.id = p.operation_id
