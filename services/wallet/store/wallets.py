@@ -170,6 +170,16 @@ class WalletStore:
             raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
         return wallet
 
+    async def unjudged_id(self, farmer_id: FarmerId) -> WalletId:
+        """Return the id of a farmer's wallet, whoever wrote its row, to stop what it signs.
+
+        Raises WalletNotFoundError.
+        """
+        row = await self._database.one("wallet_id_of_farmer", farmer_id)
+        if row is None:
+            raise WalletNotFoundError(f"farmer {farmer_id} has no wallet")
+        return WalletId(row["id"])
+
     async def by_address(self, address: str) -> Wallet | None:
         """Return a farmer's wallet by its address; None when there is none."""
         return self._optional(await self._database.one("wallet_by_address", address))

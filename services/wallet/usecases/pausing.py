@@ -23,6 +23,10 @@ PATIENCE = 0.5
 PING = 10.0
 
 
+#: Seconds between two tries to record an order.
+AGAIN = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pausing:
     """Use cases of the kill switch.
@@ -40,6 +44,8 @@ class Pausing:
     orders: Wakeup = field(default_factory=Wakeup)
     #: Held by whoever changes pauses: an order is recorded before the end of its pause is.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Orders whose first try has failed: that is told once.
+    failing: set[Reach] = field(default_factory=set)
 
     async def pause(self, reach: Reach, *, reason: str, actor: str) -> bool:
         """Stop signing here, and everywhere once it is recorded; tell whether it is.
@@ -68,24 +74,38 @@ class Pausing:
         self.wakeup.notify()
 
     async def step(self) -> None:
-        """Record the orders that wait; without any, wait for one."""
+        """Record the orders that wait; without any, wait for one.
+
+        Each order has one try, a pause of everything first: none keeps another one from being
+        recorded, and a new one waits for no pause between tries.
+        """
         seen = self.orders.count
         async with self.turn:
-            for order in self.switch.orders:
-                await self._record(order)
-        await self.orders.wait(seen, PING)
-        if self.orders.count == seen:
+            for order in sorted(self.switch.orders, key=_is_partial):
+                await self._try(order)
+        await self.orders.wait(seen, AGAIN if self.switch.holds_anything else PING)
+        if self.orders.count == seen and not self.switch.holds_anything:
             await self.store.ping()
+
+    async def _try(self, order: PauseOrder) -> None:
+        try:
+            await self._record(order)
+        except Exception as error:
+            if order.reach not in self.failing:
+                self.failing.add(order.reach)
+                security.warning("pause not recorded yet", reach=str(order.reach), why=repr(error))
 
     async def _record(self, order: PauseOrder) -> None:
         try:
             recorded = await self._as_recorded(order.reach)
         except NotFoundError as error:
             self.switch.settle(order.reach, error)
+            self.failing.discard(order.reach)
             security.warning("nobody was paused", reach=str(order.reach), why=str(error))
             return
         await self.store.pause(recorded, reason=order.reason, actor=order.actor)
         self.switch.settle(order.reach)
+        self.failing.discard(order.reach)
         security.warning("signing paused", reach=str(recorded), actor=order.actor, why=order.reason)
 
     async def _as_recorded(self, reach: Reach) -> Reach:
@@ -93,11 +113,16 @@ class Pausing:
         if reach.target is None:
             return reach
         if reach.scope is Scope.FARMER:
-            wallet = await self.wallets.of_farmer(FarmerId(reach.target))
-            return Reach(scope=Scope.WALLET, target=wallet.id)
+            # Whoever spoils a wallet's row does not keep its signing from being paused.
+            wallet_id = await self.wallets.unjudged_id(FarmerId(reach.target))
+            return Reach(scope=Scope.WALLET, target=wallet_id)
         pooler_id = PoolerId(reach.target)
         if reach.scope is Scope.POOLER and not await self.wallets.page(
             pooler_id=pooler_id, after=None, limit=1
         ):
             raise WalletNotFoundError(f"pooler {pooler_id} has no farmer's wallet here")
         return reach
+
+
+def _is_partial(order: PauseOrder) -> bool:
+    return order.reach.scope is not Scope.EVERYTHING

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -203,6 +203,50 @@ async def test_who_is_nobody_is_told_as_soon_as_the_database_says_so(
         with pytest.raises(WalletNotFoundError):
             await pausing.pause(reach, reason="a typo", actor="ann")
     assert await acts(pool) == []
+
+
+async def test_a_spoilt_row_keeps_no_pause_from_being_recorded(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    farmer_id, _, draft = await farmer(pool)
+    async with connect(database.dsn("wallet")) as thief:
+        await thief.execute("UPDATE wallet.wallets SET mac = decode(repeat('00', 34), 'hex')")
+    reach = Reach(scope=Scope.FARMER, target=farmer_id)
+    assert await pausing.pause(reach, reason="looks odd", actor="ann")
+    assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+    assert (await transactions(pool).commit_signed([draft], ledger=LEDGER)).recorded == []
+    await pausing.resume(reach, actor="ann")
+    assert [one.reach for one in await CustodyStore(pool, ORDERS).pauses(over=False)] == [
+        EVERYTHING
+    ]
+
+
+async def test_an_order_that_cannot_be_recorded_keeps_no_other_one_waiting(
+    pool: Database, database: DatabaseAccess, pausing: Pausing
+) -> None:
+    reach = Reach(scope=Scope.POOLER, target=(await farmer(pool))[1])
+    async with connect(database.admin_dsn) as admin:
+        # Somebody with all rights drops new pauses of poolers.
+        await admin.execute(
+            "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RETURN NULL; END'; "
+            "CREATE TRIGGER nothing BEFORE INSERT ON wallet.pauses FOR EACH ROW "
+            "WHEN (NEW.scope = 'pooler') EXECUTE FUNCTION public.nothing()"
+        )
+        assert not await pausing.pause(reach, reason="looks odd", actor="ann")
+        assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+        assert [one.reach for one in pausing.switch.orders] == [reach]
+        assert await acts(pool) == ["pause"]
+        await admin.execute("DROP TRIGGER nothing ON wallet.pauses")
+    await eventually(_settled(pausing))
+    assert len(await CustodyStore(pool, ORDERS).pauses(over=False)) == 2
+
+
+def _settled(pausing: Pausing) -> Callable[[], Awaitable[bool]]:
+    async def settled() -> bool:
+        return not pausing.switch.holds_anything
+
+    return settled
 
 
 async def test_who_waits_for_a_lock_is_told_to_come_again(database: DatabaseAccess) -> None:
