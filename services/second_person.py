@@ -22,7 +22,14 @@ COVERED: Mapping[str, Covered] = {
     f"{_CUSTODY}/ReleaseOperation": Covered(moves="what an operation does, perhaps once more"),
     "/kalepool.wallet.v1.WalletService/SetStakeLimit": Covered(moves="how much a farmer stakes"),
     f"{_WITHDRAWAL}/SetPayoutAddress": Covered(moves="where a farmer's money goes"),
-    f"{_WITHDRAWAL}/Withdraw": Covered(moves="a farmer's money", is_repeatable=True),
+    f"{_WITHDRAWAL}/Withdraw": Covered(
+        moves="a farmer's money",
+        is_repeatable=True,
+        named_by=("farmer_id", "request_id"),
+        # The address that counts when it is used need not be the one that counted when somebody
+        # agreed.
+        needs=("destination",),
+    ),
     "/kalepool.wallet.v1.KeyService/RotateKeys": Covered(moves="all keys, to another KEK"),
     "/kalepool.wallet.v1.OrderService/SignOrders": Covered(moves="what wallet acts on"),
     "/kalepool.wallet.v1.OrderService/ReplaceRowKey": Covered(moves="the key of all orders"),

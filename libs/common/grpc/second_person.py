@@ -26,8 +26,13 @@ class Covered:
     fields: frozenset[str] = frozenset()
     #: Fields that make it none while one of them is true.
     unless: frozenset[str] = frozenset()
-    #: Whether the same request, sent again, does nothing new: then a repeat needs no approval.
+    #: Whether the same request, sent again, does nothing new once it is recorded: then a repeat
+    #: needs no approval.
     is_repeatable: bool = False
+    #: Of a repeatable one: the fields that name what it has recorded.
+    named_by: tuple[str, ...] = ()
+    #: Fields that such an order has to set, so that who agrees sees all that it moves.
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,12 @@ class Order:
     asked_by: str
     #: The same for records, with who has brought the request where that was another; empty: nobody.
     actor: str = ""
-    #: Whether the same request, sent again, does nothing new.
+    #: Whether the same request, sent again, does nothing new once it is recorded.
     is_repeatable: bool
+    #: Of a repeatable one: what names what it has recorded.
+    named: tuple[str, ...] = ()
+    #: Fields that it has to set and does not.
+    missing: tuple[str, ...] = ()
 
     @property
     def recorded(self) -> str:
@@ -92,6 +101,8 @@ class SecondPerson:
             asked_by=caller.identity,
             actor=caller.actor,
             is_repeatable=entry.is_repeatable,
+            named=tuple(getattr(request, name) for name in entry.named_by),
+            missing=tuple(name for name in entry.needs if not getattr(request, name)),
         )
 
 

@@ -142,12 +142,17 @@ def approval_bytes(
     approval_id: UUID,
     method: str,
     digest: bytes,
+    request: str,
     asked_by: str,
-    approved_by: str,
-    approved_at: datetime,
+    asked_at: datetime,
+    expires_at: datetime,
+    approved_by: str | None,
+    approved_at: datetime | None,
+    used_at: datetime | None,
 ) -> bytes:
-    """Return the bytes of a second person's word on a request."""
-    return _bytes("approvals", approval_id, method, digest, asked_by, approved_by, approved_at)
+    """Return the bytes of an approval as it stands: what was asked, who agreed, and its use."""
+    asked = (method, digest, request, asked_by, asked_at, expires_at)
+    return _bytes("approvals", approval_id, *asked, approved_by, approved_at, used_at)
 
 
 def token_bytes(

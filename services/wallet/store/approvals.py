@@ -1,5 +1,6 @@
 """The table of approvals, each step in a transaction with its record in the audit log."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +24,9 @@ from services.wallet.store.orders import Orders
 
 security = get_security_logger()
 
+#: What names a withdrawal: its farmer, and its request id.
+_NAMES = 2
+
 
 class ApprovalStore:
     """The table approvals. The lock of the audit log makes all steps follow each other."""
@@ -39,13 +43,30 @@ class ApprovalStore:
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             newest, now = await self._newest(session, order)
-            decided = verdict(newest, now, is_repeatable=order.is_repeatable)
+            does_nothing_new = newest is not None and await self._is_recorded(session, order)
+            decided = verdict(newest, now, is_repeatable=does_nothing_new)
             if decided is Verdict.ASK or newest is None:
-                return await _ask(session, order, now, seconds=seconds)
-            if decided is Verdict.USE and await session.execute("use_approval", newest.id):
+                return await self._ask(session, order, now, seconds=seconds)
+            if decided is Verdict.USE and await self._use(session, newest, now):
                 await add_records(session, [_act(order.recorded, Action.USE_APPROVAL, newest)])
                 return None
             return None if decided is Verdict.REPEAT else newest.id
+
+    async def _use(self, session: Session, newest: Approval, now: datetime) -> int:
+        # What was judged is sealed, not what the row may have become since.
+        mac = self._orders.for_approval(replace(newest, used_at=now))
+        return await session.execute("use_approval", newest.id, now, mac)
+
+    async def _is_recorded(self, session: Session, order: Order) -> bool:
+        """Tell whether what a repeatable order asks for is there already, by wallet's own word."""
+        if not order.is_repeatable or len(order.named) != _NAMES:
+            return False
+        farmer_id, request_id = order.named
+        try:
+            row = await session.one("withdrawal_named", UUID(farmer_id), request_id)
+        except ValueError:  # no id; the method itself says so
+            return False
+        return row is not None and self._orders.is_withdrawal(row)
 
     async def approve(self, approval_id: ApprovalId, *, actor: str) -> Approval:
         """Record that an operator agrees to a request; doing it twice changes nothing.
@@ -57,65 +78,76 @@ class ApprovalStore:
             row = await session.one("approval", approval_id)
             if row is None:
                 raise ApprovalNotFoundError(f"there is no approval {approval_id}")
-            found = _approval(row)
+            found = self._judged(row)
+            if found is None:
+                raise ApprovalNotFoundError(f"wallet did not write approval {approval_id}")
             if not is_anothers(found, actor):
                 raise OwnRequestError("it takes another operator than the one who asked")
             if found.approved_by == actor and found.used_at is None:
                 return found
-            approved = await session.one("approve", approval_id, actor)
-            if approved is None:
+            approved = replace(found, approved_by=actor, approved_at=row["moment"])
+            mac = self._orders.for_approval(approved)
+            if not await session.execute("approve", approval_id, actor, row["moment"], mac):
                 raise ApprovalOverError(f"approval {approval_id} is given, used or too late")
-            await session.execute("sign_approval", approval_id, self._orders.for_approval(approved))
             await add_records(session, [_act(actor, Action.APPROVE, found)])
-            return _approval(approved)
+            return approved
 
     async def _newest(self, session: Session, order: Order) -> tuple[Approval | None, datetime]:
         """Return the newest approval of this request, and the moment of this transaction.
 
-        A second person's word that wallet did not write counts for nothing.
+        A row that wallet did not write so counts for nothing, nor does one that the log has seen
+        used and that says that it was not.
         """
         (row,) = await session.many("approval_of", order.digest, order.asked_by, order.method)
-        if row["id"] is None:
-            return None, row["moment"]
-        found = _approval(row)
-        if found.approved_at is not None and not self._orders.is_approval(row):
-            security.critical("approval not written by wallet", approval=str(found.id))
+        found = None if row["id"] is None else self._judged(row)
+        if found is not None and row["is_used_by_log"] and found.used_at is None:
+            security.critical("approval was used before", approval=str(found.id))
             return None, row["moment"]
         return found, row["moment"]
+
+    def _judged(self, row: Row) -> Approval | None:
+        """Return the approval of a row; None, with a record, when wallet did not write it so."""
+        if self._orders.is_approval(row):
+            return _approval(row)
+        security.critical("approval not written by wallet", approval=str(row["id"]))
+        return None
 
     async def approvals(self, *, over: bool) -> list[Approval]:
         """Return approvals that can be given or used, newest first; with `over`, all others, too.
 
-        There are 1,000 at most.
+        There are 1,000 at most. What wallet did not write is not shown: nobody can agree to it.
         """
-        return [_approval(row) for row in await self._database.many("approvals", over)]
+        found = [self._judged(row) for row in await self._database.many("approvals", over)]
+        return [one for one in found if one is not None]
 
-
-async def _ask(session: Session, order: Order, now: datetime, *, seconds: int) -> ApprovalId:
-    asked = Approval(
-        id=ApprovalId(new_id()),
-        method=order.method,
-        digest=order.digest,
-        request=order.request,
-        asked_by=order.asked_by,
-        asked_at=now,
-        expires_at=expiry(now, seconds=seconds),
-        approved_by=None,
-        approved_at=None,
-        used_at=None,
-    )
-    await session.execute(
-        "insert_approval",
-        asked.id,
-        asked.method,
-        asked.digest,
-        asked.request,
-        asked.asked_by,
-        asked.asked_at,
-        asked.expires_at,
-    )
-    await add_records(session, [_act(order.recorded, Action.ASK_APPROVAL, asked)])
-    return asked.id
+    async def _ask(
+        self, session: Session, order: Order, now: datetime, *, seconds: int
+    ) -> ApprovalId:
+        asked = Approval(
+            id=ApprovalId(new_id()),
+            method=order.method,
+            digest=order.digest,
+            request=order.request,
+            asked_by=order.asked_by,
+            asked_at=now,
+            expires_at=expiry(now, seconds=seconds),
+            approved_by=None,
+            approved_at=None,
+            used_at=None,
+        )
+        await session.execute(
+            "insert_approval",
+            asked.id,
+            asked.method,
+            asked.digest,
+            asked.request,
+            asked.asked_by,
+            asked.asked_at,
+            asked.expires_at,
+            self._orders.for_approval(asked),
+        )
+        await add_records(session, [_act(order.recorded, Action.ASK_APPROVAL, asked)])
+        return asked.id
 
 
 def _act(actor: str, action: Action, approval: Approval) -> Act:

@@ -36,6 +36,7 @@ _TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
     "transactions": ("transactions", orders.transaction_row),
     "tokens": ("tokens", orders.token_row),
     "pauses": ("pauses", orders.resume_row),
+    "approvals": ("approvals", orders.approval_row),
 }
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from libs.common.db.pool import Record
 from libs.kale.amounts import WHOLE
+from services.wallet.domain.approvals import Approval
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.orders import (
     approval_bytes,
@@ -176,9 +177,9 @@ class Orders:
             _resume_bytes({**dict(row), "resumed_by": resumed_by, "resumed_at": resumed_at})
         )
 
-    def for_approval(self, row: Record) -> bytes:
-        """Return the authenticator of a second person's word, as its row has it."""
-        return self._macs.mac(approval_row(row))
+    def for_approval(self, approval: Approval) -> bytes:
+        """Return the authenticator of an approval as it is to stand."""
+        return self._macs.mac(_approval_bytes(vars(approval)))
 
     def for_token(self, token: Token) -> bytes:
         """Return the authenticator of a new token."""
@@ -239,10 +240,8 @@ class Orders:
         return self._macs.is_genuine(resume_row(row), row["resume_mac"])
 
     def is_approval(self, row: Record) -> bool:
-        """Judge a second person's word."""
-        return row["approved_at"] is not None and self._macs.is_genuine(
-            approval_row(row), row["mac"]
-        )
+        """Judge an approval: what was asked, who agreed, and its use."""
+        return self._macs.is_genuine(approval_row(row), row["mac"])
 
     def is_token(self, row: Record) -> bool:
         """Judge a token's row."""
@@ -340,14 +339,22 @@ def _resume_bytes(values: Mapping[str, Any]) -> bytes:
 
 
 def approval_row(row: Record) -> bytes:
-    """Return the bytes of a second person's word, as its row has it."""
+    """Return the bytes of an approval, as its row has it."""
+    return _approval_bytes(dict(row))
+
+
+def _approval_bytes(values: Mapping[str, Any]) -> bytes:
     return approval_bytes(
-        approval_id=row["id"],
-        method=row["method"],
-        digest=row["digest"],
-        asked_by=row["asked_by"],
-        approved_by=row["approved_by"],
-        approved_at=row["approved_at"],
+        approval_id=values["id"],
+        method=values["method"],
+        digest=values["digest"],
+        request=values["request"],
+        asked_by=values["asked_by"],
+        asked_at=values["asked_at"],
+        expires_at=values["expires_at"],
+        approved_by=values["approved_by"],
+        approved_at=values["approved_at"],
+        used_at=values["used_at"],
     )
 
 

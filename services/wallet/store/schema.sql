@@ -606,7 +606,7 @@ CREATE TABLE wallet.pauses (
     CONSTRAINT pauses_target CHECK ((scope = 'everything') = (target IS NULL)),
     CONSTRAINT pauses_resumed CHECK ((resumed_by IS NULL) = (resumed_at IS NULL))
 );
--- None of these is unique: an order is a row of its own, and waits for nobody who writes another one.
+-- Not unique: an order is a row of its own, and waits for nobody who writes another one.
 CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_at IS NULL;
 -- Whether a pause is in force by the log.
 CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
@@ -640,13 +640,29 @@ CREATE TABLE wallet.approvals (
     approved_by text,
     approved_at wallet.moment,
     used_at wallet.moment,
-    -- Authenticator of the second person's word.
+    -- Authenticator of the whole row as it stands: asked for, approved or used.
     mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT approvals_approved CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
     CONSTRAINT approvals_by_another CHECK (approved_by <> asked_by),
     CONSTRAINT approvals_used CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 );
 CREATE INDEX idx_approvals_request ON wallet.approvals (digest, asked_at);
+-- Whether an approval was used, by the log.
+CREATE INDEX idx_audit_log_used_approvals ON wallet.audit_log (subject) WHERE action = 'use_approval';
+
+-- Whoever puts an earlier state of a row back would have its authenticator count again.
+CREATE FUNCTION wallet.refuse_return_of_approval() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'approval % was given or used, for good', OLD.id;
+END
+$$;
+CREATE TRIGGER approvals_stay_given BEFORE UPDATE ON wallet.approvals
+FOR EACH ROW WHEN (
+    (OLD.approved_at IS NOT NULL
+        AND (OLD.approved_by, OLD.approved_at) IS DISTINCT FROM (NEW.approved_by, NEW.approved_at))
+    OR (OLD.used_at IS NOT NULL AND OLD.used_at IS DISTINCT FROM NEW.used_at)
+) EXECUTE FUNCTION wallet.refuse_return_of_approval();
 
 -- Whether nothing may be signed for a wallet of this pooler (none for those of the pool itself).
 CREATE FUNCTION wallet.is_paused(wallet_id uuid, pooler_id uuid) RETURNS boolean

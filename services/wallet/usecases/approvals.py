@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.second_person import Order
 from libs.common.log import get_security_logger
 from services.wallet.domain.approvals import Approval, ApprovalId
@@ -22,10 +23,15 @@ class Approvals:
     async def use(self, order: Order) -> None:
         """Return when an order may be carried out; its approval is used up then.
 
-        Raises SecondPersonError while nobody has approved it.
+        Raises SecondPersonError while nobody has approved it, InvalidArgumentError when it leaves
+        open what is moved.
         """
         if not self.seconds:
             return
+        for name in order.missing:
+            raise InvalidArgumentError.of(
+                name, "is required where a second person has to agree: it has to be seen"
+            )
         waits_for = await self.store.use(order, seconds=self.seconds)
         if waits_for is None:
             security.warning(

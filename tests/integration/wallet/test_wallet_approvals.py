@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,12 @@ from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
 from libs.common.db.pool import Database
-from libs.common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
+from libs.common.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from libs.common.grpc.client import call
 from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.identity import CallerKind
@@ -28,10 +35,12 @@ from services.wallet.domain.errors import (
 )
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore
+from services.wallet.usecases.approvals import Approvals
 from tests.support.callers import Stubs, register, stubs_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.tokens import bearing
+from tests.support.wallet_rows import WalletRows
 
 ANN, BOB, CID = (f"spiffe://kalepool/operator/{name}" for name in ("ann", "bob", "cid"))
 RESUME = "/kalepool.wallet.v1.CustodyService/ResumeSigning"
@@ -75,10 +84,40 @@ async def test_an_order_goes_on_once_when_another_operator_has_agreed(pool: Data
     assert all(one.details == f"{RESUME} {'00' * 32}" for one in records if one.subject == subject)
 
 
-async def test_a_repeat_that_does_nothing_new_needs_no_other_approval(pool: Database) -> None:
-    store, one = ApprovalStore(pool, ORDERS), order(20, is_repeatable=True)
+async def test_a_repeat_that_does_nothing_new_needs_no_other_approval(rows: WalletRows) -> None:
+    store, farmer = ApprovalStore(rows.pool, ORDERS), await rows.wallet()
+    recorded = await rows.payment(farmer, await rows.wallet("payer"))
+    named = (str(farmer.farmer_id), str(recorded))
+    one = replace(order(20, is_repeatable=True), named=named)
     await store.approve(await asked(store, one), actor=BOB)
     assert [await store.use(one, seconds=60) for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("is_forged", [False, True], ids=["refused then", "recorded by a thief"])
+async def test_an_approval_of_what_was_not_recorded_is_used_once(
+    rows: WalletRows, is_forged: bool
+) -> None:
+    store, farmer = ApprovalStore(rows.pool, ORDERS), await rows.wallet()
+    named = (str(farmer.farmer_id), "later")
+    one = replace(order(21, is_repeatable=True), named=named)
+    await store.approve(await asked(store, one), actor=BOB)
+    assert await store.use(one, seconds=60) is None
+    if is_forged:
+        thiefs = await rows.payment(farmer, await rows.wallet("payer"))
+        await rows.connection.execute(
+            "UPDATE wallet.withdrawals SET request_id = 'later' WHERE operation_id = $1", thiefs
+        )
+    assert await store.use(one, seconds=60) is not None
+
+
+async def test_a_withdrawal_that_takes_two_names_its_destination(pool: Database) -> None:
+    approvals = Approvals(store=ApprovalStore(pool, ORDERS), seconds=60)
+    with pytest.raises(InvalidArgumentError, match="destination"):
+        await approvals.use(replace(order(22), missing=("destination",)))
+    await Approvals(store=approvals.store, seconds=0).use(
+        replace(order(22), missing=("destination",))
+    )
+    assert await approvals.store.approvals(over=True) == []
 
 
 async def test_who_asked_does_not_agree_to_it(pool: Database) -> None:
@@ -100,8 +139,17 @@ async def test_what_is_over_is_neither_approved_nor_used(
     late, agreed = await asked(store, order(40)), await asked(store, order(41))
     await store.approve(agreed, actor=BOB)
     assert {one.id for one in await store.approvals(over=False)} >= {late, agreed}
+    now = datetime.now(UTC)
     async with connect(database.admin_dsn) as admin:
-        await admin.execute("UPDATE wallet.approvals SET expires_at = now()")
+        # Wallet itself would have written this: the time is over at once.
+        for one in await store.approvals(over=False):
+            mac = ORDERS.for_approval(replace(one, expires_at=now))
+            await admin.execute(
+                "UPDATE wallet.approvals SET expires_at = $2, mac = $3 WHERE id = $1",
+                one.id,
+                now,
+                mac,
+            )
     with pytest.raises(ApprovalOverError):
         await store.approve(late, actor=BOB)
     assert await store.use(order(41), seconds=60) not in {None, agreed}
@@ -139,6 +187,67 @@ async def test_the_database_refuses_what_no_approval_is(
     async with connect(database.dsn("wallet")) as connection:
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
             await connection.execute(statement)
+
+
+# What wallet did not write --------------------------------------------------------------------
+
+ROW = """
+    INSERT INTO wallet.approvals (id, method, digest, request, asked_by, asked_at, expires_at, mac)
+    VALUES ($1, $2, $3, $4, $5, now(), now() + interval '1 year', $6)
+"""
+
+
+async def test_nobody_agrees_to_a_text_that_stands_beside_another_request(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, honest, wish = ApprovalStore(pool, ORDERS), order(70), order(71)
+    genuine = await asked(store, honest)
+    async with connect(database.dsn("wallet")) as thief:
+        mac = await thief.fetchval("SELECT mac FROM wallet.approvals")
+        for copied in (mac, None):
+            forged = ApprovalId(new_id())
+            await thief.execute(ROW, forged, RESUME, wish.digest, honest.request, ANN, copied)
+            with pytest.raises(ApprovalNotFoundError, match="did not write"):
+                await store.approve(forged, actor=BOB)
+            assert await store.use(wish, seconds=60) not in {None, forged}
+    assert forged not in {one.id for one in await store.approvals(over=True)}
+    assert genuine in {one.id for one in await store.approvals(over=True)}
+
+
+#: What would make an approval that was used be one that was not, and who may write that.
+USED_AGAIN = {
+    "an older state": "UPDATE wallet.approvals SET used_at = NULL, mac = $1",
+    "without its authenticator": "UPDATE wallet.approvals SET used_at = NULL WHERE $1::bytea <> ''",
+    "for longer": (
+        "UPDATE wallet.approvals "
+        "SET used_at = NULL, mac = $1, expires_at = now() + interval '1 year'"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", USED_AGAIN)
+async def test_an_approval_that_was_used_is_used_no_more(rows: WalletRows, how: str) -> None:
+    store, one = ApprovalStore(rows.pool, ORDERS), order(80)
+    waits_for = await asked(store, one)
+    await store.approve(waits_for, actor=BOB)
+    approved = await rows.connection.fetchval("SELECT mac FROM wallet.approvals")
+    assert await store.use(one, seconds=60) is None
+    with pytest.raises(asyncpg.RaiseError, match="for good"):
+        await rows.connection.execute(USED_AGAIN[how], approved)
+    # Who has all rights switches the trigger off.
+    await rows.connection.execute("SET session_replication_role = replica")
+    await rows.connection.execute(USED_AGAIN[how], approved)
+    assert await store.use(one, seconds=60) not in {None, waits_for}
+
+
+async def test_a_time_that_was_moved_counts_for_nothing(rows: WalletRows) -> None:
+    store, one = ApprovalStore(rows.pool, ORDERS), order(81)
+    waits_for = await asked(store, one)
+    await store.approve(waits_for, actor=BOB)
+    await rows.connection.execute(
+        "UPDATE wallet.approvals SET expires_at = now() + interval '1 day'"
+    )
+    assert await store.use(one, seconds=60) not in {None, waits_for}
 
 
 # Through running services ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.clock import SystemClock
 from libs.common.db.pool import Database
+from libs.common.grpc.second_person import Order
 from services.wallet.domain.audit import Action
 from services.wallet.domain.errors import RowKeysMissingError
 from services.wallet.domain.orders import Name
@@ -16,6 +17,7 @@ from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
+from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore, lock_audit_log
 from services.wallet.store.keys import KeyStore
 from services.wallet.store.order_rows import TABLES, OrderRowStore
@@ -81,6 +83,9 @@ async def checked(rows: WalletRows) -> Checked:
     custody, everything = CustodyStore(rows.pool, ORDERS), Reach(scope=Scope.EVERYTHING)
     await custody.pause(everything, reason="fire", actor="me")
     assert await custody.resume(everything, actor="me")
+    order = Order(method="/m", digest=bytes(32), request="{}", asked_by="ann", is_repeatable=False)
+    approval = await ApprovalStore(rows.pool, ORDERS).use(order, seconds=600)
+    assert approval is not None
     pause = await rows.connection.fetchval("SELECT id FROM wallet.pauses")
     token = await TokenStore(rows.pool, ORDERS).create(
         new_token(), subject="spiffe://kalepool/pooler/7", secret_hash=bytes(32), actor="me"
@@ -94,6 +99,7 @@ async def checked(rows: WalletRows) -> Checked:
         "transactions": Name(table="transactions", key=carrier),
         "tokens": Name(table="tokens", key=token.id),
         "pauses": Name(table="pauses", key=pause),
+        "approvals": Name(table="approvals", key=approval),
     }
     return Checked(rows=rows, macs=macs, keys=keys, check=check, names=names, farmer=farmer)
 
@@ -110,6 +116,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "transactions": 1,
         "tokens": 1,
         "pauses": 1,
+        "approvals": 1,
     }
     assert checked.check.is_clean
     assert checked.check.warnings == []
@@ -133,6 +140,7 @@ CHANGES = {
     """,
     "tokens": "UPDATE wallet.tokens SET subject = 'spiffe://kalepool/pooler/8'",
     "pauses": "UPDATE wallet.pauses SET reason = 'drill'",
+    "approvals": "UPDATE wallet.approvals SET expires_at = expires_at + interval '1 day'",
 }
 
 
@@ -175,8 +183,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     (warning,) = check.warnings
     assert "nothing is signed" in warning
     found = await check.look()
-    assert found.count == sum(found.rows.values()) == 15
-    assert await check.sign(None, actor="operator") == 15
+    assert found.count == sum(found.rows.values()) == 16
+    assert await check.sign(None, actor="operator") == 16
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)

@@ -50,7 +50,19 @@ def test_the_table_names_fields_that_can_be_absent_and_repeats_that_have_an_id()
         fields = method.input_type.fields_by_name
         assert all(fields[name].has_presence for name in entry.fields), path
         assert all(fields[name].type == fields[name].TYPE_BOOL for name in entry.unless), path
-        assert not entry.is_repeatable or "request_id" in fields, path
+        assert not entry.is_repeatable or "request_id" in entry.named_by, path
+        assert all(name in fields for name in (*entry.named_by, *entry.needs)), path
+
+
+def test_a_withdrawal_says_what_it_records_and_where_it_goes() -> None:
+    request = withdrawal_pb2.WithdrawRequest(request_id="a", farmer_id="f", amount=1)
+    found = PERSON.order(WITHDRAW, ANN, request)
+    assert found is not None
+    assert (found.named, found.missing) == (("f", "a"), ("destination",))
+    request.destination = "G"
+    found = PERSON.order(WITHDRAW, ANN, request)
+    assert found is not None
+    assert found.missing == ()
 
 
 def test_an_approval_is_of_every_byte_of_one_request_to_one_method() -> None:

@@ -223,6 +223,7 @@ class WithdrawRequest(_message.Message):
     destination: _builtins.str
     """The address that the caller expects to be paid (strkey G...). The withdrawal is refused when another
     one counts. Empty: whichever counts. Who names it need not trust what registered the farmer.
+    An operator has to name it where a second person has to agree (SECOND_PERSON_SECONDS).
     """
     def __init__(
         self,

@@ -112,3 +112,17 @@ LIMIT $2;
 UPDATE wallet.pauses AS p SET resume_mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
 WHERE p.id = n.key AND p.resume_mac IS NOT DISTINCT FROM n.old;
+
+-- name: order_approvals :many
+SELECT
+    a.id AS key, 0 AS number, a.id, a.method, a.digest, a.request, a.asked_by, a.asked_at, a.expires_at,
+    a.approved_by, a.approved_at, a.used_at, a.mac
+FROM wallet.approvals AS a
+WHERE ($1::uuid IS NULL OR a.id > $1)
+ORDER BY a.id
+LIMIT $2;
+
+-- name: sign_order_approvals :exec
+UPDATE wallet.approvals AS a SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE a.id = n.key AND a.mac IS NOT DISTINCT FROM n.old;
