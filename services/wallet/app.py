@@ -181,14 +181,15 @@ class _Wiring:
         self._reconciler = Reconciler(
             chain, self._differences, self._chain_view, self._wakeups.changes
         )
-        self._rotator = KeyRotator(provider, KeyStore(database), self._rotations)
+        self._rotator = KeyRotator(provider, self._keys, self._rotations)
         self._serve()
 
     def _open_stores(self) -> None:
         database, macs = self._database, RowMacs()
         self._orders = orders = Orders(macs)
-        self._row_keys = RowKeys(self._provider, KeyStore(database), macs)
-        self._token_keys = TokenKeys(self._provider, KeyStore(database))
+        self._keys = KeyStore(database, orders)
+        self._row_keys = RowKeys(self._provider, self._keys, macs)
+        self._token_keys = TokenKeys(self._provider, self._keys)
         self._token_store = TokenStore(database, orders)
         self._wallets = WalletStore(database, orders)
         self._blocks = BlockStore(database)

@@ -98,6 +98,8 @@ class Record:
     hash: bytes
     #: How the hash is made of the rest; a later record never has a smaller one.
     version: int = 1
+    #: Authenticator over number and hash; None before the first key of rows.
+    mac: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,6 +155,11 @@ def approval_bytes(
     return _bytes("approvals", approval_id, *asked, approved_by, approved_at, used_at)
 
 
+def record_bytes(*, number: int, digest: bytes) -> bytes:
+    """Return the bytes of a record of the audit log, whose hash covers all of it."""
+    return _bytes("audit_log", number, digest)
+
+
 def token_bytes(
     *,
     row_id: UUID,

@@ -24,17 +24,21 @@ class AuditWatch:
         #: The head that was told last.
         self._told: Head | None = None
         self._flaw = ""
+        #: The first record that wallet did not write, in words.
+        self._strangers = ""
         self._left: list[str] = []
 
     @property
     def warnings(self) -> Sequence[str]:
         """Return in words what a person has to look at."""
-        return [*([self._flaw] if self._flaw else []), *self._left]
+        flaws = [words for words in (self._flaw, self._strangers) if words]
+        return [*flaws, *self._left]
 
     async def step(self) -> None:
         """Tell the head, and compare the log with the head that was told before."""
         head = await self._store.head()
         await self._compare(head)
+        await self._judge(head)
         security.info("audit head", number=head.number, hash=head.hash.hex(), flaw=self._flaw)
         self._told = head
         await self._tell_rights()
@@ -53,6 +57,19 @@ class AuditWatch:
                 hash=told.hash.hex(),
                 found=head.number,
             )
+
+    async def _judge(self, head: Head) -> None:
+        """Look at the records since the head that was told before: who wrote them?"""
+        if self._told is None:
+            return
+        judge = await self._store.judge()
+        async for page in self._store.records(after=self._told.number):
+            found = judge.strangers([record for record in page if record.number <= head.number])
+            for words in found:
+                security.critical("record not written by wallet", found=words)
+                self._strangers = self._strangers or words
+            if page[-1].number >= head.number:
+                return
 
     async def _tell_rights(self) -> None:
         left = await self._rights.findings()

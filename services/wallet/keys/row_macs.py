@@ -96,6 +96,8 @@ class RowMacs:
     def __init__(self, keys: Mapping[int, bytes] = MappingProxyType({})) -> None:
         """Take keys that are open already, by their numbers."""
         self._keys = dict(keys)
+        #: Those, and the keys that were given up, as far as they open.
+        self._all = dict(keys)
         self._current = max(self._keys, default=0)
 
     def __repr__(self) -> str:
@@ -120,14 +122,16 @@ class RowMacs:
         """
         active = [item for item in sealed if item.is_active]
         newest = max(active, key=lambda item: item.number)
-        wanted = [item for item in sealed if item.number >= newest.accepts_from or item is newest]
-        opened = await provider.unwrap([item.wrapped for item in wanted])
+        opened = await provider.unwrap([item.wrapped for item in sealed])
         keys: dict[int, bytes] = {}
-        for item, key in zip(wanted, opened, strict=True):
-            if isinstance(key, KeyProviderError):
+        given_up: dict[int, bytes] = {}
+        for item, key in zip(sealed, opened, strict=True):
+            is_wanted = item.number >= newest.accepts_from or item is newest
+            if not isinstance(key, KeyProviderError):
+                (keys if is_wanted else given_up)[item.number] = key
+            elif is_wanted:
                 raise KeyProviderError(f"row key {item.number}: {key}") from key
-            keys[item.number] = key
-        self._keys, self._current = keys, newest.number
+        self._keys, self._current, self._all = keys, newest.number, keys | given_up
 
     def number_of(self, mac: bytes) -> int:
         """Return the number of the key that made a code."""
@@ -146,7 +150,14 @@ class RowMacs:
             raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
         if mac is None or len(mac) != MAC_BYTES:
             return False
-        key = self._keys.get(int.from_bytes(mac[:_NUMBER_BYTES], "big"))
+        return self._is_by(self._keys, row, mac)
+
+    def is_of_any_age(self, row: bytes, mac: bytes) -> bool:
+        """Tell whether wallet made this code at any time, also under a key that was given up."""
+        return len(mac) == MAC_BYTES and self._is_by(self._all, row, mac)
+
+    def _is_by(self, keys: Mapping[int, bytes], row: bytes, mac: bytes) -> bool:
+        key = keys.get(self.number_of(mac))
         if key is None:
             return False
         return hmac.compare_digest(hmac.digest(key, row, "sha256"), mac[_NUMBER_BYTES:])

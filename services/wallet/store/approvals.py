@@ -48,7 +48,9 @@ class ApprovalStore:
             if decided is Verdict.ASK or newest is None:
                 return await self._ask(session, order, now, seconds=seconds)
             if decided is Verdict.USE and await self._use(session, newest, now):
-                await add_records(session, [_act(order.recorded, Action.USE_APPROVAL, newest)])
+                await add_records(
+                    session, [_act(order.recorded, Action.USE_APPROVAL, newest)], self._orders
+                )
                 return None
             return None if decided is Verdict.REPEAT else newest.id
 
@@ -89,7 +91,7 @@ class ApprovalStore:
             mac = self._orders.for_approval(approved)
             if not await session.execute("approve", approval_id, actor, row["moment"], mac):
                 raise ApprovalOverError(f"approval {approval_id} is given, used or too late")
-            await add_records(session, [_act(actor, Action.APPROVE, found)])
+            await add_records(session, [_act(actor, Action.APPROVE, found)], self._orders)
             return approved
 
     async def _newest(self, session: Session, order: Order) -> tuple[Approval | None, datetime]:
@@ -146,7 +148,7 @@ class ApprovalStore:
             asked.expires_at,
             self._orders.for_approval(asked),
         )
-        await add_records(session, [_act(order.recorded, Action.ASK_APPROVAL, asked)])
+        await add_records(session, [_act(order.recorded, Action.ASK_APPROVAL, asked)], self._orders)
         return asked.id
 
 

@@ -209,5 +209,5 @@ async def insert_pool_accounts(
             orders.for_wallet(row_id=sealed.wallet_id, kind=wallet_kind, address=sealed.address),
             orders.for_own_operation(opening, row_id=operation_id, wallet_id=sealed.wallet_id),
         )
-    await append(session, [created(sealed, wallet_kind) for sealed, _ in made[:room]])
+    await append(session, [created(sealed, wallet_kind) for sealed, _ in made[:room]], orders)
     return len(made[:room])

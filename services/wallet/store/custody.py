@@ -1,7 +1,7 @@
 """The audit log, and the pauses in which nothing is signed."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.pool import Database, Session
@@ -13,6 +13,12 @@ from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Held, Pause, Reach, Scope
 from services.wallet.store.orders import Orders
 
+#: What can be done, and recorded, before there is any key of rows.
+_BEFORE_KEYS = frozenset(
+    action.value for action in (Action.PAUSE, Action.ROTATE_KEYS, Action.REPLACE_TOKEN_KEY)
+)
+#: How long two keys of rows are used side by side at most.
+_OVERLAP = timedelta(minutes=10)
 #: Records that are read at once.
 _PAGE = 1000
 
@@ -32,14 +38,14 @@ async def lock_audit_log(session: Session) -> None:
     await session.one("lock_audit_log")
 
 
-async def append(session: Session, acts: Sequence[Act]) -> None:
+async def append(session: Session, acts: Sequence[Act], orders: Orders) -> None:
     """Add records in the transaction of what they tell of, and take the lock for that."""
     if acts:
         await lock_audit_log(session)
-        await add_records(session, acts)
+        await add_records(session, acts, orders)
 
 
-async def add_records(session: Session, acts: Sequence[Act]) -> None:
+async def add_records(session: Session, acts: Sequence[Act], orders: Orders) -> None:
     """Add records as `append` does, where the lock is held already."""
     if not acts:
         return
@@ -56,6 +62,7 @@ async def add_records(session: Session, acts: Sequence[Act]) -> None:
         [item.previous for item in records],
         [item.hash for item in records],
         [item.version for item in records],
+        [orders.for_record(item.number, item.hash) for item in records],
     )
 
 
@@ -91,7 +98,7 @@ class CustodyStore:
     async def record(self, act: Act) -> None:
         """Add one record in a transaction of its own."""
         async with self._database.transaction() as session:
-            await append(session, [act])
+            await append(session, [act], self._orders)
 
     async def head(self) -> Head:
         """Return where the audit log ends."""
@@ -102,6 +109,11 @@ class CustodyStore:
         """Return the hash of a record; None when it is not there."""
         row = await self._database.one("audit_hash_at", number)
         return None if row is None else row["hash"]
+
+    async def judge(self) -> "RecordJudge":
+        """Return what tells which records wallet did not write."""
+        row = await self._database.one("first_vouched_record")
+        return RecordJudge(self._orders, first=None if row is None else row["number"])
 
     async def records(self, *, after: int = 0) -> AsyncIterator[list[Record]]:
         """Yield the log after a record's number, oldest first, a page at a time."""
@@ -132,7 +144,7 @@ class CustodyStore:
             await session.execute("insert_pause", pause_id, *place, reason, actor)
             await _read_back(session, pause_id, reach)
             act = Act(actor=actor, action=Action.PAUSE, subject=str(reach), details=reason)
-            await add_records(session, [act])
+            await add_records(session, [act], self._orders)
         # What a trigger does at the end of a transaction is seen after it only.
         await _read_back(self._database, pause_id, reach)
 
@@ -145,7 +157,7 @@ class CustodyStore:
                 mac = self._orders.for_new_resume(row, resumed_by=actor, resumed_at=row["moment"])
                 await session.execute("end_pause", row["id"], actor, row["moment"], mac)
             act = Act(actor=actor, action=Action.RESUME, subject=str(reach))
-            await add_records(session, [act] if found else [])
+            await add_records(session, [act] if found else [], self._orders)
         return bool(found)
 
     async def release(self, operation_id: OperationId, *, actor: str) -> bool:
@@ -153,7 +165,7 @@ class CustodyStore:
         async with self._database.transaction() as session:
             changed = await session.execute("release_held", operation_id)
             act = Act(actor=actor, action=Action.RELEASE, subject=f"operation {operation_id}")
-            await append(session, [act] if changed else [])
+            await append(session, [act] if changed else [], self._orders)
         return changed > 0
 
     async def pauses(self, *, over: bool) -> list[Pause]:
@@ -162,6 +174,43 @@ class CustodyStore:
         With `over`, return also those that have ended (1,000 at most).
         """
         return [_pause(row) for row in await self._database.many("pauses", over)]
+
+
+class RecordJudge:
+    """The look at records in their order: which of them wallet did not write."""
+
+    def __init__(self, orders: Orders, *, first: int | None) -> None:
+        """Take the number of the first record with an authenticator: none before it has one."""
+        self._orders = orders
+        self._first = first
+        #: The newest key that a record is vouched for by, and since when.
+        self._newest, self._since = 0, datetime.max.replace(tzinfo=UTC)
+
+    def strangers(self, page: Sequence[Record]) -> list[str]:
+        """Return in words which of the next records wallet did not write."""
+        judged = [record for record in page if not self._is_before_keys(record)]
+        if judged and not self._orders.are_open:
+            return ["the keys of rows are not open: nobody can tell who wrote the records"]
+        return [
+            f"wallet did not write record {record.number}"
+            for record in judged
+            if not self._is_genuine(record)
+        ]
+
+    def _is_before_keys(self, record: Record) -> bool:
+        """Tell whether wallet may have written a record before there was any key of rows."""
+        is_first = self._first is None or record.number < self._first
+        return is_first and record.mac is None and record.action in _BEFORE_KEYS
+
+    def _is_genuine(self, record: Record) -> bool:
+        number, at = (
+            self._orders.key_of_record(record),
+            record.at or datetime.max.replace(tzinfo=UTC),
+        )
+        if number > self._newest:
+            self._newest, self._since = number, at
+        # Another process may use the key before for a while, and nobody later.
+        return number > 0 and (number == self._newest or at <= self._since + _OVERLAP)
 
 
 async def is_carrier_paused(session: Session, held: Held, transaction_id: TransactionId) -> bool:

@@ -12,6 +12,7 @@ from services.wallet.keys.row_macs import SealedRowKey
 from services.wallet.keys.seal import bound_context
 from services.wallet.keys.token_keys import SealedTokenKey
 from services.wallet.store.custody import append
+from services.wallet.store.orders import Orders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,9 @@ class Rewrap:
 class KeyStore:
     """The tables key_rotations, row_keys and token_keys, and what may change of sealed_keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def kek_uses(self) -> list[tuple[str, int]]:
         """Return the KEKs with the number of data keys under each."""
@@ -45,7 +47,7 @@ class KeyStore:
             await session.execute("end_other_rotations", kek_id)
             made = await session.execute("insert_rotation", new_id(), kek_id)
             act = Act(actor=actor, action=Action.ROTATE_KEYS, subject=kek_id)
-            await append(session, [act] if made else [])
+            await append(session, [act] if made else [], self._orders)
             row = await session.one("last_rotation")
         if row is None:
             raise LookupError(f"no rotation to {kek_id}, although it was just recorded")
@@ -114,7 +116,7 @@ class KeyStore:
             made = await session.execute(
                 "insert_token_key", key.number, key.kek_id, key.wrapped_key
             )
-            await append(session, [act] if made and act is not None else [])
+            await append(session, [act] if made and act is not None else [], self._orders)
 
     async def replace_token_key(self, old: SealedTokenKey, new: SealedTokenKey) -> bool:
         """Replace the wrapping of a key of tokens, if the old one is still there."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from libs.common.db.pool import Record
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.approvals import Approval
+from services.wallet.domain.audit import Record as LogRecord
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.orders import (
     approval_bytes,
@@ -15,6 +16,7 @@ from services.wallet.domain.orders import (
     payer_transaction_bytes,
     payment_bytes,
     payout_address_bytes,
+    record_bytes,
     resume_bytes,
     token_bytes,
     wallet_bytes,
@@ -192,6 +194,15 @@ class Orders:
             _token_bytes({**dict(row), "revoked_by": revoked_by, "revoked_at": revoked_at})
         )
 
+    def for_record(self, number: int, digest: bytes) -> bytes | None:
+        """Return the authenticator of a new record of the audit log; None before the keys are open.
+
+        What is recorded by then (a pause, say) must not wait for them.
+        """
+        if not self._macs.is_ready:
+            return None
+        return self._macs.mac(record_bytes(number=number, digest=digest))
+
     # Judging ----------------------------------------------------------------------------------
 
     def is_wallet(self, row: Record) -> bool:
@@ -242,6 +253,21 @@ class Orders:
     def is_approval(self, row: Record) -> bool:
         """Judge an approval: what was asked, who agreed, and its use."""
         return self._macs.is_genuine(approval_row(row), row["mac"])
+
+    @property
+    def are_open(self) -> bool:
+        """Tell whether the keys of rows are open."""
+        return self._macs.is_ready
+
+    def key_of_record(self, record: LogRecord) -> int:
+        """Return the number of the key that vouches for a record of the audit log; 0: none does.
+
+        Records never change, so that a key that was given up for rows goes on to vouch for them.
+        """
+        row = record_bytes(number=record.number, digest=record.hash)
+        if record.mac is None or not self._macs.is_of_any_age(row, record.mac):
+            return 0
+        return self._macs.number_of(record.mac)
 
     def is_token(self, row: Record) -> bool:
         """Judge a token's row."""

@@ -60,7 +60,7 @@ class PauseGuard:
             if owed.id in there:
                 del self._owed[reach]
             else:
-                await _put_back(session, reach, owed)
+                await self._put_back(session, reach, owed)
         return Held(reaches=frozenset([*self._in_force.values(), *self._owed]))
 
     async def _judge(self, session: Session, row: Record) -> None:
@@ -79,14 +79,13 @@ class PauseGuard:
             self._owed[reach] = _Owed(id=new_id(), why=why)
             security.critical("pause put back", reach=str(reach), why=why)
 
-
-async def _put_back(session: Session, reach: Reach, owed: _Owed) -> None:
-    reason = f"put back: {owed.why}"
-    made = await session.execute(
-        "insert_pause", owed.id, reach.scope.value, reach.target, reason, _ACTOR
-    )
-    act = Act(actor=_ACTOR, action=Action.PAUSE, subject=str(reach), details=reason)
-    await add_records(session, [act] if made else [])
+    async def _put_back(self, session: Session, reach: Reach, owed: _Owed) -> None:
+        reason = f"put back: {owed.why}"
+        made = await session.execute(
+            "insert_pause", owed.id, reach.scope.value, reach.target, reason, _ACTOR
+        )
+        act = Act(actor=_ACTOR, action=Action.PAUSE, subject=str(reach), details=reason)
+        await add_records(session, [act] if made else [], self._orders)
 
 
 def _reach(row: Record) -> Reach:

@@ -339,7 +339,7 @@ class PayerStore:
                 return False
             await session.execute("insert_found_payments", row["id"], found)
             await add_fees(session, _charged(seen.fee_charged, found))
-            await append(session, [_found(TransactionId(row["id"]), payer, seen)])
+            await append(session, [_found(TransactionId(row["id"]), payer, seen)], self._orders)
             settled = [shown_paid(item, ledger=seen.ledger, by=seen.hash) for item in found]
             changed = await settle(session, [(None, item) for item in settled])
         tell(changed)

@@ -511,7 +511,10 @@ CREATE TABLE wallet.audit_log (
     previous bytea NOT NULL CHECK (octet_length(previous) = 32),
     hash bytea NOT NULL CHECK (octet_length(hash) = 32),
     -- How the hash is made of the rest.
-    version smallint NOT NULL DEFAULT 1 CHECK (version = 1)
+    version smallint NOT NULL DEFAULT 1 CHECK (version = 1),
+    -- Authenticator over number and hash, and so over all of it: none of a record from before the first key of
+    -- rows. It is not hashed.
+    mac bytea CHECK (octet_length(mac) = 34)
 );
 -- What was recorded at one moment is found beside what was written at that moment.
 CREATE INDEX idx_audit_log_at ON wallet.audit_log (at);

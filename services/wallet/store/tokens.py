@@ -44,7 +44,9 @@ class TokenStore:
             if not await self._insert(session, token, new.request_id):
                 await _refuse_repeat(session, new.request_id, actor)
             details = f"{subject}, {new.name}"
-            await add_records(session, [_act(Action.CREATE_TOKEN, token, actor, details)])
+            await add_records(
+                session, [_act(Action.CREATE_TOKEN, token, actor, details)], self._orders
+            )
         return token
 
     async def _insert(self, session: Session, token: Token, request_id: str) -> bool:
@@ -76,7 +78,9 @@ class TokenStore:
             mac = self._orders.for_revoked_token(row, revoked_by=actor, revoked_at=row["moment"])
             if await session.execute("revoke_token", token_id, actor, row["moment"], mac):
                 token = token_of(row)
-                await add_records(session, [_act(Action.REVOKE_TOKEN, token, actor, token.name)])
+                await add_records(
+                    session, [_act(Action.REVOKE_TOKEN, token, actor, token.name)], self._orders
+                )
                 row = await session.one("token", token_id) or row
         return token_of(row)
 

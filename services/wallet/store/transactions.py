@@ -184,7 +184,9 @@ class TransactionStore:
             allowed += await self._affordable(session, rent)
             recorded = await self._insert(session, allowed, ledger)
             await _sign(session, recorded)
-            await add_records(session, [_act(draft.id, draft.envelope) for draft in recorded])
+            await add_records(
+                session, [_act(draft.id, draft.envelope) for draft in recorded], self._orders
+            )
             self._refuse_paused([owners[one] for draft in recorded for one in draft.operation_ids])
         stopped = {
             item: pooler_of(owners[item]) in whose
@@ -213,7 +215,9 @@ class TransactionStore:
                 for item in recorded:
                     members = list(item.operation_ids)
                     await session.execute("insert_found_payments", item.id, members)
-                await add_records(session, [_act(item.id, item.envelope) for item in recorded])
+                await add_records(
+                    session, [_act(item.id, item.envelope) for item in recorded], self._orders
+                )
                 self._refuse_paused([])
             return bool(recorded)
         return False
@@ -367,7 +371,9 @@ class TransactionStore:
                 changed = await session.execute(
                     "replace_envelope", transaction_id, old, new.xdr, new.hash, new.fee_bid
                 )
-                await add_records(session, [_act(transaction_id, new)] if changed else [])
+                await add_records(
+                    session, [_act(transaction_id, new)] if changed else [], self._orders
+                )
                 if self._switch.holds_anything:
                     raise PausedHereError("signing is paused in this process")
             return changed == 1

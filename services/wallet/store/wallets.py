@@ -124,7 +124,7 @@ class WalletStore:
             # Whoever has this lock sees all wallets that others have made.
             await lock_audit_log(session)
             await _check_sponsored(session, pooler_id, budget)
-            await add_records(session, acts)
+            await add_records(session, acts, self._orders)
         return True
 
     async def set_stake_limit(self, farmer_id: FarmerId, stake_bps: int, *, actor: str) -> None:
@@ -150,7 +150,7 @@ class WalletStore:
                 subject=f"wallet {row['id']}",
                 details=f"{row['stake_bps']} to {stake_bps} ten-thousandths",
             )
-            await append(session, [act])
+            await append(session, [act], self._orders)
 
     async def by_id(self, wallet_id: WalletId) -> Wallet | None:
         """Return a wallet by its id, the treasury's included."""

@@ -83,7 +83,9 @@ class WithdrawalStore:
             wait = 0.0 if address in at_once else cooling
             moment = await self._insert_address(session, wallet_id, address, wait)
             details = f"{address or 'none'} from {moment.isoformat()} on"
-            await append(session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)])
+            await append(
+                session, [_act(actor, Action.SET_PAYOUT_ADDRESS, wallet_id, details)], self._orders
+            )
             return moment
 
     async def _judged(
@@ -160,7 +162,9 @@ class WithdrawalStore:
             await _check_limit(session, new, limit)
             await self._insert(session, new, found.address)
             details = f"{new.amount} stroops of {new.asset.name} to {found.address}, {new.id}"
-            await append(session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)])
+            await append(
+                session, [_act(new.actor, Action.WITHDRAW, new.wallet_id, details)], self._orders
+            )
         return new.id
 
     async def _recorded_addresses(self, session: Session, wallet_id: WalletId) -> PayoutAddresses:

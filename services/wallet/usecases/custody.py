@@ -55,9 +55,10 @@ class Custody:
         verifier = Verifier(
             expected=expected, begins_there=begins_there, end=await self.store.head()
         )
-        findings, since = Findings(), None
+        findings, since, judge = Findings(), None, await self.store.judge()
         async for page in self.store.records(after=verifier.reads_after):
             since = since or page[0].at
+            findings.add("authenticators", judge.strangers(page))
             await self.check.records(page, findings)
             if not verifier.take(page):
                 break

@@ -7,6 +7,7 @@ from services.wallet.domain.key_rotation import RotationId
 from services.wallet.keys.provider import WrappedKey
 from services.wallet.keys.seal import bound_context
 from services.wallet.store.keys import KeyStore, Rewrap
+from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
@@ -61,14 +62,14 @@ async def test_data_keys_are_counted_by_kek_in_the_order_of_their_names(rows: Wa
     for name in (*names, "kek a"):
         await sealed(rows, name)
     expected = [(name, 2 if name == "kek a" else 1) for name in sorted(names)]
-    assert await KeyStore(rows.pool).kek_uses() == expected
+    assert await KeyStore(rows.pool, ORDERS).kek_uses() == expected
 
 
 # Rotations ------------------------------------------------------------------------------------
 
 
 async def test_a_rotation_goes_on_until_one_to_another_kek_is_asked_for(rows: WalletRows) -> None:
-    store = KeyStore(rows.pool)
+    store = KeyStore(rows.pool, ORDERS)
     assert await store.open_rotation() is None
     first = await store.start_rotation("a", actor="me")
     assert await store.start_rotation("a", actor="me") == first
@@ -85,7 +86,7 @@ async def test_the_last_rotation_is_the_newest_whatever_is_open(rows: WalletRows
     older, middle, newest = new_ids(3)
     for name in (older, newest, middle):
         await rotation(rows, ended=name != middle, id=name)
-    store = KeyStore(rows.pool)
+    store = KeyStore(rows.pool, ORDERS)
     last, under_way = await store.last_rotation(), await store.open_rotation()
     assert last is not None
     assert under_way is not None
@@ -95,7 +96,7 @@ async def test_the_last_rotation_is_the_newest_whatever_is_open(rows: WalletRows
 async def test_only_a_rotation_that_is_under_way_is_ended(rows: WalletRows) -> None:
     ended = await rotation(rows, ended=True, failed=1)
     under_way = await rotation(rows, ended=False)
-    store = KeyStore(rows.pool)
+    store = KeyStore(rows.pool, ORDERS)
     before = await rotations(rows)
     assert not await store.end_rotation(ended, failed=5)
     assert await rotations(rows) == before
@@ -120,7 +121,7 @@ async def test_data_keys_under_other_keks_come_page_by_page_in_the_order_of_wall
         for kek, name in zip(keks, reversed(new_ids(len(keks))), strict=True)
     ]
     expected = [item for item in reversed(made) if item[1].kek_id != "kek b"]
-    store = KeyStore(rows.pool)
+    store = KeyStore(rows.pool, ORDERS)
     assert await store.under_other_keks("kek b", after=None, limit=9) == expected
     assert await store.under_other_keks("kek b", after=None, limit=2) == expected[:2]
     after = expected[1][0]
@@ -138,7 +139,7 @@ async def test_a_data_key_is_wrapped_anew_where_the_old_wrapping_still_is(rows: 
         new = WrappedKey(kek_id="new", ciphertext=b"new", context=key.context)
         return Rewrap(wallet_id=wallet_id, old=old, new=new)
 
-    store = KeyStore(rows.pool)
+    store = KeyStore(rows.pool, ORDERS)
     assert await store.rewrap(under_way, [rewrap(mine), rewrap(faster)]) == 1
     found = await rows.connection.fetch(
         "SELECT wallet_id, kek_id, wrapped_data_key FROM wallet.sealed_keys"

@@ -51,12 +51,12 @@ async def seal(pool: Database) -> None:
     key = SealedRowKey(
         number=1, accepts_from=1, kek_id=wrapped.kek_id, wrapped_key=wrapped.ciphertext
     )
-    await KeyStore(pool).insert_row_key(key)
+    await KeyStore(pool, ORDERS).insert_row_key(key)
 
 
 def open_check(pool: Database) -> tuple[RowMacs, RowKeys, OrderCheck]:
     macs = RowMacs()
-    keys = RowKeys(PROVIDER, KeyStore(pool), macs)
+    keys = RowKeys(PROVIDER, KeyStore(pool, ORDERS), macs)
     custody, clock = CustodyStore(pool, ORDERS), SystemClock()
     return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock)
 

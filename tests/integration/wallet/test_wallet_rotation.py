@@ -44,7 +44,7 @@ async def wallets(pool: Database, count: int, provider: KeyProvider) -> dict[Wal
 
 
 def rotator(pool: Database, provider: KeyProvider = AFTER) -> KeyRotator:
-    return KeyRotator(provider, KeyStore(pool), Wakeup())
+    return KeyRotator(provider, KeyStore(pool, ORDERS), Wakeup())
 
 
 async def signs(pool: Database, provider: KeyProvider, made: dict[WalletId, str]) -> bool:
@@ -97,7 +97,7 @@ async def test_several_processes_share_it_and_one_that_died_does_no_harm(pool: D
             pass
 
     await asyncio.gather(*(work(one) for one in several))
-    rotation = await KeyStore(pool).last_rotation()
+    rotation = await KeyStore(pool, ORDERS).last_rotation()
     assert rotation is not None
     assert (rotation.rewrapped, rotation.failed) == (WALLETS, 0)
     assert await signs(pool, LocalKeyProvider(NEW), made)
@@ -110,7 +110,7 @@ async def test_what_does_not_open_stays_as_it_is(pool: Database) -> None:
     await one.start(actor="me")
     while await one.step():
         pass
-    rotation = await KeyStore(pool).last_rotation()
+    rotation = await KeyStore(pool, ORDERS).last_rotation()
     assert rotation is not None
     assert (rotation.rewrapped, rotation.failed) == (3, 2)
     assert await signs(pool, LocalKeyProvider(NEW), made)

@@ -73,7 +73,7 @@ class Wallet:
 
 
 async def open_wallet(pool: Database, provider: LocalKeyProvider = PROVIDER) -> Wallet:
-    store, keys = TokenStore(pool, ORDERS), TokenKeys(provider, KeyStore(pool))
+    store, keys = TokenStore(pool, ORDERS), TokenKeys(provider, KeyStore(pool, ORDERS))
     await keys.open()
     tokens = Tokens(store=store, keys=keys, clock=SystemClock(), trust_domain=DOMAIN, access=ACCESS)
     check = TokenCheck(keys, trust_domain=DOMAIN)
@@ -465,7 +465,7 @@ async def test_wallets_password_adds_no_key_that_signs(
 ) -> None:
     wallet = await open_wallet(pool)
     own = await seal_token_key(LocalKeyProvider(NEW), 2)
-    real = (await KeyStore(pool).token_keys())[0]
+    real = (await KeyStore(pool, ORDERS).token_keys())[0]
     async with connect(database.dsn("wallet")) as thief:
         insert = "INSERT INTO wallet.token_keys (number, kek_id, wrapped_key) VALUES ($1, $2, $3)"
         kek = await PROVIDER.current_kek()
@@ -508,7 +508,7 @@ async def test_a_rotation_brings_the_keys_under_the_new_kek(
     text, _ = await wallet.tokens.create(new_token(), ANN)
     before = await wallet.tokens.exchange(text)
     both = LocalKeyProvider(NEW, OLD)
-    rotator = KeyRotator(both, KeyStore(pool), Wakeup())
+    rotator = KeyRotator(both, KeyStore(pool, ORDERS), Wakeup())
     await rotator.start(actor=ANN.identity)
     while await rotator.step():
         pass
@@ -522,6 +522,6 @@ async def test_a_rotation_brings_the_keys_under_the_new_kek(
 
 async def test_a_sealed_key_shows_nothing(pool: Database) -> None:
     await open_wallet(pool)
-    (sealed,) = await KeyStore(pool).token_keys()
+    (sealed,) = await KeyStore(pool, ORDERS).token_keys()
     assert isinstance(sealed, SealedTokenKey)
     assert sealed.wrapped_key.hex() not in repr(sealed)

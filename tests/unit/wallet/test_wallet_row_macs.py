@@ -164,6 +164,11 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
         },
     ),
     (
+        orders.record_bytes,
+        {"number": 1, "digest": bytes(32)},
+        {"number": 2, "digest": bytes(31) + b"1"},
+    ),
+    (
         orders.payer_transaction_bytes,
         {
             "row_id": ONE,

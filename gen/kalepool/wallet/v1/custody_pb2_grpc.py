@@ -141,7 +141,7 @@ class CustodyServiceServicer:
     def VerifyAuditLog(self, request, context):
         """Reads the audit log and checks that each record follows the one before it and is as it was
         written; and that each transaction, withdrawal, wallet, payout address, pause and token has its record,
-        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        and each such record what it tells of; and that wallet wrote each record, by its authenticator. Note the answer's head elsewhere, and pass it the next time:
         so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
         head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
         added since is read.

@@ -76,7 +76,7 @@ class CustodyServiceStub:
     VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]
     """Reads the audit log and checks that each record follows the one before it and is as it was
     written; and that each transaction, withdrawal, wallet, payout address, pause and token has its record,
-    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    and each such record what it tells of; and that wallet wrote each record, by its authenticator. Note the answer's head elsewhere, and pass it the next time:
     so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
     head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
     added since is read.
@@ -140,7 +140,7 @@ class CustodyServiceAsyncStub(CustodyServiceStub):
     VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_custody_pb2.VerifyAuditLogRequest, _custody_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
     """Reads the audit log and checks that each record follows the one before it and is as it was
     written; and that each transaction, withdrawal, wallet, payout address, pause and token has its record,
-    and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+    and each such record what it tells of; and that wallet wrote each record, by its authenticator. Note the answer's head elsewhere, and pass it the next time:
     so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
     head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
     added since is read.
@@ -237,7 +237,7 @@ class CustodyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_custody_pb2.VerifyAuditLogResponse, _abc.Awaitable[_custody_pb2.VerifyAuditLogResponse]]:
         """Reads the audit log and checks that each record follows the one before it and is as it was
         written; and that each transaction, withdrawal, wallet, payout address, pause and token has its record,
-        and each such record what it tells of. Note the answer's head elsewhere, and pass it the next time:
+        and each such record what it tells of; and that wallet wrote each record, by its authenticator. Note the answer's head elsewhere, and pass it the next time:
         so nobody can cut off the end, or write the log and all rows anew. wallet's security log has the
         head every AUDIT_HEAD_INTERVAL_MS, and so has every backup. With begins_there only what has been
         added since is read.

@@ -10,12 +10,16 @@ SELECT number, hash, now() AS moment FROM wallet.audit_head;
 -- name: insert_audit_records :exec
 -- The database itself checks that they follow the head, and moves it.
 INSERT INTO wallet.audit_log (
-    number, at, actor, action, subject, details, previous, hash, version
+    number, at, actor, action, subject, details, previous, hash, version, mac
 )
 SELECT * FROM unnest(
     $1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-    $8::bytea[], $9::smallint[]
+    $8::bytea[], $9::smallint[], $10::bytea[]
 );
+
+-- name: first_vouched_record :one
+-- The number of the first record with an authenticator.
+SELECT number FROM wallet.audit_log WHERE mac IS NOT NULL ORDER BY number LIMIT 1;
 
 -- name: audit_records :many
 -- In the order of their numbers, after $1; $3: of this action only. A row of somebody with all rights
@@ -29,7 +33,8 @@ SELECT
     left(details, 4097) AS details,
     substr(previous, 1, 33) AS previous,
     substr(hash, 1, 33) AS hash,
-    version
+    version,
+    substr(mac, 1, 35) AS mac
 FROM wallet.audit_log
 WHERE number > $1 AND ($3::text IS NULL OR action = $3)
 ORDER BY number
@@ -46,7 +51,8 @@ SELECT
     left(details, 4097) AS details,
     substr(previous, 1, 33) AS previous,
     substr(hash, 1, 33) AS hash,
-    version
+    version,
+    substr(mac, 1, 35) AS mac
 FROM wallet.audit_log
 WHERE ($1::bigint IS NULL OR number < $1) AND ($3::text IS NULL OR action = $3)
 ORDER BY number DESC
