@@ -44,6 +44,8 @@ class Action(Enum):
     RELEASE = "release"
     #: Data keys are to be wrapped under another KEK; subject: that KEK.
     ROTATE_KEYS = "rotate_keys"
+    #: Keys of rows below a number count no more; subject: that number.
+    GIVE_UP_ROW_KEYS = "give_up_row_keys"
     #: An operator signed rows that wallet did not write; subject: rows.
     SIGN_ROWS = "sign_rows"
     #: A farmer's key left the pool; subject: the wallet.

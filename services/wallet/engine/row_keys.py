@@ -43,6 +43,9 @@ class RowKeys:
             await self._macs.use(self._provider, sealed)
             self._known = tuple(sealed)
             log.info("keys of rows", current=self._macs.current, known=len(sealed))
+        # Whoever puts an older wrapping back, which accepts more keys, has the log against it.
+        if self._macs.give_up_below(least := await self._store.accepted_from()):
+            security.critical("keys of rows that were given up were brought back", least=least)
 
     async def make_first(self) -> list[SealedRowKey]:
         """Make the first key, unless somebody was faster; return all keys."""

@@ -98,6 +98,8 @@ class RowMacs:
         self._keys = dict(keys)
         #: Those, and the keys that were given up, as far as they open.
         self._all = dict(keys)
+        #: The lowest number that counts: it never falls.
+        self._least = 1
         self._current = max(self._keys, default=0)
 
     def __repr__(self) -> str:
@@ -117,21 +119,40 @@ class RowMacs:
     async def use(self, provider: KeyProvider, sealed: Sequence[SealedRowKey]) -> None:
         """Open these keys; the active one with the greatest number makes new codes.
 
-        Raises KeyProviderError for a key that does not open: the codes of one key less would look
-        like forgeries.
+        A key that was given up once counts no more, whatever the wrapping of the newest one says
+        by now. Raises KeyProviderError for a key that does not open, or is gone: the codes of one
+        key less would look like forgeries.
         """
         active = [item for item in sealed if item.is_active]
         newest = max(active, key=lambda item: item.number)
+        least = max(self._least, newest.accepts_from)
+        if newest.number < least:
+            raise KeyProviderError(f"row key {least} is gone, and older ones were given up")
         opened = await provider.unwrap([item.wrapped for item in sealed])
         keys: dict[int, bytes] = {}
         given_up: dict[int, bytes] = {}
         for item, key in zip(sealed, opened, strict=True):
-            is_wanted = item.number >= newest.accepts_from or item is newest
+            is_wanted = item.number >= least
             if not isinstance(key, KeyProviderError):
                 (keys if is_wanted else given_up)[item.number] = key
             elif is_wanted:
                 raise KeyProviderError(f"row key {item.number}: {key}") from key
         self._keys, self._current, self._all = keys, newest.number, keys | given_up
+        self._least = least
+
+    def give_up_below(self, number: int) -> bool:
+        """Let no key below this number count from now on; tell whether one did.
+
+        Raises KeyProviderError when none is left: nothing is made or judged then.
+        """
+        if self._current and self._current < number:
+            self._keys, self._current = {}, 0
+            raise KeyProviderError(f"row key {number} is gone, and older ones were given up")
+        self._least = max(self._least, number)
+        older = [one for one in self._keys if one < self._least]
+        for one in older:
+            del self._keys[one]
+        return bool(older)
 
     def number_of(self, mac: bytes) -> int:
         """Return the number of the key that made a code."""

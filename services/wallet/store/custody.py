@@ -204,7 +204,7 @@ class RecordJudge:
 
     def _is_genuine(self, record: Record) -> bool:
         number, at = (
-            self._orders.key_of_record(record),
+            self._orders.key_of_record(record.number, record.hash, record.mac),
             record.at or datetime.max.replace(tzinfo=UTC),
         )
         if number > self._newest:

@@ -93,18 +93,40 @@ class KeyStore:
         )
 
     async def replace_row_key(self, old: SealedRowKey, new: SealedRowKey) -> bool:
-        """Replace the wrapping of a key of rows, if the old one is still there."""
-        changed = await self._database.execute(
-            "replace_row_key",
-            old.number,
-            old.kek_id,
-            old.wrapped_key,
-            old.accepts_from,
-            new.kek_id,
-            new.wrapped_key,
-            new.accepts_from,
-        )
+        """Replace the wrapping of a key of rows, if the old one is still there.
+
+        What it accepts no more is recorded.
+        """
+        async with self._database.transaction() as session:
+            changed = await session.execute(
+                "replace_row_key",
+                old.number,
+                old.kek_id,
+                old.wrapped_key,
+                old.accepts_from,
+                new.kek_id,
+                new.wrapped_key,
+                new.accepts_from,
+            )
+            is_less = changed == 1 and new.accepts_from > old.accepts_from
+            act = Act(actor="wallet", action=Action.GIVE_UP_ROW_KEYS, subject=str(new.accepts_from))
+            await append(session, [act] if is_less else [], self._orders)
         return changed == 1
+
+    async def accepted_from(self) -> int:
+        """Return the lowest number of a key of rows that counts by the audit log.
+
+        Records that wallet did not write say nothing.
+        """
+        rows = await self._database.many("given_up_row_keys")
+        return max(
+            (
+                int(row["subject"])
+                for row in rows
+                if self._orders.key_of_record(row["number"], row["hash"], row["mac"])
+            ),
+            default=1,
+        )
 
     async def token_keys(self) -> list[SealedTokenKey]:
         """Return the keys of tokens, by their numbers."""

@@ -8,7 +8,6 @@ from uuid import UUID
 from libs.common.db.pool import Record
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.approvals import Approval
-from services.wallet.domain.audit import Record as LogRecord
 from services.wallet.domain.model import NewOperation, OperationKind
 from services.wallet.domain.orders import (
     approval_bytes,
@@ -259,15 +258,15 @@ class Orders:
         """Tell whether the keys of rows are open."""
         return self._macs.is_ready
 
-    def key_of_record(self, record: LogRecord) -> int:
+    def key_of_record(self, number: int, digest: bytes, mac: bytes | None) -> int:
         """Return the number of the key that vouches for a record of the audit log; 0: none does.
 
         Records never change, so that a key that was given up for rows goes on to vouch for them.
         """
-        row = record_bytes(number=record.number, digest=record.hash)
-        if record.mac is None or not self._macs.is_of_any_age(row, record.mac):
+        row = record_bytes(number=number, digest=digest)
+        if mac is None or not self._macs.is_of_any_age(row, mac):
             return 0
-        return self._macs.number_of(record.mac)
+        return self._macs.number_of(mac)
 
     def is_token(self, row: Record) -> bool:
         """Judge a token's row."""

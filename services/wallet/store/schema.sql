@@ -1013,6 +1013,8 @@ CREATE TABLE wallet.row_keys (
     created_at wallet.moment NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE (kek_id, wrapped_key, accepts_from) ON wallet.row_keys TO kalepool_wallet;
+-- Which keys were given up, by the log.
+CREATE INDEX idx_audit_log_row_keys ON wallet.audit_log (number) WHERE action = 'give_up_row_keys';
 
 -- API tokens --------------------------------------------------------------------------------------
 

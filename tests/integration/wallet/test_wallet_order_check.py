@@ -16,6 +16,7 @@ from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.order_check import OrderCheck
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.keys.local import LocalKeyProvider
+from services.wallet.keys.provider import KeyProviderError
 from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore, lock_audit_log
@@ -56,7 +57,7 @@ async def seal(pool: Database) -> None:
 
 def open_check(pool: Database) -> tuple[RowMacs, RowKeys, OrderCheck]:
     macs = RowMacs()
-    keys = RowKeys(PROVIDER, KeyStore(pool, ORDERS), macs)
+    keys = RowKeys(PROVIDER, KeyStore(pool, Orders(macs)), macs)
     custody, clock = CustodyStore(pool, ORDERS), SystemClock()
     return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock)
 
@@ -265,3 +266,36 @@ async def test_wallet_may_sign_what_is_settled_and_change_nothing_else(
         ):
             with pytest.raises((asyncpg.RaiseError, asyncpg.InsufficientPrivilegeError)):
                 await wallet.execute(statement)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["running", "started anew"])
+async def test_a_key_that_was_given_up_is_not_brought_back_by_an_older_wrapping(
+    rows: WalletRows, database: DatabaseAccess, is_restarted: bool
+) -> None:
+    macs, keys, check = open_check(rows.pool)
+    await keys.open()
+    leaked = macs.mac(b"row")
+    await keys.replace(actor="operator")
+    async with connect(database.dsn("wallet")) as thief:
+        older = await thief.fetchrow("SELECT wrapped_key FROM wallet.row_keys WHERE number = 2")
+        assert older is not None
+        await age(rows, 20)
+        await keys.open()
+        await check.step()
+        await keys.open()
+        assert not macs.is_genuine(b"row", leaked)
+        # The wrapping of before.
+        await thief.execute(
+            "UPDATE wallet.row_keys SET wrapped_key = $1, accepts_from = 1 WHERE number = 2",
+            older["wrapped_key"],
+        )
+    if is_restarted:
+        macs, keys, _ = open_check(rows.pool)
+    await keys.open()
+    assert macs.current == 2
+    assert not macs.is_genuine(b"row", leaked)
+    # Who has all rights takes the newest key away, so that the older one is the newest.
+    await rows.connection.execute("DELETE FROM wallet.row_keys WHERE number = 2")
+    with pytest.raises(KeyProviderError, match="row key 2 is gone"):
+        await keys.open()
+    assert not macs.is_genuine(b"row", leaked)

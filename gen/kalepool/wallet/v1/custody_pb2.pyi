@@ -292,8 +292,8 @@ class ListAuditRecordsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """sign, found, create_wallet, set_payout_address, set_stake_limit, withdraw, top_up, pause, resume, release, rotate_keys,
-    sign_rows, export_key, create_token, revoke_token, replace_token_key, ask_approval, approve or use_approval;
-    empty means all.
+    give_up_row_keys, sign_rows, export_key, create_token, revoke_token, replace_token_key, ask_approval, approve or
+    use_approval; empty means all.
     """
     page_size: _builtins.int
     """How many, from 1 to 1,000; 0 means 100."""

@@ -80,6 +80,9 @@ ON CONFLICT DO NOTHING;
 UPDATE wallet.row_keys SET kek_id = $5, wrapped_key = $6, accepts_from = $7
 WHERE number = $1 AND kek_id = $2 AND wrapped_key = $3 AND accepts_from = $4;
 
+-- name: given_up_row_keys :many
+SELECT number, subject, hash, mac FROM wallet.audit_log WHERE action = 'give_up_row_keys';
+
 -- name: is_empty :one
 -- Whether no wallet was ever made here.
 SELECT NOT EXISTS (SELECT 1 FROM wallet.wallets) AS is_empty;
