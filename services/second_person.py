@@ -41,6 +41,8 @@ COVERED: Mapping[str, Covered] = {
     f"{_TOKEN}/CreateToken": Covered(
         moves="who may call the pool, and in whose name", unless=frozenset({"is_read_only"})
     ),
+    # Each pooler has a budget of its own of the treasury's reserves.
+    f"{_REGISTRY}/RegisterPooler": Covered(moves="reserves of the treasury, for as many farmers"),
     f"{_REGISTRY}/UpdatePooler": Covered(
         moves="how much of the treasury's reserves a pooler can use",
         fields=frozenset({"max_farmers"}),
@@ -53,7 +55,6 @@ _STOPS = "stops something, which must not wait"
 FREE: Mapping[str, str] = {
     "/kalepool.common.v1.InfoService/GetInfo": _READS,
     "/kalepool.common.v1.InfoService/GetStatus": _READS,
-    f"{_REGISTRY}/RegisterPooler": "moves nothing: a pooler's certificate is the authority's word",
     f"{_REGISTRY}/GetPooler": _READS,
     f"{_REGISTRY}/ListPoolers": _READS,
     f"{_REGISTRY}/SuspendPooler": _STOPS,

@@ -52,11 +52,22 @@ async def stubs_of(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[S
         )
 
 
-async def register(registry: Any, name: str, *, payout_address: str = "") -> tuple[str, str]:
-    """Return the ids of a new pooler and of its farmer, who stakes half of what it has."""
-    new = registry_pb2.RegisterPoolerRequest(
+def new_pooler(name: str) -> registry_pb2.RegisterPoolerRequest:
+    """Return the request that registers a pooler."""
+    return registry_pb2.RegisterPoolerRequest(
         request_id=name, name=name, public_key=Keypair.random().public_key
     )
+
+
+async def register(
+    registry: Any,
+    name: str,
+    *,
+    payout_address: str = "",
+    new: registry_pb2.RegisterPoolerRequest | None = None,
+) -> tuple[str, str]:
+    """Return the ids of a new pooler and of its farmer, who stakes half of what it has."""
+    new = new or new_pooler(name)
     pooler = (await call(registry.RegisterPooler, new, timeout=20)).pooler.pooler_id
     farmer = registry_pb2.RegisterFarmerRequest(
         request_id=name,

@@ -36,7 +36,7 @@ from services.wallet.domain.errors import (
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore
 from services.wallet.usecases.approvals import Approvals
-from tests.support.callers import Stubs, register, stubs_of
+from tests.support.callers import Stubs, new_pooler, register, stubs_of
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.tokens import bearing
@@ -313,7 +313,15 @@ async def _a_pause_is_lifted_by_two(ann: Stubs, bob: Stubs) -> None:
 async def _a_farmers_address_is_changed_by_two(ann: Stubs, bob: Stubs) -> tuple[str, str]:
     """In wallet, which registry asks; return the pooler's and the farmer's id."""
     registry, withdrawals = ann.registry, ann.withdrawals
-    pooler, farmer_id = await register(registry, "north")
+    # Each pooler has reserves of its own to use, so nobody makes poolers alone.
+    new = new_pooler("north")
+    waits_for = await waits(registry.RegisterPooler, new)
+    new_one = new_pooler("thieves")
+    assert await waits(registry.RegisterPooler, new_one) != waits_for
+    await call(
+        bob.approvals.Approve, approval_pb2.ApproveRequest(approval_id=waits_for), timeout=20
+    )
+    pooler, farmer_id = await register(registry, "north", new=new)
     address = Keypair.random().public_key
     order = withdrawal_pb2.SetPayoutAddressRequest(farmer_id=farmer_id, address=address)
     waits_for = await waits(withdrawals.SetPayoutAddress, order)

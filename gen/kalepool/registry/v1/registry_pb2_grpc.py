@@ -120,6 +120,8 @@ class RegistryServiceServicer:
         """Registers a pooler. Repeating it with the same request_id gives the first answer.
 
         Errors: ALREADY_EXISTS when the public key belongs to another pooler.
+        Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
         Command line: kalepool pooler register --name NAME --public-key G...
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -43,6 +43,8 @@ class RegistryServiceStub:
     """Registers a pooler. Repeating it with the same request_id gives the first answer.
 
     Errors: ALREADY_EXISTS when the public key belongs to another pooler.
+    Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
     Command line: kalepool pooler register --name NAME --public-key G...
     """
     GetPooler: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetPoolerRequest, _registry_pb2.GetPoolerResponse]
@@ -138,6 +140,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Registers a pooler. Repeating it with the same request_id gives the first answer.
 
     Errors: ALREADY_EXISTS when the public key belongs to another pooler.
+    Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
+    FAILED_PRECONDITION (SECOND_PERSON).
     Command line: kalepool pooler register --name NAME --public-key G...
     """
     GetPooler: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetPoolerRequest, _registry_pb2.GetPoolerResponse]  # type: ignore[assignment]
@@ -236,6 +240,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers a pooler. Repeating it with the same request_id gives the first answer.
 
         Errors: ALREADY_EXISTS when the public key belongs to another pooler.
+        Where a second person has to agree (SECOND_PERSON_SECONDS), an operator's request waits for one:
+        FAILED_PRECONDITION (SECOND_PERSON).
         Command line: kalepool pooler register --name NAME --public-key G...
         """
 
