@@ -123,9 +123,15 @@ async def approvals(*, over: bool = False, session: Run) -> None:
     over
         Also those that were used, and those whose time is over.
     """
-    request = approval_pb2.ListApprovalsRequest(include_over=over)
-    reply = await session.ask(session.approvals.ListApprovals, request)
-    session.output.rows(reply, "approvals", _APPROVAL_COLUMNS)
+
+    async def page(size: int, token: str) -> approval_pb2.ListApprovalsResponse:
+        request = approval_pb2.ListApprovalsRequest(
+            include_over=over, page_size=size, page_token=token
+        )
+        return await session.ask(session.approvals.ListApprovals, request)
+
+    found = await session.pages(page, "approvals", 0)
+    session.output.rows(found, "approvals", _APPROVAL_COLUMNS)
 
 
 @app.command

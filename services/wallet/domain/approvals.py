@@ -9,6 +9,13 @@ from uuid import UUID
 ApprovalId = NewType("ApprovalId", UUID)
 
 
+#: Requests to wallet that one operator has waiting at most.
+MOST_OWN = 50
+#: Requests to other services that wait at most, of all operators: those services say who has sent
+#: them.
+MOST_BROUGHT = 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class Approval:
     """One request, and who agreed to it: a whole row of wallet.approvals."""
@@ -68,3 +75,16 @@ def expiry(now: datetime, *, seconds: int) -> datetime:
 def is_anothers(approval: Approval, actor: str) -> bool:
     """Tell whether this is not the operator who asked, in whatever letters its name is written."""
     return approval.asked_by.casefold() != actor.casefold()
+
+
+def is_wallets_own(method: str) -> bool:
+    """Tell whether a method is wallet's: no other service has a say in those."""
+    return method.startswith("/kalepool.wallet.")
+
+
+def has_room(method: str, *, own: int, brought: int) -> bool:
+    """Tell whether one more request to a method may wait, beside those that wait already.
+
+    What other services bring never takes the room of what operators ask wallet for.
+    """
+    return own < MOST_OWN if is_wallets_own(method) else brought < MOST_BROUGHT

@@ -164,6 +164,12 @@ class ApprovalOverError(FailedPreconditionError):
     default_reason = "APPROVAL_OVER"
 
 
+class ApprovalLimitError(ResourceExhaustedError):
+    """Too many requests wait for a second operator; use them, or let their time pass."""
+
+    default_reason = "APPROVAL_LIMIT"
+
+
 class OwnRequestError(PermissionDeniedError):
     """Who asked cannot be the second person."""
 

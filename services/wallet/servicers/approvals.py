@@ -10,7 +10,8 @@ from kalepool.wallet.v1 import approval_pb2, approval_pb2_grpc
 from libs.common.errors import InvalidArgumentError
 from libs.common.grpc.identity import caller, is_operator
 from libs.common.grpc.second_person import Covered, Order
-from services.wallet.domain.approvals import Approval, ApprovalId
+from libs.common.paging import id_after, size_of, token_after
+from services.wallet.domain.approvals import Approval, ApprovalId, is_wallets_own
 from services.wallet.servicers.messages import timestamp
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.usecases.approvals import Approvals
@@ -37,8 +38,17 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         self, request: approval_pb2.ListApprovalsRequest, context: Context
     ) -> approval_pb2.ListApprovalsResponse:
         """See approval.proto."""
-        found = await self._store.approvals(over=request.include_over)
-        return approval_pb2.ListApprovalsResponse(approvals=map(_message, found))
+        size = size_of(request.page_size)
+        before = id_after(request.page_token)
+        found = await self._store.approvals(
+            over=request.include_over,
+            before=None if before is None else ApprovalId(before),
+            limit=size + 1,
+        )
+        return approval_pb2.ListApprovalsResponse(
+            approvals=map(_message, found[:size]),
+            next_page_token=token_after([one.id for one in found], size),
+        )
 
     async def Approve(
         self, request: approval_pb2.ApproveRequest, context: Context
@@ -58,7 +68,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     def _order(self, request: approval_pb2.UseApprovalRequest) -> Order:
         """Return the order that another service was given."""
         entry = self._covered.get(request.method)
-        if entry is None or _is_our_own(request.method):
+        if entry is None or is_wallets_own(request.method):
             raise InvalidArgumentError.of("method", "takes no second person, or is wallet's own")
         if not is_operator(request.asked_by):
             raise InvalidArgumentError.of("asked_by", "must be an operator")
@@ -72,11 +82,6 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             actor=request.actor,
             is_repeatable=entry.is_repeatable,
         )
-
-
-def _is_our_own(method: str) -> bool:
-    """Tell whether a method is wallet's: no other service has a say in those."""
-    return method.startswith("/kalepool.wallet.")
 
 
 def _message(approval: Approval) -> approval_pb2.Approval:

@@ -14,11 +14,17 @@ from services.wallet.domain.approvals import (
     ApprovalId,
     Verdict,
     expiry,
+    has_room,
     is_anothers,
     verdict,
 )
 from services.wallet.domain.audit import Act, Action
-from services.wallet.domain.errors import ApprovalNotFoundError, ApprovalOverError, OwnRequestError
+from services.wallet.domain.errors import (
+    ApprovalLimitError,
+    ApprovalNotFoundError,
+    ApprovalOverError,
+    OwnRequestError,
+)
 from services.wallet.store.custody import add_records, lock_audit_log
 from services.wallet.store.orders import Orders
 
@@ -114,17 +120,29 @@ class ApprovalStore:
         security.critical("approval not written by wallet", approval=str(row["id"]))
         return None
 
-    async def approvals(self, *, over: bool) -> list[Approval]:
+    async def approvals(
+        self, *, over: bool, before: ApprovalId | None = None, limit: int = 1000
+    ) -> list[Approval]:
         """Return approvals that can be given or used, newest first; with `over`, all others, too.
 
-        There are 1,000 at most. What wallet did not write is not shown: nobody can agree to it.
+        They are older than the one named, and `limit` at most. What wallet did not write is not
+        shown: nobody can agree to it.
         """
-        found = [self._judged(row) for row in await self._database.many("approvals", over)]
-        return [one for one in found if one is not None]
+        found: list[Approval] = []
+        last: UUID | None = before
+        while rows := await self._database.many("approvals", over, last, limit - len(found)):
+            found += [one for one in map(self._judged, rows) if one is not None]
+            if len(found) == limit:
+                break
+            last = rows[-1]["id"]
+        return found
 
     async def _ask(
         self, session: Session, order: Order, now: datetime, *, seconds: int
     ) -> ApprovalId:
+        row = await session.one("open_approvals", order.asked_by)
+        if row is not None and not has_room(order.method, **dict(row)):
+            raise ApprovalLimitError("too many requests wait for a second operator")
         asked = Approval(
             id=ApprovalId(new_id()),
             method=order.method,

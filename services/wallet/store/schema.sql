@@ -650,6 +650,8 @@ CREATE TABLE wallet.approvals (
     CONSTRAINT approvals_used CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 );
 CREATE INDEX idx_approvals_request ON wallet.approvals (digest, asked_at);
+-- What waits for a second person.
+CREATE INDEX idx_approvals_open ON wallet.approvals (expires_at) WHERE used_at IS NULL;
 -- Whether an approval was used, by the log.
 CREATE INDEX idx_audit_log_used_approvals ON wallet.audit_log (subject) WHERE action = 'use_approval';
 

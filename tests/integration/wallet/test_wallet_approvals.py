@@ -27,8 +27,9 @@ from libs.common.grpc.errors import from_rpc_error
 from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.second_person import Order
 from libs.common.ids import new_id
-from services.wallet.domain.approvals import ApprovalId
+from services.wallet.domain.approvals import MOST_BROUGHT, MOST_OWN, ApprovalId
 from services.wallet.domain.errors import (
+    ApprovalLimitError,
     ApprovalNotFoundError,
     ApprovalOverError,
     OwnRequestError,
@@ -248,6 +249,37 @@ async def test_a_time_that_was_moved_counts_for_nothing(rows: WalletRows) -> Non
         "UPDATE wallet.approvals SET expires_at = now() + interval '1 day'"
     )
     assert await store.use(one, seconds=60) not in {None, waits_for}
+
+
+async def test_no_flood_of_requests_hides_an_honest_one(rows: WalletRows) -> None:
+    """registry's certificate asks in the names of operators who have asked for nothing."""
+    store = ApprovalStore(rows.pool, ORDERS)
+    honest = await asked(store, order(90))
+    update = "/kalepool.registry.v1.RegistryService/UpdatePooler"
+
+    def brought(number: int) -> Order:
+        asked_by = f"{ANN}{number % 7}"
+        return replace(order(asked_by=asked_by), method=update, digest=number.to_bytes(32))
+
+    for number in range(MOST_BROUGHT):
+        await asked(store, brought(number))
+    with pytest.raises(ApprovalLimitError):
+        await store.use(brought(MOST_BROUGHT), seconds=60)
+    # What waits already is asked for as ever, and wallet's own requests have room.
+    await asked(store, brought(0))
+    for number in range(1, MOST_OWN):
+        await asked(store, replace(order(), digest=number.to_bytes(32)))
+    with pytest.raises(ApprovalLimitError):
+        await store.use(order(91), seconds=60)
+    await asked(store, order(91, asked_by=CID))
+    # A thief's own rows fill a page, and what stands behind them is reached.
+    for _ in range(3):
+        await rows.connection.execute(ROW, new_id(), RESUME, bytes(32), "{}", ANN, None)
+    first = await store.approvals(over=False, limit=100)
+    rest = await store.approvals(over=False, before=first[-1].id, limit=100)
+    assert (len(first), len(rest)) == (100, MOST_BROUGHT + MOST_OWN + 1 - 100)
+    assert [one.id for one in first + rest][-1] == honest
+    assert len({one.id for one in first + rest}) == MOST_BROUGHT + MOST_OWN + 1
 
 
 # Through running services ----------------------------------------------------------------------

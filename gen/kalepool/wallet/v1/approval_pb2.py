@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kalepool.rules.v1 import rules_pb2 as kalepool_dot_rules_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kalepool/wallet/v1/approval.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"4\n\x14ListApprovalsRequest\x12\x1c\n\x0cinclude_over\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\"H\n\x15ListApprovalsResponse\x12/\n\tapprovals\x18\x01 \x03(\x0b\x32\x1c.kalepool.wallet.v1.Approval\"\xb3\x02\n\x08\x41pproval\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x10\n\x08\x61sked_by\x18\x05 \x01(\t\x12,\n\x08\x61sked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61pproved_by\x18\x08 \x01(\t\x12/\n\x0b\x61pproved_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x0e\x41pproveRequest\x12\x1d\n\x0b\x61pproval_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"A\n\x0f\x41pproveResponse\x12.\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x1c.kalepool.wallet.v1.Approval\"\xa4\x01\n\x12UseApprovalRequest\x12\x1b\n\x06method\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xc8\x01\x12\x1a\n\x06\x64igest\x18\x02 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01  ( \x12\x1c\n\x07request\x18\x03 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x90N\x12\x1d\n\x08\x61sked_by\x18\x04 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x90\x03\x12\x18\n\x05\x61\x63tor\x18\x05 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\xe8\x07\"\x15\n\x13UseApprovalResponse2\xab\x02\n\x0f\x41pprovalService\x12\x64\n\rListApprovals\x12(.kalepool.wallet.v1.ListApprovalsRequest\x1a).kalepool.wallet.v1.ListApprovalsResponse\x12R\n\x07\x41pprove\x12\".kalepool.wallet.v1.ApproveRequest\x1a#.kalepool.wallet.v1.ApproveResponse\x12^\n\x0bUseApproval\x12&.kalepool.wallet.v1.UseApprovalRequest\x1a\'.kalepool.wallet.v1.UseApprovalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kalepool/wallet/v1/approval.proto\x12\x12kalepool.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dkalepool/rules/v1/rules.proto\"r\n\x14ListApprovalsRequest\x12\x1c\n\x0cinclude_over\x18\x01 \x01(\x08\x42\x06\xca\xda\x18\x02\x08\x01\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xca\xda\x18\x05\x30\x01\x38\xe8\x07\x12\x1e\n\npage_token\x18\x03 \x01(\tB\n\xca\xda\x18\x06(\x80\x04j\x01\x02\"a\n\x15ListApprovalsResponse\x12/\n\tapprovals\x18\x01 \x03(\x0b\x32\x1c.kalepool.wallet.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x02\n\x08\x41pproval\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12\x10\n\x08\x61sked_by\x18\x05 \x01(\t\x12,\n\x08\x61sked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61pproved_by\x18\x08 \x01(\t\x12/\n\x0b\x61pproved_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x0e\x41pproveRequest\x12\x1d\n\x0b\x61pproval_id\x18\x01 \x01(\tB\x08\xca\xda\x18\x04\x10\x01\x18\x02\"A\n\x0f\x41pproveResponse\x12.\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x1c.kalepool.wallet.v1.Approval\"\xa4\x01\n\x12UseApprovalRequest\x12\x1b\n\x06method\x18\x01 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\xc8\x01\x12\x1a\n\x06\x64igest\x18\x02 \x01(\x0c\x42\n\xca\xda\x18\x06\x10\x01  ( \x12\x1c\n\x07request\x18\x03 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x90N\x12\x1d\n\x08\x61sked_by\x18\x04 \x01(\tB\x0b\xca\xda\x18\x07\x10\x01\x18\x01(\x90\x03\x12\x18\n\x05\x61\x63tor\x18\x05 \x01(\tB\t\xca\xda\x18\x05\x18\x01(\xe8\x07\"\x15\n\x13UseApprovalResponse2\xab\x02\n\x0f\x41pprovalService\x12\x64\n\rListApprovals\x12(.kalepool.wallet.v1.ListApprovalsRequest\x1a).kalepool.wallet.v1.ListApprovalsResponse\x12R\n\x07\x41pprove\x12\".kalepool.wallet.v1.ApproveRequest\x1a#.kalepool.wallet.v1.ApproveResponse\x12^\n\x0bUseApproval\x12&.kalepool.wallet.v1.UseApprovalRequest\x1a\'.kalepool.wallet.v1.UseApprovalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTAPPROVALSREQUEST'].fields_by_name['include_over']._loaded_options = None
   _globals['_LISTAPPROVALSREQUEST'].fields_by_name['include_over']._serialized_options = b'\312\332\030\002\010\001'
+  _globals['_LISTAPPROVALSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTAPPROVALSREQUEST'].fields_by_name['page_size']._serialized_options = b'\312\332\030\0050\0018\350\007'
+  _globals['_LISTAPPROVALSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTAPPROVALSREQUEST'].fields_by_name['page_token']._serialized_options = b'\312\332\030\006(\200\004j\001\002'
   _globals['_APPROVEREQUEST'].fields_by_name['approval_id']._loaded_options = None
   _globals['_APPROVEREQUEST'].fields_by_name['approval_id']._serialized_options = b'\312\332\030\004\020\001\030\002'
   _globals['_USEAPPROVALREQUEST'].fields_by_name['method']._loaded_options = None
@@ -48,19 +52,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USEAPPROVALREQUEST'].fields_by_name['actor']._loaded_options = None
   _globals['_USEAPPROVALREQUEST'].fields_by_name['actor']._serialized_options = b'\312\332\030\005\030\001(\350\007'
   _globals['_LISTAPPROVALSREQUEST']._serialized_start=121
-  _globals['_LISTAPPROVALSREQUEST']._serialized_end=173
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=175
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=247
-  _globals['_APPROVAL']._serialized_start=250
-  _globals['_APPROVAL']._serialized_end=557
-  _globals['_APPROVEREQUEST']._serialized_start=559
-  _globals['_APPROVEREQUEST']._serialized_end=606
-  _globals['_APPROVERESPONSE']._serialized_start=608
-  _globals['_APPROVERESPONSE']._serialized_end=673
-  _globals['_USEAPPROVALREQUEST']._serialized_start=676
-  _globals['_USEAPPROVALREQUEST']._serialized_end=840
-  _globals['_USEAPPROVALRESPONSE']._serialized_start=842
-  _globals['_USEAPPROVALRESPONSE']._serialized_end=863
-  _globals['_APPROVALSERVICE']._serialized_start=866
-  _globals['_APPROVALSERVICE']._serialized_end=1165
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=235
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=237
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=334
+  _globals['_APPROVAL']._serialized_start=337
+  _globals['_APPROVAL']._serialized_end=644
+  _globals['_APPROVEREQUEST']._serialized_start=646
+  _globals['_APPROVEREQUEST']._serialized_end=693
+  _globals['_APPROVERESPONSE']._serialized_start=695
+  _globals['_APPROVERESPONSE']._serialized_end=760
+  _globals['_USEAPPROVALREQUEST']._serialized_start=763
+  _globals['_USEAPPROVALREQUEST']._serialized_end=927
+  _globals['_USEAPPROVALRESPONSE']._serialized_start=929
+  _globals['_USEAPPROVALRESPONSE']._serialized_end=950
+  _globals['_APPROVALSERVICE']._serialized_start=953
+  _globals['_APPROVALSERVICE']._serialized_end=1252
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,8 @@ class ApprovalServiceStub:
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -63,13 +64,14 @@ class ApprovalServiceServicer:
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
 
     def ListApprovals(self, request, context):
-        """Lists what waits for a second operator, and what was approved lately, newest first; at most 1,000.
+        """Lists what waits for a second operator, and what was approved lately, newest first, a page at a time.
 
         Command line: kalepool custody approvals
         """
@@ -129,7 +131,8 @@ class ApprovalService:
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """

@@ -31,7 +31,8 @@ class ApprovalServiceStub:
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -41,7 +42,7 @@ class ApprovalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ApprovalServiceAsyncStub: ...
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_approval_pb2.ListApprovalsRequest, _approval_pb2.ListApprovalsResponse]
-    """Lists what waits for a second operator, and what was approved lately, newest first; at most 1,000.
+    """Lists what waits for a second operator, and what was approved lately, newest first, a page at a time.
 
     Command line: kalepool custody approvals
     """
@@ -65,14 +66,15 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListApprovals: _aio.UnaryUnaryMultiCallable[_approval_pb2.ListApprovalsRequest, _approval_pb2.ListApprovalsResponse]  # type: ignore[assignment]
-    """Lists what waits for a second operator, and what was approved lately, newest first; at most 1,000.
+    """Lists what waits for a second operator, and what was approved lately, newest first, a page at a time.
 
     Command line: kalepool custody approvals
     """
@@ -95,7 +97,8 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
     While it is set, an operator's call of such a method does nothing at first: it answers
     FAILED_PRECONDITION (SECOND_PERSON) with the id of an approval (approval_id in ErrorInfo's metadata),
     and does so until another operator has approved exactly this request. The first operator then sends
-    the same request again, once. Served by wallet.
+    the same request again, once. Of an operator's requests to wallet 50 wait at most, and of all requests to
+    other services 100: RESOURCE_EXHAUSTED (APPROVAL_LIMIT) then. Served by wallet.
 
     Errors of every RPC: as in WalletService.
     """
@@ -106,7 +109,7 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_pb2.ListApprovalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_approval_pb2.ListApprovalsResponse, _abc.Awaitable[_approval_pb2.ListApprovalsResponse]]:
-        """Lists what waits for a second operator, and what was approved lately, newest first; at most 1,000.
+        """Lists what waits for a second operator, and what was approved lately, newest first, a page at a time.
 
         Command line: kalepool custody approvals
         """

@@ -37,13 +37,21 @@ FROM wallet.approvals
 WHERE id = $1;
 
 -- name: approvals :many
--- Those that can be approved or used; with $1 also those that are over. Newest first.
+-- Those that can be approved or used; with $1 also those that are over. Newest first, from before $2 on.
 SELECT
     id, method, digest, request, asked_by, asked_at, expires_at, approved_by, approved_at, used_at, mac
 FROM wallet.approvals
-WHERE $1 OR (used_at IS NULL AND expires_at > now())
-ORDER BY asked_at DESC, id DESC
-LIMIT 1000;
+WHERE ($1 OR (used_at IS NULL AND expires_at > now())) AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC
+LIMIT $3;
+
+-- name: open_approvals :one
+-- What waits for a second person: of wallet's methods by one operator ($1), and of other services' by anybody.
+SELECT
+    count(*) FILTER (WHERE starts_with(method, '/kalepool.wallet.') AND asked_by = $1) AS own,
+    count(*) FILTER (WHERE NOT starts_with(method, '/kalepool.wallet.')) AS brought
+FROM wallet.approvals
+WHERE used_at IS NULL AND expires_at > now();
 
 -- name: withdrawal_named :one
 -- The withdrawal of a farmer ($1) by its request id ($2), with its payer.
