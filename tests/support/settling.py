@@ -102,6 +102,8 @@ class ReadChain:
         #: The ledger at which entries are read.
         self.read_ledger = LEDGER
         self.account = account(5)
+        #: What every envelope bids; None: it holds another transaction.
+        self.bid: int | None = 1001
         self.pails_shown: dict[tuple[str, int], PailState] = {}
         self.blocks: dict[int, BlockState] = {}
         self.told: Outcome | Exception = outcome()
@@ -115,6 +117,10 @@ class ReadChain:
         """As the chain's."""
         self.decisions.append(decision)
         return self
+
+    def bid_in(self, envelope: str, *, inner_hash: str) -> int | None:
+        """As the chain's."""
+        return self.bid
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator["ReadChain"]:

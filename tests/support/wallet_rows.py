@@ -159,14 +159,11 @@ class WalletRows:
         if state in {"succeeded", "failed"}:
             row["ledger"] = LEDGER
         columns = row | values
-        if columns.get("bump_to") is not None:
-            numbers = {key: columns[key] for key in ("source", "sequence", "bump_to")}
-            columns["mac"] = ORDERS.for_payer_transaction(
-                row_id=name,
-                lookup_hash=columns["lookup_hash"],
-                operation_ids=carries,
-                **numbers,
-            )
+        covered = ("source", "sequence", "bump_to", "lookup_hash", "max_time", "is_rent")
+        numbers = {key: columns[key] for key in covered if key in columns}
+        columns.setdefault(
+            "mac", ORDERS.for_transaction(row_id=name, operation_ids=carries, **numbers)
+        )
         await self.insert("wallet.transactions", id=name, state=state, **columns)
         for position, operation_id in reversed(list(enumerate(carries))):
             await self.place(name, position, operation_id)

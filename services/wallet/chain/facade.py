@@ -15,9 +15,7 @@ from services.wallet.chain.agreement import Agreement
 from services.wallet.chain.build import ledger_keys
 from services.wallet.chain.build.calls import Farm
 from services.wallet.chain.build.deploy import DeploymentStep, sign_step, unsigned_step
-from services.wallet.chain.build.envelopes import (
-    unsigned,
-)
+from services.wallet.chain.build.envelopes import bid_in, unsigned
 from services.wallet.chain.build.loads import Load
 from services.wallet.chain.build.payments import memo_key
 from services.wallet.chain.build.resource_templates import ResourceTemplate, TemplateReader, exactly
@@ -447,6 +445,13 @@ class Chain:
         have been taken.
         """
         return await self._rpc.send(envelopes, widely=widely)
+
+    def bid_in(self, envelope: str, *, inner_hash: str) -> int | None:
+        """Return what an envelope of the transaction with this hash bids in all.
+
+        Returns None when it is none.
+        """
+        return bid_in(envelope, network=self.network, inner_hash=inner_hash)
 
     async def outcome(self, tx_hash: str, functions: Sequence[str]) -> Outcome:
         """Return the outcome that the node knows of a transaction that calls these functions.

@@ -1,6 +1,6 @@
 """The wallet's model: wallets, operations, transactions, blocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, unique
 from typing import NewType
@@ -319,6 +319,10 @@ class OpenTransaction:
     last_answer: str
     #: For a payment: the number that its payer stands at if, and only if, it succeeded.
     bump_to: int | None = None
+    #: Whether it pays for longer lives of entries.
+    is_rent: bool = False
+    #: The row's authenticator; None when there is none.
+    mac: bytes | None = field(default=None, repr=False)
     #: What it carries.
     operations: tuple[CarriedOperation, ...]
 

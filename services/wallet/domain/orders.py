@@ -107,18 +107,21 @@ def payout_address_bytes(
     return _bytes("payout_addresses", wallet_id, number, address, registered_at, effective_at)
 
 
-def payer_transaction_bytes(
+def transaction_bytes(
     *,
     row_id: UUID,
     source: str,
     sequence: int,
-    bump_to: int,
+    bump_to: int | None,
     lookup_hash: str,
+    max_time: int,
+    is_rent: bool,
     operation_ids: Sequence[UUID],
 ) -> bytes:
-    """Return the bytes of a payer's transaction: its numbers, and the payments that it carries."""
+    """Return the bytes of a transaction: its numbers, its inner hash, and what it carries."""
     members = b"".join(sorted(item.bytes for item in operation_ids))
-    return _bytes("transactions", row_id, source, sequence, bump_to, lookup_hash, members)
+    numbers = (source, sequence, bump_to, lookup_hash, max_time, int(is_rent))
+    return _bytes("transactions", row_id, *numbers, members)
 
 
 def resume_bytes(

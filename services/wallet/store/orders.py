@@ -8,16 +8,16 @@ from uuid import UUID
 from libs.common.db.pool import Record
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.approvals import Approval
-from services.wallet.domain.model import NewOperation, OperationKind
+from services.wallet.domain.model import NewOperation, OpenTransaction, OperationKind
 from services.wallet.domain.orders import (
     approval_bytes,
     operation_bytes,
-    payer_transaction_bytes,
     payment_bytes,
     payout_address_bytes,
     record_bytes,
     resume_bytes,
     token_bytes,
+    transaction_bytes,
     wallet_bytes,
     withdrawal_bytes,
 )
@@ -146,24 +146,28 @@ class Orders:
             )
         )
 
-    def for_payer_transaction(
+    def for_transaction(
         self,
         *,
         row_id: UUID,
         source: str,
         sequence: int,
-        bump_to: int,
         lookup_hash: str,
+        max_time: int,
         operation_ids: Sequence[UUID],
+        bump_to: int | None = None,
+        is_rent: bool = False,
     ) -> bytes:
-        """Return the authenticator of a payer's transaction."""
+        """Return the authenticator of a transaction; only a payer's has `bump_to`."""
         return self._macs.mac(
-            payer_transaction_bytes(
+            transaction_bytes(
                 row_id=row_id,
                 source=source,
                 sequence=sequence,
                 bump_to=bump_to,
                 lookup_hash=lookup_hash,
+                max_time=max_time,
+                is_rent=is_rent,
                 operation_ids=operation_ids,
             )
         )
@@ -278,6 +282,20 @@ class Orders:
             transaction_row(row), row["mac"]
         )
 
+    def is_open_transaction(self, transaction: OpenTransaction) -> bool:
+        """Judge a transaction in flight, on the values that were read."""
+        row = transaction_bytes(
+            row_id=transaction.id,
+            source=transaction.source,
+            sequence=transaction.sequence,
+            bump_to=transaction.bump_to,
+            lookup_hash=transaction.lookup_hash,
+            max_time=transaction.max_time,
+            is_rent=transaction.is_rent,
+            operation_ids=[item.id for item in transaction.operations],
+        )
+        return self._macs.is_genuine(row, transaction.mac)
+
 
 def wallet_row(row: Record) -> bytes:
     """Return the bytes of a wallet, as its row has it."""
@@ -334,13 +352,15 @@ def address_row(row: Record) -> bytes:
 
 
 def transaction_row(row: Record) -> bytes:
-    """Return the bytes of a payer's transaction, as its row has it."""
-    return payer_transaction_bytes(
+    """Return the bytes of a transaction, as its row has it."""
+    return transaction_bytes(
         row_id=row["id"],
         source=row["source"],
         sequence=row["sequence"],
         bump_to=row["bump_to"],
         lookup_hash=row["lookup_hash"],
+        max_time=row["max_time"],
+        is_rent=row["is_rent"],
         operation_ids=row["operation_ids"],
     )
 

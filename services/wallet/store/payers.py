@@ -355,12 +355,13 @@ class PayerStore:
         """Return the authenticator of a transaction that only the chain knew."""
         if seen.bump_to is None:
             return None
-        return self._orders.for_payer_transaction(
+        return self._orders.for_transaction(
             row_id=name,
             source=payer.address,
             sequence=seen.sequence,
             bump_to=seen.bump_to,
             lookup_hash=seen.inner_hash,
+            max_time=seen.max_time,
             operation_ids=members,
         )
 

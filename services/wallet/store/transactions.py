@@ -249,17 +249,16 @@ class TransactionStore:
         made = {row["id"] for row in rows}
         return [draft for draft in drafts if draft.id in made]
 
-    def _mac(self, draft: Draft) -> bytes | None:
-        """Return the authenticator of a payer's transaction; other numbers prove nothing."""
+    def _mac(self, draft: Draft) -> bytes:
         envelope = draft.envelope
-        if envelope.bump_to is None:
-            return None
-        return self._orders.for_payer_transaction(
+        return self._orders.for_transaction(
             row_id=draft.id,
             source=envelope.source,
             sequence=envelope.sequence,
             bump_to=envelope.bump_to,
             lookup_hash=envelope.inner_hash or envelope.hash,
+            max_time=envelope.max_time,
+            is_rent=draft.is_rent,
             operation_ids=draft.operation_ids,
         )
 
@@ -384,6 +383,10 @@ class TransactionStore:
         rows = await self._database.many("open_transactions", list(ids))
         return [_open(list(group)) for _, group in groupby(rows, key=itemgetter("id"))]
 
+    def is_genuine(self, transaction: OpenTransaction) -> bool:
+        """Tell whether wallet wrote the row of a transaction in flight."""
+        return self._orders.is_open_transaction(transaction)
+
     async def close(self, closings: Sequence[Closing]) -> int:
         """Close transactions and settle the operations they carried, at once.
 
@@ -486,6 +489,8 @@ def _open(rows: list[Record]) -> OpenTransaction:
         resend_ledger=first["resend_ledger"],
         last_answer=first["last_answer"],
         bump_to=first["bump_to"],
+        is_rent=first["is_rent"],
+        mac=first["mac"],
         # operation_id is None for a deployment, which no operation asked for.
         operations=tuple(_carried(row) for row in rows if row["operation_id"] is not None),
     )

@@ -167,6 +167,25 @@ async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
     assert (record.actor, record.details) == ("operator", "1 rows")
 
 
+async def test_a_transaction_in_flight_is_looked_at_until_it_has_ended(checked: Checked) -> None:
+    rows = checked.rows
+    plant = await rows.carried(checked.farmer, "sent", block=9)
+    found = await checked.check.look()
+    # Its row was written before what it carries.
+    assert [row.name.table for row in found.forged] == ["transactions"]
+    assert await checked.check.sign(None, actor="operator") == 1
+    await rows.connection.execute(
+        "UPDATE wallet.transactions SET is_rent = true WHERE state = 'sent'"
+    )
+    assert (await checked.check.look()).count == 1
+    await rows.connection.execute(
+        "UPDATE wallet.transactions SET state = 'excluded', closed_at = now() "
+        "WHERE id = (SELECT transaction_id FROM wallet.operations WHERE id = $1)",
+        plant,
+    )
+    assert (await checked.check.look()).count == 0
+
+
 async def test_a_row_is_told_with_what_it_says(checked: Checked) -> None:
     async with checked.rows.connection.transaction():
         await checked.rows.connection.execute(CHANGES["withdrawals"])

@@ -20,6 +20,7 @@ from stellar_sdk import (
 from localnet.ledger.results import TxCode, TxOutcome, fee_bump_result
 from services.wallet.chain.build.calls import Farm
 from services.wallet.chain.build.envelopes import (
+    bid_in,
     raise_bid,
     replacing_bid,
     sign_bumped,
@@ -442,6 +443,20 @@ def test_a_raised_bid_keeps_the_inner_transaction() -> None:
     assert raised(old.fee_bid) is None
     with pytest.raises(FeeCapExceededError):
         raised(old.fee_bid + 1, max_fee=old.fee_bid)
+
+
+def test_an_envelope_bids_for_its_own_transaction_alone() -> None:
+    treasury = signer()
+    mine, other = signed_plant(signer(), treasury), signed_plant(signer(), treasury)
+    assert mine.inner_hash is not None
+
+    def bid(envelope: str) -> int | None:
+        return bid_in(envelope, network=NETWORK, inner_hash=mine.inner_hash or "")
+
+    assert bid(mine.xdr) == mine.fee_bid
+    assert bid(other.xdr) is None
+    for broken in ("", "AAAA", "no base64", mine.xdr[:-40], "é"):
+        assert bid(broken) is None
 
 
 def test_what_replaces_a_stuck_envelope() -> None:

@@ -84,6 +84,12 @@ class Transactions:
         self.others: dict[TransactionId, int] = {}
         self.asked_until: list[int] = []
         self.closings: list[Closing] = []
+        #: What wallet did not write.
+        self.forged: set[TransactionId] = set()
+
+    def is_genuine(self, transaction: OpenTransaction) -> bool:
+        """As the store's."""
+        return transaction.id not in self.forged
 
     async def overdue(
         self, *, signed_until: int, known: Collection[TransactionId]
@@ -316,11 +322,30 @@ async def test_what_was_never_sent_is_no_repeat() -> None:
     assert [item.is_repeat for item in world.sent] == [False]
 
 
-async def test_a_transaction_without_operations_has_its_own_bid_as_its_cap() -> None:
+async def test_a_transaction_without_operations_has_its_envelope_s_bid_as_its_cap() -> None:
     world = World()
-    world.follow(in_flight(fee_bid=4321, resend_ledger=LEDGER))
+    world.chain.bid = 4321
+    # Whoever may write the row may write any bid into it.
+    world.follow(in_flight(fee_bid=10**9, resend_ledger=LEDGER))
     await world.tracker.step()
     assert [item.max_fee for item in world.sent] == [4321]
+
+
+async def test_a_row_that_wallet_did_not_write_is_not_sent() -> None:
+    world, forged, sound = World(), due(), replace_hash(due(), "cc")
+    for item in (forged, sound):
+        world.follow(item)
+    world.transactions.forged = {forged.id}
+    await world.tracker.step()
+    assert {item.id for item in world.sent} == {sound.id}
+
+
+async def test_an_envelope_that_holds_another_transaction_is_not_sent() -> None:
+    world = World()
+    world.follow(due())
+    world.chain.bid = None
+    await world.tracker.step()
+    assert world.sent == []
 
 
 async def test_what_the_hash_tells_settles_what_was_due() -> None:

@@ -165,6 +165,18 @@ def raise_bid(
     )
 
 
+def bid_in(envelope: str, *, network: Network, inner_hash: str) -> int | None:
+    """Return the stroops that an envelope bids in all.
+
+    Returns None for anything but an envelope of the transaction with this hash (hex).
+    """
+    try:
+        inner, bid = _inside(envelope, network)
+    except Exception:  # stellar_sdk raises whatever the bytes make it stumble over
+        return None
+    return bid if inner.hash_hex() == inner_hash else None
+
+
 #: A node's queue lets an envelope replace a pending one when its bid per operation is this many
 #: times the bid of the pending one.
 _REPLACEMENT = 10

@@ -27,6 +27,7 @@ from services.wallet.engine.payments.payer_numbers import PayerNumbers
 from services.wallet.engine.sender import Outgoing, Sender
 from services.wallet.engine.settle.closings import Closings
 from services.wallet.engine.settle.exclusion import exclusion_of, functions_of
+from services.wallet.engine.settle.forged import ForgedTransactions
 from services.wallet.engine.settle.forgotten import Forgotten
 from services.wallet.engine.settle.payment_closings import PaymentClosings
 from services.wallet.engine.template_book import TemplateBook
@@ -81,6 +82,7 @@ class Tracker:
         self._closings = Closings(chain, follower, templates)
         self._payments = PaymentClosings(chain, self._closings, numbers)
         self._forgotten = Forgotten(chain, follower, transactions)
+        self._forged = ForgedTransactions(chain, transactions)
         self._limit = asyncio.Semaphore(_PARALLEL)
         #: The last ledger that was looked through; None before the first look.
         self._scanned: int | None = None
@@ -228,9 +230,12 @@ class Tracker:
                 return closing
         if not is_due_to_send(transaction, head):
             return None
+        bid = self._forged.bid_of(transaction)
+        if bid is None:
+            return None
         is_payment, count = transaction.bump_to is not None, len(transaction.operations)
         # A deployment carries no operation; its own bid is its cap.
-        cap = self._limits.cap(count, is_payment=is_payment) or transaction.fee_bid
+        cap = self._limits.cap(count, is_payment=is_payment) or bid
         return Outgoing(
             id=transaction.id,
             envelope=transaction.envelope,

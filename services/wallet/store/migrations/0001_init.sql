@@ -110,7 +110,7 @@ CREATE TABLE wallet.transactions (
     CONSTRAINT transactions_bump_to CHECK (bump_to > sequence),
     -- It pays for longer lives of the farm's entries and others: booked apart from fees.
     is_rent boolean NOT NULL DEFAULT false,
-    -- Authenticator of a payer's numbers and of what it carries.
+    -- Authenticator of its numbers, of its inner hash and of what it carries.
     mac bytea CHECK (octet_length(mac) = 34),
     CONSTRAINT transactions_closed CHECK (
         (closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'excluded'))

@@ -43,14 +43,15 @@ ORDER BY a.wallet_id, a.number
 LIMIT $2;
 
 -- name: order_transactions :many
--- Those of payers, whose numbers prove what was paid.
+-- Those in flight, whose bids may be raised, and those of payers, whose numbers prove what was paid.
 SELECT
-    t.id AS key, 0 AS number, t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    t.id AS key, 0 AS number, t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent,
+    t.mac,
     array(
         SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
     ) AS operation_ids
 FROM wallet.transactions AS t
-WHERE t.bump_to IS NOT NULL AND ($1::uuid IS NULL OR t.id > $1)
+WHERE (t.bump_to IS NOT NULL OR t.state IN ('signed', 'sent')) AND ($1::uuid IS NULL OR t.id > $1)
 ORDER BY t.id
 LIMIT $2;
 

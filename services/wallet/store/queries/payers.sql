@@ -317,7 +317,7 @@ ORDER BY t.position;
 -- name: payer_transaction :one
 -- A payer's transaction ($1) with its authenticator and what that covers.
 SELECT
-    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac,
     array(
         SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
     ) AS operation_ids
@@ -342,7 +342,7 @@ GROUP BY source;
 -- name: payer_past :many
 -- All transactions on record of a payer ($1, address), with their authenticators and what these cover.
 SELECT
-    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.mac,
+    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac,
     array(
         SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
     ) AS operation_ids

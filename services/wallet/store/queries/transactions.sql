@@ -128,7 +128,7 @@ WHERE id = $1 AND envelope = $2 AND state IN ('signed', 'sent');
 -- Those of these ($1) that are in flight.
 SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
-    t.signed_ledger, t.resend_ledger, t.last_answer, t.bump_to,
+    t.signed_ledger, t.resend_ledger, t.last_answer, t.bump_to, t.is_rent, t.mac,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.zeros,
     o.attempts
 FROM wallet.transactions AS t
