@@ -36,7 +36,7 @@ async def sign(
     Parameters
     ----------
     names
-        Rows as `check` names them: table/key, or payout_addresses/key/number.
+        Rows as `check` names them: table/key, or table/key/number.
     everything
         All rows that wallet did not write.
     """

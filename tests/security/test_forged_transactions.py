@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from libs.common.grpc.client import open_channel
 from libs.common.ids import new_id
 from localnet.network import Network
 from tests.support.database import Connection, DatabaseFactory, connect
+from tests.support.payers import KALE, Outside, lie, payer
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
 
 #: What the thief would have the treasury bid, in stroops.
@@ -24,6 +26,13 @@ INSERT INTO wallet.transactions (
 )
 VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8)
 """
+_SHOWN = """
+INSERT INTO wallet.shown_targets (payer_id, target)
+SELECT p.payer_id, max(t.bump_to) FROM wallet.transactions AS t
+INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
+INNER JOIN wallet.payments AS p ON c.operation_id = p.operation_id
+WHERE c.operation_id = $1 GROUP BY 1
+"""
 
 
 @pytest.fixture
@@ -33,7 +42,10 @@ async def world(
     async with (
         database_factory.create() as database,
         open_wallet_world(
-            database, tmp_path_factory.mktemp("transactions"), CHANNEL_ACCOUNTS="0"
+            database,
+            tmp_path_factory.mktemp("transactions"),
+            CHANNEL_ACCOUNTS="0",
+            PAYER_ACCOUNTS="1",
         ) as running,
     ):
         yield running
@@ -75,7 +87,11 @@ async def test_the_treasury_raises_no_bid_of_a_transaction_that_wallet_did_not_w
         await thief.execute(
             _INSERT, name, *numbers, bounds.time_bounds.max_time, _LOOT, ledger - 10
         )
-        await eventually(lambda: _is_told(world), "nobody noticed", world.wallet)
+        await eventually(
+            lambda: _is_logged(world, "transaction not written by wallet"),
+            "nobody noticed",
+            world.wallet,
+        )
         await asyncio.sleep(3)
         row = await admin.fetchrow(
             "SELECT state::text, hash, last_answer FROM wallet.transactions WHERE id = $1", name
@@ -95,8 +111,40 @@ async def test_the_treasury_raises_no_bid_of_a_transaction_that_wallet_did_not_w
     assert await xlm(world) == before
 
 
-async def _is_told(world: WalletWorld) -> bool:
-    return "transaction not written by wallet" in world.wallet.log_path.read_text(encoding="utf-8")
+async def test_a_withdrawal_that_failed_is_not_made_good_because_a_row_says_it_was_made(
+    world: WalletWorld,
+) -> None:
+    await world.wait_for_payers()
+    async with SorobanServerAsync(world.rpc_url) as rpc:
+        outside = Outside(world, rpc)
+        destination = await outside.account()
+        farmer = await payer(world, destination, kale=KALE)
+        address = (
+            await world.stub.GetWallet(wallet_pb2.GetWalletRequest(farmer_id=farmer.farmer_id))
+        ).wallet.address
+        # It changes between the look and the ledger: here the node shows more KALE than there is.
+        await lie(world, {"trustlines": {address: 9 * KALE}})
+        failed = await farmer.withdraw("fails in the ledger", 5 * KALE)
+        await lie(world, {})
+        assert failed.operation.reason
+        await world.pay_kale([address], 9 * KALE)
+        async with connect(world.database.dsn("wallet")) as thief:
+            await thief.execute(_SHOWN, UUID(failed.withdrawal_id))
+        await eventually(
+            lambda: _is_logged(world, "shown target not written by wallet"),
+            "nobody noticed",
+            world.wallet,
+        )
+        # A payer that is behind is looked at for three ledgers before anything is made good.
+        await asyncio.sleep(10)
+        assert await outside.kale(destination) == 0
+        # What is honest goes on.
+        assert (await farmer.withdraw("honest", KALE)).operation.transaction_hash
+        assert await outside.kale(destination) == KALE
+
+
+async def _is_logged(world: WalletWorld, words: str) -> bool:
+    return words in world.wallet.log_path.read_text(encoding="utf-8")
 
 
 async def _is_gone(admin: Connection, world: WalletWorld, envelope: TransactionEnvelope) -> None:

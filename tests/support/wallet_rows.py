@@ -217,7 +217,8 @@ class WalletRows:
     async def shown(self, payer: WalletRow, *targets: int) -> None:
         """Write that nodes showed a payer at these targets."""
         for target in targets:
-            await self.insert("wallet.shown_targets", payer_id=payer.id, target=target)
+            mac = ORDERS.for_shown_target(payer.address, target)
+            await self.insert("wallet.shown_targets", payer_id=payer.id, target=target, mac=mac)
 
     async def pause(self, *wallets: WalletRow) -> None:
         """Write that nothing is signed for these wallets."""

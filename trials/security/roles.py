@@ -71,7 +71,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.row_keys": {"wallet": "SIu"},
     "wallet.schema_migrations": {},
     "wallet.sealed_keys": {"wallet": "SIu"},
-    "wallet.shown_targets": {"wallet": "SI"},
+    "wallet.shown_targets": {"wallet": "SIu"},
     "wallet.settled_operations": {"plant": "S", "work": "S", "harvest": "S"},
     "wallet.token_keys": {"wallet": "SIu"},
     "wallet.tokens": {"wallet": "SIu"},

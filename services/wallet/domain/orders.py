@@ -26,9 +26,9 @@ class Name:
 
     #: Its table, without the schema.
     table: str
-    #: The row's id; of an outside address, its wallet's.
+    #: The row's id; of an outside address or a shown target, its wallet's.
     key: UUID
-    #: Number of an address; 0 in other tables.
+    #: Number of an address, or the shown target; 0 in other tables.
     number: int = 0
 
     def __str__(self) -> str:
@@ -122,6 +122,11 @@ def transaction_bytes(
     members = b"".join(sorted(item.bytes for item in operation_ids))
     numbers = (source, sequence, bump_to, lookup_hash, max_time, int(is_rent))
     return _bytes("transactions", row_id, *numbers, members)
+
+
+def shown_target_bytes(*, payer: str, target: int) -> bytes:
+    """Return the bytes of a number that nodes showed a payer (its address) to stand at."""
+    return _bytes("shown_targets", payer, target)
 
 
 def resume_bytes(

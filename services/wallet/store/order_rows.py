@@ -33,11 +33,14 @@ _TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
     "withdrawals": ("withdrawals", orders.withdrawal_row),
     "payments": ("payments", orders.payment_row),
     "payout_addresses": ("addresses", orders.address_row),
+    "shown_targets": ("shown_targets", orders.shown_target_row),
     "transactions": ("transactions", orders.transaction_row),
     "tokens": ("tokens", orders.token_row),
     "pauses": ("pauses", orders.resume_row),
     "approvals": ("approvals", orders.approval_row),
 }
+#: Tables whose rows are named by a wallet and a number.
+_NUMBERED = frozenset({"payout_addresses", "shown_targets"})
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)
 
@@ -52,7 +55,7 @@ class OrderRowStore:
         """Return the next rows of a table, after a row of it."""
         name, data = _TABLES[table]
         arguments: list[object] = [None if after is None else after.key, limit]
-        if table == "payout_addresses":
+        if table in _NUMBERED:
             arguments.append(0 if after is None else after.number)
         rows = await self._database.many(f"order_{name}", *arguments)
         return [
@@ -79,6 +82,6 @@ class OrderRowStore:
             [row.mac for row, _ in rows],
             [mac for _, mac in rows],
         ]
-        if table == "payout_addresses":
+        if table in _NUMBERED:
             arguments.append([row.name.number for row, _ in rows])
         return await self._database.execute(f"sign_order_{_TABLES[table][0]}", *arguments)

@@ -16,6 +16,7 @@ from services.wallet.domain.orders import (
     payout_address_bytes,
     record_bytes,
     resume_bytes,
+    shown_target_bytes,
     token_bytes,
     transaction_bytes,
     wallet_bytes,
@@ -172,6 +173,10 @@ class Orders:
             )
         )
 
+    def for_shown_target(self, payer: str, target: int) -> bytes:
+        """Return the authenticator of a number that a payer (its address) was shown to stand at."""
+        return self._macs.mac(shown_target_bytes(payer=payer, target=target))
+
     def for_resume(self, row: Record) -> bytes:
         """Return the authenticator of the end of a pause, as its row has it."""
         return self._macs.mac(resume_row(row))
@@ -248,6 +253,10 @@ class Orders:
             row["number"] == number and self._macs.is_genuine(address_row(row), row["mac"])
             for number, row in enumerate(rows, start=first)
         )
+
+    def is_shown_target(self, row: Record) -> bool:
+        """Judge a number that a payer was shown to stand at."""
+        return self._macs.is_genuine(shown_target_row(row), row["mac"])
 
     def is_resume(self, row: Record) -> bool:
         """Judge the end of a pause."""
@@ -363,6 +372,11 @@ def transaction_row(row: Record) -> bytes:
         is_rent=row["is_rent"],
         operation_ids=row["operation_ids"],
     )
+
+
+def shown_target_row(row: Record) -> bytes:
+    """Return the bytes of a shown target, as its row has it."""
+    return shown_target_bytes(payer=row["address"], target=row["target"])
 
 
 def resume_row(row: Record) -> bytes:

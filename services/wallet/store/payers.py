@@ -3,10 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import OperationId, WalletId, new_id
+from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import (
@@ -35,6 +38,8 @@ from services.wallet.store.custody import append, told_transaction
 from services.wallet.store.fees import Charged, add_fees
 from services.wallet.store.operations import queued_operation, settle, tell
 from services.wallet.store.orders import Orders
+
+security = get_security_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +202,9 @@ class PayerStore:
 
     async def records(self, addresses: Sequence[str]) -> dict[str, PayerRecord]:
         """Return what the records say of payers, by address."""
-        rows = await self._database.many("payer_records", list(addresses))
+        targets = await self._shown(addresses)
+        shown = [max(targets[address], default=None) for address in addresses]
+        rows = await self._database.many("payer_records", list(addresses), shown)
         return {
             row["address"]: PayerRecord(
                 paid=row["paid"],
@@ -207,6 +214,19 @@ class PayerStore:
             )
             for row in rows
         }
+
+    async def _shown(self, addresses: Sequence[str]) -> dict[str, list[int]]:
+        """Return the numbers that wallet itself recorded as shown, by payer's address."""
+        targets: dict[str, list[int]] = {address: [] for address in addresses}
+        for row in await self._database.many("shown_targets_of", list(addresses)):
+            address, target = row["address"], row["target"]
+            if self._orders.is_shown_target(row):
+                targets[address].append(target)
+            else:
+                security.critical(
+                    "shown target not written by wallet", address=address, target=target
+                )
+        return targets
 
     async def past_marks(self, addresses: Sequence[str]) -> dict[str, Mark]:
         """Return marks of the transactions on record of payers, by address; none: absent."""
@@ -261,7 +281,8 @@ class PayerStore:
         Correct those payments that were `given_up`, as made in a ledger.
         """
         async with self._database.transaction() as session:
-            await session.execute("insert_shown_target", address, number)
+            mac = self._orders.for_shown_target(address, number)
+            await session.execute("insert_shown_target", address, number, mac)
             changed = await settle(session, [(None, item) for item in settlements])
             changed += await _correct(session, given_up, ledger) if given_up else []
         tell(changed)
@@ -276,7 +297,8 @@ class PayerStore:
 
         That is so when the payer stands at this number. The payments are those of one transaction.
         """
-        rows = await self._database.many("unmade_payments", address, number, SPAN)
+        shown = (await self._shown([address]))[address]
+        rows = await self._database.many("unmade_payments", address, number, SPAN, shown)
         if not await self._are_genuine(rows):
             raise TamperedError(f"payments of payer {address} were not written by wallet")
         return [
@@ -302,11 +324,15 @@ class PayerStore:
         ids = [row["id"] for row in rows]
         orders = await self._database.many("payment_orders", ids)
         payouts = await self._database.many("payouts", ids)
+        wallets = list({row["wallet_id"] for row in payouts})
+        addresses = await self._database.many("addresses_of", wallets)
+        by_wallet = groupby(addresses, key=itemgetter("wallet_id"))
         return (
             set(ids) <= set(carrier["operation_ids"])
             and len(orders) == len(ids)
             and all(map(self._orders.is_claimed, orders))
             and all(map(self._orders.is_withdrawal, payouts))
+            and all(self._orders.are_addresses(list(group)) for _, group in by_wallet)
         )
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:

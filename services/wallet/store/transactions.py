@@ -201,15 +201,20 @@ class TransactionStore:
         )
 
     async def commit_again(self, draft: Draft, *, ledger: int) -> bool:
-        """Make an envelope durable for payments that are settled already.
+        """Make an envelope durable for payments that are recorded as made.
 
-        Return False when the payer has another transaction in flight, or everything is paused.
+        Return False when the payer has another transaction in flight, or one of the payments might
+        not be signed for the first time either: a pause forbids it, or its address counts no more.
         """
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
                 held = await self._pauses.look(session)
-                if held.everything:
+                rows = await session.many("lock_made", list(draft.operation_ids))
+                owners = [
+                    row for row in rows if not held.holds(row["wallet_id"], row["pooler_id"])
+                ]
+                if {row["id"] for row in owners} != set(draft.operation_ids):
                     return False
                 recorded = await self._insert(session, [draft], ledger)
                 for item in recorded:
@@ -218,7 +223,7 @@ class TransactionStore:
                 await add_records(
                     session, [_act(item.id, item.envelope) for item in recorded], self._orders
                 )
-                self._refuse_paused([])
+                self._refuse_paused(owners)
             return bool(recorded)
         return False
 

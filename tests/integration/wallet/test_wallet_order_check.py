@@ -73,6 +73,7 @@ async def checked(rows: WalletRows) -> Checked:
     await rows.payment(await rows.wallet("channel"), payer, "top_up", state="succeeded")
     await rows.operation(farmer, "plant", amount=5)
     carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
+    await rows.shown(payer, 2000)
     for number, address in enumerate(("G1", "G2"), start=1):
         moments: dict[str, Any] = {
             "registered_at": ago(100 - number),
@@ -97,6 +98,7 @@ async def checked(rows: WalletRows) -> Checked:
         "withdrawals": Name(table="withdrawals", key=withdrawal),
         "payments": Name(table="payments", key=withdrawal),
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
+        "shown_targets": Name(table="shown_targets", key=payer.id, number=2000),
         "transactions": Name(table="transactions", key=carrier),
         "tokens": Name(table="tokens", key=token.id),
         "pauses": Name(table="pauses", key=pause),
@@ -114,6 +116,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
         "withdrawals": 1,
         "payments": 2,
         "payout_addresses": 2,
+        "shown_targets": 1,
         "transactions": 1,
         "tokens": 1,
         "pauses": 1,
@@ -135,6 +138,7 @@ CHANGES = {
         WHERE o.id = p.operation_id AND o.kind = 'withdraw'
     """,
     "payout_addresses": "UPDATE wallet.payout_addresses SET address = 'G3' WHERE number = 2",
+    "shown_targets": "UPDATE wallet.shown_targets SET mac = NULL",
     "transactions": """
         SET LOCAL session_replication_role = 'replica';
         UPDATE wallet.transactions SET bump_to = 3000
@@ -203,8 +207,8 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     (warning,) = check.warnings
     assert "nothing is signed" in warning
     found = await check.look()
-    assert found.count == sum(found.rows.values()) == 16
-    assert await check.sign(None, actor="operator") == 16
+    assert found.count == sum(found.rows.values()) == 17
+    assert await check.sign(None, actor="operator") == 17
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)

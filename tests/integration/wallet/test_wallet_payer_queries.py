@@ -276,6 +276,25 @@ async def test_what_was_paid_last_is_the_greatest_target_that_was_reached_or_sho
     assert found[2] == PayerRecord()
 
 
+async def test_a_shown_target_that_wallet_did_not_write_does_not_count(rows: WalletRows) -> None:
+    one = await rows.wallet()
+    (payer,) = await payers_of(rows, 1)
+    failed = await rows.payment(one, payer, state="failed")
+    await rows.transaction(payer.address, "failed", [failed], sequence=5, bump_to=1005)
+    await rows.shown(payer, 500)
+    store = PayerStore(rows.pool, ORDERS)
+    for mac in (None, bytes(34), ORDERS.for_shown_target(payer.address, 500)):
+        await rows.insert("wallet.shown_targets", payer_id=payer.id, target=1005, mac=mac)
+        (found,) = await records(rows.pool, payer)
+        assert (found.paid, found.failed) == (500, 5)
+        assert await store.unmade(payer.address, 500) == []
+        await rows.connection.execute("DELETE FROM wallet.shown_targets WHERE target = 1005")
+    # Wallet's own word replaces one that somebody else wrote before.
+    await rows.insert("wallet.shown_targets", payer_id=payer.id, target=1005)
+    await store.book(payer.address, 1005, [])
+    assert [found.paid for found in await records(rows.pool, payer)] == [1005]
+
+
 async def test_failures_count_that_came_after_what_was_paid_last(rows: WalletRows) -> None:
     paid, once, never, first, beside = await payers_of(rows, 5)
     for number in (2001, 2002):

@@ -22,6 +22,7 @@ from services.wallet.domain.model import (
     Settlement,
     TransactionEvent,
 )
+from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.domain.payments import PayerRecord, SeenPayment, SeenTransaction
 from services.wallet.domain.settling import shown_paid
 from services.wallet.domain.withdrawals import Asset, DailyLimit, NewWithdrawal
@@ -30,6 +31,7 @@ from services.wallet.engine.payments.repayments import Repayments
 from services.wallet.engine.wakeup import Wakeup, Wakeups
 from services.wallet.keys.seal import seal_new_key
 from services.wallet.store.custody import CustodyStore
+from services.wallet.store.kill_switch import KillSwitch, PauseOrder
 from services.wallet.store.operations import OperationStore
 from services.wallet.store.payers import LeasedPayer, PayerStore, UnmadePayment
 from services.wallet.store.transactions import Draft, TransactionStore
@@ -57,6 +59,10 @@ INSERT INTO wallet.transactions (
 """
 CORRECTED = """
 UPDATE wallet.operations SET state = 'succeeded', reason = NULL, transaction_id = $2 WHERE id = $1
+"""
+OWNER = """
+SELECT w.id, w.pooler_id FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id WHERE o.id = $1
 """
 CARRIED = "INSERT INTO wallet.transaction_operations VALUES ($1, 1, $2)"
 LIMIT = DailyLimit(farmer=10**12, pool=10**12)
@@ -267,6 +273,61 @@ async def test_a_payment_that_another_envelope_may_have_made_is_not_made_good(
     assert await unmade(START + 2001) == []
     # What follows the first target must not become valid when that is made good.
     assert await unmade(START) == [(START + 1003, ids[0])]
+
+
+async def paid_once(pool: Database) -> tuple[TransactionStore, Draft, OperationId, Any]:
+    """A payment that is recorded as made, an envelope to make it once more, and its wallet."""
+    await open_payers(pool, 1)
+    operation_id, _ = await withdraw(pool)
+    (payer,) = await leased(pool)
+    store = TransactionStore(pool, ORDERS)
+    first = draft(payer, operation_id)
+    await store.commit_signed([first], ledger=LEDGER)
+    await store.close([ended(first, TransactionEvent.SUCCEED, OperationEvent.SUCCEED)])
+    async with pool.session() as session:
+        wallet = await session.connection.fetchrow(OWNER, operation_id)
+    return store, draft(payer, operation_id), operation_id, wallet
+
+
+async def test_a_payment_is_made_good_only_where_it_could_be_made_at_all(pool: Database) -> None:
+    store, again, _, wallet = await paid_once(pool)
+    custody, withdrawals = CustodyStore(pool, ORDERS), WithdrawalStore(pool, ORDERS)
+    for scope, target in (
+        (Scope.EVERYTHING, None),
+        (Scope.POOLER, wallet["pooler_id"]),
+        (Scope.WALLET, wallet["id"]),
+    ):
+        reach = Reach(scope=scope, target=target)
+        await custody.pause(reach, reason="fire", actor="ann")
+        assert not await store.commit_again(again, ledger=LEDGER)
+        await custody.resume(reach, actor="ann")
+    for address, is_possible in (("", False), ("H" * 56, False), (OUTSIDE, True)):
+        await withdrawals.set_address(wallet["id"], address, cooling=0, actor="ann")
+        assert await store.commit_again(again, ledger=LEDGER) is is_possible
+
+
+async def test_no_payment_is_made_good_that_this_process_was_told_to_pause(pool: Database) -> None:
+    _, again, _, wallet = await paid_once(pool)
+    switch = KillSwitch()
+    store = TransactionStore(pool, ORDERS, kill_switch=switch)
+    reach = Reach(scope=Scope.POOLER, target=wallet["pooler_id"])
+    switch.order(PauseOrder(reach=reach, reason="fire", actor="ann"))
+    assert not await store.commit_again(again, ledger=LEDGER)
+    switch.settle(reach)
+    assert await store.commit_again(again, ledger=LEDGER)
+
+
+async def test_a_payment_that_failed_is_never_made_good(
+    pool: Database, database: DatabaseAccess
+) -> None:
+    store, again, operation_id, _ = await paid_once(pool)
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute("SET session_replication_role = 'replica'")
+        await admin.execute(
+            "UPDATE wallet.operations SET state = 'failed', reason = 'REFUSED' WHERE id = $1",
+            operation_id,
+        )
+    assert not await store.commit_again(again, ledger=LEDGER)
 
 
 class Node:

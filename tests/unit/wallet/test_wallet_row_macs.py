@@ -114,6 +114,11 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
         },
     ),
     (
+        orders.shown_target_bytes,
+        {"payer": "G1", "target": 1000},
+        {"payer": "G2", "target": 1001},
+    ),
+    (
         orders.resume_bytes,
         {
             "pause_id": ONE,

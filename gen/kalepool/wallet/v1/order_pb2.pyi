@@ -28,7 +28,7 @@ class ForgedRow(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The row's name: table/key, or payout_addresses/key/number. The key is a UUID; of a payout address,
+    """The row's name: table/key, or table/key/number (payout_addresses, shown_targets). The key is a UUID; of such a row,
     its wallet's.
     """
     content: _builtins.str

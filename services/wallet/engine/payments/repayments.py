@@ -106,3 +106,5 @@ class Repayments:
         if await self._transactions.commit_again(draft, ledger=chain_state.ledger.sequence):
             cap, ledger = self._limits.cap(len(ids), is_payment=True), chain_state.ledger.sequence
             await self._sender.send_committed([draft], ledger=ledger, cap=lambda _: cap)
+        else:
+            log.warning("not made good: paused, or without an address", address=payer.address)

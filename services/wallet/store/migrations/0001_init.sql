@@ -304,6 +304,7 @@ END;
 CREATE TABLE wallet.shown_targets (
     payer_id uuid NOT NULL REFERENCES wallet.wallets (id),
     target bigint NOT NULL,
+    mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (payer_id, target)
 );
 
@@ -949,7 +950,7 @@ GRANT SELECT, INSERT, UPDATE (settled, settled_at) ON wallet.differences TO kale
 GRANT SELECT, INSERT, UPDATE ON wallet.reconciled_balances TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE (mac) ON wallet.payout_addresses, wallet.withdrawals, wallet.payments
 TO kalepool_wallet;
-GRANT SELECT, INSERT ON wallet.shown_targets TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (mac) ON wallet.shown_targets TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON chain.blocks, chain.head TO kalepool_wallet;
 GRANT SELECT ON wallet.wallets_with_accounts, wallet.all_operations TO kalepool_wallet;
 

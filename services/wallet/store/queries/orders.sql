@@ -42,6 +42,15 @@ WHERE $1::uuid IS NULL OR (a.wallet_id, a.number) > ($1, $3::int)
 ORDER BY a.wallet_id, a.number
 LIMIT $2;
 
+-- name: order_shown_targets :many
+-- The next shown targets after number $3 of a payer ($1).
+SELECT s.payer_id AS key, s.target AS number, w.address, s.target, s.mac
+FROM wallet.shown_targets AS s
+INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
+WHERE $1::uuid IS NULL OR (s.payer_id, s.target) > ($1, $3::bigint)
+ORDER BY s.payer_id, s.target
+LIMIT $2;
+
 -- name: order_transactions :many
 -- Those in flight, whose bids may be raised, and those of payers, whose numbers prove what was paid.
 SELECT
@@ -88,6 +97,11 @@ WHERE p.operation_id = n.key AND p.mac IS NOT DISTINCT FROM n.old;
 UPDATE wallet.payout_addresses AS a SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::int[]) AS n (key, old, mac, number)
 WHERE a.wallet_id = n.key AND a.number = n.number AND a.mac IS NOT DISTINCT FROM n.old;
+
+-- name: sign_order_shown_targets :exec
+UPDATE wallet.shown_targets AS s SET mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bigint[]) AS n (key, old, mac, target)
+WHERE s.payer_id = n.key AND s.target = n.target AND s.mac IS NOT DISTINCT FROM n.old;
 
 -- name: sign_order_transactions :exec
 UPDATE wallet.transactions AS t SET mac = n.mac

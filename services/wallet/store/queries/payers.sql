@@ -110,17 +110,25 @@ RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
     w.stake_bps, w.mac AS wallet_mac, l.payment_mac, coalesce(l.is_suspect, false) AS is_suspect;
 
+-- name: shown_targets_of :many
+-- The numbers that payers ($1, addresses) were shown to stand at, with their authenticators.
+SELECT w.address, s.target, s.mac
+FROM wallet.shown_targets AS s
+INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
+WHERE w.address = ANY($1::text[])
+ORDER BY s.payer_id, s.target;
+
 -- name: payer_records :many
 -- What the records say of payers ($1, addresses): the target of the last payments that were made or
--- shown to be, the greatest number that failed since then, the greatest target and whose payments it
--- is for.
+-- shown to be ($2; none: null), the greatest number that failed since then, the greatest target and
+-- whose payments it is for.
 SELECT
     a.address,
     last_paid.target AS paid,
     since.failed,
     newest.bump_to AS highest,
     coalesce(newest.members, '{}') AS members
-FROM unnest($1::text[]) AS a (address)
+FROM unnest($1::text[], $2::bigint[]) AS a (address, shown)
 LEFT JOIN LATERAL (
     SELECT greatest(
         (
@@ -129,11 +137,7 @@ LEFT JOIN LATERAL (
             ORDER BY t.bump_to DESC
             LIMIT 1
         ),
-        (
-            SELECT max(s.target) FROM wallet.shown_targets AS s
-            INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
-            WHERE w.address = a.address
-        )
+        a.shown
     ) AS target
 ) AS last_paid ON true
 LEFT JOIN LATERAL (
@@ -167,9 +171,11 @@ WHERE t.source = $1 AND t.bump_to = $2
 ORDER BY o.id, t.id DESC;
 
 -- name: insert_shown_target :exec
-INSERT INTO wallet.shown_targets (payer_id, target)
-SELECT w.id, $2 FROM wallet.wallets AS w WHERE w.address = $1
-ON CONFLICT DO NOTHING;
+-- With its authenticator ($3), which one that somebody else wrote before does not have.
+INSERT INTO wallet.shown_targets AS s (payer_id, target, mac)
+SELECT w.id, $2, $3 FROM wallet.wallets AS w WHERE w.address = $1
+ON CONFLICT (payer_id, target) DO UPDATE SET mac = excluded.mac
+WHERE s.mac IS DISTINCT FROM excluded.mac;
 
 -- name: correct_payments :many
 -- Payments ($1) that were given up ($2) and were made, by these transactions ($3), in a ledger ($4):
@@ -245,8 +251,8 @@ SELECT EXISTS (
 ) AS is_known;
 
 -- name: unmade_payments :many
--- Of the payments of a payer ($1, address) that are recorded as made and were not, as its account
--- stands at $2, those that come first: who is to pay what to whom, and how often they failed of late.
+-- Of the payments of a payer ($1, address) that are recorded as made, or by shown targets ($4), and were
+-- not, as its account stands at $2, those that come first: who is to pay what to whom, and how often they failed of late.
 -- Without those that another envelope may have made, as its target is a number from which envelopes lead
 -- here. The target is the one that they had, or above the numbers of envelopes that were signed after
 -- it, which must not become valid ($3: so many numbers are left for that).
@@ -260,11 +266,7 @@ believed AS (
     FROM mine AS t
     INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
     WHERE t.bump_to > $2
-      AND (t.state = 'succeeded' OR EXISTS (
-          SELECT 1 FROM wallet.shown_targets AS s
-          INNER JOIN wallet.wallets AS w ON s.payer_id = w.id
-          WHERE w.address = $1 AND s.target = t.bump_to
-      ))
+      AND (t.state = 'succeeded' OR t.bump_to = ANY($4::bigint[]))
 ),
 carried AS (
     SELECT t.bump_to, x.operation_id

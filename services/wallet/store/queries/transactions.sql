@@ -17,6 +17,22 @@ WHERE o.id = ANY($1::uuid[])
 ORDER BY o.id
 FOR UPDATE OF o SKIP LOCKED;
 
+-- name: lock_made :many
+-- Those of the payments that are recorded as made, and that may be signed for once more: as lock_queued.
+SELECT o.id, w.pooler_id, w.farmer_id, o.wallet_id
+FROM wallet.operations AS o
+INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
+WHERE o.id = ANY($1::uuid[])
+  AND o.state = 'succeeded'
+  AND NOT wallet.is_paused(w.id, w.pooler_id)
+  AND (o.kind <> 'withdraw' OR EXISTS (
+      SELECT 1 FROM wallet.withdrawals AS d
+      WHERE d.operation_id = o.id
+        AND d.destination = wallet.payout_address(w.id, d.requested_at)
+  ))
+ORDER BY o.id
+FOR UPDATE OF o SKIP LOCKED;
+
 -- name: insert_transactions :many
 -- Envelopes whose source has nothing in flight; the others are not recorded. If a crash hides the
 -- sending, they are sent again two ledgers later.
