@@ -41,6 +41,10 @@ from services.wallet.store.orders import Orders
 
 security = get_security_logger()
 
+#: Milliseconds that the clocks of two wallet processes are apart at most: no transaction that
+#: carried a payment has an id that is older by more.
+_CLOCKS = 10 * 60 * 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class PayerTotals:
@@ -246,10 +250,26 @@ class PayerStore:
             for row in rows
         ]
 
-    async def paid_before(self, payments: Collection[OperationId]) -> dict[OperationId, str]:
-        """Return those of these payments that were made, with the hash of the envelope that did."""
-        rows = await self._database.many("paid_before", list(payments))
-        return {OperationId(row["id"]): row["hash"] for row in rows}
+    async def paid_before(
+        self, address: str, payments: Collection[OperationId]
+    ) -> dict[OperationId, str]:
+        """Return those of a payer's payments that were made, with the envelope's hash.
+
+        What a transaction carried counts only as wallet wrote it. Raises TamperedError when one
+        that may have carried any of the payments is not as wallet wrote it.
+        """
+        if not payments:
+            return {}
+        first = since(min(payments), minus=_CLOCKS)
+        paid: dict[OperationId, str] = {}
+        for row in await self._database.many("payer_past_since", address, first):
+            if not self._orders.is_payer_transaction(row):
+                raise TamperedError(
+                    f"transaction {row['id']} of its past was not written by wallet"
+                )
+            if row["has_paid"]:
+                paid |= dict.fromkeys(map(OperationId, row["operation_ids"]), row["hash"])
+        return {item: paid[item] for item in payments if item in paid}
 
     async def made(self, address: str, number: int) -> list[MadePayment]:
         """Return the payments that were made when a payer stands at this number.
@@ -394,6 +414,11 @@ class PayerStore:
     async def stop(self, payer: WalletId, reason: str) -> bool:
         """Note why a payer may not sign, empty when it may; tell whether that is new."""
         return await self._database.execute("stop_payer", payer, reason) > 0
+
+
+def since(name: UUID, *, minus: int) -> UUID:
+    """Return the least UUIDv7 of the moment so many milliseconds before the one of this id."""
+    return UUID(int=max(0, (name.int >> 80) - minus) << 80)
 
 
 def _found(transaction_id: TransactionId, payer: LeasedPayer, seen: SeenTransaction) -> Act:

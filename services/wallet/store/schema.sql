@@ -129,6 +129,9 @@ CREATE UNIQUE INDEX idx_transactions_lookup_hash ON wallet.transactions (max_tim
 CREATE INDEX idx_transactions_ledger ON wallet.transactions (ledger) WHERE ledger IS NOT NULL;
 CREATE INDEX idx_transactions_payers ON wallet.transactions (source, bump_to)
 WHERE bump_to IS NOT NULL;
+-- What a payer signed since a payment was asked for, without reading all that it ever signed.
+CREATE INDEX idx_transactions_payers_ages ON wallet.transactions (source, id)
+WHERE bump_to IS NOT NULL;
 -- What rent has cost lately, without reading what else was sent.
 CREATE INDEX idx_transactions_rent ON wallet.transactions (created_at) WHERE is_rent;
 

@@ -163,7 +163,7 @@ class PaymentCarrier:
             claimed = await self._payers.claim(
                 kind, payer.wallet_id, limit=_CHOICE, lease=LEASE, ledger=ledger
             )
-            genuine = await self._unpaid(await self._forgeries.sift(claimed))
+            genuine = await self._unpaid(payer, await self._forgeries.sift(claimed))
             chosen = self._turns[payer.wallet_id].following(genuine, most=_MOST[kind])
             rest = {item.id for item in genuine} - {item.id for item in chosen}
             await self._operations.release(sorted(rest))
@@ -173,12 +173,18 @@ class PaymentCarrier:
                 await self._carry(payer, chosen, number, record)
         return progress
 
-    async def _unpaid(self, claimed: Sequence[QueuedOperation]) -> list[QueuedOperation]:
+    async def _unpaid(
+        self, payer: LeasedPayer, claimed: Sequence[QueuedOperation]
+    ) -> list[QueuedOperation]:
         """Return the payments that were not made; settle those that were.
 
-        Wallet never puts a payment back that its payer has made and gone on from.
+        Wallet never puts a payment back that its payer has made and gone on from. Where the payer's
+        past does not tell, none is returned, and all wait.
         """
-        paid = await self._payers.paid_before([item.id for item in claimed]) if claimed else {}
+        paid = await self._numbers.paid_before(payer, [item.id for item in claimed])
+        if paid is None:
+            await self._operations.release([item.id for item in claimed])
+            return []
         if paid:
             ledger = self._chain_view.current.ledger.sequence
             for operation_id, envelope in paid.items():

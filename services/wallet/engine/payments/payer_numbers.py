@@ -4,13 +4,15 @@ Payments that the numbers show to have been made are settled.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from libs.common.errors import PoolError
+from libs.common.ids import OperationId
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
 from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import OperationState
 from services.wallet.domain.payer_history import NOTHING, PayerHistory
 from services.wallet.domain.payments import PayerRecord, Standing, is_beginning, standing
@@ -73,6 +75,22 @@ class PayerNumbers:
                     continue
             whole.add(payer)
         return whole
+
+    async def paid_before(
+        self, payer: LeasedPayer, payments: Collection[OperationId]
+    ) -> dict[OperationId, str] | None:
+        """Return those of a payer's payments that were made, with the envelope's hash.
+
+        Return None, and stop the payer, when its past is not as wallet wrote it: the marks do not
+        show that, as nothing of what transactions carried is in them.
+        """
+        try:
+            return await self._payers.paid_before(payer.address, payments)
+        except TamperedError as error:
+            # All of its past is judged again before it goes on.
+            self._histories.pop(payer.address, None)
+            await self._stop(payer, error.message)
+            return None
 
     async def _judged(
         self, payer: LeasedPayer, account: AccountState, record: PayerRecord, ledger: int

@@ -352,19 +352,18 @@ FROM wallet.transactions AS t
 WHERE t.source = $1 AND t.bump_to IS NOT NULL
 ORDER BY t.id;
 
--- name: paid_before :many
--- Those of the payments ($1) that an envelope has made, as it succeeded or its payer went on from its
--- target; with that envelope.
-SELECT DISTINCT ON (c.operation_id) c.operation_id AS id, t.id AS transaction_id, t.hash
-FROM wallet.transaction_operations AS c
-INNER JOIN wallet.transactions AS t ON c.transaction_id = t.id
-WHERE c.operation_id = ANY($1::uuid[])
-  AND t.bump_to IS NOT NULL
-  AND (
-      t.state = 'succeeded'
-      OR EXISTS (
-          SELECT 1 FROM wallet.transactions AS n
-          WHERE n.source = t.source AND n.bump_to IS NOT NULL AND n.sequence = t.bump_to + 1
-      )
-  )
-ORDER BY c.operation_id, t.id DESC;
+-- name: payer_past_since :many
+-- The transactions on record of a payer ($1, address) with ids from $2 on, with their authenticators and
+-- what these cover; and whether each made its payments, as it succeeded or its payer went on from its target.
+SELECT
+    t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac, t.hash,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids,
+    t.state = 'succeeded' OR EXISTS (
+        SELECT 1 FROM wallet.transactions AS n
+        WHERE n.source = t.source AND n.bump_to IS NOT NULL AND n.sequence = t.bump_to + 1
+    ) AS has_paid
+FROM wallet.transactions AS t
+WHERE t.source = $1 AND t.bump_to IS NOT NULL AND t.id >= $2
+ORDER BY t.id;
