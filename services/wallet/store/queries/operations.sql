@@ -100,8 +100,8 @@ LIMIT $5;
 -- the second of any. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
 -- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
--- that: nothing of it can be signed. `withdrawn` is the KALE whose withdrawal was asked for within an
--- hour: a stake may have been reckoned before.
+-- that: nothing of it can be signed. `withdrawn` is the KALE that has left by withdrawals that were asked
+-- for within an hour, or may have: a stake may have been reckoned before. What only waits has not left.
 WITH farmers AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index, w.pooler_id
     FROM wallet.operations AS o
@@ -152,8 +152,10 @@ RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce
     w.stake_bps, w.mac AS wallet_mac,
     CASE WHEN o.kind = 'plant' AND w.stake_bps < 10000 THEN (
         SELECT coalesce(sum(d.amount), 0)::bigint FROM wallet.withdrawals AS d
+        INNER JOIN wallet.operations AS p ON d.operation_id = p.id
         WHERE d.wallet_id = w.id AND d.asset = 'kale'
           AND d.requested_at > now() - interval '1 hour'
+          AND p.state IN ('signed', 'sent', 'succeeded')
     ) END AS withdrawn;
 
 -- name: claim_for_treasury :many
