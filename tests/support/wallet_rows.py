@@ -188,6 +188,7 @@ class WalletRows:
         amount: int = 5,
         asset: str = "kale",
         destination: str = "outside",
+        requested_at: datetime | None = None,
         **values: Any,
     ) -> OperationId:
         """Write a payment of a farmer's, or to a farmer, which belongs to a payer or to nobody."""
@@ -201,7 +202,7 @@ class WalletRows:
                 "asset": asset,
                 "amount": amount,
                 "destination": destination,
-                "requested_at": datetime.now(UTC),
+                "requested_at": requested_at or datetime.now(UTC),
             }
             mac = ORDERS.for_withdrawal(**withdrawal)
             await self.insert("wallet.withdrawals", **withdrawal, mac=mac)

@@ -494,6 +494,7 @@ END
 $$;
 CREATE TRIGGER withdrawals_were_asked_for BEFORE INSERT ON wallet.withdrawals
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_request_to_come();
+CREATE INDEX idx_withdrawals_requested ON wallet.withdrawals (requested_at);
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');

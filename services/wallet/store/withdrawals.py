@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
-from libs.common.ids import FarmerId, OperationId, WalletId
+from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import (
@@ -29,11 +29,15 @@ from services.wallet.domain.withdrawals import (
 from services.wallet.store.custody import append, is_held_apart
 from services.wallet.store.operations import operation_of
 from services.wallet.store.orders import Orders
+from services.wallet.store.payers import since
 
 security = get_security_logger()
 
 #: Addresses that a farmer may have registered within a day.
 MOST_CHANGES = 10
+#: Milliseconds for which a withdrawal that is said to have failed counts against limits after it
+#: was signed for: all payers are compared with the chain far more often.
+DOUBTED = 10 * 60 * 1000
 _COUNTS = CountLimits()
 #: Seconds of a day.
 _DAY = 86_400.0
@@ -256,7 +260,8 @@ async def _check_counts(session: Session, new: NewWithdrawal, counts: CountLimit
 
 
 async def _check_limit(session: Session, new: NewWithdrawal, limit: DailyLimit) -> None:
-    row = await session.one("withdrawn_lately", new.wallet_id, new.asset.value)
+    young = since(new_id(), minus=DOUBTED)
+    row = await session.one("withdrawn_lately", new.wallet_id, new.asset.value, young)
     used = {"farmer": 0, "pool": 0} if row is None else row
     for whose, most in (("farmer", limit.farmer), ("pool", limit.pool)):
         if used[whose] + new.amount > most:

@@ -26,8 +26,10 @@ from services.wallet.domain.withdrawals import (
 )
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.order_rows import OrderRowStore
+from services.wallet.store.payers import since
 from services.wallet.store.transactions import TransactionStore
-from services.wallet.store.withdrawals import WithdrawalStore
+from services.wallet.store.withdrawals import DOUBTED, WithdrawalStore
+from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.table_rows import new_ids
 from tests.support.wallet_rows import WalletRow, WalletRows, ago
@@ -35,13 +37,20 @@ from tests.support.wallet_rows import WalletRow, WalletRows, ago
 NOW = ago()
 LIMIT = DailyLimit(farmer=10**12, pool=10**12)
 #: A withdrawal that left exactly a day before the transaction began.
+ENDED = """
+UPDATE wallet.operations
+SET state = $2::wallet.operation_state, reason = $3, settled_at = '2021-01-01Z', ledger = 1
+WHERE id = $1
+"""
 A_DAY_AGO = """
 WITH made AS (
     INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, settled_at)
     VALUES ($1, 'withdraw', $2, 1000, 'succeeded', now() - interval '24 hours') RETURNING id
 )
-INSERT INTO wallet.withdrawals (operation_id, wallet_id, request_id, asset, amount, destination)
-SELECT id, $2, 'a day ago', 'kale', 1000, 'outside' FROM made
+INSERT INTO wallet.withdrawals (
+    operation_id, wallet_id, request_id, asset, amount, destination, requested_at
+)
+SELECT id, $2, 'a day ago', 'kale', 1000, 'outside', now() - interval '24 hours' FROM made
 """
 
 
@@ -333,7 +342,8 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
     one, other, new = [await rows.wallet() for _ in range(3)]
     await rows.payment(one, None, amount=1)
     await rows.payment(one, None, amount=2, state="succeeded", settled_at=ago(hours=23))
-    await rows.payment(one, None, amount=4, state="succeeded", settled_at=ago(hours=25))
+    left, asked = ago(hours=25), ago(hours=26)
+    await rows.payment(one, None, amount=4, state="succeeded", settled_at=left, requested_at=asked)
     await rows.payment(one, None, amount=8, state="failed")
     await rows.payment(one, None, amount=16, state="expired")
     await rows.payment(one, None, amount=32, asset="xlm")
@@ -343,7 +353,8 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
         await session.connection.execute(A_DAY_AGO, new_id(), one.id)
 
         async def used(account: WalletRow, asset: str) -> tuple[int, int]:
-            row: Record | None = await session.one("withdrawn_lately", account.id, asset)
+            young = since(new_id(), minus=DOUBTED)
+            row: Record | None = await session.one("withdrawn_lately", account.id, asset, young)
             assert row is not None
             return row["farmer"], row["pool"]
 
@@ -352,6 +363,31 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
         assert await used(new, "kale") == (0, 1 + 2 + 64)
         assert await used(one, "xlm") == (32, 32)
         assert await used(one, "neither") == (0, 0)
+
+
+async def test_an_end_that_somebody_wrote_takes_no_withdrawal_out_of_the_sum(
+    rows: WalletRows, database: DatabaseAccess
+) -> None:
+    one, payer = await rows.wallet(), await rows.wallet("payer")
+    amounts = {"succeeded": 1, "failed": 2, "expired": 4}
+    for number, (state, amount) in enumerate(amounts.items(), start=1):
+        sent = await rows.payment(one, payer, amount=amount, state="sent")
+        await rows.transaction(
+            payer.address, "excluded", [sent], sequence=number, bump_to=1000 * number
+        )
+        reason = None if state == "succeeded" else "REFUSED"
+        async with connect(database.dsn("wallet")) as thief:
+            await thief.execute(ENDED, sent, state, reason)
+    # What was never signed for, or long ago, and failed does not count.
+    await rows.payment(one, payer, amount=8, state="failed")
+    old = await rows.payment(one, payer, amount=16, state="failed")
+    name = since(new_id(), minus=DOUBTED + 1000)
+    await rows.transaction(payer.address, "failed", [old], id=name, sequence=9, bump_to=9000)
+    async with rows.pool.transaction() as session:
+        young = since(new_id(), minus=DOUBTED)
+        row = await session.one("withdrawn_lately", one.id, "kale", young)
+    assert row is not None
+    assert row["farmer"] == row["pool"] == 1 + 2 + 4
 
 
 # Recording ------------------------------------------------------------------------------------
