@@ -348,9 +348,12 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 
 -- What is settled stays as it is, but for a payment that was given up on the word of nodes and that
 -- its payer's number shows to have been made, and for a call that nodes said had worked and of which
--- reconciliation found no trace on the chain.
+-- reconciliation found no trace on the chain. Even then nothing changes but how it ended, and it ended now.
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    denied CONSTANT text [] := ARRAY ['state', 'reason', 'error_message', 'settled_at'];
+    corrected CONSTANT text [] := denied || ARRAY ['transaction_id', 'ledger'];
 BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
@@ -363,8 +366,8 @@ BEGIN
     IF TG_OP = 'UPDATE'
         AND OLD.state IN ('failed', 'expired')
         AND NEW.state = 'succeeded'
-        AND (NEW.id, NEW.kind, NEW.wallet_id, NEW.block_index, NEW.amount, NEW.fee_charged)
-            = (OLD.id, OLD.kind, OLD.wallet_id, OLD.block_index, OLD.amount, OLD.fee_charged)
+        AND NEW.settled_at = now()
+        AND to_jsonb(OLD) - corrected = to_jsonb(NEW) - corrected
         AND EXISTS (
             SELECT 1
             FROM wallet.transactions AS t
@@ -379,8 +382,8 @@ BEGIN
     IF TG_OP = 'UPDATE'
         AND OLD.state = 'succeeded'
         AND NEW.state = 'failed'
-        AND (NEW.id, NEW.kind, NEW.wallet_id, NEW.block_index, NEW.amount, NEW.fee_charged)
-            = (OLD.id, OLD.kind, OLD.wallet_id, OLD.block_index, OLD.amount, OLD.fee_charged)
+        AND NEW.settled_at = now()
+        AND to_jsonb(OLD) - denied = to_jsonb(NEW) - denied
         AND EXISTS (
             SELECT 1 FROM wallet.differences AS d
             WHERE d.wallet_id = OLD.wallet_id
