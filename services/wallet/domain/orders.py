@@ -202,16 +202,15 @@ def _bytes(table: str, *values: Value) -> bytes:
 
 
 def _raw(value: Value) -> bytes:
-    match value:
-        case None:
-            return b"n"
-        case UUID():
-            return b"u" + value.bytes
-        case str():
-            return b"t" + value.encode()
-        case bytes():
-            return b"b" + value
-        case datetime():
-            return b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))
-        case _:
-            return b"i%d" % value
+    # The commonest first: this is done for each column of each row.
+    if isinstance(value, str):
+        return b"t" + value.encode()
+    if isinstance(value, UUID):
+        return b"u" + value.bytes
+    if isinstance(value, int):
+        return b"i%d" % value
+    if value is None:
+        return b"n"
+    if isinstance(value, bytes):
+        return b"b" + value
+    return b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))
