@@ -375,18 +375,16 @@ class _Wiring:
     def loops(self) -> list[Coroutine[None, None, None]]:
         """Return the loops that run in the background."""
         templates = TemplateBook(self._chain, lambda: comes_due(self._chain, self._chain_view))
-        numbers, changes = self._numbers(), self._wakeups.changes
+        settings, numbers, changes = self._settings, self._numbers(), self._wakeups.changes
         return [
             loops.follow_chain(
-                self._follower, self._chain_view, poll=self._settings.chain_poll_ms / 1000
+                self._follower, self._chain_view, poll=settings.chain_poll_ms / 1000
             ),
             loops.open_row_keys(self._row_keys),
             loops.open_token_keys(self._token_keys),
             loops.check_orders(self._order_check),
             loops.record_pauses(self._pausing),
-            loops.watch_audit_log(
-                self._watch, interval=self._settings.audit_head_interval_ms / 1000
-            ),
+            loops.watch_audit_log(self._watch, interval=settings.audit_head_interval_ms / 1000),
             loops.open_treasury(self._treasury),
             loops.refresh_accounts(self._accounts, self._ledgers),
             loops.dispatch(self._dispatcher(templates)),
@@ -396,8 +394,8 @@ class _Wiring:
             loops.keep_payers(self._payer_keeper, self._ledgers),
             loops.keep_rent(self._rent, self._ledgers),
             loops.set_gauges(self._gauges()),
-            tell_notices(self._settings, self._database, self._chain, self._accounts),
-            loops.reconcile(self._reconciler, interval=self._settings.reconcile_interval_ms / 1000),
+            tell_notices(settings, self._database, self._chain, self._accounts),
+            loops.reconcile(self._reconciler, interval=settings.reconcile_interval_ms / 1000),
             loops.rotate_keys(self._rotator, self._rotations),
             loops.track(self._tracker(templates, numbers), self._ledgers),
         ]

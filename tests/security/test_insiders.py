@@ -58,9 +58,9 @@ async def test_no_foreign_key_locks_rows_of_another_role(database: DatabaseAcces
 async def test_nobody_calls_what_runs_with_the_rights_of_the_owner(
     database: DatabaseAccess,
 ) -> None:
-    """But for a partition of one's own events, one's own notices, and the end of who holds wallet up.
+    """But for a partition of one's events, one's notices, and the end of who holds wallet up.
 
-    What is old is deleted by these functions alone, none of which takes a row to delete or to write.
+    What is old is deleted by these functions alone; none of them takes a row to delete or write.
     """
     async with connect(database.admin_dsn) as admin:
         rows = await admin.fetch(

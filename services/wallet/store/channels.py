@@ -137,9 +137,8 @@ class ChannelStore:
             )
             # All of them to one payer: one transaction takes them.
             await assign(session, self._orders, [row["id"] for row in made], among=1)
-            await add_records(
-                session, [_topping_up(row["id"], row["wallet_id"], amount) for row in made]
-            )
+            acts = [_topping_up(row["id"], row["wallet_id"], amount) for row in made]
+            await add_records(session, acts, self._orders)
         return TopUps(queued=len(made), refused=len(wanted) - len(pairs))
 
 

@@ -211,9 +211,7 @@ class TransactionStore:
                 await lock_audit_log(session)
                 held = await self._pauses.look(session)
                 rows = await session.many("lock_made", list(draft.operation_ids))
-                owners = [
-                    row for row in rows if not held.holds(row["wallet_id"], row["pooler_id"])
-                ]
+                owners = [row for row in rows if not held.holds(row["wallet_id"], row["pooler_id"])]
                 if {row["id"] for row in owners} != set(draft.operation_ids):
                     return False
                 recorded = await self._insert(session, [draft], ledger)
