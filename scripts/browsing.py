@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import token_pb2, token_pb2_grpc
+from kalepool.registry.v1 import (
+    notification_pb2,
+    notification_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+)
+from kalepool.wallet.v1 import token_pb2, token_pb2_grpc, withdrawal_pb2, withdrawal_pb2_grpc
 from playwright.async_api import Browser, BrowserContext, async_playwright
+from stellar_sdk import Keypair
 
 from devstack.farmers import pooler_config, settle
 from devstack.stack import Stack, StackConfig, open_stack
@@ -52,6 +58,7 @@ class Shown:
             "farmer": f"/farmers/{self.address}",
             "pooler": f"/poolers/{self.pooler_id}",
             "operator": "/operator",
+            "notifications": "/notifications",
             "login": "/login",
             "docs": "/docs",
             "missing": "/nothing-is-here",
@@ -115,13 +122,15 @@ async def _shown(
         if farming.done():
             farming.result()
         await asyncio.sleep(1)
+    farmer = await _farmer(stack, pooler_id)
+    await _notified(stack, farmer.farmer_id)
     operator, pooler = token_pb2.TOKEN_ROLE_OPERATOR, token_pb2.TOKEN_ROLE_POOLER
     return Shown(
         stack=stack,
         operator_token=await _token(stack, role=operator),
         pooler_token=await _token(stack, role=pooler, pooler_id=pooler_id),
         pooler_id=pooler_id,
-        address=await _address(stack, pooler_id),
+        address=farmer.custodial_wallet,
         block_index=found[0],
     )
 
@@ -150,11 +159,28 @@ async def _token(
     return answer.token
 
 
-async def _address(stack: Stack, pooler_id: str) -> str:
+async def _farmer(stack: Stack, pooler_id: str) -> registry_pb2.Farmer:
     request = registry_pb2.ListFarmersRequest(pooler_id=pooler_id, page_size=1)
     async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
         answer = await registry_pb2_grpc.RegistryServiceStub(channel).ListFarmers(request)
-    return answer.farmers[0].custodial_wallet
+    return answer.farmers[0]
+
+
+async def _notified(stack: Stack, farmer_id: str) -> None:
+    """Change a farmer's payout address, and wait until that is told."""
+    request = withdrawal_pb2.SetPayoutAddressRequest(
+        farmer_id=farmer_id, address=Keypair.random().public_key
+    )
+    async with open_channel(stack.target("wallet"), stack.operator(), name="wallet") as channel:
+        await withdrawal_pb2_grpc.WithdrawalServiceStub(channel).SetPayoutAddress(request)
+    of_farmer = notification_pb2.ListNotificationsRequest(farmer_id=farmer_id)
+    async with open_channel(stack.target("registry"), stack.operator(), name="registry") as channel:
+        registry = notification_pb2_grpc.NotificationServiceStub(channel)
+        while True:
+            found = await registry.ListNotifications(of_farmer)
+            if found.notifications:
+                return
+            await asyncio.sleep(0.5)
 
 
 def _ignore(_: object) -> None:

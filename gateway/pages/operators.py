@@ -3,6 +3,7 @@
 import asyncio
 
 from gateway.health import PoolHealth, word_for
+from gateway.pages.notifications import newest
 from gateway.pages.page import Page
 from gateway.pages.reads import PoolReads, part
 from gateway.pages.viewer import Viewer
@@ -21,10 +22,11 @@ async def operator(reads: PoolReads, health: PoolHealth, viewer: Viewer, page_to
             part(reads.differences(viewer)),
             part(reads.fees_by_day(viewer)),
             part(reads.poolers(viewer, page_token)),
+            newest(reads, viewer),
         ),
         health.services(),
     )
-    names = ("engine", "treasury", "pauses", "differences", "fees", "poolers")
+    names = ("engine", "treasury", "pauses", "differences", "fees", "poolers", "told")
     return Page(
         template="operator.html",
         title="Operator",

@@ -2,33 +2,48 @@
 
 import asyncio
 
+from gateway.pages.notifications import newest
 from gateway.pages.page import Page
-from gateway.pages.reads import PoolReads, part
+from gateway.pages.reads import Part, PoolReads, part
 from gateway.pages.viewer import Viewer
+from libs.common.errors import DeadlineExceededError, UnavailableError
 
 #: Blocks of the table and the plots.
 _LAST = 50
 
 
 async def pooler(reads: PoolReads, viewer: Viewer, pooler_id: str, page_token: str) -> Page:
-    """Return the page of a pooler; raise what registry raises for one that is not the viewer's."""
-    found, summary, blocks, farmers, fees = await asyncio.gather(
+    """Return the page of a pooler; raise what registry raises for one that is not the viewer's.
+
+    While registry is away, harvest says whether the viewer may look.
+    """
+    found, summary, blocks, farmers, fees, told = await asyncio.gather(
         part(reads.pooler(viewer, pooler_id)),
         part(reads.pooler_summary(viewer, pooler_id)),
         part(reads.pooler_blocks(viewer, pooler_id, _LAST)),
         part(reads.farmers(viewer, pooler_id, page_token)),
         part(reads.fees_by_day(viewer, pooler_id)),
+        newest(reads, viewer, pooler_id),
     )
-    one = found.needed().pooler
+    if _is_away(found):
+        summary.needed()
+    name = pooler_id if _is_away(found) else found.needed().pooler.name
     return Page(
         template="pooler.html",
-        title=f"Pooler {one.name}",
+        title=f"Pooler {name}",
         content={
-            "pooler": one,
+            "found": found,
+            "pooler_id": pooler_id,
+            "name": name,
             "summary": summary,
             "blocks": blocks,
             "farmers": farmers,
             "fees": fees,
+            "told": told,
             "is_first": not page_token,
         },
     )
+
+
+def _is_away(told: Part[object]) -> bool:
+    return isinstance(told.error, UnavailableError | DeadlineExceededError)

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 from kalepool.common.v1 import common_pb2
-from kalepool.registry.v1 import registry_pb2
+from kalepool.registry.v1 import notification_pb2, registry_pb2
 from kalepool.report.v1 import fees_pb2, report_pb2
 from kalepool.wallet.v1 import custody_pb2, engine_pb2, reconcile_pb2, wallet_pb2
 
@@ -185,6 +185,19 @@ class PoolReads:
             "report.v1.FeeService.ListFees",
             fees_pb2.ListFeesRequest(pooler_id=pooler_id, span=report_pb2.SPAN_DAY, page_size=30),
             fees_pb2.ListFeesResponse,
+        )
+
+    async def notifications(
+        self, viewer: Viewer, pooler_id: str, size: int, page_token: str = ""
+    ) -> notification_pb2.ListNotificationsResponse:
+        """Return a page of what a pooler is told, or, without one, of all that operators are."""
+        return await self._call(
+            viewer.caller(),
+            "registry.v1.NotificationService.ListNotifications",
+            notification_pb2.ListNotificationsRequest(
+                pooler_id=pooler_id, page_size=size, page_token=page_token
+            ),
+            notification_pb2.ListNotificationsResponse,
         )
 
     async def engine(self, viewer: Viewer) -> engine_pb2.GetEngineStatusResponse:

@@ -14,6 +14,7 @@ from gateway.pages import login, overview
 from gateway.pages.block import block
 from gateway.pages.farmer import farmer
 from gateway.pages.kept import Kept
+from gateway.pages.notifications import notifications
 from gateway.pages.operators import operator
 from gateway.pages.page import Page
 from gateway.pages.pooler import pooler
@@ -144,6 +145,13 @@ class Site:
                 make=lambda request, viewer: operator(reads, health, viewer, _after(request)),
                 is_private=True,
             ),
+            _View(
+                template=parse_template("/notifications"),
+                make=lambda request, viewer: notifications(
+                    reads, viewer, _given(request, "pooler_id"), _after(request)
+                ),
+                is_private=True,
+            ),
             _View(template=parse_template(login.LOGIN), make=_login, is_kept=False),
         ]
 
@@ -167,7 +175,7 @@ class Site:
         try:
             page = await view.make(request, viewer)
         except InvalidArgumentError as error:
-            if any(one.field in _IN_PATH for one in error.violations):
+            if request.variables and any(one.field in _IN_PATH for one in error.violations):
                 raise NoSuchPathError(f"nothing is at {request.path[:100]}") from None
             raise
         return self._rendered(page, viewer)
@@ -236,9 +244,14 @@ def _named(request: Request, name: str) -> str:
 
 def _after(request: Request) -> str:
     """Return the token of the page of a list that is asked for; empty for the first."""
+    return _given(request, "page")
+
+
+def _given(request: Request, name: str) -> str:
+    """Return what the query gives by a name; empty without it."""
     try:
         query: Mapping[str, Any] = parse_qs(request.query, max_num_fields=20)
     except ValueError:
-        raise InvalidArgumentError.of("page", "is given too often") from None
-    token: str = query.get("page", [""])[0]
-    return token
+        raise InvalidArgumentError.of(name, "is given too often") from None
+    value: str = query.get(name, [""])[0]
+    return value

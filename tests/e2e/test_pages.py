@@ -18,7 +18,11 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = (ROOT / "tests" / "support" / "axe" / "axe.min.js").read_text(encoding="utf-8")
-PAGES = ("overview", "blocks", "block", "farmer", "pooler", "operator", "login", "docs", "missing")
+PAGES = (
+    *("overview", "blocks", "block", "farmer", "pooler", "operator", "notifications"),
+    *("login", "docs", "missing"),
+)
+PRIVATE = frozenset({"pooler", "operator", "notifications"})
 WITH_PLOTS = ("overview", "block", "farmer", "pooler")
 #: What is found that keeps people from reading a page.
 GRAVE = frozenset({"serious", "critical"})
@@ -80,7 +84,7 @@ async def signed_in(browser: Browser, shown: Shown) -> Any:
 
 async def context_for(browser: Browser, name: str, signed_in: Any, **options: Any) -> Any:
     """Return who looks: the operator, who may see everything, or nobody in particular."""
-    own = {"storage_state": signed_in} if name in {"pooler", "operator"} else {}
+    own = {"storage_state": signed_in} if name in PRIVATE else {}
     return await browser.new_context(**own, **options)
 
 
@@ -203,6 +207,21 @@ async def test_a_person_signs_in_and_out_by_keyboard(browser: Browser, shown: Sh
     assert await context.cookies() == []
     await page.goto(f"{shown.stack.gateway_url}/operator")
     assert page.url.endswith("/login?to=%2Foperator")
+    await context.close()
+
+
+@pytest.mark.parametrize("name", ["notifications", "operator", "pooler"])
+async def test_what_happened_is_told_with_links(
+    browser: Browser, shown: Shown, signed_in: Any, name: str
+) -> None:
+    context = await context_for(browser, name, signed_in)
+    seen = await visit(context, shown, name)
+    row = seen.page.locator("main tr:has(.told)", has_text="Payout address").first
+    await expect(row.locator(".told time")).to_be_visible()
+    await expect(row.locator("a").first).to_have_attribute("href", f"/poolers/{shown.pooler_id}")
+    await row.locator("a >> nth=1").click()
+    await seen.page.wait_for_url("**/farmers/*")
+    await expect(seen.page.locator("main")).to_contain_text(shown.address)
     await context.close()
 
 

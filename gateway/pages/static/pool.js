@@ -42,6 +42,29 @@
   const shownTime = (seconds) =>
     seconds === null ? "–" : new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
 
+  // Moments beside an axis: UTC's, 24 hours a day; the day, or the year, stands below where one begins.
+  const DAY = 86_400;
+  const format = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
+  const MONTH = format({ month: "short" });
+  const DATE = format({ day: "numeric", month: "short" });
+
+  const timeLabels = (_plot, moments, _axis, _space, step) => {
+    let above = "";
+    return moments.map((seconds) => {
+      if (seconds === null) return null;
+      const moment = new Date(seconds * 1000);
+      const year = String(moment.getUTCFullYear());
+      if (step >= 365 * DAY) return year;
+      const isOfDays = step >= DAY;
+      const time = moment.toISOString().slice(11, step < 60 ? 19 : 16);
+      const label = isOfDays ? (step >= 28 * DAY ? MONTH : DATE).format(moment) : time;
+      const below = isOfDays ? year : DATE.format(moment);
+      const isNew = below !== above;
+      above = below;
+      return isNew ? `${label}\n${below}` : label;
+    });
+  };
+
   const axis = (more) => ({
     stroke: colour("--faint"),
     grid: { stroke: colour("--line"), width: 1 },
@@ -93,7 +116,7 @@
           ...lines.map((line, place) => seriesOf(line, place, form)),
         ],
         axes: [
-          axis(x.isTime ? {} : { values: (_, values) => values.map(whole) }),
+          axis(x.isTime ? { values: timeLabels } : { values: (_, values) => values.map(whole) }),
           axis({ size: 64, label: figure.dataset.unit, labelSize: 20 }),
           ...(hasSecond
             ? [axis({ side: 1, scale: "z", size: 64, label: "XLM", labelSize: 20, grid: { show: false } })]
