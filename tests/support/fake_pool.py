@@ -120,6 +120,8 @@ class FakePool:
         self.heartbeats = 0
         #: Calls that were answered, by method.
         self.calls: Counter[str] = Counter()
+        #: Those about one block, by method and block.
+        self.calls_of_block: Counter[tuple[str, int]] = Counter()
         #: Answers to lose from now on, by method: the call is done, the caller gets UNAVAILABLE.
         self.lose: Counter[str] = Counter()
         self._answers: dict[tuple[str, str], Message] = {}
@@ -322,6 +324,7 @@ class FakePool:
                 except PoolError as error:
                     await context.abort_with_status(to_status(error))
                 self.calls[name] += 1
+                self.calls_of_block[name, getattr(request, "block_index", -1)] += 1
                 return response
 
             return grpc.unary_unary_rpc_method_handler(

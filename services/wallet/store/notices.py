@@ -45,7 +45,7 @@ class NoticeStore:
 
     async def tell_effective_addresses(self) -> None:
         """Tell of payout addresses that count from now on."""
-        await self._database.execute("tell_effective_addresses")
+        await self._database.one("tell_effective_addresses")
 
     async def forget(self) -> int:
         """Forget notices of more than a month ago; return how many those were."""

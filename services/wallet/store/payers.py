@@ -3,8 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
@@ -344,15 +342,12 @@ class PayerStore:
         ids = [row["id"] for row in rows]
         orders = await self._database.many("payment_orders", ids)
         payouts = await self._database.many("payouts", ids)
-        wallets = list({row["wallet_id"] for row in payouts})
-        addresses = await self._database.many("addresses_of", wallets)
-        by_wallet = groupby(addresses, key=itemgetter("wallet_id"))
         return (
             set(ids) <= set(carrier["operation_ids"])
             and len(orders) == len(ids)
             and all(map(self._orders.is_claimed, orders))
             and all(map(self._orders.is_withdrawal, payouts))
-            and all(self._orders.are_addresses(list(group)) for _, group in by_wallet)
+            and all(self._orders.are_addresses(row["addresses"][::-1]) for row in payouts)
         )
 
     async def book_found(self, payer: LeasedPayer, seen: SeenTransaction) -> bool:

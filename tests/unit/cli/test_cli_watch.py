@@ -29,6 +29,8 @@ async def server(pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """The pool, served; the command finds it."""
     async with open_fake(pool) as running:
         monkeypatch.setenv("TRANSPORT", "plaintext")
+        # Looks follow one another faster than blocks of the fake chain.
+        monkeypatch.setattr("cli.watch._LOOK", 0.2)
         for name, target in asdict(running.targets).items():
             monkeypatch.setenv(f"{name.upper()}_TARGET", target)
         yield running
@@ -50,9 +52,10 @@ async def farm_when_watched(
         await watch.next_ledger()
         found = [Submission(farmer_id=one.farmer_id, nonce=7) for one in planted.outcomes[:2]]
         await client.submit_work(pooler, planted.block_index, found)
-        looks = pool.calls[look]
-        # One look may have begun before the works.
-        await until(lambda: pool.calls[look] >= looks + 2)
+        this = (look, planted.block_index)
+        looks = pool.calls_of_block[this]
+        # One look may have begun before the works; that the next one was shown, the third tells.
+        await until(lambda: pool.calls_of_block[this] >= looks + 3)
         await watch.wait_until(lambda head: head.plantable_block > planted.block_index)
         await client.plant(pooler, planted.block_index + 1)
 

@@ -331,7 +331,7 @@ class CreateWebhookRequest(_message.Message):
     """UUID of a farmer, for what concerns that farmer only; empty: all that the owner sees."""
     url: _builtins.str
     """https:// address of a public host, without a user, a password or a fragment. WEBHOOKS_ALLOW_PRIVATE allows
-    http:// and private hosts, too.
+    addresses without TLS and private hosts, too.
     """
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___NotificationKind.ValueType]:

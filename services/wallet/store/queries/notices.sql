@@ -21,8 +21,8 @@ SET stands = false, since = now()
 WHERE stands
   AND (reported_at < now() - make_interval(secs => $1::float8) OR reported_at > now());
 
--- name: tell_effective_addresses :exec
-SELECT wallet.tell_effective_addresses();
+-- name: tell_effective_addresses :one
+SELECT wallet.tell_effective_addresses() AS told;
 
 -- name: forget_notices :one
 SELECT wallet.forget_notices() AS forgotten;
