@@ -50,7 +50,7 @@ async def farm_when_watched(
         head = await watch.wait_until(lambda head: head.plantable_block > head.current_block)
         planted = await client.plant(pooler, head.plantable_block)
         # The stream may be behind the ledger of the plant, and work takes a later one.
-        planted_at = pool.at().ledger
+        planted_at = pool.chain.at().ledger
         await watch.wait_until(lambda head: head.ledger > planted_at)
         found = [Submission(farmer_id=one.farmer_id, nonce=7) for one in planted.outcomes[:2]]
         await client.submit_work(pooler, planted.block_index, found)
