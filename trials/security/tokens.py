@@ -13,6 +13,7 @@ from devstack.stack import OPERATOR, Stack
 from libs.common.errors import PoolError, UnauthenticatedError
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
+from libs.common.grpc.tokens import TokenKeysUnknownError
 from libs.common.ids import new_id
 from libs.common.names import GATEWAY, SERVICES
 from trials.security.access import Rpc, attempt, channels, is_in, rpcs
@@ -110,7 +111,7 @@ async def _wait_for_keys(through: Mapping[str, grpc.aio.Channel], bearer: Bearer
             while True:
                 token = await bearer.access_token()
                 error = await attempt(through[rpc.process], rpc, {}, token=token)
-                if error is None or error.reason != "TOKEN_KEYS_UNKNOWN":
+                if error is None or error.reason != TokenKeysUnknownError.default_reason:
                     break
                 await asyncio.sleep(0.2)
 

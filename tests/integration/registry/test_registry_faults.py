@@ -10,13 +10,12 @@ import grpc
 import pytest
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
 
-from devstack.processes import Command, Process, ProcessDiedError
 from libs.common import failpoints
 from libs.common.errors import InternalError, PoolError, UnavailableError
-from libs.common.grpc.client import open_channel
 from libs.common.grpc.health import is_serving
 from tests.support.database import DatabaseAccess
 from tests.support.fake_custody import FakeCustody, open_fake_custody
+from tests.support.registry_process import Start, has_died, open_registry_process, patiently
 from tests.support.registry_world import (
     RegistryWorld,
     eventually,
@@ -25,7 +24,6 @@ from tests.support.registry_world import (
     open_registry_world,
     refusal,
 )
-from tests.support.wallet_world import free_ports
 
 pytestmark = pytest.mark.faults
 
@@ -270,53 +268,11 @@ async def test_postgres_goes_away_at_a_commit_edge(patient: RegistryWorld, edge:
 @asynccontextmanager
 async def open_process(
     database: DatabaseAccess, wallet: FakeCustody, logs: Path
-) -> AsyncIterator[tuple["registry_pb2_grpc.RegistryServiceAsyncStub", Any]]:
+) -> AsyncIterator[tuple["registry_pb2_grpc.RegistryServiceAsyncStub", Start]]:
     """A stub for a registry process that does not run yet, and what starts it."""
-    (port,) = free_ports(1)
-    processes: list[Process] = []
-
-    async def start(**environment: str) -> Process:
-        settings = {
-            "TRANSPORT": "plaintext",
-            "DATABASE_URL": database.dsn("registry"),
-            "PORT": str(port),
-            "WALLET_TARGET": wallet.target,
-            "API_RATE_LIMIT": "0",
-            "RECOVERY_SECONDS": "3600",
-            **environment,
-        }
-        command = Command(
-            name="registry", arguments=("-m", "services.registry"), environment=settings
-        )
-        processes.append(Process(command, logs))
-        await processes[-1].start()
-        return processes[-1]
-
-    try:
-        async with open_channel(f"127.0.0.1:{port}") as channel:
-            yield registry_pb2_grpc.RegistryServiceStub(channel), start
-    finally:
-        for process in processes:
-            await process.stop()
-
-
-async def patiently(call: Any, request: Any) -> Any:
-    """Calls until the process serves."""
-    while True:
-        try:
-            return await call(request, timeout=10)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
-            await asyncio.sleep(0.05)
-
-
-async def has_died(process: Process) -> bool:
-    """Whether the failpoint has killed it."""
-    try:
-        process.check()
-    except ProcessDiedError:
-        return True
-    return False
+    settings = {"RECOVERY_SECONDS": "3600"}
+    async with open_registry_process(database, wallet, logs, **settings) as (channel, start):
+        yield registry_pb2_grpc.RegistryServiceStub(channel), start
 
 
 @pytest.mark.e2e

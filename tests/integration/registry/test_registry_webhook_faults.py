@@ -4,19 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 from kalepool.registry.v1 import notification_pb2, notification_pb2_grpc
 
-from devstack.processes import Command, Process, ProcessDiedError
-from libs.common.grpc.client import open_channel
 from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_custody import FakeCustody, open_fake_custody
 from tests.support.notices import insert_notice
+from tests.support.registry_process import Start, has_died, open_registry_process, patiently
 from tests.support.registry_world import eventually
-from tests.support.wallet_world import free_ports
 from tests.support.webhook_receiver import Receiver, open_receiver
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
@@ -28,55 +24,13 @@ NOTICES = 5
 @asynccontextmanager
 async def open_process(
     database: DatabaseAccess, wallet: FakeCustody, folder: Path
-) -> AsyncIterator[tuple["notification_pb2_grpc.NotificationServiceAsyncStub", Any]]:
+) -> AsyncIterator[tuple["notification_pb2_grpc.NotificationServiceAsyncStub", Start]]:
     """A stub for a registry process that does not run yet, and what starts it."""
-    (port,) = free_ports(1)
-    (folder / "webhook_key").write_text(KEY)
-    processes: list[Process] = []
-
-    async def start(**environment: str) -> Process:
-        settings = {
-            "TRANSPORT": "plaintext",
-            "DATABASE_URL": database.dsn("registry"),
-            "PORT": str(port),
-            "WALLET_TARGET": wallet.target,
-            "API_RATE_LIMIT": "0",
-            "WEBHOOK_KEY_FILE": str(folder / "webhook_key"),
-            "WEBHOOKS_ALLOW_PRIVATE": "true",
-            **environment,
-        }
-        command = Command(
-            name="registry", arguments=("-m", "services.registry"), environment=settings
-        )
-        processes.append(Process(command, folder))
-        await processes[-1].start()
-        return processes[-1]
-
-    try:
-        async with open_channel(f"127.0.0.1:{port}") as channel:
-            yield notification_pb2_grpc.NotificationServiceStub(channel), start
-    finally:
-        for process in processes:
-            await process.stop()
-
-
-async def patiently(call: Any, request: Any) -> Any:
-    """Call until the process serves."""
-    while True:
-        try:
-            return await call(request, timeout=10)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
-            await asyncio.sleep(0.05)
-
-
-async def has_died(process: Process) -> bool:
-    """Whether the failpoint has killed it."""
-    try:
-        process.check()
-    except ProcessDiedError:
-        return True
-    return False
+    key = folder / "webhook_key"
+    key.write_text(KEY)
+    settings = {"WEBHOOK_KEY_FILE": str(key), "WEBHOOKS_ALLOW_PRIVATE": "true"}
+    async with open_registry_process(database, wallet, folder, **settings) as (channel, start):
+        yield notification_pb2_grpc.NotificationServiceStub(channel), start
 
 
 async def states(database: DatabaseAccess) -> dict[str, int]:

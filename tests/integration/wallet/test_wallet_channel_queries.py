@@ -194,7 +194,8 @@ async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(rows: W
     assert await topped_up(rows, names) == wallets[:1]
 
 
-@pytest.mark.parametrize(
+#: An earlier top-up, and whether a channel needs no other one for it.
+EARLIER_TOP_UPS = pytest.mark.parametrize(
     ("state", "ledger", "is_enough"),
     [
         ("queued", None, True),
@@ -205,6 +206,9 @@ async def test_of_channels_as_poor_as_one_another_the_first_is_topped_up(rows: W
         ("failed", LEDGER, False),
     ],
 )
+
+
+@EARLIER_TOP_UPS
 async def test_a_top_up_that_is_not_in_the_balance_yet_is_enough(
     rows: WalletRows, *, state: str, ledger: int | None, is_enough: bool
 ) -> None:
@@ -227,17 +231,7 @@ async def test_a_top_up_is_named_by_its_ledger_once(rows: WalletRows) -> None:
     assert await store.topped_up() == 0
 
 
-@pytest.mark.parametrize(
-    ("state", "ledger", "is_enough"),
-    [
-        ("queued", None, True),
-        ("signed", None, True),
-        ("sent", None, True),
-        ("succeeded", LEDGER, True),
-        ("succeeded", LEDGER - 1, False),
-        ("failed", LEDGER, False),
-    ],
-)
+@EARLIER_TOP_UPS
 async def test_a_channel_that_has_got_a_top_up_since_it_was_looked_at_gets_no_other(
     rows: WalletRows, *, state: str, ledger: int | None, is_enough: bool
 ) -> None:
