@@ -25,6 +25,7 @@ from libs.common.grpc.identity import CallerKind
 from libs.common.grpc.tokens import LIFE
 from libs.common.names import SERVICES
 from tests.support.database import connect
+from tests.support.pool_world import eventually
 from tests.support.tokens import bearing, without_certificate
 from trials.security.access import attempt, make_owner, rpcs
 from trials.security.tokens import (
@@ -249,8 +250,15 @@ async def _records_name_both(stack: Stack) -> None:
         error: PoolError | None = await attempt(through["registry"], rpc, {}, token=token)
         assert error is not None
         assert error.reason == "ACCESS_DENIED"
-    log = (stack.config.directory / "logs" / "registry.log").read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in log.splitlines() if owner.pooler_id in line]
+    lines: list[dict[str, Any]] = []
+
+    async def written() -> bool:
+        """Tell whether the record is there; the caller has its answer before."""
+        log = (stack.config.directory / "logs" / "registry.log").read_text(encoding="utf-8")
+        lines[:] = [json.loads(line) for line in log.splitlines() if owner.pooler_id in line]
+        return any(line["event"] == "request" and line["via"] for line in lines)
+
+    await eventually(written)
     identity, via = f"spiffe://kalepool/pooler/{owner.pooler_id}", "service/gateway"
     refusals = [line for line in lines if line["event"] == "refused"]
     requests = [line for line in lines if line["event"] == "request" and line["via"]]

@@ -179,9 +179,20 @@ class WalletWorld:
         """Return a block and the head."""
         return await self.stub.GetBlock(wallet_pb2.GetBlockRequest(index=index))
 
-    async def plantable(self) -> int:
-        """Return the block that a plant goes to now."""
-        return (await self.block()).head.plantable_block
+    async def plantable(self, *, room: int = 0) -> int:
+        """Return the block that a plant goes to now, and for at least `room` seconds more."""
+        block = 0
+
+        async def found() -> bool:
+            nonlocal block
+            answer = await self.block()
+            block = answer.head.plantable_block
+            # A block that is not open yet has all its seconds from its first plant on.
+            left = answer.block.closes_at.seconds - answer.head.close_time.seconds
+            return block > answer.head.current_block or left >= room
+
+        await eventually(found, f"no block has {room} seconds left", self.wallet)
+        return block
 
     async def wait_for_plantable(self, index: int) -> None:
         """Wait until a plant would go to this block."""

@@ -69,7 +69,7 @@ async def test_only_who_never_planted_and_holds_nothing_gives_its_reserves_back(
 ) -> None:
     farmers = await aged_farmers(world, 6)
     idle, too, planted, rich, native, locked = farmers
-    block = await world.plantable()
+    block = await world.next_block()
     await world.plant(f"reclaim {block}", block, {planted: 0})
     await world.pay_kale([farmers[rich]], 1)
     faucet = Owner(rpc=rpc, key=Network().faucet)
