@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from services.wallet.keys.aws import open_kms
 from services.wallet.keys.cache import CachedProvider, DataKeyCache
 from services.wallet.keys.keychain import Keychain
 from services.wallet.keys.local import LocalKeyProvider
@@ -81,6 +80,9 @@ async def open_keys(options: KeyOptions) -> AsyncIterator[KeyProvider]:
             vault = await stack.enter_async_context(_vault(options.vault, options.timeout))
             providers.append(_cached(vault, options, stack))
         if options.aws is not None:
+            # AWS's library costs each start half a second and 20 MiB, so only who uses it pays.
+            from services.wallet.keys.aws import open_kms  # noqa: PLC0415
+
             aws = await stack.enter_async_context(
                 open_kms(
                     key=options.aws.key,
