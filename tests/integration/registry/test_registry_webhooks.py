@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from kalepool.registry.v1 import notification_pb2
 
+from devstack.webhook_receiver import Receiver, open_receiver
 from libs.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -23,7 +24,6 @@ from tests.support.registry_world import (
     open_registry_world,
     refusal,
 )
-from tests.support.webhook_receiver import Receiver, open_receiver
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
