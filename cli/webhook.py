@@ -13,7 +13,7 @@ from cli.show import cell, note
 
 app = cyclopts.App(name="webhook", help="Be told what happens, by HTTP.")
 _COLUMNS = ("webhook_id", "pooler_id", "farmer_id", "url", "failing_since", "disabled_at")
-_NOTIFICATIONS = ("happened_at", "kind", "pooler_id", "farmer_id", "facts")
+_NOTIFICATIONS = ("happened_at", "kind", "pooler_name", "farmer_address", "facts")
 _KINDS = notification_pb2.NotificationKind.DESCRIPTOR
 _PREFIX = "NOTIFICATION_KIND_"
 
@@ -83,6 +83,14 @@ async def delete(webhook_id: str, /, *, session: Run) -> None:
     request = notification_pb2.DeleteWebhookRequest(webhook_id=webhook_id)
     reply = await session.ask(session.notifications.DeleteWebhook, request)
     session.output.message(reply)
+
+
+@app.command
+async def enable(webhook_id: str, /, *, session: Run) -> None:
+    """Enable a webhook that was disabled; what happened before is not sent."""
+    request = notification_pb2.EnableWebhookRequest(webhook_id=webhook_id)
+    reply = await session.ask(session.notifications.EnableWebhook, request)
+    session.output.message(reply.webhook)
 
 
 @app.command

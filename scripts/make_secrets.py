@@ -33,8 +33,10 @@ OPERATOR = "operator"
 DAYS = 365.0
 #: AES-256.
 MASTER_KEY_BYTES = 32
-#: The key that webhooks' secrets are made from.
-WEBHOOK_KEY, WEBHOOK_KEY_BYTES = "webhook_key", 32
+#: Keys that came later, which folders from before lack: what webhooks' secrets are made from, and
+#: what gateways seal people's sessions with.
+LATER_KEYS = ("webhook_key", "gateway_session_key")
+LATER_KEY_BYTES = 32
 
 
 def secret_files(authority: Authority) -> dict[str, str]:
@@ -45,7 +47,7 @@ def secret_files(authority: Authority) -> dict[str, str]:
         "database_admin_url": f"postgresql://postgres:{admin}@{DATABASE}",
         "ca.pem": authority.certificate.public_bytes(Encoding.PEM).decode(),
         "wallet_master_key": base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode(),
-        WEBHOOK_KEY: _webhook_key(),
+        **{name: _later_key() for name in LATER_KEYS},
     }
     for service in SERVICES:
         password = secrets.token_urlsafe(24)
@@ -57,8 +59,8 @@ def secret_files(authority: Authority) -> dict[str, str]:
     return files
 
 
-def _webhook_key() -> str:
-    return base64.b64encode(secrets.token_bytes(WEBHOOK_KEY_BYTES)).decode()
+def _later_key() -> str:
+    return base64.b64encode(secrets.token_bytes(LATER_KEY_BYTES)).decode()
 
 
 def _certificate(name: str, issued: Issued) -> dict[str, bytes]:
@@ -103,9 +105,9 @@ def renew(folder: Path) -> None:
             else authority.issue(CallerKind.SERVICE, name, days=DAYS)
         )
         files |= _certificate(name, issued)
-    # A folder from before webhooks has no key of theirs.
-    if not (folder / WEBHOOK_KEY).exists():
-        files[WEBHOOK_KEY] = _webhook_key().encode()
+    for name in LATER_KEYS:
+        if not (folder / name).exists():
+            files[name] = _later_key().encode()
     for name, content in files.items():
         _write(folder / name, content)
     # The operator may keep the certificate elsewhere.

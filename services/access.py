@@ -124,6 +124,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "CreateWebhook": _by_token(_acts(_TELLS, _own(pooler_id=Owned.POOLER))),
         "ListWebhooks": _reads(_own(pooler_id=Owned.POOLER)),
         "DeleteWebhook": _by_token(_acts(_TELLS, _own(webhook_id=Owned.WEBHOOK))),
+        "EnableWebhook": _by_token(_acts(_TELLS, _own(webhook_id=Owned.WEBHOOK))),
         "TestWebhook": _by_token(_acts(_TELLS, _own(webhook_id=Owned.WEBHOOK))),
         "ListDeliveries": _reads(_own(webhook_id=Owned.WEBHOOK)),
         "ListNotifications": _reads(_own(pooler_id=Owned.POOLER, farmer_id=Owned.FARMER)),

@@ -69,6 +69,7 @@ FREE: Mapping[str, str] = {
     f"{_NOTIFICATION}/CreateWebhook": "moves nothing: tells somebody what happens",
     f"{_NOTIFICATION}/ListWebhooks": _READS,
     f"{_NOTIFICATION}/DeleteWebhook": "moves nothing: what it told is still listed",
+    f"{_NOTIFICATION}/EnableWebhook": "moves nothing: tells again whom it told before",
     f"{_NOTIFICATION}/TestWebhook": "moves nothing",
     f"{_NOTIFICATION}/ListDeliveries": _READS,
     f"{_NOTIFICATION}/ListNotifications": _READS,

@@ -7,7 +7,7 @@ from starlette.routing import Router
 
 from gateway.openapi import Document
 from gateway.pages.show import environment
-from gateway.pages.static_files import FOLDER, StaticFile, fixed, static_files
+from gateway.pages.static_files import StaticFile, content_of, fixed, static_files
 from gateway.writer import to_json
 
 _VERBS = ("get", "post", "put", "patch", "delete")
@@ -29,7 +29,7 @@ def files_of(document: Document) -> Router:
         StaticFile(path="/docs", body=page.encode(), media_type="text/html; charset=utf-8"),
         StaticFile(
             path="/docs.css",
-            body=(FOLDER / "docs.css").read_bytes(),
+            body=content_of("docs.css"),
             media_type="text/css; charset=utf-8",
         ),
     )

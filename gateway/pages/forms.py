@@ -23,12 +23,20 @@ def check_own(headers: Mapping[str, str]) -> None:
     """
     site = headers.get("sec-fetch-site")
     if site is None:
-        origin = urlsplit(headers.get("origin", ""))
-        is_own = bool(origin.netloc) and origin.netloc == headers.get("host")
+        origin = _host_of(headers.get("origin", ""))
+        is_own = bool(origin) and origin == headers.get("host")
     else:
         is_own = site == "same-origin"
     if not is_own:
         raise ForeignFormError("this form was not sent from a page of this pool")
+
+
+def _host_of(origin: str) -> str:
+    """Return host and port of an Origin header; empty for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def check_proof(sessions: Sessions, session: Session | None, form: Mapping[str, str]) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 from libs.common.singleflight import SingleFlight
 
 T = TypeVar("T")
-#: Values that are kept at most; the oldest goes.
-_MOST = 1000
+#: Values that are kept at most; the oldest goes. Pages are large, and nobody makes more of them in
+#: the moment that they are kept.
+_MOST = 100
 
 
 class Kept(Generic[T]):

@@ -107,12 +107,15 @@ async def notifications(reads: PoolReads, viewer: Viewer, pooler_id: str, page_t
             "this page is for poolers and operators", reason="ACCESS_DENIED"
         )
     whose = pooler_id or (viewer.name if viewer.kind == "pooler" else "")
+    found = await _page(reads, viewer, whose, size=ROWS, page_token=page_token)
+    names = (one.item.pooler_name for one in found.items if one.item.pooler_id == whose)
     return Page(
         template="notifications.html",
         title="Notifications",
         content={
-            "told": await _page(reads, viewer, whose, size=ROWS, page_token=page_token),
+            "told": found,
             "pooler_id": whose,
+            "pooler_name": next(names, "") or whose,
             "is_first": not page_token,
         },
     )

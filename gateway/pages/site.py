@@ -31,7 +31,7 @@ from libs.common.errors import InvalidArgumentError, PoolError
 #: Seconds for which a page that is equal for all is kept.
 _FRESH = 1.0
 #: Fields that the path names: what cannot be one names nothing.
-_IN_PATH = frozenset({"address", "farmer_id", "pooler_id"})
+_IN_PATH = frozenset({"address", "farmer_id", "index", "pooler_id"})
 _ROOT = Template(segments=("",), variables=(), verb="", text="/")
 _HTML = "text/html; charset=utf-8"
 
@@ -164,7 +164,8 @@ class Site:
                 if view.is_private and viewer.credentials is None:
                     return self._to_login(request, viewer)
                 if viewer.session is None and not viewer.is_stale and view.is_kept:
-                    key = (request.path, request.query)
+                    # Of a query, nothing else counts: whoever adds to it gets the same page.
+                    key = (request.path, _after(request))
                     return await self._kept.get(key, lambda: self._made(view, request, viewer))
                 return await self._made(view, request, viewer)
 

@@ -33,6 +33,8 @@ _FILES = {
     "uplot.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+#: Style sheets that begin with this one.
+_SHEETS, _BASE = frozenset({"docs.css", "pool.css"}), "base.css"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,15 @@ class StaticFile:
 def static_files() -> dict[str, StaticFile]:
     """Return the files of our pages by their names."""
     return {
-        name: StaticFile(
-            path=f"/static/{name}", body=(FOLDER / name).read_bytes(), media_type=media_type
-        )
+        name: StaticFile(path=f"/static/{name}", body=content_of(name), media_type=media_type)
         for name, media_type in _FILES.items()
     }
+
+
+def content_of(name: str) -> bytes:
+    """Return what is served as a file; a style sheet of ours follows what all of them share."""
+    content = (FOLDER / name).read_bytes()
+    return (FOLDER / _BASE).read_bytes() + content if name in _SHEETS else content
 
 
 def fixed(file: StaticFile) -> Route:

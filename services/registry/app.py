@@ -102,7 +102,9 @@ class _Wiring:
     async def _deliverer(self, stack: AsyncExitStack, keys: WebhookKeys) -> Deliverer:
         settings = self._settings
         terms = SendingTerms(
-            timeout=settings.webhook_timeout_ms / 1000, give_up=settings.webhook_give_up_seconds
+            timeout=settings.webhook_timeout_ms / 1000,
+            give_up=settings.webhook_give_up_seconds,
+            allow_private=settings.webhooks_allow_private,
         )
         receivers = await stack.enter_async_context(
             open_receivers(

@@ -12,11 +12,11 @@ from kalepool.wallet.v1 import custody_pb2, token_pb2, wallet_pb2, withdrawal_pb
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, StackConfig, open_stack
+from devstack.webhook_receiver import Receiver, open_receiver
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
 from tests.support.callers import Stubs, register, stubs_of
 from tests.support.registry_world import eventually
-from tests.support.webhook_receiver import Receiver, open_receiver
 
 pytestmark = pytest.mark.e2e
 

@@ -10,14 +10,13 @@ import pytest
 
 from backup.contents import audit_state
 from backup.seal import BackupError
-from libs.common.db.pool import Database, open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.pool import Database
 from services.wallet.domain.audit import Act, Action, Head
 from services.wallet.engine.audit_watch import AuditWatch
 from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.rights import RightsStore
-from tests.support.database import DatabaseAccess, connect
+from tests.support.database import DatabaseAccess, connect, open_as
 from tests.support.orders import ORDERS
 from tests.support.told_wallet import LEDGER, farmer, let_happen, transactions
 from trials.security.audit_attacks import BY_ADMIN, BY_WALLET, attack_audit_log
@@ -29,13 +28,7 @@ ACT = Act(actor="me", action=Action.ROTATE_KEYS, subject="kek")
 @pytest.fixture
 async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
     """The wallet's own connections, to a database in which one of each thing has happened."""
-    async with open_database(
-        DatabaseAddress(dsn=database.dsn("wallet")),
-        queries=QUERIES,
-        pool_size=5,
-        timeout_ms=10_000,
-        name="test",
-    ) as opened:
+    async with open_as(database, "wallet", QUERIES, pool_size=5) as opened:
         await let_happen(opened)
         yield opened
 

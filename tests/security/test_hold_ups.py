@@ -7,11 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 
-from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress
 from services.wallet.store import QUERIES
 from services.wallet.store.hold_ups import MOST_LOCKS, MOST_SECONDS, HoldUps
-from tests.support.database import Connection, DatabaseAccess, connect
+from tests.support.database import Connection, DatabaseAccess, connect, open_as
 
 #: Each takes a lock of the server's table for its number.
 SAVEPOINT = "SAVEPOINT s; INSERT INTO plant.turns (pooler_id) VALUES (gen_random_uuid());"
@@ -22,13 +20,7 @@ async def watch(
     database: DatabaseAccess, *, locks: int = MOST_LOCKS, seconds: float = MOST_SECONDS
 ) -> AsyncIterator[HoldUps]:
     """The watch as a wallet process has it."""
-    async with open_database(
-        DatabaseAddress(dsn=database.dsn("wallet")),
-        queries=QUERIES,
-        pool_size=1,
-        timeout_ms=10_000,
-        name="watch",
-    ) as opened:
+    async with open_as(database, "wallet", QUERIES, pool_size=1) as opened:
         yield HoldUps(opened, locks=locks, seconds=seconds)
 
 

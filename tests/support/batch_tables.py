@@ -10,8 +10,6 @@ from uuid import UUID
 from libs.batches.listing import EventFilter
 from libs.batches.model import BatchRequest, Event
 from libs.batches.store import BatchTables
-from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import BatchId, PoolerId, new_id
 from services.harvest.domain.model import Harvest
 from services.harvest.store.store import QUERIES as HARVEST_QUERIES
@@ -22,7 +20,7 @@ from services.plant.store.store import Store as PlantStore
 from services.work.domain.model import Work
 from services.work.store.store import QUERIES as WORK_QUERIES
 from services.work.store.store import Store as WorkStore
-from tests.support.database import DatabaseAccess, connect
+from tests.support.database import DatabaseAccess, connect, open_as
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 41
@@ -188,13 +186,7 @@ async def open_tables(service: Service, database: DatabaseAccess) -> AsyncIterat
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connect(database.admin_dsn))
         opened = await stack.enter_async_context(
-            open_database(
-                DatabaseAddress(dsn=database.dsn(service.name)),
-                queries=service.queries,
-                pool_size=4,
-                timeout_ms=10_000,
-                name=service.name,
-            )
+            open_as(database, service.name, service.queries, pool_size=4)
         )
         world = PoolWorld(connection)
         yield Tables(

@@ -6,14 +6,16 @@ which belong to a whole server, cannot collide.
 """
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from devstack.postgres import EmbeddedPostgres
+from libs.common.db.pool import Database, open_database
 from libs.common.db.tls import DatabaseAddress
 from libs.common.names import SERVICES
 from services.migrations import migrate_all, role_of
@@ -73,6 +75,19 @@ class DatabaseFactory:
             admin_dsn=self._server.dsn(database=name),
             service_dsns=service_dsns,
         )
+
+
+def open_as(
+    database: DatabaseAccess, service: str, queries: Path | Sequence[Path], *, pool_size: int = 2
+) -> AbstractAsyncContextManager[Database]:
+    """Open a service's queries by its own role, so that a missing grant shows up."""
+    return open_database(
+        DatabaseAddress(dsn=database.dsn(service)),
+        queries=queries,
+        pool_size=pool_size,
+        timeout_ms=10_000,
+        name="test",
+    )
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
 """The rows of a pool, for tests of one service: poolers, farmers, wallets, the chain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +13,10 @@ import asyncpg
 import pytest
 from stellar_sdk import Keypair
 
+from libs.common.db.pool import Database
 from libs.common.ids import new_id
+from tests.support.database import DatabaseAccess, connect, open_as
+from tests.support.table_rows import read_as_stored
 
 ENTROPY = bytes(range(32))
 
@@ -23,6 +28,19 @@ class Person:
     farmer_id: UUID
     wallet_id: UUID
     address: str
+
+
+@asynccontextmanager
+async def open_tables_of(
+    database: DatabaseAccess, service: str, queries: Path | Sequence[Path]
+) -> AsyncIterator[tuple["PoolWorld", Database]]:
+    """Open a service's queries by its own role, beside a writer of rows, which are in no order."""
+    await read_as_stored(database)
+    async with (
+        connect(database.admin_dsn) as connection,
+        open_as(database, service, queries) as opened,
+    ):
+        yield PoolWorld(connection), opened
 
 
 class PoolWorld:

@@ -94,7 +94,7 @@ async def token_matrix(stack: Stack) -> dict[tuple[str, str], bool]:
     """Return which kind of token was let in, by full method name and kind."""
     found: dict[tuple[str, str], bool] = {}
     async with gateway(stack) as through:
-        await _wait_for_keys(through, await make_bearer(stack, "operator", through))
+        await wait_for_keys(through, await make_bearer(stack, "operator", through))
         for kind in KINDS:
             bearer = await make_bearer(stack, kind, through)
             for rpc in rpcs():
@@ -104,8 +104,11 @@ async def token_matrix(stack: Stack) -> dict[tuple[str, str], bool]:
     return found
 
 
-async def _wait_for_keys(through: Mapping[str, grpc.aio.Channel], bearer: Bearer) -> None:
-    """Return when every service has wallet's keys, which it asks for again and again at first."""
+async def wait_for_keys(through: Mapping[str, grpc.aio.Channel], bearer: Bearer) -> None:
+    """Return when every service has wallet's keys, which it asks for again and again at first.
+
+    Raise TimeoutError when one does not get them.
+    """
     async with asyncio.timeout(_STARTING):
         for rpc in {rpc.process: rpc for rpc in rpcs()}.values():
             while True:

@@ -6,7 +6,7 @@ from enum import Enum
 from uuid import UUID
 
 from libs.common.states import StateTable
-from services.registry.domain.notifications import Kind, Notification
+from services.registry.domain.notifications import Kind, ListedNotification, Notification
 
 
 class DeliveryState(Enum):
@@ -90,7 +90,7 @@ class Delivery:
     """One notification on its way to one webhook, as its owner sees it."""
 
     #: What is sent.
-    notification: Notification
+    listed: ListedNotification
     #: What becomes of it.
     state: DeliveryState
     #: Attempts that were begun.

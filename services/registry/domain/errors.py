@@ -87,12 +87,12 @@ class WebhookTestedError(ResourceExhaustedError):
 
 
 class WebhookDisabledError(FailedPreconditionError):
-    """Nothing is sent to a webhook that was disabled: delete it and make another one."""
+    """Nothing is sent to a webhook that was disabled: mend its receiver and enable it."""
 
     default_reason = "WEBHOOK_DISABLED"
 
 
 class WebhooksOffError(FailedPreconditionError):
-    """The pool has no keys for webhooks' secrets (WEBHOOK_KEY)."""
+    """The pool has no key for the webhook's secret, or for any (WEBHOOK_KEY)."""
 
     default_reason = "WEBHOOKS_OFF"

@@ -51,3 +51,15 @@ class Notification:
     happened_at: datetime
     #: What there is to know, by name.
     facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedNotification:
+    """A notification as people read it in a list: receivers get it without the names."""
+
+    #: What happened.
+    notification: Notification
+    #: What its pooler is called now; empty without one.
+    pooler_name: str
+    #: Address of its farmer's account; empty without one.
+    farmer_address: str

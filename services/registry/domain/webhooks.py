@@ -140,6 +140,11 @@ def host_of(url: str) -> str:
         return ""
 
 
+def is_secure(url: str) -> bool:
+    """Tell whether what is sent to a URL goes over TLS."""
+    return urlsplit(url).scheme == "https"
+
+
 def wrong_with(url: str, *, allow_private: bool) -> str:
     """Return in words why nothing can be sent to a URL; empty when something can.
 
@@ -152,9 +157,9 @@ def wrong_with(url: str, *, allow_private: bool) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "is no URL"
-    is_secure = parts.scheme == "https" or (allow_private and parts.scheme == "http")
+    is_allowed = is_secure(url) or (allow_private and parts.scheme == "http")
     wrong = {
-        "must begin with https://": not is_secure,
+        "must begin with https://": not is_allowed,
         "must have no user and no password": "@" in parts.netloc,
         "must have no fragment": "#" in url,
         "must name a host": not host or port == 0,

@@ -14,7 +14,7 @@ from libs.common.ids import FarmerId, PoolerId
 from libs.common.paging import decode_token, id_after, size_of, token_after
 from services.registry import messages
 from services.registry.domain.deliveries import Delivery, DeliveryState
-from services.registry.domain.notifications import Kind, Notification
+from services.registry.domain.notifications import Kind, ListedNotification
 from services.registry.domain.webhooks import NewWebhook, Webhook
 from services.registry.store.notifications import NotificationStore
 from services.registry.usecases.notifications import Notifications
@@ -78,6 +78,14 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
         await self._notifications.delete_webhook(webhook_id, actor=caller().actor)
         return notification_pb2.DeleteWebhookResponse()
 
+    async def EnableWebhook(
+        self, request: notification_pb2.EnableWebhookRequest, context: Context
+    ) -> notification_pb2.EnableWebhookResponse:
+        """See notification.proto."""
+        webhook_id = UUID(request.webhook_id)
+        webhook = await self._notifications.enable_webhook(webhook_id, actor=caller().actor)
+        return notification_pb2.EnableWebhookResponse(webhook=_webhook_message(webhook))
+
     async def TestWebhook(
         self, request: notification_pb2.TestWebhookRequest, context: Context
     ) -> notification_pb2.TestWebhookResponse:
@@ -94,7 +102,7 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
         found = await self._store.deliveries(webhook.webhook_id, before=before, limit=size + 1)
         return notification_pb2.ListDeliveriesResponse(
             deliveries=map(_delivery_message, found[:size]),
-            next_page_token=token_after([item.notification.number for item in found], size),
+            next_page_token=token_after([item.listed.notification.number for item in found], size),
         )
 
     async def ListNotifications(
@@ -102,15 +110,16 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
     ) -> notification_pb2.ListNotificationsResponse:
         """See notification.proto."""
         size, before = size_of(request.page_size), _number(request.page_token)
-        found = await self._store.notifications(
+        found = await self._notifications.listed(
             pooler_id=_pooler(request.pooler_id),
             farmer_id=_farmer(request.farmer_id),
             before=before,
             limit=size + 1,
+            viewer=caller(),
         )
         return notification_pb2.ListNotificationsResponse(
             notifications=map(notification_message, found[:size]),
-            next_page_token=token_after([item.number for item in found], size),
+            next_page_token=token_after([item.notification.number for item in found], size),
         )
 
 
@@ -169,8 +178,9 @@ def _moment(moment: datetime | None) -> Timestamp | None:
     return message
 
 
-def notification_message(notification: Notification) -> notification_pb2.Notification:
+def notification_message(listed: ListedNotification) -> notification_pb2.Notification:
     """Return the message of a notification."""
+    notification = listed.notification
     return notification_pb2.Notification(
         notification_id=str(notification.id),
         kind=_KINDS.get(notification.kind, notification_pb2.NOTIFICATION_KIND_UNSPECIFIED),
@@ -178,6 +188,8 @@ def notification_message(notification: Notification) -> notification_pb2.Notific
         pooler_id=str(notification.pooler_id or ""),
         farmer_id=str(notification.farmer_id or ""),
         facts=notification.facts,
+        pooler_name=listed.pooler_name,
+        farmer_address=listed.farmer_address,
     )
 
 
@@ -199,7 +211,7 @@ def _webhook_message(webhook: Webhook) -> notification_pb2.Webhook:
 def _delivery_message(delivery: Delivery) -> notification_pb2.Delivery:
     is_open = delivery.state in _OPEN
     return notification_pb2.Delivery(
-        notification=notification_message(delivery.notification),
+        notification=notification_message(delivery.listed),
         state=_STATES[delivery.state],
         attempts=delivery.attempts,
         last_status=delivery.last_status,

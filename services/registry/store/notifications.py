@@ -16,7 +16,7 @@ from services.registry.domain.deliveries import (
     after,
     disables,
 )
-from services.registry.domain.notifications import Notification
+from services.registry.domain.notifications import ListedNotification, Notification
 from services.registry.domain.webhooks import NewWebhook, Webhook
 
 QUERIES = Path(__file__).parent / "queries_notifications.sql"
@@ -44,7 +44,7 @@ class NotificationStore:
         farmer_id: FarmerId | None,
         before: int | None,
         limit: int,
-    ) -> list[Notification]:
+    ) -> list[ListedNotification]:
         """Return notifications, newest first: a farmer's, those that a pooler sees, or all."""
         if farmer_id is not None:
             rows = await self._database.many(
@@ -54,7 +54,7 @@ class NotificationStore:
             rows = await self._database.many("notifications_of_pooler", pooler_id, before, limit)
         else:
             rows = await self._database.many("all_notifications", before, limit)
-        return [_notification(row) for row in rows]
+        return [_listed(row) for row in rows]
 
     async def insert_webhook(
         self, session: Session, webhook_id: UUID, new: NewWebhook, *, key_name: str, actor: str
@@ -96,6 +96,10 @@ class NotificationStore:
     async def delete_webhook(self, webhook_id: UUID) -> None:
         """Delete a webhook; the database cancels what was not sent yet."""
         await self._database.execute("delete_webhook", webhook_id)
+
+    async def enable_webhook(self, webhook_id: UUID) -> bool:
+        """Enable a webhook; return whether it was disabled, and not deleted."""
+        return await self._database.execute("enable_webhook", webhook_id) == 1
 
     async def insert_test(self, webhook_id: UUID, *, pause: float) -> UUID | None:
         """Queue a test; None when there was one within so many seconds."""
@@ -172,6 +176,14 @@ def _notification(row: Record) -> Notification:
     )
 
 
+def _listed(row: Record) -> ListedNotification:
+    return ListedNotification(
+        notification=_notification(row),
+        pooler_name=row["pooler_name"],
+        farmer_address=row["farmer_address"],
+    )
+
+
 def _facts(text: str) -> dict[str, str]:
     """Return facts as they are told: names and texts, whatever else a row has."""
     found = json.loads(text)
@@ -182,7 +194,7 @@ def _facts(text: str) -> dict[str, str]:
 
 def _delivery(row: Record) -> Delivery:
     return Delivery(
-        notification=_notification(row),
+        listed=_listed(row),
         state=DeliveryState(row["state"]),
         attempts=row["attempts"],
         last_status=row["last_status"],

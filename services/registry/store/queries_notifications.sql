@@ -18,16 +18,22 @@ ON CONFLICT (wallet_notice) DO NOTHING;
 SELECT registry.forget_notifications($1::float8) AS forgotten;
 
 -- name: all_notifications :many
--- Newest first, before a number ($1).
-SELECT number, id, kind, pooler_id, farmer_id, happened_at, facts::text AS facts
-FROM registry.notifications
-WHERE webhook_id IS NULL AND ($1::bigint IS NULL OR number < $1)
-ORDER BY number DESC
+-- Newest first, before a number ($1). Here and below, a farmer of another pooler than the notification's has
+-- no address: whoever may write notices shows no pooler what is another's.
+SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
+    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+FROM registry.notifications AS n
+LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
+LEFT JOIN registry.farmers AS f
+    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+WHERE n.webhook_id IS NULL AND ($1::bigint IS NULL OR n.number < $1)
+ORDER BY n.number DESC
 LIMIT $2;
 
 -- name: notifications_of_pooler :many
 -- What a pooler ($1) sees: its own, and what concerns everybody.
-SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts
+SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
+    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
 FROM (
     (
         SELECT o.* FROM registry.notifications AS o
@@ -37,24 +43,31 @@ FROM (
     )
     UNION ALL
     (
-        SELECT p.* FROM registry.notifications AS p
-        WHERE p.webhook_id IS NULL AND p.is_public AND p.pooler_id IS NULL
-            AND ($2::bigint IS NULL OR p.number < $2)
-        ORDER BY p.number DESC
+        SELECT e.* FROM registry.notifications AS e
+        WHERE e.webhook_id IS NULL AND e.is_public AND e.pooler_id IS NULL
+            AND ($2::bigint IS NULL OR e.number < $2)
+        ORDER BY e.number DESC
         LIMIT $3
     )
 ) AS n
+LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
+LEFT JOIN registry.farmers AS f
+    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
 ORDER BY n.number DESC
 LIMIT $3;
 
 -- name: notifications_of_farmer :many
 -- What concerns a farmer ($1), for its pooler ($4) or operators (none).
-SELECT number, id, kind, pooler_id, farmer_id, happened_at, facts::text AS facts
-FROM registry.notifications
-WHERE webhook_id IS NULL AND farmer_id = $1
-  AND ($2::bigint IS NULL OR number < $2)
-  AND ($4::uuid IS NULL OR pooler_id = $4)
-ORDER BY number DESC
+SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
+    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address
+FROM registry.notifications AS n
+LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
+LEFT JOIN registry.farmers AS f
+    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
+WHERE n.webhook_id IS NULL AND n.farmer_id = $1
+  AND ($2::bigint IS NULL OR n.number < $2)
+  AND ($4::uuid IS NULL OR n.pooler_id = $4)
+ORDER BY n.number DESC
 LIMIT $3;
 
 -- name: insert_webhook :exec
@@ -102,6 +115,10 @@ UPDATE registry.webhooks SET deleted_at = now() WHERE id = $1 AND deleted_at IS 
 UPDATE registry.webhooks SET disabled_at = now(), disabled_reason = $2
 WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL;
 
+-- name: enable_webhook :exec
+UPDATE registry.webhooks SET disabled_at = NULL, disabled_reason = '', failing_since = NULL
+WHERE id = $1 AND disabled_at IS NOT NULL AND deleted_at IS NULL;
+
 -- name: note_failing :exec
 -- Since when a webhook fails; NULL ($2) once its receiver answers.
 UPDATE registry.webhooks SET failing_since = $2::timestamptz
@@ -121,9 +138,13 @@ RETURNING id;
 
 -- name: list_deliveries :many
 SELECT n.number, n.id, n.kind, n.pooler_id, n.farmer_id, n.happened_at, n.facts::text AS facts,
+    coalesce(p.name, '') AS pooler_name, coalesce(f.custodial_public_key, '') AS farmer_address,
     d.state::text AS state, d.attempts, d.last_status, d.last_error, d.due_at, d.ended_at
 FROM registry.deliveries AS d
 INNER JOIN registry.notifications AS n ON d.notification_number = n.number
+LEFT JOIN registry.poolers AS p ON n.pooler_id = p.id
+LEFT JOIN registry.farmers AS f
+    ON n.farmer_id = f.id AND (n.pooler_id IS NULL OR n.pooler_id = f.pooler_id)
 WHERE d.webhook_id = $1 AND ($2::bigint IS NULL OR d.notification_number < $2)
 ORDER BY d.notification_number DESC
 LIMIT $3;

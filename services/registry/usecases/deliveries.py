@@ -14,7 +14,13 @@ from libs.common.failpoints import failpoint
 from libs.common.log import get_logger
 from libs.common.metrics import METER
 from services.registry.domain.deliveries import Attempt, Outcome, judge
-from services.registry.domain.webhooks import WebhookKeys, body_of, headers_of, host_of
+from services.registry.domain.webhooks import (
+    WebhookKeys,
+    body_of,
+    headers_of,
+    host_of,
+    is_secure,
+)
 from services.registry.receivers import Receivers
 from services.registry.store.notifications import NotificationStore
 
@@ -60,6 +66,8 @@ class SendingTerms:
     timeout: float
     #: Seconds after which a notification is given up.
     give_up: float
+    #: Whether anything may be sent without TLS, too.
+    allow_private: bool
 
     @property
     def lease(self) -> float:
@@ -132,7 +140,7 @@ class Deliverer:
 
     async def _attempt(self, attempt: Attempt) -> None:
         await failpoint("registry.delivery.claimed")
-        outcome = await self._send(attempt)
+        outcome = await self._outcome(attempt)
         await failpoint("registry.delivery.answered")
         verdict = judge(outcome, attempt, give_up=self._terms.give_up)
         pause = verdict.pause * (1 + random.uniform(0, _SPREAD))
@@ -143,11 +151,22 @@ class Deliverer:
         if reason:
             log.warning("webhook disabled", webhook_id=str(attempt.webhook_id), why=reason)
 
+    async def _outcome(self, attempt: Attempt) -> Outcome:
+        """Return what an attempt met; a defect of ours fails it, so that it, too, has an end."""
+        try:
+            return await self._send(attempt)
+        except Exception:
+            log.exception("defect", loop="deliveries")
+            return Outcome(error="the pool could not send it")
+
     async def _send(self, attempt: Attempt) -> Outcome:
         secret = self._keys.secret_of(attempt.webhook_id, attempt.key_name)
         if secret is None:
             log.critical("no key of webhook", webhook_id=str(attempt.webhook_id))
             return Outcome(error="the pool has no key of this webhook any more")
+        # WEBHOOKS_ALLOW_PRIVATE may have been set when the webhook was made, and is not any more.
+        if not (self._terms.allow_private or is_secure(attempt.url)):
+            return Outcome(error="the address must begin with https://")
         body = body_of(attempt.notification)
         async with self._turn(host_of(attempt.url)) as is_mine:
             if not is_mine:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from libs.common.db.pool import Session
 from libs.common.errors import InvalidArgumentError
-from libs.common.ids import new_id
+from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.common.log import get_security_logger
 from services.registry.domain.errors import (
     FarmerNotFoundError,
@@ -16,6 +17,7 @@ from services.registry.domain.errors import (
     WebhookTestedError,
 )
 from services.registry.domain.model import Change
+from services.registry.domain.notifications import ListedNotification
 from services.registry.domain.webhooks import (
     MOST,
     NewWebhook,
@@ -59,6 +61,22 @@ class Notifications:
     #: Looks for notices so far.
     _looks: int = field(default=0, init=False)
 
+    async def listed(
+        self,
+        *,
+        pooler_id: PoolerId | None,
+        farmer_id: FarmerId | None,
+        before: int | None,
+        limit: int,
+        viewer: Caller,
+    ) -> list[ListedNotification]:
+        """Return what happened, newest first; a pooler gets its own, by whatever it asks."""
+        if viewer.kind is CallerKind.POOLER:
+            pooler_id = PoolerId(UUID(viewer.name))
+        return await self.store.notifications(
+            pooler_id=pooler_id, farmer_id=farmer_id, before=before, limit=limit
+        )
+
     async def create_webhook(
         self, new: NewWebhook, change: Change, *, actor: str
     ) -> tuple[Webhook, str]:
@@ -81,9 +99,7 @@ class Notifications:
             )
 
         webhook = await self.webhook(await self.registry.once(change, new_id(), act))
-        secret = keys.secret_of(webhook.webhook_id, webhook.key_name)
-        if secret is None:
-            raise WebhooksOffError("the key of this webhook is no longer in WEBHOOK_KEY")
+        secret = self._secret_of(webhook)
         security.info(
             "webhook made",
             webhook_id=str(webhook.webhook_id),
@@ -131,6 +147,29 @@ class Notifications:
         await self._known(webhook_id)
         await self.store.delete_webhook(webhook_id)
         security.info("webhook deleted", webhook_id=str(webhook_id), actor=actor)
+
+    async def enable_webhook(self, webhook_id: UUID, *, actor: str) -> Webhook:
+        """Enable a webhook that was disabled; return it. One that is in use stays as it is.
+
+        Raises WebhookNotFoundError, WebhooksOffError.
+        """
+        webhook = await self.webhook(webhook_id)
+        if webhook.disabled_at is None:
+            return webhook
+        self._secret_of(webhook)
+        # What was queued in the moment in which it was disabled happened before, too.
+        await self.store.cancel()
+        if await self.store.enable_webhook(webhook_id):
+            security.info("webhook enabled", webhook_id=str(webhook_id), actor=actor)
+        return await self.webhook(webhook_id)
+
+    def _secret_of(self, webhook: Webhook) -> bytes:
+        """Return a webhook's secret; raise WebhooksOffError when its key is gone."""
+        keys = self.keys
+        secret = None if keys is None else keys.secret_of(webhook.webhook_id, webhook.key_name)
+        if secret is None:
+            raise WebhooksOffError("the key of this webhook is no longer in WEBHOOK_KEY")
+        return secret
 
     async def test_webhook(self, webhook_id: UUID) -> UUID:
         """Queue a test; return the id of its notification.

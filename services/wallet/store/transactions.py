@@ -19,6 +19,7 @@ from services.wallet.domain.model import (
     OpenTransaction,
     OperationEvent,
     OperationKind,
+    OperationState,
     TransactionEvent,
     TransactionId,
     TransactionState,
@@ -165,7 +166,7 @@ class TransactionStore:
             held = await self._pauses.look(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
-            rows = await session.many("lock_queued", wanted, states)
+            rows = await session.many("lock_signable", wanted, states)
             # The rows leave out what a pause forbids, by the database's word; this is wallet's own.
             owners = {
                 row["id"]: row
@@ -210,7 +211,9 @@ class TransactionStore:
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
                 held = await self._pauses.look(session)
-                rows = await session.many("lock_made", list(draft.operation_ids))
+                rows = await session.many(
+                    "lock_signable", list(draft.operation_ids), [OperationState.SUCCEEDED.value]
+                )
                 owners = [row for row in rows if not held.holds(row["wallet_id"], row["pooler_id"])]
                 if {row["id"] for row in owners} != set(draft.operation_ids):
                     return False

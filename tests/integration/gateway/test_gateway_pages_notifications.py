@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kalepool.registry.v1 import notification_pb2
 from kalepool.report.v1 import report_pb2
 
+from gateway.pages.show import short
 from libs.common.errors import (
     DeadlineExceededError,
     InvalidArgumentError,
@@ -81,6 +82,21 @@ async def test_an_operator_sees_all_that_happened(site: GatewayWorld, path: str)
     found = checked(page)
     assert (found.wrong, found.open) == ([], [])
     assert asked(site).pooler_id == ""
+
+
+async def test_poolers_and_farmers_are_told_by_name_and_address(site: GatewayWorld) -> None:
+    named = notification_pb2.Notification(pooler_name="north & south", farmer_address=ADDRESS)
+    named.MergeFrom(MADE)
+    site.pool.answers["ListNotifications"] = lambda _: notification_pb2.ListNotificationsResponse(
+        notifications=[named]
+    )
+    await sign_in(site)
+    for path in ("/operator", "/notifications"):
+        page = (await site.get(path, token=None)).text
+        assert f'<td><a href="{OWN}">north &amp; south</a>' in page
+        assert f'<td><a href="/farmers/{ADDRESS}">{short(ADDRESS)}</a>' in page
+    page = text_of((await site.get(f"/notifications?pooler_id={POOLER}", token=None)).text)
+    assert "What pooler north &amp; south is told" in page
 
 
 @pytest.mark.parametrize("path", [OWN, "/notifications"])

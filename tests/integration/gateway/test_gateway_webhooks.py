@@ -1,4 +1,4 @@
-"""Webhooks by HTTP: a resource that is made, listed, tested and deleted."""
+"""Webhooks by HTTP: a resource that is made, listed, tested, enabled and deleted."""
 
 import json
 from typing import Any
@@ -53,6 +53,15 @@ async def test_a_webhook_is_deleted_without_a_body(world: GatewayWorld) -> None:
     )
     assert body.status_code == 400
     assert [item["field"] for item in body.json()["violations"]] == ["body"]
+
+
+async def test_a_webhook_is_enabled_by_its_path(world: GatewayWorld) -> None:
+    world.pool.answers["EnableWebhook"] = lambda request: notification_pb2.EnableWebhookResponse(
+        webhook=notification_pb2.Webhook(webhook_id=request.webhook_id)
+    )
+    reply = await world.post(f"/v1/webhooks/{WEBHOOK}:enable", token=POOLER_TOKEN, json={})
+    assert (reply.status_code, reply.json()["webhook"]["webhookId"]) == (200, WEBHOOK)
+    assert (await called(world, "EnableWebhook")).webhook_id == WEBHOOK
 
 
 async def test_facts_of_a_notification_are_an_object(world: GatewayWorld) -> None:

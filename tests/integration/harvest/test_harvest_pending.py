@@ -9,11 +9,10 @@ import asyncpg
 import pytest
 
 from libs.batches.model import HORIZON
-from libs.common.db.pool import Database, open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.pool import Database
 from libs.common.ids import PoolerId, new_id
 from services.harvest.store.store import QUERIES, Store
-from tests.support.database import DatabaseAccess, connect
+from tests.support.database import DatabaseAccess, connect, open_as
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 700
@@ -81,13 +80,7 @@ async def events(database: DatabaseAccess) -> AsyncIterator[Events]:
 
 def store_of(database: DatabaseAccess) -> AbstractAsyncContextManager[Database]:
     """harvest's own role."""
-    return open_database(
-        DatabaseAddress(dsn=database.dsn("harvest")),
-        queries=QUERIES,
-        pool_size=1,
-        timeout_ms=10_000,
-        name="harvest",
-    )
+    return open_as(database, "harvest", QUERIES, pool_size=1)
 
 
 async def test_works_are_noted_once_and_paid_ones_are_not(events: Events) -> None:

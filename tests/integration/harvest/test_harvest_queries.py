@@ -7,15 +7,14 @@ from uuid import UUID
 import pytest
 
 from libs.batches.model import HORIZON
-from libs.common.db.pool import Session, open_database
+from libs.common.db.pool import Session
 from libs.common.db.queries import load_queries
-from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.domain.model import Candidate, PendingBlock
 from services.harvest.store.store import QUERIES, Store
-from tests.support.database import DatabaseAccess, connect
-from tests.support.pool_world import Person, PoolWorld
-from tests.support.table_rows import insert_event, insert_row, read_as_stored
+from tests.support.database import DatabaseAccess
+from tests.support.pool_world import Person, PoolWorld, open_tables_of
+from tests.support.table_rows import insert_event, insert_row
 
 BLOCK = 700
 #: The block that is open.
@@ -114,18 +113,7 @@ class Tables:
 @pytest.fixture
 async def harvest(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by harvest's own role, and one pooler."""
-    await read_as_stored(database)
-    async with (
-        connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("harvest")),
-            queries=QUERIES,
-            pool_size=2,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
-    ):
-        world = PoolWorld(connection)
+    async with open_tables_of(database, "harvest", QUERIES) as (world, opened):
         yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
 
 

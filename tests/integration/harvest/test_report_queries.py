@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.db.pool import open_database
 from libs.common.db.queries import load_queries
-from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import FarmerId, PoolerId, new_id
 from libs.common.paging import MAX_INDEX
 from libs.common.spans import Span
@@ -25,9 +23,9 @@ from services.harvest.domain.reports import (
     Success,
 )
 from services.harvest.store.reports import QUERIES, ReportStore, Whose
-from tests.support.database import Connection, DatabaseAccess, connect
-from tests.support.pool_world import Person, PoolWorld
-from tests.support.table_rows import insert_event, insert_row, read_as_stored
+from tests.support.database import Connection, DatabaseAccess, connect, open_as
+from tests.support.pool_world import Person, PoolWorld, open_tables_of
+from tests.support.table_rows import insert_event, insert_row
 
 BLOCK = 700
 HOUR = datetime(2026, 3, 1, 5, tzinfo=UTC)
@@ -108,18 +106,7 @@ class Tables:
 @pytest.fixture
 async def tables(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by harvest's own role, and two poolers."""
-    await read_as_stored(database)
-    async with (
-        connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("harvest")),
-            queries=QUERIES,
-            pool_size=2,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
-    ):
-        world = PoolWorld(connection)
+    async with open_tables_of(database, "harvest", QUERIES) as (world, opened):
         yield Tables(
             store=ReportStore(opened),
             world=world,
@@ -168,13 +155,7 @@ async def test_the_pool_began_with_its_first_pooler(tables: Tables) -> None:
 
 
 async def test_a_pool_without_poolers_has_not_begun(database: DatabaseAccess) -> None:
-    async with open_database(
-        DatabaseAddress(dsn=database.dsn("harvest")),
-        queries=QUERIES,
-        pool_size=1,
-        timeout_ms=10_000,
-        name="test",
-    ) as opened:
+    async with open_as(database, "harvest", QUERIES, pool_size=1) as opened:
         began = await ReportStore(opened).began(Whose())
     assert began is not None
     assert began.registered_at is None

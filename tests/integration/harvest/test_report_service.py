@@ -12,8 +12,6 @@ from kalepool.report.v1 import report_pb2, report_pb2_grpc
 from pydantic import SecretStr
 
 from libs.common import errors
-from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress
 from libs.common.grpc.client import call, open_channel
 from libs.common.grpc.identity import Caller, CallerKind
 from libs.common.grpc.spans import timestamp
@@ -22,7 +20,7 @@ from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from services.harvest.store.reports import QUERIES, ReportStore
 from services.harvest.usecases.reports import Reporter
-from tests.support.database import DatabaseAccess, connect
+from tests.support.database import DatabaseAccess, connect, open_as
 from tests.support.fake_wallet import REWARD, STAKE_RETURNED, FakeWallet, fake_wallet
 from tests.support.pool_world import Person, PoolWorld
 
@@ -347,13 +345,7 @@ async def test_closed_figures_are_for_operators_and_the_farmers_pooler(
 ) -> None:
     async with (
         connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("harvest")),
-            queries=QUERIES,
-            pool_size=1,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
+        open_as(database, "harvest", QUERIES, pool_size=1) as opened,
     ):
         world = PoolWorld(connection)
         pooler, other = [await world.pooler() for _ in range(2)]

@@ -11,14 +11,13 @@ import pytest
 
 from libs.batches.listing import EventFilter
 from libs.batches.model import FarmerNotFoundError, PoolerNotFoundError
-from libs.common.db.pool import Database, open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.pool import Database
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.plant.domain.model import PlannedPlant, PlantRequest
 from services.plant.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect
-from tests.support.pool_world import Person, PoolWorld, eventually
-from tests.support.table_rows import read_as_stored, store_backwards
+from tests.support.pool_world import Person, PoolWorld, eventually, open_tables_of
+from tests.support.table_rows import store_backwards
 
 BLOCK = 41
 #: Of an operation that is not settled as succeeded: nobody knows a ledger.
@@ -133,18 +132,7 @@ class Tables:
 @pytest.fixture
 async def plant(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by plant's own role, and one pooler."""
-    await read_as_stored(database)
-    async with (
-        connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("plant")),
-            queries=QUERIES,
-            pool_size=2,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
-    ):
-        world = PoolWorld(connection)
+    async with open_tables_of(database, "plant", QUERIES) as (world, opened):
         pooler = PoolerId(await world.pooler())
         yield Tables(store=Store(opened), database=opened, world=world, pooler=pooler)
 

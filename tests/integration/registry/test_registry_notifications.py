@@ -1,18 +1,21 @@
 """What happened is told to whom it concerns, once, whatever commits when."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
 from kalepool.registry.v1 import notification_pb2, registry_pb2
 
-from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.grpc.identity import Caller, CallerKind
+from libs.common.ids import FarmerId, PoolerId, new_id
 from services.registry.domain.notifications import Kind
 from services.registry.store.notifications import NotificationStore
 from services.registry.store.store import QUERIES
-from tests.support.database import DatabaseAccess, connect
+from services.registry.usecases.deliveries import Bell
+from services.registry.usecases.notifications import Notifications
+from services.registry.usecases.registry import Registry
+from tests.support.database import DatabaseAccess, connect, open_as
 from tests.support.notices import insert_notice
 from tests.support.registry_world import (
     RegistryWorld,
@@ -71,6 +74,67 @@ async def test_each_sees_what_concerns_it(world: RegistryWorld) -> None:
         notification_pb2.NOTIFICATION_KIND_SIGNING_PAUSED,
         notification_pb2.NOTIFICATION_KIND_PAYOUT_MADE,
     ]
+
+
+async def test_a_list_says_what_poolers_and_farmers_are_called(world: RegistryWorld) -> None:
+    north, south = [(await world.pooler(name=name)).pooler_id for name in ("north", "south")]
+    farmer = await world.farmer(north)
+    whose = {"pooler_id": north, "farmer_id": farmer.farmer_id}
+    await notice(world, "both", **whose)
+    await notice(world, "the farmer alone", farmer_id=farmer.farmer_id)
+    await notice(world, "another's farmer", pooler_id=south, farmer_id=farmer.farmer_id)
+    await notice(world, "nobody's", pooler_id=SOMEBODY, farmer_id=SOMEBODY)
+    await notice(world, "everybody's", is_public=True)
+    await told(world, 5)
+    called = {
+        item.facts["name"]: (item.pooler_name, item.farmer_address) for item in await listed(world)
+    }
+    assert called == {
+        "both": ("north", farmer.custodial_wallet),
+        "the farmer alone": ("", farmer.custodial_wallet),
+        # Whoever writes notices shows no pooler what is another's.
+        "another's farmer": ("south", ""),
+        "nobody's": ("", ""),
+        "everybody's": ("", ""),
+    }
+    for asked in ({"pooler_id": north}, {"farmer_id": farmer.farmer_id, "pooler_id": north}):
+        (mine,) = [item for item in await listed(world, **asked) if item.pooler_id == north]
+        assert (mine.pooler_name, mine.farmer_address) == ("north", farmer.custodial_wallet)
+
+
+async def test_a_pooler_sees_its_own_by_whatever_it_asks(database: DatabaseAccess) -> None:
+    """What operators are told of its farmer is theirs: a webhook of their own, for instance."""
+    pooler, farmer = PoolerId(new_id()), FarmerId(new_id())
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(
+            "INSERT INTO registry.notifications (kind, pooler_id, farmer_id) "
+            "VALUES ('payout.made', $1, $2), ('webhook.disabled', NULL, $2)",
+            pooler,
+            farmer,
+        )
+    async with open_as(database, "registry", QUERIES, pool_size=1) as own:
+        store = NotificationStore(own)
+        notifications = Notifications(
+            store=store,
+            registry=cast("Registry", None),  # nobody is registered here
+            keys=None,
+            allow_private=False,
+            bell=Bell(),
+        )
+
+        async def seen(kind: CallerKind, name: str) -> list[str]:
+            found = await notifications.listed(
+                pooler_id=None,
+                farmer_id=farmer,
+                before=None,
+                limit=10,
+                viewer=Caller(kind=kind, name=name, identity=name),
+            )
+            return [one.notification.kind for one in found]
+
+        assert await seen(CallerKind.POOLER, str(pooler)) == ["payout.made"]
+        assert await seen(CallerKind.POOLER, str(new_id())) == []
+        assert await seen(CallerKind.OPERATOR, "ann") == ["webhook.disabled", "payout.made"]
 
 
 async def test_a_list_comes_a_page_at_a_time(world: RegistryWorld) -> None:
@@ -207,13 +271,7 @@ async def test_old_notifications_are_forgotten_and_never_told_again(
             await admin.execute(f"UPDATE wallet.notices SET at {aged}", name, days)  # noqa: S608
             told_at = f"UPDATE registry.notifications SET taken_at {aged}"  # noqa: S608
             await admin.execute(told_at, name, days)
-    async with open_database(
-        DatabaseAddress(dsn=database.dsn("registry")),
-        queries=QUERIES,
-        pool_size=1,
-        timeout_ms=5000,
-        name="test",
-    ) as own:
+    async with open_as(database, "registry", QUERIES, pool_size=1) as own:
         store = NotificationStore(own)
         assert await store.forget(90 * 86_400) == 1
         assert await store.forget(90 * 86_400) == 0

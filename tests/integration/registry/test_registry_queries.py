@@ -6,15 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.db.pool import Database, open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, PoolerId, WalletId, new_id
 from services.registry.domain.model import Farmer, NewFarmer, NewPooler
 from services.registry.domain.status import FarmerStatus
 from services.registry.store.store import QUERIES, Store
-from tests.support.database import DatabaseAccess, connect
-from tests.support.pool_world import Person, PoolWorld
-from tests.support.table_rows import read_as_stored, store_backwards
+from tests.support.database import DatabaseAccess
+from tests.support.pool_world import Person, PoolWorld, open_tables_of
+from tests.support.table_rows import store_backwards
 
 ALL = 99
 
@@ -70,18 +69,8 @@ class Tables:
 @pytest.fixture
 async def registry(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by registry's own role."""
-    await read_as_stored(database)
-    async with (
-        connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("registry")),
-            queries=QUERIES,
-            pool_size=2,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
-    ):
-        yield Tables(store=Store(opened), database=opened, world=PoolWorld(connection))
+    async with open_tables_of(database, "registry", QUERIES) as (world, opened):
+        yield Tables(store=Store(opened), database=opened, world=world)
 
 
 # Poolers ---------------------------------------------------------------------------------------

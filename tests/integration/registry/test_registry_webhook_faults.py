@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from kalepool.registry.v1 import notification_pb2, notification_pb2_grpc
 
+from devstack.webhook_receiver import Receiver, open_receiver
 from tests.support.database import DatabaseAccess, connect
 from tests.support.fake_custody import FakeCustody, open_fake_custody
 from tests.support.notices import insert_notice
 from tests.support.registry_process import Start, has_died, open_registry_process, patiently
 from tests.support.registry_world import eventually
-from tests.support.webhook_receiver import Receiver, open_receiver
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from kalepool.registry.v1 import notification_pb2
 
+from devstack.webhook_receiver import Receiver, open_receiver
 from libs.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -23,7 +24,6 @@ from tests.support.registry_world import (
     open_registry_world,
     refusal,
 )
-from tests.support.webhook_receiver import Receiver, open_receiver
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 SOMEBODY = "0190a5f0-0000-7000-8000-000000000001"
@@ -463,10 +463,133 @@ async def test_what_resolves_to_a_private_host_is_not_sent(
     """A row that another rule let in: the address is looked at when it is called."""
     async with open_registry_world(database, webhook_key_file=key_file) as world:
         made = await create(world, "https://hooks.example.com/")
-        await execute(world, "UPDATE registry.webhooks SET url = $1", receiver.url + "/private")
+        url = receiver.url.replace("http://", "https://") + "/private"
+        await execute(world, "UPDATE registry.webhooks SET url = $1", url)
         webhook_id = made.webhook.webhook_id
         await world.notifications.TestWebhook(S.TestWebhookRequest(webhook_id=webhook_id))
         await settled(world, webhook_id, "FAILED")
         (delivery,) = await deliveries(world, webhook_id)
         assert delivery.last_error == "the host has no public address"
     assert receiver.received() == []
+
+
+async def test_nothing_is_sent_without_tls_once_that_is_not_allowed_any_more(
+    database: DatabaseAccess, key_file: Path, receiver: Receiver
+) -> None:
+    async with open_registry_world(
+        database, webhook_key_file=key_file, webhooks_allow_private=True
+    ) as world:
+        made = await create(world, receiver.url + "/open")
+    webhook_id = made.webhook.webhook_id
+    async with open_registry_world(database, webhook_key_file=key_file) as world:
+        await world.notifications.TestWebhook(S.TestWebhookRequest(webhook_id=webhook_id))
+        await settled(world, webhook_id, "FAILED")
+        (delivery,) = await deliveries(world, webhook_id)
+        assert delivery.last_error == "the address must begin with https://"
+    assert receiver.received() == []
+
+
+async def disable(world: RegistryWorld, webhook_id: str) -> None:
+    """Disable a webhook, as its receiver's failures would."""
+    await execute(
+        world,
+        "UPDATE registry.webhooks SET disabled_at = now(), disabled_reason = 'its receiver has "
+        "failed for days', failing_since = now() - interval '3 days' WHERE id = $1",
+        UUID(webhook_id),
+    )
+
+
+def enabling(webhook_id: str) -> S.EnableWebhookRequest:
+    """The request that enables a webhook."""
+    return S.EnableWebhookRequest(webhook_id=webhook_id)
+
+
+async def test_an_enabled_webhook_is_told_of_what_happens_from_then_on(
+    hooked: RegistryWorld, receiver: Receiver
+) -> None:
+    made = await create(hooked, receiver.url + "/status/410")
+    webhook_id = made.webhook.webhook_id
+    await notice(hooked, "gone")
+    await settled(hooked, webhook_id, "FAILED")
+    await notice(hooked, "missed")
+    await asyncio.sleep(2)
+    assert await states(hooked, webhook_id) == ["FAILED"]
+    # The receiver is mended.
+    await execute(hooked, "UPDATE registry.webhooks SET url = $1", receiver.url + "/mended")
+    reply = await hooked.notifications.EnableWebhook(enabling(webhook_id))
+    assert reply.webhook == await webhook(hooked, webhook_id)
+    assert reply.webhook.disabled_reason == ""
+    for name in ("disabled_at", "failing_since"):
+        assert not reply.webhook.HasField(name)
+    await hooked.notifications.TestWebhook(S.TestWebhookRequest(webhook_id=webhook_id))
+    await settled(hooked, webhook_id, "DELIVERED", "FAILED")
+    await notice(hooked, "told")
+    await settled(hooked, webhook_id, "DELIVERED", "DELIVERED", "FAILED")
+    got = receiver.received("/mended")
+    assert [one.content["type"] for one in got] == ["webhook.test", "payout.made"]
+    assert got[1].content["data"]["name"] == "told"
+    assert all(one.is_signed_by(made.secret) for one in got)
+
+
+async def test_what_was_queued_while_a_webhook_was_disabled_is_not_sent(
+    hooked: RegistryWorld, receiver: Receiver
+) -> None:
+    made = await create(hooked, receiver.url + "/hook")
+    webhook_id = made.webhook.webhook_id
+    await notice(hooked, "before")
+    await settled(hooked, webhook_id, "DELIVERED")
+    await disable(hooked, webhook_id)
+    # As by a transaction that had begun before.
+    await execute(
+        hooked,
+        "INSERT INTO registry.deliveries (webhook_id, notification_number) "
+        "SELECT $1, max(number) FROM registry.notifications",
+        UUID(webhook_id),
+    )
+    await hooked.notifications.EnableWebhook(enabling(webhook_id))
+    await settled(hooked, webhook_id, "CANCELLED", "DELIVERED")
+    assert len(receiver.received()) == 1
+
+
+async def test_enabling_twice_or_what_is_in_use_changes_nothing(hooked: RegistryWorld) -> None:
+    made = await create(hooked, "https://hooks.example.com/a")
+    webhook_id = made.webhook.webhook_id
+    since = "UPDATE registry.webhooks SET failing_since = now() - interval '1 hour'"
+    await execute(hooked, since)
+    before = await webhook(hooked, webhook_id)
+    assert before.HasField("failing_since")
+    assert (await hooked.notifications.EnableWebhook(enabling(webhook_id))).webhook == before
+    await disable(hooked, webhook_id)
+    for _ in range(2):
+        reply = await hooked.notifications.EnableWebhook(enabling(webhook_id))
+        assert not reply.webhook.HasField("disabled_at")
+    changed = await hooked.value(
+        "SELECT array_agg(actor ORDER BY number) FROM registry.changes "
+        "WHERE row_id = $1 AND before ? 'disabled_at' AND after ->> 'disabled_at' IS NULL "
+        "AND before ->> 'disabled_at' IS NOT NULL",
+        UUID(webhook_id),
+    )
+    assert changed == ["127.0.0.1"]
+
+
+async def test_a_webhook_that_was_deleted_or_whose_key_is_gone_is_not_enabled(
+    database: DatabaseAccess, hooked: RegistryWorld, tmp_path: Path
+) -> None:
+    deleted, keyless = [
+        (await create(hooked, "https://hooks.example.com/a")).webhook.webhook_id for _ in range(2)
+    ]
+    for webhook_id in (deleted, keyless):
+        await disable(hooked, webhook_id)
+    await hooked.notifications.DeleteWebhook(S.DeleteWebhookRequest(webhook_id=deleted))
+    for webhook_id in (deleted, SOMEBODY):
+        error = await refusal(hooked.notifications.EnableWebhook(enabling(webhook_id)))
+        assert isinstance(error, NotFoundError)
+        assert error.reason == "WEBHOOK_NOT_FOUND"
+    other = tmp_path / "other_key"
+    other.write_text(KEY.replace("AAEC", "AQEC"))
+    for settings in ({}, {"webhook_key_file": other}):
+        async with open_registry_world(database, **settings) as world:
+            error = await refusal(world.notifications.EnableWebhook(enabling(keyless)))
+            assert isinstance(error, FailedPreconditionError)
+            assert error.reason == "WEBHOOKS_OFF"
+            assert (await webhook(world, keyless)).HasField("disabled_at")

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.db.pool import Database, open_database
-from libs.common.db.tls import DatabaseAddress
+from libs.common.db.pool import Database
 from services.wallet.store import QUERIES
-from tests.support.database import DatabaseAccess, DatabaseFactory
+from tests.support.database import DatabaseAccess, DatabaseFactory, open_as
 from tests.support.wallet_rows import WalletRows, open_wallet_rows
 from tests.support.wallet_world import WalletWorld, open_wallet_world
 
@@ -29,13 +28,7 @@ async def world(
 @pytest.fixture
 async def pool(database: DatabaseAccess) -> AsyncIterator[Database]:
     """The wallet's own connection pool."""
-    async with open_database(
-        DatabaseAddress(dsn=database.dsn("wallet")),
-        queries=QUERIES,
-        pool_size=10,
-        timeout_ms=10_000,
-        name="test",
-    ) as opened:
+    async with open_as(database, "wallet", QUERIES, pool_size=10) as opened:
         yield opened
 
 

@@ -29,7 +29,7 @@ def store(pool: Database) -> TransactionStore:
 
 async def signable(pool: Database, asked: Sequence[UUID]) -> list[tuple[object, ...]]:
     """What the query of what may be signed tells."""
-    return [tuple(row)[:4] for row in await pool.many("lock_queued", asked, ["queued"])]
+    return [tuple(row)[:4] for row in await pool.many("lock_signable", asked, ["queued"])]
 
 
 async def test_signed_may_be_what_is_queued_and_not_paused(rows: WalletRows) -> None:

@@ -258,10 +258,10 @@ async def test_nothing_is_signed_once_there_is_no_address(
     store, wallet_id = WithdrawalStore(pool, ORDERS), await farmer(pool)
     waiting = await store.record(wish(wallet_id, "one"), LIMIT)
     async with pool.session() as session:
-        assert await session.many("lock_queued", [waiting], ["queued"])
+        assert await session.many("lock_signable", [waiting], ["queued"])
         for address in ("", OTHER, OUTSIDE):  # the last two are to come
             await store.set_address(wallet_id, address, cooling=60, actor="me")
-            assert not await session.many("lock_queued", [waiting], ["queued"])
+            assert not await session.many("lock_signable", [waiting], ["queued"])
 
 
 async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
@@ -284,7 +284,7 @@ async def test_what_waits_does_not_go_to_an_address_that_was_replaced(
     assert (await store.addresses(wallet_id)).address == OTHER
     assert (await transactions.payouts([waiting]))[waiting].is_stopped
     async with pool.session() as session:
-        assert not await session.many("lock_queued", [waiting], ["queued"])
+        assert not await session.many("lock_signable", [waiting], ["queued"])
 
 
 async def test_what_waits_is_paid_though_the_clock_was_set_back(
@@ -301,7 +301,7 @@ async def test_what_waits_is_paid_though_the_clock_was_set_back(
         await admin.execute("UPDATE wallet.withdrawals SET requested_at = now() + interval '2 h'")
     assert not (await TransactionStore(pool, ORDERS).payouts([waiting]))[waiting].is_stopped
     async with pool.session() as session:
-        assert await session.many("lock_queued", [waiting], ["queued"])
+        assert await session.many("lock_signable", [waiting], ["queued"])
 
 
 async def test_one_request_is_one_withdrawal_however_often_it_comes(pool: Database) -> None:

@@ -7,14 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.db.pool import open_database
-from libs.common.db.tls import DatabaseAddress
 from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.work.domain.model import FarmerState, Verdict
 from services.work.store.store import QUERIES, Store
-from tests.support.database import DatabaseAccess, connect
-from tests.support.pool_world import Person, PoolWorld
-from tests.support.table_rows import insert_event, insert_row, read_as_stored
+from tests.support.database import DatabaseAccess
+from tests.support.pool_world import Person, PoolWorld, open_tables_of
+from tests.support.table_rows import insert_event, insert_row
 
 BLOCK = 41
 HASH = bytes(32)
@@ -127,18 +125,7 @@ class Tables:
 @pytest.fixture
 async def work(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by work's own role, and one pooler."""
-    await read_as_stored(database)
-    async with (
-        connect(database.admin_dsn) as connection,
-        open_database(
-            DatabaseAddress(dsn=database.dsn("work")),
-            queries=QUERIES,
-            pool_size=2,
-            timeout_ms=10_000,
-            name="test",
-        ) as opened,
-    ):
-        world = PoolWorld(connection)
+    async with open_tables_of(database, "work", QUERIES) as (world, opened):
         yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
 
 

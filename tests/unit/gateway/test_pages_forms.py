@@ -39,6 +39,8 @@ def test_our_own_pages_may_send_forms(headers: Mapping[str, str]) -> None:
         {"origin": "https://pool.example:444", "host": "pool.example"},
         {"origin": "null", "host": "pool.example"},
         {"origin": "", "host": ""},
+        {"origin": "http://[", "host": "["},
+        {"origin": "http://[::1", "host": "pool.example"},
     ],
 )
 def test_nobody_else_may(headers: Mapping[str, str]) -> None:

@@ -235,6 +235,20 @@ def test_only_wallet_gets_the_master_key() -> None:
     assert [name for name in OURS if "deploy/secrets" in str(mounts[name])] == ["wallet"]
 
 
+def test_people_stay_signed_in_when_the_gateway_starts_again(started: Callable[..., Any]) -> None:
+    first, second = [started("gateway").session_secret() for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    holders = [name for name in CONTAINERS if "gateway_session_key" in dict(mounted_secrets(name))]
+    assert holders == ["gateway"]
+
+
+def test_webhooks_are_there_and_only_registry_has_their_key(started: Callable[..., Any]) -> None:
+    assert started("registry").webhook_keys() is not None
+    holders = [name for name in CONTAINERS if "webhook_key" in dict(mounted_secrets(name))]
+    assert holders == ["registry"]
+
+
 def test_backups_are_made_by_programs_of_the_servers_version() -> None:
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     image = CONTAINERS["postgres"]["image"]

@@ -80,6 +80,17 @@ def test_a_folder_from_before_the_gateway_gets_its_certificate(folder: Path) -> 
     certificate.verify_directly_issued_by(load_authority(folder / "authority").certificate)
 
 
+@pytest.mark.parametrize("name", make_secrets.LATER_KEYS)
+def test_a_folder_from_before_a_key_gets_it_and_keeps_the_others(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    others = {
+        other: (folder / other).read_bytes() for other in make_secrets.LATER_KEYS if other != name
+    }
+    assert make_secrets.main([str(folder), "--renew"]) == 0
+    assert len(base64.b64decode((folder / name).read_bytes(), validate=True)) == 32
+    assert {other: (folder / other).read_bytes() for other in others} == others
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_a_running_container_sees_the_renewed_files(
     folder: Path, tmp_path: Path, name: str

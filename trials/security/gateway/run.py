@@ -24,7 +24,6 @@ from trials.security.gateway.tokens import (
     matrix,
     shown_by,
     trespasses,
-    wait_for_keys,
 )
 from trials.security.gateway.ways import Caller, open_caller
 from trials.security.memory import Growth
@@ -100,7 +99,6 @@ async def attack_gateway(stack: Stack, plan: GatewayPlan, progress: Progress) ->
         tokens = await make_tokens(stack)
         operator = tokens.sound["operator"].text
         progress("every token on every way of the gateway")
-        await wait_for_keys(caller, operator)
         # Each of these waits for a minute.
         cells, revoked, forged = await asyncio.gather(
             matrix(caller, tokens), a_revocation_counts(caller, stack), forgeries(stack)

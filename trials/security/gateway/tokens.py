@@ -20,15 +20,20 @@ from libs.common.grpc.tokens import LIFE
 from libs.common.ids import new_id
 from trials.security.access import attempt, channels, make_owner, request_of, rpcs
 from trials.security.gateway.ways import Answer, Caller, Way, all_ways
-from trials.security.tokens import KINDS, Bearer, gateway, make_bearer, may_call
+from trials.security.tokens import (
+    KINDS,
+    Bearer,
+    gateway,
+    make_bearer,
+    may_call,
+    wait_for_keys,
+)
 
 #: Requests that are in progress at a time.
 _PARALLEL = 16
 #: Seconds that the shortest token lives.
 _SHORTEST = 60
 _TIMEOUT = 20.0
-#: Seconds until every service knows wallet's keys, and between two looks.
-_STARTING, _PAUSE = 120.0, 0.2
 #: Reasons of answers to callers who were not let in.
 _REFUSALS = frozenset(
     {
@@ -53,12 +58,13 @@ class Tokens:
 
 
 async def make_tokens(stack: Stack) -> Tokens:
-    """Make a token of every kind."""
+    """Make a token of every kind, and wait until every service knows a sound one."""
     async with gateway(stack) as through, channels(stack, stack.operator()) as opened:
         operators: token_pb2_grpc.TokenServiceAsyncStub = token_pb2_grpc.TokenServiceStub(
             opened["wallet"]
         )
         sound = {kind: await make_bearer(stack, kind, through) for kind in KINDS}
+        await wait_for_keys(through, sound["operator"])
         access_token = await sound["operator"].exchange()
         revoked = await make_bearer(stack, "operator", through)
         await call(
@@ -129,19 +135,6 @@ class Cell:
         """Return what happened, in words."""
         told = f"{self.answer.status} {self.answer.reason}".strip()
         return f"{self.way.name} with a token ({self.kind}): {told}"
-
-
-async def wait_for_keys(caller: Caller, token: str) -> None:
-    """Return when every service has wallet's keys, which it asks for again and again at first.
-
-    Raise TimeoutError when one does not get them.
-    """
-    async with asyncio.timeout(_STARTING):
-        for way in all_ways():
-            answer = await caller.ask_way(way, {}, token=token)
-            while answer.reason == "TOKEN_KEYS_UNKNOWN":
-                await asyncio.sleep(_PAUSE)
-                answer = await caller.ask_way(way, {}, token=token)
 
 
 async def matrix(caller: Caller, tokens: Tokens) -> list[Cell]:

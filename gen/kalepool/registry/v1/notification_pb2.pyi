@@ -53,7 +53,9 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     NOTIFICATION_KIND_SIGNING_RESUMED: _NotificationKind.ValueType  # 12
     """signing.resumed: an operator has lifted that pause."""
     NOTIFICATION_KIND_WEBHOOK_DISABLED: _NotificationKind.ValueType  # 13
-    """webhook.disabled: nothing more is sent to a webhook, since its receiver has failed for days or answered 410."""
+    """webhook.disabled: nothing more is sent to a webhook, since its receiver has failed for days or answered 410;
+    EnableWebhook ends that.
+    """
     NOTIFICATION_KIND_TEST: _NotificationKind.ValueType  # 14
     """webhook.test: somebody asked for it by TestWebhook; in no list."""
 
@@ -87,7 +89,9 @@ NOTIFICATION_KIND_SIGNING_PAUSED: NotificationKind.ValueType  # 11
 NOTIFICATION_KIND_SIGNING_RESUMED: NotificationKind.ValueType  # 12
 """signing.resumed: an operator has lifted that pause."""
 NOTIFICATION_KIND_WEBHOOK_DISABLED: NotificationKind.ValueType  # 13
-"""webhook.disabled: nothing more is sent to a webhook, since its receiver has failed for days or answered 410."""
+"""webhook.disabled: nothing more is sent to a webhook, since its receiver has failed for days or answered 410;
+EnableWebhook ends that.
+"""
 NOTIFICATION_KIND_TEST: NotificationKind.ValueType  # 14
 """webhook.test: somebody asked for it by TestWebhook; in no list."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
@@ -160,6 +164,8 @@ class Notification(_message.Message):
     POOLER_ID_FIELD_NUMBER: _builtins.int
     FARMER_ID_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    POOLER_NAME_FIELD_NUMBER: _builtins.int
+    FARMER_ADDRESS_FIELD_NUMBER: _builtins.int
     notification_id: _builtins.str
     """UUID; the same in every attempt at every webhook (header webhook-id)."""
     kind: Global___NotificationKind.ValueType
@@ -168,6 +174,10 @@ class Notification(_message.Message):
     """The pooler whom it concerns; empty: operators alone, or everybody."""
     farmer_id: _builtins.str
     """The farmer whom it concerns, if it is one."""
+    pooler_name: _builtins.str
+    """What that pooler is called now; empty without one."""
+    farmer_address: _builtins.str
+    """Address (strkey G...) of that farmer's account; empty without one, and while it has none."""
     @_builtins.property
     def happened_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -185,10 +195,12 @@ class Notification(_message.Message):
         pooler_id: _builtins.str = ...,
         farmer_id: _builtins.str = ...,
         facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        pooler_name: _builtins.str = ...,
+        farmer_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["happened_at", b"happened_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "farmer_id", b"farmer_id", "happened_at", b"happened_at", "kind", b"kind", "notification_id", b"notification_id", "pooler_id", b"pooler_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "farmer_address", b"farmer_address", "farmer_id", b"farmer_id", "happened_at", b"happened_at", "kind", b"kind", "notification_id", b"notification_id", "pooler_id", b"pooler_id", "pooler_name", b"pooler_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,6 +490,52 @@ class DeleteWebhookResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteWebhookResponse: _TypeAlias = DeleteWebhookResponse  # noqa: Y015
+
+@_typing.final
+class EnableWebhookRequest(_message.Message):
+    """See EnableWebhook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableWebhookRequest: _TypeAlias = EnableWebhookRequest  # noqa: Y015
+
+@_typing.final
+class EnableWebhookResponse(_message.Message):
+    """The webhook is in use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___Webhook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableWebhookResponse: _TypeAlias = EnableWebhookResponse  # noqa: Y015
 
 @_typing.final
 class TestWebhookRequest(_message.Message):

@@ -59,6 +59,11 @@ class NotificationServiceStub:
                 request_serializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookRequest.SerializeToString,
                 response_deserializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookResponse.FromString,
                 _registered_method=True)
+        self.EnableWebhook = channel.unary_unary(
+                '/kalepool.registry.v1.NotificationService/EnableWebhook',
+                request_serializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookRequest.SerializeToString,
+                response_deserializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookResponse.FromString,
+                _registered_method=True)
         self.TestWebhook = channel.unary_unary(
                 '/kalepool.registry.v1.NotificationService/TestWebhook',
                 request_serializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.TestWebhookRequest.SerializeToString,
@@ -124,12 +129,25 @@ class NotificationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnableWebhook(self, request, context):
+        """Enables a webhook that was disabled, once its receiver has been mended: what happens from now on is sent to
+        it, signed with the same secret; what happened before is not (ListNotifications has it). Enabling a webhook
+        that is in use changes nothing. TestWebhook tells afterwards whether the receiver answers.
+
+        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND), also for one that was deleted; FAILED_PRECONDITION (WEBHOOKS_OFF)
+        when the key of its secret is no longer in WEBHOOK_KEY: delete it, and make another one.
+        Command line: kalepool webhook enable WEBHOOK_ID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TestWebhook(self, request, context):
         """Sends a notification of the kind TEST to one webhook. It is tried once: ListDeliveries tells what came of
         it.
 
-        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED); RESOURCE_EXHAUSTED
-        (WEBHOOK_TESTED) within 10 seconds of the test before.
+        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED): call EnableWebhook before;
+        RESOURCE_EXHAUSTED (WEBHOOK_TESTED) within 10 seconds of the test before.
         Command line: kalepool webhook test WEBHOOK_ID
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -173,6 +191,11 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     servicer.DeleteWebhook,
                     request_deserializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookRequest.FromString,
                     response_serializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookResponse.SerializeToString,
+            ),
+            'EnableWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnableWebhook,
+                    request_deserializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookRequest.FromString,
+                    response_serializer=kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookResponse.SerializeToString,
             ),
             'TestWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.TestWebhook,
@@ -281,6 +304,33 @@ class NotificationService:
             '/kalepool.registry.v1.NotificationService/DeleteWebhook',
             kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookRequest.SerializeToString,
             kalepool_dot_registry_dot_v1_dot_notification__pb2.DeleteWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnableWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.registry.v1.NotificationService/EnableWebhook',
+            kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookRequest.SerializeToString,
+            kalepool_dot_registry_dot_v1_dot_notification__pb2.EnableWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

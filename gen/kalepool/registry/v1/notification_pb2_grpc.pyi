@@ -66,12 +66,21 @@ class NotificationServiceStub:
     Errors: NOT_FOUND (WEBHOOK_NOT_FOUND).
     Command line: kalepool webhook delete WEBHOOK_ID
     """
+    EnableWebhook: _grpc.UnaryUnaryMultiCallable[_notification_pb2.EnableWebhookRequest, _notification_pb2.EnableWebhookResponse]
+    """Enables a webhook that was disabled, once its receiver has been mended: what happens from now on is sent to
+    it, signed with the same secret; what happened before is not (ListNotifications has it). Enabling a webhook
+    that is in use changes nothing. TestWebhook tells afterwards whether the receiver answers.
+
+    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND), also for one that was deleted; FAILED_PRECONDITION (WEBHOOKS_OFF)
+    when the key of its secret is no longer in WEBHOOK_KEY: delete it, and make another one.
+    Command line: kalepool webhook enable WEBHOOK_ID
+    """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_notification_pb2.TestWebhookRequest, _notification_pb2.TestWebhookResponse]
     """Sends a notification of the kind TEST to one webhook. It is tried once: ListDeliveries tells what came of
     it.
 
-    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED); RESOURCE_EXHAUSTED
-    (WEBHOOK_TESTED) within 10 seconds of the test before.
+    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED): call EnableWebhook before;
+    RESOURCE_EXHAUSTED (WEBHOOK_TESTED) within 10 seconds of the test before.
     Command line: kalepool webhook test WEBHOOK_ID
     """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListDeliveriesRequest, _notification_pb2.ListDeliveriesResponse]
@@ -125,12 +134,21 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     Errors: NOT_FOUND (WEBHOOK_NOT_FOUND).
     Command line: kalepool webhook delete WEBHOOK_ID
     """
+    EnableWebhook: _aio.UnaryUnaryMultiCallable[_notification_pb2.EnableWebhookRequest, _notification_pb2.EnableWebhookResponse]  # type: ignore[assignment]
+    """Enables a webhook that was disabled, once its receiver has been mended: what happens from now on is sent to
+    it, signed with the same secret; what happened before is not (ListNotifications has it). Enabling a webhook
+    that is in use changes nothing. TestWebhook tells afterwards whether the receiver answers.
+
+    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND), also for one that was deleted; FAILED_PRECONDITION (WEBHOOKS_OFF)
+    when the key of its secret is no longer in WEBHOOK_KEY: delete it, and make another one.
+    Command line: kalepool webhook enable WEBHOOK_ID
+    """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_notification_pb2.TestWebhookRequest, _notification_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a notification of the kind TEST to one webhook. It is tried once: ListDeliveries tells what came of
     it.
 
-    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED); RESOURCE_EXHAUSTED
-    (WEBHOOK_TESTED) within 10 seconds of the test before.
+    Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED): call EnableWebhook before;
+    RESOURCE_EXHAUSTED (WEBHOOK_TESTED) within 10 seconds of the test before.
     Command line: kalepool webhook test WEBHOOK_ID
     """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListDeliveriesRequest, _notification_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
@@ -201,6 +219,21 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def EnableWebhook(
+        self,
+        request: _notification_pb2.EnableWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.EnableWebhookResponse, _abc.Awaitable[_notification_pb2.EnableWebhookResponse]]:
+        """Enables a webhook that was disabled, once its receiver has been mended: what happens from now on is sent to
+        it, signed with the same secret; what happened before is not (ListNotifications has it). Enabling a webhook
+        that is in use changes nothing. TestWebhook tells afterwards whether the receiver answers.
+
+        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND), also for one that was deleted; FAILED_PRECONDITION (WEBHOOKS_OFF)
+        when the key of its secret is no longer in WEBHOOK_KEY: delete it, and make another one.
+        Command line: kalepool webhook enable WEBHOOK_ID
+        """
+
+    @_abc_1.abstractmethod
     def TestWebhook(
         self,
         request: _notification_pb2.TestWebhookRequest,
@@ -209,8 +242,8 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a notification of the kind TEST to one webhook. It is tried once: ListDeliveries tells what came of
         it.
 
-        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED); RESOURCE_EXHAUSTED
-        (WEBHOOK_TESTED) within 10 seconds of the test before.
+        Errors: NOT_FOUND (WEBHOOK_NOT_FOUND); FAILED_PRECONDITION (WEBHOOK_DISABLED): call EnableWebhook before;
+        RESOURCE_EXHAUSTED (WEBHOOK_TESTED) within 10 seconds of the test before.
         Command line: kalepool webhook test WEBHOOK_ID
         """
 

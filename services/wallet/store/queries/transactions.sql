@@ -1,29 +1,13 @@
--- name: lock_queued :many
--- Those of the operations that are still to be signed, may be, and now are nobody else's to sign,
--- with whose budget pays for them, and the payer that a payment belongs to. A withdrawal to an address
--- that counts no more is not.
+-- name: lock_signable :many
+-- Those of the operations ($1) in one of these states ($2) that may be signed for, and now are nobody
+-- else's to sign, with whose budget pays for them, and the payer that a payment belongs to. A withdrawal
+-- to an address that counts no more may not.
 SELECT o.id, o.kind, w.pooler_id, p.payer_id, w.farmer_id, o.wallet_id
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.payments AS p ON o.id = p.operation_id
 WHERE o.id = ANY($1::uuid[])
   AND o.state = ANY($2::wallet.operation_state[])
-  AND NOT wallet.is_paused(w.id, w.pooler_id)
-  AND (o.kind <> 'withdraw' OR EXISTS (
-      SELECT 1 FROM wallet.withdrawals AS d
-      WHERE d.operation_id = o.id
-        AND d.destination = wallet.payout_address(w.id, d.requested_at)
-  ))
-ORDER BY o.id
-FOR UPDATE OF o SKIP LOCKED;
-
--- name: lock_made :many
--- Those of the payments that are recorded as made, and that may be signed for once more: as lock_queued.
-SELECT o.id, w.pooler_id, w.farmer_id, o.wallet_id
-FROM wallet.operations AS o
-INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
-WHERE o.id = ANY($1::uuid[])
-  AND o.state = 'succeeded'
   AND NOT wallet.is_paused(w.id, w.pooler_id)
   AND (o.kind <> 'withdraw' OR EXISTS (
       SELECT 1 FROM wallet.withdrawals AS d
