@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.message import Message
@@ -64,6 +65,11 @@ class Event:
     def id(self) -> str:
         """Return the event's id, from which `parse_id` reads the cursor."""
         return f"{self.cursor}.{self.change}"
+
+    @cached_property
+    def text(self) -> bytes:
+        """Return the event as a stream of server-sent events has it; made once for all readers."""
+        return b"id: %b\ndata: %b\n\n" % (self.id.encode(), self.data)
 
 
 def parse_id(text: str) -> int:
