@@ -119,6 +119,11 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much waits to be sent that whoever sends more has to wait."""
+        return self.flow.write_paused
+
     def watch(self, tell: Callable[[], object]) -> None:
         """Call `tell` once the other side is gone; at once when it is gone already."""
         if self._is_lost:

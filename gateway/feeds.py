@@ -149,11 +149,12 @@ class Reader:
 
     async def next(self, seconds: float) -> Event | None:
         """Take the next event; None when there is none within the time, or nobody reads."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._something()
-        except TimeoutError:
-            return None
+        if not self._has_something:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._something()
+            except TimeoutError:
+                return None
         if self._waiting and not self._is_closed:
             return self._waiting.pop(next(iter(self._waiting)))
         if self._error is not None:
@@ -162,9 +163,13 @@ class Reader:
 
     async def _something(self) -> None:
         """Wait until there is an event, an error, or nobody who reads."""
-        while not self._waiting and self._error is None and not self._is_closed:
+        while not self._has_something:
             self._wake.clear()
             await self._wake.wait()
+
+    @property
+    def _has_something(self) -> bool:
+        return bool(self._waiting) or self._error is not None or self._is_closed
 
 
 class _Feed:

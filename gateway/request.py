@@ -41,6 +41,10 @@ class Wire(Protocol):
     async def answer(self, head: bytes, body: bytes, *, is_last: bool) -> None:
         """Send a whole answer; the connection ends with it when it is the last."""
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much waits to be sent that whoever sends more has to wait."""
+
     def watch(self, tell: Callable[[], object]) -> None:
         """Call `tell` once the other side is gone; at once when it is gone already."""
 

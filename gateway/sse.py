@@ -77,5 +77,9 @@ async def _send(
 
 async def _part(request: Request, text: bytes, heartbeat: float) -> None:
     """Send a part of the stream; raise TimeoutError when nothing is taken on the other side."""
+    part = {"type": "http.response.body", "body": text, "more_body": True}
+    if not request.wire.is_full:  # it is taken at once, and needs no timer
+        await request.send(part)
+        return
     async with asyncio.timeout(_STUCK * heartbeat):
-        await request.send({"type": "http.response.body", "body": text, "more_body": True})
+        await request.send(part)

@@ -12,7 +12,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -143,7 +143,8 @@ async def measure(plan: Plan) -> Cost:
         http=http[1:],
         alone=alone[1:],
         streams=streams,
-        pages=pages,
+        # What those before gave back, the process keeps for those who come.
+        pages=replace(pages, before=streams.before),
     )
 
 

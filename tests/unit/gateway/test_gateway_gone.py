@@ -9,6 +9,8 @@ from gateway.request import Record, Request
 class Wire:
     """A connection whose other side goes away when the test says so."""
 
+    is_full = False
+
     def __init__(self) -> None:
         self.watchers: list[Any] = []
 
