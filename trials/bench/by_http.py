@@ -165,11 +165,8 @@ def parts_of(cost: Cost) -> list[Table | str]:
         f"Other processes of the machine took {cost.others:.2f} cores meanwhile{busy}.",
         Table(
             title="one call at a time, by both ways in turns",
-            columns=("way", "p50 ms", "p99 ms"),
-            rows=[
-                _alone("grpc.aio", [(one.grpc_p50_ms, one.grpc_p99_ms) for one in cost.alone]),
-                _alone("the gateway", [(one.http_p50_ms, one.http_p99_ms) for one in cost.alone]),
-            ],
+            columns=("way", "p10 ms", "p50 ms", "p99 ms"),
+            rows=[_alone("grpc.aio", cost.alone), _alone("the gateway", cost.alone)],
         ),
         Table(
             title="people who look on",
@@ -207,9 +204,10 @@ def _row(name: str, turns: Sequence[Turn]) -> tuple[str, ...]:
     )
 
 
-def _alone(name: str, turns: Sequence[tuple[float, float]]) -> tuple[str, ...]:
-    p50s, p99s = zip(*turns, strict=True)
-    return (name, f"{median(p50s):.2f}", f"{median(p99s):.2f}")
+def _alone(name: str, turns: Sequence[Alone]) -> tuple[str, ...]:
+    way = "grpc" if name == "grpc.aio" else "http"
+    names = [f"{way}_{percentile}_ms" for percentile in ("p10", "p50", "p99")]
+    return (name, *(f"{median(getattr(one, each) for one in turns):.2f}" for each in names))
 
 
 def _watch(name: str, watch: Watch) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """python -m trials.bench.load grpc|http|both ...: calls as fast as they are answered.
 
-`both` makes one call at a time: by gRPC, then by HTTP, and so on. Prints one line of JSON. The HTTP
-side is written by hand, so that it costs little of the core that it shares with the server behind
-the gateway.
+`both` makes one call at a time: by gRPC, then by HTTP, and so on. Prints `open` when calls begin
+that count, and then one line of JSON. The HTTP side is written by hand, so that it costs little of
+the core that it shares with the server behind the gateway.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from trials.bench.http_answers import Answers
 _TOKEN = "kp_" + "b" * 43
 #: The block that is asked for.
 _INDEX = 12_345
-#: Calls that do not count: connections are made, and an access token is fetched.
-_WARM_UP = 20
+#: Calls over a connection that do not count: an access token is fetched, for instance.
+_WARM_UP = 5
 
 #: Makes one call by gRPC.
 Call = Callable[[], Any]
@@ -43,6 +43,8 @@ class _Times:
     """When calls began and ended, and what they took of this process's CPU."""
 
     def __init__(self, seconds: float) -> None:
+        sys.stdout.write("open\n")
+        sys.stdout.flush()
         self.began = time.perf_counter()
         self.until = self.began + seconds
         self._cpu = time.process_time()
@@ -52,6 +54,7 @@ class _Times:
         calls = len(latencies)
         return {
             f"{name}calls": calls,
+            f"{name}p10_ms": percentile(latencies, 0.1) * 1000,
             f"{name}p50_ms": percentile(latencies, 0.5) * 1000,
             f"{name}p99_ms": percentile(latencies, 0.99) * 1000,
             "seconds": time.perf_counter() - self.began,

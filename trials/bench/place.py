@@ -48,10 +48,13 @@ class Turn:
 class Alone:
     """One call at a time: by gRPC and by HTTP in turns, so that nothing waits for another."""
 
-    #: Median and 99th percentile of the milliseconds by gRPC.
+    #: 10th percentile, median and 99th percentile of the milliseconds by gRPC. What a busy machine
+    #: adds is not in the first.
+    grpc_p10_ms: float
     grpc_p50_ms: float
     grpc_p99_ms: float
     #: Of those by HTTP.
+    http_p10_ms: float
     http_p50_ms: float
     http_p99_ms: float
 
@@ -95,6 +98,17 @@ class Watch:
     def bytes_each(self) -> float:
         """Return the bytes that the gateway grew by for each viewer."""
         return max(0, self.after - self.before) / self.viewers
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Used:
+    """What the called processes took while calls were made."""
+
+    #: Seconds of CPU of the server, and of the gateway.
+    server: float
+    gateway: float
+    #: Resident bytes of the gateway in the end.
+    memory: int
 
 
 class Others:
@@ -147,46 +161,36 @@ class Place:
 
     async def turn(self, kind: str, seconds: float, parallel: int) -> Turn:
         """Measure one kind of call, grpc or http."""
-        of = 0 if kind == "grpc" else 1
-        before = self.cpu()[of]
         # By gRPC alone the gateway's core is free: the caller has it.
-        told = await self._load(
-            kind, seconds, parallel, self.own_core if kind == "grpc" else self.other_cores
-        )
+        is_grpc = kind == "grpc"
+        cores = self.own_core if is_grpc else self.other_cores
+        told, used = await self._load(kind, seconds, parallel, cores)
         return Turn(
             rate=told["calls"] / told["seconds"],
             p50_ms=told["p50_ms"],
             p99_ms=told["p99_ms"],
-            cpu_us=(self.cpu()[of] - before) / told["calls"] * 1e6,
+            cpu_us=(used.server if is_grpc else used.gateway) / told["calls"] * 1e6,
             caller_us=told["cpu_us"],
         )
 
     async def alone(self, seconds: float) -> Alone:
         """Measure one call at a time, by gRPC and by HTTP in turns, from the same process."""
-        told = await self._load("both", seconds, 1, self.other_cores)
+        told, _ = await self._load("both", seconds, 1, self.other_cores)
         return Alone(
+            grpc_p10_ms=told["grpc_p10_ms"],
             grpc_p50_ms=told["grpc_p50_ms"],
             grpc_p99_ms=told["grpc_p99_ms"],
+            http_p10_ms=told["http_p10_ms"],
             http_p50_ms=told["http_p50_ms"],
             http_p99_ms=told["http_p99_ms"],
         )
 
     async def watch(self, viewers: int, seconds: float, *, reads_again: bool) -> Watch:
         """Measure people who look on, with pages that they read again or with streams alone."""
-        called = psutil.Process(self.gateway.pid)
-        before = called.memory_info().rss
+        before = self._memory()
         options = () if reads_again else ("--streams-only",)
         arguments = ("trials.bench.open_pages", self._gateway, str(seconds), str(viewers), *options)
-        async with _running(arguments, seconds, self.shown) as child:
-            pin(child.pid, self.other_cores)
-            if child.stdout is None:
-                raise RuntimeError("no output")
-            await child.stdout.readline()  # all are open
-            began = self.cpu()[1]
-            told = _json(await child.stdout.read())
-            cpu = self.cpu()[1] - began
-            after = called.memory_info().rss
-            await child.wait()
+        told, used = await self._run(arguments, seconds, self.other_cores)
         return Watch(
             viewers=viewers,
             seconds=seconds,
@@ -199,10 +203,14 @@ class Place:
             read_bytes=int(told["read_bytes"]),
             read_p50_ms=told["read_p50_ms"],
             read_p99_ms=told["read_p99_ms"],
-            cores=cpu / seconds,
+            cores=used.gateway / seconds,
             before=before,
-            after=after,
+            after=used.memory,
         )
+
+    def _memory(self) -> int:
+        """Return the resident bytes of the gateway."""
+        return int(psutil.Process(self.gateway.pid).memory_info().rss)
 
     @property
     def _gateway(self) -> str:
@@ -210,14 +218,26 @@ class Place:
 
     async def _load(
         self, kind: str, seconds: float, parallel: int, cores: Sequence[int]
-    ) -> dict[str, float]:
-        """Run the load; return what it measured."""
+    ) -> tuple[dict[str, float], _Used]:
+        """Run the load; return what it measured, and what those who are called took."""
         server = f"127.0.0.1:{self.server_port}"
         arguments = ("trials.bench.load", kind, server, self._gateway, str(seconds), str(parallel))
+        return await self._run(arguments, seconds, cores)
+
+    async def _run(
+        self, arguments: Sequence[str], seconds: float, cores: Sequence[int]
+    ) -> tuple[dict[str, float], _Used]:
+        """Run a process that says when it has opened everything; count from then on."""
         async with _running(arguments, seconds, self.shown) as child:
             pin(child.pid, cores)
-            output, _ = await child.communicate()
-        return _json(output)
+            if child.stdout is None:
+                raise RuntimeError("no output")
+            await child.stdout.readline()
+            began = self.cpu()
+            told = _json(await child.stdout.readline())
+            server, gateway = (now - then for now, then in zip(self.cpu(), began, strict=True))
+            used = _Used(server=server, gateway=gateway, memory=self._memory())
+        return told, used
 
 
 @asynccontextmanager

@@ -43,7 +43,14 @@ def measured(
     streams: Watch = WATCH,
     **of_pages: Any,
 ) -> Cost:
-    alone = Alone(grpc_p50_ms=0.8, grpc_p99_ms=1.2, http_p50_ms=0.8 + added, http_p99_ms=3.0)
+    alone = Alone(
+        grpc_p10_ms=0.7,
+        grpc_p50_ms=0.8,
+        grpc_p99_ms=1.2,
+        http_p10_ms=1.1,
+        http_p50_ms=0.8 + added,
+        http_p99_ms=3.0,
+    )
     return Cost(
         origin=ORIGIN,
         is_pinned=True,
@@ -94,6 +101,7 @@ def test_the_table_says_each_goal_and_whether_it_was_met() -> None:
     text = said_of(measured(added=1.25))
     assert "│ added to the median │ 1.25 │ 1.00 │ ms │ NOT met │" in text
     assert "│ the gateway │ 2,000 │" in text
+    assert "│ the gateway │ 1.10 │ 2.05 │ 3.00 │" in text
     assert "0.40 of grpc.aio's throughput, 1.25 ms added; goals NOT met" in text
 
 
