@@ -4,6 +4,7 @@ It is for limits and records only: nobody gets more rights by an address.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gateway.config import Network
@@ -13,6 +14,8 @@ Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"
 #: Bits of an IPv6 address that one customer has for itself.
 _CUSTOMER_BITS = 64
+#: Addresses that are kept parsed, as one caller comes again and again.
+_KEPT = 4096
 
 
 class CallerAddress:
@@ -29,9 +32,9 @@ class CallerAddress:
         last address that no believed proxy has counts: whatever stands before it, the caller may
         have written.
         """
-        address = _parse(peer)
-        if address is None:
-            return UNKNOWN
+        address, text = _of_connection(peer)
+        if address is None or not forwarded:
+            return text
         hops = [hop for value in forwarded for hop in value.split(",")]
         while hops and self._is_believed(address):
             before = _parse(hops.pop().strip())
@@ -44,6 +47,14 @@ class CallerAddress:
         return any(address in network for network in self._proxies)
 
 
+@lru_cache(maxsize=_KEPT)
+def _of_connection(peer: str) -> tuple[Address | None, str]:
+    """Return a connection's address, and what it is called."""
+    address = _parse(peer)
+    return address, UNKNOWN if address is None else str(address)
+
+
+@lru_cache(maxsize=_KEPT)
 def limited_by(address: str) -> str:
     """Return what limits are counted by: an address of IPv4, the first half of one of IPv6."""
     parsed = _parse(address)

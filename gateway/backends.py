@@ -1,8 +1,8 @@
 """Calls of the services: by an access token, or for what is public by the gateway's certificate."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,16 @@ class Backends:
         begun = self._callable(method, service)(
             request, timeout=timeout, metadata=caller.metadata()
         )
-        with _watched(gone, begun.cancel):
-            try:
-                response: Message = await begun
-            except grpc.aio.AioRpcError as error:
-                raise from_rpc_error(error) from error
-            except asyncio.CancelledError:
-                if gone is not None and gone.is_so:
-                    raise ClientGoneError from None
-                raise
+        if gone is not None:
+            gone.ends(begun.cancel)
+        try:
+            response: Message = await begun
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        except asyncio.CancelledError:
+            if gone is not None and gone.is_so:
+                raise ClientGoneError from None
+            raise
         return response
 
     async def stream(
@@ -138,31 +139,22 @@ class Backends:
 class Gone:
     """The look-out for a caller who closes the connection before the answer is there."""
 
-    def __init__(self, watch: "asyncio.Task[None]") -> None:
-        """Take the task that ends when the caller is gone."""
-        self.watch = watch
+    def __init__(self) -> None:
+        #: Whether the caller is gone.
+        self.is_so = False
+        self._cancel: Callable[[], object] | None = None
 
-    @property
-    def is_so(self) -> bool:
-        """Tell whether the caller is gone."""
-        return self.watch.done()
+    def ends(self, cancel: Callable[[], object]) -> None:
+        """Have the caller's going away end a call: the newest one, and it alone."""
+        self._cancel = cancel
+        if self.is_so:
+            cancel()
 
-
-@contextmanager
-def _watched(gone: Gone | None, cancel: Callable[[], object]) -> Iterator[None]:
-    """Cancel the call when its caller goes away while the block runs."""
-    if gone is None:
-        yield
-        return
-
-    def end(_: object) -> None:
-        cancel()
-
-    gone.watch.add_done_callback(end)
-    try:
-        yield
-    finally:
-        gone.watch.remove_done_callback(end)
+    def notice(self) -> None:
+        """Note that the caller is gone; end the call that is made for it."""
+        self.is_so = True
+        if self._cancel is not None:
+            self._cancel()
 
 
 @asynccontextmanager

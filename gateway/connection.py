@@ -5,10 +5,11 @@ time, a trailer is no head, and nothing is answered before what came first.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import problem_of
 from gateway.writer import to_json
@@ -44,8 +45,13 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = True
         #: Whether nothing more is read: what is served is the last.
         self._is_over = False
+        #: Whether the other side is gone, and who wants to hear of that.
+        self._is_lost = False
+        self._watchers: set[Callable[[], object]] = set()
+        #: The request that is served; others may wait behind.
+        self._served: RequestResponseCycle | None = None
         # Handlers find it in the state of their scope.
-        self.app_state = {**self.app_state, "abort": self._abort}
+        self.app_state = {**self.app_state, "connection": self}
 
     # The connection -------------------------------------------------------------------------------
 
@@ -60,7 +66,11 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection (asyncio's hook)."""
         self._stop_timer()
+        self._is_lost = True
         super().connection_lost(exc)
+        watchers, self._watchers = self._watchers, set()
+        for tell in watchers:
+            tell()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the head of a request has to be whole in time (asyncio's hook)."""
@@ -79,9 +89,57 @@ class Connection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """End an idle connection, also one whose other side takes nothing (uvicorn's hook)."""
         if self.transport.get_write_buffer_size():
-            self._abort()
+            self.abort()
         else:
             super().timeout_keep_alive_handler()
+
+    # What handlers ask for ------------------------------------------------------------------------
+
+    async def answer(self, head: bytes, body: bytes, *, is_last: bool) -> None:
+        """Send a whole answer; the connection ends with it when it is the last.
+
+        It does what uvicorn does with the two messages of ASGI for it, at a fraction of the cost.
+        `head` is without the empty line that ends it.
+        """
+        cycle = self._served
+        if cycle is None or cycle.response_started:
+            raise RuntimeError("nothing waits for an answer")
+        if self.flow.write_paused and not self._is_lost:
+            await self.flow.drain()
+        if self._is_lost or cycle.disconnected:
+            return
+        cycle.keep_alive = cycle.keep_alive and not is_last
+        ending = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        has_body = cycle.scope["method"] != "HEAD"
+        self.transport.write(head + ending + body if has_body else head + ending)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much waits to be sent that whoever sends more has to wait."""
+        return self.flow.write_paused
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Call `tell` once the other side is gone; at once when it is gone already."""
+        if self._is_lost:
+            tell()
+            return
+        # Whoever does not read does not hear of the end.
+        self.flow.resume_reading()
+        self._watchers.add(tell)
+
+    def unwatch(self, tell: Callable[[], object]) -> None:
+        """Do not call it any more."""
+        self._watchers.discard(tell)
+
+    def abort(self) -> None:
+        """Close the connection at once, whatever waits to be sent."""
+        self.transport.abort()
 
     # What the parser tells ------------------------------------------------------------------------
 
@@ -115,6 +173,11 @@ class Connection(HttpToolsProtocol):
         self.scope["raw_path"], self.scope["query_string"] = path, query
         self.scope["path"] = unquote(path.decode("ascii"))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Serve a request, whose turn it is now (uvicorn's hook)."""
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_body(self, body: bytes) -> None:
         """Take a part of a body (httptools' hook)."""
         self._tellings += 1
@@ -140,7 +203,7 @@ class Connection(HttpToolsProtocol):
                 cycle.keep_alive = False
                 return
             if self.pipeline or cycle.response_started:
-                self._abort()
+                self.abort()
                 return
         error = InvalidArgumentError("this is no HTTP", reason="MALFORMED_HTTP")
         body = to_json(problem_of(error, instance="", request_id=""))
@@ -165,12 +228,9 @@ class Connection(HttpToolsProtocol):
     # Time -----------------------------------------------------------------------------------------
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._abort)
+        self._head_timer = self.loop.call_later(self.head_seconds, self.abort)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    def _abort(self) -> None:
-        self.transport.abort()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.message import Message
@@ -64,6 +65,11 @@ class Event:
     def id(self) -> str:
         """Return the event's id, from which `parse_id` reads the cursor."""
         return f"{self.cursor}.{self.change}"
+
+    @cached_property
+    def text(self) -> bytes:
+        """Return the event as a stream of server-sent events has it; made once for all readers."""
+        return b"id: %b\ndata: %b\n\n" % (self.id.encode(), self.data)
 
 
 def parse_id(text: str) -> int:
@@ -143,11 +149,12 @@ class Reader:
 
     async def next(self, seconds: float) -> Event | None:
         """Take the next event; None when there is none within the time, or nobody reads."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._something()
-        except TimeoutError:
-            return None
+        if not self._has_something:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._something()
+            except TimeoutError:
+                return None
         if self._waiting and not self._is_closed:
             return self._waiting.pop(next(iter(self._waiting)))
         if self._error is not None:
@@ -156,9 +163,13 @@ class Reader:
 
     async def _something(self) -> None:
         """Wait until there is an event, an error, or nobody who reads."""
-        while not self._waiting and self._error is None and not self._is_closed:
+        while not self._has_something:
             self._wake.clear()
             await self._wake.wait()
+
+    @property
+    def _has_something(self) -> bool:
+        return bool(self._waiting) or self._error is not None or self._is_closed
 
 
 class _Feed:

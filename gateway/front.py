@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.addresses import CallerAddress
 from gateway.errors import MethodNotAllowedError, NoSuchPathError
+from gateway.heads import with_common
 from gateway.request import ClientGoneError, Receive, Record, Reply, Request, Scope, Send
 from gateway.routes import Refusal, Route, refuse
 from gateway.template import PathTree, Template
@@ -30,12 +31,6 @@ _duration = METER.create_histogram(
 _SUSPICIOUS = frozenset({ErrorCode.PERMISSION_DENIED, ErrorCode.UNAUTHENTICATED})
 #: The status that a request is recorded with whose caller went away (as nginx has it).
 _GONE = 499
-#: What every reply has, unless it has its own. Pages have further ones.
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-)
 
 
 class Front:
@@ -64,11 +59,10 @@ class Front:
         set_running({"request_id": trace.request_id, "trace_id": trace.trace_id})
         address = self._address(scope)
         record = Record(identity=address)
-        answer = _Answer(send, trace.request_id)
         request = Request(
             scope=scope,
             receive=receive,
-            send=answer.send,
+            send=_Answer(send, trace.request_id, record).send,
             address=address,
             request_id=trace.request_id,
             record=record,
@@ -76,18 +70,18 @@ class Front:
         )
         started = time.monotonic()
         try:
-            await self._serve(request, answer)
+            await self._serve(request)
         finally:
-            _write(record, address, answer.status, time.monotonic() - started)
+            _write(record, address, time.monotonic() - started)
             set_running(None)
 
-    async def _serve(self, request: Request, answer: "_Answer") -> None:
+    async def _serve(self, request: Request) -> None:
         route: Route | None = None
         try:
             request.check_head()
             found = self._routes.find(request.path)
             if found is None:
-                await self._file(request, answer)
+                await self._file(request)
                 return
             route = _allowed(found.by_method, request)
             request.record.route = route.name
@@ -96,19 +90,19 @@ class Front:
             if reply is not None:
                 await reply.send(request)
         except ClientGoneError:
-            answer.status = _GONE
+            request.record.status = _GONE
         except PoolError as error:
-            await self._refuse(error, route, request, answer)
+            await self._refuse(error, route, request)
         except Exception as error:  # a defect must not end the connection without a word
             log.exception("defect", route=request.record.route, exc_info=error)
             told = InternalError("internal error; the gateway's log has the details")
-            await self._refuse(told, route, request, answer)
+            await self._refuse(told, route, request)
 
-    async def _file(self, request: Request, answer: "_Answer") -> None:
+    async def _file(self, request: Request) -> None:
         """Serve a file; raise NoSuchPathError or MethodNotAllowedError."""
         request.scope["app"] = self
         try:
-            await self._files(request.scope, request.receive, answer.send)
+            await self._files(request.scope, request.receive, request.send)
         except HTTPException as error:
             if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
                 allow = (error.headers or {}).get("Allow", "GET")
@@ -120,9 +114,7 @@ class Front:
             if route is not None:
                 request.record.route = f"{request.method} {route.path}"
 
-    async def _refuse(
-        self, error: PoolError, route: Route | None, request: Request, answer: "_Answer"
-    ) -> None:
+    async def _refuse(self, error: PoolError, route: Route | None, request: Request) -> None:
         record = request.record
         record.reason = error.reason
         if error.code in _SUSPICIOUS:
@@ -134,7 +126,7 @@ class Front:
                 status=error.code.name,
                 reason=error.reason,
             )
-        if answer.status:  # it has begun to answer: what is left is to end the connection
+        if record.status:  # it has begun to answer: what is left is to end the connection
             request.abort()
             return
         reply: Reply = (self._refusal if route is None else route.refuse)(error, request)
@@ -163,27 +155,25 @@ def _pairs(scope: Scope) -> list[tuple[bytes, bytes]]:
 
 
 class _Answer:
-    """The answer on its way: its status is noted, and headers that all have are added."""
+    """An answer in parts: its status is noted, and headers that all have are added."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, record: Record) -> None:
         self._send = send
-        self._request_id = request_id.encode()
-        #: The status that was sent; 0 before.
-        self.status = 0
+        self._request_id = request_id
+        self._record = record
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer (ASGI's interface)."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            given = {name for name, _ in message["headers"]}
-            common = [pair for pair in _HEADERS if pair[0] not in given]
-            headers = [*message["headers"], *common, (b"x-request-id", self._request_id)]
-            message = {**message, "headers": headers}
+            self._record.status = message["status"]
+            own = (*message["headers"], (b"x-request-id", self._request_id.encode()))
+            message = {**message, "headers": with_common(own)}
         await self._send(message)
 
 
-def _write(record: Record, address: str, status: int, seconds: float) -> None:
+def _write(record: Record, address: str, seconds: float) -> None:
     """Write the request's log line, and count it."""
+    status = record.status
     _duration.record(seconds, {"route": record.route, "status": str(status)})
     _line.write(
         logging.WARNING if status >= 500 else logging.INFO,

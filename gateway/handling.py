@@ -1,8 +1,6 @@
 """What all handlers of the gateway share: who calls, limits, the body, and calls of services."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -101,15 +99,6 @@ class Gateway:
     ) -> Message:
         """Call a service for a request, as long as its caller waits for the answer."""
         caller = Caller(credentials=credentials, address=request.address)
-        async with _looking_out(request) as gone:
+        gone = Gone()
+        with request.watched(gone.notice):
             return await self.backends.call(method, message, caller, gone)
-
-
-@asynccontextmanager
-async def _looking_out(request: Request) -> AsyncIterator[Gone]:
-    """Look out, while the block runs, for a caller who closes the connection."""
-    watch = asyncio.create_task(request.gone())
-    try:
-        yield Gone(watch)
-    finally:
-        watch.cancel()

@@ -1,9 +1,10 @@
 """One request as the gateway's handlers see it: its head, its body with limits, and its caller."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import (
     AmbiguousHeadersError,
@@ -11,6 +12,7 @@ from gateway.errors import (
     BodyTooLargeError,
     MediaTypeError,
 )
+from gateway.heads import head_of
 from libs.common.errors import InvalidArgumentError, UnavailableError
 from libs.common.grpc.identity import is_pooler
 
@@ -33,6 +35,26 @@ class ClientGoneError(Exception):
     """The caller has closed its connection: nobody waits for the answer."""
 
 
+class Wire(Protocol):
+    """The connection that a request came by (gateway/connection.py)."""
+
+    async def answer(self, head: bytes, body: bytes, *, is_last: bool) -> None:
+        """Send a whole answer; the connection ends with it when it is the last."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much waits to be sent that whoever sends more has to wait."""
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Call `tell` once the other side is gone; at once when it is gone already."""
+
+    def unwatch(self, tell: Callable[[], object]) -> None:
+        """Do not call it any more."""
+
+    def abort(self) -> None:
+        """Close the connection at once, whatever waits to be sent."""
+
+
 @dataclass(kw_only=True)
 class Record:
     """What the log line of a request says, as far as it is known."""
@@ -43,6 +65,8 @@ class Record:
     identity: str = ""
     #: Why the request was refused.
     reason: str | None = None
+    #: The status of the answer; 0 until it begins.
+    status: int = 0
 
 
 class Bodies:
@@ -175,6 +199,9 @@ class Request:
         Raise BodyTooLargeError, BodyMissingError, UnavailableError or ClientGoneError.
         """
         self._check_length(limit)
+        if not self.may_have_body:
+            self._is_read = True
+            return b""
         parts: list[bytes] = []
         size = 0
         try:
@@ -206,18 +233,24 @@ class Request:
         part: bytes = message.get("body", b"")
         return part
 
-    async def gone(self) -> None:
-        """Return when the caller has closed its connection; the body has to be read before."""
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                return
+    @property
+    def wire(self) -> Wire:
+        """Return the connection that the request came by."""
+        wire: Wire = self.scope["state"]["connection"]
+        return wire
+
+    @contextmanager
+    def watched(self, tell: Callable[[], object]) -> Iterator[None]:
+        """Call `tell` when the caller closes the connection while the block runs."""
+        self.wire.watch(tell)
+        try:
+            yield
+        finally:
+            self.wire.unwatch(tell)
 
     def abort(self) -> None:
         """Close the connection at once, whatever waits to be sent."""
-        abort = self.scope.get("state", {}).get("abort")
-        if abort is not None:
-            abort()
+        self.wire.abort()
 
     async def discard(self) -> bool:
         """Read a short body to its end, and throw it away; tell whether the end was reached."""
@@ -255,15 +288,11 @@ class Reply:
 
     async def send(self, request: Request) -> None:
         """Send it. The connection ends with it when the request's body was not read."""
-        headers = [("content-type", self.media_type), *self.headers]
-        headers.append(("content-length", str(len(self.body))))
-        if request.is_last or not await request.discard():
-            headers.append(("connection", "close"))
-        await request.send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
-            }
+        head = b"%bcontent-length: %d\r\nx-request-id: %b\r\n" % (
+            head_of(self.status, self.media_type, self.headers),
+            len(self.body),
+            request.request_id.encode(),
         )
-        await request.send({"type": "http.response.body", "body": self.body})
+        is_last = request.is_last or not await request.discard()
+        request.record.status = self.status
+        await request.wire.answer(head, self.body, is_last=is_last)

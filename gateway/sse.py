@@ -38,25 +38,9 @@ async def send_events(
     `check` raises the PoolError that ends it when the caller's token does not count any more. An
     error is the last event: its name is `error`, its data a problem.
     """
-    watch = asyncio.create_task(request.gone())
-    watch.add_done_callback(lambda _: reader.close())
-    loop = asyncio.get_running_loop()
-    checked_at = loop.time()
     try:
-        await request.send(_HEAD)
-        await _part(request, _RETRY, heartbeat)
-        while not reader.is_closed:
-            event = await reader.next(heartbeat)
-            if reader.is_closed:
-                break
-            if loop.time() - checked_at >= _CHECKED:
-                await check()
-                checked_at = loop.time()
-            if event is None:
-                await _part(request, _SIGN_OF_LIFE, heartbeat)
-            else:
-                text = b"id: %b\ndata: %b\n\n" % (event.id.encode(), event.data)
-                await _part(request, text, heartbeat)
+        with request.watched(reader.close):
+            await _send(request, reader, heartbeat, check)
     except PoolError as error:
         request.record.reason = error.reason
         problem = problem_of(error, instance=request.path, request_id=request.request_id)
@@ -65,16 +49,37 @@ async def send_events(
     except TimeoutError:  # nobody takes anything
         request.abort()
         return
-    finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_STUCK * heartbeat):
             await request.send({"type": "http.response.body", "body": b""})
 
 
+async def _send(
+    request: Request, reader: Reader, heartbeat: float, check: Callable[[], Awaitable[object]]
+) -> None:
+    """Send events until nobody reads; raise the PoolError that ends the stream."""
+    loop = asyncio.get_running_loop()
+    checked_at = loop.time()
+    await request.send(_HEAD)
+    await _part(request, _RETRY, heartbeat)
+    while not reader.is_closed:
+        event = await reader.next(heartbeat)
+        if reader.is_closed:
+            break
+        if loop.time() - checked_at >= _CHECKED:
+            await check()
+            checked_at = loop.time()
+        if event is None:
+            await _part(request, _SIGN_OF_LIFE, heartbeat)
+        else:
+            await _part(request, event.text, heartbeat)
+
+
 async def _part(request: Request, text: bytes, heartbeat: float) -> None:
     """Send a part of the stream; raise TimeoutError when nothing is taken on the other side."""
+    part = {"type": "http.response.body", "body": text, "more_body": True}
+    if not request.wire.is_full:  # it is taken at once, and needs no timer
+        await request.send(part)
+        return
     async with asyncio.timeout(_STUCK * heartbeat):
-        await request.send({"type": "http.response.body", "body": text, "more_body": True})
+        await request.send(part)

@@ -108,6 +108,12 @@ def _set_variables(
 ) -> None:
     """Set what the path says; a body that says the same field otherwise is refused."""
     reader = reader_of(message.DESCRIPTOR)
+    if not binding.has_body:  # nothing else can have set them
+        for name, raw in variables.items():
+            json_name = message.DESCRIPTOR.fields_by_name[name].json_name
+            reader.read_text(name, [decoded(json_name, raw)], message, findings)
+        findings.check()
+        return
     of_path = binding.method.request_class()
     for name, raw in variables.items():
         field: Any = message.DESCRIPTOR.fields_by_name[name]

@@ -1,32 +1,23 @@
 """python -m trials.bench.by_http: what the gateway costs, beside a call by grpc.aio without it.
 
 In one run, and in turns: GetBlock of a server that does nothing, called by grpc.aio, and through
-the gateway by HTTP with a token, many calls at a time and one at a time; then a thousand readers of
-events. The gateway has a core of its own where the system can give it one, server and callers have
-another. Written to trials/results. Exit status 1 when a goal is missed.
+the gateway by HTTP with a token: many calls at a time, and one at a time. Then a thousand streams
+of events, and a thousand open pages that are read again as browsers do. The gateway has a core of
+its own where the system can give it one, server and callers have another. Written to
+trials/results. Exit status 1 when a goal is missed.
 """
 
 import argparse
 import asyncio
-import json
-import os
-import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import psutil
-
-from devstack.processes import Command, Process
-from libs.common.authority import CERTIFICATE_FILE, make_authority
-from libs.common.grpc.identity import CallerKind
-from libs.common.grpc.tls import TlsFiles
-from libs.common.names import GATEWAY, SERVICES
 from trials.bench.goals import Goal
+from trials.bench.place import Alone, Others, Turn, Watch, open_place
 from trials.machine import Origin, origin
 from trials.report import Report, Table, add_options, console_of, tell
 
@@ -36,13 +27,14 @@ SHARE = 0.3
 RATE, PACE = 1_500, 5_000
 #: Milliseconds that the gateway adds to the median of a call, at most.
 ADDED = 1.0
-#: Readers of events, the cores that they cost at most, and milliseconds until an event is there.
-READERS, CORES, LATE = 1_000, 1.0, 1_000.0
-#: Seconds of one turn, and of the readers.
-TURN, READING = 4.0, 20.0
+#: People who look on, the cores that they cost at most, and milliseconds until an event is there.
+VIEWERS, CORES, LATE = 1_000, 1.0, 1_000.0
+#: Seconds of one turn, and for which people look on.
+TURN, WATCHING = 4.0, 20.0
 #: Calls at a time.
 _PARALLEL = 32
-_PATIENCE = 60.0
+#: Cores that others take from which on the figures by the clock say little.
+_QUIET = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,42 +44,9 @@ class Plan:
     #: Turns of each kind of call, and the seconds of one.
     turns: int
     seconds: float = TURN
-    #: Readers of events, and for how many seconds they read.
-    readers: int = READERS
-    reading: float = READING
-
-
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """One kind of call in one turn."""
-
-    #: Answered calls per second.
-    rate: float
-    #: Median and 99th percentile of the calls' milliseconds.
-    p50_ms: float
-    p99_ms: float
-    #: Microseconds of CPU of the called process for each call.
-    cpu_us: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What the readers of events cost, and what they got."""
-
-    #: How many there were, and for how many seconds.
-    readers: int
-    seconds: float
-    #: Events that the readers got: the one with the fewest, and the one with the most.
-    fewest: int
-    most: int
-    #: Milliseconds from the server to the reader.
-    p50_ms: float
-    p99_ms: float
-    #: Cores that the gateway took.
-    cores: float
-    #: Resident bytes of the gateway before, and with all readers.
-    before: int
-    after: int
+    #: People who look on, and for how many seconds.
+    viewers: int = VIEWERS
+    watching: float = WATCHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +56,16 @@ class Cost:
     origin: Origin
     #: Whether the gateway had a core of its own.
     is_pinned: bool
+    #: Cores that other processes of the machine took meanwhile.
+    others: float
     #: Turns with many calls at a time.
     grpc: Sequence[Turn]
     http: Sequence[Turn]
     #: Turns with one call at a time.
-    grpc_alone: Sequence[Turn]
-    http_alone: Sequence[Turn]
-    reading: Reading
+    alone: Sequence[Alone]
+    #: People who only have streams open, and people with whole pages.
+    streams: Watch
+    pages: Watch
 
     @property
     def share(self) -> float:
@@ -111,10 +73,15 @@ class Cost:
         return median(h.rate / g.rate for g, h in zip(self.grpc, self.http, strict=True))
 
     @property
+    def share_by_cpu(self) -> float:
+        """Return the share that the processes' CPU time allows, whatever else the machine does."""
+        pairs = zip(self.grpc, self.http, strict=True)
+        return median(g.busier_us / h.cpu_us for g, h in pairs)
+
+    @property
     def added_ms(self) -> float:
         """Return the milliseconds that the gateway adds to the median of a call."""
-        pairs = zip(self.grpc_alone, self.http_alone, strict=True)
-        return median(h.p50_ms - g.p50_ms for g, h in pairs)
+        return median(one.added_ms for one in self.alone)
 
     def goals(self) -> list[Goal]:
         """Return every figure beside its goal."""
@@ -129,265 +96,85 @@ class Cost:
                 unit="µs",
             ),
             Goal(name="added to the median", figure=self.added_ms, at_most=ADDED, unit="ms"),
-            Goal(
-                name=f"cores for {self.reading.readers:,} readers of events",
-                figure=self.reading.cores,
-                at_most=CORES,
-                unit="cores",
-            ),
-            Goal(
-                name="an event is there (99th percentile)",
-                figure=self.reading.p99_ms,
-                at_most=LATE,
-                unit="ms",
-            ),
+            *_watch_goals(f"{self.streams.viewers:,} streams of events", self.streams),
+            *_watch_goals(f"{self.pages.viewers:,} open pages", self.pages),
         ]
 
     @property
     def is_met(self) -> bool:
-        """Tell whether all goals are met, and no reader missed an event."""
-        is_whole = self.reading.fewest >= self.reading.most - 1
+        """Tell whether all goals are met, and no viewer missed an event."""
+        is_whole = all(one.fewest >= one.most - 1 for one in (self.streams, self.pages))
         return is_whole and all(goal.met for goal in self.goals())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """What is measured: the server, and the gateway before it."""
-
-    #: Where they listen.
-    server_port: int
-    gateway_port: int
-    server: Process
-    gateway: Process
-    #: What a caller by gRPC shows.
-    shown: TlsFiles
-    #: The gateway's core, and the others; none where cores cannot be given.
-    own_core: Sequence[int]
-    other_cores: Sequence[int]
-
-    async def load(self, kind: str, seconds: float, parallel: int) -> dict[str, float]:
-        """Run the load; return what it measured."""
-        port = self.server_port if kind == "grpc" else self.gateway_port
-        # By gRPC alone the gateway's core is free: the caller has it.
-        cores = self.own_core if kind == "grpc" else self.other_cores
-        async with _loading(kind, port, seconds, parallel, self.shown) as child:
-            pin(child.pid, cores)
-            output, _ = await child.communicate()
-        return _json(output)
-
-    async def turn(self, kind: str, seconds: float, parallel: int) -> Turn:
-        """Measure one kind of call."""
-        called = psutil.Process(self.server.pid if kind == "grpc" else self.gateway.pid)
-        before = sum(called.cpu_times()[:2])
-        told = await self.load(kind, seconds, parallel)
-        cpu = sum(called.cpu_times()[:2]) - before
-        return Turn(
-            rate=told["calls"] / told["seconds"],
-            p50_ms=told["p50_ms"],
-            p99_ms=told["p99_ms"],
-            cpu_us=cpu / told["calls"] * 1e6,
-        )
-
-    async def reading(self, readers: int, seconds: float) -> Reading:
-        """Measure readers of events."""
-        called = psutil.Process(self.gateway.pid)
-        before = called.memory_info().rss
-        async with _loading("events", self.gateway_port, seconds, readers, self.shown) as child:
-            pin(child.pid, self.other_cores)
-            if child.stdout is None:
-                raise RuntimeError("no output")
-            await child.stdout.readline()  # all are open
-            began = sum(called.cpu_times()[:2])
-            told = _json(await child.stdout.read())
-            cpu = sum(called.cpu_times()[:2]) - began
-            await child.wait()
-        return Reading(
-            readers=readers,
-            seconds=seconds,
-            fewest=int(told["fewest"]),
-            most=int(told["most"]),
-            p50_ms=told["p50_ms"],
-            p99_ms=told["p99_ms"],
-            cores=cpu / seconds,
-            before=before,
-            after=called.memory_info().rss,
-        )
-
-
-@asynccontextmanager
-async def _loading(
-    kind: str, port: int, seconds: float, parallel: int, shown: TlsFiles
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the process that calls; it ends with the block, whatever happens."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "trials.bench.load", kind, f"127.0.0.1:{port}", str(seconds), str(parallel)),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, **shown.environment},
-    )
-    try:
-        async with asyncio.timeout(seconds + _PATIENCE):
-            yield child
-    finally:
-        with suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-
-
-def _json(output: bytes) -> dict[str, float]:
-    if not output:
-        raise RuntimeError("the load has failed; see above")
-    told: dict[str, float] = json.loads(output.splitlines()[-1])
-    return told
-
-
-def pin(pid: int, cores: Sequence[int]) -> None:
-    """Leave a process these cores alone, where there are any to give."""
-    if cores:
-        psutil.Process(pid).cpu_affinity(list(cores))
-
-
-def cores_of_this_process() -> list[int]:
-    """Return the cores that we may use; none where the system cannot give single ones."""
-    try:
-        found = psutil.Process().cpu_affinity()
-    except (AttributeError, psutil.Error):
-        return []
-    return sorted(found or ())
-
-
-@asynccontextmanager
-async def open_place(folder: Path) -> AsyncIterator[Place]:
-    """Start the server and the gateway, each in a process of its own."""
-    cores = cores_of_this_process()
-    own, others = (cores[:1], cores[1:]) if len(cores) > 1 else ([], [])
-    authority = make_authority("kalepool")
-    authority.save(folder)
-    files = {}
-    for name in (GATEWAY, "wallet"):
-        certificate, key = authority.issue(CallerKind.SERVICE, name).save(folder, name)
-        files[name] = TlsFiles(
-            certificate=certificate, key=key, authority=folder / CERTIFICATE_FILE
-        )
-    (folder / "logs").mkdir()
-    ports = _free_ports(2)
-    wallet = files["wallet"]
-    paths = (str(wallet.certificate), str(wallet.key), str(wallet.authority))
-    commands = (
-        Command(
-            name="server",
-            arguments=("-m", "trials.bench.bare_wallet", str(ports[0]), *paths),
-            environment={},
+def _watch_goals(name: str, watch: Watch) -> list[Goal]:
+    return [
+        Goal(name=f"cores for {name}", figure=watch.cores, at_most=CORES, unit="cores"),
+        Goal(
+            name=f"an event is there (99th percentile), {name}",
+            figure=watch.event_p99_ms,
+            at_most=LATE,
+            unit="ms",
         ),
-        Command(
-            name=GATEWAY,
-            arguments=("-m", GATEWAY),
-            environment={
-                "PORT": str(ports[1]),
-                "PUBLIC_RATE_LIMIT": "0",
-                # All readers are one address here.
-                "MAX_STREAMS_PER_CALLER": str(2 * READERS),
-                **{f"{name.upper()}_TARGET": f"127.0.0.1:{ports[0]}" for name in SERVICES},
-                **files[GATEWAY].environment,
-            },
-        ),
-    )
-    async with AsyncExitStack() as cleanup:
-        processes = []
-        for command, at in zip(commands, (others[:1], own), strict=True):
-            process = Process(command, folder / "logs")
-            await process.start()
-            cleanup.push_async_callback(process.stop)
-            pin(process.pid, at)
-            processes.append(process)
-        for process, port in zip(processes, ports, strict=True):
-            await _listens(process, port)
-        yield Place(
-            server_port=ports[0],
-            gateway_port=ports[1],
-            server=processes[0],
-            gateway=processes[1],
-            shown=files[GATEWAY],
-            own_core=own,
-            other_cores=others,
-        )
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in taken]
-
-
-async def _listens(process: Process, port: int) -> None:
-    """Return when a process listens; raise ProcessDiedError when it has ended."""
-    async with asyncio.timeout(_PATIENCE):
-        while True:
-            process.check()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
+    ]
 
 
 async def measure(plan: Plan) -> Cost:
     """Measure all kinds in turns, after one turn of each that does not count."""
-    found: dict[tuple[str, int], list[Turn]] = {}
+    grpc, http, alone = list[Turn](), list[Turn](), list[Alone]()
+    others = Others()
     with tempfile.TemporaryDirectory() as scratch:
         async with open_place(Path(scratch)) as place:
             for _ in range(plan.turns + 1):
-                for parallel in (_PARALLEL, 1):
-                    for kind in ("grpc", "http"):
-                        turn = await place.turn(kind, plan.seconds, parallel)
-                        found.setdefault((kind, parallel), []).append(turn)
-            reading = await place.reading(plan.readers, plan.reading)
+                grpc.append(await place.turn("grpc", plan.seconds, _PARALLEL))
+                http.append(await place.turn("http", plan.seconds, _PARALLEL))
+                alone.append(await place.alone(plan.seconds))
+            streams, pages = [
+                await place.watch(plan.viewers, plan.watching, reads_again=reads_again)
+                for reads_again in (False, True)
+            ]
             is_pinned = bool(place.own_core)
+            beside = others.cores(sum(place.cpu()))
     return Cost(
         origin=await origin(),
         is_pinned=is_pinned,
-        grpc=found["grpc", _PARALLEL][1:],
-        http=found["http", _PARALLEL][1:],
-        grpc_alone=found["grpc", 1][1:],
-        http_alone=found["http", 1][1:],
-        reading=reading,
+        others=beside,
+        grpc=grpc[1:],
+        http=http[1:],
+        alone=alone[1:],
+        streams=streams,
+        # What those before gave back, the process keeps for those who come.
+        pages=replace(pages, before=streams.before),
     )
 
 
 def parts_of(cost: Cost) -> list[Table | str]:
-    """Return the medians of the turns, the readers, and the goals."""
-    reading = cost.reading
-    sizes = f"{reading.before / 2**20:.0f} to {reading.after / 2**20:.0f}"
+    """Return the medians of the turns, those who look on, and the goals."""
     where = "the gateway has a core of its own" if cost.is_pinned else "all share the cores"
+    busy = "; the figures by the clock say little" if cost.others > _QUIET else ""
     return [
         Table(
-            title=f"calls of GetBlock; {where}",
-            columns=("way", "calls a second", "p50 ms", "p99 ms", "CPU µs a call of who is called"),
-            rows=[
-                _row(f"grpc.aio, {_PARALLEL} at a time", cost.grpc),
-                _row(f"the gateway, {_PARALLEL} at a time", cost.http),
-                _row("grpc.aio, one at a time", cost.grpc_alone),
-                _row("the gateway, one at a time", cost.http_alone),
-            ],
+            title=f"calls of GetBlock, {_PARALLEL} at a time; {where}",
+            columns=(
+                *("way", "calls a second", "p50 ms", "p99 ms"),
+                *("CPU µs a call of who is called", "of who calls"),
+            ),
+            rows=[_row("grpc.aio", cost.grpc), _row("the gateway", cost.http)],
+        ),
+        f"Share of grpc.aio's calls by the processes' CPU time: {cost.share_by_cpu:.2f}.",
+        f"Other processes of the machine took {cost.others:.2f} cores meanwhile{busy}.",
+        Table(
+            title="one call at a time, by both ways in turns",
+            columns=("way", "p10 ms", "p50 ms", "p99 ms"),
+            rows=[_alone("grpc.aio", cost.alone), _alone("the gateway", cost.alone)],
         ),
         Table(
-            title="readers of events",
-            columns=("readers", "events each", "p50 ms", "p99 ms", "cores", "the gateway's MiB"),
-            rows=[
-                (
-                    f"{reading.readers:,}",
-                    f"{reading.fewest} to {reading.most} in {reading.seconds:.0f} s",
-                    f"{reading.p50_ms:.1f}",
-                    f"{reading.p99_ms:.1f}",
-                    f"{reading.cores:.2f}",
-                    sizes,
-                )
-            ],
+            title="people who look on",
+            columns=(
+                *("what", "events each", "p50 ms", "p99 ms", "pages read", "p50 ms", "p99 ms"),
+                *("cores", "CPU µs an event", "KiB each"),
+            ),
+            rows=[_watch("streams alone", cost.streams), _watch("open pages", cost.pages)],
         ),
         Table(
             title="goals",
@@ -413,6 +200,29 @@ def _row(name: str, turns: Sequence[Turn]) -> tuple[str, ...]:
         f"{median(turn.p50_ms for turn in turns):.2f}",
         f"{median(turn.p99_ms for turn in turns):.2f}",
         f"{median(turn.cpu_us for turn in turns):.0f}",
+        f"{median(turn.caller_us for turn in turns):.0f}",
+    )
+
+
+def _alone(name: str, turns: Sequence[Alone]) -> tuple[str, ...]:
+    way = "grpc" if name == "grpc.aio" else "http"
+    names = [f"{way}_{percentile}_ms" for percentile in ("p10", "p50", "p99")]
+    return (name, *(f"{median(getattr(one, each) for one in turns):.2f}" for each in names))
+
+
+def _watch(name: str, watch: Watch) -> tuple[str, ...]:
+    has_reads = watch.reads > 0
+    return (
+        f"{watch.viewers:,} {name}",
+        f"{watch.fewest} to {watch.most} in {watch.seconds:.0f} s",
+        f"{watch.event_p50_ms:.1f}",
+        f"{watch.event_p99_ms:.1f}",
+        f"{watch.reads:,}" if has_reads else "–",
+        f"{watch.read_p50_ms:.1f}" if has_reads else "–",
+        f"{watch.read_p99_ms:.1f}" if has_reads else "–",
+        f"{watch.cores:.2f}",
+        f"{watch.cpu_us:.0f}",
+        f"{watch.bytes_each / 1024:.0f}",
     )
 
 
@@ -433,7 +243,9 @@ def report_of(cost: Cost) -> Report:
         parts=parts_of(cost),
         verdict=verdict(cost),
         passed=cost.is_met,
-        content=asdict(cost) | {"goals": goals, "met": cost.is_met},
+        content=asdict(cost)
+        | {"share": cost.share, "share_by_cpu": cost.share_by_cpu, "added_ms": cost.added_ms}
+        | {"goals": goals, "met": cost.is_met},
     )
 
 
@@ -441,10 +253,10 @@ def main(arguments: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m trials.bench.by_http", description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--readers", type=int, default=READERS)
+    parser.add_argument("--viewers", type=int, default=VIEWERS)
     add_options(parser)
     options = parser.parse_args(arguments)
-    cost = asyncio.run(measure(Plan(turns=options.turns, readers=options.readers)))
+    cost = asyncio.run(measure(Plan(turns=options.turns, viewers=options.viewers)))
     tell(console_of(options), report_of(cost), options)
     return 0 if cost.is_met else 1
 

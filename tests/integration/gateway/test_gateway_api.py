@@ -214,7 +214,8 @@ async def test_too_many_requests_at_a_time_are_told_to_come_again(tmp_path: Any)
         assert (await first).status_code == 200
 
 
-async def test_a_caller_who_goes_away_ends_its_call(world: GatewayWorld) -> None:
+def endless(world: GatewayWorld, method: str) -> asyncio.Event:
+    """Have a method never answer; the event is set when a call of the method has ended."""
     ended = asyncio.Event()
 
     async def wait(_: Any) -> Any:
@@ -223,12 +224,37 @@ async def test_a_caller_who_goes_away_ends_its_call(world: GatewayWorld) -> None
         finally:
             ended.set()
 
-    world.pool.answers["GetFarmer"] = wait
+    world.pool.answers[method] = wait
+    return ended
+
+
+async def test_a_caller_who_goes_away_ends_its_call(world: GatewayWorld) -> None:
+    ended = endless(world, "GetFarmer")
     task = asyncio.create_task(world.get(f"/v1/farmers/{FARMER}"))
     while not world.pool.asked("GetFarmer"):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     task.cancel()
     async with asyncio.timeout(10):
+        await ended.wait()
+
+
+# A large body pauses the connection while it is read, and so do requests that wait behind.
+@pytest.mark.parametrize(("blanks", "more"), [(200_000, 0), (0, 3)])
+async def test_a_caller_who_goes_away_ends_its_call_whatever_it_sent(
+    world: GatewayWorld, blanks: int, more: int
+) -> None:
+    ended = endless(world, "RegisterFarmer")
+    body = b'{"poolerId":"%s"%s}' % (POOLER.encode(), b" " * blanks)
+    head = (
+        "POST /v1/farmers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {OPERATOR_TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(head.encode() + body + b"GET /v1/info HTTP/1.1\r\nHost: x\r\n\r\n" * more)
+    async with asyncio.timeout(10):
+        while not world.pool.asked("RegisterFarmer"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        writer.close()
         await ended.wait()
 
 
