@@ -16,7 +16,15 @@ from trials.security.thefts import (
     records,
     treasury,
 )
-from trials.security.thefts.kinds import ALL_RIGHTS, MOST_DELAYED, Tried
+from trials.security.thefts.kinds import (
+    ALL_RIGHTS,
+    MOST_DELAYED,
+    Connection,
+    Outcome,
+    Theft,
+    Tried,
+)
+from trials.security.thefts.pool import Pool
 from trials.security.thefts.run import quick, steal, table_of
 from trials.security.thefts.table import THEFTS
 
@@ -83,12 +91,23 @@ SAMPLE = (
 )
 
 
+async def a_gift(pool: Pool, thief: Connection) -> Outcome:
+    """What the measure has to find: 5 stroops of KALE at the thief's address."""
+    assert await thief.fetchval("SELECT current_user") == "kalepool_plant"
+    address = await pool.thief()
+    await pool.give(address, 5)
+    assert (await pool.payments())[address, 5] == 1
+    return Outcome()
+
+
 @pytest.mark.e2e
 async def test_nobody_takes_anything_from_a_running_pool(tmp_path: Path) -> None:
     # The last role is the one that can do most, or stands for the others.
     chosen = [replace(one, roles=one.roles[-1:]) for one in quick() if one.act in SAMPLE]
     assert len(chosen) == len(SAMPLE)
-    tried = await steal(tmp_path / "stack", lambda _: None, chosen)
+    gift = Theft(name="a gift", roles=("plant",), gain="KALE", act=a_gift)
+    given, *tried = await steal(tmp_path / "stack", lambda _: None, [gift, *chosen])
+    assert given.failures == ["a gift (plant's password) took 5 stroops of KALE"]
     assert [text for one in tried for text in one.failures] == []
     assert all(one.stopped or one.noticed for one in tried)
     told = {one.name: one for one in tried}
