@@ -122,7 +122,7 @@ faults: setup ## Break everything in turn and compare with the chain, then day a
 day: setup ## Farm 24 h of blocks in compressed time, with kills (DAY_ARGS='--farmers 20 --blocks 12')
 	@$(PY) -m trials.day $(DAY_ARGS)
 
-security: setup ## Try all callers, roles, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--requests 5000 --abandoned 5000')
+security: setup ## Try all callers and roles, forged orders, thefts, 100,000 hostile requests, 100,000 abandoned calls; look for secrets (SECURITY_ARGS='--quick --requests 5000 --abandoned 5000')
 	@$(PY) -m trials.security $(SECURITY_ARGS)
 	@$(PY) -m trials.security.cost
 

@@ -1,10 +1,13 @@
 """Every verb on every table as every service's role, against one declared table."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from libs.common.names import SERVICES
 from tests.support.database import DatabaseAccess, connect
 from trials.security.roles import ALLOWED, breaches, undeclared
+from trials.security.sight import look
 
 
 async def test_every_table_and_view_is_declared(database: DatabaseAccess) -> None:
@@ -58,3 +61,35 @@ async def test_a_right_too_many_and_a_table_too_many_are_found(database: Databas
             assert await undeclared(admin) == {"plant.more"}
         finally:
             await admin.execute("DROP TABLE plant.more")
+
+
+SECRETS: Mapping[str, bytes] = {
+    "a seed, hex": b"5eed" * 16,
+    "a word": b"a password of somebody's, in clear",
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_secret_in_a_row_that_a_role_may_read_is_found(
+    database: DatabaseAccess, service: str
+) -> None:
+    async with connect(database.admin_dsn) as admin:
+        before = await look(service, database.dsn(service), SECRETS)
+        await admin.execute("CREATE TABLE registry.notes (hidden bytea, shown text)")
+        await admin.execute(
+            "INSERT INTO registry.notes VALUES ($1, $2)",
+            bytes.fromhex("5eed" * 16),
+            SECRETS["a word"].decode(),
+        )
+        await admin.execute("GRANT SELECT ON registry.notes TO kalepool_registry")
+        await admin.execute("GRANT SELECT (shown) ON registry.notes TO kalepool_plant")
+        found = await look(service, database.dsn(service), SECRETS)
+    assert before.failures == []
+    assert before.relations > 3
+    names = {"registry": ["a seed, hex", "a word"], "plant": ["a word"]}.get(service, [])
+    assert list(found.secrets) == [f"{name} in registry.notes" for name in names]
+    assert (found.relations, found.rows) == (
+        before.relations + bool(names),
+        before.rows + bool(names),
+    )
+    assert len(found.failures) == len(names)

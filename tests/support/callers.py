@@ -1,55 +1,14 @@
-"""Calls of a running pool's registry and wallet, over mutual TLS, as somebody."""
+"""Poolers and farmers of a running pool, registered over mutual TLS as somebody."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import (
-    approval_pb2_grpc,
-    custody_pb2_grpc,
-    token_pb2_grpc,
-    wallet_pb2_grpc,
-    withdrawal_pb2_grpc,
-)
+from kalepool.registry.v1 import registry_pb2
 from stellar_sdk import Keypair
 
-from devstack.stack import Stack
-from libs.common.grpc.client import call, open_channel
-from libs.common.grpc.identity import CallerKind
+from devstack.callers import Stubs, stubs_of
+from libs.common.grpc.client import call
 
-
-@dataclass(frozen=True, kw_only=True)
-class Stubs:
-    """One caller's stubs."""
-
-    #: Of registry.
-    registry: Any
-    #: Of wallet.
-    wallets: Any
-    withdrawals: Any
-    custody: Any
-    approvals: Any
-    tokens: Any
-
-
-@asynccontextmanager
-async def stubs_of(stack: Stack, kind: CallerKind, name: str) -> AsyncIterator[Stubs]:
-    """Yield the stubs of whoever has such a certificate."""
-    transport = stack.transport(kind, name)
-    async with (
-        open_channel(stack.target("registry"), transport, name="registry") as registry,
-        open_channel(stack.target("wallet"), transport, name="wallet") as wallet,
-    ):
-        yield Stubs(
-            registry=registry_pb2_grpc.RegistryServiceStub(registry),
-            wallets=wallet_pb2_grpc.WalletServiceStub(wallet),
-            withdrawals=withdrawal_pb2_grpc.WithdrawalServiceStub(wallet),
-            custody=custody_pb2_grpc.CustodyServiceStub(wallet),
-            approvals=approval_pb2_grpc.ApprovalServiceStub(wallet),
-            tokens=token_pb2_grpc.TokenServiceStub(wallet),
-        )
+__all__ = ["Stubs", "new_pooler", "register", "stubs_of"]
 
 
 def new_pooler(name: str) -> registry_pb2.RegisterPoolerRequest:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -39,8 +39,12 @@ from trials.security.leaving import Abandoned, give_up
 from trials.security.limits import excesses
 from trials.security.memory import Growth, growth, resident
 from trials.security.roles import breaches, undeclared
+from trials.security.sight import Seen, look_at_all
 from trials.security.standing import fallen
 from trials.security.strangers import Endured, endure
+from trials.security.thefts.kinds import Tried
+from trials.security.thefts.run import quick, steal
+from trials.security.thefts.table import THEFTS
 from trials.security.tokens import replays, token_differences, token_matrix
 from trials.security.turns import Waits, waits
 
@@ -64,6 +68,8 @@ class FuzzPlan:
     by_http: int = 100_000
     #: Connections to the gateway that are idle.
     idle: int = 10_000
+    #: Whether thefts are left out that wait for what wallet does once in a while.
+    quick: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,10 @@ class FuzzResult:
     audit: Sequence[Attacked] = ()
     #: Orders that wallet did not write.
     forged: Sequence[Forged] = ()
+    #: What somebody tried to take who has a password or a certificate.
+    thefts: Sequence[Tried] = ()
+    #: What each database role sees.
+    seen: Sequence[Seen] = ()
     #: Attacks on the gateway.
     gateway: GatewayResult | None = None
 
@@ -129,6 +139,8 @@ class FuzzResult:
             *(text for one in self.held_up for text in one.failures),
             *(text for one in self.audit for text in one.failures),
             *(text for one in self.forged for text in one.failures),
+            *(text for one in self.thefts for text in one.failures),
+            *(text for one in self.seen for text in one.failures),
             *([] if self.gateway is None else self.gateway.failures),
         ]
 
@@ -167,11 +179,14 @@ def stack_config(directory: Path) -> StackConfig:
 async def run_fuzz(plan: FuzzPlan, progress: Progress) -> FuzzResult:
     """Run all parts; raise ProcessDiedError when a process has ended."""
     with tempfile.TemporaryDirectory() as scratch:
+        # On a pool of their own: some of them leave nothing as it was.
+        thefts = await steal(Path(scratch) / "thefts", progress, quick() if plan.quick else THEFTS)
         async with (
             open_stack(stack_config(Path(scratch) / "stack"), progress) as stack,
             open_targets(stack) as targets,
         ):
-            return await _Attack(plan, stack, targets, progress).run()
+            found = await _Attack(plan, stack, targets, progress).run()
+    return replace(found, thefts=thefts)
 
 
 class _Attack:
@@ -226,6 +241,7 @@ class _Attack:
             flaws=flaws,
             endured=endured,
             search=await self._search([*hostile.told, *by_http.hostile.told], by_http.tokens),
+            seen=await look_at_all(self._stack, _named(by_http.tokens)),
             held_up=held_up,
             audit=audit,
             forged=forged,
@@ -301,8 +317,11 @@ class _Attack:
         self._progress("looking for secrets in all that was written")
         file = self._stack.config.directory / "told"
         await asyncio.to_thread(file.write_text, "\n".join(told), encoding="utf-8")
-        more = {f"API token {number}": text for number, text in enumerate(tokens)}
-        return await search_all(self._stack, more)
+        return await search_all(self._stack, _named(tokens))
+
+
+def _named(tokens: Collection[str]) -> dict[str, str]:
+    return {f"API token {number}": text for number, text in enumerate(tokens)}
 
 
 async def _breaches(stack: Stack) -> list[str]:

@@ -11,7 +11,9 @@ from trials.security.gateway.tables import tables_of
 from trials.security.memory import mebibytes
 from trials.security.roles import ALLOWED
 from trials.security.run import FuzzResult
+from trials.security.sight import table_of as table_of_sight
 from trials.security.strangers import table_of
+from trials.security.thefts.run import table_of as table_of_thefts
 from trials.security.turns import FARMERS, PAYOUTS, Waits
 
 
@@ -31,6 +33,8 @@ def output_of(result: FuzzResult) -> Output:
             _held_up(result),
             _audit(result),
             table_of_forged(result.forged),
+            table_of_thefts(result.thefts),
+            table_of_sight(result.seen),
             table_of_flaws(result.flaws),
             table_of(result.endured),
             _waits(result.waits),

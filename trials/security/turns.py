@@ -110,8 +110,8 @@ async def _payouts(
     stack: Stack, greedy: WalletCaller, honest: WalletCaller, rpc: SorobanServerAsync
 ) -> Payouts:
     many, (one,) = await _farmers(stack, greedy, _GREEDY), await _farmers(stack, honest, 1)
-    await greedy.pay_out_to(many, await _outside(stack, rpc, room="0.0000001"))
-    await honest.pay_out_to([one], await _outside(stack, rpc))
+    await greedy.pay_out_to(many, await outside(stack, rpc, room="0.0000001"))
+    await honest.pay_out_to([one], await outside(stack, rpc))
     # The first payout of a pool waits for what later ones find done.
     await _timed(honest, one, "the first")
     alone = [await _timed(honest, one, f"alone {number}") for number in range(_HONEST)]
@@ -149,7 +149,7 @@ async def _count(stack: Stack) -> int:
         await admin.close()
 
 
-async def _outside(stack: Stack, rpc: SorobanServerAsync, *, room: str | None = None) -> str:
+async def outside(stack: Stack, rpc: SorobanServerAsync, *, room: str | None = None) -> str:
     """Make an account that is not the pool's, with a KALE line of this limit."""
     key, network = Keypair.random(), Network()
     async with aiohttp.ClientSession() as session:

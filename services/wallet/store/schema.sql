@@ -1282,15 +1282,27 @@ GRANT EXECUTE ON FUNCTION wallet.forget_notices() TO kalepool_wallet;
 
 -- What other roles hold up -------------------------------------------------------------------------
 
+-- Locks of the server's table that no session of another service needs (it has a few dozen), and seconds
+-- that no transaction of theirs takes. They are no arguments: wallet's own password ends nobody's session
+-- by lower ones.
+CREATE FUNCTION wallet.hold_up_limits() RETURNS TABLE (most_locks int, most_seconds double precision)
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+SELECT 500, 300::double precision;
+END;
+
 -- Ends sessions of the other services' roles in this database that hold more locks than any of theirs needs
 -- (the table of locks is everybody's, and each savepoint takes one), or whose transaction is older than any
 -- of theirs (an old snapshot keeps old versions of rows). No limit of PostgreSQL's does, that a role cannot
--- lift for itself. It does what its owner may.
-CREATE FUNCTION wallet.end_hold_ups(most_locks int, most_seconds double precision)
-RETURNS TABLE (ended int, role text, locks bigint, seconds double precision)
+-- lift for itself. It does what its owner may: what it may not end is told as not ended.
+CREATE FUNCTION wallet.end_hold_ups()
+RETURNS TABLE (pid int, role text, locks bigint, seconds double precision, is_ended boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    limits record;
 BEGIN
-    FOR ended, role, locks, seconds IN
+    SELECT h.most_locks, h.most_seconds INTO STRICT limits FROM wallet.hold_up_limits() AS h;
+    FOR pid, role, locks, seconds IN
         SELECT
             a.pid,
             a.usename::text,
@@ -1305,13 +1317,20 @@ BEGIN
               'kalepool_registry', 'kalepool_plant', 'kalepool_work', 'kalepool_harvest'
           )
     LOOP
-        IF locks > most_locks OR seconds > most_seconds THEN
-            IF pg_terminate_backend(ended) THEN
+        IF locks > limits.most_locks OR seconds > limits.most_seconds THEN
+            BEGIN
+                is_ended := pg_terminate_backend(pid);
+                -- One that has gone meanwhile is nobody's any more.
+                IF is_ended THEN
+                    RETURN NEXT;
+                END IF;
+            EXCEPTION WHEN insufficient_privilege THEN
+                is_ended := false;
                 RETURN NEXT;
-            END IF;
+            END;
         END IF;
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION wallet.end_hold_ups(int, double precision) FROM public;
-GRANT EXECUTE ON FUNCTION wallet.end_hold_ups(int, double precision) TO kalepool_wallet;
+REVOKE ALL ON FUNCTION wallet.end_hold_ups() FROM public;
+GRANT EXECUTE ON FUNCTION wallet.end_hold_ups() TO kalepool_wallet;
