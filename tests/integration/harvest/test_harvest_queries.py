@@ -14,6 +14,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.domain.model import Candidate, PendingBlock
 from services.harvest.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld
 from tests.support.table_rows import insert_event, insert_row, read_as_stored
 
@@ -126,7 +127,9 @@ async def harvest(database: DatabaseAccess) -> AsyncIterator[Tables]:
         ) as opened,
     ):
         world = PoolWorld(connection)
-        yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
+        yield Tables(
+            store=Store(opened, Ends()), world=world, pooler=PoolerId(await world.pooler())
+        )
 
 
 # Candidates ------------------------------------------------------------------------------------

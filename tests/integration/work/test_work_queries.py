@@ -13,6 +13,7 @@ from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.work.domain.model import FarmerState, Verdict
 from services.work.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld
 from tests.support.table_rows import insert_event, insert_row, read_as_stored
 
@@ -139,7 +140,9 @@ async def work(database: DatabaseAccess) -> AsyncIterator[Tables]:
         ) as opened,
     ):
         world = PoolWorld(connection)
-        yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
+        yield Tables(
+            store=Store(opened, Ends()), world=world, pooler=PoolerId(await world.pooler())
+        )
 
 
 async def test_a_block_is_found_by_its_index(work: Tables) -> None:
