@@ -168,6 +168,7 @@ _METHODS: Mapping[str, Mapping[str, Access]] = {
         "BatchPlant": _services(_PLANT),
         "BatchWork": _services(_WORK),
         "BatchHarvest": _services(_HARVEST),
+        "JudgeOperations": _services(_PLANT, _WORK, _HARVEST),
         "GetOperation": _reads(_own(operation_id=Owned.OPERATION)),
         "ListOperations": _reads(_own(farmer_id=Owned.FARMER)),
         "GetBlock": _PUBLIC,

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from libs.batches.config import BatchSettings
 from libs.batches.found import FoundRecorder
-from libs.batches.model import Chunk
+from libs.batches.model import Chunk, Judge
 from libs.batches.runner import BatchRunner, recover_for_ever
 from libs.batches.store import BatchTables
 from libs.batches.wallet import WalletClient
@@ -42,7 +42,7 @@ async def open_batches(
     *,
     name: str,
     queries: Sequence[Path],
-    store: Callable[[Database], StoreT],
+    store: Callable[[Database, Judge], StoreT],
     submit: Callable[[WalletClient, Chunk[ItemT]], Awaitable[None]],
 ) -> AsyncIterator[BatchParts[StoreT, ItemT]]:
     """Run the open batches, and record found events, while the block runs.
@@ -65,7 +65,7 @@ async def open_batches(
             open_channel(settings.wallet_target, transport, name="wallet")
         )
         wallet = WalletClient(channel, timeout=settings.batch_timeout / 1000)
-        tables = store(database)
+        tables = store(database, wallet)
         runner: BatchRunner[ItemT] = BatchRunner(
             name, tables, partial(submit, wallet), parallel=settings.parallel_limit
         )

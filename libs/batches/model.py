@@ -1,6 +1,7 @@
 """A batch: a plan that is durable before any of it is carried out."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -160,6 +161,22 @@ class ChainHead:
         """Return the metadata of errors about blocks."""
         current = "" if self.current_block is None else str(self.current_block)
         return {"current_block": current, "plantable_block": str(self.plantable_block)}
+
+
+#: How an operation ended whose end wallet did not write: nothing is booked by it.
+TAMPERED = "TAMPERED"
+
+
+class Judge(Protocol):
+    """Tells how operations ended: wallet, by its own word."""
+
+    async def ends(self, settled: Mapping[UUID, str]) -> Mapping[UUID, str]:
+        """Return how these operations ended: the state, or TAMPERED.
+
+        `settled` are the states that wallet's view has. An operation that has not ended is left
+        out. Whoever may write wallet's rows may not therefore say what becomes an event.
+        """
+        ...
 
 
 class BatchStore(Protocol[ItemT]):

@@ -61,32 +61,55 @@ ORDER BY chunk, farmer_id;
 UPDATE {schema}.batch_items SET refusal = $3, message = $4
 WHERE batch_id = $1 AND chunk = $2 AND event_id IS NULL;
 
+-- name: refuse_items :exec
+UPDATE {schema}.batch_items SET refusal = $3, message = $4
+WHERE batch_id = $1 AND farmer_id = ANY($2::uuid[]) AND event_id IS NULL AND refusal = '';
+
+-- name: ended_items :many
+-- Operations of the batch that have ended by their rows and have no event: wallet is asked whether they have.
+SELECT o.operation_id, i.farmer_id, o.state
+FROM {schema}.batches AS b
+INNER JOIN {schema}.batch_items AS i ON i.batch_id = b.id
+-- Looked up for each farmer, which takes a few steps into indexes. OFFSET 0 keeps it so, whatever
+-- the statistics say: else all of a chunk is read for each farmer in it, or all of its history.
+CROSS JOIN LATERAL (
+    SELECT s.operation_id, s.state FROM wallet.settled_operations AS s
+    WHERE s.farmer_id = i.farmer_id AND s.block_index = b.block_index
+    AND (
+        SELECT true FROM wallet.batch_operations AS x
+        WHERE x.request_id = format('{schema}-%s-%s', b.id, i.chunk)
+            AND x.operation_id = s.operation_id
+    )
+    OFFSET 0
+) AS o
+WHERE b.id = $1 AND i.event_id IS NULL;
+
 -- name: record :exec
--- Everything of the batch that is settled becomes an event; after a crash this is the recovery.
+-- Everything of the batch that is settled becomes an event; after a crash this is the recovery. These are the
+-- operations ($2, in the states $3, of the farmers $4) of which wallet says that they have ended so.
 WITH settled AS (
     SELECT i.batch_id, i.farmer_id, coalesce(o.operation_id, i.id) AS event_id, b.block_index,
         b.pooler_id,
         i.custodial_wallet, coalesce(o.transaction_hash, '') AS transaction_hash,
         coalesce(o.ledger, 0) AS ledger, coalesce(o.fee_charged, 0) AS fee_charged,
         CASE WHEN o.state = 'succeeded' THEN 'success' ELSE 'failed' END AS status,
-        coalesce(o.reason, i.refusal) AS reason,
+        CASE WHEN o.operation_id IS NULL THEN i.refusal ELSE coalesce(o.reason, '') END AS reason,
         coalesce(o.error_message, i.message) AS error_message,
         coalesce(o.settled_at, now()) AS settled_at,
         {of_item}
     FROM {schema}.batches AS b
     INNER JOIN {schema}.batch_items AS i ON i.batch_id = b.id
-    -- Looked up for each farmer, which takes a few steps into indexes. OFFSET 0 keeps it so, whatever
-    -- the statistics say: else all of a chunk is read for each farmer in it, or all of its history.
-    LEFT JOIN LATERAL (
-        SELECT s.* FROM wallet.settled_operations AS s
-        WHERE s.farmer_id = i.farmer_id AND s.block_index = b.block_index
-        AND (
-            SELECT true FROM wallet.batch_operations AS x
-            WHERE x.request_id = format('{schema}-%s-%s', b.id, i.chunk)
-                AND x.operation_id = s.operation_id
-        )
-        OFFSET 0
-    ) AS o ON true
+    LEFT JOIN (
+        SELECT s.*
+        FROM unnest($2::uuid[], $3::text[], $4::uuid[]) AS n (operation_id, state, farmer_id)
+        -- Looked up one by one, whatever the statistics say.
+        CROSS JOIN LATERAL (
+            SELECT * FROM wallet.settled_operations AS e
+            WHERE e.operation_id = n.operation_id AND e.state = n.state
+                AND e.farmer_id = n.farmer_id
+            OFFSET 0
+        ) AS s
+    ) AS o ON o.farmer_id = i.farmer_id AND o.block_index = b.block_index
     WHERE b.id = $1 AND i.event_id IS NULL AND (o.operation_id IS NOT NULL OR i.refusal <> '')
 ),
 {recorded}
@@ -117,9 +140,21 @@ WHERE o.is_found AND o.kind = '{schema}' AND o.block_index >= $1
     )
 ORDER BY o.block_index;
 
+-- name: found_operations :many
+-- What reconciliation recorded in a block ($1), and no event tells of: wallet is asked whether it did.
+SELECT o.operation_id, o.state
+FROM wallet.settled_operations AS o
+INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
+WHERE o.is_found AND o.kind = '{schema}' AND o.block_index = $1
+    AND NOT EXISTS (
+        SELECT 1 FROM {events} AS e
+        WHERE e.block_index = $1 AND e.farmer_id = o.farmer_id AND ({is_told})
+    );
+
 -- name: record_found :one
--- Everything of a block ($1) that reconciliation recorded and no batch asked for becomes an event. A
--- batch may record it, too: it is the same operation, and counts once.
+-- Everything of a block ($1) that reconciliation recorded and no batch asked for becomes an event: the
+-- operations ($2, in the states $3) of which wallet says so. A batch may record it, too: it is the same
+-- operation, and counts once.
 WITH settled AS (
     SELECT o.farmer_id, o.operation_id AS event_id, o.block_index, o.pooler_id,
         o.address AS custodial_wallet, coalesce(o.transaction_hash, '') AS transaction_hash,
@@ -130,6 +165,9 @@ WITH settled AS (
     FROM wallet.settled_operations AS o
     INNER JOIN registry.farmers AS f ON f.id = o.farmer_id
     WHERE o.is_found AND o.kind = '{schema}' AND o.block_index = $1
+        AND (o.operation_id, o.state) IN (
+            SELECT n.operation_id, n.state FROM unnest($2::uuid[], $3::text[]) AS n (operation_id, state)
+        )
         AND NOT EXISTS (
             SELECT 1 FROM {events} AS e
             WHERE e.block_index = $1 AND e.farmer_id = o.farmer_id AND ({is_told})

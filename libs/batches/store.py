@@ -1,7 +1,7 @@
 """The tables that plant, work and harvest have in common: batches, and where the chain is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,12 +9,14 @@ from uuid import UUID
 
 from libs.batches.listing import EventFilter, Page
 from libs.batches.model import (
+    TAMPERED,
     Batch,
     BatchRequest,
     ChainHead,
     Chunk,
     Event,
     FarmerNotFoundError,
+    Judge,
     PlannedItem,
     PoolerNotFoundError,
     chunk_numbers,
@@ -26,6 +28,8 @@ from libs.common.ids import BatchId, PoolerId, new_id
 #: To be loaded with the service's own queries, which hold the parts.
 QUERIES = Path(__file__).parent / "queries.sql"
 
+_NOT_BY_WALLET = "what is said of its end was not written by wallet"
+
 ItemT = TypeVar("ItemT")
 EventT = TypeVar("EventT", bound=Event)
 
@@ -36,8 +40,10 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
     ItemT is what wallet is told of an item, EventT is the item's result.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, judge: Judge) -> None:
+        """Take the judge of how operations ended."""
         self.database = database
+        self._judge = judge
 
     @abstractmethod
     def item_of(self, row: Record) -> ItemT:
@@ -145,24 +151,52 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         await self.database.execute("refuse_chunk", batch_id, number, reason, message)
 
     async def record(self, batch_id: BatchId) -> bool:
-        """Write events for every settled item; return True once the batch is complete."""
+        """Write events for every settled item; return True once the batch is complete.
+
+        An item whose operation is said to have ended, and not by wallet, fails as TAMPERED.
+        """
+        rows = await self.database.many("ended_items", batch_id)
+        ends = await self._ends(rows)
+        told = [row for row in rows if _is_told(row, ends)]
+        farmers = [row["farmer_id"] for row in told]
+        tampered = {
+            row["farmer_id"] for row in rows if ends.get(row["operation_id"]) == TAMPERED
+        }.difference(farmers)
         async with self.database.transaction() as session:
-            await session.execute("record", batch_id)
+            if tampered:
+                await session.execute(
+                    "refuse_items", batch_id, sorted(tampered), TAMPERED, _NOT_BY_WALLET
+                )
+            await session.execute("record", batch_id, *_names_and_states(told), farmers)
             await session.one("complete", batch_id)
         return (await self.batch(batch_id)).completed_at is not None
+
+    async def _ends(self, rows: Sequence[Record]) -> Mapping[UUID, str]:
+        """Return how operations ended by wallet's word, whatever their rows say."""
+        if not rows:
+            return {}
+        return await self._judge.ends({row["operation_id"]: row["state"] for row in rows})
 
     async def record_found(self, first_block: int) -> int:
         """Write events for what reconciliation recorded from block `first_block` on.
 
         Return the number of events. Each block has one statement: when several processes run it at
-        once, each event is written once.
+        once, each event is written once. What wallet did not write becomes none.
         """
         recorded = 0
         for row in await self.database.many("found_blocks", first_block):
-            await self.ensure_partition(row["block_index"])
-            told = await self.database.one("record_found", row["block_index"])
-            recorded += 0 if told is None else int(told["recorded"])
+            recorded += await self._record_found(row["block_index"])
         return recorded
+
+    async def _record_found(self, block: int) -> int:
+        rows = await self.database.many("found_operations", block)
+        ends = await self._ends(rows)
+        told = [row for row in rows if _is_told(row, ends)]
+        if not told:
+            return 0
+        await self.ensure_partition(block)
+        row = await self.database.one("record_found", block, *_names_and_states(told))
+        return 0 if row is None else int(row["recorded"])
 
     async def events_of_batch(self, batch_id: BatchId) -> tuple[EventT, ...]:
         """Return one event per item of a completed batch."""
@@ -177,3 +211,12 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
         await self.check_known(chosen.pooler_id, chosen.farmer_id)
         rows = await self.database.many("list_events", *chosen.arguments())
         return chosen.page_of([self.event_of(row) for row in rows])
+
+
+def _is_told(row: Record, ends: Mapping[UUID, str]) -> bool:
+    """Tell whether an operation ended as its row says, by wallet's word."""
+    return bool(ends.get(row["operation_id"]) == row["state"])
+
+
+def _names_and_states(rows: Sequence[Record]) -> tuple[list[UUID], list[str]]:
+    return [row["operation_id"] for row in rows], [row["state"] for row in rows]

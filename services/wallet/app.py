@@ -220,7 +220,7 @@ class _Wiring:
             chain,
             self._blocks,
             self._chain_view,
-            Turning(chain, TurningStore(self._database)),
+            Turning(chain, TurningStore(self._database, self._orders)),
             block_seconds=settings.block_seconds,
         )
         self._follower.on_turned.append(self._in_flight.turn_back)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncpg
 import pytest
 from stellar_sdk import Keypair
 from stellar_sdk.soroban_server_async import SorobanServerAsync
@@ -22,9 +23,15 @@ from trials.security.forged_orders import (
     Attack,
     Scene,
     a_payer_of_the_thief,
+    a_withdrawal_of_another_kind,
     a_withdrawal_of_the_thief,
+    another_account_to_pay_from,
+    another_amount,
     exists,
 )
+
+#: What the database refuses to wallet's own role.
+REFUSED = {another_amount, a_withdrawal_of_another_kind, another_account_to_pay_from}
 
 
 @asynccontextmanager
@@ -81,7 +88,15 @@ async def test_an_order_that_wallet_did_not_write_is_not_carried_out(
         async with world.paused():
             waiting = asyncio.create_task(farmer.withdraw("honest", KALE))
             scene = await a_scene(world, admin, farmer, thieves)
-            forged = await attack(scene)
+            try:
+                forged = await attack(scene)
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError):
+                # Such a column no role ever changes.
+                assert attack in REFUSED
+                forged = None
+        if forged is None:
+            assert (await waiting).operation.transaction_hash
+            return
         if attack is a_payer_of_the_thief:
             # All payers are there, so nobody takes up another one.
             assert (await waiting).operation.transaction_hash

@@ -21,6 +21,7 @@ from services.work.domain.model import Work
 from services.work.store.store import QUERIES as WORK_QUERIES
 from services.work.store.store import Store as WorkStore
 from tests.support.database import DatabaseAccess, connect, open_as
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 41
@@ -40,7 +41,7 @@ class Service:
     #: Values that only this service's items have, in the order of the columns.
     columns: tuple[object, ...] = ()
     #: Fields that only this service's operations have.
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 SERVICES = (
@@ -90,6 +91,8 @@ class Tables:
     world: PoolWorld
     pooler: PoolerId
     database: DatabaseAccess
+    #: What wallet would say of how operations ended.
+    ends: Ends
 
     async def people(self, count: int, pooler: UUID | None = None) -> list[Person]:
         """Return farmers in the order of their ids, as batches list them."""
@@ -188,10 +191,11 @@ async def open_tables(service: Service, database: DatabaseAccess) -> AsyncIterat
         opened = await stack.enter_async_context(
             open_as(database, service.name, service.queries, pool_size=4)
         )
-        world = PoolWorld(connection)
+        world, ends = PoolWorld(connection), Ends()
         yield Tables(
             service=service,
-            store=service.store(opened),
+            ends=ends,
+            store=service.store(opened, ends),
             world=world,
             pooler=PoolerId(await world.pooler()),
             database=database,

@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from kalepool.common.v1 import common_pb2
 from kalepool.wallet.v1 import wallet_pb2, wallet_pb2_grpc
 
 from libs.common.errors import FailedPreconditionError, PoolError, UnavailableError
@@ -50,10 +51,13 @@ class Faults:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     #: Reason with which every new batch is refused.
     refuse: str = ""
+    #: Operations whose ends somebody else wrote, and farmers of whom that is so of each new one.
+    tampered: set[UUID] = field(default_factory=set)
+    forged: set[UUID] = field(default_factory=set)
 
 
 class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
-    """A servicer of BatchPlant, BatchWork and BatchHarvest."""
+    """A servicer of BatchPlant, BatchWork, BatchHarvest and JudgeOperations."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -82,6 +86,31 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         async for operation in self._serve("harvest", request, context):
             yield wallet_pb2.BatchHarvestResponse(operation=operation)
 
+    async def JudgeOperations(
+        self, request: wallet_pb2.JudgeOperationsRequest, context: Any
+    ) -> wallet_pb2.JudgeOperationsResponse:
+        """Tell how operations ended, as the rows have it."""
+        ids = [UUID(value) for value in request.operation_ids]
+        return wallet_pb2.JudgeOperationsResponse(operations=await self._ended(ids))
+
+    async def _ended(self, ids: Sequence[UUID]) -> list[wallet_pb2.Operation]:
+        rows = await self._pool.fetch(
+            "SELECT id, state::text FROM wallet.operations "
+            "WHERE id = ANY($1::uuid[]) AND settled_at IS NOT NULL ORDER BY id",
+            ids,
+        )
+        return [self._message(row["id"], row["state"]) for row in rows]
+
+    def _message(self, operation_id: UUID, state: str) -> wallet_pb2.Operation:
+        is_tampered = operation_id in self.faults.tampered
+        name = "FAILED" if is_tampered else state.upper()
+        reasons = [common_pb2.FAILURE_REASON_UNSPECIFIED, common_pb2.FAILURE_REASON_TAMPERED]
+        return wallet_pb2.Operation(
+            operation_id=str(operation_id),
+            state=wallet_pb2.OperationState.Value(f"OPERATION_STATE_{name}"),
+            reason=reasons[is_tampered],
+        )
+
     async def _serve(
         self, kind: str, request: Any, context: Any
     ) -> AsyncIterator[wallet_pb2.Operation]:
@@ -90,11 +119,11 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
             operations = await self._settle(kind, request)
         except PoolError as error:
             await context.abort_with_status(to_status(error))
-        for sent, operation_id in enumerate(operations):
+        for sent, operation in enumerate(await self._ended(operations)):
             if self.faults.break_after and sent == self.faults.break_after:
                 self.faults.break_after = 0
                 await context.abort_with_status(to_status(UnavailableError("broken")))
-            yield wallet_pb2.Operation(operation_id=str(operation_id))
+            yield operation
 
     async def _settle(self, kind: str, request: Any) -> Sequence[UUID]:
         if self.faults.unavailable:
@@ -158,8 +187,10 @@ class FakeWallet(wallet_pb2_grpc.WalletServiceServicer):
         if joined is not None:
             return cast("UUID", joined)
         reason = self.faults.failing.get(farmer)
-        amounts = {"plant": getattr(item, "stake", 0), "harvest": REWARD, "work": 0}
         operation_id = new_id()
+        if farmer in self.faults.forged:
+            self.faults.tampered.add(operation_id)
+        amounts = {"plant": getattr(item, "stake", 0), "harvest": REWARD, "work": 0}
         await connection.execute(
             "INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, amount, "
             "stake_returned, nonce, hash, zeros, gap, fee_charged, ledger, reason, error_message, "

@@ -140,10 +140,17 @@ class PoolWorld:
         return await self.settled(person, block, kind, is_found=True, **values)
 
     async def settled(
-        self, person: Person, block: int, kind: str, *, reason: str | None = None, **values: object
+        self,
+        person: Person,
+        block: int,
+        kind: str,
+        *,
+        id: UUID | None = None,  # noqa: A002
+        reason: str | None = None,
+        **values: object,
     ) -> UUID:
         """Write an operation that has ended; the operation failed when there is a reason."""
-        operation_id = new_id()
+        operation_id = id or new_id()
         names = "".join(f", {name}" for name in values)
         places = "".join(f", ${number}" for number in range(7, 7 + len(values)))
         await self.connection.execute(

@@ -127,6 +127,8 @@ class WalletRows:
             row["reason"] = "REFUSED"
         columns = row | values
         columns.setdefault("mac", order_of(name, columns))
+        if columns.get("settled_at") is not None:
+            columns.setdefault("end_mac", end_of(name, columns | {"state": state}))
         await self.insert("wallet.operations", id=name, state=state, **columns)
         return name
 
@@ -291,6 +293,12 @@ def order_of(operation_id: UUID, columns: Mapping[str, Any]) -> bytes:
     )
     kind = OperationKind(columns["kind"])
     return ORDERS.for_operation(kind, operation, block_index=columns["block_index"])
+
+
+def end_of(operation_id: UUID, columns: Mapping[str, Any]) -> bytes:
+    """Return the authenticator of how an operation ended, by its row."""
+    nothing = {"amount": 0, "stake_returned": 0, "gap": None, "ledger": None}
+    return ORDERS.for_end_of(nothing | dict(columns) | {"operation_id": operation_id})
 
 
 @asynccontextmanager

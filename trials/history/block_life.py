@@ -194,8 +194,12 @@ class Life:
             )
         _expect(len(settled), len(operations), "operations are settled")
         service = self.databases[kind.value]
+        with times.take(f"{kind.value}: ended_items"):
+            rows = await service.many("ended_items", batch)
+        _expect(len(rows), len(operations), "operations have ended")
+        told = [[row[name] for row in rows] for name in ("operation_id", "state", "farmer_id")]
         with times.take(f"{kind.value}: record"):
-            await service.execute("record", batch)
+            await service.execute("record", batch, *told)
         with times.take(f"{kind.value}: complete"):
             _expect(await service.one("complete", batch) is not None, True, "batch is complete")
 

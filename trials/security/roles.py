@@ -61,7 +61,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.key_rotations": {"wallet": "SIu"},
     # Only the database writes this table, with the changes that it tells of.
     "wallet.notices": {"registry": "S"},
-    "wallet.operations": {"wallet": "SIU"},
+    "wallet.operations": {"wallet": "SIu"},
     "wallet.operator_terms": {"wallet": "SIU"},
     "wallet.pauses": {"wallet": "SIu"},
     "wallet.payments": {"wallet": "SIu"},
@@ -76,7 +76,7 @@ ALLOWED: Mapping[str, Mapping[str, str]] = {
     "wallet.token_keys": {"wallet": "SIu"},
     "wallet.tokens": {"wallet": "SIu"},
     "wallet.transaction_operations": {"wallet": "SI"},
-    "wallet.transactions": {"wallet": "SIU"},
+    "wallet.transactions": {"wallet": "SIu"},
     "wallet.turns": {"wallet": "SIu"},
     "wallet.wallets": {"wallet": "SIu"},
     "wallet.wallets_with_accounts": {"wallet": "S"},

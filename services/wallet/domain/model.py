@@ -232,6 +232,24 @@ class Operation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ending:
+    """An operation that has ended, and what the chain gave for it."""
+
+    #: The operation.
+    operation_id: OperationId
+    #: SUCCEEDED, FAILED or EXPIRED.
+    state: OperationState
+    #: Stroops: stake of a plant, reward of a harvest, that succeeded; else 0.
+    amount: int = 0
+    #: Stroops of KALE that a harvest gave back besides its reward.
+    stake_returned: int = 0
+    #: Gap of a work, in ledgers.
+    gap: int = 0
+    #: Ledger that settled it; 0 for none.
+    ledger: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueuedOperation:
     """An operation that the engine has taken up, to sign an envelope for it."""
 
@@ -287,6 +305,8 @@ class CarriedOperation:
     zeros: int | None
     #: Envelopes that were signed for it, this one included.
     attempts: int
+    #: Stroops of KALE that a harvest gives back besides its reward.
+    stake_returned: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,6 +357,8 @@ class Settlement:
     event: OperationEvent
     #: Stroops: stake of a plant, reward of a harvest.
     amount: int | None = None
+    #: For SUCCEED: stroops of KALE that a harvest gave back besides its reward.
+    stake_returned: int = 0
     #: Gap of a work.
     gap: int | None = None
     #: Ledger that settled it.

@@ -14,10 +14,11 @@ from uuid import UUID
 from services.wallet.domain.errors import RowNameError
 
 #: Version of the bytes: other columns, or another way to write them, are another version.
-_FORMAT = b"1"
+_FORMAT = "1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Value = UUID | str | int | bytes | datetime | None
+#: What is written: ids as their bytes, moments as microseconds.
+Value = str | int | bytes | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def wallet_bytes(
     stake_bps: int,
 ) -> bytes:
     """Return the bytes of a wallet: what it is for, whose it is, and what it may stake at most."""
-    return _bytes("wallets", row_id, kind, farmer_id, pooler_id, address, stake_bps)
+    return _bytes("wallets", row_id.bytes, kind, _id(farmer_id), _id(pooler_id), address, stake_bps)
 
 
 def operation_bytes(
@@ -72,7 +73,19 @@ def operation_bytes(
     digest: bytes | None = None,
 ) -> bytes:
     """Return the bytes of an operation as it was asked for; `amount` is a stake or a payment."""
-    return _bytes("operations", row_id, kind, wallet_id, block_index, amount, nonce, digest)
+    return _bytes(
+        "operations", row_id.bytes, kind, wallet_id.bytes, block_index, amount, nonce, digest
+    )
+
+
+def end_bytes(
+    *, operation_id: UUID, state: str, amount: int, stake_returned: int, gap: int, ledger: int
+) -> bytes:
+    """Return the bytes of how an operation ended: its state, and what the chain gave.
+
+    `amount` is the stake of a plant, or the reward of a harvest, that succeeded; else 0.
+    """
+    return _bytes("ends", operation_id.bytes, state, amount, stake_returned, gap, ledger)
 
 
 def withdrawal_bytes(
@@ -87,12 +100,12 @@ def withdrawal_bytes(
 ) -> bytes:
     """Return the bytes of a withdrawal."""
     texts = (request_id, asset, amount, destination)
-    return _bytes("withdrawals", operation_id, wallet_id, *texts, requested_at)
+    return _bytes("withdrawals", operation_id.bytes, wallet_id.bytes, *texts, _moment(requested_at))
 
 
-def payment_bytes(*, operation_id: UUID, payer_id: UUID) -> bytes:
-    """Return the bytes by which a payment belongs to a payer."""
-    return _bytes("payments", operation_id, payer_id)
+def payment_bytes(*, operation_id: UUID, payer_id: UUID | None) -> bytes:
+    """Return the bytes by which a payment belongs to a payer (None: to nobody yet)."""
+    return _bytes("payments", operation_id.bytes, _id(payer_id))
 
 
 def payout_address_bytes(
@@ -104,7 +117,14 @@ def payout_address_bytes(
     effective_at: datetime,
 ) -> bytes:
     """Return the bytes of a farmer's outside address."""
-    return _bytes("payout_addresses", wallet_id, number, address, registered_at, effective_at)
+    return _bytes(
+        "payout_addresses",
+        wallet_id.bytes,
+        number,
+        address,
+        _moment(registered_at),
+        _moment(effective_at),
+    )
 
 
 def transaction_bytes(
@@ -121,7 +141,7 @@ def transaction_bytes(
     """Return the bytes of a transaction: its numbers, its inner hash, and what it carries."""
     members = b"".join(sorted(item.bytes for item in operation_ids))
     numbers = (source, sequence, bump_to, lookup_hash, max_time, int(is_rent))
-    return _bytes("transactions", row_id, *numbers, members)
+    return _bytes("transactions", row_id.bytes, *numbers, members)
 
 
 def shown_target_bytes(*, payer: str, target: int) -> bytes:
@@ -141,8 +161,8 @@ def resume_bytes(
     resumed_at: datetime,
 ) -> bytes:
     """Return the bytes of a pause that has ended: its beginning and its end."""
-    begun = (scope, target, reason, paused_by, paused_at)
-    return _bytes("pauses", pause_id, *begun, resumed_by, resumed_at)
+    begun = (scope, _id(target), reason, paused_by, _moment(paused_at))
+    return _bytes("pauses", pause_id.bytes, *begun, resumed_by, _moment(resumed_at))
 
 
 def approval_bytes(
@@ -159,8 +179,9 @@ def approval_bytes(
     used_at: datetime | None,
 ) -> bytes:
     """Return the bytes of an approval as it stands: what was asked, who agreed, and its use."""
-    asked = (method, digest, request, asked_by, asked_at, expires_at)
-    return _bytes("approvals", approval_id, *asked, approved_by, approved_at, used_at)
+    asked = (method, digest, request, asked_by, _moment(asked_at), _moment(expires_at))
+    given = (approved_by, _moment(approved_at), _moment(used_at))
+    return _bytes("approvals", approval_id.bytes, *asked, *given)
 
 
 def record_bytes(*, number: int, digest: bytes) -> bytes:
@@ -186,31 +207,24 @@ def token_bytes(
 ) -> bytes:
     """Return the bytes of an API token: whom it speaks for, what it may, and its end."""
     # No method has a line feed in its name.
-    told = (role, subject, pooler_id, name, "\n".join(methods), int(is_read_only), secret_hash)
-    return _bytes(
-        "tokens", row_id, *told, created_by, created_at, expires_at, revoked_by, revoked_at
-    )
+    what = (_id(pooler_id), name, "\n".join(methods), int(is_read_only), secret_hash)
+    made = (created_by, _moment(created_at), _moment(expires_at))
+    ended = (revoked_by, _moment(revoked_at))
+    return _bytes("tokens", row_id.bytes, role, subject, *what, *made, *ended)
 
 
 def _bytes(table: str, *values: Value) -> bytes:
-    """Write each value with its kind and its length, so that no value runs into another."""
-    parts = [_FORMAT, b"|", table.encode()]
-    for value in values:
-        raw = _raw(value)
-        parts += (len(raw).to_bytes(4, "big"), raw)
-    return b"".join(parts)
+    """Write each value with its kind and its end, so that no value runs into another.
+
+    This is done for each column of each row: `ascii` writes them all at once, alike in every
+    version of Python. A column has one type, or none.
+    """
+    return f"{_FORMAT}|{table}{values!a}".encode("ascii")
 
 
-def _raw(value: Value) -> bytes:
-    # The commonest first: this is done for each column of each row.
-    if isinstance(value, str):
-        return b"t" + value.encode()
-    if isinstance(value, UUID):
-        return b"u" + value.bytes
-    if isinstance(value, int):
-        return b"i%d" % value
-    if value is None:
-        return b"n"
-    if isinstance(value, bytes):
-        return b"b" + value
-    return b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))
+def _id(value: UUID | None) -> bytes | None:
+    return None if value is None else value.bytes
+
+
+def _moment(value: datetime | None) -> int | None:
+    return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)

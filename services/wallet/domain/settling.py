@@ -44,14 +44,23 @@ def succeeded(operation: AnyOperation, *, value: int | None, ledger: int, fee: i
     `value` is what the contract returned.
     """
     returned = OPERATION_KINDS[operation.kind].returned
+    amount = value if returned is Returned.REWARD else None
+    if operation.kind is OperationKind.PLANT:
+        amount = operation.amount
     return Settlement(
         operation_id=operation.id,
         event=OperationEvent.SUCCEED,
-        amount=value if returned is Returned.REWARD else None,
+        amount=amount,
+        stake_returned=_stake_returned(operation),
         gap=value if returned is Returned.GAP else None,
         ledger=ledger,
         fee=fee,
     )
+
+
+def _stake_returned(operation: AnyOperation) -> int:
+    """Return what a harvest gave back, as it was recorded when its transaction was signed."""
+    return operation.stake_returned if isinstance(operation, CarriedOperation) else 0
 
 
 def shown_paid(operation_id: OperationId, *, ledger: int, by: str, fee: int = 0) -> Settlement:

@@ -15,7 +15,7 @@ from services.wallet.domain.orders import Name
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store.custody import CustodyStore
-from services.wallet.store.order_rows import TABLES, OrderRow, OrderRowStore
+from services.wallet.store.order_rows import TABLES, Ends, OrderRow, OrderRowStore
 
 security = get_security_logger()
 
@@ -73,9 +73,15 @@ class OrderCheck:
         return [f"rows that wallet did not write: {self.last.count} (kalepool orders check)"]
 
     async def step(self) -> Checked:
-        """Look at all rows once, and bring those under an older key under the current one."""
+        """Look at all rows once, and bring those under an older key under the current one.
+
+        Of the ends of operations, which are many, only those are looked at that were found on the
+        chain, or have an older key: the others are judged when they are told.
+        """
         before = {row.name for row in self.last.forged}
-        found = await self._look(is_resigning=True)
+        is_replaced = self._macs.has_older
+        ends = Ends.late(below=self._macs.current) if is_replaced else Ends()
+        found = await self._look(ends, is_resigning=True)
         for row in found.forged:
             if row.name not in before:
                 security.critical("row not written by wallet", row=str(row.name), **row.columns)
@@ -84,7 +90,7 @@ class OrderCheck:
 
     async def look(self) -> Checked:
         """Look at all rows once and change nothing; before the keys are there, all are forged."""
-        return await self._look(is_resigning=False)
+        return await self._look(Ends.late(), is_resigning=False)
 
     async def sign(self, names: Collection[Name] | None, *, actor: str) -> int:
         """Sign rows that an operator has looked at (None: all); return how many were signed.
@@ -96,7 +102,7 @@ class OrderCheck:
             await self._keys.open()
         wanted = None if names is None else set(names)
         signed = 0
-        async for page in self._pages():
+        async for page in self._pages(Ends.late()):
             chosen = [
                 row
                 for row in page
@@ -109,14 +115,14 @@ class OrderCheck:
             await self._custody.record(
                 Act(actor=actor, action=Action.SIGN_ROWS, subject="rows", details=f"{signed} rows")
             )
-        self.last = await self._look(is_resigning=False)
+        self.last = await self._look(Ends.late(), is_resigning=False)
         return signed
 
-    async def _look(self, *, is_resigning: bool) -> Checked:
+    async def _look(self, ends: Ends, *, is_resigning: bool) -> Checked:
         rows = dict.fromkeys(TABLES, 0)
         forged: list[OrderRow] = []
         count, older = 0, 0
-        async for page in self._pages():
+        async for page in self._pages(ends):
             genuine, others = self._judged(page)
             rows[page[0].name.table] += len(page)
             count += len(others)
@@ -129,10 +135,10 @@ class OrderCheck:
             await self._keys.give_up_older()
         return Checked(at=self._clock.now(), rows=rows, forged=tuple(forged), count=count)
 
-    async def _pages(self) -> AsyncIterator[Sequence[OrderRow]]:
+    async def _pages(self, ends: Ends) -> AsyncIterator[Sequence[OrderRow]]:
         for table in TABLES:
             after = None
-            while page := await self._store.page(table, after=after, limit=_PAGE):
+            while page := await self._store.page(table, after=after, limit=_PAGE, ends=ends):
                 yield page
                 after = page[-1].name
 

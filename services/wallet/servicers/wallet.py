@@ -34,6 +34,7 @@ INTERNAL = (
     "BatchPlant",
     "BatchWork",
     "BatchHarvest",
+    "JudgeOperations",
 )
 #: Methods that wait until operations are settled.
 SETTLING = ("Plant", "Work", "Harvest", "BatchPlant", "BatchWork", "BatchHarvest")
@@ -188,6 +189,16 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
         async for settled in self._settled.of(ids):
             one, *others = map(messages.operation_message, settled)
             yield one, others
+
+    async def JudgeOperations(
+        self, request: wallet_pb2.JudgeOperationsRequest, context: Context
+    ) -> wallet_pb2.JudgeOperationsResponse:
+        """See wallet.proto."""
+        ids = [OperationId(UUID(value)) for value in request.operation_ids]
+        settled = await self._operations.settled_among(ids)
+        return wallet_pb2.JudgeOperationsResponse(
+            operations=map(messages.operation_message, settled)
+        )
 
     async def GetOperation(
         self, request: wallet_pb2.GetOperationRequest, context: Context

@@ -1,16 +1,18 @@
 """Operations and the batches that asked for them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
-from libs.common.log import get_logger
+from libs.common.log import get_logger, get_security_logger
 from libs.common.metrics import METER
+from libs.kale.amounts import WHOLE
 from services.wallet.domain.errors import BusyError
 from services.wallet.domain.model import (
     ChainHead,
+    Ending,
     FailureReason,
     NewOperation,
     Operation,
@@ -27,6 +29,7 @@ from services.wallet.store.orders import Orders
 from services.wallet.store.refusals import Now, find_standing, note_refusals
 
 log = get_logger(__name__)
+security = get_security_logger()
 _settled = METER.create_counter(
     "kalepool.wallet.operations", description="Operations settled, by kind, state and reason."
 )
@@ -36,6 +39,9 @@ Check = Callable[[ChainHead | None], None]
 
 #: Envelopes that ended without a proof, after which none is signed until a person says so.
 MOST_UNPROVEN = 2
+#: Operations that are remembered as told of.
+_MOST_TOLD = 10_000
+_NOT_ENDED_BY_WALLET = "what its row says of its end was not written by wallet"
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
 
@@ -60,6 +66,8 @@ class OperationStore:
     def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
         self._orders = orders
+        #: Operations whose ends somebody else wrote, as far as that was told.
+        self._tampered: set[UUID] = set()
 
     async def batch_arguments(self, request_id: str) -> bytes | None:
         """Return the hash of the arguments of a request_id; None when the request_id is new."""
@@ -167,9 +175,45 @@ class OperationStore:
         await self._database.execute("note_terms", mark)
 
     async def settled_among(self, ids: Iterable[OperationId]) -> list[Operation]:
-        """Return those of the operations that are settled, in the order of their settling."""
+        """Return those of the operations that are settled, in the order of their settling.
+
+        One whose end wallet did not write has failed as TAMPERED: nobody may book what its row
+        says. Raises RowKeysMissingError.
+        """
         rows = await self._database.many("settled_among", list(ids))
-        return [operation_of(row) for row in rows]
+        return [self._judged(row) for row in rows]
+
+    def _judged(self, row: Record) -> Operation:
+        operation = operation_of(row)
+        if self._orders.is_end(row):
+            return operation
+        self._tell_tampered(operation)
+        return replace(
+            operation,
+            state=OperationState.FAILED,
+            reason=FailureReason.TAMPERED,
+            error_message=_NOT_ENDED_BY_WALLET,
+            amount=0,
+            gap=None,
+            ledger=0,
+            transaction_hash="",
+        )
+
+    def _tell_tampered(self, operation: Operation) -> None:
+        """Tell once that somebody else wrote how an operation ended."""
+        if operation.id in self._tampered:
+            return
+        if len(self._tampered) >= _MOST_TOLD:
+            self._tampered.clear()
+        self._tampered.add(operation.id)
+        security.critical(
+            "end of an operation not written by wallet",
+            operation=str(operation.id),
+            kind=operation.kind.value,
+            state=operation.state.value,
+            amount=operation.amount,
+            ledger=operation.ledger,
+        )
 
     async def by_id(self, operation_id: OperationId) -> Operation | None:
         """Return one operation; None when it does not exist."""
@@ -210,7 +254,26 @@ class OperationStore:
             wanted.work_until,
             wanted.harvest_before,
         )
-        return sorted((queued_operation(row, self._orders) for row in rows), key=_urgency)
+        claimed = [queued_operation(row, self._orders) for row in rows]
+        withdrawn = await self._withdrawn([item for item in claimed if _is_limited(item)])
+        return sorted(
+            (replace(item, withdrawn=withdrawn.get(item.wallet_id, 0)) for item in claimed),
+            key=_urgency,
+        )
+
+    async def _withdrawn(self, plants: Sequence[QueuedOperation]) -> dict[WalletId, int]:
+        """Return by wallet the stroops of KALE that have left within an hour, or may have.
+
+        A stake may have been reckoned before they left. What only waits has not left; nor has what
+        somebody else wrote, who would so have more staked than was agreed.
+        """
+        sums: dict[WalletId, int] = {}
+        if plants:
+            for row in await self._database.many("withdrawn_of", [one.wallet_id for one in plants]):
+                if self._orders.has_left(row):
+                    wallet_id = WalletId(row["wallet_id"])
+                    sums[wallet_id] = sums.get(wallet_id, 0) + row["withdrawn"]
+        return sums
 
     async def claim_for_treasury(
         self, kind: OperationKind, *, limit: int, lease: float, ledger: int, treasury: str
@@ -236,7 +299,7 @@ class OperationStore:
         if not settlements:
             return 0
         async with self._database.transaction() as session:
-            changed = await settle(session, [(None, item) for item in settlements])
+            changed = await settle(session, self._orders, [(None, item) for item in settlements])
         tell(changed)
         return len(changed)
 
@@ -265,12 +328,17 @@ def tell(changed: Sequence[Record]) -> None:
 
 
 async def settle(
-    session: Session, settlements: Sequence[tuple[TransactionId | None, Settlement]]
+    session: Session,
+    orders: Orders,
+    settlements: Sequence[tuple[TransactionId | None, Settlement]],
+    *,
+    unsealed: Collection[OperationId] = frozenset(),
 ) -> list[Record]:
     """Apply settlements, each with the transaction that carries its operation (None: queued).
 
     Return the changed rows, for `tell`. Each settlement is guarded by the state machine: an
-    operation in another state stays as it is.
+    operation in another state stays as it is. The ends of those that are `unsealed` get no
+    authenticator, as they follow from what somebody else wrote.
     """
     changed: list[Record] = []
     for possible, carried in ((_QUEUED, False), (_CARRIED, True)):
@@ -281,7 +349,12 @@ async def settle(
                 if pair[1].event is event and (pair[0] is not None) is carried
             ]
             if group:
-                changed += await _settle_alike(session, event, possible, group)
+                state = target(OPERATION_EDGES, event)
+                macs = [
+                    None if item.operation_id in unsealed else _end_mac(orders, item, state)
+                    for _, item in group
+                ]
+                changed += await _settle_alike(session, event, possible, group, macs)
     await note_refusals(session, changed, [item for _, item in settlements])
     return changed
 
@@ -291,6 +364,7 @@ async def _settle_alike(
     event: OperationEvent,
     possible: frozenset[OperationState],
     group: Sequence[tuple[TransactionId | None, Settlement]],
+    macs: Sequence[bytes | None],
 ) -> list[Record]:
     states = [state for state in sources(OPERATION_EDGES, event) if state in possible]
     items = [item for _, item in group]
@@ -310,6 +384,25 @@ async def _settle_alike(
         [item.pause for item in items],
         [item.pack_limit for item in items],
         [item.is_unproven for item in items],
+        [item.stake_returned for item in items],
+        list(macs),
+    )
+
+
+def _end_mac(orders: Orders, item: Settlement, state: OperationState) -> bytes | None:
+    """Return the authenticator of the end that an operation gets; None when it goes on."""
+    if state is OperationState.QUEUED:
+        return None
+    has_succeeded = state is OperationState.SUCCEEDED
+    return orders.for_end(
+        Ending(
+            operation_id=item.operation_id,
+            state=state,
+            amount=(item.amount or 0) if has_succeeded else 0,
+            stake_returned=item.stake_returned if has_succeeded else 0,
+            gap=(item.gap or 0) if has_succeeded else 0,
+            ledger=item.ledger,
+        )
     )
 
 
@@ -333,8 +426,11 @@ def queued_operation(row: Record, orders: Orders) -> QueuedOperation:
         pooler_id=row["pooler_id"],
         is_suspect=bool(row.get("is_suspect")),
         stake_bps=row["stake_bps"],
-        withdrawn=row.get("withdrawn") or 0,
     )
+
+
+def _is_limited(operation: QueuedOperation) -> bool:
+    return operation.kind is OperationKind.PLANT and operation.stake_bps < WHOLE
 
 
 def _urgency(operation: QueuedOperation) -> tuple[int, int, bool, OperationId]:

@@ -3,11 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from uuid import UUID
 
 from libs.common.db.pool import Database, Record
+from libs.common.ids import new_id
 from services.wallet.domain.orders import Name
 from services.wallet.store import orders
+from services.wallet.store.payers import since
 
+#: Milliseconds for which other services may still have to book how an operation ended: two days of
+#: blocks, and one more.
+_BOOKED = 3 * 24 * 60 * 60 * 1000
+#: More than the number of any key.
+_ANY_KEY = 1 << 16
 #: Columns that name a row and carry no order.
 _NOT_SHOWN = frozenset({"key", "number", "mac"})
 
@@ -26,10 +34,26 @@ class OrderRow:
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """The ends of operations that are looked at, besides those that were found on the chain."""
+
+    #: Operations from this id on; None: no others.
+    since: UUID | None = None
+    #: Only those with an authenticator of a key below this number, or with none.
+    below: int = _ANY_KEY
+
+    @classmethod
+    def late(cls, *, below: int = _ANY_KEY) -> "Ends":
+        """Return those that other services may still have to book."""
+        return cls(since=since(new_id(), minus=_BOOKED), below=below)
+
+
 #: By table: the ending of its queries' names, and the bytes of its rows.
 _TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
     "wallets": ("wallets", orders.wallet_row),
     "operations": ("operations", orders.operation_row),
+    "ends": ("ends", orders.end_row),
     "withdrawals": ("withdrawals", orders.withdrawal_row),
     "payments": ("payments", orders.payment_row),
     "payout_addresses": ("addresses", orders.address_row),
@@ -41,6 +65,8 @@ _TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
 }
 #: Tables whose rows are named by a wallet and a number.
 _NUMBERED = frozenset({"payout_addresses", "shown_targets"})
+#: The ends that are looked at again and again.
+_FOUND = Ends()
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)
 
@@ -51,12 +77,16 @@ class OrderRowStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, table: str, *, after: Name | None, limit: int) -> list[OrderRow]:
-        """Return the next rows of a table, after a row of it."""
+    async def page(
+        self, table: str, *, after: Name | None, limit: int, ends: Ends = _FOUND
+    ) -> list[OrderRow]:
+        """Return the next rows of a table, after a row of it; of ends, those that are named."""
         name, data = _TABLES[table]
         arguments: list[object] = [None if after is None else after.key, limit]
         if table in _NUMBERED:
             arguments.append(0 if after is None else after.number)
+        if table == "ends":
+            arguments += [ends.since, ends.below]
         rows = await self._database.many(f"order_{name}", *arguments)
         return [
             OrderRow(

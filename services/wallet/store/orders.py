@@ -8,9 +8,16 @@ from uuid import UUID
 from libs.common.db.pool import Record
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.approvals import Approval
-from services.wallet.domain.model import NewOperation, OpenTransaction, OperationKind
+from services.wallet.domain.model import (
+    Ending,
+    NewOperation,
+    OpenTransaction,
+    OperationKind,
+    OperationState,
+)
 from services.wallet.domain.orders import (
     approval_bytes,
+    end_bytes,
     operation_bytes,
     payment_bytes,
     payout_address_bytes,
@@ -28,6 +35,8 @@ from services.wallet.keys.row_macs import RowMacs
 #: Addresses of a wallet that are looked at, the newest ones (queries/withdrawals.sql and
 #: wallet.payout_address have the same number).
 MOST_ADDRESSES = 1000
+#: Kinds of operations whose amount is what the chain gave, once they have succeeded.
+_MEASURED = frozenset({OperationKind.PLANT.value, OperationKind.HARVEST.value})
 
 
 class Orders:
@@ -98,6 +107,23 @@ class Orders:
                 amount=amount,
             )
         )
+
+    def for_end(self, ending: Ending) -> bytes:
+        """Return the authenticator of how an operation has ended."""
+        return self._macs.mac(
+            end_bytes(
+                operation_id=ending.operation_id,
+                state=ending.state.value,
+                amount=ending.amount,
+                stake_returned=ending.stake_returned,
+                gap=ending.gap,
+                ledger=ending.ledger,
+            )
+        )
+
+    def for_end_of(self, row: Mapping[str, Any]) -> bytes:
+        """Return the authenticator of how an operation is to have ended, by its row."""
+        return self._macs.mac(_end_bytes(row))
 
     def for_withdrawal(
         self,
@@ -231,11 +257,36 @@ class Orders:
             wallet, row["wallet_mac"]
         )
 
+    def is_end(self, row: Record) -> bool:
+        """Judge how an operation is said to have ended (end_mac)."""
+        return self._macs.is_genuine(end_row(row), row["end_mac"])
+
     def is_withdrawal(self, row: Record) -> bool:
         """Judge a withdrawal, with the payer that it belongs to (payer_id, payment_mac)."""
         return self._macs.is_genuine(withdrawal_row(row), row["mac"]) and self._macs.is_genuine(
             payment_row(row), row["payment_mac"]
         )
+
+    def has_left(self, row: Record) -> bool:
+        """Judge whether a withdrawal (withdrawn, withdrawal_mac) has left, or may have.
+
+        It has by wallet's word (end_mac), or its payer's transaction, which carries it now, may
+        still take it along.
+        """
+        order = withdrawal_bytes(
+            operation_id=row["operation_id"],
+            wallet_id=row["wallet_id"],
+            request_id=row["request_id"],
+            asset=row["asset"],
+            amount=row["withdrawn"],
+            destination=row["destination"],
+            requested_at=row["requested_at"],
+        )
+        if not self._macs.is_genuine(order, row["withdrawal_mac"]):
+            return False
+        if row["state"] == OperationState.SUCCEEDED.value:
+            return self.is_end(row)
+        return row["operation_id"] in row["operation_ids"] and self.is_payer_transaction(row)
 
     def is_payment(self, operation_id: UUID, payer_id: UUID, mac: bytes | None) -> bool:
         """Judge whether a payment belongs to a payer."""
@@ -328,6 +379,28 @@ def operation_row(row: Record) -> bytes:
         amount=row["amount"],
         nonce=None if row["nonce"] is None else int(row["nonce"]),
         digest=row["hash"],
+    )
+
+
+def end_row(row: Record) -> bytes:
+    """Return the bytes of how an operation has ended, as its row (operation_id) has it."""
+    return _end_bytes(row)
+
+
+def _end_bytes(row: Record | Mapping[str, Any]) -> bytes:
+    """Leave out what an end does not decide.
+
+    What did not succeed gave nothing, and the amount of other kinds is part of the order.
+    """
+    has_succeeded = row["state"] == OperationState.SUCCEEDED.value
+    is_measured = has_succeeded and row["kind"] in _MEASURED
+    return end_bytes(
+        operation_id=row["operation_id"],
+        state=row["state"],
+        amount=row["amount"] if is_measured else 0,
+        stake_returned=row["stake_returned"] if has_succeeded else 0,
+        gap=(row["gap"] or 0) if has_succeeded else 0,
+        ledger=row["ledger"] or 0,
     )
 
 

@@ -11,6 +11,7 @@ from libs.common.log import get_security_logger
 from services.wallet.domain.audit import Act, Action
 from services.wallet.domain.errors import TamperedError
 from services.wallet.domain.model import (
+    Ending,
     OperationEvent,
     OperationKind,
     OperationState,
@@ -83,6 +84,8 @@ class MadePayment:
     #: The newest transaction that may have made it, and its hash (hex).
     transaction_id: TransactionId
     hash: str
+    #: Whether wallet wrote that this transaction carried it.
+    is_genuine: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,15 +278,26 @@ class PayerStore:
         There are none when the number is not the target of any of the payer's envelopes.
         """
         rows = await self._database.many("payments_made", address, number)
+        carried = {row["transaction_id"]: frozenset[UUID]() for row in rows}
+        for name in carried:
+            carried[name] = await self._carried(name)
         return [
             MadePayment(
                 operation_id=OperationId(row["id"]),
                 state=OperationState(row["state"]),
                 transaction_id=TransactionId(row["transaction_id"]),
                 hash=row["hash"],
+                is_genuine=row["id"] in carried[row["transaction_id"]],
             )
             for row in rows
         ]
+
+    async def _carried(self, transaction_id: UUID) -> frozenset[UUID]:
+        """Return what a payer's transaction carries, as wallet wrote it; else nothing."""
+        row = await self._database.one("payer_transaction", transaction_id)
+        if row is None or not self._orders.is_payer_transaction(row):
+            return frozenset()
+        return frozenset(row["operation_ids"])
 
     async def book(
         self,
@@ -293,17 +307,43 @@ class PayerStore:
         given_up: Sequence[MadePayment] = (),
         *,
         ledger: int = 0,
+        forged: Collection[OperationId] = frozenset(),
     ) -> None:
         """Settle payments that were made when a payer stands at this number, and record that.
 
-        Correct those payments that were `given_up`, as made in a ledger.
+        Correct those payments that were `given_up`, as made in a ledger. The ends of those of which
+        somebody else wrote that they were carried (`forged`) get no authenticator.
         """
         async with self._database.transaction() as session:
             mac = self._orders.for_shown_target(address, number)
             await session.execute("insert_shown_target", address, number, mac)
-            changed = await settle(session, [(None, item) for item in settlements])
-            changed += await _correct(session, given_up, ledger) if given_up else []
+            waiting = [(None, item) for item in settlements]
+            changed = await settle(session, self._orders, waiting, unsealed=forged)
+            changed += await self._correct(session, given_up, ledger) if given_up else []
         tell(changed)
+
+    async def _correct(
+        self, session: Session, made: Sequence[MadePayment], ledger: int
+    ) -> list[Record]:
+        event = OperationEvent.CORRECT
+        state = target(OPERATION_EDGES, event)
+        return await session.many(
+            "correct_payments",
+            [item.operation_id for item in made],
+            [state.value for state in sources(OPERATION_EDGES, event)],
+            [item.transaction_id for item in made],
+            ledger,
+            state.value,
+            [paid_by(item.hash) for item in made],
+            [
+                self._orders.for_end(
+                    Ending(operation_id=item.operation_id, state=state, ledger=ledger)
+                )
+                if item.is_genuine
+                else None
+                for item in made
+            ],
+        )
 
     async def is_known(self, address: str, number: int) -> bool:
         """Tell whether an envelope on record brings a payer to this number."""
@@ -382,7 +422,7 @@ class PayerStore:
             await add_fees(session, _charged(seen.fee_charged, found))
             await append(session, [_found(TransactionId(row["id"]), payer, seen)], self._orders)
             settled = [shown_paid(item, ledger=seen.ledger, by=seen.hash) for item in found]
-            changed = await settle(session, [(None, item) for item in settled])
+            changed = await settle(session, self._orders, [(None, item) for item in settled])
         tell(changed)
         return True
 
@@ -429,19 +469,6 @@ def _charged(fee: int, payments: Sequence[OperationId]) -> list[Charged]:
         Charged(operation_id=item, fee=share(fee, len(payments), position))
         for position, item in enumerate(payments)
     ]
-
-
-async def _correct(session: Session, made: Sequence[MadePayment], ledger: int) -> list[Record]:
-    event = OperationEvent.CORRECT
-    return await session.many(
-        "correct_payments",
-        [item.operation_id for item in made],
-        [state.value for state in sources(OPERATION_EDGES, event)],
-        [item.transaction_id for item in made],
-        ledger,
-        target(OPERATION_EDGES, event).value,
-        [paid_by(item.hash) for item in made],
-    )
 
 
 async def _waiting(session: Session, payer: WalletId) -> list[WaitingPayment]:

@@ -9,7 +9,7 @@ from libs.common.db.pool import Database
 from libs.common.ids import FarmerId, OperationId, WalletId, new_id
 from services.wallet.domain.chain_facts import PailState
 from services.wallet.domain.foreign_harvests import ForeignHarvest, PaidHarvest
-from services.wallet.domain.model import OperationEvent, OperationKind
+from services.wallet.domain.model import Ending, OperationEvent, OperationKind, OperationState
 from services.wallet.domain.reconciling import DENIED, Balance, Difference, Finding, Kept, Told
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.operations import tell
@@ -45,6 +45,8 @@ class Denied:
     source: str | None
     #: That number.
     sequence: int | None
+    #: Ledger that is recorded to have it; 0 for none.
+    ledger: int
 
     def is_refuted_by(self, numbers: Mapping[str, int]) -> bool:
         """Tell whether accounts' numbers show that it never was, or nothing but a pail told of it.
@@ -138,40 +140,49 @@ class ReconcileStore:
         )
         return [Denied(**dict(row)) for row in found]
 
-    async def deny(self, ids: Sequence[OperationId]) -> int:
+    async def deny(self, denied: Sequence[Denied]) -> int:
         """Record operations as failed that were recorded as done and never were; return how
         many."""
+        event = OperationEvent.DENY
+        state = target(OPERATION_EDGES, event)
+        ends = [Ending(operation_id=item.id, state=state, ledger=item.ledger) for item in denied]
         changed = await self._database.many(
             "deny_operations",
-            ids,
-            [state.value for state in sources(OPERATION_EDGES, OperationEvent.DENY)],
-            target(OPERATION_EDGES, OperationEvent.DENY).value,
+            [item.id for item in denied],
+            [one.value for one in sources(OPERATION_EDGES, event)],
+            state.value,
+            [self._orders.for_end(end) for end in ends],
         )
         tell(changed)
         return len(changed)
 
     async def insert_plant(self, kept: Kept, pail: PailState) -> None:
         """Record a plant as the chain has it."""
+        name = OperationId(new_id())
+        end = _done(name, amount=pail.stake, ledger=pail.sequence)
         await self._database.execute(
             "insert_found_plant",
-            OperationId(new_id()),
+            name,
             kept.wallet_id,
             kept.block_index,
             pail.stake,
             pail.sequence,
+            self._orders.for_end(end),
         )
 
     async def insert_work(self, kept: Kept, pail: PailState) -> None:
         """Record the work that a closed block's pail shows."""
-        gap = pail.gap or 0
+        name, gap = OperationId(new_id()), pail.gap or 0
+        end = _done(name, gap=gap, ledger=pail.sequence + gap)
         await self._database.execute(
             "insert_found_work",
-            OperationId(new_id()),
+            name,
             kept.wallet_id,
             kept.block_index,
             pail.zeros,
             gap,
-            pail.sequence + gap,
+            end.ledger,
+            self._orders.for_end(end),
         )
 
     async def queue_harvest(self, kept: Kept) -> None:
@@ -197,15 +208,18 @@ class ReconcileStore:
 
         Return False when a harvest is recorded or on its way.
         """
+        name, ledger = OperationId(new_id()), foreign_harvest.ledger
+        end = _done(name, amount=found.reward, stake_returned=found.stake, ledger=ledger)
         made = await self._database.execute(
             "insert_found_harvest",
-            OperationId(new_id()),
+            name,
             wallet_id,
             block,
             found.reward,
             found.stake,
-            foreign_harvest.ledger,
+            ledger,
             foreign_harvest.transaction_hash,
+            self._orders.for_end(end),
         )
         return bool(made)
 
@@ -213,3 +227,17 @@ class ReconcileStore:
         """Return differences, newest first."""
         rows = await self._database.many("differences", before, settled, limit)
         return [Entry(**{**dict(row), "kind": Difference(row["kind"])}) for row in rows]
+
+
+def _done(
+    name: OperationId, *, ledger: int, amount: int = 0, stake_returned: int = 0, gap: int = 0
+) -> Ending:
+    """Return the end of an operation that was found done on the chain."""
+    return Ending(
+        operation_id=name,
+        state=OperationState.SUCCEEDED,
+        amount=amount,
+        stake_returned=stake_returned,
+        gap=gap,
+        ledger=ledger,
+    )

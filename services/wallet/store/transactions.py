@@ -393,11 +393,13 @@ class TransactionStore:
         """Tell whether wallet wrote the row of a transaction in flight."""
         return self._orders.is_open_transaction(transaction)
 
-    async def close(self, closings: Sequence[Closing]) -> int:
+    async def close(
+        self, closings: Sequence[Closing], *, forged: Collection[TransactionId] = frozenset()
+    ) -> int:
         """Close transactions and settle the operations they carried, at once.
 
-        What somebody else closed before stays as it is. Return the number of transactions that were
-        closed here.
+        What somebody else closed before stays as it is. The ends of what `forged` transactions
+        carry get no authenticator. Return the number of transactions that were closed here.
         """
         #: The closed transactions, each with whether it was rent.
         closed: dict[TransactionId, bool] = {}
@@ -408,12 +410,19 @@ class TransactionStore:
                 )
             changed = await settle(
                 session,
+                self._orders,
                 [
                     (closing.transaction_id, settlement)
                     for closing in closings
                     if closing.transaction_id in closed
                     for settlement in closing.settlements
                 ],
+                unsealed={
+                    settlement.operation_id
+                    for closing in closings
+                    if closing.transaction_id in forged
+                    for settlement in closing.settlements
+                },
             )
             charged = _charged(closings, closed)
             # Rent is told by its own transactions, and is no fee that a budget is held against.
@@ -512,6 +521,7 @@ def _carried(row: Record) -> CarriedOperation:
         amount=row["amount"],
         zeros=row["zeros"],
         attempts=row["attempts"],
+        stake_returned=row["stake_returned"],
     )
 
 

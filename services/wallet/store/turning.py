@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from libs.common.db.pool import Database
+from libs.common.db.pool import Database, Record, Session
 from services.wallet.domain.model import ChainHead
+from services.wallet.store.orders import Orders
 
 #: Blocks and transactions by which a network is recognised.
 _SAMPLE = 8
+#: Operations that are turned back at once.
+_PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,9 @@ class Past:
 class TurningStore:
     """The reader of the recorded past, which also turns back what lies ahead of the present."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, orders: Orders) -> None:
         self._database = database
+        self._orders = orders
 
     async def past(self, *, ledger: int, block: int) -> Past:
         """Return what is recorded up to a ledger and a block."""
@@ -61,6 +65,21 @@ class TurningStore:
                 kept = await session.one("head")
                 return kept is None or kept["ledger"] <= head.ledger
             await session.execute("turn_blocks", head.ledger, head.plantable_block)
-            for name in ("transactions", "taken", "operations", "accounts", "balances"):
+            for name in ("transactions", "taken", "accounts", "balances"):
                 await session.execute(f"turn_{name}", head.ledger)
+            await self._turn_operations(session, head.ledger)
             return True
+
+    async def _turn_operations(self, session: Session, ledger: int) -> None:
+        """Turn operations back, with the authenticators of those ends that wallet wrote."""
+        after = None
+        while rows := await session.many("turned_operations", ledger, after, _PAGE):
+            ids = [row["operation_id"] for row in rows]
+            macs = [self._turned_mac(row, ledger) for row in rows]
+            await session.execute("turn_operations", ledger, ids, macs)
+            after = ids[-1]
+
+    def _turned_mac(self, row: Record, ledger: int) -> bytes | None:
+        if row["end_mac"] is None or not self._orders.is_end(row):
+            return None
+        return self._orders.for_end_of({**dict(row), "ledger": ledger})

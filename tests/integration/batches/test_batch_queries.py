@@ -213,6 +213,45 @@ async def test_a_batch_records_what_wallet_has_in_its_own_chunks(tables: Tables)
     assert await tables.world.count(tables.service.events) == 1
 
 
+async def test_what_wallet_does_not_say_is_not_recorded(tables: Tables) -> None:
+    people = await tables.people(4)
+    batch_id = await tables.batch(people)
+    told, tampered, waiting, both = [await tables.operation(one) for one in people]
+    # Somebody has another operation of the last farmer's joined to the batch.
+    stranger = await tables.operation(people[3], reason="REFUSED")
+    await tables.joins(batch_id, 0, told, tampered)
+    await tables.joins(batch_id, 1, waiting, both, stranger)
+    tables.ends.tampered |= {tampered, stranger}
+    tables.ends.open.add(waiting)
+    assert not await tables.store.record(batch_id)
+    events = {one.farmer_id: one for one in await tables.store.events_of_batch(batch_id)}
+    assert events.keys() == {people[place].farmer_id for place in (0, 1, 3)}
+    for place, operation in ((0, told), (3, both)):
+        event = events[people[place].farmer_id]
+        assert (event.event_id, event.status, event.reason) == (operation, "success", "")
+    refused = events[people[1].farmer_id]
+    assert (refused.status, refused.reason, refused.ledger) == ("failed", "TAMPERED", 0)
+    assert refused.event_id != tampered
+    assert "not written by wallet" in refused.error_message
+    tables.ends.open.clear()
+    assert await tables.store.record(batch_id)
+    assert await tables.world.count(tables.service.events) == len(people)
+    # Nobody is asked about what has its event.
+    tables.ends.asked.clear()
+    assert await tables.store.record(batch_id)
+    assert tables.ends.asked == []
+
+
+async def test_an_end_that_changed_after_wallet_was_asked_is_not_recorded(tables: Tables) -> None:
+    (person,) = await tables.people(1)
+    batch_id = await tables.batch([person])
+    operation = await tables.operation(person, reason="FEE_CAP")
+    await tables.joins(batch_id, 0, operation)
+    arguments = [[operation], ["succeeded"], [person.farmer_id]]
+    await tables.store.database.execute("record", batch_id, *arguments)
+    assert await tables.world.count(tables.service.events) == 0
+
+
 async def test_an_operation_that_two_batches_share_is_one_event(tables: Tables) -> None:
     people = await tables.people(4)
     batches = [await tables.batch(people) for _ in range(2)]
@@ -268,6 +307,29 @@ async def test_what_no_batch_asked_for_is_recorded_once_from_a_block_on(tables: 
     assert await events_of(tables, early) == [(BLOCK - 1, "success")]
     # No further look goes into a block for what is not to be recorded.
     assert await tables.store.database.many("found_blocks", 0) == []
+
+
+async def partitions(tables: Tables) -> int:
+    """The number of the events' partitions."""
+    query = "SELECT count(*) FROM pg_inherits WHERE inhparent = $1::regclass"
+    found: int = await tables.world.connection.fetchval(query, tables.service.events)
+    return found
+
+
+async def test_what_somebody_invented_is_not_found(tables: Tables) -> None:
+    one, other = await tables.people(2)
+    far = await tables.operation(other, block=9_999_000, is_found=True)
+    tables.ends.tampered.add(far)
+    before = await partitions(tables)
+    assert await tables.store.record_found(0) == 0
+    # Nothing is made for a block of which nothing is told.
+    assert await partitions(tables) == before
+    genuine = await tables.operation(one, is_found=True)
+    tables.ends.tampered.add(await tables.operation(other, is_found=True))
+    assert await tables.store.record_found(0) == 1
+    assert await tables.world.count(tables.service.events, f"id = '{genuine}'") == 1
+    assert await tables.world.count(tables.service.events) == 1
+    assert await tables.store.record_found(0) == 0
 
 
 async def test_what_an_event_tells_of_is_not_found_again(tables: Tables) -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from kalepool.common.v1 import common_pb2
 from kalepool.harvest.v1 import harvest_pb2, harvest_pb2_grpc
 from pydantic import SecretStr
 
 from libs.common.grpc.client import call, open_channel
+from libs.common.ids import new_id
 from services.harvest.app import open_app
 from services.harvest.config import HarvestSettings
 from tests.support.database import DatabaseAccess, connect
@@ -98,6 +100,32 @@ async def test_a_found_harvest_is_booked_once_by_two_processes(pool: Pool) -> No
     assert {(one.stake_returned, one.transaction_hash, one.ledger) for one in listed} == {
         (7, "ab", 103)
     }
+
+
+async def test_a_harvest_that_somebody_invented_is_not_booked(pool: Pool) -> None:
+    pooler = await pool.world.pooler()
+    person, other = [await pool.world.farmer(pooler) for _ in range(2)]
+    invented = new_id()
+    pool.wallet.faults.tampered.add(invented)
+    await pool.world.found(person, BLOCK, "harvest", id=invented, amount=9 * 10**17)
+    await pool.world.found(other, BLOCK, "harvest", amount=100)
+    await pool.wait_for_events(BLOCK, 1)
+    assert await balance(pool, other.farmer_id) == (100, 100, 1)
+    assert await balance(pool, person.farmer_id) == (0, 0, 0)
+
+
+async def test_a_harvest_that_somebody_ended_is_not_booked(pool: Pool) -> None:
+    pooler = await pool.world.pooler()
+    person, other = [await pool.world.farmer(pooler) for _ in range(2)]
+    for one in (person, other):
+        await pool.world.worked(pooler, one, BLOCK)
+    pool.wallet.faults.forged.add(person.farmer_id)
+    request = harvest_pb2.HarvestRequest(block_index=BLOCK, pooler_id=str(pooler))
+    reply = await call(pool.stub.Harvest, request, timeout=20)
+    assert (reply.total_eligible, reply.successful_harvests) == (2, 1)
+    (failed,) = [one for one in reply.harvests if one.farmer_id == str(person.farmer_id)]
+    assert (failed.reason, failed.reward_amount) == (common_pb2.FAILURE_REASON_TAMPERED, 0)
+    assert await balance(pool, person.farmer_id) == (0, 0, 0)
 
 
 async def test_a_batch_that_joins_what_was_found_books_nothing_twice(pool: Pool) -> None:

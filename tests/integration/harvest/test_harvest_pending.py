@@ -13,6 +13,7 @@ from libs.common.db.pool import Database
 from libs.common.ids import PoolerId, new_id
 from services.harvest.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect, open_as
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld
 
 BLOCK = 700
@@ -74,7 +75,7 @@ async def events(database: DatabaseAccess) -> AsyncIterator[Events]:
     async with connect(database.admin_dsn) as connection, store_of(database) as opened:
         world = PoolWorld(connection)
         yield Events(
-            store=Store(opened), world=world, pooler=await world.pooler(), database=database
+            store=Store(opened, Ends()), world=world, pooler=await world.pooler(), database=database
         )
 
 

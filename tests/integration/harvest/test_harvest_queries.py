@@ -13,6 +13,7 @@ from libs.common.ids import FarmerId, PoolerId, new_id
 from services.harvest.domain.model import Candidate, PendingBlock
 from services.harvest.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld, open_tables_of
 from tests.support.table_rows import insert_event, insert_row
 
@@ -114,7 +115,9 @@ class Tables:
 async def harvest(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by harvest's own role, and one pooler."""
     async with open_tables_of(database, "harvest", QUERIES) as (world, opened):
-        yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
+        yield Tables(
+            store=Store(opened, Ends()), world=world, pooler=PoolerId(await world.pooler())
+        )
 
 
 # Candidates ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.plant.domain.model import PlannedPlant, PlantRequest
 from services.plant.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess, connect
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld, eventually, open_tables_of
 from tests.support.table_rows import store_backwards
 
@@ -134,7 +135,7 @@ async def plant(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by plant's own role, and one pooler."""
     async with open_tables_of(database, "plant", QUERIES) as (world, opened):
         pooler = PoolerId(await world.pooler())
-        yield Tables(store=Store(opened), database=opened, world=world, pooler=pooler)
+        yield Tables(store=Store(opened, Ends()), database=opened, world=world, pooler=pooler)
 
 
 def chunk_name(batch: BatchId, number: int) -> str:
@@ -397,7 +398,9 @@ async def blocks_of(plant: Tables, first: int) -> list[int]:
 
 async def recorded(plant: Tables, block: int) -> int:
     """How many events one block's statement writes."""
-    row = await plant.database.one("record_found", block)
+    rows = await plant.database.many("found_operations", block)
+    told = [[row[name] for row in rows] for name in ("operation_id", "state")]
+    row = await plant.database.one("record_found", block, *told)
     assert row is not None
     return int(row["recorded"])
 

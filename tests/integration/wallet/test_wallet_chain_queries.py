@@ -12,6 +12,7 @@ from libs.common.db.pool import Database
 from services.wallet.domain.model import Block, ChainHead
 from services.wallet.store.blocks import BlockStore
 from services.wallet.store.turning import TurningStore
+from tests.support.orders import ORDERS
 from tests.support.table_rows import mixed
 from tests.support.wallet_rows import WalletRows, ago
 
@@ -113,13 +114,13 @@ async def test_the_newest_block_is_one_that_was_seen(rows: WalletRows) -> None:
 
 async def test_the_past_has_the_newest_blocks_that_were_seen(rows: WalletRows) -> None:
     await save_blocks(rows.pool, mixed(list(range(1, 13))), b9=-1, b10=0)
-    past = await TurningStore(rows.pool).past(ledger=100, block=10)
+    past = await TurningStore(rows.pool, ORDERS).past(ledger=100, block=10)
     expected = [10, 8, 7, 6, 5, 4, 3, 2]
     assert list(past.blocks.items()) == [(index, bytes([index] * 32)) for index in expected]
 
 
 async def test_the_past_has_our_newest_transactions(rows: WalletRows) -> None:
-    store = TurningStore(rows.pool)
+    store = TurningStore(rows.pool, ORDERS)
     await rows.transaction()
     past = await store.past(ledger=100, block=5)
     assert (past.transactions, past.first_ledger) == ({}, None)
@@ -156,7 +157,7 @@ def present() -> ChainHead:
 async def test_a_head_that_nobody_sees_any_more_is_turned_back(rows: WalletRows) -> None:
     await keep(rows)
     head = present()
-    assert await TurningStore(rows.pool).turn_back(head, unseen_for=60)
+    assert await TurningStore(rows.pool, ORDERS).turn_back(head, unseen_for=60)
     assert await BlockStore(rows.pool).head() == head
 
 
@@ -176,7 +177,7 @@ async def test_a_head_is_turned_only_back_and_by_nodes_that_are_up_to_date(
 ) -> None:
     await keep(rows, ledger=ledger, seen=ago(seen))
     head = replace(HEAD, close_time=ago(behind))
-    assert await TurningStore(rows.pool).turn_back(head, unseen_for=60) is is_newest
+    assert await TurningStore(rows.pool, ORDERS).turn_back(head, unseen_for=60) is is_newest
     kept = await BlockStore(rows.pool).head()
     assert kept is not None
     is_turned = is_newest and ledger > HEAD.ledger
@@ -200,7 +201,7 @@ async def test_a_head_is_not_turned_back_at_the_limits(
 async def test_blocks_of_a_ledger_or_index_that_is_not_there_are_unseen(rows: WalletRows) -> None:
     await keep(rows)
     await save_blocks(rows.pool, [4, 5, 6, 7], b5=101, b6=100)
-    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
+    assert await TurningStore(rows.pool, ORDERS).turn_back(present(), unseen_for=60)
     marks = "(updated_ledger, expires_ledger)::text"
     assert await rows.values("chain.blocks", marks, key="index") == {
         4: "(50,1000)",
@@ -226,27 +227,26 @@ async def test_transactions_in_flight_are_signed_and_sent_again_at_ledgers_that_
     numbers: dict[str, Any] = {"signed_ledger": signed, "resend_ledger": resend}
     open_ones = [await rows.transaction(state=state, **numbers) for state in ("signed", "sent")]
     closed = await rows.transaction(state="excluded", **numbers)
-    assert await turned(rows.pool, open_ones, ledger=100) == [expected] * 2
+    assert await turned(rows, open_ones, ledger=100) == [expected] * 2
     assert (await rows.transactions("resend_ledger"))[closed] == resend
 
 
 async def test_nothing_was_signed_before_the_first_ledger(rows: WalletRows) -> None:
     transaction_id = await rows.transaction(signed_ledger=5000, resend_ledger=0)
-    assert await turned(rows.pool, [transaction_id], ledger=29) == [(0, 0)]
+    assert await turned(rows, [transaction_id], ledger=29) == [(0, 0)]
 
 
-async def turned(pool: Database, ids: Sequence[object], *, ledger: int) -> list[tuple[int, int]]:
-    """When transactions that were made five seconds ago count as signed, and are sent again."""
-    async with pool.transaction() as session:
-        await session.connection.execute(
-            "UPDATE wallet.transactions SET created_at = now() - interval '5 seconds' "
-            "WHERE id = ANY($1)",
-            ids,
-        )
-        await session.execute("turn_transactions", ledger)
-        found = await session.connection.fetch(
-            "SELECT signed_ledger, resend_ledger FROM wallet.transactions WHERE id = ANY($1)", ids
-        )
+async def turned(rows: WalletRows, ids: Sequence[object], *, ledger: int) -> list[tuple[int, int]]:
+    """The ledgers of transactions of five seconds ago, once they are turned back."""
+    await rows.connection.execute(
+        "UPDATE wallet.transactions SET created_at = now() - interval '5 seconds' "
+        "WHERE id = ANY($1)",
+        ids,
+    )
+    await rows.pool.execute("turn_transactions", ledger)
+    found = await rows.connection.fetch(
+        "SELECT signed_ledger, resend_ledger FROM wallet.transactions WHERE id = ANY($1)", ids
+    )
     return [tuple(row) for row in found]
 
 
@@ -261,7 +261,7 @@ async def test_what_was_read_at_a_ledger_that_is_not_there_is_of_this_one(rows: 
         await rows.insert(
             "wallet.reconciled_balances", wallet_id=owner.id, ledger=ledger, kale_stroops=1
         )
-    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
+    assert await TurningStore(rows.pool, ORDERS).turn_back(present(), unseen_for=60)
     by_wallet = {owner.id: min(99 + place, 100) for place, owner in enumerate(owners)}
     for table in ("accounts", "reconciled_balances"):
         assert await rows.values(f"wallet.{table}", "ledger", key="wallet_id") == by_wallet
@@ -283,7 +283,7 @@ async def test_what_was_settled_at_a_ledger_that_is_not_there_is_of_this_one(
         await rows.transaction(state="succeeded", ledger=5000): 100,
         await rows.transaction(state="failed", ledger=99): 99,
     }
-    assert await TurningStore(rows.pool).turn_back(present(), unseen_for=60)
+    assert await TurningStore(rows.pool, ORDERS).turn_back(present(), unseen_for=60)
     assert await rows.operations("ledger") == settled
     assert await rows.transactions("ledger") == closed
 
@@ -316,5 +316,6 @@ async def test_only_rows_of_ledgers_that_are_not_there_are_written(rows: WalletR
     await rows.operation(owner, ledger=100)
     await rows.transaction(state="succeeded", ledger=100)
     await rows.insert("wallet.reconciled_balances", wallet_id=owner.id, ledger=100, kale_stroops=1)
-    for name in ("taken", "operations", "accounts", "balances"):
+    for name in ("taken", "accounts", "balances"):
         assert await rows.pool.execute(f"turn_{name}", 100) == 0
+    assert await rows.pool.many("turned_operations", 100, None, 9) == []

@@ -135,7 +135,7 @@ async def done(
     operation = await rows.operation(
         wallet, kind, state, block=block, transaction_id=transaction, **values
     )
-    return Denied(id=operation, source=source, sequence=sequence)
+    return Denied(id=operation, source=source, sequence=sequence, ledger=values.get("ledger", 0))
 
 
 def pail(zeros: int | None = None) -> PailState:
@@ -155,7 +155,7 @@ async def denied(
 async def test_what_was_found_twice_is_denied_with_its_number(rows: WalletRows) -> None:
     wallet, other = await rows.wallet(), await rows.wallet()
     expected = {
-        await done(rows, wallet, "plant"),
+        await done(rows, wallet, "plant", ledger=LEDGER),
         await done(rows, wallet, "work"),
         await done(rows, wallet, "work"),
     }
@@ -178,7 +178,7 @@ async def test_what_only_a_pail_told_of_is_denied_without_a_number(rows: WalletR
         work = await rows.operation(
             wallet, "work", "succeeded", block=BLOCK, transaction_id=transaction
         )
-        expected = {Denied(id=one, source=None, sequence=None) for one in (found, work)}
+        expected = {Denied(id=one, source=None, sequence=None, ledger=0) for one in (found, work)}
         assert await denied(rows, finding(wallet, NO_PLANT)) >= expected
 
 
@@ -217,8 +217,9 @@ async def test_what_is_denied_has_failed(rows: WalletRows) -> None:
     wallet, other = await rows.wallet(), await rows.wallet()
     for one in (wallet, other):
         await difference(rows, one, NO_PLANT)
-    plant = (await done(rows, wallet, "plant")).id
-    work = await rows.operation(wallet, "work", "queued")
+    plant = await done(rows, wallet, "plant")
+    waiting = await rows.operation(wallet, "work", "queued")
+    work = Denied(id=waiting, source=None, sequence=None, ledger=0)
     for kind in ("plant", "work"):
         await done(rows, other, kind)
     assert await ReconcileStore(rows.pool, ORDERS).deny([plant, work]) == 1
@@ -226,7 +227,7 @@ async def test_what_is_denied_has_failed(rows: WalletRows) -> None:
         "SELECT id, state, reason, error_message FROM wallet.operations WHERE reason IS NOT NULL"
     )
     message = "nodes said that it worked, and the chain has no trace of it"
-    assert [tuple(row) for row in failed] == [(plant, "failed", "REFUSED", message)]
+    assert [tuple(row) for row in failed] == [(plant.id, "failed", "REFUSED", message)]
 
 
 # What the chain has and no record --------------------------------------------------------------
@@ -303,4 +304,5 @@ async def test_a_harvest_of_somebody_else_is_recorded_once(rows: WalletRows) -> 
 async def test_nothing_is_denied_of_nobody(rows: WalletRows) -> None:
     await difference(rows, await rows.wallet(), NO_PLANT)
     assert await denied(rows) == set()
-    assert await ReconcileStore(rows.pool, ORDERS).deny([OperationId(new_id())]) == 0
+    nobody = Denied(id=OperationId(new_id()), source=None, sequence=None, ledger=0)
+    assert await ReconcileStore(rows.pool, ORDERS).deny([nobody]) == 0

@@ -1,5 +1,6 @@
 """What reconciliation records becomes events, once, with two of each service over a real chain."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -7,7 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from kalepool.wallet.v1 import reconcile_pb2, reconcile_pb2_grpc
+from kalepool.common.v1 import common_pb2
+from kalepool.wallet.v1 import (
+    custody_pb2,
+    custody_pb2_grpc,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
+    wallet_pb2,
+)
 from pydantic import SecretStr
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
@@ -135,6 +143,13 @@ async def pool(
         yield Pool(wallet=world, stranger=stranger, admin=admin)
 
 
+@pytest.fixture
+async def wallets_role(pool: Pool) -> AsyncIterator[Any]:
+    """A connection of whoever has wallet's database password."""
+    async with connect(pool.wallet.database.dsn("wallet")) as connection:
+        yield connection
+
+
 async def test_lost_records_become_events_once(pool: Pool) -> None:
     farmer, _, block = await pool.grown()
     await pool.admin.execute(FORGET.format(farmer=farmer))
@@ -209,6 +224,79 @@ async def test_a_strangers_better_work_is_recorded_and_harvested(pool: Pool) -> 
     assert await pool.balance(farmer) == (harvests[0][0], 1)
     await pool.reconcile()
     assert await pool.differences(farmer) == [("work_without_record", "they agree again")]
+
+
+#: What whoever has wallet's password writes: a harvest that nobody made, the end of one.
+INVENTED = """
+INSERT INTO wallet.operations (
+    id, kind, wallet_id, block_index, state, amount, ledger, found_hash, settled_at, is_found,
+    end_mac
+)
+SELECT gen_random_uuid(), 'harvest', w.id, $2, 'succeeded', 9 * 10^17, 9, 'ab', now(), true, (
+    SELECT o.end_mac FROM wallet.operations AS o
+    WHERE o.kind = 'harvest' AND o.state = 'succeeded' LIMIT 1
+)
+FROM wallet.wallets AS w WHERE w.farmer_id = $1
+"""
+ENDED = """
+UPDATE wallet.operations AS o
+SET state = 'succeeded', amount = 9 * 10^17, ledger = 9, settled_at = now()
+FROM wallet.wallets AS w
+WHERE o.wallet_id = w.id AND w.farmer_id = $1 AND o.kind = 'harvest' AND o.state = 'queued'
+"""
+
+
+async def test_a_harvest_that_wallets_password_invents_is_not_booked(
+    pool: Pool, wallets_role: Any
+) -> None:
+    farmer, address, block = await pool.grown()
+    await wallets_role.execute(INVENTED, UUID(farmer), block + 1000)
+    await pool.grown(is_worked=False)
+    await pool.wallet.wait_for_current(block + 1)
+    reward = await pool.stranger.harvest(address, block)
+
+    async def booked() -> bool:
+        await pool.reconcile()
+        return await pool.balance(farmer) is not None
+
+    # What was found on the chain is booked, beside it.
+    await eventually(booked, "the reward is not booked", pool.wallet.wallet)
+    _, _, harvests = await pool.events(farmer)
+    assert harvests == [(reward, KALE)]
+    assert await pool.balance(farmer) == (reward, 1)
+
+
+async def test_a_harvest_that_wallets_password_ends_is_not_booked(
+    pool: Pool, wallets_role: Any
+) -> None:
+    farmer, _, block = await pool.grown()
+    async with open_channel(pool.wallet.target) as channel:
+        custody = custody_pb2_grpc.CustodyServiceStub(channel)
+        reach = custody_pb2.PauseReach(everything=True)
+        await pool.grown(is_worked=False)
+        await pool.wallet.wait_for_current(block + 1)
+        await custody.PauseSigning(custody_pb2.PauseSigningRequest(reach=reach, reason="a test"))
+        try:
+            asked = asyncio.create_task(pool.wallet.harvest(f"harvest {farmer}", block, [farmer]))
+
+            async def is_ended() -> bool:
+                return str(await wallets_role.execute(ENDED, UUID(farmer))) != "UPDATE 0"
+
+            await eventually(is_ended, "no harvest waits", pool.wallet.wallet)
+            (own,) = await asked
+        finally:
+            await custody.ResumeSigning(custody_pb2.ResumeSigningRequest(reach=reach))
+    assert own.state == wallet_pb2.OPERATION_STATE_FAILED
+    assert own.reason == common_pb2.FAILURE_REASON_TAMPERED
+    assert own.amount == 0
+
+    # Reconciliation finds the pail, twice, and the harvest can be made after all.
+    await pool.reconcile()
+    assert (await pool.reconcile()).settled == 1
+    (again,) = await pool.wallet.harvest(f"again {farmer}", block, [farmer])
+    assert again.state == wallet_pb2.OPERATION_STATE_SUCCEEDED
+    assert 0 < again.amount < 10**12
+    assert await pool.balance(farmer) in (None, (again.amount, 1))
 
 
 async def test_an_event_that_the_chain_does_not_know_waits_for_a_person(pool: Pool) -> None:

@@ -16,7 +16,7 @@ from services.wallet.store.wallets import WalletStore
 from services.wallet.store.withdrawals import WithdrawalStore
 from tests.support.database import connect
 from tests.support.orders import ORDERS
-from tests.support.wallet_rows import WalletRow, WalletRows, ago
+from tests.support.wallet_rows import WalletRow, WalletRows
 
 A, B, C = (f"G{letter * 55}" for letter in "ABC")
 NOBODY: dict[str, Any] = {"pooler_id": None, "farmer_id": None, "is_public": False}
@@ -65,14 +65,14 @@ async def payout(rows: WalletRows, account: WalletRow, state: str = "queued") ->
 
 async def settle(rows: WalletRows, name: OperationId, state: str, **values: object) -> None:
     """Settle an operation, as wallet's own role."""
-    given = {"settled_at": ago(), **values}
-    columns = ", ".join(f"{column} = ${place}" for place, column in enumerate(given, start=3))
+    columns = "".join(f", {column} = ${place}" for place, column in enumerate(values, start=3))
     async with rows.pool.session() as session:
         await session.connection.execute(
-            f"UPDATE wallet.operations SET state = $2, {columns} WHERE id = $1",  # noqa: S608
+            "UPDATE wallet.operations "  # noqa: S608  (the test's own words)
+            f"SET state = $2, settled_at = now(){columns} WHERE id = $1",
             name,
             state,
-            *given.values(),
+            *values.values(),
         )
 
 

@@ -221,8 +221,6 @@ async def test_another_attempt_has_no_transaction_and_waits(rows: WalletRows) ->
     settlement = ending(
         name,
         OperationEvent.RETRY,
-        amount=21,
-        gap=22,
         ledger=1,
         fee=7,
         message="in words",
@@ -234,8 +232,8 @@ async def test_another_attempt_has_no_transaction_and_waits(rows: WalletRows) ->
     await close(rows, settlement)
     assert await columns(rows, name) == {
         "state": "queued",
-        "amount": 21,
-        "gap": 22,
+        "amount": 11,
+        "gap": 12,
         "ledger": 1,
         "fee_charged": 20,
         "reason": None,

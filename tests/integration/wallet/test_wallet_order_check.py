@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -21,16 +22,18 @@ from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore, lock_audit_log
 from services.wallet.store.keys import KeyStore
-from services.wallet.store.order_rows import TABLES, OrderRowStore
+from services.wallet.store.order_rows import TABLES, Ends, OrderRowStore
 from services.wallet.store.orders import Orders
 from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.tokens import TokenStore
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import KEY, ORDERS
 from tests.support.tokens import new_token
-from tests.support.wallet_rows import WalletRow, WalletRows, ago
+from tests.support.wallet_rows import BLOCK, WalletRow, WalletRows, ago
 
 PROVIDER = LocalKeyProvider(bytes(range(32)))
+#: The id of an operation of long ago.
+AGED = UUID("0190163d-8694-739b-aea5-966c26f8ad91")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,8 @@ async def checked(rows: WalletRows) -> Checked:
     withdrawal = await rows.payment(farmer, payer)
     await rows.payment(await rows.wallet("channel"), payer, "top_up", state="succeeded")
     await rows.operation(farmer, "plant", amount=5)
+    found = await rows.operation(farmer, "harvest", "succeeded", amount=7, is_found=True)
+    await rows.operation(farmer, "harvest", "succeeded", amount=7, block=BLOCK + 1)
     carrier = await rows.transaction(payer.address, "succeeded", [withdrawal], bump_to=2000)
     await rows.shown(payer, 2000)
     for number, address in enumerate(("G1", "G2"), start=1):
@@ -95,6 +100,7 @@ async def checked(rows: WalletRows) -> Checked:
     names = {
         "wallets": Name(table="wallets", key=payer.id),
         "operations": Name(table="operations", key=withdrawal),
+        "ends": Name(table="ends", key=found),
         "withdrawals": Name(table="withdrawals", key=withdrawal),
         "payments": Name(table="payments", key=withdrawal),
         "payout_addresses": Name(table="payout_addresses", key=farmer.id, number=2),
@@ -113,6 +119,7 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
     assert found.rows == {
         "wallets": 4,
         "operations": 3,
+        "ends": 1,
         "withdrawals": 1,
         "payments": 2,
         "payout_addresses": 2,
@@ -130,7 +137,14 @@ async def test_what_wallet_wrote_is_in_order(checked: Checked) -> None:
 #: What somebody with all rights changes in one row, by table.
 CHANGES = {
     "wallets": "UPDATE wallet.wallets SET kind = 'channel' WHERE kind = 'payer'",
-    "operations": "UPDATE wallet.operations SET amount = 6 WHERE kind = 'withdraw'",
+    "operations": """
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE wallet.operations SET amount = 6 WHERE kind = 'withdraw'
+    """,
+    "ends": """
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE wallet.operations SET amount = 9 WHERE is_found
+    """,
     "withdrawals": "UPDATE wallet.withdrawals SET destination = 'G3'",
     "payments": """
         SET LOCAL session_replication_role = 'replica';
@@ -190,6 +204,39 @@ async def test_a_transaction_in_flight_is_looked_at_until_it_has_ended(checked: 
     assert (await checked.check.look()).count == 0
 
 
+async def test_ends_that_may_still_be_booked_are_looked_at_by_an_operator(
+    checked: Checked,
+) -> None:
+    """Those of every operation are too many for each minute: they are judged when told."""
+    rows = checked.rows
+    forged = await rows.operation(
+        checked.farmer, "work", "succeeded", block=BLOCK + 2, end_mac=bytes(34)
+    )
+    old = await rows.operation(
+        checked.farmer, "work", "succeeded", block=BLOCK + 3, end_mac=bytes(34), id=AGED
+    )
+    assert (await checked.check.step()).count == 0
+    found = await checked.check.look()
+    assert [str(row.name) for row in found.forged] == [f"ends/{forged}"]
+    assert str(old) not in str(found.forged)
+    assert await checked.check.sign([found.forged[0].name], actor="operator") == 1
+    assert (await checked.check.look()).count == 0
+
+
+async def test_all_rows_are_seen_once_however_they_are_paged(checked: Checked) -> None:
+    rows = checked.rows
+    for block in range(20, 27):
+        await rows.operation(
+            checked.farmer, "work", "succeeded", block=block, is_found=block % 3 == 0
+        )
+    store, seen, after = OrderRowStore(rows.pool), list[Name](), None
+    while page := await store.page("ends", after=after, limit=2, ends=Ends.late()):
+        seen += [row.name for row in page]
+        after = page[-1].name
+    assert len(seen) == len(set(seen)) == 3 + 7
+    assert seen == sorted(seen, key=lambda name: name.key)
+
+
 async def test_a_row_is_told_with_what_it_says(checked: Checked) -> None:
     async with checked.rows.connection.transaction():
         await checked.rows.connection.execute(CHANGES["withdrawals"])
@@ -207,8 +254,10 @@ async def test_rows_that_nobody_signed_are_shown_and_then_signed(checked: Checke
     (warning,) = check.warnings
     assert "nothing is signed" in warning
     found = await check.look()
-    assert found.count == sum(found.rows.values()) == 17
-    assert await check.sign(None, actor="operator") == 17
+    # Of ends, all that other services may still have to book: the top-up's and both harvests'.
+    assert found.rows["ends"] == 3
+    assert found.count == sum(found.rows.values()) == 20
+    assert await check.sign(None, actor="operator") == 20
     assert (macs.current, check.is_clean) == (1, True)
     # Another process finds the key, and every row in order.
     _, others, another = open_check(checked.rows.pool)
@@ -246,7 +295,8 @@ async def test_a_key_is_replaced_while_the_pool_goes_on(checked: Checked) -> Non
         "SELECT DISTINCT get_byte(mac, 1) AS number FROM wallet.wallets UNION "
         "SELECT get_byte(mac, 1) FROM wallet.transactions UNION "
         "SELECT get_byte(mac, 1) FROM wallet.tokens UNION "
-        "SELECT get_byte(resume_mac, 1) FROM wallet.pauses"
+        "SELECT get_byte(resume_mac, 1) FROM wallet.pauses UNION "
+        "SELECT get_byte(end_mac, 1) FROM wallet.operations WHERE settled_at IS NOT NULL"
     )
     assert [row["number"] for row in found] == [2]
     # A process that has not looked yet still writes under the older key, which counts.
@@ -280,10 +330,14 @@ async def test_wallet_may_sign_what_is_settled_and_change_nothing_else(
 ) -> None:
     async with connect(database.dsn("wallet")) as wallet:
         await wallet.execute("UPDATE wallet.operations SET mac = NULL WHERE state = 'succeeded'")
+        await wallet.execute(
+            "UPDATE wallet.operations SET end_mac = NULL WHERE state = 'succeeded'"
+        )
         await wallet.execute("UPDATE wallet.transactions SET mac = NULL")
         await wallet.execute("UPDATE wallet.payments SET mac = NULL")
         for statement in (
             "UPDATE wallet.operations SET mac = NULL, amount = 9 WHERE state = 'succeeded'",
+            "UPDATE wallet.operations SET end_mac = mac, amount = 9 WHERE state = 'succeeded'",
             "UPDATE wallet.transactions SET mac = NULL, bump_to = 9000",
             "UPDATE wallet.payments SET payer_id = payer_id",
         ):

@@ -94,20 +94,25 @@ async def limited(rows: WalletRows, stake_bps: int = 5000) -> WalletRow:
     return row
 
 
-async def withdrawal(rows: WalletRows, owner: WalletRow, amount: int, **values: Any) -> None:
+async def withdrawal(rows: WalletRows, owner: WalletRow, amount: int, **values: Any) -> OperationId:
     """A withdrawal of KALE, asked for now."""
-    block = next(rows.numbers)
-    state = values.pop("state", "succeeded")
-    name = await rows.operation(owner, "withdraw", block=block, amount=amount, state=state)
-    columns = {"asset": "kale", "requested_at": ago(1), "request_id": str(name)} | values
-    await rows.insert(
-        "wallet.withdrawals",
-        operation_id=name,
-        wallet_id=owner.id,
-        amount=amount,
-        destination="G2",
-        **columns,
+    columns: dict[str, Any] = {"state": "succeeded", "requested_at": ago(1)} | values
+    return await rows.payment(owner, None, amount=amount, **columns)
+
+
+async def carried(rows: WalletRows, owner: WalletRow, amount: int, **values: Any) -> OperationId:
+    """A withdrawal of KALE that a payer's transaction carries now."""
+    payer, name, carrier = await rows.wallet("payer"), OperationId(new_id()), new_id()
+    columns: dict[str, Any] = {"sequence": 5, "bump_to": 10**9, "lookup_hash": carrier.hex}
+    columns |= {"max_time": int(ago(-60).timestamp())} | values
+    mac = ORDERS.for_transaction(
+        row_id=carrier, source=payer.address, operation_ids=[name], **columns
     )
+    await rows.transaction(payer.address, "sent", id=carrier, mac=mac, **columns)
+    await withdrawal(rows, owner, amount, state="sent", id=name, transaction_id=carrier)
+    await rows.assign(name, payer)
+    await rows.place(carrier, 1, name)
+    return name
 
 
 async def taken(rows: WalletRows) -> list[tuple[int, int]]:
@@ -126,10 +131,41 @@ async def test_a_plant_comes_with_its_limit_and_what_was_withdrawn_lately(rows: 
     await withdrawal(rows, owner, 6000, asset="xlm")
     await withdrawal(rows, other, 70_000)
     # What may have left counts; what waits, or was given up, has not left.
-    await withdrawal(rows, owner, 1_000_000, state="sent")
+    await carried(rows, owner, 1_000_000)
     for state in ("queued", "failed", "expired"):
         await withdrawal(rows, owner, 10**9, state=state)
     assert await taken(rows) == [(5000, 1_000_034)]
+
+
+#: How whoever has wallet's database password says that a withdrawal has left.
+SAID = {
+    "it was made": "UPDATE wallet.operations SET state = 'succeeded', ledger = 100, "
+    "settled_at = now() WHERE id = $1",
+    "another's transaction carries it": "UPDATE wallet.operations SET state = 'sent', "
+    "transaction_id = (SELECT id FROM wallet.transactions WHERE state = 'sent') WHERE id = $1",
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+async def test_a_withdrawal_that_is_said_to_have_left_raises_no_stake(
+    rows: WalletRows, database: DatabaseAccess, said: str
+) -> None:
+    owner, other = await limited(rows), await rows.wallet()
+    await rows.operation(owner, "plant", block=5, amount=7)
+    waiting = await withdrawal(rows, owner, 10**9, state="queued")
+    await carried(rows, other, 5)
+    async with connect(database.dsn("wallet")) as thief:
+        await thief.execute(SAID[said], waiting)
+    assert await taken(rows) == [(5000, 0)]
+
+
+async def test_a_transaction_that_no_ledger_takes_any_more_carries_nothing_away(
+    rows: WalletRows,
+) -> None:
+    owner = await limited(rows)
+    await rows.operation(owner, "plant", block=5, amount=7)
+    await carried(rows, owner, 30, max_time=int(ago(120).timestamp()))
+    assert await taken(rows) == [(5000, 0)]
 
 
 async def test_nothing_is_summed_where_nothing_depends_on_it(rows: WalletRows) -> None:

@@ -66,7 +66,7 @@ async def following(
     network = network_for("localnet", farm=farm, rpc_url=rpc_url or world.rpc_url)
     chain_view = ChainView(SystemClock(), Wakeup())
     async with open_chain(network, timeout=2) as opened:
-        back = Turning(opened, TurningStore(pool))
+        back = Turning(opened, TurningStore(pool, ORDERS))
         yield Follower(opened, BlockStore(pool), chain_view, back, block_seconds=6), chain_view
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from libs.common.db.pool import Record
@@ -36,12 +37,13 @@ from tests.support.wallet_rows import WalletRow, WalletRows, ago
 
 NOW = ago()
 LIMIT = DailyLimit(farmer=10**12, pool=10**12)
-#: A withdrawal that left exactly a day before the transaction began.
+#: How somebody ends a withdrawal that is in flight, at a moment of his own.
 ENDED = """
 UPDATE wallet.operations
-SET state = $2::wallet.operation_state, reason = $3, settled_at = '2021-01-01Z', ledger = 1
+SET state = $2::wallet.operation_state, reason = $3, settled_at = {moment}, ledger = 1
 WHERE id = $1
 """
+#: A withdrawal that left exactly a day before the transaction began.
 A_DAY_AGO = """
 WITH made AS (
     INSERT INTO wallet.operations (id, kind, wallet_id, block_index, state, settled_at)
@@ -365,19 +367,25 @@ async def test_what_leaves_counts_for_a_day_for_its_farmer_and_for_all(rows: Wal
         assert await used(one, "neither") == (0, 0)
 
 
+@pytest.mark.parametrize("asked", [0, 26], ids=["asked for now", "asked for a day ago"])
 async def test_an_end_that_somebody_wrote_takes_no_withdrawal_out_of_the_sum(
-    rows: WalletRows, database: DatabaseAccess
+    rows: WalletRows, database: DatabaseAccess, asked: float
 ) -> None:
     one, payer = await rows.wallet(), await rows.wallet("payer")
     amounts = {"succeeded": 1, "failed": 2, "expired": 4}
     for number, (state, amount) in enumerate(amounts.items(), start=1):
-        sent = await rows.payment(one, payer, amount=amount, state="sent")
+        sent = await rows.payment(
+            one, payer, amount=amount, state="sent", requested_at=ago(hours=asked)
+        )
         await rows.transaction(
             payer.address, "excluded", [sent], sequence=number, bump_to=1000 * number
         )
         reason = None if state == "succeeded" else "REFUSED"
         async with connect(database.dsn("wallet")) as thief:
-            await thief.execute(ENDED, sent, state, reason)
+            for moment in ("'2021-01-01Z'", "now() - interval '1 second'"):
+                with pytest.raises(asyncpg.CheckViolationError, match="ends now"):
+                    await thief.execute(ENDED.format(moment=moment), sent, state, reason)
+            await thief.execute(ENDED.format(moment="now()"), sent, state, reason)
     # What was never signed for, or long ago, and failed does not count.
     await rows.payment(one, payer, amount=8, state="failed")
     old = await rows.payment(one, payer, amount=16, state="failed")

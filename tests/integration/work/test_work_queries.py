@@ -11,6 +11,7 @@ from libs.common.ids import BatchId, FarmerId, PoolerId, new_id
 from services.work.domain.model import FarmerState, Verdict
 from services.work.store.store import QUERIES, Store
 from tests.support.database import DatabaseAccess
+from tests.support.ends import Ends
 from tests.support.pool_world import Person, PoolWorld, open_tables_of
 from tests.support.table_rows import insert_event, insert_row
 
@@ -126,7 +127,9 @@ class Tables:
 async def work(database: DatabaseAccess) -> AsyncIterator[Tables]:
     """A store by work's own role, and one pooler."""
     async with open_tables_of(database, "work", QUERIES) as (world, opened):
-        yield Tables(store=Store(opened), world=world, pooler=PoolerId(await world.pooler()))
+        yield Tables(
+            store=Store(opened, Ends()), world=world, pooler=PoolerId(await world.pooler())
+        )
 
 
 async def test_a_block_is_found_by_its_index(work: Tables) -> None:

@@ -1,5 +1,6 @@
 """Authenticators of rows: what they cover, under which keys they count."""
 
+import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -174,6 +175,25 @@ ORDERS: list[tuple[Callable[..., bytes], dict[str, Any], dict[str, Any]]] = [
         {"number": 2, "digest": bytes(31) + b"1"},
     ),
     (
+        orders.end_bytes,
+        {
+            "operation_id": ONE,
+            "state": "succeeded",
+            "amount": 5,
+            "stake_returned": 7,
+            "gap": 0,
+            "ledger": 100,
+        },
+        {
+            "operation_id": TWO,
+            "state": "failed",
+            "amount": 6,
+            "stake_returned": 8,
+            "gap": 1,
+            "ledger": 101,
+        },
+    ),
+    (
         orders.transaction_bytes,
         {
             "row_id": ONE,
@@ -295,6 +315,12 @@ async def test_a_key_that_does_not_open_changes_nothing() -> None:
     with pytest.raises(KeyProviderError, match="row key 1"):
         await macs.use(PROVIDER, [await seal_row_key(other, 1)])
     assert macs.is_genuine(b"row", macs.mac(b"row"))
+
+
+@given(key=st.binary(min_size=16, max_size=64), row=st.binary(max_size=300))
+def test_an_authenticator_is_the_hmac_of_the_row_under_its_key(key: bytes, row: bytes) -> None:
+    mac = RowMacs({7: key}).mac(row)
+    assert mac == b"\0\7" + hmac.digest(key, row, "sha256")
 
 
 async def test_no_key_is_printed() -> None:

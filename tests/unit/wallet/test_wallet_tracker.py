@@ -86,6 +86,7 @@ class Transactions:
         self.closings: list[Closing] = []
         #: What wallet did not write.
         self.forged: set[TransactionId] = set()
+        self.unsealed: set[TransactionId] = set()
 
     def is_genuine(self, transaction: OpenTransaction) -> bool:
         """As the store's."""
@@ -106,8 +107,11 @@ class Transactions:
         """As the store's."""
         return [self.there[item] for item in sorted(ids) if item in self.there]
 
-    async def close(self, closings: Sequence[Closing]) -> None:
+    async def close(
+        self, closings: Sequence[Closing], *, forged: Collection[TransactionId] = frozenset()
+    ) -> None:
         """As the store's."""
+        self.unsealed |= set(forged)
         self.closings += closings
         for closing in closings:
             del self.there[closing.transaction_id]
@@ -338,6 +342,17 @@ async def test_a_row_that_wallet_did_not_write_is_not_sent() -> None:
     world.transactions.forged = {forged.id}
     await world.tracker.step()
     assert {item.id for item in world.sent} == {sound.id}
+
+
+async def test_what_a_row_that_wallet_did_not_write_carried_does_not_end_by_its_word() -> None:
+    world, forged, sound = World(), call(), replace_hash(call(), "cc")
+    for item in (forged, sound):
+        world.follow(item)
+    world.transactions.forged = {forged.id}
+    world.chain.outcomes = {"aa": outcome(), "cc": outcome()}
+    await world.tracker.step()
+    assert set(world.closed) == {forged.id, sound.id}
+    assert world.transactions.unsealed == {forged.id}
 
 
 async def test_an_envelope_that_holds_another_transaction_is_not_sent() -> None:

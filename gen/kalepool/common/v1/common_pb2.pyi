@@ -132,7 +132,9 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     nodes do not tell. It was given up, nothing was paid, and its amount is free again.
     """
     FAILURE_REASON_TAMPERED: _FailureReason.ValueType  # 32
-    """The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
+    """The order, or how its operation ended, was not written by wallet: somebody else has changed the
+    database. Nothing is signed for such an order, and nothing is booked by such an end.
+    """
     FAILURE_REASON_STAKE_NOT_AGREED: _FailureReason.ValueType  # 33
     """A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
     name of the farmer's pooler or an operator, changes that. Nothing was signed.
@@ -221,7 +223,9 @@ FAILURE_REASON_KEEPS_FAILING: FailureReason.ValueType  # 31
 nodes do not tell. It was given up, nothing was paid, and its amount is free again.
 """
 FAILURE_REASON_TAMPERED: FailureReason.ValueType  # 32
-"""The order was not written by wallet: somebody else has changed the database. Nothing was signed."""
+"""The order, or how its operation ended, was not written by wallet: somebody else has changed the
+database. Nothing is signed for such an order, and nothing is booked by such an end.
+"""
 FAILURE_REASON_STAKE_NOT_AGREED: FailureReason.ValueType  # 33
 """A plant stakes a greater part of the farmer's KALE than was agreed: WalletService/SetStakeLimit, in the
 name of the farmer's pooler or an operator, changes that. Nothing was signed.

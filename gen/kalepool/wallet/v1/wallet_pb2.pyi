@@ -1054,6 +1054,54 @@ class BatchHarvestResponse(_message.Message):
 Global___BatchHarvestResponse: _TypeAlias = BatchHarvestResponse  # noqa: Y015
 
 @_typing.final
+class JudgeOperationsRequest(_message.Message):
+    """See JudgeOperations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of operations, 1 to 1,000, none twice."""
+
+    def __init__(
+        self,
+        *,
+        operation_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation_ids", b"operation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeOperationsRequest: _TypeAlias = JudgeOperationsRequest  # noqa: Y015
+
+@_typing.final
+class JudgeOperationsResponse(_message.Message):
+    """Those of the operations that have ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """SUCCEEDED, FAILED or EXPIRED, in the order of their ends."""
+
+    def __init__(
+        self,
+        *,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeOperationsResponse: _TypeAlias = JudgeOperationsResponse  # noqa: Y015
+
+@_typing.final
 class GetOperationRequest(_message.Message):
     """See GetOperation."""
 

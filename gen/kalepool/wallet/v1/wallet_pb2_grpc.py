@@ -96,6 +96,11 @@ class WalletServiceStub:
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestRequest.SerializeToString,
                 response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestResponse.FromString,
                 _registered_method=True)
+        self.JudgeOperations = channel.unary_unary(
+                '/kalepool.wallet.v1.WalletService/JudgeOperations',
+                request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.SerializeToString,
+                response_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.FromString,
+                _registered_method=True)
         self.GetOperation = channel.unary_unary(
                 '/kalepool.wallet.v1.WalletService/GetOperation',
                 request_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.GetOperationRequest.SerializeToString,
@@ -249,6 +254,20 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JudgeOperations(self, request, context):
+        """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
+        therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
+        TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
+        work and harvest before they book what no batch's stream has told them, such as what was found on
+        the chain.
+
+        Errors: UNAVAILABLE before the keys of rows are open.
+        Command line: none; plant, work and harvest do it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOperation(self, request, context):
         """Reads one operation: what it is, where it stands, what it cost.
 
@@ -355,6 +374,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.BatchHarvest,
                     request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestRequest.FromString,
                     response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestResponse.SerializeToString,
+            ),
+            'JudgeOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.JudgeOperations,
+                    request_deserializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.FromString,
+                    response_serializer=kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.SerializeToString,
             ),
             'GetOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOperation,
@@ -686,6 +710,33 @@ class WalletService:
             '/kalepool.wallet.v1.WalletService/BatchHarvest',
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestRequest.SerializeToString,
             kalepool_dot_wallet_dot_v1_dot_wallet__pb2.BatchHarvestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JudgeOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kalepool.wallet.v1.WalletService/JudgeOperations',
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsRequest.SerializeToString,
+            kalepool_dot_wallet_dot_v1_dot_wallet__pb2.JudgeOperationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -112,6 +112,16 @@ class WalletServiceStub:
     Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
     Command line: none; kalepool harvest does it.
     """
+    JudgeOperations: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.JudgeOperationsRequest, _wallet_pb2.JudgeOperationsResponse]
+    """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
+    therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
+    TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
+    work and harvest before they book what no batch's stream has told them, such as what was found on
+    the chain.
+
+    Errors: UNAVAILABLE before the keys of rows are open.
+    Command line: none; plant, work and harvest do it.
+    """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]
     """Reads one operation: what it is, where it stands, what it cost.
 
@@ -225,6 +235,16 @@ class WalletServiceAsyncStub(WalletServiceStub):
 
     Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
     Command line: none; kalepool harvest does it.
+    """
+    JudgeOperations: _aio.UnaryUnaryMultiCallable[_wallet_pb2.JudgeOperationsRequest, _wallet_pb2.JudgeOperationsResponse]  # type: ignore[assignment]
+    """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
+    therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
+    TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
+    work and harvest before they book what no batch's stream has told them, such as what was found on
+    the chain.
+
+    Errors: UNAVAILABLE before the keys of rows are open.
+    Command line: none; plant, work and harvest do it.
     """
     GetOperation: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetOperationRequest, _wallet_pb2.GetOperationResponse]  # type: ignore[assignment]
     """Reads one operation: what it is, where it stands, what it cost.
@@ -402,6 +422,22 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: as Harvest; FAILED_PRECONDITION (REQUEST_ID_REUSED).
         Command line: none; kalepool harvest does it.
+        """
+
+    @_abc_1.abstractmethod
+    def JudgeOperations(
+        self,
+        request: _wallet_pb2.JudgeOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.JudgeOperationsResponse, _abc.Awaitable[_wallet_pb2.JudgeOperationsResponse]]:
+        """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
+        therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
+        TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
+        work and harvest before they book what no batch's stream has told them, such as what was found on
+        the chain.
+
+        Errors: UNAVAILABLE before the keys of rows are open.
+        Command line: none; plant, work and harvest do it.
         """
 
     @_abc_1.abstractmethod

@@ -145,7 +145,8 @@ class PayerNumbers:
         given_up = [item for item in made if item.state in _GIVEN_UP]
         if made:
             paid = [shown_paid(item.operation_id, ledger=ledger, by=item.hash) for item in waiting]
-            await self._payers.book(address, number, paid, given_up, ledger=ledger)
+            forged = {item.operation_id for item in made if not item.is_genuine}
+            await self._payers.book(address, number, paid, given_up, ledger=ledger, forged=forged)
         if waiting or given_up:
             self._wakeups.tell_settled()
         for item in given_up:

@@ -202,7 +202,7 @@ class Reconciler:
         chain = self._chain.trusted(Decision.RECORD_FOUND)
         sources = sorted({item.source for item in denied if item.source is not None})
         numbers = (await chain.sequences(sources))[1] if sources else {}
-        never = [item.id for item in denied if item.is_refuted_by(numbers)]
+        never = [item for item in denied if item.is_refuted_by(numbers)]
         if not never:
             return 0
         log.critical("recorded as done, and never sent: corrected", operations=len(never))

@@ -3,6 +3,8 @@
 Whoever may write rows could else have the treasury pay a fee bump around any transaction.
 """
 
+from collections.abc import Sequence
+
 from libs.common.log import get_security_logger
 from libs.common.metrics import METER
 from services.wallet.chain import Chain
@@ -39,6 +41,13 @@ class ForgedTransactions:
                 return bid
         self._tell(transaction)
         return None
+
+    def among(self, transactions: Sequence[OpenTransaction]) -> set[TransactionId]:
+        """Return those that wallet did not write: what they carried did not end by its word."""
+        forged = [item for item in transactions if not self._transactions.is_genuine(item)]
+        for item in forged:
+            self._tell(item)
+        return {item.id for item in forged}
 
     def _tell(self, transaction: OpenTransaction) -> None:
         """Tell of a forged transaction, once."""

@@ -167,7 +167,7 @@ class Tracker:
             for item in transactions
             if item.id in told and item.bump_to is None
         ]
-        await self._close(closings)
+        await self._close(closings, transactions)
         closed = {closing.transaction_id for closing in closings}
         self._accounts.touch(
             (operation.wallet_id, operation.address)
@@ -198,7 +198,7 @@ class Tracker:
             if is_due_to_send(item, head) or head.close_time > item.max_time
         ]
         found = await asyncio.gather(*(self._guarded(item, head) for item in due))
-        await self._close([item for item in found if isinstance(item, Closing)])
+        await self._close([item for item in found if isinstance(item, Closing)], due)
         await self._sender.send(
             [item for item in found if isinstance(item, Outgoing)], ledger=head.sequence
         )
@@ -268,11 +268,16 @@ class Tracker:
             return None
         return None if outcome.status is OutcomeStatus.NOT_FOUND else outcome
 
-    async def _close(self, closings: Sequence[Closing]) -> None:
+    async def _close(
+        self, closings: Sequence[Closing], transactions: Sequence[OpenTransaction]
+    ) -> None:
+        """Close some of these transactions, and settle what they carried."""
         if not closings:
             return
+        ended = {closing.transaction_id for closing in closings}
+        forged = self._forged.among([item for item in transactions if item.id in ended])
         await failpoint("wallet.settle.before")
-        await self._transactions.close(closings)
+        await self._transactions.close(closings, forged=forged)
         self._in_flight.forget(closing.transaction_id for closing in closings)
         await failpoint("wallet.settle.after")
         self._wakeups.tell_settled()

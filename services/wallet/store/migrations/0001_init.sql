@@ -174,6 +174,8 @@ CREATE TABLE wallet.operations (
     unproven smallint NOT NULL DEFAULT 0 CHECK (unproven >= 0),
     -- Authenticator of the order; none for what was found done on the chain.
     mac bytea CHECK (octet_length(mac) = 34),
+    -- Authenticator of how it ended: who may write this row may not therefore say that.
+    end_mac bytea CHECK (octet_length(end_mac) = 34),
     CONSTRAINT operations_settled CHECK (
         (settled_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'expired'))
     ),
@@ -205,6 +207,7 @@ CREATE INDEX idx_operations_ledger ON wallet.operations (wallet_id, ledger)
 WHERE ledger IS NOT NULL;
 -- What no batch asked for is found by plant, work and harvest without reading all that was.
 CREATE INDEX idx_operations_found ON wallet.operations (block_index) WHERE is_found;
+CREATE INDEX idx_operations_found_ends ON wallet.operations (id) WHERE is_found;
 CREATE INDEX idx_operations_held ON wallet.operations (id)
 WHERE state = 'queued' AND unproven >= 2;
 
@@ -213,6 +216,8 @@ CREATE TABLE wallet.transaction_operations (
     transaction_id uuid NOT NULL REFERENCES wallet.transactions (id),
     position smallint NOT NULL,
     operation_id uuid NOT NULL REFERENCES wallet.operations (id),
+    -- What a harvest gives back besides the reward; nobody may change it afterwards.
+    stake_returned bigint NOT NULL DEFAULT 0 CHECK (stake_returned >= 0),
     PRIMARY KEY (transaction_id, position)
 );
 CREATE INDEX idx_transaction_operations_operation
@@ -234,12 +239,12 @@ CREATE TABLE wallet.batch_operations (
 );
 CREATE INDEX idx_batch_operations_operation ON wallet.batch_operations (operation_id);
 
--- Whether nothing of a row changes but its ledger, down to the head's: a head that was a lie has been
--- turned back, and what named a ledger above the head names the head's instead.
+-- Whether nothing of a row changes but its ledger, down to the head's, and the authenticator over that: a
+-- head that was a lie has been turned back, and what named a ledger above the head names the head's instead.
 CREATE FUNCTION wallet.is_turned_back(before jsonb, after jsonb) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 BEGIN
-    RETURN before - 'ledger' = after - 'ledger'
+    RETURN before - 'ledger' - 'end_mac' = after - 'ledger' - 'end_mac'
         AND (before ->> 'ledger')::int > (after ->> 'ledger')::int
         AND (after ->> 'ledger')::int = (SELECT h.ledger FROM chain.head AS h);
 END
@@ -349,17 +354,20 @@ FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_foreign_payment();
 -- What is settled stays as it is, but for a payment that was given up on the word of nodes and that
 -- its payer's number shows to have been made, and for a call that nodes said had worked and of which
 -- reconciliation found no trace on the chain. Even then nothing changes but how it ended, and it ended now.
+-- Who may write what this asks for may not therefore say how it ended: that has an authenticator.
 CREATE FUNCTION wallet.refuse_change_of_operation() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    denied CONSTANT text [] := ARRAY ['state', 'reason', 'error_message', 'settled_at'];
+    denied CONSTANT text [] := ARRAY ['state', 'reason', 'error_message', 'settled_at', 'end_mac'];
+    macs CONSTANT text [] := ARRAY ['mac', 'end_mac'];
     corrected CONSTANT text [] := denied || ARRAY ['transaction_id', 'ledger'];
 BEGIN
     IF TG_OP = 'UPDATE' AND wallet.is_turned_back(to_jsonb(OLD), to_jsonb(NEW)) THEN
         RETURN NEW;
     END IF;
-    IF TG_OP = 'UPDATE' AND OLD.mac IS DISTINCT FROM NEW.mac
-        AND to_jsonb(OLD) - 'mac' = to_jsonb(NEW) - 'mac'
+    IF TG_OP = 'UPDATE'
+        AND (OLD.mac, OLD.end_mac) IS DISTINCT FROM (NEW.mac, NEW.end_mac)
+        AND to_jsonb(OLD) - macs = to_jsonb(NEW) - macs
     THEN
         RETURN NEW;
     END IF;
@@ -402,6 +410,26 @@ BEGIN
     RAISE EXCEPTION '% % is settled (%) and never changes', TG_TABLE_NAME, OLD.id, OLD.state;
 END
 $$;
+-- What an operation moves changes only by its success, and it ends at the moment when that is written: who
+-- dates an end back would take a withdrawal out of the sum of a day.
+CREATE FUNCTION wallet.refuse_odd_end() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'operation % changes by its success alone, and ends now', OLD.id
+        USING ERRCODE = 'check_violation';
+END
+$$;
+CREATE TRIGGER operations_end_now BEFORE UPDATE OF amount, gap, settled_at ON wallet.operations
+FOR EACH ROW WHEN (
+    OLD.settled_at IS NULL AND (
+        NEW.settled_at <> now()
+        OR (
+            (OLD.amount, OLD.gap) IS DISTINCT FROM (NEW.amount, NEW.gap)
+            AND (NEW.state <> 'succeeded' OR NEW.kind NOT IN ('plant', 'work', 'harvest'))
+        )
+    )
+) EXECUTE FUNCTION wallet.refuse_odd_end();
+
 CREATE TRIGGER operations_settled_stay BEFORE UPDATE OR DELETE ON wallet.operations
 FOR EACH ROW WHEN (OLD.state IN ('succeeded', 'failed', 'expired'))
 EXECUTE FUNCTION wallet.refuse_change_of_operation();
@@ -419,6 +447,9 @@ CREATE TABLE wallet.payout_addresses (
     mac bytea CHECK (octet_length(mac) = 34),
     PRIMARY KEY (wallet_id, number)
 );
+
+-- Whether a record of the log tells of an address that is there, however many a wallet has.
+CREATE INDEX idx_payout_addresses_address ON wallet.payout_addresses (wallet_id, address);
 
 -- A number that leaves no room for the next one would keep a farmer from ever changing the address, and
 -- a moment that is still to come would be before every later one.
@@ -501,9 +532,9 @@ CREATE INDEX idx_withdrawals_requested ON wallet.withdrawals (requested_at);
 -- What is still to leave, and what has left lately.
 CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
--- What ledgers refused lately.
+-- What ledgers refused lately, and what is said to have failed.
 CREATE INDEX idx_operations_refused ON wallet.operations (settled_at)
-WHERE kind = 'withdraw' AND state = 'failed' AND attempts > 0;
+WHERE kind = 'withdraw' AND state IN ('failed', 'expired');
 
 -- Audit log and kill switch -------------------------------------------------------------------
 
@@ -619,6 +650,9 @@ CREATE TABLE wallet.pauses (
 );
 -- Not unique: an order is a row of its own, and waits for nobody who writes another one.
 CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_at IS NULL;
+-- Whether a record of the log tells of a pause, or of an end, that is there.
+CREATE INDEX idx_pauses_begun ON wallet.pauses (paused_at);
+CREATE INDEX idx_pauses_ended ON wallet.pauses (resumed_at);
 -- Whether a pause is in force by the log.
 CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
 WHERE action IN ('pause', 'resume');
@@ -863,7 +897,8 @@ SELECT
     o.created_at,
     o.settled_at,
     o.zeros,
-    o.is_found
+    o.is_found,
+    o.end_mac
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id;
@@ -938,8 +973,15 @@ GRANT SELECT, INSERT, UPDATE (stake_bps, status, leased_until, stopped, mac) ON 
 TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.sealed_keys TO kalepool_wallet;
 GRANT SELECT, INSERT, UPDATE ON wallet.accounts TO kalepool_wallet;
-GRANT SELECT, INSERT, UPDATE ON wallet.transactions TO kalepool_wallet;
-GRANT SELECT, INSERT, UPDATE ON wallet.operations TO kalepool_wallet;
+-- What makes an order, or binds it to an account's number, no role ever changes.
+GRANT SELECT, INSERT, UPDATE (
+    state, hash, envelope, fee_bid, signed_ledger, resend_ledger, last_answer, ledger, fee_charged, error,
+    closed_at, mac
+) ON wallet.transactions TO kalepool_wallet;
+GRANT SELECT, INSERT, UPDATE (
+    state, amount, stake_returned, gap, transaction_id, attempts, fee_charged, ledger, reason, error_message,
+    due_at, due_ledger, settled_at, pack_limit, unproven, mac, end_mac
+) ON wallet.operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.transaction_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.batches, wallet.batch_operations TO kalepool_wallet;
 GRANT SELECT, INSERT ON wallet.audit_log TO kalepool_wallet;

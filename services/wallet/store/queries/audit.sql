@@ -78,25 +78,45 @@ LIMIT $2;
 
 -- name: recorded_addresses :many
 -- The payout addresses of the next $2 wallets from $1 on: whether records tell of all of each wallet's.
--- One that replaces another is registered when its turn has come, after its transaction began.
-SELECT
-    w.id,
-    bool_and(EXISTS (
-        SELECT 1 FROM wallet.audit_log AS a
-        WHERE a.at BETWEEN p.registered_at - interval '1 hour' AND p.registered_at
-          AND a.action = 'set_payout_address'
-          AND a.subject = format('wallet %s', w.id)
-          AND starts_with(a.details, coalesce(nullif(p.address, ''), 'none') || ' ')
-    )) AS is_recorded
-FROM (
+-- One that replaces another is registered when its turn has come, after its transaction began. Addresses and
+-- records of a wallet are laid side by side in the order of time, and each address is held against the last
+-- record before it: whoever writes very many of either makes no look take more than its share of each.
+WITH page AS MATERIALIZED (
     SELECT DISTINCT q.wallet_id AS id FROM wallet.payout_addresses AS q
     WHERE q.wallet_id >= $1
     ORDER BY q.wallet_id
     LIMIT $2
-) AS w
-INNER JOIN wallet.payout_addresses AS p ON w.id = p.wallet_id
-GROUP BY w.id
-ORDER BY w.id;
+),
+both_kinds AS (
+    SELECT
+        w.id, coalesce(nullif(p.address, ''), 'none') AS address, p.registered_at AS at, false AS is_record
+    FROM page AS w
+    INNER JOIN wallet.payout_addresses AS p ON w.id = p.wallet_id
+    UNION ALL
+    SELECT w.id, split_part(a.details, ' ', 1), a.at, true
+    FROM page AS w
+    INNER JOIN wallet.audit_log AS a
+        ON a.subject = format('wallet %s', w.id) AND a.action = 'set_payout_address'
+),
+beside AS (
+    SELECT
+        b.id,
+        b.at,
+        b.is_record,
+        max(b.at) FILTER (WHERE b.is_record) OVER (
+            PARTITION BY b.id, b.address
+            ORDER BY b.at, b.is_record DESC
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS recorded_at
+    FROM both_kinds AS b
+)
+SELECT
+    s.id,
+    bool_and(coalesce(s.recorded_at >= s.at - interval '1 hour', false)) AS is_recorded
+FROM beside AS s
+WHERE NOT s.is_record
+GROUP BY s.id
+ORDER BY s.id;
 
 -- name: recorded_pauses :many
 -- The next $2 pauses from $1 on: whether records tell of each, and of its end.

@@ -104,8 +104,23 @@ WHERE state IN ('signed', 'sent') AND (signed_ledger > $1 OR resend_ledger > $1 
 -- name: turn_taken :exec
 UPDATE wallet.transactions SET ledger = $1 WHERE ledger > $1;
 
+-- name: turned_operations :many
+-- The next $3 operations after $2 that are said to have ended in a ledger that is not there, with the
+-- authenticators of their ends.
+SELECT
+    o.id AS operation_id, o.kind, o.state, o.amount, o.stake_returned, o.gap, o.ledger, o.end_mac
+FROM wallet.operations AS o
+WHERE o.ledger > $1 AND ($2::uuid IS NULL OR o.id > $2)
+ORDER BY o.id
+LIMIT $3
+FOR NO KEY UPDATE;
+
 -- name: turn_operations :exec
-UPDATE wallet.operations SET ledger = $1 WHERE ledger > $1;
+-- These ($2) to the ledger $1, with the authenticators that their ends have then ($3).
+UPDATE wallet.operations AS o
+SET ledger = $1, end_mac = n.end_mac
+FROM unnest($2::uuid[], $3::bytea[]) AS n (id, end_mac)
+WHERE o.id = n.id AND o.ledger > $1;
 
 -- name: turn_accounts :exec
 UPDATE wallet.accounts SET ledger = $1 WHERE ledger > $1;

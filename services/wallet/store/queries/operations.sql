@@ -100,8 +100,7 @@ LIMIT $5;
 -- the second of any. Of plants, those up to block $4; of works, up to $5; of harvests, before
 -- $6; so what has to wait for its block is not looked at in vain. What a pause forbids, or waits for a
 -- person (two envelopes without a proof), is taken up only when its block is over, to be settled as
--- that: nothing of it can be signed. `withdrawn` is the KALE that has left by withdrawals that were asked
--- for within an hour, or may have: a stake may have been reckoned before. What only waits has not left.
+-- that: nothing of it can be signed.
 WITH farmers AS MATERIALIZED (
     SELECT DISTINCT ON (o.wallet_id) o.id, o.kind, o.block_index, w.pooler_id
     FROM wallet.operations AS o
@@ -149,14 +148,28 @@ FROM locked AS l, wallet.wallets AS w
 WHERE o.id = l.id AND w.id = o.wallet_id
 RETURNING o.id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.nonce, o.hash,
     o.attempts, o.pack_limit, o.mac, w.kind AS wallet_kind, w.farmer_id, w.pooler_id,
-    w.stake_bps, w.mac AS wallet_mac,
-    CASE WHEN o.kind = 'plant' AND w.stake_bps < 10000 THEN (
-        SELECT coalesce(sum(d.amount), 0)::bigint FROM wallet.withdrawals AS d
-        INNER JOIN wallet.operations AS p ON d.operation_id = p.id
-        WHERE d.wallet_id = w.id AND d.asset = 'kale'
-          AND d.requested_at > now() - interval '1 hour'
-          AND p.state IN ('signed', 'sent', 'succeeded')
-    ) END AS withdrawn;
+    w.stake_bps, w.mac AS wallet_mac;
+
+-- name: withdrawn_of :many
+-- Withdrawals of KALE of these wallets ($1) that were asked for within an hour and have left, or may have, by
+-- what their rows say: with their authenticators, and those of their ends, or of the payers' transactions
+-- that carry them now and that a ledger may still take.
+SELECT
+    d.operation_id, d.wallet_id, d.request_id, d.asset, d.amount AS withdrawn, d.destination,
+    d.requested_at, d.mac AS withdrawal_mac, o.kind, o.state, o.amount, o.stake_returned, o.gap, o.ledger,
+    o.end_mac, t.id, t.source, t.sequence, t.bump_to, t.lookup_hash, t.max_time, t.is_rent, t.mac,
+    array(
+        SELECT c.operation_id FROM wallet.transaction_operations AS c WHERE c.transaction_id = t.id
+    ) AS operation_ids
+FROM wallet.withdrawals AS d
+INNER JOIN wallet.operations AS o ON d.operation_id = o.id
+LEFT JOIN wallet.transactions AS t
+    ON o.transaction_id = t.id AND t.state IN ('signed', 'sent')
+    AND to_timestamp(t.max_time) > now() - interval '1 minute'
+WHERE d.wallet_id = ANY($1::uuid[])
+  AND d.asset = 'kale'
+  AND d.requested_at > now() - interval '1 hour'
+  AND (o.state = 'succeeded' OR (o.state IN ('signed', 'sent') AND t.id IS NOT NULL));
 
 -- name: claim_for_treasury :many
 -- Takes up to $1 operations of one kind ($5) for $2 seconds, unless the treasury ($4) has a
@@ -214,10 +227,11 @@ SELECT EXISTS (
 
 -- name: settle_operations :many
 -- Operations with the transactions that carry them ($2; none for those in the queue), all by the
--- same event.
+-- same event. What did not end yet has no authenticator of its end.
 UPDATE wallet.operations AS o
 SET state = $1::wallet.operation_state,
     amount = coalesce(n.amount, o.amount),
+    stake_returned = CASE WHEN $1 = 'succeeded' THEN n.stake_returned ELSE o.stake_returned END,
     gap = coalesce(n.gap, o.gap),
     ledger = nullif(n.ledger, 0),
     fee_charged = least(o.fee_charged::numeric + n.fee, 9223372036854775807),
@@ -228,12 +242,15 @@ SET state = $1::wallet.operation_state,
     due_at = now() + make_interval(secs => n.pause),
     pack_limit = coalesce(n.pack_limit, o.pack_limit),
     unproven = least(o.unproven + n.is_unproven::int, 32767),
-    settled_at = CASE WHEN $1 = 'queued' THEN NULL ELSE now() END
+    settled_at = CASE WHEN $1 = 'queued' THEN NULL ELSE now() END,
+    end_mac = n.end_mac
 FROM unnest(
     $4::uuid[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[], $10::text[],
-    $11::int[], $12::float8[], $13::smallint[], $14::boolean[], $2::uuid[]
+    $11::int[], $12::float8[], $13::smallint[], $14::boolean[], $2::uuid[], $15::bigint[],
+    $16::bytea[]
 ) AS n (
-    id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, is_unproven, carrier
+    id, amount, gap, ledger, fee, reason, message, due_ledger, pause, pack_limit, is_unproven, carrier,
+    stake_returned, end_mac
 )
 WHERE o.id = n.id
   AND o.transaction_id IS NOT DISTINCT FROM n.carrier

@@ -73,6 +73,39 @@ WHERE ($1::uuid IS NULL OR t.id > $1)
 ORDER BY t.id
 LIMIT $2;
 
+-- name: order_ends :many
+-- How operations ended: of what was found done on the chain, and of those from the id $3 on (none: null) whose
+-- authenticator is of a key below number $4, or that have none.
+WITH found AS (
+    SELECT o.* FROM wallet.operations AS o
+    WHERE o.is_found AND o.settled_at IS NOT NULL AND ($1::uuid IS NULL OR o.id > $1)
+    ORDER BY o.id
+    LIMIT $2
+),
+late AS (
+    SELECT o.* FROM wallet.operations AS o
+    WHERE o.settled_at IS NOT NULL AND ($1::uuid IS NULL OR o.id > $1)
+      AND o.id >= $3::uuid
+      AND coalesce(get_byte(o.end_mac, 0) * 256 + get_byte(o.end_mac, 1) < $4::int, true)
+    ORDER BY o.id
+    LIMIT $2
+)
+SELECT
+    e.id AS key, 0 AS number, e.id AS operation_id, e.kind, e.wallet_id, e.block_index, e.state, e.amount,
+    e.stake_returned, e.gap, e.ledger, e.end_mac AS mac
+FROM (
+    SELECT * FROM found
+    UNION ALL
+    SELECT * FROM late AS l WHERE NOT EXISTS (SELECT 1 FROM found AS f WHERE f.id = l.id)
+) AS e
+ORDER BY e.id
+LIMIT $2;
+
+-- name: sign_order_ends :exec
+UPDATE wallet.operations AS o SET end_mac = n.mac
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)
+WHERE o.id = n.key AND o.settled_at IS NOT NULL AND o.end_mac IS NOT DISTINCT FROM n.old;
+
 -- name: sign_order_wallets :exec
 UPDATE wallet.wallets AS w SET mac = n.mac
 FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (key, old, mac)

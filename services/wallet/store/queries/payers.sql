@@ -179,15 +179,17 @@ WHERE s.mac IS DISTINCT FROM excluded.mac;
 
 -- name: correct_payments :many
 -- Payments ($1) that were given up ($2) and were made, by these transactions ($3), in a ledger ($4):
--- to the state $5, with a message each ($6).
+-- to the state $5, with a message ($6) and an authenticator of the end ($7) each.
 UPDATE wallet.operations AS o
 SET state = $5::wallet.operation_state,
     transaction_id = n.transaction_id,
     ledger = $4,
     reason = NULL,
     error_message = n.message,
-    settled_at = now()
-FROM unnest($1::uuid[], $3::uuid[], $6::text[]) AS n (id, transaction_id, message)
+    settled_at = now(),
+    end_mac = n.end_mac
+FROM unnest($1::uuid[], $3::uuid[], $6::text[], $7::bytea[])
+AS n (id, transaction_id, message, end_mac)
 WHERE o.id = n.id AND o.state = ANY($2::wallet.operation_state[])
 RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
     o.transaction_id, o.unproven;

@@ -120,7 +120,7 @@ WHERE d.settled_at IS NULL
 -- of such a kind ($4) of a wallet ($2), if it was noted by an earlier run: each with the source and the
 -- number of the transaction that is recorded to have done it, or with none, where only a pail told that
 -- it was done. Of works, those that show more zeros than the pail has ($5; none: all).
-SELECT o.id, t.source, t.sequence
+SELECT o.id, t.source, t.sequence, coalesce(o.ledger, 0) AS ledger
 FROM unnest($2::uuid[], $3::text[], $4::wallet.operation_kind[], $5::smallint[])
 AS n (wallet_id, difference, kind, zeros)
 INNER JOIN wallet.differences AS d
@@ -137,30 +137,33 @@ LEFT JOIN wallet.transactions AS t ON o.transaction_id = t.id AND t.state = 'suc
 WHERE o.kind <> 'work' OR n.zeros IS NULL OR o.zeros > n.zeros;
 
 -- name: deny_operations :many
--- Operations ($1) that are recorded as done ($2) and never were: to the state $3.
+-- Operations ($1) that are recorded as done ($2) and never were: to the state $3, with an authenticator of
+-- the end ($4) each.
 UPDATE wallet.operations AS o
 SET state = $3::wallet.operation_state,
     reason = 'REFUSED',
     error_message = 'nodes said that it worked, and the chain has no trace of it',
-    settled_at = now()
-WHERE o.id = ANY($1::uuid[]) AND o.state = ANY($2::wallet.operation_state[])
+    settled_at = now(),
+    end_mac = n.end_mac
+FROM unnest($1::uuid[], $4::bytea[]) AS n (id, end_mac)
+WHERE o.id = n.id AND o.state = ANY($2::wallet.operation_state[])
 RETURNING o.id, o.kind, o.wallet_id, o.block_index, o.state, o.reason, o.ledger, o.fee_charged,
     o.transaction_id, o.unproven;
 
 -- name: insert_found_plant :exec
 -- A plant that the chain has and no record, settled as what it is there.
 INSERT INTO wallet.operations (
-    id, kind, wallet_id, block_index, state, amount, ledger, settled_at, is_found
+    id, kind, wallet_id, block_index, state, amount, ledger, settled_at, is_found, end_mac
 )
-VALUES ($1, 'plant', $2, $3, 'succeeded', $4, $5, now(), true)
+VALUES ($1, 'plant', $2, $3, 'succeeded', $4, $5, now(), true, $6)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_found_work :exec
 -- The work that a pail shows and no record, settled as what it is there.
 INSERT INTO wallet.operations (
-    id, kind, wallet_id, block_index, state, zeros, gap, ledger, settled_at, is_found
+    id, kind, wallet_id, block_index, state, zeros, gap, ledger, settled_at, is_found, end_mac
 )
-VALUES ($1, 'work', $2, $3, 'succeeded', $4, $5, $6, now(), true)
+VALUES ($1, 'work', $2, $3, 'succeeded', $4, $5, $6, now(), true, $7)
 ON CONFLICT DO NOTHING;
 
 -- name: queue_found_harvest :exec
@@ -172,9 +175,9 @@ ON CONFLICT DO NOTHING;
 -- A harvest that somebody else made, unless one of our own is recorded or on its way.
 INSERT INTO wallet.operations (
     id, kind, wallet_id, block_index, state, amount, stake_returned, ledger, found_hash, settled_at,
-    is_found
+    is_found, end_mac
 )
-VALUES ($1, 'harvest', $2, $3, 'succeeded', $4, $5, $6, $7, now(), true)
+VALUES ($1, 'harvest', $2, $3, 'succeeded', $4, $5, $6, $7, now(), true, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: differences :many

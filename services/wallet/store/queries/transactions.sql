@@ -44,8 +44,10 @@ WITH carried AS (
         AS n (transaction_id, position, operation_id, stake_returned)
 ),
 places AS (
-    INSERT INTO wallet.transaction_operations (transaction_id, position, operation_id)
-    SELECT transaction_id, position, operation_id FROM carried
+    INSERT INTO wallet.transaction_operations (
+        transaction_id, position, operation_id, stake_returned
+    )
+    SELECT transaction_id, position, operation_id, stake_returned FROM carried
 )
 UPDATE wallet.operations AS o
 SET state = 'signed',
@@ -130,7 +132,7 @@ SELECT
     t.id, t.state, t.source, t.sequence, t.hash, t.lookup_hash, t.envelope, t.max_time, t.fee_bid,
     t.signed_ledger, t.resend_ledger, t.last_answer, t.bump_to, t.is_rent, t.mac,
     o.id AS operation_id, o.kind, o.wallet_id, w.address, o.block_index, o.amount, o.zeros,
-    o.attempts
+    o.attempts, c.stake_returned
 FROM wallet.transactions AS t
 LEFT JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
 LEFT JOIN wallet.operations AS o ON c.operation_id = o.id

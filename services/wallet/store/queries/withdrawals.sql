@@ -78,9 +78,10 @@ WHERE wallet_id = $1 AND request_id = $2;
 -- name: withdrawn_lately :one
 -- Stroops of an asset ($2) that have left within 24 hours or are still to leave, whenever they were
 -- asked for (a pause may hold them up for days): of a wallet ($1), and in all. Whoever may write an
--- operation's state and moment may not therefore take it out of the sum: what was asked for within 24 hours
--- counts whenever it is said to have ended, and what is said to have failed counts as long as a transaction
--- that carries it is as young as the id $3. By then its payer's number has told whether it was paid.
+-- operation's state may not therefore take it out of the sum: it ends at the moment when that is written, what was
+-- asked for within 24 hours counts whenever it ended, and what is said to have failed counts as long as a
+-- transaction that carries it is as young as the id $3, whenever it was asked for. By then its payer's number has
+-- told whether it was paid.
 WITH counted AS (
     SELECT o.id
     FROM wallet.operations AS o
@@ -91,11 +92,17 @@ WITH counted AS (
     SELECT d.operation_id
     FROM wallet.withdrawals AS d
     INNER JOIN wallet.operations AS o ON d.operation_id = o.id
-    WHERE d.requested_at > now() - interval '24 hours'
-      AND (o.state NOT IN ('failed', 'expired') OR EXISTS (
+    WHERE d.requested_at > now() - interval '24 hours' AND o.state NOT IN ('failed', 'expired')
+    UNION
+    SELECT o.id
+    FROM wallet.operations AS o
+    WHERE o.kind = 'withdraw'
+      AND o.state IN ('failed', 'expired')
+      AND o.settled_at > now() - interval '24 hours'
+      AND EXISTS (
           SELECT 1 FROM wallet.transaction_operations AS c
-          WHERE c.operation_id = d.operation_id AND c.transaction_id >= $3
-      ))
+          WHERE c.operation_id = o.id AND c.transaction_id >= $3
+      )
 )
 SELECT
     least(coalesce(sum(w.amount), 0), 9223372036854775807)::bigint AS pool,
