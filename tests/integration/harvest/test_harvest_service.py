@@ -55,7 +55,9 @@ class Harvest:
 
 
 @asynccontextmanager
-async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIterator[Harvest]:
+async def running_harvest(
+    database: DatabaseAccess, *, sweep: float, patience: float
+) -> AsyncIterator[Harvest]:
     """harvest with block 41 closed, sweeping every so many seconds."""
     async with (
         connect(database.admin_dsn) as connection,
@@ -72,7 +74,7 @@ async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIte
             shutdown_grace_ms=100,
             recovery_seconds=0.3,
             harvest_sweep_seconds=sweep,
-            harvest_patience_seconds=1.0,
+            harvest_patience_seconds=patience,
         )
         async with (
             open_app(settings) as running,
@@ -91,14 +93,14 @@ async def running_harvest(database: DatabaseAccess, *, sweep: float) -> AsyncIte
 @pytest.fixture
 async def harvest(database: DatabaseAccess) -> AsyncIterator[Harvest]:
     """harvest whose sweep is left to HarvestPending."""
-    async with running_harvest(database, sweep=0) as running:
+    async with running_harvest(database, sweep=0, patience=20) as running:
         yield running
 
 
 @pytest.fixture
 async def sweeping(database: DatabaseAccess) -> AsyncIterator[Harvest]:
     """harvest that sweeps by itself."""
-    async with running_harvest(database, sweep=0.2) as running:
+    async with running_harvest(database, sweep=0.2, patience=1) as running:
         yield running
 
 
