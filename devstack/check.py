@@ -14,8 +14,15 @@ from devstack.stack import Stack
 from libs.common.db.queries import load_queries
 from libs.kale.networks import NETWORKS
 
-#: Errors that mean that PostgreSQL is away: it restarts, or ends its sessions.
-AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+#: Errors that mean that PostgreSQL is away: it restarts, or ends its sessions. The last two are the
+#: client's own, when that happens in the middle of a message.
+AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 #: Seconds in which records that are on their way may still arrive before the verdict.
 SETTLE_SECONDS = 20.0
 _QUERIES = load_queries(Path(__file__).parent / "check.sql")

@@ -61,6 +61,9 @@ class WorldConfig:
     localnet_environment: Mapping[str, str] = field(default_factory=dict)
     #: Additional variables for the wallet.
     wallet_environment: Mapping[str, str] = field(default_factory=dict)
+    #: Variables for registry, which then runs beside the wallet; None: it runs in the whole pool
+    #: only.
+    registry_environment: Mapping[str, str] | None = None
     #: Whether to run all five services instead of the wallet alone; the farmers are then those of a
     #: pooler.
     whole: bool = False
@@ -169,10 +172,11 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         directory=config.directory,
         ledger_seconds=min(SETUP_LEDGER_SECONDS, config.ledger_seconds),
         block_seconds=config.block_seconds,
-        services=SERVICES if config.whole else ("wallet",),
+        services=_services(config),
         environment={
             **dict.fromkeys((*SERVICES, "postgres"), config.common_environment),
             "localnet": localnet,
+            "registry": {**config.common_environment, **(config.registry_environment or {})},
             "wallet": {**config.common_environment, **wallet},
             # Only callers harvest here: the pool harvests nothing by itself.
             "harvest": {**config.common_environment, "HARVEST_SWEEP_SECONDS": "0"},
@@ -180,6 +184,12 @@ def _stack_config(config: WorldConfig) -> StackConfig:
         postgres_home=config.postgres_home,
         nodes=config.nodes,
     )
+
+
+def _services(config: WorldConfig) -> tuple[str, ...]:
+    if config.whole:
+        return SERVICES
+    return ("wallet",) if config.registry_environment is None else ("registry", "wallet")
 
 
 async def open_channels(

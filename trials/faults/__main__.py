@@ -128,7 +128,13 @@ def _joined(every: Sequence[Group]) -> list[Group]:
 
 def _short(name: str, every: Sequence[Group]) -> Group:
     rows = {row.name: row for group in every for row in group.scenarios if row.quick}
-    config = replace(every[0].config, farmers=4, block_seconds=9)
+    of_registry = (group.config.registry_environment for group in every)
+    config = replace(
+        every[0].config,
+        farmers=4,
+        block_seconds=9,
+        registry_environment=next(filter(None, of_registry), None),
+    )
     return Group(name=name, config=config, scenarios=tuple(rows.values()))
 
 

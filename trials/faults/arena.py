@@ -113,17 +113,15 @@ class Arena:
         await self.world.stack.end(name, number=number)
         await self.world.stack.begin(name)
 
-    async def arm(self, failpoint: str) -> None:
-        """Start the wallet with a failpoint at which it kills itself."""
+    async def arm(self, failpoint: str, *, name: str = "wallet") -> None:
+        """Start a process with a failpoint at which it kills itself."""
         with suppress(ProcessDiedError):  # reached already while it starts
-            await self.world.stack.restart(
-                "wallet", environment={"FAILPOINTS": f"{failpoint}=kill"}
-            )
+            await self.world.stack.restart(name, environment={"FAILPOINTS": f"{failpoint}=kill"})
 
-    async def revive_dead(self) -> None:
-        """Start every wallet that has died, for ever."""
+    async def revive_dead(self, names: Sequence[str]) -> None:
+        """Start every one of these processes that has died, for ever."""
         while True:
-            for name in self.wallets:
+            for name in names:
                 if self.world.stack.has_ended(name):
                     self.kills += 1
                     await self.world.stack.begin(name)

@@ -136,17 +136,17 @@ def due(**remaining: int) -> Breakage:
     return broken
 
 
-def kill_at(failpoint: str) -> Breakage:
-    """Let the wallet die at a commit edge, and start it again without the failpoint."""
+def kill_at(failpoint: str, *, name: str = "wallet") -> Breakage:
+    """Let a process die at a commit edge, and start it again without the failpoint."""
 
     @asynccontextmanager
     async def broken(arena: Arena) -> AsyncIterator[Struck]:
         deaths = Kills(arena=arena, before=arena.kills)
-        await arena.arm(failpoint)
-        async with _beside(arena.revive_dead()):
+        await arena.arm(failpoint, name=name)
+        async with _beside(arena.revive_dead([*arena.wallets, name])):
             yield deaths
         if not await deaths.so_far():  # nothing of it may be left for the next cell
-            await arena.world.stack.end("wallet")
+            await arena.world.stack.end(name)
 
     return broken
 

@@ -35,6 +35,26 @@ SELECT count(*) AS open FROM wallet.transactions WHERE closed_at IS NULL;
 -- Ledgers that have taken anything of ours.
 SELECT count(DISTINCT ledger) AS ledgers FROM wallet.transactions;
 
+-- name: newest_notice :one
+SELECT coalesce(max(number), 0) AS number FROM wallet.notices;
+
+-- name: notices_after :many
+-- What was noticed of pauses since a notice ($1), and what registry tells it by; none: it has not taken it.
+SELECT r.id
+FROM wallet.notices AS n
+LEFT JOIN registry.notifications AS r ON n.number = r.wallet_notice
+WHERE n.number > $1 AND n.kind IN ('signing.paused', 'signing.resumed')
+ORDER BY n.number;
+
+-- name: deliveries_of :many
+-- What was, or is to be, sent to webhooks ($1).
+SELECT
+    d.webhook_id, n.id, d.state::text AS state, d.attempts,
+    extract(EPOCH FROM d.ended_at)::float8 AS ended_at
+FROM registry.deliveries AS d
+INNER JOIN registry.notifications AS n ON d.notification_number = n.number
+WHERE d.webhook_id = ANY($1::uuid[]);
+
 -- name: cut_connections :many
 -- Ends every session of the services' roles that are like $1, whatever it is doing.
 SELECT pg_terminate_backend(pid) AS ended

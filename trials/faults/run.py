@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from trials.faults.arena import Arena, PoolStoppedError, open_arena
 from trials.faults.breakage import nothing
 from trials.faults.checker import Findings, Question, check
 from trials.faults.closing import closing_check
+from trials.faults.notify import Notifier, open_notifier
 from trials.faults.refusal import NotHereError
-from trials.faults.scenarios import PHASES, Group, Scenario
+from trials.faults.scenarios import NOTIFY, PHASES, Group, Scenario
 from trials.machine import Origin, origin
 
 #: Stroops of KALE that the first farmer stakes; each further farmer stakes one stroop more.
@@ -36,7 +38,7 @@ class Cell:
     group: str
     #: The row.
     scenario: str
-    #: plant, work, harvest or withdraw.
+    #: plant, work, harvest, withdraw or notify.
     phase: str
     #: Seconds from the call to the last result.
     seconds: float
@@ -145,9 +147,12 @@ async def run_faults(
                 group.name, group.config, _quiet, disk_mib=group.disk_mib, clock=group.clock
             ) as arena:
                 result = replace(result, origin=await origin(arena.world.stack.admin_dsn))
-                farm = _Farm(arena, plan.seed, progress)
-                cells += await farm.run(group)
-                final += [f"{group.name}: {item}" for item in await _closed(arena, farm.asked)]
+                async with _notifier(arena, group) as notifier:
+                    farm = _Farm(arena, plan.seed, progress, notifier)
+                    cells += await farm.run(group)
+                    faults = await _closed(arena, farm.asked)
+                    faults += notifier.late() if notifier else []
+                final += [f"{group.name}: {item}" for item in faults]
         except NotHereError as error:
             not_run.append(f"{group.name}: {error}")
             progress(f"not run: {error}")
@@ -155,6 +160,16 @@ async def run_faults(
             result.whole.append(group.name)
         keep(result)
     return result
+
+
+@asynccontextmanager
+async def _notifier(arena: Arena, group: Group) -> AsyncIterator[Notifier | None]:
+    """Open what notifies, where a row needs it."""
+    if not any(NOTIFY in scenario.phases for scenario in group.scenarios):
+        yield None
+        return
+    async with open_notifier(arena) as notifier:
+        yield notifier
 
 
 async def _closed(arena: Arena, asked: Sequence[Question]) -> list[str]:
@@ -172,8 +187,11 @@ def _quiet(_text: str) -> None:
 class _Farm:
     """A farm that goes from block to block: plants it, works it, and harvests the one before."""
 
-    def __init__(self, arena: Arena, seed: int, progress: Progress) -> None:
+    def __init__(
+        self, arena: Arena, seed: int, progress: Progress, notifier: Notifier | None = None
+    ) -> None:
         self._arena = arena
+        self._notifier = notifier
         self._group = ""
         self._seed = seed
         self._progress = progress
@@ -194,7 +212,8 @@ class _Farm:
         self._ripe = block
         cells: list[Cell] = []
         for scenario in group.scenarios:
-            cells += await self._row(scenario)
+            is_told = scenario.phases == (NOTIFY,)
+            cells += await (self._told(scenario) if is_told else self._row(scenario))
             if group.enough_kills is not None and self._arena.kills >= group.enough_kills:
                 break
         return cells
@@ -220,13 +239,46 @@ class _Farm:
                 cell = await self._cell(scenario, phase, target)
             except Exception as error:
                 cell = self._broken_off(scenario, phase, error)
-                if isinstance(error, PoolStoppedError) and self._stopped is None:
-                    self._stopped = PoolStoppedError(f"{error}, since '{scenario.name}', {phase}")
             cells.append(cell)
             self._progress(_line(cell))
         self._ripe = block if farms else self._ripe
         self._withdrawn += "withdraw" in scenario.phases
         return cells
+
+    async def _told(self, scenario: Scenario) -> list[Cell]:
+        """Run a row in which webhooks are told of what happens."""
+        try:
+            cell = await self._notify(scenario)
+        except Exception as error:
+            cell = self._broken_off(scenario, NOTIFY, error)
+        self._progress(_line(cell))
+        return [cell]
+
+    async def _notify(self, scenario: Scenario) -> Cell:
+        arena, notifier = self._arena, self._notifier
+        if self._stopped is not None:
+            raise self._stopped
+        if notifier is None:
+            raise ValueError("nothing notifies in this pool")
+        arena.random.seed(f"{self._seed}:{scenario.name}:{NOTIFY}")
+        told = await notifier.prepare(takers=scenario.takers)
+        kills, started = arena.kills, time.monotonic()
+        try:
+            error, strikes = await _under_attack(arena, scenario, notifier.call(told))
+            seconds = time.monotonic() - started
+            findings = await notifier.findings(told)
+        finally:
+            await notifier.finish(told)
+        return Cell(
+            group=self._group,
+            scenario=scenario.name,
+            phase=NOTIFY,
+            seconds=seconds,
+            kills=arena.kills - kills,
+            strikes=strikes,
+            error=error,
+            findings=findings,
+        )
 
     def _is_closed(self, block: int) -> bool:
         """Tell whether the chain has gone on to another block."""
@@ -238,7 +290,12 @@ class _Farm:
         return await self._arena.next_block()
 
     def _broken_off(self, scenario: Scenario, phase: str, error: Exception) -> Cell:
-        """Return a failed cell for a cell that could not be judged; later rows may tell more."""
+        """Return a failed cell for a cell that could not be judged; later rows may tell more.
+
+        After a pool that does not go on there are none.
+        """
+        if isinstance(error, PoolStoppedError) and self._stopped is None:
+            self._stopped = PoolStoppedError(f"{error}, since '{scenario.name}', {phase}")
         return Cell(
             group=self._group,
             scenario=scenario.name,

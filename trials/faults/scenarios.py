@@ -14,6 +14,11 @@ from trials.world import Carrier, WorldConfig
 
 FARMING = ("plant", "work", "harvest")
 PHASES = (*FARMING, "withdraw")
+#: The phase in which things happen that webhooks are told of.
+NOTIFY = "notify"
+#: Seconds for which a notification is tried, so that one that was cut off when registry died, and
+#: is taken up again after its lease, meets two refusals more before it is given up.
+GIVE_UP_SECONDS = 120
 #: Room for three single plants in a ledger: bids are refused and raised.
 CROWDED = {"contract_ledger_cost_v0.ledger_max_write_bytes": 5_000}
 _FAILPOINT = re.compile(r'failpoint\(\s*"([^"]+)"')
@@ -21,6 +26,12 @@ _WALLET = Path(__file__).parents[2] / "services" / "wallet"
 #: Ledgers of life at which the farm's entries are overdue: a week and an hour less than the
 #: maximum.
 _DUE = 3_110_399 - 120_960 - 720
+#: Of registry, where webhooks are tried: receivers answer soon, after a third of that time, or
+#: never.
+_RECEIVERS = {
+    "WEBHOOK_TIMEOUT_MS": "1500",
+    "WEBHOOK_GIVE_UP_SECONDS": str(GIVE_UP_SECONDS),
+}
 #: MiB of the disk that is filled: a new cluster takes about a quarter of the disk.
 DISK_MIB = 320
 #: Callers that ask again as soon as they have an answer.
@@ -61,6 +72,8 @@ class Scenario:
     optional: bool = False
     #: Seconds in which wrong records must be right again after mending.
     heals: float = 0.0
+    #: Whether only receivers are told that take everything at last: the others are given up late.
+    takers: bool = False
 
     def of(self, phase: str) -> "Scenario":
         """Return the row as it is in one phase."""
@@ -105,6 +118,7 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
     packed = replace(plain, carrier=Carrier.MULTICALL)
     # Slow enough for every fault to find something under way.
     whole = replace(plain, whole=True, ledger_seconds=1.5, block_seconds=20)
+    told = replace(plain, farmers=1, registry_environment=_RECEIVERS)
     crowd = replace(plain, farmers=16, network_settings=CROWDED, block_seconds=24)
     slow = replace(plain, ledger_seconds=1.0, block_seconds=100)
     range_first = replace(plain, localnet_environment={"LOCALNET_LOOKUP_ORDER": "range-first"})
@@ -122,6 +136,7 @@ def groups(*, farmers: int, random_kills: int) -> list[Group]:
         Group(name="pool", config=whole, scenarios=tuple(_pool())),
         Group(name="pool-disk", config=whole, scenarios=tuple(_disk()), disk_mib=DISK_MIB),
         Group(name="pool-clock", config=whole, scenarios=tuple(_clock()), clock=True),
+        Group(name="webhooks", config=told, scenarios=tuple(_webhooks())),
         Group(name="crowd", config=crowd, scenarios=tuple(_crowd())),
         Group(name="two", config=replace(plain, wallets=2), scenarios=tuple(_two())),
         Group(name="two-multicall", config=replace(packed, wallets=2), scenarios=tuple(_two())),
@@ -298,6 +313,42 @@ def _clock() -> Iterable[Scenario]:
             hold=45,
             must_end=True,
         )
+
+
+def _webhooks() -> Iterable[Scenario]:
+    """Yield rows in which webhooks are told of what happens, each with receivers of every kind."""
+    broken: dict[str, b.Breakage] = {
+        "nothing is broken": b.nothing(),
+        **{
+            f"kill at {edge}@{passage}": b.kill_at(f"{edge}@{passage}", name="registry")
+            for edge in DELIVERY_EDGES
+            for passage in (1, 3)
+        },
+        "registry is killed": b.ended("registry", signal.SIGKILL),
+        "registry is stopped": b.ended("registry", signal.SIGTERM),
+        "registry hangs": b.frozen("registry", 6, 1.0),
+        "wallet is killed": b.ended("wallet", signal.SIGKILL),
+        "PostgreSQL crashes": b.ended_postgres(signal.SIGQUIT),
+        "PostgreSQL restarts": b.ended_postgres(signal.SIGINT),
+        "registry's database connections are cut": b.cut_database(r"kalepool\_registry", 0.7),
+    }
+    told = Scenario(
+        name="webhooks: receivers that take it at last",
+        breakage=b.nothing(),
+        hold=10,
+        patience=3.0 * GIVE_UP_SECONDS,
+        phases=(NOTIFY,),
+        takers=True,
+        # After a kill, what was under way waits for the end of its lease: too long for a short run.
+        quick=True,
+    )
+    yield told
+    for name, breakage in broken.items():
+        yield replace(told, name=f"webhooks: {name}", breakage=breakage, takers=False, quick=False)
+
+
+#: Failpoints of registry that are passed when something is sent to a webhook.
+DELIVERY_EDGES = ("registry.delivery.claimed", "registry.delivery.answered")
 
 
 def _crowd() -> Iterable[Scenario]:

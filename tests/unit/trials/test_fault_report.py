@@ -1,13 +1,16 @@
 """What a fault run says of itself: rows that struck nowhere, rows that were run apart."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from tests.support.results import ORIGIN
+from trials.faults.__main__ import _joined
 from trials.faults.checker import Findings
 from trials.faults.earlier import read, write
+from trials.faults.liars import liar_groups
 from trials.faults.run import Cell, FaultResult
-from trials.faults.scenarios import FARMING, PHASES, failpoints, groups
+from trials.faults.scenarios import DELIVERY_EDGES, FARMING, NOTIFY, PHASES, failpoints, groups
 from trials.faults.tables import command, problems, summary
 
 CELL = Cell(
@@ -49,10 +52,25 @@ def test_the_table_has_every_failpoint_and_enough_kills() -> None:
 def test_who_harvests_in_a_row_has_worked_in_the_row_before() -> None:
     for group in groups(farmers=4, random_kills=200):
         for row in group.scenarios:
-            assert set(row.phases) <= set(PHASES), row.name
+            assert set(row.phases) <= set(PHASES) or row.phases == (NOTIFY,), row.name
             both = ("work" in row.phases) == ("plant" in row.phases)
             assert both, f"{row.name}: who plants also works, as the next row harvests that block"
             assert "plant" in row.phases or not set(FARMING) & set(row.phases), row.name
+
+
+def test_registry_is_killed_wherever_it_sends_to_webhooks() -> None:
+    services = Path(__file__).parents[3] / "services" / "registry"
+    sources = (path.read_text(encoding="utf-8") for path in services.rglob("*.py"))
+    known = {name for text in sources for name in re.findall(r'"(registry\.delivery\.\w+)"', text)}
+    assert set(DELIVERY_EDGES) == known
+    (group,) = [one for one in groups(farmers=4, random_kills=1) if one.name == "webhooks"]
+    assert all(row.phases == (NOTIFY,) for row in group.scenarios)
+    assert group.config.registry_environment
+    # The quick run has a part of it, on a pool that has registry.
+    assert [row.name for row in group.scenarios if row.quick]
+    assert _joined(groups(farmers=4, random_kills=1) + liar_groups(group.config))[
+        0
+    ].config.registry_environment
 
 
 def test_a_cell_tells_how_to_see_it_again() -> None:
