@@ -319,7 +319,10 @@ async def test_statements_for_one_block_at_a_time_are_all_counted(tables: Tables
         await tables.joins(batch_id, 0, await tables.operation(person))
         batches.append(batch_id)
     async with tables.store.database.transaction() as session:
-        await session.execute("record", batches[0])
+        rows = await session.many("ended_items", batches[0])
+        names = ("operation_id", "state", "farmer_id")
+        told = [[row[name] for row in rows] for name in names]
+        await session.execute("record", batches[0], *told)
         others = [asyncio.create_task(tables.store.record(one)) for one in batches[1:]]
         waiting = "wait_event_type = 'Lock' AND datname = current_database()"
 

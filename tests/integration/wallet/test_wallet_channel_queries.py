@@ -255,11 +255,13 @@ async def test_top_ups_of_a_day_come_to_no_more_than_the_budget(rows: WalletRows
 async def test_whoever_changes_top_ups_takes_nothing_from_what_counts(rows: WalletRows) -> None:
     await channel(rows, POOR)
     assert await top_up(rows.pool, new_ids(1), budget=3 * XLM) == 1
+    await rows.connection.execute("SET session_replication_role = replica")
     await rows.connection.execute(
         "UPDATE wallet.operations SET state = 'failed', reason = 'REFUSED',"
         " settled_at = '2021-01-01Z', created_at = '2021-01-01Z', amount = 0"
         " WHERE kind = 'top_up'"
     )
+    await rows.connection.execute("RESET session_replication_role")
     assert await top_up(rows.pool, new_ids(1), budget=6 * XLM - 1) == 0
 
 

