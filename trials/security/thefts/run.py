@@ -13,7 +13,7 @@ from trials.security.thefts.pool import Pool, open_pool, pool_config
 from trials.security.thefts.table import THEFTS
 
 #: Farmers that thefts use up; some are to be paid beside.
-FEW, MANY = 18, 50
+FEW, MANY = 24, 56
 #: Stroops of XLM that payouts and changes beside a theft cost at most.
 _HONEST = 2_000_000
 #: The database's own word that a role may not do something.

@@ -1,7 +1,9 @@
 """Thefts by what the database says: functions and views that tell something else than the rows."""
 
+from uuid import UUID
+
 from trials.security.thefts.kinds import Act, Connection, Outcome
-from trials.security.thefts.pool import Farmer, Pool
+from trials.security.thefts.pool import WHILE, Farmer, Pool
 
 #: Where a farmer's money goes, who carries payouts, whether a moment has come.
 _ADDRESS = """
@@ -23,6 +25,11 @@ SELECT
     v.created_at, v.stake_bps, v.mac
 FROM ({view}) AS v
 """
+_GIVEN_UP = """
+UPDATE wallet.operations AS o SET state = 'failed', reason = 'REFUSED', settled_at = now()
+FROM wallet.wallets AS w
+WHERE w.id = o.wallet_id AND w.farmer_id = $1 AND o.kind = 'withdraw' AND o.state = 'queued'
+"""
 _FUNCTION = "SELECT pg_get_functiondef('{name}'::regprocedure)"
 _VIEW = "SELECT pg_get_viewdef('wallet.wallets_with_accounts'::regclass)"
 
@@ -31,7 +38,7 @@ def _function(name: str, statement: str) -> Act:
     """Return what replaces a function, and asks for a payout then."""
 
     async def act(pool: Pool, thief: Connection) -> Outcome:
-        farmer, address = await pool.friend(), await pool.thief()
+        farmer, address = await pool.farmer(), await pool.thief()
         body = await pool.admin.fetchval(_FUNCTION.format(name=name))
         await thief.execute(statement.format(address=address))
         try:
@@ -49,7 +56,7 @@ a_payer_by_a_function = _function("wallet.free_payers()", _PAYERS)
 
 async def an_account_by_a_view(pool: Pool, thief: Connection) -> Outcome:
     """Replace the view of accounts by one where the thief's is a farmer's."""
-    farmer, address = await pool.friend(), await pool.thief()
+    farmer, address = await pool.farmer(), await pool.thief()
     view = await pool.admin.fetchval(_VIEW)
     inner = view.rstrip().rstrip(";")
     await thief.execute(_ACCOUNTS.format(farmer=farmer.id, address=address, view=inner))
@@ -62,7 +69,9 @@ async def an_account_by_a_view(pool: Pool, thief: Connection) -> Outcome:
 
 async def _payout(pool: Pool, farmer: Farmer) -> str:
     """Ask for a payout; return what became of it: the measure tells where it went."""
-    done = await pool.withdraw(farmer, 1000, timeout=6.0)
+    done = await pool.withdraw(farmer, 1000, timeout=WHILE)
+    # What has a payer that is none waits for ever.
+    await pool.repair(_GIVEN_UP, UUID(farmer.id))
     if isinstance(done, str):
         return done
     return done.operation.error_message or "paid as it was asked for"
