@@ -69,6 +69,8 @@ async def _try(pool: Pool, theft: Theft, who: str) -> Tried:
         outcome = await theft.act(pool, connection)
     except _REFUSALS as error:
         outcome = Outcome(stopped=f"the database: {str(error).partition(chr(10))[0]}")
+    except Exception as error:  # one that broke shows nothing, and the others still do
+        outcome = Outcome(got=[f"nobody knows what, as the trial broke: {error!r}"])
     finally:
         await connection.close()
     delayed = await pool.delay()

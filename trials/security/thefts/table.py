@@ -134,7 +134,7 @@ THEFTS: Sequence[Theft] = (
         act=pauses.a_spoilt_row_before_a_pause,
     ),
     Theft(
-        name="a lock on the pauses",
+        name="a lock on the log",
         roles=_WALLET,
         gain=_PAID,
         act=pauses.a_lock_on_the_pauses,
