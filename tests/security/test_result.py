@@ -18,8 +18,10 @@ from trials.security.fuzz import LONG, Outcome
 from trials.security.leaving import Abandoned, Tally
 from trials.security.memory import MEBIBYTE, Growth
 from trials.security.run import FuzzPlan, FuzzResult
+from trials.security.sight import Seen
 from trials.security.strangers import Endured
 from trials.security.tables import output_of
+from trials.security.thefts.kinds import Tried
 from trials.security.turns import FARMERS as PLANTERS
 from trials.security.turns import Payouts, Plants, Waits
 
@@ -42,6 +44,18 @@ ENDURED = Endured(
     after=95 * MEBIBYTE,
 )
 FORGED = Forged(name="another amount of a withdrawal", who="wallet", answer="TAMPERED")
+THEFT = Tried(
+    name="a pause that is deleted",
+    who="all rights",
+    gain="payouts in a pause",
+    got=(),
+    kale=0,
+    xlm=0,
+    delayed=0.2,
+    stopped="wallet knows the pause by itself",
+    noticed=["pause put back"],
+)
+SEEN = Seen(service="plant", relations=20, rows=1_234, secrets=[])
 GOOD = FuzzResult(
     plan=FuzzPlan(requests=100, abandoned=100, seed=1),
     farmed=Farmed(planted=4, worked=4, harvested=FARMERS, withdrawn=FARMERS),
@@ -67,6 +81,8 @@ GOOD = FuzzResult(
     endured=[ENDURED],
     search=Search(canaries=92, files=1204, size=47 * MEBIBYTE, leaks=[]),
     forged=[FORGED],
+    thefts=[THEFT],
+    seen=[SEEN],
 )
 
 
@@ -123,6 +139,14 @@ def test_nothing_wrong_is_no_failure() -> None:
             "another amount of a withdrawal, written with the rights of wallet, was carried out",
         ),
         (replace(GOOD, forged=[replace(FORGED, is_done=True)]), "was carried out"),
+        (
+            replace(GOOD, thefts=[THEFT, replace(THEFT, kale=7)]),
+            "a pause that is deleted (all rights) took 7 stroops of KALE",
+        ),
+        (
+            replace(GOOD, seen=[replace(SEEN, secrets=["a seed, hex in wallet.wallets"])]),
+            "the role of plant sees a seed, hex in wallet.wallets",
+        ),
         (replace(GOOD, fallen=["after farming: work is not SERVING"]), "work is not SERVING"),
         (
             replace(GOOD, search=replace(GOOD.search, leaks=["master key, hex in logs/plant.log"])),
@@ -171,4 +195,6 @@ def test_what_was_searched_and_given_up_is_shown() -> None:
     text = " ".join(said.get().split())
     assert "92 forms of secrets looked for in 1,204 files (47.0 MiB)" in text
     assert "│ all │ 240 │ 15 │ 101 │ 60 │" in text
+    assert "│ plant │ 20 │ 1,234 │ 0 │" in text
+    assert "pause put back" in text
     assert "│ plant PlantService/Plant │ 100 │ 40 │ 30 │ 10.0% │" in text

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from libs.common.names import SERVICES
+from services.second_person import COVERED
 from trials.report import Output, show
 from trials.security.thefts import (
     addresses,
@@ -24,7 +25,7 @@ from trials.security.thefts.kinds import (
     Theft,
     Tried,
 )
-from trials.security.thefts.pool import Pool
+from trials.security.thefts.pool import Farmer, Pool
 from trials.security.thefts.run import quick, steal, table_of
 from trials.security.thefts.table import THEFTS
 
@@ -48,6 +49,12 @@ def test_each_theft_has_a_name_of_its_own_a_thief_and_something_to_gain() -> Non
         assert theft.roles or theft.shows, theft.name
         assert set(theft.roles) <= {*SERVICES, ALL_RIGHTS}
     assert {"registry", "wallet", ALL_RIGHTS} <= {who for theft in quick() for who in theft.roles}
+
+
+def test_each_order_that_takes_two_operators_is_given_by_one() -> None:
+    farmer = Farmer(id="f", address="G1", outside="G2")
+    orders = approvals.orders_of("p", farmer)
+    assert set(orders) == {path.rpartition("/")[2] for path in COVERED}
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,8 @@ class CustodyStore:
         rows = await self._database.many("latest_audit_records", before, limit, action)
         return [_record(row) for row in rows]
 
-    async def pause(self, reach: Reach, *, reason: str, actor: str) -> None:
-        """Pause signing: nothing new is signed once this has returned.
+    async def pause(self, reach: Reach, *, reason: str, actor: str) -> UUID:
+        """Pause signing: nothing new is signed once this has returned; return the pause's id.
 
         A pause that is in force by its row and by the log stays as it is. Raises
         PauseNotRecordedError when the database did not keep the row.
@@ -138,8 +138,9 @@ class CustodyStore:
         async with self._database.transaction() as session:
             await lock_audit_log(session)
             place = (reach.scope.value, reach.target)
-            if await session.one("standing_pause", *place, str(reach)) is not None:
-                return
+            standing = await session.one("standing_pause", *place, str(reach))
+            if standing is not None:
+                return UUID(str(standing["id"]))
             pause_id = new_id()
             await session.execute("insert_pause", pause_id, *place, reason, actor)
             await _read_back(session, pause_id, reach)
@@ -147,6 +148,7 @@ class CustodyStore:
             await add_records(session, [act], self._orders)
         # What a trigger does at the end of a transaction is seen after it only.
         await _read_back(self._database, pause_id, reach)
+        return pause_id
 
     async def resume(self, reach: Reach, *, actor: str) -> bool:
         """End a pause; return False when there was none."""

@@ -41,16 +41,18 @@ class Owner:
 
 
 class KillSwitch:
-    """The orders that wait to be recorded.
+    """The orders that wait to be recorded, and what they were recorded as.
 
     Nothing here waits for the database: an order is in force with the call that gives it. Once it
-    is recorded, the database's pauses are in force in its place, in every process.
+    is recorded, the database's pauses are in force in its place, in every process; this one knows
+    which pause it is, so that nobody takes its row away before anybody has looked.
     """
 
     def __init__(self) -> None:
         self._orders: dict[Reach, PauseOrder] = {}
         self._settled: dict[Reach, asyncio.Event] = {}
         self._errors: dict[Reach, Exception] = {}
+        self._recorded: dict[UUID, Reach] = {}
 
     @property
     def orders(self) -> Sequence[PauseOrder]:
@@ -95,6 +97,15 @@ class KillSwitch:
             self._errors[reach] = error
         if (event := self._settled.pop(reach, None)) is not None:
             event.set()
+
+    def note(self, pause_id: UUID, reach: Reach) -> None:
+        """Keep what an order was recorded as, until it is taken."""
+        self._recorded[pause_id] = reach
+
+    def take_recorded(self) -> dict[UUID, Reach]:
+        """Return what orders were recorded as since the last time, by the pauses' ids."""
+        taken, self._recorded = self._recorded, {}
+        return taken
 
     async def recorded(self, reach: Reach, timeout: float) -> bool:
         """Wait so many seconds for the order to be recorded; tell whether it is.

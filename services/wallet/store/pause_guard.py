@@ -4,6 +4,7 @@ What is held is decided here, by rows that were judged and by what this process 
 what the database makes of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,6 +45,12 @@ class PauseGuard:
         #: of the transactions that write it.
         self._owed: dict[Reach, _Owed] = {}
 
+    def know(self, recorded: Mapping[UUID, Reach]) -> None:
+        """Take pauses that this process has recorded itself as seen in force, each by its id."""
+        for pause_id, reach in recorded.items():
+            if pause_id not in self._ended:
+                self._in_force[pause_id] = reach
+
     async def look(self, session: Session) -> Held:
         """Return for whom nothing is signed now.
 
@@ -64,13 +71,17 @@ class PauseGuard:
         return Held(reaches=frozenset([*self._in_force.values(), *self._owed]))
 
     async def _judge(self, session: Session, row: Record) -> None:
+        # Whoever makes it another one's ends the one that it was.
+        known = self._in_force.get(row["id"], _reach(row))
         if row["resumed_at"] is None:
+            if known != _reach(row):
+                self._owe(known, "it became another one")
             self._in_force[row["id"]] = _reach(row)
         elif self._orders.is_resume(row):
             self._ended.add(row["id"])
             self._in_force.pop(row["id"], None)
         else:
-            self._owe(_reach(row), "its end was not written by wallet")
+            self._owe(known, "its end was not written by wallet")
             # Nobody else puts it back: this end counts, beside the pause that stands for it.
             await session.execute("sign_resume", row["id"], self._orders.for_resume(row))
 

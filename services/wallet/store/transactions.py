@@ -24,6 +24,7 @@ from services.wallet.domain.model import (
     TransactionId,
     TransactionState,
 )
+from services.wallet.domain.pausing import Held
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
 from services.wallet.domain.withdrawals import Asset, Payout
 from services.wallet.store.budget import (
@@ -163,7 +164,7 @@ class TransactionStore:
         self._refuse_paused([])
         async with self._database.transaction() as session:
             await lock_audit_log(session)
-            held = await self._pauses.look(session)
+            held = await self._held(session)
             wanted = [item for draft in drafts for item in draft.operation_ids]
             states = [state.value for state in sources(OPERATION_EDGES, OperationEvent.SIGN)]
             rows = await session.many("lock_signable", wanted, states)
@@ -210,7 +211,7 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                held = await self._pauses.look(session)
+                held = await self._held(session)
                 rows = await session.many(
                     "lock_signable", list(draft.operation_ids), [OperationState.SUCCEEDED.value]
                 )
@@ -227,6 +228,11 @@ class TransactionStore:
                 self._refuse_paused(owners)
             return bool(recorded)
         return False
+
+    async def _held(self, session: Session) -> Held:
+        """Return for whom nothing is signed, by this process's own word and by judged rows."""
+        self._pauses.know(self._switch.take_recorded())
+        return await self._pauses.look(session)
 
     def _refuse_paused(self, rows: Sequence[Record]) -> None:
         """Raise PausedHereError when this process was told to sign nothing for their owners."""
@@ -368,7 +374,7 @@ class TransactionStore:
         with suppress(PausedHereError):
             async with self._database.transaction() as session:
                 await lock_audit_log(session)
-                held = await self._pauses.look(session)
+                held = await self._held(session)
                 if await is_carrier_paused(session, held, transaction_id):
                     return False
                 if not await may_raise(session, self._terms, transaction_id, bid=new.fee_bid):

@@ -103,7 +103,8 @@ class Pausing:
             self.failing.discard(order.reach)
             security.warning("nobody was paused", reach=str(order.reach), why=str(error))
             return
-        await self.store.pause(recorded, reason=order.reason, actor=order.actor)
+        pause_id = await self.store.pause(recorded, reason=order.reason, actor=order.actor)
+        self.switch.note(pause_id, recorded)
         self.switch.settle(order.reach)
         self.failing.discard(order.reach)
         security.warning("signing paused", reach=str(recorded), actor=order.actor, why=order.reason)

@@ -100,6 +100,37 @@ async def test_a_pause_is_in_force_within_a_second_while_the_database_is_stuck(
     assert await acts(pool) == ["pause"]
 
 
+#: What somebody with all rights does to a pause as soon as it is recorded.
+ENDS = {
+    "lifted": "UPDATE wallet.pauses SET resumed_by = 'thief', resumed_at = now()",
+    "taken away": "DELETE FROM wallet.pauses",
+    "moved": "UPDATE wallet.pauses SET scope = 'wallet', target = gen_random_uuid()",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_a_pause_holds_whose_row_changes_before_anybody_has_looked(
+    pool: Database, database: DatabaseAccess, pausing: Pausing, how: str
+) -> None:
+    _, _, draft = await farmer(pool)
+    store = transactions(pool, pausing.switch)
+    assert await pausing.pause(EVERYTHING, reason="fire", actor="ann")
+    async with connect(database.admin_dsn) as admin:
+        await admin.execute(ENDS[how])
+    for _ in range(2):
+        assert (await store.commit_signed([draft], ledger=LEDGER)).recorded == []
+    # Put back, so that every process knows it, and an operator ends it as any other.
+    found = await CustodyStore(pool, ORDERS).pauses(over=False)
+    assert [one.paused_by for one in found if one.reach == EVERYTHING] == ["wallet"]
+    await pausing.resume(EVERYTHING, actor="ann")
+    assert len((await store.commit_signed([draft], ledger=LEDGER)).recorded) == 1
+    # What was recorded and has ended since is no pause any more.
+    assert await pausing.pause(EVERYTHING, reason="drill", actor="ann")
+    await pausing.resume(EVERYTHING, actor="ann")
+    assert pausing.switch.take_recorded().keys()
+    assert not await CustodyStore(pool, ORDERS).pauses(over=False) or how == "moved"
+
+
 async def test_what_was_about_to_be_committed_is_thrown_away(
     pool: Database, database: DatabaseAccess, pausing: Pausing
 ) -> None:

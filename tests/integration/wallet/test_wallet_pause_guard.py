@@ -21,6 +21,8 @@ from tests.support.wallet_rows import LEDGER, WalletRow, WalletRows
 EVERYTHING = Reach(scope=Scope.EVERYTHING)
 LIFT = "UPDATE wallet.pauses SET resumed_by = 'thief', resumed_at = now()"
 DELETE = "DELETE FROM wallet.pauses"
+MOVE = "UPDATE wallet.pauses SET scope = 'wallet', target = gen_random_uuid()"
+MOVE_AND_LIFT = f"{MOVE}, resumed_by = 'thief', resumed_at = now()"
 
 
 def draft(wallet: WalletRow, operation_id: UUID) -> Draft:
@@ -73,6 +75,35 @@ async def test_a_pause_that_somebody_else_ended_is_put_back(
     assert await custody.resume(reach, actor="ann")
     assert (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
     assert not await reaches(custody)
+
+
+@pytest.mark.parametrize("how", [MOVE, MOVE_AND_LIFT], ids=["moved", "moved and lifted"])
+@pytest.mark.parametrize("scope", [Scope.EVERYTHING, Scope.POOLER])
+async def test_a_pause_that_becomes_another_one_holds_as_it_was(
+    rows: WalletRows, how: str, scope: Scope
+) -> None:
+    farmer = await rows.wallet()
+    reach = Reach(scope=scope, target=None if scope is Scope.EVERYTHING else farmer.pooler_id)
+    custody, store = CustodyStore(rows.pool, ORDERS), TransactionStore(rows.pool, ORDERS)
+    plant = await rows.operation(farmer)
+    await custody.pause(reach, reason="fire", actor="ann")
+    assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    await rows.connection.execute(how)
+    for _ in range(3):
+        assert not (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+    assert [item for item in await reaches(custody) if item[0] == reach] == [
+        (reach, "wallet", await put_back(rows))
+    ]
+    assert await custody.resume(reach, actor="ann")
+    assert (await store.commit_signed([draft(farmer, plant)], ledger=LEDGER)).recorded
+
+
+async def put_back(rows: WalletRows) -> str:
+    """Why the one pause was put back that was."""
+    (row,) = await rows.connection.fetch(
+        "SELECT reason FROM wallet.pauses WHERE reason LIKE 'put back: it%'"
+    )
+    return str(row["reason"])
 
 
 async def test_another_process_does_not_put_back_what_was_put_back(rows: WalletRows) -> None:

@@ -180,7 +180,7 @@ async def one_operator_alone(pool: Pool, thief: Connection) -> Outcome:
     """Give every order that takes two as ann alone."""
     del thief  # one operator's certificate is all
     farmer = await pool.friend()
-    orders = _orders(pool, farmer)
+    orders = orders_of(pool.pooler_id, farmer)
     found = []
     async with channels(pool.stack, pool.stack.transport(CallerKind.OPERATOR, "ann")) as opened:
         for rpc in rpcs():
@@ -192,7 +192,7 @@ async def one_operator_alone(pool: Pool, thief: Connection) -> Outcome:
     return Outcome(got=found, stopped=f"SECOND_PERSON, {len(orders)} methods")
 
 
-def _orders(pool: Pool, farmer: Farmer) -> dict[str, dict[str, Any]]:
+def orders_of(pooler_id: str, farmer: Farmer) -> dict[str, dict[str, Any]]:
     """Return a sound request of each method that takes two."""
     name = {"farmerId": farmer.id}
     receiver = base64.b64encode(bytes(range(32))).decode()
@@ -213,9 +213,9 @@ def _orders(pool: Pool, farmer: Farmer) -> dict[str, dict[str, Any]]:
         "RotateKeys": {},
         "SignOrders": {"everything": True},
         "ReplaceRowKey": {},
-        "ReclaimReserves": {"poolerId": pool.pooler_id},
+        "ReclaimReserves": {"poolerId": pooler_id},
         "DeployMulticall": {"maxFeeStroops": "1000"},
         "CreateToken": {"role": "TOKEN_ROLE_OPERATOR"},
         "RegisterPooler": {"name": "mine", "publicKey": key, "maxFarmers": 1000},
-        "UpdatePooler": {"poolerId": pool.pooler_id, "maxFarmers": 1000},
+        "UpdatePooler": {"poolerId": pooler_id, "maxFarmers": 1000},
     }

@@ -2,12 +2,11 @@
 
 import asyncio
 
-import asyncpg
 from kalepool.wallet.v1 import custody_pb2
 
 from libs.common.grpc.client import call
 from trials.security.thefts.kinds import Act, Connection, Outcome
-from trials.security.thefts.pool import EVERYTHING, TIMEOUT, WHILE, Pool
+from trials.security.thefts.pool import TIMEOUT, WHILE, Pool
 
 #: Seconds until a pause is recorded, if nothing but a row of somebody else's is in the way.
 _RECORDED = 15.0
@@ -151,22 +150,21 @@ async def _is_recorded(pool: Pool) -> bool:
     request = custody_pb2.ListPausesRequest()
     for _ in range(int(_RECORDED * 5)):
         reply = await call(pool.ann.custody.ListPauses, request, timeout=TIMEOUT)
-        if any(one.reach == EVERYTHING and not one.is_not_recorded for one in reply.pauses):
+        if any(one.scope == "everything" and not one.is_not_recorded for one in reply.pauses):
             return True
         await asyncio.sleep(0.2)
     return False
 
 
 async def a_lock_on_the_pauses(pool: Pool, thief: Connection) -> Outcome:
-    """Hold the table of pauses by wallet's own password: is the pause in force?"""
+    """Hold the turn of whoever adds to the log by wallet's own password: is a pause in force?"""
     farmer = await pool.friend()
     async with thief.transaction():
-        try:
-            await thief.execute("LOCK TABLE wallet.pauses IN SHARE ROW EXCLUSIVE MODE")
-        except asyncpg.InsufficientPrivilegeError:
-            await thief.execute("SELECT 1 FROM wallet.audit_head FOR NO KEY UPDATE")
-        await pool.pause()
+        await thief.execute("SELECT 1 FROM wallet.audit_head FOR NO KEY UPDATE")
+        told = await pool.pause()
         is_paid = await pool.paid_meanwhile(farmer)
     await asyncio.sleep(WHILE)
     await pool.resume()
-    return _outcome(is_paid, "in force from memory, recorded when there is room")
+    outcome = _outcome(is_paid, "in force from memory, recorded when it is its turn")
+    got = ["a pause that is told as recorded, and is not"] if told.is_recorded else []
+    return Outcome(got=[*got, *outcome.got], stopped=outcome.stopped)

@@ -29,7 +29,7 @@ from devstack.callers import Stubs, stubs_of
 from devstack.chain_view import read_transactions
 from devstack.stack import Progress, Stack, StackConfig
 from devstack.wallet_calls import wait_until
-from libs.common.errors import FailedPreconditionError, PoolError
+from libs.common.errors import FailedPreconditionError, NotFoundError, PoolError
 from libs.common.grpc.client import call
 from libs.common.grpc.identity import CallerKind
 from libs.common.ids import new_id
@@ -240,8 +240,18 @@ class Pool:
         return await call(self.ann.custody.PauseSigning, request, timeout=TIMEOUT)
 
     async def resume(self, reach: custody_pb2.PauseReach = EVERYTHING) -> None:
-        """Have both let it go on."""
-        await self.agreed("custody.ResumeSigning", custody_pb2.ResumeSigningRequest(reach=reach))
+        """Have both let it go on.
+
+        A pause whose row somebody has taken away is put back when wallet looks.
+        """
+        request = custody_pb2.ResumeSigningRequest(reach=reach)
+        for _ in range(int(WHILE)):
+            try:
+                await self.agreed("custody.ResumeSigning", request)
+            except NotFoundError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     @asynccontextmanager
     async def paused(

@@ -12,6 +12,7 @@ from trials.security.thefts import (
     payments,
     records,
     treasury,
+    words,
 )
 from trials.security.thefts.kinds import ALL_RIGHTS, Theft
 
@@ -133,7 +134,7 @@ THEFTS: Sequence[Theft] = (
         act=pauses.a_spoilt_row_before_a_pause,
     ),
     Theft(
-        name="a lock on the pauses",
+        name="a lock on the log",
         roles=_WALLET,
         gain=_PAID,
         act=pauses.a_lock_on_the_pauses,
@@ -211,6 +212,25 @@ THEFTS: Sequence[Theft] = (
         shows=_POOLER,
         gain="slow payouts, and wallet's memory",
         act=addresses.addresses_again_and_again,
+    ),
+    # What the database says.
+    Theft(
+        name="a function that names the thief's address",
+        roles=_BOTH,
+        gain="where a farmer's money goes",
+        act=words.an_address_by_a_function,
+    ),
+    Theft(
+        name="a function that has the treasury carry payouts",
+        roles=_BOTH,
+        gain="a payment that its payer's number does not tell of",
+        act=words.a_payer_by_a_function,
+    ),
+    Theft(
+        name="a view that shows the thief's account as a farmer's",
+        roles=_BOTH,
+        gain="where a farmer's money goes",
+        act=words.an_account_by_a_view,
     ),
     # All of an order, column by column.
     Theft(
