@@ -6,6 +6,7 @@ covers the columns that make the order, with the table's name and the format's v
 fits no other row. It never covers a lease, a due time or a passing state.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,11 @@ from services.wallet.domain.errors import RowNameError
 #: Version of the bytes: other columns, or another way to write them, are another version.
 _FORMAT = b"1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Writes a length.
+_length = struct.Struct(">I").pack
+#: Length and kind of an id, and of nothing: always the same.
+_ID, _NOTHING = _length(17) + b"u", _length(1) + b"n"
 
 Value = UUID | str | int | bytes | datetime | None
 
@@ -196,21 +202,20 @@ def _bytes(table: str, *values: Value) -> bytes:
     """Write each value with its kind and its length, so that no value runs into another."""
     parts = [_FORMAT, b"|", table.encode()]
     for value in values:
-        raw = _raw(value)
-        parts += (len(raw).to_bytes(4, "big"), raw)
+        # The commonest first: this is done for each column of each row.
+        if isinstance(value, str):
+            raw = b"t" + value.encode()
+        elif isinstance(value, UUID):
+            parts.append(_ID + value.bytes)
+            continue
+        elif value is None:
+            parts.append(_NOTHING)
+            continue
+        elif isinstance(value, int):
+            raw = b"i%d" % value
+        elif isinstance(value, bytes):
+            raw = b"b" + value
+        else:
+            raw = b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))
+        parts.append(_length(len(raw)) + raw)
     return b"".join(parts)
-
-
-def _raw(value: Value) -> bytes:
-    # The commonest first: this is done for each column of each row.
-    if isinstance(value, str):
-        return b"t" + value.encode()
-    if isinstance(value, UUID):
-        return b"u" + value.bytes
-    if isinstance(value, int):
-        return b"i%d" % value
-    if value is None:
-        return b"n"
-    if isinstance(value, bytes):
-        return b"b" + value
-    return b"m%d" % ((value - _EPOCH) // timedelta(microseconds=1))

@@ -95,9 +95,9 @@ class RowMacs:
 
     def __init__(self, keys: Mapping[int, bytes] = MappingProxyType({})) -> None:
         """Take keys that are open already, by their numbers."""
-        self._keys = dict(keys)
+        self._keys = {number: _keyed(key) for number, key in keys.items()}
         #: Those, and the keys that were given up, as far as they open.
-        self._all = dict(keys)
+        self._all = dict(self._keys)
         #: The lowest number that counts: it never falls.
         self._least = 1
         self._current = max(self._keys, default=0)
@@ -129,12 +129,12 @@ class RowMacs:
         if newest.number < least:
             raise KeyProviderError(f"row key {least} is gone, and older ones were given up")
         opened = await provider.unwrap([item.wrapped for item in sealed])
-        keys: dict[int, bytes] = {}
-        given_up: dict[int, bytes] = {}
+        keys: dict[int, hmac.HMAC] = {}
+        given_up: dict[int, hmac.HMAC] = {}
         for item, key in zip(sealed, opened, strict=True):
             is_wanted = item.number >= least
             if not isinstance(key, KeyProviderError):
-                (keys if is_wanted else given_up)[item.number] = key
+                (keys if is_wanted else given_up)[item.number] = _keyed(key)
             elif is_wanted:
                 raise KeyProviderError(f"row key {item.number}: {key}") from key
         self._keys, self._current, self._all = keys, newest.number, keys | given_up
@@ -163,7 +163,7 @@ class RowMacs:
         key = self._keys.get(self._current)
         if key is None:
             raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
-        return self._current.to_bytes(_NUMBER_BYTES, "big") + hmac.digest(key, row, "sha256")
+        return self._current.to_bytes(_NUMBER_BYTES, "big") + _code(key, row)
 
     def is_genuine(self, row: bytes, mac: bytes | None) -> bool:
         """Tell whether wallet made this code for these bytes. Raises RowKeysMissingError."""
@@ -177,8 +177,19 @@ class RowMacs:
         """Tell whether wallet made this code at any time, also under a key that was given up."""
         return len(mac) == MAC_BYTES and self._is_by(self._all, row, mac)
 
-    def _is_by(self, keys: Mapping[int, bytes], row: bytes, mac: bytes) -> bool:
+    def _is_by(self, keys: Mapping[int, hmac.HMAC], row: bytes, mac: bytes) -> bool:
         key = keys.get(self.number_of(mac))
         if key is None:
             return False
-        return hmac.compare_digest(hmac.digest(key, row, "sha256"), mac[_NUMBER_BYTES:])
+        return hmac.compare_digest(_code(key, row), mac[_NUMBER_BYTES:])
+
+
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return the HMAC of nothing yet: copies of it take half the time of new ones."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def _code(keyed: hmac.HMAC, row: bytes) -> bytes:
+    code = keyed.copy()
+    code.update(row)
+    return code.digest()
