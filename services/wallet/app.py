@@ -593,8 +593,8 @@ class _Wiring:
         withdrawal_pb2_grpc.add_WithdrawalServiceServicer_to_server(withdrawals, server)
         fee_servicer.register(FeeStore(self._database), server)
 
-    async def _sees_chain(self) -> bool:
+    def _sees_chain(self) -> bool:
         return self._chain_view.is_fresh
 
-    async def _has_keys(self) -> bool:
+    def _has_keys(self) -> bool:
         return self._treasury.is_open and self._row_keys.is_open

@@ -30,7 +30,7 @@ from services.wallet.domain.model import (
 from services.wallet.domain.packing import Limits
 from services.wallet.domain.settling import given_up
 from services.wallet.engine.chain_view import ChainState
-from services.wallet.engine.sequence_sources import Source
+from services.wallet.engine.sequence_sources import Seen, Source
 from services.wallet.engine.template_book import TemplateKey
 from services.wallet.keys.signer import SeedSigner
 from services.wallet.store.transactions import Draft
@@ -220,7 +220,9 @@ class FakeSources:
         self.missing: set[str] = set()
         self.locked: set[str] = set()
 
-    async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
+    async def of(
+        self, operations: Sequence[QueuedOperation], _seen: Seen | None = None
+    ) -> dict[OperationId, Source]:
         """As Sources."""
         if self._for_singles:
             channels = await self.channels(len(operations))

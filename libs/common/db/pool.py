@@ -52,6 +52,10 @@ class _Connection(_BaseConnection):
         """Return an empty query: asyncpg's hook then resets nothing."""
         return ""
 
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """Reset without a timer: the only statement that this may take has a limit of its own."""
+        await super().reset()
+
 
 #: Seconds for which an unused connection is kept: longer than a block, so that a burst of calls
 #: finds the connections of the last burst. A new connection costs some 10 ms of CPU here, for its
@@ -112,11 +116,16 @@ class Database:
     async def session(self) -> AsyncIterator[Session]:
         """Open a session outside of any transaction: each statement commits for itself."""
         with translated_errors():
-            async with self._pool.acquire(timeout=self._timeout) as connection:
+            # A connection that is free needs no timer.
+            timeout = None if self._pool.get_idle_size() else self._timeout
+            connection = await self._pool.acquire(timeout=timeout)
+            try:
                 if self._actor is not None:
                     await connection.execute(_TELL_ACTOR, self._actor())
                 yield Session(connection, self._queries)
                 self._answered = time.monotonic()
+            finally:
+                await self._pool.release(connection, timeout=self._timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

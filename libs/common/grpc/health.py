@@ -11,8 +11,8 @@ from libs.common.log import get_logger
 
 log = get_logger(__name__)
 
-#: Tells whether one thing that the service needs is there.
-Check = Callable[[], Awaitable[bool]]
+#: Tells whether one thing that the service needs is there, at once or when somebody has answered.
+Check = Callable[[], bool | Awaitable[bool]]
 
 #: Seconds between two rounds of checks.
 INTERVAL = 1.0
@@ -38,10 +38,12 @@ class HealthMonitor:
 
     async def check(self) -> None:
         """Run one round of checks; log and publish a change."""
-        results = await asyncio.gather(*(self._passes(check) for check in self._checks.values()))
-        failing = frozenset(
-            name for name, passed in zip(self._checks, results, strict=True) if not passed
-        )
+        answers = {name: _ask(check) for name, check in self._checks.items()}
+        # Only what waits for somebody takes a task and a timer.
+        waiting = {name: item for name, item in answers.items() if not isinstance(item, bool)}
+        heard = await asyncio.gather(*map(_passes, waiting.values()))
+        passed = {**answers, **dict(zip(waiting, heard, strict=True))}
+        failing = frozenset(name for name, result in passed.items() if not result)
         if failing == self._failing:
             return
         self._failing = failing
@@ -58,13 +60,20 @@ class HealthMonitor:
         for name in self._names:
             await self.servicer.set(name, status)
 
-    @staticmethod
-    async def _passes(check: Check) -> bool:
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                return await check()
-        except Exception:  # a check that raises has failed, whatever it raises
-            return False
+
+def _ask(check: Check) -> bool | Awaitable[bool]:
+    try:
+        return check()
+    except Exception:  # a check that raises has failed, whatever it raises
+        return False
+
+
+async def _passes(answer: Awaitable[bool]) -> bool:
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await answer
+    except Exception:  # as above
+        return False
 
 
 async def is_serving(channel: grpc.aio.Channel, service: str = "", timeout: float = 1.0) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from stellar_sdk import Asset
 
@@ -38,12 +39,12 @@ class Network:
     #: URL of the friendbot, which funds accounts for free; None when there is none.
     friendbot_url: str | None
 
-    @property
+    @cached_property
     def id(self) -> bytes:
         """Return the SHA-256 of the passphrase, which goes into every hash that is signed."""
         return hashlib.sha256(self.passphrase.encode()).digest()
 
-    @property
+    @cached_property
     def token(self) -> str:
         """Return the contract id (strkey C...) of the token, derived from asset and network."""
         return self.asset.contract_id(self.passphrase)

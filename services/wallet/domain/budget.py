@@ -68,9 +68,9 @@ def shared_costs(bid: int, poolers: Sequence[PoolerId | None]) -> Costs:
     rounded up, so the sum is never below the bid.
     """
     each = -(-bid // max(1, len(poolers)))
-    costs: Counter[PoolerId | None] = Counter()
+    costs: dict[PoolerId | None, int] = {}
     for pooler in poolers or [None]:
-        costs[pooler] += each
+        costs[pooler] = costs.get(pooler, 0) + each
     return costs
 
 
@@ -81,6 +81,9 @@ class Purse:
         self._terms = terms
         self._spent = Counter(books.committed)
         self._obligations = Counter(books.obligations)
+        # Sums over all poolers, as there may be many, and each plant needs the sums.
+        self._all_spent = sum(books.committed.values())
+        self._all_obligations = sum(books.obligations.values())
         # The bid of a transaction in flight is not taken off the balance before a ledger takes it.
         self._treasury = books.treasury
 
@@ -101,8 +104,8 @@ class Purse:
         if beyond:
             return frozenset(beyond)
         cost = sum(costs.values())
-        kept = self._kept(sum(self._obligations.values())) if plants else 0
-        if self._terms.daily and sum(self._spent.values()) + cost + kept > self._terms.daily:
+        kept = self._kept(self._all_obligations) if plants else 0
+        if self._terms.daily and self._all_spent + cost + kept > self._terms.daily:
             return frozenset(costs)
         if plants and cost + kept > self._treasury:
             return frozenset(costs)
@@ -110,6 +113,8 @@ class Purse:
             self._spent[pooler] += part
         for pooler in plants:
             self._obligations[pooler] += _FOLLOWING
+        self._all_spent += cost
+        self._all_obligations += _FOLLOWING * len(plants)
         self._treasury -= cost
         return frozenset()
 

@@ -123,6 +123,8 @@ class Line:
         self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
         #: The value at time 0 by the marks, where the pace is known.
         self._clock = 0.0
+        #: The greatest growth in a second, by the marks, where the pace is to be found out.
+        self._haste = self._any_pace
         self._jump: _Jump | None = None
         #: When a node was heard for the first time.
         self._first: float | None = None
@@ -143,7 +145,7 @@ class Line:
         if self._pace is not None:
             return self._clock + now * self._pace + self.tolerance
         heard, value = self._marks[-1]
-        return value + (now - heard) * self._known_pace() + self.tolerance
+        return value + (now - heard) * self._haste + self.tolerance
 
     def hear(self, node: int, value: int, now: float) -> None:
         """Take in the value that a node shows."""
@@ -226,6 +228,8 @@ class Line:
         if self._pace is not None:
             # Some values are heard of late, none early: the earliest values tell the clock.
             self._clock = max(mark - heard * self._pace for heard, mark in self._marks)
+        else:
+            self._haste = self._known_pace()
 
     def _begin_anew(self, value: int, now: float) -> None:
         self._marks.clear()

@@ -12,8 +12,14 @@ from libs.kale.amounts import WHOLE
 TransactionId = NewType("TransactionId", UUID)
 
 
+class _Named(Enum):
+    """Enum whose members are keys of many tables: Enum's own hash is a call of Python each time."""
+
+    __hash__ = object.__hash__
+
+
 @unique
-class OperationKind(Enum):
+class OperationKind(_Named):
     """Kinds of operations by their effect on the chain, in the engine's order of preference."""
 
     ONBOARD = "onboard"
@@ -31,7 +37,7 @@ class OperationKind(Enum):
 
 
 @unique
-class OperationState(Enum):
+class OperationState(_Named):
     """State of an operation (docs/states.md)."""
 
     QUEUED = "queued"
@@ -43,7 +49,7 @@ class OperationState(Enum):
 
 
 @unique
-class TransactionState(Enum):
+class TransactionState(_Named):
     """State of a signed envelope; SIGNED and SENT are open and hold their source account."""
 
     SIGNED = "signed"
@@ -54,7 +60,7 @@ class TransactionState(Enum):
 
 
 @unique
-class OperationEvent(Enum):
+class OperationEvent(_Named):
     """Event of an operation."""
 
     SIGN = "sign"
@@ -70,7 +76,7 @@ class OperationEvent(Enum):
 
 
 @unique
-class TransactionEvent(Enum):
+class TransactionEvent(_Named):
     """Event of a transaction."""
 
     SEND = "send"
@@ -80,7 +86,7 @@ class TransactionEvent(Enum):
 
 
 @unique
-class FailureReason(Enum):
+class FailureReason(_Named):
     """Reasons of an operation's failure.
 
     The names are those of kalepool.common.v1.FailureReason without the prefix.

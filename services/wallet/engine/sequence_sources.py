@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from libs.common.ids import OperationId, WalletId
 from libs.common.log import get_logger
 from services.wallet.chain import Chain
-from services.wallet.domain.chain_facts import NumberState
+from services.wallet.domain.chain_facts import AccountState, NumberState
 from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import QueuedOperation
 from services.wallet.domain.trust import Decision
@@ -50,6 +50,16 @@ class Source:
     obeys: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Accounts that a node showed a moment ago."""
+
+    #: The ledger that was read.
+    ledger: int
+    #: The accounts by address, also those that do not exist.
+    accounts: Mapping[str, AccountState]
+
+
 class Sources:
     """A finder of source accounts with the sequence numbers that they have to use."""
 
@@ -76,18 +86,20 @@ class Sources:
         """Try each channel account's key before use from now on, as one may not open."""
         self._is_wary = True
 
-    async def of(self, operations: Sequence[QueuedOperation]) -> dict[OperationId, Source]:
+    async def of(
+        self, operations: Sequence[QueuedOperation], seen: Seen | None = None
+    ) -> dict[OperationId, Source]:
         """Return a source per operation; an operation whose farmer has no account gets none.
 
         A plant needs the farmer's consent, which is cheapest when the farmer's account is the
         source. A work or a harvest needs nobody's consent: a channel account is cheaper, when one
-        is free.
+        is free. Farmers' accounts that were `seen` are not read again where one node's word counts.
         """
         free = [item for item in operations if not OPERATION_KINDS[item.kind].needs_consent]
         channels = await self.channels(len(free)) if free else []
         found = {item.id: source for item, source in zip(free, channels, strict=False)}
         rest = [item for item in operations if item.id not in found]
-        numbers = await self._numbers([item.address for item in rest])
+        numbers = await self._numbers([item.address for item in rest], seen)
         return found | {
             item.id: Source(
                 wallet_id=item.wallet_id,
@@ -136,17 +148,32 @@ class Sources:
             log.critical("keys of channels do not open", wallets=sorted(map(str, broken)))
         return [lease for lease in leased if lease.wallet_id not in broken]
 
-    async def _numbers(self, addresses: Sequence[str]) -> dict[str, NumberState]:
+    async def _numbers(
+        self, addresses: Sequence[str], seen: Seen | None = None
+    ) -> dict[str, NumberState]:
         """Return the sequence numbers to use next, and whether the accounts obey."""
         if not addresses:
             return {}
-        chain = self._chain.trusted(Decision.USE_NUMBER)
-        ledger, read = await chain.numbers(addresses)
+        ledger, read = await self._read(addresses, seen)
         last = {address: state.sequence for address, state in read.items()}
         following = await next_numbers(self._transactions, last, ledger)
         return {
             address: NumberState(sequence=following[address], obeys=state.obeys)
             for address, state in read.items()
+        }
+
+    async def _read(
+        self, addresses: Sequence[str], seen: Seen | None
+    ) -> tuple[int, dict[str, NumberState]]:
+        """Return the ledger that was read, and what accounts that exist are as sources."""
+        chain = self._chain.trusted(Decision.USE_NUMBER)
+        if seen is None or chain is not self._chain or not seen.accounts.keys() >= set(addresses):
+            return await chain.numbers(addresses)
+        found = [seen.accounts[address] for address in addresses]
+        return seen.ledger, {
+            item.address: NumberState(sequence=item.sequence, obeys=item.obeys)
+            for item in found
+            if item.exists
         }
 
 

@@ -3,11 +3,13 @@
 from functools import lru_cache
 from pathlib import Path
 
-from nacl.signing import SigningKey
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 from stellar_sdk import Keypair, StrKey
 
 from services.wallet.keys.export import Parcel, wrap_parcel
 from services.wallet.keys.provider import MasterKeyError
+
+_SEED_BYTES = 32
 
 
 class SignerWipedError(Exception):
@@ -23,8 +25,10 @@ class SeedSigner:
     __slots__ = ("_address", "_key")
 
     def __init__(self, seed: bytes) -> None:
-        self._key: SigningKey | None = SigningKey(seed)
-        self._address = _address(bytes(self._key.verify_key))
+        public_key, key = crypto_sign_seed_keypair(seed)
+        #: The seed, then the public key.
+        self._key: bytes | None = key
+        self._address = _address(public_key)
 
     def __repr__(self) -> str:
         """Return the address only."""
@@ -43,7 +47,7 @@ class SeedSigner:
         """Return the 64-byte signature of `payload`. Raises SignerWipedError after `wipe`."""
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
-        return self._key.sign(payload).signature
+        return crypto_sign(payload, self._key)[:crypto_sign_BYTES]
 
     def export(self, receiver_key: bytes) -> Parcel:
         """Return the seed (S...), encrypted to an X25519 key.
@@ -52,7 +56,7 @@ class SeedSigner:
         """
         if self._key is None:
             raise SignerWipedError(f"the signer of {self._address} was wiped")
-        secret = StrKey.encode_ed25519_secret_seed(bytes(self._key))
+        secret = StrKey.encode_ed25519_secret_seed(self._key[:_SEED_BYTES])
         return wrap_parcel(secret, address=self._address, receiver_key=receiver_key)
 
     def wipe(self) -> None:

@@ -1,5 +1,7 @@
 """Operations and the batches that asked for them."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -26,7 +28,7 @@ from services.wallet.domain.model import (
 from services.wallet.domain.states import OPERATION_EDGES, sources, target
 from services.wallet.store.blocks import kept_head
 from services.wallet.store.orders import Orders
-from services.wallet.store.refusals import Now, find_standing, note_refusals
+from services.wallet.store.refusals import Now, find_standing, nonces, note_refusals
 
 log = get_logger(__name__)
 security = get_security_logger()
@@ -89,8 +91,8 @@ class OperationStore:
         operations: Sequence[NewOperation],
         check: Check,
         now: Now | None = None,
-    ) -> bool:
-        """Make a batch durable with all its operations; return False for a taken request_id.
+    ) -> list[OperationId] | None:
+        """Make a batch durable and return its operations; return None for a taken request_id.
 
         An operation that exists and did not fail is joined in place of a new one. So is one that
         failed for a reason that has not changed since (`now`; without it, everything has changed).
@@ -102,11 +104,11 @@ class OperationStore:
                 "insert_batch", request_id, kind.value, block_index, arguments_hash
             )
             if not made:
-                return False
+                return None
             check(await kept_head(session))
             ids = await self._record(session, kind, block_index, operations, now)
             await session.execute("insert_batch_operations", request_id, ids)
-        return True
+        return ids
 
     async def record_one(
         self,
@@ -143,6 +145,7 @@ class OperationStore:
         macs = [
             self._orders.for_operation(kind, item, block_index=block_index) for item in operations
         ]
+        digits = nonces(operations)
         for _ in range(_ROUNDS):
             await session.execute(
                 "insert_operations",
@@ -151,7 +154,7 @@ class OperationStore:
                 [item.id for item in operations],
                 [item.wallet_id for item in operations],
                 [item.amount for item in operations],
-                [item.nonce for item in operations],
+                digits,
                 [item.hash for item in operations],
                 [item.zeros for item in operations],
                 macs,
@@ -161,7 +164,7 @@ class OperationStore:
                 kind.value,
                 block_index,
                 [item.wallet_id for item in operations],
-                [item.nonce for item in operations],
+                digits,
             )
             if len(rows) == len(operations):
                 return [OperationId(row["id"]) for row in rows] + list(found.values())
@@ -180,7 +183,9 @@ class OperationStore:
         One whose end wallet did not write has failed as TAMPERED: nobody may book what its row
         says. Raises RowKeysMissingError.
         """
-        rows = await self._database.many("settled_among", list(ids))
+        # As one text: callers ask again and again for a thousand ids, and each item of a list is
+        # looked at several times before it is sent.
+        rows = await self._database.many("settled_among", f"{{{','.join(map(str, ids))}}}")
         return [self._judged(row) for row in rows]
 
     def _judged(self, row: Record) -> Operation:
@@ -306,25 +311,38 @@ class OperationStore:
 
 def tell(changed: Sequence[Record]) -> None:
     """Log one line per operation that is settled now; call this when that is durable."""
+    settled: Counter[tuple[str, str, str]] = Counter()
+    is_told = {done: log.is_enabled_for(level) for done, level in _LEVELS.items()}
     for row in changed:
         is_settled = row["state"] != OperationState.QUEUED.value
         if is_settled:
-            _settled.add(1, {name: row[name] or "" for name in ("kind", "state", "reason")})
-        write = log.info if is_settled else log.debug
-        write(
-            "operation",
-            operation=str(row["id"]),
-            kind=row["kind"],
-            wallet=str(row["wallet_id"]),
-            block=row["block_index"],
-            state=row["state"],
-            reason=row["reason"],
-            ledger=row["ledger"],
-            fee=row["fee_charged"],
-            transaction=None if row["transaction_id"] is None else str(row["transaction_id"]),
-        )
+            settled[row["kind"], row["state"], row["reason"] or ""] += 1
+        if is_told[is_settled]:
+            _tell_one(row, _LEVELS[is_settled])
         if not is_settled and row["unproven"] >= MOST_UNPROVEN:
             log.critical("waits for a person", operation=str(row["id"]), kind=row["kind"])
+    for labels, count in settled.items():
+        _settled.add(count, dict(zip(("kind", "state", "reason"), labels, strict=True)))
+
+
+#: The level of an operation's line, by whether the operation is settled.
+_LEVELS = {True: logging.INFO, False: logging.DEBUG}
+
+
+def _tell_one(row: Record, level: int) -> None:
+    log.log(
+        level,
+        "operation",
+        operation=str(row["id"]),
+        kind=row["kind"],
+        wallet=str(row["wallet_id"]),
+        block=row["block_index"],
+        state=row["state"],
+        reason=row["reason"],
+        ledger=row["ledger"],
+        fee=row["fee_charged"],
+        transaction=None if row["transaction_id"] is None else str(row["transaction_id"]),
+    )
 
 
 async def settle(

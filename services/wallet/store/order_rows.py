@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record
@@ -30,8 +29,17 @@ class OrderRow:
     data: bytes = field(repr=False)
     #: The authenticator; None when there is none.
     mac: bytes | None = field(repr=False)
-    #: The columns in words, for people.
-    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: All columns, as they were read.
+    values: Record = field(repr=False, compare=False)
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Return the columns in words, for people: few rows are ever shown."""
+        return {
+            column: str(value)
+            for column, value in dict(self.values).items()
+            if column not in _NOT_SHOWN and value is not None
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +101,7 @@ class OrderRowStore:
                 name=Name(table=table, key=row["key"], number=row["number"]),
                 data=data(row),
                 mac=row["mac"],
-                columns={
-                    column: str(value)
-                    for column, value in dict(row).items()
-                    if column not in _NOT_SHOWN and value is not None
-                },
+                values=row,
             )
             for row in rows
         ]

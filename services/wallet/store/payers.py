@@ -142,10 +142,18 @@ class PayerStore:
             return PayerTotals(made=0, ready=0, busy=0, stopped=0)
         return PayerTotals(**dict(row))
 
-    async def waiting(self, kind: OperationKind, *, ledger: int) -> dict[WalletId | None, int]:
-        """Count payments that are due by the payer that they belong to; None: nobody's yet."""
-        rows = await self._database.many("waiting_payments", kind.value, ledger)
-        return {row["payer_id"]: row["payments"] for row in rows}
+    async def waiting(
+        self, kinds: Sequence[OperationKind], *, ledger: int
+    ) -> dict[OperationKind, dict[WalletId | None, int]]:
+        """Count payments of these kinds that are due, by the payer that they belong to.
+
+        None stands for payments that are nobody's yet. A kind of which none is due is absent.
+        """
+        names = [kind.value for kind in kinds]
+        found: dict[OperationKind, dict[WalletId | None, int]] = {}
+        for row in await self._database.many("waiting_payments", names, ledger):
+            found.setdefault(OperationKind(row["kind"]), {})[row["payer_id"]] = row["payments"]
+        return found
 
     async def assign(self, kind: OperationKind) -> int:
         """Assign payments that are nobody's to payers, for ever; return the number of them."""

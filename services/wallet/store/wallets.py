@@ -210,6 +210,11 @@ class WalletStore:
         rows = await self._database.many("wallets_of_farmers", list(farmer_ids))
         return {FarmerId(row["farmer_id"]): _wallet(row) for row in rows}
 
+    async def ids_of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, WalletId]:
+        """Return the ids of the farmers' wallets; a farmer without a wallet is absent."""
+        rows = await self._database.many("wallet_ids_of_farmers", list(farmer_ids))
+        return {FarmerId(row["farmer_id"]): WalletId(row["id"]) for row in rows}
+
     async def addresses_after(
         self, after: WalletId | None, limit: int
     ) -> list[tuple[WalletId, str]]:

@@ -1,7 +1,7 @@
 """Use cases of wallet's callers: one coroutine per verb."""
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from libs.common.failpoints import failpoint
@@ -112,7 +112,8 @@ class UseCases:
 
     async def balances(self, farmer_ids: Sequence[FarmerId]) -> list[tuple[Wallet, Balances]]:
         """Return the wallets and their balances on the chain now, in the order of `farmer_ids`."""
-        wallets = await self._wallets_of(farmer_ids)
+        wallets = await self.wallets.of_farmers(farmer_ids)
+        _check_complete(farmer_ids, wallets)
         found = await self.accounts.read({item.id: item.address for item in wallets.values()})
         ordered = [wallets[farmer_id] for farmer_id in farmer_ids]
         return [(item, balances_of(found[item.id][1], found[item.id][0])) for item in ordered]
@@ -139,10 +140,12 @@ class UseCases:
         arguments = _digest(kind, block_index, intents)
         if request_id and await self._is_known(request_id, arguments):
             return await self.operations.batch_ids(request_id)
-        wallets = await self._wallets_of([intent.farmer_id for intent in intents])
+        farmer_ids = [intent.farmer_id for intent in intents]
+        wallets = await self.wallets.ids_of_farmers(farmer_ids)
+        _check_complete(farmer_ids, wallets)
         check = self._check(kind, block_index)
         now = self._now(kind)
-        operations = [_new_operation(wallets[item.farmer_id].id, item) for item in intents]
+        operations = [_new_operation(wallets[item.farmer_id], item) for item in intents]
         if not request_id:
             made = await self.operations.record_one(
                 kind=kind, block_index=block_index, operation=operations[0], check=check, now=now
@@ -159,10 +162,11 @@ class UseCases:
             now=now,
         )
         await failpoint("wallet.batch.recorded")
-        if not recorded:  # the same call arrived twice at once: the other one was faster
+        if recorded is None:  # the same call arrived twice at once: the other one was faster
             await self._is_known(request_id, arguments)
+            recorded = await self.operations.batch_ids(request_id)
         self.wakeup.notify()
-        return await self.operations.batch_ids(request_id)
+        return recorded
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
         """Return a block (None: the current one) as last seen, and the head."""
@@ -241,16 +245,6 @@ class UseCases:
         )
         return Now(circumstances=circumstances, fees=self.fees)
 
-    async def _wallets_of(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, Wallet]:
-        wallets = await self.wallets.of_farmers(farmer_ids)
-        missing = [str(item) for item in farmer_ids if item not in wallets]
-        if missing:
-            raise WalletNotFoundError(
-                f"{len(missing)} farmers have no wallet, the first is {missing[0]}",
-                metadata={"farmer_ids": ",".join(missing[:20])},
-            )
-        return wallets
-
 
 def _differs(block: Block | None, head: ChainHead, old: Block | None, old_head: ChainHead) -> bool:
     """Tell whether watchers want to know: ledgers in which nothing happened do not count."""
@@ -259,6 +253,16 @@ def _differs(block: Block | None, head: ChainHead, old: Block | None, old_head: 
         old_head.plantable_block,
         old_head.paused,
     )
+
+
+def _check_complete(farmer_ids: Sequence[FarmerId], found: Collection[FarmerId]) -> None:
+    """Raise WalletNotFoundError unless all of these farmers' wallets were found."""
+    missing = [str(item) for item in farmer_ids if item not in found]
+    if missing:
+        raise WalletNotFoundError(
+            f"{len(missing)} farmers have no wallet, the first is {missing[0]}",
+            metadata={"farmer_ids": ",".join(missing[:20])},
+        )
 
 
 def _new_operation(wallet_id: WalletId, intent: Intent) -> NewOperation:

@@ -46,7 +46,7 @@ async def record(
 ) -> list[OperationId] | None:
     """A batch in block 5, and its operations; none when the name is taken."""
     store = OperationStore(pool, ORDERS)
-    is_recorded = await store.record_batch(
+    recorded = await store.record_batch(
         name,
         bytes([mark] * 32),
         kind=OperationKind.PLANT if wishes[0].nonce is None else OperationKind.WORK,
@@ -54,7 +54,9 @@ async def record(
         operations=wishes,
         check=accept,
     )
-    return await store.batch_ids(name) if is_recorded else None
+    if recorded is not None:
+        assert sorted(await store.batch_ids(name)) == sorted(recorded)
+    return recorded
 
 
 async def test_a_batch_has_a_name_of_its_own(rows: WalletRows) -> None:

@@ -56,8 +56,10 @@ async def test_payments_that_are_due_are_counted_by_payer(rows: WalletRows) -> N
         await not_due(rows, payer)
     store = PayerStore(rows.pool, ORDERS)
     expected = {many.id: 2, few.id: 1, None: 3}
-    assert await store.waiting(WITHDRAW, ledger=LEDGER) == expected
-    assert await store.waiting(TOP_UP, ledger=LEDGER) == dict.fromkeys(expected, 1)
+    top_ups = dict.fromkeys(expected, 1)
+    for kinds in ({WITHDRAW: expected}, {TOP_UP: top_ups}, {WITHDRAW: expected, TOP_UP: top_ups}):
+        assert await store.waiting(list(kinds), ledger=LEDGER) == kinds
+    assert await store.waiting([OperationKind.PLANT], ledger=LEDGER) == {}
 
 
 async def test_payments_are_given_to_payers_in_turn_the_oldest_to_the_least_busy(

@@ -153,11 +153,12 @@ async def test_a_withdrawal_belongs_to_a_payer_from_its_first_moment(pool: Datab
 async def test_what_was_asked_for_before_there_were_payers_is_given_to_one(pool: Database) -> None:
     operation_id, _ = await withdraw(pool)
     store = PayerStore(pool, ORDERS)
-    assert await store.waiting(OperationKind.WITHDRAW, ledger=LEDGER) == {None: 1}
+    kinds = [OperationKind.WITHDRAW]
+    assert await store.waiting(kinds, ledger=LEDGER) == {OperationKind.WITHDRAW: {None: 1}}
     assert await store.assign(OperationKind.WITHDRAW) == 0
     (payer,) = await open_payers(pool, 1)
     assert await store.assign(OperationKind.WITHDRAW) == 1
-    assert await store.waiting(OperationKind.WITHDRAW, ledger=LEDGER) == {payer: 1}
+    assert await store.waiting(kinds, ledger=LEDGER) == {OperationKind.WITHDRAW: {payer: 1}}
     assert await payer_of(pool, operation_id) == payer
 
 

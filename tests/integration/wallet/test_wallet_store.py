@@ -334,7 +334,7 @@ async def test_who_comes_too_late_joins_what_another_call_has_in_hand(
         assert not late.done()
         await (other.commit() if is_accepted else other.rollback())
     if is_accepted:
-        assert await late is False
+        assert await late is None
     else:
         with pytest.raises(WrongBlockError):
             await late

@@ -83,6 +83,7 @@ async def test_a_wallet_is_found_by_id_farmer_and_address(rows: WalletRows) -> N
         assert await store.by_farmer(row.owner) == found
         assert await store.by_address(row.address) == found
         assert await store.of_farmers([row.owner]) == {row.farmer_id: found}
+        assert await store.ids_of_farmers([row.owner]) == {row.farmer_id: found.id}
     found = await store.by_id(treasury.id)
     assert found is not None
     assert found.address == treasury.address

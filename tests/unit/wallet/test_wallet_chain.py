@@ -39,11 +39,13 @@ from services.wallet.chain.errors import (
 from services.wallet.chain.facade import Chain
 from services.wallet.chain.networks import network_for, verify
 from services.wallet.chain.node.fields import head_of
-from services.wallet.chain.node.ledger_entries import Reader, entries_question
+from services.wallet.chain.node.ledger_entries import Entry, Reader, entries_question
 from services.wallet.chain.node.rpc import Rpc
 from services.wallet.chain.node.transaction_results import send_result
 from services.wallet.chain.read.account_bytes import read_account, read_trustline
 from services.wallet.chain.read.entries import account_state, decode_block, decode_farm, decode_pail
+from services.wallet.chain.read.readers import read_block
+from services.wallet.chain.read.record_bytes import read_record
 from services.wallet.chain.read.results import ResultReader
 from services.wallet.domain.bids import Bid
 from services.wallet.domain.chain_facts import (
@@ -249,6 +251,10 @@ def test_the_farm_and_its_records() -> None:
     assert len(bytes.fromhex(farm.code_hash)) == 32
     block = decode_block(index, data("entries_block"), live_until=9, modified=8)
     assert len(block.entropy) == 32
+    found = entry("entries_block")
+    key, raw = base64.b64decode(found["key"]), base64.b64decode(found["xdr"])
+    assert read_record(raw, key) is not None
+    assert read_block(index, Entry(key=key, data=raw, modified=8, live_until=9)) == block
     assert block.max_gap >= block.min_gap
     planted, worked = pail("entries_pail_planted"), pail("entries_pail_worked")
     assert (planted.gap, planted.zeros) == (None, None)

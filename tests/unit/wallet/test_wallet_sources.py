@@ -1,17 +1,22 @@
 """Channels whose keys do not open are passed over, once one was met."""
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
+import pytest
+
 from libs.common.ids import WalletId
 from services.wallet.chain.facade import Chain
-from services.wallet.domain.chain_facts import NumberState
-from services.wallet.engine.sequence_sources import Sources
+from services.wallet.domain.chain_facts import AccountState, NumberState
+from services.wallet.domain.model import OperationKind
+from services.wallet.engine.sequence_sources import Seen, Sources
 from services.wallet.engine.signers import Signers
 from services.wallet.store.channels import ChannelStore, Lease
 from services.wallet.store.transactions import TransactionStore
+from tests.support.signing import operation
 
 SOUND, BROKEN = WalletId(UUID(int=1)), WalletId(UUID(int=2))
 UNTIL = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,8 +25,11 @@ UNTIL = datetime(2026, 1, 1, tzinfo=UTC)
 class Pool:
     """A node, the tables and the keys of a pool with two channels, one of them broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, nodes: int = 1) -> None:
         self.given_back: list[WalletId] = []
+        #: Addresses whose numbers were asked for.
+        self.asked: list[str] = []
+        self._nodes = nodes
         #: Addresses of accounts that do not obey.
         self.locked: set[str] = set()
 
@@ -39,11 +47,12 @@ class Pool:
         self.given_back += [lease.wallet_id for lease in leases]
 
     def trusted(self, _: object) -> "Pool":
-        """Itself: there is one node."""
-        return self
+        """Itself when there is one node."""
+        return self if self._nodes == 1 else copy(self)
 
     async def numbers(self, addresses: Sequence[str]) -> tuple[int, dict[str, NumberState]]:
         """As the node has them at ledger 9."""
+        self.asked += addresses
         return 9, {
             item: NumberState(sequence=70, obeys=item not in self.locked) for item in addresses
         }
@@ -95,3 +104,32 @@ async def test_a_channel_that_does_not_obey_is_passed_over_and_given_back() -> N
     assert [item.wallet_id for item in await sources.channels(2)] == [BROKEN]
     await sources.give_back()
     assert pool.given_back == [SOUND, BROKEN]
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+async def test_an_account_that_was_seen_is_read_again_only_where_nodes_have_to_agree(
+    nodes: int,
+) -> None:
+    pool = Pool(nodes=nodes)
+    plant = operation(OperationKind.PLANT)
+    account = AccountState(address=plant.address, exists=True, sequence=8, obeys=False)
+    seen = Seen(ledger=9, accounts={plant.address: account})
+    source = (await sources_of(pool).of([plant], seen))[plant.id]
+    assert (source.sequence, source.obeys) == ((9, False) if nodes == 1 else (71, True))
+    assert pool.asked == ([] if nodes == 1 else [plant.address])
+
+
+async def test_accounts_are_read_when_one_of_them_was_not_seen() -> None:
+    pool = Pool()
+    plants = [operation(OperationKind.PLANT) for _ in range(2)]
+    account = AccountState(address=plants[0].address, exists=True, sequence=8)
+    seen = Seen(ledger=9, accounts={account.address: account})
+    assert (await sources_of(pool).of(plants, seen))[plants[0].id].sequence == 71
+    assert pool.asked == [item.address for item in plants]
+
+
+async def test_an_account_that_was_seen_not_to_exist_is_no_source() -> None:
+    plant = operation(OperationKind.PLANT)
+    account = AccountState(address=plant.address, exists=False)
+    seen = Seen(ledger=9, accounts={plant.address: account})
+    assert await sources_of(Pool()).of([plant], seen) == {}

@@ -38,9 +38,9 @@ class Pool:
         self._kept = kept
         self.recorded: list[int] = []
 
-    async def of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, SimpleNamespace]:
+    async def ids_of_farmers(self, farmer_ids: Sequence[FarmerId]) -> dict[FarmerId, WalletId]:
         """The wallet of the one farmer."""
-        return {item: SimpleNamespace(id=WalletId(item)) for item in farmer_ids}
+        return {item: WalletId(item) for item in farmer_ids}
 
     async def record_one(
         self,

@@ -81,8 +81,7 @@ class Farm:
 
     def block_key(self, index: int) -> bytes:
         """Return the LedgerKey of a Block (KALE_CONTRACT section 3)."""
-        key = wire.sc_vec([wire.sc_symbol("Block"), wire.sc_u32(index)])
-        return wire.temporary_key(self.contract, key)
+        return _block_key(self.contract, index)
 
     def pail_key(self, key: bytes, index: int) -> bytes:
         """Return the LedgerKey of a farmer's Pail."""
@@ -91,6 +90,13 @@ class Farm:
 
     def _call(self, function: str, *arguments: bytes) -> Invocation:
         return Invocation(contract=self.contract, function=function, arguments=arguments)
+
+
+@lru_cache(maxsize=64)
+def _block_key(contract: bytes, index: int) -> bytes:
+    """Return the LedgerKey of a Block; it is cached, since a thousand calls name the same block."""
+    key = wire.sc_vec([wire.sc_symbol("Block"), wire.sc_u32(index)])
+    return wire.temporary_key(contract, key)
 
 
 @lru_cache(maxsize=16_384)

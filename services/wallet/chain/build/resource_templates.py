@@ -35,6 +35,9 @@ class UnderivableError(Exception):
 class Role(Enum):
     """The owner of an entry of a footprint."""
 
+    # Enum's own hash is a call of Python, for each entry of each footprint.
+    __hash__ = object.__hash__
+
     FIXED = "fixed"
     BLOCK = "block"
     PREVIOUS_BLOCK = "previous block"

@@ -62,9 +62,14 @@ class Turns:
         if declared is not None and declared > bounds.size:
             raise BodyError(f"{declared} bytes")
         unpacker = _Unpacker(response.headers.get("Content-Encoding", ""), bounds.size)
+        packed = await response.content.read(_PIECE)
+        is_whole = response.content.at_eof() and len(packed) <= bounds.size
+        if is_whole and unpacker.is_plain:  # as nearly every answer is
+            yield bytearray(packed)
+            return
         body, unseen, is_large = bytearray(), 0, False
         async with AsyncExitStack() as turn:
-            async for packed in response.content.iter_chunked(_PIECE):
+            while packed:
                 for piece in unpacker.unpack(packed):
                     if not is_large and len(body) + len(piece) > _PIECE:
                         is_large = True
@@ -77,6 +82,7 @@ class Turns:
                     if unseen > _TURN:
                         unseen = 0
                         await asyncio.sleep(0)
+                packed = await response.content.read(_PIECE)
             unpacker.end()
             yield body
 
@@ -91,6 +97,11 @@ class _Unpacker:
         self._gzip = zlib.decompressobj(wbits=31) if name == "gzip" else None
         self._most = most
         self._wire = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the body is not packed."""
+        return self._gzip is None
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
         """Unpack the next bytes of the connection, in pieces."""

@@ -5,7 +5,7 @@ that names the field. The caller counts the error as a failure of the node.
 """
 
 import string
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,7 +96,7 @@ def raw_bytes(encoded: object, name: str) -> bytes:
     if len(encoded) > LONGEST:
         raise ValueError(f"{name} has more than {LONGEST} characters")
     try:
-        return b64decode(encoded, validate=True)
+        return a2b_base64(encoded, strict_mode=True)
     except ValueError as error:
         raise ValueError(f"{name} is no base64") from error
 

@@ -1,6 +1,6 @@
 """The question getLedgerEntries: each entry is read by the reader of its key."""
 
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -63,7 +63,7 @@ def entries_question(readers: Mapping[str, Reader[T]]) -> Question[tuple[int, di
 
 
 def _entry(item: Json, key_text: str, ledger: int) -> Entry:
-    key, data = b64decode(key_text), raw_bytes(item.get("xdr"), "xdr")
+    key, data = a2b_base64(key_text), raw_bytes(item.get("xdr"), "xdr")
     if not data.startswith(_CONTRACT_CODE) and len(data) > _LARGEST:
         raise ValueError("xdr is larger than what is read here")
     if not _belongs(key, data):

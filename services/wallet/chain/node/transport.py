@@ -97,7 +97,7 @@ class Transport:
 
     async def _ask(self, method: str, body: bytes, read: Callable[[Any], T], *, is_list: bool) -> T:
         bounds = bounds_of(method)
-        async with self._response(body) as response:
+        async with await self._sent(body) as response:
             await self._check_status(response, method, is_list=is_list)
             async with self._turns.reading(response, bounds) as answer:
                 work = partial(_work, partial(parse, answer, bounds), read)
@@ -129,21 +129,18 @@ class Transport:
     def _text(self, method: str, what: str) -> str:
         return f"the Stellar node {self._host} gave {what} to {method}"
 
-    @asynccontextmanager
-    async def _response(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield the beginning of the answer.
+    async def _sent(self, body: bytes) -> aiohttp.ClientResponse:
+        """Return the beginning of the answer.
 
         Every request may be sent twice. So a request that met the close of a kept connection is
         sent again on a fresh one.
         """
         try:
-            response = await self._session.post(self._url, data=body, allow_redirects=False)
+            return await self._session.post(self._url, data=body, allow_redirects=False)
         except aiohttp.ClientConnectorError:
             raise  # there is no server
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            response = await self._fresh.post(self._url, data=body, allow_redirects=False)
-        async with response:
-            yield response
+            return await self._fresh.post(self._url, data=body, allow_redirects=False)
 
     async def _check_status(
         self, response: aiohttp.ClientResponse, method: str, *, is_list: bool

@@ -36,7 +36,8 @@ def account_state(
     """Return the state of an account with its trustline; either may be absent."""
     if not isinstance(account, AccountFields):
         return AccountState(address=address, exists=False)
-    usable = isinstance(line, TrustlineFields) and bool(line.flags & _AUTHORIZED)
+    found = line if isinstance(line, TrustlineFields) else None
+    usable = found if found is not None and found.flags & _AUTHORIZED else None
     return AccountState(
         address=address,
         exists=True,
@@ -48,11 +49,11 @@ def account_state(
         obeys_fully=account.obeys_fully,
         xlm_bound=account.selling,
         xlm_room=max(0, INT64 - account.balance - account.buying),
-        has_trustline=usable,
-        is_frozen=isinstance(line, TrustlineFields) and not usable,
-        kale=line.balance if isinstance(line, TrustlineFields) and usable else 0,
-        kale_bound=line.selling if isinstance(line, TrustlineFields) and usable else 0,
-        kale_room=_room(line) if isinstance(line, TrustlineFields) and usable else 0,
+        has_trustline=usable is not None,
+        is_frozen=found is not None and usable is None,
+        kale=0 if usable is None else usable.balance,
+        kale_bound=0 if usable is None else usable.selling,
+        kale_room=0 if usable is None else _room(usable),
     )
 
 
@@ -90,7 +91,13 @@ def decode_block(
     index: int, entry: xdr.LedgerEntryData, *, live_until: int, modified: int
 ) -> BlockState:
     """Decode a Block record."""
-    fields = _record(_value(entry))
+    return block_state(index, _record(_value(entry)), live_until=live_until, modified=modified)
+
+
+def block_state(
+    index: int, fields: Mapping[str, Any], *, live_until: int, modified: int
+) -> BlockState:
+    """Return the state of a block by the fields of its record."""
     entropy = fields["entropy"]
     if not isinstance(entropy, bytes) or len(entropy) != _ENTROPY:
         raise ValueError("a block without its entropy")

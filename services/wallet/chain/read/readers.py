@@ -1,6 +1,7 @@
 """Readers of ledger entries, one for each kind of entry."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stellar_sdk import xdr
 
@@ -12,8 +13,12 @@ from services.wallet.chain.read.account_bytes import (
     read_account,
     read_trustline,
 )
-from services.wallet.chain.read.entries import decode_block, decode_farm, decode_pail
+from services.wallet.chain.read.entries import block_state, decode_block, decode_farm, decode_pail
+from services.wallet.chain.read.record_bytes import read_record
 from services.wallet.domain.chain_facts import BlockState, FarmState, PailState
+
+#: Instances of farms whose facts are kept: nodes may differ.
+_KEPT = 16
 
 
 def read_account_entry(entry: Entry) -> AccountFields:
@@ -40,12 +45,21 @@ class FarmEntry:
 
 def read_farm(entry: Entry) -> FarmEntry:
     """Read the farm's instance."""
-    state, index = decode_farm(xdr.LedgerEntryData.from_xdr_bytes(entry.data))
+    state, index = _farm(entry.data)
     return FarmEntry(state=state, index=index, live_until=entry.live_until)
+
+
+@lru_cache(maxsize=_KEPT)
+def _farm(data: bytes) -> tuple[FarmState, int]:
+    """Decode the farm's instance, which changes with each block and is read at each ledger."""
+    return decode_farm(xdr.LedgerEntryData.from_xdr_bytes(data))
 
 
 def read_block(index: int, entry: Entry) -> BlockState:
     """Read the record of a block."""
+    fields = read_record(entry.data, entry.key)
+    if fields is not None:
+        return block_state(index, fields, live_until=entry.live_until, modified=entry.modified)
     return decode_block(
         index,
         xdr.LedgerEntryData.from_xdr_bytes(entry.data),

@@ -9,6 +9,7 @@ from services.wallet.chain.build.calls import FarmCall
 from services.wallet.chain.errors import error_name
 from services.wallet.chain.node.fields import Json, integer, objects, text, texts
 from services.wallet.chain.node.transaction_results import RESULT_TEXT, telling
+from services.wallet.chain.read.result_bytes import fee_of_one_call
 from services.wallet.chain.read.return_values import call_error, host_error, returned
 from services.wallet.domain.chain_facts import (
     ContractError,
@@ -56,20 +57,24 @@ class ResultReader:
         status = OutcomeStatus(answer["status"])
         if status is OutcomeStatus.NOT_FOUND:
             return Outcome(status=status, head=head)
-        result = xdr.TransactionResult.from_xdr(text(answer, "resultXdr", longest=RESULT_TEXT))
+        encoded = text(answer, "resultXdr", longest=RESULT_TEXT)
+        fee, result = fee_of_one_call(encoded), None
+        if fee is None:
+            result = xdr.TransactionResult.from_xdr(encoded)
+            fee = result.fee_charged.int64
         succeeded = status is OutcomeStatus.SUCCESS
-        if succeeded is not (str(result.result.code.name) in _WORKED):
+        if succeeded is not (result is None or str(result.result.code.name) in _WORKED):
             raise ValueError("status is not that of resultXdr")
-        if result.fee_charged.int64 < 0:
+        if fee < 0:
             raise ValueError("resultXdr has a negative fee")
         return Outcome(
             status=status,
             head=head,
             ledger=integer(answer, "ledger", low=1, high=head.sequence),
-            fee_charged=result.fee_charged.int64,
+            fee_charged=fee,
             results=returned(answer, functions) if succeeded else (),
-            error=None if succeeded else self._failure(answer, result),
-            failing=() if succeeded else _failing(result),
+            error=None if succeeded or result is None else self._failure(answer, result),
+            failing=() if succeeded or result is None else _failing(result),
         )
 
     def refusal(self, answer: Json) -> Refusal | None:

@@ -46,6 +46,10 @@ _LOOK_EVERY = 12
 _MOST = {OperationKind.WITHDRAW: MAX_ACCOUNTS, OperationKind.TOP_UP: MAX_PAYMENTS}
 
 
+#: The kinds that payers carry.
+_KINDS = carried_by(Carrier.PAYER)
+
+
 class Moving:
     """Payments that are on their way, by any payer, or that the next transaction is to make.
 
@@ -124,8 +128,15 @@ class PaymentCarrier:
         if not (self._chain_view.is_fresh and self._accounts.can_pay):
             return False
         await self._look()
-        progress = [await self._carry_kind(kind) for kind in carried_by(Carrier.PAYER)]
+        waiting = await self._payers.waiting(_KINDS, ledger=self._ledger)
+        # In the order of _KINDS.
+        due = [(kind, waiting[kind]) for kind in _KINDS if kind in waiting]
+        progress = [await self._carry_kind(kind, payers) for kind, payers in due]
         return any(progress)
+
+    @property
+    def _ledger(self) -> int:
+        return self._chain_view.current.ledger.sequence
 
     async def _look(self) -> None:
         """Compare the numbers of all payers with the records, now and then, as one may be false."""
@@ -140,11 +151,12 @@ class PaymentCarrier:
             finally:
                 await self._payers.give_back(leased)
 
-    async def _carry_kind(self, kind: OperationKind) -> bool:
-        ledger = self._chain_view.current.ledger.sequence
-        waiting = await self._payers.waiting(kind, ledger=ledger)
+    async def _carry_kind(
+        self, kind: OperationKind, waiting: Mapping[WalletId | None, int]
+    ) -> bool:
+        ledger = self._ledger
         if None in waiting and await self._payers.assign(kind):
-            waiting = await self._payers.waiting(kind, ledger=ledger)
+            waiting = (await self._payers.waiting([kind], ledger=ledger)).get(kind, {})
         wanted = [payer for payer in waiting if payer is not None]
         leased = await self._payers.lease(wanted, seconds=LEASE) if wanted else []
         if not leased:

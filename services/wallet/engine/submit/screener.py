@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.common.ids import OperationId
 from libs.common.log import get_logger
@@ -13,6 +13,7 @@ from services.wallet.domain.model import QueuedOperation, Settlement
 from services.wallet.domain.screening import Advice, Screening, barrier, screen
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainState
+from services.wallet.engine.sequence_sources import Seen
 
 log = get_logger(__name__)
 
@@ -33,6 +34,8 @@ class Screened:
     settled: tuple[Settlement, ...]
     #: Stroops of KALE that harvests give back: the pails show these, and are gone afterwards.
     stakes: Mapping[OperationId, int]
+    #: The farmers' accounts that were read for this.
+    seen: Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +70,20 @@ class Screener:
             else:
                 derived.append(operation)
         return Screened(
-            exact=tuple(exact), derived=tuple(derived), settled=tuple(settled), stakes=stakes
+            exact=tuple(exact),
+            derived=tuple(derived),
+            settled=tuple(settled),
+            stakes=stakes,
+            seen=Seen(ledger=shown.ledger, accounts=shown.accounts),
         )
 
     async def _shown(self, operations: Sequence[QueuedOperation]) -> "Shown":
         places = [_place(item) for item in operations]
         addresses = [item.address for item in operations if _needs_account(item)]
-        pails, accounts = await asyncio.gather(
+        pails, (ledger, accounts) = await asyncio.gather(
             self.chain.pails(places), _accounts(self.chain, addresses)
         )
-        return Shown(pails=pails, accounts=accounts)
+        return Shown(pails=pails, accounts=accounts, ledger=ledger)
 
     async def _confirmed(
         self, operations: Sequence[QueuedOperation], shown: "Shown", chain_state: ChainState
@@ -101,8 +108,11 @@ class Screener:
             pails |= await self.chain.trusted(Decision.SETTLE_BY_PAIL).pails(ending)
         barred = [item.address for item in operations if shown.by_account(item).settlement]
         if barred:
-            accounts |= await _accounts(self.chain.trusted(Decision.REFUSE_ACCOUNT), barred)
-        return Shown(pails=pails, accounts=accounts)
+            chain = self.chain.trusted(Decision.REFUSE_ACCOUNT)
+            ledger, confirmed = await _accounts(chain, barred)
+            accounts |= confirmed
+            shown = replace(shown, ledger=min(shown.ledger, ledger))
+        return replace(shown, pails=pails, accounts=accounts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +123,8 @@ class Shown:
     pails: Pails
     #: The accounts of the operations that depend on them.
     accounts: AccountStates
+    #: The ledger that the accounts were read at.
+    ledger: int
 
     def pail(self, operation: QueuedOperation) -> PailState | None:
         """Return an operation's pail."""
@@ -148,8 +160,9 @@ def _place(operation: QueuedOperation) -> Place:
     return operation.address, operation.block_index
 
 
-async def _accounts(chain: Chain, addresses: Sequence[str]) -> AccountStates:
+async def _accounts(chain: Chain, addresses: Sequence[str]) -> tuple[int, AccountStates]:
+    """Return the ledger that was read, and the accounts by address."""
     if not addresses:
-        return {}
-    _, states = await chain.accounts(addresses)
-    return {state.address: state for state in states}
+        return 0, {}
+    ledger, states = await chain.accounts(addresses)
+    return ledger, {state.address: state for state in states}

@@ -34,7 +34,7 @@ from services.wallet.domain.screening import LOCKED
 from services.wallet.domain.settling import given_up, later
 from services.wallet.engine.alarms import Alarm, Alarms
 from services.wallet.engine.chain_view import ChainState
-from services.wallet.engine.sequence_sources import Source, Sources
+from services.wallet.engine.sequence_sources import Seen, Source, Sources
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.submit.packs import Packs
 from services.wallet.engine.submit.round import Refuser, Round, TooDear, call_of, postponed
@@ -145,7 +145,10 @@ class SingleCalls:
         yield await self._make_exactly(screened.exact, screened.stakes, chain_state)
         # Pack calls where that is possible: a call alone is cheaper without a multicall.
         if self._packs is None or len(screened.derived) < 2:
-            yield await self._make_alike(key, screened.derived, screened.stakes, chain_state)
+            # Simulations take a while, in which a number may be used.
+            seen = None if screened.exact else screened.seen
+            sourced = await self._sourced(screened.derived, seen)
+            yield await self._make_alike(key, sourced, screened.stakes, chain_state)
             return
         parts = self._packs.make(
             key, screened.derived, screened.stakes, chain_state, goes_on=goes_on
@@ -203,11 +206,12 @@ class SingleCalls:
     async def _make_alike(
         self,
         key: TemplateKey,
-        operations: Sequence[QueuedOperation],
+        found: tuple[Sequence[Sourced], Round],
         stakes: Mapping[OperationId, int],
         chain_state: ChainState,
     ) -> Round:
-        sourced, made = await self._sourced(operations)
+        """Make drafts from what `_sourced` has found."""
+        sourced, made = found
         resources, rest, settled = await self._first_template(key, sourced, chain_state)
         made += Round(settled=settled)
         if resources is None or not rest:
@@ -302,9 +306,11 @@ class SingleCalls:
 
     # Sources, signatures ----------------------------------------------------------------------
 
-    async def _sourced(self, operations: Sequence[QueuedOperation]) -> tuple[list[Sourced], Round]:
+    async def _sourced(
+        self, operations: Sequence[QueuedOperation], seen: Seen | None = None
+    ) -> tuple[list[Sourced], Round]:
         """Return each operation with its transaction's source account; settle those without one."""
-        sources = await self._sources.of(operations)
+        sources = await self._sources.of(operations, seen)
         sourced: list[Sourced] = []
         settled: list[Settlement] = []
         for operation in operations:

@@ -14,7 +14,8 @@ INSERT INTO wallet.operations (
 SELECT
     n.id, $1::wallet.operation_kind, n.wallet_id, $2, n.amount, n.nonce, n.hash, n.zeros, n.mac
 FROM unnest(
-    $3::uuid[], $4::uuid[], $5::bigint[], $6::numeric[], $7::bytea[], $8::smallint[], $9::bytea[]
+    $3::uuid[], $4::uuid[], $5::bigint[], $6::text[]::numeric[], $7::bytea[], $8::smallint[],
+    $9::bytea[]
 ) AS n (id, wallet_id, amount, nonce, hash, zeros, mac)
 ORDER BY n.wallet_id, n.nonce
 ON CONFLICT DO NOTHING;
@@ -23,7 +24,7 @@ ON CONFLICT DO NOTHING;
 -- The operations that stand for what a batch wants: made for it, or before it.
 SELECT o.id
 FROM wallet.operations AS o
-INNER JOIN unnest($3::uuid[], $4::numeric[]) AS n (wallet_id, nonce)
+INNER JOIN unnest($3::uuid[], $4::text[]::numeric[]) AS n (wallet_id, nonce)
     ON o.wallet_id = n.wallet_id AND coalesce(o.nonce, -1) = coalesce(n.nonce, -1)
 WHERE o.kind = $1::wallet.operation_kind
   AND o.block_index = $2
@@ -50,7 +51,7 @@ ON CONFLICT DO NOTHING;
 SELECT DISTINCT ON (o.wallet_id, o.nonce)
     o.id, o.wallet_id, o.nonce, o.reason, w.pooler_id, r.bid, r.fits_at,
     extract(epoch FROM now() - o.settled_at)::float8 AS age
-FROM unnest($3::uuid[], $4::numeric[]) AS n (wallet_id, nonce)
+FROM unnest($3::uuid[], $4::text[]::numeric[]) AS n (wallet_id, nonce)
 INNER JOIN wallet.operations AS o
     ON o.block_index = $2 AND o.wallet_id = n.wallet_id AND o.kind = $1::wallet.operation_kind
     AND coalesce(o.nonce, -1) = coalesce(n.nonce, -1)
@@ -78,7 +79,7 @@ SELECT operation_id FROM wallet.batch_operations WHERE request_id = $1;
 
 -- name: settled_among :many
 SELECT * FROM wallet.all_operations
-WHERE operation_id = ANY($1::uuid[]) AND settled_at IS NOT NULL
+WHERE operation_id = ANY($1::text::uuid[]) AND settled_at IS NOT NULL
 ORDER BY settled_at, operation_id;
 
 -- name: operation :one

@@ -1,15 +1,16 @@
 -- name: waiting_payments :many
--- Payments of one kind ($1) that are due, by the payer that they belong to (none: nobody's yet).
-SELECT p.payer_id, count(*)::int AS payments
+-- Payments of these kinds ($1) that are due, by kind and the payer that they belong to (none: nobody's
+-- yet).
+SELECT o.kind, p.payer_id, count(*)::int AS payments
 FROM wallet.operations AS o
 INNER JOIN wallet.wallets AS w ON o.wallet_id = w.id
 LEFT JOIN wallet.payments AS p ON o.id = p.operation_id
 WHERE o.state = 'queued'
-  AND o.kind = $1::wallet.operation_kind
+  AND o.kind = ANY($1::wallet.operation_kind[])
   AND NOT wallet.is_paused(w.id, w.pooler_id)
   AND wallet.is_due(o.due_at)
   AND wallet.is_due_at(o.due_ledger, $2)
-GROUP BY p.payer_id;
+GROUP BY o.kind, p.payer_id;
 
 -- name: free_payers :many
 -- Payers that may be given payments, the one with the fewest first.

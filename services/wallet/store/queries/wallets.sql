@@ -66,6 +66,9 @@ LIMIT $3;
 -- name: wallets_of_farmers :many
 SELECT * FROM wallet.wallets_with_accounts WHERE farmer_id = ANY($1::uuid[]);
 
+-- name: wallet_ids_of_farmers :many
+SELECT id, farmer_id FROM wallet.wallets WHERE farmer_id = ANY($1::uuid[]);
+
 -- name: wallets_after :many
 -- The next wallets of the endless round that keeps account rows fresh.
 SELECT id, address FROM wallet.wallets
