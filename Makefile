@@ -25,7 +25,7 @@ CHANGED ?=
 MUTANTS_ARGS ?=
 MUTANTS_WORKERS ?= 2
 # More than there are cores: many tests wait for ledgers.
-PYTEST_WORKERS ?= 4
+PYTEST_WORKERS ?= 3
 LOCK_ARGS ?=
 
 .PHONY: help setup gen verify-gen docs verify-docs fmt verify-fmt lint types imports protos migrations check \
@@ -103,6 +103,8 @@ check: verify-gen verify-docs verify-fmt lint types imports protos migrations ##
 ## ---- running ------------------------------------------------------------------------------------
 
 test: setup ## Run all tests; sets up on a fresh clone
+	@# Tests start some hundred processes, also where PYTHONDONTWRITEBYTECODE is set.
+	-@$(PY) -m compileall -qq $(CODE) gen
 	@$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-fast: setup ## Run the unit tests only
