@@ -67,6 +67,11 @@ class Connection(HttpToolsProtocol):
         """Forget the connection (asyncio's hook)."""
         self._stop_timer()
         self._is_lost = True
+        served = self._served
+        if served is not None and not served.response_complete:
+            # uvicorn tells the newest request alone, which may wait behind this one.
+            served.disconnected = True
+            served.message_event.set()
         super().connection_lost(exc)
         watchers, self._watchers = self._watchers, set()
         for tell in watchers:

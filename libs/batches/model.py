@@ -163,7 +163,7 @@ class ChainHead:
         return {"current_block": current, "plantable_block": str(self.plantable_block)}
 
 
-#: How an operation ended whose end wallet did not write: nothing is booked by it.
+#: How an operation ended whose order, or end, wallet did not write: nothing is booked by it.
 TAMPERED = "TAMPERED"
 
 

@@ -28,7 +28,7 @@ from libs.common.ids import BatchId, PoolerId, new_id
 #: To be loaded with the service's own queries, which hold the parts.
 QUERIES = Path(__file__).parent / "queries.sql"
 
-_NOT_BY_WALLET = "what is said of its end was not written by wallet"
+_NOT_BY_WALLET = "its order, or what is said of its end, was not written by wallet"
 
 ItemT = TypeVar("ItemT")
 EventT = TypeVar("EventT", bound=Event)
@@ -153,7 +153,7 @@ class BatchTables(ABC, Generic[ItemT, EventT]):
     async def record(self, batch_id: BatchId) -> bool:
         """Write events for every settled item; return True once the batch is complete.
 
-        An item whose operation is said to have ended, and not by wallet, fails as TAMPERED.
+        An item fails as TAMPERED when wallet did not write its operation's order, or end.
         """
         rows = await self.database.many("ended_items", batch_id)
         ends = await self._ends(rows)

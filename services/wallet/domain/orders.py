@@ -25,7 +25,7 @@ Value = str | int | bytes | None
 class Name:
     """The name of a row that wallet acts on."""
 
-    #: Its table, without the schema.
+    #: Its table, without the schema; ends: what an operation's row says of its end.
     table: str
     #: The row's id; of an outside address or a shown target, its wallet's.
     key: UUID

@@ -195,7 +195,7 @@ class WalletServicer(wallet_pb2_grpc.WalletServiceServicer):
     ) -> wallet_pb2.JudgeOperationsResponse:
         """See wallet.proto."""
         ids = [OperationId(UUID(value)) for value in request.operation_ids]
-        settled = await self._operations.settled_among(ids)
+        settled = await self._use_cases.judged(ids)
         return wallet_pb2.JudgeOperationsResponse(
             operations=map(messages.operation_message, settled)
         )

@@ -19,12 +19,14 @@ from services.wallet.domain.errors import (
     WalletNotFoundError,
     WalletOfOtherPoolerError,
 )
+from services.wallet.domain.kinds import OPERATION_KINDS
 from services.wallet.domain.model import (
     Balances,
     Block,
     ChainHead,
     Intent,
     NewOperation,
+    Operation,
     OperationKind,
     Wallet,
 )
@@ -167,6 +169,14 @@ class UseCases:
             recorded = await self.operations.batch_ids(request_id)
         self.wakeup.notify()
         return recorded
+
+    async def judged(self, ids: Sequence[OperationId]) -> list[Operation]:
+        """Return those of the plants, works and harvests that have ended, as wallet wrote it.
+
+        Payments and accounts are none of the callers' business. Raises RowKeysMissingError.
+        """
+        settled = await self.operations.settled_among(ids)
+        return [item for item in settled if OPERATION_KINDS[item.kind].has_block]
 
     async def block(self, index: int | None) -> tuple[Block | None, ChainHead]:
         """Return a block (None: the current one) as last seen, and the head."""

@@ -241,7 +241,7 @@ async def test_a_caller_who_goes_away_ends_its_call(world: GatewayWorld) -> None
 # A large body pauses the connection while it is read, and so do requests that wait behind.
 @pytest.mark.parametrize(("blanks", "more"), [(200_000, 0), (0, 3)])
 async def test_a_caller_who_goes_away_ends_its_call_whatever_it_sent(
-    world: GatewayWorld, blanks: int, more: int
+    world: GatewayWorld, blanks: int, more: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = endless(world, "RegisterFarmer")
     body = b'{"poolerId":"%s"%s}' % (POOLER.encode(), b" " * blanks)
@@ -256,6 +256,9 @@ async def test_a_caller_who_goes_away_ends_its_call_whatever_it_sent(
             await asyncio.sleep(0.01)
         writer.close()
         await ended.wait()
+    assert (await world.get("/v1/info")).status_code == 200
+    # A request that has no answer, as nobody waits for one, is no defect that the log tells of.
+    assert [one for one in caplog.records if one.name == "uvicorn.error"] == []
 
 
 async def test_a_large_reply_is_written_whole(world: GatewayWorld) -> None:

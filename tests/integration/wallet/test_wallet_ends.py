@@ -19,6 +19,7 @@ from services.wallet.domain.model import (
     OpenTransaction,
     Operation,
     OperationEvent,
+    OperationKind,
     OperationState,
     Settlement,
     TransactionEvent,
@@ -29,6 +30,7 @@ from services.wallet.store.operations import OperationStore
 from services.wallet.store.reconcile import ReconcileStore
 from services.wallet.store.transactions import Draft, TransactionStore
 from services.wallet.store.turning import TurningStore
+from services.wallet.usecases.wallet import UseCases
 from tests.support.database import DatabaseAccess, connect
 from tests.support.orders import ORDERS
 from tests.support.told_wallet import envelope
@@ -82,6 +84,18 @@ async def close(
 
 def worked(operation: CarriedOperation, value: int | None = None) -> Settlement:
     return succeeded(operation, value=value, ledger=LEDGER, fee=1)
+
+
+async def test_services_are_told_of_plants_works_and_harvests_alone(rows: WalletRows) -> None:
+    parts: dict[str, Any] = dict.fromkeys(UseCases.__dataclass_fields__)
+    use_cases = UseCases(**parts | {"operations": OperationStore(rows.pool, ORDERS)})
+    names = []
+    for kind in OperationKind:
+        owner = await rows.wallet()
+        names.append(await rows.operation(owner, kind.value, state="succeeded"))
+    found = await use_cases.judged(names)
+    assert {item.kind.value for item in found} == {"plant", "work", "harvest"}
+    assert {item.reason for item in found} == {None}
 
 
 # What wallet wrote -----------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class ForgedRow(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The row's name: table/key, or table/key/number (payout_addresses, shown_targets). The key is a UUID; of such a row,
-    its wallet's.
+    its wallet's. ends/key is how the operation of that key ended.
     """
     content: _builtins.str
     """What the row says, column by column: name=value, separated by spaces."""
@@ -56,7 +56,7 @@ class CheckedTable(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     table: _builtins.str
-    """The table."""
+    """The table; ends: how operations ended, as far as that was looked at."""
     rows: _builtins.int
     """Number of its rows that wallet acts on."""
     def __init__(

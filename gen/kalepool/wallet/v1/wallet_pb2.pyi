@@ -1079,7 +1079,7 @@ Global___JudgeOperationsRequest: _TypeAlias = JudgeOperationsRequest  # noqa: Y0
 
 @_typing.final
 class JudgeOperationsResponse(_message.Message):
-    """Those of the operations that have ended."""
+    """Those of the plants, works and harvests that have ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -257,9 +257,9 @@ class WalletServiceServicer:
     def JudgeOperations(self, request, context):
         """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
         therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
-        TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
-        work and harvest before they book what no batch's stream has told them, such as what was found on
-        the chain.
+        TAMPERED for a reason and nothing for an amount; one that has not ended, or is no plant, work or
+        harvest, is left out. Called by plant, work and harvest before they book what no batch's stream has
+        told them, such as what was found on the chain.
 
         Errors: UNAVAILABLE before the keys of rows are open.
         Command line: none; plant, work and harvest do it.

@@ -115,9 +115,9 @@ class WalletServiceStub:
     JudgeOperations: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.JudgeOperationsRequest, _wallet_pb2.JudgeOperationsResponse]
     """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
     therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
-    TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
-    work and harvest before they book what no batch's stream has told them, such as what was found on
-    the chain.
+    TAMPERED for a reason and nothing for an amount; one that has not ended, or is no plant, work or
+    harvest, is left out. Called by plant, work and harvest before they book what no batch's stream has
+    told them, such as what was found on the chain.
 
     Errors: UNAVAILABLE before the keys of rows are open.
     Command line: none; plant, work and harvest do it.
@@ -239,9 +239,9 @@ class WalletServiceAsyncStub(WalletServiceStub):
     JudgeOperations: _aio.UnaryUnaryMultiCallable[_wallet_pb2.JudgeOperationsRequest, _wallet_pb2.JudgeOperationsResponse]  # type: ignore[assignment]
     """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
     therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
-    TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
-    work and harvest before they book what no batch's stream has told them, such as what was found on
-    the chain.
+    TAMPERED for a reason and nothing for an amount; one that has not ended, or is no plant, work or
+    harvest, is left out. Called by plant, work and harvest before they book what no batch's stream has
+    told them, such as what was found on the chain.
 
     Errors: UNAVAILABLE before the keys of rows are open.
     Command line: none; plant, work and harvest do it.
@@ -432,9 +432,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_pb2.JudgeOperationsResponse, _abc.Awaitable[_wallet_pb2.JudgeOperationsResponse]]:
         """Tells how operations ended, as wallet itself wrote it: who may write wallet's rows may not
         therefore say what a harvest paid. One whose row says what wallet did not write is FAILED, with
-        TAMPERED for a reason and nothing for an amount; one that has not ended is left out. Called by plant,
-        work and harvest before they book what no batch's stream has told them, such as what was found on
-        the chain.
+        TAMPERED for a reason and nothing for an amount; one that has not ended, or is no plant, work or
+        harvest, is left out. Called by plant, work and harvest before they book what no batch's stream has
+        told them, such as what was found on the chain.
 
         Errors: UNAVAILABLE before the keys of rows are open.
         Command line: none; plant, work and harvest do it.
