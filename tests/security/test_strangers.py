@@ -23,7 +23,8 @@ POOLER = "0190a5f0-0000-7000-8000-000000000001"
 #: The usual limits, eight times smaller: what a process has at first, and what it may have.
 SOFT, HARD = 128, 2048
 #: Seconds in which honest callers have to be answered, on a machine that does other things, too.
-PATIENCE = 8.0
+#: The flood goes on for as long as they wait.
+PATIENCE = 30.0
 KINDS = {kind.name: kind for kind in all_kinds()}
 
 

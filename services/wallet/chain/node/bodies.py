@@ -12,8 +12,10 @@ import aiohttp
 
 from services.wallet.chain.node.bounds import Bounds
 
-#: Bytes of a body that are read at once. A body that has more has to wait for its turn.
-_PIECE = 64 * 2**10
+#: Bytes that are read, or unpacked, at once: each answer under way holds a few such pieces.
+_PIECE = 16 * 2**10
+#: Bytes of a small body. A body that has more has to wait for its turn.
+_SMALL = 64 * 2**10
 #: Large bodies in memory at the same time, of all nodes together; each node may have one.
 LARGE_AT_ONCE = 3
 #: Bytes that are unpacked before the event loop may run other tasks.
@@ -71,7 +73,7 @@ class Turns:
         async with AsyncExitStack() as turn:
             while packed:
                 for piece in unpacker.unpack(packed):
-                    if not is_large and len(body) + len(piece) > _PIECE:
+                    if not is_large and len(body) + len(piece) > _SMALL:
                         is_large = True
                         await turn.enter_async_context(self._turn)
                         await turn.enter_async_context(self._room)
