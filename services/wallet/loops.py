@@ -42,8 +42,8 @@ MEND = 10.0
 IDLE = 2.0
 #: The same for a loop that waits for a ledger anyway: it looks again in case a look had no result.
 LEDGERLESS = 10.0
-#: Seconds between two looks at all rows that wallet acts on.
-CHECK = 60.0
+#: Seconds between two looks at the rows that wallet acts on, and while they come under a new key.
+CHECK, BRING_OVER = 60.0, 10.0
 #: Seconds between two updates of the gauges that operators see.
 TELL = 10.0
 
@@ -132,10 +132,10 @@ async def open_token_keys(token_keys: TokenKeys) -> None:
 
 
 async def check_orders(check: OrderCheck) -> None:
-    """Look at all rows that wallet acts on, once a minute."""
+    """Look at the rows that wallet acts on, once a minute."""
 
     async def step() -> None:
-        await asyncio.sleep(CHECK)
+        await asyncio.sleep(BRING_OVER if check.is_bringing_over else CHECK)
         await check.step()
 
     await repeat("orders", step)

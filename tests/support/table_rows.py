@@ -11,7 +11,7 @@ from tests.support.database import Connection, DatabaseAccess, connect
 _T = TypeVar("_T")
 
 #: Ways of PostgreSQL to read rows in the order of a key, though no query asks for that order.
-_SORTED_READS = (
+SORTED_READS = (
     "indexscan",
     "indexonlyscan",
     "bitmapscan",
@@ -29,7 +29,7 @@ _EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 async def read_as_stored(database: DatabaseAccess) -> None:
     """Let connections that are opened from now on read rows in the order in which they stand."""
-    off = (f'ALTER DATABASE "{database.name}" SET enable_{name} = off' for name in _SORTED_READS)
+    off = (f'ALTER DATABASE "{database.name}" SET enable_{name} = off' for name in SORTED_READS)
     async with connect(database.admin_dsn) as connection:
         await connection.execute("; ".join(off))
 

@@ -25,7 +25,9 @@ from services.wallet.domain.model import (
 )
 from services.wallet.keys.row_macs import RowMacs
 from services.wallet.store import QUERIES as WALLET_QUERIES
+from services.wallet.store.custody import CustodyStore
 from services.wallet.store.operations import OperationStore, Wanted
+from services.wallet.store.order_rows import OrderRowStore, Walk, live_walks
 from services.wallet.store.orders import Orders
 from services.wallet.store.transactions import Draft, Noted, TransactionStore
 from services.work.store.store import QUERIES as WORK_QUERIES
@@ -36,6 +38,10 @@ _CHUNK = 50
 #: Operations that the wallet takes up at once.
 _ROUND = 250
 _PAGE = 100
+#: Rows that wallet looks at between two turns of its event loop.
+_LOOK = 500
+#: Records of the audit log that a look at who wrote them takes here.
+_RECORDS = 500
 #: Authenticators of orders, under any key: nothing is sent.
 ORDERS = Orders(RowMacs({1: bytes(32)}))
 #: The time in a block at which each kind is carried, in ledgers after the block's first ledger.
@@ -288,6 +294,21 @@ class Life:
             await wallet.many("balances_since", None, _PAGE)
         with times.take("wallet: fees_committed"):
             await wallet.many("fees_committed")
+        await self._looks_of_wallet(times)
+
+    async def _looks_of_wallet(self, times: Timings) -> None:
+        """Send the statements by which wallet looks at who wrote its rows, and its audit log."""
+        wallet = self.databases["wallet"]
+        rows, custody = OrderRowStore(wallet), CustodyStore(wallet, ORDERS)
+        with times.take("wallet: look at live rows"):
+            for start in live_walks():
+                walk: Walk | None = start
+                while walk is not None:
+                    _, walk = await rows.page(walk, limit=_LOOK)
+        head = await custody.head()
+        with times.take("wallet: look at records"):
+            async for _ in custody.seals(after=head.number - _RECORDS, until=head.number):
+                pass
 
     def _page(self, block: int) -> tuple[object, ...]:
         """Return a block's first page of events."""

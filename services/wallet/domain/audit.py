@@ -79,29 +79,35 @@ class Act:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """One row of the log."""
+class Seal:
+    """What tells who wrote a row of the log."""
 
     #: From 1 on, without gaps.
     number: int
     #: When it was committed, to the microsecond; None when the row has no moment that can be one.
     at: datetime | None
-    #: The actor: a caller, or `wallet` itself.
-    actor: str
     #: Kind of the act, as text: a newer version may know more actions.
     action: str
+    #: Hash of the record.
+    hash: bytes
+    #: Authenticator over number and hash; None before the first key of rows.
+    mac: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Seal):
+    """One row of the log."""
+
+    #: The actor: a caller, or `wallet` itself.
+    actor: str
     #: The subject: whom or what the act concerns.
     subject: str
     #: Anything else, as text.
     details: str
     #: Hash of the record before.
     previous: bytes
-    #: Hash of this one.
-    hash: bytes
     #: How the hash is made of the rest; a later record never has a smaller one.
     version: int = 1
-    #: Authenticator over number and hash; None before the first key of rows.
-    mac: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

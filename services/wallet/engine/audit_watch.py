@@ -63,13 +63,10 @@ class AuditWatch:
         if self._told is None:
             return
         judge = await self._store.judge()
-        async for page in self._store.records(after=self._told.number):
-            found = judge.strangers([record for record in page if record.number <= head.number])
-            for words in found:
+        async for page in self._store.seals(after=self._told.number, until=head.number):
+            for words in judge.strangers(page):
                 security.critical("record not written by wallet", found=words)
                 self._strangers = self._strangers or words
-            if page[-1].number >= head.number:
-                return
 
     async def _tell_rights(self) -> None:
         left = await self._rights.findings()

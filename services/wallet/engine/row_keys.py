@@ -25,6 +25,17 @@ class RowKeys:
         """Tell whether orders can be written and signed for."""
         return self._macs.is_ready
 
+    @property
+    def writes_alone(self) -> bool:
+        """Tell whether no process writes under an older key than the current one any more."""
+        newest = self._newest
+        return newest is not None and newest.is_old
+
+    @property
+    def _newest(self) -> SealedRowKey | None:
+        """Return the key under which rows are written, as it was opened last."""
+        return next((item for item in self._known if item.number == self._macs.current), None)
+
     async def open(self) -> None:
         """Open the keys that are there; make the first one where nothing was ever ordered.
 
@@ -64,7 +75,7 @@ class RowKeys:
 
     async def give_up_older(self) -> None:
         """Accept no older key than the current one, once none of them vouches for any row."""
-        newest = next((item for item in self._known if item.number == self._macs.current), None)
+        newest = self._newest
         if newest is None or not newest.is_old or newest.accepts_from == newest.number:
             return
         new = await reseal_row_key(self._provider, newest, accepts_from=newest.number)

@@ -8,7 +8,7 @@ from libs.common.db.pool import Database, Session
 from libs.common.db.pool import Record as Row
 from libs.common.errors import UnavailableError
 from libs.common.ids import OperationId, WalletId, new_id
-from services.wallet.domain.audit import Act, Action, Head, Record, chained
+from services.wallet.domain.audit import Act, Action, Head, Record, Seal, chained
 from services.wallet.domain.model import TransactionId
 from services.wallet.domain.pausing import Held, Pause, Reach, Scope
 from services.wallet.store.orders import Orders
@@ -124,6 +124,15 @@ class CustodyStore:
             yield [_record(row) for row in rows]
             after = rows[-1]["number"]
 
+    async def seals(self, *, after: int, until: int) -> AsyncIterator[list[Seal]]:
+        """Yield what tells who wrote the records after one number up to another, page by page."""
+        while after < until:
+            rows = await self._database.many("audit_seals", after, until, _PAGE)
+            if not rows:
+                return
+            yield [Seal(**dict(row)) for row in rows]
+            after = rows[-1]["number"]
+
     async def latest(self, *, before: int | None, action: str | None, limit: int) -> list[Record]:
         """Return records, newest first."""
         rows = await self._database.many("latest_audit_records", before, limit, action)
@@ -188,7 +197,7 @@ class RecordJudge:
         #: The newest key that a record is vouched for by, and since when.
         self._newest, self._since = 0, datetime.max.replace(tzinfo=UTC)
 
-    def strangers(self, page: Sequence[Record]) -> list[str]:
+    def strangers(self, page: Sequence[Seal]) -> list[str]:
         """Return in words which of the next records wallet did not write."""
         judged = [record for record in page if not self._is_before_keys(record)]
         if judged and not self._orders.are_open:
@@ -199,12 +208,12 @@ class RecordJudge:
             if not self._is_genuine(record)
         ]
 
-    def _is_before_keys(self, record: Record) -> bool:
+    def _is_before_keys(self, record: Seal) -> bool:
         """Tell whether wallet may have written a record before there was any key of rows."""
         is_first = self._first is None or record.number < self._first
         return is_first and record.mac is None and record.action in _BEFORE_KEYS
 
-    def _is_genuine(self, record: Record) -> bool:
+    def _is_genuine(self, record: Seal) -> bool:
         number, at = (
             self._orders.key_of_record(record.number, record.hash, record.mac),
             record.at or datetime.max.replace(tzinfo=UTC),

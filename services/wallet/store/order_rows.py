@@ -1,7 +1,14 @@
-"""All rows that wallet acts on, page by page, with their authenticators."""
+"""The rows that wallet acts on, with their authenticators: what is live, and the past, by pages.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+Live is what wallet may still act on by itself: what is open or in force, and what was made within
+the last days, which limits count. The past is all rows of a table in the order of their keys. Each
+walk follows an index, so that a page costs the same after years.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 from uuid import UUID
 
 from libs.common.db.pool import Database, Record
@@ -11,12 +18,18 @@ from services.wallet.store import orders
 from services.wallet.store.payers import since
 
 #: Milliseconds for which other services may still have to book how an operation ended: two days of
-#: blocks, and one more.
+#: blocks, and one more. What is younger is live.
 _BOOKED = 3 * 24 * 60 * 60 * 1000
-#: More than the number of any key.
-_ANY_KEY = 1 << 16
 #: Columns that name a row and carry no order.
 _NOT_SHOWN = frozenset({"key", "number", "mac"})
+_ZERO = UUID(int=0)
+#: Less than any number of an address, and the least target.
+_NO_NUMBER, _LEAST_TARGET = 0, -(2**63)
+#: Kinds of operations that are payments.
+_PAYMENTS = ("withdraw", "top_up")
+
+#: The values of the columns that tell a row's place in a walk.
+Place: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,40 +56,190 @@ class OrderRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ends:
-    """The ends of operations that are looked at, besides those that were found on the chain."""
+class Walk:
+    """A walk through rows of a table in the order of an index, and where it goes on."""
 
-    #: Operations from this id on; None: no others.
-    since: UUID | None = None
-    #: Only those with an authenticator of a key below this number, or with none.
-    below: int = _ANY_KEY
+    #: The table.
+    table: str
+    #: The query that gives the names of the next rows (queries/orders.sql).
+    query: str
+    #: The place of the next row: there, or after it.
+    place: Place = (_ZERO,)
+    #: Columns that tell a row's place.
+    columns: tuple[str, ...] = ("key",)
+    #: Further arguments of the query.
+    arguments: tuple[object, ...] = ()
 
-    @classmethod
-    def late(cls, *, below: int = _ANY_KEY) -> "Ends":
-        """Return those that other services may still have to book."""
-        return cls(since=since(new_id(), minus=_BOOKED), below=below)
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """The walks through one table."""
+
+    #: The ending of the names of its queries order_... and sign_order_...
+    ending: str
+    #: The bytes of its rows.
+    data: Callable[[Record], bytes]
+    #: All rows but those of `open`, by their keys.
+    past: Walk
+    #: Rows that are open, where `past` leaves them out.
+    open: Walk | None = None
+    #: Rows of `past` that are live besides those of the last days; its arguments are added.
+    live: Callable[[UUID], tuple[Walk, ...]] = lambda _first: ()
+    #: Whether the keys are ids, so that the rows of the last days are the last ones of `past`.
+    is_by_age: bool = False
+    #: Whether all rows are live: there are as many as there are farmers, however old the pool is.
+    is_live: bool = False
 
 
-#: By table: the ending of its queries' names, and the bytes of its rows.
-_TABLES: Mapping[str, tuple[str, Callable[[Record], bytes]]] = {
-    "wallets": ("wallets", orders.wallet_row),
-    "operations": ("operations", orders.operation_row),
-    "ends": ("ends", orders.end_row),
-    "withdrawals": ("withdrawals", orders.withdrawal_row),
-    "payments": ("payments", orders.payment_row),
-    "payout_addresses": ("addresses", orders.address_row),
-    "shown_targets": ("shown_targets", orders.shown_target_row),
-    "transactions": ("transactions", orders.transaction_row),
-    "tokens": ("tokens", orders.token_row),
-    "pauses": ("pauses", orders.resume_row),
-    "approvals": ("approvals", orders.approval_row),
+def _by_key(table: str, query: str, least: int | None = None) -> Walk:
+    """Return the walk by a table's key: an id, and a number where there is a least one."""
+    if least is None:
+        return Walk(table=table, query=query)
+    return Walk(table=table, query=query, place=(_ZERO, least), columns=("key", "number"))
+
+
+def _by_moment(table: str, query: str, *arguments: object) -> Walk:
+    """Return a walk by moments from one on that the query knows."""
+    columns = ("at_moment", "key")
+    return Walk(table=table, query=query, place=(None, _ZERO), columns=columns, arguments=arguments)
+
+
+def _of_open(table: str, kinds: Sequence[str] | None = None, before: UUID | None = None) -> Walk:
+    """Return the walk through what belongs to open operations."""
+    return Walk(
+        table=table,
+        query="walk_open_operations",
+        place=(None, 0, _ZERO),
+        columns=("at_kind", "at_block", "key"),
+        arguments=(kinds, before),
+    )
+
+
+_TABLES: Mapping[str, _Table] = {
+    "wallets": _Table(
+        ending="wallets",
+        data=orders.wallet_row,
+        past=_by_key("wallets", "walk_wallets"),
+        is_live=True,
+    ),
+    "operations": _Table(
+        ending="operations",
+        data=orders.operation_row,
+        past=_by_key("operations", "walk_operations"),
+        open=_of_open("operations"),
+        is_by_age=True,
+    ),
+    "ends": _Table(
+        ending="ends",
+        data=orders.end_row,
+        past=_by_key("ends", "walk_ends"),
+        is_by_age=True,
+    ),
+    "withdrawals": _Table(
+        ending="withdrawals",
+        data=orders.withdrawal_row,
+        past=_by_key("withdrawals", "walk_withdrawals"),
+        live=lambda first: (
+            _of_open("withdrawals", ["withdraw"], first),
+            _by_moment("withdrawals", "walk_ended_withdrawals", first),
+        ),
+        is_by_age=True,
+    ),
+    "payments": _Table(
+        ending="payments",
+        data=orders.payment_row,
+        past=_by_key("payments", "walk_payments"),
+        live=lambda first: (_of_open("payments", _PAYMENTS, first),),
+        is_by_age=True,
+    ),
+    "payout_addresses": _Table(
+        ending="addresses",
+        data=orders.address_row,
+        past=_by_key("payout_addresses", "walk_addresses", _NO_NUMBER),
+        live=lambda _: (_by_key("payout_addresses", "walk_addresses_in_force", _NO_NUMBER),),
+    ),
+    "shown_targets": _Table(
+        ending="shown_targets",
+        data=orders.shown_target_row,
+        past=_by_key("shown_targets", "walk_shown_targets", _LEAST_TARGET),
+        live=lambda _: (_by_key("shown_targets", "walk_last_shown_targets"),),
+    ),
+    "transactions": _Table(
+        ending="transactions",
+        data=orders.transaction_row,
+        past=_by_key("transactions", "walk_transactions"),
+        open=Walk(
+            table="transactions",
+            query="walk_open_transactions",
+            place=("",),
+            columns=("at_source",),
+        ),
+        is_by_age=True,
+    ),
+    "tokens": _Table(
+        ending="tokens",
+        data=orders.token_row,
+        past=_by_key("tokens", "walk_tokens"),
+        live=lambda _: (_by_moment("tokens", "walk_tokens_in_force"),),
+        is_by_age=True,
+    ),
+    "pauses": _Table(
+        ending="pauses",
+        data=orders.resume_row,
+        past=_by_key("pauses", "walk_pauses"),
+        live=lambda _: (_by_moment("pauses", "walk_late_pauses"),),
+        is_by_age=True,
+    ),
+    "approvals": _Table(
+        ending="approvals",
+        data=orders.approval_row,
+        past=_by_key("approvals", "walk_approvals"),
+        live=lambda _: (_by_moment("approvals", "walk_open_approvals"),),
+        is_by_age=True,
+    ),
 }
-#: Tables whose rows are named by a wallet and a number.
-_NUMBERED = frozenset({"payout_addresses", "shown_targets"})
-#: The ends that are looked at again and again.
-_FOUND = Ends()
+#: Tables whose rows are named by a wallet and a number, with the greatest number that can be.
+_NUMBERED = {"payout_addresses": 2**31 - 1, "shown_targets": 2**63 - 1}
+#: The ends of all operations but those that were found on the chain.
+_OTHER_ENDS = _by_key("ends", "walk_other_ends")
 #: The tables, in the order in which they are looked through.
 TABLES = tuple(_TABLES)
+#: Those with rows that are not live.
+PASTS: Mapping[str, Walk] = {
+    name: table.past for name, table in _TABLES.items() if not table.is_live
+}
+
+
+def live_walks() -> Iterator[Walk]:
+    """Yield the walks through all rows that are live; some rows are met twice."""
+    first = first_late()
+    for table in _TABLES.values():
+        if table.open is not None:
+            yield table.open
+        yield from table.live(first)
+        if table.is_live:
+            yield table.past
+        elif table.is_by_age:
+            yield replace(table.past, place=(first,))
+
+
+def all_walks() -> Iterator[Walk]:
+    """Yield the walks through all rows.
+
+    Of the ends of operations, which are many, these are those that were found on the chain, and
+    those that other services may still have to book: the others are judged when they are told.
+    """
+    for name, table in _TABLES.items():
+        if table.open is not None:
+            yield table.open
+        yield table.past
+        if name == "ends":
+            yield replace(_OTHER_ENDS, place=(first_late(),))
+
+
+def first_late() -> UUID:
+    """Return the least id of the last three days."""
+    return since(new_id(), minus=_BOOKED)
 
 
 class OrderRowStore:
@@ -85,26 +248,55 @@ class OrderRowStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(
-        self, table: str, *, after: Name | None, limit: int, ends: Ends = _FOUND
-    ) -> list[OrderRow]:
-        """Return the next rows of a table, after a row of it; of ends, those that are named."""
-        name, data = _TABLES[table]
-        arguments: list[object] = [None if after is None else after.key, limit]
+    async def page(self, walk: Walk, *, limit: int) -> tuple[list[OrderRow], Walk | None]:
+        """Return the next rows of a walk, and the walk from there on; None: it is over."""
+        # One more than is wanted: it tells where the walk goes on.
+        found = await self._database.many(walk.query, limit + 1, *walk.place, *walk.arguments)
+        names = [
+            Name(table=walk.table, key=row["key"], number=row["number"]) for row in found[:limit]
+        ]
+        rows = await self._named(walk.table, names) if names else []
+        if len(found) <= limit:
+            return rows, None
+        place = tuple(found[limit][column] for column in walk.columns)
+        return rows, replace(walk, place=place)
+
+    async def rows(self, names: Collection[Name]) -> list[OrderRow]:
+        """Return the rows of these names, of any table, as far as wallet acts on them."""
+        found = list[OrderRow]()
+        for table in TABLES:
+            most = _NUMBERED.get(table, 0)
+            named = [one for one in names if one.table == table and abs(one.number) <= most]
+            if named:
+                found += await self._named(table, named)
+        return found
+
+    async def _named(self, table: str, names: Sequence[Name]) -> list[OrderRow]:
+        arguments: list[object] = [[name.key for name in names]]
         if table in _NUMBERED:
-            arguments.append(0 if after is None else after.number)
-        if table == "ends":
-            arguments += [ends.since, ends.below]
-        rows = await self._database.many(f"order_{name}", *arguments)
+            arguments.append([name.number for name in names])
+        rows = await self._database.many(f"order_{_TABLES[table].ending}", *arguments)
         return [
             OrderRow(
                 name=Name(table=table, key=row["key"], number=row["number"]),
-                data=data(row),
+                data=_TABLES[table].data(row),
                 mac=row["mac"],
                 values=row,
             )
             for row in rows
         ]
+
+    async def anywhere(self, table: str) -> Walk:
+        """Return the walk through the past of a table from any place in it on.
+
+        A process that begins there has looked at every part of the past sooner or later, however
+        often it is started anew.
+        """
+        walk = PASTS[table]
+        rows = await self._database.many(walk.query, 1, *walk.place, *walk.arguments)
+        least = rows[0]["key"].int if rows else 0
+        key = UUID(int=least + secrets.randbelow(max(1, new_id().int - least)))
+        return replace(walk, place=(key, *walk.place[1:]))
 
     async def sign(self, rows: Sequence[tuple[OrderRow, bytes]]) -> int:
         """Write authenticators of rows of one table, where the old ones are still there."""
@@ -118,4 +310,4 @@ class OrderRowStore:
         ]
         if table in _NUMBERED:
             arguments.append([row.name.number for row, _ in rows])
-        return await self._database.execute(f"sign_order_{_TABLES[table][0]}", *arguments)
+        return await self._database.execute(f"sign_order_{_TABLES[table].ending}", *arguments)

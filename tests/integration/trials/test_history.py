@@ -15,6 +15,7 @@ async def test_a_block_runs_on_top_of_history() -> None:
     assert result.events == 1_560
     names = {row.name for row in result.rows}
     assert {"plant: record", "wallet: claim", "wallet: close", "work: farmers"} <= names
+    assert {"wallet: look at live rows", "wallet: look at records"} <= names
     assert all(row.empty_ms > 0 and row.filled_ms > 0 for row in result.rows)
     assert len(rows_of(result)) == len(result.rows)
     assert "1,560 events" in verdict(result)

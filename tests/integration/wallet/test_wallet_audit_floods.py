@@ -1,7 +1,6 @@
 """The check of the audit log reads each row a few times, however many somebody has written."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +12,7 @@ from services.wallet.domain.audit import Act, Action, Findings
 from services.wallet.store import QUERIES
 from services.wallet.store.audit_check import AuditCheck
 from services.wallet.store.custody import CustodyStore
+from tests.support.order_history import rows_read
 from tests.support.orders import ORDERS
 from tests.support.wallet_rows import WalletRow, WalletRows
 
@@ -34,23 +34,9 @@ MOMENTS = ("now()", "now() - interval '1 day' + make_interval(secs => n)")
 NAMES = ("'G' || n", "'G'")
 
 
-def scans(plan: dict[str, Any]) -> Iterator[float]:
-    """The rows that each scan of a table or an index has read."""
-    rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-    rows += plan.get("Rows Removed by Index Recheck", 0) + plan.get(
-        "Rows Removed by Join Filter", 0
-    )
-    if "Relation Name" in plan or "Join" in plan["Node Type"] or plan["Node Type"] == "Nested Loop":
-        yield rows * plan["Actual Loops"]
-    for below in plan.get("Plans", ()):
-        yield from scans(below)
-
-
 async def read(rows: WalletRows, query: str, *arguments: object) -> float:
     """The rows that a query reads."""
-    explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {SQL[query].sql}"
-    found = await rows.connection.fetchval(explained, *arguments)
-    return sum(scans(json.loads(found)[0]["Plan"]))
+    return await rows_read(rows, SQL[query].sql, *arguments)
 
 
 async def flood(rows: WalletRows, owner: WalletRow, count: int, moment: str, name: str) -> None:
@@ -99,6 +85,15 @@ async def test_a_flood_of_records_is_held_against_addresses_row_by_row(
     )
     assert FEW <= few <= 20 * FEW
     assert many <= 1.5 * TIMES * few
+
+
+async def test_the_watch_reads_new_records_only_however_long_the_log_is(rows: WalletRows) -> None:
+    few, many = await grows(
+        rows, "now()", "'G'", lambda count: read(rows, "audit_seals", count - 10, count, 1000)
+    )
+    assert few == many == 10
+    # A page, and no more than that.
+    assert await read(rows, "audit_seals", 0, FEW * TIMES, 100) == 100
 
 
 async def findings(rows: WalletRows) -> list[str]:

@@ -14,7 +14,7 @@ from services.wallet.domain.audit import Action
 from services.wallet.domain.errors import RowKeysMissingError
 from services.wallet.domain.orders import Name
 from services.wallet.domain.pausing import Reach, Scope
-from services.wallet.engine.order_check import OrderCheck
+from services.wallet.engine.order_check import OrderCheck, Share
 from services.wallet.engine.row_keys import RowKeys
 from services.wallet.keys.local import LocalKeyProvider
 from services.wallet.keys.provider import KeyProviderError
@@ -22,7 +22,7 @@ from services.wallet.keys.row_macs import RowMacs, SealedRowKey, row_key_context
 from services.wallet.store.approvals import ApprovalStore
 from services.wallet.store.custody import CustodyStore, lock_audit_log
 from services.wallet.store.keys import KeyStore
-from services.wallet.store.order_rows import TABLES, Ends, OrderRowStore
+from services.wallet.store.order_rows import TABLES, OrderRowStore, Walk, all_walks
 from services.wallet.store.orders import Orders
 from services.wallet.store.pause_guard import PauseGuard
 from services.wallet.store.tokens import TokenStore
@@ -58,11 +58,11 @@ async def seal(pool: Database) -> None:
     await KeyStore(pool, ORDERS).insert_row_key(key)
 
 
-def open_check(pool: Database) -> tuple[RowMacs, RowKeys, OrderCheck]:
+def open_check(pool: Database, share: Share | None = None) -> tuple[RowMacs, RowKeys, OrderCheck]:
     macs = RowMacs()
     keys = RowKeys(PROVIDER, KeyStore(pool, Orders(macs)), macs)
     custody, clock = CustodyStore(pool, ORDERS), SystemClock()
-    return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock)
+    return macs, keys, OrderCheck(OrderRowStore(pool), custody, keys, macs, clock, share=share)
 
 
 @pytest.fixture
@@ -185,6 +185,17 @@ async def test_a_row_that_somebody_changed_is_found_and_can_be_signed(
     assert (record.actor, record.details) == ("operator", "1 rows")
 
 
+@pytest.mark.parametrize("table", TABLES)
+async def test_what_is_live_is_looked_at_in_every_look(checked: Checked, table: str) -> None:
+    _, keys, check = open_check(checked.rows.pool, Share(past=0))
+    await keys.open()
+    assert (await check.step()).count == 0
+    async with checked.rows.connection.transaction():
+        await checked.rows.connection.execute(CHANGES[table])
+    found = await check.step()
+    assert (found.count, [row.name for row in found.forged]) == (1, [checked.names[table]])
+
+
 async def test_a_transaction_in_flight_is_looked_at_until_it_has_ended(checked: Checked) -> None:
     rows = checked.rows
     plant = await rows.carried(checked.farmer, "sent", block=9)
@@ -229,12 +240,16 @@ async def test_all_rows_are_seen_once_however_they_are_paged(checked: Checked) -
         await rows.operation(
             checked.farmer, "work", "succeeded", block=block, is_found=block % 3 == 0
         )
-    store, seen, after = OrderRowStore(rows.pool), list[Name](), None
-    while page := await store.page("ends", after=after, limit=2, ends=Ends.late()):
-        seen += [row.name for row in page]
-        after = page[-1].name
+    store, seen = OrderRowStore(rows.pool), list[Name]()
+    for start in all_walks():
+        walk: Walk | None = start if start.table == "ends" else None
+        met = list[Name]()
+        while walk is not None:
+            page, walk = await store.page(walk, limit=2)
+            met += [row.name for row in page]
+        assert met == sorted(met, key=lambda name: name.key)
+        seen += met
     assert len(seen) == len(set(seen)) == 3 + 7
-    assert seen == sorted(seen, key=lambda name: name.key)
 
 
 async def test_a_row_is_told_with_what_it_says(checked: Checked) -> None:

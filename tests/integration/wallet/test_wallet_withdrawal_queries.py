@@ -26,7 +26,7 @@ from services.wallet.domain.withdrawals import (
     Withdrawal,
 )
 from services.wallet.store.custody import CustodyStore
-from services.wallet.store.order_rows import OrderRowStore
+from services.wallet.store.order_rows import PASTS, OrderRowStore, Walk
 from services.wallet.store.payers import since
 from services.wallet.store.transactions import TransactionStore
 from services.wallet.store.withdrawals import DOUBTED, WithdrawalStore
@@ -314,9 +314,9 @@ async def test_of_any_number_of_addresses_the_newest_are_looked_at(rows: WalletR
         await store.addresses(account.id)
     # All are looked at by whoever checks all orders, a page at a time.
     check, names = OrderRowStore(rows.pool), list[Name]()
-    while page := await check.page(
-        "payout_addresses", after=names[-1] if names else None, limit=500
-    ):
+    walk: Walk | None = PASTS["payout_addresses"]
+    while walk is not None:
+        page, walk = await check.page(walk, limit=500)
         assert len(page) <= 500
         names += [row.name for row in page]
     assert [name.number for name in names] == list(range(1, 1103))

@@ -132,6 +132,8 @@ WHERE bump_to IS NOT NULL;
 -- What a payer signed since a payment was asked for, without reading all that it ever signed.
 CREATE INDEX idx_transactions_payers_ages ON wallet.transactions (source, id)
 WHERE bump_to IS NOT NULL;
+-- Those of all payers, one after the other, for the look at who wrote them.
+CREATE INDEX idx_transactions_payers_ids ON wallet.transactions (id) WHERE bump_to IS NOT NULL;
 -- What rent has cost lately, without reading what else was sent.
 CREATE INDEX idx_transactions_rent ON wallet.transactions (created_at) WHERE is_rent;
 
@@ -197,8 +199,10 @@ CREATE UNIQUE INDEX idx_operations_once ON wallet.operations (
     block_index, wallet_id, kind, coalesce(nonce, -1)
 ) WHERE state NOT IN ('failed', 'expired');
 CREATE INDEX idx_operations_queue ON wallet.operations (kind, wallet_id) WHERE state = 'queued';
-CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index)
+CREATE INDEX idx_operations_open ON wallet.operations (kind, block_index, id)
 WHERE state IN ('queued', 'signed', 'sent');
+-- Payments among all operations, one after the other, for the look at who wrote them.
+CREATE INDEX idx_operations_payments ON wallet.operations (id) WHERE kind IN ('withdraw', 'top_up');
 CREATE INDEX idx_operations_wallet ON wallet.operations (wallet_id, id);
 CREATE INDEX idx_operations_transaction ON wallet.operations (transaction_id);
 CREATE INDEX idx_operations_block ON wallet.operations (block_index, wallet_id, kind);
@@ -530,10 +534,10 @@ CREATE TRIGGER withdrawals_were_asked_for BEFORE INSERT ON wallet.withdrawals
 FOR EACH ROW EXECUTE FUNCTION wallet.refuse_request_to_come();
 CREATE INDEX idx_withdrawals_requested ON wallet.withdrawals (requested_at);
 -- What is still to leave, and what has left lately.
-CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at)
+CREATE INDEX idx_operations_withdrawn ON wallet.operations (settled_at, id)
 WHERE kind = 'withdraw' AND state NOT IN ('failed', 'expired');
 -- What ledgers refused lately, and what is said to have failed.
-CREATE INDEX idx_operations_refused ON wallet.operations (settled_at)
+CREATE INDEX idx_operations_refused ON wallet.operations (settled_at, id)
 WHERE kind = 'withdraw' AND state IN ('failed', 'expired');
 
 -- Audit log and kill switch -------------------------------------------------------------------
@@ -652,7 +656,7 @@ CREATE TABLE wallet.pauses (
 CREATE INDEX idx_pauses_in_force ON wallet.pauses (scope, target) WHERE resumed_at IS NULL;
 -- Whether a record of the log tells of a pause, or of an end, that is there.
 CREATE INDEX idx_pauses_begun ON wallet.pauses (paused_at);
-CREATE INDEX idx_pauses_ended ON wallet.pauses (resumed_at);
+CREATE INDEX idx_pauses_ended ON wallet.pauses (resumed_at, id);
 -- Whether a pause is in force by the log.
 CREATE INDEX idx_audit_log_pauses ON wallet.audit_log (subject, number)
 WHERE action IN ('pause', 'resume');
@@ -693,7 +697,7 @@ CREATE TABLE wallet.approvals (
 );
 CREATE INDEX idx_approvals_request ON wallet.approvals (digest, asked_at);
 -- What waits for a second person.
-CREATE INDEX idx_approvals_open ON wallet.approvals (expires_at) WHERE used_at IS NULL;
+CREATE INDEX idx_approvals_open ON wallet.approvals (expires_at, id) WHERE used_at IS NULL;
 -- Whether an approval was used, by the log.
 CREATE INDEX idx_audit_log_used_approvals ON wallet.audit_log (subject) WHERE action = 'use_approval';
 
@@ -1098,6 +1102,8 @@ CREATE TABLE wallet.tokens (
     CONSTRAINT tokens_revoked CHECK ((revoked_by IS NULL) = (revoked_at IS NULL))
 );
 CREATE INDEX idx_tokens_pooler ON wallet.tokens (pooler_id, id);
+-- Those that are still good for something.
+CREATE INDEX idx_tokens_expires ON wallet.tokens (expires_at, id);
 CREATE UNIQUE INDEX idx_tokens_request ON wallet.tokens (created_by, request_id) WHERE request_id <> '';
 -- Whether a token was revoked, by the log.
 CREATE INDEX idx_audit_log_revoked_tokens ON wallet.audit_log (subject) WHERE action = 'revoke_token';

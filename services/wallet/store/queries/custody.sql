@@ -40,6 +40,19 @@ WHERE number > $1 AND ($3::text IS NULL OR action = $3)
 ORDER BY number
 LIMIT $2;
 
+-- name: audit_seals :many
+-- What tells who wrote records, without their texts: after $1, up to $2, the first $3 of them.
+SELECT
+    number,
+    CASE WHEN at >= '0002-01-01' AND at < '9999-01-01' THEN at END AS at,
+    left(action, 4097) AS action,
+    substr(hash, 1, 33) AS hash,
+    substr(mac, 1, 35) AS mac
+FROM wallet.audit_log
+WHERE number > $1 AND number <= $2
+ORDER BY number
+LIMIT $3;
+
 -- name: latest_audit_records :many
 -- Newest first, before $1; $3: of this action only. As audit_records reads them.
 SELECT
