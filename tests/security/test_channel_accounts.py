@@ -10,15 +10,9 @@ from kalepool.wallet.v1 import engine_pb2, engine_pb2_grpc
 from libs.common.grpc.client import open_channel
 from tests.support.database import Connection, DatabaseFactory, connect
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
+from trials.security.thefts.treasury import EMPTIED
 
 XLM = 10_000_000
-#: What wallet's own role may write: an account that is empty, and ahead of the chain.
-EMPTIED = """
-UPDATE wallet.accounts AS a
-SET xlm_stroops = 0, ledger = (SELECT h.ledger FROM chain.head AS h) + 60
-FROM wallet.wallets AS w
-WHERE w.id = a.wallet_id AND w.kind = 'channel'
-"""
 TOP_UPS = "SELECT state::text, error_message FROM wallet.operations WHERE kind = 'top_up'"
 
 

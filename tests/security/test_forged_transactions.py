@@ -17,6 +17,7 @@ from localnet.network import Network
 from tests.support.database import Connection, DatabaseFactory, connect
 from tests.support.payers import KALE, Outside, lie, payer
 from tests.support.wallet_world import WalletWorld, eventually, open_wallet_world
+from trials.security.thefts.payments import SHOWN
 
 #: What the thief would have the treasury bid, in stroops.
 _LOOT = 10**9
@@ -25,13 +26,6 @@ INSERT INTO wallet.transactions (
     id, source, sequence, hash, lookup_hash, envelope, max_time, fee_bid, signed_ledger
 )
 VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8)
-"""
-_SHOWN = """
-INSERT INTO wallet.shown_targets (payer_id, target)
-SELECT p.payer_id, max(t.bump_to) FROM wallet.transactions AS t
-INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
-INNER JOIN wallet.payments AS p ON c.operation_id = p.operation_id
-WHERE c.operation_id = $1 GROUP BY 1
 """
 
 
@@ -129,7 +123,7 @@ async def test_a_withdrawal_that_failed_is_not_made_good_because_a_row_says_it_w
         assert failed.operation.reason
         await world.pay_kale([address], 9 * KALE)
         async with connect(world.database.dsn("wallet")) as thief:
-            await thief.execute(_SHOWN, UUID(failed.withdrawal_id))
+            await thief.execute(SHOWN, UUID(failed.withdrawal_id))
         await eventually(
             lambda: _is_logged(world, "shown target not written by wallet"),
             "nobody noticed",

@@ -14,19 +14,12 @@ from services.wallet.store import QUERIES
 from services.wallet.store.hold_ups import HoldUps
 from services.wallet.store.rights import RightsStore
 from tests.support.database import Connection, DatabaseAccess, connect, open_as
+from trials.security.thefts.holding import LIMITS
 
 #: Each takes a lock of the server's table for its number.
 SAVEPOINT = "SAVEPOINT s; INSERT INTO plant.turns (pooler_id) VALUES (gen_random_uuid());"
 #: Locks of a session that is ended.
 TOO_MANY = 550
-LIMITS = """
-CREATE OR REPLACE FUNCTION wallet.hold_up_limits()
-RETURNS TABLE (most_locks int, most_seconds double precision)
-LANGUAGE sql IMMUTABLE
-BEGIN ATOMIC
-SELECT 500, {seconds}::double precision;
-END;
-"""
 OTHERS = ("registry", "plant", "work", "harvest")
 
 

@@ -38,12 +38,10 @@ class HealthMonitor:
 
     async def check(self) -> None:
         """Run one round of checks; log and publish a change."""
-        answers = {name: _ask(check) for name, check in self._checks.items()}
-        # Only what waits for somebody takes a task and a timer.
-        waiting = {name: item for name, item in answers.items() if not isinstance(item, bool)}
-        heard = await asyncio.gather(*map(_passes, waiting.values()))
-        passed = {**answers, **dict(zip(waiting, heard, strict=True))}
-        failing = frozenset(name for name, result in passed.items() if not result)
+        results = await asyncio.gather(*map(_passes, self._checks.values()))
+        failing = frozenset(
+            name for name, passed in zip(self._checks, results, strict=True) if not passed
+        )
         if failing == self._failing:
             return
         self._failing = failing
@@ -61,18 +59,14 @@ class HealthMonitor:
             await self.servicer.set(name, status)
 
 
-def _ask(check: Check) -> bool | Awaitable[bool]:
+async def _passes(check: Check) -> bool:
     try:
-        return check()
-    except Exception:  # a check that raises has failed, whatever it raises
-        return False
-
-
-async def _passes(answer: Awaitable[bool]) -> bool:
-    try:
+        answer = check()
+        if isinstance(answer, bool):
+            return answer
         async with asyncio.timeout(TIMEOUT):
             return await answer
-    except Exception:  # as above
+    except Exception:  # a check that raises has failed, whatever it raises
         return False
 
 

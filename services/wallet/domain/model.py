@@ -12,14 +12,14 @@ from libs.kale.amounts import WHOLE
 TransactionId = NewType("TransactionId", UUID)
 
 
-class _Named(Enum):
+class KeyEnum(Enum):
     """Enum whose members are keys of many tables: Enum's own hash is a call of Python each time."""
 
     __hash__ = object.__hash__
 
 
 @unique
-class OperationKind(_Named):
+class OperationKind(KeyEnum):
     """Kinds of operations by their effect on the chain, in the engine's order of preference."""
 
     ONBOARD = "onboard"
@@ -37,7 +37,7 @@ class OperationKind(_Named):
 
 
 @unique
-class OperationState(_Named):
+class OperationState(KeyEnum):
     """State of an operation (docs/states.md)."""
 
     QUEUED = "queued"
@@ -49,7 +49,7 @@ class OperationState(_Named):
 
 
 @unique
-class TransactionState(_Named):
+class TransactionState(KeyEnum):
     """State of a signed envelope; SIGNED and SENT are open and hold their source account."""
 
     SIGNED = "signed"
@@ -60,7 +60,7 @@ class TransactionState(_Named):
 
 
 @unique
-class OperationEvent(_Named):
+class OperationEvent(KeyEnum):
     """Event of an operation."""
 
     SIGN = "sign"
@@ -76,7 +76,7 @@ class OperationEvent(_Named):
 
 
 @unique
-class TransactionEvent(_Named):
+class TransactionEvent(KeyEnum):
     """Event of a transaction."""
 
     SEND = "send"
@@ -86,7 +86,7 @@ class TransactionEvent(_Named):
 
 
 @unique
-class FailureReason(_Named):
+class FailureReason(KeyEnum):
     """Reasons of an operation's failure.
 
     The names are those of kalepool.common.v1.FailureReason without the prefix.

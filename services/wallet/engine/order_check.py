@@ -6,7 +6,7 @@ Each look takes all that is live, and a part of the past: it costs the same afte
 whole past is looked at in rounds.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -144,8 +144,8 @@ class OrderCheck:
             await self._keys.open()
         if names is None:
             signed = 0
-            for walk in all_walks():
-                signed += await self._sign_all(walk, actor)
+            async for page in self._pages():
+                signed += await self._sign(page, actor)
         else:
             rows = await self._store.rows(names)
             signed = await self._sign([row for row in rows if row.name in set(names)], actor)
@@ -173,14 +173,19 @@ class OrderCheck:
     async def _look_at_all(self) -> Tally:
         """Walk through all rows, and judge each."""
         tally = Tally()
+        async for page in self._pages():
+            for row in page:
+                tally.rows[row.name.table] += 1
+                tally.take(row, is_genuine=self._is_genuine(row))
+        return tally
+
+    async def _pages(self) -> AsyncIterator[Sequence[OrderRow]]:
+        """Yield all rows, by pages of one table."""
         for start in all_walks():
             walk: Walk | None = start
             while walk is not None:
                 page, walk = await self._store.page(walk, limit=_PAGE)
-                for row in page:
-                    tally.rows[row.name.table] += 1
-                    tally.take(row, is_genuine=self._is_genuine(row))
-        return tally
+                yield page
 
     async def _still_there(self) -> dict[Name, OrderRow]:
         """Return the forged rows that are known as they are now, without those that are mended."""
@@ -266,15 +271,6 @@ class OrderCheck:
             await self._keys.give_up_older()
 
     # Signing ----------------------------------------------------------------------------------
-
-    async def _sign_all(self, start: Walk, actor: str) -> int:
-        signed, walk = 0, start
-        while True:
-            page, following = await self._store.page(walk, limit=_PAGE)
-            signed += await self._sign(page, actor)
-            if following is None:
-                return signed
-            walk = following
 
     async def _sign(self, rows: Sequence[OrderRow], actor: str) -> int:
         """Sign those of these rows that wallet did not write; return how many were signed."""

@@ -4,7 +4,6 @@ The keys are sealed by the key provider like the wallets' data keys. A code name
 so that keys can be replaced while rows that an older key vouches for are still there.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,6 @@ from services.wallet.keys.provider import (
 )
 
 _NUMBER_BYTES = 2
-#: Bytes of a block of SHA-256.
-_BLOCK_BYTES = 64
 #: Bytes of a code: the key's number, then the HMAC.
 MAC_BYTES = _NUMBER_BYTES + 32
 
@@ -93,34 +90,12 @@ async def _sealed(
     )
 
 
-class _Keyed:
-    """HMAC-SHA-256 under one key (RFC 2104).
-
-    What depends on the key alone is hashed once: a wallet makes and judges many short codes, and
-    `hmac.digest` takes most of its time to begin.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        block = key.ljust(_BLOCK_BYTES, b"\0")
-        if len(block) > _BLOCK_BYTES:
-            raise ValueError("a key of rows has 64 bytes at most")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def digest(self, row: bytes) -> bytes:
-        """Return the HMAC of a row's bytes."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(row)
-        outer.update(inner.digest())
-        return outer.digest()
-
-
 class RowMacs:
     """The codes of rows; one such object per process, empty until the keys are open."""
 
     def __init__(self, keys: Mapping[int, bytes] = MappingProxyType({})) -> None:
         """Take keys that are open already, by their numbers."""
-        self._keys = {number: _Keyed(key) for number, key in keys.items()}
+        self._keys = {number: _keyed(key) for number, key in keys.items()}
         #: Those, and the keys that were given up, as far as they open.
         self._all = dict(self._keys)
         #: The lowest number that counts: it never falls.
@@ -159,12 +134,12 @@ class RowMacs:
         if newest.number < least:
             raise KeyProviderError(f"row key {least} is gone, and older ones were given up")
         opened = await provider.unwrap([item.wrapped for item in sealed])
-        keys: dict[int, _Keyed] = {}
-        given_up: dict[int, _Keyed] = {}
+        keys: dict[int, hmac.HMAC] = {}
+        given_up: dict[int, hmac.HMAC] = {}
         for item, key in zip(sealed, opened, strict=True):
             is_wanted = item.number >= least
             if not isinstance(key, KeyProviderError):
-                (keys if is_wanted else given_up)[item.number] = _Keyed(key)
+                (keys if is_wanted else given_up)[item.number] = _keyed(key)
             elif is_wanted:
                 raise KeyProviderError(f"row key {item.number}: {key}") from key
         self._keys, self._current, self._all = keys, newest.number, keys | given_up
@@ -193,7 +168,7 @@ class RowMacs:
         key = self._keys.get(self._current)
         if key is None:
             raise RowKeysMissingError("the keys of rows are not open yet", retry_after=1.0)
-        return self._current.to_bytes(_NUMBER_BYTES, "big") + key.digest(row)
+        return self._current.to_bytes(_NUMBER_BYTES, "big") + _code(key, row)
 
     def is_genuine(self, row: bytes, mac: bytes | None) -> bool:
         """Tell whether wallet made this code for these bytes. Raises RowKeysMissingError."""
@@ -207,8 +182,20 @@ class RowMacs:
         """Tell whether wallet made this code at any time, also under a key that was given up."""
         return len(mac) == MAC_BYTES and self._is_by(self._all, row, mac)
 
-    def _is_by(self, keys: Mapping[int, _Keyed], row: bytes, mac: bytes) -> bool:
+    def _is_by(self, keys: Mapping[int, hmac.HMAC], row: bytes, mac: bytes) -> bool:
         key = keys.get(self.number_of(mac))
         if key is None:
             return False
-        return hmac.compare_digest(key.digest(row), mac[_NUMBER_BYTES:])
+        return hmac.compare_digest(_code(key, row), mac[_NUMBER_BYTES:])
+
+
+def _keyed(key: bytes) -> hmac.HMAC:
+    """Return the HMAC-SHA-256 of nothing yet: a copy takes less time than to begin with a key."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def _code(keyed: hmac.HMAC, row: bytes) -> bytes:
+    """Return the HMAC of a row's bytes."""
+    code = keyed.copy()
+    code.update(row)
+    return code.digest()

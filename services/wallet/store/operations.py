@@ -10,6 +10,7 @@ from libs.common.db.pool import Database, Record, Session
 from libs.common.ids import FarmerId, OperationId, WalletId
 from libs.common.log import get_logger, get_security_logger
 from libs.common.metrics import METER
+from libs.common.once import Once
 from libs.kale.amounts import WHOLE
 from services.wallet.domain.errors import BusyError
 from services.wallet.domain.model import (
@@ -41,8 +42,6 @@ Check = Callable[[ChainHead | None], None]
 
 #: Envelopes that ended without a proof, after which none is signed until a person says so.
 MOST_UNPROVEN = 2
-#: Operations that are remembered as told of.
-_MOST_TOLD = 10_000
 _NOT_ENDED_BY_WALLET = "what its row says of its end was not written by wallet"
 #: Rounds of "insert what is missing, find what is there" before a batch gives up.
 _ROUNDS = 5
@@ -69,7 +68,7 @@ class OperationStore:
         self._database = database
         self._orders = orders
         #: Operations whose ends somebody else wrote, as far as that was told.
-        self._tampered: set[UUID] = set()
+        self._tampered = Once[OperationId]()
 
     async def batch_arguments(self, request_id: str) -> bytes | None:
         """Return the hash of the arguments of a request_id; None when the request_id is new."""
@@ -206,11 +205,8 @@ class OperationStore:
 
     def _tell_tampered(self, operation: Operation) -> None:
         """Tell once that somebody else wrote how an operation ended."""
-        if operation.id in self._tampered:
+        if not self._tampered.is_first(operation.id):
             return
-        if len(self._tampered) >= _MOST_TOLD:
-            self._tampered.clear()
-        self._tampered.add(operation.id)
         security.critical(
             "end of an operation not written by wallet",
             operation=str(operation.id),

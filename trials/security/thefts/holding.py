@@ -15,7 +15,8 @@ _SECONDS = 10.0
 #: Seconds after which a transaction is too old here; 300 elsewhere.
 _OLD = 3
 _SAVEPOINT = "SAVEPOINT s; INSERT INTO {table} (pooler_id) VALUES (gen_random_uuid());"
-_LIMITS = """
+#: Makes transactions count as too old after so many seconds, as only the owner can.
+LIMITS = """
 CREATE OR REPLACE FUNCTION wallet.hold_up_limits()
 RETURNS TABLE (most_locks int, most_seconds double precision)
 LANGUAGE sql IMMUTABLE
@@ -68,9 +69,9 @@ async def savepoints_without_an_end(pool: Pool, thief: Connection) -> Outcome:
 async def an_old_snapshot(pool: Pool, thief: Connection) -> Outcome:
     """Keep what everybody changes by a transaction that has no end."""
     _, dsn = await _dsn(pool, thief)
-    await pool.admin.execute(_LIMITS.format(seconds=_OLD))
+    await pool.admin.execute(LIMITS.format(seconds=_OLD))
     async with AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(pool.admin.execute, _LIMITS.format(seconds=300))
+        cleanup.push_async_callback(pool.admin.execute, LIMITS.format(seconds=300))
         one = await asyncpg.connect(dsn)
         cleanup.callback(one.terminate)
         await one.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")

@@ -32,7 +32,8 @@ INSERT INTO wallet.transactions (
 )
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, (SELECT ledger - 10 FROM chain.head))
 """
-_SHOWN = """
+#: Has a payer be shown at the target of the envelopes that carried an operation ($1).
+SHOWN = """
 INSERT INTO wallet.shown_targets (payer_id, target)
 SELECT p.payer_id, max(t.bump_to) FROM wallet.transactions AS t
 INNER JOIN wallet.transaction_operations AS c ON t.id = c.transaction_id
@@ -170,7 +171,7 @@ async def a_payment_that_was_shown_to_be_made(pool: Pool, thief: Connection) -> 
     await call(pool.pooler.withdrawals.SetPayoutAddress, nowhere, timeout=TIMEOUT)
     async with pool.paused(custody_pb2.PauseReach(pooler_id=pool.pooler_id)):
         since = pool.log_size
-        await thief.execute(_SHOWN, payout)
+        await thief.execute(SHOWN, payout)
         is_seen = await pool.is_noticed("shown target not written by wallet", since)
         # A payer that is behind is looked at for three ledgers before anything is made good.
         await asyncio.sleep(2 * WHILE)

@@ -14,7 +14,7 @@ from trials.security.thefts.kinds import Connection, Outcome
 from trials.security.thefts.pool import MORE, MORE_IN_ALL, TIMEOUT, Pool
 
 #: What wallet's own role may write: an account that is empty, and ahead of the chain.
-_EMPTIED = """
+EMPTIED = """
 UPDATE wallet.accounts AS a
 SET xlm_stroops = 0, ledger = (SELECT h.ledger FROM chain.head AS h) + 60
 FROM wallet.wallets AS w
@@ -47,7 +47,7 @@ async def a_channel_that_is_said_to_be_empty(pool: Pool, thief: Connection) -> O
     channel = await pool.admin.fetchval(_CHANNEL)
     before = await pool.xlm(channel)
     for _ in range(10):
-        await thief.execute(_EMPTIED)
+        await thief.execute(EMPTIED)
         await asyncio.sleep(0.6)
     more = await pool.xlm(channel) - before
     asked = await pool.admin.fetchval(_TOP_UPS)

@@ -7,13 +7,14 @@ farmer (and of another block) in their places. Sizes are the same, and so are th
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, unique
+from enum import unique
 
 from stellar_sdk import xdr
 
 from services.wallet.chain.build import wire
 from services.wallet.chain.build.calls import Farm, FarmCall
 from services.wallet.chain.build.wire import Resources
+from services.wallet.domain.model import KeyEnum
 
 #: Stroops added to the resource fee, for the entries that another plant may make meanwhile (a plant
 #: that opens a block costs about 6,200 more). The unused part is refunded.
@@ -32,11 +33,8 @@ class UnderivableError(Exception):
 
 
 @unique
-class Role(Enum):
+class Role(KeyEnum):
     """The owner of an entry of a footprint."""
-
-    # Enum's own hash is a call of Python, for each entry of each footprint.
-    __hash__ = object.__hash__
 
     FIXED = "fixed"
     BLOCK = "block"

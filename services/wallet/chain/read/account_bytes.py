@@ -140,6 +140,25 @@ def _at_once(data: bytes) -> AccountFields | None:
     form = (kind, inflation, domain, signers, first, second, ids, third)
     if form != _FORM or min(balance, sequence, buying, selling) < 0:
         return None
+    return _fields(
+        amounts=(balance, buying, selling),
+        numbers=(sequence, used_ledger),
+        entries=(subentries, sponsored, sponsoring),
+        thresholds=(master, low, medium, high),
+    )
+
+
+def _fields(
+    *,
+    amounts: tuple[int, int, int],
+    numbers: tuple[int, int],
+    entries: tuple[int, int, int],
+    thresholds: tuple[int, int, int, int],
+) -> AccountFields:
+    """Return what wallet needs of an account, by the numbers of its entry."""
+    (balance, buying, selling), (sequence, used_ledger) = amounts, numbers
+    subentries, sponsored, sponsoring = entries
+    master, low, medium, high = thresholds
     return AccountFields(
         balance=balance,
         sequence=sequence,
@@ -186,15 +205,11 @@ def _account(reader: _Reader) -> AccountFields:
     master, low, medium, high = reader.four_bytes()  # thresholds
     _skip_signers(reader)
     buying, selling, (sponsored, sponsoring, used_ledger) = _extensions(reader)
-    return AccountFields(
-        balance=balance,
-        sequence=sequence,
-        used_ledger=used_ledger,
-        reserves=subentries + sponsoring - sponsored,
-        obeys=master >= max(1, low, medium),
-        obeys_fully=master >= max(1, low, medium, high),
-        buying=buying,
-        selling=selling,
+    return _fields(
+        amounts=(balance, buying, selling),
+        numbers=(sequence, used_ledger),
+        entries=(subentries, sponsored, sponsoring),
+        thresholds=(master, low, medium, high),
     )
 
 

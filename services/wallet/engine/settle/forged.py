@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from libs.common.log import get_security_logger
 from libs.common.metrics import METER
+from libs.common.once import Once
 from services.wallet.chain import Chain
 from services.wallet.domain.model import OpenTransaction, TransactionId
 from services.wallet.store.transactions import TransactionStore
@@ -17,8 +18,6 @@ _found = METER.create_counter(
     "kalepool.wallet.forged_transactions",
     description="Transactions in flight that wallet did not write.",
 )
-#: Transactions that are remembered as told of.
-_MOST = 10_000
 
 
 class ForgedTransactions:
@@ -28,7 +27,7 @@ class ForgedTransactions:
         self._chain = chain
         self._transactions = transactions
         #: Those that were told of already.
-        self._told: set[TransactionId] = set()
+        self._told = Once[TransactionId]()
 
     def bid_of(self, transaction: OpenTransaction) -> int | None:
         """Return the stroops that its envelope bids; None when it must not be sent.
@@ -51,11 +50,8 @@ class ForgedTransactions:
 
     def _tell(self, transaction: OpenTransaction) -> None:
         """Tell of a forged transaction, once."""
-        if transaction.id in self._told:
+        if not self._told.is_first(transaction.id):
             return
-        if len(self._told) >= _MOST:
-            self._told.clear()
-        self._told.add(transaction.id)
         _found.add(1)
         security.critical(
             "transaction not written by wallet",

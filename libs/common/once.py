@@ -1,0 +1,24 @@
+"""What is told once, however often it is met."""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+ItemT = TypeVar("ItemT", bound=Hashable)
+
+
+class Once(Generic[ItemT]):
+    """The items that were met already, as far as memory for them is kept."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        """Remember so many items at most; beyond, all are forgotten and may be told again."""
+        self._most = most
+        self._met: set[ItemT] = set()
+
+    def is_first(self, item: ItemT) -> bool:
+        """Tell whether an item is met for the first time, and remember it."""
+        if item in self._met:
+            return False
+        if len(self._met) >= self._most:
+            self._met.clear()
+        self._met.add(item)
+        return True
