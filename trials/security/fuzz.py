@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from kalepool.registry.v1 import registry_pb2, registry_pb2_grpc
-from kalepool.wallet.v1 import engine_pb2
+from kalepool.wallet.v1 import custody_pb2, engine_pb2
 from stellar_sdk import Keypair
 
 from devstack.stack import Stack, who_calls
@@ -51,6 +51,10 @@ LONG: Mapping[str, bytes] = {
         max_fee_stroops=10**10
     ).SerializeToString(),
 }
+_RESUME = "wallet CustodyService/ResumeSigning"
+_EVERYTHING = custody_pb2.ResumeSigningRequest(
+    reach=custody_pb2.PauseReach(everything=True)
+).SerializeToString()
 #: Timeout of patient calls (s), on a machine that does other things, too.
 PATIENCE = 180.0
 #: Share of an RPC's calls that may be SILENT, and the share that has to be ANSWERED; the shares are
@@ -232,7 +236,11 @@ async def ask_again(
 
 
 async def ask_long(targets: Sequence[Target]) -> list[str]:
-    """Return the LONG RPCs that do not answer even a patient caller."""
+    """Return the LONG RPCs that do not answer even a patient caller.
+
+    Some hostile request may have paused all signing, which those RPCs need.
+    """
+    await _resume_signing(targets)
     found = []
     for target in (one for one in targets if one.name in LONG):
         try:
@@ -240,8 +248,19 @@ async def ask_long(targets: Sequence[Target]) -> list[str]:
                 LONG[target.name], timeout=PATIENCE
             )
         except grpc.aio.AioRpcError as error:
-            found.append(f"{target.name}: {error.code().name} after {PATIENCE} s at most")
+            told = f"{error.code().name} {error.details()}"
+            found.append(f"{target.name}: {told} after {PATIENCE} s at most")
     return found
+
+
+async def _resume_signing(targets: Sequence[Target]) -> None:
+    """End the pause of everything, if there is one."""
+    (resume,) = [one for one in targets if one.name == _RESUME]
+    try:
+        await resume.channel.unary_unary(resume.path, bytes, bytes)(_EVERYTHING, timeout=PATIENCE)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
 
 
 async def _repeat(step: Callable[[], Awaitable[None]], outcome: Outcome, count: int) -> None:

@@ -23,6 +23,7 @@ from services.wallet.domain.model import (
     TransactionEvent,
     TransactionId,
     TransactionState,
+    Wallet,
 )
 from services.wallet.domain.pausing import Held
 from services.wallet.domain.states import OPERATION_EDGES, TRANSACTION_EDGES, sources, target
@@ -77,6 +78,8 @@ class Draft:
     #: Whether it carries no operation and pays for longer lives of entries: the budget of rent
     #: counts.
     is_rent: bool = False
+    #: Farmers' wallets that are merged: their keys sign, and no operation names them.
+    merged: tuple[Wallet, ...] = ()
     #: The transaction's id from the moment that the envelope is durable.
     id: TransactionId = field(default_factory=lambda: TransactionId(new_id()))
 
@@ -91,6 +94,8 @@ class Committed:
     unpaid: frozenset[OperationId]
     #: Operations that were to go together with unpaid ones, and may go without them.
     spared: frozenset[OperationId]
+    #: Whether a pause forbids a draft that carries no operation.
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +162,7 @@ class TransactionStore:
         try:
             return await self._commit_signed(drafts, ledger=ledger)
         except PausedHereError:
-            return Committed(recorded=[], unpaid=frozenset(), spared=frozenset())
+            return Committed(recorded=[], unpaid=frozenset(), spared=frozenset(), is_paused=True)
 
     async def _commit_signed(self, drafts: Sequence[Draft], *, ledger: int) -> Committed:
         """Do what `commit_signed` does; raise PausedHereError instead of committing."""
@@ -175,9 +180,10 @@ class TransactionStore:
                 if not held.holds(row["wallet_id"], row["pooler_id"])
                 and not self._switch.holds([_owner(row)])
             }
-            complete = [draft for draft in drafts if _may_carry(draft, owners)]
-            if held.everything:  # a deployment carries no operation
-                complete = []
+            paused = [draft for draft in drafts if self._is_paused(draft, held)]
+            complete = [
+                draft for draft in drafts if draft not in paused and _may_carry(draft, owners)
+            ]
             rent = [draft for draft in complete if draft.is_rent]
             complete = [draft for draft in complete if not draft.is_rent]
             charges = [_charge(draft, owners) for draft in complete]
@@ -189,7 +195,7 @@ class TransactionStore:
             await add_records(
                 session, [_act(draft.id, draft.envelope) for draft in recorded], self._orders
             )
-            self._refuse_paused([owners[one] for draft in recorded for one in draft.operation_ids])
+            self._refuse_paused([one for draft in recorded for one in _owners(draft, owners)])
         stopped = {
             item: pooler_of(owners[item]) in whose
             for draft, whose in zip(complete, beyond, strict=True)
@@ -200,6 +206,7 @@ class TransactionStore:
             recorded=recorded,
             unpaid=frozenset(item for item, is_unpaid in stopped.items() if is_unpaid),
             spared=frozenset(item for item, is_unpaid in stopped.items() if not is_unpaid),
+            is_paused=any(not draft.operation_ids for draft in paused),
         )
 
     async def commit_again(self, draft: Draft, *, ledger: int) -> bool:
@@ -225,7 +232,7 @@ class TransactionStore:
                 await add_records(
                     session, [_act(item.id, item.envelope) for item in recorded], self._orders
                 )
-                self._refuse_paused(owners)
+                self._refuse_paused(map(_owner, owners))
             return bool(recorded)
         return False
 
@@ -234,9 +241,16 @@ class TransactionStore:
         self._pauses.know(self._switch.take_recorded())
         return await self._pauses.look(session)
 
-    def _refuse_paused(self, rows: Sequence[Record]) -> None:
-        """Raise PausedHereError when this process was told to sign nothing for their owners."""
-        if self._switch.holds_everything or self._switch.holds(map(_owner, rows)):
+    def _is_paused(self, draft: Draft, held: Held) -> bool:
+        """Tell whether a pause of everything, or of a wallet that is merged, forbids a draft."""
+        return held.everything or any(
+            held.holds(one.id, one.pooler_id) or self._switch.holds([_owner_of(one)])
+            for one in draft.merged
+        )
+
+    def _refuse_paused(self, owners: Iterable[Owner]) -> None:
+        """Raise PausedHereError when this process was told to sign nothing for these."""
+        if self._switch.holds_everything or self._switch.holds(owners):
             raise PausedHereError("signing is paused in this process")
 
     async def _insert(self, session: Session, drafts: Sequence[Draft], ledger: int) -> list[Draft]:
@@ -442,6 +456,16 @@ class TransactionStore:
 
 def _owner(row: Record) -> Owner:
     return Owner(farmer_id=row["farmer_id"], pooler_id=row["pooler_id"])
+
+
+def _owner_of(wallet: Wallet) -> Owner:
+    return Owner(farmer_id=wallet.farmer_id, pooler_id=wallet.pooler_id)
+
+
+def _owners(draft: Draft, rows: Mapping[OperationId, Record]) -> list[Owner]:
+    """Return all for whom a draft is signed."""
+    carried = [_owner(rows[item]) for item in draft.operation_ids]
+    return [*carried, *map(_owner_of, draft.merged)]
 
 
 def _may_carry(draft: Draft, owners: Mapping[OperationId, Record]) -> bool:

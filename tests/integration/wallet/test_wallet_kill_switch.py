@@ -13,6 +13,7 @@ from libs.common.db.tls import DatabaseAddress
 from libs.common.errors import UnavailableError
 from libs.common.ids import FarmerId, PoolerId, new_id
 from services.wallet.domain.errors import PauseNotFoundError, WalletNotFoundError
+from services.wallet.domain.model import Wallet
 from services.wallet.domain.pausing import Reach, Scope
 from services.wallet.engine.signers import Signers
 from services.wallet.engine.wakeup import Wakeup
@@ -21,6 +22,7 @@ from services.wallet.loops import record_pauses
 from services.wallet.store import QUERIES
 from services.wallet.store.custody import CustodyStore
 from services.wallet.store.kill_switch import KillSwitch, PausedHereError, PauseOrder
+from services.wallet.store.transactions import Draft
 from services.wallet.store.wallets import WalletStore
 from services.wallet.usecases.pausing import PATIENCE, Pausing
 from tests.support.database import DatabaseAccess, connect
@@ -164,6 +166,50 @@ async def test_an_order_for_some_stops_nobody_else(
     (pause,) = await CustodyStore(pool, ORDERS).pauses(over=False)
     named = Scope.WALLET if scope is Scope.FARMER else scope
     assert pause.reach.scope is named
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_recorded"),
+    [
+        (Scope.EVERYTHING, True),
+        (Scope.EVERYTHING, False),
+        (Scope.POOLER, True),
+        (Scope.POOLER, False),
+        (Scope.WALLET, True),
+        (Scope.FARMER, False),
+    ],
+)
+async def test_no_account_is_merged_while_it_is_paused(
+    pool: Database, scope: Scope, is_recorded: bool
+) -> None:
+    """No operation names the account: the draft alone tells whose key has signed."""
+    await endow(pool)
+    farmer_id, pooler_id, _ = await farmer(pool)
+    _, others, _ = await farmer(pool)
+    wallets = WalletStore(pool, ORDERS)
+    (wallet,) = await wallets.page(pooler_id=pooler_id, after=None, limit=1)
+    (other,) = await wallets.page(pooler_id=others, after=None, limit=1)
+    drafts = [merger(wallet), merger(other)]
+    store = transactions(pool, switch := KillSwitch())
+    target = {Scope.FARMER: farmer_id, Scope.POOLER: pooler_id, Scope.WALLET: wallet.id}
+    reach = Reach(scope=scope, target=target.get(scope))
+    if is_recorded:
+        await CustodyStore(pool, ORDERS).pause(reach, reason="fire", actor="ann")
+    else:
+        switch.order(PauseOrder(reach=reach, reason="fire", actor="ann"))
+    committed = await store.commit_signed(drafts, ledger=LEDGER)
+    assert committed.is_paused
+    free = [] if scope is Scope.EVERYTHING else [drafts[1].id]
+    assert [one.id for one in committed.recorded] == free
+    again = await store.commit_signed(drafts[1:], ledger=LEDGER)
+    assert again.is_paused is (scope is Scope.EVERYTHING)
+
+
+def merger(wallet: Wallet) -> Draft:
+    """Return a draft that merges a farmer's account."""
+    return Draft(
+        envelope=envelope(wallet.address), operation_ids=(), stakes_returned=(), merged=(wallet,)
+    )
 
 
 async def test_no_bid_is_raised_and_no_payment_made_again_while_an_order_waits(

@@ -10,6 +10,7 @@ from stellar_sdk import Asset, Payment, SetOptions
 from stellar_sdk.soroban_server_async import SorobanServerAsync
 
 from libs.common.grpc.client import open_channel
+from libs.common.grpc.errors import from_rpc_error
 from libs.common.ids import new_id
 from localnet.network import Network
 from tests.support.database import connect
@@ -138,3 +139,21 @@ async def test_a_pooler_gets_no_more_wallets_than_its_budget_sponsors(world: Wal
         await world.wait_until_serving()
     # Once there is room, the same request has its wallet.
     await world.stub.CreateWallet(third, timeout=PATIENCE)
+
+
+async def test_nothing_is_deployed_or_merged_while_everything_is_paused(
+    world: WalletWorld,
+) -> None:
+    """Waiting for a ledger would end with the caller's deadline, and with the wrong reason."""
+    (idle,) = await aged_farmers(world, 1)
+    request = engine_pb2.DeployMulticallRequest(max_fee_stroops=10**9)
+    async with open_channel(world.target) as channel:
+        engine = engine_pb2_grpc.EngineServiceStub(channel)
+        async with world.paused():
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await engine.DeployMulticall(request, timeout=PATIENCE)
+            assert await reclaim(world, [idle]) == {}
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert from_rpc_error(caught.value).reason == "SIGNING_PAUSED"
+        assert not (await engine.DeployMulticall(request, timeout=PATIENCE)).already_there
+    assert await reclaim(world, [idle], dry_run=True) == {idle: "RECLAIMED"}

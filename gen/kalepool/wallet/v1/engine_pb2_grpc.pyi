@@ -46,17 +46,19 @@ class EngineServiceStub:
     set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-    one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+    one of its transactions, (SIGNING_PAUSED) while everything is paused; DEADLINE_EXCEEDED when no ledger took
+    one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
     """
     ReclaimReserves: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ReclaimReservesRequest, _engine_pb2.ReclaimReservesResponse]
     """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
     each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
     nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
-    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew. Farmers that are
+    paused are left out.
 
-    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
-    no ledger took it in time: repeat it.
+    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap, (SIGNING_PAUSED) when a
+    farmer is paused meanwhile, or everything is; DEADLINE_EXCEEDED when no ledger took it in time: repeat it.
     Command line: kalepool engine reclaim --pooler POOLER_ID
     """
 
@@ -78,17 +80,19 @@ class EngineServiceAsyncStub(EngineServiceStub):
     set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
     Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-    one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+    one of its transactions, (SIGNING_PAUSED) while everything is paused; DEADLINE_EXCEEDED when no ledger took
+    one in time.
     Command line: kalepool engine deploy-multicall --max-fee 20
     """
     ReclaimReserves: _aio.UnaryUnaryMultiCallable[_engine_pb2.ReclaimReservesRequest, _engine_pb2.ReclaimReservesResponse]  # type: ignore[assignment]
     """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
     each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
     nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
-    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+    until no farmer is left. Such a farmer cannot plant again: it has to be registered anew. Farmers that are
+    paused are left out.
 
-    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
-    no ledger took it in time: repeat it.
+    Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap, (SIGNING_PAUSED) when a
+    farmer is paused meanwhile, or everything is; DEADLINE_EXCEEDED when no ledger took it in time: repeat it.
     Command line: kalepool engine reclaim --pooler POOLER_ID
     """
 
@@ -119,7 +123,8 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         set MULTICALL_CONTRACT_ID to the answer and restart wallet.
 
         Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than max_fee_stroops for
-        one of its transactions; DEADLINE_EXCEEDED when no ledger took one in time.
+        one of its transactions, (SIGNING_PAUSED) while everything is paused; DEADLINE_EXCEEDED when no ledger took
+        one in time.
         Command line: kalepool engine deploy-multicall --max-fee 20
         """
 
@@ -132,10 +137,11 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes back what the treasury has sponsored for farmers who never planted: removes the KALE trustline of
         each and merges the account into the treasury, up to 19 farmers in one call. Only accounts that hold
         nothing at all, and of which nothing is open; the ledger refuses what would move anything else. Repeat it
-        until no farmer is left. Such a farmer cannot plant again: it has to be registered anew.
+        until no farmer is left. Such a farmer cannot plant again: it has to be registered anew. Farmers that are
+        paused are left out.
 
-        Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap; DEADLINE_EXCEEDED when
-        no ledger took it in time: repeat it.
+        Errors: FAILED_PRECONDITION (FEE_CAP) when the network asks for more than the cap, (SIGNING_PAUSED) when a
+        farmer is paused meanwhile, or everything is; DEADLINE_EXCEEDED when no ledger took it in time: repeat it.
         Command line: kalepool engine reclaim --pooler POOLER_ID
         """
 

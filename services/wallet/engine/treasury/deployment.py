@@ -18,7 +18,7 @@ from services.wallet.chain import (
 )
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import SignedEnvelope
-from services.wallet.domain.errors import DeploymentRefusedError
+from services.wallet.domain.errors import DeploymentRefusedError, SigningPausedError
 from services.wallet.domain.trust import Decision
 from services.wallet.engine.chain_view import ChainView
 from services.wallet.engine.sender import Sender
@@ -59,8 +59,9 @@ class Deployer:
 
         `max_fee` (stroops) is for each transaction.
 
-        Raises FeeCapExceededError, DeploymentRefusedError. Raises DeadlineExceededError when no
-        ledger took a step for a long time. The call may be repeated after any of these errors.
+        Raises FeeCapExceededError, DeploymentRefusedError, SigningPausedError. Raises
+        DeadlineExceededError when no ledger took a step for a long time. The call may be repeated
+        after any of these errors.
         """
         deployment, chain_view = self.deployment(), self.chain_view
         until = chain_view.now() + _LIFETIMES * self.limits.lifetime
@@ -89,7 +90,10 @@ class Deployer:
             return
         ledger = chain_state.ledger.sequence
         draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
-        if (await self.transactions.commit_signed([draft], ledger=ledger)).recorded:
+        committed = await self.transactions.commit_signed([draft], ledger=ledger)
+        if committed.is_paused:
+            raise SigningPausedError("signing is paused, so nothing is deployed: resume it first")
+        if committed.recorded:
             log.info("deploying", step=step.name, bid=envelope.fee_bid)
             await self.sender.send_committed([draft], ledger=ledger, cap=lambda _: max_fee)
 

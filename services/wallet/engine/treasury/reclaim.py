@@ -13,6 +13,7 @@ from libs.common.log import get_security_logger
 from services.wallet.chain import MAX_FARMERS, Chain, Leaver, sign_reclaim
 from services.wallet.domain.bids import OperatorLimits
 from services.wallet.domain.chain_facts import AccountState
+from services.wallet.domain.errors import SigningPausedError
 from services.wallet.domain.model import OperationKind, Wallet
 from services.wallet.domain.reclaiming import Verdict, verdict
 from services.wallet.domain.trust import Decision
@@ -68,7 +69,7 @@ class Reclaimer:
 
         Their wallets were made `idle_hours` ago or earlier, and nothing of them is open. With
         `dry_run` only look. Raises DeadlineExceededError when no ledger took the transaction for a
-        long time; the call may be repeated.
+        long time, SigningPausedError; the call may be repeated.
         """
         wallets = await self.wallets.idle(pooler_id, farmers, hours=idle_hours, limit=MAX_FARMERS)
         states = await self._states(wallets)
@@ -121,8 +122,13 @@ class Reclaimer:
                 sequence=numbers[treasury.address],
                 bid=state.bid(OperationKind.ONBOARD, 0, self.limits),
             )
-        draft = Draft(envelope=envelope, operation_ids=(), stakes_returned=())
+        draft = Draft(
+            envelope=envelope, operation_ids=(), stakes_returned=(), merged=tuple(wallets)
+        )
         sequence = state.ledger.sequence
-        if (await self.transactions.commit_signed([draft], ledger=sequence)).recorded:
+        committed = await self.transactions.commit_signed([draft], ledger=sequence)
+        if committed.is_paused:
+            raise SigningPausedError("signing is paused for one of the farmers, or for everything")
+        if committed.recorded:
             cap = self.limits.cap(len(wallets), is_payment=False)
             await self.sender.send_committed([draft], ledger=sequence, cap=lambda _: cap)
